@@ -1,0 +1,313 @@
+"""Every error of easymlnb: its code, its HTTP status and its one sentence.
+
+::
+
+    EasyMLNBError
+    +-- DefinitionError            a function cannot become a service (also a TypeError)
+    +-- BadRequest            400  the body is not what its Content-Type says
+    |   +-- BundleRejected    400  a published bundle is unusable as it came
+    +-- NotLoggedIn           401
+    +-- Forbidden             403
+    +-- ServiceNotFound       404
+    +-- BundleNotFound        404
+    +-- RouteNotFound         404
+    +-- MethodNotAllowed      405
+    +-- NotAcceptable         406  the result cannot be written as ``Accept`` asks
+    +-- NameTaken             409  another notebook already serves that name
+    +-- TooLarge              413
+    +-- UnsupportedMediaType  415
+    +-- InvalidInput          422  values that break the schema; ``details`` names each field
+    +-- CallerError           422  what a service's function says to its caller
+    +-- CallFailed            500  the function raised
+    +-- ResultNotEncodable    500  the function returned what cannot be sent
+    +-- InternalError         500
+    +-- CallCancelled         503  stopped on request
+    +-- NotReady              503  the service is starting, or could not start
+    +-- Busy                  503  the queue is full; ``Retry-After`` says when to come back
+    +-- WorkerLost            503  the kernel died under the call
+    +-- Draining              503  the server is stopping
+    +-- DeadlineExceeded      504
+    +-- ServerUnreachable          the client found no server, or lost it
+"""
+
+from typing import Any, ClassVar
+
+
+class EasyMLNBError(Exception):
+    """Root of all errors that are meant for people.
+
+    ``code`` is stable and machine-readable, ``status`` the HTTP status it travels under,
+    ``details`` optional JSON with more (fields of a validation error, seconds to wait).
+    """
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, details: Any = None, request_id: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+        self.request_id = request_id
+
+    def to_dict(self, request_id: str = "") -> dict[str, Any]:
+        """Return the body that carries this error over HTTP."""
+        error: dict[str, Any] = {"code": self.code, "message": self.message}
+        if self.details is not None:
+            error["details"] = self.details
+        error["request_id"] = request_id or self.request_id
+        return {"error": error}
+
+
+class DefinitionError(EasyMLNBError, TypeError):
+    """A function cannot become a service; the message names the parameter and the fix."""
+
+    code = "definition_error"
+
+
+class BadRequest(EasyMLNBError):
+    """The body is not what its ``Content-Type`` says."""
+
+    code = "bad_request"
+    status = 400
+
+
+class BundleRejected(BadRequest):
+    """A bundle is unusable as it came: not a zip, no notebook, a path that leaves it, too large."""
+
+    code = "bundle_rejected"
+
+
+class NotLoggedIn(EasyMLNBError):
+    """No credentials, or wrong ones."""
+
+    code = "not_logged_in"
+    status = 401
+
+    def __init__(self, message: str = "Send a valid token: 'Authorization: token <TOKEN>'.") -> None:
+        super().__init__(message)
+
+
+class Forbidden(EasyMLNBError):
+    """Known, but not allowed."""
+
+    code = "forbidden"
+    status = 403
+
+
+class ServiceNotFound(EasyMLNBError):
+    """No service has that name."""
+
+    code = "service_not_found"
+    status = 404
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no service named {name!r}. 'GET services' lists those there are.")
+
+
+class BundleNotFound(EasyMLNBError):
+    """No bundle has that id."""
+
+    code = "bundle_not_found"
+    status = 404
+
+    def __init__(self, bundle: str) -> None:
+        super().__init__(f"There is no bundle {bundle!r}.")
+
+
+class RouteNotFound(EasyMLNBError):
+    """Nothing answers at that URL."""
+
+    code = "not_found"
+    status = 404
+
+    def __init__(self, message: str = "Nothing is here. 'GET openapi.json' lists the routes.") -> None:
+        super().__init__(message)
+
+
+class MethodNotAllowed(EasyMLNBError):
+    """The route exists, the method does not."""
+
+    code = "method_not_allowed"
+    status = 405
+
+    def __init__(self, method: str) -> None:
+        super().__init__(f"{method} is not allowed here.")
+
+
+class NotAcceptable(EasyMLNBError):
+    """The result cannot be written as ``Accept`` asks."""
+
+    code = "not_acceptable"
+    status = 406
+
+    def __init__(self, asked: str, offered: tuple[str, ...]) -> None:
+        super().__init__(
+            f"This result cannot be sent as {asked!r}; ask for one of: {', '.join(offered)}.",
+            details={"offered": list(offered)},
+        )
+
+
+class NameTaken(EasyMLNBError):
+    """Another notebook already serves that name."""
+
+    code = "name_taken"
+    status = 409
+
+
+class TooLarge(EasyMLNBError):
+    """A body, file or image is over its limit."""
+
+    code = "too_large"
+    status = 413
+
+
+class UnsupportedMediaType(EasyMLNBError):
+    """The ``Content-Type`` is not one that the service reads."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+    def __init__(self, got: str, offered: tuple[str, ...]) -> None:
+        super().__init__(
+            f"A body of type {got or 'unknown'!r} is not read here; send one of: {', '.join(offered)}.",
+            details={"offered": list(offered)},
+        )
+
+
+class InvalidInput(EasyMLNBError):
+    """Values break the schema; ``details`` is ``[{"field": "a.0.b", "message": "..."}]``."""
+
+    code = "invalid_input"
+    status = 422
+
+    def __init__(self, details: list[dict[str, str]]) -> None:
+        said = "; ".join(f"{item['field']}: {item['message']}" for item in details[:3])
+        more = f" (and {len(details) - 3} more)" if len(details) > 3 else ""
+        super().__init__(f"The input is not valid. {said}{more}", details=details)
+
+
+class CallerError(EasyMLNBError):
+    """Raise it in a service's function to tell the caller, in your words, what to do better.
+
+    Its message is the only text of a function's exceptions that ever reaches a caller.
+    """
+
+    code = "caller_error"
+    status = 422
+
+
+class CallFailed(EasyMLNBError):
+    """The service's function raised; only its log, not the caller, has the traceback."""
+
+    code = "call_failed"
+    status = 500
+
+    def __init__(self, kind: str = "an error") -> None:
+        super().__init__(
+            f"The service's function failed ({kind}). Its author finds the details in the "
+            "service's log under the request id."
+        )
+
+
+class ResultNotEncodable(EasyMLNBError):
+    """The function returned what cannot be sent."""
+
+    code = "result_not_encodable"
+    status = 500
+
+
+class InternalError(EasyMLNBError):
+    """A defect of easymlnb itself."""
+
+    code = "internal_error"
+    status = 500
+
+    def __init__(self, message: str = "The server failed on this request; its log has it.") -> None:
+        super().__init__(message)
+
+
+class CallCancelled(EasyMLNBError):
+    """The call was stopped on request."""
+
+    code = "cancelled"
+    status = 503
+
+    def __init__(self, message: str = "The call was stopped.") -> None:
+        super().__init__(message)
+
+
+class NotReady(EasyMLNBError):
+    """The service is starting, or could not start."""
+
+    code = "not_ready"
+    status = 503
+
+
+class Busy(EasyMLNBError):
+    """The queue is full; ``details["retry_after"]`` says in seconds when to come back."""
+
+    code = "busy"
+    status = 503
+
+    def __init__(self, waiting: int, retry_after: float) -> None:
+        super().__init__(
+            f"The service is busy: {waiting} calls wait already. "
+            f"Try again in about {max(1, round(retry_after))} s.",
+            details={"retry_after": max(1, round(retry_after))},
+        )
+
+
+class WorkerLost(EasyMLNBError):
+    """The kernel died under the call; whether the work was done is unknown."""
+
+    code = "worker_lost"
+    status = 503
+
+    def __init__(self, message: str = "The kernel that ran this call was lost. Try again.") -> None:
+        super().__init__(message, details={"retryable": True})
+
+
+class Draining(EasyMLNBError):
+    """The server is stopping."""
+
+    code = "draining"
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("The server is stopping. Try again in a moment.", details={"retry_after": 5})
+
+
+class DeadlineExceeded(EasyMLNBError):
+    """The call was not done in time and was stopped."""
+
+    code = "deadline_exceeded"
+    status = 504
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"The call was stopped: it took longer than its {seconds:g} s.")
+
+
+class ServerUnreachable(EasyMLNBError):
+    """The client found no server, or lost it."""
+
+    code = "server_unreachable"
+
+
+def _tree(root: type[EasyMLNBError]) -> dict[str, type[EasyMLNBError]]:
+    found = {root.code: root}
+    for child in root.__subclasses__():
+        found.update(_tree(child))
+    return found
+
+
+BY_CODE = _tree(EasyMLNBError)
+
+
+def from_code(
+    code: str, message: str, details: Any = None, request_id: str = ""
+) -> EasyMLNBError:
+    """Rebuild an error that came over a wire; an unknown code becomes the root class."""
+    kind = BY_CODE.get(code, EasyMLNBError)
+    error = kind.__new__(kind)
+    EasyMLNBError.__init__(error, message, details=details, request_id=request_id)
+    return error

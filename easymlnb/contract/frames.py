@@ -1,0 +1,182 @@
+"""What server and worker say to each other, and how it is framed.
+
+One WebSocket message holds one or more frames, back to back. A frame is::
+
+    header length  u32, little endian
+    body length    u32, little endian
+    header         msgpack of one message below
+    body           raw bytes, never looked at here
+
+Bodies are request and result bytes exactly as they came or go over HTTP, so arrays and images
+pass as they are and nothing is ever pickled.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from easymlnb.contract.spec import ServiceSpec
+
+PROTOCOL = 1
+LENGTHS = struct.Struct("<II")
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=True):
+    """Base of all messages."""
+
+
+# worker -> server
+
+
+class Hello(Message):
+    """First frame of a link: who dials. ``kernel`` is the id of the Jupyter kernel, ``source`` the notebook.
+
+    ``slots`` is how many calls the worker takes at once; ``live`` tells an author's kernel from a worker.
+    """
+
+    kernel: str
+    source: str
+    slots: int = 1
+    live: bool = False
+    protocol: int = PROTOCOL
+
+
+class Offer(Message):
+    """These services are (again) answered here. The server replies ``Taken`` to each it refuses."""
+
+    specs: tuple[ServiceSpec, ...]
+
+
+class Withdraw(Message):
+    """These services are no longer answered here."""
+
+    names: tuple[str, ...]
+
+
+class Result(Message):
+    """The call's one good answer; the frame's body is the response body. ``log`` is what it printed."""
+
+    id: int
+    content_type: str
+    seconds: float = 0.0
+    filename: str = ""
+    log: str = ""
+
+
+class Failure(Message):
+    """The call's one bad answer. ``trace`` is for the author's log and never reaches a caller."""
+
+    id: int
+    code: str
+    message: str
+    details: Any = None
+    seconds: float = 0.0
+    log: str = ""
+    trace: str = ""
+
+
+class Progress(Message):
+    """How far a call is: ``fraction`` in 0..1, or negative when unknown."""
+
+    id: int
+    fraction: float
+    text: str = ""
+
+
+class Item(Message):
+    """One element of a stream; the frame's body is its JSON. A ``Result`` without body ends the stream."""
+
+    id: int
+
+
+# server -> worker
+
+
+class Welcome(Message):
+    """The link stands; ``url`` is the server's base for easymlnb routes, as seen from the worker."""
+
+    url: str = ""
+
+
+class Refused(Message):
+    """The offer of one service was refused; ``message`` says why and what to do."""
+
+    name: str
+    message: str
+
+
+class Taken(Message):
+    """The offered services of these names are now answered here."""
+
+    names: tuple[str, ...]
+
+
+class Call(Message):
+    """Run a service on the frame's body. ``seconds`` is what is left of its deadline.
+
+    ``view`` asks for what a person should see (``contract.spec.VIEW``) instead of the raw result.
+    """
+
+    id: int
+    service: str
+    content_type: str = "application/json"
+    accept: str = ""
+    seconds: float = 30.0
+    request_id: str = ""
+    view: bool = False
+    progress: bool = False
+
+
+class Cancel(Message):
+    """Stop that call; the worker answers it with a ``Failure`` as for every call."""
+
+    id: int
+
+
+class Leave(Message):
+    """Finish what runs, then end."""
+
+
+ToServer = Hello | Offer | Withdraw | Result | Failure | Progress | Item
+ToWorker = Welcome | Refused | Taken | Call | Cancel | Leave
+
+_encode = msgspec.msgpack.Encoder().encode
+_DECODERS = {
+    ToServer: msgspec.msgpack.Decoder(ToServer).decode,
+    ToWorker: msgspec.msgpack.Decoder(ToWorker).decode,
+}
+
+
+def pack(message: Message, body: bytes = b"") -> bytes:
+    """Return one frame."""
+    header = _encode(message)
+    return LENGTHS.pack(len(header), len(body)) + header + body
+
+
+def _frames(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at, end = 0, len(data)
+    while at < end:
+        if end - at < LENGTHS.size:
+            raise ValueError("A frame is cut off in its lengths.")
+        header, body = LENGTHS.unpack_from(data, at)
+        at += LENGTHS.size
+        if end - at < header + body:
+            raise ValueError("A frame is cut off.")
+        yield data[at : at + header], data[at + header : at + header + body]
+        at += header + body
+
+
+def unpack_to_server(data: bytes) -> Iterator[tuple[ToServer, bytes]]:
+    """Yield ``(message, body)`` of what a worker sent; raises ``ValueError`` on anything malformed."""
+    decode = _DECODERS[ToServer]
+    for header, body in _frames(data):
+        yield decode(header), body
+
+
+def unpack_to_worker(data: bytes) -> Iterator[tuple[ToWorker, bytes]]:
+    """Yield ``(message, body)`` of what the server sent; raises ``ValueError`` on anything malformed."""
+    decode = _DECODERS[ToWorker]
+    for header, body in _frames(data):
+        yield decode(header), body

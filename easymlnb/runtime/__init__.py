@@ -1,0 +1,1 @@
+"""Calls where they run: in a worker, or beside the cells of an author."""

@@ -1,0 +1,1 @@
+"""Hint markers: each owns its schema, its check and its encodings."""

@@ -1,0 +1,1 @@
+"""The server side of easymlnb: a Jupyter server extension."""

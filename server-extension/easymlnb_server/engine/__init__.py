@@ -1,0 +1,1 @@
+"""Queues, workers and what keeps them alive."""

@@ -1,0 +1,1 @@
+"""HTTP only: read, one call, write."""

@@ -1,0 +1,1 @@
+"""What survives: rows in a database, files by content hash."""

@@ -1,0 +1,116 @@
+"""One distribution, two packages: ``easymlnb`` (kernel side) and ``easymlnb_server`` (server side)."""
+
+import re
+from pathlib import Path
+
+from setuptools import Distribution, find_packages, setup
+
+HERE = Path(__file__).parent
+SERVER = "server-extension"
+
+
+class EditableData(Distribution):
+    """Install ``data_files`` on ``pip install -e`` too: setuptools asks ``has_data`` there."""
+
+    def has_data(self) -> bool:
+        return bool(self.has_data_files())
+
+
+def version() -> str:
+    text = (HERE / "easymlnb/_version.py").read_text(encoding="utf-8")
+    found = re.search(r'__version__ = "(.+)"', text)
+    assert found, "easymlnb/_version.py names no version"
+    return found[1]
+
+
+def data_files() -> list[tuple[str, list[str]]]:
+    """Map ``server-extension/{etc,share}/...`` onto the same path below ``sys.prefix``."""
+    found: dict[str, list[str]] = {}
+    for top in ("etc", "share"):
+        for path in sorted((HERE / SERVER / top).rglob("*")):
+            if path.is_file():
+                target = path.parent.relative_to(HERE / SERVER).as_posix()
+                found.setdefault(target, []).append(path.relative_to(HERE).as_posix())
+    return list(found.items())
+
+
+EXAMPLES = ["scikit-learn>=1.4", "plotly>=6"]
+# A range that admits the CPU builds; which index they come from is the user's choice (docs/install.md).
+TORCH = ["torch>=2.4,<3"]
+ARROW = ["pyarrow>=16"]
+DEV = [
+    "fastapi",
+    "hypothesis>=6.100",
+    "jupyterlab>=4.4,<5",
+    "matplotlib>=3.8",
+    "mypy>=1.15",
+    "openapi-spec-validator>=0.7.1",
+    "pandas-stubs",
+    "playwright>=1.45",
+    "pytest>=8.2",
+    "pytest-cov",
+    "pytest-timeout",
+    "ruff>=0.9",
+    "schemathesis>=4",
+    "tqdm",
+    "types-PyYAML",
+    "uvicorn",
+]
+
+setup(
+    distclass=EditableData,
+    name="easymlnb",
+    version=version(),
+    description="A decorated notebook function becomes a form, a REST service and a web app.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="BSD-3-Clause",
+    python_requires=">=3.11",
+    packages=find_packages(include=["easymlnb", "easymlnb.*"]) + find_packages(SERVER),
+    package_dir={"easymlnb_server": f"{SERVER}/easymlnb_server"},
+    package_data={
+        "easymlnb": ["py.typed", "forms/*.css"],
+        "easymlnb_server": [
+            "py.typed",
+            "templates/*",
+            "static/*",
+            "store/migrations/*",
+            "store/migrations/versions/*",
+        ],
+    },
+    data_files=data_files(),
+    entry_points={"console_scripts": ["easymlnb = easymlnb.cli:main"]},
+    install_requires=[
+        "alembic>=1.13",
+        "docstring-parser>=0.16",
+        "fsspec>=2024.2",
+        "httpx>=0.27",
+        "ipykernel>=6.29",
+        "ipywidgets>=8.1.5",
+        "jupyter-client>=8.6",
+        "jupyter-server>=2.21,<3",
+        "markdown-it-py>=3",
+        "msgspec>=0.19",
+        "multipart>=1.2",
+        "nbclient>=0.10",
+        "nbformat>=5.10",
+        "nh3>=0.2.18",
+        "numpy>=1.26",
+        "pandas>=2.2",
+        "pillow>=11",
+        "pydantic>=2.9,<3",
+        "rich>=13.7",
+        "sqlalchemy>=2.0,<3",
+        "tornado>=6.6.1",
+        "typer>=0.15",
+        "voila>=0.5.13,<0.6",
+        "websockets>=13",
+    ],
+    extras_require={
+        "arrow": ARROW,
+        "examples": EXAMPLES,
+        "torch": TORCH,
+        "dev": DEV + EXAMPLES + ARROW,
+        "all": EXAMPLES + TORCH + ARROW,
+    },
+)
