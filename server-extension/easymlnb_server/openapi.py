@@ -1,0 +1,282 @@
+"""Services and routes as an OpenAPI 3.1 document; pure: specs in, JSON values out."""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import unquote
+
+from easymlnb.contract.errors import BY_CODE
+from easymlnb.contract.spec import VIEW, ServiceSpec
+from easymlnb_server.openapi_routes import ANYWHERE, CALLING, ROUTES, Route
+from easymlnb_server.openapi_schemas import BYTES, JSON, SCHEMAS, TEXT, Schema, ref
+
+NEVER_SENT = {"error", "definition_error", "server_unreachable"}
+"""Codes that only a kernel or a client raises."""
+FILES = {"file", "image", "webcam", "audio", "table", "timeseries", "array"}
+"""Widgets whose values are best sent as files."""
+EVENTS = (
+    "Server-sent events: `progress` with `{fraction, text}`, `item` for each result of a stream, "
+    "then one `result` or one `error`."
+)
+
+
+def document(specs: Iterable[ServiceSpec], *, url: str, version: str) -> dict[str, Any]:
+    """Describe all routes and the services of ``specs``.
+
+    ``url`` is where the routes start, as a caller sees it (``/easymlnb`` or a whole URL);
+    ``version`` is that of the server.
+    """
+    specs = sorted(specs, key=lambda spec: spec.name)
+    paths: dict[str, Any] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, _parameters(route.path))[route.method] = _fixed(route)
+    about = "Notebook functions as services. Errors are one sentence and a code, always as JSON."
+    return _document("easymlnb", about, version, url, paths, specs)
+
+
+def service_document(spec: ServiceSpec, *, url: str, version: str) -> dict[str, Any]:
+    """Describe one service and nothing else; arguments as of ``document``."""
+    return _document(spec.title, spec.description, version, url, {}, [spec])
+
+
+def _document(
+    title: str, about: str, version: str, url: str, paths: dict[str, Any], specs: list[ServiceSpec]
+) -> dict[str, Any]:
+    schemas = dict(SCHEMAS)
+    tags: list[dict[str, str]] = []
+    for spec in specs:
+        tags.append({"name": spec.name, "description": spec.description or spec.title})
+        schemas |= _components(f"{spec.name}.Input", spec.input)
+        schemas |= _components(f"{spec.name}.Output", spec.output)
+        for way in ("call", "view"):
+            paths[f"/services/{spec.name}/{way}"] = {"post": _call(spec, way)}
+    names = dict.fromkeys(route.tag for route in ROUTES if route.path in paths)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version, "description": about},
+        "servers": [{"url": url.rstrip("/") or "/"}],
+        "tags": tags + [{"name": name} for name in names],
+        "security": [{"token": []}, {"bearer": []}, {"cookie": []}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "responses": {f"Error{status}": _error(status) for status in _STATUSES},
+            "headers": HEADERS,
+            "securitySchemes": SECURITY,
+        },
+    }
+
+
+# the fixed routes
+
+
+def _parameters(path: str) -> dict[str, Any]:
+    names = re.findall(r"{(\w+)}", path)
+    if not names:
+        return {}
+    return {
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": TEXT} for name in names
+        ]
+    }
+
+
+def _fixed(route: Route) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.id,
+        "tags": [route.tag],
+        "summary": route.summary,
+        "responses": {
+            str(status): _response(sentence, content, "Location" if status == 202 else "")
+            for status, (sentence, content) in route.answers.items()
+        }
+        | _errors(route.errors),
+    }
+    if route.description:
+        operation["description"] = route.description
+    if route.query:
+        operation["parameters"] = list(route.query)
+    if route.body:
+        operation["requestBody"] = {"required": True, "content": _content(route.body)}
+    return operation | _security(route.method)
+
+
+def _response(sentence: str, content: dict[str, Schema], *headers: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"description": sentence}
+    names = [name for name in ("X-Request-Id", *headers) if name]
+    found["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+    return found | ({"content": _content(content)} if content else {})
+
+
+def _content(schemas: dict[str, Schema]) -> dict[str, Any]:
+    return {media: {"schema": schema} for media, schema in schemas.items()}
+
+
+# errors and security
+
+
+_STATUSES = sorted({kind.status for code, kind in BY_CODE.items() if code not in NEVER_SENT})
+
+
+def _error(status: int) -> dict[str, Any]:
+    kinds = [k for code, k in BY_CODE.items() if k.status == status and code not in NEVER_SENT]
+    says = [f"`{k.code}`: {(k.__doc__ or '').splitlines()[0]}" for k in kinds]
+    headers = ("Retry-After",) if status == 503 else ()
+    return _response("\n".join(says), {JSON: ref("Error")}, *headers)
+
+
+def _errors(statuses: Iterable[int]) -> dict[str, Any]:
+    return {
+        str(status): {"$ref": f"#/components/responses/Error{status}"}
+        for status in sorted({*statuses, *ANYWHERE})
+    }
+
+
+def _security(method: str) -> dict[str, Any]:
+    # A browser's cookie alone must not change anything: other methods also need the XSRF header.
+    if method == "get":
+        return {}
+    return {"security": [{"token": []}, {"bearer": []}, {"cookie": [], "xsrf": []}]}
+
+
+SECURITY: dict[str, Any] = {
+    "token": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "`token <TOKEN>`, with the token of the Jupyter server.",
+    },
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The same token."},
+    "cookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "jupyter-session",
+        "description": "The login cookie that Jupyter sets in a browser, whatever its name.",
+    },
+    "xsrf": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-XSRFToken",
+        "description": "The value of the `_xsrf` cookie.",
+    },
+}
+
+
+def _header(description: str, kind: str = "string") -> dict[str, Any]:
+    return {"description": description, "schema": {"type": kind}}
+
+
+HEADERS: dict[str, Any] = {
+    "X-Request-Id": _header("Names this request in the logs."),
+    "X-Easymlnb-Version": _header("The version that answered: a number, or `live`."),
+    "Server-Timing": _header("Where the time went, in milliseconds."),
+    "Retry-After": _header("Seconds to wait before the next try.", "integer"),
+    "Location": _header("Where to ask how far it is."),
+}
+
+
+# one service
+
+
+def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
+    view = way == "view"
+    output = ref("View") if view else ref(f"{spec.name}.Output")
+    answers: dict[str, Schema] = {VIEW if view else JSON: output}
+    if not view:
+        answers |= {media: BYTES for media in spec.produces if media != JSON}
+    answers["text/event-stream"] = {"type": "string", "description": EVENTS}
+    sentence = "What a person should see." if view else "The result itself."
+    if spec.stream:
+        sentence = "The results, one `item` event each; all in one list as JSON."
+        if not view:
+            answers[JSON] = {"type": "array", "items": output}
+    return {
+        "operationId": f"{way}_{spec.name}",
+        "tags": [spec.name],
+        "summary": f"{spec.title}, for a person" if view else spec.title,
+        "description": spec.description,
+        "requestBody": {"required": bool(spec.input.get("required")), "content": _bodies(spec)},
+        "responses": {
+            "200": _response(sentence, answers, "X-Easymlnb-Version", "Server-Timing"),
+        }
+        | _errors(CALLING),
+    } | _security("post")
+
+
+def _bodies(spec: ServiceSpec) -> dict[str, Any]:
+    plain: dict[str, Any] = {"schema": ref(f"{spec.name}.Input")}
+    if spec.examples:
+        plain["examples"] = {
+            f"example{number}": {"value": value} for number, value in enumerate(spec.examples, 1)
+        }
+    bodies = {JSON: plain, "multipart/form-data": _form(spec)}
+    for media in spec.accepts:
+        bodies.setdefault(media, {"schema": BYTES})
+    return bodies
+
+
+def _form(spec: ServiceSpec) -> dict[str, Any]:
+    """Describe the input as multipart: files as they are, all else as text or JSON."""
+    form = _rewriter(f"{spec.name}.Input")(spec.input)
+    form.pop("$defs", None)
+    encoding: dict[str, Any] = {}
+    for name, field in form.get("properties", {}).items():
+        hints = field.get("x-easymlnb") or {}
+        if hints.get("widget") in FILES:
+            kept = {key: field[key] for key in ("title", "description") if key in field}
+            form["properties"][name] = BYTES | kept
+            types = [media for media in hints.get("accept", ()) if "/" in media]
+            encoding[name] = {"contentType": ", ".join(types) or "application/octet-stream"}
+    return {"schema": form} | ({"encoding": encoding} if encoding else {})
+
+
+# JSON Schema documents become components
+
+_MAPS = {"properties", "patternProperties", "dependentSchemas", "$defs"}
+"""Keywords whose value maps names, which may look like keywords, to schemas."""
+_DATA = {"default", "enum", "const", "examples", "example", "x-easymlnb", "required"}
+"""Keywords whose value is no schema."""
+
+
+def _component(owner: str, name: str) -> str:
+    return f"{owner}.{re.sub(r'[^A-Za-z0-9._-]', '_', name)}"
+
+
+def _components(owner: str, schema: Schema) -> dict[str, Schema]:
+    """Return ``schema`` as component ``owner`` and its ``$defs`` as ``owner.<name>``."""
+    rewrite = _rewriter(owner)
+    root = rewrite(schema)
+    defs = root.pop("$defs", {})
+    return {owner: root} | {_component(owner, name): found for name, found in defs.items()}
+
+
+def _rewriter(owner: str) -> Callable[[Any], Any]:
+    """Return a function that copies a schema with its references pointing at the components."""
+
+    def target(pointer: str) -> str:
+        if not pointer.startswith("#"):
+            return pointer
+        parts = pointer.removeprefix("#").removeprefix("/").split("/")
+        if parts[0] != "$defs" or len(parts) < 2:
+            return "/".join(["#/components/schemas", owner, *filter(None, parts)])
+        name = unquote(parts[1]).replace("~1", "/").replace("~0", "~")
+        return "/".join(["#/components/schemas", _component(owner, name), *parts[2:]])
+
+    def one(key: str, value: Any) -> Any:
+        if key == "$ref" and isinstance(value, str):
+            return target(value)
+        if key == "discriminator" and isinstance(value, dict):
+            mapping = {k: target(v) for k, v in value.get("mapping", {}).items()}
+            return value | ({"mapping": mapping} if mapping else {})
+        if key in _DATA:
+            return value
+        if key in _MAPS and isinstance(value, dict):
+            return {name: schema(found) for name, found in value.items()}
+        return schema(value)
+
+    def schema(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: one(key, found) for key, found in value.items()}
+        return [schema(found) for found in value] if isinstance(value, list) else value
+
+    return schema

@@ -1,0 +1,218 @@
+"""The fixed routes as data: what each takes, answers and can fail with.
+
+``openapi.document`` writes them out; a route of ``routes.py`` without an entry here fails a test.
+"""
+
+from dataclasses import dataclass
+
+from easymlnb_server.openapi_schemas import BYTES, HTML, JSON, TEXT, Schema, list_of, ref
+
+ANYWHERE = (401, 403, 500)
+"""Statuses that every route can answer with."""
+CALLING = (400, 404, 406, 413, 415, 422, 503, 504)
+"""Statuses that every way to call a service can answer with, besides ``ANYWHERE``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path; ``answers`` maps a status to (sentence, {media type: schema})."""
+
+    method: str
+    path: str
+    id: str
+    tag: str
+    summary: str
+    answers: dict[int, tuple[str, dict[str, Schema]]]
+    errors: tuple[int, ...] = ()
+    body: dict[str, Schema] | None = None
+    query: tuple[Schema, ...] = ()
+    description: str = ""
+
+
+_CALLED = {200: ("The result itself.", {JSON: {}, "text/event-stream": TEXT})}
+_VIEWED = {200: ("What a person should see.", {JSON: ref("View"), "text/event-stream": TEXT})}
+_BODY: dict[str, Schema] = {JSON: {"type": "object"}, "multipart/form-data": {"type": "object"}}
+_NAMES: Schema = {
+    "name": "name",
+    "in": "query",
+    "description": "Publish only this service of the notebook; may be repeated.",
+    "schema": list_of(TEXT),
+    "explode": True,
+}
+_OPENAPI = {200: ("This document.", {JSON: {"type": "object"}})}
+_LIVE = "As without `/live`, but answered by the author's kernel as it stands now."
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "get",
+        "/services",
+        "listServices",
+        "Services",
+        "List the services",
+        {200: ("All services that you may call.", {JSON: ref("ServiceList")})},
+    ),
+    Route(
+        "post",
+        "/services",
+        "publishBundle",
+        "Publish",
+        "Publish a notebook",
+        {
+            200: ("This content is published already.", {JSON: ref("Published")}),
+            202: ("Accepted; `Location` tells how far it is.", {JSON: ref("Published")}),
+        },
+        (400, 409, 413, 415, 422, 503),
+        {"application/zip": BYTES},
+        (_NAMES,),
+    ),
+    Route(
+        "get",
+        "/services/{name}",
+        "getService",
+        "Services",
+        "Describe a service",
+        {200: ("Its schema, metadata and state.", {JSON: ref("Service")})},
+        (404,),
+    ),
+    Route(
+        "delete",
+        "/services/{name}",
+        "removeService",
+        "Services",
+        "Remove a service",
+        {204: ("All its versions are gone; their workers stop.", {})},
+        (404, 409),
+    ),
+    Route(
+        "post", "/services/{name}/call", "call", "Call", "Call a service", _CALLED, CALLING, _BODY
+    ),
+    Route(
+        "post",
+        "/services/{name}/view",
+        "view",
+        "Call",
+        "Call a service for a person",
+        _VIEWED,
+        CALLING,
+        _BODY,
+    ),
+    Route(
+        "post",
+        "/services/{name}/live/call",
+        "callLive",
+        "Call",
+        "Call the live service",
+        _CALLED,
+        CALLING,
+        _BODY,
+        description=_LIVE,
+    ),
+    Route(
+        "post",
+        "/services/{name}/live/view",
+        "viewLive",
+        "Call",
+        "Call the live service for a person",
+        _VIEWED,
+        CALLING,
+        _BODY,
+        description=_LIVE,
+    ),
+    Route(
+        "get",
+        "/services/{name}/log",
+        "getLog",
+        "Services",
+        "Read a service's log",
+        {200: ("The last 200 calls, newest last.", {JSON: ref("Log")})},
+        (404,),
+    ),
+    Route(
+        "get",
+        "/services/{name}/versions",
+        "listVersions",
+        "Services",
+        "List the versions",
+        {200: ("All published versions.", {JSON: ref("Versions")})},
+        (404,),
+    ),
+    Route(
+        "get",
+        "/services/{name}/openapi.json",
+        "getServiceOpenapi",
+        "Documents",
+        "Describe one service in OpenAPI",
+        _OPENAPI,
+        (404,),
+    ),
+    Route(
+        "get",
+        "/services/{name}/page",
+        "getServicePage",
+        "Documents",
+        "See a service's page",
+        {200: ("A page for people.", HTML)},
+        (404,),
+    ),
+    Route(
+        "get",
+        "/bundles/{id}",
+        "getBundle",
+        "Publish",
+        "See how far publishing is",
+        {200: ("The bundle, its state and its services.", {JSON: ref("Bundle")})},
+        (404,),
+    ),
+    Route(
+        "get",
+        "/bundles/{id}/notebook",
+        "getBundleNotebook",
+        "Publish",
+        "Fetch the executed notebook, the deployment log",
+        {200: ("A notebook with its outputs.", {"application/x-ipynb+json": {}})},
+        (404,),
+    ),
+    Route("get", "/openapi.json", "getOpenapi", "Documents", "Describe all in OpenAPI", _OPENAPI),
+    Route(
+        "get",
+        "/docs",
+        "getDocs",
+        "Documents",
+        "Read and try the API",
+        {200: ("A page for people.", HTML)},
+    ),
+    Route(
+        "get",
+        "/",
+        "getCatalogue",
+        "Documents",
+        "See the catalogue",
+        {200: ("A page for people.", HTML)},
+    ),
+    Route(
+        "get",
+        "/health/live",
+        "getLive",
+        "Health",
+        "Ask whether the server runs",
+        {200: ("It runs.", {JSON: ref("Health")})},
+    ),
+    Route(
+        "get",
+        "/health/ready",
+        "getReady",
+        "Health",
+        "Ask whether the server takes calls",
+        {200: ("It takes calls.", {JSON: ref("Health")})},
+        (503,),
+    ),
+    Route(
+        "get",
+        "/link",
+        "openLink",
+        "Health",
+        "The WebSocket that kernels dial",
+        {101: ("Switched to a WebSocket.", {})},
+        (400, 404, 503),
+    ),
+)

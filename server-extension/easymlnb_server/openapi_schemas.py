@@ -1,0 +1,174 @@
+"""The shapes that the fixed routes answer with, as JSON Schema."""
+
+from typing import Any
+
+JSON = "application/json"
+Schema = dict[str, Any]
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to the component schema ``name``."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def list_of(item: Schema) -> Schema:
+    return {"type": "array", "items": item}
+
+
+def object_of(properties: dict[str, Schema], optional: tuple[str, ...] = ()) -> Schema:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+TEXT: Schema = {"type": "string"}
+HTML: dict[str, Schema] = {"text/html": TEXT}
+BYTES: Schema = {"type": "string", "format": "binary"}
+STATE: Schema = {"type": "string", "enum": ["live", "ready", "starting", "failed", "busy"]}
+NUMBER_OR_NONE: Schema = {"type": ["integer", "null"]}
+
+SCHEMAS: dict[str, Schema] = {
+    "Error": object_of(
+        {
+            "error": object_of(
+                {
+                    "code": {"type": "string", "description": "Stable and machine-readable."},
+                    "message": {"type": "string", "description": "One sentence for people."},
+                    "details": {"description": "More about it; fields of a validation error."},
+                    "request_id": {"type": "string", "description": "Quote it to the author."},
+                },
+                optional=("details",),
+            )
+        }
+    ),
+    "ServiceSummary": object_of(
+        {
+            "name": TEXT,
+            "title": TEXT,
+            "description": TEXT,
+            "tags": list_of(TEXT),
+            "author": TEXT,
+            "state": STATE,
+            "version": {
+                **NUMBER_OR_NONE,
+                "description": "The published version that answers, if any.",
+            },
+            "live": {"type": "boolean", "description": "An author's kernel serves it now."},
+            "url": TEXT,
+        },
+        optional=("description", "tags", "author", "url"),
+    ),
+    "ServiceList": object_of(
+        {
+            "services": list_of(ref("ServiceSummary")),
+            "next": {"type": ["string", "null"], "description": "Where the list goes on, or null."},
+        }
+    ),
+    "Service": object_of(
+        {
+            "name": TEXT,
+            "title": TEXT,
+            "input": {"type": "object", "description": "JSON Schema of the parameters."},
+            "output": {"type": "object", "description": "JSON Schema of the result."},
+            "description": TEXT,
+            "tags": list_of(TEXT),
+            "author": TEXT,
+            "license": TEXT,
+            "examples": list_of({"type": "object"}),
+            "accepts": {**list_of(TEXT), "description": "Media types read raw, as the whole body."},
+            "produces": {**list_of(TEXT), "description": "Media types to ask for beside JSON."},
+            "stream": {"type": "boolean", "description": "Results come one by one."},
+            "view": {"type": "boolean", "description": "Its author shaped what people see."},
+            "timeout": {"type": "number", "description": "Seconds a call may take."},
+            "state": STATE,
+            "version": NUMBER_OR_NONE,
+            "live": {"type": "boolean"},
+            "bundle": {"type": ["string", "null"]},
+            "error": {"description": "Why the newest version did not start."},
+        },
+        optional=(
+            "description",
+            "tags",
+            "author",
+            "license",
+            "examples",
+            "accepts",
+            "produces",
+            "stream",
+            "view",
+            "timeout",
+            "bundle",
+            "error",
+        ),
+    ),
+    "Log": object_of(
+        {
+            "entries": list_of(
+                object_of(
+                    {
+                        "time": {},
+                        "request_id": TEXT,
+                        "version": {"description": "A number, or 'live'."},
+                        "status": {"type": "integer"},
+                        "seconds": {"type": "number"},
+                        "log": {"type": "string", "description": "What the call printed."},
+                        "trace": {"description": "The traceback, when the function raised."},
+                    },
+                    optional=("log", "trace"),
+                )
+            )
+        }
+    ),
+    "Versions": object_of(
+        {
+            "versions": list_of(
+                object_of(
+                    {
+                        "version": {"type": "integer"},
+                        "bundle": TEXT,
+                        "created": {},
+                        "state": TEXT,
+                        "current": {"type": "boolean"},
+                    }
+                )
+            )
+        }
+    ),
+    "Published": object_of(
+        {
+            "bundle": TEXT,
+            "state": {"type": "string", "enum": ["starting", "ready", "failed"]},
+            "services": list_of(object_of({"name": TEXT, "version": {"type": "integer"}})),
+            "unchanged": {"type": "boolean", "description": "This content was published before."},
+        },
+        optional=("services", "unchanged"),
+    ),
+    "Bundle": object_of(
+        {
+            "bundle": TEXT,
+            "state": {"type": "string", "enum": ["starting", "ready", "failed"]},
+            "services": list_of(object_of({"name": TEXT, "version": NUMBER_OR_NONE}, ("version",))),
+            "error": {
+                "type": ["object", "null"],
+                "description": "Why it failed: code, message, and the cell with its traceback.",
+            },
+            "created": {},
+            "files": list_of(TEXT),
+            "environment": {"type": "object"},
+        },
+        optional=("error", "created", "files", "environment"),
+    ),
+    "View": object_of(
+        {
+            "parts": list_of(
+                {
+                    "type": "object",
+                    "required": ["kind"],
+                    "properties": {"kind": TEXT, "title": TEXT, "data": {}},
+                }
+            ),
+            "result": {"description": "The JSON result, or null when it is large."},
+        },
+        optional=("result",),
+    ),
+    "Health": {"type": "object"},
+}
