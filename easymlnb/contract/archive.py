@@ -1,0 +1,204 @@
+"""Zip files from strangers, read without trusting a word of them.
+
+Everything that a zip says about itself (names, sizes, places) is checked before a byte is
+unpacked, and the sizes again while unpacking.
+"""
+
+import io
+import re
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+
+from easymlnb.contract.errors import BundleRejected, TooLarge
+
+MAX_ZIP = 200 * 2**20
+"""Limit of a zip in bytes, as it travels."""
+
+MAX_UNPACKED = 500 * 2**20
+"""Limit of all its files together in bytes, unpacked."""
+
+MAX_ENTRIES = 5000
+"""Limit of the number of files in it."""
+
+MAX_RATIO = 200
+"""No honest data packs better than this once it is over ``RATIO_FROM`` bytes."""
+
+RATIO_FROM = 20 * 2**20
+MAX_PATH = 1024
+CHUNK = 1 << 20
+
+# A directory entry is 46 bytes plus the name; zip64, made for more than any of our limits, is out.
+_MAX_DIRECTORY = MAX_ENTRIES * (46 + MAX_PATH)
+_END = struct.Struct("<4s4H2LH")
+_DRIVE = re.compile(r"[A-Za-z]:")
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OSError,
+)
+
+
+def check_path(path: str) -> str:
+    """Return ``path`` when it is a plain relative path that stays inside; else ``BundleRejected``.
+
+    Components are separated by ``/``; none is empty, ``.`` or ``..``; no drive letters,
+    backslashes, control characters or text that is not Unicode.
+    """
+    parts = path.split("/")
+    bad = (
+        not path
+        or any(part in ("", ".", "..") for part in parts)
+        or "\\" in path
+        or _DRIVE.match(path)
+        or any(ord(letter) < 32 or ord(letter) == 127 for letter in path)
+        or any(0xD800 <= ord(letter) < 0xE000 for letter in path)
+    )
+    if bad:
+        raise BundleRejected(
+            f"The bundle names a file {_shown(path)}; only plain relative paths inside the "
+            "notebook's folder are taken."
+        )
+    if len(path.encode()) > MAX_PATH or any(len(part.encode()) > 255 for part in parts):
+        raise BundleRejected(f"The bundle names a file by a path that is too long: {_shown(path)}.")
+    return path
+
+
+class Archive:
+    """A zip that passed all checks of its directory. A context manager.
+
+    ``sizes`` maps the path of every file to its unpacked size in bytes.
+    """
+
+    def __init__(self, data: bytes | Path) -> None:
+        """Open; raises ``BundleRejected`` or ``TooLarge`` with the reason."""
+        size = len(data) if isinstance(data, bytes) else data.stat().st_size
+        check_size(size, MAX_ZIP, "The zip")
+        stream = io.BytesIO(data) if isinstance(data, bytes) else data.open("rb")
+        try:
+            _check_end(stream, size)
+            self._zip = zipfile.ZipFile(stream)
+            self._entries = _entries(self._zip.infolist())
+        except (BundleRejected, TooLarge):
+            stream.close()
+            raise
+        except _BROKEN as error:
+            stream.close()
+            raise BundleRejected("The body is not a zip file, or it is damaged.") from error
+        self._stream = stream
+        self.sizes = {path: entry.file_size for path, entry in self._entries.items()}
+
+    def __enter__(self) -> "Archive":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._zip.close()
+        self._stream.close()
+
+    def chunks(self, path: str) -> Iterator[bytes]:
+        """Yield the content of one file, at most ``CHUNK`` bytes at a time."""
+        entry = self._entries[path]
+        left = entry.file_size
+        try:
+            with self._zip.open(entry) as file:
+                while chunk := file.read(CHUNK):
+                    left -= len(chunk)
+                    if left < 0:
+                        raise BundleRejected(f"{_shown(path)} is larger than the zip says.")
+                    yield chunk
+        except _BROKEN as error:
+            raise BundleRejected(f"{_shown(path)} in the zip is damaged.") from error
+        if left:
+            raise BundleRejected(f"{_shown(path)} is smaller than the zip says.")
+
+    def read(self, path: str, limit: int) -> bytes:
+        """Return the content of one file of at most ``limit`` bytes."""
+        check_size(self.sizes[path], limit, path)
+        return b"".join(self.chunks(path))
+
+
+def check_size(size: int, limit: int, what: str) -> None:
+    """Raise ``TooLarge`` when ``size`` is over ``limit``, both in bytes."""
+    if size > limit:
+        raise TooLarge(f"{what} has {size / 2**20:.1f} MB; at most {limit / 2**20:g} MB are taken.")
+
+
+def _check_end(stream: io.BytesIO | io.BufferedReader, size: int) -> None:
+    """Refuse a directory that would itself fill the memory, before ``zipfile`` reads it."""
+    stream.seek(max(0, size - _END.size - 65535 - 20))
+    tail = stream.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or at + _END.size > len(tail):
+        raise BundleRejected("The body is not a zip file, or it is damaged.")
+    directory = _END.unpack_from(tail, at)[5]
+    if directory > _MAX_DIRECTORY or tail[max(0, at - 20) :].startswith(b"PK\x06\x07"):
+        raise TooLarge(f"The zip holds too many files; at most {MAX_ENTRIES} are taken.")
+
+
+def _entries(infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    if len(infos) > MAX_ENTRIES:
+        raise TooLarge(f"The zip holds {len(infos)} files; at most {MAX_ENTRIES} are taken.")
+    _check_sizes(infos)
+    found: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        # The original name: zipfile cuts at NUL and rewrites separators in the other.
+        path = info.orig_filename
+        folder = path.endswith("/") and info.file_size == 0
+        check_path(path[:-1] if folder else path)
+        _check_kind(info, folder)
+        if folder:
+            continue
+        if path in found:
+            raise BundleRejected(f"The zip holds {_shown(path)} twice.")
+        found[path] = info
+    for path in found:
+        parents = path.split("/")[:-1]
+        for depth in range(1, len(parents) + 1):
+            if (parent := "/".join(parents[:depth])) in found:
+                raise BundleRejected(f"{_shown(parent)} is both a file and a folder in the zip.")
+    return found
+
+
+def _check_kind(info: zipfile.ZipInfo, folder: bool) -> None:
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in (0, stat.S_IFDIR if folder else stat.S_IFREG):
+        raise BundleRejected(f"{_shown(info.filename)} is not a plain file; links are not taken.")
+    if info.flag_bits & 0x1:
+        raise BundleRejected("The zip is encrypted.")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise BundleRejected("The zip is packed in an unusual way; use plain 'deflate'.")
+
+
+def _check_sizes(infos: list[zipfile.ZipInfo]) -> None:
+    total = sum(info.file_size for info in infos)
+    packed = sum(info.compress_size for info in infos)
+    check_size(total, MAX_UNPACKED, "The unpacked bundle")
+    if total > RATIO_FROM and total > MAX_RATIO * packed:
+        raise TooLarge(
+            f"The zip unpacks to {total // max(packed, 1)} times its size; "
+            f"more than {MAX_RATIO} times is not taken."
+        )
+    # Entries that share bytes make a small zip unpack to many times its size.
+    placed = sorted(infos, key=lambda info: info.header_offset)
+    for first, second in pairwise(placed):
+        if first.header_offset + 30 + first.compress_size > second.header_offset:
+            raise BundleRejected("The zip is damaged: its files overlap.")
+
+
+def _shown(path: str) -> str:
+    return repr(path if len(path) <= 80 else path[:77] + "...")

@@ -1,0 +1,293 @@
+"""A bundle: the immutable snapshot of a notebook that is published, as one zip.
+
+::
+
+    manifest.json         what it is (``Manifest``)
+    notebook.ipynb        nbformat 4, without outputs
+    files/<path>          local modules and data, by their path beside the notebook
+
+Its id is a hash of what decides how it runs: the cells' source and tags, the files, the
+requirements, the kernel. Outputs, execution counts, timings and the environment record are not
+in it, so publishing the same thing again is recognised on any machine.
+"""
+
+import hashlib
+import io
+import json
+import os
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from easymlnb.contract.archive import MAX_UNPACKED, MAX_ZIP, Archive, check_path, check_size
+from easymlnb.contract.errors import BundleRejected
+from easymlnb.contract.spec import NAME
+
+FORMAT = 1
+MAX_NOTEBOOK = 50 * 2**20
+"""Limit of a notebook without outputs, in bytes."""
+
+MANIFEST = "manifest.json"
+NOTEBOOK = "notebook.ipynb"
+FILES = "files/"
+
+_MAX_MANIFEST = 10 * 2**20
+_KERNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
+_SHA = re.compile(r"[0-9a-f]{64}\Z")
+_CELLS = ("code", "markdown", "raw")
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a bundle was made. A record for people: it changes neither the id nor how it runs."""
+
+    python: str = ""
+    platform: str = ""
+    packages: dict[str, str] = {}
+    commit: str = ""
+    dirty: bool = False
+    created: str = ""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bundle says about itself.
+
+    ``notebook`` is the notebook's file name (a label), ``kernel`` its kernelspec, ``files`` maps
+    each path to its SHA-256, ``requirements`` are pip requirements, ``services`` the names to
+    publish; none means all that the notebook defines.
+    """
+
+    notebook: str
+    kernel: str = "python3"
+    files: dict[str, str] = {}
+    requirements: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    environment: Environment = Environment()
+    format: int = FORMAT
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "Manifest":
+        """Read what ``to_dict`` wrote; raises ``BundleRejected`` on anything else."""
+        if (told := data.get("format")) != FORMAT:
+            raise BundleRejected(
+                f"The bundle has format {told!r:.20}; this easymlnb reads format {FORMAT}. "
+                "Use the same version on both sides."
+            )
+        try:
+            made = msgspec.convert(data, cls)
+        except msgspec.ValidationError as error:
+            raise BundleRejected(f"The bundle's {MANIFEST} is not valid: {error}.") from error
+        _check_manifest(made)
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle that passed all checks."""
+
+    id: str
+    manifest: Manifest
+    notebook: dict[str, Any] = field(repr=False)
+    _data: bytes | Path = field(repr=False)
+
+    def extract(self, folder: Path) -> None:
+        """Write the files (not the notebook) below ``folder``, which is made when it is not there.
+
+        Nothing that exists is overwritten. Files are readable by their owner only. Raises
+        ``BundleRejected`` when a file does not have its checksum or collides with another.
+        """
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with Archive(self._data) as archive:
+            for path, sha in self.manifest.files.items():
+                target = folder.joinpath(*check_path(path).split("/"))
+                try:
+                    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    with open(target, "xb", opener=_private) as file:
+                        file.writelines(_checked(archive, path, sha))
+                except (FileExistsError, NotADirectoryError) as error:
+                    raise BundleRejected(f"{path[:80]!r} collides with another file.") from error
+
+
+def open_bundle(data: bytes | Path, *, verify: bool = True) -> Bundle:
+    """Read a bundle and check all of it.
+
+    ``verify=False`` leaves out unpacking the files to compare their checksums, for a zip that this
+    side has checked before; ``extract`` compares them in any case.
+    Raises ``BundleRejected`` or ``TooLarge`` with a sentence that says what is wrong.
+    """
+    with Archive(data) as archive:
+        if MANIFEST not in archive.sizes:
+            raise BundleRejected(f"The zip is not a bundle: it holds no {MANIFEST}.")
+        manifest = Manifest.from_dict(_json(archive.read(MANIFEST, _MAX_MANIFEST), MANIFEST))
+        if NOTEBOOK not in archive.sizes:
+            raise BundleRejected(f"The bundle holds no {NOTEBOOK}.")
+        notebook = check_notebook(_json(archive.read(NOTEBOOK, MAX_NOTEBOOK), NOTEBOOK))
+        _check_listing(manifest, set(archive.sizes) - {MANIFEST, NOTEBOOK})
+        if verify:
+            for path, sha in manifest.files.items():
+                for _ in _checked(archive, path, sha):
+                    pass
+    return Bundle(identify(manifest, notebook), manifest, notebook, data)
+
+
+def write(
+    manifest: Manifest, notebook: Mapping[str, Any], files: Mapping[str, bytes | Path]
+) -> bytes:
+    """Return the zip; ``manifest.files`` is filled in from ``files``, the notebook is stripped.
+
+    The same arguments give the same bytes: entries are sorted, dates and modes fixed.
+    Raises ``BundleRejected`` or ``TooLarge``.
+    """
+    stripped = strip(check_notebook(dict(notebook)))
+    shas: dict[str, str] = {}
+    total = 0
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for path in sorted(files):
+            source = files[check_path(path)]
+            content = source if isinstance(source, bytes) else source.read_bytes()
+            total += len(content)
+            check_size(total, MAX_UNPACKED, "The unpacked bundle")
+            shas[path] = hashlib.sha256(content).hexdigest()
+            archive.writestr(_entry(FILES + path), content)
+        try:
+            text = msgspec.json.encode(stripped, order="sorted")
+        except (UnicodeEncodeError, TypeError) as error:
+            raise BundleRejected("The notebook holds text that is not Unicode.") from error
+        check_size(len(text), MAX_NOTEBOOK, "The notebook without its outputs")
+        archive.writestr(_entry(NOTEBOOK), text)
+        made = msgspec.structs.replace(manifest, files=shas)
+        _check_manifest(made)
+        archive.writestr(_entry(MANIFEST), msgspec.json.encode(made, order="sorted"))
+    data = target.getvalue()
+    check_size(len(data), MAX_ZIP, "The zip")
+    return data
+
+
+def identify(manifest: Manifest, notebook: Mapping[str, Any]) -> str:
+    """Return the bundle's id: 64 hex digits."""
+    told = manifest.to_dict()
+    del told["environment"]
+    told["cells"] = [
+        {"type": cell["cell_type"], "source": _text(cell["source"]), "tags": _tags(cell)}
+        for cell in notebook["cells"]
+    ]
+    canonical = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def strip(notebook: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the notebook without what a run leaves in it: outputs, counts, widget state."""
+    cells = []
+    for cell in notebook["cells"]:
+        kept = {name: cell[name] for name in ("id", "cell_type", "attachments") if name in cell}
+        kept["source"] = _text(cell["source"])
+        kept["metadata"] = {"tags": tags} if (tags := _tags(cell)) else {}
+        if cell["cell_type"] == "code":
+            kept |= {"outputs": [], "execution_count": None}
+        cells.append(kept)
+    told = notebook.get("metadata") or {}
+    metadata = {name: told[name] for name in ("kernelspec", "language_info") if name in told}
+    minor = notebook.get("nbformat_minor", 0)
+    return {"nbformat": 4, "nbformat_minor": minor, "metadata": metadata, "cells": cells}
+
+
+def check_notebook(notebook: Any) -> dict[str, Any]:
+    """Return ``notebook`` when it is one of nbformat 4; else ``BundleRejected``."""
+    if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
+        raise BundleRejected("The file is not a notebook: it holds no list of cells.")
+    if notebook.get("nbformat") != 4:
+        raise BundleRejected("The notebook is not of nbformat 4; open and save it in JupyterLab.")
+    if not isinstance(notebook.get("metadata", {}), dict):
+        raise BundleRejected("The notebook's metadata are not an object.")
+    for number, cell in enumerate(notebook["cells"]):
+        good = (
+            isinstance(cell, dict)
+            and cell.get("cell_type") in _CELLS
+            and _is_text(cell.get("source"))
+            and isinstance(cell.get("metadata", {}), dict)
+        )
+        if not good:
+            raise BundleRejected(f"Cell {number} of the notebook is not a valid cell.")
+    return notebook
+
+
+def _check_manifest(manifest: Manifest) -> None:
+    if "/" in check_path(manifest.notebook):
+        raise BundleRejected("The bundle's notebook is named by a path; a file name is expected.")
+    if not _KERNEL.match(manifest.kernel):
+        raise BundleRejected(f"{manifest.kernel[:80]!r} is not the name of a kernelspec.")
+    for name in manifest.services:
+        if not NAME.match(name):
+            raise BundleRejected(f"{name[:80]!r} is not the name of a service.")
+    for line in manifest.requirements:
+        if not line.strip() or len(line) > 1000 or not line.isprintable():
+            raise BundleRejected(f"{line[:80]!r} is not one requirement.")
+    for path, sha in manifest.files.items():
+        check_path(path)
+        if not _SHA.match(sha):
+            raise BundleRejected(f"The bundle's {MANIFEST} gives no SHA-256 for {path[:80]!r}.")
+
+
+def _check_listing(manifest: Manifest, held: set[str]) -> None:
+    listed = {FILES + path for path in manifest.files}
+    if missing := sorted(listed - held):
+        raise BundleRejected(f"The bundle lists {missing[0][:80]!r} but does not hold it.")
+    if more := sorted(held - listed):
+        raise BundleRejected(f"The bundle holds {more[0][:80]!r} but does not list it.")
+
+
+def _checked(archive: Archive, path: str, sha: str) -> Iterator[bytes]:
+    """Yield one file's content; raise at its end when the checksum is another."""
+    found = hashlib.sha256()
+    for chunk in archive.chunks(FILES + path):
+        found.update(chunk)
+        yield chunk
+    if found.hexdigest() != sha:
+        raise BundleRejected(f"{path[:80]!r} is not what the bundle's {MANIFEST} says.")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _json(data: bytes, name: str) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleRejected(f"The bundle's {name} is not JSON.") from error
+    if not isinstance(found, dict):
+        raise BundleRejected(f"The bundle's {name} is not a JSON object.")
+    return found
+
+
+def _entry(path: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0))
+    entry.create_system = 3
+    entry.external_attr = 0o100644 << 16
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    return entry
+
+
+def _is_text(source: Any) -> bool:
+    if isinstance(source, list):
+        return all(isinstance(line, str) for line in source)
+    return isinstance(source, str)
+
+
+def _text(source: str | list[str]) -> str:
+    return source if isinstance(source, str) else "".join(source)
+
+
+def _tags(cell: Mapping[str, Any]) -> list[str]:
+    tags = cell.get("metadata", {}).get("tags", [])
+    return sorted({tag for tag in tags if isinstance(tag, str)}) if isinstance(tags, list) else []
