@@ -1,0 +1,146 @@
+"""``@ml.service``: a function becomes a service and stays that function."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
+
+from easymlnb import live
+from easymlnb.contract.errors import DefinitionError, EasyMLNBError
+from easymlnb.definition import DEFINED, Service, define
+
+if TYPE_CHECKING:
+    from easymlnb.publish import Published
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+V = TypeVar("V", bound=Callable[..., Any])
+
+
+class NameWarning(UserWarning):
+    """The server did not take a live service; the function itself still works."""
+
+
+class ServiceFunction(Protocol[P, R]):
+    """What the decorator returns: the very function, with these attributes attached."""
+
+    __name__: str
+    service: Service
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    def view(self, function: V, /) -> V:
+        """Decorator: ``function(<any parameters>, result)`` returns what people see of a result."""
+
+    def form(self) -> Any:
+        """Return the form as a widget, to show it again or elsewhere."""
+
+    def publish(self, **options: Any) -> "Published":
+        """Freeze the notebook as a new version; see ``easymlnb.publish.publish`` for the options."""
+
+    def remove(self) -> None:
+        """Take the live service away; what is published stays."""
+
+
+@overload
+def service(function: Callable[P, R], /) -> ServiceFunction[P, R]: ...
+@overload
+def service(
+    *,
+    name: str | None = None,
+    title: str | None = None,
+    description: str | None = None,
+    tags: Sequence[str] = (),
+    author: str | None = None,
+    license: str | None = None,
+    examples: Sequence[Mapping[str, Any]] = (),
+    timeout: float | None = None,
+    workers: int | None = None,
+    placement: str | None = None,
+    public: bool | None = None,
+    max_body: int | None = None,
+) -> Callable[[Callable[P, R]], ServiceFunction[P, R]]: ...
+def service(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a function a service: a form under the cell, a REST route, and an app.
+
+    The function stays itself: calling it, ``help`` and pickling work as before. Hints and defaults
+    of its parameters become the form's fields and the checks of every call.
+
+    name: small letters, digits and ``_``; default: the function's name.
+    title: heading for people; default: the name in words.
+    description: Markdown; default: the docstring.
+    tags, author, license: metadata for the catalogue.
+    examples: dicts of parameters; presets of the form, documentation and health check at once.
+    timeout: seconds a call may take, default 30.
+    workers: how many calls run at once (live: threads; published: kernels), default 1.
+    placement: where published workers start, default ``"local"``.
+    public: visitors without a login may call it once published, default False.
+    max_body: largest request body in bytes, default 100 MiB.
+
+    Raises ``DefinitionError`` (a ``TypeError``) that names the parameter and the fix.
+    """
+    if function is None:
+        return lambda decorated: _attach(decorated, options)
+    return _attach(function, options)
+
+
+def _attach(function: Any, options: dict[str, Any]) -> Any:
+    if hasattr(function, "service") and isinstance(function.service, Service):
+        raise DefinitionError(f"{function.__name__} is a service already; decorate it once.")
+    made = define(function, **options)
+    decorated = cast("Any", function)
+    decorated.service = made
+    decorated.form = lambda: _form(made)
+    decorated.view = lambda view: _view(made, view)
+    decorated.publish = lambda **given: _publish(made, given)
+    decorated.remove = lambda: _remove(made)
+    DEFINED[made.name] = made
+    refused = _offer(made)
+    if refused is not None:
+        warnings.warn(refused, NameWarning, stacklevel=3)
+    _show(made)
+    return decorated
+
+
+def _offer(made: Service) -> str | None:
+    return live.link().offer(made) if live.has_server() else None
+
+
+def _view(made: Service, function: V) -> V:
+    made.set_view(function)
+    _offer(made)
+    return function
+
+
+def _remove(made: Service) -> None:
+    if DEFINED.get(made.name) is made:
+        del DEFINED[made.name]
+        if live.has_server():
+            live.link().withdraw(made.name)
+
+
+def _publish(made: Service, options: dict[str, Any]) -> "Published | None":
+    if live.in_worker():
+        # The notebook publishes itself; the worker that executes it must not.
+        return None
+    from easymlnb.publish import publish
+
+    return publish(made.name, **options)
+
+
+def _form(made: Service) -> Any:
+    from easymlnb.forms.form import Form
+    from easymlnb.forms.local import LocalCaller
+
+    return Form(made.spec, LocalCaller(made))
+
+
+def _show(made: Service) -> None:
+    """Show the form under the cell where a person can see it."""
+    if not live.has_server():
+        return
+    try:
+        from IPython.display import display
+
+        display(_form(made))  # type: ignore[no-untyped-call]
+    except (ImportError, EasyMLNBError) as error:
+        warnings.warn(f"The form could not be shown: {error}", stacklevel=4)

@@ -1,0 +1,131 @@
+"""What the decorator makes of a function: its schema, its spec, its view."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from inspect import Parameter, cleandoc, signature
+from typing import Any
+
+import msgspec
+
+from easymlnb.contract.errors import DefinitionError, InvalidInput
+from easymlnb.contract.spec import NAME, ServiceSpec
+from easymlnb.schema import Schema
+
+Function = Callable[..., Any]
+
+DEFINED: dict[str, "Service"] = {}
+"""The services of this process by name. A kernel is one notebook, so one table is enough."""
+
+
+@dataclass(slots=True)
+class Service:
+    """A function under a name. Only ``view_function`` ever changes: ``@f.view`` sets it."""
+
+    function: Function
+    schema: Schema
+    spec: ServiceSpec
+    view_function: Function | None = field(default=None)
+    view_parameters: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def set_view(self, function: Function) -> None:
+        """Take ``function(<any of the parameters>, result)`` as what people see of a result."""
+        self.view_parameters = _view_parameters(self.name, set(self.spec.input["properties"]), function)
+        self.view_function = function
+        self.spec = msgspec.structs.replace(self.spec, view=True)
+
+
+def define(function: Function, **options: Any) -> Service:
+    """Make the service of a function; raises ``DefinitionError`` with what to change."""
+    schema = Schema.of(function)
+    name = options.pop("name", None) or _name(function)
+    if not NAME.match(name):
+        raise DefinitionError(
+            f"{name!r} cannot be a service's name: start with a small letter, then small letters, "
+            "digits and _ (63 at most). Set it with @ml.service(name=...)."
+        )
+    spec = ServiceSpec(
+        name=name,
+        title=options.pop("title", None) or name.replace("_", " ").capitalize(),
+        description=cleandoc(options.pop("description", None) or schema.description),
+        tags=_texts("tags", options.pop("tags", ())),
+        examples=_examples(name, schema, options.pop("examples", ())),
+        input=schema.input,
+        output=schema.output,
+        accepts=schema.accepts,
+        produces=schema.produces,
+        stream=schema.stream,
+        **_checked(options),
+    )
+    return Service(function, schema, spec)
+
+
+def _name(function: Function) -> str:
+    return re.sub(r"\W|^_+", "", function.__name__).lower() or function.__name__
+
+
+def _view_parameters(name: str, known: set[str], function: Function) -> frozenset[str]:
+    """Return which of the service's parameters a view takes beside ``result``."""
+    if not callable(function):
+        raise DefinitionError(f"@{name}.view must stand above a function.")
+    wanted = signature(function).parameters
+    if any(p.kind in (Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL) for p in wanted.values()):
+        raise DefinitionError(f"The view of {name!r} must take its values by name.")
+    if any(p.kind is Parameter.VAR_KEYWORD for p in wanted.values()):
+        return frozenset(known)
+    if "result" not in wanted:
+        raise DefinitionError(f"The view of {name!r} needs a parameter named 'result'.")
+    needed = {n for n, p in wanted.items() if p.default is Parameter.empty}
+    unknown = sorted(needed - known - {"result"})
+    if unknown:
+        raise DefinitionError(
+            f"The view of {name!r} asks for {', '.join(unknown)}, which {name!r} does not have. "
+            f"It may take result and any of: {', '.join(sorted(known)) or 'nothing else'}."
+        )
+    return frozenset(set(wanted) & known)
+
+
+def _texts(what: str, values: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+        raise DefinitionError(f"{what} must be a list of texts, such as {what}=['demo'].")
+    return tuple(values)
+
+
+def _checked(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were given, checked; None means the default."""
+    given = {key: value for key, value in options.items() if value is not None}
+    for key, limit in (("timeout", 0.0), ("workers", 1), ("max_body", 1)):
+        value = given.get(key)
+        if value is None:
+            continue
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or value < limit or value == 0 or value == float("inf"):
+            raise DefinitionError(f"{key} must be a positive number, not {value!r}.")
+    for key in ("author", "license", "placement"):
+        if not isinstance(given.get(key, ""), str):
+            raise DefinitionError(f"{key} must be a text, not {given[key]!r}.")
+    return given
+
+
+def _examples(
+    name: str, schema: Schema, examples: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, Any], ...]:
+    """Check each example against the schema and return it as the JSON that a caller would send."""
+    found = []
+    if isinstance(examples, Mapping):
+        raise DefinitionError(f"examples of {name!r} must be a list of dicts: examples=[{{...}}].")
+    for number, example in enumerate(examples):
+        if not isinstance(example, Mapping):
+            raise DefinitionError(f"Example {number} of {name!r} must be a dict of parameters.")
+        try:
+            encoded = schema.encode_input(example)
+            schema.load_json(json.dumps(encoded).encode())
+        except InvalidInput as error:
+            raise DefinitionError(f"Example {number} of {name!r}: {error.message}") from error
+        found.append(encoded)
+    return tuple(found)

@@ -1,0 +1,179 @@
+"""The cell is the service: this kernel tells its server what it answers, and answers.
+
+One thread holds the link. Calls run in threads beside the author's cells, and what they emit
+goes through that one thread, so an interrupted call can never leave half a frame behind.
+Without a server that runs the extension (nbconvert, papermill, plain Python) nothing happens.
+"""
+
+import os
+import threading
+from functools import cache
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from easymlnb.contract.frames import (
+    Call,
+    Cancel,
+    Hello,
+    Leave,
+    Message,
+    Offer,
+    Refused,
+    Taken,
+    Withdraw,
+    pack,
+    unpack_to_worker,
+)
+from easymlnb.definition import DEFINED, Service
+from easymlnb.runtime.link import Link, LinkLost, LinkRefused
+from easymlnb.runtime.threads import Threads
+
+ANSWER_TIMEOUT = 3.0
+"""Seconds the decorator waits for the server's word on a name; later it comes unheard."""
+
+RETRY = (0.5, 1.0, 2.0, 5.0, 10.0)
+"""Seconds between attempts to dial again after the server went away."""
+
+
+@cache
+def threads() -> Threads:
+    """The threads that this kernel's calls run in."""
+    return Threads()
+
+
+def kernel_id() -> str | None:
+    """Return this process's kernel id, ``None`` when it is not a Jupyter kernel."""
+    try:
+        from IPython.core.getipython import get_ipython
+    except ImportError:
+        return None
+    shell = get_ipython()  # type: ignore[no-untyped-call]
+    if shell is None or getattr(shell, "kernel", None) is None:
+        return None
+    from ipykernel.connect import get_connection_file
+
+    return Path(get_connection_file()).stem.removeprefix("kernel-")
+
+
+def in_worker() -> bool:
+    """Say whether this process executes a bundle, rather than an author's cells."""
+    return "EASYMLNB_WORKER" in os.environ
+
+
+def has_server() -> bool:
+    """Say whether this kernel was started by a server that runs the extension.
+
+    A terminal of JupyterLab hands its environment on to nbconvert and the like; their kernels
+    have another parent, which tells them apart.
+    """
+    server = os.environ.get("EASYMLNB_SERVER_PID", "")
+    return (
+        not in_worker()
+        and bool(server)
+        and server == os.environ.get("JPY_PARENT_PID")
+        and kernel_id() is not None
+    )
+
+
+class Live:
+    """This kernel's link to its server, for as long as the kernel lives."""
+
+    def __init__(self) -> None:
+        self._outbox: SimpleQueue[bytes] = SimpleQueue()
+        self._link: Link | None = None
+        self._answers: dict[str, str | None] = {}
+        self._answered = threading.Condition()
+        threading.Thread(target=self._run, name="easymlnb-live", daemon=True).start()
+
+    def offer(self, service: Service) -> str | None:
+        """Answer this service from now on. Returns the server's reason if it refuses, else ``None``."""
+        with self._answered:
+            self._answers.pop(service.name, None)
+        self._send(Offer(specs=(service.spec,)))
+        with self._answered:
+            self._answered.wait_for(lambda: service.name in self._answers, ANSWER_TIMEOUT)
+            return self._answers.get(service.name)
+
+    def withdraw(self, name: str) -> None:
+        """Stop answering this service."""
+        self._send(Withdraw(names=(name,)))
+
+    def _send(self, message: Message, body: bytes = b"") -> None:
+        self._outbox.put(pack(message, body))
+        link = self._link
+        if link is not None:
+            link.wake()
+
+    def _run(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                link = Link(
+                    os.environ["EASYMLNB_LINK"],
+                    os.environ["EASYMLNB_SECRET"],
+                    os.environ.get("EASYMLNB_CAFILE", ""),
+                )
+            except (OSError, LinkLost, LinkRefused):
+                threading.Event().wait(RETRY[min(attempt, len(RETRY) - 1)])
+                attempt += 1
+                continue
+            attempt = 0
+            try:
+                self._serve(link)
+            except LinkLost:
+                pass
+            finally:
+                self._link = None
+                link.close()
+
+    def _serve(self, link: Link) -> None:
+        # What was to be said over the last link is void; everything is offered anew.
+        _drain(self._outbox)
+        hello = Hello(kernel=kernel_id() or "", source=os.environ.get("JPY_SESSION_NAME", ""), live=True)
+        specs = tuple(service.spec for service in DEFINED.values())
+        link.send(pack(hello) + pack(Offer(specs=specs)))
+        self._link = link
+        while True:
+            waiting = _drain(self._outbox)
+            if waiting:
+                link.send(b"".join(waiting))
+            if link.ready(None):
+                for data in link.receive():
+                    for message, body in unpack_to_worker(data):
+                        self._take(message, body)
+
+    def _take(self, message: Any, body: bytes) -> None:
+        if isinstance(message, Call):
+            service = DEFINED.get(message.service)
+            if service is not None:
+                threads().submit(service, message, body, self._send)
+        elif isinstance(message, Cancel):
+            threads().cancel(message.id)
+        elif isinstance(message, Taken):
+            self._note(dict.fromkeys(message.names))
+        elif isinstance(message, Refused):
+            self._note({message.name: message.message})
+        elif isinstance(message, Leave):
+            raise LinkLost("The server is stopping.")
+
+    def _note(self, answers: dict[str, str | None]) -> None:
+        with self._answered:
+            self._answers.update(answers)
+            self._answered.notify_all()
+
+
+def _drain(box: SimpleQueue[bytes]) -> list[bytes]:
+    found = []
+    while True:
+        try:
+            found.append(box.get_nowait())
+        except Empty:
+            return found
+
+
+@cache
+def link() -> Live:
+    """The one link of this kernel, dialled on first use."""
+    return Live()
+

@@ -1,0 +1,47 @@
+"""tqdm bars inside a call become its progress.
+
+tqdm draws through ``display``; every class of bar (terminal, notebook, auto) has one. It is
+wrapped once per class: inside a call it reports, outside it draws as ever.
+"""
+
+import functools
+import importlib.util
+import sys
+from typing import Any
+
+from easymlnb.runtime.context import CURRENT
+
+
+def _text(bar: Any) -> str:
+    count = f"{bar.n:g} of {bar.total:g} {bar.unit}"
+    return f"{bar.desc}: {count}" if bar.desc else count
+
+
+def _wrap(bars: Any) -> None:
+    draw = bars.__dict__.get("display")
+    if draw is None or hasattr(draw, "easymlnb"):
+        return
+
+    @functools.wraps(draw)
+    def display(self: Any, *args: Any, **kwargs: Any) -> Any:
+        context = CURRENT.get()
+        if context is None:
+            return draw(self, *args, **kwargs)
+        if self.total:
+            context.progress(min(1.0, self.n / self.total), _text(self))
+        return None
+
+    display.easymlnb = True  # type: ignore[attr-defined]
+    bars.display = display
+
+
+def report_bars() -> None:
+    """Wrap the bars of tqdm if it is installed; calling it again changes nothing."""
+    if "tqdm" not in sys.modules and importlib.util.find_spec("tqdm") is None:
+        return
+    from tqdm.std import tqdm
+
+    _wrap(tqdm)
+    notebook = sys.modules.get("tqdm.notebook")
+    if notebook is not None:
+        _wrap(notebook.tqdm_notebook)

@@ -1,0 +1,165 @@
+"""One call, from its bytes to its answer: read, run, write.
+
+The same code serves workers, live services and the form under a cell; they differ only in the
+thread it runs on and in how that thread can be interrupted (``guard``).
+"""
+
+import json
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from easymlnb import codec, show
+from easymlnb.contract.errors import (
+    CallCancelled,
+    CallerError,
+    CallFailed,
+    EasyMLNBError,
+    ResultNotEncodable,
+)
+from easymlnb.contract.frames import Call, Failure, Item, Result
+from easymlnb.contract.spec import VIEW
+from easymlnb.definition import Service
+from easymlnb.runtime import loop
+from easymlnb.runtime.bars import report_bars
+from easymlnb.runtime.context import Context, Emit, running
+
+Guard = Callable[[int], AbstractContextManager[None]]
+
+TRACE_LIMIT = 20_000
+RESULT_IN_VIEW = 2**20
+"""Bytes of JSON up to which a view also carries the raw result."""
+
+
+class Stopped(BaseException):
+    """Raised inside a function whose call was cancelled; no ``except Exception`` swallows it."""
+
+
+def _no_guard(call: int) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def perform(
+    service: Service, call: Call, body: bytes, emit: Emit, guard: Guard = _no_guard
+) -> None:
+    """Run one call in this thread and emit its events, then exactly one ``Result`` or ``Failure``."""
+    started = time.perf_counter()
+    context = Context(call, emit)
+    trace = ""
+    answer = b""
+    filename = ""
+    content_type = ""
+    failure: EasyMLNBError | None = None
+    with running(context), codec.scratch():
+        report_bars()
+        try:
+            values = codec.read(service.schema, call.content_type, body)
+            # Only the author's code runs under the guard: an interrupt there breaks nothing of ours.
+            with guard(call.id):
+                value = _run(service, values, call, emit)
+                seen = _view(service, values, value) if call.view and not service.spec.stream else None
+            if service.spec.stream:
+                content_type = "application/json"
+            elif call.view:
+                content_type, answer = VIEW, _view_json(service, value, seen)
+            else:
+                written = codec.write(service.schema, value, call.accept)
+                content_type, answer, filename = written.content_type, written.body, written.filename
+        except Stopped:
+            failure = CallCancelled()
+        except ResultNotEncodable as error:
+            failure, trace = error, _trace()
+        except _Raised as raised:
+            failure, trace = raised.public, raised.trace
+        except EasyMLNBError as error:
+            failure = error
+        except BaseException as error:
+            failure, trace = CallFailed(type(error).__name__), _trace()
+    seconds = time.perf_counter() - started
+    log = context.log.text()
+    if failure is None:
+        result = Result(
+            id=call.id, content_type=content_type, seconds=seconds, filename=filename, log=log
+        )
+        emit(result, answer)
+    else:
+        emit(
+            Failure(
+                id=call.id,
+                code=failure.code,
+                message=failure.message,
+                details=failure.details,
+                seconds=seconds,
+                log=log,
+                trace=trace,
+            ),
+            b"",
+        )
+
+
+class _Raised(Exception):
+    """The author's code raised: what the caller may know, and the traceback for the author."""
+
+    def __init__(self, error: BaseException) -> None:
+        if isinstance(error, CallerError):
+            self.public: EasyMLNBError = error
+        else:
+            self.public = CallFailed(type(error).__name__)
+        self.trace = _trace(error)
+
+
+def _trace(error: BaseException | None = None) -> str:
+    lines = traceback.format_exception(error) if error else [traceback.format_exc()]
+    return "".join(lines)[-TRACE_LIMIT:]
+
+
+def _run(service: Service, values: dict[str, Any], call: Call, emit: Emit) -> Any:
+    """Call the function; a generator's items are emitted as they come."""
+    try:
+        value = loop.plain(service.function(**values))
+        if not service.spec.stream:
+            return value
+        items: Iterator[Any] = loop.items(value)
+        for item in items:
+            if call.view:
+                body = _json({"parts": show.parts(item)})
+            else:
+                body = service.schema.dump(item)
+            emit(Item(id=call.id), body)
+        return None
+    except (Stopped, ResultNotEncodable):
+        raise
+    except BaseException as error:
+        raise _Raised(error) from error
+
+
+def _view(service: Service, values: dict[str, Any], value: Any) -> Any:
+    """Return what the author wants people to see: the view's return value, else the result."""
+    if service.view_function is None:
+        return value
+    wanted = service.view_parameters
+    try:
+        seen = service.view_function(**{k: v for k, v in values.items() if k in wanted}, result=value)
+        return loop.plain(seen)
+    except Stopped:
+        raise
+    except BaseException as error:
+        raise _Raised(error) from error
+
+
+def _view_json(service: Service, value: Any, seen: Any) -> bytes:
+    schema = service.schema if service.view_function is None else None
+    try:
+        raw = service.schema.dump(value)
+    except ResultNotEncodable:
+        if service.view_function is None:
+            raise
+        raw = b"null"
+    result = raw if len(raw) <= RESULT_IN_VIEW else b"null"
+    return b'{"parts":' + _json(show.parts(seen, schema)) + b',"result":' + result + b"}"
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()

@@ -1,0 +1,144 @@
+"""The WebSocket from a kernel to its server: a socket, and ``websockets``' protocol without I/O.
+
+A plain blocking socket fits what a worker needs and no ready-made client offers: the main thread
+itself reads, runs and writes (no hand-over between threads), while another thread may look for a
+cancel during a long call.
+"""
+
+import os
+import selectors
+import socket
+import ssl
+import threading
+from urllib.parse import urlsplit
+
+from websockets.client import ClientProtocol
+
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
+from websockets.protocol import OPEN
+from websockets.uri import parse_uri
+
+CONNECT_TIMEOUT = 10.0
+SEND_TIMEOUT = 60.0
+CHUNK = 256 * 1024
+
+
+class LinkRefused(Exception):
+    """The server answered and did not take the link: wrong secret, or no easymlnb there."""
+
+
+class LinkLost(Exception):
+    """The connection ended."""
+
+
+class Link:
+    """One open connection. ``send`` may be called from any thread; ``receive`` from one at a time."""
+
+    def __init__(self, url: str, secret: str, cafile: str = "") -> None:
+        """Connect; raises ``OSError`` when nobody answers, ``LinkRefused`` when somebody else does."""
+        self._protocol = ClientProtocol(parse_uri(url), max_size=None)
+        self._sending = threading.Lock()
+        self._parts: list[bytes] = []
+        self._socket = _connect(url, cafile)
+        try:
+            self._shake_hands(secret)
+        except BaseException:
+            self._socket.close()
+            raise
+        self._socket.settimeout(SEND_TIMEOUT)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._socket, selectors.EVENT_READ)
+        self._woken, self._waker = os.pipe()
+        self._selector.register(self._woken, selectors.EVENT_READ)
+
+    def _shake_hands(self, secret: str) -> None:
+        request = self._protocol.connect()
+        request.headers["Authorization"] = f"easymlnb {secret}"
+        self._protocol.send_request(request)
+        self._flush()
+        while True:
+            self._feed()
+            for event in self._protocol.events_received():
+                if isinstance(event, Response):
+                    if self._protocol.handshake_exc is not None:
+                        raise LinkRefused(str(self._protocol.handshake_exc))
+                    return
+            if self._protocol.handshake_exc is not None:
+                raise LinkRefused(str(self._protocol.handshake_exc))
+
+    def ready(self, timeout: float | None) -> bool:
+        """Wait until something can be read; ``False`` after ``timeout`` seconds or a ``wake``."""
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            return True
+        found = [key.fd for key, _ in self._selector.select(timeout)]
+        if self._woken in found:
+            os.read(self._woken, 4096)
+        return self._socket.fileno() in found
+
+    def wake(self) -> None:
+        """End a ``ready`` that another thread waits in."""
+        os.write(self._waker, b"!")
+
+    def receive(self) -> list[bytes]:
+        """Read what is there (call it when ``ready``) and return the complete messages in it."""
+        self._feed()
+        messages = []
+        for event in self._protocol.events_received():
+            assert isinstance(event, Frame)
+            if event.opcode in (Opcode.BINARY, Opcode.CONT):
+                self._parts.append(bytes(event.data))
+                if event.fin:
+                    messages.append(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
+                    self._parts.clear()
+        with self._sending:
+            self._flush()  # answers to pings
+        return messages
+
+    def send(self, data: bytes) -> None:
+        """Send one message; blocks while the server reads slowly. Raises ``LinkLost``."""
+        with self._sending:
+            if self._protocol.state is not OPEN:
+                raise LinkLost("The connection to the server is closed.")
+            self._protocol.send_binary(data)
+            self._flush()
+
+    def close(self) -> None:
+        self._selector.close()
+        self._socket.close()
+        os.close(self._woken)
+        os.close(self._waker)
+
+    def _feed(self) -> None:
+        try:
+            data = self._socket.recv(CHUNK)
+        except (ssl.SSLWantReadError, BlockingIOError):
+            return
+        except OSError as error:
+            raise LinkLost(str(error)) from error
+        if not data:
+            raise LinkLost("The server closed the connection.")
+        self._protocol.receive_data(data)
+
+    def _flush(self) -> None:
+        try:
+            for data in self._protocol.data_to_send():
+                self._socket.sendall(data)
+        except OSError as error:
+            raise LinkLost(str(error)) from error
+
+
+def _connect(url: str, cafile: str) -> socket.socket:
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "wss" else 80)
+    plain = socket.create_connection((parts.hostname or "localhost", port), CONNECT_TIMEOUT)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if parts.scheme != "wss":
+        return plain
+    context = ssl.create_default_context(cafile=cafile or None)
+    if cafile:
+        # The server's own certificate names its public host, not the loopback we reach it by.
+        context.check_hostname = False
+    return context.wrap_socket(plain, server_hostname=parts.hostname)
+
+

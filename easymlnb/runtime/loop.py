@@ -1,0 +1,51 @@
+"""Coroutines and async generators of services, on one event loop beside the calling thread.
+
+A kernel's main thread already has a running loop, so they cannot run on a loop of its own. One
+loop for all calls lets an author keep an async client open between calls.
+"""
+
+import asyncio
+import inspect
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from functools import cache
+from typing import Any
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    made = asyncio.new_event_loop()
+    threading.Thread(target=made.run_forever, name="easymlnb-async", daemon=True).start()
+    return made
+
+
+def _wait(work: Coroutine[Any, Any, Any]) -> Any:
+    future = asyncio.run_coroutine_threadsafe(work, _loop())
+    try:
+        return future.result()
+    except BaseException:
+        # An interrupt of the waiting thread must stop the work too.
+        future.cancel()
+        raise
+
+
+def plain(value: Any) -> Any:
+    """Return the value, awaited if it is a coroutine."""
+    return _wait(value) if inspect.iscoroutine(value) else value
+
+
+async def _next(items: AsyncIterator[Any], end: object) -> Any:
+    return await anext(items, end)
+
+
+def items(value: Any) -> Iterator[Any]:
+    """Iterate over a generator of either kind; it is closed when the caller stops early."""
+    if not inspect.isasyncgen(value):
+        yield from value
+        return
+    end = object()
+    try:
+        while (item := _wait(_next(value, end))) is not end:
+            yield item
+    finally:
+        _wait(value.aclose())
