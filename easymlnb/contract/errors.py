@@ -18,6 +18,7 @@
     +-- UnsupportedMediaType  415
     +-- InvalidInput          422  values that break the schema; ``details`` names each field
     +-- CallerError           422  what a service's function says to its caller
+    +-- DeploymentFailed      422  a bundle could not be brought to serve; ``details`` has the cell
     +-- CallFailed            500  the function raised
     +-- ResultNotEncodable    500  the function returned what cannot be sent
     +-- InternalError         500
@@ -26,7 +27,11 @@
     +-- Busy                  503  the queue is full; ``Retry-After`` says when to come back
     +-- WorkerLost            503  the kernel died under the call
     +-- Draining              503  the server is stopping
+    +-- StorageBusy           503  the database is locked or away for too long
     +-- DeadlineExceeded      504
+    +-- StorageFull           507  the disk is full
+    +-- StorageDamaged        500  a stored file is missing or is not what was stored
+    +-- StorageUnusable            the database cannot be used; the server does not start with it
     +-- ServerUnreachable          the client found no server, or lost it
 """
 
@@ -196,6 +201,17 @@ class CallerError(EasyMLNBError):
     status = 422
 
 
+class DeploymentFailed(EasyMLNBError):
+    """A bundle could not be brought to serve.
+
+    For its author only; ``details`` may hold ``cell`` (number among the notebook's cells, from
+    0), ``source`` and ``traceback``.
+    """
+
+    code = "deployment_failed"
+    status = 422
+
+
 class CallFailed(EasyMLNBError):
     """The service's function raised; only its log, not the caller, has the traceback."""
 
@@ -285,6 +301,47 @@ class DeadlineExceeded(EasyMLNBError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"The call was stopped: it took longer than its {seconds:g} s.")
+
+
+class StorageBusy(EasyMLNBError):
+    """The database is locked or away for longer than a write waits; nothing was changed."""
+
+    code = "storage_busy"
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server's database does not answer. Try again in a moment.",
+            details={"retry_after": 5},
+        )
+
+
+class StorageFull(EasyMLNBError):
+    """The disk of database or files is full; nothing was changed."""
+
+    code = "storage_full"
+    status = 507
+
+    def __init__(self) -> None:
+        super().__init__("The server's disk is full; nothing was stored.")
+
+
+class StorageDamaged(EasyMLNBError):
+    """A stored file is missing or is not what was stored."""
+
+    code = "storage_damaged"
+
+    def __init__(self, sha: str) -> None:
+        super().__init__(
+            f"The stored file {sha[:12]} is missing or damaged. "
+            "Restore it from a backup, or publish the notebook again."
+        )
+
+
+class StorageUnusable(EasyMLNBError):
+    """The database cannot be used; the message gives the reason and the fix."""
+
+    code = "storage_unusable"
 
 
 class ServerUnreachable(EasyMLNBError):

@@ -1,0 +1,45 @@
+"""The last calls of each service, for its author: outcome, time, prints, traceback.
+
+Kept in memory and bounded: inputs and results are never in it.
+"""
+
+from collections import defaultdict, deque
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+KEPT = 200
+"""Calls kept per service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One call that ended. ``seconds`` is the time in the worker; ``status`` the HTTP status."""
+
+    request_id: str
+    version: str
+    status: int
+    seconds: float
+    log: str = ""
+    trace: str = ""
+    time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class CallLog:
+    """The last ``KEPT`` calls per service name."""
+
+    def __init__(self) -> None:
+        self._entries: defaultdict[str, deque[Entry]] = defaultdict(lambda: deque(maxlen=KEPT))
+
+    def add(self, name: str, entry: Entry) -> None:
+        self._entries[name].append(entry)
+
+    def of(self, name: str) -> list[Entry]:
+        """Return a service's calls, newest last."""
+        return list(self._entries.get(name, ()))
+
+    def forget(self, name: str) -> None:
+        self._entries.pop(name, None)

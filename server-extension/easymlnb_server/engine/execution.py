@@ -1,0 +1,104 @@
+"""A bundle's notebook, executed in a worker kernel by nbclient; its outputs are the log."""
+
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+import nbformat
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbformat import NotebookNode
+from traitlets.config import Config
+
+from easymlnb.contract.errors import DeploymentFailed
+
+SKIP = "skip"
+"""Cells with this tag are for the author and are not executed in a worker."""
+
+OUTPUT_LIMIT = 5_000_000
+"""Characters of output kept per cell, whatever way they came."""
+
+PREPARE = "from easymlnb.runtime.worker import prepare as _p; _p(); del _p"
+SERVE = "from easymlnb.runtime.worker import serve; serve()"
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class _Client(NotebookClient):
+    """nbclient with a bound on what a cell's output may take of the server's memory."""
+
+    def __init__(self, notebook: NotebookNode, manager: AsyncKernelManager) -> None:
+        settings = Config()
+        settings.NotebookClient.skip_cells_with_tag = SKIP
+        settings.NotebookClient.iopub_timeout = 10
+        super().__init__(notebook, km=manager, config=settings)
+        # A failing cell is the author's business, told once by us.
+        self.log = logging.getLogger("easymlnb.execution")
+        self._sizes: dict[int, int] = {}
+
+    def output(
+        self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int
+    ) -> NotebookNode | None:
+        before = self._sizes.get(cell_index, 0)
+        if before > OUTPUT_LIMIT:
+            return None
+        self._sizes[cell_index] = before + _size(msg["content"])
+        if self._sizes[cell_index] > OUTPUT_LIMIT:
+            cut = nbformat.v4.new_output("stream", name="stderr", text="... more output was cut.\n")
+            outs.append(cut)
+            return None
+        return super().output(outs, msg, display_id, cell_index)
+
+
+def _size(content: Any) -> int:
+    if isinstance(content, str | bytes):
+        return len(content)
+    if isinstance(content, dict):
+        return sum(map(_size, content.values()))
+    return sum(map(_size, content)) if isinstance(content, list) else 8
+
+
+async def execute(
+    notebook: NotebookNode,
+    manager: AsyncKernelManager,
+    client: AsyncKernelClient,
+    at_cell: Callable[[int], None],
+) -> None:
+    """Run the cells in order, outputs kept in ``notebook``; ``at_cell`` is told where it is.
+
+    Raises ``DeploymentFailed`` with the cell's number, source and traceback.
+    """
+    runner = _Client(notebook, manager)
+    runner.kc = client
+    runner.reset_execution_trackers()
+    await runner.async_execute_cell(nbformat.v4.new_code_cell(PREPARE), -1, store_history=False)
+    for index, cell in enumerate(notebook.cells):
+        at_cell(index)
+        try:
+            await runner.async_execute_cell(cell, index)
+        except CellExecutionError as error:
+            raise _failed(index, cell, f"raised {error.ename}", _traceback(cell)) from error
+        except DeadKernelError as error:
+            raise _failed(index, cell, "ended the kernel", "") from error
+
+
+def serve(client: AsyncKernelClient) -> None:
+    """Send the last cell, which does not return: the worker dials home."""
+    client.execute(SERVE, silent=True, store_history=False)
+
+
+def _failed(index: int, cell: NotebookNode, what: str, trace: str) -> DeploymentFailed:
+    return DeploymentFailed(
+        f"Cell {index + 1} of the notebook {what}, so it cannot serve.",
+        details={"cell": index, "source": cell.source[:10_000], "traceback": trace},
+    )
+
+
+def _traceback(cell: NotebookNode) -> str:
+    for output in reversed(cell.outputs):
+        if output.output_type == "error":
+            return ANSI.sub("", "\n".join(output.traceback))[-20_000:]
+    return ""

@@ -1,0 +1,77 @@
+"""The server's end of a link to one kernel: calls out, answers in."""
+
+import asyncio
+from collections.abc import Callable
+
+from easymlnb.contract.errors import WorkerLost
+from easymlnb.contract.frames import (
+    Call,
+    Cancel,
+    Failure,
+    Hello,
+    Item,
+    Message,
+    Progress,
+    Result,
+    pack,
+)
+from easymlnb_server.engine.pending import Answer, Pending
+
+Ended = Callable[[Pending, float], None]
+
+
+class WorkerLink:
+    """One kernel that dialled in. ``write`` sends bytes and must not block."""
+
+    def __init__(self, hello: Hello, write: Callable[[bytes], None]) -> None:
+        self.hello = hello
+        self._write = write
+        self._calls: dict[int, tuple[Pending, Ended]] = {}
+        self.closed = asyncio.Event()
+
+    @property
+    def lost(self) -> bool:
+        """Say whether the kernel is gone."""
+        return self.closed.is_set()
+
+    def __len__(self) -> int:
+        """Return how many calls are out."""
+        return len(self._calls)
+
+    def start(self, pending: Pending, call: Call, ended: Ended) -> None:
+        """Send a call; ``ended(pending, seconds)`` comes when the worker is done with it."""
+        self._calls[call.id] = (pending, ended)
+        self._write(pack(call, pending.body))
+
+    def cancel(self, call: int) -> None:
+        """Ask the worker to stop a call; its slot stays taken until the worker is done with it."""
+        if call in self._calls:
+            self._write(pack(Cancel(id=call)))
+
+    def runs(self, call: int) -> bool:
+        return call in self._calls
+
+    def say(self, message: Message) -> None:
+        self._write(pack(message))
+
+    def take(self, message: Result | Failure | Progress | Item, body: bytes) -> None:
+        """Hand an event or answer to whoever waits for it; late and unknown ones are dropped."""
+        found = self._calls.get(message.id)
+        if found is None:
+            return
+        pending, ended = found
+        if isinstance(message, Progress | Item):
+            if pending.listener is not None:
+                pending.listener(message, body)
+            return
+        del self._calls[message.id]
+        pending.answer(Answer.of(message, body, pending.call.request_id))
+        ended(pending, message.seconds)
+
+    def close(self) -> None:
+        """The kernel is gone: every call out on it fails."""
+        self.closed.set()
+        calls, self._calls = self._calls, {}
+        for pending, ended in calls.values():
+            pending.fail(WorkerLost())
+            ended(pending, 0.0)

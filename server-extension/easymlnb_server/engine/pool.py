@@ -1,0 +1,140 @@
+"""The bounded queue of one version, and the workers that empty it."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from random import SystemRandom
+
+import msgspec
+
+from easymlnb.contract.errors import Busy, DeadlineExceeded, EasyMLNBError
+from easymlnb.contract.frames import Call
+from easymlnb_server.engine.link import WorkerLink
+from easymlnb_server.engine.pending import Listener, Pending
+
+GRACE = 5.0
+"""Seconds a worker has to give up a cancelled call before ``overdue`` is told."""
+
+SMOOTHING = 0.2
+"""Weight of the newest call in the measured seconds per call."""
+
+# Kernels outlive servers: an answer to the last server's call must match no call of this one.
+_ids = count(SystemRandom().getrandbits(48))
+
+
+class Pool:
+    """Calls in, answers out: a free worker takes a call at once, else it waits in line.
+
+    ``limit`` is the number of calls that may wait; one more is refused with ``Busy``.
+    ``overdue`` is called with a worker that did not let go of a cancelled call within ``GRACE``.
+    """
+
+    def __init__(self, limit: int, overdue: Callable[[WorkerLink], None] | None = None) -> None:
+        self._limit = limit
+        self._overdue = overdue
+        self._queue: deque[Pending] = deque()
+        self._free: dict[WorkerLink, int] = {}
+        self._out: dict[int, WorkerLink] = {}
+        self._seconds = 0.0
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    @property
+    def running(self) -> int:
+        return len(self._out)
+
+    @property
+    def workers(self) -> tuple[WorkerLink, ...]:
+        return tuple(self._free)
+
+    def join(self, worker: WorkerLink, slots: int) -> None:
+        """Let a worker take calls, ``slots`` at once."""
+        self._free[worker] = slots
+        self._dispatch()
+
+    def leave(self, worker: WorkerLink) -> None:
+        """Give this worker no more calls; those out on it go on."""
+        self._free.pop(worker, None)
+
+    def submit(
+        self,
+        call: Call,
+        body: bytes,
+        listener: Listener | None = None,
+        worker: WorkerLink | None = None,
+    ) -> Pending:
+        """Accept a call; raises ``Busy``. With ``worker`` that one runs it now (a warm-up)."""
+        loop = asyncio.get_running_loop()
+        pending = Pending(msgspec.structs.replace(call, id=next(_ids)), body, loop, listener)
+        if worker is not None:
+            self._start(pending, worker)
+        elif not self._queue and (free := self._idle()) is not None:
+            self._start(pending, free)
+        elif len(self._queue) >= self._limit:
+            raise Busy(len(self._queue), self._wait_estimate())
+        else:
+            self._queue.append(pending)
+        pending.timer = loop.call_later(call.seconds, self._expire, pending)
+        return pending
+
+    def cancel(self, pending: Pending, error: EasyMLNBError) -> None:
+        """End a call for its caller now; whoever runs it is asked to stop."""
+        if not pending.fail(error):
+            return
+        worker = self._out.get(pending.call.id)
+        if worker is None:
+            self._drop(pending)
+            return
+        worker.cancel(pending.call.id)
+        asyncio.get_running_loop().call_later(GRACE, self._check, worker, pending.call.id)
+
+    def fail_waiting(self, error: EasyMLNBError) -> None:
+        """Answer every call in line with this error."""
+        queue, self._queue = self._queue, deque()
+        for pending in queue:
+            pending.fail(error)
+
+    def _drop(self, pending: Pending) -> None:
+        # A deque removes in linear time, but over at most `limit` entries.
+        if pending in self._queue:
+            self._queue.remove(pending)
+
+    def _expire(self, pending: Pending) -> None:
+        self.cancel(pending, DeadlineExceeded(pending.call.seconds))
+
+    def _check(self, worker: WorkerLink, call: int) -> None:
+        if self._overdue is not None and not worker.lost and worker.runs(call):
+            self._overdue(worker)
+
+    def _idle(self) -> WorkerLink | None:
+        return next((worker for worker, slots in self._free.items() if slots > 0), None)
+
+    def _dispatch(self) -> None:
+        while self._queue and (worker := self._idle()) is not None:
+            self._start(self._queue.popleft(), worker)
+
+    def _start(self, pending: Pending, worker: WorkerLink) -> None:
+        pending.started = time.monotonic()
+        self._out[pending.call.id] = worker
+        if worker in self._free:
+            self._free[worker] -= 1
+        worker.start(pending, pending.call, self._ended)
+
+    def _ended(self, pending: Pending, seconds: float) -> None:
+        worker = self._out.pop(pending.call.id)
+        if seconds:
+            old = self._seconds or seconds
+            self._seconds = old + SMOOTHING * (seconds - old)
+        if worker.lost:
+            self.leave(worker)
+        elif worker in self._free:
+            self._free[worker] += 1
+        self._dispatch()
+
+    def _wait_estimate(self) -> float:
+        slots = max(1, self.running)
+        return max(1.0, self._seconds * len(self._queue) / slots)

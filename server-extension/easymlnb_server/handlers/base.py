@@ -1,0 +1,155 @@
+"""What all handlers share: who calls, and how errors become answers. The only such place.
+
+Jupyter's own ``prepare`` does work per request that a call does not need, so this one asks the
+same parts of Jupyter (identity provider, authorizer, host, XSRF) the same questions and no more.
+"""
+
+import json
+import logging
+import re
+import uuid
+from collections.abc import Awaitable
+from http.client import responses
+from types import TracebackType
+from typing import Any, ClassVar, cast
+
+from jupyter_server.auth.identity import IdentityProvider
+from jupyter_server.base.handlers import JupyterHandler
+from tornado import web
+
+from easymlnb.contract.errors import (
+    BadRequest,
+    EasyMLNBError,
+    Forbidden,
+    InternalError,
+    MethodNotAllowed,
+    NotLoggedIn,
+    RouteNotFound,
+)
+from easymlnb_server.state import State
+
+RESOURCE = "easymlnb"
+"""Name of our resource for an ``Authorizer``; actions are ``read``, ``write`` and ``execute``."""
+
+ACTIONS = {"GET": "read", "HEAD": "read", "POST": "execute"}
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
+
+log = logging.getLogger("easymlnb.requests")
+
+
+class EasyHandler(JupyterHandler):
+    """Base of all routes. Without credentials everything is refused unless a method says otherwise.
+
+    A method is opened to everybody with Jupyter's ``@allow_unauthenticated``.
+    """
+
+    auth_resource = RESOURCE
+    actions: ClassVar[dict[str, str]] = {}
+    request_id = ""
+
+    @property
+    def state(self) -> State:
+        return cast("State", self.settings["easymlnb"])
+
+    def set_default_headers(self) -> None:
+        self.set_header("Content-Type", "application/json")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Content-Security-Policy", self.content_security_policy)
+        self.set_header("Cache-Control", "no-store")
+
+    @property
+    def content_security_policy(self) -> str:
+        return "default-src 'none'; frame-ancestors 'self'"
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        given = self.request.headers.get("X-Request-Id", "")
+        self.request_id = given if REQUEST_ID.match(given) else uuid.uuid4().hex
+        self.set_header("X-Request-Id", self.request_id)
+        method = self.request.method or ""
+        if not self.check_host():
+            raise Forbidden("This host name is not one that the server answers to.")
+        user = self.current_user = self._jupyter_current_user = await self._identify()
+        self.set_cors_headers()
+        verb = getattr(self, method.lower(), None)
+        if user is None and not getattr(verb, "__allow_unauthenticated", False):
+            self.on_anonymous()
+        if method not in ("GET", "HEAD", "OPTIONS"):
+            self.check_xsrf_cookie()
+        if user is not None:
+            await self._authorize(method)
+
+    def on_anonymous(self) -> None:
+        """Refuse a request without credentials; pages send people to the login instead."""
+        raise NotLoggedIn
+
+    async def _identify(self) -> Any:
+        provider = self.identity_provider
+        if (
+            "Authorization" in self.request.headers
+            and type(provider).get_user is IdentityProvider.get_user
+        ):
+            # Jupyter would also sign a login cookie for every such request; scripts keep none.
+            user = await provider.get_user_token(self)
+            if user is not None:
+                self._token_authenticated = True
+                return user
+        found = provider.get_user(self)
+        return await found if isinstance(found, Awaitable) else found
+
+    async def _authorize(self, method: str) -> None:
+        action = self.actions.get(method) or ACTIONS.get(method, "write")
+        allowed = self.authorizer.is_allowed(self, self.current_user, action, self.auth_resource)
+        if not (await allowed if isinstance(allowed, Awaitable) else allowed):
+            raise Forbidden("You may not do this here.")
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = self.public(kwargs.get("exc_info", (None, None, None))[1])
+        self.set_status(error.status)
+        self.set_header("Content-Type", "application/json")
+        if isinstance(error.details, dict) and "retry_after" in error.details:
+            self.set_header("Retry-After", str(error.details["retry_after"]))
+        self.finish(json.dumps(error.to_dict(self.request_id)))
+
+    def public(self, error: BaseException | None) -> EasyMLNBError:
+        """Return what a caller may know of an error."""
+        if isinstance(error, EasyMLNBError):
+            return error
+        if not isinstance(error, web.HTTPError):
+            return InternalError()
+        if error.status_code == 404:
+            return RouteNotFound()
+        if error.status_code == 405:
+            return MethodNotAllowed(self.request.method or "")
+        if error.status_code in (401, 403):
+            return Forbidden(error.log_message or "You may not do this here.")
+        if error.status_code < 500:
+            return BadRequest(error.log_message or responses.get(error.status_code, "Bad request."))
+        return InternalError()
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        if isinstance(value, EasyMLNBError | web.HTTPError):
+            code = getattr(value, "code", "http")
+            log.info("%s %s: %s", self.request_id, self.request.method, code)
+        else:
+            log.error("%s failed", self.request_id, exc_info=(typ, value, tb))  # type: ignore[arg-type]
+
+    def write_json(self, value: Any, status: int = 200) -> None:
+        """Answer with JSON."""
+        self.set_status(status)
+        self.finish(json.dumps(value, allow_nan=False))
+
+
+class NotFoundHandler(EasyHandler):
+    """Whatever no other route takes."""
+
+    @web.authenticated
+    async def get(self) -> None:
+        raise RouteNotFound
+
+    post = put = patch = delete = get

@@ -1,0 +1,21 @@
+"""The objects of a running server, made once by ``app`` and seen by every handler."""
+
+from dataclasses import dataclass
+
+from easymlnb_server.calllog import CallLog
+from easymlnb_server.engine.live import LiveTable
+from easymlnb_server.engine.rendezvous import Rendezvous
+from easymlnb_server.publications import Publications
+from easymlnb_server.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What handlers work with."""
+
+    services: Services
+    publications: Publications
+    live: LiveTable
+    rendezvous: Rendezvous
+    calls: CallLog
+    secret: str
