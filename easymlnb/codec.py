@@ -1,0 +1,82 @@
+"""Bodies to values and results to bodies, by ``Content-Type`` and ``Accept``."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from easymlnb import natural
+from easymlnb.contract.errors import (
+    BadRequest,
+    NotAcceptable,
+    ResultNotEncodable,
+    UnsupportedMediaType,
+)
+from easymlnb.schema import Schema
+from easymlnb.types.accept import JSON, bare, choose, covered
+from easymlnb.types.base import Type, Upload
+from easymlnb.types.scratch import scratch
+
+__all__ = ["Written", "read", "scratch", "write"]
+
+MULTIPART = "multipart/form-data"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A response body; ``filename`` is empty unless the result is something to save."""
+
+    content_type: str
+    body: bytes
+    filename: str = ""
+
+
+def read(schema: Schema, content_type: str, body: bytes) -> dict[str, Any]:
+    """Turn a request body into checked keyword arguments.
+
+    Raises ``BadRequest``, ``InvalidInput``, ``TooLarge`` or ``UnsupportedMediaType``.
+    """
+    media_type = bare(content_type)
+    if media_type == JSON:
+        if body or schema.input.get("required"):
+            _utf8(content_type)
+            return schema.load_json(body)
+        return schema.load({})
+    if not body and not media_type:
+        return schema.load({})
+    if media_type == MULTIPART:
+        from easymlnb.types import form
+
+        return schema.load(form.read(content_type, body, schema.shapes))
+    if schema.raw and media_type and covered(media_type, schema.accepts):
+        return schema.load({schema.raw: Upload(body, media_type=media_type)})
+    raise UnsupportedMediaType(media_type, (JSON, MULTIPART, *schema.accepts))
+
+
+def _utf8(content_type: str) -> None:
+    charset = content_type.lower().partition("charset=")[2].strip('"; ')
+    if charset and charset not in ("utf-8", "utf8", "us-ascii"):
+        raise BadRequest(f"JSON is read as UTF-8 only, not as {charset}.")
+
+
+def write(schema: Schema, value: Any, accept: str = "") -> Written:
+    """Turn a result into the best body that ``accept`` allows; JSON where it does not care.
+
+    Raises ``NotAcceptable`` or ``ResultNotEncodable``.
+    """
+    if not accept or accept == "*/*":
+        return Written(JSON, schema.dump(value))
+    marker = (natural.marker(value) if schema.untyped else schema.result) or None
+    offered = (JSON, *(_offers(marker, value) if marker and value is not None else ()))
+    chosen = choose(accept, offered)
+    if chosen is None:
+        raise NotAcceptable(accept, offered)
+    if chosen == JSON or marker is None:
+        return Written(JSON, schema.dump(value))
+    try:
+        body = marker.write(value, chosen)
+    except ValueError as error:
+        raise ResultNotEncodable(f"The result cannot be written as {chosen}: {error}") from error
+    return Written(chosen, body, marker.filename(value, chosen))
+
+
+def _offers(marker: Type, value: Any) -> tuple[str, ...]:
+    return tuple(item for item in marker.offers(value) if item != JSON)

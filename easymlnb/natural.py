@@ -1,0 +1,106 @@
+"""Values to JSON by what they are, for functions that do not say what they return."""
+
+import dataclasses
+import datetime
+import decimal
+import enum
+import sys
+import types
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from easymlnb.contract.errors import ResultNotEncodable
+from easymlnb.types import record
+from easymlnb.types.base import Type
+from easymlnb.types.resolve import native
+
+PLAIN = (bool, int, float, str, types.NoneType)
+KNOWN = (
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    decimal.Decimal,
+    uuid.UUID,
+)
+"""What pydantic writes as JSON by itself."""
+
+
+def marker(value: Any) -> Type | None:
+    """Return the type that a value's class stands for."""
+    if isinstance(value, Type):
+        return value
+    if type(value) in PLAIN:
+        return None
+    kind = native(type(value))
+    return kind() if kind else None
+
+
+def encode(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> Any:
+    """Return ``value`` in JSON values; ``ResultNotEncodable`` names the place and the type."""
+    if type(value) in PLAIN or isinstance(value, KNOWN):
+        return value
+    if id(value) in outer:
+        raise ResultNotEncodable(f"The result contains itself{_at(place)}.")
+    inside = (*outer, id(value))
+    if (found := marker(value)) is not None:
+        try:
+            return found.encode(value)
+        except ValueError as error:
+            raise ResultNotEncodable(f"The result cannot be sent{_at(place)}: {error}") from error
+    if isinstance(value, enum.Enum):
+        return encode(value.value, place, inside)
+    if isinstance(value, str | int | float):
+        return value
+    if _is_scalar(value):
+        return encode(value.item(), place, inside)
+    members = _members(value)
+    if members is not None:
+        return {_key(key, place): encode(item, f"{place}.{key}".lstrip("."), inside)
+                for key, item in members.items()}  # fmt: skip
+    if isinstance(value, list | tuple | set | frozenset):
+        return [encode(item, f"{place}.{at}".lstrip("."), inside) for at, item in enumerate(value)]
+    raise ResultNotEncodable(
+        f"The result cannot be sent{_at(place)}: {_name(type(value))} has no JSON form. "
+        "Return plain values, arrays, tables, images, figures or files."
+    )
+
+
+def _members(value: Any) -> Mapping[Any, Any] | None:
+    if isinstance(value, Mapping):
+        return value
+    if hasattr(type(value), "__pydantic_fields__"):
+        return {name: getattr(value, name) for name in type(value).__pydantic_fields__}
+    if record.is_named_tuple(type(value)) or (
+        dataclasses.is_dataclass(value) and not isinstance(value, type)
+    ):
+        found: Mapping[Any, Any] = record.as_dict(value)
+        return found
+    return None
+
+
+def _is_scalar(value: Any) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.generic) and hasattr(value, "item")
+
+
+def _key(key: Any, place: str) -> str:
+    if isinstance(key, enum.Enum):
+        key = key.value
+    if isinstance(key, bool | int | float | str | datetime.date | uuid.UUID) or _is_scalar(key):
+        return str(key)
+    raise ResultNotEncodable(
+        f"The result cannot be sent{_at(place)}: its names must be text, not {_name(type(key))}."
+    )
+
+
+def _at(place: str) -> str:
+    return f" at {place!r}" if place else ""
+
+
+def _name(kind: type) -> str:
+    return (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )

@@ -1,0 +1,89 @@
+"""What a person should see of a result: a list of parts, ready for any page.
+
+A part is ``{"kind", "title", "data", "media_type"?, "name"?, "more"?}``, and
+``docs/reference/views.md`` lists the kinds. Types say in ``Type.parts`` what they look like; all else is decided here.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import to_jsonable_python
+
+from easymlnb import natural
+from easymlnb.types import record
+from easymlnb.types.base import Type
+
+if TYPE_CHECKING:
+    from easymlnb.schema import Schema
+
+MAX_PARTS = 50
+"""A result with more entries than this is shown as one piece of JSON."""
+
+
+def parts(value: Any, schema: "Schema | None" = None) -> list[dict[str, Any]]:
+    """Return the parts of a result; ``schema`` adds what the function says about it.
+
+    Raises ``ResultNotEncodable`` when something in it can be neither shown nor sent.
+    """
+    marker = schema.result if schema is not None and not schema.untyped else None
+    return _parts(value, "", marker)
+
+
+def _parts(value: Any, title: str, marker: Type | None) -> list[dict[str, Any]]:
+    found = marker if marker is not None and value is not None else natural.marker(value)
+    if found is not None and (shown := _by_type(found, value, title)) is not None:
+        return shown
+    named = _named(value)
+    if named is not None and 0 < len(named) <= MAX_PARTS and _worth_splitting(named):
+        return [part for name, item in named.items() for part in _parts(item, name, None)]
+    return [_plain(value, title)]
+
+
+def _by_type(marker: Type, value: Any, title: str) -> list[dict[str, Any]] | None:
+    try:
+        return marker.parts(value, title)
+    except ValueError:
+        # The result is not what its hint says; it is shown by what it is.
+        other = natural.marker(value)
+        return other.parts(value, title) if other and type(other) is not type(marker) else None
+
+
+def _named(value: Any) -> Mapping[str, Any] | None:
+    if isinstance(value, Mapping):
+        return {str(name): item for name, item in value.items()}
+    if hasattr(type(value), "__pydantic_fields__"):
+        return {name: getattr(value, name) for name in type(value).__pydantic_fields__}
+    if record.is_named_tuple(type(value)) or (
+        dataclasses.is_dataclass(value) and not isinstance(value, type)
+    ):
+        found: Mapping[str, Any] = record.as_dict(value)
+        return found
+    if isinstance(value, tuple):
+        return {str(at): item for at, item in enumerate(value, 1)}
+    if isinstance(value, list) and any(natural.marker(item) for item in value[:MAX_PARTS]):
+        return {str(at): item for at, item in enumerate(value, 1)}
+    return None
+
+
+def _worth_splitting(named: Mapping[str, Any]) -> bool:
+    """Deep or long plain data reads better as one piece than as many small ones."""
+    plain = [item for item in named.values() if isinstance(item, list | Mapping)]
+    return len(plain) < len(named) or any(natural.marker(i) for p in plain for i in _inner(p))
+
+
+def _inner(value: Any) -> list[Any]:
+    return list(value.values() if isinstance(value, Mapping) else value)[:MAX_PARTS]
+
+
+def _plain(value: Any, title: str) -> dict[str, Any]:
+    data = to_jsonable_python(natural.encode(value), inf_nan_mode="null")
+    if isinstance(data, bool) or data is None:
+        kind = "json"
+    elif isinstance(data, int | float):
+        kind = "number"
+    elif isinstance(data, str):
+        kind = "text"
+    else:
+        kind = "json"
+    return {"kind": kind, "title": title, "data": data}

@@ -1,0 +1,158 @@
+"""What a type hint marker is.
+
+There are two kinds. A ``Hint`` leaves values to pydantic and adds bounds and words for the form
+(``Slider(2, 100)`` on an ``int``). A ``Type`` owns its wire form: it reads JSON values and bytes
+and writes them (``Image()`` on a numpy array). Both stand in ``Annotated[...]`` or alone.
+
+To add a type, subclass ``Type``, say in ``natives`` which class it stands for, and write
+``json_schema``, ``decode`` and ``encode``; ``docs/reference/types.md`` has an example.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
+
+KEY = "x-easymlnb"
+"""The keyword of JSON Schema under which a type says how it likes to be shown and sent."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A value that came as bytes: a part of a form, a raw body, a file picked by a person.
+
+    ``name`` is a label, never a path to open. ``media_type`` may be empty or a lie.
+    """
+
+    data: bytes
+    name: str = ""
+    media_type: str = ""
+
+
+class on_class(Generic[F]):
+    """A method that, called on the class, acts on an instance made without options.
+
+    pydantic asks ``Image`` (the bare hint) and ``Image(pages=True)`` the same questions.
+    """
+
+    def __init__(self, function: F) -> None:
+        self.function = function
+        self.__doc__ = function.__doc__
+
+    def __get__(self, marker: Any, owner: type) -> Any:
+        return self.function.__get__(owner() if marker is None else marker, owner)
+
+
+class Extra:
+    """Adds keywords to the JSON Schema of the hint it annotates and changes no check."""
+
+    def __init__(self, keywords: dict[str, Any], own: dict[str, Any]) -> None:
+        self.keywords = keywords
+        self.own = {key: value for key, value in own.items() if value is not None}
+
+    def __get_pydantic_json_schema__(
+        self, schema: "CoreSchema", handler: "GetJsonSchemaHandler"
+    ) -> dict[str, Any]:
+        found = handler(schema)
+        return {**found, **self.keywords, KEY: {**found.get(KEY, {}), **self.own}}
+
+
+class Hint:
+    """Base of all markers.
+
+    ``source`` is the hint that is meant when the marker stands alone (``x: ml.LongText``).
+    Iterating gives the annotations that pydantic is to apply instead of the marker.
+    """
+
+    source: ClassVar[Any] = Any
+    # By this attribute pydantic knows that a marker stands for what it iterates over.
+    __is_annotated_types_grouped_metadata__: ClassVar[Any] = True
+
+    def __iter__(self) -> Iterator[object]:
+        return iter(())
+
+    def alone(self, source: Any) -> Any:
+        """Return the hint to read: ``source``, or this marker's own where it stands by itself."""
+        return self.source if source is self or source is type(self) else source
+
+    @on_class
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: "GetCoreSchemaHandler"
+    ) -> "CoreSchema":
+        return handler.generate_schema(Annotated[self.alone(source), *self])
+
+
+class Type(Hint):
+    """Base of every marker that owns its wire form; subclass it to add a type."""
+
+    natives: ClassVar[tuple[str, ...]] = ()
+    """Dotted names of classes that mean this type without a marker; never imported for it."""
+
+    reads: tuple[str, ...] = ()
+    """Media types taken as a raw body or a part of a form; ``type/*`` and ``*/*`` work."""
+
+    writes: tuple[str, ...] = ()
+    """Media types, besides JSON, that a result can be written as; the first is preferred."""
+
+    __is_annotated_types_grouped_metadata__ = None
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of the JSON form, with what the form needs under ``KEY``."""
+        return {}
+
+    def decode(self, value: Any, source: Any) -> Any:
+        """Turn a JSON value or an ``Upload`` into what ``source``, the annotated class, names.
+
+        A native value (from Python, not from a wire) comes as it is. Raise ``ValueError`` with
+        one sentence for the caller on anything else.
+        """
+        return value
+
+    def encode(self, value: Any) -> Any:
+        """Turn a result into a JSON value; raise ``ValueError`` with a sentence if it has none."""
+        return value
+
+    def write(self, value: Any, media_type: str) -> bytes:
+        """Turn a result into bytes of one of ``offers(value)``."""
+        raise ValueError(f"A {type(self).__name__} cannot be written as {media_type}.")
+
+    def offers(self, value: Any) -> tuple[str, ...]:
+        """Return what this very result can be written as."""
+        return self.writes
+
+    def filename(self, value: Any, media_type: str) -> str:
+        """Return the name to offer for a downloaded result, or an empty string."""
+        return ""
+
+    def parts(self, value: Any, title: str) -> list[dict[str, Any]] | None:
+        """Return what a person should see of a result; ``None`` leaves it to ``show``."""
+        return None
+
+    @on_class
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: "GetCoreSchemaHandler"
+    ) -> "CoreSchema":
+        from pydantic_core import core_schema
+
+        target = self.alone(source)
+        return core_schema.no_info_plain_validator_function(
+            lambda value: self.decode(value, target),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                self.encode, when_used="json"
+            ),
+        )
+
+    @on_class
+    def __get_pydantic_json_schema__(
+        self, schema: "CoreSchema", handler: "GetJsonSchemaHandler"
+    ) -> dict[str, Any]:
+        found = self.json_schema()
+        own = found.get(KEY, {})
+        # Every reader learns from here that the value may be sent as bytes, too.
+        accept = {"accept": list(self.reads)} if self.reads and "accept" not in own else {}
+        return {**found, KEY: {**own, **accept}}

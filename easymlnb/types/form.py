@@ -1,0 +1,157 @@
+"""Reading ``multipart/form-data``: one part per parameter, text by the parameter's schema."""
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from easymlnb.contract.errors import BadRequest, TooLarge
+from easymlnb.types.base import KEY, Upload
+from easymlnb.types.label import label
+
+MAX_PARTS = 1000
+MAX_TEXT = 16 * 2**20
+"""Longest part without a file name, in bytes; files are bounded by the body's own limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Which JSON types a parameter may have, and its entries; empty means any.
+
+    ``"bytes"`` among them says that a type of ours takes the part as it is.
+    """
+
+    kinds: frozenset[str] = frozenset()
+    items: frozenset[str] = frozenset()
+
+
+def shape(node: Mapping[str, Any], defs: Mapping[str, Any]) -> Shape:
+    """Return the shape of a parameter from its JSON Schema."""
+    nodes = list(_branches(node, defs, 0))
+    items = [branch["items"] for branch in nodes if isinstance(branch.get("items"), Mapping)]
+    inner = [kind for item in items for kind in _branches(item, defs, 0)]
+    return Shape(_kinds(nodes), _kinds(inner))
+
+
+def _branches(
+    node: Mapping[str, Any], defs: Mapping[str, Any], depth: int
+) -> Iterator[Mapping[str, Any]]:
+    alternatives = [*node.get("anyOf", ()), *node.get("oneOf", ()), *node.get("allOf", ())]
+    if "$ref" in node:
+        alternatives.append(defs[node["$ref"].rpartition("/")[2]])
+    if depth > 20 or not alternatives or node.get(KEY, {}).get("accept"):
+        yield node
+        return
+    for branch in alternatives:
+        yield from _branches(branch, defs, depth + 1)
+
+
+def _kinds(nodes: list[Mapping[str, Any]]) -> frozenset[str]:
+    found: set[str] = set()
+    for node in nodes:
+        named = node.get("type", ())
+        kinds = {named} if isinstance(named, str) else set(named)
+        if node.get(KEY, {}).get("accept"):
+            kinds = {"bytes"}
+        for value in (*node.get("enum", ()), *([node["const"]] if "const" in node else ())):
+            kinds.add("string" if isinstance(value, str) else "number")
+        if not kinds:
+            return frozenset()
+        found |= kinds
+    return frozenset(found)
+
+
+def read(content_type: str, body: bytes, shapes: Mapping[str, Shape]) -> dict[str, Any]:
+    """Return the values of a form by parameter name, by the shapes of the parameters.
+
+    Raises ``BadRequest`` or ``TooLarge``.
+    """
+    return {
+        name: _value(parts, shapes.get(name, Shape()))
+        for name, parts in _parts(content_type, body).items()
+    }
+
+
+def _parts(content_type: str, body: bytes) -> dict[str, list[Upload | str]]:
+    import multipart  # type: ignore[import-untyped] # it ships no types
+
+    _, options = multipart.parse_options_header(content_type)
+    boundary = options.get("boundary", "")
+    if not boundary:
+        raise BadRequest("A multipart body needs a boundary in its Content-Type.")
+    found: dict[str, list[Upload | str]] = {}
+    try:
+        parser = multipart.MultipartParser(
+            io.BytesIO(body),
+            boundary,
+            content_length=len(body),
+            # The body is in memory already: copying it to disk would protect nothing.
+            memory_limit=len(body) + 2**20,
+            spool_limit=len(body) + 2**20,
+            disk_limit=0,
+            part_limit=MAX_PARTS,
+            header_limit=16,
+        )
+        for part in parser:
+            if not part.name:
+                raise BadRequest("Every part of the form needs a name, that of a parameter.")
+            found.setdefault(part.name, []).append(_part(part))
+            part.close()
+    except multipart.ParserLimitReached as error:
+        raise TooLarge(f"The form is over a limit: {error}.") from error
+    except multipart.MultipartError as error:
+        raise BadRequest(f"The multipart body is broken: {error}.") from error
+    return found
+
+
+def _part(part: Any) -> Upload | str:
+    data: bytes = part.raw
+    media_type = (part.content_type or "").partition(";")[0].strip().lower()
+    if part.filename is not None:
+        return Upload(data, label(part.filename), media_type)
+    if media_type not in ("", "text/plain", "application/json"):
+        return Upload(data, "", media_type)
+    if len(data) > MAX_TEXT:
+        raise TooLarge(f"Part {part.name!r} is longer than {MAX_TEXT >> 20} MB; send it as a file.")
+    return text(part.name, data)
+
+
+def text(name: str, data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadRequest(f"Part {name!r} is not UTF-8 text; send bytes as a file part.") from None
+
+
+def _value(parts: list[Upload | str], shape: Shape) -> Any:
+    if len(parts) > 1:
+        return [_one(part, shape.items) for part in parts]
+    value = _one(parts[0], shape.kinds)
+    only_list = bool(shape.kinds) and shape.kinds <= {"array", "null"}
+    if only_list and value is not None and not isinstance(value, list):
+        # A form cannot tell one entry of a list from a single value.
+        return [_one(parts[0], shape.items)]
+    return value
+
+
+def _one(part: Upload | str, kinds: frozenset[str]) -> Any:
+    """Return a part as what its parameter can take; the check itself comes later."""
+    if isinstance(part, Upload):
+        keep = "bytes" in kinds or "string" not in kinds
+        return part if keep else text(part.name or "file", part.data)
+    begins = part.lstrip()[:1]
+    if "null" in kinds and "string" not in kinds and part in ("", "null"):
+        return None
+    if not kinds or (kinds & {"array", "object", "bytes"} and begins and begins in "[{"):
+        return _json(part)
+    return part
+
+
+def _json(part: str) -> Any:
+    """Return JSON written as text, or the text itself where it is none."""
+    from pydantic_core import from_json
+
+    try:
+        return from_json(part)
+    except ValueError:
+        return part

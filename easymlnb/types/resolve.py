@@ -1,0 +1,125 @@
+"""Reading hints: a class that a ``Type`` stands for gets that type, however deep it is nested."""
+
+import functools
+import operator
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from easymlnb.types import record
+from easymlnb.types.base import Hint, Type
+from easymlnb.types.finite import Finite
+
+NONE = type(None)
+BARE: dict[Any, Any] = {
+    list: list[Any],
+    dict: dict[str, Any],
+    tuple: tuple[Any, ...],
+    set: set[Any],
+    frozenset: frozenset[Any],
+}
+"""What a container without arguments means."""
+
+
+def _subclasses(root: type[Type]) -> Iterator[type[Type]]:
+    # Newest first: a type from a notebook goes before ours, its latest edition before older ones.
+    for child in reversed(root.__subclasses__()):
+        yield from _subclasses(child)
+        yield child
+
+
+def _loaded(name: str) -> Any:
+    """Return the class of that dotted name if its library is imported already, else ``None``."""
+    module, _, attribute = name.rpartition(".")
+    return getattr(sys.modules.get(module), attribute, None)
+
+
+def native(kind: type) -> type[Type] | None:
+    """Return the ``Type`` that stands for a class or one of its bases."""
+    candidates = [
+        (found, marker)
+        for marker in _subclasses(Type)
+        for name in marker.__dict__.get("natives", ())
+        if isinstance(found := _loaded(name), type)
+    ]
+    for base in kind.__mro__:
+        for found, marker in candidates:
+            if found is base:
+                return marker
+    return None
+
+
+def marker_of(hint: Any) -> Type | None:
+    """Return the ``Type`` that owns a resolved hint, looking through ``Optional``."""
+    if get_origin(hint) is Annotated:
+        found = [item for item in hint.__metadata__ if isinstance(item, Type)]
+        return found[-1] if found else marker_of(hint.__origin__)
+    if get_origin(hint) in (Union, types.UnionType):
+        inner = [arg for arg in get_args(hint) if arg is not NONE]
+        return marker_of(inner[0]) if len(inner) == 1 else None
+    return None
+
+
+def resolve(hint: Any, seen: tuple[type, ...] = ()) -> Any:
+    """Return the hint with markers and natives written out as ``Annotated[class, marker]``."""
+    if isinstance(hint, Hint):
+        return Annotated[hint.source, hint]
+    container = get_origin(hint) or hint
+    if isinstance(container, type) and container in BARE and not get_args(hint):
+        return resolve(BARE[container], seen)
+    if hint is typing.Any or hint is object:
+        return Annotated[Any, Finite()]
+    if get_origin(hint) is Annotated:
+        return _annotated(hint.__origin__, hint.__metadata__, seen)
+    if isinstance(hint, type) and get_origin(hint) is None:
+        return _class(hint, seen)
+    return _generic(hint, seen)
+
+
+def _class(kind: type, seen: tuple[type, ...]) -> Any:
+    if issubclass(kind, Hint):
+        return Annotated[kind.source, kind()]
+    marker = native(kind)
+    if marker is not None:
+        return Annotated[kind, marker()]
+    if hasattr(kind, "__pydantic_fields__"):
+        return Annotated[kind, Finite()]
+    required = record.fields(kind)
+    if required is None or kind in seen:
+        return kind
+    own = typing.get_type_hints(kind, include_extras=True)
+    hints = {name: resolve(own[name], (*seen, kind)) for name in required}
+    if record.is_named_tuple(kind) or any(hints[name] != own[name] for name in required):
+        return Annotated[kind, record.Record(kind, hints, required)]
+    return kind
+
+
+def _annotated(base: Any, metadata: tuple[Any, ...], seen: tuple[type, ...]) -> Any:
+    hints = [item for item in metadata if isinstance(item, Hint)]
+    if not hints:
+        return Annotated[resolve(base, seen), *metadata]
+    if get_origin(base) in (Union, types.UnionType) and NONE in get_args(base):
+        # The marker is meant for the value, not for its absence.
+        inner = functools.reduce(operator.or_, (a for a in get_args(base) if a is not NONE))
+        others = tuple(item for item in metadata if not isinstance(item, Hint))
+        optional = _annotated(inner, tuple(hints), seen) | None
+        return Annotated[optional, *others] if others else optional
+    if isinstance(base, type) and get_origin(base) is None and issubclass(base, Hint):
+        base = hints[-1].source
+    return Annotated[base, *metadata]
+
+
+def _generic(hint: Any, seen: tuple[type, ...]) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is None or origin is typing.Literal or not arguments:
+        return hint
+    resolved = tuple(arg if arg is ... else resolve(arg, seen) for arg in arguments)
+    if resolved == arguments:
+        return hint
+    if origin in (Union, types.UnionType):
+        return Union[resolved]  # noqa: UP007 - built from a tuple
+    if hasattr(hint, "copy_with"):
+        return hint.copy_with(resolved)
+    return origin[resolved]
