@@ -1,0 +1,177 @@
+"""The client for ``async`` code: the same flows, awaited."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Generator, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from easymlnb.client import flows, network
+from easymlnb.client.events import Reader
+from easymlnb.client.flows import Flow, Options, Raw
+from easymlnb.client.remote import Remote, as_function, may_be_service
+from easymlnb.client.results import decode
+from easymlnb.client.wire import Answer, Request, checked
+from easymlnb.contract.spec import ServiceSpec
+from easymlnb.discovery import Server
+
+T = TypeVar("T")
+
+
+class Pending:
+    """A call that is made when it is awaited, or looped over with ``async for``.
+
+    Awaiting a service that streams gives all its results in one list.
+    """
+
+    def __init__(
+        self,
+        client: "AsyncClient",
+        name: str,
+        given: tuple[Any, ...],
+        values: Mapping[str, Any],
+        how: Options,
+    ) -> None:
+        self._client = client
+        self._name = name
+        self._given = given
+        self._values = values
+        self._how = how
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._result().__await__()
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        spec, request = await self._request()
+        reader = Reader(spec.output, self._how.progress)
+        async for item in self._client._events(request, reader):
+            yield item
+        if not spec.stream:
+            yield reader.value
+
+    async def _request(self) -> tuple[ServiceSpec, Request]:
+        spec = await self._client.spec(self._name)
+        values = flows.named(spec, self._given, self._values)
+        # Reading files and coding images takes a while: not on the event loop.
+        return spec, await asyncio.to_thread(flows.call_request, spec, values, self._how)
+
+    async def _result(self) -> Any:
+        spec, request = await self._request()
+        if not spec.stream and self._how.progress is None:
+            return await self._client._run(
+                flows.call(self._client._specs, spec.name, request, spec)
+            )
+        reader = Reader(spec.output, self._how.progress)
+        items = [item async for item in self._client._events(request, reader)]
+        return items if spec.stream else reader.value
+
+
+class AsyncClient:
+    """Calls the services of one server: ``await c.roll(sides=6)``, ``async for x in c.count(n=3)``.
+
+    Methods and arguments are those of ``Client``. ``help(c.roll)`` knows the parameters once
+    ``await c.spec("roll")`` or a call has fetched them.
+    """
+
+    def __init__(
+        self, server: Server, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._server = server
+        self._http = httpx.AsyncClient(**network.settings(server), transport=transport)
+        self._specs = flows.Specs(time.monotonic)
+
+    def __getattr__(self, name: str) -> Remote:
+        if not may_be_service(name):
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+        return self[name]
+
+    def __getitem__(self, name: str) -> Remote:
+        def call(given: tuple[Any, ...], values: dict[str, Any], how: Options) -> Pending:
+            return Pending(self, name, given, values, how)
+
+        return as_function(name, self._specs.known(name), call, Options())
+
+    def __repr__(self) -> str:
+        return f"<easymlnb async client of {self._server.url}>"
+
+    async def services(self) -> list[dict[str, Any]]:
+        """Return name, title, state, version and more of each service."""
+        return await self._run(flows.services())
+
+    async def service(self, name: str) -> dict[str, Any]:
+        """Return a service's spec with its state and version."""
+        return dict(await self._run(flows.get(flows.service_path(name))))
+
+    async def spec(self, name: str) -> ServiceSpec:
+        """Return a service's spec, which is trusted for half a minute."""
+        return await self._run(flows.spec(self._specs, name))
+
+    async def versions(self, name: str) -> list[dict[str, Any]]:
+        """Return the published versions of a service."""
+        return list(await self._run(flows.get(flows.service_path(name, "versions"), "versions")))
+
+    async def log(self, name: str) -> list[dict[str, Any]]:
+        """Return the last calls of a service with what they printed, newest last."""
+        return list(await self._run(flows.get(flows.service_path(name, "log"), "entries")))
+
+    async def health(self) -> dict[str, Any]:
+        """Return the server's own word on whether it takes calls."""
+        return dict(await self._run(flows.get("health/ready")))
+
+    async def remove(self, name: str) -> None:
+        """Remove a published service with all its versions."""
+        await self._run(flows.remove(self._specs, name))
+
+    def call(self, name: str, values: Mapping[str, Any] | None = None, **options: Any) -> Pending:
+        """Call a service with its values in one mapping; ``options`` as in ``flows.Options``."""
+        return Pending(self, name, (), values or {}, Options(**options))
+
+    async def raw(self, name: str, values: Mapping[str, Any] | None = None, **options: Any) -> Raw:
+        """Call a service and return the answer as it came."""
+        spec = await self.spec(name)
+        how = flows.as_raw(Options(**options))
+        request = await asyncio.to_thread(flows.call_request, spec, values or {}, how)
+        return await self._run(flows.fetch(self._specs, name, request))
+
+    async def _run(self, flow: Flow[T]) -> T:
+        try:
+            request = next(flow)
+            while True:
+                request = flow.send(await self._send(request))
+        except StopIteration as done:
+            found: T = done.value
+            return found
+
+    async def _send(self, request: Request) -> Answer:
+        with network.translated(self._server, request.seconds):
+            response = await self._http.request(**network.arguments(request))
+            return network.answer(response, response.content)
+
+    async def _events(self, request: Request, reader: Reader) -> AsyncIterator[Any]:
+        with network.translated(self._server, request.seconds):
+            async with self._http.stream(**network.arguments(request)) as response:
+                if flows.EVENT_STREAM not in response.headers.get("content-type", ""):
+                    answer = checked(network.answer(response, await response.aread()))
+                    reader.finish(decode(answer.content_type, answer.body, reader.output))
+                    return
+                async for chunk in response.aiter_bytes():
+                    for item in reader.feed(chunk):
+                        yield item
+        reader.end()
+
+    async def close(self) -> None:
+        """Give the connections back; the client is of no use afterwards."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()

@@ -1,0 +1,143 @@
+"""A service's signature and docstring, made from its schema."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from easymlnb.client.schemas import Schema, fields, hints, options, resolve
+from easymlnb.contract.spec import ServiceSpec
+
+_SIMPLE: dict[str, type] = {
+    "array": list,
+    "boolean": bool,
+    "integer": int,
+    "number": float,
+    "object": dict,
+    "string": str,
+}
+_FILES = {
+    "array": "array",
+    "audio": "audio file",
+    "file": "file",
+    "image": "image",
+    "table": "table",
+    "timeseries": "time series",
+    "webcam": "image",
+}
+
+
+BY_NAME = inspect.Parameter.KEYWORD_ONLY
+
+
+class Hint:
+    """An annotation that reads as its text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Hint) and repr(other) == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+def parameters(spec: ServiceSpec) -> list[str]:
+    """Return the names of a service's parameters in their order."""
+    return list(fields(spec.input))
+
+
+def signature(spec: ServiceSpec) -> inspect.Signature:
+    """Return the signature that the service's function has for a caller."""
+    required = set(spec.input.get("required", ()))
+    found: list[inspect.Parameter] = []
+    optional_seen = False
+    for name, field in fields(spec.input).items():
+        optional_seen |= name not in required
+        # Python wants what is required first; what comes late can still be given by name.
+        late = found and ((optional_seen and name in required) or found[-1].kind is BY_NAME)
+        default: Any = inspect.Parameter.empty
+        if name not in required:
+            default = field.get("default") if isinstance(field, Mapping) else None
+        kind = BY_NAME if late else inspect.Parameter.POSITIONAL_OR_KEYWORD
+        annotation = Hint(type_text(field, spec.input))
+        found.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
+    result = type_text(spec.output, spec.output)
+    returns = Hint(f"Iterator[{result}]" if spec.stream else result)
+    return inspect.Signature(found, return_annotation=returns)
+
+
+def docstring(spec: ServiceSpec) -> str:
+    """Return the text that ``help()`` shows: what it does, each parameter, an example."""
+    lines = [spec.description.strip() or f"{spec.title}."]
+    told = [_told(name, field, spec.input) for name, field in fields(spec.input).items()]
+    if told:
+        lines += ["", "Parameters:"] + [f"    {line}" for line in told]
+    result = spec.output.get("description") or type_text(spec.output, spec.output)
+    lines += ["", "Answers one by one:" if spec.stream else "Answers:", f"    {result}"]
+    if spec.examples:
+        values = ", ".join(f"{key}={_short(value)}" for key, value in spec.examples[0].items())
+        lines += ["", "Example:", f"    {spec.name}({values})"]
+    return "\n".join(lines)
+
+
+def _told(name: str, field: Any, root: Schema) -> str:
+    field = resolve(field, root)
+    limits = _limits(field, root)
+    text = f"{name}: {type_text(field, root)}{f' ({limits})' if limits else ''}"
+    return f"{text} - {field['description']}" if field.get("description") else text
+
+
+def _limits(field: Schema, root: Schema) -> str:
+    first: Schema = next(options(field, root), {})
+    words = {
+        "minimum": "at least",
+        "maximum": "at most",
+        "exclusiveMinimum": "above",
+        "exclusiveMaximum": "below",
+        "pattern": "like",
+    }
+    found = [f"{word} {first[key]}" for key, word in words.items() if key in first]
+    unit = hints(field, root).get("unit")
+    return ", ".join([*found, *([f"in {unit}"] if unit else [])])
+
+
+def type_text(schema: Any, root: Schema) -> str:
+    """Return a schema's type in the words of Python."""
+    widget = str(hints(schema, root).get("widget"))
+    resolved = resolve(schema, root)
+    texts = [_FILES[widget]] if widget in _FILES else []
+    if not texts:
+        texts = [_one(option, root) for option in options(schema, root)]
+    union = resolved.get("anyOf") or resolved.get("oneOf") or ()
+    if any(resolve(option, root).get("type") == "null" for option in union):
+        texts.append("None")
+    return " | ".join(dict.fromkeys(texts)) or "Any"
+
+
+def _one(schema: Schema, root: Schema) -> str:
+    if "const" in schema:
+        return f"Literal[{schema['const']!r}]"
+    if "enum" in schema:
+        return f"Literal[{', '.join(repr(value) for value in schema['enum'])}]"
+    kinds = schema.get("type")
+    if isinstance(kinds, list):
+        return " | ".join(_one({**schema, "type": kind}, root) for kind in kinds)
+    if kinds == "null":
+        return "None"
+    if kinds == "array" and isinstance(schema.get("items"), Mapping):
+        return f"list[{type_text(schema['items'], root)}]"
+    if kinds == "object" and schema.get("title") and fields(schema):
+        return str(schema["title"])
+    simple = _SIMPLE.get(str(kinds))
+    if simple is str and schema.get("format") in ("date", "date-time", "time"):
+        return {"date": "date", "date-time": "datetime", "time": "time"}[schema["format"]]
+    return simple.__name__ if simple else "Any"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

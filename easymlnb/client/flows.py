@@ -1,0 +1,187 @@
+"""What the clients can do, without doing it: each flow yields requests and is sent their answers.
+
+The sync and the async client drive the same flows, so no rule exists twice.
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from email.message import Message
+from typing import Any, TypeVar
+
+import msgspec
+
+from easymlnb.client import results
+from easymlnb.client.describe import parameters
+from easymlnb.client.events import OnProgress
+from easymlnb.client.values import prepare
+from easymlnb.client.wire import Answer, Request, call_body, checked
+from easymlnb.contract.errors import InvalidInput, ServerUnreachable, ServiceNotFound
+from easymlnb.contract.spec import NAME, ServiceSpec
+
+T = TypeVar("T")
+Flow = Generator[Request, Answer, T]
+EVENT_STREAM = "text/event-stream"
+
+SPEC_SECONDS = 30.0
+"""How long a service's spec is trusted; an author may change a live service at any time."""
+PATIENCE = 15.0
+"""Seconds to wait for an answer beyond the service's own deadline, for queue and network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a call is made.
+
+    ``timeout``: seconds without any answer before giving up (default: the service's own deadline
+    and a little more). ``progress``: told ``(fraction, text)`` on the way. ``accept``: the media
+    type wanted. ``live``: ask the author's kernel although a version is published.
+    """
+
+    timeout: float | None = None
+    progress: OnProgress | None = None
+    accept: str = ""
+    live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """An answer as it came: for saving it, or for looking at its headers."""
+
+    body: bytes
+    content_type: str
+    filename: str = ""
+    version: str = ""
+    request_id: str = ""
+
+
+class Specs:
+    """The specs this client has seen, each for ``SPEC_SECONDS``; ``clock`` gives seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._kept: dict[str, tuple[float, ServiceSpec]] = {}
+
+    def known(self, name: str) -> ServiceSpec | None:
+        """Return a spec that is still fresh."""
+        since, spec = self._kept.get(name, (0.0, None))
+        return spec if spec is not None and self._clock() - since < SPEC_SECONDS else None
+
+    def keep(self, spec: ServiceSpec) -> ServiceSpec:
+        self._kept[spec.name] = (self._clock(), spec)
+        return spec
+
+    def drop(self, name: str) -> None:
+        self._kept.pop(name, None)
+
+
+# reading and removing
+
+
+def get(path: str, key: str = "") -> Flow[Any]:
+    """Get one JSON document, or the value under ``key`` of it."""
+    answer = checked((yield Request("GET", path)))
+    found = answer.json()
+    return found[key] if key else found
+
+
+def services() -> Flow[list[dict[str, Any]]]:
+    """Get all pages of the list of services."""
+    found: list[dict[str, Any]] = []
+    params: dict[str, Any] = {}
+    while True:
+        page = checked((yield Request("GET", "services", params=params))).json()
+        found += page["services"]
+        if not page.get("next") or page["next"] == params.get("after"):
+            return found
+        params = {"after": page["next"]}
+
+
+def service_path(name: str, *more: str) -> str:
+    """Return the path of a service's route; raises ``ServiceNotFound`` for what is no name."""
+    if not NAME.match(name):
+        raise ServiceNotFound(name)
+    return "/".join(["services", name, *more])
+
+
+def spec(specs: Specs, name: str) -> Flow[ServiceSpec]:
+    """Get a service's spec, from memory while it is fresh."""
+    known = specs.known(name)
+    if known is not None:
+        return known
+    found = yield from get(service_path(name))
+    try:
+        return specs.keep(ServiceSpec.from_dict(found))
+    except msgspec.ValidationError as error:
+        raise ServerUnreachable(
+            "The server described this service in a way that this version of easymlnb does not "
+            "know; use the same version on both sides."
+        ) from error
+
+
+def remove(specs: Specs, name: str) -> Flow[None]:
+    """Remove a published service."""
+    specs.drop(name)
+    checked((yield Request("DELETE", service_path(name))))
+
+
+# calling
+
+
+def named(spec: ServiceSpec, given: tuple[Any, ...], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all arguments by name; raises ``TypeError`` like the function itself."""
+    names = parameters(spec)
+    if len(given) > len(names):
+        raise TypeError(f"{spec.name}() takes {len(names)} values but {len(given)} were given")
+    found = dict(zip(names, given, strict=False))
+    twice = sorted(set(found) & set(values))
+    if twice:
+        raise TypeError(f"{spec.name}() got more than one value for {twice[0]!r}")
+    return {**found, **values}
+
+
+def call_request(spec: ServiceSpec, values: Mapping[str, Any], options: Options) -> Request:
+    """Return the request of one call; raises ``TypeError`` naming a value that cannot be sent."""
+    body = call_body(prepare(values, spec.input))
+    wanted = options.accept or results.accept(spec.output, spec.produces)
+    if spec.stream or options.progress is not None:
+        wanted = EVENT_STREAM
+    headers = body.pop("headers", {}) | ({"Accept": wanted} if wanted else {})
+    way = ("live", "call") if options.live else ("call",)
+    seconds = options.timeout if options.timeout is not None else spec.timeout + PATIENCE
+    return Request("POST", service_path(spec.name, *way), seconds, headers, **body)
+
+
+def call(specs: Specs, name: str, request: Request, output: ServiceSpec) -> Flow[Any]:
+    """Make a call whose answer is one body."""
+    raw = yield from fetch(specs, name, request)
+    return results.decode(raw.content_type, raw.body, output.output, raw.filename)
+
+
+def fetch(specs: Specs, name: str, request: Request) -> Flow[Raw]:
+    """Make a call and return its answer as it came."""
+    answer = yield request
+    try:
+        checked(answer)
+    except (InvalidInput, ServiceNotFound):
+        specs.drop(name)  # perhaps the author changed it since it was described
+        raise
+    return Raw(
+        answer.body,
+        answer.content_type,
+        _filename(answer.headers.get("content-disposition", "")),
+        answer.headers.get("x-easymlnb-version", ""),
+        answer.headers.get("x-request-id", ""),
+    )
+
+
+def as_raw(options: Options) -> Options:
+    """Return the options without what needs events."""
+    return replace(options, progress=None)
+
+
+def _filename(disposition: str) -> str:
+    if not disposition:
+        return ""
+    message = Message()
+    message["Content-Disposition"] = disposition
+    return message.get_filename("") or ""

@@ -1,0 +1,72 @@
+"""The seam to httpx: records to its requests, its answers and troubles to ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from easymlnb._version import __version__
+from easymlnb.client.wire import Answer, Request
+from easymlnb.contract.errors import ServerUnreachable
+from easymlnb.discovery import Server
+
+CONNECT_SECONDS = 10.0
+
+
+def settings(server: Server) -> dict[str, Any]:
+    """Return what both kinds of httpx client are made with."""
+    return {
+        "base_url": server.url,
+        "headers": server.headers | {"User-Agent": f"easymlnb/{__version__}"},
+        "trust_env": not server.local,
+    }
+
+
+def arguments(request: Request) -> dict[str, Any]:
+    """Return a request as arguments of ``httpx.Client.request`` and ``stream``."""
+    seconds = request.seconds
+    found: dict[str, Any] = {
+        "method": request.method,
+        "url": request.path,
+        "headers": request.headers,
+        "timeout": httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS)),
+    }
+    if request.params:
+        found["params"] = request.params
+    if request.form is not None:
+        found["files"] = request.form
+    elif request.content is not None:
+        found["content"] = request.content
+    return found
+
+
+def answer(response: httpx.Response, body: bytes) -> Answer:
+    """Return a response as our record."""
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Answer(response.status_code, headers, body)
+
+
+@contextmanager
+def translated(server: Server, seconds: float = 0.0) -> Iterator[None]:
+    """Turn httpx's troubles into ``ServerUnreachable`` with a sentence."""
+    try:
+        yield
+    except httpx.ConnectTimeout as error:
+        raise ServerUnreachable(f"No server answered at {server.url} in time.") from error
+    except httpx.TimeoutException as error:
+        raise ServerUnreachable(
+            f"The server did not answer within {seconds:g} s; pass a longer timeout, or look "
+            "whether it is busy."
+        ) from error
+    except httpx.ConnectError as error:
+        raise ServerUnreachable(
+            f"No server answers at {server.url}; look whether it runs and the URL is right."
+        ) from error
+    except (httpx.HTTPError, httpx.StreamError) as error:
+        raise ServerUnreachable(
+            f"The connection to {server.url} broke off ({type(error).__name__}); whether the "
+            "request was served is unknown."
+        ) from error
+    except httpx.InvalidURL as error:
+        raise ServerUnreachable(f"{server.url!r} is not the URL of a server.") from error

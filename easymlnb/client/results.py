@@ -1,0 +1,186 @@
+"""Answers as useful Python objects, as far as the output's schema and the installed packages say.
+
+Without pillow an image stays bytes, without numpy an array stays a list, without pandas a table
+stays records: nothing here is needed for plain values.
+"""
+
+import base64
+import binascii
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from easymlnb.client.schemas import Schema, hints, options, resolve
+from easymlnb.client.values import ARROW
+
+NPY = "application/x-npy"
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file that a service answered. ``name`` is a label, never to be trusted as a path."""
+
+    data: bytes = field(repr=False)
+    name: str = "file"
+    media_type: str = "application/octet-stream"
+
+    def save(self, path: str | Path) -> Path:
+        """Write the file to ``path``, or under its own name when ``path`` is a folder."""
+        target = Path(path)
+        if target.is_dir():
+            target = target / (Path(self.name.replace("\\", "/")).name or "file")
+        target.write_bytes(self.data)
+        return target
+
+
+def accept(output: Schema, produces: tuple[str, ...]) -> str:
+    """Return the ``Accept`` that brings the result over best: binary where it is understood."""
+    widget = hints(output, output).get("widget")
+    if widget == "image":
+        found = next((media for media in produces if media.startswith("image/")), "")
+        return found if find_spec("PIL") else ""
+    if widget == "array" and NPY in produces and find_spec("numpy"):
+        return NPY
+    if widget in ("table", "timeseries") and ARROW in produces:
+        return ARROW if find_spec("pyarrow") and find_spec("pandas") else ""
+    return ""
+
+
+def decode(content_type: str, body: bytes, output: Schema, name: str = "") -> Any:
+    """Return the Python value of a response's body; ``name`` is the file name that came with it."""
+    media = content_type.partition(";")[0].strip().lower()
+    if not body and media in ("", "application/json"):
+        return None
+    if media == "application/json" or media.endswith("+json"):
+        return revive(json.loads(body), output)
+    reader = READERS.get(media) or READERS.get(media.partition("/")[0])
+    if reader is not None and hints(output, output).get("widget") not in ("file", "audio"):
+        return reader(body)
+    return Download(body, name or "file", media)
+
+
+def revive(value: Any, schema: Any, root: Schema | None = None) -> Any:
+    """Return a JSON value with images, arrays, tables and files as objects, as ``schema`` says."""
+    root = schema if root is None else root
+    if value is None or not isinstance(root, Mapping):
+        return value
+    maker = MAKERS.get(str(hints(schema, root).get("widget")))
+    if maker is not None:
+        try:
+            return maker(value)
+        except (ValueError, TypeError, KeyError, OSError):
+            return value  # not in the form that the schema promised: better raw than lost
+    found = [resolve(option, root) for option in options(schema, root)]
+    inner = found[0] if len(found) == 1 else {}
+    if isinstance(value, dict):
+        known = inner.get("properties") or {}
+        rest = inner.get("additionalProperties")
+        return {key: revive(item, known.get(key, rest), root) for key, item in value.items()}
+    if isinstance(value, list):
+        first = inner.get("prefixItems") or []
+        schemas = [*first, *[inner.get("items")] * (len(value) - len(first))]
+        pairs = zip(value, schemas, strict=False)
+        return [revive(item, one, root) for item, one in pairs]
+    return value
+
+
+def _unpack(value: Any) -> tuple[bytes, str, str]:
+    """Return data, media type and name of a file in one of its JSON forms."""
+    if isinstance(value, Mapping):
+        kind = str(value.get("media_type") or "application/octet-stream")
+        return base64.b64decode(value["b64"]), kind, str(value.get("name") or "file")
+    head, comma, coded = str(value).partition(",")
+    if comma and head.startswith("data:"):
+        kind = head.removeprefix("data:").partition(";")[0]
+        return base64.b64decode(coded), kind or "application/octet-stream", "file"
+    try:
+        return base64.b64decode(str(value), validate=True), "application/octet-stream", "file"
+    except binascii.Error as error:
+        raise ValueError("not a file") from error
+
+
+def _file(value: Any) -> Download:
+    data, kind, name = _unpack(value)
+    return Download(data, name, kind)
+
+
+def _image(value: Any) -> Any:
+    return _picture(_unpack(value)[0])
+
+
+def _picture(data: bytes) -> Any:
+    if not find_spec("PIL"):
+        return data
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def _array(value: Any) -> Any:
+    if not find_spec("numpy"):
+        return value
+    import numpy
+
+    if not isinstance(value, Mapping):
+        return numpy.array(value)
+    data = base64.b64decode(value["b64"])
+    return numpy.frombuffer(data, value["dtype"]).reshape(value["shape"]).copy()
+
+
+def _npy(data: bytes) -> Any:
+    import numpy
+
+    return numpy.load(io.BytesIO(data), allow_pickle=False)
+
+
+def _table(value: Any) -> Any:
+    if not find_spec("pandas"):
+        return value
+    import pandas
+
+    if isinstance(value, Mapping) and {"columns", "data"} <= set(value):
+        return pandas.DataFrame(value["data"], columns=value["columns"])
+    return pandas.DataFrame(value)
+
+
+def _csv(data: bytes) -> Any:
+    if not find_spec("pandas"):
+        return data.decode()
+    import pandas
+
+    return pandas.read_csv(io.BytesIO(data))
+
+
+def _arrow(data: bytes) -> Any:
+    if not find_spec("pyarrow"):
+        return data
+    import pyarrow  # type: ignore[import-untyped]
+
+    with pyarrow.ipc.open_stream(data) as reader:
+        return reader.read_all().to_pandas()
+
+
+MAKERS: dict[str, Callable[[Any], Any]] = {
+    "array": _array,
+    "audio": _file,
+    "file": _file,
+    "image": _image,
+    "table": _table,
+    "timeseries": _table,
+}
+"""What becomes of a JSON value, by the widget of its schema."""
+
+READERS: dict[str, Callable[[bytes], Any]] = {
+    ARROW: _arrow,
+    NPY: _npy,
+    "image": _picture,
+    "text": lambda data: data.decode(errors="replace"),
+    "text/csv": _csv,
+}
+"""What becomes of a body that is not JSON, by its media type or the first half of it."""

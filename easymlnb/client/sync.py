@@ -1,0 +1,168 @@
+"""The client for ordinary code."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from easymlnb.client import flows, network
+from easymlnb.client.events import Reader
+from easymlnb.client.flows import Flow, Options, Raw
+from easymlnb.client.remote import NoSuchService, Remote, as_function, may_be_service
+from easymlnb.client.results import decode
+from easymlnb.client.wire import Answer, Request, checked
+from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
+from easymlnb.contract.spec import ServiceSpec
+from easymlnb.discovery import Server
+
+T = TypeVar("T")
+
+
+class Client:
+    """Calls the services of one server.
+
+    ``c.roll(sides=6)`` calls the service ``roll``; ``c["roll"]`` is the same for names that the
+    client uses itself. A service that streams returns an iterator of its results.
+    ``transport`` replaces the network, for tests.
+    """
+
+    def __init__(self, server: Server, *, transport: httpx.BaseTransport | None = None) -> None:
+        self._server = server
+        self._http = httpx.Client(**network.settings(server), transport=transport)
+        self._specs = flows.Specs(time.monotonic)
+
+    # services as functions
+
+    def __getattr__(self, name: str) -> Remote:
+        if not may_be_service(name):
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+        try:
+            return self[name]
+        except ServiceNotFound as error:
+            raise NoSuchService(name) from error
+
+    def __getitem__(self, name: str) -> Remote:
+        """Return the service; raises ``ServiceNotFound``."""
+
+        def call(given: tuple[Any, ...], values: dict[str, Any], how: Options) -> Any:
+            spec = self.spec(name)
+            return self._call(spec, flows.named(spec, given, values), how)
+
+        return as_function(name, self.spec(name), call, Options())
+
+    def __contains__(self, name: object) -> bool:
+        return any(service["name"] == name for service in self.services())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([service["name"] for service in self.services()])
+
+    def __dir__(self) -> list[str]:
+        names: list[str] = []
+        with suppress(EasyMLNBError):  # completion must not fail because a server is away
+            names = list(self)
+        return [*super().__dir__(), *names]
+
+    def __repr__(self) -> str:
+        return f"<easymlnb client of {self._server.url}>"
+
+    # what the server knows
+
+    def services(self) -> list[dict[str, Any]]:
+        """Return name, title, state, version and more of each service."""
+        return self._run(flows.services())
+
+    def service(self, name: str) -> dict[str, Any]:
+        """Return a service's spec with its state and version."""
+        return dict(self._run(flows.get(flows.service_path(name))))
+
+    def spec(self, name: str) -> ServiceSpec:
+        """Return a service's spec, which is trusted for half a minute."""
+        return self._run(flows.spec(self._specs, name))
+
+    def versions(self, name: str) -> list[dict[str, Any]]:
+        """Return the published versions of a service."""
+        return list(self._run(flows.get(flows.service_path(name, "versions"), "versions")))
+
+    def log(self, name: str) -> list[dict[str, Any]]:
+        """Return the last calls of a service with what they printed, newest last."""
+        return list(self._run(flows.get(flows.service_path(name, "log"), "entries")))
+
+    def health(self) -> dict[str, Any]:
+        """Return the server's own word on whether it takes calls."""
+        return dict(self._run(flows.get("health/ready")))
+
+    def remove(self, name: str) -> None:
+        """Remove a published service with all its versions."""
+        self._run(flows.remove(self._specs, name))
+
+    # calls
+
+    def call(self, name: str, values: Mapping[str, Any] | None = None, **options: Any) -> Any:
+        """Call a service with its values in one mapping; ``options`` as in ``flows.Options``."""
+        return self._call(self.spec(name), values or {}, Options(**options))
+
+    def raw(self, name: str, values: Mapping[str, Any] | None = None, **options: Any) -> Raw:
+        """Call a service and return the answer as it came."""
+        spec = self.spec(name)
+        how = flows.as_raw(Options(**options))
+        return self._run(
+            flows.fetch(self._specs, name, flows.call_request(spec, values or {}, how))
+        )
+
+    def _call(self, spec: ServiceSpec, values: Mapping[str, Any], how: Options) -> Any:
+        request = flows.call_request(spec, values, how)
+        if spec.stream:
+            return self._events(request, Reader(spec.output, how.progress))
+        if how.progress is None:
+            return self._run(flows.call(self._specs, spec.name, request, spec))
+        reader = Reader(spec.output, how.progress)
+        for _ in self._events(request, reader):
+            pass
+        return reader.value
+
+    # the network
+
+    def _run(self, flow: Flow[T]) -> T:
+        try:
+            request = next(flow)
+            while True:
+                request = flow.send(self._send(request))
+        except StopIteration as done:
+            found: T = done.value
+            return found
+
+    def _send(self, request: Request) -> Answer:
+        with network.translated(self._server, request.seconds):
+            response = self._http.request(**network.arguments(request))
+            return network.answer(response, response.content)
+
+    def _events(self, request: Request, reader: Reader) -> Iterator[Any]:
+        with (
+            network.translated(self._server, request.seconds),
+            self._http.stream(**network.arguments(request)) as response,
+        ):
+            if flows.EVENT_STREAM not in response.headers.get("content-type", ""):
+                answer = checked(network.answer(response, response.read()))
+                reader.finish(decode(answer.content_type, answer.body, reader.output))
+                return
+            for chunk in response.iter_bytes():
+                yield from reader.feed(chunk)
+        reader.end()
+
+    def close(self) -> None:
+        """Give the connections back; the client is of no use afterwards."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,220 @@
+"""Python values as they are sent: JSON values, and files beside them.
+
+A value's class is looked up by name, so nothing is imported for a class that nobody uses. The
+schema of the parameter decides between the forms a class can take: an array is an image for an
+image parameter, ``{"b64", "dtype", "shape"}`` for an array parameter and a list for all else.
+"""
+
+import base64
+import dataclasses
+import io
+import math
+import mimetypes
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from easymlnb.client.schemas import Schema, fields, hints
+
+ARROW = "application/vnd.apache.arrow.stream"
+_PNG_MODES = {"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """A file to send: ``name`` is a label for people, ``media_type`` what ``data`` is."""
+
+    data: bytes
+    name: str = "file"
+    media_type: str = "application/octet-stream"
+
+    def inline(self) -> dict[str, str]:
+        """Return the form a file takes inside JSON."""
+        coded = base64.b64encode(self.data).decode()
+        return {"name": self.name, "media_type": self.media_type, "b64": coded}
+
+
+def prepare(values: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """Return each value as JSON value or, at the top only, as ``Part``.
+
+    Raises ``TypeError`` naming the parameter when a value has no such form.
+    """
+    known = fields(schema)
+    ready = {}
+    for name, value in values.items():
+        try:
+            ready[name] = convert(value, hints(known.get(name), schema))
+        except TypeError as error:
+            raise TypeError(f"{name}: {error}") from error
+    return ready
+
+
+def convert(value: Any, hint: Mapping[str, Any] | None = None) -> Any:
+    """Return one value as JSON value or ``Part``; ``hint`` is the parameter's ``x-easymlnb``."""
+    hint = hint or {}
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        # JSON has no such numbers; the server reads the words where it allows the numbers.
+        return float(value) if math.isfinite(value) else _word(value)
+    if isinstance(value, Mapping):
+        return {str(key): _inside(item, hint) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_inside(item, hint) for item in value]
+    for kind in type(value).__mro__:
+        converter = CONVERTERS.get(f"{kind.__module__.partition('.')[0]}.{kind.__name__}")
+        if converter is not None:
+            return converter(value, hint)
+    return _other(value, hint)
+
+
+def _word(value: float) -> str:
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _inside(value: Any, hint: Mapping[str, Any]) -> Any:
+    found = convert(value, hint)
+    return found.inline() if isinstance(found, Part) else found
+
+
+def _other(value: Any, hint: Mapping[str, Any]) -> Any:
+    if hasattr(value, "read"):
+        return _stream(value, hint)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value)]
+        return {name: _inside(getattr(value, name), {}) for name in names}
+    if hasattr(value, "__array__"):
+        import numpy
+
+        return _array(numpy.asarray(value), hint)
+    raise TypeError(f"a {type(value).__name__} cannot be sent to a service.")
+
+
+# files
+
+
+def _bytes(value: Any, hint: Mapping[str, Any]) -> Part:
+    return Part(bytes(value))
+
+
+def _path(value: Any, hint: Mapping[str, Any]) -> Part:
+    return Part(Path(value).read_bytes(), value.name, _guess(value.name))
+
+
+def _stream(value: Any, hint: Mapping[str, Any]) -> Part:
+    data = value.read()
+    label = getattr(value, "name", "")
+    name = Path(label).name if isinstance(label, str) and label else "file"
+    return Part(data.encode() if isinstance(data, str) else bytes(data), name, _guess(name))
+
+
+def _guess(name: str) -> str:
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+# images, arrays, tables
+
+
+def _picture(value: Any, hint: Mapping[str, Any]) -> Part:
+    # Floating point pixels do not fit into a PNG, and a photograph's colour spaces neither.
+    form, name = ("TIFF", "image.tif") if value.mode == "F" else ("PNG", "image.png")
+    if form == "PNG" and value.mode not in _PNG_MODES:
+        value = value.convert("RGB")
+    buffer = io.BytesIO()
+    value.save(buffer, form)
+    return Part(buffer.getvalue(), name, f"image/{form.lower()}")
+
+
+def _array(value: Any, hint: Mapping[str, Any]) -> Any:
+    widget = hint.get("widget")
+    if widget in ("image", "webcam"):
+        from PIL import Image
+
+        return _picture(Image.fromarray(value), hint)
+    if widget != "array" or value.dtype.kind not in "biuf":
+        return convert(value.tolist())
+    data = value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes()
+    return {
+        "b64": base64.b64encode(data).decode(),
+        "dtype": str(value.dtype.newbyteorder("=")),
+        "shape": list(value.shape),
+    }
+
+
+def _tensor(value: Any, hint: Mapping[str, Any]) -> Any:
+    return _array(value.detach().cpu().numpy(), hint)
+
+
+def _scalar(value: Any, hint: Mapping[str, Any]) -> Any:
+    return convert(value.item(), hint)
+
+
+def _table(value: Any, hint: Mapping[str, Any]) -> Any:
+    frame = _flat(value, hint)
+    if hint.get("widget") not in ("table", "timeseries"):
+        rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        return convert(rows)
+    if ARROW in hint.get("accept", ()) and find_spec("pyarrow"):
+        return Part(_arrow(frame), "table.arrow", ARROW)
+    return Part(frame.to_csv(index=False).encode(), "table.csv", "text/csv")
+
+
+def _flat(frame: Any, hint: Mapping[str, Any]) -> Any:
+    """Return the frame with an index that carries something as its first column."""
+    if type(frame.index).__name__ == "RangeIndex":
+        return frame
+    if frame.index.name is None and frame.index.nlevels == 1:
+        wanted = hint.get("time")
+        frame = frame.rename_axis(index=wanted if isinstance(wanted, str) else "time")
+    return frame.reset_index()
+
+
+def _series(value: Any, hint: Mapping[str, Any]) -> Any:
+    if hint.get("widget") not in ("table", "timeseries"):
+        return convert(value.tolist())
+    return _table(value.to_frame(name=value.name if value.name is not None else "value"), hint)
+
+
+def _arrow(frame: Any) -> bytes:
+    import pyarrow  # type: ignore[import-untyped]
+
+    table = pyarrow.Table.from_pandas(frame, preserve_index=False)
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+# all else
+
+
+def _text(value: Any, hint: Mapping[str, Any]) -> str:
+    return str(value)
+
+
+def _moment(value: Any, hint: Mapping[str, Any]) -> str:
+    return str(value.isoformat())
+
+
+CONVERTERS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
+    "PIL.Image": _picture,
+    "builtins.bytearray": _bytes,
+    "builtins.bytes": _bytes,
+    "builtins.memoryview": _bytes,
+    "builtins.range": lambda value, hint: list(value),
+    "datetime.date": _moment,
+    "datetime.time": _moment,
+    "datetime.timedelta": lambda value, hint: value.total_seconds(),
+    "decimal.Decimal": _text,
+    "enum.Enum": lambda value, hint: convert(value.value, hint),
+    "numpy.generic": _scalar,
+    "numpy.ndarray": _array,
+    "pandas.DataFrame": _table,
+    "pandas.Series": _series,
+    "pathlib.PurePath": _path,
+    "pydantic.BaseModel": lambda value, hint: value.model_dump(mode="json"),
+    "torch.Tensor": _tensor,
+    "uuid.UUID": _text,
+}
+"""How a class is sent, by the first part of its module and its name."""

@@ -1,0 +1,249 @@
+"""Arguments on their way out, results on their way in."""
+
+import base64
+import datetime
+import decimal
+import enum
+import io
+import json
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from easymlnb.client.results import Download, accept, decode, revive
+from easymlnb.client.values import ARROW, Part, convert, prepare
+
+IMAGE = {"widget": "image"}
+ARRAY = {"widget": "array"}
+TABLE = {"widget": "table"}
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@dataclass
+class Point:
+    x: int
+    at: datetime.date
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        (None, None),
+        (True, True),
+        (3, 3),
+        (0.5, 0.5),
+        (float("nan"), "NaN"),
+        (float("-inf"), "-Infinity"),
+        ("a", "a"),
+        ((1, [2]), [1, [2]]),
+        ({"a": {1: 2}}, {"a": {"1": 2}}),
+        (range(3), [0, 1, 2]),
+        (Colour.RED, "red"),
+        (Point(1, datetime.date(2024, 2, 3)), {"x": 1, "at": "2024-02-03"}),
+        (datetime.datetime(2024, 2, 3, 4, 5), "2024-02-03T04:05:00"),
+        (datetime.timedelta(minutes=1), 60.0),
+        (decimal.Decimal("1.10"), "1.10"),
+        (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (np.float32(0.5), 0.5),
+        (np.int64(3), 3),
+        (np.array([[1, 2]]), [[1, 2]]),
+        (pd.Series([1, 2]), [1, 2]),
+        (pd.DataFrame({"a": [1.5, None]}), [{"a": 1.5}, {"a": None}]),
+    ],
+)
+def test_plain_values_become_json(value, sent):
+    found = convert(value)
+    assert found == sent
+    json.dumps(found, allow_nan=False)
+
+
+def test_an_array_parameter_takes_bytes_dtype_and_shape():
+    found = convert(np.arange(6, dtype=">i4").reshape(2, 3)[:, ::2], ARRAY)
+    assert found["dtype"] == "int32" and found["shape"] == [2, 2]
+    data = np.frombuffer(base64.b64decode(found["b64"]), "<i4")
+    assert data.tolist() == [0, 2, 3, 5]
+
+
+def test_a_tensor_is_an_array():
+    torch = pytest.importorskip("torch")
+    found = convert(torch.ones(2, requires_grad=True), ARRAY)
+    assert found["shape"] == [2] and found["dtype"] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("pixels", "kind"),
+    [
+        (np.zeros((4, 5), "uint8"), "image/png"),
+        (np.zeros((4, 5, 3), "uint8"), "image/png"),
+        (np.full((4, 5), 60000, "uint16"), "image/png"),
+        (np.full((4, 5), 0.25, "float32"), "image/tiff"),
+    ],
+)
+def test_an_image_parameter_takes_arrays_and_keeps_their_values(pixels, kind):
+    part = convert(pixels, IMAGE)
+    assert part.media_type == kind
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(part.data))), pixels)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
+def test_images_of_every_mode_can_be_sent(mode):
+    part = convert(Image.new(mode, (3, 2)), IMAGE)
+    assert Image.open(io.BytesIO(part.data)).size == (3, 2)
+
+
+def test_a_table_goes_as_csv_with_an_index_that_says_something():
+    frame = pd.DataFrame({"load": [1.5]}, index=pd.date_range("2024", periods=1, tz="UTC"))
+    part = convert(frame, {"widget": "timeseries", "time": "utc"})
+    assert part.media_type == "text/csv"
+    assert part.data.decode().splitlines()[0] == "utc,load"
+    assert convert(pd.DataFrame({"a": [1]}), TABLE).data == b"a\n1\n"
+    assert convert(pd.Series([1], name="b"), TABLE).data == b"b\n1\n"
+
+
+def test_a_table_goes_as_arrow_where_it_is_read():
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"a": [1, 2], "when": pd.to_datetime(["2024-01-01", None])})
+    part = convert(frame, TABLE | {"accept": [ARROW]})
+    assert part.media_type == ARROW
+    pd.testing.assert_frame_equal(decode(ARROW, part.data, {}), frame)
+
+
+def test_files_keep_name_and_kind(tmp_path):
+    path = tmp_path / "x.png"
+    path.write_bytes(b"1")
+    assert convert(path) == Part(b"1", "x.png", "image/png")
+    with path.open("rb") as file:
+        assert convert(file) == Part(b"1", "x.png", "image/png")
+    assert convert(io.StringIO("é")).data == "é".encode()
+    assert convert(b"2").data == convert(bytearray(b"2")).data == b"2"
+
+
+def test_files_inside_other_values_go_as_json():
+    found = convert([b"1"])
+    assert found == [{"name": "file", "media_type": "application/octet-stream", "b64": "MQ=="}]
+
+
+def test_what_cannot_be_sent_names_its_parameter():
+    with pytest.raises(TypeError, match="model: a object cannot be sent"):
+        prepare({"model": object()}, {"properties": {}})
+
+
+def test_the_schema_of_a_parameter_is_found_through_references_and_unions():
+    schema = {
+        "properties": {"a": {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]}},
+        "$defs": {"A": {"x-easymlnb": ARRAY}},
+    }
+    assert prepare({"a": np.ones(1)}, schema)["a"]["shape"] == [1]
+
+
+# results
+
+
+def png(size: tuple[int, int]) -> bytes:
+    return convert(Image.new("L", size), IMAGE).data
+
+
+def uri(data: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def test_results_become_objects_as_the_schema_says():
+    schema = {
+        "type": "object",
+        "properties": {
+            "image": {"x-easymlnb": IMAGE},
+            "masks": {"type": "array", "items": {"$ref": "#/$defs/Mask"}},
+            "table": {"anyOf": [{"x-easymlnb": TABLE}, {"type": "null"}]},
+            "file": {"x-easymlnb": {"widget": "file"}},
+            "none": {"x-easymlnb": IMAGE},
+            "count": {"type": "integer"},
+        },
+        "$defs": {"Mask": {"x-easymlnb": ARRAY}},
+    }
+    value = {
+        "image": uri(png((3, 2)), "image/png"),
+        "masks": [convert(np.eye(2, dtype="uint8"), ARRAY), [[1.0]]],
+        "table": [{"a": 1}],
+        "file": {"name": "r.json", "media_type": "application/json", "b64": "e30="},
+        "none": None,
+        "count": 2,
+    }
+    found = revive(value, schema)
+    assert found["image"].size == (3, 2)
+    assert np.array_equal(found["masks"][0], np.eye(2)) and found["masks"][1].shape == (1, 1)
+    found["masks"][0][0, 0] = 9  # results may be changed in place
+    assert found["table"].a.tolist() == [1]
+    assert found["file"] == Download(b"{}", "r.json", "application/json")
+    assert found["none"] is None and found["count"] == 2
+
+
+def test_several_results_are_told_apart():
+    schema = {"prefixItems": [{"x-easymlnb": ARRAY}, {"type": "integer"}], "type": "array"}
+    found = revive([[1, 2], 3, 4], schema)
+    assert isinstance(found[0], np.ndarray) and found[1:] == [3, 4]
+
+
+@pytest.mark.parametrize("value", ["no image", {"b64": "!"}, 7, ["x"]])
+def test_what_breaks_its_schema_is_returned_as_it_is(value):
+    assert revive(value, {"x-easymlnb": IMAGE}) == value
+
+
+def test_bodies_are_read_by_their_type():
+    buffer = io.BytesIO()
+    np.save(buffer, np.arange(3))
+    assert decode("application/json", b"[1]", {}) == [1]
+    assert decode("", b"", {}) is None
+    assert decode("image/png", png((4, 1)), {}).size == (4, 1)
+    assert decode("text/csv; charset=utf-8", b"a,b\n1,2\n", {}).b.tolist() == [2]
+    assert decode("text/plain", b"hi", {}) == "hi"
+    assert decode("application/x-npy", buffer.getvalue(), {}).tolist() == [0, 1, 2]
+    assert decode("application/zip", b"PK", {}, "a.zip") == Download(
+        b"PK", "a.zip", "application/zip"
+    )
+
+
+def test_pickles_in_arrays_are_refused():
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match="allow_pickle"):
+        decode("application/x-npy", buffer.getvalue(), {})
+
+
+def test_a_download_stays_in_its_folder(tmp_path):
+    saved = Download(b"1", "../../evil").save(tmp_path)
+    assert saved == tmp_path / "evil" and saved.read_bytes() == b"1"
+    assert Download(b"2", "..").save(tmp_path / "b").read_bytes() == b"2"
+
+
+@pytest.mark.parametrize(
+    ("widget", "produces", "wanted"),
+    [
+        ("image", ("image/png", "image/tiff"), "image/png"),
+        ("array", ("application/x-npy",), "application/x-npy"),
+        ("array", (), ""),
+        ("text", ("text/plain",), ""),
+    ],
+)
+def test_binary_answers_are_asked_for_where_they_help(widget, produces, wanted):
+    assert accept({"x-easymlnb": {"widget": widget}}, produces) == wanted
+
+
+def test_plain_values_need_no_heavy_package():
+    heavy = ("numpy", "pandas", "PIL", "torch", "pyarrow", "IPython", "ipywidgets")
+    code = (
+        "import sys\n"
+        "from easymlnb.client.values import prepare\n"
+        "from easymlnb.client import Client\n"
+        "prepare({'a': [1, {'b': 'c'}]}, {})\n"
+        f"sys.exit(' '.join(sorted(set(sys.modules) & set({heavy!r}))) or 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
