@@ -1,0 +1,157 @@
+"""The bundles that were accepted, and how far each is."""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, exists, insert, select, update
+
+from easymlnb.contract.errors import BundleNotFound
+from easymlnb_server.store.database import Database
+from easymlnb_server.store.records import Added, State, StoredBundle
+from easymlnb_server.store.tables import bundles, services, versions
+
+
+class Bundles:
+    """Rows of bundles; their zips and logs are in ``Files``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(
+        self,
+        id: str,
+        *,
+        owner: str,
+        manifest: Mapping[str, Any],
+        file: str,
+        names: Iterable[str] = (),
+    ) -> Added:
+        """Accept a bundle whose zip is stored as ``file``; it survives from here on.
+
+        ``names`` are the services to publish, none means all that it defines. The answer's
+        ``fresh`` is false, and nothing is to be done, when all of them serve from this very bundle
+        already or when it is starting for the same names.
+        """
+        wanted = tuple(sorted(set(names)))
+
+        def work(connection: Connection) -> Added:
+            now = time.time()
+            row = connection.execute(select(bundles).where(bundles.c.id == id)).one_or_none()
+            if row is not None:
+                found = _bundle(row)
+                if _is_done(connection, found, wanted):
+                    return Added(found, fresh=False)
+            values = {
+                "owner": owner,
+                "names": list(wanted),
+                "manifest": dict(manifest),
+                "file": file,
+                "state": State.STARTING,
+                "error": None,
+                "changed": now,
+            }
+            if row is None:
+                new = insert(bundles).values(id=id, provides=[], created=now, **values)
+                connection.execute(new)
+            else:
+                connection.execute(update(bundles).where(bundles.c.id == id).values(**values))
+            return Added(_get(connection, id), fresh=True)
+
+        return self._database.write(work)
+
+    def get(self, id: str) -> StoredBundle:
+        """Return one bundle; raises ``BundleNotFound``."""
+        return self._database.read(lambda connection: _get(connection, id))
+
+    def set_failed(self, id: str, error: Mapping[str, Any]) -> bool:
+        """Record why a bundle that was starting does not serve; say whether it was starting."""
+        return self._change(id, {"state": State.FAILED, "error": dict(error)})
+
+    def set_log(self, id: str, file: str) -> None:
+        """Record the executed notebook, stored as ``file``."""
+
+        def work(connection: Connection) -> None:
+            changed = update(bundles).where(bundles.c.id == id).values(log=file)
+            connection.execute(changed)
+
+        self._database.write(work)
+
+    def unfinished(self) -> list[StoredBundle]:
+        """Return the bundles that were starting when the server ended, oldest first."""
+
+        def work(connection: Connection) -> list[StoredBundle]:
+            query = select(bundles).where(bundles.c.state == State.STARTING)
+            return [_bundle(row) for row in connection.execute(query.order_by(bundles.c.changed))]
+
+        return self._database.read(work)
+
+    def unused(self, *, before: float) -> list[StoredBundle]:
+        """Return the bundles without a version that have not changed since ``before``."""
+
+        def work(connection: Connection) -> list[StoredBundle]:
+            query = select(bundles).where(_is_unused(before)).order_by(bundles.c.id)
+            return [_bundle(row) for row in connection.execute(query)]
+
+        return self._database.read(work)
+
+    def remove_unused(self, *, before: float) -> int:
+        """Forget what ``unused`` returns; return how many."""
+
+        def work(connection: Connection) -> int:
+            return connection.execute(delete(bundles).where(_is_unused(before))).rowcount
+
+        return self._database.write(work)
+
+    def files(self) -> set[str]:
+        """Return the names of all files that some bundle needs."""
+
+        def work(connection: Connection) -> set[str]:
+            rows = connection.execute(select(bundles.c.file, bundles.c.log))
+            return {name for row in rows for name in row if name}
+
+        return self._database.read(work)
+
+    def _change(self, id: str, values: dict[str, Any]) -> bool:
+        def work(connection: Connection) -> bool:
+            starting = (bundles.c.id == id) & (bundles.c.state == State.STARTING)
+            changed = update(bundles).where(starting).values(changed=time.time(), **values)
+            return connection.execute(changed).rowcount > 0
+
+        return self._database.write(work)
+
+
+def _get(connection: Connection, id: str) -> StoredBundle:
+    row = connection.execute(select(bundles).where(bundles.c.id == id)).one_or_none()
+    if row is None:
+        raise BundleNotFound(id)
+    return _bundle(row)
+
+
+def _is_done(connection: Connection, found: StoredBundle, wanted: tuple[str, ...]) -> bool:
+    if found.state is State.STARTING:
+        return found.names == wanted
+    if found.state is State.FAILED or (not wanted and found.names):
+        return False
+    query = select(versions.c.service).join(
+        services,
+        (services.c.name == versions.c.service) & (services.c.current == versions.c.number),
+    )
+    serving = set(connection.execute(query.where(versions.c.bundle == found.id)).scalars())
+    return serving.issuperset(wanted or found.provides)
+
+
+def _is_unused(before: float) -> Any:
+    return (
+        (bundles.c.state != State.STARTING)
+        & (bundles.c.changed < before)
+        & ~exists().where(versions.c.bundle == bundles.c.id)
+    )
+
+
+def _bundle(row: Row[Any]) -> StoredBundle:
+    told = dict(row._mapping)
+    told["names"] = tuple(told["names"])
+    told["provides"] = tuple(told["provides"])
+    told["state"] = State(told["state"])
+    return StoredBundle(**told)

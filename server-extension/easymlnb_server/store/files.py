@@ -1,0 +1,157 @@
+"""Files named by the hash of their content: bundles, executed notebooks.
+
+A name says what must be inside, so every read is checked, writing twice is harmless, and no name
+that comes from outside is ever a path.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import fsspec  # type: ignore[import-untyped]  # has no hints
+from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
+
+from easymlnb.contract.errors import StorageDamaged, StorageFull, StorageUnusable
+
+_NAME = re.compile(r"[0-9a-f]{64}\Z")
+_CHUNK = 1 << 20
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class Files:
+    """Content-addressed files below one folder of a local disk or an object store. Thread-safe."""
+
+    def __init__(self, url: str) -> None:
+        """Use the folder ``url``: a path, ``file://...``, or any URL that fsspec knows.
+
+        Raises ``StorageUnusable`` when there is no such kind of storage or it cannot be used.
+        """
+        try:
+            self._storage, self._root = fsspec.core.url_to_fs(url)
+            self._local = isinstance(self._storage, LocalFileSystem)
+            if self._local:
+                Path(self._root).mkdir(mode=0o700, parents=True, exist_ok=True)
+        except (ValueError, ImportError, OSError) as error:
+            raise StorageUnusable(
+                f"Files cannot be kept below {_shown(url)} ({error}). Name a folder that the "
+                "server may write, or a URL whose fsspec driver is installed."
+            ) from error
+
+    def put(self, data: bytes) -> str:
+        """Store ``data`` and return its name; it is on disk when this returns.
+
+        A damaged file of that name is replaced. Raises ``StorageFull``.
+        """
+        name = hashlib.sha256(data).hexdigest()
+        with contextlib.suppress(StorageDamaged):
+            self._check(name)
+            return name
+        try:
+            if self._local:
+                _write(Path(self._path(name)), data)
+            else:
+                self._storage.pipe_file(self._path(name), data)
+        except OSError as error:
+            if error.errno in _FULL:
+                raise StorageFull from error
+            raise
+        return name
+
+    def get(self, name: str) -> bytes:
+        """Return the content; raises ``StorageDamaged`` when it is missing or not what was put."""
+        with self.open(name) as file:
+            data = file.read()
+        if hashlib.sha256(data).hexdigest() != name:
+            raise StorageDamaged(name)
+        return data
+
+    def open(self, name: str) -> BinaryIO:
+        """Open for reading in pieces; the content is not checked. Raises ``StorageDamaged``."""
+        try:
+            return cast(BinaryIO, self._storage.open(self._path(name), "rb"))
+        except FileNotFoundError as error:
+            raise StorageDamaged(name) from error
+
+    def names(self) -> list[str]:
+        """Return the names of all files."""
+        found = self._storage.find(self._root)
+        return sorted(name for path in found if _NAME.match(name := path.rsplit("/", 1)[-1]))
+
+    def sweep(self, keep: set[str], *, before: float) -> int:
+        """Remove all files but ``keep`` that were written before ``before``; return how many.
+
+        The age protects what has just been put and is about to be recorded.
+        """
+        gone = 0
+        for path in self._storage.find(self._root):
+            if path.rsplit("/", 1)[-1] in keep or self._written(path) >= before:
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                self._storage.rm_file(path)
+                gone += 1
+        return gone
+
+    def _path(self, name: str) -> str:
+        if not _NAME.match(name):
+            raise StorageDamaged(name)
+        return f"{self._root}/{name[:2]}/{name}"
+
+    def _check(self, name: str) -> None:
+        found = hashlib.sha256()
+        with self.open(name) as file:
+            for chunk in _chunks(file):
+                found.update(chunk)
+        if found.hexdigest() != name:
+            raise StorageDamaged(name)
+
+    def _written(self, path: str) -> float:
+        try:
+            if self._local:
+                return os.stat(path).st_mtime
+            return float(self._storage.modified(path).timestamp())
+        except (FileNotFoundError, NotImplementedError):
+            return time.time()  # gone already, or of unknown age: kept
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write so that after a crash at any moment there is the whole file or none."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix="new-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    for folder in (path.parent, path.parent.parent):
+        _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(_CHUNK):
+        yield chunk
+
+
+def _shown(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//***@", url)

@@ -1,0 +1,62 @@
+"""Bringing a database to the newest schema, and refusing one that this release does not know."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, inspect
+
+from easymlnb.contract.errors import StorageUnusable
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def newest() -> str:
+    """Return the revision that this release writes."""
+    head = _scripts().get_current_head()
+    assert head, "there is no migration"
+    return head
+
+
+def current(connection: Connection) -> str | None:
+    """Return the revision of that database; ``None`` when it is empty."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def check(connection: Connection, shown: str) -> str | None:
+    """Return the revision, or raise ``StorageUnusable`` when it is not one of ours.
+
+    ``shown`` is how the database is called in the message.
+    """
+    found = current(connection)
+    if found is None:
+        if tables := inspect(connection).get_table_names():
+            raise StorageUnusable(
+                f"The database {shown} belongs to something else: it holds tables such as "
+                f"{tables[0]!r}, but none of easymlnb's. Name another one."
+            )
+        return None
+    try:
+        _scripts().get_revision(found)
+    except CommandError as error:
+        raise StorageUnusable(
+            f"The database {shown} was written by a newer easymlnb (schema {found}; this one knows "
+            f"up to {newest()}). Install that release again, or restore the copy that it made "
+            "beside the database before it changed it."
+        ) from error
+    return found
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the database to the newest schema, within the transaction of ``connection``."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(MIGRATIONS))

@@ -1,0 +1,74 @@
+"""The whole store: one database and the files that its rows name."""
+
+import time
+from pathlib import Path
+
+from sqlalchemy import text
+
+from easymlnb.contract.errors import StorageBusy, StorageUnusable
+from easymlnb_server.store.bundles import Bundles
+from easymlnb_server.store.database import Database
+from easymlnb_server.store.files import Files
+from easymlnb_server.store.services import Services
+
+DAY = 86400.0
+DATABASE = "easymlnb.sqlite"
+FILES = "files"
+
+
+class Store:
+    """What survives. All methods block: call them from a thread, never from the event loop.
+
+    Thread-safe; several servers may share one database and its files.
+    """
+
+    def __init__(self, database: Database, files: Files) -> None:
+        self._database = database
+        self.files = files
+        self.bundles = Bundles(database)
+        self.services = Services(database)
+
+    @classmethod
+    def open(cls, url: str, folder: Path, *, files: str = "") -> "Store":
+        """Open the store, made on the first start, and bring it to the newest schema.
+
+        ``url`` is the database's (empty: SQLite in ``folder``), ``files`` where the files are
+        kept (empty: in ``folder``; a path or a URL for fsspec). Raises ``StorageUnusable`` with the
+        reason and the fix: damaged, read-only, of a newer release, on a network file system, ...
+        """
+        database = folder / DATABASE
+        kept = Files(files or str(folder / FILES))
+        if not url and not _has_content(database) and kept.names():
+            raise StorageUnusable(
+                f"The database {database} is missing, but there are published bundles beside it. "
+                f"Restore it from a backup, or move {folder / FILES} away to start with nothing "
+                "published."
+            )
+        return cls(Database.open(url or f"sqlite:///{database}"), kept)
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._database.close()
+
+    def ready(self) -> bool:
+        """Say whether the database answers."""
+        try:
+            return bool(self._database.read(lambda connection: connection.scalar(text("SELECT 1"))))
+        except StorageBusy:
+            return False
+
+    def sweep(self, *, older: float = DAY) -> int:
+        """Forget bundles that failed or serve nothing any more, and files that nothing names.
+
+        Only what has not changed for ``older`` seconds. Returns the number of files removed.
+        """
+        before = time.time() - older
+        self.bundles.remove_unused(before=before)
+        return self.files.sweep(self.bundles.files(), before=before)
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False

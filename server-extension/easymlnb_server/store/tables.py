@@ -1,0 +1,63 @@
+"""The tables, as the newest migration leaves them; a test compares the two."""
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+bundles = Table(
+    "bundles",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("names", JSON, nullable=False),
+    Column("provides", JSON, nullable=False),
+    Column("manifest", JSON, nullable=False),
+    Column("file", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("error", JSON(none_as_null=True)),
+    Column("log", String(64)),
+    Column("created", Float(53), nullable=False),
+    Column("changed", Float(53), nullable=False),
+    Index(None, "state"),
+)
+
+# A deleted service keeps its row: ``last`` makes sure that no number is ever given twice.
+services = Table(
+    "services",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("last", Integer, nullable=False),
+    Column("current", Integer),
+    Column("created", Float(53), nullable=False),
+    Column("deleted", Float(53)),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("service", String(63), ForeignKey("services.name"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("bundle", String(64), nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("created", Float(53), nullable=False),
+    ForeignKeyConstraint(["bundle"], ["bundles.id"]),
+    Index(None, "bundle"),
+)
