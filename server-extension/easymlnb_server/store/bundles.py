@@ -64,18 +64,19 @@ class Bundles:
         """Return one bundle; raises ``BundleNotFound``."""
         return self._database.read(lambda connection: _get(connection, id))
 
-    def set_failed(self, id: str, error: Mapping[str, Any]) -> bool:
-        """Record why a bundle that was starting does not serve; say whether it was starting."""
-        return self._change(id, {"state": State.FAILED, "error": dict(error)})
+    def set_failed(self, id: str, error: Mapping[str, Any], *, log: str | None = None) -> bool:
+        """Record why a bundle that was starting does not serve; say whether it was starting.
 
-    def set_log(self, id: str, file: str) -> None:
-        """Record the executed notebook, stored as ``file``."""
+        ``log`` is the executed notebook, as far as it came, in ``Files``.
+        """
 
-        def work(connection: Connection) -> None:
-            changed = update(bundles).where(bundles.c.id == id).values(log=file)
-            connection.execute(changed)
+        def work(connection: Connection) -> bool:
+            starting = (bundles.c.id == id) & (bundles.c.state == State.STARTING)
+            values = {"state": State.FAILED, "error": dict(error), "log": log}
+            changed = update(bundles).where(starting).values(changed=time.time(), **values)
+            return connection.execute(changed).rowcount > 0
 
-        self._database.write(work)
+        return self._database.write(work)
 
     def unfinished(self) -> list[StoredBundle]:
         """Return the bundles that were starting when the server ended, oldest first."""
@@ -111,14 +112,6 @@ class Bundles:
             return {name for row in rows for name in row if name}
 
         return self._database.read(work)
-
-    def _change(self, id: str, values: dict[str, Any]) -> bool:
-        def work(connection: Connection) -> bool:
-            starting = (bundles.c.id == id) & (bundles.c.state == State.STARTING)
-            changed = update(bundles).where(starting).values(changed=time.time(), **values)
-            return connection.execute(changed).rowcount > 0
-
-        return self._database.write(work)
 
 
 def _get(connection: Connection, id: str) -> StoredBundle:

@@ -14,7 +14,7 @@ from easymlnb_server.store.database import Database
 from easymlnb_server.store.records import State, StoredService, Version
 from easymlnb_server.store.tables import bundles, services, versions
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Services:
@@ -23,11 +23,14 @@ class Services:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def publish(self, bundle: str, specs: Sequence[ServiceSpec], *, owner: str) -> list[Version]:
+    def publish(
+        self, bundle: str, specs: Sequence[ServiceSpec], *, owner: str, log: str | None = None
+    ) -> list[Version]:
         """Make the services of a bundle that has started serve, in one transaction.
 
-        Each gets the next number and becomes current; one that is current from this bundle already
-        keeps its number, so doing it again changes nothing. The bundle becomes ready.
+        ``log`` is the executed notebook in ``Files``. Each service gets the next number and becomes
+        current; one that is current from this bundle already keeps its number, so doing it again
+        changes nothing. The bundle becomes ready.
         Raises ``NameTaken`` when a name belongs to another owner, ``BundleNotFound``; then nothing
         was changed.
         """
@@ -36,8 +39,8 @@ class Services:
             now = time.time()
             for spec in specs:
                 _publish_one(connection, bundle, spec, owner, now)
-            _set_ready(connection, bundle, [spec.name for spec in specs], now)
             names = [spec.name for spec in specs]
+            _set_ready(connection, bundle, names, log, now)
             return _read(connection, _CURRENT.where(versions.c.service.in_(names)))
 
         return self._database.write(work)
@@ -152,7 +155,9 @@ def _serves(connection: Connection, service: Row[Any], bundle: str) -> bool:
     return connection.execute(query).scalar() == bundle
 
 
-def _set_ready(connection: Connection, bundle: str, names: Sequence[str], now: float) -> None:
+def _set_ready(
+    connection: Connection, bundle: str, names: Sequence[str], log: str | None, now: float
+) -> None:
     before = connection.execute(
         select(bundles.c.provides).where(bundles.c.id == bundle)
     ).one_or_none()
@@ -161,6 +166,7 @@ def _set_ready(connection: Connection, bundle: str, names: Sequence[str], now: f
     values = {
         "state": State.READY,
         "error": None,
+        "log": log,
         "provides": sorted({*before.provides, *names}),
         "changed": now,
     }
@@ -188,6 +194,6 @@ def _version(row: Row[Any]) -> Version | None:
     try:
         spec = ServiceSpec.from_dict(row.spec)
     except msgspec.ValidationError as error:
-        log.error("Version %s of service %s cannot be read: %s", row.number, row.service, error)
+        logger.error("Version %s of service %s cannot be read: %s", row.number, row.service, error)
         return None
     return Version(row.service, row.number, row.bundle, spec, row.created, bool(row.current))
