@@ -25,6 +25,13 @@ class Shape:
     items: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A part that came marked as ``application/json``: its value is what it says, not a guess."""
+
+    value: Any
+
+
 def shape(node: Mapping[str, Any], defs: Mapping[str, Any]) -> Shape:
     """Return the shape of a parameter from its JSON Schema."""
     nodes = list(_branches(node, defs, 0))
@@ -72,14 +79,14 @@ def read(content_type: str, body: bytes, shapes: Mapping[str, Shape]) -> dict[st
     }
 
 
-def _parts(content_type: str, body: bytes) -> dict[str, list[Upload | str]]:
+def _parts(content_type: str, body: bytes) -> dict[str, list[Upload | Parsed | str]]:
     import multipart  # type: ignore[import-untyped] # it ships no types
 
     _, options = multipart.parse_options_header(content_type)
     boundary = options.get("boundary", "")
     if not boundary:
         raise BadRequest("A multipart body needs a boundary in its Content-Type.")
-    found: dict[str, list[Upload | str]] = {}
+    found: dict[str, list[Upload | Parsed | str]] = {}
     try:
         parser = multipart.MultipartParser(
             io.BytesIO(body),
@@ -104,7 +111,7 @@ def _parts(content_type: str, body: bytes) -> dict[str, list[Upload | str]]:
     return found
 
 
-def _part(part: Any) -> Upload | str:
+def _part(part: Any) -> Upload | Parsed | str:
     data: bytes = part.raw
     media_type = (part.content_type or "").partition(";")[0].strip().lower()
     if part.filename is not None:
@@ -113,7 +120,18 @@ def _part(part: Any) -> Upload | str:
         return Upload(data, "", media_type)
     if len(data) > MAX_TEXT:
         raise TooLarge(f"Part {part.name!r} is longer than {MAX_TEXT >> 20} MB; send it as a file.")
+    if media_type == "application/json":
+        return _parsed(part.name, data)
     return text(part.name, data)
+
+
+def _parsed(name: str, data: bytes) -> Parsed:
+    from pydantic_core import from_json
+
+    try:
+        return Parsed(from_json(data, allow_inf_nan=False))
+    except ValueError as error:
+        raise BadRequest(f"Part {name!r} is said to be JSON and is not: {error}.") from error
 
 
 def text(name: str, data: bytes) -> str:
@@ -123,7 +141,7 @@ def text(name: str, data: bytes) -> str:
         raise BadRequest(f"Part {name!r} is not UTF-8 text; send bytes as a file part.") from None
 
 
-def _value(parts: list[Upload | str], shape: Shape) -> Any:
+def _value(parts: list[Upload | Parsed | str], shape: Shape) -> Any:
     if len(parts) > 1:
         return [_one(part, shape.items) for part in parts]
     value = _one(parts[0], shape.kinds)
@@ -134,11 +152,13 @@ def _value(parts: list[Upload | str], shape: Shape) -> Any:
     return value
 
 
-def _one(part: Upload | str, kinds: frozenset[str]) -> Any:
+def _one(part: Upload | Parsed | str, kinds: frozenset[str]) -> Any:
     """Return a part as what its parameter can take; the check itself comes later."""
     if isinstance(part, Upload):
         keep = "bytes" in kinds or "string" not in kinds
         return part if keep else text(part.name or "file", part.data)
+    if isinstance(part, Parsed):
+        return part.value
     begins = part.lstrip()[:1]
     if "null" in kinds and "string" not in kinds and part in ("", "null"):
         return None
