@@ -32,9 +32,9 @@ PATIENCE = 15.0
 class Options:
     """How a call is made.
 
-    ``timeout``: seconds without any answer before giving up (default: the service's own deadline
-    and a little more). ``progress``: told ``(fraction, text)`` on the way. ``accept``: the media
-    type wanted. ``live``: ask the author's kernel although a version is published.
+    ``timeout``: seconds the call may take (default and most: the service's own deadline).
+    ``progress``: told ``(fraction, text)`` on the way. ``accept``: the media type wanted.
+    ``live``: ask the author's kernel although a version is published.
     """
 
     timeout: float | None = None
@@ -146,9 +146,12 @@ def call_request(spec: ServiceSpec, values: Mapping[str, Any], options: Options)
     if spec.stream or options.progress is not None:
         wanted = EVENT_STREAM
     headers = body.pop("headers", {}) | ({"Accept": wanted} if wanted else {})
+    seconds = spec.timeout
+    if options.timeout is not None:
+        seconds = options.timeout
+        headers["X-Timeout"] = f"{seconds:g}"
     way = ("live", "call") if options.live else ("call",)
-    seconds = options.timeout if options.timeout is not None else spec.timeout + PATIENCE
-    return Request("POST", service_path(spec.name, *way), seconds, headers, **body)
+    return Request("POST", service_path(spec.name, *way), seconds + PATIENCE, headers, **body)
 
 
 def call(specs: Specs, name: str, request: Request, output: ServiceSpec) -> Flow[Any]:

@@ -177,6 +177,13 @@ HEADERS: dict[str, Any] = {
 
 # one service
 
+TIMEOUT: dict[str, Any] = {
+    "name": "X-Timeout",
+    "in": "header",
+    "description": "Seconds to give the call, at most the service's own limit.",
+    "schema": {"type": "number", "exclusiveMinimum": 0},
+}
+
 
 def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
     view = way == "view"
@@ -190,11 +197,13 @@ def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
         sentence = "The results, one `item` event each; all in one list as JSON."
         if not view:
             answers[JSON] = {"type": "array", "items": output}
+        answers["application/jsonl"] = {"type": "string", "description": "One result a line."}
     return {
         "operationId": f"{way}_{spec.name}",
         "tags": [spec.name],
         "summary": f"{spec.title}, for a person" if view else spec.title,
         "description": spec.description,
+        "parameters": [TIMEOUT],
         "requestBody": {"required": bool(spec.input.get("required")), "content": _bodies(spec)},
         "responses": {
             "200": _response(sentence, answers, "X-Easymlnb-Version", "Server-Timing"),

@@ -128,7 +128,8 @@ SCHEMAS: dict[str, Schema] = {
                         "created": {},
                         "state": TEXT,
                         "current": {"type": "boolean"},
-                    }
+                    },
+                    optional=("state",),
                 )
             )
         }
@@ -153,9 +154,10 @@ SCHEMAS: dict[str, Schema] = {
             },
             "created": {},
             "files": list_of(TEXT),
+            "requirements": list_of(TEXT),
             "environment": {"type": "object"},
         },
-        optional=("error", "created", "files", "environment"),
+        optional=("error", "created", "files", "requirements", "environment"),
     ),
     "View": object_of(
         {

@@ -227,6 +227,15 @@ def test_live_and_accept_choose_route_and_form():
     assert script.last.headers["accept"] == "text/plain"
 
 
+def test_a_timeout_is_told_to_the_server():
+    script = Script(answers(json=6))
+    with script.sync() as c:
+        c.roll.options(timeout=2.5)()
+        assert script.last.headers["x-timeout"] == "2.5"
+        c.roll()
+        assert "x-timeout" not in script.last.headers
+
+
 def test_a_raw_answer_keeps_what_is_said_about_it():
     headers = {
         "content-type": "text/csv",

@@ -159,7 +159,9 @@ def test_a_view_answers_parts():
 
 def test_a_stream_answers_a_list_of_its_items():
     found = whole(COUNT)["paths"]["/services/count/call"]["post"]
-    schema = found["responses"]["200"]["content"]["application/json"]["schema"]
+    content = found["responses"]["200"]["content"]
+    assert "application/jsonl" in content
+    schema = content["application/json"]["schema"]
     assert schema == {"type": "array", "items": {"$ref": "#/components/schemas/count.Output"}}
 
 
