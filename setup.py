@@ -53,7 +53,7 @@ DEV = [
     "ruff>=0.9",
     "schemathesis>=4",
     "tqdm",
-    "types-PyYAML",
+    "types-psutil",
     "uvicorn",
 ]
 
@@ -98,6 +98,7 @@ setup(
         "numpy>=1.26",
         "pandas>=2.2",
         "pillow>=11",
+        "psutil>=5.9",
         "pydantic>=2.9,<3",
         "rich>=13.7",
         "sqlalchemy>=2.0,<3",

@@ -35,7 +35,7 @@ class ServiceFunction(Protocol[P, R]):
         """Return the form as a widget, to show it again or elsewhere."""
 
     def publish(self, **options: Any) -> "Published":
-        """Freeze the notebook as a new version; see ``easymlnb.publish.publish`` for the options."""
+        """Freeze the notebook as a new version; for the options see ``easymlnb.publish``."""
 
     def remove(self) -> None:
         """Take the live service away; what is published stays."""

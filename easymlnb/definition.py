@@ -35,7 +35,9 @@ class Service:
 
     def set_view(self, function: Function) -> None:
         """Take ``function(<any of the parameters>, result)`` as what people see of a result."""
-        self.view_parameters = _view_parameters(self.name, set(self.spec.input["properties"]), function)
+        self.view_parameters = _view_parameters(
+            self.name, set(self.spec.input["properties"]), function
+        )
         self.view_function = function
         self.spec = msgspec.structs.replace(self.spec, view=True)
 
@@ -74,7 +76,9 @@ def _view_parameters(name: str, known: set[str], function: Function) -> frozense
     if not callable(function):
         raise DefinitionError(f"@{name}.view must stand above a function.")
     wanted = signature(function).parameters
-    if any(p.kind in (Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL) for p in wanted.values()):
+    if any(
+        p.kind in (Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL) for p in wanted.values()
+    ):
         raise DefinitionError(f"The view of {name!r} must take its values by name.")
     if any(p.kind is Parameter.VAR_KEYWORD for p in wanted.values()):
         return frozenset(known)

@@ -48,7 +48,7 @@ def kernel_id() -> str | None:
         from IPython.core.getipython import get_ipython
     except ImportError:
         return None
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     if shell is None or getattr(shell, "kernel", None) is None:
         return None
     from ipykernel.connect import get_connection_file
@@ -87,7 +87,7 @@ class Live:
         threading.Thread(target=self._run, name="easymlnb-live", daemon=True).start()
 
     def offer(self, service: Service) -> str | None:
-        """Answer this service from now on. Returns the server's reason if it refuses, else ``None``."""
+        """Answer this service from now on; returns the server's reason if it refuses."""
         with self._answered:
             self._answers.pop(service.name, None)
         self._send(Offer(specs=(service.spec,)))
@@ -130,7 +130,9 @@ class Live:
     def _serve(self, link: Link) -> None:
         # What was to be said over the last link is void; everything is offered anew.
         _drain(self._outbox)
-        hello = Hello(kernel=kernel_id() or "", source=os.environ.get("JPY_SESSION_NAME", ""), live=True)
+        hello = Hello(
+            kernel=kernel_id() or "", source=os.environ.get("JPY_SESSION_NAME", ""), live=True
+        )
         specs = tuple(service.spec for service in DEFINED.values())
         link.send(pack(hello) + pack(Offer(specs=specs)))
         self._link = link
@@ -176,4 +178,3 @@ def _drain(box: SimpleQueue[bytes]) -> list[bytes]:
 def link() -> Live:
     """The one link of this kernel, dialled on first use."""
     return Live()
-

@@ -88,7 +88,9 @@ class NotLoggedIn(EasyMLNBError):
     code = "not_logged_in"
     status = 401
 
-    def __init__(self, message: str = "Send a valid token: 'Authorization: token <TOKEN>'.") -> None:
+    def __init__(
+        self, message: str = "Send a valid token: 'Authorization: token <TOKEN>'."
+    ) -> None:
         super().__init__(message)
 
 
@@ -106,7 +108,9 @@ class ServiceNotFound(EasyMLNBError):
     status = 404
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"There is no service named {name!r}. 'GET services' lists those there are.")
+        super().__init__(
+            f"There is no service named {name!r}. 'GET services' lists those there are."
+        )
 
 
 class BundleNotFound(EasyMLNBError):
@@ -125,7 +129,9 @@ class RouteNotFound(EasyMLNBError):
     code = "not_found"
     status = 404
 
-    def __init__(self, message: str = "Nothing is here. 'GET openapi.json' lists the routes.") -> None:
+    def __init__(
+        self, message: str = "Nothing is here. 'GET openapi.json' lists the routes."
+    ) -> None:
         super().__init__(message)
 
 
@@ -174,7 +180,8 @@ class UnsupportedMediaType(EasyMLNBError):
 
     def __init__(self, got: str, offered: tuple[str, ...]) -> None:
         super().__init__(
-            f"A body of type {got or 'unknown'!r} is not read here; send one of: {', '.join(offered)}.",
+            f"A body of type {got or 'unknown'!r} is not read here; "
+            f"send one of: {', '.join(offered)}.",
             details={"offered": list(offered)},
         )
 
@@ -290,7 +297,9 @@ class Draining(EasyMLNBError):
     status = 503
 
     def __init__(self) -> None:
-        super().__init__("The server is stopping. Try again in a moment.", details={"retry_after": 5})
+        super().__init__(
+            "The server is stopping. Try again in a moment.", details={"retry_after": 5}
+        )
 
 
 class DeadlineExceeded(EasyMLNBError):
@@ -360,9 +369,7 @@ def _tree(root: type[EasyMLNBError]) -> dict[str, type[EasyMLNBError]]:
 BY_CODE = _tree(EasyMLNBError)
 
 
-def from_code(
-    code: str, message: str, details: Any = None, request_id: str = ""
-) -> EasyMLNBError:
+def from_code(code: str, message: str, details: Any = None, request_id: str = "") -> EasyMLNBError:
     """Rebuild an error that came over a wire; an unknown code becomes the root class."""
     kind = BY_CODE.get(code, EasyMLNBError)
     error = kind.__new__(kind)

@@ -23,7 +23,7 @@ PROTOCOL = 1
 LENGTHS = struct.Struct("<II")
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=True):
+class Message(msgspec.Struct, kw_only=True, array_like=True, tag=True):
     """Base of all messages."""
 
 
@@ -31,20 +31,20 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=Tr
 
 
 class Hello(Message):
-    """First frame of a link: who dials. ``kernel`` is the id of the Jupyter kernel, ``source`` the notebook.
+    """First frame of a link: who dials.
 
-    ``slots`` is how many calls the worker takes at once; ``live`` tells an author's kernel from a worker.
+    ``kernel`` is the id of the Jupyter kernel, ``source`` its notebook, ``live`` tells an author's
+    kernel from a worker.
     """
 
     kernel: str
     source: str
-    slots: int = 1
     live: bool = False
     protocol: int = PROTOCOL
 
 
 class Offer(Message):
-    """These services are (again) answered here. The server replies ``Taken`` to each it refuses."""
+    """These services are (again) answered here; the server replies ``Taken`` and ``Refused``."""
 
     specs: tuple[ServiceSpec, ...]
 
@@ -56,7 +56,7 @@ class Withdraw(Message):
 
 
 class Result(Message):
-    """The call's one good answer; the frame's body is the response body. ``log`` is what it printed."""
+    """The call's one good answer: the body of the response. ``log`` is what it printed."""
 
     id: int
     content_type: str
@@ -86,7 +86,7 @@ class Progress(Message):
 
 
 class Item(Message):
-    """One element of a stream; the frame's body is its JSON. A ``Result`` without body ends the stream."""
+    """One element of a stream: the frame's body is its JSON. A ``Result`` ends the stream."""
 
     id: int
 
@@ -95,9 +95,7 @@ class Item(Message):
 
 
 class Welcome(Message):
-    """The link stands; ``url`` is the server's base for easymlnb routes, as seen from the worker."""
-
-    url: str = ""
+    """The link stands."""
 
 
 class Refused(Message):
@@ -169,14 +167,14 @@ def _frames(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def unpack_to_server(data: bytes) -> Iterator[tuple[ToServer, bytes]]:
-    """Yield ``(message, body)`` of what a worker sent; raises ``ValueError`` on anything malformed."""
+    """Yield ``(message, body)`` of what a worker sent; raises ``ValueError`` on anything else."""
     decode = _DECODERS[ToServer]
     for header, body in _frames(data):
         yield decode(header), body
 
 
 def unpack_to_worker(data: bytes) -> Iterator[tuple[ToWorker, bytes]]:
-    """Yield ``(message, body)`` of what the server sent; raises ``ValueError`` on anything malformed."""
+    """Yield ``(message, body)`` of what the server sent; raises ``ValueError`` on anything else."""
     decode = _DECODERS[ToWorker]
     for header, body in _frames(data):
         yield decode(header), body

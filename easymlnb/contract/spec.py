@@ -11,7 +11,7 @@ MAX_BODY = 100 * 2**20
 """Default limit of a call's body in bytes."""
 
 VIEW = "application/vnd.easymlnb.view+json"
-"""Media type of what a person should see of a result: a list of parts (see ``docs/reference/views.md``)."""
+"""Media type of what a person should see of a result (``docs/reference/views.md``)."""
 
 
 class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -25,6 +25,7 @@ from easymlnb.definition import Service
 from easymlnb.runtime import loop
 from easymlnb.runtime.bars import report_bars
 from easymlnb.runtime.context import Context, Emit, running
+from easymlnb.types.scratch import scratch
 
 Guard = Callable[[int], AbstractContextManager[None]]
 
@@ -44,7 +45,7 @@ def _no_guard(call: int) -> AbstractContextManager[None]:
 def perform(
     service: Service, call: Call, body: bytes, emit: Emit, guard: Guard = _no_guard
 ) -> None:
-    """Run one call in this thread and emit its events, then exactly one ``Result`` or ``Failure``."""
+    """Run one call in this thread: emit its events, then one ``Result`` or ``Failure``."""
     started = time.perf_counter()
     context = Context(call, emit)
     trace = ""
@@ -52,21 +53,27 @@ def perform(
     filename = ""
     content_type = ""
     failure: EasyMLNBError | None = None
-    with running(context), codec.scratch():
+    with running(context), scratch():
         report_bars()
         try:
             values = codec.read(service.schema, call.content_type, body)
-            # Only the author's code runs under the guard: an interrupt there breaks nothing of ours.
+            # Only the author's code runs under the guard: an interrupt breaks nothing of ours.
             with guard(call.id):
                 value = _run(service, values, call, emit)
-                seen = _view(service, values, value) if call.view and not service.spec.stream else None
+                seen = (
+                    _view(service, values, value) if call.view and not service.spec.stream else None
+                )
             if service.spec.stream:
                 content_type = "application/json"
             elif call.view:
                 content_type, answer = VIEW, _view_json(service, value, seen)
             else:
                 written = codec.write(service.schema, value, call.accept)
-                content_type, answer, filename = written.content_type, written.body, written.filename
+                content_type, answer, filename = (
+                    written.content_type,
+                    written.body,
+                    written.filename,
+                )
         except Stopped:
             failure = CallCancelled()
         except ResultNotEncodable as error:
@@ -123,10 +130,7 @@ def _run(service: Service, values: dict[str, Any], call: Call, emit: Emit) -> An
             return value
         items: Iterator[Any] = loop.items(value)
         for item in items:
-            if call.view:
-                body = _json({"parts": show.parts(item)})
-            else:
-                body = service.schema.dump(item)
+            body = _json({"parts": show.parts(item)}) if call.view else service.schema.dump(item)
             emit(Item(id=call.id), body)
         return None
     except (Stopped, ResultNotEncodable):
@@ -141,7 +145,9 @@ def _view(service: Service, values: dict[str, Any], value: Any) -> Any:
         return value
     wanted = service.view_parameters
     try:
-        seen = service.view_function(**{k: v for k, v in values.items() if k in wanted}, result=value)
+        seen = service.view_function(
+            **{k: v for k, v in values.items() if k in wanted}, result=value
+        )
         return loop.plain(seen)
     except Stopped:
         raise

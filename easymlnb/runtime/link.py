@@ -13,7 +13,6 @@ import threading
 from urllib.parse import urlsplit
 
 from websockets.client import ClientProtocol
-
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import OPEN
@@ -33,10 +32,10 @@ class LinkLost(Exception):
 
 
 class Link:
-    """One open connection. ``send`` may be called from any thread; ``receive`` from one at a time."""
+    """One open connection. Any thread may ``send``, one at a time may ``receive``."""
 
     def __init__(self, url: str, secret: str, cafile: str = "") -> None:
-        """Connect; raises ``OSError`` when nobody answers, ``LinkRefused`` when somebody else does."""
+        """Connect; raises ``OSError`` when nobody answers, ``LinkRefused`` by a wrong answer."""
         self._protocol = ClientProtocol(parse_uri(url), max_size=None)
         self._sending = threading.Lock()
         self._parts: list[bytes] = []
@@ -89,7 +88,9 @@ class Link:
             if event.opcode in (Opcode.BINARY, Opcode.CONT):
                 self._parts.append(bytes(event.data))
                 if event.fin:
-                    messages.append(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
+                    messages.append(
+                        self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+                    )
                     self._parts.clear()
         with self._sending:
             self._flush()  # answers to pings
@@ -140,5 +141,3 @@ def _connect(url: str, cafile: str) -> socket.socket:
         # The server's own certificate names its public host, not the loopback we reach it by.
         context.check_hostname = False
     return context.wrap_socket(plain, server_hostname=parts.hostname)
-
-

@@ -88,7 +88,7 @@ class Threads:
             self._close(call, stopped)
 
     def _close(self, call: int, stopped: bool) -> None:
-        """Leave the open region; an interrupt already on its way is taken here, not in the next call."""
+        """Leave the open region; an interrupt on its way is taken here, not in the next call."""
         arrived = stopped
         while True:
             try:

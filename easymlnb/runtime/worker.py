@@ -171,12 +171,13 @@ def prepare() -> None:
     from IPython.core.getipython import get_ipython
 
     limit_prints(CELL_OUTPUT_LIMIT)
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
+    assert shell is not None
     shell.events.register("pre_run_cell", lambda info: limit_prints(CELL_OUTPUT_LIMIT))
 
 
 def serve() -> None:
-    """Last cell of a worker: dial home and answer calls until told to leave, then end the process."""
+    """Last cell of a worker: dial home, answer calls until told to leave, end the process."""
     link = Link(
         os.environ["EASYMLNB_LINK"],
         os.environ.pop("EASYMLNB_SECRET"),

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 
+from easymlnb_server.activity import Activity
 from easymlnb_server.calllog import CallLog
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.rendezvous import Rendezvous
 from easymlnb_server.publications import Publications
 from easymlnb_server.services import Services
+
+STATE = "easymlnb_state"
+"""Key of the ``State`` in the web application's settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,4 +22,5 @@ class State:
     live: LiveTable
     rendezvous: Rendezvous
     calls: CallLog
+    activity: Activity
     secret: str

@@ -2,18 +2,18 @@
 
 import asyncio
 import contextlib
-import copy
 import logging
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+import nbformat
 from nbformat import NotebookNode
 
+from easymlnb.contract.bundle import Bundle
 from easymlnb.contract.errors import DeploymentFailed, EasyMLNBError, NotReady
 from easymlnb.contract.frames import Call, Leave
 from easymlnb.contract.spec import ServiceSpec
@@ -35,16 +35,6 @@ def backoff(failures: int) -> float:
     return 0.0 if failures <= 1 else float(min(60, 2 ** (failures - 2)))
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What a worker executes: the notebook, the files beside it, and the kernel they are for."""
-
-    bundle: str
-    kernel: str
-    notebook: NotebookNode
-    files: Mapping[str, bytes]
-
-
 @dataclass(slots=True)
 class Worker:
     """One running worker."""
@@ -59,12 +49,13 @@ class Worker:
 class Deployment:
     """Keeps ``count`` workers of one bundle alive and its pool supplied with them.
 
-    ``executed`` is the notebook as the latest worker ran it, with outputs: the log. ``gate`` bounds how many workers of all deployments start at once.
+    ``executed`` is the notebook as the latest worker ran it, with outputs: the log.
+    ``gate`` bounds how many workers of all deployments start at once.
     """
 
     def __init__(
         self,
-        content: Content,
+        bundle: Bundle,
         placement: Placement,
         rendezvous: Rendezvous,
         *,
@@ -73,10 +64,10 @@ class Deployment:
         queue_limit: int,
         gate: asyncio.Semaphore,
     ) -> None:
-        self.content = content
+        self.bundle = bundle
         self.pool = Pool(queue_limit, self._kill)
         self.error: EasyMLNBError | None = None
-        self.executed = content.notebook
+        self.executed: NotebookNode = nbformat.from_dict(bundle.notebook)
         self._placement = placement
         self._rendezvous = rendezvous
         self._folder = folder
@@ -121,9 +112,9 @@ class Deployment:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.pool.fail_waiting(NotReady("The service was stopped."))
-        until = time.monotonic() + drain
-        while any(len(link) for link in self._workers) and time.monotonic() < until:
-            await asyncio.sleep(0.05)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(drain):
+                await asyncio.gather(*(link.idle() for link in self._workers))
         await asyncio.gather(*(self._end(worker) for worker in list(self._workers.values())))
 
     async def _keep(self, worker: Worker | None) -> None:
@@ -137,12 +128,12 @@ class Deployment:
                 self.error = None
                 self.pool.join(worker.link, 1)
                 await worker.link.closed.wait()
-                log.warning("A worker of bundle %s was lost.", self.content.bundle[:12])
+                log.warning("A worker of bundle %s was lost.", self.bundle.id[:12])
                 failures = 1 if time.monotonic() - worker.started > STABLE else failures + 1
             except EasyMLNBError as error:
                 failures += 1
                 self.error = error
-                log.warning("A worker of %s did not start: %s", self.content.bundle[:12], error)
+                log.warning("A worker of %s did not start: %s", self.bundle.id[:12], error)
                 if not self.pool.workers:
                     self.pool.fail_waiting(NotReady("The service could not start."))
             finally:
@@ -157,11 +148,11 @@ class Deployment:
         folder = self._folder / name
         secret, arrival = self._rendezvous.expect()
         kernel: Kernel | None = None
-        notebook = self.executed = copy.deepcopy(self.content.notebook)
+        notebook = self.executed = nbformat.from_dict(self.bundle.notebook)
         try:
             async with asyncio.timeout(self._start_timeout):
-                await asyncio.to_thread(_lay_out, folder, self.content.files)
-                order = Order(name, self.content.kernel, folder, secret)
+                await asyncio.to_thread(self.bundle.extract, folder)
+                order = Order(name, self.bundle.manifest.kernel, folder, secret)
                 kernel = await self._placement.start(order)
                 await execute(notebook, kernel.manager, kernel.client, self._at_cell)
                 serve(kernel.client)
@@ -230,16 +221,10 @@ def _wanted(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tuple[Ser
             f"it has: {', '.join(found) or 'none'}."
         )
     if not found:
-        raise DeploymentFailed("The notebook defines no service: decorate a function with @ml.service.")
+        raise DeploymentFailed(
+            "The notebook defines no service: decorate a function with @ml.service."
+        )
     return tuple(found[name] for name in names) if names else specs
-
-
-def _lay_out(folder: Path, files: Mapping[str, bytes]) -> None:
-    folder.mkdir(parents=True, mode=0o700)
-    for name, data in files.items():
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
 
 
 async def _clear(kernel: Kernel | None, folder: Path) -> None:

@@ -38,6 +38,12 @@ class WorkerLink:
         """Return how many calls are out."""
         return len(self._calls)
 
+    async def idle(self) -> None:
+        """Wait until no call is out."""
+        while self._calls:
+            await asyncio.wait([pending.answered for pending, _ in self._calls.values()])
+            await asyncio.sleep(0)
+
     def start(self, pending: Pending, call: Call, ended: Ended) -> None:
         """Send a call; ``ended(pending, seconds)`` comes when the worker is done with it."""
         self._calls[call.id] = (pending, ended)

@@ -31,7 +31,7 @@ class LiveTable:
         return [self._services[name] for name in sorted(self._services)]
 
     def offer(self, link: WorkerLink, spec: ServiceSpec) -> None:
-        """Take a service in, or renew it; raises ``NameTaken`` when another notebook has the name."""
+        """Take a service in, or renew it; raises ``NameTaken`` if another notebook has the name."""
         old = self._services.get(spec.name)
         if old is not None and not _same_notebook(old.link, link):
             raise NameTaken(
@@ -62,7 +62,9 @@ class LiveTable:
 
     def _leave(self, service: LiveService) -> None:
         service.pool.leave(service.link)
-        service.pool.fail_waiting(WorkerLost("The notebook that served this name is gone. Try again."))
+        service.pool.fail_waiting(
+            WorkerLost("The notebook that served this name is gone. Try again.")
+        )
 
 
 def _same_notebook(old: WorkerLink, new: WorkerLink) -> bool:

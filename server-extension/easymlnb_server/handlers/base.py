@@ -26,7 +26,7 @@ from easymlnb.contract.errors import (
     NotLoggedIn,
     RouteNotFound,
 )
-from easymlnb_server.state import State
+from easymlnb_server.state import STATE, State
 
 RESOURCE = "easymlnb"
 """Name of our resource for an ``Authorizer``; actions are ``read``, ``write`` and ``execute``."""
@@ -50,7 +50,7 @@ class EasyHandler(JupyterHandler):
 
     @property
     def state(self) -> State:
-        return cast("State", self.settings["easymlnb"])
+        return cast("State", self.settings[STATE])
 
     def set_default_headers(self) -> None:
         self.set_header("Content-Type", "application/json")
@@ -62,7 +62,7 @@ class EasyHandler(JupyterHandler):
     def content_security_policy(self) -> str:
         return "default-src 'none'; frame-ancestors 'self'"
 
-    async def prepare(self) -> None:  # type: ignore[override]
+    async def prepare(self, *, _redirect_to_login: bool = True) -> None:
         given = self.request.headers.get("X-Request-Id", "")
         self.request_id = given if REQUEST_ID.match(given) else uuid.uuid4().hex
         self.set_header("X-Request-Id", self.request_id)
@@ -99,11 +99,12 @@ class EasyHandler(JupyterHandler):
 
     async def _authorize(self, method: str) -> None:
         action = self.actions.get(method) or ACTIONS.get(method, "write")
-        allowed = self.authorizer.is_allowed(self, self.current_user, action, self.auth_resource)
+        allowed = self.authorizer.is_authorized(self, self.current_user, action, self.auth_resource)
         if not (await allowed if isinstance(allowed, Awaitable) else allowed):
             raise Forbidden("You may not do this here.")
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
+        self.set_header("X-Request-Id", self.request_id)
         error = self.public(kwargs.get("exc_info", (None, None, None))[1])
         self.set_status(error.status)
         self.set_header("Content-Type", "application/json")
@@ -138,6 +139,9 @@ class EasyHandler(JupyterHandler):
             log.info("%s %s: %s", self.request_id, self.request.method, code)
         else:
             log.error("%s failed", self.request_id, exc_info=(typ, value, tb))  # type: ignore[arg-type]
+
+    def compute_etag(self) -> None:
+        """Answers are not stored by anybody, so hashing them would be for nothing."""
 
     def write_json(self, value: Any, status: int = 200) -> None:
         """Answer with JSON."""

@@ -10,7 +10,7 @@ from jupyter_client.manager import AsyncKernelManager
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to start: a kernel of this kernelspec, in this folder, that dials home with this secret."""
+    """What to start: which kernelspec, in which folder, dialling home with which secret."""
 
     worker: str
     kernel: str

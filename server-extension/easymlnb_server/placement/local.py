@@ -25,7 +25,7 @@ ENVIRONMENT = (
     "no_proxy", "SYSTEMROOT",
 )  # fmt: skip
 PREFIXES = ("LC_", "CONDA_", "CUDA_", "NVIDIA_", "OMP_", "MKL_", "OPENBLAS_", "HF_", "XDG_")
-"""Variables a worker inherits. The server's own secrets (tokens, database URLs) are not among them."""
+"""Variables a worker inherits. The server's own secrets are not among them."""
 
 CONNECT_TIMEOUT = 60.0
 
@@ -49,7 +49,7 @@ class LocalKernel:
         return bool(await self.manager.is_alive())
 
     async def stop(self) -> None:
-        pid = getattr(self.manager.provisioner, "pid", None)
+        pid = _pid(self.manager)
         self.client.stop_channels()
         with contextlib.suppress(Exception):
             await asyncio.wait_for(self.manager.shutdown_kernel(now=True), 10)
@@ -94,11 +94,12 @@ class LocalPlacement:
             "EASYMLNB_SECRET": order.secret,
             "EASYMLNB_CAFILE": self._cafile,
         }
+        # The next server ends what this one leaves behind if it is killed.
         record = self._records / f"{order.worker}.json"
         try:
             await manager.start_kernel(cwd=str(order.folder), env=environment)
             kernel = LocalKernel(manager, sockets, record)
-            await asyncio.to_thread(_note, record, manager.provisioner.pid)
+            await asyncio.to_thread(_note, record, _pid(manager))
             kernel.client.start_channels()
             await kernel.client.wait_for_ready(timeout=CONNECT_TIMEOUT)
         except NoSuchKernel as error:
@@ -112,6 +113,11 @@ class LocalPlacement:
                 f"The kernel {order.kernel!r} did not start. Is ipykernel installed for it?"
             ) from error
         return kernel
+
+
+def _pid(manager: AsyncKernelManager) -> int:
+    """Return the process id that the local provisioner keeps; 0 when there is none."""
+    return int(getattr(manager.provisioner, "pid", None) or 0)
 
 
 def _note(record: Path, pid: int) -> None:

@@ -1,0 +1,175 @@
+"""The extension: its settings, and the one place where the server's objects are made."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_core.paths import jupyter_data_dir
+from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.serverapp import ServerApp
+from jupyter_server.utils import url_path_join
+from traitlets import Bool, Float, Integer, List, Unicode, default
+
+from easymlnb.contract.bundle import Bundle
+from easymlnb.contract.errors import EasyMLNBError, NotReady
+from easymlnb_server.activity import Activity
+from easymlnb_server.calllog import CallLog
+from easymlnb_server.engine.deployment import Deployment
+from easymlnb_server.engine.live import LiveTable
+from easymlnb_server.engine.rendezvous import Rendezvous
+from easymlnb_server.ownership import Ownership
+from easymlnb_server.placement.local import LocalPlacement, end_orphans
+from easymlnb_server.publications import Publications
+from easymlnb_server.routes import PREFIX, ROUTES
+from easymlnb_server.services import Services
+from easymlnb_server.state import STATE, State
+from easymlnb_server.store.store import Store
+
+MESSAGE_LIMIT = 150 * 2**20
+"""Bytes of a websocket message: a file chosen in a form under a cell comes as one."""
+
+
+class EasyMLNB(ExtensionApp):
+    """Services from notebooks: live, published, with their API."""
+
+    name = "easymlnb"
+    app_name = "easymlnb"
+    extension_url = "/easymlnb/"
+    load_other_extensions = True
+
+    data_dir = Unicode(help="Folder of the database and the files; default: Jupyter's data folder.")
+    database_url = Unicode(help="SQLAlchemy URL; default: SQLite in data_dir.").tag(config=True)
+    files_url = Unicode(help="fsspec URL for bundles; default: a folder in data_dir.").tag(
+        config=True
+    )
+    start_timeout = Float(600.0, help="Seconds a notebook may take to get ready.").tag(config=True)
+    queue_limit = Integer(64, help="Calls that may wait per version.").tag(config=True)
+    starts_at_once = Integer(2, help="Workers that may start at the same time.").tag(config=True)
+    worker_environment = List(
+        Unicode(), help="Names of more environment variables that workers inherit."
+    ).tag(config=True)
+    serve_published = Bool(True, help="Start workers for what is published.").tag(config=True)
+
+    data_dir.tag(config=True)
+
+    @default("data_dir")
+    def _data_dir(self) -> str:
+        return str(Path(jupyter_data_dir()) / "easymlnb")
+
+    def initialize_settings(self) -> None:
+        app = self._server
+        live = LiveTable(self.queue_limit)
+        publications = Publications(self._deployment)
+        settings = app.web_app.settings
+        times: dict[str, datetime] = settings.setdefault("last_activity_times", {})
+        self._gate = asyncio.Semaphore(self.starts_at_once)
+        self._ownership = Ownership(self._folder)
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._state = State(
+            services=Services(live, publications),
+            publications=publications,
+            live=live,
+            rendezvous=Rendezvous(),
+            calls=CallLog(),
+            activity=Activity(app.kernel_manager, times, live),
+            secret=secrets.token_urlsafe(32),
+        )
+        settings[STATE] = self._state
+        settings.setdefault("websocket_max_message_size", MESSAGE_LIMIT)
+
+    def initialize_handlers(self) -> None:
+        for path, *rest in ROUTES:
+            self.handlers.append((url_path_join(f"/{PREFIX}/", path), *rest))
+
+    @property
+    def _server(self) -> ServerApp:
+        assert self.serverapp is not None
+        return self.serverapp
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.data_dir)
+
+    @property
+    def _kernelspecs(self) -> KernelSpecManager:
+        assert self._server.kernel_spec_manager is not None
+        return self._server.kernel_spec_manager
+
+    async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        """Start what needs the final port: the link of kernels, and what is published."""
+        link = self._link_url()
+        os.environ["EASYMLNB_LINK"] = link
+        os.environ["EASYMLNB_SECRET"] = self._state.secret
+        os.environ["EASYMLNB_SERVER_PID"] = str(os.getpid())
+        os.environ["EASYMLNB_CAFILE"] = serverapp.certfile or ""
+        self._placement = LocalPlacement(
+            self._kernelspecs,
+            self._folder / "workers",
+            link=link,
+            cafile=serverapp.certfile or "",
+            inherit=self.worker_environment,
+        )
+        self._tasks.append(asyncio.create_task(self._state.activity.keep()))
+        try:
+            await self._open_store()
+        except EasyMLNBError as error:
+            # The author's notebooks and live services must work all the same.
+            self._state.publications.unusable = NotReady(error.message)
+            self.log.error("Published services are not served: %s", error.message)
+
+    async def _open_store(self) -> None:
+        await asyncio.to_thread(self._make_folders)
+        holder = self._ownership.take(self._server.connection_url)
+        if holder is not None:
+            raise NotReady(
+                f"Another Jupyter server of this account ({holder}) serves what is published. "
+                "Publish and call there, or give this server its own EasyMLNB.data_dir."
+            )
+        await asyncio.to_thread(end_orphans, self._folder / "workers")
+        store = await asyncio.to_thread(
+            lambda: Store.open(self.database_url, self._folder, files=self.files_url)
+        )
+        await self._state.publications.restore(store)
+
+    def _make_folders(self) -> None:
+        for folder in (self._folder, self._folder / "workers", self._folder / "work"):
+            folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+
+    def _deployment(self, bundle: Bundle) -> Deployment:
+        return Deployment(
+            bundle,
+            self._placement,
+            self._state.rendezvous,
+            folder=self._folder / "work",
+            start_timeout=self.start_timeout,
+            queue_limit=self.queue_limit,
+            gate=self._gate,
+        )
+
+    def _link_url(self) -> str:
+        """Return where kernels on this machine dial in."""
+        local = urlsplit(self._server.local_url)
+        scheme = "wss" if local.scheme == "https" else "ws"
+        host = local.netloc
+        if self._server.ip not in ("", "0.0.0.0", "::", "localhost", "127.0.0.1", "::1"):
+            host = f"{self._server.ip}:{self._server.port}"
+        return f"{scheme}://{host}" + url_path_join(self._server.base_url, PREFIX, "link")
+
+    async def stop_extension(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._state.publications.stop()
+        self._ownership.release()
+
+
+def main() -> None:
+    """Run a Jupyter server with this extension, configured by the command line."""
+    EasyMLNB.launch_instance()  # type: ignore[no-untyped-call]

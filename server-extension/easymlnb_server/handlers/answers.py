@@ -1,0 +1,121 @@
+"""How a call's answer is written: whole, as server-sent events, or as JSON lines."""
+
+import json
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from easymlnb.contract.errors import EasyMLNBError
+from easymlnb.contract.frames import Item, Progress, Result
+
+EVENTS = "text/event-stream"
+LINES = "application/jsonl"
+
+
+class Output(Protocol):
+    """The part of a handler that writes."""
+
+    def set_header(self, name: str, value: str) -> None: ...
+    def write(self, chunk: bytes) -> None: ...
+    def flush(self) -> Any: ...
+
+
+class Whole:
+    """One body when all is done; a stream's items become a JSON array."""
+
+    def __init__(self, out: Output, stream: bool) -> None:
+        self._out = out
+        self._stream = stream
+        self._items: list[bytes] = []
+
+    def event(self, message: Progress | Item, body: bytes) -> None:
+        if isinstance(message, Item):
+            self._items.append(body)
+
+    def result(self, message: Result, body: bytes) -> None:
+        self._out.set_header("Content-Type", message.content_type)
+        if message.filename:
+            self._out.set_header("Content-Disposition", attachment(message.filename))
+        self._out.write(b"[" + b",".join(self._items) + b"]" if self._stream else body)
+
+    def error(self, error: EasyMLNBError) -> None:
+        raise error
+
+
+class Lines:
+    """Each item of a stream as a line of JSON, as soon as it is there."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self._begun = False
+
+    def event(self, message: Progress | Item, body: bytes) -> None:
+        if isinstance(message, Item):
+            self._begin()
+            self._out.write(body + b"\n")
+            self._out.flush()
+
+    def result(self, message: Result, body: bytes) -> None:
+        self._begin()
+
+    def error(self, error: EasyMLNBError) -> None:
+        if not self._begun:
+            raise error
+        # The status is sent already; the last line tells.
+        self._out.write(json.dumps(error.to_dict()).encode() + b"\n")
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._out.set_header("Content-Type", LINES)
+
+
+class Events:
+    """Server-sent events ``progress``, ``item``, then ``result`` or ``error``."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        out.set_header("Content-Type", EVENTS)
+        # Proxies that collect an answer would hold progress back.
+        out.set_header("X-Accel-Buffering", "no")
+        self.ping()
+
+    def ping(self) -> None:
+        """Keep proxies from taking a silent call for a dead one."""
+        self._out.write(b":\n\n")
+        self._out.flush()
+
+    def event(self, message: Progress | Item, body: bytes) -> None:
+        if isinstance(message, Item):
+            self._send("item", body)
+        else:
+            told = {"fraction": message.fraction, "text": message.text}
+            self._send("progress", json.dumps(told).encode())
+
+    def result(self, message: Result, body: bytes) -> None:
+        self._send("result", body or b"null")
+
+    def error(self, error: EasyMLNBError) -> None:
+        self._send("error", json.dumps(error.to_dict()).encode())
+
+    def _send(self, event: str, data: bytes) -> None:
+        # JSON as we write it holds no line breaks, so one data line carries it.
+        self._out.write(b"event: " + event.encode() + b"\ndata: " + data + b"\n\n")
+        self._out.flush()
+
+
+Writer = Whole | Lines | Events
+
+
+def writer(out: Output, accept: str, stream: bool) -> Writer:
+    """Choose by ``Accept``; streams are JSON lines unless JSON or events are asked for."""
+    if EVENTS in accept:
+        return Events(out)
+    if stream and "application/json" not in accept.replace(LINES, ""):
+        return Lines(out)
+    return Whole(out, stream)
+
+
+def attachment(name: str) -> str:
+    """Return a ``Content-Disposition`` for a label that may hold any characters (RFC 6266)."""
+    plain = name.encode("ascii", "replace").decode().replace('"', "'").replace("\\", "_")
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"

@@ -1,0 +1,90 @@
+"""The list of services, and publishing: a bundle comes in, and its state can be looked at."""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from tornado import web
+
+from easymlnb.contract.archive import MAX_ZIP
+from easymlnb.contract.errors import (
+    BadRequest,
+    BundleNotFound,
+    UnsupportedMediaType,
+)
+from easymlnb.contract.spec import NAME
+from easymlnb_server.handlers.base import EasyHandler
+from easymlnb_server.handlers.body import BodyHandler
+from easymlnb_server.store.records import State, StoredBundle
+
+ZIP = "application/zip"
+
+
+class ServicesHandler(BodyHandler):
+    """``GET services`` lists them; ``POST services`` publishes the bundle that is its body."""
+
+    actions: ClassVar[dict[str, str]] = {"POST": "write"}
+
+    def body_limit(self) -> int:
+        sent = self.request.headers.get("Content-Type", "")
+        if sent.partition(";")[0].strip() != ZIP:
+            raise UnsupportedMediaType(sent, (ZIP,))
+        return MAX_ZIP
+
+    @web.authenticated
+    def get(self) -> None:
+        services = self.state.services
+        self.write_json({"services": [services.summary(n) for n in services.names()], "next": None})
+
+    @web.authenticated
+    async def post(self) -> None:
+        names = tuple(self.get_query_arguments("name"))
+        for name in names:
+            if not NAME.match(name):
+                raise BadRequest(f"{name[:80]!r} is not a service's name.")
+        owner = self.current_user.username
+        stored = await self.state.publications.publish(self.take_body(), names, owner)
+        self.set_header("Location", f"{self.base_url}easymlnb/bundles/{stored.id}")
+        ready = stored.state is State.READY
+        self.write_json(await describe(self, stored, unchanged=ready), 200 if ready else 202)
+
+
+class BundleHandler(EasyHandler):
+    """``GET bundles/{id}``."""
+
+    @web.authenticated
+    async def get(self, bundle: str) -> None:
+        self.write_json(await describe(self, await self.state.publications.bundle(bundle)))
+
+
+class BundleNotebookHandler(EasyHandler):
+    """``GET bundles/{id}/notebook``: the executed notebook, the log of the deployment."""
+
+    @web.authenticated
+    async def get(self, bundle: str) -> None:
+        stored = await self.state.publications.bundle(bundle)
+        if stored.log is None:
+            raise BundleNotFound(f"{bundle} with an executed notebook yet")
+        data = await self.state.publications.log_of(stored)
+        self.set_header("Content-Type", "application/x-ipynb+json")
+        self.finish(data)
+
+
+async def describe(
+    handler: EasyHandler, stored: StoredBundle, unchanged: bool = False
+) -> dict[str, Any]:
+    """Return a bundle as JSON: its state, what it serves, why it failed."""
+    found: dict[str, Any] = {
+        "bundle": stored.id,
+        "state": stored.state.value,
+        "created": datetime.fromtimestamp(stored.created, UTC).isoformat(),
+        "files": sorted(stored.manifest["files"]),
+        "requirements": list(stored.manifest["requirements"]),
+        "environment": stored.manifest["environment"],
+    }
+    if unchanged:
+        found["unchanged"] = True
+    if stored.error is not None and stored.state is State.FAILED:
+        found["error"] = stored.error
+    versions = await handler.state.publications.provided(stored.id)
+    found["services"] = [{"name": v.service, "version": v.number} for v in versions]
+    return found

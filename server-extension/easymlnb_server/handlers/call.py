@@ -1,0 +1,128 @@
+"""Calling a service. The route everything is measured by, so it does nothing a call does not need.
+
+Body bytes go to the worker as they came and results come back as they are: the server parses
+neither.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+from tornado import web
+
+from easymlnb.contract.errors import BadRequest, CallCancelled, EasyMLNBError
+from easymlnb.contract.frames import Call, Item, Progress
+from easymlnb_server.calllog import Entry
+from easymlnb_server.engine.pending import Answer, Pending
+from easymlnb_server.handlers.answers import EVENTS, Events, Writer, writer
+from easymlnb_server.handlers.body import BodyHandler
+from easymlnb_server.services import Target
+
+PING = 15.0
+"""Seconds between two signs of life on an event stream."""
+
+log = logging.getLogger("easymlnb.calls")
+
+
+class CallHandler(BodyHandler):
+    """``POST services/{name}/call`` and its siblings; ``view`` and ``live`` come from the route."""
+
+    def initialize(self, view: bool = False, live: bool = False) -> None:
+        super().initialize()
+        self._view = view
+        self._live = live
+        self._pending: Pending | None = None
+        self._target: Target | None = None
+
+    def body_limit(self) -> int:
+        self._target = self.state.services.target(self.path_args[0], live=self._live)
+        return self._target.spec.max_body
+
+    @web.authenticated
+    async def post(self, name: str) -> None:
+        target = self._target
+        assert target is not None
+        accept = self.request.headers.get("Accept", "")
+        call = self._call(target, accept)
+        pending = target.pool.submit(call, self.take_body(), self._on_event)
+        self._pending = pending
+        self.state.activity.touch(target.kernel)
+        self.set_header("X-Easymlnb-Version", target.version)
+        self._writer: Writer = writer(self, accept, target.spec.stream)
+        try:
+            answer = await self._answer(pending)
+        finally:
+            self._pending = None
+            self.state.activity.touch(target.kernel)
+        self._note(target, answer)
+        self._write(answer)
+
+    def _call(self, target: Target, accept: str) -> Call:
+        events = EVENTS in accept
+        return Call(
+            id=0,
+            service=target.spec.name,
+            content_type=self.request.headers.get("Content-Type", ""),
+            accept="" if events or target.spec.stream else accept,
+            seconds=self._seconds(target.spec.timeout),
+            request_id=self.request_id,
+            view=self._view,
+            progress=events,
+        )
+
+    def _seconds(self, limit: float) -> float:
+        asked = self.request.headers.get("X-Timeout")
+        if asked is None:
+            return limit
+        try:
+            seconds = float(asked)
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds < float("inf"):
+            raise BadRequest("X-Timeout must be a positive number of seconds.")
+        return min(seconds, limit)
+
+    async def _answer(self, pending: Pending) -> Answer:
+        if not isinstance(self._writer, Events):
+            return await pending.answered
+        while True:
+            with contextlib.suppress(TimeoutError):
+                return await asyncio.wait_for(asyncio.shield(pending.answered), PING)
+            self._writer.ping()
+
+    def _on_event(self, message: Progress | Item, body: bytes) -> None:
+        self._writer.event(message, body)
+
+    def _write(self, answer: Answer) -> None:
+        if answer.error is not None:
+            answer.error.request_id = self.request_id
+            self._writer.error(answer.error)
+        elif answer.result is not None:
+            milliseconds = answer.result.seconds * 1000
+            if not isinstance(self._writer, Events):
+                self.set_header("Server-Timing", f"worker;dur={milliseconds:.3f}")
+                # An HTML or SVG result must not run as a page of this origin.
+                self.set_header("Content-Security-Policy", "default-src 'none'; sandbox")
+            self._writer.result(answer.result, answer.body)
+        self.finish()
+
+    def _note(self, target: Target, answer: Answer) -> None:
+        error: EasyMLNBError | None = answer.error
+        ended: Any = answer.failure if error is not None else answer.result
+        entry = Entry(
+            request_id=self.request_id,
+            version=target.version,
+            status=200 if error is None else error.status,
+            seconds=round(ended.seconds, 6) if ended else 0.0,
+            log=ended.log if ended else "",
+            trace=answer.failure.trace if answer.failure else "",
+        )
+        self.state.calls.add(target.spec.name, entry)
+        if error is not None:
+            log.info("%s %s %s: %s", self.request_id, target.spec.name, entry.version, error.code)
+
+    def on_connection_close(self) -> None:
+        super().on_connection_close()
+        if self._pending is not None and self._target is not None:
+            self._target.pool.cancel(self._pending, CallCancelled("The caller left."))

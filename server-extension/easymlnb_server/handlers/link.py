@@ -1,0 +1,154 @@
+"""Where kernels dial in: workers with a one-time secret, authors' kernels with the server's own."""
+
+import asyncio
+import hmac
+import logging
+from collections.abc import Callable
+from typing import Any, cast
+
+from tornado import web, websocket
+
+from easymlnb.contract.errors import EasyMLNBError
+from easymlnb.contract.frames import (
+    PROTOCOL,
+    Failure,
+    Hello,
+    Item,
+    Offer,
+    Progress,
+    Refused,
+    Result,
+    Taken,
+    ToServer,
+    Welcome,
+    Withdraw,
+    unpack_to_server,
+)
+from easymlnb_server.engine.link import WorkerLink
+from easymlnb_server.engine.rendezvous import Arrival
+from easymlnb_server.state import STATE, State
+
+MAX_MESSAGE = 2**30
+"""Bytes of one message from a kernel; results may be large."""
+
+log = logging.getLogger("easymlnb.link")
+
+
+class LinkHandler(websocket.WebSocketHandler):
+    """One kernel's link. Its secret, not a login, is what lets it in; browsers are not served."""
+
+    def initialize(self) -> None:
+        self._link: WorkerLink | None = None
+        self._arrival: asyncio.Future[Arrival] | None = None
+        self._outbox: list[bytes] = []
+        self._takers: dict[type, Callable[[Any, bytes], None]] = {
+            Result: self._on_event,
+            Failure: self._on_event,
+            Progress: self._on_event,
+            Item: self._on_event,
+            Hello: self._on_hello,
+            Offer: self._on_offer,
+            Withdraw: self._on_withdraw,
+        }
+
+    @property
+    def state(self) -> State:
+        return cast("State", self.settings[STATE])
+
+    @property
+    def max_message_size(self) -> int:
+        return MAX_MESSAGE
+
+    @property
+    def ping_interval(self) -> float | None:
+        return 20.0
+
+    @property
+    def ping_timeout(self) -> float | None:
+        return 20.0
+
+    def get_compression_options(self) -> None:
+        return None
+
+    def check_origin(self, origin: str) -> bool:
+        # Only browsers send an Origin, and no browser has business here.
+        return False
+
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        scheme, _, secret = self.request.headers.get("Authorization", "").partition(" ")
+        if scheme != "easymlnb" or not self._admit(secret):
+            raise web.HTTPError(401)
+        await super().get(*args, **kwargs)
+
+    # Its own secret is checked above; Jupyter's check looks for this mark.
+    get.__allow_unauthenticated = True  # type: ignore[attr-defined]
+
+    def _admit(self, secret: str) -> bool:
+        if hmac.compare_digest(secret.encode(), self.state.secret.encode()):
+            return True
+        self._arrival = self.state.rendezvous.claim(secret)
+        return self._arrival is not None
+
+    def open(self, *args: str, **kwargs: str) -> None:
+        self.set_nodelay(True)
+
+    def on_message(self, message: str | bytes) -> None:
+        try:
+            for frame, body in unpack_to_server(cast("bytes", message)):
+                self._takers[type(frame)](frame, body)
+        except (ValueError, TypeError, AttributeError) as error:
+            log.error("A kernel sent what is not a frame and is cut off: %s", error)
+            self.close(1002)
+
+    def on_close(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self.state.live.drop(self._link)
+
+    def _write(self, data: bytes) -> None:
+        """Send with all that is written in this turn of the event loop, as one message."""
+        if not self._outbox:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._outbox.append(data)
+
+    def _flush(self) -> None:
+        data, self._outbox = b"".join(self._outbox), []
+        if self.ws_connection is not None and not self.ws_connection.is_closing():
+            try:
+                self.write_message(data, binary=True)
+            except websocket.WebSocketClosedError:
+                log.debug("A kernel left as it was written to.")
+
+    def _on_event(self, frame: ToServer, body: bytes) -> None:
+        if self._link is not None:
+            self._link.take(cast("Result | Failure | Progress | Item", frame), body)
+
+    def _on_hello(self, hello: Hello, body: bytes) -> None:
+        if hello.protocol != PROTOCOL or hello.live is (self._arrival is not None):
+            log.error("A kernel speaks protocol %s, not %s.", hello.protocol, PROTOCOL)
+            self.close(1002)
+            return
+        self._link = WorkerLink(hello, self._write)
+        self._link.say(Welcome())
+
+    def _on_offer(self, offer: Offer, body: bytes) -> None:
+        link = self._link
+        if link is None:
+            return
+        if self._arrival is not None:
+            if not self._arrival.done():
+                self._arrival.set_result(Arrival(link, offer.specs))
+            return
+        taken = []
+        for spec in offer.specs:
+            try:
+                self.state.live.offer(link, spec)
+                taken.append(spec.name)
+            except EasyMLNBError as error:
+                link.say(Refused(name=spec.name, message=error.message))
+        link.say(Taken(names=tuple(taken)))
+
+    def _on_withdraw(self, withdraw: Withdraw, body: bytes) -> None:
+        for name in withdraw.names:
+            if self._link is not None:
+                self.state.live.withdraw(self._link, name)

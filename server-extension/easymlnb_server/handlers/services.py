@@ -1,0 +1,53 @@
+"""One service as data: its spec, versions, log, and its removal."""
+
+from datetime import UTC, datetime
+
+from tornado import web
+
+from easymlnb_server.handlers.base import EasyHandler
+
+
+class ServiceHandler(EasyHandler):
+    """``GET`` and ``DELETE services/{name}``."""
+
+    @web.authenticated
+    def get(self, name: str) -> None:
+        target = self.state.services.target(name)
+        self.write_json({**target.spec.to_dict(), **self.state.services.state(name)})
+
+    @web.authenticated
+    async def delete(self, name: str) -> None:
+        await self.state.publications.remove(name)
+        self.set_status(204)
+        self.finish()
+
+
+class VersionsHandler(EasyHandler):
+    """``GET services/{name}/versions``."""
+
+    @web.authenticated
+    async def get(self, name: str) -> None:
+        self.state.services.target(name)
+        found = await self.state.publications.versions(name)
+        self.write_json(
+            {
+                "versions": [
+                    {
+                        "version": version.number,
+                        "bundle": version.bundle,
+                        "created": datetime.fromtimestamp(version.created, UTC).isoformat(),
+                        "current": version.current,
+                    }
+                    for version in found
+                ]
+            }
+        )
+
+
+class LogHandler(EasyHandler):
+    """``GET services/{name}/log``: the last calls, for the author."""
+
+    @web.authenticated
+    def get(self, name: str) -> None:
+        self.state.services.target(name)
+        self.write_json({"entries": [entry.to_dict() for entry in self.state.calls.of(name)]})

@@ -1,0 +1,213 @@
+"""Publishing: from a bundle that came in to versions that serve, and back after a restart.
+
+The order makes it safe to be killed anywhere: the zip is on disk before the row, the row before
+the answer, and a version exists only once a worker has passed its health check.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import nbformat
+
+from easymlnb.contract.bundle import Bundle, open_bundle
+from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady, ServiceNotFound
+from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.engine.deployment import Deployment, Worker
+from easymlnb_server.store.records import StoredBundle, Version
+from easymlnb_server.store.store import Store
+
+DRAIN = 30.0
+"""Seconds that calls on a replaced version have to finish."""
+
+T = TypeVar("T")
+
+log = logging.getLogger("easymlnb.publications")
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The version that answers a published service."""
+
+    version: int
+    bundle: str
+    spec: ServiceSpec
+    deployment: Deployment
+
+
+class Publications:
+    """All that is published, and the deployments behind it.
+
+    ``serving`` maps names to what answers them; calls read it, only this class writes it.
+    """
+
+    def __init__(self, deploy: Callable[[Bundle], Deployment]) -> None:
+        self.serving: dict[str, Serving] = {}
+        self.unusable: EasyMLNBError = NotReady("The server is starting. Try again in a moment.")
+        self._store: Store | None = None
+        self._deploy = deploy
+        self._running: dict[str, Deployment] = {}
+        self._starting: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lock = asyncio.Lock()
+
+    @property
+    def store(self) -> Store:
+        """The open store; raises why it is not open."""
+        if self._store is None:
+            raise self.unusable
+        return self._store
+
+    @property
+    def ready(self) -> bool:
+        """Say whether the store is open, so that publishing works."""
+        return self._store is not None
+
+    async def restore(self, store: Store) -> None:
+        """Take up what was published before; returns before the workers are ready."""
+        self._store = store
+        for bundle_id, versions in (await _thread(self.store.services.serving)).items():
+            try:
+                deployment = self._deploy(await self._open(bundle_id))
+            except EasyMLNBError as error:
+                # One broken bundle keeps neither the server nor the others from starting.
+                log.error("Bundle %s cannot be served: %s", bundle_id[:12], error)
+                continue
+            self._serve(deployment, versions)
+            deployment.keep(_count(version.spec for version in versions))
+        for bundle in await _thread(self.store.bundles.unfinished):
+            self._start(bundle)
+
+    async def publish(self, data: bytes, names: tuple[str, ...], owner: str) -> StoredBundle:
+        """Accept a bundle; when this returns it is on disk and its start is under way.
+
+        Raises ``BundleRejected`` or ``TooLarge``. A bundle that is published already comes back
+        as it is, and a failed one is tried again.
+        """
+        bundle = await _thread(lambda: open_bundle(data))
+        async with self._lock:
+            file = await _thread(lambda: self.store.files.put(data))
+            added = await _thread(
+                lambda: self.store.bundles.add(
+                    bundle.id,
+                    owner=owner,
+                    names=names,
+                    manifest=bundle.manifest.to_dict(),
+                    file=file,
+                )
+            )
+            if added.fresh:
+                self._start(added.bundle)
+        return added.bundle
+
+    async def bundle(self, bundle_id: str) -> StoredBundle:
+        """Return a bundle's record; raises ``BundleNotFound``."""
+        return await _thread(lambda: self.store.bundles.get(bundle_id))
+
+    async def provided(self, bundle_id: str) -> list[Version]:
+        """Return the versions that a bundle made and that are still there."""
+        return await _thread(lambda: self.store.services.of_bundle(bundle_id))
+
+    async def log_of(self, stored: StoredBundle) -> bytes:
+        """Return a bundle's executed notebook, as JSON."""
+        return await _thread(lambda: self.store.files.get(stored.log or ""))
+
+    async def versions(self, name: str) -> list[Version]:
+        """Return a service's versions, oldest first; raises ``ServiceNotFound``."""
+        return await _thread(lambda: self.store.services.versions(name))
+
+    async def remove(self, name: str) -> None:
+        """Unpublish a service: it answers no more, its workers end."""
+        if name not in self.serving:
+            raise ServiceNotFound(name)
+        await _thread(lambda: self.store.services.delete(name))
+        self.serving.pop(name, None)
+        self._retire()
+
+    async def stop(self) -> None:
+        """End all workers; what is published stays published."""
+        tasks = [*self._starting.values(), *self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(d.stop() for d in self._running.values()), return_exceptions=True)
+        self._running.clear()
+        self.serving.clear()
+        if self._store is not None:
+            await _thread(self._store.close)
+
+    async def _open(self, bundle_id: str) -> Bundle:
+        stored = await self.bundle(bundle_id)
+        return await _thread(lambda: open_bundle(self.store.files.get(stored.file)))
+
+    def _start(self, stored: StoredBundle) -> None:
+        if stored.id not in self._starting:
+            task = asyncio.create_task(self._bring_up(stored))
+            self._starting[stored.id] = task
+            task.add_done_callback(lambda _: self._starting.pop(stored.id, None))
+
+    async def _bring_up(self, stored: StoredBundle) -> None:
+        """Start a bundle's first worker, and make versions of it if it passes."""
+        deployment: Deployment | None = None
+        worker: Worker | None = None
+        try:
+            deployment = self._deploy(await self._open(stored.id))
+            worker, specs = await deployment.launch(stored.names)
+            notebook = await self._keep_log(deployment)
+            versions = await _thread(
+                lambda: self.store.services.publish(
+                    stored.id, specs, owner=stored.owner, log=notebook
+                )
+            )
+        except asyncio.CancelledError:
+            if deployment is not None:
+                await deployment.stop()
+            raise
+        except Exception as error:
+            await self._fail(stored, deployment, error)
+            return
+        self._serve(deployment, versions)
+        deployment.keep(_count(specs), worker)
+        self._retire()
+
+    async def _fail(
+        self, stored: StoredBundle, deployment: Deployment | None, error: Exception
+    ) -> None:
+        if not isinstance(error, EasyMLNBError):
+            log.error("Bundle %s failed to start.", stored.id[:12], exc_info=error)
+            error = InternalError()
+        notebook = await self._keep_log(deployment) if deployment is not None else None
+        if deployment is not None:
+            await deployment.stop()
+        details = error.details if isinstance(error.details, dict) else {}
+        told = {"code": error.code, "message": error.message, **details}
+        await _thread(lambda: self.store.bundles.set_failed(stored.id, told, log=notebook))
+
+    async def _keep_log(self, deployment: Deployment) -> str:
+        text = nbformat.writes(deployment.executed)
+        return await _thread(lambda: self.store.files.put(text.encode()))
+
+    def _serve(self, deployment: Deployment, versions: Iterable[Version]) -> None:
+        for version in versions:
+            self._running[version.bundle] = deployment
+            self.serving[version.service] = Serving(
+                version.number, version.bundle, version.spec, deployment
+            )
+
+    def _retire(self) -> None:
+        """Stop the deployments that serve nothing any more, once their calls are done."""
+        used = {serving.bundle for serving in self.serving.values()}
+        for bundle_id in [bundle_id for bundle_id in self._running if bundle_id not in used]:
+            task = asyncio.create_task(self._running.pop(bundle_id).stop(DRAIN))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+
+def _count(specs: Iterable[ServiceSpec]) -> int:
+    return max(spec.workers for spec in specs)
+
+
+def _thread(work: Callable[[], T]) -> Coroutine[Any, Any, T]:
+    return asyncio.to_thread(work)

@@ -1,0 +1,32 @@
+"""The table of URLs, below ``{base_url}easymlnb/``."""
+
+from typing import Any
+
+from easymlnb_server.handlers.base import NotFoundHandler
+from easymlnb_server.handlers.bundles import BundleHandler, BundleNotebookHandler, ServicesHandler
+from easymlnb_server.handlers.call import CallHandler
+from easymlnb_server.handlers.health import LiveHandler, ReadyHandler
+from easymlnb_server.handlers.link import LinkHandler
+from easymlnb_server.handlers.services import LogHandler, ServiceHandler, VersionsHandler
+
+PREFIX = "easymlnb"
+
+NAME = r"([A-Za-z0-9_-]+)"
+BUNDLE = r"([0-9a-f]{64})"
+
+ROUTES: tuple[tuple[Any, ...], ...] = (
+    (r"services", ServicesHandler),
+    (rf"services/{NAME}", ServiceHandler),
+    (rf"services/{NAME}/call", CallHandler),
+    (rf"services/{NAME}/view", CallHandler, {"view": True}),
+    (rf"services/{NAME}/live/call", CallHandler, {"live": True}),
+    (rf"services/{NAME}/live/view", CallHandler, {"live": True, "view": True}),
+    (rf"services/{NAME}/versions", VersionsHandler),
+    (rf"services/{NAME}/log", LogHandler),
+    (rf"bundles/{BUNDLE}", BundleHandler),
+    (rf"bundles/{BUNDLE}/notebook", BundleNotebookHandler),
+    (r"health/live", LiveHandler),
+    (r"health/ready", ReadyHandler),
+    (r"link", LinkHandler),
+    (r".*", NotFoundHandler),
+)

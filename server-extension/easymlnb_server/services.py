@@ -1,0 +1,84 @@
+"""The services there are, live and published, and where a call to one goes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from easymlnb.contract.errors import ServiceNotFound
+from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.engine.live import LiveTable
+from easymlnb_server.engine.pool import Pool
+from easymlnb_server.publications import Publications, Serving
+
+LIVE = "live"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a call goes. ``version`` is a number or ``"live"``; ``kernel`` a live one's id."""
+
+    spec: ServiceSpec
+    pool: Pool
+    version: str
+    kernel: str = ""
+
+
+class Services:
+    """Reads both tables: a published version answers a name, else the notebook that is live."""
+
+    def __init__(self, live: LiveTable, publications: Publications) -> None:
+        self._live = live
+        self._publications = publications
+
+    def target(self, name: str, *, live: bool = False) -> Target:
+        """Return who answers this name; ``live`` asks for the notebook even if it is published.
+
+        Raises ``ServiceNotFound``.
+        """
+        serving = None if live else self._publications.serving.get(name)
+        if serving is not None:
+            return Target(serving.spec, serving.deployment.pool, str(serving.version))
+        here = self._live.get(name)
+        if here is None:
+            raise ServiceNotFound(name)
+        return Target(here.spec, here.pool, LIVE, here.link.hello.kernel)
+
+    def names(self) -> list[str]:
+        """Return all names, sorted."""
+        return sorted({*self._publications.serving, *(s.spec.name for s in self._live.all())})
+
+    def specs(self) -> list[ServiceSpec]:
+        """Return the spec of every name as a call would meet it."""
+        return [self.target(name).spec for name in self.names()]
+
+    def summary(self, name: str) -> dict[str, Any]:
+        """Return a service's line in a list; raises ``ServiceNotFound``."""
+        spec = self.target(name).spec
+        return {
+            "name": name,
+            "title": spec.title,
+            "description": spec.description,
+            "tags": list(spec.tags),
+            "author": spec.author,
+            "url": f"services/{name}",
+            **self.state(name),
+        }
+
+    def state(self, name: str) -> dict[str, Any]:
+        """Return ``state``, ``version`` and ``live`` of a service, and why it failed if it did."""
+        here = self._live.get(name)
+        serving = self._publications.serving.get(name)
+        if serving is None:
+            pool = here.pool if here else None
+            state = "busy" if pool is not None and pool.waiting else LIVE
+            return {"state": state, "version": None, "live": True}
+        return {**_published(serving), "version": serving.version, "live": here is not None}
+
+
+def _published(serving: Serving) -> dict[str, Any]:
+    deployment = serving.deployment
+    found: dict[str, Any] = {"state": deployment.state, "bundle": serving.bundle}
+    if deployment.state == "ready" and deployment.pool.waiting:
+        found["state"] = "busy"
+    if deployment.error is not None and deployment.state == "failed":
+        found["error"] = deployment.error.to_dict()["error"]
+    return found
