@@ -153,10 +153,8 @@ def write(
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for path in sorted(files):
-            source = files[check_path(path)]
-            content = source if isinstance(source, bytes) else source.read_bytes()
+            content = _content(path, files[check_path(path)], MAX_UNPACKED - total)
             total += len(content)
-            check_size(total, MAX_UNPACKED, "The unpacked bundle")
             shas[path] = hashlib.sha256(content).hexdigest()
             archive.writestr(_entry(FILES + path), content)
         try:
@@ -268,6 +266,16 @@ def _json(data: bytes, name: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise BundleRejected(f"The bundle's {name} is not a JSON object.")
     return found
+
+
+def _content(path: str, source: bytes | Path, left: int) -> bytes:
+    try:
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        if size > left:
+            check_size(MAX_UNPACKED - left + size, MAX_UNPACKED, "The unpacked bundle")
+        return source if isinstance(source, bytes) else source.read_bytes()
+    except OSError as error:
+        raise BundleRejected(f"The file {path!r} cannot be read ({error.strerror}).") from error
 
 
 def _entry(path: str) -> zipfile.ZipInfo:

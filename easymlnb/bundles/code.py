@@ -1,0 +1,139 @@
+"""What Python source says about itself without being run: imports, file names, services."""
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+# Cell magics whose body is Python of this kernel; the bodies of others (%%bash) are not.
+_PYTHON_MAGIC = re.compile(r"\s*%%(?:time|timeit|capture|prun|memit)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Facts of some source.
+
+    ``imports`` are dotted names (``from a import b`` gives ``a`` and ``a.b``), ``texts`` string
+    literals, with paths that are joined from literals put together, ``services`` the names of
+    decorated functions. ``unread`` numbers the cells that are not Python.
+    """
+
+    imports: frozenset[str] = frozenset()
+    texts: frozenset[str] = frozenset()
+    services: tuple[str, ...] = ()
+    unread: tuple[int, ...] = ()
+
+
+def read_cells(cells: Iterable[dict[str, Any]]) -> Code:
+    """Read a notebook's code cells; those tagged ``skip`` are not run, so they do not count."""
+    trees, unread = [], []
+    for number, cell in enumerate(cells):
+        if cell["cell_type"] != "code" or "skip" in cell.get("metadata", {}).get("tags", ()):
+            continue
+        tree = parse(cell["source"])
+        if tree is None:
+            unread.append(number)
+        else:
+            trees.append(tree)
+    return _facts(trees, tuple(unread))
+
+
+def read_module(source: str) -> Code:
+    """Read a module's text; one that is not Python has no facts."""
+    tree = parse(source)
+    return _facts([tree] if tree else [], () if tree else (0,))
+
+
+def parse(source: str) -> ast.Module | None:
+    """Return the syntax tree of a cell, also with IPython's magics; ``None`` if not Python."""
+    if _PYTHON_MAGIC.match(source):
+        source = source.lstrip().partition("\n")[2]
+    try:
+        return _parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        pass
+    try:
+        return _parse(plain(source))
+    except (SyntaxError, ValueError, RecursionError, MemoryError, ImportError):
+        return None
+
+
+def plain(source: str) -> str:
+    """Return a cell as IPython runs it: plain Python, with magics as calls."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    return str(TransformerManager().transform_cell(source))  # type: ignore[no-untyped-call]
+
+
+def _parse(source: str) -> ast.Module:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # invalid escapes in somebody's strings
+        return ast.parse(source)
+
+
+def _facts(trees: list[ast.Module], unread: tuple[int, ...]) -> Code:
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    functions = [n for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    services = dict.fromkeys(name for function in functions for name in _service(function))
+    return Code(
+        imports=frozenset(name for node in nodes for name in _imports(node)),
+        texts=frozenset(text for node in nodes if (text := path_text(node))),
+        services=tuple(services),
+        unread=unread,
+    )
+
+
+def _imports(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        yield node.module
+        yield from (f"{node.module}.{alias.name}" for alias in node.names if alias.name != "*")
+    elif isinstance(node, ast.Call) and _last(node.func) in ("import_module", "__import__"):
+        name = path_text(node.args[0]) if node.args else None
+        if name and not name.startswith("."):
+            yield name
+
+
+def path_text(node: ast.AST) -> str | None:
+    """Return the text of a literal, or of literals joined to a path, when all of it is known.
+
+    ``"a"``, ``Path("a", "b")``, ``Path("a") / "b"``, ``os.path.join("a", "b")``.
+    """
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else None
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        return _join([path_text(node.left), path_text(node.right)])
+    if isinstance(node, ast.Call) and not node.keywords:
+        if _last(node.func) in ("Path", "PurePath", "join") and node.args:
+            return _join([path_text(argument) for argument in node.args])
+        if _last(node.func) == "cwd" and not node.args:
+            return "."
+    return None
+
+
+def _join(parts: list[str | None]) -> str | None:
+    known = [part for part in parts if part is not None]
+    return "/".join(known) if len(known) == len(parts) else None
+
+
+def _service(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+    for decorator in function.decorator_list:
+        call = decorator if isinstance(decorator, ast.Call) else None
+        if _last(call.func if call else decorator) != "service":
+            continue
+        given = [k.value for k in call.keywords if k.arg == "name"] if call else []
+        if not given:
+            yield re.sub(r"\W|^_+", "", function.name).lower()
+        elif isinstance(given[0], ast.Constant) and isinstance(given[0].value, str):
+            yield given[0].value
+
+
+def _last(node: ast.AST) -> str:
+    """Return the last part of a dotted name."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""

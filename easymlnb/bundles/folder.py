@@ -1,0 +1,190 @@
+"""The files beside a notebook: which of them it needs, and which must not leave the machine."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache, cached_property
+from pathlib import Path
+
+from easymlnb.bundles.code import Code, read_module
+from easymlnb.contract.archive import check_path
+from easymlnb.contract.errors import BundleRejected
+
+MAX_FOUND = 100 * 2**20
+"""Larger files are only taken when they are asked for, in bytes."""
+
+MAX_WALK = 200_000
+
+_IGNORED = {"__pycache__", "node_modules", "venv", "site-packages"}
+_SECRET = re.compile(
+    r".*\.(?:pem|key|p12|pfx|kdbx|jks|keystore|ppk)|id_(?:rsa|dsa|ecdsa|ed25519).*"
+    r"|.*(?:credential|secret|password|api_?key|token)s?(?:\.[a-z]+)?",
+    re.IGNORECASE,
+)
+_WILD = re.compile(r"[*?]")
+
+
+class Folder:
+    """The notebook's folder. All paths are relative to it and written with ``/``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.notes: list[str] = []
+
+    def needed(self, code: Code, notebook: str) -> dict[str, Path]:
+        """Return what the code imports or names, and what that imports or names in turn.
+
+        Never the notebook itself, nothing hidden, no secrets, nothing that a link leads out to.
+        """
+        found: dict[str, Path] = {}
+        waiting = [code]
+        while waiting:
+            facts = waiting.pop()
+            named = {*self._modules(facts.imports), *self._named(facts.texts)}
+            for path in sorted(named - found.keys() - {notebook}):
+                if not self._may_take(path):
+                    continue
+                found[path] = self.root / path
+                if path.endswith(".py"):
+                    waiting.append(read_module(self._text(path)))
+        return found
+
+    def local(self, name: str) -> bool:
+        """Say whether the import ``name`` is served from this folder."""
+        return any(True for _ in self._modules([name]))
+
+    def matching(self, patterns: Iterable[str], notebook: str) -> dict[str, Path]:
+        """Return the files that ``patterns`` name: paths, folders, or globs with ``**``.
+
+        The notebook itself, hidden files, secrets and links that lead out only count when they are
+        named in full. Raises ``BundleRejected``
+        for a pattern that leaves the folder or names nothing.
+        """
+        found: dict[str, Path] = {}
+        for pattern in patterns:
+            pattern = pattern.removeprefix("./").rstrip("/")
+            check_path(pattern)
+            exact = self.root / pattern
+            if exact.is_file():
+                found[pattern] = exact
+                continue
+            hits = [path for path in self._files if matches(path, [pattern])]
+            if not hits:
+                raise BundleRejected(
+                    f"include={pattern!r} names no file in the notebook's folder, "
+                    f"{self.root.name!r}."
+                )
+            for path in hits:
+                if path != notebook and not is_private(path) and self._inside(path):
+                    found[path] = self.root / path
+        return found
+
+    def _modules(self, names: Iterable[str]) -> Iterator[str]:
+        """Yield the files of the modules that lie here; of a package all its modules."""
+        for top in sorted({name.partition(".")[0] for name in names}):
+            if top == "easymlnb" or not top.isidentifier():
+                continue
+            folder = self.root / top
+            if (folder / "__init__.py").is_file() or self._is_namespace(top, names):
+                yield from self._python_below(folder)
+            elif (self.root / f"{top}.py").is_file():
+                yield f"{top}.py"
+
+    def _is_namespace(self, top: str, names: Iterable[str]) -> bool:
+        if (self.root / f"{top}.py").is_file() or not (self.root / top).is_dir():
+            return False
+        tails = [name.replace(".", "/") for name in names if name.startswith(f"{top}.")]
+        return any(
+            (self.root / f"{tail}.py").is_file() or (self.root / tail / "__init__.py").is_file()
+            for tail in tails
+        )
+
+    def _python_below(self, folder: Path) -> Iterator[str]:
+        for file in sorted(folder.rglob("*.py")):
+            path = file.relative_to(self.root).as_posix()
+            if not is_private(path):
+                yield path
+
+    def _named(self, texts: Iterable[str]) -> Iterator[str]:
+        """Yield the files that literals name, also by a glob with a file ending."""
+        for text in sorted(texts):
+            path = os.path.normpath(text).replace(os.sep, "/") if _may_be_path(text) else ""
+            if path in ("", ".") or path.startswith(("/", "../")):
+                continue
+            if _WILD.search(path):
+                if re.search(r"\.\w+\Z", path):
+                    yield from (hit for hit in self._files if matches(hit, [path]))
+            elif os.path.isfile(self.root / path):
+                yield path
+            elif "/" in text and os.path.isdir(self.root / path):
+                self._note(
+                    f"The folder {path!r} is named, but not taken. include=[{path!r}] takes it."
+                )
+
+    def _may_take(self, path: str) -> bool:
+        file = self.root / path
+        asked = f"include=[{path!r}] takes it."
+        if is_private(path):
+            self._note(f"{path!r} is left out: it is hidden or may be a secret. {asked}")
+        elif not self._inside(path):
+            self._note(f"{path!r} is left out: it leads out of the notebook's folder. {asked}")
+        elif file.stat().st_size > MAX_FOUND:
+            self._note(f"{path!r} is left out: it is over {MAX_FOUND // 2**20} MB. {asked}")
+        else:
+            return True
+        return False
+
+    def _text(self, path: str) -> str:
+        return (self.root / path).read_text(encoding="utf-8", errors="replace")
+
+    def _inside(self, path: str) -> bool:
+        return (self.root / path).resolve().is_relative_to(self.root)
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+    @cached_property
+    def _files(self) -> list[str]:
+        found: list[str] = []
+        for folder, folders, files in os.walk(self.root):
+            folders[:] = sorted(f for f in folders if f not in _IGNORED and not f.startswith("."))
+            at = Path(folder).relative_to(self.root)
+            found += [(at / file).as_posix() for file in sorted(files)]
+            if len(found) > MAX_WALK:
+                raise BundleRejected(
+                    f"The folder {self.root.name!r} holds over {MAX_WALK} files; name the files "
+                    "to include one by one, or move the notebook to a folder of its own."
+                )
+        return found
+
+
+def is_private(path: str) -> bool:
+    """Say whether a path is hidden, a cache, or by its name a secret."""
+    parts = path.split("/")
+    hidden = any(part.startswith(".") or part in _IGNORED for part in parts)
+    return hidden or (not path.endswith(".py") and bool(_SECRET.fullmatch(parts[-1])))
+
+
+def matches(path: str, patterns: Iterable[str]) -> bool:
+    """Say whether a pattern names ``path`` or a folder above it.
+
+    ``*`` and ``?`` stay within one folder, ``**`` does not.
+    """
+    parents = [path[:at] for at, letter in enumerate(path) if letter == "/"]
+    return any(
+        re.fullmatch(_regex(pattern.removeprefix("./").rstrip("/")), known)
+        for pattern in patterns
+        for known in (path, *parents)
+    )
+
+
+@cache
+def _regex(pattern: str) -> str:
+    said = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
+    return "".join(said.get(part) or re.escape(part) for part in parts)
+
+
+def _may_be_path(text: str) -> bool:
+    return 0 < len(text) <= 1024 and text.isprintable() and "://" not in text
