@@ -118,7 +118,7 @@ class AsyncClient:
 
     async def health(self) -> dict[str, Any]:
         """Return the server's own word on whether it takes calls."""
-        return dict(await self._run(flows.get("health/ready")))
+        return await self._run(flows.health())
 
     async def remove(self, name: str) -> None:
         """Remove a published service with all its versions."""

@@ -96,6 +96,16 @@ def services() -> Flow[list[dict[str, Any]]]:
         params = {"after": page["next"]}
 
 
+def health() -> Flow[dict[str, Any]]:
+    """Ask whether the server takes calls: ``{"status": "ok"}``, or what is not ready."""
+    answer = yield Request("GET", "health/ready")
+    if answer.status == 503 and answer.content_type.startswith("application/json"):
+        found = answer.json()
+        if isinstance(found, dict) and "status" in found:
+            return found
+    return dict(checked(answer).json())
+
+
 def service_path(name: str, *more: str) -> str:
     """Return the path of a service's route; raises ``ServiceNotFound`` for what is no name."""
     if not NAME.match(name):

@@ -92,7 +92,7 @@ class Client:
 
     def health(self) -> dict[str, Any]:
         """Return the server's own word on whether it takes calls."""
-        return dict(self._run(flows.get("health/ready")))
+        return self._run(flows.health())
 
     def remove(self, name: str) -> None:
         """Remove a published service with all its versions."""

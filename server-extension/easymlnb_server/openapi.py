@@ -90,7 +90,7 @@ def _fixed(route: Route) -> dict[str, Any]:
             str(status): _response(sentence, content, "Location" if status == 202 else "")
             for status, (sentence, content) in route.answers.items()
         }
-        | _errors(route.errors),
+        | _errors(route.errors, () if route.open else ANYWHERE),
     }
     if route.description:
         operation["description"] = route.description
@@ -98,7 +98,7 @@ def _fixed(route: Route) -> dict[str, Any]:
         operation["parameters"] = list(route.query)
     if route.body:
         operation["requestBody"] = {"required": True, "content": _content(route.body)}
-    return operation | _security(route.method)
+    return operation | ({"security": []} if route.open else _security(route.method))
 
 
 def _response(sentence: str, content: dict[str, Schema], *headers: str) -> dict[str, Any]:
@@ -125,10 +125,10 @@ def _error(status: int) -> dict[str, Any]:
     return _response("\n".join(says), {JSON: ref("Error")}, *headers)
 
 
-def _errors(statuses: Iterable[int]) -> dict[str, Any]:
+def _errors(statuses: Iterable[int], always: Iterable[int] = ANYWHERE) -> dict[str, Any]:
     return {
         str(status): {"$ref": f"#/components/responses/Error{status}"}
-        for status in sorted({*statuses, *ANYWHERE})
+        for status in sorted({*statuses, *always})
     }
 
 

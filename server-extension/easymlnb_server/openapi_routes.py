@@ -27,6 +27,8 @@ class Route:
     body: dict[str, Schema] | None = None
     query: tuple[Schema, ...] = ()
     description: str = ""
+    open: bool = False
+    """Answered without credentials."""
 
 
 _CALLED = {200: ("The result itself.", {JSON: {}, "text/event-stream": TEXT})}
@@ -196,6 +198,7 @@ ROUTES: tuple[Route, ...] = (
         "Health",
         "Ask whether the server runs",
         {200: ("It runs.", {JSON: ref("Health")})},
+        open=True,
     ),
     Route(
         "get",
@@ -205,6 +208,7 @@ ROUTES: tuple[Route, ...] = (
         "Ask whether the server takes calls",
         {200: ("It takes calls.", {JSON: ref("Health")})},
         (503,),
+        open=True,
     ),
     Route(
         "get",

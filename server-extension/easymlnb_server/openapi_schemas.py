@@ -172,5 +172,5 @@ SCHEMAS: dict[str, Schema] = {
         },
         optional=("result",),
     ),
-    "Health": {"type": "object"},
+    "Health": object_of({"status": {"type": "string", "enum": ["ok", "not_ready"]}}),
 }

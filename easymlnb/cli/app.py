@@ -1,0 +1,190 @@
+"""The commands. Whatever is heavy is imported inside the command that needs it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from easymlnb.cli import output
+from easymlnb.cli.group import Group
+
+if TYPE_CHECKING:
+    from easymlnb.client import Client
+
+app = typer.Typer(
+    name="easymlnb",
+    cls=Group,
+    help="Serve notebook functions, publish them, call them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Url = Annotated[
+    str | None, typer.Option("--url", help="The server; default: EASYMLNB_URL, else the local one.")
+]
+Token = Annotated[str | None, typer.Option("--token", help="Its token; default: EASYMLNB_TOKEN.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Name = Annotated[str, typer.Argument(help="Name of the service.", metavar="NAME")]
+
+
+def _connect(url: str | None, token: str | None) -> "Client":
+    from easymlnb.client import connect
+
+    return connect(url, token)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Serve notebook functions, publish them, call them."""
+    if version:
+        from easymlnb._version import __version__
+
+        typer.echo(f"easymlnb {__version__}")
+        raise typer.Exit
+
+
+@app.command("list")
+def list_services(url: Url = None, token: Token = None, json: AsJson = False) -> None:
+    """List the services of the server."""
+    with _connect(url, token) as client:
+        found = client.services()
+    if json:
+        output.as_json(found)
+    elif not found:
+        output.say("No services yet. Publish one: easymlnb publish NOTEBOOK")
+    else:
+        columns = {"name": "NAME", "state": "STATE", "version": "VERSION", "title": "TITLE"}
+        output.table(found, columns)
+
+
+@app.command()
+def call(
+    name: Name,
+    values: Annotated[
+        list[str] | None,
+        typer.Argument(help="key=value, or key=@file to send a file.", metavar="KEY=VALUE..."),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the result into this file.")
+    ] = None,
+    accept: Annotated[str, typer.Option(help="Media type wanted, such as text/csv.")] = "",
+    timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds it may take.")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Call the author's live kernel.")] = False,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """Call a service and print its result."""
+    from easymlnb.cli.calling import Wish, call_and_show
+
+    wish = Wish(save=save, accept=accept, timeout=timeout, live=live, json=json)
+    with _connect(url, token) as client:
+        call_and_show(client, name, values or [], wish)
+
+
+@app.command()
+def publish(
+    notebook: Annotated[Path, typer.Argument(help="The notebook file.")],
+    name: Annotated[
+        list[str] | None, typer.Option(help="Publish only this service; may be repeated.")
+    ] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Take this file or pattern too; may be repeated.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Leave this file or pattern out; may be repeated.")
+    ] = None,
+    requirements: Annotated[
+        Path | None, typer.Option(help="A requirements.txt to take the packages from.")
+    ] = None,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """Freeze a notebook as a new version of its services."""
+    from easymlnb.cli.publishing import Choice, publish_and_show
+
+    choice = Choice(
+        names=tuple(name or ()),
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        requirements=requirements,
+    )
+    publish_and_show(notebook, choice, url=url, token=token, json=json)
+
+
+@app.command()
+def logs(
+    name: Name,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new calls.")] = False,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """Show a service's last calls, what they printed and where they failed."""
+    from easymlnb.cli.loglines import show_log
+
+    with _connect(url, token) as client:
+        show_log(client, name, follow=follow, json=json)
+
+
+@app.command()
+def remove(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """Remove a published service with all its versions."""
+    import sys
+
+    with _connect(url, token) as client:
+        client.service(name)
+        if not yes and not json and sys.stdin.isatty():
+            typer.confirm(f"Remove {name} and all its versions?", abort=True, err=True)
+        client.remove(name)
+    if json:
+        output.as_json({"removed": name})
+    else:
+        output.say(f"Removed {name}.")
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def serve(
+    notebooks: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Notebooks to publish once the server runs; other --options go to Jupyter.",
+            metavar="[NOTEBOOK]...",
+        ),
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port; default: 8888 or the next free.")] = None,
+    ip: Annotated[
+        str | None, typer.Option(help="Address to listen on; default: localhost.")
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(help="Token to ask for; default: a new random one.")
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the catalogue in a browser.")] = False,
+) -> None:
+    """Start a server here, and publish notebooks on it."""
+    from easymlnb.cli.serving import Settings, serve_and_publish
+
+    serve_and_publish(Settings(port=port, ip=ip, token=token, browser=browser), notebooks or [])
+
+
+@app.command()
+def doctor(url: Url = None, token: Token = None, json: AsJson = False) -> None:
+    """Say what is wrong with this installation, and how to mend it."""
+    from easymlnb.cli.doctor import examine, show
+
+    findings = examine(url, token)
+    show(findings, json=json)
+    if any(finding.bad for finding in findings):
+        raise typer.Exit(1)

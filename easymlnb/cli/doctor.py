@@ -1,0 +1,259 @@
+"""``easymlnb doctor``: what is wrong with an installation, each with a way to mend it."""
+
+import json as jsonlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from easymlnb.cli import output
+from easymlnb.contract.errors import EasyMLNBError, ServerUnreachable
+
+MIN_PYTHON = (3, 11)
+MIN_FREE = 2**30
+"""Bytes of free disk space below which publishing may soon fail."""
+NETWORK_FILESYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "lustre"}
+"""Filesystems on which SQLite's locks cannot be trusted."""
+OK, NOTE, BAD = "ok", "note", "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; ``fix`` says what to do when it is not as it should be."""
+
+    about: str
+    state: str
+    says: str
+    fix: str = ""
+
+    @property
+    def bad(self) -> bool:
+        return self.state == BAD
+
+
+def examine(url: str | None = None, token: str | None = None) -> list[Finding]:
+    """Look at everything; a check that fails itself is a finding, not an end."""
+    checks: dict[str, Callable[[], Iterable[Finding]]] = {
+        "python": lambda: python(sys.version_info[:3]),
+        "packages": packages,
+        "extension": extension,
+        "kernel": kernel,
+        "runtime folder": runtime_folder,
+        "data folder": lambda: data_folder(_data_dir()),
+        "server": lambda: server(url, token),
+    }
+    found: list[Finding] = []
+    for about, check in checks.items():
+        try:
+            found += check()
+        except Exception as error:  # a broken installation breaks in ways nobody foresaw
+            says = f"could not be looked at ({type(error).__name__}: {error})."
+            found.append(Finding(about, BAD, says, "Install easymlnb again: " + _pip("easymlnb")))
+    return found
+
+
+def show(findings: list[Finding], *, json: bool) -> None:
+    """Print what was found: a line each, its fix below."""
+    if json:
+        output.as_json([asdict(finding) for finding in findings])
+        return
+    marks = {OK: "ok  ", NOTE: "note", BAD: "BAD "}
+    for finding in findings:
+        output.say_out(f"{marks[finding.state]}  {finding.about}: {finding.says}")
+        if finding.fix:
+            output.say_out(f"      -> {finding.fix}")
+    count = sum(finding.bad for finding in findings)
+    output.say_out("")
+    output.say_out("All is well." if not count else f"{count} thing(s) to mend.")
+
+
+def _pip(what: str) -> str:
+    return f"{sys.executable} -m pip install --upgrade '{what}'"
+
+
+def python(version: tuple[int, ...]) -> Iterator[Finding]:
+    """The interpreter is new enough."""
+    text = ".".join(map(str, version))
+    if version >= MIN_PYTHON:
+        yield Finding("python", OK, f"{text} at {sys.executable}")
+    else:
+        least = ".".join(map(str, MIN_PYTHON))
+        yield Finding("python", BAD, f"{text} is too old.", f"Use Python {least} or newer.")
+
+
+def packages() -> Iterator[Finding]:
+    """Everything easymlnb asks for is installed, and new enough."""
+    from packaging.requirements import Requirement
+
+    wanted = [Requirement(text) for text in metadata.requires("easymlnb") or []]
+    needed = [item for item in wanted if not item.marker or item.marker.evaluate({"extra": ""})]
+    wrong = 0
+    for item in needed:
+        try:
+            installed = metadata.version(item.name)
+        except metadata.PackageNotFoundError:
+            says = f"{item.name} is missing."
+        else:
+            if item.specifier.contains(installed, prereleases=True):
+                continue
+            says = f"{item.name} {installed} is not {item.specifier}."
+        wrong += 1
+        yield Finding("packages", BAD, says, _pip(f"{item.name}{item.specifier}"))
+    if not wrong:
+        yield Finding("packages", OK, f"all {len(needed)} are there and new enough.")
+
+
+def extension() -> Iterator[Finding]:
+    """Jupyter servers of this interpreter load the extension."""
+    from jupyter_core.paths import jupyter_config_path
+
+    if find_spec("easymlnb_server") is None:
+        yield Finding("extension", BAD, "easymlnb_server is missing.", _pip("easymlnb"))
+        return
+    enabled, file = _switch([Path(folder) for folder in jupyter_config_path()])
+    if enabled:
+        yield Finding("extension", OK, f"enabled by {file}")
+    elif file is not None:
+        fix = "jupyter server extension enable easymlnb_server"
+        yield Finding("extension", BAD, f"switched off by {file}.", fix)
+    else:
+        says = "no Jupyter configuration of this interpreter enables it."
+        yield Finding("extension", BAD, says, _pip("easymlnb") + " --force-reinstall --no-deps")
+
+
+def _switch(folders: list[Path]) -> tuple[bool, Path | None]:
+    """Return whether the extension is on, and the file that says so."""
+    for folder in folders:
+        single = folder / "jupyter_server_config.json"
+        for file in (single, *sorted((folder / "jupyter_server_config.d").glob("*.json"))):
+            try:
+                found = jsonlib.loads(file.read_text(encoding="utf-8"))
+                said = found["ServerApp"]["jpserver_extensions"]["easymlnb_server"]
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            return bool(said), file
+    return False, None
+
+
+def kernel() -> Iterator[Finding]:
+    """The kernel that notebooks name can start and import easymlnb."""
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
+    install = f"{sys.executable} -m ipykernel install --sys-prefix"
+    try:
+        spec = KernelSpecManager().get_kernel_spec("python3")
+    except NoSuchKernel:
+        yield Finding("kernel", BAD, "there is no kernelspec 'python3'.", install)
+        return
+    # Jupyter itself puts its own interpreter in place of a bare name.
+    own = {"python", f"python{sys.version_info[0]}", "python{}.{}".format(*sys.version_info)}
+    program = sys.executable if spec.argv[0] in own else shutil.which(spec.argv[0])
+    if program is None:
+        says = f"the kernelspec 'python3' starts {spec.argv[0]}, which is not there."
+        yield Finding("kernel", BAD, says, install)
+        return
+    try:
+        tried = subprocess.run(
+            [program, "-c", "import ipykernel, easymlnb"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        yield Finding("kernel", BAD, f"{program} does not answer.", install)
+        return
+    if tried.returncode:
+        said = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
+        fix = f"{program} -m pip install easymlnb ipykernel"
+        yield Finding("kernel", BAD, f"{program}: {said}", fix)
+    else:
+        yield Finding("kernel", OK, f"'python3' is {program}")
+
+
+def runtime_folder() -> Iterator[Finding]:
+    """Servers can be found by those who look for them."""
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    folder = Path(jupyter_runtime_dir())
+    yield _writable("runtime folder", folder, "JUPYTER_RUNTIME_DIR")
+
+
+def _data_dir() -> Path:
+    from jupyter_core.paths import jupyter_data_dir
+
+    return Path(jupyter_data_dir()) / "easymlnb"
+
+
+def data_folder(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> Iterator[Finding]:
+    """What is published can be kept, on a disk whose locks hold."""
+    yield _writable("data folder", folder, "JUPYTER_DATA_DIR")
+    kind = filesystem(_existing(folder), mounts)
+    if kind in NETWORK_FILESYSTEMS:
+        says = f"{folder} is on {kind}, where a database can break."
+        fix = "Set EasyMLNB.data_dir to a folder on a local disk."
+        yield Finding("data folder", BAD, says, fix)
+    free = shutil.disk_usage(_existing(folder)).free
+    if free < MIN_FREE:
+        says = f"only {free // 2**20} MB are free on its disk."
+        yield Finding("data folder", NOTE, says, "Free some space before publishing more.")
+
+
+def filesystem(folder: Path, mounts: Path) -> str:
+    """Return the type of the filesystem that holds ``folder``; empty when nothing tells."""
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    best = ("", "")
+    for line in lines:
+        _, point, kind, *_ = [*line.split(" "), "", "", ""]
+        point = point.replace("\\040", " ")
+        if point and folder.resolve().is_relative_to(point) and len(point) >= len(best[0]):
+            best = (point, kind)
+    return best[1]
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _writable(about: str, folder: Path, variable: str) -> Finding:
+    there = _existing(folder)
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return Finding(about, OK, str(folder))
+    fix = f"Make it writable, or set {variable} to another folder."
+    return Finding(about, BAD, f"{there} cannot be written to.", fix)
+
+
+def server(url: str | None, token: str | None) -> Iterator[Finding]:
+    """A server answers, and is well; that none runs is no defect unless one was named."""
+    from easymlnb.client import connect
+
+    named = bool(url or os.environ.get("EASYMLNB_URL"))
+    try:
+        client = connect(url, token)
+    except ServerUnreachable as error:
+        if named:
+            yield Finding("server", BAD, error.message)
+        else:
+            yield Finding("server", NOTE, "none runs here.", "Start one: easymlnb serve")
+        return
+    with client:
+        try:
+            ready = client.health().get("status") == "ok"
+            count = len(client.services())
+        except EasyMLNBError as error:
+            fix = "Look at the server's own output; check --url and --token."
+            yield Finding("server", BAD, f"{client!r}: {error.message}", fix)
+            return
+    if ready:
+        yield Finding("server", OK, f"{client!r} is ready, with {count} service(s).")
+    else:
+        fix = "It may be starting; if it stays so, its own output says why."
+        yield Finding("server", BAD, f"{client!r} does not serve what is published.", fix)

@@ -1,0 +1,97 @@
+"""Printing: tables and JSON on stdout, everything said about the work on stderr."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from easymlnb.client.events import OnProgress
+
+
+def as_json(value: Any) -> None:
+    """Print one JSON document on stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def say(text: str) -> None:
+    """Tell something about the work, on stderr."""
+    typer.echo(text, err=True)
+
+
+def say_out(text: str) -> None:
+    """Print one line of an answer on stdout, harmless for the terminal."""
+    typer.echo(clean(text))
+
+
+def table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+    """Print rows under headings; ``columns`` maps a row's key to its heading."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for key, heading in columns.items():
+        drawn.add_column(heading, no_wrap=key == "name", overflow="fold")
+    for row in rows:
+        # Text: what authors wrote is never read as markup.
+        drawn.add_row(*(Text(clean(_word(row.get(key)))) for key in columns))
+    # In a pipe there is no terminal to fit into.
+    width = None if sys.stdout.isatty() else 200
+    Console(width=width, soft_wrap=False).print(drawn)
+
+
+def clean(text: str) -> str:
+    """Return text without the control characters that could drive a terminal."""
+    return "".join(c for c in text if c in "\n\t" or (c.isprintable() and c != "\x1b"))
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+def ago(moment: str, now: datetime | None = None) -> str:
+    """Return an ISO time as a person says it; the text itself when it is none."""
+    try:
+        then = datetime.fromisoformat(moment)
+    except (TypeError, ValueError):
+        return str(moment)
+    then = then if then.tzinfo else then.replace(tzinfo=UTC)
+    seconds = max(0, int(((now or datetime.now(UTC)) - then).total_seconds()))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
+
+
+@contextmanager
+def progress(what: str) -> Iterator["OnProgress | None"]:
+    """Give a function that draws progress on stderr; ``None`` where nobody would see it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(24))
+    bar = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+    with bar:
+        task = bar.add_task(what, total=None)
+
+        def told(fraction: float, text: str) -> None:
+            total = None if fraction < 0 else 1.0
+            said = clean(text) or what
+            bar.update(task, total=total, completed=max(0.0, fraction), description=said)
+
+        yield told

@@ -1,0 +1,142 @@
+"""``easymlnb serve``: a Jupyter server with easymlnb, and notebooks published on it."""
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import typer
+
+from easymlnb import discovery
+from easymlnb.cli import output
+from easymlnb.contract.errors import EasyMLNBError, ServerUnreachable
+
+START_SECONDS = 60.0
+"""How long the server may take until it answers."""
+STOP_SECONDS = 20.0
+"""How long it may take to end after it was asked to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the server listens; ``None`` leaves it to Jupyter."""
+
+    port: int | None = None
+    ip: str | None = None
+    token: str | None = None
+    browser: bool = False
+
+    def arguments(self, more: Sequence[str]) -> list[str]:
+        """Return the command line of the server, without the token: others can read it there."""
+        found = [sys.executable, "-m", "easymlnb_server"]
+        found += [f"--ServerApp.port={self.port}"] if self.port is not None else []
+        found += [f"--ServerApp.ip={self.ip}"] if self.ip is not None else []
+        found += [] if self.browser else ["--no-browser"]
+        # One Ctrl + C ends it, without Jupyter's question.
+        found += ["--ServerApp.answer_yes=True"]
+        return [*found, *more]
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of the server, with the token in it."""
+        if self.token is None:
+            return dict(os.environ)
+        return os.environ | {"JUPYTER_TOKEN": self.token}
+
+
+def serve_and_publish(settings: Settings, arguments: Sequence[str]) -> None:
+    """Run the server until it ends; the command ends with its exit code."""
+    notebooks = [Path(argument) for argument in arguments if not argument.startswith("-")]
+    options = [argument for argument in arguments if argument.startswith("-")]
+    for notebook in notebooks:
+        if not notebook.is_file():
+            raise typer.BadParameter(f"{str(notebook)!r} is not a file.")
+    if settings.token == "":
+        raise typer.BadParameter("an empty token would let everybody in.")
+    if not notebooks:
+        os.execvpe(sys.executable, settings.arguments(options), settings.environment())
+    if settings.token is None:
+        # A password in the user's configuration would leave the server without a token to use.
+        settings = Settings(settings.port, settings.ip, secrets.token_hex(24), settings.browser)
+    process = subprocess.Popen(settings.arguments(options), env=settings.environment())
+    try:
+        with _forwarding(process):
+            server = _wait_for(process, settings.token or "")
+            failed = [notebook for notebook in notebooks if not _publish(notebook, server)]
+            _say_where(server, failed)
+            raise typer.Exit(process.wait())
+    except KeyboardInterrupt:
+        typer.echo("", err=True)
+    finally:
+        _stop(process)
+
+
+@contextlib.contextmanager
+def _forwarding(process: "subprocess.Popen[bytes]") -> Any:
+    """Hand SIGTERM on: who ends this command means the server."""
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        process.send_signal(signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, hand_on)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _wait_for(process: "subprocess.Popen[bytes]", token: str) -> discovery.Server:
+    """Return where the server answers, as soon as it does."""
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    file = Path(jupyter_runtime_dir()) / f"jpserver-{process.pid}.json"
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServerUnreachable("The server did not start; its own words above say why.")
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            found = json.loads(file.read_text(encoding="utf-8"))
+            server = discovery.Server(discovery.base(found["url"]), token)
+            if discovery.answers(server):
+                return server
+        time.sleep(0.1)
+    raise ServerUnreachable(f"The server did not answer within {START_SECONDS:g} s.")
+
+
+def _publish(notebook: Path, server: discovery.Server) -> bool:
+    from easymlnb.cli.group import sentence
+    from easymlnb.cli.publishing import Choice, publish_and_show
+
+    try:
+        publish_and_show(notebook, Choice(), url=server.url, token=server.token, json=False)
+    except (EasyMLNBError, OSError, ValueError) as error:
+        output.say(f"easymlnb: {sentence(error)}")
+        return False
+    except typer.Exit:
+        return False
+    return True
+
+
+def _say_where(server: discovery.Server, failed: list[Path]) -> None:
+    if failed:
+        output.say(f"Not published: {', '.join(str(notebook) for notebook in failed)}.")
+    output.say(f"Catalogue: {server.url}?token={server.token}")
+    output.say("Stop with Ctrl + C.")
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
