@@ -110,7 +110,7 @@ def _upgraded(old: dict[str, Any]) -> Any:
     import nbformat
 
     try:
-        return nbformat.convert(nbformat.from_dict(old), 4)  # type: ignore[no-untyped-call]
+        return nbformat.convert(nbformat.from_dict(old), 4)
     except Exception as error:  # nbformat's converters fail in many ways on what is no notebook
         raise BundleRejected(
             f"The notebook is of the old nbformat {old['nbformat']} and cannot be upgraded; "

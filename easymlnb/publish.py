@@ -1,0 +1,211 @@
+"""``f.publish()``: the notebook that holds ``f``, as it lies on disk, becomes a new version."""
+
+import inspect
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+
+from easymlnb import discovery
+from easymlnb.bundles import make
+from easymlnb.bundles.code import plain
+from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
+from easymlnb.definition import DEFINED
+from easymlnb.upload import send
+
+log = logging.getLogger("easymlnb")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Published:
+    """What came of publishing. ``version`` is ``None`` as long as it is starting.
+
+    ``unchanged`` says that this very content was published already.
+    """
+
+    service: str
+    version: int | None
+    url: str
+    unchanged: bool = False
+
+    def __repr__(self) -> str:
+        if self.version is None:
+            return f"{self.service} is starting; it will serve at {self.url}"
+        same = " (unchanged)" if self.unchanged else ""
+        return f"{self.service} version {self.version} serves at {self.url}{same}"
+
+
+def publish(
+    service: str,
+    *,
+    notebook: str | Path | None = None,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    requirements: Iterable[str] | str | Path | None = None,
+    url: str | None = None,
+    token: str | None = None,
+    wait: bool = True,
+    timeout: float = 600.0,
+) -> Published | None:
+    """Freeze the saved notebook as a new version of ``service`` and wait until it serves.
+
+    notebook: its path; default: the notebook of this kernel.
+    include, exclude, requirements: see ``easymlnb.bundles.make``.
+    url, token: the server; default: see ``easymlnb.discovery.find``.
+    wait: ``False`` returns as soon as the server has accepted it.
+    timeout: seconds to wait for it to serve, default 600.
+
+    In a worker, which runs the same cells, it does nothing and returns ``None``.
+    Raises ``EasyMLNBError`` when the notebook is not saved, and what ``make`` and ``send`` raise.
+    """
+    if "EASYMLNB_WORKER" in os.environ:
+        log.info("publish() of %s does nothing in a worker.", service)
+        return None
+    if service not in DEFINED:
+        raise ServiceNotFound(service)
+    path = find_notebook(DEFINED[service].function, service, notebook)
+    server = discovery.find(url, token)
+    made = make(path, include=include, exclude=exclude, requirements=requirements)
+    _say(_summary(path.name, sorted(made.manifest.files), len(made.data)), *made.notes)
+    try:
+        status = send(
+            made.data,
+            names=[service],
+            url=server.url,
+            token=server.token,
+            wait=wait,
+            timeout=timeout,
+            on=lambda state: _say(_STATES.get(state, state)),
+        )
+    except EasyMLNBError as error:
+        _say(*_where(error.details))
+        raise
+    version = next((s["version"] for s in status["services"] if s["name"] == service), None)
+    address = f"{server.url}services/{service}"
+    return Published(service, version, address, bool(status.get("unchanged")))
+
+
+_STATES = {
+    "starting": "A worker executes the notebook and tries the examples ...",
+    "ready": "It serves.",
+    "failed": "It failed; what served before goes on.",
+}
+
+
+def find_notebook(function: Callable[..., Any], name: str, given: str | Path | None) -> Path:
+    """Return the saved notebook that holds ``function`` exactly as this kernel knows it.
+
+    Raises ``EasyMLNBError`` when it has to be saved or named first.
+    """
+    source = _source(function)
+    candidates = [Path(given)] if given is not None else list(_candidates())
+    there = [path for path in candidates if path.is_file()]
+    for path in there:
+        if source is None or holds(path, source):
+            return path
+    if given is not None and not there:
+        return Path(given)  # ``make`` says what is wrong with it
+    if given is None and source is not None:
+        # The notebook was renamed after its kernel had started.
+        others = [path for path in sorted(Path.cwd().glob("*.ipynb")) if holds(path, source)]
+        if len(others) == 1:
+            return others[0]
+    if there:
+        raise EasyMLNBError(
+            f"Save the notebook first: {there[0].name!r} on disk does not hold {name!r} as this "
+            "kernel knows it. If you changed the cell, run it again, save, then publish."
+        )
+    raise EasyMLNBError(
+        "Which notebook to publish is not known here; name it: publish(notebook='path.ipynb')."
+    )
+
+
+def holds(path: Path, source: str) -> bool:
+    """Say whether a code cell of the notebook at ``path`` contains ``source``."""
+    wanted = _tidy(source)
+    return any(wanted in _tidy(cell) or wanted in _as_run(cell) for cell in _cells(path))
+
+
+def _candidates() -> Iterator[Path]:
+    """Yield where this kernel's notebook may lie, likeliest first."""
+    shell = _shell()
+    if shell is not None and (told := shell.user_ns.get("__vsc_ipynb_file__")):
+        yield Path(str(told))
+    session = os.environ.get("JPY_SESSION_NAME", "")
+    if not session:
+        return
+    folder, _, last = session.rpartition("/")
+    cleaned = Path(folder, last.removeprefix("RTC:"))  # how collaborative sessions call it
+    yield cleaned
+    # A path below the server's root; Jupyter starts a kernel in its notebook's folder.
+    yield Path.cwd() / cleaned.name
+
+
+def _source(function: Callable[..., Any]) -> str | None:
+    """Return the function's source; ``None`` when it is not from a cell or is not known."""
+    bare = inspect.unwrap(function)
+    code = getattr(bare, "__code__", None)
+    if code is None or os.path.isfile(code.co_filename):
+        return None  # a module's: the file on disk is what counts, not a cell
+    try:
+        return inspect.getsource(bare)
+    except (OSError, TypeError):
+        return None
+
+
+def _cells(path: Path) -> Iterator[str]:
+    try:
+        cells = json.loads(path.read_bytes())["cells"]
+        for cell in cells:
+            if cell["cell_type"] == "code":
+                yield "".join(cell["source"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return  # not a notebook; if it was named, ``make`` says so
+
+
+def _as_run(cell: str) -> str:
+    if "IPython" not in sys.modules:
+        return ""
+    try:
+        return _tidy(plain(cell))
+    except SyntaxError:
+        return ""
+
+
+def _tidy(source: str) -> str:
+    return "\n".join(line.rstrip() for line in source.strip("\n").splitlines())
+
+
+def _shell() -> Any:
+    if "IPython" not in sys.modules:
+        return None
+    from IPython.core.getipython import get_ipython
+
+    return get_ipython()
+
+
+def _summary(notebook: str, files: list[str], size: int) -> str:
+    shown = ", ".join(files[:10]) + (f" and {len(files) - 10} more" if len(files) > 10 else "")
+    return f"Publishing {notebook} ({size / 1000:.0f} kB) with {shown or 'no other files'}."
+
+
+def _where(details: Any) -> Iterator[str]:
+    """Yield what the author needs to see of a failure, the cell and its traceback."""
+    if not isinstance(details, dict):
+        return
+    if "cell" in details:
+        yield f"Cell {details['cell']} failed:"
+    for name in ("source", "traceback"):
+        if details.get(name):
+            yield indent(str(details[name]).rstrip(), "    ")
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        sys.stdout.write(line + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,111 @@
+"""Sending a bundle to a server and following it until it serves, from kernel or command line."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import httpx
+
+from easymlnb import discovery
+from easymlnb.client import network
+from easymlnb.client.wire import Answer, checked
+from easymlnb.contract.errors import (
+    Draining,
+    EasyMLNBError,
+    NotReady,
+    ServerUnreachable,
+    StorageBusy,
+    from_code,
+)
+
+UPLOAD_SECONDS = 300.0
+ANSWER_SECONDS = 30.0
+
+AWAY_SECONDS = 60.0
+"""How long a server may be away while it is followed; what it accepted outlives its restart."""
+
+_AWAY = (ServerUnreachable, Draining, NotReady, StorageBusy)
+
+
+def send(
+    data: bytes,
+    *,
+    names: Iterable[str] = (),
+    url: str | None = None,
+    token: str | None = None,
+    wait: bool = True,
+    timeout: float = 600.0,
+    on: Callable[[str], None] = lambda state: None,
+) -> dict[str, Any]:
+    """Publish a bundle and return its status, as ``GET bundles/{id}`` answers it.
+
+    names: publish only these of its services.
+    url, token: the server, as for ``discovery.find``.
+    wait: return only when it serves, else as soon as the server has accepted it.
+    timeout: seconds to wait for that.
+    on: told each state once, ``"starting"``, then ``"ready"`` or ``"failed"``.
+
+    Raises ``BundleRejected`` or ``TooLarge`` when the server does not take it, ``DeploymentFailed``
+    with the cell in ``details`` when it does not start, ``NotReady`` when that takes too long, and
+    what ``discovery.find`` raises.
+    """
+    server = discovery.find(url, token)
+    with httpx.Client(**network.settings(server)) as http:
+        with network.translated(server, UPLOAD_SECONDS):
+            response = http.post(
+                "services",
+                params=[("name", name) for name in names],
+                content=data,
+                headers={"Content-Type": "application/zip"},
+                timeout=httpx.Timeout(UPLOAD_SECONDS, connect=network.CONNECT_SECONDS),
+            )
+        status = _json(response)
+        on(status["state"])
+        if wait and status["state"] == "starting":
+            status = _follow(http, server, status["bundle"], timeout)
+            on(status["state"])
+    if status["state"] == "failed":
+        raise failure(status.get("error") or {})
+    return status
+
+
+def _follow(
+    http: httpx.Client, server: discovery.Server, bundle: str, timeout: float
+) -> dict[str, Any]:
+    """Return the bundle's status once it is no longer starting."""
+    now = time.monotonic()
+    until, seen, pause = now + timeout, now, 0.1
+    while True:
+        time.sleep(pause)
+        pause = min(pause * 1.5, 2.0)
+        now = time.monotonic()
+        try:
+            with network.translated(server, ANSWER_SECONDS):
+                status = _json(http.get(f"bundles/{bundle}", timeout=ANSWER_SECONDS))
+        except _AWAY:
+            if now - seen > AWAY_SECONDS or now > until:
+                raise
+            continue
+        seen = now
+        if status["state"] != "starting":
+            return status
+        if now > until:
+            raise NotReady(
+                f"The notebook is still starting after {timeout:g} s. It goes on by itself: "
+                f"'GET bundles/{bundle}' tells how it ends."
+            )
+
+
+def _json(response: httpx.Response) -> dict[str, Any]:
+    answer: Answer = checked(network.answer(response, response.content))
+    found = answer.json()
+    if not isinstance(found, dict) or "state" not in found or "bundle" not in found:
+        raise ServerUnreachable("What answers at this URL is not easymlnb; is the URL right?")
+    return found
+
+
+def failure(error: dict[str, Any]) -> EasyMLNBError:
+    """Return the error of a bundle that failed; ``details`` are cell, source and traceback."""
+    details = {name: error[name] for name in ("cell", "source", "traceback") if name in error}
+    message = error.get("message") or "The notebook did not start."
+    return from_code(error.get("code") or "deployment_failed", message, details or None)
