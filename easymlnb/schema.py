@@ -6,7 +6,7 @@ copied, and a call is one step from body to keyword arguments.
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional, get_args, get_origin
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, core_schema, from_json, to_json
@@ -33,7 +33,7 @@ class Schema:
     that of one item. ``accepts`` are media types that may come raw as the whole body, for the one
     parameter named ``raw``; ``produces`` those that ``Accept`` may ask for besides JSON.
     ``markers`` are the types of the parameters that own their wire form, ``defaults`` the
-    function's own defaults (``load`` leaves out what was not sent).
+    function's own defaults, which stand in, unchecked, for what was not sent.
     """
 
     def __init__(self, function: Callable[..., Any], found: Signature) -> None:
@@ -81,7 +81,7 @@ class Schema:
             found: dict[str, Any] = self._validate_json(body, strict=True)
         except ValidationError as error:
             raise self._refuse_json(error, body) from None
-        return found
+        return {**self.defaults, **found} if self.defaults else found
 
     def load(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Turn values from Python, or the parts of a form, into checked keyword arguments.
@@ -89,15 +89,19 @@ class Schema:
         It is lenient as a form must be: ``"6"`` is a number where one is asked for. Raises
         ``InvalidInput``.
         """
+        return {**self.defaults, **self._check(values)}
+
+    def encode_input(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return checked values as JSON values, as a caller would send them, without defaults."""
+        body = self._reader.dump_json(self._check(values), warnings=False)
+        found: dict[str, Any] = from_json(body)
+        return found
+
+    def _check(self, values: Mapping[str, Any]) -> dict[str, Any]:
         try:
             found: dict[str, Any] = self._reader.validator.validate_python(dict(values))
         except ValidationError as error:
             raise problems.explain(error, lambda: values) from None
-        return found
-
-    def encode_input(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return checked values as JSON values, as a caller would send them."""
-        found: dict[str, Any] = from_json(self._reader.dump_json(self.load(values), warnings=False))
         return found
 
     def dump(self, value: Any) -> bytes:
@@ -160,6 +164,12 @@ class _Arguments:
         )
 
     def _one(self, item: Parameter, handler: "GetCoreSchemaHandler") -> core_schema.CoreSchema:
+        marker = self.schema.markers.get(item.name)
+        if marker is not None and marker.result_only:
+            raise DefinitionError(
+                f"Parameter {item.name!r} of {self.schema.signature.name!r} is a "
+                f"{type(marker).__name__}, which can only be a result. Use another type."
+            )
         try:
             return handler.generate_schema(self.schema.hints[item.name])
         except Exception as error:
@@ -182,13 +192,19 @@ def _input_hint(item: Parameter) -> Any:
     hint = item.hint
     if hint is MISSING:
         hint = Any if item.default is MISSING or item.default is None else type(item.default)
-    elif item.default is None and hint is not Any:
+    elif item.default is None and not _takes_none(hint):
         # 'x: int = None' says that null may be sent, too.
-        hint = hint | None if not isinstance(hint, str) else hint
+        hint = Optional[hint]  # noqa: UP045 - a marker may stand here, which knows no '|'
     hint = resolve(hint)
     if item.description:
         hint = Annotated[hint, Field(description=item.description)]
     return hint
+
+
+def _takes_none(hint: Any) -> bool:
+    if get_origin(hint) is Annotated:
+        return _takes_none(hint.__origin__)
+    return hint in (Any, None) or type(None) in get_args(hint)
 
 
 def _adapter(hint: Any, config: ConfigDict) -> TypeAdapter[Any]:

@@ -1,7 +1,8 @@
 """What a person should see of a result: a list of parts, ready for any page.
 
 A part is ``{"kind", "title", "data", "media_type"?, "name"?, "more"?}``, and
-``docs/reference/views.md`` lists the kinds. Types say in ``Type.parts`` what they look like; all else is decided here.
+``docs/reference/views.md`` lists the kinds. Types say in ``Type.parts`` what they look like; the
+rest is decided here.
 """
 
 import dataclasses

@@ -8,9 +8,10 @@ To add a type, subclass ``Type``, say in ``natives`` which class it stands for, 
 ``json_schema``, ``decode`` and ``encode``; ``docs/reference/types.md`` has an example.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar, get_origin
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -32,6 +33,22 @@ class Upload:
     data: bytes
     name: str = ""
     media_type: str = ""
+
+
+def loaded(name: str) -> Any:
+    """Return the class of that dotted name if its library is imported already, else ``None``."""
+    module, _, attribute = name.rpartition(".")
+    return getattr(sys.modules.get(module), attribute, None)
+
+
+def is_a(kind: Any, *names: str) -> bool:
+    """Tell whether a class, or a generic alias of it, is one of the named ones."""
+    kind = get_origin(kind) or kind
+    if not isinstance(kind, type):
+        return False
+    return any(
+        isinstance(found := loaded(name), type) and issubclass(kind, found) for name in names
+    )
 
 
 class on_class(Generic[F]):
@@ -100,6 +117,14 @@ class Type(Hint):
     """Media types, besides JSON, that a result can be written as; the first is preferred."""
 
     __is_annotated_types_grouped_metadata__ = None
+
+    result_only: ClassVar[bool] = False
+    """Whether it makes no sense as a parameter."""
+
+    @classmethod
+    def of(cls, hint: Any) -> "Type":
+        """Return the marker for a class in ``natives``, or a generic alias of it, found bare."""
+        return cls()
 
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the JSON form, with what the form needs under ``KEY``."""

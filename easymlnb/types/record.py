@@ -59,7 +59,7 @@ class Record(Hint):
 
     __is_annotated_types_grouped_metadata__ = None
 
-    def __get_pydantic_core_schema__(  # type: ignore[override]
+    def __get_pydantic_core_schema__(
         self, source: Any, handler: "GetCoreSchemaHandler"
     ) -> "CoreSchema":
         from pydantic_core import core_schema

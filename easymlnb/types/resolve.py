@@ -2,14 +2,13 @@
 
 import functools
 import operator
-import sys
 import types
 import typing
 from collections.abc import Iterator
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from easymlnb.types import record
-from easymlnb.types.base import Hint, Type
+from easymlnb.types.base import Hint, Type, loaded
 from easymlnb.types.finite import Finite
 
 NONE = type(None)
@@ -30,19 +29,13 @@ def _subclasses(root: type[Type]) -> Iterator[type[Type]]:
         yield child
 
 
-def _loaded(name: str) -> Any:
-    """Return the class of that dotted name if its library is imported already, else ``None``."""
-    module, _, attribute = name.rpartition(".")
-    return getattr(sys.modules.get(module), attribute, None)
-
-
 def native(kind: type) -> type[Type] | None:
     """Return the ``Type`` that stands for a class or one of its bases."""
     candidates = [
         (found, marker)
         for marker in _subclasses(Type)
         for name in marker.__dict__.get("natives", ())
-        if isinstance(found := _loaded(name), type)
+        if isinstance(found := loaded(name), type)
     ]
     for base in kind.__mro__:
         for found, marker in candidates:
@@ -83,7 +76,9 @@ def _class(kind: type, seen: tuple[type, ...]) -> Any:
         return Annotated[kind.source, kind()]
     marker = native(kind)
     if marker is not None:
-        return Annotated[kind, marker()]
+        return Annotated[kind, marker.of(kind)]
+    if (plain := _python_number(kind)) is not None:
+        return plain
     if hasattr(kind, "__pydantic_fields__"):
         return Annotated[kind, Finite()]
     required = record.fields(kind)
@@ -96,7 +91,20 @@ def _class(kind: type, seen: tuple[type, ...]) -> Any:
     return kind
 
 
+def _python_number(kind: type) -> type | None:
+    """Return the Python type to read where the hint names one of numpy's scalars."""
+    for name, plain in (("bool_", bool), ("integer", int), ("floating", float)):
+        scalar = loaded(f"numpy.{name}")
+        if scalar is not None and issubclass(kind, scalar):
+            return plain
+    return None
+
+
 def _annotated(base: Any, metadata: tuple[Any, ...], seen: tuple[type, ...]) -> Any:
+    # HTML and Markdown are texts, so their types stand beside them.
+    metadata = tuple(
+        getattr(item, "__easymlnb_type__", lambda item=item: item)() for item in metadata
+    )
     hints = [item for item in metadata if isinstance(item, Hint)]
     if not hints:
         return Annotated[resolve(base, seen), *metadata]
@@ -113,6 +121,8 @@ def _annotated(base: Any, metadata: tuple[Any, ...], seen: tuple[type, ...]) -> 
 
 def _generic(hint: Any, seen: tuple[type, ...]) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
+    if isinstance(origin, type) and (marker := native(origin)) is not None:
+        return Annotated[origin, marker.of(hint)]
     if origin is None or origin is typing.Literal or not arguments:
         return hint
     resolved = tuple(arg if arg is ... else resolve(arg, seen) for arg in arguments)

@@ -1,0 +1,244 @@
+"""Arrays of numpy and tensors of torch."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+from easymlnb.types import blob
+from easymlnb.types.base import KEY, Type, Upload, is_a
+from easymlnb.types.file import File, part
+from easymlnb.types.npy import (
+    KINDS,
+    NPY,
+    convert,
+    is_size,
+    number_type,
+    read_npy,
+    to_numpy,
+    write_npy,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SHOWN = 100
+"""Largest number of elements shown as text."""
+
+
+class Array(Type):
+    """An array of numbers: ``numpy.ndarray`` or ``torch.Tensor``, whichever is annotated.
+
+    ``dtype`` (``"float32"``) is what the values are converted to where that loses nothing but
+    precision; ``shape`` has a number or ``None`` (any) for each axis. NaN and infinity are refused
+    unless ``allow_nan``; in nested lists ``null`` stands for NaN. In JSON a result is nested lists,
+    or with ``compact`` ``{"b64", "dtype", "shape"}``, which is smaller and faster.
+    """
+
+    natives = ("numpy.ndarray", "torch.Tensor")
+    reads = (NPY,)
+    writes = (NPY,)
+
+    def __init__(
+        self,
+        dtype: Any = None,
+        shape: Sequence[int | None] | None = None,
+        *,
+        allow_nan: bool = False,
+        compact: bool = False,
+        max_bytes: int = blob.MAX_BYTES,
+    ) -> None:
+        self.dtype = _name(dtype)
+        self.shape = None if shape is None else tuple(shape)
+        self.allow_nan = allow_nan
+        self.compact = compact
+        self.max_bytes = max_bytes
+
+    @classmethod
+    def of(cls, hint: Any) -> "Array":
+        """Read the dtype of ``numpy.typing.NDArray[numpy.float32]``."""
+        named = [arg for part in get_args(hint)[1:] for arg in get_args(part)]
+        return cls(named[0] if named and isinstance(named[0], type) else None)
+
+    def json_schema(self) -> dict[str, Any]:
+        own = {
+            "widget": "array",
+            "accept": list(self.reads),
+            "dtype": self.dtype,
+            "shape": list(self.shape) if self.shape is not None else None,
+            "max_bytes": self.max_bytes,
+        }
+        packed = {
+            "type": "object",
+            "properties": {
+                "b64": {"type": "string", "contentEncoding": "base64"},
+                "dtype": {"type": "string"},
+                "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+            },
+            "required": ["b64", "dtype", "shape"],
+            "additionalProperties": False,
+        }
+        return {
+            "anyOf": [self._nested(), packed, *blob.SCHEMA["anyOf"]],
+            KEY: {key: value for key, value in own.items() if value is not None},
+        }
+
+    def _nested(self) -> dict[str, Any]:
+        kind = (self.dtype or "float").rstrip("0123456789_")
+        names = {"bool": "boolean", "int": "integer", "uint": "integer"}
+        if self.shape is None:
+            return {"type": ["array", "number", "boolean", "null"]}
+        found: dict[str, Any] = {"type": [names.get(kind, "number"), "null"]}
+        for size in reversed(self.shape):
+            found = {"type": "array", "items": found}
+            if size is not None:
+                found |= {"minItems": size, "maxItems": size}
+        return found
+
+    def decode(self, value: Any, source: Any) -> Any:
+        array = self._checked(self._read(value))
+        if is_a(source, "torch.Tensor"):
+            return _tensor(array)
+        return array
+
+    def _read(self, value: Any) -> "np.ndarray[Any, Any]":
+        import numpy as np
+
+        if is_a(type(value), "numpy.ndarray", "torch.Tensor"):
+            return to_numpy(value)
+        if isinstance(value, Mapping) and "dtype" in value:
+            return self._packed(value)
+        if isinstance(value, list | tuple | bool | int | float | None | np.generic):
+            return self._listed(value)
+        if isinstance(value, File):
+            value = Upload(value.data)
+        found = blob.upload(value, self.max_bytes)
+        if found is None:
+            raise ValueError("It must be an array: nested lists, or an object with 'b64'.")
+        return read_npy(found.data)
+
+    def _listed(self, value: Any) -> "np.ndarray[Any, Any]":
+        import numpy as np
+
+        try:
+            array = np.asarray(value)
+            if array.dtype.kind == "O" and _only_numbers(value):
+                # null among numbers.
+                array = np.asarray(value, dtype=np.float64)
+        except (ValueError, OverflowError):
+            raise ValueError("Its rows must all have the same length.") from None
+        if array.size == 0 and self.dtype:
+            array = array.astype(self.dtype)
+        return array
+
+    def _packed(self, value: Mapping[str, Any]) -> "np.ndarray[Any, Any]":
+        import numpy as np
+
+        text, name, shape = value.get("b64"), value.get("dtype"), value.get("shape")
+        if set(value) != {"b64", "dtype", "shape"} or not isinstance(text, str):
+            raise ValueError("An array object has exactly 'b64', 'dtype' and 'shape'.")
+        kind = number_type(name)
+        if not isinstance(shape, list | tuple) or not all(is_size(size) for size in shape):
+            raise ValueError("'shape' must be a list of whole numbers, none below zero.")
+        data = blob.decode64(text, self.max_bytes)
+        if len(data) != math.prod(shape) * kind.itemsize:
+            raise ValueError(
+                f"'b64' holds {len(data)} bytes, but {name} of that shape needs "
+                f"{math.prod(shape) * kind.itemsize}."
+            )
+        return np.frombuffer(data, kind).reshape(shape).astype(kind.newbyteorder("="))
+
+    def _checked(self, array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+        import numpy as np
+
+        if array.dtype.kind not in KINDS:
+            raise ValueError("Every element must be a number.")
+        if self.shape is not None and not _fits(array.shape, self.shape):
+            wanted = " x ".join("any" if size is None else str(size) for size in self.shape)
+            got = " x ".join(map(str, array.shape)) or "a single number"
+            raise ValueError(f"Its shape must be {wanted or 'a single number'}, not {got}.")
+        if self.dtype:
+            array = convert(array, np.dtype(self.dtype))
+        if not self.allow_nan and array.dtype.kind in "fc" and not np.isfinite(array).all():
+            raise ValueError("Every number must be finite: no NaN, no infinity.")
+        return array
+
+    def encode(self, value: Any) -> Any:
+        import numpy as np
+
+        array = to_numpy(value)
+        if array.dtype.kind in "mM":
+            array = array.astype(str)
+        if array.dtype.kind == "O" or array.dtype.kind == "V":
+            raise ValueError(f"an array of {array.dtype} has no JSON form")
+        if self.compact and array.dtype.kind in KINDS:
+            ordered = array.astype(array.dtype.newbyteorder("<"))
+            return {
+                "b64": blob.encode64(np.ascontiguousarray(ordered).tobytes()),
+                "dtype": str(array.dtype),
+                "shape": list(array.shape),
+            }
+        if array.dtype.kind == "c":
+            raise ValueError("complex numbers have no JSON form; return real and imaginary parts")
+        return array.tolist()
+
+    def offers(self, value: Any) -> tuple[str, ...]:
+        return self.writes if to_numpy(value).dtype.kind in KINDS else ()
+
+    def write(self, value: Any, media_type: str) -> bytes:
+        return write_npy(to_numpy(value))
+
+    def filename(self, value: Any, media_type: str) -> str:
+        return "array.npy"
+
+    def parts(self, value: Any, title: str) -> list[dict[str, Any]] | None:
+        array = to_numpy(value)
+        if array.dtype.kind not in KINDS:
+            return None
+        if array.ndim == 0:
+            number = array.item()
+            plain = not isinstance(number, complex) and math.isfinite(number)
+            return [{"kind": "number" if plain else "text", "title": title,
+                     "data": number if plain else str(number)}]  # fmt: skip
+        more = {"dtype": str(array.dtype), "shape": list(array.shape)}
+        file = part("file", title, write_npy(array), NPY, f"{title or 'array'}.npy")
+        if array.size <= SHOWN and array.dtype.kind != "c":
+            data = _finite(array.tolist())
+            return [{"kind": "json", "title": title, "data": data, "more": more}, file]
+        text = f"{' x '.join(map(str, array.shape))} numbers ({array.dtype})"
+        return [{"kind": "text", "title": title, "data": text, "more": more}, file]
+
+
+def _tensor(array: "np.ndarray[Any, Any]") -> Any:
+    import numpy as np
+    import torch
+
+    # A copy: torch wants to own and write what it is given.
+    return torch.from_numpy(np.array(array))
+
+
+def _name(dtype: Any) -> str | None:
+    if dtype is None:
+        return None
+    if isinstance(dtype, str):
+        return dtype
+    # torch.float32 says 'torch.float32', numpy.float32 is a class.
+    text = getattr(dtype, "__name__", None) or str(dtype)
+    return str(text).rpartition(".")[2]
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(
+        size in (None, got) for got, size in zip(shape, wanted, strict=True)
+    )
+
+
+def _only_numbers(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_only_numbers, value))
+    return value is None or isinstance(value, int | float)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

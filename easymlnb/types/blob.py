@@ -1,0 +1,131 @@
+"""Bytes inside JSON: a data URI, base64 text, or an object with ``b64``, ``name``, ``media_type``."""
+
+import base64
+import binascii
+import mimetypes
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, unquote_to_bytes
+
+from easymlnb.types.accept import bare, matches
+from easymlnb.types.base import Upload
+from easymlnb.types.label import label
+
+OCTETS = "application/octet-stream"
+MB = 2**20
+MAX_BYTES = 100 * MB
+"""Default limit of a file in bytes."""
+
+SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "description": "A data URI, or base64."},
+        {
+            "type": "object",
+            "properties": {
+                "b64": {"type": "string", "contentEncoding": "base64"},
+                "name": {"type": "string"},
+                "media_type": {"type": "string"},
+            },
+            "required": ["b64"],
+            "additionalProperties": False,
+        },
+    ]
+}
+"""JSON Schema of bytes."""
+
+
+def upload(value: Any, max_bytes: int = MAX_BYTES) -> Upload | None:
+    """Return what a value carries as bytes, or ``None`` when it is none of the forms.
+
+    Raises ``ValueError`` when it is one, but broken or larger than ``max_bytes``.
+    """
+    found = _read(value, max_bytes)
+    if found is not None and len(found.data) > max_bytes:
+        raise ValueError(too_large(max_bytes))
+    return found
+
+
+def too_large(max_bytes: int) -> str:
+    size = f"{max_bytes / MB:g} MB" if max_bytes >= MB else f"{max_bytes} bytes"
+    return f"It is larger than the {size} allowed."
+
+
+def _read(value: Any, max_bytes: int) -> Upload | None:
+    if isinstance(value, Upload):
+        return Upload(value.data, label(value.name), bare(value.media_type))
+    if isinstance(value, str):
+        return (
+            _data_uri(value, max_bytes) if value[:5].lower() == "data:" else _text(value, max_bytes)
+        )
+    if isinstance(value, bytes | bytearray | memoryview):
+        return Upload(bytes(value))
+    if isinstance(value, Path):
+        # Only Python gives a Path; from a wire it would be text, and text is never opened.
+        return Upload(value.read_bytes(), label(value.name), guess(value.name))
+    if isinstance(value, Mapping) and isinstance(value.get("b64"), str):
+        return _object(value, max_bytes)
+    return None
+
+
+def _object(value: Mapping[str, Any], max_bytes: int) -> Upload | None:
+    name, media_type = value.get("name") or "", value.get("media_type") or ""
+    if set(value) - {"b64", "name", "media_type"}:
+        return None
+    if not isinstance(name, str) or not isinstance(media_type, str):
+        raise ValueError("Its name and media_type must be text.")
+    return Upload(decode64(value["b64"], max_bytes), label(name), bare(media_type))
+
+
+def _text(value: str, max_bytes: int) -> Upload:
+    return Upload(decode64(value, max_bytes))
+
+
+def _data_uri(value: str, max_bytes: int) -> Upload:
+    head, comma, body = value[5:].partition(",")
+    if not comma:
+        raise ValueError("It is a data URI without a comma.")
+    media_type, *options = head.split(";")
+    named = [item.partition("=")[2] for item in options if item.lower().startswith("name=")]
+    if "base64" in (item.strip().lower() for item in options):
+        data = decode64(unquote(body) if "%" in body else body, max_bytes)
+    else:
+        data = unquote_to_bytes(body)
+    return Upload(data, label(unquote(named[0])) if named else "", bare(media_type))
+
+
+def decode64(text: str, max_bytes: int) -> bytes:
+    """Decode strict base64, line breaks allowed; raises ``ValueError``."""
+    # Checked before decoding, which would take the memory already.
+    if len(text) > max_bytes // 3 * 4 + max_bytes // 50 + 8:
+        raise ValueError(too_large(max_bytes))
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("It must be a data URI, base64 text, or an object with 'b64'.") from None
+
+
+def encode64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def data_uri(data: bytes, media_type: str) -> str:
+    return f"data:{media_type};base64,{encode64(data)}"
+
+
+def guess(name: str) -> str:
+    """Return the media type that a file's name suggests, or an empty string."""
+    return mimetypes.guess_type(name)[0] or ""
+
+
+def allowed(found: Upload, accept: tuple[str, ...]) -> bool:
+    """Tell whether a file's name or media type is among ``accept``: ``.csv``, ``image/*``."""
+    if not accept or not (found.name or found.media_type):
+        return True
+    kinds = {found.media_type, guess(found.name)} - {""}
+    return any(
+        found.name.lower().endswith(item.lower())
+        if item.startswith(".")
+        else any(matches(kind, item) for kind in kinds)
+        for item in accept
+    )

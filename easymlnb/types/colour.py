@@ -1,0 +1,34 @@
+"""The hint for a colour."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from easymlnb.types.base import Extra, Hint
+
+PATTERN = "^#[0-9a-fA-F]{6}$"
+
+
+class Colour(Hint):
+    """A colour as ``#rrggbb``; it reaches the function in small letters."""
+
+    source = str
+
+    def __init__(self, *, label: str | None = None) -> None:
+        self.label = label
+
+    def __iter__(self) -> Iterator[object]:
+        from pydantic import AfterValidator
+
+        yield AfterValidator(_small)
+        words: dict[str, Any] = {"title": self.label} if self.label else {}
+        yield Extra(
+            {"format": "color", "pattern": PATTERN, **words},
+            {"widget": "colour", "label": self.label},
+        )
+
+
+def _small(value: str) -> str:
+    if not re.fullmatch(PATTERN[1:-1], value):
+        raise ValueError("It must be a colour such as #1a2b3c.")
+    return value.lower()

@@ -1,0 +1,137 @@
+"""Files: bytes with a name and a media type, read into memory or put on disk for the call."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from easymlnb.types import blob, scratch
+from easymlnb.types.base import KEY, Type, Upload, is_a
+from easymlnb.types.blob import OCTETS
+from easymlnb.types.label import label
+
+SHOWN_AS = {
+    "image/png": "image",
+    "image/jpeg": "image",
+    "image/webp": "image",
+    "image/gif": "image",
+}
+"""Kind of view part by media type; everything else is something to download."""
+
+
+class File(Type):
+    """A file, as a hint and as a value.
+
+    As a hint, bare or in ``Annotated``, it gives the function a ``File``, ``bytes`` or a ``Path``
+    to a temporary copy, whichever is annotated. ``accept`` lists endings (``".csv"``) and media
+    types (``"image/*"``) that are taken, by default any; ``max_bytes`` is the limit, 100 MB.
+
+    As a value, ``File(data, name, media_type)`` is what a function gets or returns.
+    """
+
+    source: ClassVar[Any]
+    natives = ("pathlib.Path", "builtins.bytes", "builtins.bytearray")
+    widget: ClassVar[str] = "file"
+
+    def __init__(
+        self,
+        data: bytes | str = b"",
+        name: str = "",
+        media_type: str = "",
+        *,
+        accept: tuple[str, ...] | list[str] = (),
+        max_bytes: int = blob.MAX_BYTES,
+    ) -> None:
+        self.data = data.encode() if isinstance(data, str) else bytes(data)
+        self.name = label(name)
+        self.media_type = media_type or blob.guess(self.name) or OCTETS
+        self.accept = tuple(accept)
+        self.max_bytes = max_bytes
+
+    reads = ("*/*",)
+    writes = (OCTETS,)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, File) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        return type(self), self.data, self.name, self.media_type, self.accept, self.max_bytes
+
+    def __repr__(self) -> str:
+        kind = type(self).__name__
+        return f"<{kind} {self.name!r}, {self.media_type}, {len(self.data)} bytes>"
+
+    def json_schema(self) -> dict[str, Any]:
+        accept = list(self.accept or self.reads)
+        return {
+            **blob.SCHEMA,
+            KEY: {"widget": self.widget, "accept": accept, "max_bytes": self.max_bytes},
+        }
+
+    def decode(self, value: Any, source: Any) -> Any:
+        if isinstance(value, File):
+            found: Upload | None = Upload(value.data, value.name, value.media_type)
+        else:
+            found = blob.upload(value, self.max_bytes)
+        if found is None:
+            raise ValueError("It must be a file: a data URI, base64 text, or an object with 'b64'.")
+        if not blob.allowed(found, self.accept):
+            raise ValueError(f"It must be a file of the kind {', '.join(self.accept)}.")
+        if is_a(source, "pathlib.Path"):
+            return scratch.put(found.name or "file", found.data)
+        if is_a(source, "builtins.bytes"):
+            return found.data
+        if is_a(source, "builtins.bytearray"):
+            return bytearray(found.data)
+        return type(self)(found.data, found.name, found.media_type)
+
+    def encode(self, value: Any) -> Any:
+        file = self.file(value)
+        return {"b64": blob.encode64(file.data), "name": file.name, "media_type": file.media_type}
+
+    def file(self, value: Any) -> "File":
+        """Return a result (``File``, ``bytes``, a path) as a file; raises ``ValueError``."""
+        if isinstance(value, File):
+            return value
+        if isinstance(value, bytes | bytearray):
+            return type(self)(bytes(value))
+        if isinstance(value, Path):
+            try:
+                return type(self)(value.read_bytes(), value.name)
+            except OSError as error:
+                # The path itself is the author's business, not the caller's.
+                raise ValueError(f"the file cannot be read ({error.strerror})") from None
+        raise ValueError(f"{type(value).__name__} is not a file")
+
+    def write(self, value: Any, media_type: str) -> bytes:
+        return self.file(value).data
+
+    def offers(self, value: Any) -> tuple[str, ...]:
+        own = self.file(value).media_type
+        return tuple(dict.fromkeys((own, *self.writes)))
+
+    def filename(self, value: Any, media_type: str) -> str:
+        return self.file(value).name
+
+    def parts(self, value: Any, title: str) -> list[dict[str, Any]] | None:
+        file = self.file(value)
+        kind = SHOWN_AS.get(file.media_type, "file")
+        if file.media_type.startswith("audio/"):
+            kind = "audio"
+        return [part(kind, title, file.data, file.media_type, file.name)]
+
+
+def part(kind: str, title: str, data: bytes, media_type: str, name: str) -> dict[str, Any]:
+    """Return the part of a view that carries bytes."""
+    return {
+        "kind": kind,
+        "title": title,
+        "data": blob.encode64(data),
+        "media_type": media_type,
+        "name": name or "file",
+    }
+
+
+# A class cannot name itself in its own body.
+File.source = File

@@ -1,0 +1,199 @@
+"""Images: PNG, JPEG, TIFF (16 bit and many pages too), BMP and WebP.
+
+Sizes are checked from the header before a pixel is decoded. Reading is here, writing and showing
+in ``pixels``.
+"""
+
+import io
+import warnings
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from easymlnb.types import blob, pixels, scratch
+from easymlnb.types.base import KEY, Type, Upload, is_a
+from easymlnb.types.file import File
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+FORMATS = {
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "TIFF": "image/tiff",
+    "BMP": "image/bmp",
+    "WEBP": "image/webp",
+}
+"""What is read: Pillow's name and the media type."""
+
+ENDINGS = {"PNG": "png", "JPEG": "jpg", "TIFF": "tif", "BMP": "bmp", "WEBP": "webp"}
+MAX_PIXELS = 40_000_000
+NO_IMAGE = "It must be an image: PNG, JPEG, TIFF, BMP or WebP."
+
+
+class Image(Type):
+    """An image: a ``PIL.Image.Image``, a numpy array or a ``Path``, whichever is annotated.
+
+    ``mode`` converts to one of Pillow's modes (``"L"``, ``"RGB"``, ``"RGBA"``), by default the
+    file's own is kept, 16 bit included. Of a file with many pages the first is taken, or with
+    ``pages`` all: a list of images, or an array with one more axis in front. Limits: ``max_bytes``
+    of the file (100 MB), ``max_pixels`` of all pages together (40 million).
+
+    As a result, arrays of whole numbers keep their exact values (PNG or TIFF); ``labels`` says
+    whether the numbers are labels, which decides how they are shown. By default that is guessed.
+    """
+
+    natives = ("PIL.Image.Image",)
+    reads = tuple(FORMATS.values())
+    writes = ("image/png", "image/tiff", "image/jpeg", "image/webp")
+    widget: ClassVar[str] = "image"
+
+    def __init__(
+        self,
+        *,
+        mode: str | None = None,
+        pages: bool = False,
+        labels: bool | None = None,
+        max_bytes: int = blob.MAX_BYTES,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        if mode not in (None, "1", "L", "RGB", "RGBA"):
+            raise ValueError(f"mode must be one of 1, L, RGB, RGBA, not {mode!r}.")
+        self.mode = mode
+        self.pages = pages
+        self.labels = labels
+        self.max_bytes = max_bytes
+        self.max_pixels = max_pixels
+
+    def json_schema(self) -> dict[str, Any]:
+        return {
+            **blob.SCHEMA,
+            KEY: {
+                "widget": self.widget,
+                "accept": list(self.reads),
+                "max_bytes": self.max_bytes,
+                "max_pixels": self.max_pixels,
+            },
+        }
+
+    def decode(self, value: Any, source: Any) -> Any:
+        if is_a(type(value), "PIL.Image.Image", "numpy.ndarray"):
+            return self._as(value, source)
+        if isinstance(value, File):
+            value = Upload(value.data, value.name, value.media_type)
+        found = blob.upload(value, self.max_bytes)
+        if found is None:
+            raise ValueError(NO_IMAGE)
+        if is_a(source, "pathlib.Path"):
+            kind = self.check(found.data)
+            stem = found.name.rpartition(".")[0] or "image"
+            return scratch.put(f"{stem}.{ENDINGS[kind]}", found.data)
+        return self._as(self.open(found.data), source)
+
+    def _as(self, value: Any, source: Any) -> Any:
+        """Return images as the annotated class."""
+        if is_a(source, "numpy.ndarray"):
+            return pixels.to_array(value)
+        if is_a(type(value), "numpy.ndarray"):
+            return pixels.from_array(value)
+        return value
+
+    def check(self, data: bytes) -> str:
+        """Return Pillow's name of the format; raises ``ValueError`` when it cannot be decoded."""
+        self.open(data)
+        return _format(data)
+
+    def open(self, data: bytes) -> Any:
+        """Decode an image, or all its pages; raises ``ValueError`` with one sentence."""
+        try:
+            with warnings.catch_warnings():
+                # Pillow warns of large images, which our own limit decides, and of odd metadata.
+                warnings.simplefilter("ignore")
+                return self._open(data)
+        except ValueError:
+            raise
+        except MemoryError:
+            raise ValueError("The image is too large to be decoded.") from None
+        except Exception as error:
+            # Decoders of damaged files raise nearly anything: SyntaxError, struct.error, OSError.
+            raise ValueError(_wrong(error)) from None
+
+    def _open(self, data: bytes) -> Any:
+        import PIL.Image
+
+        try:
+            image = PIL.Image.open(io.BytesIO(data), formats=tuple(FORMATS))
+        except PIL.UnidentifiedImageError:
+            raise ValueError(NO_IMAGE) from None
+        except PIL.Image.DecompressionBombError:
+            raise ValueError(self._too_many()) from None
+        width, height = image.size
+        count = getattr(image, "n_frames", 1) if self.pages else 1
+        if width * height * count > self.max_pixels:
+            raise ValueError(self._too_many())
+        if not self.pages:
+            return self._page(image)
+        found = []
+        for page in range(count):
+            image.seek(page)
+            # Pages may differ in size, and only the first one's is in the header read above.
+            if image.size[0] * image.size[1] * count > self.max_pixels:
+                raise ValueError(self._too_many())
+            found.append(self._page(image.copy()))
+        return found
+
+    def _page(self, image: "PIL.Image.Image") -> "PIL.Image.Image":
+        from PIL import ImageOps
+
+        image.load()
+        if image.format == "JPEG":
+            # Cameras store how they were held; people expect the picture upright.
+            image = ImageOps.exif_transpose(image)
+        if self.mode and image.mode != self.mode:
+            return pixels.convert(image, self.mode)
+        return image
+
+    def _too_many(self) -> str:
+        return f"The image has more than the {self.max_pixels / 1e6:g} million pixels allowed."
+
+    def _result(self, value: Any) -> Any:
+        """Return a result as an image or array; files are decoded to prove that they are images."""
+        if isinstance(value, File | bytes) or is_a(type(value), "pathlib.Path"):
+            found = File().file(value)
+            return self.open(found.data)
+        return value
+
+    def encode(self, value: Any) -> Any:
+        value = self._result(value)
+        kind = "image/png" if "image/png" in pixels.offers(value) else "image/tiff"
+        return blob.data_uri(pixels.write(value, kind), kind)
+
+    def offers(self, value: Any) -> tuple[str, ...]:
+        return pixels.offers(self._result(value))
+
+    def write(self, value: Any, media_type: str) -> bytes:
+        return pixels.write(self._result(value), media_type)
+
+    def filename(self, value: Any, media_type: str) -> str:
+        return f"image.{media_type.rpartition('/')[2]}"
+
+    def parts(self, value: Any, title: str) -> list[dict[str, Any]] | None:
+        return pixels.parts(self._result(value), title, self.labels)
+
+
+class Webcam(Image):
+    """A picture taken with the camera of the person who fills in the form, or uploaded."""
+
+    natives = ()
+    widget = "webcam"
+
+
+def _format(data: bytes) -> str:
+    import PIL.Image
+
+    with PIL.Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as image:
+        return image.format or "PNG"
+
+
+def _wrong(error: Exception) -> str:
+    if "truncated" in str(error).lower():
+        return "The image is cut off: its end is missing."
+    return "The image is damaged and cannot be decoded."

@@ -1,0 +1,137 @@
+"""HTML and Markdown as results; whatever a function writes, no script leaves with it."""
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from easymlnb.types.base import KEY, Type
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
+
+PICTURES = ("data:image/png", "data:image/jpeg", "data:image/gif", "data:image/webp")
+
+
+def clean(html: str) -> str:
+    """Return HTML without scripts, styles, frames, forms and event handlers."""
+    import nh3
+
+    return nh3.clean(
+        html,
+        attributes={**nh3.ALLOWED_ATTRIBUTES, "*": {"class", "title"}},
+        url_schemes=nh3.ALLOWED_URL_SCHEMES | {"data"},
+        attribute_filter=_attribute,
+    )
+
+
+def _attribute(tag: str, name: str, value: str) -> str | None:
+    """Allow ``data:`` only where it is a picture in an ``img``."""
+    if value.strip().lower().startswith("data:"):
+        picture = tag == "img" and name == "src" and value.lower().startswith(PICTURES)
+        return value if picture else None
+    return value
+
+
+@functools.cache
+def _renderer() -> Any:
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+
+
+def to_html(markdown: str) -> str:
+    """Return Markdown rendered to clean HTML."""
+    return clean(_renderer().render(markdown))
+
+
+class HTML(str):
+    """HTML to show: ``def report() -> ml.HTML: return ml.HTML("<b>42</b>")``."""
+
+    __slots__ = ()
+
+    @classmethod
+    def __easymlnb_type__(cls) -> "Type":
+        return HtmlType()
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: "GetCoreSchemaHandler"
+    ) -> "CoreSchema":
+        schema: CoreSchema = cls.__easymlnb_type__().__get_pydantic_core_schema__(source, handler)
+        return schema
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: "CoreSchema", handler: "GetJsonSchemaHandler"
+    ) -> dict[str, Any]:
+        marker = cls.__easymlnb_type__()
+        found: dict[str, Any] = marker.__get_pydantic_json_schema__(schema, handler)
+        return found
+
+
+class Markdown(HTML):
+    """Markdown to show, with tables; HTML inside of it is cleaned."""
+
+    __slots__ = ()
+
+    @classmethod
+    def __easymlnb_type__(cls) -> "Type":
+        return MarkdownType()
+
+
+class HtmlType(Type):
+    """How ``HTML`` travels: as cleaned text."""
+
+    source = HTML
+    natives = ("easymlnb.types.markup.HTML", "IPython.core.display.HTML")
+    writes = ("text/html",)
+    widget = "html"
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "string", "contentMediaType": self.writes[0], KEY: {"widget": self.widget}}
+
+    def text(self, value: Any) -> str:
+        """Return the markup itself; IPython's display objects keep it in ``data``."""
+        found = value if isinstance(value, str) else getattr(value, "data", None)
+        if not isinstance(found, str):
+            raise ValueError(f"{type(value).__name__} is not {self.widget}")
+        return str(found)
+
+    def decode(self, value: Any, source: Any) -> Any:
+        try:
+            text = self.text(value)
+        except ValueError:
+            raise ValueError("It must be text.") from None
+        return source(text) if isinstance(source, type) and issubclass(source, str) else text
+
+    def encode(self, value: Any) -> Any:
+        return clean(self.text(value))
+
+    def write(self, value: Any, media_type: str) -> bytes:
+        return str(self.encode(value)).encode()
+
+    def parts(self, value: Any, title: str) -> list[dict[str, Any]] | None:
+        return [{"kind": "html", "title": title, "data": clean(self.text(value))}]
+
+
+class MarkdownType(HtmlType):
+    """How ``Markdown`` travels: as its own text; what shows it renders it clean."""
+
+    source = Markdown
+    natives = ("easymlnb.types.markup.Markdown", "IPython.core.display.Markdown")
+    writes = ("text/markdown", "text/html")
+    widget = "markdown"
+
+    def encode(self, value: Any) -> Any:
+        return self.text(value)
+
+    def write(self, value: Any, media_type: str) -> bytes:
+        text = self.text(value)
+        return (to_html(text) if media_type == "text/html" else text).encode()
+
+    def parts(self, value: Any, title: str) -> list[dict[str, Any]] | None:
+        text = self.text(value)
+        return [{"kind": "markdown", "title": title, "data": text, "more": {"html": to_html(text)}}]
+
+
+__all__ = ["HTML", "Markdown", "clean", "to_html"]

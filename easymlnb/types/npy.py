@@ -1,0 +1,96 @@
+"""numpy's arrays as bytes, without pickle and without trust in what a header promises."""
+
+import io
+import math
+from typing import TYPE_CHECKING, Any
+
+from easymlnb.types.base import is_a
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NPY = "application/x-npy"
+KINDS = "biufc"
+"""numpy's kinds that may travel: no objects, no text, nothing that needs pickle."""
+
+
+def to_numpy(value: Any) -> "np.ndarray[Any, Any]":
+    """Return an array or tensor as a numpy array; raises ``ValueError`` on anything else."""
+    import numpy as np
+
+    if is_a(type(value), "torch.Tensor"):
+        tensor = value.detach().cpu()
+        # numpy has no bfloat16.
+        return np.asarray((tensor.float() if "bfloat16" in str(tensor.dtype) else tensor).numpy())
+    if isinstance(value, np.ndarray):
+        return np.asarray(value)
+    raise ValueError(f"{type(value).__name__} is not an array")
+
+
+def write_npy(array: "np.ndarray[Any, Any]") -> bytes:
+    import numpy as np
+
+    target = io.BytesIO()
+    np.lib.format.write_array(target, array, allow_pickle=False)
+    return target.getvalue()
+
+
+def read_npy(data: bytes) -> "np.ndarray[Any, Any]":
+    """Read npy; its header is checked against the length, as it may promise any amount."""
+    import numpy as np
+
+    source = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(source)
+        header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, by_columns, dtype = header(source)
+    except Exception:
+        # The parser of a hostile header raises nearly anything.
+        raise ValueError("It must be a .npy file of numbers.") from None
+    if dtype.kind not in KINDS or dtype.hasobject:
+        raise ValueError("Every element must be a number.")
+    if not all(is_size(size) for size in shape):
+        raise ValueError("The .npy file has an impossible shape.")
+    rest = data[source.tell() :]
+    if len(rest) != math.prod(shape) * dtype.itemsize:
+        raise ValueError("The .npy file does not hold what its header says; it may be cut off.")
+    array = np.frombuffer(rest, dtype).reshape(shape, order="F" if by_columns else "C")
+    return array.astype(dtype.newbyteorder("="))
+
+
+def number_type(name: Any) -> "np.dtype[Any]":
+    import numpy as np
+
+    try:
+        found = np.dtype(name) if isinstance(name, str) and len(name) < 20 else None
+    except (TypeError, ValueError, SyntaxError):
+        found = None
+    if found is None or found.kind not in KINDS or found.fields or found.subdtype:
+        raise ValueError("'dtype' must name numbers, such as 'float32'.")
+    return found
+
+
+def is_size(size: Any) -> bool:
+    return isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 2**48
+
+
+def convert(array: "np.ndarray[Any, Any]", wanted: "np.dtype[Any]") -> "np.ndarray[Any, Any]":
+    """Convert where only precision can be lost; raises ``ValueError`` otherwise."""
+    import numpy as np
+
+    if array.dtype == wanted:
+        return array
+    if wanted.kind in "iu" and array.dtype.kind in "iu" and array.size:
+        bounds = np.iinfo(wanted)
+        if int(array.min()) < bounds.min or int(array.max()) > bounds.max:
+            raise ValueError(f"Every number must be from {bounds.min} to {bounds.max}.")
+        return array.astype(wanted)
+    if array.size and not np.can_cast(array.dtype, wanted, "same_kind"):
+        whole = {"i": "whole numbers", "u": "whole numbers", "b": "true or false"}
+        raise ValueError(f"Its elements must be {whole.get(wanted.kind, str(wanted))}.")
+    with np.errstate(over="ignore"):
+        # What overflows becomes infinite and is refused as such.
+        return array.astype(wanted)

@@ -1,0 +1,78 @@
+"""Figures of plotly and matplotlib, as results."""
+
+import io
+import json
+import sys
+from typing import Any
+
+from easymlnb.types import blob
+from easymlnb.types.base import KEY, Type, is_a
+
+PLOTLY = "application/vnd.plotly.v1+json"
+DPI = 150
+"""Dots per inch of matplotlib's pictures: sharp at twice their size on a screen."""
+
+
+class Plot(Type):
+    """A figure. In JSON a plotly figure is its own object, one of matplotlib a PNG data URI."""
+
+    natives = (
+        "plotly.basedatatypes.BaseFigure",
+        "matplotlib.figure.Figure",
+        "matplotlib.axes._base._AxesBase",
+    )
+    writes = ("image/png", "image/svg+xml", PLOTLY)
+    result_only = True
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": ["object", "string"], KEY: {"widget": "plot"}}
+
+    def decode(self, value: Any, source: Any) -> Any:
+        if is_a(type(value), *self.natives):
+            return value
+        raise ValueError("It must be a figure of plotly or matplotlib.")
+
+    def encode(self, value: Any) -> Any:
+        if _is_plotly(value):
+            return json.loads(value.to_json())
+        return blob.data_uri(_picture(value, "png"), "image/png")
+
+    def offers(self, value: Any) -> tuple[str, ...]:
+        return (PLOTLY,) if _is_plotly(value) else ("image/png", "image/svg+xml")
+
+    def write(self, value: Any, media_type: str) -> bytes:
+        if _is_plotly(value):
+            text: str = value.to_json()
+            return text.encode()
+        return _picture(value, "png" if media_type == "image/png" else "svg")
+
+    def parts(self, value: Any, title: str) -> list[dict[str, Any]] | None:
+        if _is_plotly(value):
+            return [{"kind": "plotly", "title": title, "data": json.loads(value.to_json())}]
+        return [
+            {
+                "kind": "image",
+                "title": title,
+                "data": blob.encode64(_picture(value, "png")),
+                "media_type": "image/png",
+                "name": f"{title or 'plot'}.png",
+            }
+        ]
+
+
+def _is_plotly(value: Any) -> bool:
+    return is_a(type(value), "plotly.basedatatypes.BaseFigure")
+
+
+def _picture(value: Any, kind: str) -> bytes:
+    if is_a(type(value), "matplotlib.axes._base._AxesBase"):
+        value = value.figure
+    if not is_a(type(value), "matplotlib.figure.Figure"):
+        raise ValueError(f"{type(value).__name__} is not a figure of plotly or matplotlib")
+    target = io.BytesIO()
+    value.savefig(target, format=kind, dpi=DPI, bbox_inches="tight")
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:
+        # pyplot keeps every figure it made; a service would collect one per call.
+        pyplot.close(value)
+    return target.getvalue()

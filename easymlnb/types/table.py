@@ -1,0 +1,125 @@
+"""Tables: pandas DataFrames as JSON records or columns, CSV, Arrow and parquet."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from easymlnb.types import blob, tabular
+from easymlnb.types.base import KEY, Type, Upload, is_a
+from easymlnb.types.columns import KINDS, check
+from easymlnb.types.file import File
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_ROWS = 1_000_000
+SHOWN = 1000
+"""Rows of a table that are shown; the total is always told."""
+
+
+class Table(Type):
+    """A table as ``pandas.DataFrame``.
+
+    ``columns`` names the columns that must be there: a list, or a dict with the kind of each:
+    ``"int"``, ``"float"``, ``"str"``, ``"bool"``, ``"datetime"`` or ``"any"``. More columns are
+    kept. Empty cells are missing values. Limits: ``max_rows`` (1 million), ``max_bytes`` (100 MB).
+
+    It comes as JSON (a list of records, or an object of columns), CSV with commas, semicolons or
+    tabs, an Arrow stream or parquet; a result's index is a column of its own unless it only counts.
+    """
+
+    natives = ("pandas.DataFrame", "pandas.Series")
+    reads = (tabular.CSV, tabular.ARROW, tabular.PARQUET)
+    writes = (tabular.CSV, tabular.ARROW, tabular.PARQUET)
+    widget: ClassVar[str] = "table"
+
+    def __init__(
+        self,
+        columns: Sequence[str] | Mapping[str, str] | None = None,
+        *,
+        max_rows: int = MAX_ROWS,
+        max_bytes: int = blob.MAX_BYTES,
+    ) -> None:
+        named = columns if isinstance(columns, Mapping) else dict.fromkeys(columns or (), "any")
+        self.columns = dict(named)
+        for name, kind in self.columns.items():
+            if kind not in KINDS:
+                raise ValueError(
+                    f"Column {name!r} has the kind {kind!r}; use one of {', '.join(KINDS)}."
+                )
+        self.max_rows = max_rows
+        self.max_bytes = max_bytes
+
+    def json_schema(self) -> dict[str, Any]:
+        own = {"widget": self.widget, "accept": [*self.reads, ".csv"], "max_bytes": self.max_bytes}
+        if self.columns:
+            own["columns"] = self.columns
+        return {
+            "anyOf": [
+                {"type": "array", "items": {"type": "object"}, "description": "Records."},
+                {
+                    "type": "object",
+                    "additionalProperties": {"type": "array"},
+                    "description": "Columns.",
+                },
+                *blob.SCHEMA["anyOf"],
+            ],
+            KEY: own,
+        }
+
+    def decode(self, value: Any, source: Any) -> Any:
+        frame = self.prepare(self._read(value))
+        if is_a(source, "pandas.Series"):
+            if frame.shape[1] != 1:
+                raise ValueError("It must have exactly one column.")
+            return frame.iloc[:, 0]
+        return frame
+
+    def prepare(self, frame: "pd.DataFrame") -> "pd.DataFrame":
+        """Check what was read and bring it into shape; raises ``ValueError``."""
+        self.limit(len(frame))
+        return check(frame, self.columns)
+
+    def limit(self, rows: int) -> None:
+        if rows > self.max_rows:
+            raise ValueError(f"It has more than the {self.max_rows} rows allowed.")
+
+    def _read(self, value: Any) -> "pd.DataFrame":
+        if is_a(type(value), "pandas.DataFrame", "pandas.Series"):
+            return tabular.frame(value)
+        if isinstance(value, File):
+            value = Upload(value.data, value.name, value.media_type)
+        found = blob.upload(value, self.max_bytes)
+        if found is not None:
+            return tabular.read(found, self.max_rows)
+        if isinstance(value, list | tuple):
+            self.limit(len(value))
+            return tabular.from_records(list(value))
+        if isinstance(value, Mapping):
+            return tabular.from_columns(value)
+        raise ValueError("It must be a table: a list of records, an object of columns, or a file.")
+
+    def encode(self, value: Any) -> Any:
+        names, columns = tabular.cells(self.as_result(value))
+        if len(set(names)) != len(names):
+            raise ValueError("two columns of the table have the same name")
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def as_result(self, value: Any) -> "pd.DataFrame":
+        """Return a result as a plain table; raises ``ValueError`` when it is none."""
+        return tabular.flat(tabular.frame(value))
+
+    def write(self, value: Any, media_type: str) -> bytes:
+        return tabular.write(self.as_result(value), media_type)
+
+    def offers(self, value: Any) -> tuple[str, ...]:
+        return self.writes if tabular.has_arrow() else (tabular.CSV,)
+
+    def filename(self, value: Any, media_type: str) -> str:
+        return f"table.{tabular.ENDINGS[media_type]}"
+
+    def parts(self, value: Any, title: str) -> list[dict[str, Any]] | None:
+        frame = self.as_result(value)
+        names, columns = tabular.cells(frame.head(SHOWN))
+        rows = [list(row) for row in zip(*columns, strict=True)]
+        data = {"columns": names, "rows": rows, "total": len(frame)}
+        return [{"kind": "table", "title": title, "data": data}]

@@ -1,0 +1,146 @@
+"""Time series: tables whose index is time, always in UTC unless another zone is asked for."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from easymlnb.types import blob, table, tabular
+from easymlnb.types.base import KEY
+from easymlnb.types.columns import convert
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAMES = ("time", "timestamp", "datetime", "date", "utc_timestamp", "index", "ds", "t")
+"""Names by which a column of times is found first."""
+
+DRAWN = 5000
+"""Points of a line that are drawn; longer series are thinned evenly."""
+
+
+class TimeSeries(table.Table):
+    """A table with a ``DatetimeIndex``, sorted, as ``pandas.DataFrame``.
+
+    ``time`` names the column of times (ISO 8601); without it the first one that is called like
+    time, else the first whose every cell is one, is taken. ``values`` names the columns to keep,
+    all numbers; without it all others stay as they are. Times with an offset are converted to
+    ``zone``, times without are taken to be in it; the default is UTC. No time may be missing or
+    occur twice.
+    """
+
+    natives = ()
+    widget = "timeseries"
+
+    def __init__(
+        self,
+        time: str | None = None,
+        values: str | Sequence[str] | None = None,
+        *,
+        zone: str = "UTC",
+        max_rows: int = table.MAX_ROWS,
+        max_bytes: int = blob.MAX_BYTES,
+    ) -> None:
+        self.time = time
+        self.values = [values] if isinstance(values, str) else list(values or ())
+        self.zone = zone
+        super().__init__(max_rows=max_rows, max_bytes=max_bytes)
+
+    def json_schema(self) -> dict[str, Any]:
+        found = super().json_schema()
+        own = {"time": self.time, "values": self.values or None}
+        return {**found, KEY: {**found[KEY], **{k: v for k, v in own.items() if v is not None}}}
+
+    def prepare(self, frame: "pd.DataFrame") -> "pd.DataFrame":
+        import pandas as pd
+
+        self.limit(len(frame))
+        if isinstance(frame.index, pd.DatetimeIndex):
+            frame = frame.rename_axis(self.time or frame.index.name or "time").reset_index()
+        if frame.empty and not len(frame.columns):
+            raise ValueError("The time series is empty.")
+        name = self._time_column(frame)
+        missing = [column for column in self.values if column not in frame.columns]
+        if missing:
+            there = ", ".join(map(str, frame.columns[:20]))
+            raise ValueError(f"The column {missing[0]} is missing; the table has: {there}.")
+        times = self._times(frame[name])
+        kept = self.values or [column for column in frame.columns if column != name]
+        found = frame[kept].assign(
+            **{column: convert(frame[column], "float") for column in self.values}
+        )
+        found.index = pd.DatetimeIndex(times, name=name)
+        return found.sort_index()
+
+    def _time_column(self, frame: "pd.DataFrame") -> Any:
+        if self.time is not None:
+            if self.time not in frame.columns:
+                there = ", ".join(map(str, frame.columns[:20]))
+                raise ValueError(f"The column {self.time} is missing; the table has: {there}.")
+            return self.time
+        by_name = {str(column).strip().lower(): column for column in reversed(list(frame.columns))}
+        named = [by_name[name] for name in NAMES if name in by_name]
+        for column in dict.fromkeys([*named, *frame.columns]):
+            if column not in self.values and _is_time(frame[column]):
+                return column
+        raise ValueError("No column holds times; write them as 2025-01-31T12:00:00Z.")
+
+    def _times(self, column: "pd.Series[Any]") -> "pd.Series[Any]":
+        times: pd.Series[Any] = convert(column, "datetime")  # type: ignore[assignment]
+        if times.isna().any():
+            row = int(times.isna().to_numpy().argmax())
+            raise ValueError(f"Column {column.name!r} has no time in row {row + 1}.")
+        if times.dt.tz is None:
+            try:
+                times = times.dt.tz_localize(self.zone)
+            except Exception:
+                # A clock that is put back shows an hour twice, one put forward leaves one out.
+                raise ValueError(
+                    f"Some times are ambiguous or do not exist in {self.zone}; "
+                    "send them with their offset, such as 2025-10-26T02:00:00+02:00."
+                ) from None
+        else:
+            times = times.dt.tz_convert(self.zone)
+        twice = times.duplicated().to_numpy()
+        if twice.any():
+            raise ValueError(
+                f"The time {times.iloc[int(twice.argmax())].isoformat()} occurs twice."
+            )
+        return times
+
+    def as_result(self, value: Any) -> "pd.DataFrame":
+        import pandas as pd
+
+        frame = tabular.frame(value)
+        if isinstance(frame.index, pd.DatetimeIndex) and frame.index.name is None:
+            frame = frame.rename_axis(self.time or "time")
+        return tabular.flat(frame)
+
+    def parts(self, value: Any, title: str) -> list[dict[str, Any]] | None:
+        tables = super().parts(value, title) or []
+        lines = _lines(tabular.frame(value))
+        if not lines:
+            return tables
+        layout = {"title": {"text": title}} if title else {}
+        figure = {"data": lines, "layout": layout}
+        return [{"kind": "plotly", "title": title, "data": figure}, *tables]
+
+
+def _is_time(column: "pd.Series[Any]") -> bool:
+    try:
+        return len(column) > 0 and bool(convert(column, "datetime").notna().all())
+    except ValueError:
+        return False
+
+
+def _lines(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Return one line for each column of numbers, in plotly's terms."""
+    import pandas as pd
+
+    if not isinstance(frame.index, pd.DatetimeIndex) or frame.empty:
+        return []
+    drawn = frame.iloc[:: max(1, -(-len(frame) // DRAWN))].select_dtypes("number")
+    names, columns = tabular.cells(drawn)
+    times = [time.isoformat() for time in drawn.index]
+    return [
+        {"type": "scatter", "mode": "lines", "name": name, "x": times, "y": column}
+        for name, column in zip(names, columns, strict=True)
+    ]
