@@ -14,6 +14,7 @@ from pydantic_core import to_jsonable_python
 from easymlnb import natural
 from easymlnb.types import record
 from easymlnb.types.base import Type
+from easymlnb.types.resolve import inner, marker_of
 
 if TYPE_CHECKING:
     from easymlnb.schema import Schema
@@ -23,21 +24,25 @@ MAX_PARTS = 50
 
 
 def parts(value: Any, schema: "Schema | None" = None) -> list[dict[str, Any]]:
-    """Return the parts of a result; ``schema`` adds what the function says about it.
+    """Return the parts of a result; ``schema`` adds what the function's hints say about it.
 
     Raises ``ResultNotEncodable`` when something in it can be neither shown nor sent.
     """
-    marker = schema.result if schema is not None and not schema.untyped else None
-    return _parts(value, "", marker)
+    return _parts(value, "", schema.returns if schema is not None else None)
 
 
-def _parts(value: Any, title: str, marker: Type | None) -> list[dict[str, Any]]:
-    found = marker if marker is not None and value is not None else natural.marker(value)
+def _parts(value: Any, title: str, hint: Any) -> list[dict[str, Any]]:
+    said = marker_of(hint) if value is not None else None
+    found = said or natural.marker(value)
     if found is not None and (shown := _by_type(found, value, title)) is not None:
         return shown
     named = _named(value)
     if named is not None and 0 < len(named) <= MAX_PARTS and _worth_splitting(named):
-        return [part for name, item in named.items() for part in _parts(item, name, None)]
+        return [
+            part
+            for at, (name, item) in enumerate(named.items())
+            for part in _parts(item, name, inner(hint, name, at))
+        ]
     return [_plain(value, title)]
 
 
@@ -70,10 +75,10 @@ def _named(value: Any) -> Mapping[str, Any] | None:
 def _worth_splitting(named: Mapping[str, Any]) -> bool:
     """Deep or long plain data reads better as one piece than as many small ones."""
     plain = [item for item in named.values() if isinstance(item, list | Mapping)]
-    return len(plain) < len(named) or any(natural.marker(i) for p in plain for i in _inner(p))
+    return len(plain) < len(named) or any(natural.marker(i) for p in plain for i in _entries(p))
 
 
-def _inner(value: Any) -> list[Any]:
+def _entries(value: Any) -> list[Any]:
     return list(value.values() if isinstance(value, Mapping) else value)[:MAX_PARTS]
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
-from easymlnb.types import blob
+from easymlnb.types import blob, pixels
 from easymlnb.types.base import KEY, Type, Upload, is_a
 from easymlnb.types.file import File, part
 from easymlnb.types.npy import (
@@ -20,6 +20,9 @@ from easymlnb.types.npy import (
 
 if TYPE_CHECKING:
     import numpy as np
+
+PLANE = 32
+"""Shortest side of a two-dimensional array that is shown as a picture."""
 
 SHOWN = 100
 """Largest number of elements shown as text."""
@@ -199,6 +202,8 @@ class Array(Type):
             plain = not isinstance(number, complex) and math.isfinite(number)
             return [{"kind": "number" if plain else "text", "title": title,
                      "data": number if plain else str(number)}]  # fmt: skip
+        if _is_picture(array):
+            return pixels.parts(array, title, None)
         more = {"dtype": str(array.dtype), "shape": list(array.shape)}
         file = part("file", title, write_npy(array), NPY, f"{title or 'array'}.npy")
         if array.size <= SHOWN and array.dtype.kind != "c":
@@ -224,6 +229,13 @@ def _name(dtype: Any) -> str | None:
     # torch.float32 says 'torch.float32', numpy.float32 is a class.
     text = getattr(dtype, "__name__", None) or str(dtype)
     return str(text).rpartition(".")[2]
+
+
+def _is_picture(array: "np.ndarray[Any, Any]") -> bool:
+    """Tell whether an array reads better as a picture: colours, or a large enough plane."""
+    if array.ndim == 3:
+        return array.dtype == "uint8" and array.shape[-1] in (3, 4)
+    return array.ndim == 2 and min(array.shape) >= PLANE and array.dtype.kind in "biuf"
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""Bytes inside JSON: a data URI, base64 text, or an object with ``b64``, ``name``, ``media_type``."""
+"""Bytes inside JSON: a data URI, base64, or an object of ``b64``, ``name`` and ``media_type``."""
 
 import base64
 import binascii

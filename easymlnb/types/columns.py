@@ -1,7 +1,7 @@
 """What the columns of a table must hold, and saying which one does not."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ def check(frame: "pd.DataFrame", columns: Mapping[str, str]) -> "pd.DataFrame":
     return frame.assign(**converted) if converted else frame
 
 
-def convert(column: "pd.Series[object]", kind: str) -> "pd.Series[object]":
+def convert(column: "pd.Series[Any]", kind: str) -> "pd.Series[Any]":
     """Return a column as its kind; missing values stay missing."""
     found = _READERS[kind](column)
     lost = (found.isna() & column.notna()).to_numpy()
@@ -47,7 +47,7 @@ def convert(column: "pd.Series[object]", kind: str) -> "pd.Series[object]":
     return found
 
 
-def _float(column: "pd.Series[object]") -> "pd.Series[object]":
+def _float(column: "pd.Series[Any]") -> "pd.Series[Any]":
     import pandas as pd
 
     if pd.api.types.is_datetime64_any_dtype(column):
@@ -55,7 +55,7 @@ def _float(column: "pd.Series[object]") -> "pd.Series[object]":
     return pd.to_numeric(column, errors="coerce").astype("float64")
 
 
-def _int(column: "pd.Series[object]") -> "pd.Series[object]":
+def _int(column: "pd.Series[Any]") -> "pd.Series[Any]":
     import pandas as pd
 
     if pd.api.types.is_integer_dtype(column.dtype):
@@ -66,13 +66,13 @@ def _int(column: "pd.Series[object]") -> "pd.Series[object]":
     return whole.astype("Int64" if whole.isna().any() else "int64")
 
 
-def _str(column: "pd.Series[object]") -> "pd.Series[object]":
+def _str(column: "pd.Series[Any]") -> "pd.Series[Any]":
     return column.map(lambda cell: None if cell is None or cell != cell else str(cell)).astype(
         "str"
     )
 
 
-def _bool(column: "pd.Series[object]") -> "pd.Series[object]":
+def _bool(column: "pd.Series[Any]") -> "pd.Series[Any]":
     import pandas as pd
 
     if pd.api.types.is_bool_dtype(column.dtype):
@@ -81,7 +81,7 @@ def _bool(column: "pd.Series[object]") -> "pd.Series[object]":
     return found.astype("boolean" if found.isna().any() else "bool")
 
 
-def _datetime(column: "pd.Series[object]") -> "pd.Series[object]":
+def _datetime(column: "pd.Series[Any]") -> "pd.Series[Any]":
     import pandas as pd
 
     if pd.api.types.is_datetime64_any_dtype(column):
@@ -92,7 +92,7 @@ def _datetime(column: "pd.Series[object]") -> "pd.Series[object]":
     return pd.to_datetime(column, errors="coerce", format="ISO8601", utc=_has_zone(column))
 
 
-def _has_zone(column: "pd.Series[object]") -> bool:
+def _has_zone(column: "pd.Series[Any]") -> bool:
     """Tell whether the texts name a zone; pandas cannot mix those that do and those that do not."""
     texts = column.dropna().astype(str)
     return bool(texts.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$", regex=True).any())

@@ -28,7 +28,7 @@ class File(Type):
     """
 
     source: ClassVar[Any]
-    natives = ("pathlib.Path", "builtins.bytes", "builtins.bytearray")
+    natives: ClassVar[tuple[str, ...]] = ("pathlib.Path", "builtins.bytes", "builtins.bytearray")
     widget: ClassVar[str] = "file"
 
     def __init__(
@@ -46,8 +46,8 @@ class File(Type):
         self.accept = tuple(accept)
         self.max_bytes = max_bytes
 
-    reads = ("*/*",)
-    writes = (OCTETS,)
+    reads: tuple[str, ...] = ("*/*",)
+    writes: tuple[str, ...] = (OCTETS,)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, File) and self._key() == other._key()

@@ -41,9 +41,9 @@ class Image(Type):
     whether the numbers are labels, which decides how they are shown. By default that is guessed.
     """
 
-    natives = ("PIL.Image.Image",)
-    reads = tuple(FORMATS.values())
-    writes = ("image/png", "image/tiff", "image/jpeg", "image/webp")
+    natives: ClassVar[tuple[str, ...]] = ("PIL.Image.Image",)
+    reads: tuple[str, ...] = tuple(FORMATS.values())
+    writes: tuple[str, ...] = ("image/png", "image/tiff", "image/jpeg", "image/webp")
     widget: ClassVar[str] = "image"
 
     def __init__(
@@ -182,7 +182,7 @@ class Image(Type):
 class Webcam(Image):
     """A picture taken with the camera of the person who fills in the form, or uploaded."""
 
-    natives = ()
+    natives: ClassVar[tuple[str, ...]] = ()
     widget = "webcam"
 
 

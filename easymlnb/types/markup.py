@@ -1,7 +1,7 @@
 """HTML and Markdown as results; whatever a function writes, no script leaves with it."""
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from easymlnb.types.base import KEY, Type
 
@@ -83,8 +83,8 @@ class HtmlType(Type):
     """How ``HTML`` travels: as cleaned text."""
 
     source = HTML
-    natives = ("easymlnb.types.markup.HTML", "IPython.core.display.HTML")
-    writes = ("text/html",)
+    natives: ClassVar[tuple[str, ...]] = ("easymlnb.types.markup.HTML", "IPython.core.display.HTML")
+    writes: tuple[str, ...] = ("text/html",)
     widget = "html"
 
     def json_schema(self) -> dict[str, Any]:
@@ -118,8 +118,11 @@ class MarkdownType(HtmlType):
     """How ``Markdown`` travels: as its own text; what shows it renders it clean."""
 
     source = Markdown
-    natives = ("easymlnb.types.markup.Markdown", "IPython.core.display.Markdown")
-    writes = ("text/markdown", "text/html")
+    natives: ClassVar[tuple[str, ...]] = (
+        "easymlnb.types.markup.Markdown",
+        "IPython.core.display.Markdown",
+    )
+    writes: tuple[str, ...] = ("text/markdown", "text/html")
     widget = "markdown"
 
     def encode(self, value: Any) -> Any:

@@ -55,6 +55,24 @@ def marker_of(hint: Any) -> Type | None:
     return None
 
 
+def inner(hint: Any, name: str, at: int) -> Any:
+    """Return the resolved hint of the entry ``name``, the ``at``-th, of a value of ``hint``."""
+    arguments = get_args(hint)
+    if get_origin(hint) is Annotated:
+        for item in hint.__metadata__:
+            if isinstance(item, record.Record):
+                return item.hints.get(name)
+        return inner(hint.__origin__, name, at)
+    if get_origin(hint) in (Union, types.UnionType):
+        others = [arg for arg in arguments if arg is not NONE]
+        return inner(others[0], name, at) if len(others) == 1 else None
+    if get_origin(hint) is tuple and arguments[-1] is not ...:
+        return arguments[at] if at < len(arguments) else None
+    if get_origin(hint) in (list, tuple):
+        return arguments[0]
+    return arguments[1] if len(arguments) == 2 else None
+
+
 def resolve(hint: Any, seen: tuple[type, ...] = ()) -> Any:
     """Return the hint with markers and natives written out as ``Annotated[class, marker]``."""
     if isinstance(hint, Hint):

@@ -27,9 +27,9 @@ class Table(Type):
     tabs, an Arrow stream or parquet; a result's index is a column of its own unless it only counts.
     """
 
-    natives = ("pandas.DataFrame", "pandas.Series")
-    reads = (tabular.CSV, tabular.ARROW, tabular.PARQUET)
-    writes = (tabular.CSV, tabular.ARROW, tabular.PARQUET)
+    natives: ClassVar[tuple[str, ...]] = ("pandas.DataFrame", "pandas.Series")
+    reads: tuple[str, ...] = (tabular.CSV, tabular.ARROW, tabular.PARQUET)
+    writes: tuple[str, ...] = (tabular.CSV, tabular.ARROW, tabular.PARQUET)
     widget: ClassVar[str] = "table"
 
     def __init__(

@@ -79,8 +79,8 @@ def _json(data: bytes) -> "pd.DataFrame":
 def _arrow(data: bytes, max_rows: int, *, parquet: bool) -> "pd.DataFrame":
     if not has_arrow():
         raise ValueError("Arrow and parquet are not installed here; send CSV or JSON.")
-    import pyarrow as pa
-    import pyarrow.parquet
+    import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
+    import pyarrow.parquet  # type: ignore[import-untyped]
 
     try:
         if parquet:
@@ -154,7 +154,8 @@ def from_columns(columns: Any) -> "pd.DataFrame":
 def frame(value: Any) -> "pd.DataFrame":
     """Return a DataFrame or a Series as a DataFrame; raises ``ValueError`` on anything else."""
     if is_a(type(value), "pandas.Series"):
-        return value.to_frame(name=value.name if value.name is not None else "value")
+        named: pd.DataFrame = value.to_frame(value.name if value.name is not None else "value")
+        return named
     if not is_a(type(value), "pandas.DataFrame"):
         raise ValueError(f"{type(value).__name__} is not a table")
     found: pd.DataFrame = value

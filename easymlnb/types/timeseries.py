@@ -54,7 +54,7 @@ class TimeSeries(table.Table):
 
         self.limit(len(frame))
         if isinstance(frame.index, pd.DatetimeIndex):
-            frame = frame.rename_axis(self.time or frame.index.name or "time").reset_index()
+            frame = frame.rename_axis(self.time or str(frame.index.name or "time")).reset_index()
         if frame.empty and not len(frame.columns):
             raise ValueError("The time series is empty.")
         name = self._time_column(frame)
@@ -84,7 +84,7 @@ class TimeSeries(table.Table):
         raise ValueError("No column holds times; write them as 2025-01-31T12:00:00Z.")
 
     def _times(self, column: "pd.Series[Any]") -> "pd.Series[Any]":
-        times: pd.Series[Any] = convert(column, "datetime")  # type: ignore[assignment]
+        times: pd.Series[Any] = convert(column, "datetime")
         if times.isna().any():
             row = int(times.isna().to_numpy().argmax())
             raise ValueError(f"Column {column.name!r} has no time in row {row + 1}.")
