@@ -126,7 +126,7 @@ class RunningServer:
 
     def publish(self, notebook: nbformat.NotebookNode, name: str = "work.ipynb") -> dict[str, Any]:
         """Publish a notebook and wait for the end of it; returns the bundle's description."""
-        from easymlnb.bundle import make
+        from easymlnb.bundles import make
 
         path = self.root / name
         nbformat.write(notebook, path)

@@ -9,6 +9,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from easymlnb import codec, show
@@ -30,6 +32,7 @@ from easymlnb.types.scratch import scratch
 Guard = Callable[[int], AbstractContextManager[None]]
 
 TRACE_LIMIT = 20_000
+OURS = str(Path(__file__).parent)
 RESULT_IN_VIEW = 2**20
 """Bytes of JSON up to which a view also carries the raw result."""
 
@@ -77,13 +80,13 @@ def perform(
         except Stopped:
             failure = CallCancelled()
         except ResultNotEncodable as error:
-            failure, trace = error, _trace()
+            failure, trace = error, _trace(error)
         except _Raised as raised:
             failure, trace = raised.public, raised.trace
         except EasyMLNBError as error:
             failure = error
         except BaseException as error:
-            failure, trace = CallFailed(type(error).__name__), _trace()
+            failure, trace = CallFailed(type(error).__name__), _trace(error)
     seconds = time.perf_counter() - started
     log = context.log.text()
     if failure is None:
@@ -117,9 +120,16 @@ class _Raised(Exception):
         self.trace = _trace(error)
 
 
-def _trace(error: BaseException | None = None) -> str:
-    lines = traceback.format_exception(error) if error else [traceback.format_exc()]
-    return "".join(lines)[-TRACE_LIMIT:]
+def _trace(error: BaseException) -> str:
+    """Return the traceback from the author's own code on."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None and _is_ours(trace):
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace))[-TRACE_LIMIT:]
+
+
+def _is_ours(trace: TracebackType) -> bool:
+    return trace.tb_frame.f_code.co_filename.startswith(OURS)
 
 
 def _run(service: Service, values: dict[str, Any], call: Call, emit: Emit) -> Any:

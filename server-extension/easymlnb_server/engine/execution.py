@@ -21,6 +21,7 @@ SKIP = "skip"
 OUTPUT_LIMIT = 5_000_000
 """Characters of output kept per cell, whatever way they came."""
 
+PREPARE_TIMEOUT = 60.0
 PREPARE = "from easymlnb.runtime.worker import prepare as _p; _p(); del _p"
 SERVE = "from easymlnb.runtime.worker import serve; serve()"
 
@@ -74,7 +75,7 @@ async def execute(
     runner = _Client(notebook, manager)
     runner.kc = client
     runner.reset_execution_trackers()
-    await runner.async_execute_cell(nbformat.v4.new_code_cell(PREPARE), -1, store_history=False)
+    await _prepare(client)
     for index, cell in enumerate(notebook.cells):
         at_cell(index)
         try:
@@ -83,6 +84,17 @@ async def execute(
             raise _failed(index, cell, f"raised {error.ename}", _traceback(cell)) from error
         except DeadKernelError as error:
             raise _failed(index, cell, "ended the kernel", "") from error
+
+
+async def _prepare(client: AsyncKernelClient) -> None:
+    reply = await client.execute(
+        PREPARE, silent=True, store_history=False, reply=True, timeout=PREPARE_TIMEOUT
+    )
+    if reply["content"]["status"] != "ok":
+        raise DeploymentFailed(
+            "The kernel cannot import easymlnb: install it in the environment of that kernel.",
+            details={"traceback": ANSI.sub("", "\n".join(reply["content"].get("traceback", ())))},
+        )
 
 
 def serve(client: AsyncKernelClient) -> None:

@@ -100,7 +100,8 @@ class LocalPlacement:
             await manager.start_kernel(cwd=str(order.folder), env=environment)
             kernel = LocalKernel(manager, sockets, record)
             await asyncio.to_thread(_note, record, _pid(manager))
-            kernel.client.start_channels()
+            # Nobody sits there to type: `input()` raises instead of waiting for ever.
+            kernel.client.start_channels(stdin=False)
             await kernel.client.wait_for_ready(timeout=CONNECT_TIMEOUT)
         except NoSuchKernel as error:
             shutil.rmtree(sockets, ignore_errors=True)
