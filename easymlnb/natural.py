@@ -16,6 +16,7 @@ from easymlnb.types.base import Type
 from easymlnb.types.resolve import native
 
 PLAIN = (bool, int, float, str, types.NoneType)
+CONTAINERS = (dict, list, tuple, set, frozenset)
 KNOWN = (
     datetime.date,
     datetime.time,
@@ -30,7 +31,7 @@ def marker(value: Any) -> Type | None:
     """Return the type that a value's class stands for."""
     if isinstance(value, Type):
         return value
-    if type(value) in PLAIN:
+    if type(value) in PLAIN or type(value) in CONTAINERS:
         return None
     kind = native(type(value))
     return kind() if kind else None

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 WORDS: dict[str, str] = {
     "missing": "A value is required.",
     "missing_argument": "A value is required.",
-    "extra_forbidden": "There is no such parameter here.",
+    "extra_forbidden": "There is no such field here.",
+    "unexpected_keyword_argument": "There is no such field here.",
     "finite_number": "It must be a finite number: no NaN, no infinity.",
     "int_type": "It must be a whole number.",
     "int_parsing": "It must be a whole number.",
@@ -132,6 +133,8 @@ def sentence(error: "ErrorDetails") -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind in ("value_error", "assertion_error"):
         text = str(context.get("error", "")) or "The value is not valid."
+    elif kind == "extra_forbidden" and len(error["loc"]) == 1:
+        text = "There is no such parameter."
     elif kind in WORDS:
         text = WORDS[kind].format_map(context)
     else:

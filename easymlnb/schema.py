@@ -114,7 +114,14 @@ class Schema:
         try:
             return self._to_json(value, warnings="error")
         except (PydanticSerializationError, ValueError):
-            return self._to_json(self._fit(value), warnings=False)
+            fitting = self._fit(value)
+        try:
+            return self._to_json(fitting, warnings=False)
+        except (PydanticSerializationError, ValueError) as error:
+            natural.encode(value)  # It knows the place, and raises.
+            raise ResultNotEncodable(
+                f"The result of {self.signature.name!r} ({type(value).__name__}) cannot be sent."
+            ) from error
 
     def _fit(self, value: Any) -> Any:
         """Return the result as its hint says it is: a numpy number where ``int`` is said."""
@@ -171,6 +178,9 @@ class _Arguments:
                 f"{type(marker).__name__}, which can only be a result. Use another type."
             )
         try:
+            if isinstance(item.hint, dict | list | set | tuple):
+                # pydantic would take a dictionary for a schema of its own.
+                raise TypeError(f"{item.hint!r} is a value, not a type")
             return handler.generate_schema(self.schema.hints[item.name])
         except Exception as error:
             raise _unusable(self.schema.signature.name, item, error) from error

@@ -103,8 +103,14 @@ def _class(kind: type, seen: tuple[type, ...]) -> Any:
     if required is None or kind in seen:
         return kind
     own = typing.get_type_hints(kind, include_extras=True)
+    for name, hint in own.items():
+        if get_origin(hint) in (typing.Required, typing.NotRequired):
+            own[name] = get_args(hint)[0]
+            required[name] = get_origin(hint) is typing.Required
     hints = {name: resolve(own[name], (*seen, kind)) for name in required}
-    if record.is_named_tuple(kind) or any(hints[name] != own[name] for name in required):
+    # Before Python 3.12 pydantic refuses typing's own TypedDict.
+    ours = record.is_named_tuple(kind) or typing.is_typeddict(kind)
+    if ours or any(hints[name] != own[name] for name in required):
         return Annotated[kind, record.Record(kind, hints, required)]
     return kind
 
