@@ -1,0 +1,71 @@
+"""What a form needs of whatever runs its calls, and what it is told on the way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from easymlnb.contract.errors import EasyMLNBError
+
+Part = dict[str, Any]
+"""One thing to look at: ``kind``, ``title``, ``data`` and more (see ``forms.results``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the call is: ``fraction`` in 0..1, negative when unknown."""
+
+    fraction: float
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """More of what the call printed."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One element of a stream."""
+
+    parts: list[Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The call's good end. ``parts`` is empty after a stream; a large ``result`` is left out."""
+
+    parts: list[Part] = field(default_factory=list)
+    seconds: float = 0.0
+    request_id: str = ""
+    result: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The call's bad end. ``trace`` only where the author looks: it is shown folded."""
+
+    error: EasyMLNBError
+    trace: str = ""
+
+
+Event = Progress | Log | Item | Done | Failed
+
+
+class Running(Protocol):
+    """A call on its way."""
+
+    def stop(self) -> None:
+        """Ask it to end; it still answers with ``Done`` or ``Failed``."""
+
+
+class Caller(Protocol):
+    """Runs calls for a form."""
+
+    def start(self, values: dict[str, Any], on: Callable[[Event], None]) -> Running:
+        """Begin a call with JSON values and return at once.
+
+        ``on`` is told everything from other threads, last of all one ``Done`` or ``Failed``; it
+        returns at once, too.
+        """

@@ -1,0 +1,128 @@
+"""A field: one control with its label above, its help and its error below."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Final, Protocol
+
+import ipywidgets as W
+from traitlets import TraitError
+
+from easymlnb.forms.node import Node
+
+MISSING: Final[Any] = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
+"""No value was given; the parameter is left out of the call."""
+
+EMPTY_FIELD = "Please fill this in."
+
+
+class Control(Protocol):
+    """What a person works with. ``get`` and ``set`` speak JSON values, or ``MISSING``."""
+
+    widget: Any
+    labelled: bool
+    """Whether it shows the title itself, tied to its input for screen readers."""
+    visible: bool
+
+    def get(self) -> Any: ...
+
+    def set(self, value: Any) -> None: ...
+
+    def check(self) -> str | None:
+        """Return None when all is well, a sentence when not, "" when it is shown inside already."""
+
+    def show(self, path: Sequence[str], message: str) -> bool:
+        """Show a message at what lies at ``path`` inside; False when nothing does."""
+
+    def clear(self) -> None:
+        """Take away the messages inside."""
+
+
+@dataclass(slots=True)
+class Simple:
+    """A control made of one widget, with nothing inside that has a path of its own."""
+
+    widget: Any
+    get: Callable[[], Any]
+    set: Callable[[Any], None]
+    labelled: bool = True
+    visible: bool = True
+    problem: Callable[[], str | None] = lambda: None
+
+    def check(self) -> str | None:
+        return self.problem()
+
+    def show(self, path: Sequence[str], message: str) -> bool:
+        return False
+
+    def clear(self) -> None:
+        pass
+
+
+def html(text: str, kind: str, tag: str = "div", attributes: str = "") -> str:
+    """Return an element around text, which stays text."""
+    return f'<{tag} class="{kind}"{attributes}>{escape(text)}</{tag}>' if text else ""
+
+
+class Field:
+    """A control in its frame."""
+
+    def __init__(self, node: Node, control: Control, *, required: bool) -> None:
+        self.node = node
+        self.control = control
+        self.required = required
+        self.visible = control.visible
+        self._error = W.HTML()
+        parts = [control.widget, self._error]
+        if not control.labelled and node.title:
+            parts.insert(0, W.HTML(html(node.title, "em-legend")))
+        if node.help:
+            parts.insert(-1, W.HTML(html(node.help, "em-help")))
+        self.widget = W.VBox(parts)
+        self.widget.add_class("em-field")
+        if required:
+            self.widget.add_class("em-required")
+        if node.has_default:
+            self.set(node.get("default"))
+        self._initial = self.get()
+
+    def get(self) -> Any:
+        """Return the JSON value, or ``MISSING``."""
+        return self.control.get()
+
+    def set(self, value: Any) -> None:
+        """Fill in a JSON value, as an example does; ``MISSING`` empties the field."""
+        # What the widget cannot show (an example beyond a slider's end) must not break the form.
+        with suppress(TraitError, ValueError, TypeError, KeyError, AttributeError):
+            self.control.set(value)
+
+    def reset(self) -> None:
+        """Go back to what stood here at first."""
+        self.set(self._initial)
+
+    def check(self) -> bool:
+        """Show what can be told without the service: an empty required field, broken JSON."""
+        problem = self.control.check()
+        if problem is None and self.required and self.get() is MISSING:
+            problem = EMPTY_FIELD
+        if problem:
+            self.show((), problem)
+        return problem is None
+
+    def show(self, path: Sequence[str], message: str) -> None:
+        """Show a message here, or as deep inside as ``path`` leads."""
+        if path and self.control.show(path, message):
+            return
+        self._error.value = html(message, "em-error", attributes=' role="alert"')
+        self.widget.add_class("em-invalid")
+
+    def clear(self) -> None:
+        """Take away this field's message and those inside."""
+        self._error.value = ""
+        self.widget.remove_class("em-invalid")
+        self.control.clear()
+
+
+Make = Callable[[Node, bool], Field]
+"""Makes a field; ``bool`` says whether it is required. Handed to controls that hold fields."""

@@ -1,0 +1,162 @@
+"""The right side of a form: result, log and code of the last call."""
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import ipywidgets as W
+
+from easymlnb.contract.errors import CallCancelled, EasyMLNBError
+from easymlnb.forms.caller import Done, Failed, Part
+from easymlnb.forms.choices import segments
+from easymlnb.forms.code import LANGUAGES
+from easymlnb.forms.fields import html
+from easymlnb.forms.results import draw, text
+
+KEPT_ITEMS = 500
+"""Items of a stream that stay on the page; older ones go."""
+
+KEPT_LOG = 64_000
+"""Characters of a log that stay on the page."""
+
+TABS = ("Result", "Code", "Log")
+
+
+def tabs(names: tuple[str, ...], pages: list[Any], kind: str) -> Any:
+    """Return pages of which a row of buttons shows one; switching needs no kernel."""
+    bar = segments(names, 0)
+    bar.add_class(kind)
+    stack = W.Stack(pages, selected_index=0)
+    W.jslink((bar, "index"), (stack, "selected_index"))
+    return W.VBox([bar, stack])
+
+
+class Outcome:
+    """What a call gave. Old results stay, dimmed, until there are new ones."""
+
+    def __init__(self, stream: bool) -> None:
+        self._stream = stream
+        self._fresh = True
+        self._pieces = ""
+        self._about = W.HTML()
+        self._failure = W.HTML()
+        self._parts = W.VBox()
+        self._parts.add_class("em-parts")
+        self._log = W.HTML()
+        self._code = {name: W.HTML() for name in LANGUAGES}
+        result = W.VBox([self._failure, self._parts, self._about])
+        code = tabs(tuple(self._code), list(self._code.values()), "em-languages")
+        self.widget = tabs(TABS, [result, code, self._log], "em-tabs")
+        self.widget.add_class("em-card")
+        self.widget.add_class("em-outcome")
+        self._empty("Nothing yet. Fill in the fields and press Run.")
+        self._set_log("")
+
+    def _empty(self, words: str) -> None:
+        self._parts.children = (W.HTML(html(words, "em-nothing")),)
+
+    def code(self, made: Mapping[str, str]) -> None:
+        """Show a call as code."""
+        for name, written in made.items():
+            self._code[name].value = f'<pre class="em-code" tabindex="0">{escape(written)}</pre>'
+
+    def begin(self) -> None:
+        """A call begins; what is shown is the last one's."""
+        self._fresh = True
+        self._pieces = ""
+        self._failure.value = ""
+        self._set_log("")
+        self._parts.add_class("em-dim")
+
+    def items(self, items: list[list[Part]]) -> None:
+        """Append elements of a stream. Pieces of text grow together, as words of a sentence."""
+        if not items:
+            return
+        shown = [] if self._fresh else list(self._parts.children)
+        self._undim()
+        for parts in items:
+            shown = self._appended(shown, parts)
+        gone = shown[:-KEPT_ITEMS]
+        self._parts.children = tuple(shown[-KEPT_ITEMS:])
+        for widget in gone:
+            widget.close()
+
+    def _appended(self, shown: list[Any], parts: list[Part]) -> list[Any]:
+        plain = len(parts) == 1 and parts[0].get("kind") == "text" and not parts[0].get("title")
+        if not plain:
+            self._pieces = ""
+            return [*shown, *draw(parts)]
+        first = not self._pieces
+        self._pieces += str(parts[0].get("data", ""))
+        whole = text({"kind": "text", "data": self._pieces})
+        if first:
+            return [*shown, whole]
+        shown[-1].value = whole.value
+        whole.close()
+        return shown
+
+    def log(self, more: str) -> None:
+        """Append to the log."""
+        if more:
+            self._set_log(self._said + more)
+
+    def _set_log(self, said: str) -> None:
+        self._said = said[-KEPT_LOG:]
+        shown = html(self._said, "em-code", "pre", ' tabindex="0"')
+        self._log.value = shown or html("The call printed nothing.", "em-nothing")
+
+    def done(self, event: Done) -> None:
+        """Show the result."""
+        if event.parts or not self._stream:
+            self._replace(draw(event.parts))
+        elif self._fresh:
+            self._replace([])
+        self._undim()
+        request = event.request_id
+        about = f"{event.seconds:.2f} s"
+        if request:
+            whole = escape(request, quote=True)
+            about += f' \u00b7 <span title="{whole}">request {escape(request[:8])}</span>'
+        self._about.value = f'<div class="em-about-call">{about}</div>'
+
+    def _replace(self, widgets: list[Any]) -> None:
+        old = self._parts.children
+        if widgets:
+            self._parts.children = tuple(widgets)
+        else:
+            self._empty("Done. The service gave nothing back.")
+        for widget in old:
+            widget.close()
+
+    def _undim(self) -> None:
+        self._fresh = False
+        self._parts.remove_class("em-dim")
+
+    def failed(self, event: Failed, marked: bool) -> None:
+        """Say what went wrong; ``marked`` tells that it stands at the fields already."""
+        error = event.error
+        if marked or isinstance(error, CallCancelled):
+            self._parts.remove_class("em-dim")
+        if isinstance(error, CallCancelled):
+            self._failure.value = html(error.message, "em-nothing")
+        elif not marked:
+            self._failure.value = _card(error, event.trace)
+        if self._fresh and len(self._parts.children) == 1 and not self._about.value:
+            # Before the first result there is nothing worth keeping beside the message.
+            self._empty("" if self._failure.value else "Nothing yet.")
+
+    def close(self) -> None:
+        """Take all widgets away."""
+        for widget in (self.widget, self._parts, *self._parts.children):
+            widget.close()
+
+
+def _card(error: EasyMLNBError, trace: str) -> str:
+    request = ""
+    if error.request_id:
+        request = html(f"Request {error.request_id}", "em-help")
+    folded = ""
+    if trace:
+        folded = f"<details><summary>Traceback</summary>{html(trace, 'em-code', 'pre')}</details>"
+    said = f"<b>{escape(error.message)}</b>{request}{folded}"
+    return f'<div class="em-failure" role="alert">{said}</div>'

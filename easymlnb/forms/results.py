@@ -1,0 +1,237 @@
+"""Results as widgets: one renderer per kind of part.
+
+A part is ``{"kind", "title", "data"}`` and, where it helps, ``media_type``, ``name`` (of a file)
+and ``more``. Bytes are base64. The kinds are those of ``RENDERERS``; any other is shown as JSON.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from html import escape
+from typing import Any
+
+import ipywidgets as W
+
+from easymlnb.forms.caller import Part
+from easymlnb.forms.texts import clean, markdown
+
+PLOTLY = "application/vnd.plotly.v1+json"
+
+FOLDED = 40
+"""Lines of JSON that are shown without being asked for."""
+
+SHOWN_ROWS = 1000
+
+
+def _title(part: Part) -> str:
+    return str(part.get("title") or "").replace("_", " ")
+
+
+def titled(part: Part, inner: str, kind: str) -> Any:
+    """Return HTML under the part's title."""
+    title = _title(part)
+    title = title[:1].upper() + title[1:]
+    head = f'<div class="em-part-title">{escape(title)}</div>' if title else ""
+    return W.HTML(f'<div class="em-part {kind}">{head}{inner}</div>')
+
+
+def figure(value: Any) -> str:
+    """Return a number as people read it: thousands apart, about four figures."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", "\u2009")
+    size = abs(value)
+    if value != value or size in (float("inf"), 0.0):
+        return f"{value:g}"
+    if size >= 1e9 or size < 1e-3:
+        return f"{value:.4g}"
+    places = max(0, 4 - len(str(int(size)))) if size >= 1 else 4
+    written = f"{value:,.{places}f}"
+    written = written.rstrip("0").rstrip(".") if "." in written else written
+    return written.replace(",", "\u2009")
+
+
+def _stat(part: Part) -> str:
+    value, title = part.get("data"), _title(part)
+    unit = (part.get("more") or {}).get("unit")
+    words = f"{title}, {unit}" if title and unit else title or str(unit or "")
+    return (
+        f'<div class="em-stat"><b title="{escape(str(value), quote=True)}">'
+        f"{escape(figure(value))}</b><span>{escape(words)}</span></div>"
+    )
+
+
+def number(part: Part) -> Any:
+    """One big figure."""
+    return W.HTML(f'<div class="em-stats">{_stat(part)}</div>')
+
+
+def text(part: Part) -> Any:
+    """Text as it is, lines kept."""
+    return titled(part, f'<div class="em-text">{escape(str(part.get("data", "")))}</div>', "")
+
+
+def rich(part: Part) -> Any:
+    """Markdown."""
+    return titled(part, markdown(str(part.get("data", ""))), "em-prose")
+
+
+def html(part: Part) -> Any:
+    """HTML, cleaned."""
+    return titled(part, clean(str(part.get("data", ""))), "em-prose")
+
+
+def json_value(part: Part) -> Any:
+    """JSON, folded when long."""
+    written = json.dumps(part.get("data"), indent=2, ensure_ascii=False)
+    block = f'<pre class="em-code">{escape(written)}</pre>'
+    lines = written.count("\n") + 1
+    if lines > FOLDED:
+        block = f"<details><summary>{lines} lines of JSON</summary>{block}</details>"
+    return titled(part, block, "")
+
+
+def table(part: Part) -> Any:
+    """Rows under a head that stays in sight."""
+    data = part.get("data") or {}
+    columns, rows = list(data.get("columns", ())), list(data.get("rows", ()))[:SHOWN_ROWS]
+    total = int(data.get("total") or len(rows))
+    head = "".join(
+        f'<th scope="col"{_aligned(rows, at)}>{escape(str(name))}</th>'
+        for at, name in enumerate(columns)
+    )
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    note = ""
+    if total > len(rows):
+        note = f'<div class="em-help">The first {figure(len(rows))} of {figure(total)} rows.</div>'
+    inner = (
+        f'<div class="em-table" tabindex="0"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>{note}"
+    )
+    return titled(part, inner, "")
+
+
+def _aligned(rows: list[Any], column: int) -> str:
+    known = [row[column] for row in rows if len(row) > column and row[column] is not None]
+    return ' class="em-num"' if known and _is_number(known[0]) else ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "<td></td>"
+    if _is_number(value):
+        written = f"{value:.6g}" if isinstance(value, float) else str(value)
+        return f'<td class="em-num">{written}</td>'
+    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"<td>{escape(shown)}</td>"
+
+
+def data_uri(part: Part, family: str, default: str) -> str:
+    """Return the part's bytes as a URI that is of the family of media types for sure."""
+    media_type = str(part.get("media_type") or default)
+    if not media_type.startswith(family):
+        media_type = default
+    code = escape(str(part.get("data", "")), quote=True)
+    return f"data:{escape(media_type, quote=True)};base64,{code}"
+
+
+def image(part: Part) -> Any:
+    """A picture; a click shows it larger, pixel by pixel."""
+    source = data_uri(part, "image/", "image/png")
+    words = escape(_title(part) or "Result", quote=True)
+    return titled(
+        part,
+        f'<label class="em-zoom"><input type="checkbox" aria-label="Enlarge: {words}">'
+        f'<span><img alt="{words}" src="{source}"></span></label>',
+        "",
+    )
+
+
+def audio(part: Part) -> Any:
+    """A player."""
+    source = data_uri(part, "audio/", "audio/wav")
+    return titled(part, f'<audio class="em-audio" controls src="{source}"></audio>', "")
+
+
+def plotly(part: Part) -> Any:
+    """A plotly figure through the front end's own plotly, which is loaded once and cached."""
+    data = part.get("data")
+    shown = json.loads(data) if isinstance(data, str) else data
+    out = W.Output()
+    out.add_class("em-plot")
+    # Setting the trait works from any thread; capturing a display does not.
+    out.outputs = (
+        {
+            "output_type": "display_data",
+            "data": {PLOTLY: {"config": {"responsive": True}, **(shown or {})}},
+            "metadata": {},
+        },
+    )
+    return out
+
+
+def _link(part: Part) -> str:
+    name = str(part.get("name") or part.get("title") or "file")
+    code = escape(str(part.get("data", "")), quote=True)
+    # As bytes without a meaning: a browser saves it and never opens it as a page.
+    return (
+        f'<a class="em-button" download="{escape(name, quote=True)}" '
+        f'href="data:application/octet-stream;base64,{code}">Download {escape(name)}</a>'
+    )
+
+
+def file(part: Part) -> Any:
+    """A download."""
+    return W.HTML(f'<div class="em-downloads">{_link(part)}</div>')
+
+
+def error(part: Part) -> Any:
+    """Something that went wrong, said calmly."""
+    said = escape(str(part.get("data", "")))
+    return titled(part, f'<div class="em-failure" role="alert">{said}</div>', "")
+
+
+RENDERERS: dict[str, Callable[[Part], Any]] = {
+    "number": number,
+    "text": text,
+    "markdown": rich,
+    "html": html,
+    "json": json_value,
+    "table": table,
+    "image": image,
+    "plotly": plotly,
+    "file": file,
+    "audio": audio,
+    "error": error,
+}
+
+PLACES = {"number": 0, "file": 2}
+"""What one wants to know comes first, what one takes away last; the rest keeps its order."""
+
+
+def draw(parts: Iterable[Part]) -> list[Any]:
+    """Return the widgets of a result: numbers in one row, then all else, then the downloads."""
+    groups: tuple[list[Part], list[Part], list[Part]] = ([], [], [])
+    for part in parts:
+        groups[PLACES.get(str(part.get("kind")), 1)].append(part)
+    numbers, others, files = groups
+    found = [one(part) for part in others]
+    if numbers:
+        found.insert(0, W.HTML(f'<div class="em-stats">{"".join(map(_stat, numbers))}</div>'))
+    if files:
+        found.append(W.HTML(f'<div class="em-downloads">{"".join(map(_link, files))}</div>'))
+    return found
+
+
+def one(part: Part) -> Any:
+    """Return the widget of one part; a part that cannot be drawn says so and breaks no other."""
+    try:
+        return RENDERERS.get(str(part.get("kind")), json_value)(part)
+    except Exception:
+        return error(
+            {"title": part.get("title"), "data": "This part of the result cannot be shown."}
+        )

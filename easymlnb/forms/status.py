@@ -1,0 +1,66 @@
+"""Run, Stop, and how far it is."""
+
+from collections.abc import Callable
+
+import ipywidgets as W
+
+from easymlnb.forms.caller import Progress
+from easymlnb.forms.fields import html
+
+
+class Status:
+    """The buttons with a thin bar and a line of text under them."""
+
+    def __init__(self, run: Callable[[], None], stop: Callable[[], None]) -> None:
+        self._run = W.Button(description="Run", tooltip="Run with these values")
+        self._stop = W.Button(description="Stop", tooltip="Stop the running call", disabled=True)
+        self._run.on_click(lambda _: run())
+        self._stop.on_click(lambda _: stop())
+        self._run.add_class("em-primary")
+        self._bar = W.FloatProgress(min=0.0, max=1.0, value=0.0)
+        self._bar.add_class("em-bar")
+        self._text = W.HTML()
+        self._progress: Progress | None = None
+        buttons = W.HBox([self._run, self._stop])
+        buttons.add_class("em-actions")
+        self.widget = W.VBox([buttons, self._bar, self._text])
+        self.widget.add_class("em-status")
+
+    def start(self) -> None:
+        """A call begins."""
+        self._run.disabled, self._stop.disabled = True, False
+        self._progress = None
+        self._bar.value = 0.0
+        self.widget.add_class("em-running")
+        self.widget.add_class("em-unknown")
+        self._say("Running")
+
+    def progress(self, told: Progress | None, seconds: float) -> None:
+        """Show how far it is, or at least for how long."""
+        self._progress = told or self._progress
+        if self._stop.disabled:
+            return
+        known = self._progress
+        if known is not None and known.fraction >= 0:
+            self._bar.value = min(1.0, known.fraction)
+            self.widget.remove_class("em-unknown")
+        text = known.text if known is not None and known.text else "Running"
+        self._say(text, f"{seconds:.0f} s" if seconds >= 1 else "")
+
+    def stopping(self) -> None:
+        """It was asked to stop."""
+        self._stop.disabled = True
+        self._say("Stopping")
+
+    def end(self, text: str = "") -> None:
+        """The call is over."""
+        self.widget.remove_class("em-running")
+        self.widget.remove_class("em-unknown")
+        self._run.disabled, self._stop.disabled = False, True
+        self._say(text)
+
+    def _say(self, text: str, right: str = "") -> None:
+        self._text.value = (
+            f'<div class="em-line" role="status">{html(text, "", "span")}'
+            f"{html(right, 'em-push', 'span')}</div>"
+        )

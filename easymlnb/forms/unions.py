@@ -1,0 +1,97 @@
+"""The control for a value of one of several kinds."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets as W
+
+from easymlnb.forms.choices import segments
+from easymlnb.forms.fields import MISSING, Field, Make
+from easymlnb.forms.node import Node
+
+
+class Union:
+    """One of several kinds of value: buttons choose the kind, its field follows."""
+
+    labelled = False
+    visible = True
+
+    def __init__(self, node: Node, make: Make) -> None:
+        self._kinds = node.alternatives
+        self._make = make
+        self._fields: dict[int, Field] = {}
+        words = [one.word for one in self._kinds]
+        labels = [
+            word if words.count(word) == 1 else f"{word} {at + 1}" for at, word in enumerate(words)
+        ]
+        short = len(labels) <= 4 and sum(map(len, labels)) <= 40
+        self._chosen = segments(labels, 0) if short else W.Dropdown(options=labels, index=0)
+        self._chosen.observe(lambda _: self._draw(), names="index")
+        self.widget = W.VBox()
+        self.widget.add_class("em-union")
+        self._draw()
+
+    @property
+    def field(self) -> Field:
+        """The field of the chosen kind."""
+        at = self._chosen.index or 0
+        if at not in self._fields:
+            # The buttons name the kind already.
+            self._fields[at] = self._make(self._kinds[at].plus(title=""), True)
+        return self._fields[at]
+
+    def _draw(self) -> None:
+        self.widget.children = (self._chosen, self.field.widget)
+
+    def get(self) -> Any:
+        return self.field.get()
+
+    def set(self, value: Any) -> None:
+        fitting = [at for at, kind in enumerate(self._kinds) if fits(kind, value)]
+        if fitting:
+            self._chosen.index = fitting[0]
+            self.field.set(value)
+        elif value is MISSING:
+            self.field.reset()
+
+    def check(self) -> str | None:
+        return None if self.field.check() else ""
+
+    def show(self, path: Sequence[str], message: str) -> bool:
+        # A checker may put the alternative's own name into the path.
+        inside = self.field.control
+        return inside.show(path, message) or (len(path) > 1 and inside.show(path[1:], message))
+
+    def clear(self) -> None:
+        for field in self._fields.values():
+            field.clear()
+
+
+SHAPES: dict[str, Callable[[Any], bool]] = {
+    "string": lambda value: isinstance(value, str),
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "boolean": lambda value: isinstance(value, bool),
+    "array": lambda value: isinstance(value, list | tuple),
+    "object": lambda value: isinstance(value, dict),
+    "null": lambda value: value is None,
+}
+
+
+def fits(node: Node, value: Any) -> bool:
+    """Tell roughly whether a JSON value is meant for this alternative."""
+    if "const" in node.schema:
+        return bool(value == node.get("const"))
+    if "enum" in node.schema:
+        return value in node.get("enum")
+    shape = SHAPES.get(str(node.get("type")))
+    if shape is None:
+        return not node.alternatives or any(fits(one, value) for one in node.alternatives)
+    if not shape(value):
+        return False
+    if not isinstance(value, dict):
+        return True
+    known = node.get("properties") or {}
+    if any(name not in value for name in node.get("required") or ()):
+        return False
+    return all(fits(node.child(known[name]), one) for name, one in value.items() if name in known)

@@ -1,0 +1,61 @@
+"""The table of widgets: which control stands for which kind of value."""
+
+from collections.abc import Callable
+
+from easymlnb.forms import choices, files, nested, rows, scalars, unions
+from easymlnb.forms.fields import Control, Field, Make
+from easymlnb.forms.node import Node
+
+WIDGETS: dict[str, Callable[[Node, Make], Control]] = {
+    "text": scalars.text,
+    "longtext": scalars.longtext,
+    "secret": scalars.secret,
+    "number": scalars.number,
+    "slider": scalars.slider,
+    "interval": scalars.interval,
+    "checkbox": scalars.checkbox,
+    "date": scalars.day,
+    "datetime": scalars.moment,
+    "time": scalars.clock,
+    "colour": scalars.colour,
+    "const": scalars.const,
+    "json": scalars.json_value,
+    "array": scalars.json_value,
+    "choice": choices.choice,
+    "choices": choices.choices,
+    "file": files.picker("file"),
+    "image": files.picker("image"),
+    "webcam": files.picker("webcam"),
+    "audio": files.picker("audio"),
+    "table": files.picker("table"),
+    "timeseries": files.picker("timeseries"),
+    "object": nested.Group,
+    "tuple": nested.Tuple,
+    "optional": nested.Optional,
+    "list": rows.Rows,
+    "dict": rows.Map,
+    "union": unions.Union,
+}
+"""By the author's hint (``x-easymlnb.widget``) or by the shape of the schema (``Node.kind``)."""
+
+ABSENT = nested.EMPTIABLE | {"const", "optional", "list", "dict", "choices"}
+"""Kinds that need no checkbox to say "leave it out" when the schema gives no default."""
+
+
+def register(kind: str, maker: Callable[[Node, Make], Control]) -> None:
+    """Add a widget for a hint of your own, or replace one."""
+    WIDGETS[kind] = maker
+
+
+def kind_of(node: Node) -> str:
+    """Return the name of the widget: the hint's where it is known, else what the shape asks for."""
+    hint = node.hint("widget")
+    return hint if hint in WIDGETS and not node.nullable else node.kind
+
+
+def make(node: Node, required: bool) -> Field:
+    """Return the field of one value."""
+    kind = kind_of(node)
+    if not required and not node.has_default and kind not in ABSENT:
+        kind = "optional"
+    return Field(node, WIDGETS[kind](node, make), required=required)

@@ -1,0 +1,154 @@
+"""A real JupyterLab and a real Chromium, once per session."""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+START_SECONDS = 60
+
+RUN_ALL = """async () => {
+    const app = window.jupyterapp;
+    const context = app.shell.currentWidget.sessionContext;
+    await context.ready;
+    await context.session.kernel.info;
+    app.shell.collapseLeft();
+    // It resolves when all cells have run, which may be long after the test wants to look.
+    app.commands.execute('notebook:run-all-cells');
+}"""
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A headless Chromium of this machine."""
+    path = next((one for one in CHROMIUM if Path(one).exists()), None) or shutil.which("chromium")
+    if find_spec("playwright") is None:
+        pytest.skip("playwright is not installed (pip install easymlnb[dev])")
+    if path is None:
+        pytest.skip("there is no Chromium on this machine (apt install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Lab:
+    """A running JupyterLab whose notebooks lie in ``root``."""
+
+    def __init__(self, root: Path, port: int, token: str, browser: Any) -> None:
+        self.root = root
+        self.url = f"http://127.0.0.1:{port}/"
+        self.token = token
+        self._browser = browser
+
+    def open(
+        self, name: str, cells: Sequence[str], *, width: int = 1400, height: int = 1000
+    ) -> Any:
+        """Write a notebook, open it in a page of its own and run all its cells."""
+        write_notebook(self.root / f"{name}.ipynb", cells)
+        page = self._browser.new_page(viewport={"width": width, "height": height})
+        page.goto(f"{self.url}lab/workspaces/{name}/tree/{name}.ipynb?token={self.token}&reset")
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+        page.evaluate(RUN_ALL)
+        return page
+
+
+def write_notebook(path: Path, cells: Sequence[str]) -> None:
+    import nbformat
+
+    book = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(source) for source in cells],
+        metadata={
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+        },
+    )
+    nbformat.write(book, path)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory, chromium: Any) -> Iterator[Lab]:
+    """JupyterLab as a process of its own, with its own settings and an empty root."""
+    if find_spec("jupyterlab") is None:
+        pytest.skip("JupyterLab is not installed (pip install easymlnb[dev])")
+    home = tmp_path_factory.mktemp("lab")
+    root = home / "root"
+    root.mkdir()
+    settings = home / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    quiet = {"fetchNews": "false", "checkForUpdates": False}
+    (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
+    token, port = secrets.token_hex(16), _free_port()
+    log = (home / "lab.log").open("wb")
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+            *(f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
+            *("--ServerApp.ip=127.0.0.1", f"--IdentityProvider.token={token}"),
+            *(f"--ServerApp.root_dir={root}", "--expose-app-in-browser"),
+        ],
+        env=_environment(home),
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        _wait_until_up(f"http://127.0.0.1:{port}/api?token={token}", process, home / "lab.log")
+        yield Lab(root, port, token, chromium)
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        log.close()
+
+
+def _environment(home: Path) -> dict[str, str]:
+    own = {
+        f"JUPYTER_{name}": str(home / folder)
+        for name, folder in (
+            ("CONFIG_DIR", "config"),
+            ("DATA_DIR", "data"),
+            ("RUNTIME_DIR", "runtime"),
+        )
+    }
+    own["JUPYTERLAB_WORKSPACES_DIR"] = str(home / "workspaces")
+    own["JUPYTERLAB_SETTINGS_DIR"] = str(home / "settings")
+    own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, **own, "IPYTHONDIR": str(home / "ipython")}
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def _wait_until_up(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:
+                json.load(answer)
+                return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text(errors='replace')[-3000:]}")
