@@ -37,6 +37,13 @@ class Store:
         reason and the fix: damaged, read-only, of a newer release, on a network file system, ...
         """
         database = folder / DATABASE
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageUnusable(
+                f"The folder {folder} cannot be made ({error.strerror}). Name one that the server "
+                "may write."
+            ) from error
         kept = Files(files or str(folder / FILES))
         if not url and not _has_content(database) and kept.names():
             raise StorageUnusable(
