@@ -1,10 +1,23 @@
 """``easymlnb publish``: the bundle goes out, its way is shown, and where it failed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from easymlnb.cli import output
+from easymlnb.contract.errors import EasyMLNBError
+
+SHOWN_FILES = 10
+SHOWN_LINES = 30
+"""Lines of a failed cell that are printed; its end is where most cells fail."""
+_STATES = {
+    "starting": "Accepted. A worker executes the notebook and tries the examples ...",
+    "ready": "Ready.",
+    "failed": "Failed. What served before goes on serving.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +31,74 @@ class Choice:
 
 
 def publish_and_show(
-    notebook: Path, choice: Choice, *, url: str | None, token: str | None, json: bool
+    notebook: Path,
+    choice: Choice,
+    *,
+    url: str | None = None,
+    token: str | None = None,
+    json: bool = False,
+    timeout: float = 600.0,
 ) -> None:
-    """Publish and print what came of it; exits with 1 when the notebook did not get ready."""
-    raise NotImplementedError
+    """Publish and print what came of it.
+
+    A notebook that does not get ready shows its cell and traceback and ends with 1; whatever
+    else goes wrong is raised.
+    """
+    from easymlnb.bundles import make
+    from easymlnb.upload import send
+
+    made = make(
+        notebook,
+        names=choice.names,
+        include=choice.include,
+        exclude=choice.exclude,
+        requirements=choice.requirements,
+    )
+    output.say(_summary(notebook.name, sorted(made.manifest.files), len(made.data)))
+    for note in made.notes:
+        output.say(output.clean(f"Note: {note}"))
+    try:
+        status = send(
+            made.data,
+            names=choice.names,
+            url=url,
+            token=token,
+            timeout=timeout,
+            on=lambda state: output.say(_STATES.get(state, state)),
+        )
+    except EasyMLNBError as error:
+        if not isinstance(error.details, Mapping) or "cell" not in error.details:
+            raise
+        output.say("easymlnb: " + failure_text(error.message, error.details))
+        if json:
+            output.as_json(error.to_dict())
+        raise typer.Exit(1) from error
+    if json:
+        output.as_json(status)
+    else:
+        _show(status)
 
 
-def failure_text(error: dict[str, Any]) -> str:
-    """Return why a bundle failed, with the cell and its traceback, for a terminal."""
-    lines = [str(error.get("message") or "The notebook did not get ready.")]
-    if error.get("cell") is not None:
-        lines += ["", f"Cell {error['cell']}:"]
-    lines += [f"    {line}" for line in str(error.get("source") or "").splitlines()]
-    if error.get("traceback"):
-        lines += ["", *str(error["traceback"]).rstrip().splitlines()]
-    return output.clean("\n".join(lines))
+def failure_text(message: str, details: Mapping[str, Any]) -> str:
+    """Return why a notebook did not get ready, with cell and traceback, for a terminal."""
+    source = str(details.get("source") or "").strip("\n").splitlines()
+    left_out = [f"... ({len(source) - SHOWN_LINES} lines)"] if len(source) > SHOWN_LINES else []
+    lines = [message, "", *(f"    {line}" for line in [*left_out, *source[-SHOWN_LINES:]])]
+    trace = str(details.get("traceback") or "").rstrip().splitlines()
+    return output.clean("\n".join([*lines, *([""] if trace else []), *trace]))
+
+
+def _summary(notebook: str, files: list[str], size: int) -> str:
+    more = f" and {len(files) - SHOWN_FILES} more" if len(files) > SHOWN_FILES else ""
+    shown = ", ".join(files[:SHOWN_FILES]) + more
+    return output.clean(
+        f"Publishing {notebook} ({size / 1000:,.0f} kB) with {shown or 'no other files'}."
+    )
+
+
+def _show(status: Mapping[str, Any]) -> None:
+    same = " (unchanged)" if status.get("unchanged") else ""
+    for service in status["services"]:
+        version = service.get("version")
+        said = f"version {version}" if version is not None else "starting"
+        output.say_out(f"{service['name']} {said}{same}")

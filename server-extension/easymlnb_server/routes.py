@@ -7,6 +7,13 @@ from easymlnb_server.handlers.bundles import BundleHandler, BundleNotebookHandle
 from easymlnb_server.handlers.call import CallHandler
 from easymlnb_server.handlers.health import LiveHandler, ReadyHandler
 from easymlnb_server.handlers.link import LinkHandler
+from easymlnb_server.handlers.openapi import OpenapiHandler, ServiceOpenapiHandler
+from easymlnb_server.handlers.pages import (
+    AssetHandler,
+    CatalogueHandler,
+    DocsHandler,
+    ServicePageHandler,
+)
 from easymlnb_server.handlers.services import LogHandler, ServiceHandler, VersionsHandler
 
 PREFIX = "easymlnb"
@@ -23,10 +30,16 @@ ROUTES: tuple[tuple[Any, ...], ...] = (
     (rf"services/{NAME}/live/view", CallHandler, {"live": True, "view": True}),
     (rf"services/{NAME}/versions", VersionsHandler),
     (rf"services/{NAME}/log", LogHandler),
+    (rf"services/{NAME}/openapi\.json", ServiceOpenapiHandler),
+    (rf"services/{NAME}/page", ServicePageHandler),
     (rf"bundles/{BUNDLE}", BundleHandler),
     (rf"bundles/{BUNDLE}/notebook", BundleNotebookHandler),
     (r"health/live", LiveHandler),
     (r"health/ready", ReadyHandler),
     (r"link", LinkHandler),
+    (r"/?", CatalogueHandler),
+    (r"docs", DocsHandler),
+    (r"openapi\.json", OpenapiHandler),
+    (r"static/([a-z_.-]+)", AssetHandler),
     (r".*", NotFoundHandler),
 )

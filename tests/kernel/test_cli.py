@@ -186,9 +186,10 @@ def test_following_shows_each_call_once(capsys):
 
 
 def test_a_failed_bundle_shows_cell_and_traceback():
-    error = {"message": "Cell 2 raised.", "cell": 2, "source": "1/0", "traceback": "Zero\x1b[0m"}
-    text = publishing.failure_text(error)
-    assert text.splitlines() == ["Cell 2 raised.", "", "Cell 2:", "    1/0", "", "Zero[0m"]
+    text = publishing.failure_text("Cell 2 raised.", {"source": "1/0", "traceback": "Z\x1b[0m\n"})
+    assert text.splitlines() == ["Cell 2 raised.", "", "    1/0", "", "Z[0m"]
+    long = publishing.failure_text("Cell 2 raised.", {"source": "x\n" * 99})
+    assert len(long.splitlines()) == 2 + 1 + publishing.SHOWN_LINES
 
 
 @pytest.mark.parametrize(
