@@ -199,7 +199,7 @@ def _where(details: Any) -> Iterator[str]:
     if not isinstance(details, dict):
         return
     if "cell" in details:
-        yield f"Cell {details['cell']} failed:"
+        yield f"Cell {details['cell'] + 1} failed:"  # people count from 1
     for name in ("source", "traceback"):
         if details.get(name):
             yield indent(str(details[name]).rstrip(), "    ")

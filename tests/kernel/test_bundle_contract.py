@@ -112,7 +112,7 @@ def test_a_run_leaves_the_id_as_it_is() -> None:
             "metadata": {"execution": {"iopub.status.busy": "2026"}, "collapsed": True},
             "source": cell["source"].splitlines(keepends=True),
         }
-    there = Manifest(notebook="n.ipynb", environment=Environment(python="3.13", created="now"))
+    there = Manifest(notebook="renamed.ipynb", environment=Environment(python="3.13", created="now"))
     assert bundle.identify(there, run) == bundle.identify(Manifest(notebook="n.ipynb"), clean)
     assert "hi" not in str(bundle.strip(run)) and "widgets" not in str(bundle.strip(run))
 

@@ -28,7 +28,7 @@ from easymlnb.contract.errors import (
 ERROR = {
     "code": "deployment_failed",
     "message": "Cell 1 raised ValueError: no.",
-    "cell": 1,
+    "cell": 0,
     "source": "raise ValueError('no')",
     "traceback": "Traceback ...\nValueError: no",
 }

@@ -36,7 +36,7 @@ def check(connection: Connection, shown: str) -> str | None:
         if tables := inspect(connection).get_table_names():
             raise StorageUnusable(
                 f"The database {shown} belongs to something else: it holds tables such as "
-                f"{tables[0]!r}, but none of easymlnb's. Name another one."
+                f"{tables[0]!r}, but none of easymlnb's. Name another one in EasyMLNB.database_url."
             )
         return None
     try:

@@ -23,8 +23,8 @@ NETWORK |= {"beegfs", "gpfs", "ncpfs", "virtiofs"}
 LOCAL_FUSE = {"fuse.fuse-overlayfs", "fuse.bindfs", "fuse.mergerfs", "fuse.gocryptfs"}
 
 _FIX = (
-    "Name a database on a local disk, for example sqlite:////var/tmp/easymlnb-you/easymlnb.sqlite, "
-    "or a PostgreSQL server, postgresql://..."
+    "Set EasyMLNB.database_url to a file on a local disk, for example "
+    "sqlite:////var/lib/easymlnb/easymlnb.sqlite, or to a PostgreSQL server, postgresql://..."
 )
 
 
