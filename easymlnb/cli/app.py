@@ -145,7 +145,10 @@ def remove(
     import sys
 
     with _connect(url, token) as client:
-        client.service(name)
+        if client.service(name)["version"] is None:
+            raise ValueError(
+                f"{name} is live only: it goes when its author removes it or closes the notebook."
+            )
         if not yes and not json and sys.stdin.isatty():
             typer.confirm(f"Remove {name} and all its versions?", abort=True, err=True)
         client.remove(name)

@@ -13,6 +13,7 @@ from easymlnb.cli import output
 from easymlnb.cli.values import read
 from easymlnb.client import Client, Raw
 from easymlnb.client.results import accept as best
+from easymlnb.client.schemas import hints
 from easymlnb.contract.spec import ServiceSpec
 
 JSON = "application/json"
@@ -54,17 +55,23 @@ def call_and_show(client: Client, name: str, arguments: Sequence[str], wish: Wis
 
 
 def _accept(spec: ServiceSpec, wish: Wish) -> str:
-    """Return the media type to ask for: as told, else by the file's ending, else JSON."""
+    """Return the media type to ask for: as told, else by the file's ending, else the natural one.
+
+    Raises ``typer.BadParameter`` when that would put bytes on a terminal.
+    """
     if wish.accept or wish.json:
         return wish.accept or JSON
+    is_file = hints(spec.output, spec.output).get("widget") in ("image", "audio", "file")
     if wish.save is None:
-        return ""
+        if is_file and spec.produces and sys.stdout.isatty():
+            raise typer.BadParameter("the result is a file: name one with --output, or use --json.")
+        return spec.produces[0] if is_file and spec.produces else ""
     ending = wish.save.suffix.lower()
     kind = _EXTRA_TYPES.get(ending) or mimetypes.guess_type(wish.save.name)[0] or ""
     if kind in spec.produces or kind == JSON:
         return kind
-    # "report.dat" of a service that answers a file or an image is that file, not JSON around it.
-    return "" if ending == ".json" else best(spec.output, spec.produces) or _any(spec)
+    # "cells.dat" of a service that answers an image is that image, not JSON around it.
+    return best(spec.output, spec.produces) or _any(spec)
 
 
 def _any(spec: ServiceSpec) -> str:

@@ -188,8 +188,8 @@ def fetch(specs: Specs, name: str, request: Request) -> Flow[Raw]:
 
 
 def as_raw(options: Options) -> Options:
-    """Return the options without what needs events."""
-    return replace(options, progress=None)
+    """Return the options for an answer as it comes: no events, and JSON unless told otherwise."""
+    return replace(options, progress=None, accept=options.accept or "*/*")
 
 
 def _filename(disposition: str) -> str:

@@ -53,7 +53,7 @@ def prepare(values: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
 def convert(value: Any, hint: Mapping[str, Any] | None = None) -> Any:
     """Return one value as JSON value or ``Part``; ``hint`` is the parameter's ``x-easymlnb``."""
     hint = hint or {}
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | int | str | Part):
         return value
     if isinstance(value, float):
         # JSON has no such numbers; the server reads the words where it allows the numbers.

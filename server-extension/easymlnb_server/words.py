@@ -22,6 +22,7 @@ CLIENT_OWN = frozenset(
     {"call", "close", "health", "log", "raw", "remove", "service", "services", "spec", "versions"}
 )
 """Names that the Python client uses itself; services of that name are items of it."""
+_SPOKEN = {"text", "code_inline", "softbreak", "hardbreak"}
 _LIMITS = {
     "minimum": "from {}",
     "exclusiveMinimum": "above {}",
@@ -76,7 +77,7 @@ def shape(spec: ServiceSpec) -> str:
     given = [kind(field, spec.input) for field in spec.input.get("properties", {}).values()]
     shown = ", ".join(given[:3]) + (f" and {len(given) - 3} more" if len(given) > 3 else "")
     result = kind(spec.output, spec.output)
-    return f"{shown or 'nothing'} → {result}{' after another' if spec.stream else ''}"
+    return f"{shown or 'nothing'} → {f'stream of {result}' if spec.stream else result}"
 
 
 def kind(schema: Any, root: dict[str, Any]) -> str:
@@ -90,7 +91,10 @@ def kind(schema: Any, root: dict[str, Any]) -> str:
             found.append("choice")
         elif option.get("type") == "array":
             item = option.get("items")
-            found.append(f"list of {kind(item, root)}" if isinstance(item, dict) else "list")
+            inner = kind(item, root) if isinstance(item, dict) else ""
+            found.append(
+                "choices" if inner == "choice" else f"list of {inner}" if inner else "list"
+            )
         elif option.get("format") in ("date", "date-time", "time"):
             found.append({"date-time": "date and time"}.get(option["format"], option["format"]))
         else:
@@ -98,6 +102,17 @@ def kind(schema: Any, root: dict[str, Any]) -> str:
             name = option.get("type", "any value")
             found.append(words.get(name, name) if isinstance(name, str) else " or ".join(name))
     return " or ".join(dict.fromkeys(found)) or "any value"
+
+
+def summary(markdown: str) -> str:
+    """Return the first paragraph of a Markdown text without its marks, for a line in a list."""
+    from markdown_it import MarkdownIt
+
+    for token in MarkdownIt("commonmark", {"html": False}).parse(markdown):
+        parts = [child.content or " " for child in token.children or () if child.type in _SPOKEN]
+        if parts:
+            return " ".join("".join(parts).split())
+    return ""
 
 
 def snippets(spec: ServiceSpec, url: str) -> list[tuple[str, str]]:
@@ -132,7 +147,7 @@ def _python(spec: ServiceSpec, url: str, values: dict[str, Any], files: dict[str
     function = f'c["{spec.name}"]' if own else f"c.{spec.name}"
     line = f"{function}({', '.join(given)})"
     call = f"for item in {line}:\n    print(item)" if spec.stream else f"print({line})"
-    return f'{imports}\nc = ml.connect("{url}", token="...")\n{call}'
+    return f'{imports}\nc = ml.connect(\n    "{url}",\n    token="...",\n)\n{call}'
 
 
 def _curl(spec: ServiceSpec, url: str, values: dict[str, Any], files: dict[str, str]) -> str:

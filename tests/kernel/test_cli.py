@@ -218,7 +218,9 @@ TABLE = ServiceSpec(name="f", title="F", input={}, output={}, produces=("text/cs
 @pytest.mark.parametrize(
     ("spec", "wish", "accept"),
     [
-        (IMAGE, calling.Wish(), ""),
+        (IMAGE, calling.Wish(), "image/png"),
+        (IMAGE, calling.Wish(json=True), "application/json"),
+        (TABLE, calling.Wish(), ""),
         (IMAGE, calling.Wish(save=Path("x.tif")), "image/tiff"),
         (IMAGE, calling.Wish(save=Path("x.json")), "application/json"),
         (IMAGE, calling.Wish(save=Path("x.png"), json=True), "application/json"),

@@ -124,6 +124,7 @@ def test_files_keep_name_and_kind(tmp_path):
     with path.open("rb") as file:
         assert convert(file) == Part(b"1", "x.png", "image/png")
     assert convert(io.StringIO("é")).data == "é".encode()
+    assert convert(Part(b"3", "y.tif", "image/tiff")).name == "y.tif"
     assert convert(b"2").data == convert(bytearray(b"2")).data == b"2"
 
 

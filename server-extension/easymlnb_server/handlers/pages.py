@@ -110,13 +110,15 @@ class CatalogueHandler(PageHandler):
     @web.authenticated
     def get(self) -> None:
         services = self.state.services
-        cards = [
-            services.summary(name)
-            | {"shape": words.shape(services.target(name).spec), "called": self.last_call(name)}
-            for name in services.names()
-        ]
+        cards = [self._card(name) for name in services.names()]
+        cards.sort(key=lambda card: (card["title"].casefold(), card["name"]))
         tags = sorted({tag for card in cards for tag in card["tags"]})
         self.page("catalogue.html", cards=cards, tags=tags)
+
+    def _card(self, name: str) -> dict[str, Any]:
+        spec = self.state.services.target(name).spec
+        said = {"about": words.summary(spec.description), "shape": words.shape(spec)}
+        return self.state.services.summary(name) | said | {"called": self.last_call(name)}
 
 
 class ServicePageHandler(PageHandler):

@@ -1,6 +1,6 @@
 // The API page, drawn from openapi.json: contents on the left, one card per operation.
 
-import { inline, make } from "./dom.js";
+import { inline, make, plain } from "./dom.js";
 import { fields, kind, resolver } from "./schema.js";
 import { tryIt } from "./try.js";
 
@@ -33,7 +33,7 @@ function card({ path, method, operation, shared }, api) {
 function contents(path, method, operation, shared, resolve) {
   const trial = method === "get" && path === "/link" ? null : tryIt(path, method, operation, shared, resolve);
   return make("div", { class: "inside" },
-    operation.description ? make("p", { class: "pre-line" }, ...inline(operation.description)) : null,
+    operation.description ? make("p", {}, ...inline(plain(operation.description))) : null,
     bodies(operation.requestBody?.content, resolve),
     answers(operation.responses, resolve),
     trial ? make("h3", {}, "Try it") : null, trial);
@@ -48,18 +48,25 @@ function bodies(content, resolve) {
 }
 
 function answers(responses, resolve) {
-  const rows = Object.entries(responses).sort().map(([status, one]) => {
-    const found = resolve(one);
-    const types = Object.entries(found.content ?? {});
-    const [first] = types;
-    const inner = status < 400 && first ? fields(first[1].schema, resolve) : null;
-    const named = types.map(([type]) => type).join(", ");
-    const value = status < 400 && first && first[0] === "application/json" ? kind(first[1].schema, resolve) : "";
-    return make("tr", {}, make("td", {}, make("b", {}, status)),
-      make("td", {}, make("div", { class: "pre-line" }, ...inline(found.description)),
-        named && status < 400 ? make("div", { class: "help" }, value ? `${value}, as ${named}` : named) : null, inner));
-  });
-  return make("section", {}, make("h3", {}, "Answers"), make("table", {}, make("tbody", {}, ...rows)));
+  const all = Object.entries(responses).sort();
+  const good = all.filter(([status]) => status < 400).map(([status, one]) => goodRow(status, resolve(one), resolve));
+  const bad = all.filter(([status]) => status >= 400).map(([status, one]) => row(status, resolve(one).description));
+  return make("section", {}, make("h3", {}, "Answers"), make("table", {}, make("tbody", {}, ...good)),
+    bad.length ? make("details", { class: "errors" }, make("summary", {}, "Errors"), make("table", {}, make("tbody", {}, ...bad))) : null);
+}
+
+function row(status, description, ...more) {
+  return make("tr", {}, make("td", {}, make("b", {}, status)),
+    make("td", {}, make("div", { class: "pre-line" }, ...inline(description)), ...more));
+}
+
+function goodRow(status, found, resolve) {
+  const types = Object.entries(found.content ?? {});
+  if (!types.length) return row(status, found.description);
+  const [[type, { schema }]] = types;
+  const value = type === "application/json" ? `${kind(schema, resolve)}, as ` : "";
+  return row(status, found.description,
+    make("div", { class: "help" }, value + types.map(([one]) => one).join(", ")), fields(schema, resolve));
 }
 
 function draw(api) {
@@ -71,7 +78,7 @@ function draw(api) {
   const holder = document.getElementById("operations");
   holder.replaceChildren(...all.map((group) => make("section", { id: anchor(group) },
     make("h2", {}, group.name),
-    group.description ? make("p", { class: "muted small pre-line about" }, ...inline(group.description.split("\n\n")[0])) : null,
+    group.description ? make("p", { class: "muted small about" }, ...inline(plain(group.description))) : null,
     ...group.operations.map((one) => card(one, api)))));
   holder.setAttribute("aria-busy", "false");
   follow();

@@ -15,3 +15,9 @@ export function make(tag, attributes = {}, ...children) {
 export function inline(text) {
   return String(text ?? "").split(/`([^`]+)`/).map((part, at) => (at % 2 ? make("code", {}, part) : part));
 }
+
+// The first paragraph of an author's Markdown, without its marks.
+export function plain(text) {
+  const [first] = String(text ?? "").split(/\n\s*\n/);
+  return first.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").replace(/\*\*|__|^#+ /gm, "").replace(/\s+/g, " ").trim();
+}

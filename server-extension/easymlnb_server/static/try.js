@@ -5,7 +5,13 @@ import { kind, sample } from "./schema.js";
 
 const EVENTS = "text/event-stream";
 const SHOWN = 200_000; // characters of an answer that a page can show without getting slow
-const HEADERS = ["content-type", "x-easymlnb-version", "server-timing", "x-request-id"];
+// What is worth telling of an answer's headers, and in which words.
+const HEADERS = {
+  "content-type": (value) => value,
+  "x-easymlnb-version": (value) => (value === "live" ? "live" : `version ${value}`),
+  "server-timing": (value) => `worker ${Number(/dur=([\d.]+)/.exec(value)?.[1] ?? 0).toFixed(1)} ms`,
+  "x-request-id": (value) => `request ${value}`,
+};
 const page = document.documentElement.dataset;
 
 export function tryIt(path, method, operation, shared, resolve) {
@@ -148,7 +154,8 @@ async function show(answer, response, began) {
   const facts = make("p", { class: "muted small" });
   const tell = () => {
     const seconds = ((performance.now() - began) / 1000).toFixed(2);
-    const said = HEADERS.map((name) => response.headers.get(name)).filter(Boolean);
+    const told = Object.entries(HEADERS).filter(([name]) => response.headers.get(name));
+    const said = told.map(([name, words]) => words(response.headers.get(name)));
     facts.textContent = [`${response.status} ${response.statusText}`.trim(), `${seconds} s`, ...said].join(" · ");
     facts.classList.toggle("error", !response.ok);
   };
