@@ -1,5 +1,7 @@
 """The list of services, and publishing: a bundle comes in, and its state can be looked at."""
 
+import getpass
+import os
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -41,8 +43,7 @@ class ServicesHandler(BodyHandler):
         for name in names:
             if not NAME.match(name):
                 raise BadRequest(f"{name[:80]!r} is not a service's name.")
-        owner = self.current_user.username
-        stored = await self.state.publications.publish(self.take_body(), names, owner)
+        stored = await self.state.publications.publish(self.take_body(), names, account())
         self.set_header("Location", f"{self.base_url}easymlnb/bundles/{stored.id}")
         ready = stored.state is State.READY
         self.write_json(await describe(self, stored, unchanged=ready), 200 if ready else 202)
@@ -67,6 +68,19 @@ class BundleNotebookHandler(EasyHandler):
         data = await self.state.publications.log_of(stored)
         self.set_header("Content-Type", "application/x-ipynb+json")
         self.finish(data)
+
+
+def account() -> str:
+    """Return whose server this is: the Hub's name for the user, else the account's.
+
+    Jupyter's ``current_user`` will not do: it is a new, nameless one for each client with a token.
+    """
+    if found := os.environ.get("JUPYTERHUB_USER"):
+        return found
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())
 
 
 async def describe(
