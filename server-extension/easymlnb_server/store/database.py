@@ -40,11 +40,12 @@ class Database:
         self._engine = engine
 
     @classmethod
-    def open(cls, url: str) -> "Database":
+    def open(cls, url: str | URL, *, expected: bool = False) -> "Database":
         """Connect, check and bring to the newest schema.
 
-        ``url`` is ``sqlite:///path`` or ``postgresql://user@host/name``. Several servers may do
-        this at once. Raises ``StorageUnusable`` with the reason and the fix.
+        ``url`` is ``sqlite:///path`` or ``postgresql://user@host/name``. ``expected`` says that
+        there must be something in it. Several servers may do this at once. Raises
+        ``StorageUnusable`` with the reason and the fix.
         """
         known = _parse(url)
         shown = known.render_as_string(hide_password=True)
@@ -53,11 +54,14 @@ class Database:
             if not known.database or known.database == ":memory:":
                 raise StorageUnusable("The database needs a file; memory does not last.")
             path = Path(known.database).absolute()
-            sqlite.prepare(path)
+            known = known.set(database=str(path))
             shown = str(path)
+            if expected and not sqlite.has_content(path):
+                raise _lost_content(shown)
+            sqlite.prepare(path)
         made = cls(_engine(known))
         try:
-            made._to_newest_schema(path, shown)
+            made._to_newest_schema(path, shown, expected)
         except DBAPIError as error:
             made.close()
             raise StorageUnusable(
@@ -113,17 +117,26 @@ class Database:
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER})
                 yield connection
 
-    def _to_newest_schema(self, path: Path | None, shown: str) -> None:
+    def _to_newest_schema(self, path: Path | None, shown: str, expected: bool) -> None:
         with self._transaction(reading=False) as connection:
             found = schema.check(connection, shown)
             if found == schema.newest():
                 return
+            if found is None and expected:
+                raise _lost_content(shown)
             if path and found:
                 sqlite.backup(path, found)
             schema.upgrade(connection)
 
 
-def _parse(url: str) -> URL:
+def _lost_content(shown: str) -> StorageUnusable:
+    return StorageUnusable(
+        f"The database {shown} is missing or empty, but there are published bundles among the "
+        "files. Restore it from a backup, or move the files away to start with nothing published."
+    )
+
+
+def _parse(url: str | URL) -> URL:
     try:
         known = make_url(url)
     except ArgumentError as error:

@@ -28,6 +28,14 @@ _FIX = (
 )
 
 
+def has_content(path: Path) -> bool:
+    """Say whether there is a file at ``path`` that is not empty."""
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
+
+
 def prepare(path: Path) -> None:
     """Make sure that ``path`` is a sound SQLite file in WAL mode, for its owner only.
 

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from sqlalchemy import text
+from sqlalchemy import URL, text
 
 from easymlnb.contract.errors import StorageBusy, StorageUnusable
 from easymlnb_server.store.bundles import Bundles
@@ -36,7 +36,6 @@ class Store:
         kept (empty: in ``folder``; a path or a URL for fsspec). Raises ``StorageUnusable`` with the
         reason and the fix: damaged, read-only, of a newer release, on a network file system, ...
         """
-        database = folder / DATABASE
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -45,13 +44,9 @@ class Store:
                 "may write."
             ) from error
         kept = Files(files or str(folder / FILES))
-        if not url and not _has_content(database) and kept.names():
-            raise StorageUnusable(
-                f"The database {database} is missing, but there are published bundles beside it. "
-                f"Restore it from a backup, or move {folder / FILES} away to start with nothing "
-                "published."
-            )
-        return cls(Database.open(url or f"sqlite:///{database}"), kept)
+        default = URL.create("sqlite", database=str(folder / DATABASE))
+        # An empty database beside published bundles is a lost one, not a new one.
+        return cls(Database.open(url or default, expected=bool(kept.names())), kept)
 
     def close(self) -> None:
         """Give all connections back."""
@@ -72,10 +67,3 @@ class Store:
         before = time.time() - older
         self.bundles.remove_unused(before=before)
         return self.files.sweep(self.bundles.files(), before=before)
-
-
-def _has_content(path: Path) -> bool:
-    try:
-        return path.stat().st_size > 0
-    except OSError:
-        return False

@@ -153,12 +153,35 @@ def test_a_damaged_database_is_refused(tmp_path: Path, damage: str) -> None:
     assert path.read_bytes() == data
 
 
+def test_an_empty_database_beside_bundles_is_refused(postgres_url: str, tmp_path: Path) -> None:
+    store = Store.open("", tmp_path)
+    add(store)
+    store.close()
+    with pytest.raises(StorageUnusable, match="is missing or empty, but"):
+        Store.open(postgres_url, tmp_path)
+
+
+def test_any_folder_name_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "a b?c#d%20e&f=ü"
+    store = Store.open("", folder)
+    add(store)
+    store.close()
+    assert (folder / "easymlnb.sqlite").is_file()
+    monkeypatch.chdir(tmp_path)
+    store = Store.open("sqlite:///relative.sqlite", tmp_path)
+    monkeypatch.chdir("/")
+    store._database._engine.dispose()
+    add(store)
+    store.close()
+    assert not Path("/relative.sqlite").exists()
+
+
 def test_a_missing_database_is_not_replaced_in_silence(tmp_path: Path) -> None:
     store = Store.open("", tmp_path)
     add(store)
     store.close()
     (tmp_path / "easymlnb.sqlite").unlink()
-    with pytest.raises(StorageUnusable, match="is missing, but"):
+    with pytest.raises(StorageUnusable, match="is missing or empty, but"):
         Store.open("", tmp_path)
     assert not (tmp_path / "easymlnb.sqlite").exists()
     shutil.rmtree(tmp_path / "files")
