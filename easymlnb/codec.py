@@ -65,7 +65,14 @@ def write(schema: Schema, value: Any, accept: str = "") -> Written:
     if not accept or accept == "*/*":
         return Written(JSON, schema.dump(value))
     marker = (natural.marker(value) if schema.untyped else schema.result) or None
-    offered = (JSON, *(_offers(marker, value) if marker and value is not None else ()))
+    offered: tuple[str, ...] = (JSON,)
+    if marker is not None and value is not None:
+        try:
+            offered += _offers(marker, value)
+        except ValueError:
+            # Not what the hint says, but perhaps it can become that: a list where an array is said.
+            value = schema.fit(value)
+            offered += _offers(marker, value)
     chosen = choose(accept, offered)
     if chosen is None:
         raise NotAcceptable(accept, offered)

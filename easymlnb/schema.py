@@ -114,7 +114,7 @@ class Schema:
         try:
             return self._to_json(value, warnings="error")
         except (PydanticSerializationError, ValueError):
-            fitting = self._fit(value)
+            fitting = self.fit(value)
         try:
             return self._to_json(fitting, warnings=False)
         except (PydanticSerializationError, ValueError) as error:
@@ -123,8 +123,11 @@ class Schema:
                 f"The result of {self.signature.name!r} ({type(value).__name__}) cannot be sent."
             ) from error
 
-    def _fit(self, value: Any) -> Any:
-        """Return the result as its hint says it is: a numpy number where ``int`` is said."""
+    def fit(self, value: Any) -> Any:
+        """Return the result as its hint says it is: a numpy number where ``int`` is said.
+
+        Raises ``ResultNotEncodable``.
+        """
         check = self._writer.validator.validate_python
         try:
             return check(value, context=OUTPUT)

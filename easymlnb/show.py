@@ -83,7 +83,7 @@ def _entries(value: Any) -> list[Any]:
 
 
 def _plain(value: Any, title: str) -> dict[str, Any]:
-    data = to_jsonable_python(natural.encode(value), inf_nan_mode="null")
+    data = to_jsonable_python(natural.encode(value, title), inf_nan_mode="null")
     if isinstance(data, bool) or data is None:
         kind = "json"
     elif isinstance(data, int | float):

@@ -62,7 +62,10 @@ def _read(value: Any, max_bytes: int) -> Upload | None:
         return Upload(bytes(value))
     if isinstance(value, Path):
         # Only Python gives a Path; from a wire it would be text, and text is never opened.
-        return Upload(value.read_bytes(), label(value.name), guess(value.name))
+        try:
+            return Upload(value.read_bytes(), label(value.name), guess(value.name))
+        except OSError as error:
+            raise ValueError(f"The file cannot be read: {error.strerror}.") from None
     if isinstance(value, Mapping) and isinstance(value.get("b64"), str):
         return _object(value, max_bytes)
     return None

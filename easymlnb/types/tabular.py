@@ -201,9 +201,7 @@ def _cell(value: Any) -> Any:
 def write(table: "pd.DataFrame", media_type: str) -> bytes:
     """Return a flat table as bytes."""
     if media_type == CSV:
-        text: str = table.to_csv(
-            index=False, lineterminator="\n", date_format="%Y-%m-%dT%H:%M:%S%z"
-        )
+        text: str = table.to_csv(index=False, lineterminator="\n")
         return text.encode()
     import pyarrow as pa
     import pyarrow.parquet

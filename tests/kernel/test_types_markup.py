@@ -1,0 +1,90 @@
+import json
+from typing import Annotated
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import easymlnb.types as ml
+from easymlnb import codec, show
+from easymlnb.contract.errors import ResultNotEncodable
+from easymlnb.schema import Schema
+from easymlnb.types.markup import clean, to_html
+
+
+def _html() -> ml.HTML: ...
+def _markdown() -> ml.Markdown: ...
+def _untyped(): ...
+
+
+HTML, MARKDOWN, UNTYPED = map(Schema.of, (_html, _markdown, _untyped))
+
+
+@pytest.mark.parametrize(
+    ("dirty", "gone", "kept"),
+    [
+        ("<b onclick='x()'>a</b>", "onclick", "<b>a</b>"),
+        ("<script>alert(1)</script>ok", "alert", "ok"),
+        ("<a href='javascript:x()'>a</a>", "javascript", ">a</a>"),
+        ("<a href='data:text/html,x'>a</a>", "data:", ">a</a>"),
+        ("<img src='data:text/html;base64,xx'>", "data:", "<img>"),
+        ("<img src='data:image/svg+xml;base64,xx'>", "data:", "<img>"),
+        ("<img src='data:image/png;base64,xx' onerror=x>", "onerror", "data:image/png;base64,xx"),
+        ("<iframe src=x></iframe><style>*{}</style><form><input></form>a", "<", "a"),
+        ("<p style='position:fixed'>a</p>", "style", "<p>a</p>"),
+    ],
+)
+def test_html_is_cleaned(dirty, gone, kept):
+    found = clean(dirty)
+    assert gone not in found and kept in found
+    value = ml.HTML(dirty)
+    assert json.loads(HTML.dump(value)) == json.loads(UNTYPED.dump(value)) == found
+    assert codec.write(HTML, value, "text/html").body.decode() == found
+    assert show.parts(value) == [{"kind": "html", "title": "", "data": found}]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.text())
+def test_cleaning_twice_changes_nothing_and_leaves_no_script(text):
+    found = clean(f"<div>{text}<script>{text}</script>")
+    assert clean(found) == found and "<script" not in found
+
+
+def test_markdown_keeps_its_text_and_is_shown_clean():
+    text = "# Title\n\n| a |\n|---|\n| 1 |\n\n<script>x()</script> [l](javascript:x)"
+    value = ml.Markdown(text)
+    assert json.loads(MARKDOWN.dump(value)) == text
+    (part,) = show.parts(value)
+    assert part["kind"] == "markdown" and part["data"] == text
+    html = part["more"]["html"]
+    assert "<h1>Title</h1>" in html and "<td>1</td>" in html
+    assert "script" not in html.replace("javascript", "") and 'href="javascript' not in html
+    assert codec.write(MARKDOWN, value, "text/html").body.decode() == to_html(text)
+    assert codec.write(MARKDOWN, value, "text/markdown").body.decode() == text
+
+
+def test_plain_text_may_be_annotated():
+    def f(x: Annotated[str, ml.Markdown] = "") -> Annotated[str, ml.HTML]: ...
+
+    schema = Schema.of(f)
+    assert schema.input["properties"]["x"]["x-easymlnb"]["widget"] == "markdown"
+    assert schema.dump("<b onclick=x>a</b>") == b'"<b>a</b>"'
+    assert show.parts("<b>a</b>", schema)[0]["kind"] == "html"
+
+
+def test_ipythons_display_objects_are_markup():
+    display = pytest.importorskip("IPython.display")
+    assert show.parts(display.HTML("<b onclick=x>a</b>"))[0]["data"] == "<b>a</b>"
+    assert show.parts(display.Markdown("*a*"))[0]["kind"] == "markdown"
+
+
+def test_what_is_no_text_is_refused():
+    with pytest.raises(ResultNotEncodable):
+        HTML.dump(3)
+
+
+def test_html_inputs_are_text():
+    def f(x: ml.HTML): ...
+
+    found = Schema.of(f).load_json(b'{"x": "<b>"}')["x"]
+    assert found == "<b>" and isinstance(found, ml.HTML)
