@@ -22,13 +22,14 @@ WORDS = {
     "timeseries": "time series",
 }
 
-ACCEPT = {
-    "image": ("image/*", ".tif", ".tiff"),
-    "webcam": ("image/*",),
-    "audio": ("audio/*",),
-    "table": (".csv", ".tsv", "text/csv", ".parquet", ".arrow"),
-    "timeseries": (".csv", ".tsv", "text/csv", ".parquet", ".arrow"),
+ENDINGS = {
+    "application/vnd.apache.arrow.stream": (".arrow", ".arrows"),
+    "application/vnd.apache.parquet": (".parquet",),
+    "application/x-npy": (".npy",),
+    "image/tiff": (".tif", ".tiff"),
+    "text/csv": (".csv",),
 }
+"""Endings of files whose media type many systems do not know."""
 
 
 class Picker:
@@ -40,7 +41,7 @@ class Picker:
     def __init__(self, kind: str, node: Node) -> None:
         self._kind = kind
         self._word = WORDS.get(kind, "file")
-        self._accept = tuple(map(str, node.hint("accept") or ACCEPT.get(kind, ())))
+        self._accept = accepted(node.hint("accept") or ())
         self._max_bytes = node.hint("max_bytes")
         self._max_pixels = int(node.hint("max_pixels") or MAX_PIXELS)
         self._value: Any = MISSING
@@ -97,7 +98,7 @@ class Picker:
         if self._max_bytes and len(data) > self._max_bytes:
             return f"{name} has {size(len(data))}; at most {size(self._max_bytes)} are read here."
         if self._accept and not any(_admits(one, name, media_type) for one in self._accept):
-            return f"{name} is not one of the kinds read here: {', '.join(self._accept)}."
+            return f"{name} is not one of the kinds read here: {_kinds(self._accept)}."
         return None
 
     def _preview(self, data: bytes, media_type: str) -> Preview:
@@ -160,6 +161,20 @@ class Picker:
 
     def clear(self) -> None:
         pass
+
+
+def accepted(rules: Sequence[str]) -> tuple[str, ...]:
+    """Return what a file must match, media types with their endings; empty means any file."""
+    if "*/*" in rules:
+        return ()
+    endings = [ending for rule in rules for ending in ENDINGS.get(rule, ())]
+    return tuple(dict.fromkeys([*map(str, rules), *endings]))
+
+
+def _kinds(rules: Sequence[str]) -> str:
+    """Return rules as people say them: png, jpeg, csv."""
+    short = [rule.rpartition("/")[2].rpartition(".")[2] or rule for rule in rules]
+    return ", ".join(dict.fromkeys("any" if one == "*" else one for one in short))
 
 
 def _a(word: str) -> str:

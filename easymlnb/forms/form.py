@@ -149,6 +149,7 @@ class Form:
     def close(self) -> None:
         """Take the form off the page and out of memory; a running call is stopped."""
         self.stop()
+        self.outcome.close()
         close(self.widget)
 
 

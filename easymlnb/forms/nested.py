@@ -15,7 +15,6 @@ EMPTIABLE = frozenset(
         "secret",
         "number",
         "json",
-        "array",
         "date",
         "datetime",
         "time",

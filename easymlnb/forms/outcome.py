@@ -6,7 +6,7 @@ from typing import Any
 
 import ipywidgets as W
 
-from easymlnb.contract.errors import CallCancelled, EasyMLNBError
+from easymlnb.contract.errors import CallCancelled, CallerError, EasyMLNBError
 from easymlnb.forms.caller import Done, Failed, Part
 from easymlnb.forms.choices import segments
 from easymlnb.forms.code import LANGUAGES
@@ -22,13 +22,13 @@ KEPT_LOG = 64_000
 TABS = ("Result", "Code", "Log")
 
 
-def tabs(names: tuple[str, ...], pages: list[Any], kind: str) -> Any:
-    """Return pages of which a row of buttons shows one; switching needs no kernel."""
+def tabs(names: tuple[str, ...], pages: list[Any], kind: str) -> tuple[Any, Any]:
+    """Return pages of which a row of buttons shows one, and the link between the two."""
     bar = segments(names, 0)
     bar.add_class(kind)
     stack = W.Stack(pages, selected_index=0)
-    W.jslink((bar, "index"), (stack, "selected_index"))
-    return W.VBox([bar, stack])
+    link = W.jslink((bar, "index"), (stack, "selected_index"))
+    return W.VBox([bar, stack]), link
 
 
 class Outcome:
@@ -45,8 +45,9 @@ class Outcome:
         self._log = W.HTML()
         self._code = {name: W.HTML() for name in LANGUAGES}
         result = W.VBox([self._failure, self._parts, self._about])
-        code = tabs(tuple(self._code), list(self._code.values()), "em-languages")
-        self.widget = tabs(TABS, [result, code, self._log], "em-tabs")
+        code, inner = tabs(tuple(self._code), list(self._code.values()), "em-languages")
+        self.widget, outer = tabs(TABS, [result, code, self._log], "em-tabs")
+        self._links = (inner, outer)
         self.widget.add_class("em-card")
         self.widget.add_class("em-outcome")
         self._empty("Nothing yet. Fill in the fields and press Run.")
@@ -140,15 +141,17 @@ class Outcome:
         if isinstance(error, CallCancelled):
             self._failure.value = html(error.message, "em-nothing")
         elif not marked:
-            self._failure.value = _card(error, event.trace)
+            # What a function says to its caller on purpose needs no traceback.
+            trace = "" if isinstance(error, CallerError) else event.trace
+            self._failure.value = _card(error, trace)
         if self._fresh and len(self._parts.children) == 1 and not self._about.value:
             # Before the first result there is nothing worth keeping beside the message.
             self._empty("" if self._failure.value else "Nothing yet.")
 
     def close(self) -> None:
-        """Take all widgets away."""
-        for widget in (self.widget, self._parts, *self._parts.children):
-            widget.close()
+        """Take away what no box holds."""
+        for link in self._links:
+            link.close()
 
 
 def _card(error: EasyMLNBError, trace: str) -> str:

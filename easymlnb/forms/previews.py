@@ -30,9 +30,9 @@ class Preview:
 
 def size(count: int) -> str:
     """Return a number of bytes in words."""
-    for unit, bytes_ in (("MB", 10**6), ("kB", 10**3)):
+    for unit, bytes_ in (("MB", 2**20), ("kB", 2**10)):
         if count >= bytes_:
-            return f"{count / bytes_:.1f} {unit}"
+            return f"{count / bytes_:.1f} {unit}".replace(".0 ", " ")
     return f"{count} bytes"
 
 

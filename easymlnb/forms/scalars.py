@@ -92,10 +92,14 @@ def _refuse(name: str) -> Any:
 
 
 def number(node: Node, make: Make) -> Simple:
-    """A typed number. Out of bounds it stays as typed: the service's answer says what is wrong."""
+    """A typed number. Out of bounds it stays as typed: the service's answer says what is wrong.
+
+    Where words stand for numbers, too ("NaN"), they are typed into the same field.
+    """
     whole = node.get("type") == "integer"
     default = node.get("default")
-    if isinstance(default, bool) or not isinstance(default, int | float):
+    loose = bool(node.alternatives)
+    if loose or isinstance(default, bool) or not isinstance(default, int | float):
         return _typed_number(node, whole)
     if whole:
         widget = W.IntText(step=max(1, int(node.step)), **_label(node))

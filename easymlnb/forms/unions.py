@@ -7,7 +7,7 @@ import ipywidgets as W
 
 from easymlnb.forms.choices import segments
 from easymlnb.forms.fields import MISSING, Field, Make
-from easymlnb.forms.node import Node
+from easymlnb.forms.node import HINTS, Node
 
 
 class Union:
@@ -65,6 +65,19 @@ class Union:
     def clear(self) -> None:
         for field in self._fields.values():
             field.clear()
+
+
+def array(node: Node, make: Make) -> Union:
+    """Numbers typed as JSON, or a file that holds them."""
+    hints = {key: node.hint(key) for key in ("accept", "max_bytes")}
+    typed = {"title": "Values", "type": "array", HINTS: {"widget": "json"}}
+    file = {
+        "title": "File",
+        "type": "object",
+        "required": ["b64"],
+        HINTS: {**hints, "widget": "file"},
+    }
+    return Union(node.plus(anyOf=[typed, file]), make)
 
 
 SHAPES: dict[str, Callable[[Any], bool]] = {

@@ -20,7 +20,7 @@ WIDGETS: dict[str, Callable[[Node, Make], Control]] = {
     "colour": scalars.colour,
     "const": scalars.const,
     "json": scalars.json_value,
-    "array": scalars.json_value,
+    "array": unions.array,
     "choice": choices.choice,
     "choices": choices.choices,
     "file": files.picker("file"),

@@ -1,0 +1,320 @@
+"""The whole form, with real services behind it."""
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import numpy as np
+import pytest
+from pydantic import Field
+
+import easymlnb as ml
+from easymlnb.contract.errors import CallerError, NotReady
+from easymlnb.definition import define
+from easymlnb.forms import watch
+from easymlnb.forms.caller import Done, Event, Progress
+from easymlnb.forms.form import Form, preset_names
+from easymlnb.forms.local import LocalCaller
+from easymlnb.types.image import Image
+from easymlnb.types.numbers import Slider
+from easymlnb.types.plot import Plot
+
+PATIENCE = 20.0
+
+
+def form_of(function: Any, **options: Any) -> Form:
+    service = define(function, **options)
+    return Form(service.spec, LocalCaller(service))
+
+
+def ran(form: Form) -> Form:
+    form.run()
+    form.wait(PATIENCE)
+    assert form._watch is None
+    return form
+
+
+def result(form: Form) -> str:
+    return "".join(getattr(one, "value", "") for one in form.outcome._parts.children)
+
+
+def until(test: Any) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not test():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def half(value: Annotated[float, Slider(0, 10, 0.5)] = 3.0) -> dict[str, float]:
+    """Halves a number."""
+    print("halving", value)  # noqa: T201
+    return {"half": value / 2}
+
+
+def test_a_call_shows_result_log_and_code():
+    form = ran(form_of(half))
+    assert "1.5" in result(form)
+    assert "halving 3.0" in form.outcome._log.value
+    assert "c.half(value=3.0)" in form.outcome._code["Python"].value
+    assert "request" in form.outcome._about.value
+    assert not form.status._run.disabled
+    assert form.status._stop.disabled
+
+
+def test_the_buttons_do_what_they_say():
+    form = form_of(half, examples=[{"value": 8.0}, {"value": 4.0}])
+    presets = form.widget.children[2].children[0].children[2].children[1].children
+    assert [one.description for one in presets] == ["Value: 8.0", "Value: 4.0"]
+    presets[0].click()
+    form.status._run.click()
+    form.wait(PATIENCE)
+    assert ">4<" in result(form)
+
+
+def test_an_example_resets_what_it_does_not_mention():
+    def f(a: int = 1, b: int = 2): ...
+
+    form = form_of(f)
+    form.fill({"a": 7, "b": 8})
+    form.fill({"a": 9})
+    assert form.values() == {"a": 9, "b": 2}
+
+
+def test_examples_are_named_by_what_tells_them_apart():
+    def f(kind: str, size: int = 1): ...
+
+    spec = define(
+        f,
+        examples=[{"kind": "a", "size": 1}, {"kind": "a", "size": 2}, {"kind": "a", "size": 2}],
+    ).spec
+    assert preset_names(spec) == ["Size: 1", "Example 2", "Example 3"]
+
+
+def test_an_empty_required_field_is_marked_and_nothing_is_called():
+    called = []
+
+    def f(name: str) -> str:
+        called.append(name)
+        return name
+
+    form = ran(form_of(f))
+    assert "Please fill this in." in form.fields.fields["name"]._error.value
+    assert not called
+
+
+def test_a_refused_value_is_marked_at_its_field_and_stays_typed():
+    def f(count: Annotated[int, Field(ge=1)] = 3) -> int:
+        return count
+
+    form = form_of(f)
+    form.fill({"count": -3})
+    ran(form)
+    field = form.fields.fields["count"]
+    assert "em-error" in field._error.value
+    assert form.values() == {"count": -3}
+    assert form.outcome._failure.value == ""
+    form.fill({"count": 3})
+    assert field._error.value == ""
+    assert ">3<" in result(ran(form))
+
+
+def test_an_error_of_the_function_is_a_card_with_its_traceback_folded():
+    def f() -> int:
+        print("on the way")  # noqa: T201
+        raise ValueError("<b>secret</b>")
+
+    form = ran(form_of(f))
+    said = form.outcome._failure.value
+    assert "ValueError" in said
+    assert "Request" in said
+    assert "<details><summary>Traceback" in said
+    assert "<b>secret" not in said
+    assert "on the way" in form.outcome._log.value
+
+
+def test_what_a_function_says_to_its_caller_is_shown_in_its_words():
+    def f() -> int:
+        raise CallerError("Take a sharper picture.")
+
+    form = ran(form_of(f))
+    assert "Take a sharper picture." in form.outcome._failure.value
+    assert "<details>" not in form.outcome._failure.value
+
+
+def test_an_old_result_stays_dimmed_until_the_new_one_is_there():
+    gate = threading.Event()
+
+    def f(wait: bool = False) -> str:
+        if wait:
+            assert gate.wait(PATIENCE)
+            return "new"
+        return "old"
+
+    form = ran(form_of(f))
+    form.fill({"wait": True})
+    form.run()
+    assert "old" in result(form)
+    assert "em-dim" in form.outcome._parts._dom_classes
+    gate.set()
+    form.wait(PATIENCE)
+    assert "new" in result(form)
+    assert "em-dim" not in form.outcome._parts._dom_classes
+
+
+def test_progress_moves_while_it_runs_and_stop_stops():
+    def f() -> int:
+        for at in range(10_000):
+            ml.progress(at / 10_000, f"step {at}")
+            time.sleep(0.01)
+        return 1
+
+    form = form_of(f)
+    form.run()
+    until(lambda: form.status._bar.value > 0)
+    first = form.status._bar.value
+    until(lambda: form.status._bar.value > first)
+    assert "step" in form.status._text.value
+    form.run()  # A second click while it runs changes nothing.
+    form.status._stop.click()
+    form.wait(PATIENCE)
+    assert "stopped" in form.outcome._failure.value
+    assert not form.status._run.disabled
+
+
+def test_a_stream_appends_its_items_as_they_come():
+    gate = threading.Event()
+
+    def f() -> Iterator[dict[str, int]]:
+        yield {"a": 1}
+        assert gate.wait(PATIENCE)
+        yield {"a": 2}
+
+    form = form_of(f)
+    form.run()
+    until(lambda: ">1<" in result(form))
+    assert ">2<" not in result(form)
+    gate.set()
+    form.wait(PATIENCE)
+    assert ">1<" in result(form)
+    assert ">2<" in result(form)
+
+
+def test_pieces_of_text_grow_together():
+    def f() -> Iterator[str]:
+        yield from ("Hel", "lo ", "<b>")
+
+    form = ran(form_of(f))
+    assert "Hello &lt;b&gt;" in result(form)
+    assert len(form.outcome._parts.children) == 1
+
+
+def test_an_image_goes_in_and_comes_out():
+    def f(image: Annotated[np.ndarray, Image()]) -> Annotated[np.ndarray, Image()]:
+        return 255 - image
+
+    black = np.zeros((4, 6), np.uint8)
+    form = form_of(f, examples=[{"image": black}])
+    form.fill(form.spec.examples[0])
+    assert "6 \u00d7 4" in form.fields.fields["image"].control._about.value
+    assert "data:image/png" in result(ran(form))
+
+
+def test_a_plotly_figure_is_shown_by_the_front_end():
+    go = pytest.importorskip("plotly.graph_objects")
+
+    def f() -> Annotated[Any, Plot()]:
+        return go.Figure(go.Scatter(y=[1, 2]))
+
+    form = ran(form_of(f))
+    (shown,) = form.outcome._parts.children
+    assert "application/vnd.plotly.v1+json" in shown.outputs[0]["data"]
+
+
+class Scripted:
+    """Tells a form what a test wants it to hear."""
+
+    def __init__(self, *events: Event) -> None:
+        self.events = events
+        self.on: Any = None
+        self.stopped = False
+
+    def start(self, values: Any, on: Any) -> "Scripted":
+        self.on = on
+        for event in self.events:
+            on(event)
+        return self
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def scripted(*events: Event) -> tuple[Form, Scripted]:
+    caller = Scripted(*events)
+    return Form(define(half).spec, caller), caller
+
+
+def test_fast_progress_is_painted_at_a_pace_a_page_can_take(monkeypatch):
+    painted = []
+    told = [Progress(at / 5000, "") for at in range(5000)]
+    form, _ = scripted(*told, Done([{"kind": "text", "data": "end"}]))
+    form.status._bar.observe(painted.append, names="value")
+    ran(form)
+    assert len(painted) < 100
+    assert "end" in result(form)
+
+
+def test_a_call_that_does_not_stop_is_left_to_itself(monkeypatch):
+    monkeypatch.setattr(watch, "GRACE", 0.0)
+    form, caller = scripted()
+    form.run()
+    form.stop()
+    form.wait(PATIENCE)
+    assert caller.stopped
+    assert "left to itself" in form.outcome._failure.value
+    # What it says later is not for the next call.
+    caller.on(Done([{"kind": "text", "data": "late"}]))
+    caller.events = (Done([{"kind": "text", "data": "second"}]),)
+    assert "second" in result(ran(form))
+
+
+def test_a_caller_that_cannot_start_says_so():
+    class Unready:
+        def start(self, values: Any, on: Any) -> Any:
+            raise NotReady("The service is starting.")
+
+    form = ran(Form(define(half).spec, Unready()))
+    assert "The service is starting." in form.outcome._failure.value
+    assert not form.status._run.disabled
+
+
+def test_closing_a_form_stops_its_call_and_frees_its_widgets():
+    from ipywidgets.widgets.widget import _instances
+
+    before = set(_instances)
+    form, caller = scripted()
+    form.run()
+    assert len(_instances) > len(before)
+    form.close()
+    assert caller.stopped
+    kept = [type(_instances[one]).__name__ for one in set(_instances) - before]
+    # Layouts and styles have no life of their own and stay with what they belong to.
+    assert not [name for name in kept if not name.endswith(("Layout", "Style"))]
+
+
+def test_a_form_displays_as_its_widget():
+    form = form_of(half)
+    shown = form._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in str(shown)
+
+
+def test_a_long_description_is_folded_and_its_markdown_is_safe():
+    about = "First *part*.\n\n" + "Second <script>alert(1)</script> part. " * 40
+    spec = define(half, description=about, author="<b>Ada</b>", tags=["x"]).spec
+    from easymlnb.forms.form import header
+
+    said = header(spec)
+    assert "<em>part</em>" in said
+    assert "<details>" in said
+    assert "<script" not in said
+    assert "<b>Ada" not in said

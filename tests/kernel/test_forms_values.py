@@ -1,0 +1,242 @@
+"""Values through the fields: what is filled in comes out, and the service takes it."""
+
+import json
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
+
+from easymlnb.forms.form import Form
+from easymlnb.forms.nested import Group
+from easymlnb.forms.node import Node
+from easymlnb.forms.widgets import make
+from easymlnb.schema import Schema
+from easymlnb.types.choices import Choice, MultipleChoice
+from easymlnb.types.colour import Colour
+from easymlnb.types.numbers import Interval, Number, Slider
+from easymlnb.types.text import LongText, Secret
+
+
+class Circle(BaseModel):
+    kind: Literal["circle"]
+    radius: float
+
+
+class Square(BaseModel):
+    kind: Literal["square"]
+    side: float
+
+
+@dataclass
+class Point:
+    x: float
+    y: float = 0.5
+
+
+class Place(TypedDict):
+    name: str
+    at: list[Point]
+
+
+class Tree(BaseModel):
+    name: str
+    kids: list["Tree"] = []
+    twin: "Tree | None" = None
+
+
+class Size(Enum):
+    small = "s"
+    large = "l"
+
+
+def form_of(function: Any) -> tuple[Group, Schema]:
+    schema = Schema.of(function)
+    return Group(Node.root(schema.input), make), schema
+
+
+CASES = [
+    (str, "Ada"),
+    (LongText, "one\ntwo"),
+    (Secret, "pass"),
+    (int, 12345678901234567890),
+    (float, -2.5),
+    (Decimal, 2.5),
+    (Annotated[int, Field(ge=1, le=9)], 4),
+    (Annotated[float, Slider(0, 1, 0.05)], 0.35),
+    (Annotated[float, Slider(1e-4, 1, log=True)], 0.01),
+    (Annotated[float, Number(allow_nan=True)], "NaN"),
+    (Annotated[tuple[float, float], Interval(0, 10)], [1.5, 7.25]),
+    (Annotated[tuple[int, int], Interval(0, 10)], [1, 7]),
+    (Annotated[tuple[float, float], Interval()], [-1.0, 7.0]),
+    (bool, True),
+    (Literal["a", "b"], "b"),
+    (Literal["only"], "only"),
+    (Literal[1, 2, 3, 4, 5, 6], 5),
+    (Literal[True, 1, "1"], 1),
+    (Size, "l"),
+    (Annotated[str, Choice({"Long name of the first": "a", "Another long one": "b"})], "b"),
+    (Annotated[list[str], MultipleChoice(["a", "b", "c"])], ["a", "c"]),
+    (Annotated[list[int], MultipleChoice(list(range(20)))], [19, 3]),
+    (Colour, "#ff8800"),
+    (date, "2026-11-20"),
+    (datetime, "2026-11-20T13:37:05"),
+    (time, "13:37:05"),
+    (int | None, 3),
+    (int | None, None),
+    (Annotated[int, Slider(0, 5)] | None, 3),
+    (Annotated[int, Slider(0, 5)] | None, None),
+    (list[int] | None, [1]),
+    (Point | None, {"x": 1.0, "y": 2.0}),
+    (Point | None, None),
+    (int | str, "three"),
+    (int | str, 3),
+    (int | list[int] | None, [4]),
+    (int | list[int] | None, None),
+    (Circle | Square, {"kind": "square", "side": 2.0}),
+    (Annotated[Circle | Square, Field(discriminator="kind")], {"kind": "square", "side": 2.0}),
+    (list[str], ["a", "b"]),
+    (list[str], []),
+    (set[int], [1, 2]),
+    (list[list[int]], [[1], [2, 3]]),
+    (list[Point], [{"x": 1.0, "y": 2.0}, {"x": 3.0, "y": 0.5}]),
+    (tuple[int, str, bool], [1, "a", True]),
+    (tuple[int, ...], [1, 2, 3]),
+    (dict[str, float], {"a": 1.0, "b": -2.0}),
+    (dict[str, list[Point]], {"a": [{"x": 1.0, "y": 0.5}]}),
+    (Point, {"x": 1.0, "y": 0.5}),
+    (Place, {"name": "home", "at": [{"x": 1.0, "y": 0.5}]}),
+    (
+        Tree,
+        {"name": "a", "kids": [{"name": "b", "kids": [], "twin": None}], "twin": None},
+    ),
+    (Any, {"free": [1, None, "x"]}),
+    (dict, {"a": 1}),
+]
+
+
+@pytest.mark.parametrize(("hint", "value"), CASES)
+def test_what_is_filled_in_comes_out_and_is_taken(hint, value):
+    def f(x): ...
+
+    f.__annotations__ = {"x": hint}
+    group, schema = form_of(f)
+    group.set({"x": value})
+    assert group.check() is None
+    found = group.get()
+    assert found == {"x": value}
+    assert type(found["x"]) is type(value)
+    schema.load_json(json.dumps(found).encode())
+
+
+@pytest.mark.parametrize(("hint", "value"), CASES)
+def test_a_default_is_filled_in_and_comes_back_after_an_example(hint, value):
+    schema = {"type": "object", "$defs": {}}
+
+    def f(x): ...
+
+    f.__annotations__ = {"x": hint}
+    found = Schema.of(f).input
+    prop = {**found["properties"]["x"], "default": value}
+    schema = {**found, "properties": {"x": prop}, "required": []}
+    group = Group(Node.root(schema), make)
+    assert group.get() == {"x": value}
+    group.set({})
+    assert group.get() == {"x": value}
+
+
+def test_what_is_left_empty_is_left_out():
+    def f(a: str, b: float, c: date, d: Literal["x", "y", "z", "1", "2"], e: Literal["x", "y"]): ...
+
+    group, _ = form_of(f)
+    assert group.get() == {}
+    assert group.check() is not None
+    said = [field._error.value for field in group.fields.values()]
+    assert all("Please fill this in." in one for one in said)
+
+
+def test_an_empty_text_counts_where_a_default_shows_that_it_can_be_meant():
+    def f(a: str = "x"): ...
+
+    group, _ = form_of(f)
+    group.set({"a": ""})
+    assert group.get() == {"a": ""}
+
+
+def test_a_parameter_without_known_default_is_left_out_until_switched_on():
+    schema = {
+        "type": "object",
+        "properties": {
+            "a": {"type": "integer", "minimum": 0, "maximum": 5},
+            "b": {"type": "boolean"},
+        },
+    }
+    group = Group(Node.root(schema), make)
+    assert group.get() == {}
+    group.set({"a": 3, "b": False})
+    assert group.get() == {"a": 3, "b": False}
+
+
+def test_what_is_typed_wrongly_stays_for_the_service_to_refuse_in_words():
+    def f(a: int, b: float): ...
+
+    group, _ = form_of(f)
+    group.fields["a"].control.widget.value = "2.5"
+    group.fields["b"].control.widget.value = "1e999"
+    assert group.get() == {"a": 2.5, "b": "1e999"}
+
+
+def test_broken_json_is_told_at_its_field():
+    def f(a: Any): ...
+
+    group, _ = form_of(f)
+    group.fields["a"].control.widget.value = '{"x": NaN}'
+    assert group.check() == ""
+    assert "This is not JSON" in group.fields["a"]._error.value
+    group.fields["a"].control.widget.value = '{"x": 1}'
+    group.clear()
+    assert group.check() is None
+    assert group.get() == {"a": {"x": 1}}
+
+
+def test_an_example_that_a_widget_cannot_show_leaves_the_form_alive():
+    def f(a: Literal["x", "y"] = "x", b: date = date(2026, 1, 1), c: list[int] = [1]): ...  # noqa: B006
+
+    group, _ = form_of(f)
+    group.set({"a": "gone", "b": "no date", "c": "no list"})
+    assert group.get() == {"b": "2026-01-01", "c": []}
+
+
+def test_texts_of_authors_stay_text():
+    nasty = "<img src=x onerror=alert(1)>"
+    schema = {
+        "type": "object",
+        "properties": {
+            "a": {"title": nasty, "description": nasty, "type": "string"},
+            "b": {"title": nasty, "enum": [nasty, "c"]},
+        },
+    }
+    group = Group(Node.root(schema), make)
+    group.fields["a"].show((), nasty)
+
+    def widgets(one):
+        yield one
+        for child in getattr(one, "children", ()):
+            yield from widgets(child)
+
+    for widget in widgets(group.widget):
+        if hasattr(widget, "description_allow_html"):
+            assert widget.description_allow_html is False
+        if type(widget).__name__ == "HTML":
+            assert "<img" not in widget.value
+
+
+def test_a_form_is_made_from_the_spec_alone():
+    from easymlnb.contract.spec import ServiceSpec
+
+    spec = ServiceSpec(name="roll", title="Roll", input={"type": "object"}, output={})
+    assert Form(ServiceSpec.from_dict(spec.to_dict()), caller=None).values() == {}
