@@ -5,19 +5,88 @@ server imports ``easymlnb.contract`` through it, and a script may only want the 
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from easymlnb._version import __version__
 
+if TYPE_CHECKING:
+    # The same names once more, for editors and type checkers; a test compares the two.
+    from easymlnb.client import AsyncClient, Client, connect, connect_async
+    from easymlnb.contract.errors import CallerError, EasyMLNBError
+    from easymlnb.decorator import ServiceFunction, service
+    from easymlnb.runtime.context import progress
+    from easymlnb.types import (
+        HTML,
+        Array,
+        Audio,
+        Choice,
+        Colour,
+        File,
+        Hint,
+        Image,
+        Interval,
+        LongText,
+        Markdown,
+        MultipleChoice,
+        Number,
+        Plot,
+        Secret,
+        Slider,
+        Table,
+        Text,
+        TimeSeries,
+        Type,
+        Upload,
+        Webcam,
+    )
+
 _HOMES = {
-    "decorator": ("service", "ServiceFunction"),
-    "runtime.context": ("progress",),
-    "contract.errors": ("CallerError", "EasyMLNBError"),
+    "client": "AsyncClient Client connect connect_async",
+    "contract.errors": "CallerError EasyMLNBError",
+    "decorator": "ServiceFunction service",
+    "runtime.context": "progress",
+    "types": (
+        "HTML Array Audio Choice Colour File Hint Image Interval LongText Markdown MultipleChoice "
+        "Number Plot Secret Slider Table Text TimeSeries Type Upload Webcam"
+    ),
 }
 
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__all__ = ["__version__", *sorted(_HOME)]
+__all__ = [
+    "HTML",
+    "Array",
+    "AsyncClient",
+    "Audio",
+    "CallerError",
+    "Choice",
+    "Client",
+    "Colour",
+    "EasyMLNBError",
+    "File",
+    "Hint",
+    "Image",
+    "Interval",
+    "LongText",
+    "Markdown",
+    "MultipleChoice",
+    "Number",
+    "Plot",
+    "Secret",
+    "ServiceFunction",
+    "Slider",
+    "Table",
+    "Text",
+    "TimeSeries",
+    "Type",
+    "Upload",
+    "Webcam",
+    "__version__",
+    "connect",
+    "connect_async",
+    "progress",
+    "service",
+]
 
 
 def __getattr__(name: str) -> Any:

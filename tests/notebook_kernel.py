@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,8 +38,10 @@ class NotebookKernel:
 
     def _connect(self) -> None:
         url = self._api.replace("http", "ws", 1) + f"/kernels/{self.id}/channels"
-        self._socket = connect(
-            url, additional_headers={"Authorization": f"token {self._token}"}, max_size=None
+        headers = {"Authorization": f"token {self._token}"}
+        self._open = ExitStack()
+        self._socket = self._open.enter_context(
+            connect(url, additional_headers=headers, max_size=None)
         )
 
     def send(self, code: str) -> str:
@@ -80,7 +83,7 @@ class NotebookKernel:
         return self.wait(self.send(code))
 
     def restart(self) -> None:
-        self._socket.close()
+        self._open.close()
         self._http.post(f"{self._api}/kernels/{self.id}/restart").raise_for_status()
         self._connect()
 
@@ -89,5 +92,5 @@ class NotebookKernel:
         return found
 
     def close(self) -> None:
-        self._socket.close()
+        self._open.close()
         self._http.delete(f"{self._api}/kernels/{self.id}")

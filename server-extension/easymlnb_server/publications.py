@@ -7,7 +7,7 @@ the answer, and a version exists only once a worker has passed its health check.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import nbformat
@@ -76,7 +76,7 @@ class Publications:
                 log.error("Bundle %s cannot be served: %s", bundle_id[:12], error)
                 continue
             self._serve(deployment, versions)
-            deployment.keep(_count(version.spec for version in versions))
+            deployment.keep(self._workers(deployment))
         for bundle in await _thread(self.store.bundles.unfinished):
             self._start(bundle)
 
@@ -169,7 +169,7 @@ class Publications:
             await self._fail(stored, deployment, error)
             return
         self._serve(deployment, versions)
-        deployment.keep(_count(specs), worker)
+        deployment.keep(self._workers(deployment), worker)
         self._retire()
 
     async def _fail(
@@ -191,22 +191,36 @@ class Publications:
 
     def _serve(self, deployment: Deployment, versions: Iterable[Version]) -> None:
         for version in versions:
+            former = self._running.get(version.bundle)
             self._running[version.bundle] = deployment
             self.serving[version.service] = Serving(
                 version.number, version.bundle, version.spec, deployment
             )
+            if former is not None and former is not deployment:
+                self._take_over(deployment, former)
+
+    def _take_over(self, deployment: Deployment, former: Deployment) -> None:
+        """Let a bundle's new workers, started for more of its services, answer for all of them."""
+        for name, serving in self.serving.items():
+            if serving.deployment is former:
+                self.serving[name] = replace(serving, deployment=deployment)
+        self._end(former)
 
     def _retire(self) -> None:
         """Stop the deployments that serve nothing any more, once their calls are done."""
         used = {serving.bundle for serving in self.serving.values()}
         for bundle_id in [bundle_id for bundle_id in self._running if bundle_id not in used]:
-            task = asyncio.create_task(self._running.pop(bundle_id).stop(DRAIN))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._end(self._running.pop(bundle_id))
 
+    def _end(self, deployment: Deployment) -> None:
+        task = asyncio.create_task(deployment.stop(DRAIN))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-def _count(specs: Iterable[ServiceSpec]) -> int:
-    return max(spec.workers for spec in specs)
+    def _workers(self, deployment: Deployment) -> int:
+        """Return how many workers the services that a deployment answers for want."""
+        mine = (s.spec for s in self.serving.values() if s.deployment is deployment)
+        return max(spec.workers for spec in mine)
 
 
 def _thread(work: Callable[[], T]) -> Coroutine[Any, Any, T]:

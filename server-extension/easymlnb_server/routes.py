@@ -14,6 +14,13 @@ from easymlnb_server.handlers.pages import (
     DocsHandler,
     ServicePageHandler,
 )
+from easymlnb_server.handlers.openapi import OpenapiHandler, ServiceOpenapiHandler
+from easymlnb_server.handlers.pages import (
+    AssetHandler,
+    CatalogueHandler,
+    DocsHandler,
+    ServicePageHandler,
+)
 from easymlnb_server.handlers.services import LogHandler, ServiceHandler, VersionsHandler
 
 PREFIX = "easymlnb"
@@ -22,6 +29,10 @@ NAME = r"([A-Za-z0-9_-]+)"
 BUNDLE = r"([0-9a-f]{64})"
 
 ROUTES: tuple[tuple[Any, ...], ...] = (
+    (r"", CatalogueHandler),
+    (r"docs", DocsHandler),
+    (r"openapi.json", OpenapiHandler),
+    (r"static/([a-z]+\.[a-z]+)", AssetHandler),
     (r"services", ServicesHandler),
     (rf"services/{NAME}", ServiceHandler),
     (rf"services/{NAME}/call", CallHandler),
@@ -30,6 +41,8 @@ ROUTES: tuple[tuple[Any, ...], ...] = (
     (rf"services/{NAME}/live/view", CallHandler, {"live": True, "view": True}),
     (rf"services/{NAME}/versions", VersionsHandler),
     (rf"services/{NAME}/log", LogHandler),
+    (rf"services/{NAME}/openapi.json", ServiceOpenapiHandler),
+    (rf"services/{NAME}/page", ServicePageHandler),
     (rf"services/{NAME}/openapi\.json", ServiceOpenapiHandler),
     (rf"services/{NAME}/page", ServicePageHandler),
     (rf"bundles/{BUNDLE}", BundleHandler),

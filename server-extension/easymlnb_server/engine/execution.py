@@ -1,5 +1,6 @@
 """A bundle's notebook, executed in a worker kernel by nbclient; its outputs are the log."""
 
+import asyncio
 import logging
 import re
 from collections.abc import Callable
@@ -83,6 +84,9 @@ async def execute(
         except CellExecutionError as error:
             raise _failed(index, cell, f"raised {error.ename}", _traceback(cell)) from error
         except DeadKernelError as error:
+            if await manager.is_alive():
+                # nbclient takes our own cancellation for a death of the kernel.
+                raise asyncio.CancelledError from error
             raise _failed(index, cell, "ended the kernel", "") from error
 
 

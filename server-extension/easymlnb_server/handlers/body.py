@@ -1,6 +1,6 @@
 """Request bodies that are taken in only after the caller and the length were checked."""
 
-from typing import cast
+from typing import Any, cast
 
 from tornado import web
 from tornado.http1connection import HTTP1Connection
@@ -8,23 +8,33 @@ from tornado.http1connection import HTTP1Connection
 from easymlnb.contract.errors import TooLarge
 from easymlnb_server.handlers.base import EasyHandler
 
+SMALL = 2**20
+"""Bytes of a refused body that are read all the same: a connection closed with a body unread is
+reset, and the caller may never see the answer."""
+
 
 @web.stream_request_body
 class BodyHandler(EasyHandler):
-    """A handler whose POST has a body. Who may not call, or sends too much, is told at once."""
+    """A handler whose POST has a body. Who may not call, or announces too much, is told at once."""
 
     def initialize(self) -> None:
         self._chunks: list[bytes] = []
         self._size = 0
         self._limit = 0
+        self._refused = False
+        self._closing = False
 
     async def prepare(self, *, _redirect_to_login: bool = True) -> None:
-        await super().prepare()
-        if self.request.method == "POST":
-            self._limit = self.body_limit()
-            # Tornado's own limit would close the connection without a word.
-            cast("HTTP1Connection", self.request.connection).set_max_body_size(2**62)
-            self._check(int(self.request.headers.get("Content-Length", 0)))
+        # Tornado's own limit would close the connection without a word.
+        cast("HTTP1Connection", self.request.connection).set_max_body_size(2**62)
+        try:
+            await super().prepare()
+            if self.request.method == "POST":
+                self._limit = self.body_limit()
+                self._check(int(self.request.headers.get("Content-Length", 0)))
+        except Exception:
+            await self._let_go()
+            raise
 
     def body_limit(self) -> int:
         """Return how many bytes a body may have; raises to refuse the request before its body."""
@@ -32,17 +42,37 @@ class BodyHandler(EasyHandler):
 
     def data_received(self, chunk: bytes) -> None:
         self._size += len(chunk)
-        self._check(self._size)
+        if self._refused or self._size > self._limit:
+            # Nothing that is said from here would reach the caller; `take_body` says it.
+            self._chunks.clear()
+            if self._size > self._limit + SMALL:
+                self.request.connection.stream.close()  # type: ignore[union-attr]
+            return
         self._chunks.append(chunk)
 
     def take_body(self) -> bytes:
-        """Return the whole body, once."""
+        """Return the whole body, once; raises ``TooLarge`` for one that did not say its length."""
+        self._check(self._size)
         chunks, self._chunks = self._chunks, []
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        if self._closing:
+            self.set_header("Connection", "close")
+        super().write_error(status_code, **kwargs)
+
     def _check(self, size: int) -> None:
         if size > self._limit:
-            self._chunks.clear()
             raise TooLarge(
                 f"The body of {size:,} bytes is over the limit of {self._limit:,} bytes here."
             )
+
+    async def _let_go(self) -> None:
+        """Take a small body off the connection, so that it stays usable; end it for a large one."""
+        length = self.request.headers.get("Content-Length", "0")
+        self._refused = True
+        self._closing = not length.isdigit() or int(length) > SMALL
+        prepared, body = self._prepared_future, getattr(self.request, "_body_future", None)
+        if not self._closing and prepared is not None and body is not None:
+            prepared.set_result(None)
+            await body

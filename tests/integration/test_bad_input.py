@@ -1,0 +1,266 @@
+"""Whatever is sent gets a clear error; the server and its other services go on."""
+
+import io
+import json
+import socket
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from conftest import RunningServer, make_notebook
+
+SERVICES = """
+import easymlnb as ml
+import pandas as pd, numpy as np
+from typing import Annotated
+
+@ml.service
+def bad_number(x: float, n: int = 1) -> float:
+    return x * n
+
+@ml.service(max_body=2_000_000)
+def bad_image(image: Annotated[np.ndarray, ml.Image()]) -> int:
+    return int(image.size)
+
+@ml.service
+def bad_table(table: Annotated[pd.DataFrame, ml.Table(columns={"load": "float"})]) -> int:
+    return len(table)
+
+@ml.service
+def bad_name(file: ml.File) -> str:
+    return file.name
+
+@ml.service
+def bad_raises(x: int = 0) -> int:
+    raise ValueError("/secret/path and password=1234")
+
+@ml.service
+def bad_says(x: int = 0) -> int:
+    raise ml.CallerError("Choose an even number.")
+
+@ml.service
+def bad_result() -> object:
+    return object()
+
+@ml.service
+def bad_nan() -> float:
+    return float("nan")
+
+@ml.service
+def bad_prints() -> int:
+    for _ in range(100):
+        print("x" * 10_000_000)
+    return 1
+
+@ml.service
+def bad_exits() -> int:
+    import sys
+    sys.exit(3)
+"""
+
+
+@pytest.fixture(scope="module")
+def http(session_server: RunningServer) -> Iterator[httpx.Client]:
+    found = session_server.publish(make_notebook(SERVICES), "bad_input.ipynb")
+    assert found["state"] == "ready", found
+    yield session_server.http
+
+
+def error(answer: httpx.Response) -> dict[str, Any]:
+    found: dict[str, Any] = answer.json()["error"]
+    assert found["request_id"] == answer.headers["X-Request-Id"]
+    assert "Traceback" not in answer.text
+    return found
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 400),
+        (b"", 400),
+        (b"\xff\xfe{}", 400),
+        ('{"x": 1}'.encode("utf-16"), 400),
+        (b"[" * 100_000, 400),
+        (b'{"x":' * 100_000, 400),
+        (b"null", 400),
+        (b"[1]", 400),
+        (b"{}", 422),
+        (b'{"x": "one"}', 422),
+        (b'{"x": null}', 422),
+        (b'{"x": NaN}', 422),
+        (b'{"x": 1e999}', 422),
+        (b'{"x": 1, "n": 1.5}', 422),
+        (b'{"x": 1, "y": 2}', 422),
+        (b'{"x": [[[]]]}', 422),
+    ],
+)
+def test_bad_json(http: httpx.Client, body: bytes, status: int) -> None:
+    answer = http.post("services/bad_number/call", content=body, headers=JSON)
+    assert answer.status_code == status, answer.text
+    assert error(answer)["message"]
+
+
+def test_every_wrong_field_is_named(http: httpx.Client) -> None:
+    found = error(http.post("services/bad_number/call", json={"n": "two", "z": 1}))
+    assert {item["field"] for item in found["details"]} == {"x", "n", "z"}
+
+
+def test_unknown_content_type(http: httpx.Client) -> None:
+    answer = http.post(
+        "services/bad_number/call", content=b"x=1", headers={"Content-Type": "text/x-odd"}
+    )
+    assert (answer.status_code, error(answer)["code"]) == (415, "unsupported_media_type")
+
+
+def test_answer_that_cannot_be_sent_as_asked(http: httpx.Client) -> None:
+    answer = http.post("services/bad_number/call", json={"x": 1}, headers={"Accept": "image/png"})
+    assert (answer.status_code, error(answer)["code"]) == (406, "not_acceptable")
+
+
+def test_gigabyte_is_refused_from_its_headers(
+    http: httpx.Client, session_server: RunningServer
+) -> None:
+    with socket.create_connection(("127.0.0.1", session_server.port)) as plain:
+        plain.settimeout(10)
+        plain.sendall(
+            b"POST /easymlnb/services/bad_image/call HTTP/1.1\r\nHost: localhost\r\n"
+            + f"Authorization: token {session_server.token}\r\n".encode()
+            + b"Content-Type: image/png\r\nContent-Length: 1000000000\r\n\r\n"
+        )
+        answer = plain.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b'"too_large"' in answer
+
+
+def test_chunked_body_over_the_limit(http: httpx.Client) -> None:
+    pieces = (b"x" * 100_000 for _ in range(25))
+    answer = http.post(
+        "services/bad_image/call", content=pieces, headers={"Content-Type": "image/png"}
+    )
+    assert answer.status_code == 413
+
+
+def test_body_without_credentials_is_not_read(session_server: RunningServer) -> None:
+    with socket.create_connection(("127.0.0.1", session_server.port)) as plain:
+        plain.settimeout(10)
+        plain.sendall(
+            b"POST /easymlnb/services HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Type: application/zip\r\nContent-Length: 100000000\r\n\r\n"
+        )
+        assert plain.recv(65536).startswith(b"HTTP/1.1 401")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"not an image",
+        b"\x89PNG\r\n\x1a\n" + b"\0" * 50,
+        b"II*\0" + b"\xff" * 100,
+        b"BM" + b"\xff" * 60,
+    ],
+)
+@pytest.mark.parametrize("way", ["raw", "part"])
+def test_lying_images(http: httpx.Client, data: bytes, way: str) -> None:
+    if way == "raw":
+        answer = http.post(
+            "services/bad_image/call", content=data, headers={"Content-Type": "image/png"}
+        )
+    else:
+        answer = http.post("services/bad_image/call", files={"image": ("x.png", data, "image/png")})
+    assert answer.status_code in (400, 422), answer.text
+    assert error(answer)["message"]
+
+
+def test_table_with_wrong_columns(http: httpx.Client) -> None:
+    answer = http.post(
+        "services/bad_table/call", files={"table": ("x.csv", b"time,price\n1,2\n", "text/csv")}
+    )
+    assert answer.status_code == 422
+    assert "load" in error(answer)["message"]
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "..\\..\\x", "a\0b", ""])
+def test_names_of_files_are_labels(http: httpx.Client, name: str) -> None:
+    part = {"b64": "aGk=", "name": name, "media_type": "text/plain"}
+    answer = http.post("services/bad_name/call", json={"file": part})
+    if answer.status_code == 200:
+        assert not set(answer.json()) & set("/\\\0")
+    else:
+        assert answer.status_code == 422
+
+
+def test_exception_tells_the_caller_nothing_of_its_text(http: httpx.Client) -> None:
+    answer = http.post("services/bad_raises/call", json={})
+    assert (answer.status_code, error(answer)["code"]) == (500, "call_failed")
+    assert "secret" not in answer.text
+    entry = http.get("services/bad_raises/log").json()["entries"][-1]
+    assert "password=1234" in entry["trace"]
+    assert entry["request_id"] == answer.headers["X-Request-Id"]
+
+
+def test_author_can_tell_the_caller_something(http: httpx.Client) -> None:
+    answer = http.post("services/bad_says/call", json={})
+    assert (answer.status_code, error(answer)["message"]) == (422, "Choose an even number.")
+
+
+def test_result_that_cannot_be_encoded(http: httpx.Client) -> None:
+    answer = http.post("services/bad_result/call", json={})
+    assert (answer.status_code, error(answer)["code"]) == (500, "result_not_encodable")
+
+
+def test_nan_is_never_invalid_json(http: httpx.Client) -> None:
+    answer = http.post("services/bad_nan/call", json={})
+    assert answer.status_code == 200
+    json.loads(answer.text, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+
+
+def test_gigabyte_of_prints_is_cut(http: httpx.Client) -> None:
+    assert http.post("services/bad_prints/call", json={}).json() == 1
+    log = http.get("services/bad_prints/log").json()["entries"][-1]["log"]
+    assert len(log) < 100_000
+    assert "more characters were cut" in log
+
+
+def test_sys_exit_is_an_error_of_that_call_only(http: httpx.Client) -> None:
+    assert http.post("services/bad_exits/call", json={}).status_code == 500
+    assert http.post("services/bad_number/call", json={"x": 2}).json() == 2
+
+
+def test_unknown_service_and_route(http: httpx.Client) -> None:
+    assert error(http.post("services/nobody/call", json={}))["code"] == "service_not_found"
+    assert error(http.get("no/such/route"))["code"] == "not_found"
+    assert error(http.put("services"))["code"] == "method_not_allowed"
+
+
+def test_refused_request_leaves_the_connection_usable(http: httpx.Client) -> None:
+    for _ in range(20):
+        assert http.post("services/nobody/call", json={"x": "y" * 5000}).status_code == 404
+
+
+def zipped(**files: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name.replace("__", "/"), data)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "media", "status"),
+    [
+        (b"not a zip", "application/zip", 400),
+        (b"", "application/zip", 400),
+        (zipped(x=b"1"), "application/zip", 400),
+        (b"{}", "application/json", 415),
+    ],
+)
+def test_bad_bundles(http: httpx.Client, content: bytes, media: str, status: int) -> None:
+    answer = http.post("services", content=content, headers={"Content-Type": media})
+    assert answer.status_code == status, answer.text
+    assert error(answer)["message"]
