@@ -71,6 +71,11 @@ def test_a_cell_publishes_its_notebook(session_server: RunningServer) -> None:
 def test_a_second_service_of_the_same_notebook_joins_the_first(
     session_server: RunningServer,
 ) -> None:
+    def workers() -> set[str]:
+        folder = session_server.folder / "data" / "easymlnb" / "work"
+        return {path.name for path in folder.iterdir()}
+
+    before = workers()
     author = Author(session_server, "pub_two")
     author.save("sides")
     author.run("sides")
@@ -88,6 +93,9 @@ def test_a_second_service_of_the_same_notebook_joins_the_first(
         for name in ("pub_two", "pub_two_other")
     }
     assert len(bundles) == 1
+    session_server.wait_for(
+        lambda: len(workers() - before) == 1, "the worker that was replaced is still there"
+    )
 
 
 def test_a_failure_shows_the_cell_to_its_author(session_server: RunningServer) -> None:
