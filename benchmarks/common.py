@@ -1,0 +1,136 @@
+"""What the benchmarks share: servers that are measured, and a client that costs little itself."""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import httpx
+import nbformat
+
+TOKEN = "benchmark"
+HERE = Path(__file__).parent
+
+
+def free_port() -> int:
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(url: str, seconds: float = 60.0) -> None:
+    """Return when the URL answers 200."""
+    until = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url, headers={"Authorization": f"token {TOKEN}"}).status_code == 200:
+                return
+        if time.monotonic() > until:
+            raise TimeoutError(f"{url} did not answer within {seconds:g} s")
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def process(command: list[str], environment: dict[str, str], folder: Path) -> Iterator[None]:
+    """Run a server for the time of the block."""
+    with (folder / "log").open("ab") as log:
+        started = subprocess.Popen(
+            command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        yield
+    finally:
+        started.send_signal(signal.SIGTERM)
+        try:
+            started.wait(20)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.wait()
+
+
+@contextlib.contextmanager
+def easymlnb(folder: Path) -> Iterator[str]:
+    """Run a server of ours with its folders below ``folder``; yields the URL of its routes."""
+    port = free_port()
+    folders = {
+        f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")
+    }
+    command = [
+        sys.executable, "-m", "easymlnb_server", f"--port={port}", "--no-browser", "--allow-root",
+        "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}",
+        f"--ServerApp.root_dir={folder}",
+    ]  # fmt: skip
+    with process(command, {**os.environ, **folders}, folder):
+        url = f"http://127.0.0.1:{port}/easymlnb/"
+        wait_for(f"{url}health/ready")
+        yield url
+
+
+@contextlib.contextmanager
+def fastapi(folder: Path, app: str) -> Iterator[str]:
+    """Run ``benchmarks/peers/<app>.py`` under uvicorn, one process, as its docs say."""
+    port = free_port()
+    command = [
+        sys.executable, "-m", "uvicorn", f"{app}:app", "--port", str(port), "--no-access-log",
+        "--app-dir", str(HERE / "peers"),
+    ]  # fmt: skip
+    with process(command, dict(os.environ), folder):
+        url = f"http://127.0.0.1:{port}/"
+        wait_for(f"{url}openapi.json")
+        yield url
+
+
+def publish(url: str, source: str, name: str) -> None:
+    """Publish a notebook of one cell and wait until it serves."""
+    from easymlnb.bundles import make
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.ipynb"
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id="only")])
+        nbformat.write(notebook, path)
+        data = make(path).data
+    with httpx.Client(base_url=url, headers={"Authorization": f"token {TOKEN}"}) as client:
+        sent = client.post("services", content=data, headers={"Content-Type": "application/zip"})
+        bundle = sent.raise_for_status().json()["bundle"]
+        while (state := client.get(f"bundles/{bundle}").json())["state"] == "starting":
+            time.sleep(0.1)
+        if state["state"] != "ready":
+            raise RuntimeError(state["error"])
+
+
+class Caller:
+    """One keep-alive connection and one prepared request."""
+
+    def __init__(self, url: str, body: bytes) -> None:
+        parts = httpx.URL(url)
+        self._connection = http.client.HTTPConnection(parts.host, parts.port or 80)
+        self._path = parts.path
+        self._body = body
+        self._headers = {
+            "Content-Type": "application/json", "Authorization": f"token {TOKEN}",
+        }  # fmt: skip
+
+    def call(self) -> bytes:
+        self._connection.request("POST", self._path, self._body, self._headers)
+        answer = self._connection.getresponse()
+        data = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(data.decode())
+        return data
+
+    def p50(self, calls: int) -> float:
+        """Return the median seconds of that many calls, one after the other."""
+        times = []
+        for _ in range(calls):
+            began = time.perf_counter()
+            self.call()
+            times.append(time.perf_counter() - began)
+        return median(times)
