@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from easymlnb import natural
 from easymlnb.contract.errors import (
     BadRequest,
     NotAcceptable,
@@ -11,6 +10,7 @@ from easymlnb.contract.errors import (
     UnsupportedMediaType,
 )
 from easymlnb.schema import Schema
+from easymlnb.types import natural
 from easymlnb.types.accept import JSON, bare, choose, covered
 from easymlnb.types.base import Type, Upload
 from easymlnb.types.scratch import scratch

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, get_args, get_origin
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, core_schema, from_json, to_json
 
-from easymlnb import natural, problems, signature
+from easymlnb import problems, signature
 from easymlnb.contract.errors import DefinitionError, EasyMLNBError, ResultNotEncodable
 from easymlnb.signature import MISSING, Parameter, Signature
-from easymlnb.types import form
+from easymlnb.types import form, natural
 from easymlnb.types.finite import OUTPUT
 from easymlnb.types.resolve import marker_of, resolve
 
@@ -42,7 +42,7 @@ class Schema:
         self.description = found.description
         self.stream = found.stream
         self.is_async = found.is_async
-        self.hints = {item.name: _input_hint(item) for item in found.parameters}
+        self.hints = {item.name: _input_hint(found.name, item) for item in found.parameters}
         self.defaults = {
             item.name: item.default for item in found.parameters if item.default is not MISSING
         }
@@ -201,7 +201,16 @@ def _unusable(name: str, item: Parameter, error: Exception) -> DefinitionError:
     )
 
 
-def _input_hint(item: Parameter) -> Any:
+def _input_hint(name: str, item: Parameter) -> Any:
+    try:
+        return _resolved(item)
+    except TypeError as error:
+        raise DefinitionError(
+            f"Parameter {item.name!r} of {name!r} has a hint that cannot be used: {error}."
+        ) from error
+
+
+def _resolved(item: Parameter) -> Any:
     hint = item.hint
     if hint is MISSING:
         hint = Any if item.default is MISSING or item.default is None else type(item.default)
@@ -256,6 +265,12 @@ def _input_schema(schema: Schema) -> dict[str, Any]:
                 raise _unusable(schema.signature.name, item, error) from error
         raise
     properties = found.setdefault("properties", {})
+    for name, node in properties.items():
+        if wrong := form.misfit(node):
+            raise DefinitionError(
+                f"Parameter {name!r} of {schema.signature.name!r} is a {wrong}. "
+                "Change the type or the marker so that they fit each other."
+            )
     for name, value in schema.defaults.items():
         try:
             adapter = _adapter(schema.hints[name], INPUT)

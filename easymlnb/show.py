@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_jsonable_python
 
-from easymlnb import natural
-from easymlnb.types import record
+from easymlnb.types import natural, record
 from easymlnb.types.base import Type
 from easymlnb.types.resolve import inner, marker_of
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from easymlnb.types import natural
 from easymlnb.types.base import Hint
 
 OUTPUT = {"easymlnb": "output"}
@@ -39,3 +40,15 @@ class Finite(Hint):
         from pydantic import AfterValidator
 
         yield AfterValidator(check)
+
+
+class Anything(Hint):
+    """Put around ``Any``: finite numbers in, and out whatever our types can write."""
+
+    def __iter__(self) -> Iterator[object]:
+        from pydantic import AfterValidator, PlainSerializer, WithJsonSchema
+
+        yield AfterValidator(check)
+        # Without this pydantic would write a path as its text and fail on an array.
+        yield PlainSerializer(natural.encode, when_used="json")
+        yield WithJsonSchema({})

@@ -68,6 +68,28 @@ def _kinds(nodes: list[Mapping[str, Any]]) -> frozenset[str]:
     return frozenset(found)
 
 
+FITTING = {
+    "number": {"number", "integer"},
+    "slider": {"number", "integer"},
+    "text": {"string"},
+    "longtext": {"string"},
+    "secret": {"string"},
+    "colour": {"string"},
+    "interval": {"array"},
+    "choices": {"array"},
+}
+"""The JSON types that the widgets of pydantic's own types are made for."""
+
+
+def misfit(node: Mapping[str, Any]) -> str:
+    """Say which widget of a parameter does not fit its JSON type; empty if all do."""
+    for branch in (node, *node.get("anyOf", ())):
+        widget, kind = branch.get(KEY, {}).get("widget"), branch.get("type")
+        if isinstance(kind, str) and kind not in FITTING.get(widget, {kind}):
+            return f"{kind}, which a {widget} marker does not fit"
+    return ""
+
+
 def read(content_type: str, body: bytes, shapes: Mapping[str, Shape]) -> dict[str, Any]:
     """Return the values of a form by parameter name, by the shapes of the parameters.
 

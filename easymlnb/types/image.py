@@ -5,7 +5,6 @@ in ``pixels``.
 """
 
 import io
-import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from easymlnb.types import blob, pixels, scratch
@@ -104,10 +103,7 @@ class Image(Type):
     def open(self, data: bytes) -> Any:
         """Decode an image, or all its pages; raises ``ValueError`` with one sentence."""
         try:
-            with warnings.catch_warnings():
-                # Pillow warns of large images, which our own limit decides, and of odd metadata.
-                warnings.simplefilter("ignore")
-                return self._open(data)
+            return self._open(data)
         except ValueError:
             raise
         except MemoryError:
@@ -123,7 +119,7 @@ class Image(Type):
             image = PIL.Image.open(io.BytesIO(data), formats=tuple(FORMATS))
         except PIL.UnidentifiedImageError:
             raise ValueError(NO_IMAGE) from None
-        except PIL.Image.DecompressionBombError:
+        except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
             raise ValueError(self._too_many()) from None
         width, height = image.size
         count = getattr(image, "n_frames", 1) if self.pages else 1

@@ -4,12 +4,12 @@ import functools
 import operator
 import types
 import typing
-from collections.abc import Iterator
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from easymlnb.types import record
 from easymlnb.types.base import Hint, Type, loaded
-from easymlnb.types.finite import Finite
+from easymlnb.types.finite import Anything, Finite
+from easymlnb.types.native import native
 
 NONE = type(None)
 BARE: dict[Any, Any] = {
@@ -20,28 +20,6 @@ BARE: dict[Any, Any] = {
     frozenset: frozenset[Any],
 }
 """What a container without arguments means."""
-
-
-def _subclasses(root: type[Type]) -> Iterator[type[Type]]:
-    # Newest first: a type from a notebook goes before ours, its latest edition before older ones.
-    for child in reversed(root.__subclasses__()):
-        yield from _subclasses(child)
-        yield child
-
-
-def native(kind: type) -> type[Type] | None:
-    """Return the ``Type`` that stands for a class or one of its bases."""
-    candidates = [
-        (found, marker)
-        for marker in _subclasses(Type)
-        for name in marker.__dict__.get("natives", ())
-        if isinstance(found := loaded(name), type)
-    ]
-    for base in kind.__mro__:
-        for found, marker in candidates:
-            if found is base:
-                return marker
-    return None
 
 
 def marker_of(hint: Any) -> Type | None:
@@ -81,7 +59,7 @@ def resolve(hint: Any, seen: tuple[type, ...] = ()) -> Any:
     if isinstance(container, type) and container in BARE and not get_args(hint):
         return resolve(BARE[container], seen)
     if hint is typing.Any or hint is object:
-        return Annotated[Any, Finite()]
+        return Annotated[Any, Anything()]
     if get_origin(hint) is Annotated:
         return _annotated(hint.__origin__, hint.__metadata__, seen)
     if isinstance(hint, type) and get_origin(hint) is None:
@@ -91,7 +69,12 @@ def resolve(hint: Any, seen: tuple[type, ...] = ()) -> Any:
 
 def _class(kind: type, seen: tuple[type, ...]) -> Any:
     if issubclass(kind, Hint):
-        return Annotated[kind.source, kind()]
+        try:
+            return Annotated[kind.source, kind()]
+        except TypeError:
+            raise TypeError(
+                f"{kind.__name__} needs its options, as in {kind.__name__}(...)"
+            ) from None
     marker = native(kind)
     if marker is not None:
         return Annotated[kind, marker.of(kind)]

@@ -46,6 +46,8 @@ class Table(Type):
                 raise ValueError(
                     f"Column {name!r} has the kind {kind!r}; use one of {', '.join(KINDS)}."
                 )
+        if not tabular.has_arrow():
+            self.reads = self.writes = (tabular.CSV,)
         self.max_rows = max_rows
         self.max_bytes = max_bytes
 
@@ -110,9 +112,6 @@ class Table(Type):
 
     def write(self, value: Any, media_type: str) -> bytes:
         return tabular.write(self.as_result(value), media_type)
-
-    def offers(self, value: Any) -> tuple[str, ...]:
-        return self.writes if tabular.has_arrow() else (tabular.CSV,)
 
     def filename(self, value: Any, media_type: str) -> str:
         return f"table.{tabular.ENDINGS[media_type]}"

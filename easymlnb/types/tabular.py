@@ -1,5 +1,6 @@
 """Tables and their encodings: CSV, Arrow, parquet and plain cells."""
 
+import functools
 import importlib.util
 import io
 import math
@@ -19,6 +20,7 @@ MAX_COLUMNS = 10_000
 PLAIN = (str, int, float, bool, type(None))
 
 
+@functools.cache
 def has_arrow() -> bool:
     return importlib.util.find_spec("pyarrow") is not None
 

@@ -4,8 +4,10 @@ import enum
 import importlib.util
 import json
 import math
+import re
 import subprocess
 import sys
+import types
 import uuid
 from dataclasses import dataclass
 from decimal import Decimal
@@ -21,6 +23,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 import easymlnb.types as ml
+from easymlnb import codec
 from easymlnb.contract.errors import BadRequest, DefinitionError, InvalidInput, ResultNotEncodable
 from easymlnb.schema import Schema
 
@@ -291,6 +294,26 @@ def test_unusable_hints_name_the_parameter(hint):
         Schema.of(f)
 
 
+@pytest.mark.parametrize(
+    "hint",
+    [
+        ml.Choice,
+        ml.Slider,
+        Annotated[str, ml.Slider(1, 2)],
+        Annotated[int, ml.LongText()],
+        Annotated[int | None, ml.Colour()],
+        Annotated[str, ml.MultipleChoice(["a"])],
+        Annotated[dict, ml.Interval(1, 2)],
+    ],
+)
+def test_markers_that_do_not_fit_name_the_parameter(hint):
+    def f(x): ...
+
+    f.__annotations__["x"] = hint
+    with pytest.raises(DefinitionError, match="'x' of 'f'"):
+        Schema.of(f)
+
+
 def test_unusable_return_hint_is_refused():
     def f() -> Callback: ...
 
@@ -332,6 +355,21 @@ def test_results_fit_their_hint(hint, value, said):
     schema = checked(Schema.of(f))
     assert schema.dump(value) == said
     jsonschema.validate(json.loads(said), schema.output)
+
+
+@pytest.mark.parametrize("hint", [Any, dict, dict[str, Any], object])
+def test_open_hints_take_whatever_can_be_sent(hint, tmp_path):
+    def f(): ...
+
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"hi")
+    f.__annotations__["return"] = hint
+    value = {"a": np.array([1]), "b": file, "c": [np.float32(0.5)], "d": math.nan, "e": b"hi"}
+    sent = {"b64": "aGk=", "name": "a.txt", "media_type": "text/plain"}
+    found = json.loads(Schema.of(f).dump(value))
+    assert (found["a"], found["b"], found["c"], found["d"]) == ([1], sent, [0.5], None)
+    with pytest.raises(ResultNotEncodable, match=r"at 'a.0': .*Callback"):
+        Schema.of(f).dump({"a": [Callback()]})
 
 
 def test_results_that_break_their_hint_are_refused():
@@ -434,39 +472,66 @@ def test_our_types_work_inside_pydantic_models():
     }
 
 
-def test_a_type_of_ones_own_takes_fifteen_lines():
-    class Molecule:
-        def __init__(self, smiles: str) -> None:
-            self.smiles = smiles
+DOCS = Path(__file__).parents[2] / "docs/reference"
 
-    class MoleculeType(ml.Type):
-        source = Molecule
-        reads = writes = ("chemical/x-daylight-smiles",)
 
-        def json_schema(self):
-            return {"type": "string", "x-easymlnb": {"widget": "text"}}
-
-        def decode(self, value, source):
-            text = value.data.decode() if isinstance(value, ml.Upload) else value
-            if not isinstance(text, str) or not set(text) <= set("CNOHcno()=#123456789"):
-                raise ValueError("It must be a molecule in SMILES, such as CCO.")
-            return Molecule(text)
-
-        def encode(self, value):
-            return value.smiles
-
-        def write(self, value, media_type):
-            return value.smiles.encode()
+def test_a_type_of_ones_own_works_as_documented():
+    text = (DOCS / "types.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r"```python\n(.+?)```", text, re.S)
+    names: dict = {"ml": ml}
+    exec(source.replace("import easymlnb as ml", ""), names)
+    Molecule, MoleculeType = names["Molecule"], names["MoleculeType"]
 
     def f(
-        m: MoleculeType, more: list[Annotated[Molecule, MoleculeType()]] = []
+        m: MoleculeType, more: list[Annotated[Molecule, MoleculeType()]] | None = None
     ) -> MoleculeType: ...
 
     schema = checked(Schema.of(f))
     assert schema.load_json(b'{"m": "CCO", "more": ["C"]}')["more"][0].smiles == "C"
     assert refused(schema, {"m": "?"}) == {"m": "It must be a molecule in SMILES, such as CCO."}
     assert schema.dump(Molecule("CCO")) == b'"CCO"'
-    assert schema.accepts == schema.produces == ("chemical/x-daylight-smiles",)
+    smiles = "chemical/x-daylight-smiles"
+    assert schema.accepts == schema.produces == (smiles,)
+    assert codec.read(schema, smiles, b"CCO")["m"].smiles == "CCO"
+    assert codec.write(schema, Molecule("CCO"), smiles).body == b"CCO"
+
+
+def test_a_type_may_stand_for_a_class_by_its_name():
+    class Graph(list):
+        pass
+
+    Graph.__module__, Graph.__qualname__ = "tests_of_graphs", "Graph"
+    sys.modules["tests_of_graphs"] = types.SimpleNamespace(Graph=Graph)
+
+    class GraphType(ml.Type):
+        natives = ("tests_of_graphs.Graph",)
+
+        def json_schema(self):
+            return {"type": "array"}
+
+        def decode(self, value, source):
+            return source(value)
+
+        def encode(self, value):
+            return ["graph", *value]
+
+    def f(g: Graph, more: dict[str, Graph | None]) -> list[Graph]: ...
+    def untyped(): ...
+
+    try:
+        schema = checked(Schema.of(f))
+        found = schema.load_json(b'{"g": [1], "more": {"a": [2], "b": null}}')
+        assert type(found["g"]) is type(found["more"]["a"]) is Graph
+        assert schema.dump([Graph([1])]) == b'[["graph",1]]'
+        assert Schema.of(untyped).dump({"a": Graph([1])}) == b'{"a":["graph",1]}'
+    finally:
+        del sys.modules["tests_of_graphs"]
+
+
+def test_every_public_type_and_widget_is_documented():
+    text = "".join(path.read_text(encoding="utf-8") for path in DOCS.glob("*.md"))
+    for name in set(ml.__all__) - {"Hint"}:
+        assert f"`{name}" in text or f"ml.{name}" in text, name
 
 
 JSON = st.recursive(
@@ -480,9 +545,6 @@ JSON = st.recursive(
 @settings(deadline=None, max_examples=50)
 @given(JSON)
 def test_any_json_value_survives(value):
-    def f(x: Any): ...
-    def g(x): ...
-
     for schema in (ANY, UNTYPED):
         assert schema.load_json(json.dumps({"x": value}).encode()) == {"x": value}
         assert json.loads(schema.dump(value)) == value

@@ -13,7 +13,7 @@ from typing import Any
 from easymlnb.contract.errors import ResultNotEncodable
 from easymlnb.types import record
 from easymlnb.types.base import Type
-from easymlnb.types.resolve import native
+from easymlnb.types.native import native
 
 PLAIN = (bool, int, float, str, types.NoneType)
 CONTAINERS = (dict, list, tuple, set, frozenset)

@@ -1,0 +1,27 @@
+"""Which type stands for a class, without importing the class's library."""
+
+from collections.abc import Iterator
+
+from easymlnb.types.base import Type, loaded
+
+
+def _subclasses(root: type[Type]) -> Iterator[type[Type]]:
+    # Newest first: a type from a notebook goes before ours, its latest edition before older ones.
+    for child in reversed(root.__subclasses__()):
+        yield from _subclasses(child)
+        yield child
+
+
+def native(kind: type) -> type[Type] | None:
+    """Return the ``Type`` that stands for a class or one of its bases."""
+    candidates = [
+        (found, marker)
+        for marker in _subclasses(Type)
+        for name in marker.__dict__.get("natives", ())
+        if isinstance(found := loaded(name), type)
+    ]
+    for base in kind.__mro__:
+        for found, marker in candidates:
+            if found is base:
+                return marker
+    return None
