@@ -7,8 +7,9 @@
     files/<path>          local modules and data, by their path beside the notebook
 
 Its id is a hash of what decides how it runs: the cells' source and tags, the files, the
-requirements, the kernel. Outputs, execution counts, timings, the notebook's name and the
-environment record are not in it, so publishing the same thing again is recognised on any machine.
+requirements, the kernel. Outputs, execution counts, timings, the notebook's name, the names asked
+for and the environment record are not in it, so publishing the same thing again is recognised on
+any machine.
 """
 
 import hashlib
@@ -174,7 +175,8 @@ def write(
 def identify(manifest: Manifest, notebook: Mapping[str, Any]) -> str:
     """Return the bundle's id: 64 hex digits."""
     told = manifest.to_dict()
-    del told["environment"], told["notebook"]
+    for label in ("environment", "notebook", "services"):
+        del told[label]
     told["cells"] = [
         {"type": cell["cell_type"], "source": _text(cell["source"]), "tags": _tags(cell)}
         for cell in notebook["cells"]

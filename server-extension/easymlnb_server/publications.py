@@ -93,7 +93,7 @@ class Publications:
                 lambda: self.store.bundles.add(
                     bundle.id,
                     owner=owner,
-                    names=names,
+                    names=names or bundle.manifest.services,
                     manifest=bundle.manifest.to_dict(),
                     file=file,
                 )

@@ -50,7 +50,7 @@ class Files:
         A damaged file of that name is replaced. Raises ``StorageFull``.
         """
         name = hashlib.sha256(data).hexdigest()
-        with contextlib.suppress(StorageDamaged):
+        with contextlib.suppress(StorageDamaged, OSError):
             self._check(name)
             return name
         try:
@@ -66,8 +66,11 @@ class Files:
 
     def get(self, name: str) -> bytes:
         """Return the content; raises ``StorageDamaged`` when it is missing or not what was put."""
-        with self.open(name) as file:
-            data = file.read()
+        try:
+            with self.open(name) as file:
+                data = file.read()
+        except OSError as error:
+            raise StorageDamaged(name) from error
         if hashlib.sha256(data).hexdigest() != name:
             raise StorageDamaged(name)
         return data
@@ -76,7 +79,7 @@ class Files:
         """Open for reading in pieces; the content is not checked. Raises ``StorageDamaged``."""
         try:
             return cast(BinaryIO, self._storage.open(self._path(name), "rb"))
-        except FileNotFoundError as error:
+        except OSError as error:
             raise StorageDamaged(name) from error
 
     def names(self) -> list[str]:

@@ -67,6 +67,15 @@ def test_damage_is_noticed_and_repaired_by_putting_again(tmp_path: Path, damage:
     assert files.get(name) == b"one"
 
 
+def test_what_cannot_be_read_counts_as_damaged(tmp_path: Path) -> None:
+    files = Files(str(tmp_path))
+    name = files.put(b"one")
+    (tmp_path / name[:2] / name).unlink()
+    (tmp_path / name[:2] / name).mkdir()
+    with pytest.raises(StorageDamaged):
+        files.get(name)
+
+
 def test_files_are_for_their_owner_only(tmp_path: Path) -> None:
     name = Files(str(tmp_path / "files")).put(b"one")
     path = tmp_path / "files" / name[:2] / name
