@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from easymlnb.client.schemas import fields, hints, options
+from easymlnb.client.schemas import fields, options
 from easymlnb.client.values import Part
 from easymlnb.contract.spec import ServiceSpec
 
@@ -59,7 +59,7 @@ def _value(text: str, schema: Any, spec: ServiceSpec) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        if hints(schema, spec.input) or not all("type" in option for option in found):
+        if not all("type" in option for option in found):
             return text
         kinds = " or ".join(str(option.get("type")) for option in found)
         raise typer.BadParameter(f"{text!r} is not JSON; a value of type {kinds} is.") from None

@@ -220,7 +220,7 @@ def _options(schema: Any, root: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _limits(schema: Any, root: dict[str, Any]) -> str:
     found = next(_options(schema, root), {})
     said = [text.format(found[key]) for key, text in _LIMITS.items() if key in found]
-    choices = found.get("enum") or (found.get("items") or {}).get("enum")
+    choices = found.get("enum") or _resolve(found.get("items"), root).get("enum")
     if choices:
         said.append("one of " + ", ".join(json.dumps(c, ensure_ascii=False) for c in choices))
     unit = (found.get("x-easymlnb") or {}).get("unit")

@@ -95,7 +95,7 @@ class PageHandler(EasyHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error: EasyMLNBError = self.public(kwargs.get("exc_info", (None, None, None))[1])
         self.set_status(error.status)
-        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("X-Request-Id", self.request_id)  # tornado has cleared all headers
         self.page("error.html", error=error, request_id=self.request_id)
 
     def last_call(self, name: str) -> str:

@@ -71,7 +71,7 @@ function goodRow(status, found, resolve) {
 
 function draw(api) {
   const all = groups(api);
-  const anchor = (group) => `tag-${group.name.toLowerCase()}`;
+  const anchor = (group) => `tag-${group.name}`;
   document.getElementById("contents").replaceChildren(
     make("ul", { class: "plain" }, ...all.map((group) => make("li", {}, make("a", { href: `#${anchor(group)}` }, group.name)))),
   );

@@ -1,0 +1,118 @@
+"""The pages in a real browser: searching, themes, trying a call."""
+
+import re
+
+import pytest
+from conftest import RunningServer, free_port, make_notebook
+
+NOTEBOOK = '''
+import easymlnb as ml
+
+@ml.service(title="Roll a die", tags=["demo"], examples=[{"sides": 4}])
+def seen_roll(sides: int = 6) -> int:
+    """Answer the **sides**."""
+    print("rolled", sides)
+    return sides
+
+@ml.service(tags=["other"])
+def seen_tell(doc: ml.File) -> str:
+    return doc.data.decode()
+'''
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory, chromium):
+    server = RunningServer(tmp_path_factory.mktemp("pages"), free_port())
+    server.start()
+    assert server.publish(make_notebook(NOTEBOOK))["state"] == "ready"
+    yield server, chromium
+    server.stop()
+
+
+@pytest.fixture
+def page(pages):
+    server, browser = pages
+    context = browser.new_context(color_scheme="light")
+    made = context.new_page()
+    errors = []
+    made.on("pageerror", lambda error: errors.append(str(error)))
+    made.on("console", lambda said: said.type == "error" and errors.append(said.text))
+    made.goto(f"{server.url}easymlnb/?token={server.token}")
+    yield made
+    context.close()
+    assert not errors
+
+
+def test_search_and_tags_narrow_the_catalogue(page):
+    cards = page.locator("#cards li:visible")
+    assert cards.count() == 2
+    page.get_by_label("Search services").fill("DIE roll")
+    assert cards.count() == 1
+    page.get_by_label("Search services").fill("nothing like it")
+    assert cards.count() == 0
+    page.get_by_role("button", name="Show all").click()
+    assert cards.count() == 2
+    page.get_by_role("button", name="other", exact=True).click()
+    assert cards.count() == 1
+    page.get_by_role("button", name="other", exact=True).click()
+    assert cards.count() == 2
+
+
+def test_the_theme_can_be_switched_and_stays(page):
+    def background():
+        return page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    before = background()
+    page.get_by_label("Switch between light and dark").click()
+    assert background() != before
+    page.reload()
+    assert background() != before
+    page.get_by_label("Switch between light and dark").click()
+    assert background() == before
+    assert page.evaluate("localStorage.length") == 0
+
+
+def test_a_service_can_be_read_and_its_code_chosen_by_keyboard(page):
+    page.get_by_role("link", name=re.compile("Roll a die")).click()
+    page.get_by_role("heading", name="Roll a die").wait_for()
+    page.get_by_role("tab", name="Python").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.get_by_role("tab", name="curl").get_attribute("aria-selected") == "true"
+    assert "curl" in page.get_by_role("tabpanel").inner_text()
+
+
+def test_a_call_can_be_tried(page, pages):
+    page.get_by_role("link", name=re.compile("Roll a die")).click()
+    page.get_by_role("link", name="Try it").click()
+    form = page.locator("#call_seen_roll form")
+    form.get_by_role("button", name="Send").click()
+    form.locator(".answer pre").wait_for()
+    assert form.locator(".answer pre").inner_text() == "4"
+    assert "version 1" in form.locator(".answer p").inner_text()
+    form.get_by_label("JSON").fill("{")
+    form.get_by_role("button", name="Send").click()
+    form.locator(".answer .error").wait_for()
+    assert "not JSON" in form.locator(".answer .error").inner_text()
+    assert pages[0].http.get("services/seen_roll/log").json()["entries"][-1]["log"] == "rolled 4\n"
+
+
+def test_a_file_can_be_tried(page, pages):
+    page.goto(f"{pages[0].url}easymlnb/docs#call_seen_tell")
+    form = page.locator("#call_seen_tell form")
+    form.get_by_label("doc").set_input_files(
+        {"name": "a.txt", "mimeType": "text/plain", "buffer": b"hello"}
+    )
+    form.get_by_role("button", name="Send").click()
+    form.locator(".answer pre").wait_for()
+    assert form.locator(".answer pre").inner_text() == '"hello"'
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_page_is_wider_than_its_window(page, pages, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    for path in ("", "services/seen_roll/page", "docs#call_seen_roll"):
+        page.goto(f"{pages[0].url}easymlnb/{path}")
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path

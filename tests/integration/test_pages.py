@@ -1,0 +1,151 @@
+"""The pages as a server sends them: whole, private, and harmless whatever authors write."""
+
+import re
+from html.parser import HTMLParser
+
+import httpx
+import pytest
+from conftest import make_notebook
+
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+NOTEBOOK = f"""
+import easymlnb as ml
+
+@ml.service(title={EVIL!r}, author={EVIL!r}, tags=[{EVIL!r}, "it's"], license={EVIL!r},
+            description="**bold** [bad](javascript:alert) ![pic](http://x/y.png)\\n\\n" + {EVIL!r},
+            examples=[{{"text": {EVIL!r}}}])
+def page_evil(text: str = {EVIL!r}) -> str:
+    print(text)
+    return text
+"""
+PAGES = ["", "services/page_evil/page", "docs"]
+ASSETS = [
+    "easymlnb.css",
+    "theme.js",
+    "page.js",
+    "docs.js",
+    "try.js",
+    "schema.js",
+    "dom.js",
+    "mark.svg",
+]
+
+
+class Tags(HTMLParser):
+    """Collects the tags of a page with their attributes, as a browser would see them."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+
+def tags(text):
+    parser = Tags()
+    parser.feed(text)
+    return parser.found
+
+
+@pytest.fixture(scope="module")
+def http(session_server):
+    found = session_server.publish(make_notebook(NOTEBOOK), "pages.ipynb")
+    assert found["state"] == "ready", found
+    yield session_server.http
+    session_server.http.delete("services/page_evil")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_has_no_inline_script_or_style(http, path):
+    answer = http.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    scripts = re.findall(r"<script([^>]*)>(.*?)</script>", answer.text, re.S)
+    assert all("src=" in attributes and not body.strip() for attributes, body in scripts)
+    names = {name for _, attributes in tags(answer.text) for name in attributes}
+    assert not {name for name in names if name == "style" or name.startswith("on")}
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_nothing_comes_from_elsewhere(http, path):
+    for tag, attributes in tags(http.get(path).text):
+        address = attributes.get("href" if tag == "link" else "src")
+        assert address is None or address.startswith("/easymlnb/static/")
+
+
+def test_what_authors_write_is_text(http):
+    http.post("services/page_evil/call", json={})
+    for path in PAGES:
+        found = tags(http.get(path).text)
+        assert all(attributes.get("src") != "x" for _, attributes in found)
+        assert not any("javascript" in (attributes.get("href") or "") for _, attributes in found)
+        assert ("script", {}) not in found
+    page = http.get("services/page_evil/page").text
+    assert "<strong>bold</strong>" in page and "&lt;script&gt;" in page
+
+
+def test_the_catalogue_without_trailing_slash_is_the_catalogue(http):
+    assert (
+        "<h1>Services</h1>"
+        in httpx.get(str(http.base_url).rstrip("/"), headers=dict(http.headers)).text
+    )
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_without_login_a_page_leads_to_it(http, path):
+    answer = httpx.get(f"{http.base_url}{path}")
+    assert answer.status_code == 302
+    assert "/login?next=%2Feasymlnb%2F" in answer.headers["location"]
+
+
+@pytest.mark.parametrize("path", ["openapi.json", "services/page_evil/openapi.json"])
+def test_documents_and_assets_need_a_login(http, path):
+    assert httpx.get(f"{http.base_url}{path}").status_code == 401
+    assert httpx.get(f"{http.base_url}static/easymlnb.css").status_code == 401
+
+
+def test_a_page_that_is_not_there_says_what_to_do(http):
+    answer = http.get("services/nosuch/page")
+    assert answer.status_code == 404
+    assert "There is no service named" in answer.text
+    assert answer.headers["x-request-id"] in answer.text
+
+
+@pytest.mark.parametrize("name", ASSETS)
+def test_assets_are_kept_by_browsers_under_their_content(http, name):
+    page = http.get("docs").text + http.get("").text
+    found = re.search(rf"static/({re.escape(name)}\?v=\w+)", page)
+    answer = http.get(f"static/{found[1] if found else name}")
+    assert answer.status_code == 200 and answer.headers["x-content-type-options"] == "nosniff"
+    assert ("max-age" in answer.headers["cache-control"]) == bool(found)
+
+
+@pytest.mark.parametrize("name", ["../pages.py", "..%2Fapp.py", "nosuch.js", "base.html"])
+def test_no_other_file_is_an_asset(http, name):
+    assert http.get(f"static/{name}").status_code == 404
+
+
+def test_the_openapi_document_of_the_server_is_valid(http):
+    from openapi_spec_validator import OpenAPIV31SpecValidator
+
+    found = http.get("openapi.json").json()
+    OpenAPIV31SpecValidator(found).validate()
+    assert found["servers"] == [{"url": "/easymlnb"}]
+    assert "/services/page_evil/call" in found["paths"]
+    one = http.get("services/page_evil/openapi.json").json()
+    OpenAPIV31SpecValidator(one).validate()
+
+
+def test_every_route_is_described():
+    from easymlnb_server.openapi_routes import ROUTES as DESCRIBED
+    from easymlnb_server.routes import ROUTES
+
+    described = {route.path for route in DESCRIBED}
+    for pattern, *_ in ROUTES:
+        if pattern.startswith("static/") or pattern == r".*":
+            continue
+        path = "/" + re.sub(r"\([^)]*\)", "{}", pattern).replace("\\", "").removesuffix("/?")
+        assert path in {re.sub(r"{\w+}", "{}", known) for known in described}, pattern
