@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Optional, get_args, get_origin
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, core_schema, from_json, to_json
+from pydantic_core import PydanticSerializationError, SchemaError, core_schema, from_json, to_json
 
 from easymlnb import problems, signature
 from easymlnb.contract.errors import DefinitionError, EasyMLNBError, ResultNotEncodable
@@ -49,8 +49,7 @@ class Schema:
         self.markers = {
             name: marker for name, hint in self.hints.items() if (marker := marker_of(hint))
         }
-        reader = _adapter(Annotated[dict[str, Any], _Arguments(self)], INPUT)
-        self._reader = reader
+        reader = self._reader = _input_adapter(self)
         self._validate_json = reader.validator.validate_json
         self.returns = None if found.returns is MISSING else resolve(found.returns)
         self.untyped = found.returns is MISSING
@@ -192,6 +191,11 @@ class _Arguments:
 def _unusable(name: str, item: Parameter, error: Exception) -> DefinitionError:
     if isinstance(error, DefinitionError):
         return error
+    if isinstance(error, SchemaError):
+        reason = str(error).strip().splitlines()[-1].strip()
+        return DefinitionError(
+            f"Parameter {item.name!r} of {name!r} has constraints that cannot be used: {reason}"
+        )
     said = item.hint if item.hint is not MISSING else type(item.default)
     shown = said.__qualname__ if isinstance(said, type) else said
     return DefinitionError(
@@ -239,6 +243,25 @@ def _adapter(hint: Any, config: ConfigDict) -> TypeAdapter[Any]:
         return TypeAdapter(hint)
 
 
+def _input_adapter(schema: Schema) -> TypeAdapter[Any]:
+    try:
+        return _adapter(Annotated[dict[str, Any], _Arguments(schema)], INPUT)
+    except DefinitionError:
+        raise
+    except Exception:
+        _blame(schema)
+        raise
+
+
+def _blame(schema: Schema) -> None:
+    """Raise ``DefinitionError`` for the first parameter that pydantic cannot use by itself."""
+    for item in schema.signature.parameters:
+        try:
+            _adapter(schema.hints[item.name], INPUT).json_schema()
+        except Exception as error:
+            raise _unusable(schema.signature.name, item, error) from error
+
+
 def _output_adapter(schema: Schema) -> TypeAdapter[Any]:
     if schema.untyped:
         return TypeAdapter(Any)
@@ -258,11 +281,7 @@ def _input_schema(schema: Schema) -> dict[str, Any]:
     try:
         found = schema._reader.json_schema(mode="validation")
     except Exception:
-        for item in schema.signature.parameters:
-            try:
-                _adapter(schema.hints[item.name], INPUT).json_schema()
-            except Exception as error:
-                raise _unusable(schema.signature.name, item, error) from error
+        _blame(schema)
         raise
     properties = found.setdefault("properties", {})
     for name, node in properties.items():

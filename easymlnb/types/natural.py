@@ -16,6 +16,7 @@ from easymlnb.types.base import Type
 from easymlnb.types.native import native
 
 PLAIN = (bool, int, float, str, types.NoneType)
+MAX_DEPTH = 200
 CONTAINERS = (dict, list, tuple, set, frozenset)
 KNOWN = (
     datetime.date,
@@ -43,6 +44,8 @@ def encode(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> Any:
         return value
     if id(value) in outer:
         raise ResultNotEncodable(f"The result contains itself{_at(place)}.")
+    if len(outer) > MAX_DEPTH:
+        raise ResultNotEncodable(f"The result is nested deeper than {MAX_DEPTH} levels.")
     inside = (*outer, id(value))
     if (found := marker(value)) is not None:
         try:
@@ -57,10 +60,18 @@ def encode(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> Any:
         return encode(value.item(), place, inside)
     members = _members(value)
     if members is not None:
-        return {_key(key, place): encode(item, f"{place}.{key}".lstrip("."), inside)
-                for key, item in members.items()}  # fmt: skip
+        return {
+            _key(key, place): item
+            if type(item) in PLAIN
+            else encode(item, f"{place}.{key}".lstrip("."), inside)
+            for key, item in members.items()
+        }
     if isinstance(value, list | tuple | set | frozenset):
-        return [encode(item, f"{place}.{at}".lstrip("."), inside) for at, item in enumerate(value)]
+        # Plain entries are passed over here: results are often long lists of numbers.
+        return [
+            item if type(item) in PLAIN else encode(item, f"{place}.{at}".lstrip("."), inside)
+            for at, item in enumerate(value)
+        ]
     raise ResultNotEncodable(
         f"The result cannot be sent{_at(place)}: {_name(type(value))} has no JSON form. "
         "Return plain values, arrays, tables, images, figures or files."

@@ -209,6 +209,46 @@ def test_file_parts_reach_types_with_name_and_media_type():
     assert found["data"] == b"\xff\x00" and found["n"] == 3
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(0, 255), min_size=1, max_size=6), st.binary(max_size=50))
+def test_arrays_tables_images_and_files_survive_forms(numbers, data):
+    array = np.array([numbers], np.uint8)
+    frame = pd.DataFrame({"a": numbers})
+    values = {"array": array, "table": frame, "image": array, "file": ml.File(data, "f.bin")}
+    for accept in ({}, {"array": "application/x-npy", "table": "text/csv", "image": "image/png"}):
+        parts = []
+        for name, value in values.items():
+            written = codec.write(ONE_EACH[name], value, accept.get(name, ""))
+            if name in accept:
+                parts.append((name, written.body, "x", written.content_type))
+            else:
+                text = json.loads(written.body)
+                parts.append((name, text if isinstance(text, str) else written.body))
+        found = codec.read(ALL, FORM, form(*parts))
+        assert found["array"].tolist() == found["image"].tolist() == [numbers]
+        pd.testing.assert_frame_equal(found["table"], frame)
+        assert found["file"] == ml.File(data, "f.bin")
+
+
+def _all(
+    array: np.ndarray,
+    table: pd.DataFrame,
+    image: Annotated[np.ndarray, ml.Image()],
+    file: ml.File,
+): ...
+
+
+def _one(hint) -> Schema:
+    def f(): ...
+
+    f.__annotations__["return"] = hint
+    return Schema.of(f)
+
+
+ALL = Schema.of(_all)
+ONE_EACH = {name: _one(hint) for name, hint in _all.__annotations__.items()}
+
+
 def test_one_file_part_makes_a_list_of_one():
     def f(pictures: list[ml.Image]): ...
 

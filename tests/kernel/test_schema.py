@@ -299,6 +299,7 @@ def test_unusable_hints_name_the_parameter(hint):
     [
         ml.Choice,
         ml.Slider,
+        ml.Text(pattern="("),
         Annotated[str, ml.Slider(1, 2)],
         Annotated[int, ml.LongText()],
         Annotated[int | None, ml.Colour()],
@@ -404,6 +405,18 @@ def test_a_result_that_contains_itself_is_refused():
     for function in (f, g):
         with pytest.raises(ResultNotEncodable, match="contains itself"):
             Schema.of(function).dump(endless)
+
+
+def test_a_result_nested_without_sense_is_refused():
+    def f(): ...
+    def g() -> list: ...
+
+    deep: list = []
+    for _ in range(5000):
+        deep = [deep]
+    for function in (f, g):
+        with pytest.raises(ResultNotEncodable, match="nested"):
+            Schema.of(function).dump(deep)
 
 
 def test_results_without_hint_are_written_by_what_they_are():
