@@ -164,7 +164,7 @@ def serve(
         list[str] | None,
         typer.Argument(
             help="Notebooks to publish once the server runs; other --options go to Jupyter.",
-            metavar="[NOTEBOOK]...",
+            metavar="NOTEBOOK...",
         ),
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port; default: 8888 or the next free.")] = None,

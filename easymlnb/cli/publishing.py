@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from easymlnb.cli import output
 from easymlnb.contract.errors import EasyMLNBError
+
+if TYPE_CHECKING:
+    from easymlnb.client.events import OnProgress
 
 SHOWN_FILES = 10
 SHOWN_LINES = 30
@@ -58,14 +61,15 @@ def publish_and_show(
     for note in made.notes:
         output.say(output.clean(f"Note: {note}"))
     try:
-        status = send(
-            made.data,
-            names=choice.names,
-            url=url,
-            token=token,
-            timeout=timeout,
-            on=lambda state: output.say(_STATES.get(state, state)),
-        )
+        with output.progress("Starting") as told:
+            status = send(
+                made.data,
+                names=choice.names,
+                url=url,
+                token=token,
+                timeout=timeout,
+                on=lambda state: _tell(state, told),
+            )
     except EasyMLNBError as error:
         if not isinstance(error.details, Mapping) or "cell" not in error.details:
             raise
@@ -77,6 +81,14 @@ def publish_and_show(
         output.as_json(status)
     else:
         _show(status)
+
+
+def _tell(state: str, told: "OnProgress | None") -> None:
+    text = _STATES.get(state, state)
+    if told is None:
+        output.say(text)
+    else:
+        told(-1.0, text)
 
 
 def failure_text(message: str, details: Mapping[str, Any]) -> str:

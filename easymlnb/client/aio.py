@@ -129,11 +129,15 @@ class AsyncClient:
         return Pending(self, name, (), values or {}, Options(**options))
 
     async def raw(self, name: str, values: Mapping[str, Any] | None = None, **options: Any) -> Raw:
-        """Call a service and return the answer as it came."""
+        """Call a service and return the answer as it came; with ``progress`` always as JSON."""
         spec = await self.spec(name)
         how = flows.as_raw(Options(**options))
         request = await asyncio.to_thread(flows.call_request, spec, values or {}, how)
-        return await self._run(flows.fetch(self._specs, name, request))
+        if how.progress is None:
+            return await self._run(flows.fetch(self._specs, name, request))
+        reader = Reader({}, how.progress)
+        items = [item async for item in self._events(request, reader)]
+        return flows.raw_json(items or reader.value)
 
     async def _run(self, flow: Flow[T]) -> T:
         try:

@@ -3,6 +3,7 @@
 The sync and the async client drive the same flows, so no rule exists twice.
 """
 
+import json
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from email.message import Message
@@ -188,8 +189,13 @@ def fetch(specs: Specs, name: str, request: Request) -> Flow[Raw]:
 
 
 def as_raw(options: Options) -> Options:
-    """Return the options for an answer as it comes: no events, and JSON unless told otherwise."""
-    return replace(options, progress=None, accept=options.accept or "*/*")
+    """Return the options for an answer as it comes: JSON unless told otherwise."""
+    return replace(options, accept=options.accept or "*/*")
+
+
+def raw_json(value: Any) -> Raw:
+    """Return a result that came as an event, which is always JSON."""
+    return Raw(json.dumps(value, ensure_ascii=False).encode(), "application/json")
 
 
 def _filename(disposition: str) -> str:

@@ -105,12 +105,14 @@ class Client:
         return self._call(self.spec(name), values or {}, Options(**options))
 
     def raw(self, name: str, values: Mapping[str, Any] | None = None, **options: Any) -> Raw:
-        """Call a service and return the answer as it came."""
-        spec = self.spec(name)
+        """Call a service and return the answer as it came; with ``progress`` always as JSON."""
         how = flows.as_raw(Options(**options))
-        return self._run(
-            flows.fetch(self._specs, name, flows.call_request(spec, values or {}, how))
-        )
+        request = flows.call_request(self.spec(name), values or {}, how)
+        if how.progress is None:
+            return self._run(flows.fetch(self._specs, name, request))
+        reader = Reader({}, how.progress)
+        items = list(self._events(request, reader))
+        return flows.raw_json(items or reader.value)
 
     def _call(self, spec: ServiceSpec, values: Mapping[str, Any], how: Options) -> Any:
         request = flows.call_request(spec, values, how)

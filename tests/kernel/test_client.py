@@ -200,6 +200,15 @@ def test_progress_is_told_on_the_way():
     assert told == [(0.5, "half")]
 
 
+def test_a_raw_answer_may_come_with_progress():
+    told = []
+    script = Script(says(("progress", {"fraction": 1, "text": "t"}), ("result", {"é": 1})))
+    with script.sync() as c:
+        raw = c.raw("roll", progress=lambda *said: told.append(said))
+    assert json.loads(raw.body) == {"é": 1} and raw.content_type == "application/json"
+    assert told == [(1.0, "t")]
+
+
 def test_an_error_may_come_after_events():
     script = Script(says(("item", 1), ("error", CallFailed("ZeroDivisionError").to_dict("r2"))))
     with script.sync() as c:
