@@ -191,6 +191,8 @@ class _Arguments:
 def _unusable(name: str, item: Parameter, error: Exception) -> DefinitionError:
     if isinstance(error, DefinitionError):
         return error
+    if isinstance(error, ImportError):
+        return DefinitionError(f"Parameter {item.name!r} of {name!r}: {error}.")
     if isinstance(error, SchemaError):
         reason = str(error).strip().splitlines()[-1].strip()
         return DefinitionError(

@@ -1,5 +1,6 @@
 """Reading hints: a class that a ``Type`` stands for gets that type, however deep it is nested."""
 
+import collections.abc
 import functools
 import operator
 import types
@@ -60,6 +61,9 @@ def resolve(hint: Any, seen: tuple[type, ...] = ()) -> Any:
         return resolve(BARE[container], seen)
     if hint is typing.Any or hint is object:
         return Annotated[Any, Anything()]
+    if type(hint).__name__ == "TypeAliasType":
+        # An alias may contain itself, as pydantic's JsonValue does; it is not opened here.
+        return Annotated[hint, Finite()]
     if get_origin(hint) is Annotated:
         return _annotated(hint.__origin__, hint.__metadata__, seen)
     if isinstance(hint, type) and get_origin(hint) is None:
@@ -132,6 +136,9 @@ def _generic(hint: Any, seen: tuple[type, ...]) -> Any:
         return Annotated[origin, marker.of(hint)]
     if origin is None or origin is typing.Literal or not arguments:
         return hint
+    if origin is collections.abc.Iterable:
+        # pydantic would check its entries only when the function comes to them.
+        return resolve(list[arguments], seen)  # type: ignore[valid-type]
     resolved = tuple(arg if arg is ... else resolve(arg, seen) for arg in arguments)
     if resolved == arguments:
         return hint

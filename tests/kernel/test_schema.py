@@ -9,6 +9,7 @@ import subprocess
 import sys
 import types
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +21,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 
 import easymlnb.types as ml
 from easymlnb import codec
@@ -240,7 +241,9 @@ def test_what_is_not_json_is_a_bad_request(body, said):
     assert not isinstance(error.value, InvalidInput) and len(error.value.message) < 300
 
 
-@pytest.mark.parametrize("hint", [float, Any, list, dict, list[float], Model, Point, Decimal])
+@pytest.mark.parametrize(
+    "hint", [float, Any, list, dict, list[float], Model, Point, Decimal, JsonValue]
+)
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_only_finite_numbers_pass(hint, number):
     def f(x): ...
@@ -446,6 +449,13 @@ def test_results_without_hint_are_written_by_what_they_are():
         "red": 1,
         "2": 3,
     }
+
+
+def test_iterables_are_checked_before_the_call():
+    def f(x: Iterable[int]): ...
+
+    assert Schema.of(f).load_json(b'{"x": [1, 2]}') == {"x": [1, 2]}
+    assert refused(Schema.of(f), {"x": [1, "a"]}) == {"x.1": "It must be a whole number."}
 
 
 def test_typed_dicts_know_what_is_required():
