@@ -97,10 +97,16 @@ function catalogue(search) {
 
 // States change while people look; the page is asked again and only what differs is replaced.
 const FRESH_MS = 5000;
+// A forgotten page asks no more: on a Hub its questions would keep an idle server running.
+const PATIENCE_MS = 600_000;
 
 function keepFresh(after) {
+  let seen = Date.now();
+  for (const sign of ["pointermove", "keydown", "scroll", "visibilitychange"]) {
+    document.addEventListener(sign, () => { seen = Date.now(); }, { passive: true });
+  }
   setInterval(async () => {
-    if (document.hidden) return;
+    if (document.hidden || Date.now() - seen > PATIENCE_MS) return;
     let text;
     try {
       const answer = await fetch(location.pathname, { redirect: "error" });
