@@ -6,7 +6,7 @@ from typing import Any
 
 import ipywidgets as W
 
-from easymlnb.contract.errors import EasyMLNBError, InvalidInput
+from easymlnb.contract.errors import EasyMLNBError, InternalError, InvalidInput
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms.caller import Caller, Done, Failed, Running
 from easymlnb.forms.code import snippets
@@ -62,7 +62,11 @@ class Form:
         self.widget.children[0].add_class("em-style")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return self.widget._repr_mimebundle_(**kwargs)
+        found = self.widget._repr_mimebundle_(**kwargs)
+        if isinstance(found, dict):
+            # What is left of it where no kernel stands behind the page.
+            found["text/plain"] = f"The form of {self.spec.title!r}; run the cell to use it."
+        return found
 
     def _presets(self) -> list[Any]:
         buttons = []
@@ -103,6 +107,10 @@ class Form:
             self._running = self._caller.start(values, watch.on)
         except EasyMLNBError as error:
             watch.on(Failed(error))
+        except Exception:
+            # The form must come back to life; the cell's output has the traceback.
+            watch.on(Failed(InternalError("The call could not be made.")))
+            raise
 
     def stop(self) -> None:
         """Ask the running call to end."""

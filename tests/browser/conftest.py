@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,22 @@ import pytest
 CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 START_SECONDS = 60
+
+IMPORTS = """
+import threading, time
+from dataclasses import dataclass
+from datetime import date, datetime, time as clock
+from pathlib import Path
+from typing import Annotated, Any, Iterator, Literal
+import numpy as np, pandas as pd
+from pydantic import Field
+import easymlnb as ml
+
+@dataclass
+class Point:
+    x: Annotated[float, Field(ge=0)]
+    y: float = 0.5
+"""
 
 RUN_ALL = """async () => {
     const app = window.jupyterapp;
@@ -66,6 +83,69 @@ class Lab:
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
         page.evaluate(RUN_ALL)
         return page
+
+
+class FormPage:
+    """A page with a notebook whose (only) form is to be used."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.form = page.locator(".em-form")
+        self.result = self.form.locator(".em-parts")
+
+    def field(self, label: str) -> Any:
+        """Return the innermost field with that label."""
+        named = self.page.get_by_text(label, exact=True)
+        return self.form.locator(".em-field").filter(has=named).last
+
+    def input(self, label: str) -> Any:
+        """Return the input that a screen reader calls by that label."""
+        return self.form.get_by_label(label, exact=True)
+
+    def run(self) -> None:
+        self.form.locator(".em-primary").click()
+
+    def in_new_cell(self, code: str) -> None:
+        """Run code in a cell of its own below the last one, as an author does meanwhile."""
+        self.page.locator(".jp-CodeCell").last.locator(".jp-InputPrompt").click()
+        self.page.keyboard.press("b")
+        self.page.keyboard.press("Enter")
+        self.page.keyboard.type(code)
+        self.page.keyboard.press("Shift+Enter")
+
+
+def keep_screenshot(page: Any) -> None:
+    """Keep how a page looks at its end where ``EASYMLNB_SHOTS`` says, for people to look at."""
+    folder = os.environ.get("EASYMLNB_SHOTS")
+    if folder:
+        page.screenshot(path=Path(folder) / f"{Path(page.url.partition('?')[0]).stem}.png")
+
+
+@pytest.fixture
+def open_form(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Callable[..., FormPage]]:
+    """Open cells as a notebook named after the test; a dialog opened by anything fails it."""
+    pages: list[Any] = []
+    alarms: list[str] = []
+
+    def alarm(dialog: Any) -> None:
+        alarms.append(dialog.message)
+        dialog.dismiss()
+
+    def start(*cells: str, **options: Any) -> FormPage:
+        name = re.sub(r"\W+", "-", request.node.name)[-60:]
+        page = lab.open(name, [IMPORTS, *cells], **options)
+        pages.append(page)
+        page.set_default_timeout(20_000)
+        page.on("dialog", alarm)
+        page.locator(".em-form .em-primary").first.wait_for(timeout=60_000)
+        return FormPage(page)
+
+    yield start
+    for page in pages:
+        keep_screenshot(page)
+        page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        page.close()
+    assert not alarms
 
 
 def write_notebook(path: Path, cells: Sequence[str]) -> None:

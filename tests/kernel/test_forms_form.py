@@ -288,6 +288,19 @@ def test_a_caller_that_cannot_start_says_so():
     assert not form.status._run.disabled
 
 
+def test_a_caller_that_breaks_leaves_the_form_alive():
+    class Broken:
+        def start(self, values: Any, on: Any) -> Any:
+            raise RuntimeError("defect")
+
+    form = Form(define(half).spec, Broken())
+    with pytest.raises(RuntimeError):
+        form.run()
+    form.wait(PATIENCE)
+    assert "could not be made" in form.outcome._failure.value
+    assert not form.status._run.disabled
+
+
 def test_closing_a_form_stops_its_call_and_frees_its_widgets():
     from ipywidgets.widgets.widget import _instances
 
@@ -305,7 +318,8 @@ def test_closing_a_form_stops_its_call_and_frees_its_widgets():
 def test_a_form_displays_as_its_widget():
     form = form_of(half)
     shown = form._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in str(shown)
+    assert "application/vnd.jupyter.widget-view+json" in shown
+    assert shown["text/plain"] == "The form of 'Half'; run the cell to use it."
 
 
 def test_a_long_description_is_folded_and_its_markdown_is_safe():

@@ -1,5 +1,7 @@
 """What a form reads from a schema."""
 
+from pathlib import Path
+
 import pytest
 
 from easymlnb.forms.node import HINTS, Node
@@ -95,6 +97,19 @@ def test_a_widget_of_ones_own_is_registered():
         field = make(Node.root({**STRING, HINTS: {"widget": "shout"}}), True)
         field.set("HEY")
         assert field.get() == "HEY"
+    finally:
+        WIDGETS.clear()
+        WIDGETS.update(before)
+
+
+def test_the_widget_of_the_documentation_works():
+    page = Path(__file__).parents[2] / "docs/how-to/forms.md"
+    code = page.read_text(encoding="utf-8").split("```python\n")[2].partition("```")[0]
+    before = dict(WIDGETS)
+    try:
+        exec(code, {})
+        field = make(Node.root({**INTEGER, HINTS: {"widget": "stars"}, "default": 4}), False)
+        assert field.get() == 4
     finally:
         WIDGETS.clear()
         WIDGETS.update(before)
