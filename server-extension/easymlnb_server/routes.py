@@ -27,12 +27,13 @@ PREFIX = "easymlnb"
 
 NAME = r"([A-Za-z0-9_-]+)"
 BUNDLE = r"([0-9a-f]{64})"
+ASSET = r"([a-z]+\.[a-z]+)"
 
 ROUTES: tuple[tuple[Any, ...], ...] = (
-    (r"", CatalogueHandler),
+    (r"/?", CatalogueHandler),
     (r"docs", DocsHandler),
-    (r"openapi.json", OpenapiHandler),
-    (r"static/([a-z]+\.[a-z]+)", AssetHandler),
+    (r"openapi\.json", OpenapiHandler),
+    (rf"static/{ASSET}", AssetHandler),
     (r"services", ServicesHandler),
     (rf"services/{NAME}", ServiceHandler),
     (rf"services/{NAME}/call", CallHandler),
@@ -41,8 +42,6 @@ ROUTES: tuple[tuple[Any, ...], ...] = (
     (rf"services/{NAME}/live/view", CallHandler, {"live": True, "view": True}),
     (rf"services/{NAME}/versions", VersionsHandler),
     (rf"services/{NAME}/log", LogHandler),
-    (rf"services/{NAME}/openapi.json", ServiceOpenapiHandler),
-    (rf"services/{NAME}/page", ServicePageHandler),
     (rf"services/{NAME}/openapi\.json", ServiceOpenapiHandler),
     (rf"services/{NAME}/page", ServicePageHandler),
     (rf"bundles/{BUNDLE}", BundleHandler),
@@ -50,9 +49,5 @@ ROUTES: tuple[tuple[Any, ...], ...] = (
     (r"health/live", LiveHandler),
     (r"health/ready", ReadyHandler),
     (r"link", LinkHandler),
-    (r"/?", CatalogueHandler),
-    (r"docs", DocsHandler),
-    (r"openapi\.json", OpenapiHandler),
-    (r"static/([a-z_.-]+)", AssetHandler),
     (r".*", NotFoundHandler),
 )
