@@ -9,10 +9,14 @@ from mimetypes import guess_extension
 from typing import Any
 
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb.forms.node import Node
 
 SOMEWHERE = "http://localhost:8888/"
 LONG = 300
-"""Characters of base64 that still fit into a line of code."""
+"""Characters of base64, or of a table's JSON, that still fit into code."""
+
+STORED = {"table": ("csv", "text/csv"), "timeseries": ("csv", "text/csv")}
+"""Kinds of values that people keep in files: the ending and media type of these."""
 
 CLIENT_OWN = frozenset(
     ("call", "close", "health", "log", "raw", "remove", "service", "services", "spec", "versions")
@@ -43,9 +47,26 @@ def with_file_names(value: Any, name: str = "file") -> Any:
     return value
 
 
+def _shown(spec: ServiceSpec, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values as code shows them."""
+    root = Node.root(spec.input)
+    properties = root.get("properties") or {}
+    found = {}
+    for name, value in values.items():
+        node = root.child(properties.get(name), name)
+        kinds = [str(one.hint("widget")) for one in (node, *node.alternatives)]
+        ending, media_type = next((STORED[kind] for kind in kinds if kind in STORED), ("", ""))
+        shown = with_file_names(value, name)
+        plain = not isinstance(shown, FileName | None)
+        if ending and plain and len(_json(shown)) > LONG:
+            shown = FileName(f"{name}.{ending}", media_type)
+        found[name] = shown
+    return found
+
+
 def python(spec: ServiceSpec, values: Mapping[str, Any], url: str) -> str:
     """Python, with the client."""
-    named = {name: with_file_names(value, name) for name, value in values.items()}
+    named = _shown(spec, values)
     arguments = [f"{name}={_python(value)}" for name, value in named.items()]
     call = (
         f"c[{spec.name!r}]"
@@ -74,7 +95,7 @@ def _python(value: Any) -> str:
 
 def curl(spec: ServiceSpec, values: Mapping[str, Any], url: str) -> str:
     """A command line; files go as parts of a form."""
-    named = {name: with_file_names(value, name) for name, value in values.items()}
+    named = _shown(spec, values)
     words = [f"-X POST {shlex.quote(_address(spec, url))}", "-H 'Authorization: token YOUR_TOKEN'"]
     if spec.stream:
         words += ["-N -H 'Accept: text/event-stream'"]
@@ -98,7 +119,7 @@ def _form_part(name: str, value: Any) -> str:
 
 def javascript(spec: ServiceSpec, values: Mapping[str, Any], url: str) -> str:
     """JavaScript with ``fetch``; files come from an ``<input type="file">``."""
-    named = {name: with_file_names(value, name) for name, value in values.items()}
+    named = _shown(spec, values)
     files = any(isinstance(value, FileName) for value in named.values())
     headers = {"Authorization": "token YOUR_TOKEN"}
     lines = []

@@ -12,7 +12,7 @@ import ipywidgets as W
 
 from easymlnb.forms.fields import MISSING, Make
 from easymlnb.forms.node import Node
-from easymlnb.forms.previews import MAX_PIXELS, PREVIEWS, Preview, size
+from easymlnb.forms.previews import MAX_PIXELS, PREVIEWS, Preview, as_csv, size
 
 WORDS = {
     "image": "image",
@@ -151,7 +151,9 @@ class Picker:
             self._value = value if self._problem is None else MISSING
         else:
             self._value = value
-            self._show("Example values", f"{self._word} as JSON", Preview())
+            data = as_csv(value) if self._kind in ("table", "timeseries") else None
+            preview = self._preview(data, "text/csv") if data else Preview()
+            self._show("Example values", preview.facts or f"{self._word} as JSON", preview)
 
     def check(self) -> str | None:
         return "" if self._problem else None

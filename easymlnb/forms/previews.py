@@ -123,6 +123,21 @@ def _number(text: str) -> float | None:
     return value if abs(value) < float("inf") else None
 
 
+def as_csv(value: Any) -> bytes | None:
+    """Return the rows of a table given as records or as columns; None when it is neither."""
+    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+        head = list(value[0])
+        rows = [[row.get(name) for name in head] for row in value]
+    elif isinstance(value, dict) and all(isinstance(one, list) for one in value.values()):
+        head = list(value)
+        rows = [list(row) for row in zip(*value.values(), strict=False)]
+    else:
+        return None
+    out = io.StringIO()
+    csv.writer(out).writerows([head, *rows])
+    return out.getvalue().encode()
+
+
 def curve(values: list[float], name: str) -> str:
     """Return numbers as a small line drawing."""
     stride = max(1, len(values) // CURVE_POINTS)

@@ -19,6 +19,9 @@ PLOTLY = "application/vnd.plotly.v1+json"
 FOLDED = 40
 """Lines of JSON that are shown without being asked for."""
 
+SHORT = 72
+"""Characters of JSON that are kept on one line."""
+
 SHOWN_ROWS = 1000
 
 
@@ -81,9 +84,27 @@ def html(part: Part) -> Any:
     return titled(part, clean(str(part.get("data", ""))), "em-prose")
 
 
+def written_json(value: Any, indent: str = "") -> str:
+    """Return JSON over several lines, with what is short kept on one."""
+    line = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict | list) or not value or len(line) <= SHORT:
+        return line
+    inner = indent + "  "
+    if isinstance(value, dict):
+        entries = [
+            f"{json.dumps(str(key), ensure_ascii=False)}: {written_json(one, inner)}"
+            for key, one in value.items()
+        ]
+    else:
+        entries = [written_json(one, inner) for one in value]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    between = f",\n{inner}"
+    return f"{opening}\n{inner}{between.join(entries)}\n{indent}{closing}"
+
+
 def json_value(part: Part) -> Any:
     """JSON, folded when long."""
-    written = json.dumps(part.get("data"), indent=2, ensure_ascii=False)
+    written = written_json(part.get("data"))
     block = f'<pre class="em-code">{escape(written)}</pre>'
     lines = written.count("\n") + 1
     if lines > FOLDED:
@@ -171,7 +192,8 @@ def plotly(part: Part) -> Any:
             "metadata": {},
         },
     )
-    return out
+    title = _title(part)
+    return W.VBox([titled({"title": title}, "", ""), out]) if title else out
 
 
 def _link(part: Part) -> str:

@@ -102,3 +102,13 @@ def test_javascript_keeps_to_the_grammar(values, tmp_path):
     else:
         body = code.partition("JSON.stringify(")[2].rpartition("),\n});")[0]
         assert json.loads(body) == values
+
+
+def test_a_long_table_is_a_file_in_code_and_a_short_one_is_not():
+    frame = {"x-easymlnb": {"widget": "timeseries"}}
+    made = spec(input={"properties": {"load": {"anyOf": [frame, {"type": "null"}]}}})
+    long = [{"time": at, "load": 1.0} for at in range(50)]
+    assert "c.roll(load=Path('load.csv'))" in snippets(made, {"load": long})["Python"]
+    assert 'load=@"load.csv";type=text/csv' in shlex.split(snippets(made, {"load": long})["curl"])
+    assert "c.roll(load=[{'a': 1}])" in snippets(made, {"load": [{"a": 1}]})["Python"]
+    assert "c.roll(load=None)" in snippets(made, {"load": None})["Python"]

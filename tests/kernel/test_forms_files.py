@@ -145,6 +145,21 @@ def test_a_table_shows_its_first_rows_and_a_series_its_curve():
     assert "2 columns, 3 rows" in other._about.value
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        [{"time": at, "load": at * 2} for at in range(4)],
+        {"time": [0, 1, 2, 3], "load": [0, 2, 4, 6]},
+    ],
+)
+def test_values_given_as_json_are_seen_like_a_file(value):
+    one = picker("timeseries")
+    one.set(value)
+    assert one.get() == value
+    assert "2 columns, 4 rows" in one._about.value
+    assert "load, 0 to 6" in one._below.value
+
+
 def test_a_recording_gets_a_player():
     one = picker("audio")
     one.take(b"RIFF", "a.wav", "audio/wav")

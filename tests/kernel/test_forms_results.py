@@ -6,7 +6,7 @@ import json
 import ipywidgets as W
 import pytest
 
-from easymlnb.forms.results import PLOTLY, RENDERERS, draw, figure
+from easymlnb.forms.results import PLOTLY, RENDERERS, draw, figure, written_json
 from easymlnb.forms.texts import clean, markdown
 
 NASTY = "<script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -118,3 +118,10 @@ def test_html_keeps_pictures_inside_and_links_to_pages():
     assert "https://example.org/" in written
     assert "data:text" not in written
     assert "style" not in written
+
+
+def test_short_json_stays_on_one_line_and_all_of_it_is_kept():
+    value = {"a": [1.0, 2.0], "b": {"c": ["x" * 40] * 3, "[ d ]": "[ e ]"}, "f": [], "g": {}}
+    written = written_json(value)
+    assert '"a": [1.0, 2.0],' in written
+    assert json.loads(written) == value
