@@ -38,6 +38,7 @@ EXAMPLES = ["scikit-learn>=1.4", "plotly>=6"]
 # A range that admits the CPU builds; which index they come from is the user's choice (docs/install.md).
 TORCH = ["torch>=2.4,<3"]
 ARROW = ["pyarrow>=16"]
+POSTGRES = ["psycopg[binary]>=3.1"]
 DEV = [
     "fastapi",
     "hypothesis>=6.100",
@@ -110,8 +111,9 @@ setup(
     extras_require={
         "arrow": ARROW,
         "examples": EXAMPLES,
+        "postgres": POSTGRES,
         "torch": TORCH,
-        "dev": DEV + EXAMPLES + ARROW,
-        "all": EXAMPLES + TORCH + ARROW,
+        "dev": DEV + EXAMPLES + ARROW + POSTGRES,
+        "all": EXAMPLES + TORCH + ARROW + POSTGRES,
     },
 )

@@ -27,7 +27,7 @@ LAYERS = {
         cli
     """,
     "easymlnb_server": """
-        calllog ownership words openapi_schemas store placement
+        calllog logs ownership words openapi_schemas store placement
         engine
         openapi_routes
         openapi activity publications

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import secrets
 from datetime import datetime
@@ -14,10 +15,11 @@ from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
-from traitlets import Bool, Float, Integer, List, Unicode, default
+from traitlets import Enum, Float, Integer, List, Unicode, default
 
 from easymlnb.contract.bundle import Bundle
 from easymlnb.contract.errors import EasyMLNBError, NotReady
+from easymlnb_server import logs
 from easymlnb_server.activity import Activity
 from easymlnb_server.calllog import CallLog
 from easymlnb_server.engine.deployment import Deployment
@@ -29,7 +31,7 @@ from easymlnb_server.publications import Publications
 from easymlnb_server.routes import PREFIX, ROUTES
 from easymlnb_server.services import Services
 from easymlnb_server.state import STATE, State
-from easymlnb_server.store.store import Store
+from easymlnb_server.store.store import DAY, Store
 
 MESSAGE_LIMIT = 150 * 2**20
 """Bytes of a websocket message: a file chosen in a form under a cell comes as one."""
@@ -43,7 +45,9 @@ class EasyMLNB(ExtensionApp):
     extension_url = "/easymlnb/"
     load_other_extensions = True
 
-    data_dir = Unicode(help="Folder of the database and the files; default: Jupyter's data folder.")
+    data_dir = Unicode(
+        help="Folder of the database and the files; default: Jupyter's data folder."
+    ).tag(config=True)
     database_url = Unicode(help="SQLAlchemy URL; default: SQLite in data_dir.").tag(config=True)
     files_url = Unicode(help="fsspec URL for bundles; default: a folder in data_dir.").tag(
         config=True
@@ -54,9 +58,7 @@ class EasyMLNB(ExtensionApp):
     worker_environment = List(
         Unicode(), help="Names of more environment variables that workers inherit."
     ).tag(config=True)
-    serve_published = Bool(True, help="Start workers for what is published.").tag(config=True)
-
-    data_dir.tag(config=True)
+    log_format = Enum(["text", "json"], "text", help="How log lines are written.").tag(config=True)
 
     @default("data_dir")
     def _data_dir(self) -> str:
@@ -64,6 +66,7 @@ class EasyMLNB(ExtensionApp):
 
     def initialize_settings(self) -> None:
         app = self._server
+        self._log_handler = logs.configure(self.log_format, self.log.getEffectiveLevel())
         live = LiveTable(self.queue_limit)
         publications = Publications(self._deployment)
         settings = app.web_app.settings
@@ -136,6 +139,7 @@ class EasyMLNB(ExtensionApp):
             lambda: Store.open(self.database_url, self._folder, files=self.files_url)
         )
         await self._state.publications.restore(store)
+        self._tasks.append(asyncio.create_task(_sweep(store)))
 
     def _make_folders(self) -> None:
         for folder in (self._folder, self._folder / "workers", self._folder / "work"):
@@ -168,6 +172,14 @@ class EasyMLNB(ExtensionApp):
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._state.publications.stop()
         self._ownership.release()
+        logging.getLogger("easymlnb").removeHandler(self._log_handler)
+
+
+async def _sweep(store: Store) -> None:
+    """Remove what nothing needs any more, now and once a day."""
+    while True:
+        await asyncio.to_thread(store.sweep)
+        await asyncio.sleep(DAY)
 
 
 def main() -> None:

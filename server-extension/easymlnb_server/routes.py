@@ -14,13 +14,6 @@ from easymlnb_server.handlers.pages import (
     DocsHandler,
     ServicePageHandler,
 )
-from easymlnb_server.handlers.openapi import OpenapiHandler, ServiceOpenapiHandler
-from easymlnb_server.handlers.pages import (
-    AssetHandler,
-    CatalogueHandler,
-    DocsHandler,
-    ServicePageHandler,
-)
 from easymlnb_server.handlers.services import LogHandler, ServiceHandler, VersionsHandler
 
 PREFIX = "easymlnb"

@@ -136,9 +136,10 @@ class EasyHandler(JupyterHandler):
     ) -> None:
         if isinstance(value, EasyMLNBError | web.HTTPError):
             code = getattr(value, "code", "http")
-            log.info("%s %s: %s", self.request_id, self.request.method, code)
+            log.info("refused", extra={"request_id": self.request_id, "code": code})
         else:
-            log.error("%s failed", self.request_id, exc_info=(typ, value, tb))  # type: ignore[arg-type]
+            extra = {"request_id": self.request_id}
+            log.error("failed", exc_info=(typ, value, tb), extra=extra)  # type: ignore[arg-type]
 
     def compute_etag(self) -> None:
         """Answers are not stored by anybody, so hashing them would be for nothing."""

@@ -119,8 +119,17 @@ class CallHandler(BodyHandler):
             trace=answer.failure.trace if answer.failure else "",
         )
         self.state.calls.add(target.spec.name, entry)
-        if error is not None:
-            log.info("%s %s %s: %s", self.request_id, target.spec.name, entry.version, error.code)
+        # Every failure is worth a line; a success only for those who ask for them.
+        level = logging.DEBUG if error is None else logging.INFO
+        if log.isEnabledFor(level):
+            told = {
+                "request_id": entry.request_id,
+                "service": target.spec.name,
+                "version": entry.version,
+                "status": entry.status,
+                "seconds": entry.seconds,
+            }
+            log.log(level, "call", extra=told if error is None else {**told, "code": error.code})
 
     def on_connection_close(self) -> None:
         super().on_connection_close()
