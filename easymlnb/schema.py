@@ -286,6 +286,10 @@ def _input_schema(schema: Schema) -> dict[str, Any]:
         _blame(schema)
         raise
     properties = found.setdefault("properties", {})
+    for item in schema.signature.parameters:
+        if item.description and item.name in properties:
+            # Markers that write their own schema do not see what stands around them.
+            properties[item.name].setdefault("description", item.description)
     for name, node in properties.items():
         if wrong := form.misfit(node):
             raise DefinitionError(
