@@ -16,6 +16,10 @@ R = TypeVar("R", covariant=True)
 V = TypeVar("V", bound=Callable[..., Any])
 
 
+_SHOWN: dict[str, Any] = {}
+"""The form under the cell of each service of this kernel."""
+
+
 class NameWarning(UserWarning):
     """The server did not take a live service; the function itself still works."""
 
@@ -112,6 +116,7 @@ def _view(made: Service, function: V) -> V:
 
 
 def _remove(made: Service) -> None:
+    _close_form(made.name)
     if DEFINED.get(made.name) is made:
         del DEFINED[made.name]
         if live.has_server():
@@ -131,7 +136,14 @@ def _form(made: Service) -> Any:
     from easymlnb.forms.form import Form
     from easymlnb.forms.local import LocalCaller
 
-    return Form(made.spec, LocalCaller(made))
+    return Form(made.spec, LocalCaller(made), url=live.server_url())
+
+
+def _close_form(name: str) -> None:
+    """Free the widgets of the form that was shown last: each run of a cell makes a new one."""
+    form = _SHOWN.pop(name, None)
+    if form is not None:
+        form.close()
 
 
 def _show(made: Service) -> None:
@@ -141,6 +153,8 @@ def _show(made: Service) -> None:
     try:
         from IPython.display import display
 
-        display(_form(made))  # type: ignore[no-untyped-call]
+        _close_form(made.name)
+        _SHOWN[made.name] = form = _form(made)
+        display(form)  # type: ignore[no-untyped-call]
     except (ImportError, EasyMLNBError) as error:
         warnings.warn(f"The form could not be shown: {error}", stacklevel=4)

@@ -76,6 +76,12 @@ def has_server() -> bool:
     )
 
 
+def server_url() -> str:
+    """Return the base URL of this kernel's Jupyter server, as reached from here; else ``""``."""
+    link = os.environ.get("EASYMLNB_LINK", "") if has_server() else ""
+    return link.replace("ws", "http", 1).removesuffix("easymlnb/link")
+
+
 class Live:
     """This kernel's link to its server, for as long as the kernel lives."""
 

@@ -33,6 +33,7 @@ class NotebookKernel:
         body = {"path": path, "type": "notebook", "name": path, "kernel": {"name": "python3"}}
         made = http.post(f"{self._api}/sessions", json=body)
         made.raise_for_status()
+        self._session = made.json()["id"]
         self.id = made.json()["kernel"]["id"]
         self._connect()
 
@@ -81,6 +82,10 @@ class NotebookKernel:
 
     def run(self, code: str) -> Ran:
         return self.wait(self.send(code))
+
+    def move(self, path: str) -> None:
+        """Give the session another path; the kernel keeps the one it was started with."""
+        self._http.patch(f"{self._api}/sessions/{self._session}", json={"path": path})
 
     def restart(self) -> None:
         self._open.close()

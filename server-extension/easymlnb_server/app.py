@@ -66,7 +66,7 @@ class EasyMLNB(ExtensionApp):
 
     def initialize_settings(self) -> None:
         app = self._server
-        self._log_handler = logs.configure(self.log_format, self.log.getEffectiveLevel())
+        self._log_handler = logs.configure(self.log_format, app.log.getEffectiveLevel())
         live = LiveTable(self.queue_limit)
         publications = Publications(self._deployment)
         settings = app.web_app.settings

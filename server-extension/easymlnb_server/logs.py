@@ -55,4 +55,6 @@ def configure(form: str, level: int) -> logging.Handler:
     logger.addHandler(handler)
     logger.setLevel(level)
     logger.propagate = False
+    # nbclient would log the code and the output of every cell.
+    logging.getLogger("easymlnb.execution").setLevel(logging.ERROR)
     return handler
