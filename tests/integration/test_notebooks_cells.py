@@ -1,0 +1,207 @@
+"""The cell segmentation: better than thresholding on a real image, and a good service."""
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from notebook_code import data, run
+from PIL import Image
+from scipy import ndimage
+
+from easymlnb import codec
+from easymlnb.contract.errors import InvalidInput
+from easymlnb.definition import DEFINED
+from easymlnb.show import parts
+
+SERVICE = "cell_segmentation"
+
+# The first of these tests waits for the training: under a minute on two idle cores.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def notebook() -> Iterator[dict[str, Any]]:
+    yield run("02_cell_segmentation")
+    DEFINED.pop(SERVICE, None)
+
+
+@pytest.fixture
+def example(notebook: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of the first example, read as from a caller."""
+    service = notebook[SERVICE].service
+    body = json.dumps(service.spec.examples[0]).encode()
+    found: dict[str, Any] = service.schema.load_json(body)
+    return found
+
+
+def otsu(image: np.ndarray) -> float:
+    """Return the threshold that leaves the least variance on its two sides."""
+    counts, edges = np.histogram(image, 256)
+    middles = (edges[1:] + edges[:-1]) / 2
+    below, weighted = np.cumsum(counts), np.cumsum(counts * middles)
+    above = below[-1] - below
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gap = weighted / below - (weighted[-1] - weighted) / above
+    return float(middles[np.nanargmax(below * above * gap**2)])
+
+
+def baseline(
+    notebook: dict[str, Any], image: np.ndarray, blur: float, smooth: float, apart: int
+) -> np.ndarray:
+    """Return labels by Otsu's threshold and a watershed of the distance to the ground."""
+    seen = ndimage.gaussian_filter(image.astype(float), blur)
+    inside = ndimage.binary_fill_holes(seen > otsu(seen))
+    height = ndimage.gaussian_filter(ndimage.distance_transform_edt(inside), smooth)
+    peaks = (ndimage.maximum_filter(height, 2 * apart + 1) == height) & inside
+    seeds, _ = ndimage.label(peaks, np.ones((3, 3)))
+    labels: np.ndarray = notebook["tidy"](notebook["watershed"](height, seeds, inside), 30)
+    return labels
+
+
+def test_finds_more_nuclei_than_otsu_and_watershed(notebook: dict[str, Any]) -> None:
+    image = np.array(Image.open(data("nuclei.tif")))
+    truth = np.array(Image.open(data("nuclei_mask.tif"))).astype(int)
+    precision = notebook["average_precision"]
+    # The baseline gets the best of its settings, chosen with the truth in hand.
+    tried = product((0.7, 1, 2), (1, 2), (3, 5, 7, 9))
+    best = max(precision(baseline(notebook, image, *settings), truth) for settings in tried)
+    assert best > 0.5, "the baseline is broken"
+
+    labels = notebook[SERVICE](image)
+    assert labels.shape == image.shape
+    assert precision(labels, truth) > best + 0.05
+
+
+def test_average_precision_counts_hits_misses_and_inventions(notebook: dict[str, Any]) -> None:
+    precision = notebook["average_precision"]
+    truth = np.zeros((10, 10), int)
+    truth[:4, :4], truth[6:, 6:] = 1, 5  # numbers need not be without gaps
+    assert precision(truth, truth) == 1.0
+    assert precision(np.zeros_like(truth), truth) == 0.0
+    one = np.where(truth == 1, 3, 0)
+    assert precision(one, truth) == 1 / 2
+    invented = one.copy()
+    invented[8:, :2] = 1
+    assert precision(invented, truth) == 1 / 3
+    half = np.zeros_like(truth)
+    half[:4, :2] = 1  # an overlap of exactly one half is no hit
+    assert precision(half, truth) == 0.0
+
+
+def test_watershed_parts_two_hills_where_they_meet(notebook: dict[str, Any]) -> None:
+    x = np.arange(21.0)
+    height = np.tile(10 - np.minimum(abs(x - 5), abs(x - 15)), (5, 1))
+    seeds = np.zeros(height.shape, int)
+    seeds[2, 5], seeds[2, 15] = 1, 2
+    inside = np.ones(height.shape, bool)
+    inside[0] = False
+    labels = notebook["watershed"](height, seeds, inside)
+    assert (labels[0] == 0).all()
+    assert (labels[1:, :10] == 1).all()
+    assert (labels[1:, 11:] == 2).all()
+    assert (notebook["find_seeds"](height / 10, inside, 2) > 0).any()
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (7, 300), (65, 33, 1), (40, 50, 2), (96, 96, 3), (64, 99, 4)]
+)
+def test_takes_any_size_and_number_of_colours(
+    notebook: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    labels = notebook[SERVICE](image)
+    assert (labels.shape, labels.dtype) == (shape[:2], np.uint16)
+
+
+def test_flat_images_have_no_cells(notebook: dict[str, Any]) -> None:
+    for value in (0, 255):
+        assert notebook[SERVICE](np.full((50, 60), value, np.uint8)).max() == 0
+
+
+def test_numbers_of_the_camera_do_not_matter(notebook: dict[str, Any]) -> None:
+    image, _ = notebook["made_up"](np.random.default_rng(5), 160)
+    deep = (1000 + 60_000 * (image - image.min()) / np.ptp(image)).astype(np.uint16)
+    dim = (deep // 250).astype(np.uint16)
+    colour = np.stack([deep // 256] * 3, axis=-1).astype(np.uint8)
+    labels = notebook[SERVICE](deep)
+    assert labels.max() > 3
+    for other in (dim, colour):
+        assert notebook["average_precision"](notebook[SERVICE](other), labels) > 0.8
+
+
+def test_tiles_fit_together(notebook: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    image, _ = notebook["made_up"](np.random.default_rng(6), 300)
+    whole = notebook["maps"](notebook["net"], image)
+    monkeypatch.setitem(notebook, "TILE", 128)
+    tiled = notebook["maps"](notebook["net"], image)
+    for one, other in zip(whole, tiled, strict=True):
+        assert one.shape == image.shape
+        np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_threshold_and_smallest_do_what_they_say(notebook: dict[str, Any]) -> None:
+    image, _ = notebook["made_up"](np.random.default_rng(8), 160)
+    segment = notebook[SERVICE]
+    areas = [(segment(image, threshold) > 0).sum() for threshold in (0.2, 0.5, 0.8)]
+    assert areas[0] > areas[1] > areas[2] > 0
+    labels = segment(image, smallest=200)
+    sizes = np.bincount(labels.ravel())[1:]
+    assert sizes.min() >= 200
+    assert len(sizes) < segment(image, smallest=30).max()
+
+
+def test_tiff_in_and_exact_labels_out(notebook: dict[str, Any]) -> None:
+    schema = notebook[SERVICE].service.schema
+    image, _ = notebook["made_up"](np.random.default_rng(9), 100)
+    body = io.BytesIO()
+    Image.fromarray((1000 * (image - image.min())).astype(np.uint16)).save(body, "TIFF")
+    labels = notebook[SERVICE](**codec.read(schema, "image/tiff", body.getvalue()))
+    for kind in ("image/png", "image/tiff"):
+        answer = codec.write(schema, labels, kind)
+        assert answer.content_type == kind
+        assert (np.array(Image.open(io.BytesIO(answer.body))) == labels).all()
+
+
+def test_huge_images_are_refused_with_a_word(notebook: dict[str, Any]) -> None:
+    body = io.BytesIO()
+    Image.new("L", (3000, 2000)).save(body, "PNG")
+    with pytest.raises(InvalidInput, match="4 million pixels"):
+        codec.read(notebook[SERVICE].service.schema, "image/png", body.getvalue())
+
+
+def test_people_see_outlines_numbers_and_a_file(
+    notebook: dict[str, Any], example: dict[str, Any]
+) -> None:
+    service = notebook[SERVICE].service
+    labels = notebook[SERVICE](**example)
+    shown = parts(service.view_function(image=example["image"], result=labels))
+    assert [part["kind"] for part in shown] == ["image", "number", "number", "file"]
+    assert shown[1]["data"] == labels.max() > 1
+    cells = json.loads(base64.b64decode(shown[3]["data"]))
+    assert [cell["cell"] for cell in cells] == list(range(1, labels.max() + 1))
+    assert sum(cell["pixels"] for cell in cells) == (labels > 0).sum()
+    assert shown[2]["data"] == pytest.approx(np.mean([cell["pixels"] for cell in cells]), abs=0.1)
+    top, left, bottom, right = cells[0]["box"]
+    assert top <= cells[0]["row"] < bottom
+    assert left <= cells[0]["column"] < right
+
+    nothing = {"image": np.zeros((20, 20), np.uint8), "result": np.zeros((20, 20), np.uint16)}
+    assert parts(service.view_function(**nothing))[1]["data"] == 0
+
+
+def test_every_parameter_has_a_word_of_help(notebook: dict[str, Any]) -> None:
+    properties = notebook[SERVICE].service.spec.input["properties"]
+    assert all(node["description"] for node in properties.values())
+
+
+def test_same_seed_same_cells(notebook: dict[str, Any]) -> None:
+    first, second = (notebook["made_up"](np.random.default_rng(3), 64) for _ in range(2))
+    assert (first[0] == second[0]).all()
+    few = [notebook["train"](seed=1, images=8, epochs=1) for _ in range(2)]
+    for one, other in zip(few[0].parameters(), few[1].parameters(), strict=True):
+        np.testing.assert_allclose(one.detach(), other.detach(), atol=1e-4)

@@ -1,0 +1,172 @@
+"""The energy forecast: no look into the future, better than persistence, and a good service."""
+
+import datetime
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from notebook_code import data, run
+
+from easymlnb import codec
+from easymlnb.contract.errors import CallerError
+from easymlnb.definition import DEFINED
+from easymlnb.show import parts
+
+NAME = "01_energy_forecast"
+SERVICE = "energy_forecast"
+
+
+@pytest.fixture(scope="module")
+def notebook() -> Iterator[dict[str, Any]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("ENERGY_CSV", raising=False)
+        yield run(NAME)
+    DEFINED.pop(SERVICE, None)
+
+
+@pytest.fixture
+def example(notebook: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of the first example, read as from a caller."""
+    service = notebook[SERVICE].service
+    body = json.dumps(service.spec.examples[0]).encode()
+    found: dict[str, Any] = service.schema.load_json(body)
+    return found
+
+
+def test_models_beat_persistence_on_the_german_load(notebook: dict[str, Any]) -> None:
+    load = notebook["read_load"](data("germany_load_2018.csv"))
+    models = notebook["train"](load[:"2018-09-30"])
+    missed = notebook["errors"](models, load, "2018-10-01")
+    assert len(missed) == 92 * 24
+    ratio = notebook["score"](missed)["of persistence"]
+    assert ratio["RandomForest"] <= 0.60
+    assert ratio["LinearRegression"] <= 0.85
+    assert ratio["SVR"] <= 0.85
+
+
+def test_holidays_are_optional_and_help(notebook: dict[str, Any]) -> None:
+    load = notebook["read_load"](data("germany_load_2018.csv"))
+    none = notebook["no_holidays"]
+    models = notebook["train"](load[:"2018-09-30"], none)
+    without = notebook["score"](notebook["errors"](models, load, "2018-10-01", none))
+    assert without["of persistence"]["RandomForest"] <= 0.60
+    assert without["of persistence"]["LinearRegression"] <= 0.85
+
+    models = notebook["train"](load[:"2018-09-30"])
+    with_them = notebook["score"](notebook["errors"](models, load, "2018-10-01"))
+    assert with_them["MAE"]["RandomForest"] < without["MAE"]["RandomForest"]
+
+
+def test_models_beat_persistence_on_made_up_load(notebook: dict[str, Any]) -> None:
+    load, split = notebook["load"], notebook["split"]
+    missed = notebook["errors"](notebook["train"](load[:split]), load, split)
+    assert (notebook["score"](missed)["of persistence"].drop("persistence") < 0.6).all()
+
+
+def test_forecast_knows_nothing_of_the_day_it_is_about(notebook: dict[str, Any]) -> None:
+    load = notebook["load"][: 20 * 24]
+    other = load.copy()
+    other.iloc[-24:] = 1.0
+    rows = slice(load.index[-24], None)
+    for table in (notebook["features"], lambda series: notebook["level"](series).to_frame()):
+        pd.testing.assert_frame_equal(table(load).loc[rows], table(other).loc[rows])
+
+
+def test_forecast_of_the_end_is_the_forecast_made_in_hindsight(notebook: dict[str, Any]) -> None:
+    load, models = notebook["load"][-600:], notebook["fitted"]
+    hindsight = notebook["predict"](models, load).iloc[-24:]
+    ahead = notebook["forecast"](models, load[:-24])
+    pd.testing.assert_frame_equal(ahead, hindsight, check_freq=False)
+
+
+def test_forecast_scales_with_the_series(notebook: dict[str, Any]) -> None:
+    load, models = notebook["load"][-400:], notebook["fitted"]
+    country, town = (notebook["forecast"](models, series) for series in (load, load / 1000))
+    np.testing.assert_allclose(country / 1000, town)
+
+
+def test_days_off(notebook: dict[str, Any]) -> None:
+    known = {2018: (4, 1), 2023: (4, 9), 2024: (3, 31), 2038: (4, 25), 2285: (3, 22)}
+    for year, day in known.items():
+        assert notebook["easter"](year) == datetime.date(year, *day)
+    days = notebook["german_holidays"](2018)
+    for day in ((3, 30), (4, 2), (5, 10), (5, 21), (10, 3), (12, 25)):
+        assert days[datetime.date(2018, *day)] == 1.0
+
+
+def test_made_up_load_is_deterministic_and_plausible(notebook: dict[str, Any]) -> None:
+    load = notebook["synthetic_load"](days=60, seed=3)
+    pd.testing.assert_series_equal(load, notebook["synthetic_load"](days=60, seed=3))
+    by_day = load.groupby(load.index.day_of_week).mean()
+    by_hour = load.groupby(load.index.hour).mean()
+    assert by_day[6] < by_day[5] < by_day[2]
+    assert by_hour[3] < by_hour[12]
+    assert load.min() > 0
+
+
+def test_service_answers_a_day_per_model(notebook: dict[str, Any], example: dict[str, Any]) -> None:
+    answer = notebook[SERVICE](**example)
+    assert list(answer.columns) == ["LinearRegression", "SVR", "RandomForest"]
+    assert len(answer) == 24
+    assert answer.index[0] - example["load"].index[-1] == pd.Timedelta(hours=1)
+    assert list(notebook[SERVICE](example["load"], ["SVR"]).columns) == ["SVR"]
+
+
+def test_csv_in_and_csv_out(notebook: dict[str, Any]) -> None:
+    schema = notebook[SERVICE].service.schema
+    body = data("germany_load_2018.csv").read_bytes()
+    answer = notebook[SERVICE](**codec.read(schema, "text/csv", body))
+    lines = codec.write(schema, answer, "text/csv").body.decode().splitlines()
+    assert lines[0] == "time,LinearRegression,SVR,RandomForest"
+    assert lines[1].startswith("2019-01-01")
+    assert len(lines) == 25
+
+
+def test_people_see_plots_numbers_and_a_file(
+    notebook: dict[str, Any], example: dict[str, Any]
+) -> None:
+    service = notebook[SERVICE].service
+    result = notebook[SERVICE](**example)
+    shown = parts(service.view_function(**example, result=result))
+    kinds = [part["kind"] for part in shown]
+    assert kinds == ["plotly", "plotly", "number", "number", "number", "number", "file"]
+    assert shown[-1]["name"] == "forecast.csv"
+
+    short = {**example, "load": example["load"][-200:]}
+    shown = parts(service.view_function(**short, result=notebook[SERVICE](**short)))
+    assert [part["kind"] for part in shown] == ["plotly", "file"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (lambda table: table[-100:], "at least 192 hours"),
+        (lambda table: table.drop(index=table.index[-30:-20]), "Hours are missing"),
+        (lambda table: table.assign(load="much"), "column of numbers"),
+    ],
+)
+def test_service_says_what_is_wrong_with_a_series(
+    notebook: dict[str, Any], example: dict[str, Any], broken: Any, said: str
+) -> None:
+    with pytest.raises(CallerError, match=said):
+        notebook[SERVICE](broken(example["load"]))
+
+
+def test_trains_on_a_given_file(
+    notebook: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = notebook["load"][: 80 * 24].rename("DE_load_actual_entsoe_transparency").to_frame()
+    table.insert(0, "DE_price_day_ahead", 40.0)
+    table.index = table.index.tz_localize("UTC").rename("utc_timestamp")
+    path = tmp_path / "time_series_60min.csv"
+    table.to_csv(path, date_format="%Y-%m-%dT%H:%M:%SZ")
+    monkeypatch.setenv("ENERGY_CSV", str(path))
+    names = run(NAME)
+    assert len(names["load"]) == len(table)
+    assert (names["load"].to_numpy() == table.iloc[:, 1].to_numpy()).all()
+    # The service of the module's other tests is back in its place.
+    DEFINED[SERVICE] = notebook[SERVICE].service
