@@ -38,8 +38,8 @@ install() {
   local stamp; stamp=$(python -c 'import sys; print(sys.prefix)')/easymlnb-$1.stamp
   [ "$stamp" -nt setup.py ] && [ "$stamp" -nt scripts/constraints.txt ] && return
   say "Installing easymlnb [$1] ..."
-  python -m pip install -q --disable-pip-version-check --upgrade pip
-  python -m pip install -q --disable-pip-version-check -e ".[$1]"
+  python -m pip install -qq --disable-pip-version-check --upgrade pip
+  python -m pip install -qq --disable-pip-version-check -e ".[$1]"
   install_torch
   touch "$stamp"
 }
@@ -48,11 +48,11 @@ install_torch() {
   python -c 'import torch' 2>/dev/null && return
   say "Installing torch (CPU) ..."
   # The default index may offer a build that drags several GB of CUDA along; look before it does.
-  if python -m pip install -q --disable-pip-version-check --dry-run --report - -c scripts/constraints.txt torch |
+  if python -m pip install -qq --disable-pip-version-check --dry-run --report - -c scripts/constraints.txt torch |
     grep -qiE '"name": *"(nvidia|cuda|triton)'; then
-    python -m pip install -q --disable-pip-version-check -c scripts/constraints.txt \
+    python -m pip install -qq --disable-pip-version-check -c scripts/constraints.txt \
       --index-url https://download.pytorch.org/whl/cpu torch
   else
-    python -m pip install -q --disable-pip-version-check -c scripts/constraints.txt torch
+    python -m pip install -qq --disable-pip-version-check -c scripts/constraints.txt torch
   fi
 }

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -129,7 +130,27 @@ def _say_where(server: discovery.Server, failed: list[Path]) -> None:
     if failed:
         output.say(f"Not published: {', '.join(str(notebook) for notebook in failed)}.")
     output.say(f"Catalogue: {server.url}?token={server.token}")
+    line = _line_to_paste(server)
+    if line:
+        output.say(f"Call one:  {line}")
     output.say("Stop with Ctrl + C.")
+
+
+def _line_to_paste(server: discovery.Server) -> str:
+    """Return the shortest example of any service as a curl command that works when pasted."""
+    from easymlnb.client import connect
+
+    with connect(server.url, server.token) as client:
+        found = [
+            (json.dumps(example), service["name"])
+            for service in client.services()
+            for example in client.spec(service["name"]).examples
+        ]
+    if not found:
+        return ""
+    body, name = min(found, key=lambda pair: len(pair[0]))
+    headers = f"-H 'Authorization: token {server.token}' -H 'Content-Type: application/json'"
+    return f"curl {headers} -d {shlex.quote(body)} {server.url}services/{name}/call"
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
