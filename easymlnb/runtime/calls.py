@@ -7,8 +7,8 @@ thread it runs on and in how that thread can be interrupted (``guard``).
 import json
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -138,10 +138,12 @@ def _run(service: Service, values: dict[str, Any], call: Call, emit: Emit) -> An
         value = loop.plain(service.function(**values))
         if not service.spec.stream:
             return value
-        items: Iterator[Any] = loop.items(value)
-        for item in items:
-            body = _json({"parts": show.parts(item)}) if call.view else service.schema.dump(item)
-            emit(Item(id=call.id), body)
+        # A stopped generator is closed here, so that its own clean-up runs before the answer.
+        with closing(loop.items(value)) as items:
+            for item in items:
+                view = call.view
+                body = _json({"parts": show.parts(item)}) if view else service.schema.dump(item)
+                emit(Item(id=call.id), body)
         return None
     except (Stopped, ResultNotEncodable):
         raise

@@ -5,6 +5,7 @@ itself reads, runs and writes (no hand-over between threads), while another thre
 cancel during a long call.
 """
 
+import contextlib
 import os
 import selectors
 import socket
@@ -38,6 +39,8 @@ class Link:
         """Connect; raises ``OSError`` when nobody answers, ``LinkRefused`` by a wrong answer."""
         self._protocol = ClientProtocol(parse_uri(url), max_size=None)
         self._sending = threading.Lock()
+        self._waking = threading.Lock()
+        self._closed = False
         self._parts: list[bytes] = []
         self._socket = _connect(url, cafile)
         try:
@@ -49,6 +52,7 @@ class Link:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
         self._woken, self._waker = os.pipe()
+        os.set_blocking(self._waker, False)
         self._selector.register(self._woken, selectors.EVENT_READ)
 
     def _shake_hands(self, secret: str) -> None:
@@ -76,8 +80,11 @@ class Link:
         return self._socket.fileno() in found
 
     def wake(self) -> None:
-        """End a ``ready`` that another thread waits in."""
-        os.write(self._waker, b"!")
+        """End a ``ready`` that another thread waits in; does nothing once the link is closed."""
+        with self._waking, contextlib.suppress(BlockingIOError):
+            # After `close` the number may name another open file of this process.
+            if not self._closed:
+                os.write(self._waker, b"!")
 
     def receive(self) -> list[bytes]:
         """Read what is there (call it when ``ready``) and return the complete messages in it."""
@@ -105,10 +112,12 @@ class Link:
             self._flush()
 
     def close(self) -> None:
-        self._selector.close()
-        self._socket.close()
-        os.close(self._woken)
-        os.close(self._waker)
+        with self._waking:
+            self._closed = True
+            self._selector.close()
+            self._socket.close()
+            os.close(self._woken)
+            os.close(self._waker)
 
     def _feed(self) -> None:
         try:

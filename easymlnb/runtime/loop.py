@@ -7,7 +7,7 @@ loop for all calls lets an author keep an async client open between calls.
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Generator
 from functools import cache
 from typing import Any
 
@@ -38,7 +38,7 @@ async def _next(items: AsyncIterator[Any], end: object) -> Any:
     return await anext(items, end)
 
 
-def items(value: Any) -> Iterator[Any]:
+def items(value: Any) -> Generator[Any, None, None]:
     """Iterate over a generator of either kind; it is closed when the caller stops early."""
     if not inspect.isasyncgen(value):
         yield from value

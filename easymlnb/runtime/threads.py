@@ -68,6 +68,7 @@ class Threads:
 
     def _forget(self, call: int) -> None:
         with self._gate:
+            self._open.pop(call, None)  # an interrupt may have hit between two lines of `_guard`
             self._waiting.discard(call)
             self._unwanted.discard(call)
 

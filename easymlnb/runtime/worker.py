@@ -50,7 +50,7 @@ class Worker:
         self._reading = threading.Lock()
         self._busy: int | None = None  # the call being read, run or answered
         self._open: int | None = None  # the same while its function runs: it may be interrupted
-        self._unwanted: int | None = None
+        self._unwanted: set[int] = set()
         self._masked = False
         self._leaving = False
         self._ended = False
@@ -76,18 +76,22 @@ class Worker:
                 return None
             if self._link.ready(None):
                 self._read()
+        # In this order the other thread always finds a call that it is told to cancel.
+        self._busy = self._calls[0][0].id
         return self._calls.popleft()
 
     def _answer(self, call: Call, body: bytes) -> None:
         service = self._services.get(call.service)
-        if service is None:
-            self._fail(call.id, ServiceNotFound(call.service))
-            return
-        self._busy = call.id
         try:
-            perform(service, call, body, self._emit, self._guard)
+            if service is None:
+                self._fail(call.id, ServiceNotFound(call.service))
+            elif call.id in self._unwanted:
+                self._fail(call.id, CallCancelled())
+            else:
+                perform(service, call, body, self._emit, self._guard)
         finally:
             self._busy = None
+            self._unwanted.discard(call.id)
 
     def _read(self) -> None:
         """Take what the link holds: calls in line, cancels to their call."""
@@ -105,13 +109,8 @@ class Worker:
                     self._leaving = True
 
     def _cancel(self, wanted: int) -> None:
-        if self._busy == wanted:
-            self._unwanted = wanted
-            return
-        for waiting in list(self._calls):
-            if waiting[0].id == wanted:
-                self._calls.remove(waiting)
-                self._fail(wanted, CallCancelled())
+        if any(call.id == wanted for call, _ in list(self._calls)) or self._busy == wanted:
+            self._unwanted.add(wanted)
 
     def _watch(self) -> None:
         """Read the link in the main thread's stead while a call keeps that thread busy."""
@@ -129,9 +128,9 @@ class Worker:
             except LinkLost:
                 # Nobody waits for this call any more, and its function may never return.
                 os._exit(0)
-            if self._unwanted == self._open is not None:
+            if self._open in self._unwanted:
                 signal.pthread_kill(main, signal.SIGUSR1)
-            if self._calls and self._busy is None:
+            if (self._calls or self._leaving) and self._busy is None:
                 self._link.wake()
 
     def _on_signal(self, number: int, frame: Any) -> None:
@@ -140,8 +139,8 @@ class Worker:
             self._stop_if_unwanted()
 
     def _stop_if_unwanted(self) -> None:
-        if self._open is not None and self._open == self._unwanted:
-            self._unwanted = None
+        if self._open in self._unwanted:
+            self._unwanted.discard(self._open)
             raise Stopped
 
     @contextmanager
@@ -186,5 +185,8 @@ def serve() -> None:
     worker = os.environ["EASYMLNB_WORKER"]
     specs = tuple(service.spec for service in DEFINED.values())
     link.send(pack(Hello(kernel=worker, source="")) + pack(Offer(specs=specs)))
-    Worker(link, dict(DEFINED)).run()
-    os._exit(0)
+    try:
+        Worker(link, dict(DEFINED)).run()
+    finally:
+        # Whatever went wrong: without its link this process is of no use to anybody.
+        os._exit(0)

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import secrets
+import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,7 @@ class EasyMLNB(ExtensionApp):
                 "Publish and call there, or give this server its own EasyMLNB.data_dir."
             )
         await asyncio.to_thread(end_orphans, self._folder / "workers")
+        await asyncio.to_thread(self._clear_work)
         store = await asyncio.to_thread(
             lambda: Store.open(self.database_url, self._folder, files=self.files_url)
         )
@@ -144,6 +146,11 @@ class EasyMLNB(ExtensionApp):
     def _make_folders(self) -> None:
         for folder in (self._folder, self._folder / "workers", self._folder / "work"):
             folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+
+    def _clear_work(self) -> None:
+        """Remove what the workers of a killed server left in their folders."""
+        for folder in (self._folder / "work").iterdir():
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _deployment(self, bundle: Bundle) -> Deployment:
         return Deployment(
@@ -166,6 +173,7 @@ class EasyMLNB(ExtensionApp):
         return f"{scheme}://{host}" + url_path_join(self._server.base_url, PREFIX, "link")
 
     async def stop_extension(self) -> None:
+        self._state.services.draining = True
         for task in self._tasks:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -22,6 +22,9 @@ from easymlnb_server.store.store import Store
 DRAIN = 30.0
 """Seconds that calls on a replaced version have to finish."""
 
+STOP_DRAIN = 5.0
+"""Seconds that calls have to finish when the server stops."""
+
 T = TypeVar("T")
 
 log = logging.getLogger("easymlnb.publications")
@@ -131,12 +134,13 @@ class Publications:
         self._retire()
 
     async def stop(self) -> None:
-        """End all workers; what is published stays published."""
+        """End all workers, once their calls are done; what is published stays published."""
         tasks = [*self._starting.values(), *self._tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(d.stop() for d in self._running.values()), return_exceptions=True)
+        running = (deployment.stop(STOP_DRAIN) for deployment in self._running.values())
+        await asyncio.gather(*running, return_exceptions=True)
         self._running.clear()
         self.serving.clear()
         if self._store is not None:

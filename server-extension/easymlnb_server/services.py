@@ -28,6 +28,8 @@ class Services:
     def __init__(self, live: LiveTable, publications: Publications) -> None:
         self._live = live
         self._publications = publications
+        self.draining = False
+        """Whether the server stops: calls that run are answered, new ones are refused."""
 
     def target(self, name: str, *, live: bool = False) -> Target:
         """Return who answers this name; ``live`` asks for the notebook even if it is published.

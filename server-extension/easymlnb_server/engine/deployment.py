@@ -6,26 +6,36 @@ import logging
 import shutil
 import time
 import uuid
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import nbformat
 from nbformat import NotebookNode
 
 from easymlnb.contract.bundle import Bundle
-from easymlnb.contract.errors import DeploymentFailed, EasyMLNBError, NotReady
-from easymlnb.contract.frames import Call, Leave
+from easymlnb.contract.errors import DeploymentFailed, EasyMLNBError, InternalError, NotReady
+from easymlnb.contract.frames import Call
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.engine.execution import execute, serve
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.engine.pool import Pool
-from easymlnb_server.engine.rendezvous import Rendezvous
+from easymlnb_server.engine.rendezvous import Arrival, Rendezvous
+from easymlnb_server.engine.turns import turn
 from easymlnb_server.placement.base import Kernel, Order, Placement
 
 DIAL_TIMEOUT = 60.0
 STABLE = 60.0
 """Seconds a worker must live before its death counts as the first one again."""
+
+CRASHES = 3
+"""Deaths in a row, each soon after a start, from which on a deployment counts as failed."""
+
+ALIVE_EVERY = 1.0
+"""Seconds between two looks at a worker's process. A child that it forked holds its link open
+when it dies, so the link alone does not tell."""
 
 log = logging.getLogger("easymlnb.deployment")
 
@@ -44,6 +54,8 @@ class Worker:
     specs: tuple[ServiceSpec, ...]
     folder: Path
     started: float = field(default_factory=time.monotonic)
+    killed: bool = False
+    end: asyncio.Task[None] | None = None
 
 
 class Deployment:
@@ -75,8 +87,7 @@ class Deployment:
         self._gate = gate
         self._workers: dict[WorkerLink, Worker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._kills: set[asyncio.Task[None]] = set()
-        self._cell = 0
+        self._ends: set[asyncio.Task[None]] = set()
 
     @property
     def state(self) -> str:
@@ -90,13 +101,13 @@ class Deployment:
 
         Only services in ``names`` count, all if it is empty. Raises ``DeploymentFailed``.
         """
-        async with self._gate:
+        async with turn(self._gate):
             worker = await self._start()
         try:
             specs = _wanted(worker.specs, names)
             await self._check(worker, specs)
         except BaseException:
-            await self._end(worker)
+            await asyncio.shield(self._end(worker))
             raise
         return worker, specs
 
@@ -107,15 +118,21 @@ class Deployment:
             self._tasks.add(task)
 
     async def stop(self, drain: float = 0.0) -> None:
-        """End all workers; calls get ``drain`` seconds to finish, waiting ones fail at once."""
+        """End all workers; calls, those in line too, get ``drain`` seconds to be answered."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.pool.fail_waiting(NotReady("The service was stopped."))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(drain):
-                await asyncio.gather(*(link.idle() for link in self._workers))
-        await asyncio.gather(*(self._end(worker) for worker in list(self._workers.values())))
+        try:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(drain):
+                    await self.pool.drained()
+        finally:
+            # Also when a server that stops breaks off the wait.
+            self.pool.close(NotReady("The service was stopped."))
+            for worker in list(self._workers.values()):
+                self._end(worker)
+            if self._ends:
+                await asyncio.wait(self._ends)
 
     async def _keep(self, worker: Worker | None) -> None:
         """Run one worker after the other, for ever."""
@@ -123,24 +140,42 @@ class Deployment:
         while True:
             try:
                 if worker is None:
-                    async with self._gate:
+                    async with turn(self._gate):
                         worker = await self._start()
                 self.error = None
                 self.pool.join(worker.link, 1)
-                await worker.link.closed.wait()
-                log.warning("A worker of bundle %s was lost.", self.bundle.id[:12])
-                failures = 1 if time.monotonic() - worker.started > STABLE else failures + 1
+                await _lost(worker)
+                failures = self._count(worker, failures)
             except EasyMLNBError as error:
                 failures += 1
-                self.error = error
                 log.warning("A worker of %s did not start: %s", self.bundle.id[:12], error)
-                if not self.pool.workers:
-                    self.pool.fail_waiting(NotReady("The service could not start."))
-            finally:
-                if worker is not None and worker.link.lost:
-                    await self._end(worker)
+                self._fail(error)
+            except Exception:
+                failures += 1
+                log.exception("A worker of %s did not start.", self.bundle.id[:12])
+                self._fail(InternalError())
+            if worker is not None:
+                await asyncio.shield(self._end(worker))
             worker = None
             await asyncio.sleep(backoff(failures))
+
+    def _fail(self, error: EasyMLNBError) -> None:
+        self.error = error
+        if not self.pool.workers:
+            self.pool.fail_waiting(NotReady("The service could not start."))
+
+    def _count(self, worker: Worker, failures: int) -> int:
+        """Return how many workers in a row failed, with this one, which was lost."""
+        if worker.killed:  # by us, for a call that did not stop: no fault of its start
+            return 0
+        log.warning("A worker of bundle %s was lost.", self.bundle.id[:12])
+        failures = 1 if time.monotonic() - worker.started > STABLE else failures + 1
+        if failures >= CRASHES:
+            self.error = DeploymentFailed(
+                f"The worker ended {failures} times in a row soon after its start. "
+                f"It is started again in {backoff(failures):g} s."
+            )
+        return failures
 
     async def _start(self) -> Worker:
         """Start a worker; raises ``DeploymentFailed`` or ``NotReady``, leaving nothing behind."""
@@ -149,33 +184,33 @@ class Deployment:
         secret, arrival = self._rendezvous.expect()
         kernel: Kernel | None = None
         notebook = self.executed = nbformat.from_dict(self.bundle.notebook)
+        cells: list[int] = []
         try:
             async with asyncio.timeout(self._start_timeout):
                 await asyncio.to_thread(self.bundle.extract, folder)
                 order = Order(name, self.bundle.manifest.kernel, folder, secret)
                 kernel = await self._placement.start(order)
-                await execute(notebook, kernel.manager, kernel.client, self._at_cell)
+                await execute(notebook, kernel.manager, kernel.client, cells.append)
                 serve(kernel.client)
-                found = await asyncio.wait_for(arrival, DIAL_TIMEOUT)
+                found = await _dialled(kernel, arrival)
         except BaseException as error:
             self._rendezvous.forget(secret)
-            await _clear(kernel, folder)
+            await asyncio.shield(self._ending(_clear(kernel, folder)))
             if isinstance(error, TimeoutError):
-                raise self._too_slow(notebook) from error
+                raise self._too_slow(notebook, cells) from error
             raise
         worker = Worker(kernel, found.link, found.specs, folder)
         self._workers[found.link] = worker
         return worker
 
-    def _at_cell(self, index: int) -> None:
-        self._cell = index
-
-    def _too_slow(self, notebook: NotebookNode) -> DeploymentFailed:
-        source = notebook.cells[self._cell].source if notebook.cells else ""
+    def _too_slow(self, notebook: NotebookNode, cells: list[int]) -> DeploymentFailed:
+        told = f"The notebook did not get ready within {self._start_timeout:g} s"
+        if not cells:
+            return DeploymentFailed(f"{told}; its first cell had not begun.")
+        source = notebook.cells[cells[-1]].source[:10_000]
         return DeploymentFailed(
-            f"The notebook did not get ready within {self._start_timeout:g} s; "
-            f"it was in cell {self._cell + 1}.",
-            details={"cell": self._cell, "source": source[:10_000], "traceback": ""},
+            f"{told}; it was in cell {cells[-1] + 1}.",
+            details={"cell": cells[-1], "source": source, "traceback": ""},
         )
 
     async def _check(self, worker: Worker, specs: tuple[ServiceSpec, ...]) -> None:
@@ -197,19 +232,45 @@ class Deployment:
         worker = self._workers.get(link)
         if worker is not None:
             log.warning("A worker did not stop its call and is killed.")
-            self.pool.leave(link)
-            task = asyncio.create_task(self._end(worker))
-            self._kills.add(task)
-            task.add_done_callback(self._kills.discard)
+            worker.killed = True
+            self._end(worker)
 
-    async def _end(self, worker: Worker) -> None:
-        self.pool.leave(worker.link)
-        if self._workers.pop(worker.link, None) is None:
-            return  # ended already; its process id may belong to somebody else by now
-        if not worker.link.lost:
-            with contextlib.suppress(Exception):
-                worker.link.say(Leave())
-        await _clear(worker.kernel, worker.folder)
+    def _end(self, worker: Worker) -> asyncio.Task[None]:
+        """End a worker, once: later its process id may belong to somebody else."""
+        if worker.end is None:
+            self.pool.leave(worker.link)
+            self._workers.pop(worker.link, None)
+            worker.end = self._ending(_clear(worker.kernel, worker.folder, worker.link))
+        return worker.end
+
+    def _ending(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do it whatever is cancelled meanwhile; ``stop`` waits for it."""
+        task = asyncio.create_task(work)
+        self._ends.add(task)
+        task.add_done_callback(self._ends.discard)
+        return task
+
+
+async def _lost(worker: Worker) -> None:
+    """Wait until a worker is gone, by its link or by its process."""
+    while not worker.link.lost:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(worker.link.closed.wait(), ALIVE_EVERY)
+        if not await worker.kernel.alive():
+            worker.link.close()
+
+
+async def _dialled(kernel: Kernel, arrival: asyncio.Future[Arrival]) -> Arrival:
+    """Wait for a kernel that serves now to dial home."""
+    until = time.monotonic() + DIAL_TIMEOUT
+    while not (await asyncio.wait({arrival}, timeout=ALIVE_EVERY))[0]:
+        if not await kernel.alive():
+            raise DeploymentFailed("The kernel ended after the last cell, before it could serve.")
+        if time.monotonic() > until:
+            raise DeploymentFailed(
+                f"The worker did not reach the server within {DIAL_TIMEOUT:g} s of its last cell."
+            )
+    return arrival.result()
 
 
 def _wanted(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tuple[ServiceSpec, ...]:
@@ -227,7 +288,9 @@ def _wanted(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tuple[Ser
     return tuple(found[name] for name in names) if names else specs
 
 
-async def _clear(kernel: Kernel | None, folder: Path) -> None:
+async def _clear(kernel: Kernel | None, folder: Path, link: WorkerLink | None = None) -> None:
     if kernel is not None:
         await kernel.stop()
+    if link is not None:
+        link.close()
     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

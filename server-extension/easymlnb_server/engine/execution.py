@@ -84,10 +84,15 @@ async def execute(
         except CellExecutionError as error:
             raise _failed(index, cell, f"raised {error.ename}", _traceback(cell)) from error
         except DeadKernelError as error:
-            if await manager.is_alive():
+            if _cancelled():
                 # nbclient takes our own cancellation for a death of the kernel.
                 raise asyncio.CancelledError from error
             raise _failed(index, cell, "ended the kernel", "") from error
+
+
+def _cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _prepare(client: AsyncKernelClient) -> None:

@@ -38,14 +38,12 @@ class WorkerLink:
         """Return how many calls are out."""
         return len(self._calls)
 
-    async def idle(self) -> None:
-        """Wait until no call is out."""
-        while self._calls:
-            await asyncio.wait([pending.answered for pending, _ in self._calls.values()])
-            await asyncio.sleep(0)
-
     def start(self, pending: Pending, call: Call, ended: Ended) -> None:
         """Send a call; ``ended(pending, seconds)`` comes when the worker is done with it."""
+        if self.lost:
+            pending.fail(WorkerLost())
+            ended(pending, 0.0)
+            return
         self._calls[call.id] = (pending, ended)
         self._write(pack(call, pending.body))
 
@@ -56,6 +54,13 @@ class WorkerLink:
 
     def runs(self, call: int) -> bool:
         return call in self._calls
+
+    def give_up(self, call: int) -> None:
+        """Wait no longer for a call that does not stop; what still comes of it is dropped."""
+        found = self._calls.pop(call, None)
+        if found is not None:
+            pending, ended = found
+            ended(pending, 0.0)
 
     def say(self, message: Message) -> None:
         self._write(pack(message))

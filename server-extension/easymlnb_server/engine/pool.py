@@ -1,6 +1,7 @@
 """The bounded queue of one version, and the workers that empty it."""
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from random import SystemRandom
 
 import msgspec
 
-from easymlnb.contract.errors import Busy, DeadlineExceeded, EasyMLNBError
+from easymlnb.contract.errors import Busy, DeadlineExceeded, EasyMLNBError, NotReady
 from easymlnb.contract.frames import Call
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.engine.pending import Listener, Pending
@@ -23,12 +24,16 @@ SMOOTHING = 0.2
 # Kernels outlive servers: an answer to the last server's call must match no call of this one.
 _ids = count(SystemRandom().getrandbits(48))
 
+log = logging.getLogger("easymlnb.pool")
+
 
 class Pool:
     """Calls in, answers out: a free worker takes a call at once, else it waits in line.
 
     ``limit`` is the number of calls that may wait; one more is refused with ``Busy``.
-    ``overdue`` is called with a worker that did not let go of a cancelled call within ``GRACE``.
+    ``overdue`` is called with a worker that did not let go of a cancelled call within ``GRACE``,
+    to end that worker. Without it (an author's kernel is not ours to end) the call is given up:
+    its function runs on, its place goes to the next call.
     """
 
     def __init__(self, limit: int, overdue: Callable[[WorkerLink], None] | None = None) -> None:
@@ -38,6 +43,8 @@ class Pool:
         self._free: dict[WorkerLink, int] = {}
         self._out: dict[int, WorkerLink] = {}
         self._seconds = 0.0
+        self._closed: EasyMLNBError | None = None
+        self._changed = asyncio.Event()
 
     @property
     def waiting(self) -> int:
@@ -49,7 +56,7 @@ class Pool:
 
     @property
     def workers(self) -> tuple[WorkerLink, ...]:
-        return tuple(self._free)
+        return tuple(worker for worker in self._free if not worker.lost)
 
     def join(self, worker: WorkerLink, slots: int) -> None:
         """Let a worker take calls, ``slots`` at once."""
@@ -59,6 +66,7 @@ class Pool:
     def leave(self, worker: WorkerLink) -> None:
         """Give this worker no more calls; those out on it go on."""
         self._free.pop(worker, None)
+        self._changed.set()
 
     def submit(
         self,
@@ -68,17 +76,19 @@ class Pool:
         worker: WorkerLink | None = None,
     ) -> Pending:
         """Accept a call; raises ``Busy``. With ``worker`` that one runs it now (a warm-up)."""
+        if self._closed is not None:
+            raise self._closed
+        if worker is None and not self._queue:
+            worker = self._idle()
+        if worker is None and len(self._queue) >= self._limit:
+            raise Busy(len(self._queue), self._wait_estimate())
         loop = asyncio.get_running_loop()
         pending = Pending(msgspec.structs.replace(call, id=next(_ids)), body, loop, listener)
-        if worker is not None:
-            self._start(pending, worker)
-        elif not self._queue and (free := self._idle()) is not None:
-            self._start(pending, free)
-        elif len(self._queue) >= self._limit:
-            raise Busy(len(self._queue), self._wait_estimate())
-        else:
-            self._queue.append(pending)
         pending.timer = loop.call_later(call.seconds, self._expire, pending)
+        if worker is None:
+            self._queue.append(pending)
+        else:
+            self._start(pending, worker)
         return pending
 
     def cancel(self, pending: Pending, error: EasyMLNBError) -> None:
@@ -90,28 +100,57 @@ class Pool:
             self._drop(pending)
             return
         worker.cancel(pending.call.id)
-        asyncio.get_running_loop().call_later(GRACE, self._check, worker, pending.call.id)
+        asyncio.get_running_loop().call_later(GRACE, self._check, worker, pending.call)
 
     def fail_waiting(self, error: EasyMLNBError) -> None:
         """Answer every call in line with this error."""
         queue, self._queue = self._queue, deque()
         for pending in queue:
             pending.fail(error)
+        self._changed.set()
+
+    def close(self, error: EasyMLNBError) -> None:
+        """Take no more calls: those in line and those to come get this error."""
+        self._closed = error
+        self.fail_waiting(error)
+
+    async def drained(self) -> None:
+        """Wait until no call is out or in line, or nobody is left who could run one."""
+        while self.workers and (self._queue or self._out):
+            self._changed.clear()
+            await self._changed.wait()
 
     def _drop(self, pending: Pending) -> None:
         # A deque removes in linear time, but over at most `limit` entries.
         if pending in self._queue:
             self._queue.remove(pending)
+            self._changed.set()
 
     def _expire(self, pending: Pending) -> None:
-        self.cancel(pending, DeadlineExceeded(pending.call.seconds))
+        seconds = pending.call.seconds
+        if pending.started or self.workers:
+            self.cancel(pending, DeadlineExceeded(seconds))
+        else:
+            error = NotReady(f"The service did not get ready within the call's {seconds:g} s.")
+            self.cancel(pending, error)
 
-    def _check(self, worker: WorkerLink, call: int) -> None:
-        if self._overdue is not None and not worker.lost and worker.runs(call):
+    def _check(self, worker: WorkerLink, call: Call) -> None:
+        if worker.lost or not worker.runs(call.id):
+            return
+        if self._overdue is not None:
             self._overdue(worker)
+            return
+        log.warning(
+            "A call of %r does not stop; its function runs on in the kernel, and other calls "
+            "run beside it.",
+            call.service,
+        )
+        worker.give_up(call.id)
 
     def _idle(self) -> WorkerLink | None:
-        return next((worker for worker, slots in self._free.items() if slots > 0), None)
+        # One that was lost just now leaves a moment later.
+        free = self._free.items()
+        return next((worker for worker, slots in free if slots > 0 and not worker.lost), None)
 
     def _dispatch(self) -> None:
         while self._queue and (worker := self._idle()) is not None:
@@ -134,6 +173,7 @@ class Pool:
         elif worker in self._free:
             self._free[worker] += 1
         self._dispatch()
+        self._changed.set()
 
     def _wait_estimate(self) -> float:
         slots = max(1, self.running)

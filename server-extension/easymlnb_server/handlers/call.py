@@ -11,7 +11,7 @@ from typing import Any
 
 from tornado import web
 
-from easymlnb.contract.errors import BadRequest, CallCancelled, EasyMLNBError
+from easymlnb.contract.errors import BadRequest, CallCancelled, Draining, EasyMLNBError
 from easymlnb.contract.frames import Call, Item, Progress
 from easymlnb_server.calllog import Entry
 from easymlnb_server.engine.pending import Answer, Pending
@@ -41,8 +41,10 @@ class CallHandler(BodyHandler):
 
     @web.authenticated
     async def post(self, name: str) -> None:
-        target = self._target
-        assert target is not None
+        if self.state.services.draining:
+            raise Draining
+        # Asked again: while a large body came in, another version may have taken over.
+        target = self._target = self.state.services.target(name, live=self._live)
         accept = self.request.headers.get("Accept", "")
         call = self._call(target, accept)
         pending = target.pool.submit(call, self.take_body(), self._on_event)

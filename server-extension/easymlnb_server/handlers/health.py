@@ -18,5 +18,5 @@ class ReadyHandler(EasyHandler):
 
     @allow_unauthenticated
     def get(self) -> None:
-        ready = self.state.publications.ready
+        ready = self.state.publications.ready and not self.state.services.draining
         self.write_json({"status": "ok" if ready else "not_ready"}, 200 if ready else 503)

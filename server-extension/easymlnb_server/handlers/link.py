@@ -124,6 +124,8 @@ class LinkHandler(websocket.WebSocketHandler):
             self._link.take(cast("Result | Failure | Progress | Item", frame), body)
 
     def _on_hello(self, hello: Hello, body: bytes) -> None:
+        if self._link is not None:
+            raise ValueError("It said hello before.")
         if hello.protocol != PROTOCOL or hello.live is (self._arrival is not None):
             log.error("A kernel speaks protocol %s, not %s.", hello.protocol, PROTOCOL)
             self.close(1002)

@@ -1,0 +1,28 @@
+"""Turns at something heavy: a few at a time, and nobody waits for ever for one that hangs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+TURN = 30.0
+"""Seconds after which a start that is not done no longer keeps others from starting."""
+
+
+@asynccontextmanager
+async def turn(gate: asyncio.Semaphore, seconds: float = TURN) -> AsyncIterator[None]:
+    """Hold a place of the gate inside the block, but for so many seconds at most."""
+    await gate.acquire()
+    held = True
+
+    def release() -> None:
+        nonlocal held
+        if held:
+            held = False
+            gate.release()
+
+    timer = asyncio.get_running_loop().call_later(seconds, release)
+    try:
+        yield
+    finally:
+        timer.cancel()
+        release()
