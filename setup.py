@@ -1,4 +1,4 @@
-"""One distribution, two packages: ``easymlnb`` (kernel side) and ``easymlnb_server`` (server side)."""
+"""One distribution, two packages: ``easymlnb`` for kernels, ``easymlnb_server`` for the server."""
 
 import re
 from pathlib import Path
@@ -35,7 +35,7 @@ def data_files() -> list[tuple[str, list[str]]]:
 
 
 EXAMPLES = ["scikit-learn>=1.4", "plotly>=6"]
-# A range that admits the CPU builds; which index they come from is the user's choice (docs/install.md).
+# A range that admits the CPU builds; from which index is the user's choice (docs/install.md).
 TORCH = ["torch>=2.4,<3"]
 ARROW = ["pyarrow>=16"]
 POSTGRES = ["psycopg[binary]>=3.1"]
@@ -53,6 +53,7 @@ DEV = [
     "pytest-timeout",
     "ruff>=0.9",
     "schemathesis>=4",
+    "setuptools>=77",
     "tqdm",
     "types-psutil",
     "uvicorn",
