@@ -63,7 +63,7 @@ def test_holidays_are_optional_and_help(notebook: dict[str, Any]) -> None:
 
 def test_models_beat_persistence_on_made_up_load(notebook: dict[str, Any]) -> None:
     load, split = notebook["load"], notebook["split"]
-    missed = notebook["errors"](notebook["train"](load[:split]), load, split)
+    missed = notebook["errors"](notebook["train"](load[:split]), load, load.index[split])
     assert (notebook["score"](missed)["of persistence"].drop("persistence") < 0.6).all()
 
 
