@@ -1,29 +1,19 @@
-"""A function's schema: JSON Schema for readers, pydantic's compiled check for calls.
-
-It is built once per service. The parameters become one typed dictionary in pydantic's core
-schema, not a model: any parameter name works (``copy``, ``json``, ``model_name``), nothing is
-copied, and a call is one step from body to keyword arguments.
-"""
+"""A function's schema: JSON Schema for readers, a compiled check for calls."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Optional, get_args, get_origin
+from typing import Any
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, SchemaError, core_schema, from_json, to_json
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from easymlnb import problems, signature
+from easymlnb import compiled, problems, signature
 from easymlnb.contract.errors import DefinitionError, EasyMLNBError, ResultNotEncodable
-from easymlnb.signature import MISSING, Parameter, Signature
+from easymlnb.signature import MISSING, Signature
 from easymlnb.types import form, natural
 from easymlnb.types.finite import OUTPUT
-from easymlnb.types.resolve import marker_of, resolve
-
-if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler
+from easymlnb.types.resolve import marker_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-INPUT = ConfigDict(extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=False)
-RESULT = ConfigDict(arbitrary_types_allowed=False, ser_json_inf_nan="null")
 
 
 class Schema:
@@ -42,27 +32,25 @@ class Schema:
         self.description = found.description
         self.stream = found.stream
         self.is_async = found.is_async
-        self.hints = {item.name: _input_hint(found.name, item) for item in found.parameters}
+        self.hints = hints = compiled.Hints.of(found)
         self.defaults = {
             item.name: item.default for item in found.parameters if item.default is not MISSING
         }
-        self.markers = {
-            name: marker for name, hint in self.hints.items() if (marker := marker_of(hint))
-        }
-        reader = self._reader = _input_adapter(self)
-        self._validate_json = reader.validator.validate_json
-        self.returns = None if found.returns is MISSING else resolve(found.returns)
-        self.untyped = found.returns is MISSING
-        self.result = marker_of(self.returns)
-        self._writer = _output_adapter(self)
+        self.markers = hints.markers
+        self._reader = compiled.reader(hints)
+        self._validate_json = self._reader.validator.validate_json
+        self.returns = hints.returns
+        self.untyped = hints.untyped
+        self.result = marker_of(hints.returns)
+        self._writer = compiled.writer(hints)
         self._to_json = self._writer.serializer.to_json
-        self.input = _input_schema(self)
-        self.output = _output_schema(self)
+        self.input = _input_schema(hints, self._reader, self.defaults)
+        self.output = _output_schema(hints, self._writer)
         self.shapes = {
             name: form.shape(node, self.input.get("$defs", {}))
             for name, node in self.input["properties"].items()
         }
-        self.raw = _raw(self)
+        self.raw = _raw(hints, self.defaults)
         self.accepts = self.markers[self.raw].reads if self.raw else ()
         self.produces = self.result.writes if self.result and not self.stream else ()
 
@@ -152,153 +140,28 @@ class Schema:
         return problems.explain(error, lambda: from_json(body))
 
 
-class _Arguments:
-    """Annotates a dictionary: its entries are the function's parameters."""
-
-    def __init__(self, schema: Schema) -> None:
-        self.schema = schema
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: "GetCoreSchemaHandler"
-    ) -> core_schema.CoreSchema:
-        return core_schema.typed_dict_schema(
-            {
-                item.name: core_schema.typed_dict_field(
-                    self._one(item, handler), required=item.default is MISSING
-                )
-                for item in self.schema.signature.parameters
-            },
-            extra_behavior="forbid",
-            config={"allow_inf_nan": False},
-        )
-
-    def _one(self, item: Parameter, handler: "GetCoreSchemaHandler") -> core_schema.CoreSchema:
-        marker = self.schema.markers.get(item.name)
-        if marker is not None and marker.result_only:
-            raise DefinitionError(
-                f"Parameter {item.name!r} of {self.schema.signature.name!r} is a "
-                f"{type(marker).__name__}, which can only be a result. Use another type."
-            )
-        try:
-            if isinstance(item.hint, dict | list | set | tuple):
-                # pydantic would take a dictionary for a schema of its own.
-                raise TypeError(f"{item.hint!r} is a value, not a type")
-            return handler.generate_schema(self.schema.hints[item.name])
-        except Exception as error:
-            raise _unusable(self.schema.signature.name, item, error) from error
-
-
-def _unusable(name: str, item: Parameter, error: Exception) -> DefinitionError:
-    if isinstance(error, DefinitionError):
-        return error
-    if isinstance(error, ImportError):
-        return DefinitionError(f"Parameter {item.name!r} of {name!r}: {error}.")
-    if isinstance(error, SchemaError):
-        reason = str(error).strip().splitlines()[-1].strip()
-        return DefinitionError(
-            f"Parameter {item.name!r} of {name!r} has constraints that cannot be used: {reason}"
-        )
-    said = item.hint if item.hint is not MISSING else type(item.default)
-    shown = said.__qualname__ if isinstance(said, type) else said
-    return DefinitionError(
-        f"Parameter {item.name!r} of {name!r} has the type {shown}, which has no JSON form. "
-        "Use a plain type, a dataclass, a pydantic model or one of easymlnb's types, "
-        "or add a type of your own by subclassing 'easymlnb.Type'."
-    )
-
-
-def _input_hint(name: str, item: Parameter) -> Any:
+def _input_schema(
+    hints: compiled.Hints, reader: TypeAdapter[Any], defaults: dict[str, Any]
+) -> dict[str, Any]:
     try:
-        return _resolved(item)
-    except TypeError as error:
-        raise DefinitionError(
-            f"Parameter {item.name!r} of {name!r} has a hint that cannot be used: {error}."
-        ) from error
-
-
-def _resolved(item: Parameter) -> Any:
-    hint = item.hint
-    if hint is MISSING:
-        hint = Any if item.default is MISSING or item.default is None else type(item.default)
-    elif item.default is None and not _takes_none(hint):
-        # 'x: int = None' says that null may be sent, too.
-        hint = Optional[hint]  # noqa: UP045 - a marker may stand here, which knows no '|'
-    hint = resolve(hint)
-    if item.description:
-        hint = Annotated[hint, Field(description=item.description)]
-    return hint
-
-
-def _takes_none(hint: Any) -> bool:
-    if get_origin(hint) is Annotated:
-        return _takes_none(hint.__origin__)
-    return hint in (Any, None) or type(None) in get_args(hint)
-
-
-def _adapter(hint: Any, config: ConfigDict) -> TypeAdapter[Any]:
-    try:
-        return TypeAdapter(hint, config=config)
-    except Exception as error:
-        # pydantic takes no config beside a model's own.
-        if getattr(error, "code", "") != "type-adapter-config-unused":
-            raise
-        return TypeAdapter(hint)
-
-
-def _input_adapter(schema: Schema) -> TypeAdapter[Any]:
-    try:
-        return _adapter(Annotated[dict[str, Any], _Arguments(schema)], INPUT)
-    except DefinitionError:
-        raise
+        found = reader.json_schema(mode="validation")
     except Exception:
-        _blame(schema)
-        raise
-
-
-def _blame(schema: Schema) -> None:
-    """Raise ``DefinitionError`` for the first parameter that pydantic cannot use by itself."""
-    for item in schema.signature.parameters:
-        try:
-            _adapter(schema.hints[item.name], INPUT).json_schema()
-        except Exception as error:
-            raise _unusable(schema.signature.name, item, error) from error
-
-
-def _output_adapter(schema: Schema) -> TypeAdapter[Any]:
-    if schema.untyped:
-        return TypeAdapter(Any)
-    try:
-        return _adapter(schema.returns, RESULT)
-    except DefinitionError:
-        raise
-    except Exception as error:
-        raise DefinitionError(
-            f"The return hint {schema.signature.returns} of {schema.signature.name!r} has no JSON "
-            "form. Use a plain type, a dataclass, a pydantic model or one of easymlnb's types, "
-            "or leave the hint out."
-        ) from error
-
-
-def _input_schema(schema: Schema) -> dict[str, Any]:
-    try:
-        found = schema._reader.json_schema(mode="validation")
-    except Exception:
-        _blame(schema)
+        compiled.blame(hints)
         raise
     properties = found.setdefault("properties", {})
-    for item in schema.signature.parameters:
+    for item in hints.signature.parameters:
         if item.description and item.name in properties:
             # Markers that write their own schema do not see what stands around them.
             properties[item.name].setdefault("description", item.description)
     for name, node in properties.items():
         if wrong := form.misfit(node):
             raise DefinitionError(
-                f"Parameter {name!r} of {schema.signature.name!r} is a {wrong}. "
+                f"Parameter {name!r} of {hints.signature.name!r} is a {wrong}. "
                 "Change the type or the marker so that they fit each other."
             )
-    for name, value in schema.defaults.items():
+    for name, value in defaults.items():
         try:
-            adapter = _adapter(schema.hints[name], INPUT)
+            adapter = compiled.adapter(hints.hints[name])
             properties[name] = {
                 **properties[name],
                 "default": from_json(adapter.dump_json(value, warnings="error")),
@@ -309,17 +172,17 @@ def _input_schema(schema: Schema) -> dict[str, Any]:
     return {"$schema": DIALECT, **found, "additionalProperties": False}
 
 
-def _output_schema(schema: Schema) -> dict[str, Any]:
-    found = {} if schema.untyped else schema._writer.json_schema(mode="serialization")
-    if schema.signature.returns_description and "$ref" not in found:
-        found.setdefault("description", schema.signature.returns_description)
+def _output_schema(hints: compiled.Hints, writer: TypeAdapter[Any]) -> dict[str, Any]:
+    found = {} if hints.untyped else writer.json_schema(mode="serialization")
+    if hints.signature.returns_description and "$ref" not in found:
+        found.setdefault("description", hints.signature.returns_description)
     return {"$schema": DIALECT, **found}
 
 
-def _raw(schema: Schema) -> str:
+def _raw(hints: compiled.Hints, defaults: dict[str, Any]) -> str:
     """Return the parameter that a raw body is for: it alone reads bytes, no other is needed."""
-    takers = [name for name, marker in schema.markers.items() if marker.reads]
-    needed = [name for name in schema.hints if name not in schema.defaults]
+    takers = [name for name, marker in hints.markers.items() if marker.reads]
+    needed = [name for name in hints.hints if name not in defaults]
     required = [name for name in takers if name in needed] or takers
     if len(required) != 1 or any(name != required[0] for name in needed):
         return ""

@@ -17,6 +17,7 @@ LAYERS = {
     "easymlnb": """
         _version contract
         discovery problems signature types
+        compiled
         schema
         codec show
         definition

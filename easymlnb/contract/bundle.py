@@ -20,6 +20,7 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ class Bundle:
                 target = folder.joinpath(*check_path(path).split("/"))
                 try:
                     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                    with open(target, "xb", opener=_private) as file:
+                    with open(target, "xb", opener=partial(os.open, mode=0o600)) as file:
                         file.writelines(_checked(archive, path, sha))
                 except (FileExistsError, NotADirectoryError) as error:
                     raise BundleRejected(f"{path[:80]!r} collides with another file.") from error
@@ -256,10 +257,6 @@ def _checked(archive: Archive, path: str, sha: str) -> Iterator[bytes]:
         raise BundleRejected(f"{path[:80]!r} is not what the bundle's {MANIFEST} says.")
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
 def _json(data: bytes, name: str) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(data)
@@ -289,9 +286,8 @@ def _entry(path: str) -> zipfile.ZipInfo:
 
 
 def _is_text(source: Any) -> bool:
-    if isinstance(source, list):
-        return all(isinstance(line, str) for line in source)
-    return isinstance(source, str)
+    lines = source if isinstance(source, list) else [source]
+    return all(isinstance(line, str) for line in lines)
 
 
 def _text(source: str | list[str]) -> str:
