@@ -1,4 +1,4 @@
-"""The house rules on imports: layers one way, no cycles, libraries in their places, light starts."""
+"""The house rules: layers one way, no cycles, libraries in their places, light imports."""
 
 import ast
 import subprocess
