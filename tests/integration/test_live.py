@@ -125,9 +125,7 @@ def test_call_from_a_cell_of_the_same_notebook_does_not_deadlock(
     assert (ran.stdout, ran.error) == ("10\n", "")
 
 
-def test_prints_belong_to_their_call(
-    session_server: RunningServer, kernel: NotebookKernel
-) -> None:
+def test_prints_belong_to_their_call(session_server: RunningServer, kernel: NotebookKernel) -> None:
     kernel.run(ROLL.format(name="live_prints", factor=2))
     cell = kernel.send("import time\nfor _ in range(10):\n    print('cell'); time.sleep(0.05)")
     for sides in range(5):

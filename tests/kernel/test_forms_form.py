@@ -48,7 +48,7 @@ def until(test: Any) -> None:
 
 def half(value: Annotated[float, Slider(0, 10, 0.5)] = 3.0) -> dict[str, float]:
     """Halves a number."""
-    print("halving", value)  # noqa: T201
+    print("halving", value)
     return {"half": value / 2}
 
 
@@ -121,7 +121,7 @@ def test_a_refused_value_is_marked_at_its_field_and_stays_typed():
 
 def test_an_error_of_the_function_is_a_card_with_its_traceback_folded():
     def f() -> int:
-        print("on the way")  # noqa: T201
+        print("on the way")
         raise ValueError("<b>secret</b>")
 
     form = ran(form_of(f))

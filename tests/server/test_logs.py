@@ -21,8 +21,8 @@ def test_json_has_the_fields() -> None:
 
 
 def test_text_has_the_fields_behind_the_message() -> None:
-    assert TextFormatter().format(record(service="roll")).endswith(
-        "easymlnb.calls] call service=roll"
+    assert (
+        TextFormatter().format(record(service="roll")).endswith("easymlnb.calls] call service=roll")
     )
 
 

@@ -109,9 +109,12 @@ def test_everything_works_under_a_base_url(tmp_path: Path) -> None:
         assert assets
         for asset in assets:
             assert asset.startswith("/user/ann/easymlnb/"), asset
-            assert httpx.get(
-                f"http://127.0.0.1:{server.port}{asset}",
-                headers={"Authorization": f"token {server.token}"},
-            ).status_code == 200
+            assert (
+                httpx.get(
+                    f"http://127.0.0.1:{server.port}{asset}",
+                    headers={"Authorization": f"token {server.token}"},
+                ).status_code
+                == 200
+            )
     finally:
         server.stop()

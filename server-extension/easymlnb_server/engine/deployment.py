@@ -193,6 +193,8 @@ class Deployment:
                 await execute(notebook, kernel.manager, kernel.client, cells.append)
                 serve(kernel.client)
                 found = await _dialled(kernel, arrival)
+                # What is printed past `sys.stdout` would pile up here, unread.
+                kernel.client.stop_channels()
         except BaseException as error:
             self._rendezvous.forget(secret)
             await asyncio.shield(self._ending(_clear(kernel, folder)))
