@@ -8,7 +8,7 @@ import secrets
 import shutil
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from jupyter_client.kernelspec import KernelSpecManager
@@ -67,7 +67,7 @@ class EasyMLNB(ExtensionApp):
 
     def initialize_settings(self) -> None:
         app = self._server
-        self._log_handler = logs.configure(self.log_format, app.log.getEffectiveLevel())
+        self._log_handler = logs.configure(self.log_format, cast("int | str", app.log_level))
         live = LiveTable(self.queue_limit)
         publications = Publications(self._deployment)
         settings = app.web_app.settings

@@ -47,7 +47,7 @@ class TextFormatter(logging.Formatter):
 FORMATTERS = {"text": TextFormatter, "json": JsonFormatter}
 
 
-def configure(form: str, level: int) -> logging.Handler:
+def configure(form: str, level: int | str) -> logging.Handler:
     """Send what the extension logs to standard error; returns the handler, to take it away."""
     handler = logging.StreamHandler()
     handler.setFormatter(FORMATTERS[form]())
