@@ -59,7 +59,8 @@ class EasyMLNB(ExtensionApp):
     worker_environment = List(
         Unicode(), help="Names of more environment variables that workers inherit."
     ).tag(config=True)
-    log_format = Enum(["text", "json"], "text", help="How log lines are written.").tag(config=True)
+    # Not `log_format`: that name is traitlets', and formats the lines of every application.
+    log_style = Enum(["text", "json"], "text", help="How log lines are written.").tag(config=True)
 
     @default("data_dir")
     def _data_dir(self) -> str:
@@ -67,7 +68,7 @@ class EasyMLNB(ExtensionApp):
 
     def initialize_settings(self) -> None:
         app = self._server
-        self._log_handler = logs.configure(self.log_format, cast("int | str", app.log_level))
+        self._log_handler = logs.configure(self.log_style, cast("int | str", app.log_level))
         live = LiveTable(self.queue_limit)
         publications = Publications(self._deployment)
         settings = app.web_app.settings
