@@ -63,7 +63,7 @@ setup(
     distclass=EditableData,
     name="easymlnb",
     version=version(),
-    description="A decorated notebook function becomes a form, a REST service and a web app.",
+    description="A decorated notebook function becomes a form and a REST service.",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="BSD-3-Clause",

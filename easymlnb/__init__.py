@@ -1,4 +1,4 @@
-"""easymlnb: a decorated notebook function is a function, a form, a REST service and a web app.
+"""easymlnb: a decorated notebook function is a function, a form and a REST service.
 
 Names are loaded when they are first used, so that importing the package costs nothing: the
 server imports ``easymlnb.contract`` through it, and a script may only want the client.

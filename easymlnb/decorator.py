@@ -39,7 +39,7 @@ class ServiceFunction(Protocol[P, R]):
         """Return the form as a widget, to show it again or elsewhere."""
 
     def publish(self, **options: Any) -> "Published":
-        """Freeze the notebook as a new version; for the options see ``easymlnb.publish``."""
+        """Freeze the saved notebook as a new version, once it has passed its examples."""
 
     def remove(self) -> None:
         """Take the live service away; what is published stays."""
@@ -64,7 +64,7 @@ def service(
     max_body: int | None = None,
 ) -> Callable[[Callable[P, R]], ServiceFunction[P, R]]: ...
 def service(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-    """Make a function a service: a form under the cell, a REST route, and an app.
+    """Make a function a service: a form under the cell, and a route that answers calls.
 
     The function stays itself: calling it, ``help`` and pickling work as before. Hints and defaults
     of its parameters become the form's fields and the checks of every call.
@@ -76,8 +76,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     examples: dicts of parameters; presets of the form, documentation and health check at once.
     timeout: seconds a call may take, default 30.
     workers: how many calls run at once (live: threads; published: kernels), default 1.
-    placement: where published workers start, default ``"local"``.
-    public: visitors without a login may call it once published, default False.
+    placement: where published workers start; only ``"local"``, the default, is there yet.
+    public: kept with the service for later; calls need a login whatever it says.
     max_body: largest request body in bytes, default 100 MiB.
 
     Raises ``DefinitionError`` (a ``TypeError``) that names the parameter and the fix.

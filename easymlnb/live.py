@@ -33,7 +33,7 @@ ANSWER_TIMEOUT = 3.0
 """Seconds the decorator waits for the server's word on a name; later it comes unheard."""
 
 RETRY = (0.5, 1.0, 2.0, 5.0, 10.0)
-"""Seconds between attempts to dial again after the server went away."""
+"""Seconds between attempts to dial again after the connection was lost."""
 
 
 @cache

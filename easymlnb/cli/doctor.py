@@ -196,7 +196,7 @@ def data_folder(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> Itera
     kind = filesystem(_existing(folder), mounts)
     if kind in NETWORK_FILESYSTEMS:
         says = f"{folder} is on {kind}, where a database can break."
-        fix = "Set EasyMLNB.data_dir to a folder on a local disk."
+        fix = "Set EasyMLNB.state_dir to a folder on a local disk."
         yield Finding("data folder", BAD, says, fix)
     free = shutil.disk_usage(_existing(folder)).free
     if free < MIN_FREE:

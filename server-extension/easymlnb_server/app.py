@@ -46,11 +46,11 @@ class EasyMLNB(ExtensionApp):
     extension_url = "/easymlnb/"
     load_other_extensions = True
 
-    data_dir = Unicode(
+    state_dir = Unicode(
         help="Folder of the database and the files; default: Jupyter's data folder."
     ).tag(config=True)
-    database_url = Unicode(help="SQLAlchemy URL; default: SQLite in data_dir.").tag(config=True)
-    files_url = Unicode(help="fsspec URL for bundles; default: a folder in data_dir.").tag(
+    database_url = Unicode(help="SQLAlchemy URL; default: SQLite in state_dir.").tag(config=True)
+    files_url = Unicode(help="fsspec URL for bundles; default: a folder in state_dir.").tag(
         config=True
     )
     start_timeout = Float(600.0, help="Seconds a notebook may take to get ready.").tag(config=True)
@@ -62,8 +62,8 @@ class EasyMLNB(ExtensionApp):
     # Not `log_format`: that name is traitlets', and formats the lines of every application.
     log_style = Enum(["text", "json"], "text", help="How log lines are written.").tag(config=True)
 
-    @default("data_dir")
-    def _data_dir(self) -> str:
+    @default("state_dir")
+    def _state_dir(self) -> str:
         return str(Path(jupyter_data_dir()) / "easymlnb")
 
     def initialize_settings(self) -> None:
@@ -99,7 +99,7 @@ class EasyMLNB(ExtensionApp):
 
     @property
     def _folder(self) -> Path:
-        return Path(self.data_dir)
+        return Path(self.state_dir)
 
     @property
     def _kernelspecs(self) -> KernelSpecManager:
@@ -134,7 +134,7 @@ class EasyMLNB(ExtensionApp):
         if holder is not None:
             raise NotReady(
                 f"Another Jupyter server of this account ({holder}) serves what is published. "
-                "Publish and call there, or give this server its own EasyMLNB.data_dir."
+                "Publish and call there, or give this server its own EasyMLNB.state_dir."
             )
         await asyncio.to_thread(end_orphans, self._folder / "workers")
         await asyncio.to_thread(self._clear_work)

@@ -63,7 +63,7 @@ ROUTES: tuple[Route, ...] = (
             200: ("This content is published already.", {JSON: ref("Published")}),
             202: ("Accepted; `Location` tells how far it is.", {JSON: ref("Published")}),
         },
-        (400, 409, 413, 415, 422, 503),
+        (400, 413, 415, 503, 507),
         {"application/zip": BYTES},
         (_NAMES,),
     ),
@@ -83,7 +83,7 @@ ROUTES: tuple[Route, ...] = (
         "Services",
         "Remove a service",
         {204: ("All its versions are gone; their workers stop.", {})},
-        (404, 409),
+        (404, 503),
     ),
     Route(
         "post", "/services/{name}/call", "call", "Call", "Call a service", _CALLED, CALLING, _BODY

@@ -48,7 +48,8 @@ class Services:
 
     def names(self) -> list[str]:
         """Return all names, sorted."""
-        return sorted({*self._publications.serving, *(s.spec.name for s in self._live.all())})
+        live = (service.spec.name for service in self._live.all())
+        return sorted({*self._publications.serving, *live})
 
     def specs(self) -> list[ServiceSpec]:
         """Return the spec of every name as a call would meet it."""

@@ -21,7 +21,7 @@ GRACE = 5.0
 SMOOTHING = 0.2
 """Weight of the newest call in the measured seconds per call."""
 
-# Kernels outlive servers: an answer to the last server's call must match no call of this one.
+# A kernel that dials again may still answer a call of its former link; it must match none here.
 _ids = count(SystemRandom().getrandbits(48))
 
 log = logging.getLogger("easymlnb.pool")

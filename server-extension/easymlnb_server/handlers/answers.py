@@ -117,5 +117,6 @@ def writer(out: Output, accept: str, stream: bool) -> Writer:
 
 def attachment(name: str) -> str:
     """Return a ``Content-Disposition`` for a label that may hold any characters (RFC 6266)."""
-    plain = name.encode("ascii", "replace").decode().replace('"', "'").replace("\\", "_")
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
+    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "_" for c in name)
+    encoded = quote(name, safe="", errors="replace")
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"

@@ -18,6 +18,7 @@ class ServiceHandler(EasyHandler):
     @web.authenticated
     async def delete(self, name: str) -> None:
         await self.state.publications.remove(name)
+        self.state.calls.forget(name)
         self.set_status(204)
         self.finish()
 

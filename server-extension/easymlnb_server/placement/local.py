@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -27,6 +28,9 @@ ENVIRONMENT = (
 PREFIXES = ("LC_", "CONDA_", "CUDA_", "NVIDIA_", "OMP_", "MKL_", "OPENBLAS_", "HF_", "XDG_")
 """Variables a worker inherits. The server's own secrets are not among them."""
 
+SECRET = re.compile("TOKEN|SECRET|PASSWORD|KEY")
+"""What a variable with one of the prefixes must not have in its name."""
+
 CONNECT_TIMEOUT = 60.0
 
 MARK = "EASYMLNB_WORKER"
@@ -39,7 +43,11 @@ SOCKETS = "emnb-"
 def worker_environment(source: dict[str, str], extra: Iterable[str]) -> dict[str, str]:
     """Return the part of an environment that workers get; ``extra`` names more variables."""
     wanted = {*ENVIRONMENT, *extra}
-    return {k: v for k, v in source.items() if k in wanted or k.startswith(PREFIXES)}
+    return {
+        name: value
+        for name, value in source.items()
+        if name in wanted or (name.startswith(PREFIXES) and not SECRET.search(name))
+    }
 
 
 class LocalKernel:
