@@ -1,0 +1,36 @@
+"""A server of its own for the tests of faults: what they do to it is nobody else's business."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from conftest import RunningServer, free_port, make_notebook
+from invariants import check
+from victim import BYSTANDER, VICTIM, pid
+
+
+@pytest.fixture(scope="session")
+def victim_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    made = RunningServer(
+        tmp_path_factory.mktemp("faults"), free_port(), options=("--EasyMLNB.queue_limit=2",)
+    )
+    made.start()
+    for source, name in ((BYSTANDER, "bystander.ipynb"), (VICTIM, "victim.ipynb")):
+        found = made.publish(make_notebook(source), name)
+        assert found["state"] == "ready", found
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def victim(victim_server: RunningServer) -> Iterator[RunningServer]:
+    """The server with the services of ``victim``; afterwards it must be as it was before."""
+    yield victim_server
+    check(victim_server, 2, "bystander", x=2)
+    pid(victim_server)
+
+
+@pytest.fixture(scope="session")
+def callers() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as pool:
+        yield pool

@@ -1,0 +1,166 @@
+"""Workers that die, hang and misbehave: callers are told at once, everything else goes on."""
+
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import RunningServer, make_notebook
+from invariants import check, workers
+from victim import Nap, ask, error, pid
+
+
+def test_idle_worker_killed(victim: RunningServer) -> None:
+    old = pid(victim)
+    os.kill(old, signal.SIGKILL)
+    assert pid(victim) != old
+
+
+def test_worker_killed_under_a_call(
+    victim: RunningServer, callers: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    nap = Nap(victim, callers, tmp_path, 60)
+    waiting = callers.submit(ask, victim, "pid")
+    os.kill(nap.pid, signal.SIGKILL)
+    answer = nap.answer.result(20)
+    assert (answer.status_code, error(answer)) == (503, "worker_lost")
+    assert answer.json()["error"]["details"]["retryable"] is True
+    # Who stood in line behind it is served by the next worker.
+    assert waiting.result(60).json() != nap.pid
+
+
+def test_worker_killed_whose_child_holds_the_link(
+    victim: RunningServer, callers: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    started = tmp_path / "started"
+    answer = callers.submit(ask, victim, "forks", started=str(started))
+    victim.wait_for(lambda: started.exists() and started.read_text(), "it did not start")
+    os.kill(int(started.read_text()), signal.SIGKILL)
+    assert error(answer.result(20)) == "worker_lost"
+
+
+def test_stopped_worker_is_replaced(victim: RunningServer) -> None:
+    old = pid(victim)
+    os.kill(old, signal.SIGSTOP)
+    answer = victim.http.post("services/pid/call", json={}, headers={"X-Timeout": "1"})
+    assert (answer.status_code, error(answer)) == (504, "deadline_exceeded")
+    assert pid(victim) != old
+    assert not psutil.pid_exists(old)
+
+
+def test_endless_loop_is_interrupted_and_its_worker_stays(victim: RunningServer) -> None:
+    old = pid(victim)
+    answer = ask(victim, "spins")
+    assert (answer.status_code, error(answer)) == (504, "deadline_exceeded")
+    assert pid(victim) == old
+
+
+@pytest.mark.parametrize("name", ["swallows", "holds_the_gil"])
+def test_what_cannot_be_interrupted_is_killed_and_replaced(
+    victim: RunningServer, name: str
+) -> None:
+    old = pid(victim)
+    answer = ask(victim, name)
+    assert (answer.status_code, error(answer)) == (504, "deadline_exceeded")
+    assert pid(victim) != old
+
+
+@pytest.mark.parametrize("how", ["exit", "signal", "files"])
+def test_call_that_ends_its_worker(victim: RunningServer, how: str) -> None:
+    old = pid(victim)
+    answer = ask(victim, "misbehaves", how=how)
+    assert (answer.status_code, error(answer)) == (503, "worker_lost")
+    assert pid(victim) != old
+
+
+@pytest.mark.parametrize("how", ["stdout", "closed", "folder", "writes", "sigint", "thread"])
+def test_call_that_leaves_its_worker_in_disorder(victim: RunningServer, how: str) -> None:
+    assert victim.process is not None
+    before = psutil.Process(victim.process.pid).memory_info().rss
+    ask(victim, "misbehaves", how=how)
+    assert ask(victim, "misbehaves", how="").json() == 1
+    assert psutil.Process(victim.process.pid).memory_info().rss < before + 100 * 2**20
+
+
+def test_processes_of_a_removed_service_are_gone(victim: RunningServer) -> None:
+    victim.publish(
+        make_notebook(
+            "import os, subprocess, threading, time, easymlnb as ml\n"
+            "@ml.service\ndef breeds() -> int:\n"
+            "    threading.Thread(target=time.sleep, args=(600,)).start()\n"
+            "    subprocess.Popen(['sleep', '600'])\n"
+            "    subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+            "    if os.fork() == 0:\n"
+            "        os.setsid()\n"
+            "        time.sleep(600)\n"
+            "    return os.getpid()"
+        ),
+        "breeds.ipynb",
+    )
+    parent = ask(victim, "breeds").json()
+    family = [pids for pids in workers(victim).values() if parent in pids]
+    assert len(family[0]) == 4
+    assert victim.http.delete("services/breeds").status_code == 204
+    victim.wait_for(
+        lambda: not any(map(psutil.pid_exists, family[0])), "processes of the service are left"
+    )
+
+
+def test_worker_that_keeps_crashing_is_seen_as_failed(
+    victim: RunningServer, tmp_path: Path
+) -> None:
+    flag = tmp_path / "crash"
+    victim.publish(
+        make_notebook(
+            "import os, threading, time, easymlnb as ml\n"
+            "def watch():\n"
+            f"    while not os.path.exists({str(flag)!r}):\n        time.sleep(0.05)\n"
+            "    os._exit(1)\n"
+            "threading.Thread(target=watch, daemon=True).start()\n"
+            "@ml.service\ndef crashes() -> int:\n    return 1"
+        ),
+        "crashes.ipynb",
+    )
+    flag.touch()
+    victim.wait_for(lambda: victim.state("crashes") == "failed", "it does not count as failed")
+    assert "error" in victim.http.get("services/crashes").json()
+    flag.unlink()
+    victim.wait_for(lambda: victim.state("crashes") == "ready", "it was not tried again")
+    assert ask(victim, "crashes").json() == 1
+    assert victim.http.delete("services/crashes").status_code == 204
+
+
+def test_many_faults_leave_no_descriptor_open(victim: RunningServer) -> None:
+    assert victim.process is not None
+    process = psutil.Process(victim.process.pid)
+
+    def fault() -> int:
+        os.kill(old := pid(victim), signal.SIGKILL)
+        assert pid(victim) != old
+        check(victim, 2, "bystander", x=1)
+        return process.num_fds()
+
+    before = fault()
+    assert fault() <= before + 3
+
+
+def test_every_call_is_answered_while_workers_die(victim: RunningServer) -> None:
+    over = threading.Event()
+
+    def kill() -> None:
+        while not over.wait(2.0):
+            os.kill(pid(victim), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(lambda _: ask(victim, "misbehaves", how=""), range(300)))
+    finally:
+        over.set()
+        killer.join()
+    assert {200 if a.status_code == 200 else error(a) for a in answers} <= {200, "worker_lost"}
+    assert sum(a.status_code == 200 for a in answers) > 200

@@ -1,0 +1,265 @@
+"""The worker's loop in a process of its own, against a server that speaks only the protocol."""
+
+import json
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import pytest
+from websockets.sync.server import Server, ServerConnection, serve
+
+from easymlnb.contract.frames import (
+    Call,
+    Cancel,
+    Failure,
+    Hello,
+    Item,
+    Leave,
+    Offer,
+    Result,
+    pack,
+    unpack_to_server,
+)
+
+SCRIPT = Path(__file__).with_name("worker_process.py")
+WAIT = 60.0
+
+
+class Peer:
+    """The server's end: sends frames, collects what comes."""
+
+    def __init__(self) -> None:
+        self.got: Queue[tuple[Any, bytes]] = Queue()
+        self.connection: ServerConnection | None = None
+        self.secret = ""
+        self._server: Server = serve(self._serve, "127.0.0.1", 0, max_size=None)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        port = self._server.socket.getsockname()[1]
+        self.process = subprocess.Popen([sys.executable, str(SCRIPT), f"ws://127.0.0.1:{port}/x"])
+        self._ids = iter(range(1, 10**9))
+        assert isinstance(self.next(), Hello)
+        self.offer = self.next()
+
+    def _serve(self, connection: ServerConnection) -> None:
+        assert connection.request is not None
+        self.secret = connection.request.headers["Authorization"]
+        self.connection = connection
+        for data in connection:
+            assert isinstance(data, bytes)
+            for frame in unpack_to_server(data):
+                self.got.put(frame)
+
+    def next(self) -> Any:
+        self.body: bytes
+        message, self.body = self.got.get(timeout=WAIT)
+        return message
+
+    def end(self) -> Any:
+        """Return the next answer; items before it are skipped."""
+        while not isinstance(message := self.next(), Result | Failure):
+            pass
+        return message
+
+    def send(self, *frames: bytes) -> None:
+        assert self.connection is not None
+        self.connection.send(b"".join(frames))
+
+    def call(self, service: str, **values: Any) -> int:
+        number, frame = self.frame(service, **values)
+        self.send(frame)
+        return number
+
+    def frame(self, service: str, **values: Any) -> tuple[int, bytes]:
+        number = next(self._ids)
+        return number, pack(Call(id=number, service=service), json.dumps(values).encode())
+
+    def answer(self, service: str, **values: Any) -> Any:
+        number = self.call(service, **values)
+        message = self.end()
+        assert message.id == number
+        return json.loads(self.body) if isinstance(message, Result) else message.code
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self.process.kill()
+        self.process.wait(WAIT)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Peer]:
+    made = Peer()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def peer(shared: Peer) -> Peer:
+    """The worker that tests share; each leaves it idle."""
+    assert shared.got.empty()
+    return shared
+
+
+@pytest.fixture
+def own() -> Iterator[Peer]:
+    """A worker to be lost."""
+    made = Peer()
+    yield made
+    made.close()
+
+
+def test_dials_with_its_secret_and_offers_its_services(peer: Peer) -> None:
+    assert peer.secret == "easymlnb secret"
+    assert isinstance(peer.offer, Offer)
+    assert "double" in {spec.name for spec in peer.offer.specs}
+
+
+def test_result_with_its_log_and_time(peer: Peer) -> None:
+    number = peer.call("double", x=21)
+    message = peer.end()
+    assert (message.id, peer.body, message.log) == (number, b"42", "seen 21\n")
+    assert message.seconds > 0
+
+
+def test_bad_input_and_unknown_service(peer: Peer) -> None:
+    assert peer.answer("double", x="no") == "invalid_input"
+    assert peer.answer("nobody") == "service_not_found"
+    assert peer.answer("double", x=1) == 2
+
+
+def test_calls_of_one_message_are_answered_in_order(peer: Peer) -> None:
+    frames = [peer.frame("double", x=n) for n in range(20)]
+    peer.send(*(frame for _, frame in frames))
+    assert [peer.end().id for _ in frames] == [number for number, _ in frames]
+
+
+def test_running_call_is_cancelled(peer: Peer) -> None:
+    number = peer.call("spin", seconds=WAIT)
+    time.sleep(0.3)
+    peer.send(pack(Cancel(id=number)))
+    message = peer.end()
+    assert (message.id, message.code) == (number, "cancelled")
+    assert peer.answer("double", x=4) == 8
+
+
+def test_waiting_call_is_cancelled_and_the_running_one_is_not(peer: Peer) -> None:
+    running, waiting = peer.call("nap", seconds=0.5), peer.call("nap", seconds=WAIT)
+    last = peer.call("double", x=5)
+    peer.send(pack(Cancel(id=waiting)))
+    ends = [peer.end() for _ in range(3)]
+    assert {end.id: getattr(end, "code", "ok") for end in ends} == {
+        running: "ok",
+        waiting: "cancelled",
+        last: "ok",
+    }
+
+
+def test_cancel_of_ended_and_unknown_calls_is_ignored(peer: Peer) -> None:
+    number = peer.call("double", x=1)
+    peer.end()
+    peer.send(pack(Cancel(id=number)), pack(Cancel(id=10**12)))
+    assert peer.answer("spin", seconds=0.3) == 0.3
+
+
+def test_function_that_swallows_the_interrupt_ends_as_it_likes(peer: Peer) -> None:
+    number = peer.call("stubborn")
+    time.sleep(0.3)
+    peer.send(pack(Cancel(id=number)))
+    assert peer.end().id == number
+    assert peer.answer("spin", seconds=0.3) == 0.3
+
+
+def test_cancelled_generator_is_closed_before_the_next_call(peer: Peer) -> None:
+    number = peer.call("count", n=10**9)
+    while not isinstance(peer.next(), Item):
+        pass
+    peer.send(pack(Cancel(id=number)))
+    assert peer.end().code == "cancelled"
+    assert peer.answer("was_closed") == [10**9]
+
+
+def test_heartbeat_is_answered_during_a_busy_loop(peer: Peer) -> None:
+    peer.call("spin", seconds=2)
+    time.sleep(0.3)
+    assert peer.connection is not None
+    assert peer.connection.ping().wait(WAIT)
+    assert peer.got.empty()  # the pong came before the answer
+    assert isinstance(peer.end(), Result)
+
+
+def test_large_values_pass(peer: Peer) -> None:
+    assert peer.answer("double", x=10**15) == 2 * 10**15
+    body = b'{"x": 3' + b" " * 20_000_000 + b"}"
+    number = 10**9
+    peer.send(pack(Call(id=number, service="double"), body))
+    assert (peer.end().id, peer.body) == (number, b"6")
+
+
+def test_random_cancels_hit_no_other_call(peer: Peer) -> None:
+    """Each call is answered once; one that nobody cancelled always has its result."""
+    chance = random.Random(3)
+    unwanted, ends = set(), {}
+    open_calls: list[int] = []
+    for _ in range(2000):
+        number = peer.call("spin", seconds=chance.choice((0.0, 0.0, 0.001, 0.03)))
+        open_calls.append(number)
+        if chance.random() < 0.7:
+            time.sleep(chance.choice((0.0, 0.001)))
+            target = chance.choice(open_calls[-3:])
+            unwanted.add(target)
+            peer.send(pack(Cancel(id=target)))
+        while len(open_calls) > chance.randrange(4):
+            message = peer.end()
+            assert message.id not in ends
+            ends[message.id] = message
+            open_calls.remove(message.id)
+    while open_calls:
+        message = peer.end()
+        ends[message.id] = message
+        open_calls.remove(message.id)
+    stopped = {number for number, end in ends.items() if isinstance(end, Failure)}
+    assert stopped <= unwanted
+    assert all(ends[number].code == "cancelled" for number in stopped)
+    assert len(ends) == 2000
+    assert stopped  # the test would mean nothing if no cancel ever came in time
+    assert peer.answer("double", x=1) == 2
+
+
+def _leave(peer: Peer) -> None:
+    peer.send(pack(Leave()))
+
+
+def _close(peer: Peer) -> None:
+    assert peer.connection is not None
+    peer.connection.close()
+
+
+def _cut(peer: Peer) -> None:
+    assert peer.connection is not None
+    peer.connection.socket.shutdown(2)
+
+
+@pytest.mark.parametrize("how", [_leave, _close, _cut])
+def test_idle_process_ends_with_its_server(own: Peer, how: Callable[[Peer], None]) -> None:
+    how(own)
+    assert own.process.wait(WAIT) == 0
+
+
+def test_busy_process_ends_with_its_server(own: Peer) -> None:
+    own.call("spin", seconds=600)
+    time.sleep(0.3)
+    _cut(own)
+    assert own.process.wait(WAIT) == 0
+
+
+def test_leave_lets_the_running_call_finish(own: Peer) -> None:
+    number = own.call("spin", seconds=0.7)
+    time.sleep(0.3)
+    _leave(own)
+    assert own.end().id == number
+    assert own.process.wait(WAIT) == 0

@@ -1,0 +1,63 @@
+"""A worker without a notebook: run as a script by the tests of the worker's loop."""
+
+import sys
+import time
+from collections.abc import Iterator
+
+from easymlnb.contract.frames import Hello, Offer, pack
+from easymlnb.definition import Service, define
+from easymlnb.runtime.link import Link
+from easymlnb.runtime.worker import Worker
+
+
+def double(x: int) -> int:
+    print("seen", x)
+    return 2 * x
+
+
+def spin(seconds: float) -> float:
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass
+    return seconds
+
+
+def nap(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def count(n: int) -> Iterator[int]:
+    try:
+        yield from range(n)
+    finally:
+        closed.append(n)
+
+
+def was_closed() -> list[int]:
+    return closed
+
+
+def stubborn() -> int:
+    """Swallow one interrupt, then come to an end."""
+    try:
+        while True:
+            time.sleep(0.01)
+    except BaseException:
+        return 1
+
+
+closed: list[int] = []
+FUNCTIONS = (double, spin, nap, count, was_closed, stubborn)
+
+
+def main() -> None:
+    services: dict[str, Service] = {f.__name__: define(f) for f in FUNCTIONS}
+    link = Link(sys.argv[1], "secret")
+    specs = tuple(service.spec for service in services.values())
+    link.send(pack(Hello(kernel="w", source="")) + pack(Offer(specs=specs)))
+    Worker(link, services).run()
+
+
+if __name__ == "__main__":
+    main()

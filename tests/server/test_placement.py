@@ -1,0 +1,142 @@
+"""Kernels on this machine: started with little, ended with all they started, or not at all."""
+
+import asyncio
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from fakes import in_loop, left_in, until
+from jupyter_client.kernelspec import KernelSpecManager
+
+from easymlnb.contract.errors import NotReady
+from easymlnb_server.placement.base import Order
+from easymlnb_server.placement.local import (
+    LocalPlacement,
+    end_orphans,
+    worker_environment,
+)
+
+KERNELS = {
+    "real": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+    "dies": [sys.executable, "-c", "raise SystemExit(1)"],
+    "silent": [sys.executable, "-c", "import time; time.sleep(600)"],
+    "missing": ["/no/such/program", "{connection_file}"],
+}
+
+
+class Place:
+    """A placement in folders of its own."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.temporary, self.records = folder / "tmp", folder / "records"
+        self.work = folder / "work"
+        for path in (self.temporary, self.records, self.work):
+            path.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(self.temporary))
+        for name, argv in KERNELS.items():
+            kernel = folder / "kernels" / name
+            kernel.mkdir(parents=True)
+            spec = {"argv": argv, "display_name": name, "language": "python"}
+            (kernel / "kernel.json").write_text(json.dumps(spec))
+        specs = KernelSpecManager(kernel_dirs=[str(folder / "kernels")])
+        self.placement = LocalPlacement(specs, self.records, link="ws://127.0.0.1:9/x")
+
+    def order(self, kernel: str, worker: str = "test-worker") -> Order:
+        return Order(worker, kernel, self.work, "secret")
+
+    def processes(self, worker: str = "test-worker") -> list[int]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("EASYMLNB_WORKER") == worker:
+                    found.append(process.pid)
+            except (psutil.Error, OSError):
+                continue
+        return found
+
+    def clean(self) -> bool:
+        return not (left_in(self.temporary) + left_in(self.records) + self.processes())
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    return Place(tmp_path, monkeypatch)
+
+
+@in_loop
+async def test_kernel_starts_and_leaves_nothing(place: Place) -> None:
+    kernel = await place.placement.start(place.order("real"))
+    assert await kernel.alive()
+    assert left_in(place.records) == ["test-worker.json"]
+    reply = await kernel.client.execute("import os; os.getcwd()", reply=True, timeout=60)
+    assert reply["content"]["status"] == "ok"
+    await kernel.stop()
+    assert not await kernel.alive()
+    assert place.clean()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("dies", "did not start"), ("missing", "did not start"), ("x", "no kernel")]
+)
+@in_loop
+async def test_kernel_that_does_not_start(place: Place, name: str, said: str) -> None:
+    with pytest.raises(NotReady, match=said):
+        await place.placement.start(place.order(name))
+    assert place.clean()
+
+
+@in_loop
+async def test_start_that_is_broken_off_leaves_nothing(place: Place) -> None:
+    task = asyncio.create_task(place.placement.start(place.order("silent")))
+    await until(place.processes)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert place.clean()
+
+
+@in_loop
+async def test_what_a_killed_server_left_is_ended(place: Place) -> None:
+    kernel = await place.placement.start(place.order("real"))
+    code = "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session=True)"
+    await kernel.client.execute(code, reply=True, timeout=60)
+    assert len(place.processes()) == 2
+    assert end_orphans(place.records) == 1
+    # They are children of this test, not of a dead server: somebody has to take note of the end.
+    await kernel.stop()
+    assert place.clean()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "[]", "null", '"x"', "{}", '{"pid": 1}', '{"pid": "x", "started": 1}',
+        '{"pid": 999999999, "started": 1.0, "sockets": "emnb-x"}',
+    ],
+)  # fmt: skip
+def test_damaged_notes_are_only_removed(place: Place, text: str) -> None:
+    (place.records / "damaged.json").write_text(text)
+    assert end_orphans(place.records) == 0
+    assert left_in(place.records) == []
+
+
+def test_note_of_a_process_id_that_is_used_again_ends_nobody(place: Place) -> None:
+    myself = psutil.Process()
+    note = {"pid": myself.pid, "started": myself.create_time() - 60, "sockets": "../records"}
+    (place.records / "old.json").write_text(json.dumps(note))
+    assert end_orphans(place.records) == 0
+    assert place.records.exists()
+
+
+def test_workers_inherit_little() -> None:
+    given: dict[str, Any] = {
+        "PATH": "/bin", "LC_ALL": "C", "CUDA_VISIBLE_DEVICES": "0", "MY_SECRET": "x",
+        "JUPYTER_TOKEN": "x", "EASYMLNB_SECRET": "x", "WANTED": "y",
+    }  # fmt: skip
+    assert set(worker_environment(given, ["WANTED", "ABSENT"])) == {
+        "PATH", "LC_ALL", "CUDA_VISIBLE_DEVICES", "WANTED",
+    }  # fmt: skip
