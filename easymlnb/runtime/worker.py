@@ -52,6 +52,7 @@ class Worker:
         self._open: int | None = None  # the same while its function runs: it may be interrupted
         self._unwanted: set[int] = set()
         self._masked = False
+        self._pid = os.getpid()
         self._leaving = False
         self._ended = False
 
@@ -154,6 +155,8 @@ class Worker:
             self._open = None
 
     def _emit(self, message: Message, body: bytes) -> None:
+        if os.getpid() != self._pid:
+            os._exit(0)  # a child that the function forked and let return: there is one answer
         self._masked = True
         try:
             self._link.send(pack(message, body))

@@ -1,6 +1,7 @@
 """Callers who leave, hurry or come too many; calls at once; live kernels that do not answer."""
 
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -36,6 +37,39 @@ def test_full_queue_says_when_to_come_back(
     assert int(refused[-1].headers["Retry-After"]) >= 1
     assert nap.answer.result(60).status_code == 200
     assert [answer.result(60).status_code for answer in waiting] == [200, 200]
+
+
+def test_switch_of_versions_under_load_fails_no_call(victim: RunningServer) -> None:
+    """Each answer is that of the version that it names; the old one finishes what it has."""
+
+    def version(number: int) -> None:
+        source = (
+            "import easymlnb as ml, time\n@ml.service\ndef switched() -> int:\n"
+            f"    time.sleep(0.02)\n    return {number}"
+        )
+        found = victim.publish(make_notebook(source), "switched.ipynb")
+        assert found["state"] == "ready", found
+
+    def call(over: threading.Event) -> list[httpx.Response]:
+        answers = []
+        while not over.is_set():
+            answers.append(ask(victim, "switched"))
+        return answers
+
+    version(1)
+    over = threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(call, over) for _ in range(2)]
+        try:
+            for number in (2, 3):
+                version(number)
+        finally:
+            over.set()
+        answers = [answer for caller in running for answer in caller.result(60)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert all(answer.headers["X-Easymlnb-Version"] == answer.text for answer in answers)
+    assert {answer.text for answer in answers} >= {"1", "2"}
+    assert victim.http.delete("services/switched").status_code == 204
 
 
 def test_callers_deadline(victim: RunningServer, tmp_path: Path) -> None:

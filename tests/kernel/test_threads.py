@@ -163,6 +163,39 @@ def test_cancel_before_the_start(threads: Threads) -> None:
     assert [busy.end()[1] for _ in range(4)] == [b"1"] * 4
 
 
+def test_cancelled_again_and_again_it_is_interrupted_once(threads: Threads) -> None:
+    stopped: list[int] = []
+    began, end = threading.Event(), threading.Event()
+
+    def loop() -> int:
+        began.set()
+        while True:
+            pass
+
+    def work() -> int:
+        try:
+            loop()
+        except BaseException:
+            # A second interrupt would hit here, where the first one is dealt with.
+            stopped.append(1)
+            end.wait(0.2)
+            for _ in range(10_000):
+                stopped.append(0)
+            raise
+        return 1
+
+    sink = Sink()
+    threads.submit(define(work), Call(id=7, service="f"), b"{}", sink)
+    assert began.wait(WAIT)
+    for _ in range(50):
+        threads.cancel(7)
+    assert sink.end()[0].code == "cancelled"
+    threads.cancel(7)
+    assert sum(stopped) == 1
+    assert len(stopped) == 10_001
+    assert run(threads, lambda_free(), b"{}")[1] == b"1"
+
+
 def test_an_interrupt_never_hits_another_call(threads: Threads) -> None:
     def spin(n: int) -> int:
         total = 0

@@ -192,6 +192,13 @@ def test_heartbeat_is_answered_during_a_busy_loop(peer: Peer) -> None:
     assert isinstance(peer.end(), Result)
 
 
+def test_forked_child_that_returns_does_not_answer_too(peer: Peer) -> None:
+    assert peer.answer("forks") == peer.process.pid
+    for number in range(50):
+        assert peer.answer("double", x=number) == 2 * number
+    assert peer.got.empty()
+
+
 def test_large_values_pass(peer: Peer) -> None:
     assert peer.answer("double", x=10**15) == 2 * 10**15
     body = b'{"x": 3' + b" " * 20_000_000 + b"}"

@@ -1,5 +1,6 @@
 """A worker without a notebook: run as a script by the tests of the worker's loop."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -47,8 +48,14 @@ def stubborn() -> int:
         return 1
 
 
+def forks() -> int:
+    """Come back twice, as a function does that forgets to end its child."""
+    os.fork()
+    return os.getpid()
+
+
 closed: list[int] = []
-FUNCTIONS = (double, spin, nap, count, was_closed, stubborn)
+FUNCTIONS = (double, spin, nap, count, was_closed, stubborn, forks)
 
 
 def main() -> None:

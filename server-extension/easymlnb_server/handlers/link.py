@@ -70,11 +70,10 @@ class LinkHandler(websocket.WebSocketHandler):
     def get_compression_options(self) -> None:
         return None
 
-    def check_origin(self, origin: str) -> bool:
-        # Only browsers send an Origin, and no browser has business here.
-        return False
-
     async def get(self, *args: Any, **kwargs: Any) -> None:
+        if "Origin" in self.request.headers:
+            # Only browsers send it, and no browser has business here, not even with a page of ours.
+            raise web.HTTPError(403)
         scheme, _, secret = self.request.headers.get("Authorization", "").partition(" ")
         if scheme != "easymlnb" or not self._admit(secret):
             raise web.HTTPError(401)

@@ -1,0 +1,121 @@
+"""Whoever dials in and does not speak the protocol is cut off; everybody else goes on."""
+
+from collections.abc import Iterator
+
+import pytest
+from conftest import RunningServer
+from notebook_kernel import NotebookKernel
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from easymlnb.contract.frames import (
+    LENGTHS,
+    Hello,
+    Item,
+    Leave,
+    Offer,
+    Refused,
+    Result,
+    Taken,
+    Welcome,
+    Withdraw,
+    pack,
+    unpack_to_worker,
+)
+from easymlnb.contract.spec import ServiceSpec
+
+SPEC = ServiceSpec(name="noise_other", title="Other", input={}, output={})
+HELLO = pack(Hello(kernel="not-a-kernel", source="noise.ipynb", live=True))
+
+
+@pytest.fixture(scope="module")
+def kernel(session_server: RunningServer) -> Iterator[NotebookKernel]:
+    made = NotebookKernel(session_server.http, "noise_author.ipynb")
+    made.run("import easymlnb as ml\n@ml.service\ndef noise(x: int) -> int:\n    return x")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def secret(kernel: NotebookKernel) -> str:
+    return kernel.run("import os; print(os.environ['EASYMLNB_SECRET'])").stdout.strip()
+
+
+@pytest.fixture
+def server(session_server: RunningServer, kernel: NotebookKernel) -> Iterator[RunningServer]:
+    """The server; afterwards the author's service must answer as before."""
+    yield session_server
+    assert session_server.call("noise", x=3).json() == 3
+
+
+def dial(server: RunningServer, authorization: str, **more: str) -> ClientConnection:
+    headers = {"Authorization": authorization, **more}
+    return connect(f"{server.url.replace('http', 'ws')}easymlnb/link", additional_headers=headers)
+
+
+@pytest.mark.parametrize(
+    "authorization", ["", "easymlnb", "easymlnb wrong", "token {token}", "Bearer x", "easymlnb ü"]
+)
+def test_wrong_secret_is_refused(server: RunningServer, authorization: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        dial(server, authorization.format(token=server.token))
+    assert refused.value.response.status_code in (400, 401)
+
+
+def test_browsers_are_refused(server: RunningServer, secret: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        dial(server, f"easymlnb {secret}", Origin=server.url.rstrip("/"))
+    assert refused.value.response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"\0",
+        b"\xff" * 100,
+        LENGTHS.pack(2**32 - 1, 2**32 - 1),
+        LENGTHS.pack(3, 0) + b"abc",
+        HELLO[:-1],
+        HELLO + HELLO,
+        HELLO + b"x",
+        pack(Leave()),
+        pack(Hello(kernel="k", source="", live=False)),
+        pack(Hello(kernel="k", source="", live=True, protocol=99)),
+        "text",
+    ],
+)
+def test_noise_ends_the_link(server: RunningServer, secret: str, message: bytes | str) -> None:
+    with dial(server, f"easymlnb {secret}") as link:
+        link.send(message)
+        with pytest.raises(ConnectionClosed):
+            while True:
+                link.recv(20)
+    assert "Uncaught exception" not in server.log
+
+
+def test_frames_out_of_turn_are_ignored(server: RunningServer, secret: str) -> None:
+    with dial(server, f"easymlnb {secret}") as link:
+        early = pack(Offer(specs=(SPEC,))) + pack(Withdraw(names=("noise",)))
+        stray = pack(Result(id=1, content_type="x"), b"1") + pack(Item(id=2), b"1")
+        link.send(early + stray + HELLO + stray)
+        data = link.recv(20)
+        assert isinstance(data, bytes)
+        assert [message for message, _ in unpack_to_worker(data)] == [Welcome()]
+    assert server.call("noise_other").status_code == 404
+
+
+def test_name_of_another_notebook_is_refused_and_an_own_one_goes_with_its_link(
+    server: RunningServer, secret: str
+) -> None:
+    taken = ServiceSpec(name="noise", title="Taken", input={}, output={})
+    with dial(server, f"easymlnb {secret}") as link:
+        link.send(HELLO + pack(Offer(specs=(SPEC, taken))) + pack(Withdraw(names=("noise",))))
+        said = []
+        while len(said) < 3:
+            data = link.recv(20)
+            assert isinstance(data, bytes)
+            said += [message for message, _ in unpack_to_worker(data)]
+        assert {type(message) for message in said} == {Welcome, Refused, Taken}
+        assert Taken(names=("noise_other",)) in said
+        assert server.state("noise_other") == "live"
+    server.wait_for(lambda: server.state("noise_other") is None, "it is still there")
