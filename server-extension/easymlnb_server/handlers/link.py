@@ -1,12 +1,15 @@
 """Where kernels dial in: workers with a one-time secret, authors' kernels with the server's own."""
 
 import asyncio
+import contextlib
 import hmac
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
 from tornado import web, websocket
+from tornado.ioloop import PeriodicCallback
 
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.frames import (
@@ -31,6 +34,12 @@ from easymlnb_server.state import STATE, State
 MAX_MESSAGE = 2**30
 """Bytes of one message from a kernel; results may be large."""
 
+HEARTBEAT = 15.0
+"""Seconds between two pings to a kernel."""
+
+SILENCE = 3
+"""Heartbeats without a word after which a kernel that runs no call is taken for dead."""
+
 log = logging.getLogger("easymlnb.link")
 
 
@@ -41,6 +50,8 @@ class LinkHandler(websocket.WebSocketHandler):
         self._link: WorkerLink | None = None
         self._arrival: asyncio.Future[Arrival] | None = None
         self._outbox: list[bytes] = []
+        self._heart = PeriodicCallback(self._beat, HEARTBEAT * 1000)
+        self._heard = time.monotonic()
         self._takers: dict[type, Callable[[Any, bytes], None]] = {
             Result: self._on_event,
             Failure: self._on_event,
@@ -61,11 +72,7 @@ class LinkHandler(websocket.WebSocketHandler):
 
     @property
     def ping_interval(self) -> float | None:
-        return 20.0
-
-    @property
-    def ping_timeout(self) -> float | None:
-        return 20.0
+        return None  # we do it ourselves, see `_beat`
 
     def get_compression_options(self) -> None:
         return None
@@ -90,8 +97,27 @@ class LinkHandler(websocket.WebSocketHandler):
 
     def open(self, *args: str, **kwargs: str) -> None:
         self.set_nodelay(True)
+        self._heart.start()
+
+    def _beat(self) -> None:
+        """Give a silent kernel up; but C code that holds the GIL is silent too, while it works.
+
+        So as long as a call is out its deadline decides, and after it whether the call stops.
+        """
+        silent = time.monotonic() - self._heard
+        if silent > SILENCE * HEARTBEAT and not (self._link is not None and len(self._link)):
+            log.warning("A kernel was silent for %.0f s and is given up.", silent)
+            self._heart.stop()
+            self.close(1001)
+            return
+        with contextlib.suppress(websocket.WebSocketClosedError):
+            self.ping()
+
+    def on_pong(self, data: bytes) -> None:
+        self._heard = time.monotonic()
 
     def on_message(self, message: str | bytes) -> None:
+        self._heard = time.monotonic()
         try:
             for frame, body in unpack_to_server(cast("bytes", message)):
                 self._takers[type(frame)](frame, body)
@@ -100,6 +126,7 @@ class LinkHandler(websocket.WebSocketHandler):
             self.close(1002)
 
     def on_close(self) -> None:
+        self._heart.stop()
         if self._link is not None:
             self._link.close()
             self.state.live.drop(self._link)

@@ -1,0 +1,76 @@
+"""Kernels that fall silent: given up when idle, left to their call's deadline when busy."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import pytest
+from fakes import in_loop, spec, until
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application
+from websockets.asyncio.client import ClientConnection, connect
+
+from easymlnb.contract.frames import Call, Hello, Offer, pack
+from easymlnb_server.engine.live import LiveTable
+from easymlnb_server.engine.rendezvous import Rendezvous
+from easymlnb_server.handlers import link as module
+from easymlnb_server.state import STATE
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT", 0.05)
+
+
+@asynccontextmanager
+async def dialled() -> AsyncIterator[tuple[LiveTable, ClientConnection]]:
+    """A link handler in a server that has nothing else, and a kernel that offers a service."""
+    table = LiveTable(10)
+    state = SimpleNamespace(secret="secret", live=table, rendezvous=Rendezvous())
+    server = HTTPServer(Application([("/link", module.LinkHandler)], **{STATE: state}))
+    sockets = bind_sockets(0, "127.0.0.1")
+    server.add_sockets(sockets)
+    url = f"ws://127.0.0.1:{sockets[0].getsockname()[1]}/link"
+    headers = {"Authorization": "easymlnb secret"}
+    try:
+        async with connect(url, additional_headers=headers, ping_interval=None) as kernel:
+            await kernel.send(pack(Hello(kernel="k", source="", live=True)))
+            await kernel.send(pack(Offer(specs=(spec(),))))
+            await until(table.all)
+            yield table, kernel
+            kernel.transport.resume_reading()
+    finally:
+        server.stop()
+        await server.close_all_connections()
+
+
+@in_loop
+async def test_kernel_that_answers_pings_stays() -> None:
+    async with dialled() as (table, _):
+        await asyncio.sleep(0.5)
+        assert len(table.all()) == 1
+
+
+@in_loop
+async def test_silent_kernel_is_given_up() -> None:
+    async with dialled() as (table, kernel):
+        kernel.transport.pause_reading()
+        await until(lambda: not table.all())
+
+
+@in_loop
+async def test_silent_kernel_with_a_call_is_waited_for() -> None:
+    async with dialled() as (table, kernel):
+        service = table.all()[0]
+        pending = service.pool.submit(Call(id=0, service="f", seconds=0.6), b"{}")
+        kernel.transport.pause_reading()
+        await asyncio.sleep(0.4)
+        assert table.all() == [service]
+        assert not pending.answered.done()
+        error = (await pending.answered).error
+        assert error is not None
+        assert error.code == "deadline_exceeded"
+        # Once its call is given up too, nothing speaks for it any more.
+        await until(lambda: not table.all())
