@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import shutil
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -153,9 +154,10 @@ class EasyMLNB(ExtensionApp):
         for folder in (self._folder / "work").iterdir():
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _deployment(self, bundle: Bundle) -> Deployment:
+    def _deployment(self, bundle: str, load: Callable[[], Awaitable[Bundle]]) -> Deployment:
         return Deployment(
             bundle,
+            load,
             self._placement,
             self._state.rendezvous,
             folder=self._folder / "work",

@@ -6,7 +6,7 @@ the answer, and a version exists only once a worker has passed its health check.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -30,6 +30,10 @@ T = TypeVar("T")
 log = logging.getLogger("easymlnb.publications")
 
 
+Deploy = Callable[[str, Callable[[], Awaitable[Bundle]]], Deployment]
+"""Makes the deployment of a bundle from its id and what reads it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Serving:
     """The version that answers a published service."""
@@ -43,13 +47,12 @@ class Serving:
 class Publications:
     """All that is published, and the deployments behind it.
 
-    ``serving`` maps names to what answers them, ``broken`` those whose bundle cannot even be read
-    to the reason; others read them, only this class writes them.
+    ``serving`` maps names to what answers them; others read it, only this class
+    writes it.
     """
 
-    def __init__(self, deploy: Callable[[Bundle], Deployment]) -> None:
+    def __init__(self, deploy: Deploy) -> None:
         self.serving: dict[str, Serving] = {}
-        self.broken: dict[str, EasyMLNBError] = {}
         self.unusable: EasyMLNBError = NotReady("The server is starting. Try again in a moment.")
         self._store: Store | None = None
         self._deploy = deploy
@@ -74,13 +77,7 @@ class Publications:
         """Take up what was published before; returns before the workers are ready."""
         self._store = store
         for bundle_id, versions in (await _thread(self.store.services.serving)).items():
-            try:
-                deployment = self._deploy(await self._open(bundle_id))
-            except EasyMLNBError as error:
-                # One broken bundle keeps neither the server nor the others from starting.
-                log.error("Bundle %s cannot be served: %s", bundle_id[:12], error)
-                self.broken.update({version.service: error for version in versions})
-                continue
+            deployment = self._deployment(bundle_id)
             self._serve(deployment, versions)
             deployment.keep(self._workers(deployment))
         for bundle in await _thread(self.store.bundles.unfinished):
@@ -126,11 +123,10 @@ class Publications:
 
     async def remove(self, name: str) -> None:
         """Unpublish a service: it answers no more, its workers end."""
-        if name not in self.serving and name not in self.broken:
+        if name not in self.serving:
             raise ServiceNotFound(name)
         await _thread(lambda: self.store.services.delete(name))
         self.serving.pop(name, None)
-        self.broken.pop(name, None)
         self._retire()
 
     async def stop(self) -> None:
@@ -150,6 +146,9 @@ class Publications:
         stored = await self.bundle(bundle_id)
         return await _thread(lambda: open_bundle(self.store.files.get(stored.file), verify=False))
 
+    def _deployment(self, bundle_id: str) -> Deployment:
+        return self._deploy(bundle_id, lambda: self._open(bundle_id))
+
     def _start(self, stored: StoredBundle) -> None:
         if stored.id not in self._starting:
             task = asyncio.create_task(self._bring_up(stored))
@@ -161,7 +160,7 @@ class Publications:
         deployment: Deployment | None = None
         worker: Worker | None = None
         try:
-            deployment = self._deploy(await self._open(stored.id))
+            deployment = self._deployment(stored.id)
             worker, specs = await deployment.launch(stored.names)
             notebook = await self._keep_log(deployment)
             versions = await _thread(
@@ -199,7 +198,6 @@ class Publications:
 
     def _serve(self, deployment: Deployment, versions: Iterable[Version]) -> None:
         for version in versions:
-            self.broken.pop(version.service, None)
             former = self._running.get(version.bundle)
             self._running[version.bundle] = deployment
             self.serving[version.service] = Serving(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from easymlnb.contract.errors import NotReady, ServiceNotFound
+from easymlnb.contract.errors import ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.pool import Pool
@@ -39,8 +39,6 @@ class Services:
         serving = None if live else self._publications.serving.get(name)
         if serving is not None:
             return Target(serving.spec, serving.deployment.pool, str(serving.version))
-        if not live and name in self._publications.broken:
-            raise NotReady("What was published under this name cannot be read from storage.")
         here = self._live.get(name)
         if here is None:
             raise ServiceNotFound(name)

@@ -12,11 +12,17 @@ from conftest import make_notebook
 from fakes import FakeLink, FakePlacement, in_loop, left_in, spec, until
 
 from easymlnb.bundles import make
-from easymlnb.contract.bundle import open_bundle
-from easymlnb.contract.errors import CallCancelled, DeploymentFailed, NotReady
+from easymlnb.contract.bundle import Bundle, open_bundle
+from easymlnb.contract.errors import (
+    CallCancelled,
+    DeploymentFailed,
+    EasyMLNBError,
+    NotReady,
+    StorageDamaged,
+)
 from easymlnb.contract.frames import Call
 from easymlnb_server.engine import deployment as module
-from easymlnb_server.engine import pool
+from easymlnb_server.engine import pool, presence
 from easymlnb_server.engine.deployment import Deployment, backoff
 from easymlnb_server.engine.rendezvous import Rendezvous
 from easymlnb_server.engine.turns import turn
@@ -28,15 +34,22 @@ class World:
     def __init__(self, folder: Path, **settings: Any) -> None:
         path = folder / "work.ipynb"
         nbformat.write(make_notebook("x = 1"), path)
+        self.bundle = open_bundle(make(path).data)
+        self.bundle_error: EasyMLNBError | None = None
         self.work = folder / "work"
         self.work.mkdir()
         self.placement = FakePlacement(Rendezvous(), *settings.pop("specs", ()))
         self.gate = settings.pop("gate", asyncio.Semaphore(2))
         given = {"start_timeout": 30.0, "queue_limit": 10, **settings}
         self.deployment = Deployment(
-            open_bundle(make(path).data), self.placement, self.placement.rendezvous,
+            self.bundle.id, self._load, self.placement, self.placement.rendezvous,
             folder=self.work, gate=self.gate, **given,
         )  # fmt: skip
+
+    async def _load(self) -> Bundle:
+        if self.bundle_error is not None:
+            raise self.bundle_error
+        return self.bundle
 
     @property
     def first(self) -> FakeLink:
@@ -80,7 +93,7 @@ def in_world(**settings: Any) -> Callable[[Test], Callable[[Path], None]]:
 @pytest.fixture(autouse=True)
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "GRACE", 0.02)
-    monkeypatch.setattr(module, "ALIVE_EVERY", 0.01)
+    monkeypatch.setattr(presence, "ALIVE_EVERY", 0.01)
     monkeypatch.setattr(module, "backoff", lambda failures: 0.01 * failures)
     monkeypatch.setattr(
         module, "execute", lambda notebook, manager, *rest: manager.placement.execute(
@@ -229,12 +242,12 @@ async def test_kernel_that_ends_before_it_serves(world: World) -> None:
 @in_world()
 async def test_kernel_that_never_dials(world: World) -> None:
     world.placement.dials = False
-    module.DIAL_TIMEOUT, kept = 0.05, module.DIAL_TIMEOUT
+    presence.DIAL_TIMEOUT, kept = 0.05, presence.DIAL_TIMEOUT
     try:
         with pytest.raises(DeploymentFailed, match="did not reach the server"):
             await world.deployment.launch(())
     finally:
-        module.DIAL_TIMEOUT = kept
+        presence.DIAL_TIMEOUT = kept
 
 
 @in_world(specs=(spec("a"), spec("b")))
@@ -350,3 +363,17 @@ async def test_hanging_starts_do_not_keep_others_from_starting(tmp_path: Path) -
     # Each place was given back once: there is still exactly one.
     await gate.acquire()
     assert gate.locked()
+
+
+@in_loop
+async def test_bundle_that_cannot_be_read_fails_and_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "backoff", lambda failures: 0.01)
+    world = World(tmp_path, specs=(spec("f"),))
+    world.bundle_error = StorageDamaged("0" * 64)
+    world.deployment.keep(1)
+    await until(lambda: world.deployment.state == "failed")
+    world.bundle_error = None
+    await until(lambda: world.deployment.state == "ready")
+    await world.deployment.stop()

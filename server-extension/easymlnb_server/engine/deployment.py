@@ -6,7 +6,7 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,20 +22,16 @@ from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.engine.execution import execute, serve
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.engine.pool import Pool
-from easymlnb_server.engine.rendezvous import Arrival, Rendezvous
+from easymlnb_server.engine.presence import dialled, lost
+from easymlnb_server.engine.rendezvous import Rendezvous
 from easymlnb_server.engine.turns import turn
 from easymlnb_server.placement.base import Kernel, Order, Placement
 
-DIAL_TIMEOUT = 60.0
 STABLE = 60.0
 """Seconds a worker must live before its death counts as the first one again."""
 
 CRASHES = 3
 """Deaths in a row, each soon after a start, from which on a deployment counts as failed."""
-
-ALIVE_EVERY = 1.0
-"""Seconds between two looks at a worker's process. A child that it forked holds its link open
-when it dies, so the link alone does not tell."""
 
 log = logging.getLogger("easymlnb.deployment")
 
@@ -61,13 +57,16 @@ class Worker:
 class Deployment:
     """Keeps ``count`` workers of one bundle alive and its pool supplied with them.
 
+    ``load`` reads the bundle, anew for each worker: storage may be away for a while, and one bundle
+    that cannot be read must not keep others from starting.
     ``executed`` is the notebook as the latest worker ran it, with outputs: the log.
     ``gate`` bounds how many workers of all deployments start at once.
     """
 
     def __init__(
         self,
-        bundle: Bundle,
+        bundle: str,
+        load: Callable[[], Awaitable[Bundle]],
         placement: Placement,
         rendezvous: Rendezvous,
         *,
@@ -77,9 +76,10 @@ class Deployment:
         gate: asyncio.Semaphore,
     ) -> None:
         self.bundle = bundle
+        self._load = load
         self.pool = Pool(queue_limit, self._kill)
         self.error: EasyMLNBError | None = None
-        self.executed: NotebookNode = nbformat.from_dict(bundle.notebook)
+        self.executed: NotebookNode = nbformat.v4.new_notebook()
         self._placement = placement
         self._rendezvous = rendezvous
         self._folder = folder
@@ -144,15 +144,15 @@ class Deployment:
                         worker = await self._start()
                 self.error = None
                 self.pool.join(worker.link, 1)
-                await _lost(worker)
+                await lost(worker.kernel, worker.link)
                 failures = self._count(worker, failures)
             except EasyMLNBError as error:
                 failures += 1
-                log.warning("A worker of %s did not start: %s", self.bundle.id[:12], error)
+                log.warning("A worker of %s did not start: %s", self.bundle[:12], error)
                 self._fail(error)
             except Exception:
                 failures += 1
-                log.exception("A worker of %s did not start.", self.bundle.id[:12])
+                log.exception("A worker of %s did not start.", self.bundle[:12])
                 self._fail(InternalError())
             if worker is not None:
                 await asyncio.shield(self._end(worker))
@@ -168,7 +168,7 @@ class Deployment:
         """Return how many workers in a row failed, with this one, which was lost."""
         if worker.killed:  # by us, for a call that did not stop: no fault of its start
             return 0
-        log.warning("A worker of bundle %s was lost.", self.bundle.id[:12])
+        log.warning("A worker of bundle %s was lost.", self.bundle[:12])
         failures = 1 if time.monotonic() - worker.started > STABLE else failures + 1
         if failures >= CRASHES:
             self.error = DeploymentFailed(
@@ -183,33 +183,34 @@ class Deployment:
         folder = self._folder / name
         secret, arrival = self._rendezvous.expect()
         kernel: Kernel | None = None
-        notebook = self.executed = nbformat.from_dict(self.bundle.notebook)
         cells: list[int] = []
         try:
             async with asyncio.timeout(self._start_timeout):
-                await asyncio.to_thread(self.bundle.extract, folder)
-                order = Order(name, self.bundle.manifest.kernel, folder, secret)
+                bundle = await self._load()
+                notebook = self.executed = nbformat.from_dict(bundle.notebook)
+                await asyncio.to_thread(bundle.extract, folder)
+                order = Order(name, bundle.manifest.kernel, folder, secret)
                 kernel = await self._placement.start(order)
                 await execute(notebook, kernel.manager, kernel.client, cells.append)
                 serve(kernel.client)
-                found = await _dialled(kernel, arrival)
+                found = await dialled(kernel, arrival)
                 # What is printed past `sys.stdout` would pile up here, unread.
                 kernel.client.stop_channels()
         except BaseException as error:
             self._rendezvous.forget(secret)
             await asyncio.shield(self._ending(_clear(kernel, folder)))
             if isinstance(error, TimeoutError):
-                raise self._too_slow(notebook, cells) from error
+                raise self._too_slow(cells) from error
             raise
         worker = Worker(kernel, found.link, found.specs, folder)
         self._workers[found.link] = worker
         return worker
 
-    def _too_slow(self, notebook: NotebookNode, cells: list[int]) -> DeploymentFailed:
+    def _too_slow(self, cells: list[int]) -> DeploymentFailed:
         told = f"The notebook did not get ready within {self._start_timeout:g} s"
         if not cells:
             return DeploymentFailed(f"{told}; its first cell had not begun.")
-        source = notebook.cells[cells[-1]].source[:10_000]
+        source = self.executed.cells[cells[-1]].source[:10_000]
         return DeploymentFailed(
             f"{told}; it was in cell {cells[-1] + 1}.",
             details={"cell": cells[-1], "source": source, "traceback": ""},
@@ -251,28 +252,6 @@ class Deployment:
         self._ends.add(task)
         task.add_done_callback(self._ends.discard)
         return task
-
-
-async def _lost(worker: Worker) -> None:
-    """Wait until a worker is gone, by its link or by its process."""
-    while not worker.link.lost:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(worker.link.closed.wait(), ALIVE_EVERY)
-        if not await worker.kernel.alive():
-            worker.link.close()
-
-
-async def _dialled(kernel: Kernel, arrival: asyncio.Future[Arrival]) -> Arrival:
-    """Wait for a kernel that serves now to dial home."""
-    until = time.monotonic() + DIAL_TIMEOUT
-    while not (await asyncio.wait({arrival}, timeout=ALIVE_EVERY))[0]:
-        if not await kernel.alive():
-            raise DeploymentFailed("The kernel ended after the last cell, before it could serve.")
-        if time.monotonic() > until:
-            raise DeploymentFailed(
-                f"The worker did not reach the server within {DIAL_TIMEOUT:g} s of its last cell."
-            )
-    return arrival.result()
 
 
 def _wanted(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tuple[ServiceSpec, ...]:

@@ -1,0 +1,39 @@
+"""Waiting for a worker to come, and to go: its link tells, and where it does not, its process."""
+
+import asyncio
+import contextlib
+import time
+
+from easymlnb.contract.errors import DeploymentFailed
+from easymlnb_server.engine.link import WorkerLink
+from easymlnb_server.engine.rendezvous import Arrival
+from easymlnb_server.placement.base import Kernel
+
+DIAL_TIMEOUT = 60.0
+"""Seconds from the last cell to the link."""
+
+ALIVE_EVERY = 1.0
+"""Seconds between two looks at a worker's process. A child that it forked holds its link open
+when it dies, so the link alone does not tell."""
+
+
+async def lost(kernel: Kernel, link: WorkerLink) -> None:
+    """Wait until a worker is gone, by its link or by its process."""
+    while not link.lost:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(link.closed.wait(), ALIVE_EVERY)
+        if not await kernel.alive():
+            link.close()
+
+
+async def dialled(kernel: Kernel, arrival: asyncio.Future[Arrival]) -> Arrival:
+    """Wait for a kernel that serves now to dial home; raises ``DeploymentFailed``."""
+    until = time.monotonic() + DIAL_TIMEOUT
+    while not (await asyncio.wait({arrival}, timeout=ALIVE_EVERY))[0]:
+        if not await kernel.alive():
+            raise DeploymentFailed("The kernel ended after the last cell, before it could serve.")
+        if time.monotonic() > until:
+            raise DeploymentFailed(
+                f"The worker did not reach the server within {DIAL_TIMEOUT:g} s of its last cell."
+            )
+    return arrival.result()
