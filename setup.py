@@ -54,6 +54,7 @@ DEV = [
     "ruff>=0.9",
     "schemathesis>=4",
     "setuptools>=77",
+    "tifffile",
     "tqdm",
     "types-psutil",
     "uvicorn",

@@ -20,6 +20,23 @@ TOKEN = "test-token-of-the-suite"
 START_TIMEOUT = 60.0
 
 
+ORDER = ("kernel", "server", "integration", "browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the quick tests first, and those with a browser last.
+
+    Playwright keeps an event loop running in the main thread while a browser is open, and
+    ``asyncio.run`` of any later test would refuse to start another.
+    """
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return ORDER.index(folder) if folder in ORDER else -1
+
+    items.sort(key=place)
+
+
 def free_port() -> int:
     with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))

@@ -1,0 +1,71 @@
+"""What the OpenAPI document says is what the server does, also for input nobody would think of."""
+
+from typing import Any
+
+import pytest
+import schemathesis
+from conftest import RunningServer, make_notebook
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+SOURCE = """
+import easymlnb as ml
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+@dataclass
+class Point:
+    x: float
+    y: float = 0.0
+
+@ml.service
+def fuzz(
+    n: Annotated[int, ml.Slider(0, 9)],
+    points: list[Point],
+    way: Literal["sum", "count"] = "sum",
+    note: str | None = None,
+) -> float:
+    "Add up the points."
+    return float(sum(p.x + p.y for p in points) if way == "sum" else len(points) * n)
+"""
+EXAMPLES = 25
+
+
+@pytest.mark.slow
+def test_server_does_what_its_document_says(session_server: RunningServer) -> None:
+    found = session_server.publish(make_notebook(SOURCE), "fuzz.ipynb")
+    assert found["state"] == "ready", found
+    document = session_server.http.get("services/fuzz/openapi.json").json()
+    schema = schemathesis.openapi.from_dict(document)
+    schema.config.update(base_url=f"{session_server.url}easymlnb")
+    checked = 0
+    for result in schema.get_all_operations():
+        operation = result.ok()
+
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy())
+        def check(case: Any) -> None:
+            response = case.call(headers=dict(session_server.http.headers))
+            case.validate_response(
+                response,
+                checks=(
+                    not_a_server_error,
+                    status_code_conformance,
+                    content_type_conformance,
+                    response_schema_conformance,
+                ),
+            )
+
+        check()
+        checked += 1
+    assert checked
