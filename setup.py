@@ -38,6 +38,7 @@ EXAMPLES = ["scikit-learn>=1.4", "plotly>=6"]
 # A range that admits the CPU builds; from which index is the user's choice (docs/install.md).
 TORCH = ["torch>=2.4,<3"]
 ARROW = ["pyarrow>=16"]
+HUB = ["jupyterhub>=5,<7"]
 POSTGRES = ["psycopg[binary]>=3.1"]
 DEV = [
     "fastapi",
@@ -113,6 +114,7 @@ setup(
     extras_require={
         "arrow": ARROW,
         "examples": EXAMPLES,
+        "hub": HUB,
         "postgres": POSTGRES,
         "torch": TORCH,
         "dev": DEV + EXAMPLES + ARROW + POSTGRES,
