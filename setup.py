@@ -102,6 +102,7 @@ setup(
         "numpy>=1.26",
         "pandas>=2.2",
         "pillow>=11",
+        "prometheus-client>=0.17",
         "psutil>=5.9",
         "pydantic>=2.9,<3",
         "rich>=13.7",

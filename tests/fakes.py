@@ -70,6 +70,9 @@ class FakeKernel:
     async def alive(self) -> bool:
         return self.runs
 
+    def memory(self) -> int:
+        return 1000 if self.runs else 0
+
     async def stop(self) -> None:
         # What really ends a process takes a while, and may be cancelled in it.
         await asyncio.sleep(0.01)

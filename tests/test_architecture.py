@@ -17,7 +17,7 @@ LAYERS = {
     "easymlnb": """
         _version contract
         discovery problems signature types
-        compiled
+        compiled batching
         schema
         codec show
         definition
@@ -33,6 +33,7 @@ LAYERS = {
         openapi_routes
         openapi activity publications
         services
+        metrics
         state
         handlers
         routes
@@ -49,6 +50,7 @@ ONLY_IN = {
         "easymlnb_server.activity",
     ),
     "tornado": ("easymlnb_server.handlers",),
+    "prometheus_client": ("easymlnb_server.metrics",),
     "sqlalchemy": ("easymlnb_server.store",),
     "typer": ("easymlnb.cli",),
     "httpx": ("easymlnb.client", "easymlnb.discovery", "easymlnb.upload", "easymlnb.cli"),

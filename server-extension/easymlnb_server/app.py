@@ -27,6 +27,7 @@ from easymlnb_server.calllog import CallLog
 from easymlnb_server.engine.deployment import Deployment
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.rendezvous import Rendezvous
+from easymlnb_server.metrics import Metrics
 from easymlnb_server.ownership import Ownership
 from easymlnb_server.placement.local import LocalPlacement, end_orphans
 from easymlnb_server.publications import Publications
@@ -83,6 +84,7 @@ class EasyMLNB(ExtensionApp):
             live=live,
             rendezvous=Rendezvous(),
             calls=CallLog(),
+            metrics=Metrics(live, publications),
             activity=Activity(app.kernel_manager, times, live),
             secret=secrets.token_urlsafe(32),
         )
@@ -121,7 +123,9 @@ class EasyMLNB(ExtensionApp):
             cafile=serverapp.certfile or "",
             inherit=self.worker_environment,
         )
-        self._tasks.append(asyncio.create_task(self._state.activity.keep()))
+        self._state.metrics.open()
+        for duty in (self._state.activity.keep(), self._state.metrics.keep()):
+            self._tasks.append(asyncio.create_task(duty))
         try:
             await self._open_store()
         except EasyMLNBError as error:
@@ -177,6 +181,7 @@ class EasyMLNB(ExtensionApp):
 
     async def stop_extension(self) -> None:
         self._state.services.draining = True
+        self._state.metrics.close()
         for task in self._tasks:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -6,6 +6,7 @@ from easymlnb_server.activity import Activity
 from easymlnb_server.calllog import CallLog
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.rendezvous import Rendezvous
+from easymlnb_server.metrics import Metrics
 from easymlnb_server.publications import Publications
 from easymlnb_server.services import Services
 
@@ -22,5 +23,6 @@ class State:
     live: LiveTable
     rendezvous: Rendezvous
     calls: CallLog
+    metrics: Metrics
     activity: Activity
     secret: str

@@ -61,6 +61,7 @@ class Deployment:
     that cannot be read must not keep others from starting.
     ``executed`` is the notebook as the latest worker ran it, with outputs: the log.
     ``gate`` bounds how many workers of all deployments start at once.
+    ``restarts`` counts the workers that were lost or killed.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Deployment:
         self._load = load
         self.pool = Pool(queue_limit, self._kill)
         self.error: EasyMLNBError | None = None
+        self.restarts = 0
         self.executed: NotebookNode = nbformat.v4.new_notebook()
         self._placement = placement
         self._rendezvous = rendezvous
@@ -95,6 +97,15 @@ class Deployment:
         if self.pool.workers:
             return "ready"
         return "failed" if self.error is not None else "starting"
+
+    @property
+    def wanted(self) -> int:
+        """Return how many workers are to be kept."""
+        return len(self._tasks)
+
+    def memory(self) -> int:
+        """Return the resident bytes of all workers; blocks, call it in a thread."""
+        return sum(worker.kernel.memory() for worker in tuple(self._workers.values()))
 
     async def launch(self, names: tuple[str, ...]) -> tuple[Worker, tuple[ServiceSpec, ...]]:
         """Start the first worker and check it; returns it with the specs it offers.
@@ -145,6 +156,7 @@ class Deployment:
                 self.error = None
                 self.pool.join(worker.link, 1)
                 await lost(worker.kernel, worker.link)
+                self.restarts += 1
                 failures = self._count(worker, failures)
             except EasyMLNBError as error:
                 failures += 1

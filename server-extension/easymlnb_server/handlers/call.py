@@ -7,6 +7,7 @@ neither.
 import asyncio
 import contextlib
 import logging
+from types import TracebackType
 from typing import Any
 
 from tornado import web
@@ -17,6 +18,7 @@ from easymlnb_server.calllog import Entry
 from easymlnb_server.engine.pending import Answer, Pending
 from easymlnb_server.handlers.answers import EVENTS, Events, Writer, writer
 from easymlnb_server.handlers.body import BodyHandler
+from easymlnb_server.metrics import NOBODY, Series
 from easymlnb_server.services import Target
 
 PING = 15.0
@@ -34,6 +36,7 @@ class CallHandler(BodyHandler):
         self._live = live
         self._pending: Pending | None = None
         self._target: Target | None = None
+        self._series: Series | None = None
 
     def body_limit(self) -> int:
         self._target = self.state.services.target(self.path_args[0], live=self._live)
@@ -49,6 +52,8 @@ class CallHandler(BodyHandler):
         call = self._call(target, accept)
         pending = target.pool.submit(call, self.take_body(), self._on_event)
         self._pending = pending
+        series = self._series = self.state.metrics.series(target.spec.name, target.version)
+        series.open.add(pending)
         self.state.activity.touch(target.kernel)
         self.set_header("X-Easymlnb-Version", target.version)
         self._writer: Writer = writer(self, accept, target.spec.stream)
@@ -56,8 +61,9 @@ class CallHandler(BodyHandler):
             answer = await self._answer(pending)
         finally:
             self._pending = None
+            series.open.discard(pending)
             self.state.activity.touch(target.kernel)
-        self._note(target, answer)
+        self._note(target, series, answer)
         self._write(answer)
 
     def _call(self, target: Target, accept: str) -> Call:
@@ -109,7 +115,7 @@ class CallHandler(BodyHandler):
             self._writer.result(answer.result, answer.body)
         self.finish()
 
-    def _note(self, target: Target, answer: Answer) -> None:
+    def _note(self, target: Target, series: Series, answer: Answer) -> None:
         error: EasyMLNBError | None = answer.error
         ended: Any = answer.failure if error is not None else answer.result
         entry = Entry(
@@ -121,6 +127,7 @@ class CallHandler(BodyHandler):
             trace=answer.failure.trace if answer.failure else "",
         )
         self.state.calls.add(target.spec.name, entry)
+        series.add(error, self.request.request_time(), entry.seconds)
         # Every failure is worth a line; a success only for those who ask for them.
         level = logging.DEBUG if error is None else logging.INFO
         if log.isEnabledFor(level):
@@ -132,6 +139,18 @@ class CallHandler(BodyHandler):
                 "seconds": entry.seconds,
             }
             log.log(level, "call", extra=told if error is None else {**told, "code": error.code})
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        super().log_exception(typ, value, tb)
+        if self._series is None:  # else it was accepted, and is counted by its end
+            target = self._target
+            key = (target.spec.name, target.version) if target is not None else NOBODY
+            self.state.metrics.series(*key).refused[self.public(value).code] += 1
 
     def on_connection_close(self) -> None:
         super().on_connection_close()

@@ -13,12 +13,15 @@ class ServiceHandler(EasyHandler):
     @web.authenticated
     def get(self, name: str) -> None:
         target = self.state.services.target(name)
-        self.write_json({**target.spec.to_dict(), **self.state.services.state(name)})
+        state = self.state.services.state(name)
+        stats = self.state.metrics.stats(name, target.version)
+        self.write_json({**target.spec.to_dict(), **state, "stats": stats})
 
     @web.authenticated
     async def delete(self, name: str) -> None:
         await self.state.publications.remove(name)
         self.state.calls.forget(name)
+        self.state.metrics.prune()
         self.set_status(204)
         self.finish()
 

@@ -27,6 +27,9 @@ class Kernel(Protocol):
     async def alive(self) -> bool:
         """Say whether the kernel's process still runs."""
 
+    def memory(self) -> int:
+        """Return the resident bytes of the kernel and its children; blocks for milliseconds."""
+
     async def stop(self) -> None:
         """End the kernel and every process it started, now."""
 

@@ -65,6 +65,9 @@ class LocalKernel:
     async def alive(self) -> bool:
         return bool(await self.manager.is_alive())
 
+    def memory(self) -> int:
+        return _resident(_pid(self.manager))
+
     async def stop(self) -> None:
         self.client.stop_channels()
         await _stop(self.manager, self._worker, self._sockets, self._record)
@@ -143,6 +146,17 @@ class LocalPlacement:
 def _pid(manager: AsyncKernelManager) -> int:
     """Return the process id that the local provisioner keeps; 0 when there is none."""
     return int(getattr(manager.provisioner, "pid", None) or 0)
+
+
+def _resident(pid: int) -> int:
+    """Return the resident bytes of a process and its children; 0 when it is gone."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                total += one.memory_info().rss
+    return total
 
 
 def _note(record: Path, pid: int, sockets: Path) -> None:

@@ -1,0 +1,246 @@
+"""What is counted of calls and workers: read by Prometheus in ``/metrics``, by people on the page.
+
+A call costs a few additions here. Everything else, which services there are, how long their lines
+are and what their workers take, is looked up when somebody asks; so what is gone needs no
+clearing up: its numbers are left out.
+"""
+
+import asyncio
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
+from math import ceil
+from typing import Any
+
+from prometheus_client import REGISTRY, CollectorRegistry, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+
+from easymlnb.contract.errors import EasyMLNBError
+from easymlnb_server.engine.deployment import Deployment
+from easymlnb_server.engine.live import LiveTable
+from easymlnb_server.engine.pending import Pending
+from easymlnb_server.publications import Publications
+from easymlnb_server.services import LIVE
+
+BOUNDS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, float("inf")),
+)
+"""Upper bounds, in seconds, of the buckets that times are counted in."""
+
+RECENT = 200
+"""Calls that the quantiles of ``stats`` look back on."""
+
+MEMORY_EVERY = 15.0
+"""Seconds between two looks at the memory of the workers."""
+
+NOBODY = ("", "")
+"""Where calls are counted that name no service there is, or come without credentials."""
+
+Key = tuple[str, str]
+"""A service's name, and the version that answers: a number or ``live``."""
+
+_LES = [*map(str, BOUNDS[:-1]), "+Inf"]
+
+
+class Times:
+    """A histogram of seconds."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * len(BOUNDS)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.total += seconds
+
+    def buckets(self) -> list[tuple[str, int]]:
+        """Return the counts as Prometheus wants them: each with those of all lower buckets."""
+        return list(zip(_LES, accumulate(self.counts), strict=True))
+
+
+class Series:
+    """The numbers of one version of one service.
+
+    ``ended`` counts by HTTP status and error code (``ok`` for a result), ``refused`` by code;
+    ``open`` holds the calls whose callers wait.
+    """
+
+    __slots__ = ("ended", "open", "recent", "refused", "whole", "worker")
+
+    def __init__(self) -> None:
+        self.ended: Counter[tuple[int, str]] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.whole = Times()
+        self.worker = Times()
+        self.recent: deque[float] = deque(maxlen=RECENT)
+        self.open: set[Pending] = set()
+
+    def add(self, error: EasyMLNBError | None, whole: float, worker: float) -> None:
+        """Count a call that ended; ``whole`` and ``worker`` are seconds, 0 where none ran it."""
+        self.ended[(200, "ok") if error is None else (error.status, error.code)] += 1
+        self.whole.add(whole)
+        self.recent.append(whole)
+        if worker:
+            self.worker.add(worker)
+
+    @property
+    def running(self) -> int:
+        return sum(pending.started > 0 for pending in self.open)
+
+    def stats(self) -> dict[str, Any]:
+        errors = sum(count for (status, _), count in self.ended.items() if status >= 400)
+        recent = sorted(self.recent)
+        return {
+            "calls": self.ended.total(),
+            "errors": errors,
+            "refused": self.refused.total(),
+            "p50": _quantile(recent, 0.5),
+            "p95": _quantile(recent, 0.95),
+            "waiting": len(self.open) - self.running,
+            "running": self.running,
+        }
+
+
+class Metrics:
+    """All series; a collector for ``registry`` between ``open`` and ``close``."""
+
+    def __init__(
+        self,
+        live: LiveTable,
+        publications: Publications,
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
+        self._live = live
+        self._publications = publications
+        self._registry = registry
+        self._series: dict[Key, Series] = {}
+        self._memory: dict[str, int] = {}
+
+    def open(self) -> None:
+        self._registry.register(self)
+
+    def close(self) -> None:
+        self._registry.unregister(self)
+
+    def series(self, name: str, version: str) -> Series:
+        """Return where to count; keep it for the length of a call."""
+        found = self._series.get((name, version))
+        if found is None:
+            self.prune()
+            found = self._series[name, version] = Series()
+        return found
+
+    def prune(self) -> None:
+        """Forget the services and versions that are no more."""
+        there = {NOBODY, *((service.spec.name, LIVE) for service in self._live.all())}
+        serving = tuple(self._publications.serving.items())
+        there |= {(name, str(version.version)) for name, version in serving}
+        for key in self._series.keys() - there:
+            del self._series[key]
+
+    def stats(self, name: str, version: str) -> dict[str, Any]:
+        """Return the numbers of a version for people; workers are ``None`` for a live one."""
+        found = self._series.get((name, version)) or Series()
+        serving = self._publications.serving.get(name)
+        workers: dict[str, Any] = dict.fromkeys(
+            ("workers", "workers_wanted", "restarts", "memory_bytes")
+        )
+        if serving is not None and version == str(serving.version):
+            deployment = serving.deployment
+            workers = {
+                "workers": len(deployment.pool.workers),
+                "workers_wanted": deployment.wanted,
+                "restarts": deployment.restarts,
+                "memory_bytes": self._memory.get(deployment.bundle),
+            }
+        return {**found.stats(), **workers}
+
+    async def keep(self, sleep: Callable[[float], Any] = asyncio.sleep) -> None:
+        """Measure the workers' memory, for as long as the server runs."""
+        while True:
+            await asyncio.to_thread(self.measure)
+            await sleep(MEMORY_EVERY)
+
+    def measure(self) -> None:
+        """Look at the workers' processes; takes milliseconds for each, so not for every scrape."""
+        serving = tuple(self._publications.serving.values())
+        deployments = {one.deployment.bundle: one.deployment for one in serving}
+        self._memory = {bundle: one.memory() for bundle, one in deployments.items()}
+
+    def describe(self) -> Iterable[Metric]:
+        """Name nothing ahead: two servers in one process may then register side by side."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all numbers of what there is now."""
+        self.prune()
+        yield from _calls(self._series)
+        yield from self._workers()
+
+    def _workers(self) -> Iterator[Metric]:
+        of = ["service", "version", "bundle"]
+        ready = GaugeMetricFamily("easymlnb_workers_ready", "Workers that take calls.", labels=of)
+        wanted = GaugeMetricFamily("easymlnb_workers_wanted", "Workers to be kept.", labels=of)
+        restarts = CounterMetricFamily(
+            "easymlnb_worker_restarts",
+            "Workers that were lost, or killed, and replaced.",
+            labels=of,
+        )
+        memory = GaugeMetricFamily(
+            "easymlnb_worker_memory_bytes",
+            "Resident memory of the workers and the processes they started.",
+            labels=of,
+        )
+        for name, serving in tuple(self._publications.serving.items()):
+            deployment: Deployment = serving.deployment
+            labels = [name, str(serving.version), deployment.bundle[:12]]
+            ready.add_metric(labels, len(deployment.pool.workers))
+            wanted.add_metric(labels, deployment.wanted)
+            restarts.add_metric(labels, deployment.restarts)
+            if deployment.bundle in self._memory:
+                memory.add_metric(labels, self._memory[deployment.bundle])
+        yield from (ready, wanted, restarts, memory)
+
+
+def _calls(series: dict[Key, Series]) -> Iterator[Metric]:
+    of = ["service", "version"]
+    ended = CounterMetricFamily(
+        "easymlnb_calls", "Calls that were accepted and have ended.", labels=[*of, "status", "code"]
+    )
+    refused = CounterMetricFamily(
+        "easymlnb_calls_refused", "Calls that were not accepted.", labels=[*of, "code"]
+    )
+    waiting = GaugeMetricFamily("easymlnb_calls_waiting", "Calls in line.", labels=of)
+    running = GaugeMetricFamily("easymlnb_calls_running", "Calls in a worker.", labels=of)
+    whole = HistogramMetricFamily(
+        "easymlnb_call_duration_seconds", "From a call's headers to the end of it.", labels=of
+    )
+    worker = HistogramMetricFamily(
+        "easymlnb_call_worker_seconds", "The part of a call in its worker.", labels=of
+    )
+    for key, one in series.items():
+        for (status, code), count in one.ended.items():
+            ended.add_metric([*key, f"{status // 100}xx", code], count)
+        for code, count in one.refused.items():
+            refused.add_metric([*key, code], count)
+        if key != NOBODY:
+            waiting.add_metric(key, len(one.open) - one.running)
+            running.add_metric(key, one.running)
+            whole.add_metric(key, one.whole.buckets(), one.whole.total)
+            worker.add_metric(key, one.worker.buckets(), one.worker.total)
+    yield from (ended, refused, waiting, running, whole, worker)
+
+
+def _quantile(ordered: list[float], share: float) -> float | None:
+    """Return the value that this share of them does not exceed; ``None`` of nothing."""
+    if not ordered:
+        return None
+    return round(ordered[ceil(share * len(ordered)) - 1], 6)
