@@ -17,7 +17,7 @@ def quiet(x: int = 2) -> int:
 
 
 def of_a_terminal(server: RunningServer) -> dict[str, str]:
-    """Return what a terminal of JupyterLab hands on: the link, but not the parent that goes with it."""
+    """Return what a terminal of JupyterLab hands on: all but the parent that goes with it."""
     assert server.process is not None
     return {
         **os.environ,
