@@ -58,6 +58,17 @@ class Context:
         self._emit(Progress(id=self.call.id, fraction=fraction, text=text), b"")
 
 
+class Part(Context):
+    """A call as one of its steps sees it; ``tell`` passes on how far that step is."""
+
+    def __init__(self, whole: Context, tell: Callable[[float, str], None]) -> None:
+        self.__dict__.update(whole.__dict__)
+        self._tell = tell
+
+    def progress(self, fraction: float, text: str) -> None:
+        self._tell(fraction, text)
+
+
 CURRENT: ContextVar[Context | None] = ContextVar("easymlnb_call", default=None)
 
 

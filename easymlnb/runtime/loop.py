@@ -11,15 +11,23 @@ from collections.abc import AsyncIterator, Coroutine, Generator
 from functools import cache
 from typing import Any
 
+NAME = "easymlnb-async"
+
 
 @cache
 def _loop() -> asyncio.AbstractEventLoop:
     made = asyncio.new_event_loop()
-    threading.Thread(target=made.run_forever, name="easymlnb-async", daemon=True).start()
+    threading.Thread(target=made.run_forever, name=NAME, daemon=True).start()
     return made
 
 
 def _wait(work: Coroutine[Any, Any, Any]) -> Any:
+    if threading.current_thread().name == NAME:
+        work.close()
+        raise RuntimeError(
+            "An async function cannot wait for other async functions through a plain one: "
+            "it would wait for itself. Call the plain one with 'await asyncio.to_thread(...)'."
+        )
     future = asyncio.run_coroutine_threadsafe(work, _loop())
     try:
         return future.result()
