@@ -24,6 +24,8 @@ TEXT: Schema = {"type": "string"}
 HTML: dict[str, Schema] = {"text/html": TEXT}
 BYTES: Schema = {"type": "string", "format": "binary"}
 STATE: Schema = {"type": "string", "enum": ["live", "ready", "starting", "failed", "busy"]}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+SECONDS: Schema = {"type": ["number", "null"]}
 NUMBER_OR_NONE: Schema = {"type": ["integer", "null"]}
 
 SCHEMAS: dict[str, Schema] = {
@@ -82,6 +84,7 @@ SCHEMAS: dict[str, Schema] = {
             "state": STATE,
             "version": NUMBER_OR_NONE,
             "live": {"type": "boolean"},
+            "stats": ref("Stats"),
             "bundle": {"type": ["string", "null"]},
             "error": {"description": "Why the newest version did not start."},
         },
@@ -99,6 +102,21 @@ SCHEMAS: dict[str, Schema] = {
             "bundle",
             "error",
         ),
+    ),
+    "Stats": object_of(
+        {
+            "calls": {**COUNT, "description": "Calls that have ended."},
+            "errors": {**COUNT, "description": "Those of them that ended in an error."},
+            "refused": {**COUNT, "description": "Calls that were not accepted."},
+            "p50": {**SECONDS, "description": "Half of the last calls took no longer."},
+            "p95": {**SECONDS, "description": "95 % of the last calls took no longer."},
+            "waiting": {**COUNT, "description": "Calls in line now."},
+            "running": {**COUNT, "description": "Calls in a worker now."},
+            "workers": {**NUMBER_OR_NONE, "description": "Null when a notebook answers."},
+            "workers_wanted": NUMBER_OR_NONE,
+            "restarts": {**NUMBER_OR_NONE, "description": "Workers lost and replaced."},
+            "memory_bytes": {**NUMBER_OR_NONE, "description": "Resident, of all its workers."},
+        }
     ),
     "Log": object_of(
         {

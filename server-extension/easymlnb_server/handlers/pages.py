@@ -40,6 +40,7 @@ def _jinja() -> Environment:
         lstrip_blocks=True,
     )
     found.filters["moment"] = lambda seconds: datetime.fromtimestamp(seconds, UTC).isoformat()
+    found.filters["duration"] = _duration
     return found
 
 
@@ -49,6 +50,15 @@ def _assets() -> dict[str, tuple[bytes, str]]:
     files = [path for path in STATIC.iterdir() if path.is_file()]
     read = {path.name: path.read_bytes() for path in files}
     return {name: (data, hashlib.sha256(data).hexdigest()[:12]) for name, data in read.items()}
+
+
+def _duration(seconds: float | None) -> str | None:
+    """Return a time to read: three digits that mean something, in ms or s."""
+    if seconds is None:
+        return None
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.3g} ms"
+    return f"{seconds:.3g} s" if seconds < 99.5 else f"{seconds:,.0f} s"
 
 
 def _markdown(text: str) -> Markup:
@@ -127,7 +137,8 @@ class ServicePageHandler(PageHandler):
     @web.authenticated
     async def get(self, name: str) -> None:
         services = self.state.services
-        spec = services.target(name).spec
+        target = services.target(name)
+        spec = target.spec
         state = services.state(name)
         versions = []
         if state["version"] is not None:
@@ -141,6 +152,7 @@ class ServicePageHandler(PageHandler):
             fields=words.fields(spec),
             result=words.kind(spec.output, spec.output),
             snippets=words.snippets(spec, base),
+            stats=self.state.metrics.stats(name, target.version),
             versions=versions,
             entries=self.state.calls.of(name)[:-SHOWN_CALLS:-1],
             called=self.last_call(name),
