@@ -18,13 +18,15 @@ LAYERS = {
         _version contract
         discovery problems signature types
         compiled batching
-        schema
+        schema fitting
+        joints
         codec show
         definition
         runtime client bundles
         upload
         publish forms live
         decorator
+        pipeline
         cli
     """,
     "easymlnb_server": """
