@@ -39,6 +39,7 @@ EXAMPLES = ["scikit-learn>=1.4", "plotly>=6"]
 TORCH = ["torch>=2.4,<3"]
 ARROW = ["pyarrow>=16"]
 HUB = ["jupyterhub>=5,<7"]
+OTEL = ["opentelemetry-sdk>=1.25"]
 POSTGRES = ["psycopg[binary]>=3.1"]
 DEV = [
     "fastapi",
@@ -116,9 +117,10 @@ setup(
         "arrow": ARROW,
         "examples": EXAMPLES,
         "hub": HUB,
+        "otel": OTEL,
         "postgres": POSTGRES,
         "torch": TORCH,
-        "dev": DEV + EXAMPLES + ARROW + POSTGRES,
-        "all": EXAMPLES + TORCH + ARROW + POSTGRES,
+        "dev": DEV + EXAMPLES + ARROW + OTEL + POSTGRES,
+        "all": EXAMPLES + TORCH + ARROW + OTEL + POSTGRES,
     },
 )

@@ -35,7 +35,7 @@ LAYERS = {
         openapi_routes
         openapi activity publications
         services
-        metrics
+        metrics tracing
         state
         handlers
         routes
@@ -52,6 +52,7 @@ ONLY_IN = {
         "easymlnb_server.activity",
     ),
     "tornado": ("easymlnb_server.handlers",),
+    "opentelemetry": ("easymlnb_server.tracing",),
     "prometheus_client": ("easymlnb_server.metrics",),
     "sqlalchemy": ("easymlnb_server.store",),
     "typer": ("easymlnb.cli",),

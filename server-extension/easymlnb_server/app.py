@@ -6,10 +6,11 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from jupyter_client.kernelspec import KernelSpecManager
@@ -35,6 +36,9 @@ from easymlnb_server.routes import PREFIX, ROUTES
 from easymlnb_server.services import Services
 from easymlnb_server.state import STATE, State
 from easymlnb_server.store.store import DAY, Store
+
+if TYPE_CHECKING:
+    from easymlnb_server.tracing import Tracing
 
 MESSAGE_LIMIT = 150 * 2**20
 """Bytes of a websocket message: a file chosen in a form under a cell comes as one."""
@@ -87,6 +91,7 @@ class EasyMLNB(ExtensionApp):
             metrics=Metrics(live, publications),
             activity=Activity(app.kernel_manager, times, live),
             secret=secrets.token_urlsafe(32),
+            tracing=_tracing(),
         )
         settings[STATE] = self._state
         settings.setdefault("websocket_max_message_size", MESSAGE_LIMIT)
@@ -189,6 +194,15 @@ class EasyMLNB(ExtensionApp):
         await self._state.publications.stop()
         self._ownership.release()
         logging.getLogger("easymlnb").removeHandler(self._log_handler)
+
+
+def _tracing() -> "Tracing | None":
+    # Whoever has configured OpenTelemetry has imported it; nobody else shall pay for that.
+    if "opentelemetry.trace" not in sys.modules:
+        return None
+    from easymlnb_server import tracing
+
+    return tracing.configured()
 
 
 async def _sweep(store: Store) -> None:

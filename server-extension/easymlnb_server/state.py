@@ -1,6 +1,7 @@
 """The objects of a running server, made once by ``app`` and seen by every handler."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from easymlnb_server.activity import Activity
 from easymlnb_server.calllog import CallLog
@@ -9,6 +10,9 @@ from easymlnb_server.engine.rendezvous import Rendezvous
 from easymlnb_server.metrics import Metrics
 from easymlnb_server.publications import Publications
 from easymlnb_server.services import Services
+
+if TYPE_CHECKING:
+    from easymlnb_server.tracing import Tracing
 
 STATE = "easymlnb_state"
 """Key of the ``State`` in the web application's settings."""
@@ -26,3 +30,4 @@ class State:
     metrics: Metrics
     activity: Activity
     secret: str
+    tracing: "Tracing | None" = None

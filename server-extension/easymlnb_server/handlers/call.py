@@ -127,7 +127,11 @@ class CallHandler(BodyHandler):
             trace=answer.failure.trace if answer.failure else "",
         )
         self.state.calls.add(target.spec.name, entry)
-        series.add(error, self.request.request_time(), entry.seconds)
+        whole = self.request.request_time()
+        series.add(error, whole, entry.seconds)
+        if self.state.tracing is not None:
+            headers = self.request.headers
+            self.state.tracing.record(headers, target.spec.name, entry, error, whole)
         # Every failure is worth a line; a success only for those who ask for them.
         level = logging.DEBUG if error is None else logging.INFO
         if log.isEnabledFor(level):
