@@ -16,12 +16,9 @@ from easymlnb.contract.errors import DefinitionError
 from easymlnb.decorator import ServiceFunction, service
 from easymlnb.joints import Piece, joint, merged, returned
 from easymlnb.runtime import steps as running
-from easymlnb.runtime.steps import Step
+from easymlnb.runtime.steps import PIECES, Step
 from easymlnb.runtime.together import side_by_side
 from easymlnb.signature import MISSING, Parameter
-
-PIECES = "__easymlnb_pieces__"
-"""The attribute of a combined function that holds those it was made of."""
 
 
 def pipeline(

@@ -16,6 +16,7 @@ from easymlnb.bundles import make
 from easymlnb.bundles.code import plain
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
 from easymlnb.definition import DEFINED
+from easymlnb.runtime.steps import PIECES
 from easymlnb.upload import send
 
 log = logging.getLogger("easymlnb")
@@ -100,19 +101,21 @@ _STATES = {
 def find_notebook(function: Callable[..., Any], name: str, given: str | Path | None) -> Path:
     """Return the saved notebook that holds ``function`` exactly as this kernel knows it.
 
+    Of one that was made of others (``ml.pipeline``), it must hold those.
+
     Raises ``EasyMLNBError`` when it has to be saved or named first.
     """
-    source = _source(function)
+    sources = list(_sources(function))
     candidates = [Path(given)] if given is not None else list(_candidates())
     there = [path for path in candidates if path.is_file()]
     for path in there:
-        if source is None or holds(path, source):
+        if _holds_all(path, sources):
             return path
     if given is not None and not there:
         return Path(given)  # ``make`` says what is wrong with it
-    if given is None and source is not None:
+    if given is None and sources:
         # The notebook was renamed after its kernel had started.
-        others = [path for path in sorted(Path.cwd().glob("*.ipynb")) if holds(path, source)]
+        others = [path for path in sorted(Path.cwd().glob("*.ipynb")) if _holds_all(path, sources)]
         if len(others) == 1:
             return others[0]
     if there:
@@ -131,6 +134,10 @@ def holds(path: Path, source: str) -> bool:
     return any(wanted in _tidy(cell) or wanted in _as_run(cell) for cell in _cells(path))
 
 
+def _holds_all(path: Path, sources: list[str]) -> bool:
+    return all(holds(path, source) for source in sources)
+
+
 def _candidates() -> Iterator[Path]:
     """Yield where this kernel's notebook may lie, likeliest first."""
     shell = _shell()
@@ -144,6 +151,15 @@ def _candidates() -> Iterator[Path]:
     yield cleaned
     # A path below the server's root; Jupyter starts a kernel in its notebook's folder.
     yield Path.cwd() / cleaned.name
+
+
+def _sources(function: Callable[..., Any]) -> Iterator[str]:
+    """Yield what the notebook must hold: the function's source, or those it was made of."""
+    source = _source(function)
+    if source is not None:
+        yield source
+    for piece in getattr(function, PIECES, ()):
+        yield from _sources(piece)
 
 
 def _source(function: Callable[..., Any]) -> str | None:

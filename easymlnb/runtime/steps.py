@@ -14,6 +14,9 @@ from easymlnb.runtime import loop
 from easymlnb.runtime.context import CURRENT, Part
 from easymlnb.types import record
 
+PIECES = "__easymlnb_pieces__"
+"""The attribute of a combined function that holds those it was made of."""
+
 END = object()
 
 Run = Callable[[dict[str, Any]], Any]

@@ -246,6 +246,20 @@ def test_publishing_asks_to_save_first(at: tuple[Run, Path, Fake]) -> None:
     assert run("roll.publish()")[1] == ""
 
 
+def test_publishing_a_pipeline_asks_to_save_its_steps(at: tuple[Run, Path, Fake]) -> None:
+    run, folder, fake = at
+    step, made = "def twice(x: int) -> int:\n    return 2 * x\n", "both = ml.pipeline(twice, roll)"
+    save(folder / "dice.ipynb", ROLL, step, made)
+    run(ROLL)
+    run(step.replace("2 * x", "3 * x"))
+    run(made)
+    assert run("both.publish()")[1].startswith("EasyMLNBError: Save the notebook first")
+    run(step)
+    run(made)
+    assert run("both.publish()")[1] == ""
+    assert fake.queries == ["name=twice_roll"]
+
+
 def test_a_renamed_notebook_is_found(at: tuple[Run, Path, Fake]) -> None:
     run, folder, fake = at
     run(ROLL)
