@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from easymlnb.client import AsyncClient, Client, connect, connect_async
     from easymlnb.contract.errors import CallerError, EasyMLNBError
     from easymlnb.decorator import ServiceFunction, service
-    from easymlnb.pipeline import gather, pipeline
+    from easymlnb.pipelines import gather, pipeline
     from easymlnb.runtime.context import progress
     from easymlnb.types import (
         HTML,
@@ -45,7 +45,7 @@ _HOMES = {
     "client": "AsyncClient Client connect connect_async",
     "contract.errors": "CallerError EasyMLNBError",
     "decorator": "ServiceFunction service",
-    "pipeline": "gather pipeline",
+    "pipelines": "gather pipeline",
     "runtime.context": "progress",
     "types": (
         "HTML Array Audio Choice Colour File Hint Image Interval LongText Markdown MultipleChoice "

@@ -26,7 +26,7 @@ LAYERS = {
         upload
         publish forms live
         decorator
-        pipeline
+        pipelines
         cli
     """,
     "easymlnb_server": """

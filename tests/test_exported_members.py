@@ -43,6 +43,12 @@ def test_every_name_is_there(name: str) -> None:
     assert name in dir(easymlnb)
 
 
+def test_no_name_is_that_of_a_module() -> None:
+    """Or importing the module would put it in the place of what is meant."""
+    folder = Path(easymlnb.__file__).parent
+    assert {path.stem for path in folder.iterdir()} & set(easymlnb.__all__) == set()
+
+
 def test_other_names_are_refused_as_usual() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = easymlnb.nonsense
