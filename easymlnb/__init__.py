@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from easymlnb.client import AsyncClient, Client, connect, connect_async
     from easymlnb.contract.errors import CallerError, EasyMLNBError
     from easymlnb.decorator import ServiceFunction, service
+    from easymlnb.optimizing import Optimized, optimize
     from easymlnb.pipelines import gather, pipeline
     from easymlnb.runtime.context import progress
     from easymlnb.types import (
@@ -45,6 +46,7 @@ _HOMES = {
     "client": "AsyncClient Client connect connect_async",
     "contract.errors": "CallerError EasyMLNBError",
     "decorator": "ServiceFunction service",
+    "optimizing": "Optimized optimize",
     "pipelines": "gather pipeline",
     "runtime.context": "progress",
     "types": (
@@ -73,6 +75,7 @@ __all__ = [
     "Markdown",
     "MultipleChoice",
     "Number",
+    "Optimized",
     "Plot",
     "Secret",
     "ServiceFunction",
@@ -87,6 +90,7 @@ __all__ = [
     "connect",
     "connect_async",
     "gather",
+    "optimize",
     "pipeline",
     "progress",
     "service",

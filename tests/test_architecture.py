@@ -26,7 +26,7 @@ LAYERS = {
         upload
         publish forms live
         decorator
-        pipelines
+        pipelines optimizing
         cli
     """,
     "easymlnb_server": """

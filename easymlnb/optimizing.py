@@ -1,0 +1,268 @@
+"""``ml.optimize``: a PyTorch model made faster or smaller in several ways, and the best of them.
+
+Every way is tried on examples, because which one helps depends on model and machine. One that
+does not work here is a line of the table with the reason, never an error.
+"""
+
+import copy
+import io
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas
+    import torch
+
+ORIGINAL = "original"
+
+GAIN = 1.05
+"""How many times as fast as the original a way must be to be kept: less may be chance."""
+
+SECONDS = 1.0
+ROUNDS = 20
+"""The examples are run until one of the two is reached, at least twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One way and what came of it: ``problem`` says why there are no numbers.
+
+    ``size`` is that of the saved weights in bytes, ``seconds`` the median for one example,
+    ``error`` the largest deviation relative to the original's largest output.
+    """
+
+    how: str
+    size: int | None = None
+    seconds: float | None = None
+    error: float | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Optimized:
+    """The best ``model``, ``how`` it was made, and the ``trials`` it was chosen from."""
+
+    model: Any
+    how: str
+    tolerance: float
+    trials: tuple[Trial, ...]
+
+    @property
+    def table(self) -> "pandas.DataFrame":
+        """Return the trials side by side, one line each."""
+        import pandas
+
+        return pandas.DataFrame(
+            [
+                {
+                    "how": trial.how,
+                    "size_mb": trial.size and trial.size / 1e6,
+                    "ms": trial.seconds and trial.seconds * 1e3,
+                    "error": trial.error,
+                    "kept": trial.how == self.how,
+                    "problem": trial.problem,
+                }
+                for trial in self.trials
+            ]
+        ).set_index("how")
+
+    def __repr__(self) -> str:
+        lines = [f"{'':2}{'how':10}{'MB':>10}{'ms':>10}{'error':>10}"]
+        for trial in self.trials:
+            mark = "*" if trial.how == self.how else ""
+            if trial.size is None or trial.seconds is None or trial.error is None:
+                lines.append(f"{mark:2}{trial.how:10}  {trial.problem}")
+                continue
+            numbers = f"{trial.size / 1e6:10.3f}{trial.seconds * 1e3:10.3f}{trial.error:10.2g}"
+            lines.append(f"{mark:2}{trial.how:10}{numbers}  {trial.problem}".rstrip())
+        return "\n".join([*lines, f"* is kept: the fastest with an error up to {self.tolerance:g}"])
+
+
+def optimize(
+    model: "torch.nn.Module",
+    how: Sequence[str] = ("compile", "bf16", "int8"),
+    *,
+    examples: Sequence[Any],
+    tolerance: float = 0.01,
+) -> Optimized:
+    """Try ways to make a PyTorch model faster; return the best and a table of all.
+
+    The model is set to evaluation mode and otherwise left as it is.
+
+    how: ``"compile"`` (``torch.compile``), ``"bf16"`` (weights and inputs in bfloat16, results
+        back in float32), ``"int8"`` (linear and recurrent layers, on a CPU).
+    examples: inputs: a tensor, a tuple of arguments or a dict of keyword arguments each.
+    tolerance: largest deviation of any output, relative to the original's largest output.
+
+    Raises ``ValueError`` for an unknown way or no examples, ``TypeError`` for another model.
+    """
+    import torch
+
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"optimize takes a torch.nn.Module, not {type(model).__name__}.")
+    unknown = [way for way in how if way not in WAYS]
+    if unknown or isinstance(how, str):
+        raise ValueError(f"how must be a list of {', '.join(WAYS)}, not {how!r}.")
+    if not len(examples):
+        raise ValueError("optimize needs examples to compare by; give at least one input.")
+    model.eval()
+    expected = [_run(model, example) for example in examples]
+    made: dict[str, Any] = {ORIGINAL: model}
+    trials = [_measured(ORIGINAL, model, examples, expected)]
+    for way in how:
+        with warnings.catch_warnings():
+            # torch's own about its future; what matters to the reader is in the table.
+            warnings.simplefilter("ignore")
+            try:
+                made[way] = WAYS[way](model)
+                trials.append(_measured(way, made[way], examples, expected))
+            except Exception as error:
+                trials.append(Trial(way, problem=_reason(error)))
+    kept = best(trials, tolerance)
+    return Optimized(made[kept], kept, tolerance, tuple(trials))
+
+
+def best(trials: Sequence[Trial], tolerance: float) -> str:
+    """Return the fastest way within the tolerance; the original unless one is clearly faster."""
+    original, *others = trials
+    within = [
+        (trial.seconds, trial.how)
+        for trial in others
+        if trial.seconds is not None and trial.error is not None and trial.error <= tolerance
+    ]
+    seconds, how = min(within, default=(0.0, ORIGINAL))
+    return how if original.seconds and seconds * GAIN <= original.seconds else ORIGINAL
+
+
+def _measured(
+    how: str, model: Any, examples: Sequence[Any], expected: Sequence[Sequence[Any]]
+) -> Trial:
+    found = [_run(model, example) for example in examples]  # the first run also compiles
+    pairs = zip(found, expected, strict=True)
+    error = max((_error(*pair) for both in pairs for pair in _pairs(*both)), default=0.0)
+    rounds: list[float] = []
+    until = time.perf_counter() + SECONDS
+    while len(rounds) < 2 or (len(rounds) < ROUNDS and time.perf_counter() < until):
+        started = time.perf_counter()
+        for example in examples:
+            _run(model, example)
+        rounds.append(time.perf_counter() - started)
+    return Trial(how, _size(model), median(rounds) / len(examples), error)
+
+
+def _run(model: Any, example: Any) -> list[Any]:
+    """Return the tensors of the model's answer, once they are there."""
+    import torch
+
+    with torch.inference_mode():
+        if isinstance(example, Mapping):
+            answer = model(**example)
+        elif isinstance(example, tuple):
+            answer = model(*example)
+        else:
+            answer = model(example)
+    found = list(_tensors(answer))
+    if any(tensor.is_cuda for tensor in found):
+        torch.cuda.synchronize()
+    return found
+
+
+def _tensors(value: Any) -> Iterator[Any]:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _tensors(item)
+
+
+def _pairs(found: Sequence[Any], expected: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    if [tensor.shape for tensor in found] != [tensor.shape for tensor in expected]:
+        raise ValueError("its outputs have other shapes than the original's")
+    return zip(found, expected, strict=True)
+
+
+def _error(found: Any, expected: Any) -> float:
+    if not expected.numel():
+        return 0.0
+    wanted = expected.double()
+    largest = float(wanted.abs().max()) or 1.0
+    error = float((found.double() - wanted).abs().max()) / largest
+    return error if error == error else float("inf")  # NaN is no answer
+
+
+def _size(model: Any) -> int:
+    import torch
+
+    saved = io.BytesIO()
+    torch.save(model.state_dict(), saved)
+    return saved.tell()
+
+
+def _reason(error: Exception) -> str:
+    line = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {line}"[:200]
+
+
+def _compiled(model: Any) -> Any:
+    import torch
+
+    return torch.compile(model)
+
+
+def _bf16(model: Any) -> Any:
+    import torch
+
+    made = copy.deepcopy(model).to(torch.bfloat16)
+    made.register_forward_pre_hook(_narrow, with_kwargs=True)
+    made.register_forward_hook(_widen)
+    return made
+
+
+def _narrow(model: Any, args: Any, kwargs: Any) -> Any:
+    import torch
+
+    return tuple(_cast(args, torch.bfloat16)), _cast(kwargs, torch.bfloat16)
+
+
+def _widen(model: Any, args: Any, answer: Any) -> Any:
+    import torch
+
+    return _cast(answer, torch.float32)
+
+
+def _cast(value: Any, kind: Any) -> Any:
+    """Return the value with its floating tensors of that type."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.to(kind) if value.is_floating_point() else value
+    if type(value) in (tuple, list):
+        return type(value)(_cast(item, kind) for item in value)
+    if type(value) is dict:
+        return {key: _cast(item, kind) for key, item in value.items()}
+    return value
+
+
+def _int8(model: Any) -> Any:
+    import torch
+
+    layers = (torch.nn.Linear, torch.nn.LSTM, torch.nn.GRU)
+    # Layers are exchanged inside of a model; a lone layer stays what it is.
+    if not any(isinstance(layer, layers) for layer in list(model.modules())[1:]):
+        raise ValueError("it has no linear or recurrent layers inside")
+    if any(weights.is_cuda for weights in model.parameters()):
+        raise ValueError("int8 runs on a CPU only; the model is on a GPU")
+    quantization: Any = torch.ao.quantization
+    return quantization.quantize_dynamic(model, set(layers), dtype=torch.qint8)
+
+
+WAYS: dict[str, Callable[[Any], Any]] = {"compile": _compiled, "bf16": _bf16, "int8": _int8}
