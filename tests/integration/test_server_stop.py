@@ -126,8 +126,13 @@ def test_killed_server_leaves_nothing_that_the_next_one_does_not_end(
     serving: RunningServer,
 ) -> None:
     child = serving.http.post("services/breeds/call", json={}).json()
-    left = workers(serving)
-    assert any(child in pids for pids in left.values())
+
+    def with_child() -> dict[str, list[int]] | None:
+        # Right after its start a process shows no environment yet.
+        found = workers(serving)
+        return found if any(child in pids for pids in found.values()) else None
+
+    left = serving.wait_for(with_child, "the child is not seen")
     commands = [psutil.Process(pid).cmdline() for pids in left.values() for pid in pids]
     sockets = [Path(arg).parent for args in commands for arg in args if "connection.json" in arg]
     assert [path.exists() for path in sockets] == [True]
