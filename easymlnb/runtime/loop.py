@@ -9,6 +9,7 @@ import inspect
 import threading
 from collections.abc import AsyncIterator, Coroutine, Generator
 from functools import cache
+from types import AsyncGeneratorType
 from typing import Any
 
 NAME = "easymlnb-async"
@@ -46,6 +47,13 @@ async def _next(items: AsyncIterator[Any], end: object) -> Any:
     return await anext(items, end)
 
 
+async def _close(items: AsyncGeneratorType[Any, Any]) -> None:
+    # A step that an interrupt left behind may not have ended yet.
+    while items.ag_running:  # noqa: ASYNC110 - it announces nothing
+        await asyncio.sleep(0.001)
+    await items.aclose()
+
+
 def items(value: Any) -> Generator[Any, None, None]:
     """Iterate over a generator of either kind; it is closed when the caller stops early."""
     if not inspect.isasyncgen(value):
@@ -56,4 +64,4 @@ def items(value: Any) -> Generator[Any, None, None]:
         while (item := _wait(_next(value, end))) is not end:
             yield item
     finally:
-        _wait(value.aclose())
+        _wait(_close(value))
