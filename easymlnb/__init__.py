@@ -11,8 +11,10 @@ from easymlnb._version import __version__
 
 if TYPE_CHECKING:
     # The same names once more, for editors and type checkers; a test compares the two.
+    from easymlnb.batching import Batched
     from easymlnb.client import AsyncClient, Client, connect, connect_async
     from easymlnb.contract.errors import CallerError, EasyMLNBError
+    from easymlnb.contract.spec import Batch
     from easymlnb.decorator import ServiceFunction, service
     from easymlnb.optimizing import Optimized, optimize
     from easymlnb.pipelines import gather, pipeline
@@ -43,8 +45,10 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "batching": "Batched",
     "client": "AsyncClient Client connect connect_async",
     "contract.errors": "CallerError EasyMLNBError",
+    "contract.spec": "Batch",
     "decorator": "ServiceFunction service",
     "optimizing": "Optimized optimize",
     "pipelines": "gather pipeline",
@@ -62,6 +66,8 @@ __all__ = [
     "Array",
     "AsyncClient",
     "Audio",
+    "Batch",
+    "Batched",
     "CallerError",
     "Choice",
     "Client",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overl
 
 from easymlnb import live
 from easymlnb.contract.errors import DefinitionError, EasyMLNBError
+from easymlnb.contract.spec import Batch
 from easymlnb.definition import DEFINED, Service, define
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def service(
     placement: str | None = None,
     public: bool | None = None,
     max_body: int | None = None,
+    batch: Batch | None = None,
 ) -> Callable[[Callable[P, R]], ServiceFunction[P, R]]: ...
 def service(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a service: a form under the cell, and a route that answers calls.
@@ -79,6 +81,7 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     placement: where published workers start; only ``"local"``, the default, is there yet.
     public: kept with the service for later; calls need a login whatever it says.
     max_body: largest request body in bytes, default 100 MiB.
+    batch: answer many calls with one run of the function; its parameters are ``ml.Batched[...]``.
 
     Raises ``DefinitionError`` (a ``TypeError``) that names the parameter and the fix.
     """

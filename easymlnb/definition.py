@@ -9,9 +9,11 @@ from typing import Any
 
 import msgspec
 
+from easymlnb.batching import one_call
 from easymlnb.contract.errors import DefinitionError, InvalidInput
 from easymlnb.contract.spec import NAME, ServiceSpec
 from easymlnb.schema import Schema
+from easymlnb.signature import read
 
 Function = Callable[..., Any]
 
@@ -44,7 +46,7 @@ class Service:
 
 def define(function: Function, **options: Any) -> Service:
     """Make the service of a function; raises ``DefinitionError`` with what to change."""
-    schema = Schema.of(function)
+    schema = Schema(function, one_call(read(function), options.get("batch")))
     name = options.pop("name", None) or _name(function)
     if not NAME.match(name):
         raise DefinitionError(

@@ -8,9 +8,10 @@ Without a server that runs the extension (nbconvert, papermill, plain Python) no
 import os
 import threading
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, cast
 
 from easymlnb.contract.frames import (
     Call,
@@ -22,6 +23,7 @@ from easymlnb.contract.frames import (
     Refused,
     Taken,
     Withdraw,
+    batch_of,
     pack,
     unpack_to_worker,
 )
@@ -148,14 +150,21 @@ class Live:
                 link.send(b"".join(waiting))
             if link.ready(None):
                 for data in link.receive():
-                    for message, body in unpack_to_worker(data):
-                        self._take(message, body)
+                    for batch, frames in groupby(unpack_to_worker(data), batch_of):
+                        if batch:
+                            self._run_all(cast("list[tuple[Call, bytes]]", list(frames)))
+                            continue
+                        for message, body in frames:
+                            self._take(message, body)
+
+    def _run_all(self, members: list[tuple[Call, bytes]]) -> None:
+        service = DEFINED.get(members[0][0].service)
+        if service is not None:
+            threads().submit_all(service, members, self._send)
 
     def _take(self, message: Any, body: bytes) -> None:
         if isinstance(message, Call):
-            service = DEFINED.get(message.service)
-            if service is not None:
-                threads().submit(service, message, body, self._send)
+            self._run_all([(message, body)])
         elif isinstance(message, Cancel):
             threads().cancel(message.id)
         elif isinstance(message, Taken):

@@ -115,6 +115,7 @@ class Call(Message):
     """Run a service on the frame's body. ``seconds`` is what is left of its deadline.
 
     ``view`` asks for what a person should see (``contract.spec.VIEW``) instead of the raw result.
+    Calls that follow one another with the same ``batch``, which is not 0, are run together.
     """
 
     id: int
@@ -125,6 +126,7 @@ class Call(Message):
     request_id: str = ""
     view: bool = False
     progress: bool = False
+    batch: int = 0
 
 
 class Cancel(Message):
@@ -164,6 +166,11 @@ def _frames(data: bytes) -> Iterator[tuple[bytes, bytes]]:
             raise ValueError("A frame is cut off.")
         yield data[at : at + header], data[at + header : at + header + body]
         at += header + body
+
+
+def batch_of(frame: tuple[ToWorker, bytes]) -> int:
+    """Return the batch that a frame belongs to, 0 when it stands alone."""
+    return frame[0].batch if isinstance(frame[0], Call) else 0
 
 
 def unpack_to_server(data: bytes) -> Iterator[tuple[ToServer, bytes]]:

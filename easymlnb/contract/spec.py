@@ -5,13 +5,43 @@ from typing import Any
 
 import msgspec
 
+from easymlnb.contract.errors import DefinitionError
+
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 
 MAX_BODY = 100 * 2**20
 """Default limit of a call's body in bytes."""
 
+LONGEST_WAIT = 60.0
+"""Largest ``max_wait`` of a batch in seconds."""
+
 VIEW = "application/vnd.easymlnb.view+json"
 """Media type of what a person should see of a result (``docs/reference/views.md``)."""
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """How calls of a service are gathered, so that one run of its function answers many.
+
+    max_size: calls that one run takes at most, default 64.
+    max_wait: seconds that a call waits for others while a worker is free, default 0: a free worker
+        takes what there is, and batches grow by themselves when calls come faster than they run.
+    stack: hand each parameter over as one array, stacked along a new first axis, instead of as a
+        list; calls whose arrays differ in shape or dtype are run apart.
+
+    Raises ``DefinitionError`` for numbers that make no sense.
+    """
+
+    max_size: int = 64
+    max_wait: float = 0.0
+    stack: bool = False
+
+    def __post_init__(self) -> None:
+        if type(self.max_size) is not int or self.max_size < 1:
+            raise DefinitionError(f"max_size must be a whole number from 1, not {self.max_size!r}.")
+        if type(self.max_wait) not in (int, float) or not 0 <= self.max_wait <= LONGEST_WAIT:
+            raise DefinitionError(
+                f"max_wait must be seconds from 0 to {LONGEST_WAIT:g}, not {self.max_wait!r}."
+            )
 
 
 class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -41,6 +71,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     placement: str = "local"
     public: bool = False
     max_body: int = MAX_BODY
+    batch: Batch | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; defaults are left out."""

@@ -21,7 +21,7 @@ from easymlnb.contract.errors import (
     EasyMLNBError,
     ResultNotEncodable,
 )
-from easymlnb.contract.frames import Call, Failure, Item, Result
+from easymlnb.contract.frames import Call, Failure, Item, Message, Result
 from easymlnb.contract.spec import VIEW
 from easymlnb.definition import Service
 from easymlnb.runtime import loop
@@ -29,7 +29,8 @@ from easymlnb.runtime.bars import report_bars
 from easymlnb.runtime.context import Context, Emit, running
 from easymlnb.types.scratch import scratch
 
-Guard = Callable[[int], AbstractContextManager[None]]
+Guard = Callable[[tuple[int, ...]], AbstractContextManager[None]]
+"""Makes the block in which the calls of these ids can be interrupted."""
 
 TRACE_LIMIT = 20_000
 OURS = str(Path(__file__).parent)
@@ -41,75 +42,102 @@ class Stopped(BaseException):
     """Raised inside a function whose call was cancelled; no ``except Exception`` swallows it."""
 
 
-def _no_guard(call: int) -> AbstractContextManager[None]:
+def _no_guard(calls: tuple[int, ...]) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def perform(
-    service: Service, call: Call, body: bytes, emit: Emit, guard: Guard = _no_guard
-) -> None:
-    """Run one call in this thread: emit its events, then one ``Result`` or ``Failure``."""
-    started = time.perf_counter()
-    context = Context(call, emit)
-    trace = ""
-    answer = b""
-    filename = ""
-    content_type = ""
-    failure: EasyMLNBError | None = None
-    with running(context), scratch():
-        report_bars()
-        try:
-            values = codec.read(service.schema, call.content_type, body)
-            # Only the author's code runs under the guard: an interrupt breaks nothing of ours.
-            with guard(call.id):
-                value = _run(service, values, call, emit)
-                seen = (
-                    _view(service, values, value) if call.view and not service.spec.stream else None
-                )
-            if service.spec.stream:
-                content_type = "application/json"
-            elif call.view:
-                content_type, answer = VIEW, _view_json(service, value, seen)
-            else:
-                written = codec.write(service.schema, value, call.accept)
-                content_type, answer, filename = (
-                    written.content_type,
-                    written.body,
-                    written.filename,
-                )
-        except Stopped:
-            failure = CallCancelled()
-        except ResultNotEncodable as error:
-            failure, trace = error, _trace(error)
-        except _Raised as raised:
-            failure, trace = raised.public, raised.trace
-        except EasyMLNBError as error:
-            failure = error
-        except BaseException as error:
-            failure, trace = CallFailed(type(error).__name__), _trace(error)
-    seconds = time.perf_counter() - started
-    log = context.log.text()
-    if failure is None:
-        result = Result(
-            id=call.id, content_type=content_type, seconds=seconds, filename=filename, log=log
-        )
-        emit(result, answer)
-    else:
-        emit(
-            Failure(
-                id=call.id,
-                code=failure.code,
-                message=failure.message,
-                details=failure.details,
+class Attempt:
+    """What becomes of one call: used as a context manager, it keeps the error of its block."""
+
+    __slots__ = ("call", "failure", "started", "trace", "values", "written")
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.started = time.perf_counter()
+        self.values: dict[str, Any] = {}
+        self.written = codec.Written("", b"")
+        self.failure: EasyMLNBError | None = None
+        self.trace = ""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if error is None:
+            return False
+        if isinstance(error, Stopped):
+            self.failure = CallCancelled()
+        elif isinstance(error, Raised):
+            self.failure, self.trace = error.public, error.trace
+        elif isinstance(error, ResultNotEncodable):
+            self.failure, self.trace = error, _trace(error)
+        elif isinstance(error, EasyMLNBError):
+            self.failure = error
+        else:
+            self.failure, self.trace = CallFailed(type(error).__name__), _trace(error)
+        return True
+
+    def end(self, log: str) -> tuple[Message, bytes]:
+        """Return the call's one answer."""
+        seconds = time.perf_counter() - self.started
+        if self.failure is None:
+            written = self.written
+            result = Result(
+                id=self.call.id,
+                content_type=written.content_type,
                 seconds=seconds,
+                filename=written.filename,
                 log=log,
-                trace=trace,
-            ),
-            b"",
+            )
+            return result, written.body
+        failure = Failure(
+            id=self.call.id,
+            code=self.failure.code,
+            message=self.failure.message,
+            details=self.failure.details,
+            seconds=seconds,
+            log=log,
+            trace=self.trace,
         )
+        return failure, b""
 
 
-class _Raised(Exception):
+def answer(
+    service: Service, call: Call, body: bytes, emit: Emit, guard: Guard = _no_guard
+) -> tuple[Message, bytes]:
+    """Run one call in this thread: emit its events, return its one ``Result`` or ``Failure``."""
+    attempt = Attempt(call)
+    context = Context(call, emit)
+    with running(context), scratch(), attempt:
+        report_bars()
+        values = codec.read(service.schema, call.content_type, body)
+        # Only the author's code runs under the guard: an interrupt breaks nothing of ours.
+        with guard((call.id,)):
+            value = _run(service, values, call, emit)
+            seen = view_of(service, values, value) if _viewed(service, call) else None
+        attempt.written = write(service, call, value, seen)
+    return attempt.end(context.log.text())
+
+
+def _viewed(service: Service, call: Call) -> bool:
+    return call.view and not service.spec.stream
+
+
+def write(service: Service, call: Call, value: Any, seen: Any) -> codec.Written:
+    """Turn a result, and what the view made of it, into the body that the caller asked for."""
+    if service.spec.stream:
+        return codec.Written("application/json", b"")
+    if call.view:
+        return codec.Written(VIEW, _view_json(service, value, seen))
+    return codec.write(service.schema, value, call.accept)
+
+
+class Raised(Exception):
     """The author's code raised: what the caller may know, and the traceback for the author."""
 
     def __init__(self, error: BaseException) -> None:
@@ -148,10 +176,10 @@ def _run(service: Service, values: dict[str, Any], call: Call, emit: Emit) -> An
     except (Stopped, ResultNotEncodable):
         raise
     except BaseException as error:
-        raise _Raised(error) from error
+        raise Raised(error) from error
 
 
-def _view(service: Service, values: dict[str, Any], value: Any) -> Any:
+def view_of(service: Service, values: dict[str, Any], value: Any) -> Any:
     """Return what the author wants people to see: the view's return value, else the result."""
     if service.view_function is None:
         return value
@@ -164,7 +192,7 @@ def _view(service: Service, values: dict[str, Any], value: Any) -> Any:
     except Stopped:
         raise
     except BaseException as error:
-        raise _Raised(error) from error
+        raise Raised(error) from error
 
 
 def _view_json(service: Service, value: Any, seen: Any) -> bytes:

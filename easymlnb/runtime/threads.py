@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from easymlnb.contract.errors import CallCancelled
 from easymlnb.contract.frames import Call, Failure
 from easymlnb.definition import Service
-from easymlnb.runtime.calls import Stopped, perform
+from easymlnb.runtime.batches import answers
+from easymlnb.runtime.calls import Stopped
 from easymlnb.runtime.context import Emit
 
 SIZE = 16
@@ -36,49 +37,61 @@ class Threads:
     def __init__(self, size: int = SIZE) -> None:
         self._pool = ThreadPoolExecutor(size, "easymlnb-call")
         self._gate = threading.Lock()
-        self._open: dict[int, int] = {}  # call -> thread, while its function runs
-        self._waiting: set[int] = set()  # submitted, function not yet entered
+        # call -> its thread and those it runs with, while its function runs
+        self._open: dict[int, tuple[int, tuple[int, ...]]] = {}
+        self._known: set[int] = set()  # submitted, not yet answered
         self._unwanted: set[int] = set()
 
     def submit(self, service: Service, call: Call, body: bytes, emit: Emit) -> None:
         """Run the call soon; ``emit`` is called from its thread and must not block for long."""
+        self.submit_all(service, [(call, body)], emit)
+
+    def submit_all(self, service: Service, members: list[tuple[Call, bytes]], emit: Emit) -> None:
+        """Run calls that came together soon, in one thread."""
         with self._gate:
-            self._waiting.add(call.id)
-        self._pool.submit(self._run, service, call, body, emit)
+            self._known.update(call.id for call, _ in members)
+        self._pool.submit(self._run, service, members, emit)
 
     def cancel(self, call: int) -> None:
-        """Interrupt the call, or keep it from starting; unknown and finished calls are ignored."""
-        with self._gate:
-            if call in self._open and call not in self._unwanted:
-                self._unwanted.add(call)
-                _raise_in_thread(self._open[call], ctypes.py_object(Stopped))
-            elif call in self._waiting:
-                self._unwanted.add(call)
+        """Interrupt the call, or keep it from starting; unknown and finished calls are ignored.
 
-    def _run(self, service: Service, call: Call, body: bytes, emit: Emit) -> None:
-        if call.id in self._unwanted:
-            self._forget(call.id)
-            error = CallCancelled()
-            emit(Failure(id=call.id, code=error.code, message=error.message), b"")
-            return
+        Calls that run as one are interrupted when none of them is wanted any more.
+        """
+        with self._gate:
+            if call not in self._known or call in self._unwanted:
+                return
+            self._unwanted.add(call)
+            thread, together = self._open.get(call, (0, ()))
+            if thread and self._unwanted.issuperset(together):
+                _raise_in_thread(thread, ctypes.py_object(Stopped))
+
+    def _run(self, service: Service, members: list[tuple[Call, bytes]], emit: Emit) -> None:
         try:
-            perform(service, call, body, emit, self._guard)
+            wanted = []
+            for call, body in members:
+                if call.id not in self._unwanted:
+                    wanted.append((call, body))
+                    continue
+                error = CallCancelled()
+                emit(Failure(id=call.id, code=error.code, message=error.message), b"")
+            for end in answers(service, wanted, emit, self._guard):
+                emit(*end)
         finally:
-            self._forget(call.id)
+            self._forget([call.id for call, _ in members])
 
-    def _forget(self, call: int) -> None:
+    def _forget(self, calls: list[int]) -> None:
         with self._gate:
-            self._open.pop(call, None)  # an interrupt may have hit between two lines of `_guard`
-            self._waiting.discard(call)
-            self._unwanted.discard(call)
+            for call in calls:
+                self._open.pop(call, None)  # an interrupt may have hit within `_guard`
+            self._known.difference_update(calls)
+            self._unwanted.difference_update(calls)
 
     @contextmanager
-    def _guard(self, call: int) -> Iterator[None]:
+    def _guard(self, calls: tuple[int, ...]) -> Iterator[None]:
         with self._gate:
-            self._waiting.discard(call)
-            if call in self._unwanted:
+            if self._unwanted.issuperset(calls):
                 raise Stopped
-            self._open[call] = threading.get_ident()
+            self._open.update(dict.fromkeys(calls, (threading.get_ident(), calls)))
         stopped = False
         try:
             yield
@@ -86,16 +99,17 @@ class Threads:
             stopped = True
             raise
         finally:
-            self._close(call, stopped)
+            self._close(calls, stopped)
 
-    def _close(self, call: int, stopped: bool) -> None:
+    def _close(self, calls: tuple[int, ...], stopped: bool) -> None:
         """Leave the open region; an interrupt on its way is taken here, not in the next call."""
         arrived = stopped
         while True:
             try:
                 with self._gate:
-                    self._open.pop(call, None)
-                    late = call in self._unwanted and not arrived
+                    for call in calls:
+                        self._open.pop(call, None)
+                    late = self._unwanted.issuperset(calls) and not arrived
                 break
             except Stopped:
                 arrived = True

@@ -13,7 +13,8 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from itertools import groupby
+from typing import Any, cast
 
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, ServiceNotFound
 from easymlnb.contract.frames import (
@@ -24,13 +25,18 @@ from easymlnb.contract.frames import (
     Leave,
     Message,
     Offer,
+    batch_of,
     pack,
     unpack_to_worker,
 )
 from easymlnb.definition import DEFINED, Service
-from easymlnb.runtime.calls import Stopped, perform
+from easymlnb.runtime.batches import End, answers
+from easymlnb.runtime.calls import Stopped
 from easymlnb.runtime.context import limit_prints
 from easymlnb.runtime.link import Link, LinkLost
+
+Members = list[tuple[Call, bytes]]
+"""Calls that run as one; mostly a single one."""
 
 CELL_OUTPUT_LIMIT = 1_000_000
 """Characters that one cell of a bundle may print; the log of a deployment stays readable."""
@@ -46,10 +52,10 @@ class Worker:
     def __init__(self, link: Link, services: dict[str, Service]) -> None:
         self._link = link
         self._services = services
-        self._calls: deque[tuple[Call, bytes]] = deque()
+        self._calls: deque[Members] = deque()
         self._reading = threading.Lock()
-        self._busy: int | None = None  # the call being read, run or answered
-        self._open: int | None = None  # the same while its function runs: it may be interrupted
+        self._busy: tuple[int, ...] = ()  # the calls being read, run or answered
+        self._open: tuple[int, ...] = ()  # those whose function runs: it may be interrupted
         self._unwanted: set[int] = set()
         self._masked = False
         self._pid = os.getpid()
@@ -63,36 +69,43 @@ class Worker:
         threading.Thread(target=self._watch, name="easymlnb-watch", daemon=True).start()
         try:
             while (taken := self._next()) is not None:
-                self._answer(*taken)
+                self._answer(taken)
         except LinkLost:
             pass
         finally:
             self._ended = True
             self._link.close()
 
-    def _next(self) -> tuple[Call, bytes] | None:
-        """Return the next call, waiting for it; ``None`` when it is time to end."""
+    def _next(self) -> Members | None:
+        """Return the next call, or batch, waiting for it; ``None`` when it is time to end."""
         while not self._calls:
             if self._leaving:
                 return None
             if self._link.ready(None):
                 self._read()
         # In this order the other thread always finds a call that it is told to cancel.
-        self._busy = self._calls[0][0].id
+        self._busy = tuple(call.id for call, _ in self._calls[0])
         return self._calls.popleft()
 
-    def _answer(self, call: Call, body: bytes) -> None:
-        service = self._services.get(call.service)
+    def _answer(self, taken: Members) -> None:
+        name = taken[0][0].service
+        service = self._services.get(name)
+        wanted: Members = []
+        ends: list[End] = []
         try:
-            if service is None:
-                self._fail(call.id, ServiceNotFound(call.service))
-            elif call.id in self._unwanted:
-                self._fail(call.id, CallCancelled())
-            else:
-                perform(service, call, body, self._emit, self._guard)
+            for call, body in taken:
+                if service is None:
+                    ends.append(_failure(call.id, ServiceNotFound(name)))
+                elif call.id in self._unwanted:
+                    ends.append(_failure(call.id, CallCancelled()))
+                else:
+                    wanted.append((call, body))
+            if service is not None and wanted:
+                ends += answers(service, wanted, self._emit, self._guard)
+            self._send(b"".join([pack(*end) for end in ends]))
         finally:
-            self._busy = None
-            self._unwanted.discard(call.id)
+            self._unwanted.difference_update(self._busy)
+            self._busy = ()
 
     def _read(self) -> None:
         """Take what the link holds: calls in line, cancels to their call."""
@@ -101,26 +114,31 @@ class Worker:
                 return
             messages = self._link.receive()
         for data in messages:
-            for message, body in unpack_to_worker(data):
-                if isinstance(message, Call):
-                    self._calls.append((message, body))
-                elif isinstance(message, Cancel):
-                    self._cancel(message.id)
-                elif isinstance(message, Leave):
-                    self._leaving = True
+            for batch, frames in groupby(unpack_to_worker(data), batch_of):
+                if batch:
+                    self._calls.append(cast("Members", list(frames)))
+                    continue
+                for message, body in frames:
+                    if isinstance(message, Call):
+                        self._calls.append([(message, body)])
+                    elif isinstance(message, Cancel):
+                        self._cancel(message.id)
+                    elif isinstance(message, Leave):
+                        self._leaving = True
 
-    def _cancel(self, wanted: int) -> None:
-        if any(call.id == wanted for call, _ in list(self._calls)) or self._busy == wanted:
-            self._unwanted.add(wanted)
+    def _cancel(self, unwanted: int) -> None:
+        waiting = (call.id for taken in list(self._calls) for call, _ in taken)
+        if unwanted in waiting or unwanted in self._busy:
+            self._unwanted.add(unwanted)
 
     def _watch(self) -> None:
         """Read the link in the main thread's stead while a call keeps that thread busy."""
         main = threading.main_thread().ident or 0
-        seen: int | None = None
+        seen: tuple[int, ...] = ()
         while not self._ended:
-            time.sleep(IDLE_TICK if self._busy is None else BUSY_TICK)
+            time.sleep(BUSY_TICK if self._busy else IDLE_TICK)
             busy = self._busy
-            if busy is None or busy != seen:
+            if not busy or busy != seen:
                 seen = busy
                 continue
             try:
@@ -129,9 +147,9 @@ class Worker:
             except LinkLost:
                 # Nobody waits for this call any more, and its function may never return.
                 os._exit(0)
-            if self._open in self._unwanted:
+            if self._all_unwanted():
                 signal.pthread_kill(main, signal.SIGUSR1)
-            if (self._calls or self._leaving) and self._busy is None:
+            if (self._calls or self._leaving) and not self._busy:
                 self._link.wake()
 
     def _on_signal(self, number: int, frame: Any) -> None:
@@ -139,33 +157,42 @@ class Worker:
         if not self._masked:
             self._stop_if_unwanted()
 
+    def _all_unwanted(self) -> bool:
+        """Say whether nobody wants what runs: of a batch, none of its calls."""
+        calls = self._open
+        return bool(calls) and self._unwanted.issuperset(calls)
+
     def _stop_if_unwanted(self) -> None:
-        if self._open in self._unwanted:
-            self._unwanted.discard(self._open)
+        if self._all_unwanted():
+            self._unwanted.difference_update(self._open)
             raise Stopped
 
     @contextmanager
-    def _guard(self, call: int) -> Iterator[None]:
-        """Let an interrupt of this call in, only inside the block."""
+    def _guard(self, calls: tuple[int, ...]) -> Iterator[None]:
+        """Let an interrupt of these calls in, only inside the block."""
         try:
-            self._open = call
+            self._open = calls
             self._stop_if_unwanted()
             yield
         finally:
-            self._open = None
+            self._open = ()
 
     def _emit(self, message: Message, body: bytes) -> None:
+        self._send(pack(message, body))
+
+    def _send(self, data: bytes) -> None:
         if os.getpid() != self._pid:
             os._exit(0)  # a child that the function forked and let return: there is one answer
         self._masked = True
         try:
-            self._link.send(pack(message, body))
+            self._link.send(data)
         finally:
             self._masked = False
         self._stop_if_unwanted()
 
-    def _fail(self, call: int, error: EasyMLNBError) -> None:
-        self._link.send(pack(Failure(id=call, code=error.code, message=error.message)))
+
+def _failure(call: int, error: EasyMLNBError) -> End:
+    return Failure(id=call, code=error.code, message=error.message), b""
 
 
 def prepare() -> None:

@@ -138,6 +138,52 @@ def test_calls_of_one_message_are_answered_in_order(peer: Peer) -> None:
     assert [peer.end().id for _ in frames] == [number for number, _ in frames]
 
 
+def batch(peer: Peer, *seconds: Any) -> list[int]:
+    """Send calls that belong together; returns their ids."""
+    numbers = [next(peer._ids) for _ in seconds]
+    calls = [Call(id=number, service="pause", batch=numbers[0]) for number in numbers]
+    bodies = [json.dumps({"seconds": value}).encode() for value in seconds]
+    peer.send(*map(pack, calls, bodies))
+    return numbers
+
+
+def ends(peer: Peer, numbers: list[int]) -> list[str]:
+    found = {end.id: getattr(end, "code", "ok") for end in (peer.end() for _ in numbers)}
+    return [found[number] for number in numbers]
+
+
+def test_batch_is_run_as_one(peer: Peer) -> None:
+    numbers = [*batch(peer, 0, 0, "no"), *batch(peer, 0, 0), peer.call("double", x=1)]
+    assert ends(peer, numbers) == ["ok", "ok", "invalid_input", "ok", "ok", "ok"]
+    assert peer.answer("were_together") == [2, 2]
+
+
+def test_one_of_a_batch_is_cancelled(peer: Peer) -> None:
+    numbers = batch(peer, 0.6, 0.6, 0.6, 0.6)
+    time.sleep(0.3)
+    peer.send(pack(Cancel(id=numbers[1])))
+    others = ends(peer, numbers)
+    assert [others[at] for at in (0, 2, 3)] == ["ok"] * 3
+    assert peer.answer("were_together") == [4]
+    assert peer.answer("spin", seconds=0.3) == 0.3
+
+
+def test_all_of_a_batch_are_cancelled(peer: Peer) -> None:
+    numbers = batch(peer, WAIT, WAIT)
+    time.sleep(0.3)
+    peer.send(*(pack(Cancel(id=number)) for number in numbers))
+    assert ends(peer, numbers) == ["cancelled"] * 2
+    assert peer.answer("were_together") == []
+
+
+def test_one_of_a_waiting_batch_is_cancelled(peer: Peer) -> None:
+    running = peer.call("nap", seconds=0.5)
+    numbers = batch(peer, 0, 0, 0)
+    peer.send(pack(Cancel(id=numbers[0])))
+    assert ends(peer, [running, *numbers]) == ["ok", "cancelled", "ok", "ok"]
+    assert peer.answer("were_together") == [2]
+
+
 def test_running_call_is_cancelled(peer: Peer) -> None:
     number = peer.call("spin", seconds=WAIT)
     time.sleep(0.3)

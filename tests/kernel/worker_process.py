@@ -5,7 +5,9 @@ import sys
 import time
 from collections.abc import Iterator
 
+from easymlnb.batching import Batched
 from easymlnb.contract.frames import Hello, Offer, pack
+from easymlnb.contract.spec import Batch
 from easymlnb.definition import Service, define
 from easymlnb.runtime.link import Link
 from easymlnb.runtime.worker import Worker
@@ -54,12 +56,27 @@ def forks() -> int:
     return os.getpid()
 
 
+def pause(seconds: Batched[float]) -> list[float]:
+    spin(max(seconds))
+    sizes.append(len(seconds))
+    return seconds
+
+
+def were_together() -> list[int]:
+    """Return the sizes of batches since this was asked last."""
+    found = sizes[:]
+    sizes.clear()
+    return found
+
+
 closed: list[int] = []
-FUNCTIONS = (double, spin, nap, count, was_closed, stubborn, forks)
+sizes: list[int] = []
+FUNCTIONS = (double, spin, nap, count, was_closed, stubborn, forks, were_together)
 
 
 def main() -> None:
     services: dict[str, Service] = {f.__name__: define(f) for f in FUNCTIONS}
+    services["pause"] = define(pause, batch=Batch())
     link = Link(sys.argv[1], "secret")
     specs = tuple(service.spec for service in services.values())
     link.send(pack(Hello(kernel="w", source="")) + pack(Offer(specs=specs)))

@@ -7,6 +7,7 @@ import msgspec
 
 from easymlnb.contract.errors import EasyMLNBError, from_code
 from easymlnb.contract.frames import Call, Failure, Item, Progress, Result
+from easymlnb.contract.spec import Batch
 
 Listener = Callable[[Progress | Item, bytes], None]
 
@@ -28,12 +29,23 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Pending:
-    """One accepted call. It is answered once; whatever comes later is dropped."""
+    """One accepted call. It is answered once; whatever comes later is dropped.
 
-    __slots__ = ("answered", "body", "call", "listener", "started", "timer")
+    ``batch`` is how its service gathers calls, ``ripe`` whether it waits for no more of them, and
+    ``group`` those on their way that it was sent with, itself among them.
+    """
+
+    __slots__ = (
+        "answered", "batch", "body", "call", "group", "listener", "ripe", "started", "timer",
+    )  # fmt: skip
 
     def __init__(
-        self, call: Call, body: bytes, loop: asyncio.AbstractEventLoop, listener: Listener | None
+        self,
+        call: Call,
+        body: bytes,
+        loop: asyncio.AbstractEventLoop,
+        listener: Listener | None,
+        batch: Batch | None = None,
     ) -> None:
         self.call = call
         self.body = body
@@ -41,6 +53,9 @@ class Pending:
         self.answered: asyncio.Future[Answer] = loop.create_future()
         self.timer: asyncio.TimerHandle | None = None
         self.started = 0.0
+        self.batch = batch
+        self.ripe = batch is None or not batch.max_wait
+        self.group: list[Pending] = []
 
     def answer(self, answer: Answer) -> bool:
         """Settle the call; ``False`` if it was settled before."""

@@ -12,6 +12,8 @@ import msgspec
 
 from easymlnb.contract.errors import Busy, DeadlineExceeded, EasyMLNBError, NotReady
 from easymlnb.contract.frames import Call
+from easymlnb.contract.spec import Batch
+from easymlnb_server.engine.batches import take
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.engine.pending import Listener, Pending
 
@@ -30,6 +32,7 @@ log = logging.getLogger("easymlnb.pool")
 class Pool:
     """Calls in, answers out: a free worker takes a call at once, else it waits in line.
 
+    Calls of a batched service go together, all that wait: a worker that gets free takes them.
     ``limit`` is the number of calls that may wait; one more is refused with ``Busy``.
     ``overdue`` is called with a worker that did not let go of a cancelled call within ``GRACE``,
     to end that worker. Without it (an author's kernel is not ours to end) the call is given up:
@@ -74,21 +77,32 @@ class Pool:
         body: bytes,
         listener: Listener | None = None,
         worker: WorkerLink | None = None,
+        batch: Batch | None = None,
     ) -> Pending:
-        """Accept a call; raises ``Busy``. With ``worker`` that one runs it now (a warm-up)."""
+        """Accept a call; raises ``Busy``. With ``worker`` that one runs it now (a warm-up).
+
+        ``batch`` says how calls of its service are gathered, ``None`` that they are not.
+        """
         if self._closed is not None:
             raise self._closed
-        if worker is None and not self._queue:
+        if worker is None and not self._queue and batch is None:
             worker = self._idle()
         if worker is None and len(self._queue) >= self._limit:
             raise Busy(len(self._queue), self._wait_estimate())
         loop = asyncio.get_running_loop()
-        pending = Pending(msgspec.structs.replace(call, id=next(_ids)), body, loop, listener)
+        pending = Pending(msgspec.structs.replace(call, id=next(_ids)), body, loop, listener, batch)
         pending.timer = loop.call_later(call.seconds, self._expire, pending)
-        if worker is None:
-            self._queue.append(pending)
-        else:
-            self._start(pending, worker)
+        if worker is not None:
+            self._start([pending], worker)
+            return pending
+        self._queue.append(pending)
+        if batch is None:
+            self._dispatch()  # before it may stand a batch that waits for more
+            return pending
+        # A moment later: what else comes in in this turn of the loop goes along.
+        loop.call_soon(self._dispatch)
+        if batch.max_wait:
+            loop.call_later(batch.max_wait, self._ripen, pending)
         return pending
 
     def cancel(self, pending: Pending, error: EasyMLNBError) -> None:
@@ -100,7 +114,7 @@ class Pool:
             self._drop(pending)
             return
         worker.cancel(pending.call.id)
-        asyncio.get_running_loop().call_later(GRACE, self._check, worker, pending.call)
+        asyncio.get_running_loop().call_later(GRACE, self._check, worker, pending)
 
     def fail_waiting(self, error: EasyMLNBError) -> None:
         """Answer every call in line with this error."""
@@ -134,9 +148,12 @@ class Pool:
             error = NotReady(f"The service did not get ready within the call's {seconds:g} s.")
             self.cancel(pending, error)
 
-    def _check(self, worker: WorkerLink, call: Call) -> None:
+    def _check(self, worker: WorkerLink, pending: Pending) -> None:
+        call, group = pending.call, pending.group
         if worker.lost or not worker.runs(call.id):
             return
+        if not all(other.answered.done() for other in group):
+            return  # its function runs on for others
         if self._overdue is not None:
             self._overdue(worker)
             return
@@ -145,7 +162,8 @@ class Pool:
             "run beside it.",
             call.service,
         )
-        worker.give_up(call.id)
+        for other in list(group):
+            worker.give_up(other.call.id)
 
     def _idle(self) -> WorkerLink | None:
         # One that was lost just now leaves a moment later.
@@ -154,23 +172,38 @@ class Pool:
 
     def _dispatch(self) -> None:
         while self._queue and (worker := self._idle()) is not None:
-            self._start(self._queue.popleft(), worker)
+            group = take(self._queue)
+            if not group:
+                return
+            self._start(group, worker)
 
-    def _start(self, pending: Pending, worker: WorkerLink) -> None:
-        pending.started = time.monotonic()
-        self._out[pending.call.id] = worker
+    def _ripen(self, pending: Pending) -> None:
+        pending.ripe = True
+        self._dispatch()
+
+    def _start(self, group: list[Pending], worker: WorkerLink) -> None:
+        """Send calls to a worker, to be run as one; they take one slot."""
+        now = time.monotonic()
+        batch = group[0].call.id if len(group) > 1 else 0
+        for pending in group:
+            pending.started = now
+            pending.group = group
+            pending.call.batch = batch
+            self._out[pending.call.id] = worker
         if worker in self._free:
             self._free[worker] -= 1
-        worker.start(pending, pending.call, self._ended)
+        for pending in list(group):  # by a lost worker each is ended at once
+            worker.start(pending, pending.call, self._ended)
 
     def _ended(self, pending: Pending, seconds: float) -> None:
         worker = self._out.pop(pending.call.id)
+        pending.group.remove(pending)
         if seconds:
             old = self._seconds or seconds
             self._seconds = old + SMOOTHING * (seconds - old)
         if worker.lost:
             self.leave(worker)
-        elif worker in self._free:
+        elif worker in self._free and not pending.group:
             self._free[worker] += 1
         self._dispatch()
         self._changed.set()

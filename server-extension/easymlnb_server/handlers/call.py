@@ -50,7 +50,9 @@ class CallHandler(BodyHandler):
         target = self._target = self.state.services.target(name, live=self._live)
         accept = self.request.headers.get("Accept", "")
         call = self._call(target, accept)
-        pending = target.pool.submit(call, self.take_body(), self._on_event)
+        pending = target.pool.submit(
+            call, self.take_body(), self._on_event, batch=target.spec.batch
+        )
         self._pending = pending
         series = self._series = self.state.metrics.series(target.spec.name, target.version)
         series.open.add(pending)
