@@ -44,6 +44,12 @@ class Services:
             raise ServiceNotFound(name)
         return Target(here.spec, here.pool, LIVE, here.link.hello.kernel)
 
+    def replaced(self, target: Target) -> bool:
+        """Say whether another version has taken the place of the one that a call was sent to."""
+        serving = self._publications.serving.get(target.spec.name)
+        gone = target.pool.closed and target.version != LIVE
+        return gone and serving is not None and serving.deployment.pool is not target.pool
+
     def names(self) -> list[str]:
         """Return all names, sorted."""
         live = (service.spec.name for service in self._live.all())

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import nbformat
@@ -234,3 +235,21 @@ def _lives(server: RunningServer) -> bool:
         return server.http.get("health/live").status_code == 200
     except httpx.TransportError:
         return False
+
+
+def test_call_in_line_goes_to_the_version_that_takes_over(server: RunningServer) -> None:
+    flag = server.folder / "slow"
+    server.publish(
+        make_notebook(
+            f"import easymlnb as ml, os, time\nif os.path.exists({str(flag)!r}): time.sleep(60)\n"
+            "@ml.service\ndef kept(x: int = 1) -> int:\n    return x"
+        )
+    )
+    flag.touch()
+    server.stop()
+    server.start()  # version 1 takes its time to come back
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(server.call, "kept", sides=21)
+        server.publish(roll("kept", 2), "next.ipynb")
+        answer = waiting.result()
+    assert (answer.json(), answer.headers["X-Easymlnb-Version"]) == (42, "2")

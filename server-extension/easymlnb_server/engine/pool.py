@@ -128,6 +128,11 @@ class Pool:
         self._closed = error
         self.fail_waiting(error)
 
+    @property
+    def closed(self) -> bool:
+        """Say whether it takes no more calls."""
+        return self._closed is not None
+
     async def drained(self) -> None:
         """Wait until no call is out or in line, or nobody is left who could run one."""
         while self.workers and (self._queue or self._out):

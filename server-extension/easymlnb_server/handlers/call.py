@@ -7,6 +7,7 @@ neither.
 import asyncio
 import contextlib
 import logging
+import time
 from types import TracebackType
 from typing import Any
 
@@ -37,6 +38,8 @@ class CallHandler(BodyHandler):
         self._pending: Pending | None = None
         self._target: Target | None = None
         self._series: Series | None = None
+        self._writer: Writer | None = None
+        self._began = time.monotonic()
 
     def body_limit(self) -> int:
         self._target = self.state.services.target(self.path_args[0], live=self._live)
@@ -46,27 +49,36 @@ class CallHandler(BodyHandler):
     async def post(self, name: str) -> None:
         if self.state.services.draining:
             raise Draining
-        # Asked again: while a large body came in, another version may have taken over.
-        target = self._target = self.state.services.target(name, live=self._live)
+        body = self.take_body()
+        answered = False
+        while not answered:
+            # Asked anew: while a large body came in, or the call stood in line, another version
+            # may have taken over.
+            self._target = self.state.services.target(name, live=self._live)
+            answered = await self._ask(self._target, body)
+
+    async def _ask(self, target: Target, body: bytes) -> bool:
+        """Write the answer; ``False`` if the version was replaced before the call began."""
         accept = self.request.headers.get("Accept", "")
         call = self._call(target, accept)
-        pending = target.pool.submit(
-            call, self.take_body(), self._on_event, batch=target.spec.batch
-        )
+        pending = target.pool.submit(call, body, self._on_event, batch=target.spec.batch)
         self._pending = pending
         series = self._series = self.state.metrics.series(target.spec.name, target.version)
         series.open.add(pending)
         self.state.activity.touch(target.kernel)
         self.set_header("X-Easymlnb-Version", target.version)
-        self._writer: Writer = writer(self, accept, target.spec.stream)
+        out = self._writer = self._writer or writer(self, accept, target.spec.stream)
         try:
-            answer = await self._answer(pending)
+            answer = await self._answer(pending, out)
         finally:
             self._pending = None
             series.open.discard(pending)
             self.state.activity.touch(target.kernel)
+        if not pending.started and self.state.services.replaced(target):
+            return False
         self._note(target, series, answer)
-        self._write(answer)
+        self._write(answer, out)
+        return True
 
     def _call(self, target: Target, accept: str) -> Call:
         events = EVENTS in accept
@@ -75,11 +87,16 @@ class CallHandler(BodyHandler):
             service=target.spec.name,
             content_type=self.request.headers.get("Content-Type", ""),
             accept="" if events or target.spec.stream else accept,
-            seconds=self._seconds(target.spec.timeout),
+            seconds=self._left(target.spec.timeout),
             request_id=self.request_id,
             view=self._view,
             progress=events,
         )
+
+    def _left(self, limit: float) -> float:
+        """Return the seconds that are left of the call's deadline."""
+        waited = time.monotonic() - self._began if self._writer is not None else 0.0
+        return max(self._seconds(limit) - waited, 0.001)
 
     def _seconds(self, limit: float) -> float:
         asked = self.request.headers.get("X-Timeout")
@@ -93,28 +110,29 @@ class CallHandler(BodyHandler):
             raise BadRequest("X-Timeout must be a positive number of seconds.")
         return min(seconds, limit)
 
-    async def _answer(self, pending: Pending) -> Answer:
-        if not isinstance(self._writer, Events):
+    async def _answer(self, pending: Pending, out: Writer) -> Answer:
+        if not isinstance(out, Events):
             return await pending.answered
         while True:
             with contextlib.suppress(TimeoutError):
                 return await asyncio.wait_for(asyncio.shield(pending.answered), PING)
-            self._writer.ping()
+            out.ping()
 
     def _on_event(self, message: Progress | Item, body: bytes) -> None:
-        self._writer.event(message, body)
+        if self._writer is not None:
+            self._writer.event(message, body)
 
-    def _write(self, answer: Answer) -> None:
+    def _write(self, answer: Answer, out: Writer) -> None:
         if answer.error is not None:
             answer.error.request_id = self.request_id
-            self._writer.error(answer.error)
+            out.error(answer.error)
         elif answer.result is not None:
             milliseconds = answer.result.seconds * 1000
-            if not isinstance(self._writer, Events):
+            if not isinstance(out, Events):
                 self.set_header("Server-Timing", f"worker;dur={milliseconds:.3f}")
                 # An HTML or SVG result must not run as a page of this origin.
                 self.set_header("Content-Security-Policy", "default-src 'none'; sandbox")
-            self._writer.result(answer.result, answer.body)
+            out.result(answer.result, answer.body)
         self.finish()
 
     def _note(self, target: Target, series: Series, answer: Answer) -> None:
