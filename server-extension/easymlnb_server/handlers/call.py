@@ -13,7 +13,7 @@ from typing import Any
 
 from tornado import web
 
-from easymlnb.contract.errors import BadRequest, CallCancelled, Draining, EasyMLNBError
+from easymlnb.contract.errors import BadRequest, CallCancelled, Draining, EasyMLNBError, NotReady
 from easymlnb.contract.frames import Call, Item, Progress
 from easymlnb_server.calllog import Entry
 from easymlnb_server.engine.pending import Answer, Pending
@@ -39,7 +39,7 @@ class CallHandler(BodyHandler):
         self._target: Target | None = None
         self._series: Series | None = None
         self._writer: Writer | None = None
-        self._began = time.monotonic()
+        self._began = 0.0
 
     def body_limit(self) -> int:
         self._target = self.state.services.target(self.path_args[0], live=self._live)
@@ -50,6 +50,7 @@ class CallHandler(BodyHandler):
         if self.state.services.draining:
             raise Draining
         body = self.take_body()
+        self._began = time.monotonic()
         answered = False
         while not answered:
             # Asked anew: while a large body came in, or the call stood in line, another version
@@ -74,7 +75,8 @@ class CallHandler(BodyHandler):
             self._pending = None
             series.open.discard(pending)
             self.state.activity.touch(target.kernel)
-        if not pending.started and self.state.services.replaced(target):
+        stopped = not pending.started and isinstance(answer.error, NotReady)
+        if stopped and self.state.services.replaced(target):
             return False
         self._note(target, series, answer)
         self._write(answer, out)
@@ -95,8 +97,8 @@ class CallHandler(BodyHandler):
 
     def _left(self, limit: float) -> float:
         """Return the seconds that are left of the call's deadline."""
-        waited = time.monotonic() - self._began if self._writer is not None else 0.0
-        return max(self._seconds(limit) - waited, 0.001)
+        # At least a moment, for a call that changes its line at its very end.
+        return max(self._seconds(limit) - (time.monotonic() - self._began), 0.001)
 
     def _seconds(self, limit: float) -> float:
         asked = self.request.headers.get("X-Timeout")
