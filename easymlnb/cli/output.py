@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -59,20 +58,6 @@ def _word(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return str(value)
-
-
-def ago(moment: str, now: datetime | None = None) -> str:
-    """Return an ISO time as a person says it; the text itself when it is none."""
-    try:
-        then = datetime.fromisoformat(moment)
-    except (TypeError, ValueError):
-        return str(moment)
-    then = then if then.tzinfo else then.replace(tzinfo=UTC)
-    seconds = max(0, int(((now or datetime.now(UTC)) - then).total_seconds()))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
 
 
 @contextmanager

@@ -35,7 +35,6 @@ class Rows:
         self._title = node.title or "Item"
         self._least = int(node.get("minItems") or 0)
         self._most = node.get("maxItems")
-        self._has_default = node.has_default
         self.rows: list[_Row] = []
         self._box = W.VBox()
         self._box.add_class("em-rows")

@@ -10,6 +10,11 @@ NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """How numbers that JSON cannot write travel where they are declared."""
 
 
+def _check_order(low: float | None, high: float | None) -> None:
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"low ({low}) must not be above high ({high}).")
+
+
 class Number(Hint):
     """A number, by default any finite one.
 
@@ -31,8 +36,7 @@ class Number(Hint):
         unit: str | None = None,
         label: str | None = None,
     ) -> None:
-        if low is not None and high is not None and low > high:
-            raise ValueError(f"low ({low}) must not be above high ({high}).")
+        _check_order(low, high)
         self.low = low
         self.high = high
         self.step = step
@@ -122,8 +126,7 @@ class Interval(Hint):
         unit: str | None = None,
         label: str | None = None,
     ) -> None:
-        if low is not None and high is not None and low > high:
-            raise ValueError(f"low ({low}) must not be above high ({high}).")
+        _check_order(low, high)
         self.low = low
         self.high = high
         self.step = step

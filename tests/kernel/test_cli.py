@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from easymlnb._version import __version__
-from easymlnb.cli import calling, doctor, loglines, output, publishing, serving
+from easymlnb.cli import calling, doctor, loglines, publishing, serving
 from easymlnb.cli.group import sentence
 from easymlnb.contract.errors import NotReady, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
@@ -190,16 +190,6 @@ def test_a_failed_bundle_shows_cell_and_traceback():
     assert text.splitlines() == ["Cell 2 raised.", "", "    1/0", "", "Z[0m"]
     long = publishing.failure_text("Cell 2 raised.", {"source": "x\n" * 99})
     assert len(long.splitlines()) == 2 + 1 + publishing.SHOWN_LINES
-
-
-@pytest.mark.parametrize(
-    ("age", "text"), [(5, "5 s ago"), (120, "2 min ago"), (7200, "2 h ago"), (200000, "2 d ago")]
-)
-def test_times_are_relative(age, text):
-    from datetime import UTC, datetime, timedelta
-
-    now = datetime.now(UTC)
-    assert output.ago((now - timedelta(seconds=age)).isoformat(), now) == text
 
 
 # what is asked for

@@ -5,37 +5,20 @@ import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from queue import Queue
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
 import pydantic
 import pytest
+from sink import Sink
 
 import easymlnb as ml
 from easymlnb.contract.errors import DefinitionError
-from easymlnb.contract.frames import Call, Failure, Message, Progress, Result
+from easymlnb.contract.frames import Call, Failure, Progress
 from easymlnb.definition import DEFINED
 from easymlnb.fitting import fits, shown
 from easymlnb.runtime.threads import Threads
-
-
-class Sink:
-    """Collects what a call emits."""
-
-    def __init__(self) -> None:
-        self.ends: Queue[tuple[Message, bytes]] = Queue()
-        self.events: list[Message] = []
-
-    def __call__(self, message: Message, body: bytes) -> None:
-        if isinstance(message, Result | Failure):
-            self.ends.put((message, body))
-        else:
-            self.events.append(message)
-
-    def end(self) -> tuple[Any, bytes]:
-        return self.ends.get(timeout=20)
 
 
 @pytest.fixture(autouse=True)

@@ -4,34 +4,15 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from queue import Queue
 from typing import Any
 
 import pytest
+from sink import WAIT, Sink
 
-from easymlnb.contract.frames import Call, Failure, Item, Message, Progress, Result
+from easymlnb.contract.frames import Call, Failure, Item, Progress, Result
 from easymlnb.definition import Service, define
 from easymlnb.runtime.context import progress
 from easymlnb.runtime.threads import Threads
-
-WAIT = 30.0
-
-
-class Sink:
-    """Collects what calls emit."""
-
-    def __init__(self) -> None:
-        self.ends: Queue[tuple[Message, bytes]] = Queue()
-        self.events: list[Message] = []
-
-    def __call__(self, message: Message, body: bytes) -> None:
-        if isinstance(message, Result | Failure):
-            self.ends.put((message, body))
-        else:
-            self.events.append(message)
-
-    def end(self) -> tuple[Any, bytes]:
-        return self.ends.get(timeout=WAIT)
 
 
 @pytest.fixture
