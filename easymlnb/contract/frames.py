@@ -55,14 +55,24 @@ class Withdraw(Message):
     names: tuple[str, ...]
 
 
+class Shares(Message):
+    """The kernel reads the server's files: ``proof`` is what it found at ``Welcome.probe``."""
+
+    proof: bytes
+
+
 class Result(Message):
-    """The call's one good answer: the body of the response. ``log`` is what it printed."""
+    """The call's one good answer: the body of the response. ``log`` is what it printed.
+
+    ``file`` names the file in the call's ``room`` that holds the body; then the frame has none.
+    """
 
     id: int
     content_type: str
     seconds: float = 0.0
     filename: str = ""
     log: str = ""
+    file: str = ""
 
 
 class Failure(Message):
@@ -91,11 +101,43 @@ class Item(Message):
     id: int
 
 
+class Ask(Message):
+    """Call another service. ``id`` is the kernel's own number for it, ``of`` the call that asks.
+
+    ``of`` is 0 for a cell that asks. ``seconds`` is how long it waits at most, 0 as long as the
+    service allows. ``file`` is as in ``Result``.
+    """
+
+    id: int
+    service: str
+    of: int = 0
+    content_type: str = "application/json"
+    accept: str = ""
+    seconds: float = 0.0
+    room: str = ""
+    file: str = ""
+
+
+class Unask(Message):
+    """Nobody waits for that answer any more."""
+
+    id: int
+
+
+class Lookup(Message):
+    """Say what that service is: ``Given`` has its spec as JSON."""
+
+    id: int
+    service: str
+
+
 # server -> worker
 
 
 class Welcome(Message):
-    """The link stands."""
+    """The link stands. A kernel that can read the file ``probe`` answers with ``Shares``."""
+
+    probe: str = ""
 
 
 class Refused(Message):
@@ -116,6 +158,10 @@ class Call(Message):
 
     ``view`` asks for what a person should see (``contract.spec.VIEW``) instead of the raw result.
     Calls that follow one another with the same ``batch``, which is not 0, are run together.
+
+    ``file`` is the path of a large body, which then is not in the frame, ``room`` the folder that
+    takes a large result. ``uploads`` are files sent before: id, path and size of each; without a
+    path its bytes stand behind the body, in this order.
     """
 
     id: int
@@ -127,6 +173,9 @@ class Call(Message):
     view: bool = False
     progress: bool = False
     batch: int = 0
+    file: str = ""
+    room: str = ""
+    uploads: tuple[tuple[str, str, int], ...] = ()
 
 
 class Cancel(Message):
@@ -135,12 +184,36 @@ class Cancel(Message):
     id: int
 
 
+class Given(Message):
+    """The answer to an ``Ask`` or ``Lookup``. ``file`` is the path of a body not in the frame."""
+
+    id: int
+    content_type: str
+    filename: str = ""
+    file: str = ""
+
+
+class Denied(Message):
+    """The error that an ``Ask`` or ``Lookup`` ended with."""
+
+    id: int
+    code: str
+    message: str
+    details: Any = None
+    request_id: str = ""
+
+
 class Leave(Message):
     """Finish what runs, then end."""
 
 
-ToServer = Hello | Offer | Withdraw | Result | Failure | Progress | Item
-ToWorker = Welcome | Refused | Taken | Call | Cancel | Leave
+ToServer = (
+    Hello | Offer | Withdraw | Shares | Result | Failure | Progress | Item | Ask | Unask | Lookup
+)
+ToWorker = Welcome | Refused | Taken | Call | Cancel | Given | Denied | Leave
+
+LARGE = 2**20
+"""Bytes from which a body between a server and a kernel on one host goes through a file."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _DECODERS = {
