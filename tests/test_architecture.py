@@ -17,7 +17,7 @@ LAYERS = {
     "easymlnb": """
         _version contract
         discovery problems signature types
-        compiled batching
+        compiled batching thumbnail
         schema fitting
         joints
         codec show
@@ -25,6 +25,7 @@ LAYERS = {
         runtime client bundles
         upload
         publish forms live
+        apps
         decorator
         pipelines optimizing
         cli
@@ -45,7 +46,7 @@ LAYERS = {
 }
 FOLDERS = {"easymlnb": ROOT, "easymlnb_server": ROOT / "server-extension"}
 ONLY_IN = {
-    "ipywidgets": ("easymlnb.forms",),
+    "ipywidgets": ("easymlnb.forms", "easymlnb.apps"),
     "jupyter_server": (
         "easymlnb_server.handlers",
         "easymlnb_server.app",
@@ -56,7 +57,13 @@ ONLY_IN = {
     "prometheus_client": ("easymlnb_server.metrics",),
     "sqlalchemy": ("easymlnb_server.store",),
     "typer": ("easymlnb.cli",),
-    "httpx": ("easymlnb.client", "easymlnb.discovery", "easymlnb.upload", "easymlnb.cli"),
+    "httpx": (
+        "easymlnb.apps",
+        "easymlnb.client",
+        "easymlnb.discovery",
+        "easymlnb.upload",
+        "easymlnb.cli",
+    ),
     "easymlnb_server": ("easymlnb_server",),
 }
 HEAVY = ("torch", "pandas", "numpy", "sklearn", "plotly", "ipywidgets", "PIL", "tornado")

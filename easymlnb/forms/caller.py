@@ -19,6 +19,18 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """The call has not begun: ``position`` calls are served before it, which takes ``seconds``.
+
+    ``state`` says why nothing moves when it is not other calls: ``starting`` or ``asleep``.
+    """
+
+    position: int | None = None
+    seconds: float | None = None
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """More of what the call printed."""
 
@@ -50,7 +62,7 @@ class Failed:
     trace: str = ""
 
 
-Event = Progress | Log | Item | Done | Failed
+Event = Progress | Waiting | Log | Item | Done | Failed
 
 
 class Running(Protocol):

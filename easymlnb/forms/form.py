@@ -13,6 +13,7 @@ from easymlnb.forms.code import snippets
 from easymlnb.forms.fields import html
 from easymlnb.forms.nested import Group
 from easymlnb.forms.node import Node
+from easymlnb.forms.order import in_order
 from easymlnb.forms.outcome import Outcome
 from easymlnb.forms.status import Status
 from easymlnb.forms.texts import markdown
@@ -38,10 +39,13 @@ class Form:
     """A form made only from a spec. Show it with ``display(form)`` or place ``form.widget``.
 
     ``caller`` runs the calls. ``url`` is the address of the Jupyter server for the code that is
-    shown; without it the code finds the server by itself.
+    shown; without it the code finds the server by itself. ``framed`` brings stylesheet and title
+    along; a page that has both of its own goes without.
     """
 
-    def __init__(self, spec: ServiceSpec, caller: Caller, *, url: str = "") -> None:
+    def __init__(
+        self, spec: ServiceSpec, caller: Caller, *, url: str = "", framed: bool = True
+    ) -> None:
         self.spec = spec
         self._caller = caller
         self._url = url
@@ -57,9 +61,9 @@ class Form:
         inputs.add_class("em-inputs")
         two = W.Box([inputs, self.outcome.widget])
         two.add_class("em-two")
-        self.widget = W.VBox([W.HTML(f"<style>{style()}</style>"), W.HTML(header(spec)), two])
+        self.widget = W.VBox([*(_frame(spec) if framed else ()), two])
         self.widget.add_class("em-form")
-        self.widget.children[0].add_class("em-style")
+        in_order(self.widget)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         found = self.widget._repr_mimebundle_(**kwargs)
@@ -159,6 +163,12 @@ class Form:
         self.stop()
         self.outcome.close()
         close(self.widget)
+
+
+def _frame(spec: ServiceSpec) -> list[Any]:
+    look = W.HTML(f"<style>{style()}</style>")
+    look.add_class("em-style")
+    return [look, W.HTML(header(spec))]
 
 
 def close(widget: Any) -> None:

@@ -4,8 +4,23 @@ from collections.abc import Callable
 
 import ipywidgets as W
 
-from easymlnb.forms.caller import Progress
+from easymlnb.forms.caller import Progress, Waiting
 from easymlnb.forms.fields import html
+
+STATES = {
+    "starting": "The service is starting",
+    "asleep": "The service was asleep and is being woken",
+}
+
+
+def waiting(told: Waiting) -> str:
+    """Say why a call has not begun, and how long that may take."""
+    said = STATES.get(told.state, "Waiting")
+    if told.position:
+        said += f": {told.position} before you" if said == "Waiting" else ""
+    if told.seconds is not None and told.seconds >= 1:
+        said += f", about {told.seconds:.0f} s"
+    return said
 
 
 class Status:
@@ -20,7 +35,7 @@ class Status:
         self._bar = W.FloatProgress(min=0.0, max=1.0, value=0.0)
         self._bar.add_class("em-bar")
         self._text = W.HTML()
-        self._progress: Progress | None = None
+        self._progress: Progress | Waiting | None = None
         buttons = W.HBox([self._run, self._stop])
         buttons.add_class("em-actions")
         self.widget = W.VBox([buttons, self._bar, self._text])
@@ -35,17 +50,20 @@ class Status:
         self.widget.add_class("em-unknown")
         self._say("Running")
 
-    def progress(self, told: Progress | None, seconds: float) -> None:
+    def progress(self, told: Progress | Waiting | None, seconds: float) -> None:
         """Show how far it is, or at least for how long."""
         self._progress = told or self._progress
         if self._stop.disabled:
             return
         known = self._progress
+        clock = f"{seconds:.0f} s" if seconds >= 1 else ""
+        if isinstance(known, Waiting):
+            self._say(waiting(known), clock)
+            return
         if known is not None and known.fraction >= 0:
             self._bar.value = min(1.0, known.fraction)
             self.widget.remove_class("em-unknown")
-        text = known.text if known is not None and known.text else "Running"
-        self._say(text, f"{seconds:.0f} s" if seconds >= 1 else "")
+        self._say(known.text if known is not None and known.text else "Running", clock)
 
     def stopping(self) -> None:
         """It was asked to stop."""

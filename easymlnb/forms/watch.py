@@ -2,12 +2,13 @@
 
 import threading
 import time
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from easymlnb.contract.errors import CallCancelled, InternalError
-from easymlnb.forms.caller import Done, Event, Failed, Item, Log, Part, Progress
+from easymlnb.forms.caller import Done, Event, Failed, Item, Log, Part, Progress, Waiting
 
 PACE = 0.1
 """Seconds between two paints; what comes faster is painted together."""
@@ -24,7 +25,7 @@ class News:
     """What happened since the last paint."""
 
     seconds: float
-    progress: Progress | None = None
+    progress: Progress | Waiting | None = None
     log: str = ""
     items: list[list[Part]] = field(default_factory=list)
 
@@ -44,7 +45,11 @@ class Watch:
         self._screen = screen
         self._events: SimpleQueue[Event] = SimpleQueue()
         self._deadline: float | None = None
-        self._thread = threading.Thread(target=self._follow, name="easymlnb-form", daemon=True)
+        # Whoever carries several pages in one process tells by the context whose widgets these are.
+        follow = copy_context().run
+        self._thread = threading.Thread(
+            target=follow, args=(self._follow,), name="easymlnb-form", daemon=True
+        )
         self._thread.start()
 
     def on(self, event: Event) -> None:
@@ -96,7 +101,7 @@ def _sort(events: list[Event], news: News) -> Done | Failed | None:
     for event in events:
         if isinstance(event, Done | Failed):
             return event
-        if isinstance(event, Progress):
+        if isinstance(event, Progress | Waiting):
             news.progress = event
         elif isinstance(event, Log):
             news.log += event.text

@@ -1,0 +1,227 @@
+"""Calls of an app page: over REST, with a secret that is good for one service only.
+
+A kernel carries the pages of many visitors, so all their calls share one thread with one event
+loop. Nothing of one visitor is kept there: no cookies, no headers, only open streams.
+"""
+
+import asyncio
+import json
+import secrets
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
+from functools import cache
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import httpx
+
+from easymlnb.client.events import Events
+from easymlnb.contract.errors import CallCancelled, EasyMLNBError, ServerUnreachable, from_code
+from easymlnb.contract.spec import VIEW, ServiceSpec
+from easymlnb.forms.caller import Done, Event, Failed, Item, Progress, Waiting
+
+RESTARTING = "The server is restarting; what you typed is kept"
+
+BROKE_OFF = (
+    "The connection to the server broke off; what you typed is kept. Whether the call was done "
+    "is unknown: run it again when the server is back."
+)
+
+CONNECT_SECONDS = 5.0
+
+SILENT_SECONDS = 60.0
+"""The server says something every 15 s; after this much silence it is gone."""
+
+PATIENCE = 60.0
+"""Seconds that a call waits for a server that does not answer yet."""
+
+GRACE = 3.0
+"""Seconds that a call has to end by itself after it was told to."""
+
+RETRY_SECONDS = 1.0
+
+On = Callable[[Event], None]
+
+
+class Loop:
+    """One thread that runs the calls of all pages of this kernel."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="easymlnb-rest", daemon=True).start()
+        self.http = httpx.AsyncClient(
+            # The calls go to the server that started this kernel, never through a proxy.
+            trust_env=False,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+            timeout=httpx.Timeout(SILENT_SECONDS, connect=CONNECT_SECONDS, pool=None),
+        )
+        # A cookie that one visitor's answer sets must not go out with another's call.
+        self.http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something from any thread."""
+        asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def soon(self, act: Callable[[], Any]) -> None:
+        """Do something in the loop's thread."""
+        self._loop.call_soon_threadsafe(act)
+
+
+@cache
+def _loop() -> Loop:
+    return Loop()
+
+
+class RestRunning:
+    """A call on its way to the server."""
+
+    def __init__(self, caller: "RestCaller", values: dict[str, Any], on: On) -> None:
+        self.id = secrets.token_hex(8)
+        self._caller = caller
+        self._on = on
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._body = json.dumps(values).encode()
+
+    def stop(self) -> None:
+        """Ask the call to end; also before it has begun."""
+        self._stopping = True
+        _loop().start(self._stop())
+
+    async def _stop(self) -> None:
+        # Where this cannot be said, closing the stream tells it, too.
+        with suppress(httpx.HTTPError):
+            await _loop().http.delete(
+                f"{self._caller.url}calls/{self.id}", headers=self._caller.headers
+            )
+        await asyncio.sleep(GRACE)
+        if self._task is not None:
+            self._task.cancel()
+
+    async def run(self) -> None:
+        """Make the call and tell what happens, to its end."""
+        self._task = asyncio.current_task()
+        started = time.monotonic()
+        try:
+            event = await self._end(started)
+        except asyncio.CancelledError:
+            event = Failed(CallCancelled())
+        except EasyMLNBError as error:
+            error.request_id = error.request_id or self.id
+            event = Failed(error)
+        except (httpx.HTTPError, httpx.StreamError, ValueError):
+            event = Failed(from_code(ServerUnreachable.code, BROKE_OFF, None, self.id))
+        # Nobody cancels what has ended.
+        self._task = None
+        self._on(event)
+
+    async def _end(self, started: float) -> Done | Failed:
+        while True:
+            try:
+                async with _loop().http.stream(
+                    "POST",
+                    f"{self._caller.url}services/{self._caller.name}/view",
+                    content=self._body,
+                    headers=self._caller.headers
+                    | {
+                        "Content-Type": "application/json",
+                        "Accept": f"text/event-stream, {VIEW}",
+                        "X-Request-Id": self.id,
+                    },
+                ) as response:
+                    return await self._read(response, started)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                # Nothing was sent yet, so trying again can do nothing twice.
+                if self._stopping:
+                    raise CallCancelled() from error
+                if time.monotonic() - started > PATIENCE:
+                    raise ServerUnreachable(f"{RESTARTING}. Run it again in a moment.") from error
+                self._on(Progress(-1.0, RESTARTING))
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _read(self, response: httpx.Response, started: float) -> Done | Failed:
+        if response.status_code != 200:
+            return Failed(_refusal(await response.aread(), self.id))
+        async for name, data in _events(response):
+            if name in ENDS:
+                return ENDS[name](data, time.monotonic() - started, self.id)
+            if name in NEWS:
+                self._on(NEWS[name](json.loads(data)))
+        raise ServerUnreachable(BROKE_OFF)
+
+
+async def _events(response: httpx.Response) -> AsyncIterator[tuple[str, str]]:
+    events = Events()
+    async for chunk in response.aiter_bytes():
+        for event in events.feed(chunk):
+            yield event
+
+
+def _refusal(body: bytes, request: str) -> EasyMLNBError:
+    try:
+        told = json.loads(body)["error"]
+        return _error(told, request)
+    except (ValueError, KeyError, TypeError):
+        return ServerUnreachable("The server's answer makes no sense; please try again.")
+
+
+def _error(told: Any, request: str) -> EasyMLNBError:
+    return from_code(
+        str(told.get("code", "error")),
+        str(told.get("message", "The call failed.")),
+        told.get("details"),
+        str(told.get("request_id") or request),
+    )
+
+
+def _failed(data: str, seconds: float, request: str) -> Failed:
+    told = json.loads(data)
+    return Failed(_error(told.get("error", told), request))
+
+
+def _done(data: str, seconds: float, request: str) -> Done:
+    found = json.loads(data) or {}
+    # The plain result is for programs; here it would be kept a second time.
+    return Done(found.get("parts", []), seconds, request)
+
+
+def _progress(told: Any) -> Progress:
+    return Progress(float(told.get("fraction", -1)), str(told.get("text", "")))
+
+
+def _waiting(told: Any) -> Waiting:
+    position, seconds = told.get("position"), told.get("seconds")
+    return Waiting(
+        None if position is None else int(position),
+        None if seconds is None else float(seconds),
+        str(told.get("state") or ""),
+    )
+
+
+NEWS: dict[str, Callable[[Any], Event]] = {
+    "progress": _progress,
+    "waiting": _waiting,
+    "item": lambda told: Item(told["parts"]),
+}
+
+ENDS: dict[str, Callable[[str, float, str], Done | Failed]] = {"result": _done, "error": _failed}
+
+
+class RestCaller:
+    """Calls one service for one visitor.
+
+    ``url`` is where the kernel reaches easymlnb's routes, such as
+    ``http://127.0.0.1:8888/easymlnb/``; ``secret`` the pass for this service and visitor.
+    """
+
+    def __init__(self, url: str, secret: str, spec: ServiceSpec) -> None:
+        self.url = url.rstrip("/") + "/"
+        self.name = spec.name
+        self.headers = {"Authorization": f"easymlnb-pass {secret}"}
+
+    def start(self, values: dict[str, Any], on: On) -> RestRunning:
+        running = RestRunning(self, values, on)
+        _loop().start(running.run())
+        return running
