@@ -26,6 +26,7 @@
     +-- NotReady              503  the service is starting, or could not start
     +-- Busy                  503  the queue is full; ``Retry-After`` says when to come back
     +-- WorkerLost            503  the kernel died under the call
+    |   +-- WorkerOutOfMemory 503  it was ended, for it took far more memory than it may
     +-- Draining              503  the server is stopping
     +-- StorageBusy           503  the database is locked or away for too long
     +-- DeadlineExceeded      504
@@ -288,6 +289,27 @@ class WorkerLost(EasyMLNBError):
 
     def __init__(self, message: str = "The kernel that ran this call was lost. Try again.") -> None:
         super().__init__(message, details={"retryable": True})
+
+
+class WorkerOutOfMemory(WorkerLost):
+    """The kernel took far more memory than its service may and was ended under the call."""
+
+    code = "worker_out_of_memory"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            "The kernel that ran this call was ended: it took far more memory than its "
+            f"{shown_size(limit)}. Send less at once, or have its author raise memory=."
+        )
+        self.details = {"retryable": False, "limit": limit}
+
+
+def shown_size(size: int) -> str:
+    """Return a number of bytes as people write it: ``1.5 GB``."""
+    for unit, factor in (("GB", 2**30), ("MB", 2**20)):
+        if size >= factor:
+            return f"{size / factor:.3g} {unit}"
+    return f"{size} bytes"
 
 
 class Draining(EasyMLNBError):

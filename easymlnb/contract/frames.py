@@ -114,7 +114,6 @@ class Ask(Message):
     content_type: str = "application/json"
     accept: str = ""
     seconds: float = 0.0
-    room: str = ""
     file: str = ""
 
 
@@ -207,10 +206,17 @@ class Leave(Message):
     """Finish what runs, then end."""
 
 
+class Return(Message):
+    """Should this link be lost, dial again with this secret, for so many seconds; then end."""
+
+    secret: str
+    seconds: float
+
+
 ToServer = (
     Hello | Offer | Withdraw | Shares | Result | Failure | Progress | Item | Ask | Unask | Lookup
 )
-ToWorker = Welcome | Refused | Taken | Call | Cancel | Given | Denied | Leave
+ToWorker = Welcome | Refused | Taken | Call | Cancel | Given | Denied | Leave | Return
 
 LARGE = 2**20
 """Bytes from which a body between a server and a kernel on one host goes through a file."""

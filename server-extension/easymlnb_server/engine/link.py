@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from easymlnb.contract.errors import WorkerLost
+from easymlnb.contract.errors import EasyMLNBError, WorkerLost
 from easymlnb.contract.frames import (
     Call,
     Cancel,
@@ -79,10 +79,10 @@ class WorkerLink:
         pending.answer(Answer.of(message, body, pending.call.request_id))
         ended(pending, message.seconds)
 
-    def close(self) -> None:
-        """The kernel is gone: every call out on it fails."""
+    def close(self, error: EasyMLNBError | None = None) -> None:
+        """The kernel is gone: every call out on it fails, with ``WorkerLost`` or this error."""
         self.closed.set()
         calls, self._calls = self._calls, {}
         for pending, ended in calls.values():
-            pending.fail(WorkerLost())
+            pending.fail(error or WorkerLost())
             ended(pending, 0.0)

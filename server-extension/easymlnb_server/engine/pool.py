@@ -37,11 +37,18 @@ class Pool:
     ``overdue`` is called with a worker that did not let go of a cancelled call within ``GRACE``,
     to end that worker. Without it (an author's kernel is not ours to end) the call is given up:
     its function runs on, its place goes to the next call.
+    ``starved`` is called when a call gets in line while there is no worker at all.
     """
 
-    def __init__(self, limit: int, overdue: Callable[[WorkerLink], None] | None = None) -> None:
+    def __init__(
+        self,
+        limit: int,
+        overdue: Callable[[WorkerLink], None] | None = None,
+        starved: Callable[[], None] | None = None,
+    ) -> None:
         self._limit = limit
         self._overdue = overdue
+        self._starved = starved
         self._queue: deque[Pending] = deque()
         self._free: dict[WorkerLink, int] = {}
         self._out: dict[int, WorkerLink] = {}
@@ -96,6 +103,8 @@ class Pool:
             self._start([pending], worker)
             return pending
         self._queue.append(pending)
+        if self._starved is not None and not self.workers:
+            self._starved()
         if batch is None:
             self._dispatch()  # before it may stand a batch that waits for more
             return pending
