@@ -10,6 +10,7 @@ import ipywidgets as W
 from traitlets import TraitError
 
 from easymlnb.forms.node import Node
+from easymlnb.forms.order import in_order
 
 MISSING: Final[Any] = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
 """No value was given; the parameter is left out of the call."""
@@ -86,6 +87,7 @@ class Field:
         if node.has_default:
             self.set(node.get("default"))
         self._initial = self.get()
+        in_order(self.widget)
 
     def get(self) -> Any:
         """Return the JSON value, or ``MISSING``."""

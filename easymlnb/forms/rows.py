@@ -7,6 +7,7 @@ import ipywidgets as W
 
 from easymlnb.forms.fields import MISSING, Field, Make
 from easymlnb.forms.node import Node
+from easymlnb.forms.order import in_order
 
 
 class _Row:
@@ -57,7 +58,9 @@ class Rows:
         name = (
             W.Text(value=key, placeholder="Name", continuous_update=False) if self.keyed else None
         )
-        return _Row(field, name, self._remove)
+        row = _Row(field, name, self._remove)
+        in_order(row.widget)
+        return row
 
     def _remove(self, row: _Row) -> None:
         self.rows.remove(row)

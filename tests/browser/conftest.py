@@ -86,10 +86,11 @@ class Lab:
 
 
 class FormPage:
-    """A page with a notebook whose (only) form is to be used."""
+    """A page with a notebook whose (only) form is to be used; the notebook lies in ``root``."""
 
-    def __init__(self, page: Any) -> None:
+    def __init__(self, page: Any, root: Path) -> None:
         self.page = page
+        self.root = root
         self.form = page.locator(".em-form")
         self.result = self.form.locator(".em-parts")
 
@@ -138,7 +139,7 @@ def open_form(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Callable[...
         page.set_default_timeout(20_000)
         page.on("dialog", alarm)
         page.locator(".em-form .em-primary").first.wait_for(timeout=60_000)
-        return FormPage(page)
+        return FormPage(page, lab.root)
 
     yield start
     for page in pages:

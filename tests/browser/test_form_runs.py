@@ -31,10 +31,24 @@ def slow(n: int = 2000) -> int:
     assert it.page.locator(".em-running").count() == 1
     it.page.get_by_role("button", name="Stop").click()
     it.page.get_by_text("The call was stopped.").wait_for()
-    assert it.page.locator(".em-running").count() == 0
+    it.page.locator(".em-running").wait_for(state="detached")
     it.input("N").fill("1")
     it.run()
     it.result.get_by_text("1", exact=True).wait_for()
+
+
+def test_what_was_typed_counts_in_the_very_next_run_also_while_a_cell_computes(
+    open_form: Any,
+) -> None:
+    it = open_form("@ml.service\ndef twice(n: int = 2) -> int: return 2 * n")
+    it.run()
+    it.result.get_by_text("4", exact=True).wait_for()
+    it.in_new_cell("while not Path('enough').exists(): sum(range(1000))")
+    for n in (5, 6, 7):
+        it.input("N").fill(str(n))
+        it.run()
+        it.result.get_by_text(str(2 * n), exact=True).wait_for()
+    (it.root / "enough").touch()
 
 
 def test_results_are_drawn_and_nothing_in_them_runs(open_form: Any, tmp_path: Path) -> None:
