@@ -6,26 +6,22 @@ neither.
 
 import asyncio
 import contextlib
-import logging
 import time
 from types import TracebackType
-from typing import Any
 
 from tornado import web
 
-from easymlnb.contract.errors import BadRequest, CallCancelled, Draining, EasyMLNBError, NotReady
+from easymlnb.contract.errors import BadRequest, CallCancelled, Draining, NotReady
 from easymlnb.contract.frames import Call, Item, Progress
-from easymlnb_server.calllog import Entry
 from easymlnb_server.engine.pending import Answer, Pending
 from easymlnb_server.handlers.answers import EVENTS, Events, Writer, writer
 from easymlnb_server.handlers.body import BodyHandler
+from easymlnb_server.handlers.ends import note
 from easymlnb_server.metrics import NOBODY, Series
 from easymlnb_server.services import Target
 
 PING = 15.0
 """Seconds between two signs of life on an event stream."""
-
-log = logging.getLogger("easymlnb.calls")
 
 
 class CallHandler(BodyHandler):
@@ -78,7 +74,15 @@ class CallHandler(BodyHandler):
         stopped = not pending.started and isinstance(answer.error, NotReady)
         if stopped and self.state.services.replaced(target):
             return False
-        self._note(target, series, answer)
+        note(
+            self.state,
+            target,
+            series,
+            answer,
+            request_id=self.request_id,
+            headers=self.request.headers,
+            whole=self.request.request_time(),
+        )
         self._write(answer, out)
         return True
 
@@ -136,35 +140,6 @@ class CallHandler(BodyHandler):
                 self.set_header("Content-Security-Policy", "default-src 'none'; sandbox")
             out.result(answer.result, answer.body)
         self.finish()
-
-    def _note(self, target: Target, series: Series, answer: Answer) -> None:
-        error: EasyMLNBError | None = answer.error
-        ended: Any = answer.failure if error is not None else answer.result
-        entry = Entry(
-            request_id=self.request_id,
-            version=target.version,
-            status=200 if error is None else error.status,
-            seconds=round(ended.seconds, 6) if ended else 0.0,
-            log=ended.log if ended else "",
-            trace=answer.failure.trace if answer.failure else "",
-        )
-        self.state.calls.add(target.spec.name, entry)
-        whole = self.request.request_time()
-        series.add(error, whole, entry.seconds)
-        if self.state.tracing is not None:
-            headers = self.request.headers
-            self.state.tracing.record(headers, target.spec.name, entry, error, whole)
-        # Every failure is worth a line; a success only for those who ask for them.
-        level = logging.DEBUG if error is None else logging.INFO
-        if log.isEnabledFor(level):
-            told = {
-                "request_id": entry.request_id,
-                "service": target.spec.name,
-                "version": entry.version,
-                "status": entry.status,
-                "seconds": entry.seconds,
-            }
-            log.log(level, "call", extra=told if error is None else {**told, "code": error.code})
 
     def log_exception(
         self,

@@ -1,0 +1,52 @@
+"""What is kept of a call that ended: log line, metrics, span. The same for every way in."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from easymlnb.contract.errors import EasyMLNBError
+from easymlnb_server.calllog import Entry
+from easymlnb_server.engine.pending import Answer
+from easymlnb_server.metrics import Series
+from easymlnb_server.services import Target
+from easymlnb_server.state import State
+
+log = logging.getLogger("easymlnb.calls")
+
+
+def note(
+    state: State,
+    target: Target,
+    series: Series,
+    answer: Answer,
+    *,
+    request_id: str,
+    headers: Mapping[str, str],
+    whole: float,
+) -> None:
+    """Count and log a call; ``whole`` is the seconds from its headers to its end."""
+    error: EasyMLNBError | None = answer.error
+    ended: Any = answer.failure if error is not None else answer.result
+    entry = Entry(
+        request_id=request_id,
+        version=target.version,
+        status=200 if error is None else error.status,
+        seconds=round(ended.seconds, 6) if ended else 0.0,
+        log=ended.log if ended else "",
+        trace=answer.failure.trace if answer.failure else "",
+    )
+    state.calls.add(target.spec.name, entry)
+    series.add(error, whole, entry.seconds)
+    if state.tracing is not None:
+        state.tracing.record(headers, target.spec.name, entry, error, whole)
+    # Every failure is worth a line; a success only for those who ask for them.
+    level = logging.DEBUG if error is None else logging.INFO
+    if log.isEnabledFor(level):
+        told = {
+            "request_id": entry.request_id,
+            "service": target.spec.name,
+            "version": entry.version,
+            "status": entry.status,
+            "seconds": entry.seconds,
+        }
+        log.log(level, "call", extra=told if error is None else {**told, "code": error.code})
