@@ -42,6 +42,8 @@ HUB = ["jupyterhub>=5,<7"]
 OTEL = ["opentelemetry-sdk>=1.25"]
 POSTGRES = ["psycopg[binary]>=3.1"]
 DEV = [
+    # Bundles axe-core, which the browser tests check the pages with.
+    "axe-playwright-python>=0.1.4",
     "fastapi",
     "hypothesis>=6.100",
     "jupyterlab>=4.4,<5",
@@ -59,6 +61,7 @@ DEV = [
     "tifffile",
     "tqdm",
     "types-psutil",
+    "types-PyYAML",
     "uvicorn",
 ]
 
@@ -106,6 +109,7 @@ setup(
         "prometheus-client>=0.17",
         "psutil>=5.9",
         "pydantic>=2.9,<3",
+        "pyyaml>=6",
         "rich>=13.7",
         "sqlalchemy>=2.0,<3",
         "tornado>=6.6.1",

@@ -64,6 +64,7 @@ def service(
     public: bool | None = None,
     max_body: int | None = None,
     batch: Batch | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[P, R]], ServiceFunction[P, R]]: ...
 def service(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a service: a form under the cell, and a route that answers calls.
@@ -82,6 +83,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     public: kept with the service for later; calls need a login whatever it says.
     max_body: largest request body in bytes, default 100 MiB.
     batch: answer many calls with one run of the function; its parameters are ``ml.Batched[...]``.
+    metadata: more for catalogues: summary, date, citation, doi, dataset, source, documentation,
+        libraries, tasks, resources, thumbnail.
 
     Raises ``DefinitionError`` (a ``TypeError``) that names the parameter and the fix.
     """

@@ -5,12 +5,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import Parameter, cleandoc, signature
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from easymlnb import thumbnail
 from easymlnb.batching import one_call
 from easymlnb.contract.errors import DefinitionError, InvalidInput
+from easymlnb.contract.metadata import EXTRA, Metadata, default_title, sentence
+from easymlnb.contract.metadata import read as read_metadata
 from easymlnb.contract.spec import NAME, ServiceSpec
 from easymlnb.schema import Schema
 from easymlnb.signature import read
@@ -53,12 +57,14 @@ def define(function: Function, **options: Any) -> Service:
             f"{name!r} cannot be a service's name: start with a small letter, then small letters, "
             "digits and _ (63 at most). Set it with @ml.service(name=...)."
         )
+    examples = _examples(name, schema, options.pop("examples", ()))
     spec = ServiceSpec(
         name=name,
-        title=options.pop("title", None) or name.replace("_", " ").capitalize(),
+        title=options.pop("title", None) or default_title(name),
         description=cleandoc(options.pop("description", None) or schema.description),
         tags=_texts("tags", options.pop("tags", ())),
-        examples=_examples(name, schema, options.pop("examples", ())),
+        examples=examples,
+        metadata=_metadata(schema, examples, options.pop("metadata", None)),
         input=schema.input,
         output=schema.output,
         accepts=schema.accepts,
@@ -100,6 +106,26 @@ def _texts(what: str, values: Sequence[str]) -> tuple[str, ...]:
     if isinstance(values, str) or not all(isinstance(value, str) for value in values):
         raise DefinitionError(f"{what} must be a list of texts, such as {what}=['demo'].")
     return tuple(values)
+
+
+def _metadata(
+    schema: Schema, examples: tuple[dict[str, Any], ...], told: Mapping[str, Any] | None
+) -> Metadata | None:
+    """Return what the decorator was told for catalogues, with a picture where there is one."""
+    fields = dict(told) if isinstance(told, Mapping) else told or {}
+    try:
+        if isinstance(fields, dict) and isinstance(name := fields.get("thumbnail"), str | Path):
+            fields["thumbnail"] = thumbnail.of_file(Path(name))
+    except ValueError as error:
+        raise DefinitionError(f"metadata: thumbnail: {error}") from error
+    found, problems = read_metadata(fields, only=EXTRA)
+    if problems:
+        raise DefinitionError(
+            f"metadata: {sentence(problems)}", details=[one.to_dict() for one in problems]
+        )
+    if "thumbnail" not in found and (picture := thumbnail.of_examples(schema.input, examples)):
+        found["thumbnail"] = picture
+    return msgspec.convert(found, Metadata) if found else None
 
 
 def _checked(options: dict[str, Any]) -> dict[str, Any]:

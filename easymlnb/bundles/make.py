@@ -9,10 +9,12 @@ from typing import Any
 from easymlnb.bundles import environment
 from easymlnb.bundles.code import Code, read_cells, read_module
 from easymlnb.bundles.folder import Folder, matches
+from easymlnb.bundles.said import said
 from easymlnb.contract import bundle as contract
 from easymlnb.contract.archive import check_path, check_size
-from easymlnb.contract.bundle import Manifest, check_notebook
+from easymlnb.contract.bundle import Manifest
 from easymlnb.contract.errors import BundleRejected
+from easymlnb.contract.notebook import check_notebook, strip
 
 MAX_FILE = 200 * 2**20
 """Limit of a notebook with its outputs, in bytes."""
@@ -56,7 +58,7 @@ def make(
     """
     path = _checked_path(Path(notebook), None if root is None else Path(root))
     content = check_notebook(_read(path))
-    stripped = contract.strip(content)
+    stripped = strip(content)
     _check_language(content)
     code = read_cells(stripped["cells"])
     folder = Folder(path.parent)
@@ -70,6 +72,7 @@ def make(
         requirements=needed,
         services=tuple(sorted(set(names))),
         environment=environment.record(path.parent, needed),
+        metadata=said(path, content),
     )
     data = contract.write(manifest, stripped, files)
     made = contract.open_bundle(data)

@@ -26,8 +26,10 @@ from typing import Any
 
 import msgspec
 
+from easymlnb.contract import metadata
 from easymlnb.contract.archive import MAX_UNPACKED, MAX_ZIP, Archive, check_path, check_size
 from easymlnb.contract.errors import BundleRejected
+from easymlnb.contract.notebook import check_notebook, strip, tags_of, text_of
 from easymlnb.contract.spec import NAME
 
 FORMAT = 1
@@ -41,7 +43,6 @@ FILES = "files/"
 _MAX_MANIFEST = 10 * 2**20
 _KERNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 _SHA = re.compile(r"[0-9a-f]{64}\Z")
-_CELLS = ("code", "markdown", "raw")
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -60,7 +61,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     ``notebook`` is the notebook's file name (a label), ``kernel`` its kernelspec, ``files`` maps
     each path to its SHA-256, ``requirements`` are pip requirements, ``services`` the names to
-    publish; none means all that the notebook defines.
+    publish; none means all that the notebook defines. ``metadata`` is what is said about them
+    beside the code (``contract.metadata``).
     """
 
     notebook: str
@@ -69,6 +71,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     requirements: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     environment: Environment = Environment()
+    metadata: dict[str, Any] = {}
     format: int = FORMAT
 
     def to_dict(self) -> dict[str, Any]:
@@ -178,48 +181,14 @@ def identify(manifest: Manifest, notebook: Mapping[str, Any]) -> str:
     told = manifest.to_dict()
     for label in ("environment", "notebook", "services"):
         del told[label]
+    if not told["metadata"]:
+        del told["metadata"]  # bundles without any keep the id they had before there were any
     told["cells"] = [
-        {"type": cell["cell_type"], "source": _text(cell["source"]), "tags": _tags(cell)}
+        {"type": cell["cell_type"], "source": text_of(cell["source"]), "tags": tags_of(cell)}
         for cell in notebook["cells"]
     ]
     canonical = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
-
-
-def strip(notebook: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the notebook without what a run leaves in it: outputs, counts, widget state."""
-    cells = []
-    for cell in notebook["cells"]:
-        kept = {name: cell[name] for name in ("id", "cell_type", "attachments") if name in cell}
-        kept["source"] = _text(cell["source"])
-        kept["metadata"] = {"tags": tags} if (tags := _tags(cell)) else {}
-        if cell["cell_type"] == "code":
-            kept |= {"outputs": [], "execution_count": None}
-        cells.append(kept)
-    told = notebook.get("metadata") or {}
-    metadata = {name: told[name] for name in ("kernelspec", "language_info") if name in told}
-    minor = notebook.get("nbformat_minor", 0)
-    return {"nbformat": 4, "nbformat_minor": minor, "metadata": metadata, "cells": cells}
-
-
-def check_notebook(notebook: Any) -> dict[str, Any]:
-    """Return ``notebook`` when it is one of nbformat 4; else ``BundleRejected``."""
-    if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
-        raise BundleRejected("The file is not a notebook: it holds no list of cells.")
-    if notebook.get("nbformat") != 4:
-        raise BundleRejected("The notebook is not of nbformat 4; open and save it in JupyterLab.")
-    if not isinstance(notebook.get("metadata", {}), dict):
-        raise BundleRejected("The notebook's metadata are not an object.")
-    for number, cell in enumerate(notebook["cells"]):
-        good = (
-            isinstance(cell, dict)
-            and cell.get("cell_type") in _CELLS
-            and _is_text(cell.get("source"))
-            and isinstance(cell.get("metadata", {}), dict)
-        )
-        if not good:
-            raise BundleRejected(f"Cell {number} of the notebook is not a valid cell.")
-    return notebook
 
 
 def _check_manifest(manifest: Manifest) -> None:
@@ -233,6 +202,7 @@ def _check_manifest(manifest: Manifest) -> None:
     for line in manifest.requirements:
         if not line.strip() or len(line) > 1000 or not line.isprintable():
             raise BundleRejected(f"{line[:80]!r} is not one requirement.")
+    metadata.check(manifest.metadata)
     for path, sha in manifest.files.items():
         check_path(path)
         if not _SHA.match(sha):
@@ -283,17 +253,3 @@ def _entry(path: str) -> zipfile.ZipInfo:
     entry.external_attr = 0o100644 << 16
     entry.compress_type = zipfile.ZIP_DEFLATED
     return entry
-
-
-def _is_text(source: Any) -> bool:
-    lines = source if isinstance(source, list) else [source]
-    return all(isinstance(line, str) for line in lines)
-
-
-def _text(source: str | list[str]) -> str:
-    return source if isinstance(source, str) else "".join(source)
-
-
-def _tags(cell: Mapping[str, Any]) -> list[str]:
-    tags = cell.get("metadata", {}).get("tags", [])
-    return sorted({tag for tag in tags if isinstance(tag, str)}) if isinstance(tags, list) else []

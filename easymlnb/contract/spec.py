@@ -1,11 +1,13 @@
 """What a service is, as data: the record that travels from kernel to server and to every reader."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from easymlnb.contract.errors import DefinitionError
+from easymlnb.contract.metadata import SERVICES, Metadata, default_title
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 
@@ -50,7 +52,8 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ``input`` is the JSON Schema (2020-12) of the object of parameters, ``output`` that of the
     result; both carry ``x-easymlnb`` hints for widgets. ``accepts`` names the media types that
     may be sent raw, as the whole body, in place of JSON; ``produces`` those that ``Accept`` may
-    ask for beside JSON. ``examples`` are input objects, encoded as JSON values.
+    ask for beside JSON. ``examples`` are input objects, encoded as JSON values. ``metadata`` is
+    what catalogues want to know beyond that.
     """
 
     name: str
@@ -72,6 +75,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     public: bool = False
     max_body: int = MAX_BODY
     batch: Batch | None = None
+    metadata: Metadata | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; defaults are left out."""
@@ -82,3 +86,23 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     def from_dict(cls, data: dict[str, Any]) -> "ServiceSpec":
         """Read what ``to_dict`` wrote; raises ``msgspec.ValidationError`` on anything else."""
         return msgspec.convert(data, cls)
+
+    def described(self, said: Mapping[str, Any]) -> "ServiceSpec":
+        """Return the spec with what its notebook says (``metadata.read``) where it says nothing.
+
+        What holds for this service alone counts more than what holds for all of the notebook.
+        """
+        fields = {key: value for key, value in said.items() if key != SERVICES}
+        fields |= said.get(SERVICES, {}).get(self.name, {})
+        own = {name: getattr(self, name) for name in _SPOKEN}
+        if self.title == default_title(self.name):
+            own["title"] = ""
+        changes = {name: fields[name] for name in own if not own[name] and name in fields}
+        more = {name: value for name, value in fields.items() if name not in own}
+        if more:
+            mine = msgspec.to_builtins(self.metadata) if self.metadata else {}
+            changes["metadata"] = {**more, **mine}
+        return self.from_dict({**self.to_dict(), **changes}) if changes else self
+
+
+_SPOKEN = ("title", "description", "author", "license", "tags")

@@ -42,6 +42,8 @@ class Serving:
     bundle: str
     spec: ServiceSpec
     deployment: Deployment
+    created: float = 0.0
+    """When this version was published, in seconds since the epoch."""
 
 
 class Publications:
@@ -161,7 +163,9 @@ class Publications:
         worker: Worker | None = None
         try:
             deployment = self._deployment(stored.id)
-            worker, specs = await deployment.launch(stored.names)
+            worker, found = await deployment.launch(stored.names)
+            said = stored.manifest.get("metadata", {})
+            specs = [spec.described(said) for spec in found]
             notebook = await self._keep_log(deployment)
             versions = await _thread(
                 lambda: self.store.services.publish(
@@ -201,7 +205,7 @@ class Publications:
             former = self._running.get(version.bundle)
             self._running[version.bundle] = deployment
             self.serving[version.service] = Serving(
-                version.number, version.bundle, version.spec, deployment
+                version.number, version.bundle, version.spec, deployment, version.created
             )
             if former is not None and former is not deployment:
                 self._take_over(deployment, former)

@@ -1,0 +1,125 @@
+"""The fields of a service's metadata: what each may be, checked, and as which JSON it is kept."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any
+
+THUMBNAIL_LIMIT = 64 * 1024
+"""Longest thumbnail, as a data URI, in characters."""
+
+_DOI = re.compile(r"10\.\d{4,9}/[^\s\"<>]+\Z")
+_DOI_PREFIX = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|doi:\s*)", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B?\Z")
+_THUMBNAIL = re.compile(r"data:image/(?:webp|png|jpeg);base64,[A-Za-z0-9+/]+={0,2}\Z")
+_POWERS = " kMGT"
+
+
+def _text(most: int) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        text = value.strip() if isinstance(value, str) else ""
+        if not text or len(text) > most or not text.isprintable():
+            raise ValueError(f"It must be a text of one line, {most} characters at most.")
+        return text
+
+    return check
+
+
+def _prose(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or len(value) > 50_000:
+        raise ValueError("It must be a text, 50,000 characters at most.")
+    return value.strip()
+
+
+def _texts(value: Any) -> list[str]:
+    check = _text(60)
+    if isinstance(value, str) or not isinstance(value, list | tuple) or len(value) > 30:
+        raise ValueError("It must be a list of texts, 30 at most.")
+    return list(dict.fromkeys(check(one) for one in value))
+
+
+def _day(value: Any) -> str:
+    # YAML reads an unquoted date as one.
+    text = value.isoformat()[:10] if isinstance(value, date) else value
+    try:
+        return date.fromisoformat(text).isoformat()
+    except (ValueError, TypeError):
+        raise ValueError("It must be a date such as 2026-03-31.") from None
+
+
+def _address(value: Any) -> str:
+    good = isinstance(value, str) and re.match(r"https?://[^\s\"<>\\]+\Z", value.strip())
+    if not good or len(value) > 2000:
+        raise ValueError("It must be an address that begins with https:// or http://.")
+    return str(value.strip())
+
+
+def _doi(value: Any) -> str:
+    bare = _DOI_PREFIX.sub("", value.strip()) if isinstance(value, str) else ""
+    if not _DOI.match(bare) or len(bare) > 300:
+        raise ValueError("It must be a DOI such as 10.5281/zenodo.1234567.")
+    return bare
+
+
+def _thumbnail(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > THUMBNAIL_LIMIT or not _THUMBNAIL.match(value):
+        raise ValueError("It must be a picture (PNG, JPEG or WebP) beside the notebook.")
+    return value
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= 10_000:
+        raise ValueError("It must be a whole number from 0.")
+    return value
+
+
+def _size(value: Any) -> int:
+    found = _SIZE.match(value.strip()) if isinstance(value, str) else None
+    number = value if type(value) in (int, float) else float(found[1]) if found else -1
+    power = _POWERS.index(found[2] or " ") if found else 0
+    size = number * (1024 if found and found[3] else 1000) ** power
+    if not 0 <= size < 2**60:
+        raise ValueError("It must be a size such as '4 GB', or bytes.")
+    return int(size)
+
+
+def _resources(value: Any) -> dict[str, int]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"It must be fields: {', '.join(_RESOURCES)}.")
+    found = {}
+    for key, told in value.items():
+        if key not in _RESOURCES:
+            raise ValueError(f"There is no {str(key)[:40]!r}; there are: {', '.join(_RESOURCES)}.")
+        try:
+            found[str(key)] = _RESOURCES[key](told)
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from None
+    return found
+
+
+_RESOURCES: dict[str, Callable[[Any], int]] = {
+    "cpu": _count,
+    "memory": _size,
+    "gpu": _count,
+    "gpu_memory": _size,
+    "storage": _size,
+}
+FIELDS: dict[str, Callable[[Any], Any]] = {
+    "title": _text(200),
+    "description": _prose,
+    "author": _text(500),
+    "license": _text(200),
+    "tags": _texts,
+    "summary": _text(300),
+    "date": _day,
+    "citation": _text(2000),
+    "doi": _doi,
+    "dataset": _address,
+    "source": _address,
+    "documentation": _address,
+    "libraries": _texts,
+    "tasks": _texts,
+    "resources": _resources,
+    "thumbnail": _thumbnail,
+}
+"""Field -> what returns a value of it as JSON, or says in a ``ValueError`` what it must be."""

@@ -1,0 +1,58 @@
+"""The notebook inside a bundle: checked to be one, and without what running it leaves in it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from easymlnb.contract.errors import BundleRejected
+
+_CELLS = ("code", "markdown", "raw")
+
+
+def strip(notebook: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the notebook without what a run leaves in it: outputs, counts, widget state."""
+    cells = []
+    for cell in notebook["cells"]:
+        kept = {name: cell[name] for name in ("id", "cell_type", "attachments") if name in cell}
+        kept["source"] = text_of(cell["source"])
+        kept["metadata"] = {"tags": tags} if (tags := tags_of(cell)) else {}
+        if cell["cell_type"] == "code":
+            kept |= {"outputs": [], "execution_count": None}
+        cells.append(kept)
+    told = notebook.get("metadata") or {}
+    metadata = {name: told[name] for name in ("kernelspec", "language_info") if name in told}
+    minor = notebook.get("nbformat_minor", 0)
+    return {"nbformat": 4, "nbformat_minor": minor, "metadata": metadata, "cells": cells}
+
+
+def check_notebook(notebook: Any) -> dict[str, Any]:
+    """Return ``notebook`` when it is one of nbformat 4; else ``BundleRejected``."""
+    if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
+        raise BundleRejected("The file is not a notebook: it holds no list of cells.")
+    if notebook.get("nbformat") != 4:
+        raise BundleRejected("The notebook is not of nbformat 4; open and save it in JupyterLab.")
+    if not isinstance(notebook.get("metadata", {}), dict):
+        raise BundleRejected("The notebook's metadata are not an object.")
+    for number, cell in enumerate(notebook["cells"]):
+        good = (
+            isinstance(cell, dict)
+            and cell.get("cell_type") in _CELLS
+            and _is_text(cell.get("source"))
+            and isinstance(cell.get("metadata", {}), dict)
+        )
+        if not good:
+            raise BundleRejected(f"Cell {number} of the notebook is not a valid cell.")
+    return notebook
+
+
+def _is_text(source: Any) -> bool:
+    lines = source if isinstance(source, list) else [source]
+    return all(isinstance(line, str) for line in lines)
+
+
+def text_of(source: str | list[str]) -> str:
+    return source if isinstance(source, str) else "".join(source)
+
+
+def tags_of(cell: Mapping[str, Any]) -> list[str]:
+    tags = cell.get("metadata", {}).get("tags", [])
+    return sorted({tag for tag in tags if isinstance(tag, str)}) if isinstance(tags, list) else []
