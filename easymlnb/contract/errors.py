@@ -38,6 +38,8 @@
 
 from typing import Any, ClassVar
 
+from easymlnb.contract import units
+
 
 class EasyMLNBError(Exception):
     """Root of all errors that are meant for people.
@@ -299,17 +301,9 @@ class WorkerOutOfMemory(WorkerLost):
     def __init__(self, limit: int) -> None:
         super().__init__(
             "The kernel that ran this call was ended: it took far more memory than its "
-            f"{shown_size(limit)}. Send less at once, or have its author raise memory=."
+            f"{units.shown(limit)}. Send less at once, or have its author raise memory=."
         )
         self.details = {"retryable": False, "limit": limit}
-
-
-def shown_size(size: int) -> str:
-    """Return a number of bytes as people write it: ``1.5 GB``."""
-    for unit, factor in (("GB", 2**30), ("MB", 2**20)):
-        if size >= factor:
-            return f"{size / factor:.3g} {unit}"
-    return f"{size} bytes"
 
 
 class Draining(EasyMLNBError):

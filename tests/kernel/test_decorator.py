@@ -84,7 +84,7 @@ def lambda_free() -> Callable[[float], float]:
         ({"name": "../etc"}, "cannot be a service's name"),
         ({"timeout": -1}, "timeout must be a positive number"),
         ({"timeout": True}, "timeout must be a positive number"),
-        ({"workers": 0}, "workers must be a positive number"),
+        ({"workers": 0}, "workers must be a whole number from 1"),
         ({"max_body": "1"}, "max_body must be a positive number"),
         ({"tags": "one"}, "tags must be a list of texts"),
         ({"author": 3}, "author must be a text"),

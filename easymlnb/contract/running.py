@@ -1,0 +1,94 @@
+"""What a service's published workers run with: how many there are, and what each may take."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from easymlnb.contract import units
+from easymlnb.contract.errors import DefinitionError
+
+PREFER: Literal["prefer"] = "prefer"
+"""A GPU if the machine has any, else none."""
+
+Gpu = float | Literal["prefer"]
+
+_OWN = ("workers", "min_workers", "max_workers", "target_calls", "idle", "memory", "gpu")
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the workers of a service are kept.
+
+    ``min_workers`` is ``None`` where it is as many as at most. ``target_calls`` is what one worker
+    should have, running or in line; ``None`` leaves it to the kind of service. ``idle`` is in
+    seconds, ``memory`` in bytes, 0 for the server's default. ``gpu`` is a number of GPUs, a share
+    of one, or ``PREFER``.
+    """
+
+    min_workers: int | None = None
+    target_calls: float | None = None
+    idle: float = 600.0
+    memory: int = 0
+    gpu: Gpu = 0.0
+
+
+def read(options: dict[str, Any]) -> dict[str, Any]:
+    """Take the decorator's words on workers out of ``options``; returns fields of the spec.
+
+    Raises ``DefinitionError`` with the option and what it may be.
+    """
+    given = {name: options.pop(name, None) for name in _OWN}
+    most, least = _workers(given["workers"], given["min_workers"], given["max_workers"])
+    told = {
+        "min_workers": least,
+        "target_calls": _target(given["target_calls"]),
+        "idle": _unit("idle", units.seconds, given["idle"]),
+        "memory": _unit("memory", units.size, given["memory"]),
+        "gpu": _gpu(given["gpu"]),
+    }
+    made = Running(**{name: value for name, value in told.items() if value is not None})
+    return {**({} if most is None else {"workers": most}), "running": made}
+
+
+def _workers(both: Any, least: Any, most: Any) -> tuple[int | None, int | None]:
+    for name, value, floor in (
+        ("workers", both, 1), ("min_workers", least, 0), ("max_workers", most, 1),
+    ):  # fmt: skip
+        if value is not None and (type(value) is not int or value < floor):
+            raise DefinitionError(f"{name} must be a whole number from {floor}, not {value!r}.")
+    if both is not None and (least is not None or most is not None):
+        raise DefinitionError(
+            "workers= stands for both bounds: give it, or min_workers= and max_workers=."
+        )
+    if both is None and most is None and least is not None:
+        most = max(1, least)
+    if least is not None and least > most:
+        raise DefinitionError(f"min_workers ({least}) must not be above max_workers ({most}).")
+    if least is None and most is not None:
+        least = 1
+    return both or most, least
+
+
+def _target(value: Any) -> float | None:
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not 0 < value < float("inf"):
+        raise DefinitionError(f"target_calls must be a number above 0, not {value!r}.")
+    return float(value)
+
+
+def _unit(name: str, read: Any, value: Any) -> Any:
+    try:
+        return None if value is None else read(value)
+    except ValueError as error:
+        raise DefinitionError(f"{name}: {error}") from error
+
+
+def _gpu(value: Any) -> Gpu | None:
+    if value is None or value == PREFER:
+        return value
+    number = type(value) in (int, float)
+    if not number or not 0 <= value < float("inf") or (value > 1 and value != int(value)):
+        raise DefinitionError(
+            f"gpu must be a number of GPUs, a share of one such as 0.5, or 'prefer', not {value!r}."
+        )
+    return float(value)

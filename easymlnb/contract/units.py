@@ -1,0 +1,41 @@
+"""Sizes and times as people write them: ``"2G"`` of memory, ``"10m"`` of waiting."""
+
+import re
+
+_SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_TIMES = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_TEXT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*\Z")
+
+
+def size(value: object) -> int:
+    """Return a size in bytes: a whole number, or a text such as ``"500M"``, ``"2 GB"``, ``"1GiB"``.
+
+    Each unit is 1024 of the one below. Raises ``ValueError`` for anything else, and for nothing.
+    """
+    if isinstance(value, str) and (found := _TEXT.match(value)):
+        unit = found[2].upper().removesuffix("IB" if found[2].upper().endswith("IB") else "B")
+        if unit in _SIZES:
+            value = int(float(found[1]) * _SIZES[unit])
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{value!r} is no size; write bytes, or a text such as '500M' or '2G'.")
+    return value
+
+
+def seconds(value: object) -> float:
+    """Return seconds: a number, or a text such as ``"30s"``, ``"10m"``, ``"1h"``.
+
+    Raises ``ValueError`` for anything else, and for what is negative or without end.
+    """
+    if isinstance(value, str) and (found := _TEXT.match(value)) and found[2] in _TIMES:
+        value = float(found[1]) * _TIMES[found[2]]
+    if type(value) not in (int, float) or not 0 <= value < float("inf"):  # type: ignore[operator]
+        raise ValueError(f"{value!r} is no time; write seconds, or a text such as '30s' or '10m'.")
+    return float(value)  # type: ignore[arg-type]
+
+
+def shown(size: int) -> str:
+    """Return a number of bytes as people write it: ``1.5 GB``."""
+    for unit, factor in (("GB", 2**30), ("MB", 2**20)):
+        if size >= factor:
+            return f"{size / factor:.3g} {unit}"
+    return f"{size} bytes"
