@@ -60,6 +60,12 @@ def service(
     examples: Sequence[Mapping[str, Any]] = (),
     timeout: float | None = None,
     workers: int | None = None,
+    min_workers: int | None = None,
+    max_workers: int | None = None,
+    target_calls: float | None = None,
+    idle: float | str | None = None,
+    memory: int | str | None = None,
+    gpu: float | str | None = None,
     placement: str | None = None,
     public: bool | None = None,
     max_body: int | None = None,
@@ -79,6 +85,16 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     examples: dicts of parameters; presets of the form, documentation and health check at once.
     timeout: seconds a call may take, default 30.
     workers: how many calls run at once (live: threads; published: kernels), default 1.
+    min_workers, max_workers: in place of ``workers``, bounds between which published workers come
+        and go with the calls; with ``min_workers=0`` the last one ends after a time without calls,
+        and the next call waits until there is one again.
+    target_calls: calls, running and in line, that one worker should have, default 2 (with
+        ``batch`` its ``max_size``); with more, another is started.
+    idle: how long without calls until the last worker ends (``"10m"``, the default, or seconds).
+    memory: what one published worker may take (``"2G"`` or bytes), default the server's. One that
+        stays above it is replaced, one that is far above is ended with its call.
+    gpu: GPUs of each published worker: 1, 2, ..., a share such as 0.5 of one that workers then
+        share, or ``"prefer"`` for one if there is any; default 0.
     placement: where published workers start; only ``"local"``, the default, is there yet.
     public: kept with the service for later; calls need a login whatever it says.
     max_body: largest request body in bytes, default 100 MiB.

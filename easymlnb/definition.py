@@ -12,6 +12,7 @@ import msgspec
 
 from easymlnb import thumbnail
 from easymlnb.batching import one_call
+from easymlnb.contract import running
 from easymlnb.contract.errors import DefinitionError, InvalidInput
 from easymlnb.contract.metadata import EXTRA, Metadata, default_title, sentence
 from easymlnb.contract.metadata import read as read_metadata
@@ -70,6 +71,7 @@ def define(function: Function, **options: Any) -> Service:
         accepts=schema.accepts,
         produces=schema.produces,
         stream=schema.stream,
+        **running.read(options),
         **_checked(options),
     )
     return Service(function, schema, spec)
@@ -131,7 +133,7 @@ def _metadata(
 def _checked(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options that were given, checked; None means the default."""
     given = {key: value for key, value in options.items() if value is not None}
-    for key, limit in (("timeout", 0.0), ("workers", 1), ("max_body", 1)):
+    for key, limit in (("timeout", 0.0), ("max_body", 1)):
         value = given.get(key)
         if value is None:
             continue

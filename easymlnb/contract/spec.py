@@ -8,6 +8,7 @@ import msgspec
 
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.metadata import SERVICES, Metadata, default_title
+from easymlnb.contract.running import Running
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 
@@ -53,7 +54,8 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     result; both carry ``x-easymlnb`` hints for widgets. ``accepts`` names the media types that
     may be sent raw, as the whole body, in place of JSON; ``produces`` those that ``Accept`` may
     ask for beside JSON. ``examples`` are input objects, encoded as JSON values. ``metadata`` is
-    what catalogues want to know beyond that.
+    what catalogues want to know beyond that. ``workers`` is how many there are at most, ``running``
+    what else they run with.
     """
 
     name: str
@@ -75,7 +77,21 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     public: bool = False
     max_body: int = MAX_BODY
     batch: Batch | None = None
+    running: Running = Running()
     metadata: Metadata | None = None
+
+    @property
+    def least_workers(self) -> int:
+        """How many published workers there are even when nobody calls."""
+        least = self.running.min_workers
+        return self.workers if least is None else least
+
+    @property
+    def target_calls(self) -> float:
+        """How many calls, running and in line, one worker should have."""
+        if self.running.target_calls is not None:
+            return self.running.target_calls
+        return float(self.batch.max_size) if self.batch else 2.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; defaults are left out."""
