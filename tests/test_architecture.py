@@ -31,7 +31,7 @@ LAYERS = {
         cli
     """,
     "easymlnb_server": """
-        calllog logs ownership words openapi_schemas store placement
+        calllog logs ownership spool words openapi_schemas store placement
         engine
         openapi_routes
         openapi activity publications

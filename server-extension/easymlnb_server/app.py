@@ -34,6 +34,7 @@ from easymlnb_server.placement.local import LocalPlacement, end_orphans
 from easymlnb_server.publications import Publications
 from easymlnb_server.routes import PREFIX, ROUTES
 from easymlnb_server.services import Services
+from easymlnb_server.spool import Spool
 from easymlnb_server.state import STATE, State
 from easymlnb_server.store.store import DAY, Store
 
@@ -61,6 +62,9 @@ class EasyMLNB(ExtensionApp):
     )
     start_timeout = Float(600.0, help="Seconds a notebook may take to get ready.").tag(config=True)
     queue_limit = Integer(64, help="Calls that may wait per version.").tag(config=True)
+    spool_limit = Integer(
+        20 * 2**30, help="Bytes of large bodies and uploads that may lie on disk at once."
+    ).tag(config=True)
     starts_at_once = Integer(2, help="Workers that may start at the same time.").tag(config=True)
     worker_environment = List(
         Unicode(), help="Names of more environment variables that workers inherit."
@@ -91,6 +95,7 @@ class EasyMLNB(ExtensionApp):
             metrics=Metrics(live, publications),
             activity=Activity(app.kernel_manager, times, live),
             secret=secrets.token_urlsafe(32),
+            spool=Spool(self._folder / "spool", self.spool_limit),
             tracing=_tracing(),
         )
         settings[STATE] = self._state
@@ -128,6 +133,10 @@ class EasyMLNB(ExtensionApp):
             cafile=serverapp.certfile or "",
             inherit=self.worker_environment,
         )
+        try:
+            await asyncio.to_thread(self._state.spool.open)
+        except OSError as error:
+            self.log.error("Bodies over 1 MB are refused: %s", error)
         self._state.metrics.open()
         for duty in (self._state.activity.keep(), self._state.metrics.keep()):
             self._tasks.append(asyncio.create_task(duty))
@@ -193,6 +202,7 @@ class EasyMLNB(ExtensionApp):
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._state.publications.stop()
         self._ownership.release()
+        await asyncio.to_thread(self._state.spool.close)
         logging.getLogger("easymlnb").removeHandler(self._log_handler)
 
 

@@ -10,6 +10,7 @@ from easymlnb_server.engine.rendezvous import Rendezvous
 from easymlnb_server.metrics import Metrics
 from easymlnb_server.publications import Publications
 from easymlnb_server.services import Services
+from easymlnb_server.spool import Spool
 
 if TYPE_CHECKING:
     from easymlnb_server.tracing import Tracing
@@ -30,4 +31,5 @@ class State:
     metrics: Metrics
     activity: Activity
     secret: str
+    spool: Spool
     tracing: "Tracing | None" = None

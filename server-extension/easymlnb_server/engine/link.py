@@ -1,9 +1,10 @@
 """The server's end of a link to one kernel: calls out, answers in."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
-from easymlnb.contract.errors import EasyMLNBError, WorkerLost
+from easymlnb.contract.errors import EasyMLNBError, InternalError, WorkerLost
 from easymlnb.contract.frames import (
     Call,
     Cancel,
@@ -15,9 +16,13 @@ from easymlnb.contract.frames import (
     Result,
     pack,
 )
+from easymlnb_server.engine.bodies import frame
 from easymlnb_server.engine.pending import Answer, Pending
+from easymlnb_server.spool import Room, Spooled
 
 Ended = Callable[[Pending, float], None]
+
+log = logging.getLogger("easymlnb.link")
 
 
 class WorkerLink:
@@ -27,6 +32,8 @@ class WorkerLink:
         self.hello = hello
         self._write = write
         self._calls: dict[int, tuple[Pending, Ended]] = {}
+        self.room: Room | None = None
+        """For large bodies, where the kernel is on this host and has proven it."""
         self.closed = asyncio.Event()
 
     @property
@@ -45,7 +52,7 @@ class WorkerLink:
             ended(pending, 0.0)
             return
         self._calls[call.id] = (pending, ended)
-        self._write(pack(call, pending.body))
+        self._write(frame(call, pending.body, self.room))
 
     def cancel(self, call: int) -> None:
         """Ask the worker to stop a call; its slot stays taken until the worker is done with it."""
@@ -67,6 +74,8 @@ class WorkerLink:
 
     def take(self, message: Result | Failure | Progress | Item, body: bytes) -> None:
         """Hand an event or answer to whoever waits for it; late and unknown ones are dropped."""
+        # Also a dropped one's file is taken, and so removed.
+        whole = self._claimed(message) if isinstance(message, Result) and message.file else body
         found = self._calls.get(message.id)
         if found is None:
             return
@@ -76,12 +85,24 @@ class WorkerLink:
                 pending.listener(message, body)
             return
         del self._calls[message.id]
-        pending.answer(Answer.of(message, body, pending.call.request_id))
+        if whole is None:
+            pending.fail(InternalError())
+        else:
+            pending.answer(Answer.of(message, whole, pending.call.request_id))
         ended(pending, message.seconds)
+
+    def _claimed(self, message: Result) -> Spooled | None:
+        try:
+            return self.room.claim(message.file) if self.room is not None else None
+        except ValueError:
+            log.exception("A kernel's large result is not where it said.")
+            return None
 
     def close(self, error: EasyMLNBError | None = None) -> None:
         """The kernel is gone: every call out on it fails, with ``WorkerLost`` or this error."""
         self.closed.set()
+        if self.room is not None:
+            self.room.close()
         calls, self._calls = self._calls, {}
         for pending, ended in calls.values():
             pending.fail(error or WorkerLost())

@@ -32,10 +32,21 @@ class Whole:
             self._items.append(body)
 
     def result(self, message: Result, body: bytes) -> None:
+        self._head(message)
+        self._out.write(b"[" + b",".join(self._items) + b"]" if self._stream else body)
+
+    def begin(self, message: Result, size: int) -> None:
+        """Write what stands before a result of ``size`` bytes that comes in pieces."""
+        self._head(message)
+        self._out.set_header("Content-Length", str(size))
+
+    def end(self) -> None:
+        """Write what stands behind it."""
+
+    def _head(self, message: Result) -> None:
         self._out.set_header("Content-Type", message.content_type)
         if message.filename:
             self._out.set_header("Content-Disposition", attachment(message.filename))
-        self._out.write(b"[" + b",".join(self._items) + b"]" if self._stream else body)
 
     def error(self, error: EasyMLNBError) -> None:
         raise error
@@ -56,6 +67,12 @@ class Lines:
 
     def result(self, message: Result, body: bytes) -> None:
         self._begin()
+
+    def begin(self, message: Result, size: int) -> None:
+        self._begin()
+
+    def end(self) -> None:
+        """A stream's result is empty; its items were written."""
 
     def error(self, error: EasyMLNBError) -> None:
         if not self._begun:
@@ -93,6 +110,12 @@ class Events:
 
     def result(self, message: Result, body: bytes) -> None:
         self._send("result", body or b"null")
+
+    def begin(self, message: Result, size: int) -> None:
+        self._out.write(b"event: result\ndata: ")
+
+    def end(self) -> None:
+        self._out.write(b"\n\n")
 
     def error(self, error: EasyMLNBError) -> None:
         self._send("error", json.dumps(error.to_dict()).encode())

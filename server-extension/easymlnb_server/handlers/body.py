@@ -1,5 +1,6 @@
 """Request bodies that are taken in only after the caller and the length were checked."""
 
+from collections.abc import Awaitable
 from typing import Any, cast
 
 from tornado import web
@@ -40,21 +41,30 @@ class BodyHandler(EasyHandler):
         """Return how many bytes a body may have; raises to refuse the request before its body."""
         raise NotImplementedError
 
-    def data_received(self, chunk: bytes) -> None:
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         self._size += len(chunk)
         if self._refused or self._size > self._limit:
             # Nothing that is said from here would reach the caller; `take_body` says it.
             self._chunks.clear()
             if self._size > self._limit + SMALL:
                 self.request.connection.stream.close()  # type: ignore[union-attr]
-            return
+            return None
+        return self.keep(chunk)
+
+    def keep(self, chunk: bytes) -> Awaitable[None] | None:
+        """Take the next part of the body in."""
         self._chunks.append(chunk)
+        return None
 
     def take_body(self) -> bytes:
         """Return the whole body, once; raises ``TooLarge`` for one that did not say its length."""
-        self._check(self._size)
+        self.check_body()
         chunks, self._chunks = self._chunks, []
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def check_body(self) -> None:
+        """Raise ``TooLarge`` for a body that did not say its length and is over the limit."""
+        self._check(self._size)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         if self._closing:

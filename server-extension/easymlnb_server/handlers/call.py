@@ -13,18 +13,20 @@ from tornado import web
 
 from easymlnb.contract.errors import BadRequest, CallCancelled, Draining, NotReady
 from easymlnb.contract.frames import Call, Item, Progress
+from easymlnb_server.engine.bodies import Body
 from easymlnb_server.engine.pending import Answer, Pending
 from easymlnb_server.handlers.answers import EVENTS, Events, Writer, writer
-from easymlnb_server.handlers.body import BodyHandler
 from easymlnb_server.handlers.ends import note
+from easymlnb_server.handlers.spooled import SpooledBodyHandler, send_file
 from easymlnb_server.metrics import NOBODY, Series
 from easymlnb_server.services import Target
+from easymlnb_server.spool import Spooled
 
 PING = 15.0
 """Seconds between two signs of life on an event stream."""
 
 
-class CallHandler(BodyHandler):
+class CallHandler(SpooledBodyHandler):
     """``POST services/{name}/call`` and its siblings; ``view`` and ``live`` come from the route."""
 
     def initialize(self, view: bool = False, live: bool = False) -> None:
@@ -45,7 +47,7 @@ class CallHandler(BodyHandler):
     async def post(self, name: str) -> None:
         if self.state.services.draining:
             raise Draining
-        body = self.take_body()
+        body = self.take()
         self._began = time.monotonic()
         answered = False
         while not answered:
@@ -54,7 +56,7 @@ class CallHandler(BodyHandler):
             self._target = self.state.services.target(name, live=self._live)
             answered = await self._ask(self._target, body)
 
-    async def _ask(self, target: Target, body: bytes) -> bool:
+    async def _ask(self, target: Target, body: Body) -> bool:
         """Write the answer; ``False`` if the version was replaced before the call began."""
         accept = self.request.headers.get("Accept", "")
         call = self._call(target, accept)
@@ -83,7 +85,7 @@ class CallHandler(BodyHandler):
             headers=self.request.headers,
             whole=self.request.request_time(),
         )
-        self._write(answer, out)
+        await self._write(answer, out)
         return True
 
     def _call(self, target: Target, accept: str) -> Call:
@@ -128,7 +130,7 @@ class CallHandler(BodyHandler):
         if self._writer is not None:
             self._writer.event(message, body)
 
-    def _write(self, answer: Answer, out: Writer) -> None:
+    async def _write(self, answer: Answer, out: Writer) -> None:
         if answer.error is not None:
             answer.error.request_id = self.request_id
             out.error(answer.error)
@@ -138,8 +140,17 @@ class CallHandler(BodyHandler):
                 self.set_header("Server-Timing", f"worker;dur={milliseconds:.3f}")
                 # An HTML or SVG result must not run as a page of this origin.
                 self.set_header("Content-Security-Policy", "default-src 'none'; sandbox")
-            out.result(answer.result, answer.body)
+            if isinstance(answer.body, Spooled):
+                out.begin(answer.result, answer.body.size)
+                await send_file(answer.body, self._send)
+                out.end()
+            else:
+                out.result(answer.result, answer.body)
         self.finish()
+
+    async def _send(self, chunk: bytes) -> None:
+        self.write(chunk)
+        await self.flush()
 
     def log_exception(
         self,

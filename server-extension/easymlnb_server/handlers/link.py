@@ -21,6 +21,7 @@ from easymlnb.contract.frames import (
     Progress,
     Refused,
     Result,
+    Shares,
     Taken,
     ToServer,
     Welcome,
@@ -29,6 +30,7 @@ from easymlnb.contract.frames import (
 )
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.engine.rendezvous import Arrival
+from easymlnb_server.spool import Room
 from easymlnb_server.state import STATE, State
 
 MAX_MESSAGE = 2**30
@@ -49,6 +51,7 @@ class LinkHandler(websocket.WebSocketHandler):
     def initialize(self) -> None:
         self._link: WorkerLink | None = None
         self._arrival: asyncio.Future[Arrival] | None = None
+        self._room: Room | None = None
         self._outbox: list[bytes] = []
         self._heart = PeriodicCallback(self._beat, HEARTBEAT * 1000)
         self._heard = time.monotonic()
@@ -58,6 +61,7 @@ class LinkHandler(websocket.WebSocketHandler):
             Progress: self._on_event,
             Item: self._on_event,
             Hello: self._on_hello,
+            Shares: self._on_shares,
             Offer: self._on_offer,
             Withdraw: self._on_withdraw,
         }
@@ -127,6 +131,8 @@ class LinkHandler(websocket.WebSocketHandler):
 
     def on_close(self) -> None:
         self._heart.stop()
+        if self._room is not None:
+            self._room.close()
         if self._link is not None:
             self._link.close()
             self.state.live.drop(self._link)
@@ -157,7 +163,12 @@ class LinkHandler(websocket.WebSocketHandler):
             self.close(1002)
             return
         self._link = WorkerLink(hello, self._write)
-        self._link.say(Welcome())
+        self._room = self.state.spool.room()
+        self._link.say(Welcome(probe=str(self._room.probe) if self._room else ""))
+
+    def _on_shares(self, shares: Shares, body: bytes) -> None:
+        if self._link is not None and self._room is not None and self._room.proven(shares.proof):
+            self._link.room = self._room
 
     def _on_offer(self, offer: Offer, body: bytes) -> None:
         link = self._link

@@ -1,0 +1,259 @@
+"""Large bodies as files, in a folder of this server's own: bounded, and gone when it is.
+
+A body lies in shared memory while there is room, else on disk, and reaches a kernel on this host
+by its path, so that it never passes the server's heap. Whatever a killed server leaves behind its
+next one removes: a lock, which ends with its process, tells whose folder is still in use.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from easymlnb.contract.errors import StorageFull
+
+PREFIX = "easymlnb-"
+LOCK = "lock"
+PROBE = "probe"
+NAME = re.compile(r"[0-9a-f]{1,32}\Z")
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+MEMORY = Path("/dev/shm")
+MEMORY_SHARE = 0.25
+MEMORY_LIMIT = 2 * 2**30
+"""What bodies may take of shared memory: a part of what is free there, and never more than this."""
+MEMORY_FILE = 256 * 2**20
+"""Bytes of the largest body that is kept in memory."""
+
+SPARE = 256 * 2**20
+"""Bytes that are left free on a disk."""
+
+
+class Spooled:
+    """A file of the spool with ``size`` bytes; ``close`` removes it, as does its last reference."""
+
+    def __init__(self, place: "_Place", path: Path, handle: int, size: int = 0) -> None:
+        self.path = path
+        self.size = size
+        self._place = place
+        self._handle = handle
+        self._held = size
+        place.used += size
+
+    @property
+    def in_memory(self) -> bool:
+        """Say whether writing to it never waits for a disk."""
+        return self._place.memory
+
+    def __len__(self) -> int:
+        return self.size
+
+    def hold(self, size: int) -> None:
+        """Count ``size`` bytes in advance; raises ``StorageFull``."""
+        if size > self._held:
+            self._place.take(size - self._held)
+            self._held = size
+
+    def write(self, data: bytes) -> None:
+        """Add to the end; raises ``StorageFull``. One thread at a time may do it."""
+        self.hold(self.size + len(data))
+        left = memoryview(data)
+        try:
+            while left:
+                written = os.pwrite(self._handle, left, self.size)
+                self.size += written
+                left = left[written:]
+        except OSError as error:
+            if error.errno in FULL:
+                raise StorageFull from error
+            raise
+
+    def read(self, offset: int = 0, size: int = -1) -> bytes:
+        """Return ``size`` bytes from ``offset`` on, by default all the rest."""
+        return os.pread(self._handle, self.size - offset if size < 0 else size, offset)
+
+    def protect(self) -> None:
+        """Keep what reads it from changing it; it is complete."""
+        os.fchmod(self._handle, 0o400)
+
+    def close(self) -> None:
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
+            self._place.used -= self._held
+            self.path.unlink(missing_ok=True)
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", -1) >= 0:
+            self.close()
+
+
+class _Place:
+    """One folder of the spool and how much it holds."""
+
+    def __init__(self, folder: Path, limit: int, memory: bool) -> None:
+        self.folder = folder
+        self.limit = limit
+        self.memory = memory
+        self.used = 0
+
+    def fits(self, size: int) -> bool:
+        if self.memory and size > MEMORY_FILE:
+            return False
+        return self.used + size <= self.limit and size + self._spare() <= _free(self.folder)
+
+    def take(self, size: int) -> None:
+        if self.used + size > self.limit:
+            raise StorageFull
+        self.used += size
+
+    def _spare(self) -> int:
+        return 0 if self.memory else SPARE
+
+
+class Room:
+    """A folder of one kernel's, in each place: where it may leave what is too large for a frame."""
+
+    def __init__(self, places: list[_Place]) -> None:
+        self._name = secrets.token_hex(16)
+        self._proof = secrets.token_bytes(32)
+        self._places = places
+        for place in places:
+            (place.folder / self._name).mkdir(mode=0o700)
+        self.probe = places[-1].folder / self._name / PROBE
+        self.probe.write_bytes(self._proof)
+
+    def proven(self, proof: bytes) -> bool:
+        """Say whether that is what the probe holds, so that its reader is on this host."""
+        return secrets.compare_digest(proof, self._proof)
+
+    @property
+    def path(self) -> str:
+        """Return the folder for the next file; the kernel looks whether the disk has room."""
+        place = next((p for p in self._places if p.used < p.limit), self._places[-1])
+        return str(place.folder / self._name)
+
+    def claim(self, name: str) -> Spooled:
+        """Take over a file that the kernel made; raises ``ValueError`` if there is no such file."""
+        if not NAME.match(name):
+            raise ValueError("That is not the name of a file of a room.")
+        for place in self._places:
+            path = place.folder / secrets.token_hex(16)
+            try:
+                os.rename(place.folder / self._name / name, path)
+                # A link could lead anywhere, and a pipe would be waited for.
+                handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                path.unlink(missing_ok=True)
+                raise ValueError("A file of a room cannot be read.") from error
+            return Spooled(place, path, handle, os.fstat(handle).st_size)
+        raise ValueError("There is no such file in the room.")
+
+    def close(self) -> None:
+        """Remove all that was not claimed."""
+        for place in self._places:
+            shutil.rmtree(place.folder / self._name, ignore_errors=True)
+
+
+class Spool:
+    """Where a server keeps large bodies: in shared memory first, then in ``disk``.
+
+    ``limit`` is how many bytes may lie on disk at once. Before ``open`` nothing fits.
+    """
+
+    def __init__(self, disk: Path, limit: int, memory: Path | None = MEMORY) -> None:
+        self._disk = disk
+        self._limit = limit
+        self._memory = memory
+        self._places: list[_Place] = []
+        self._locks: list[int] = []
+
+    def open(self) -> None:
+        """Make its folders, and remove those of servers that were killed; raises ``OSError``."""
+        memory = self._memory
+        if memory is not None and os.access(memory, os.W_OK):
+            room = min(int(_free(memory) * MEMORY_SHARE), MEMORY_LIMIT)
+            self._open(memory, room, memory=True)
+        self._disk.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._open(self._disk, self._limit, memory=False)
+
+    def _open(self, root: Path, limit: int, *, memory: bool) -> None:
+        for left in _abandoned(root):
+            shutil.rmtree(left, ignore_errors=True)
+        made = Path(tempfile.mkdtemp(prefix=f"new-{PREFIX}", dir=root))
+        self._locks.append(_lock(made))
+        # Only what is locked has its final name: until then nobody takes it for abandoned.
+        folder = made.rename(root / made.name.removeprefix("new-"))
+        self._places.append(_Place(folder, limit, memory))
+
+    def file(self, size: int = 0) -> Spooled:
+        """Begin a file that ``size`` bytes are held for; raises ``StorageFull``."""
+        place = next((place for place in self._places if place.fits(size)), None)
+        if place is None:
+            raise StorageFull
+        return _begin(place, size)
+
+    def lasting(self, size: int) -> Spooled:
+        """Begin a file that may stay for long, so on disk; raises ``StorageFull``."""
+        place = next((place for place in self._places if not place.memory), None)
+        if place is None or not place.fits(size):
+            raise StorageFull
+        return _begin(place, size)
+
+    def room(self) -> Room | None:
+        """Open a folder for a kernel, if this spool is open."""
+        return Room(self._places) if self._places else None
+
+    def close(self) -> None:
+        """Remove everything."""
+        for place, lock in zip(self._places, self._locks, strict=True):
+            shutil.rmtree(place.folder, ignore_errors=True)
+            os.close(lock)
+        self._places, self._locks = [], []
+
+
+def _begin(place: _Place, size: int) -> Spooled:
+    path = place.folder / secrets.token_hex(16)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageFull from error
+    made = Spooled(place, path, handle)
+    made.hold(size)
+    return made
+
+
+def _free(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+def _lock(folder: Path) -> int:
+    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return handle
+
+
+def _abandoned(root: Path) -> Iterator[Path]:
+    """Yield folders of servers of this account that do not run any more."""
+    for folder in root.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                continue
+            handle = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            else:
+                yield folder
+            finally:
+                os.close(handle)
