@@ -1,6 +1,7 @@
 """Bodies to values and results to bodies, by ``Content-Type`` and ``Accept``."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from easymlnb.contract.errors import (
@@ -14,6 +15,7 @@ from easymlnb.types import natural
 from easymlnb.types.accept import JSON, bare, choose, covered
 from easymlnb.types.base import Type, Upload
 from easymlnb.types.scratch import scratch
+from easymlnb.types.sent import Data
 
 __all__ = ["Written", "read", "scratch", "write"]
 
@@ -25,12 +27,12 @@ class Written:
     """A response body; ``filename`` is empty unless the result is something to save."""
 
     content_type: str
-    body: bytes
+    body: Data
     filename: str = ""
 
 
-def read(schema: Schema, content_type: str, body: bytes) -> dict[str, Any]:
-    """Turn a request body into checked keyword arguments.
+def read(schema: Schema, content_type: str, body: Data, path: Path | None = None) -> dict[str, Any]:
+    """Turn a request body into checked keyword arguments; ``path`` is a file that holds it.
 
     Raises ``BadRequest``, ``InvalidInput``, ``TooLarge`` or ``UnsupportedMediaType``.
     """
@@ -38,7 +40,7 @@ def read(schema: Schema, content_type: str, body: bytes) -> dict[str, Any]:
     if media_type == JSON:
         if body or schema.input.get("required"):
             _utf8(content_type)
-            return schema.load_json(body)
+            return schema.load_json(bytes(body))
         return schema.load({})
     if not body and not media_type:
         return schema.load({})
@@ -47,7 +49,7 @@ def read(schema: Schema, content_type: str, body: bytes) -> dict[str, Any]:
 
         return schema.load(form.read(content_type, body, schema.shapes))
     if schema.raw and media_type and covered(media_type, schema.accepts):
-        return schema.load({schema.raw: Upload(body, media_type=media_type)})
+        return schema.load({schema.raw: Upload(body, media_type=media_type, path=path)})
     raise UnsupportedMediaType(media_type, (JSON, MULTIPART, *schema.accepts))
 
 

@@ -22,12 +22,14 @@ from easymlnb.contract.frames import (
     Offer,
     Refused,
     Taken,
+    Welcome,
     Withdraw,
     batch_of,
     pack,
     unpack_to_worker,
 )
 from easymlnb.definition import DEFINED, Service
+from easymlnb.runtime.files import answer_probe
 from easymlnb.runtime.link import Link, LinkLost, LinkRefused
 from easymlnb.runtime.threads import Threads
 
@@ -171,6 +173,10 @@ class Live:
             self._note(dict.fromkeys(message.names))
         elif isinstance(message, Refused):
             self._note({message.name: message.message})
+        elif isinstance(message, Welcome):
+            proof = answer_probe(message.probe)
+            if proof is not None:
+                self._send(proof)
         elif isinstance(message, Leave):
             raise LinkLost("The server is stopping.")
 

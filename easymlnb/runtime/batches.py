@@ -7,11 +7,10 @@ several, each is run once more alone: what one of them breaks the others do not 
 from collections.abc import Sequence
 from typing import Any
 
-from easymlnb import codec
 from easymlnb.contract.errors import ResultNotEncodable
 from easymlnb.contract.frames import Call, Message
 from easymlnb.definition import Service
-from easymlnb.runtime import loop
+from easymlnb.runtime import files, loop
 from easymlnb.runtime.bars import report_bars
 from easymlnb.runtime.calls import Attempt, Guard, Raised, Stopped, answer, view_of, write
 from easymlnb.runtime.context import Context, Emit, running
@@ -30,7 +29,7 @@ def answers(
     with scratch():
         for attempt, (call, body) in zip(attempts, members, strict=True):
             with attempt:
-                attempt.values = codec.read(service.schema, call.content_type, body)
+                attempt.values = files.read(service, call, body)
         logs: dict[int, str] = {}
         readable = [attempt for attempt in attempts if attempt.failure is None]
         for group in _groups(service, readable):

@@ -24,7 +24,7 @@ from easymlnb.contract.errors import (
 from easymlnb.contract.frames import Call, Failure, Item, Message, Result
 from easymlnb.contract.spec import VIEW
 from easymlnb.definition import Service
-from easymlnb.runtime import loop
+from easymlnb.runtime import files, loop
 from easymlnb.runtime.bars import report_bars
 from easymlnb.runtime.context import Context, Emit, running
 from easymlnb.types.scratch import scratch
@@ -87,14 +87,16 @@ class Attempt:
         seconds = time.perf_counter() - self.started
         if self.failure is None:
             written = self.written
+            file = files.leave(self.call, written.body)
             result = Result(
                 id=self.call.id,
                 content_type=written.content_type,
                 seconds=seconds,
                 filename=written.filename,
                 log=log,
+                file=file,
             )
-            return result, written.body
+            return result, b"" if file else bytes(written.body)
         failure = Failure(
             id=self.call.id,
             code=self.failure.code,
@@ -115,7 +117,7 @@ def answer(
     context = Context(call, emit)
     with running(context), scratch(), attempt:
         report_bars()
-        values = codec.read(service.schema, call.content_type, body)
+        values = files.read(service, call, body)
         # Only the author's code runs under the guard: an interrupt breaks nothing of ours.
         with guard((call.id,)):
             value = _run(service, values, call, emit)

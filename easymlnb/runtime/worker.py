@@ -25,6 +25,7 @@ from easymlnb.contract.frames import (
     Leave,
     Message,
     Offer,
+    Welcome,
     batch_of,
     pack,
     unpack_to_worker,
@@ -33,6 +34,7 @@ from easymlnb.definition import DEFINED, Service
 from easymlnb.runtime.batches import End, answers
 from easymlnb.runtime.calls import Stopped
 from easymlnb.runtime.context import limit_prints
+from easymlnb.runtime.files import answer_probe
 from easymlnb.runtime.link import Link, LinkLost
 
 Members = list[tuple[Call, bytes]]
@@ -123,8 +125,15 @@ class Worker:
                         self._calls.append([(message, body)])
                     elif isinstance(message, Cancel):
                         self._cancel(message.id)
+                    elif isinstance(message, Welcome):
+                        self._prove(message)
                     elif isinstance(message, Leave):
                         self._leaving = True
+
+    def _prove(self, welcome: Welcome) -> None:
+        found = answer_probe(welcome.probe)
+        if found is not None:
+            self._link.send(pack(found))
 
     def _cancel(self, unwanted: int) -> None:
         waiting = (call.id for taken in list(self._calls) for call, _ in taken)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from easymlnb.types import blob, pixels
-from easymlnb.types.base import KEY, Type, Upload, is_a
+from easymlnb.types.base import KEY, Type, is_a
 from easymlnb.types.file import File, part
 from easymlnb.types.npy import (
     KINDS,
@@ -113,7 +113,7 @@ class Array(Type):
         if isinstance(value, list | tuple | bool | int | float | None | np.generic):
             return self._listed(value)
         if isinstance(value, File):
-            value = Upload(value.data)
+            value = value.upload()
         found = blob.upload(value, self.max_bytes)
         if found is None:
             raise ValueError("It must be an array: nested lists, or an object with 'b64'.")

@@ -11,7 +11,10 @@ To add a type, subclass ``Type``, say in ``natives`` which class it stands for, 
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar, get_origin
+
+from easymlnb.types.sent import Data
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -27,12 +30,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Upload:
     """A value that came as bytes: a part of a form, a raw body, a file picked by a person.
 
-    ``name`` is a label, never a path to open. ``media_type`` may be empty or a lie.
+    ``name`` is a label, never a path to open. ``media_type`` may be empty or a lie. Large ``data``
+    is a memoryview of a file, which ``path`` names if it holds nothing else.
     """
 
-    data: bytes
+    data: Data
     name: str = ""
     media_type: str = ""
+    path: Path | None = None
 
 
 def loaded(name: str) -> Any:
@@ -142,8 +147,8 @@ class Type(Hint):
         """Turn a result into a JSON value; raise ``ValueError`` with a sentence if it has none."""
         return value
 
-    def write(self, value: Any, media_type: str) -> bytes:
-        """Turn a result into bytes of one of ``offers(value)``."""
+    def write(self, value: Any, media_type: str) -> Data:
+        """Turn a result into bytes of one of ``offers(value)``; a memoryview of them will do."""
         raise ValueError(f"A {type(self).__name__} cannot be written as {media_type}.")
 
     def offers(self, value: Any) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
+from easymlnb.types import sent
 from easymlnb.types.accept import bare, matches
 from easymlnb.types.base import Upload
 from easymlnb.types.label import label
@@ -53,7 +54,7 @@ def too_large(max_bytes: int) -> str:
 
 def _read(value: Any, max_bytes: int) -> Upload | None:
     if isinstance(value, Upload):
-        return Upload(value.data, label(value.name), bare(value.media_type))
+        return Upload(value.data, label(value.name), bare(value.media_type), value.path)
     if isinstance(value, str):
         return (
             _data_uri(value, max_bytes) if value[:5].lower() == "data:" else _text(value, max_bytes)
@@ -66,18 +67,28 @@ def _read(value: Any, max_bytes: int) -> Upload | None:
             return Upload(value.read_bytes(), label(value.name), guess(value.name))
         except OSError as error:
             raise ValueError(f"The file cannot be read: {error.strerror}.") from None
-    if isinstance(value, Mapping) and isinstance(value.get("b64"), str):
+    if isinstance(value, Mapping):
         return _object(value, max_bytes)
     return None
 
 
 def _object(value: Mapping[str, Any], max_bytes: int) -> Upload | None:
-    name, media_type = value.get("name") or "", value.get("media_type") or ""
-    if set(value) - {"b64", "name", "media_type"}:
-        return None
-    if not isinstance(name, str) or not isinstance(media_type, str):
-        raise ValueError("Its name and media_type must be text.")
-    return Upload(decode64(value["b64"], max_bytes), label(name), bare(media_type))
+    """Read an object whose bytes are in it, or were sent before it."""
+    for key, read in (("b64", decode64), (sent.KEY, _sent)):
+        if not isinstance(value.get(key), str) or set(value) - {key, "name", "media_type"}:
+            continue
+        name, media_type = value.get("name") or "", value.get("media_type") or ""
+        if not isinstance(name, str) or not isinstance(media_type, str):
+            raise ValueError("Its name and media_type must be text.")
+        found = read(value[key], max_bytes)
+        if isinstance(found, Path):
+            return Upload(sent.contents(found), label(name), bare(media_type), found)
+        return Upload(found, label(name), bare(media_type))
+    return None
+
+
+def _sent(name: str, max_bytes: int) -> Path | bytes:
+    return sent.find(name)
 
 
 def _text(value: str, max_bytes: int) -> Upload:

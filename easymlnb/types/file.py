@@ -1,12 +1,14 @@
 """Files: bytes with a name and a media type, read into memory or put on disk for the call."""
 
+import io
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 from easymlnb.types import blob, scratch
 from easymlnb.types.base import KEY, Type, Upload, is_a
 from easymlnb.types.blob import OCTETS
 from easymlnb.types.label import label
+from easymlnb.types.sent import Data, contents
 
 SHOWN_AS = {
     "image/png": "image",
@@ -24,7 +26,8 @@ class File(Type):
     to a temporary copy, whichever is annotated. ``accept`` lists endings (``".csv"``) and media
     types (``"image/*"``) that are taken, by default any; ``max_bytes`` is the limit, 100 MB.
 
-    As a value, ``File(data, name, media_type)`` is what a function gets or returns.
+    As a value, ``File(data, name, media_type)`` is what a function gets or returns. A large one
+    that it gets is read when ``data`` is; ``open()`` and ``path`` do not take it into memory.
     """
 
     source: ClassVar[Any]
@@ -40,7 +43,8 @@ class File(Type):
         accept: tuple[str, ...] | list[str] = (),
         max_bytes: int = blob.MAX_BYTES,
     ) -> None:
-        self.data = data.encode() if isinstance(data, str) else bytes(data)
+        self._data: Data = data.encode() if isinstance(data, str) else bytes(data)
+        self._path: Path | None = None
         self.name = label(name)
         self.media_type = media_type or blob.guess(self.name) or OCTETS
         self.accept = tuple(accept)
@@ -48,6 +52,38 @@ class File(Type):
 
     reads: tuple[str, ...] = ("*/*",)
     writes: tuple[str, ...] = (OCTETS,)
+
+    @classmethod
+    def of_upload(cls, found: Upload) -> "File":
+        """Return what was uploaded as a value; a large one is not read for it."""
+        made = cls(b"", found.name, found.media_type)
+        made._data, made._path = found.data, found.path
+        return made
+
+    def upload(self) -> Upload:
+        """Return the value as what it was uploaded as."""
+        return Upload(self._data, self.name, self.media_type, self._path)
+
+    @property
+    def data(self) -> bytes:
+        """All its bytes."""
+        if not isinstance(self._data, bytes):
+            self._data = bytes(self._data)
+        return self._data
+
+    @property
+    def size(self) -> int:
+        """The number of its bytes."""
+        return len(self._data)
+
+    @property
+    def path(self) -> Path:
+        """A temporary file with its content and name, to be read until the call ends."""
+        return scratch.put(self.name or "file", self._data, self._path)
+
+    def open(self) -> BinaryIO:
+        """Open it for reading; to be closed by whoever opened it, best with ``with``."""
+        return io.BytesIO(self._data) if isinstance(self._data, bytes) else self.path.open("rb")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, File) and self._key() == other._key()
@@ -60,7 +96,7 @@ class File(Type):
 
     def __repr__(self) -> str:
         kind = type(self).__name__
-        return f"<{kind} {self.name!r}, {self.media_type}, {len(self.data)} bytes>"
+        return f"<{kind} {self.name!r}, {self.media_type}, {self.size} bytes>"
 
     def json_schema(self) -> dict[str, Any]:
         accept = list(self.accept or self.reads)
@@ -71,7 +107,7 @@ class File(Type):
 
     def decode(self, value: Any, source: Any) -> Any:
         if isinstance(value, File):
-            found: Upload | None = Upload(value.data, value.name, value.media_type)
+            found: Upload | None = value.upload()
         else:
             found = blob.upload(value, self.max_bytes)
         if found is None:
@@ -79,12 +115,12 @@ class File(Type):
         if not blob.allowed(found, self.accept):
             raise ValueError(f"It must be a file of the kind {', '.join(self.accept)}.")
         if is_a(source, "pathlib.Path"):
-            return scratch.put(found.name or "file", found.data)
+            return scratch.put(found.name or "file", found.data, found.path)
         if is_a(source, "builtins.bytes"):
-            return found.data
+            return bytes(found.data)
         if is_a(source, "builtins.bytearray"):
             return bytearray(found.data)
-        return type(self)(found.data, found.name, found.media_type)
+        return type(self).of_upload(found)
 
     def encode(self, value: Any) -> Any:
         file = self.file(value)
@@ -98,14 +134,14 @@ class File(Type):
             return type(self)(bytes(value))
         if isinstance(value, Path):
             try:
-                return type(self)(value.read_bytes(), value.name)
+                return self.of_upload(Upload(contents(value), label(value.name)))
             except OSError as error:
                 # The path itself is the author's business, not the caller's.
                 raise ValueError(f"the file cannot be read ({error.strerror})") from None
         raise ValueError(f"{type(value).__name__} is not a file")
 
-    def write(self, value: Any, media_type: str) -> bytes:
-        return self.file(value).data
+    def write(self, value: Any, media_type: str) -> Data:
+        return self.file(value)._data
 
     def offers(self, value: Any) -> tuple[str, ...]:
         own = self.file(value).media_type

@@ -8,8 +8,11 @@ from typing import Any
 from easymlnb.contract.errors import BadRequest, TooLarge
 from easymlnb.types.base import KEY, Upload
 from easymlnb.types.label import label
+from easymlnb.types.sent import Data, mapped
 
 MAX_PARTS = 1000
+LARGE = 2**20
+"""Bytes from which a file of a body that itself lies in a file is kept in one, too."""
 MAX_TEXT = 16 * 2**20
 """Longest part without a file name, in bytes; files are bounded by the body's own limit."""
 
@@ -90,7 +93,7 @@ def misfit(node: Mapping[str, Any]) -> str:
     return ""
 
 
-def read(content_type: str, body: bytes, shapes: Mapping[str, Shape]) -> dict[str, Any]:
+def read(content_type: str, body: Data, shapes: Mapping[str, Shape]) -> dict[str, Any]:
     """Return the values of a form by parameter name, by the shapes of the parameters.
 
     Raises ``BadRequest`` or ``TooLarge``.
@@ -101,7 +104,7 @@ def read(content_type: str, body: bytes, shapes: Mapping[str, Shape]) -> dict[st
     }
 
 
-def _parts(content_type: str, body: bytes) -> dict[str, list[Upload | Parsed | str]]:
+def _parts(content_type: str, body: Data) -> dict[str, list[Upload | Parsed | str]]:
     import multipart  # type: ignore[import-untyped] # it ships no types
 
     _, options = multipart.parse_options_header(content_type)
@@ -109,15 +112,16 @@ def _parts(content_type: str, body: bytes) -> dict[str, list[Upload | Parsed | s
     if not boundary:
         raise BadRequest("A multipart body needs a boundary in its Content-Type.")
     found: dict[str, list[Upload | Parsed | str]] = {}
+    in_file = isinstance(body, memoryview)
     try:
         parser = multipart.MultipartParser(
-            io.BytesIO(body),
+            _Stream(body) if isinstance(body, memoryview) else io.BytesIO(body),
             boundary,
             content_length=len(body),
-            # The body is in memory already: copying it to disk would protect nothing.
+            # A body that is in memory already would gain nothing from a copy of it on disk.
             memory_limit=len(body) + 2**20,
-            spool_limit=len(body) + 2**20,
-            disk_limit=0,
+            spool_limit=LARGE if in_file else len(body) + 2**20,
+            disk_limit=len(body) if in_file else 0,
             part_limit=MAX_PARTS,
             header_limit=16,
         )
@@ -133,8 +137,25 @@ def _parts(content_type: str, body: bytes) -> dict[str, list[Upload | Parsed | s
     return found
 
 
+class _Stream(io.RawIOBase):
+    """A memoryview as a file to read once, from its begin to its end."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data = data
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        stop = len(self._data) if size < 0 else self._at + size
+        found = bytes(self._data[self._at : stop])
+        self._at += len(found)
+        return found
+
+
 def _part(part: Any) -> Upload | Parsed | str:
-    data: bytes = part.raw
+    data: Data = part.raw if part.is_buffered() else mapped(part.file)
     media_type = (part.content_type or "").partition(";")[0].strip().lower()
     if part.filename is not None:
         return Upload(data, label(part.filename), media_type)
@@ -143,7 +164,7 @@ def _part(part: Any) -> Upload | Parsed | str:
     if len(data) > MAX_TEXT:
         raise TooLarge(f"Part {part.name!r} is longer than {MAX_TEXT >> 20} MB; send it as a file.")
     if media_type == "application/json":
-        return _parsed(part.name, data)
+        return _parsed(part.name, bytes(data))
     return text(part.name, data)
 
 
@@ -156,9 +177,9 @@ def _parsed(name: str, data: bytes) -> Parsed:
         raise BadRequest(f"Part {name!r} is said to be JSON and is not: {error}.") from error
 
 
-def text(name: str, data: bytes) -> str:
+def text(name: str, data: Data) -> str:
     try:
-        return data.decode("utf-8")
+        return bytes(data).decode("utf-8")
     except UnicodeDecodeError:
         raise BadRequest(f"Part {name!r} is not UTF-8 text; send bytes as a file part.") from None
 

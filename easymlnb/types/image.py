@@ -8,8 +8,9 @@ import io
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from easymlnb.types import blob, pixels, scratch
-from easymlnb.types.base import KEY, Type, Upload, is_a
+from easymlnb.types.base import KEY, Type, is_a
 from easymlnb.types.file import File
+from easymlnb.types.sent import Data
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -77,14 +78,14 @@ class Image(Type):
         if is_a(type(value), "PIL.Image.Image", "numpy.ndarray"):
             return self._as(value, source)
         if isinstance(value, File):
-            value = Upload(value.data, value.name, value.media_type)
+            value = value.upload()
         found = blob.upload(value, self.max_bytes)
         if found is None:
             raise ValueError(NO_IMAGE)
         if is_a(source, "pathlib.Path"):
             kind = self.check(found.data)
             stem = found.name.rpartition(".")[0] or "image"
-            return scratch.put(f"{stem}.{ENDINGS[kind]}", found.data)
+            return scratch.put(f"{stem}.{ENDINGS[kind]}", found.data, found.path)
         return self._as(self.open(found.data), source)
 
     def _as(self, value: Any, source: Any) -> Any:
@@ -95,12 +96,12 @@ class Image(Type):
             return pixels.from_array(value)
         return value
 
-    def check(self, data: bytes) -> str:
+    def check(self, data: Data) -> str:
         """Return Pillow's name of the format; raises ``ValueError`` when it cannot be decoded."""
         self.open(data)
         return _format(data)
 
-    def open(self, data: bytes) -> Any:
+    def open(self, data: Data) -> Any:
         """Decode an image, or all its pages; raises ``ValueError`` with one sentence."""
         try:
             return self._open(data)
@@ -112,7 +113,7 @@ class Image(Type):
             # Decoders of damaged files raise nearly anything: SyntaxError, struct.error, OSError.
             raise ValueError(_wrong(error)) from None
 
-    def _open(self, data: bytes) -> Any:
+    def _open(self, data: Data) -> Any:
         import PIL.Image
 
         try:
@@ -182,7 +183,7 @@ class Webcam(Image):
     widget = "webcam"
 
 
-def _format(data: bytes) -> str:
+def _format(data: Data) -> str:
     import PIL.Image
 
     with PIL.Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as image:

@@ -5,11 +5,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from easymlnb.types.base import is_a
+from easymlnb.types.sent import Data
 
 if TYPE_CHECKING:
     import numpy as np
 
 NPY = "application/x-npy"
+HEADER = 2**16 + 16
 KINDS = "biufc"
 """numpy's kinds that may travel: no objects, no text, nothing that needs pickle."""
 
@@ -31,15 +33,21 @@ def write_npy(array: "np.ndarray[Any, Any]") -> bytes:
     import numpy as np
 
     target = io.BytesIO()
+    if array.flags.c_contiguous and array.size and not array.dtype.hasobject:
+        # As numpy writes it, but copied once and not twice.
+        header = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(target, header)
+        return b"".join((target.getvalue(), array.reshape(-1).view(np.uint8).data))
     np.lib.format.write_array(target, array, allow_pickle=False)
     return target.getvalue()
 
 
-def read_npy(data: bytes) -> "np.ndarray[Any, Any]":
+def read_npy(data: Data) -> "np.ndarray[Any, Any]":
     """Read npy; its header is checked against the length, as it may promise any amount."""
     import numpy as np
 
-    source = io.BytesIO(data)
+    # A header of version 1 or 2 is shorter than this, for numbers.
+    source = io.BytesIO(data[:HEADER])
     try:
         version = np.lib.format.read_magic(source)
         header = {
@@ -54,11 +62,12 @@ def read_npy(data: bytes) -> "np.ndarray[Any, Any]":
         raise ValueError("Every element must be a number.")
     if not all(is_size(size) for size in shape):
         raise ValueError("The .npy file has an impossible shape.")
-    rest = data[source.tell() :]
+    rest = memoryview(data)[source.tell() :]
     if len(rest) != math.prod(shape) * dtype.itemsize:
         raise ValueError("The .npy file does not hold what its header says; it may be cut off.")
     array = np.frombuffer(rest, dtype).reshape(shape, order="F" if by_columns else "C")
-    return array.astype(dtype.newbyteorder("="))
+    # What is mapped from a file may be written to as it is.
+    return array.astype(dtype.newbyteorder("="), copy=rest.readonly)
 
 
 def number_type(name: Any) -> "np.dtype[Any]":

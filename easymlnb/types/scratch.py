@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+from easymlnb.types.sent import Data
+
 
 class Folder:
     """A folder that exists from its first file on; ``close`` removes it."""
@@ -16,17 +18,23 @@ class Folder:
         self._path: Path | None = None
         self._count = 0
 
-    def put(self, name: str, data: bytes) -> Path:
-        """Write ``data`` to a new file called ``name``, which must be a label, and return it."""
+    def put(self, name: str, data: Data, path: Path | None = None) -> Path:
+        """Write ``data`` to a new file called ``name``, which must be a label, and return it.
+
+        With ``path``, a file that holds the same, it is a link to that.
+        """
         if self._path is None:
             self._path = Path(tempfile.mkdtemp(prefix="easymlnb-"))
         # Each file in a folder of its own: two uploads may have one name.
         self._count += 1
         inner = self._path / str(self._count)
         inner.mkdir()
-        path = inner / name
-        path.write_bytes(data)
-        return path
+        made = inner / name
+        if path is not None:
+            made.symlink_to(path)
+        else:
+            made.write_bytes(data)
+        return made
 
     def close(self) -> None:
         if self._path is not None:
@@ -51,6 +59,6 @@ def scratch() -> Iterator[None]:
         folder.close()
 
 
-def put(name: str, data: bytes) -> Path:
-    """Write a temporary file for this call; outside of any call it lives as long as the process."""
-    return (_CURRENT.get() or _OUTSIDE).put(name, data)
+def put(name: str, data: Data, path: Path | None = None) -> Path:
+    """Make a temporary file for this call; outside of any call it lives as long as the process."""
+    return (_CURRENT.get() or _OUTSIDE).put(name, data, path)

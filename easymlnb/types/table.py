@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from easymlnb.types import blob, tabular
-from easymlnb.types.base import KEY, Type, Upload, is_a
+from easymlnb.types.base import KEY, Type, is_a
 from easymlnb.types.columns import KINDS, check
 from easymlnb.types.file import File
 
@@ -89,7 +89,7 @@ class Table(Type):
         if is_a(type(value), "pandas.DataFrame", "pandas.Series"):
             return tabular.frame(value)
         if isinstance(value, File):
-            value = Upload(value.data, value.name, value.media_type)
+            value = value.upload()
         found = blob.upload(value, self.max_bytes)
         if found is not None:
             return tabular.read(found, self.max_rows)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from easymlnb.types.base import Upload, is_a
+from easymlnb.types.sent import Data
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,13 +28,15 @@ def has_arrow() -> bool:
 
 def read(found: Upload, max_rows: int) -> "pd.DataFrame":
     """Read a table from bytes, by what they are rather than by what they are called."""
-    if found.data[:4] == b"PAR1":
+    begin = bytes(found.data[:4])
+    if begin == b"PAR1":
         return _arrow(found.data, max_rows, parquet=True)
-    if found.data[:4] == b"\xff\xff\xff\xff" or found.media_type == ARROW:
+    if begin == b"\xff\xff\xff\xff" or found.media_type == ARROW:
         return _arrow(found.data, max_rows, parquet=False)
-    if found.data.lstrip()[:1] in (b"[", b"{"):
-        return _json(found.data)
-    return _csv(found.data, max_rows)
+    data = bytes(found.data)
+    if data.lstrip()[:1] in (b"[", b"{"):
+        return _json(data)
+    return _csv(data, max_rows)
 
 
 def _csv(data: bytes, max_rows: int) -> "pd.DataFrame":
@@ -78,7 +81,7 @@ def _json(data: bytes) -> "pd.DataFrame":
     return from_records(value) if isinstance(value, list) else from_columns(value)
 
 
-def _arrow(data: bytes, max_rows: int, *, parquet: bool) -> "pd.DataFrame":
+def _arrow(data: Data, max_rows: int, *, parquet: bool) -> "pd.DataFrame":
     if not has_arrow():
         raise ValueError("Arrow and parquet are not installed here; send CSV or JSON.")
     import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
@@ -86,13 +89,13 @@ def _arrow(data: bytes, max_rows: int, *, parquet: bool) -> "pd.DataFrame":
 
     try:
         if parquet:
-            file = pyarrow.parquet.ParquetFile(io.BytesIO(data))
+            file = pyarrow.parquet.ParquetFile(pa.BufferReader(data))
             # Read from the footer: a small file may unpack to very many rows.
             if file.metadata.num_rows > max_rows:
                 raise _TooLong(max_rows)
             found = file.read()
         else:
-            found = _stream(pa.ipc.open_stream(io.BytesIO(data)), max_rows)
+            found = _stream(pa.ipc.open_stream(pa.BufferReader(data)), max_rows)
         return _limited(found.to_pandas())
     except _TooLong:
         raise

@@ -1,0 +1,53 @@
+"""Bytes that lie in files: mapped into memory rather than read, and files that were sent before.
+
+What is mapped costs memory only where it is looked at, and stays readable when the file's name is
+gone. A change of it is seen by nobody else.
+"""
+
+import mmap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+Data = bytes | memoryview
+
+KEY = "upload"
+"""The entry of a file's JSON object that names what was sent before the call."""
+
+_SENT: ContextVar[Mapping[str, Path | bytes] | None] = ContextVar("easymlnb_sent", default=None)
+
+
+@contextmanager
+def sent(files: Mapping[str, Path | bytes]) -> Iterator[None]:
+    """Let values inside the block name these files by their ids."""
+    token = _SENT.set(files)
+    try:
+        yield
+    finally:
+        _SENT.reset(token)
+
+
+def find(name: str) -> Path | bytes:
+    """Return what was sent under that id; raises ``ValueError`` when this call has no such file."""
+    found = (_SENT.get() or {}).get(name)
+    if found is None:
+        raise ValueError(
+            "There is no such upload with this call; name its id in the header X-Easymlnb-Uploads."
+        )
+    return found
+
+
+def mapped(file: Any) -> Data:
+    """Return the content of an open file, as memory that may be changed."""
+    try:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+    except ValueError:
+        return b""  # an empty file cannot be mapped
+
+
+def contents(path: Path) -> Data:
+    """Return the content of a file; raises ``OSError``."""
+    with path.open("rb") as file:
+        return mapped(file)
