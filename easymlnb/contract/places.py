@@ -1,0 +1,110 @@
+"""What the server and a form kernel say to each other over the kernel's stdin and stdout.
+
+A form kernel carries the pages of many visitors, each in a *place* of its own. A frame is the
+length of what follows (u32, little endian) and the msgpack of one message below. Contents of
+Jupyter messages pass as the JSON bytes they came as.
+"""
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+LENGTH = struct.Struct("<I")
+
+
+class Message(msgspec.Struct, kw_only=True, array_like=True, tag=True):
+    """Base of all messages. ``place`` is the id of a page's place."""
+
+    place: str = ""
+
+
+# server -> form kernel
+
+
+class Open(Message):
+    """Build the page of a service in a new place.
+
+    ``root`` is the id that the page's outermost widget gets. ``url`` is where the kernel reaches
+    the server's routes, ``base`` the path of the same routes in the visitor's browser, ``secret``
+    the pass for this one service.
+    """
+
+    spec: dict[str, Any]
+    root: str
+    url: str
+    base: str
+    secret: str
+    values: dict[str, Any] | None = None
+    public: bool = False
+
+
+class Say(Message):
+    """A message of the page: one of the kinds that pages may send, everything else is gone."""
+
+    kind: str
+    header: bytes
+    content: bytes
+    metadata: bytes = b"{}"
+    buffers: tuple[bytes, ...] = ()
+
+
+class Ask(Message):
+    """Tell what is filled in; the answer is ``Values`` with the same ``number``."""
+
+    number: int
+
+
+class Fill(Message):
+    """Fill these values in."""
+
+    values: dict[str, Any]
+
+
+class Leave(Message):
+    """Close the place and forget all of it."""
+
+
+# form kernel -> server
+
+
+class Up(Message):
+    """The kernel is ready to carry places."""
+
+
+class Told(Message):
+    """A message for the page. ``parent`` is the header of what it answers, as JSON."""
+
+    kind: str
+    content: bytes
+    parent: bytes = b"{}"
+    metadata: bytes = b"{}"
+    buffers: tuple[bytes, ...] = ()
+
+
+class Values(Message):
+    """What is filled in."""
+
+    number: int
+    values: dict[str, Any]
+
+
+class Broken(Message):
+    """The page could not be built; ``reason`` is for the server's log."""
+
+    reason: str
+
+
+ToKernel = Open | Say | Ask | Fill | Leave
+ToServer = Up | Told | Values | Broken
+
+_encode = msgspec.msgpack.Encoder().encode
+to_kernel: Callable[[bytes], ToKernel] = msgspec.msgpack.Decoder(ToKernel).decode
+to_server: Callable[[bytes], ToServer] = msgspec.msgpack.Decoder(ToServer).decode
+
+
+def pack(message: ToKernel | ToServer) -> bytes:
+    """Return a message as a frame."""
+    data = _encode(message)
+    return LENGTH.pack(len(data)) + data

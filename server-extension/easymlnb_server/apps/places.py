@@ -1,0 +1,246 @@
+"""The places of app pages: who has one, who waits for one, and when one is over."""
+
+import asyncio
+import logging
+import secrets
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from easymlnb.contract.places import Ask, Broken, Fill, Leave, Open, Told, ToKernel, Values
+from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.apps.kernels import FormKernel
+from easymlnb_server.apps.line import Line
+from easymlnb_server.apps.passes import Passes
+from easymlnb_server.apps.pool import KernelPool
+
+UNOPENED = 60.0
+"""Seconds in which a page that was sent must come and use its place."""
+
+GRACE = 120.0
+"""Seconds for which the place of a page that lost its connection is kept."""
+
+TICK = 2.0
+
+ANSWER_SECONDS = 5.0
+
+log = logging.getLogger("easymlnb.apps")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many pages may be open: in all, of visitors without login, of one app, of one visitor.
+
+    ``idle`` is after how many seconds without a word a page that is open is put to rest.
+    """
+
+    pages: int = 500
+    public: int = 250
+    app: int = 200
+    visitor: int = 10
+    idle: float = 4 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who looks: the id in the cookie, and the name of those who are logged in."""
+
+    id: str
+    user: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """One page of one visitor. ``id`` is what the page takes for the id of its kernel."""
+
+    id: str
+    service: str
+    visitor: Visitor
+    public: bool
+    root: str
+    secret: str
+    kernel: FormKernel
+    seen: float = field(default_factory=time.monotonic)
+    opened: bool = False
+    hear: Callable[[Told], None] | None = None
+    """Takes messages for the page, while it is connected."""
+    drop: Callable[[], None] | None = None
+    """Cuts the page's connection."""
+    broken: bool = False
+    asked: dict[int, asyncio.Future[dict[str, Any]]] = field(default_factory=dict)
+
+    def say(self, message: ToKernel) -> None:
+        """Send its kernel a message."""
+        message.place = self.id
+        self.kernel.say(message)
+
+
+class Full(Exception):  # noqa: N818 - it says what is, not that something went wrong
+    """There is no place now. ``ahead`` visitors come before this one; ``own`` has too many."""
+
+    def __init__(self, ahead: int = 0, *, own: bool = False) -> None:
+        super().__init__(ahead)
+        self.ahead = ahead
+        self.own = own
+
+
+class Places:
+    """All places of this server."""
+
+    def __init__(self, passes: Passes, limits: Limits) -> None:
+        self._passes = passes
+        self._limits = limits
+        self._all: dict[str, Place] = {}
+        self._line = Line()
+        self._asks = 0
+        self.pool: KernelPool | None = None
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def get(self, name: str, service: str, visitor: Visitor | None) -> Place | None:
+        """Return a place of this visitor; that of another does not exist for them."""
+        found = self._all.get(name)
+        if found is None or found.service != service or found.visitor != visitor:
+            return None
+        return found
+
+    async def open(
+        self,
+        spec: ServiceSpec,
+        visitor: Visitor,
+        *,
+        public: bool,
+        url: str,
+        base: str,
+        values: dict[str, Any] | None = None,
+        patience: float = 1.0,
+    ) -> Place:
+        """Make a place for a page. Raises ``Full`` when there is none now."""
+        self._admit(spec.name, visitor, public)
+        if self.pool is None:
+            raise Full
+        name = str(uuid.uuid4())
+        kernel = await self.pool.take(name, "public" if public else "user", patience)
+        if kernel is None:
+            self._line.wait((visitor.id, spec.name))
+            raise Full(self._line.ahead((visitor.id, spec.name)))
+        self._line.leave((visitor.id, spec.name))
+        secret = self._passes.give(spec.name, visitor.user or visitor.id, public=public)
+        place = Place(name, spec.name, visitor, public, secrets.token_hex(16), secret, kernel)
+        self._all[name] = place
+        place.say(
+            Open(
+                spec=spec.to_dict(),
+                root=place.root,
+                url=url,
+                base=base,
+                secret=secret,
+                values=values,
+                public=public,
+            )
+        )
+        return place
+
+    def _admit(self, service: str, visitor: Visitor, public: bool) -> None:
+        own = [one for one in self._all.values() if one.visitor == visitor]
+        if len(own) >= self._limits.visitor:
+            raise Full(own=True)
+        free = self._limits.pages - len(self._all)
+        if public:
+            there = sum(one.public for one in self._all.values())
+            free = min(free, self._limits.public - there)
+        of_app = sum(one.service == service for one in self._all.values())
+        free = min(free, self._limits.app - of_app)
+        ticket = (visitor.id, service)
+        self._line.wait(ticket)
+        ahead = self._line.ahead(ticket)
+        if free <= ahead:
+            raise Full(ahead)
+        self._line.leave(ticket)
+
+    def told(self, message: Told | Values | Broken) -> None:
+        """Take what a kernel says."""
+        place = self._all.get(message.place)
+        if place is None:
+            return
+        if isinstance(message, Values):
+            asked = place.asked.pop(message.number, None)
+            if asked is not None and not asked.done():
+                asked.set_result(message.values)
+        elif isinstance(message, Broken):
+            place.broken = True
+            log.error("The page of %s could not be built: %s", place.service, message.reason)
+        elif place.hear is not None:
+            place.hear(message)
+
+    async def values(self, place: Place) -> dict[str, Any]:
+        """Return what is filled in. Raises ``TimeoutError`` when the kernel is busy for long."""
+        self._asks += 1
+        number = self._asks
+        place.asked[number] = asyncio.get_running_loop().create_future()
+        place.say(Ask(number=number))
+        try:
+            return await asyncio.wait_for(place.asked[number], ANSWER_SECONDS)
+        finally:
+            place.asked.pop(number, None)
+
+    def fill(self, place: Place, values: dict[str, Any]) -> None:
+        """Fill values into a page."""
+        place.say(Fill(values=values))
+
+    def connect(
+        self, place: Place, hear: Callable[[Told], None], drop: Callable[[], None]
+    ) -> None:
+        """A page has come, or come back; an older connection of it is cut."""
+        if place.drop is not None:
+            place.drop()
+        place.hear, place.drop, place.opened = hear, drop, True
+        place.seen = time.monotonic()
+
+    def disconnect(self, place: Place, hear: Callable[[Told], None]) -> None:
+        """A connection is gone; the place is kept for a while."""
+        if place.hear == hear:
+            place.hear = place.drop = None
+            place.seen = time.monotonic()
+
+    def leave(self, place: Place) -> None:
+        """End a place: its pass opens nothing any more, its widgets are freed."""
+        if self._all.pop(place.id, None) is None:
+            return
+        self._passes.revoke(place.secret)
+        place.say(Leave())
+        if self.pool is not None:
+            self.pool.give_back(place.kernel, place.id)
+        drop, place.hear, place.drop = place.drop, None, None
+        if drop is not None:
+            drop()
+
+    def lost(self, kernel: FormKernel) -> None:
+        """A kernel has ended, and with it the places that it carried."""
+        for name in list(kernel.places):
+            place = self._all.get(name)
+            if place is not None:
+                self.leave(place)
+
+    def leave_all(self, wanted: Callable[[Place], bool]) -> None:
+        """End all places for which ``wanted`` holds."""
+        for place in [one for one in self._all.values() if wanted(one)]:
+            self.leave(place)
+
+    async def keep(self) -> None:
+        """End what is over, until cancelled."""
+        while True:
+            await asyncio.sleep(TICK)
+            now = time.monotonic()
+            self.leave_all(lambda place: self._over(place, now))
+
+    def _over(self, place: Place, now: float) -> bool:
+        silent = now - place.seen
+        if not place.opened:
+            return silent > UNOPENED
+        return silent > (GRACE if place.hear is None else self._limits.idle)
+
+

@@ -1,0 +1,115 @@
+"""Jupyter's messages on a websocket, in both protocols that front ends speak.
+
+``v1.kernel.websocket.jupyter.org``: binary; a table of offsets (u64, little endian), then channel,
+header, parent header, metadata, content and buffers. The older one: JSON text, or with buffers a
+table of offsets (u32, big endian), the JSON, and the buffers.
+"""
+
+import json
+import struct
+from dataclasses import dataclass
+
+V1 = "v1.kernel.websocket.jupyter.org"
+
+MOST_PARTS = 256
+"""Parts of a message that are taken; a page's have five and a few buffers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as bytes of JSON; only the header is looked into."""
+
+    channel: str
+    kind: str
+    header: bytes
+    parent: bytes
+    metadata: bytes
+    content: bytes
+    buffers: tuple[bytes, ...] = ()
+
+
+def read(data: str | bytes, v1: bool) -> Message:
+    """Return what a page sent; raises ``ValueError`` for anything that is no such message."""
+    try:
+        if v1:
+            return _read_v1(data)
+        return _read_old(data)
+    except (struct.error, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("This is not a Jupyter message.") from error
+
+
+def _read_v1(data: str | bytes) -> Message:
+    if isinstance(data, str):
+        raise ValueError("This protocol is binary.")
+    (count,) = struct.unpack_from("<Q", data)
+    if not 6 <= count <= MOST_PARTS:
+        raise ValueError("This message has the wrong number of parts.")
+    channel, header, parent, metadata, content, *buffers = _cut(
+        data, list(struct.unpack_from(f"<{count}Q", data, 8))
+    )
+    return _message(channel.decode(), header, parent, metadata, content, buffers)
+
+
+def _read_old(data: str | bytes) -> Message:
+    buffers: list[bytes] = []
+    if isinstance(data, bytes):
+        (count,) = struct.unpack_from("!I", data)
+        if not 1 <= count <= MOST_PARTS:
+            raise ValueError("This message has the wrong number of parts.")
+        offsets = [*struct.unpack_from(f"!{count}I", data, 4), len(data)]
+        data, *buffers = _cut(data, offsets)
+    found = json.loads(data)
+    parts = (
+        json.dumps(found.get(name) or {}).encode()
+        for name in ("header", "parent_header", "metadata", "content")
+    )
+    return _message(str(found.get("channel") or "shell"), *parts, buffers)
+
+
+def _cut(data: bytes, offsets: list[int]) -> list[bytes]:
+    if offsets != sorted(offsets) or offsets[-1] > len(data):
+        raise ValueError("The parts of this message do not fit.")
+    return [data[start:stop] for start, stop in zip(offsets, offsets[1:], strict=False)]
+
+
+def _message(
+    channel: str,
+    header: bytes,
+    parent: bytes,
+    metadata: bytes,
+    content: bytes,
+    buffers: list[bytes],
+) -> Message:
+    kind = json.loads(header)["msg_type"]
+    if not isinstance(kind, str):
+        raise ValueError("A message's type is a text.")
+    return Message(channel, kind, header, parent, metadata, content, tuple(buffers))
+
+
+def write(message: Message, v1: bool) -> str | bytes:
+    """Return a message for a page."""
+    parts = [message.header, message.parent, message.metadata, message.content]
+    if v1:
+        return _join(
+            [message.channel.encode(), *parts, *message.buffers], "<", "Q", with_end=True
+        )
+    names = ("header", "parent_header", "metadata", "content")
+    told = ", ".join(
+        f'"{name}": {part.decode()}' for name, part in zip(names, parts, strict=True)
+    )
+    text = f'{{"channel": "{message.channel}", "msg_type": {json.dumps(message.kind)}, {told}}}'
+    if not message.buffers:
+        return text
+    return _join([text.encode(), *message.buffers], "!", "I", with_end=False)
+
+
+def _join(parts: list[bytes], order: str, size: str, *, with_end: bool) -> bytes:
+    count = len(parts) + with_end
+    at = struct.calcsize(f"{order}{size}") * (1 + count)
+    offsets = []
+    for part in parts:
+        offsets.append(at)
+        at += len(part)
+    if with_end:
+        offsets.append(at)
+    return struct.pack(f"{order}{1 + count}{size}", count, *offsets) + b"".join(parts)
