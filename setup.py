@@ -77,7 +77,7 @@ setup(
     packages=find_packages(include=["easymlnb", "easymlnb.*"]) + find_packages(SERVER),
     package_dir={"easymlnb_server": f"{SERVER}/easymlnb_server"},
     package_data={
-        "easymlnb": ["py.typed", "forms/*.css"],
+        "easymlnb": ["py.typed", "forms/*.css", "forms/scripts/*.js"],
         "easymlnb_server": [
             "py.typed",
             "templates/*",
@@ -90,6 +90,8 @@ setup(
     entry_points={"console_scripts": ["easymlnb = easymlnb.cli:main"]},
     install_requires=[
         "alembic>=1.13",
+        # Its front end runs the scripts of our widgets: uploads, large tables, keys.
+        "anywidget>=0.9.13",
         "docstring-parser>=0.16",
         "fsspec>=2024.2",
         "httpx>=0.27",

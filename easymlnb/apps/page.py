@@ -1,30 +1,34 @@
 """What stands on the page of an app: the form, what came of it, and what one may do with it."""
 
-from dataclasses import dataclass
+import json
+from html import escape
 from typing import Any
 
+from easymlnb.apps import links
+from easymlnb.apps.compare import side_by_side
+from easymlnb.apps.history import History, Run
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.forms.caller import Caller
+from easymlnb.forms import lean as W
+from easymlnb.forms.caller import Caller, Done, Failed
+from easymlnb.forms.code import snippets
 from easymlnb.forms.form import Form
+from easymlnb.forms.lean import Sheet, Uploads
+from easymlnb.forms.order import in_order
+from easymlnb.forms.outcome import Tabs
+from easymlnb.forms.texts import markdown
 
+DRAFT = 60_000
+"""Characters of what was typed that the browser keeps over a reload."""
 
-@dataclass(frozen=True, slots=True)
-class Uploads:
-    """How the visitor's browser sends files.
-
-    ``url`` is the path of the uploads route as the browser sees it; ``authorization`` the header
-    that admits it there, "" where its cookies do.
-    """
-
-    url: str
-    authorization: str = ""
+__all__ = ["App", "Uploads"]
 
 
 class App:
     """The widgets of one visitor's page. Place ``widget``; ``close`` frees all of it.
 
     ``base`` is the path of easymlnb's routes as the visitor's browser sees it. ``values`` are
-    filled in at first. ``public`` pages show no code with tokens, for their visitors have none.
+    filled in at first. ``uploads`` says how the browser sends files; without it they go through
+    the kernel's connection. ``public`` pages are for visitors without a login.
     """
 
     def __init__(
@@ -38,11 +42,167 @@ class App:
         public: bool = False,
     ) -> None:
         self.spec = spec
-        self.form = Form(spec, caller, url=base, framed=False)
-        self.widget = self.form.widget
+        self._base = base.rstrip("/") + "/"
+        self._public = public
+        self._history = History(spec)
+        self._shown = 0
+        self.form = Form(spec, caller, sheet=Sheet(uploads), place="app")
+        self.form.ended = self._ended
+        self.form.acts |= {
+            "again": self._again,
+            "compare": self._compare,
+            "download": self._download,
+            "draft": self._draft,
+            "link": self._link,
+            "open": lambda code: self._fill(links.unfold(code)),
+            "origin": self._origin,
+            "restore": lambda raw: self._fill(links.read(raw)),
+            "show": self._show,
+            "uncompare": lambda _: self._uncompare(),
+        }
+        with self.form.sheet.active():
+            self.widget = self._draw()
+        in_order(self.widget)
         if values:
             self.form.fill(values)
+
+    def _draw(self) -> Any:
+        form = self.form
+        self._head = W.HTML(_HEAD)
+        self._runs = W.HTML()
+        self._runs.add_class("em-card")
+        self._runs.add_class("em-visit")
+        self._pair = W.VBox()
+        result = W.VBox([self._head, form.outcome.widget])
+        result.add_class("em-card")
+        result.add_class("em-outcome")
+        right = W.VBox([result, self._pair, self._runs])
+        right.add_class("em-right")
+        two = W.Box([form.inputs(), right])
+        two.add_class("em-two")
+        api = W.VBox([W.HTML(_api(self.spec, self._base)), form.code.widget])
+        about = W.HTML(_about(self.spec))
+        for page in (api, about):
+            page.add_class("em-card")
+        pages = Tabs(("App", "API", "About"), [two, api, about])
+        form.widget.children = (pages.widget, form.desk)
+        form.widget.add_class("em-app")
+        return form.widget
+
+    def _origin(self, origin: str) -> None:
+        """Take the scheme and host that the visitor sees, for the code to paste."""
+        if origin.startswith(("http://", "https://")) and len(origin) < 300:
+            self.form.url = origin + self._base.removesuffix("easymlnb/")
+            self.form.code.show(snippets(self.spec, self.form.values(), self.form.url))
+
+    def _ended(self, values: dict[str, Any], event: Done | Failed) -> None:
+        run = self._history.add(values, event)
+        if run.parts is not None:
+            self._shown = run.number
+        self._runs.value = self._history.html(self._shown)
+
+    def _fill(self, values: dict[str, Any] | None) -> None:
+        if values is not None and not self.form.busy:
+            self.form.fill(values)
+
+    def _show(self, number: str) -> None:
+        run = self._history.get(number)
+        if run is None or run.parts is None or self.form.busy:
+            return
+        self.form.fill(run.values)
+        self.form.outcome.begin()
+        self.form.outcome.done(Done(run.parts, run.seconds, run.request_id))
+        self._shown = run.number
+        self._uncompare()
+
+    def _again(self, number: str) -> None:
+        run = self._history.get(number)
+        if run is not None and not self.form.busy:
+            self.form.fill(run.values)
+            self.form.run()
+
+    def _compare(self, number: str) -> None:
+        one, other = self._history.get(str(self._shown)), self._history.get(number)
+        if one is not None and other is not None:
+            self._uncompare()
+            with self.form.sheet.active():
+                self._pair.children = (side_by_side(self.spec, one, other),)
+            in_order(self._pair)
+
+    def _uncompare(self) -> None:
+        old, self._pair.children = self._pair.children, ()
+        for widget in old:
+            close(widget)
+        self._runs.value = self._history.html(self._shown)
+
+    def _download(self, _: str) -> None:
+        run = self._history.get(str(self._shown))
+        if run is None or run.parts is None:
+            self.form.desk.tell("words", value="Nothing to save yet")
+            return
+        name = f"{self.spec.name}-{run.at:%Y%m%d-%H%M%S}.json"
+        self.form.desk.save(name, "application/json", _report(self.spec, run))
+
+    def _link(self, _: str) -> None:
+        code = links.fold(self.spec, self.form.values())
+        if code is None:
+            self.form.desk.tell("words", value="Too long for a link")
+        else:
+            self.form.desk.tell("link", value=code)
+
+    def _draft(self, _: str) -> None:
+        kept = links.text(self.spec, self.form.values(), uploads=True)
+        self.form.desk.tell("draft", value=kept if len(kept) <= DRAFT else "")
 
     def close(self) -> None:
         """Stop what runs and free all widgets."""
         self.form.close()
+
+
+def close(widget: Any) -> None:
+    """Close a widget and all it holds."""
+    for child in getattr(widget, "children", ()):
+        close(child)
+    widget.close()
+
+
+def _report(spec: ServiceSpec, run: Run) -> bytes:
+    told = {
+        "service": spec.name,
+        "time": run.at.isoformat(timespec="seconds"),
+        "seconds": run.seconds,
+        "request_id": run.request_id,
+        "input": json.loads(links.text(spec, run.values)),
+        "result": run.parts,
+    }
+    return json.dumps(told, ensure_ascii=False, indent=1).encode()
+
+
+_HEAD = (
+    '<div class="em-result-head"><h2 class="em-part-title">Result</h2><span class="em-push">'
+    '<button type="button" class="em-link" data-em-do="link">Copy link</button> '
+    '<button type="button" class="em-link" data-em-do="download">Download as JSON</button>'
+    "</span></div>"
+)
+
+
+def _api(spec: ServiceSpec, base: str) -> str:
+    service = f"{base}services/{spec.name}"
+    return (
+        '<h2 class="em-part-title">The same call from a program</h2>'
+        f"<p>What is filled in on this page, as code. See the "
+        f'<a href="{escape(service, quote=True)}/page">page of the service</a> or its '
+        f'<a href="{escape(service, quote=True)}/openapi.json">OpenAPI description</a>.</p>'
+    )
+
+
+def _about(spec: ServiceSpec) -> str:
+    facts = [("Author", spec.author), ("Licence", spec.license), ("Tags", ", ".join(spec.tags))]
+    rows = "".join(
+        f'<tr><th scope="row">{name}</th><td>{escape(value)}</td></tr>'
+        for name, value in facts
+        if value
+    )
+    text = markdown(spec.description) if spec.description else "<p>No description yet.</p>"
+    table = f'<table class="em-facts">{rows}</table>' if rows else ""
+    return f'<div class="em-prose">{text}</div>{table}'

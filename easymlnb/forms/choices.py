@@ -4,8 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import ipywidgets as W
-
+from easymlnb.forms import lean as W
 from easymlnb.forms.fields import MISSING, Make, Simple
 from easymlnb.forms.node import Node
 

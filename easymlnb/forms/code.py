@@ -35,7 +35,7 @@ class FileName:
 def with_file_names(value: Any, name: str = "file") -> Any:
     """Return a JSON value with files as ``FileName``, at any depth."""
     if isinstance(value, Mapping):
-        if isinstance(value.get("b64"), str) and "dtype" not in value:
+        if isinstance(value.get("b64", value.get("upload")), str) and "dtype" not in value:
             media_type = str(value.get("media_type") or "")
             return FileName(str(value.get("name") or name), media_type)
         return {key: with_file_names(one, str(key)) for key, one in value.items()}

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, Final, Protocol
 
-import ipywidgets as W
 from traitlets import TraitError
 
+from easymlnb.forms import lean as W
 from easymlnb.forms.node import Node
 from easymlnb.forms.order import in_order
 

@@ -8,8 +8,7 @@ from html import escape
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-import ipywidgets as W
-
+from easymlnb.forms import lean as W
 from easymlnb.forms.fields import MISSING, Make
 from easymlnb.forms.node import Node
 from easymlnb.forms.previews import MAX_PIXELS, PREVIEWS, Preview, as_csv, size

@@ -1,20 +1,23 @@
 """The form of a service: fields on the left, what came of them on the right."""
 
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import ipywidgets as W
-
 from easymlnb.contract.errors import EasyMLNBError, InternalError, InvalidInput
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb.forms import lean as W
 from easymlnb.forms.caller import Caller, Done, Failed, Running
 from easymlnb.forms.code import snippets
+from easymlnb.forms.desk import Desk
 from easymlnb.forms.fields import html
+from easymlnb.forms.gallery import gallery
+from easymlnb.forms.lean import Sheet
 from easymlnb.forms.nested import Group
 from easymlnb.forms.node import Node
 from easymlnb.forms.order import in_order
-from easymlnb.forms.outcome import Outcome
+from easymlnb.forms.outcome import Code, Outcome, Tabs
 from easymlnb.forms.status import Status
 from easymlnb.forms.texts import markdown
 from easymlnb.forms.watch import News, Watch
@@ -22,9 +25,6 @@ from easymlnb.forms.widgets import make
 
 LONG = 400
 """Characters of a description that are shown unfolded."""
-
-PRESETS = 8
-"""Examples that get a button."""
 
 LOOK = "Please look at the marked fields."
 
@@ -39,31 +39,59 @@ class Form:
     """A form made only from a spec. Show it with ``display(form)`` or place ``form.widget``.
 
     ``caller`` runs the calls. ``url`` is the address of the Jupyter server for the code that is
-    shown; without it the code finds the server by itself. ``framed`` brings stylesheet and title
-    along; a page that has both of its own goes without.
+    shown; without it the code finds the server by itself.
     """
 
     def __init__(
-        self, spec: ServiceSpec, caller: Caller, *, url: str = "", framed: bool = True
+        self,
+        spec: ServiceSpec,
+        caller: Caller,
+        *,
+        url: str = "",
+        sheet: Sheet | None = None,
+        place: str = "cell",
     ) -> None:
         self.spec = spec
+        self.url = url
+        self.acts: dict[str, Callable[[str], None]] = {"example": self._example}
+        self.ended: Callable[[dict[str, Any], Done | Failed], None] = lambda values, event: None
         self._caller = caller
-        self._url = url
         self._running: Running | None = None
         self._watch: Watch | None = None
-        self.fields = Group(Node.root(spec.input), make)
-        self.status = Status(self.run, self.stop)
-        self.outcome = Outcome(spec.stream)
-        self.outcome.code(snippets(spec, self.values(), url))
-        self.fields.widget.remove_class("em-group")
-        inputs = W.VBox([self.fields.widget, self.status.widget, *self._presets()])
-        inputs.add_class("em-card")
-        inputs.add_class("em-inputs")
-        two = W.Box([inputs, self.outcome.widget])
-        two.add_class("em-two")
-        self.widget = W.VBox([*(_frame(spec) if framed else ()), two])
-        self.widget.add_class("em-form")
+        self._called: dict[str, Any] = {}
+        self.sheet = sheet or Sheet()
+        with self.sheet.active():
+            self.fields = Group(Node.root(spec.input), make)
+            self.status = Status(self.run, self.stop)
+            self.outcome = Outcome(spec.stream)
+            self.code = Code()
+            self.desk = Desk(self.acts, place=place)
+            self.fields.widget.remove_class("em-group")
+            self.code.show(snippets(spec, self.values(), url))
+            self.widget = self._draw() if place == "cell" else W.VBox()
+            self.widget.add_class("em-form")
         in_order(self.widget)
+
+    def _draw(self) -> Any:
+        """Return what stands under a cell."""
+        look = W.HTML(f"<style>{style()}</style>")
+        look.add_class("em-style")
+        pages = [self.outcome.widget, self.code.widget, self.outcome.log_widget]
+        right = Tabs(("Result", "Code", "Log"), pages)
+        right.widget.add_class("em-card")
+        right.widget.add_class("em-outcome")
+        two = W.Box([self.inputs(), right.widget])
+        two.add_class("em-two")
+        return W.VBox([look, W.HTML(header(self.spec)), two, self.desk])
+
+    def inputs(self) -> Any:
+        """Return the fields above Run and Stop and the examples, as a card."""
+        shown = gallery(self.spec)
+        below = [W.HTML(shown)] if shown else []
+        card = W.VBox([self.fields.widget, self.status.widget, *below])
+        card.add_class("em-card")
+        card.add_class("em-inputs")
+        return card
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         found = self.widget._repr_mimebundle_(**kwargs)
@@ -72,17 +100,9 @@ class Form:
             found["text/plain"] = f"The form of {self.spec.title!r}; run the cell to use it."
         return found
 
-    def _presets(self) -> list[Any]:
-        buttons = []
-        for name, example in zip(preset_names(self.spec), self.spec.examples, strict=True):
-            button = W.Button(description=name, tooltip="Fill in this example")
-            button.on_click(lambda _, values=example: self.fill(values))
-            buttons.append(button)
-        if not buttons:
-            return []
-        row = W.HBox(buttons[:PRESETS])
-        row.add_class("em-presets")
-        return [W.VBox([W.HTML(html("Examples", "em-legend")), row])]
+    def _example(self, number: str) -> None:
+        if number.isdecimal() and int(number) < len(self.spec.examples):
+            self.fill(self.spec.examples[int(number)])
 
     def values(self) -> dict[str, Any]:
         """Return what is filled in, as JSON values; what is left empty is left out."""
@@ -91,8 +111,9 @@ class Form:
 
     def fill(self, values: dict[str, Any]) -> None:
         """Fill in values, as an example does; all other fields go back to their defaults."""
-        self.fields.clear()
-        self.fields.set(values)
+        with self.sheet.active():
+            self.fields.clear()
+            self.fields.set(values)
 
     def run(self) -> None:
         """Call the service with what is filled in and return at once; one call at a time."""
@@ -102,11 +123,12 @@ class Form:
         if self.fields.check() is not None:
             self.status.end(LOOK)
             return
-        values = self.values()
-        self.outcome.code(snippets(self.spec, values, self._url))
+        self._called = values = self.values()
+        self.code.show(snippets(self.spec, values, self.url))
         self.outcome.begin()
         self.status.start()
-        self._watch = watch = Watch(self)
+        with self.sheet.active():
+            self._watch = watch = Watch(self)
         try:
             self._running = self._caller.start(values, watch.on)
         except EasyMLNBError as error:
@@ -146,6 +168,7 @@ class Form:
             marked = isinstance(event.error, InvalidInput) and self._mark(event.error)
             said = LOOK if marked else ""
             self.outcome.failed(event, marked)
+        self.ended(self._called, event)
         # Only now may the next call begin: it paints on the same widgets.
         self._watch = None
         self.status.end(said)
@@ -158,24 +181,15 @@ class Form:
             placed = self.fields.show(path, str(item.get("message", ""))) and placed
         return placed and bool(error.details)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a call is running."""
+        return self._watch is not None
+
     def close(self) -> None:
         """Take the form off the page and out of memory; a running call is stopped."""
         self.stop()
-        self.outcome.close()
-        close(self.widget)
-
-
-def _frame(spec: ServiceSpec) -> list[Any]:
-    look = W.HTML(f"<style>{style()}</style>")
-    look.add_class("em-style")
-    return [look, W.HTML(header(spec))]
-
-
-def close(widget: Any) -> None:
-    """Close a widget and all it holds."""
-    for child in getattr(widget, "children", ()):
-        close(child)
-    widget.close()
+        self.sheet.close()
 
 
 def header(spec: ServiceSpec) -> str:
@@ -192,25 +206,3 @@ def header(spec: ServiceSpec) -> str:
         f'<div class="em-header">{html(spec.title, "em-title", attributes=" role=heading")}'
         f'<div class="em-byline">{line}</div><div class="em-prose">{about}</div></div>'
     )
-
-
-def preset_names(spec: ServiceSpec) -> list[str]:
-    """Return a few words for each example: what no other example has, else its number."""
-    found = [_words(spec, example) for example in spec.examples]
-    names = []
-    for at, words in enumerate(found):
-        others = [word for other in found[:at] + found[at + 1 :] for word in other]
-        names.append(next((word for word in words if word not in others), f"Example {at + 1}"))
-    return names
-
-
-def _words(spec: ServiceSpec, example: dict[str, Any]) -> list[str]:
-    root = Node.root(spec.input)
-    found = []
-    for name, value in example.items():
-        if isinstance(value, str | int | float) and len(str(value)) <= 24:
-            title = root.child((root.get("properties") or {}).get(name), name).title
-            found.append(f"{title}: {value}"[:40])
-        elif isinstance(value, dict) and isinstance(value.get("name"), str):
-            found.append(value["name"][:40])
-    return found

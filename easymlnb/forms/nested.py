@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-import ipywidgets as W
-
+from easymlnb.forms import lean as W
 from easymlnb.forms.fields import MISSING, Field, Make
 from easymlnb.forms.node import Node
 

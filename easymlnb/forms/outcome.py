@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-import ipywidgets as W
-
 from easymlnb.contract.errors import CallCancelled, CallerError, EasyMLNBError
+from easymlnb.forms import lean as W
 from easymlnb.forms.caller import Done, Failed, Part
 from easymlnb.forms.choices import segments
-from easymlnb.forms.code import LANGUAGES
 from easymlnb.forms.fields import html
 from easymlnb.forms.results import draw, text
 
@@ -19,16 +17,33 @@ KEPT_ITEMS = 500
 KEPT_LOG = 64_000
 """Characters of a log that stay on the page."""
 
-TABS = ("Result", "Code", "Log")
+
+class Tabs:
+    """Pages of which a row of buttons shows one."""
+
+    def __init__(self, names: tuple[str, ...], pages: list[Any]) -> None:
+        bar = segments(names, 0)
+        bar.add_class("em-tabs")
+        stack = W.Stack(pages, selected_index=0)
+        # In the browser, so that turning a page needs no kernel.
+        W.Link(source=(bar, "index"), target=(stack, "selected_index"))
+        self.widget = W.VBox([bar, stack])
 
 
-def tabs(names: tuple[str, ...], pages: list[Any], kind: str) -> tuple[Any, Any]:
-    """Return pages of which a row of buttons shows one, and the link between the two."""
-    bar = segments(names, 0)
-    bar.add_class(kind)
-    stack = W.Stack(pages, selected_index=0)
-    link = W.jslink((bar, "index"), (stack, "selected_index"))
-    return W.VBox([bar, stack]), link
+class Code:
+    """A call as code to copy."""
+
+    def __init__(self) -> None:
+        self.widget = W.HTML()
+
+    def show(self, made: Mapping[str, str]) -> None:
+        """Show a call in each language."""
+        copy = '<button type="button" class="em-link" data-em-do="copy">Copy</button>'
+        self.widget.value = "".join(
+            f'<div class="em-copied"><div class="em-copied-head">{html(name, "em-legend", "span")}'
+            f'{copy}</div><pre class="em-code" tabindex="0">{escape(written)}</pre></div>'
+            for name, written in made.items()
+        )
 
 
 class Outcome:
@@ -42,24 +57,13 @@ class Outcome:
         self._failure = W.HTML()
         self._parts = W.VBox()
         self._parts.add_class("em-parts")
-        self._log = W.HTML()
-        self._code = {name: W.HTML() for name in LANGUAGES}
-        result = W.VBox([self._failure, self._parts, self._about])
-        code, inner = tabs(tuple(self._code), list(self._code.values()), "em-languages")
-        self.widget, outer = tabs(TABS, [result, code, self._log], "em-tabs")
-        self._links = (inner, outer)
-        self.widget.add_class("em-card")
-        self.widget.add_class("em-outcome")
+        self.log_widget = W.HTML()
+        self.widget = W.VBox([self._failure, self._parts, self._about])
         self._empty("Nothing yet. Fill in the fields and press Run.")
         self._set_log("")
 
     def _empty(self, words: str) -> None:
         self._parts.children = (W.HTML(html(words, "em-nothing")),)
-
-    def code(self, made: Mapping[str, str]) -> None:
-        """Show a call as code."""
-        for name, written in made.items():
-            self._code[name].value = f'<pre class="em-code" tabindex="0">{escape(written)}</pre>'
 
     def begin(self) -> None:
         """A call begins; what is shown is the last one's."""
@@ -104,7 +108,7 @@ class Outcome:
     def _set_log(self, said: str) -> None:
         self._said = said[-KEPT_LOG:]
         shown = html(self._said, "em-code", "pre", ' tabindex="0"')
-        self._log.value = shown or html("The call printed nothing.", "em-nothing")
+        self.log_widget.value = shown or html("The call printed nothing.", "em-nothing")
 
     def done(self, event: Done) -> None:
         """Show the result."""
@@ -148,18 +152,24 @@ class Outcome:
             # Before the first result there is nothing worth keeping beside the message.
             self._empty("" if self._failure.value else "Nothing yet.")
 
-    def close(self) -> None:
-        """Take away what no box holds."""
-        for link in self._links:
-            link.close()
-
 
 def _card(error: EasyMLNBError, trace: str) -> str:
     request = ""
     if error.request_id:
-        request = html(f"Request {error.request_id}", "em-help")
+        copy = html(
+            "Copy",
+            "em-link",
+            "button",
+            f' type="button" data-em-do="copy" data-em-value="{escape(quoted(error), quote=True)}"',
+        )
+        request = f'<div class="em-help">Request {escape(error.request_id)} {copy}</div>'
     folded = ""
     if trace:
         folded = f"<details><summary>Traceback</summary>{html(trace, 'em-code', 'pre')}</details>"
     said = f"<b>{escape(error.message)}</b>{request}{folded}"
     return f'<div class="em-failure" role="alert">{said}</div>'
+
+
+def quoted(error: EasyMLNBError) -> str:
+    """Return an error as one sends it to whoever can help."""
+    return f"{error.message} ({error.code}, request {error.request_id})"

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any
 
-import ipywidgets as W
-
+from easymlnb.forms import lean as W
 from easymlnb.forms.caller import Part
 from easymlnb.forms.texts import clean, markdown
 
@@ -167,9 +166,18 @@ def image(part: Part) -> Any:
     return titled(
         part,
         f'<label class="em-zoom"><input type="checkbox" aria-label="Enlarge: {words}">'
-        f'<span><img alt="{words}" src="{source}"></span></label>',
+        f'<span><img alt="{words}" src="{source}"></span></label>'
+        f'<button type="button" class="em-link" data-em-do="picture" '
+        f'data-em-value="{escape(saved_as(part), quote=True)}">Save image</button>',
         "",
     )
+
+
+def saved_as(part: Part) -> str:
+    """Return the name under which a part is saved."""
+    name = str(part.get("name") or part.get("title") or "image")
+    ending = str(part.get("media_type") or "image/png").rpartition("/")[2].split("+")[0]
+    return name if name.endswith(f".{ending}") else f"{name}.{ending}"
 
 
 def audio(part: Part) -> Any:
@@ -184,6 +192,8 @@ def plotly(part: Part) -> Any:
     shown = json.loads(data) if isinstance(data, str) else data
     out = W.Output()
     out.add_class("em-plot")
+    if _unthemed(shown):
+        out.add_class("em-plot-themed")
     # Setting the trait works from any thread; capturing a display does not.
     out.outputs = (
         {
@@ -194,6 +204,12 @@ def plotly(part: Part) -> Any:
     )
     title = _title(part)
     return W.VBox([titled({"title": title}, "", ""), out]) if title else out
+
+
+def _unthemed(figure: Any) -> bool:
+    """Whether a figure leaves its background to whoever shows it."""
+    layout = (figure or {}).get("layout") or {}
+    return not any(layout.get(key) for key in ("paper_bgcolor", "plot_bgcolor"))
 
 
 def _link(part: Part) -> str:

@@ -6,8 +6,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-import ipywidgets as W
-
+from easymlnb.forms import lean as W
 from easymlnb.forms.fields import MISSING, Make, Simple
 from easymlnb.forms.nested import Tuple
 from easymlnb.forms.node import Node

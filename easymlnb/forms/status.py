@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-import ipywidgets as W
-
+from easymlnb.forms import lean as W
 from easymlnb.forms.caller import Progress, Waiting
 from easymlnb.forms.fields import html
+
+KEYS = "Ctrl + Enter"
 
 STATES = {
     "starting": "The service is starting",
@@ -32,6 +33,7 @@ class Status:
         self._run.on_click(lambda _: run())
         self._stop.on_click(lambda _: stop())
         self._run.add_class("em-primary")
+        self._stop.add_class("em-stop")
         self._bar = W.FloatProgress(min=0.0, max=1.0, value=0.0)
         self._bar.add_class("em-bar")
         self._text = W.HTML()
@@ -40,6 +42,7 @@ class Status:
         buttons.add_class("em-actions")
         self.widget = W.VBox([buttons, self._bar, self._text])
         self.widget.add_class("em-status")
+        self._say("", KEYS)
 
     def start(self) -> None:
         """A call begins."""
@@ -75,7 +78,7 @@ class Status:
         self.widget.remove_class("em-running")
         self.widget.remove_class("em-unknown")
         self._run.disabled, self._stop.disabled = False, True
-        self._say(text)
+        self._say(text, KEYS)
 
     def _say(self, text: str, right: str = "") -> None:
         self._text.value = (

@@ -1,0 +1,45 @@
+"""Two runs beside each other: what differed in the input, and both results."""
+
+from html import escape
+from typing import Any
+
+from easymlnb.apps.history import Run, inputs
+from easymlnb.contract.spec import ServiceSpec
+from easymlnb.forms import lean as W
+from easymlnb.forms.results import draw
+
+
+def side_by_side(spec: ServiceSpec, one: Run, other: Run) -> Any:
+    """Return a card with the earlier run on the left."""
+    left, right = sorted((one, other), key=lambda run: run.number)
+    away = '<button type="button" class="em-link" data-em-do="uncompare">Close</button>'
+    head = W.HTML(
+        '<div class="em-result-head"><h2 class="em-part-title">Two runs compared</h2>'
+        f'<span class="em-push">{away}</span></div>{differences(spec, left, right)}'
+    )
+    columns = W.Box([_column(left), _column(right)])
+    columns.add_class("em-compare")
+    card = W.VBox([head, columns])
+    card.add_class("em-card")
+    return card
+
+
+def _column(run: Run) -> Any:
+    title = f'<h3 class="em-part-title">{run.at:%H:%M:%S}</h3>'
+    column = W.VBox([W.HTML(title), *draw(run.parts or [])])
+    column.add_class("em-parts")
+    return column
+
+
+def differences(spec: ServiceSpec, left: Run, right: Run) -> str:
+    """Return the inputs that differ, as a table."""
+    one, other = dict(inputs(spec, left.values)), dict(inputs(spec, right.values))
+    names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+    if not names:
+        return '<p class="em-help">Both had the same input.</p>'
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(one.get(name, ""))}</td>'
+        f"<td>{escape(other.get(name, ''))}</td></tr>"
+        for name in names
+    )
+    return f'<table class="em-facts">{rows}</table>'

@@ -1,0 +1,103 @@
+"""What was filled in as part of an address, and back: permalinks, and drafts of a visit."""
+
+import base64
+import json
+import zlib
+from binascii import Error
+from collections.abc import Mapping
+from typing import Any
+
+from easymlnb.contract.spec import ServiceSpec
+from easymlnb.forms.code import LONG
+from easymlnb.forms.node import Node
+
+LONGEST = 6000
+"""Characters of an address that every browser and messenger carries."""
+
+LARGEST = 100_000
+"""Bytes of JSON that a link may unfold to; what is larger was not made here."""
+
+
+def fold(spec: ServiceSpec, values: Mapping[str, Any]) -> str | None:
+    """Return values as a piece of an address; None when they are too long for one.
+
+    Files and secrets stay behind.
+    """
+    packed = zlib.compress(text(spec, values).encode(), 9)
+    code = base64.urlsafe_b64encode(packed).decode().rstrip("=")
+    return code if len(code) <= LONGEST else None
+
+
+def unfold(code: str) -> dict[str, Any] | None:
+    """Return the values of a link; None when it is not one of ours."""
+    try:
+        packed = base64.urlsafe_b64decode(code + "=" * (-len(code) % 4))
+        # Whoever made the link, it must not unfold to more than fits.
+        raw = zlib.decompressobj().decompress(packed, LARGEST)
+        return read(raw)
+    except (Error, ValueError, zlib.error):
+        return None
+
+
+def text(spec: ServiceSpec, values: Mapping[str, Any], *, uploads: bool = False) -> str:
+    """Return what may leave the form as JSON: neither files nor secrets.
+
+    ``uploads`` keeps the names that the server gave to files which lie there.
+    """
+    kept = _kept(Node.root(spec.input), dict(values), uploads)
+    return json.dumps({} if kept is LEFT_OUT else kept, ensure_ascii=False)
+
+
+def read(raw: str | bytes) -> dict[str, Any] | None:
+    """Return JSON that a browser kept for us; None when it is something else."""
+    try:
+        found = json.loads(raw)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+LEFT_OUT: Any = object()
+
+
+def _kept(node: Node, value: Any, uploads: bool) -> Any:
+    if _file(value, uploads) or _secret(node, value):
+        return LEFT_OUT
+    if isinstance(value, Mapping):
+        entries = {key: _kept(_inside(node, key), one, uploads) for key, one in value.items()}
+        return {key: one for key, one in entries.items() if one is not LEFT_OUT}
+    if isinstance(value, list):
+        kept = [_kept(_item(node), one, uploads) for one in value]
+        return LEFT_OUT if any(one is LEFT_OUT for one in kept) else kept
+    return value
+
+
+def _inside(node: Node, key: str) -> Node:
+    """Return the place of an entry, also inside an alternative that has it."""
+    for place in (node, *node.alternatives):
+        schema = (place.get("properties") or {}).get(key) or place.get("additionalProperties")
+        if isinstance(schema, Mapping):
+            return place.child(schema)
+    return node.child(None)
+
+
+def _item(node: Node) -> Node:
+    return next(
+        (one.child(one.get("items")) for one in (node, *node.alternatives) if one.get("items")),
+        node.child(None),
+    )
+
+
+def _file(value: Any, uploads: bool) -> bool:
+    if isinstance(value, str):
+        return value.startswith("data:") and len(value) > LONG
+    if not isinstance(value, Mapping) or "dtype" in value:
+        return False
+    return "b64" in value or ("upload" in value and not uploads)
+
+
+def _secret(node: Node, value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    places = (node, *node.alternatives)
+    return any(one.get("format") == "password" or one.hint("widget") == "secret" for one in places)

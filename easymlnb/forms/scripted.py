@@ -1,0 +1,56 @@
+"""Widgets whose other half is a script of ours, run by the front end's anywidget.
+
+Not derived from ``anywidget.AnyWidget``: that makes a class for each instance, which weighs more
+than all else of a small widget where one kernel carries the pages of hundreds of visitors.
+"""
+
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+import ipywidgets as W
+from traitlets import Unicode
+
+from easymlnb.forms.lean import Lean
+
+
+@cache
+def _front_end() -> str:
+    """Return which versions of the front end's half fit the one that is installed here."""
+    major, minor, *_ = version("anywidget").split(".")
+    return f"~{major}.{minor}.*"
+
+
+@cache
+def script(name: str) -> str:
+    """Return a script of this package."""
+    return files("easymlnb.forms").joinpath("scripts", f"{name}.js").read_text(encoding="utf-8")
+
+
+class Scripted(Lean, W.DOMWidget):  # type: ignore[misc]
+    """A widget drawn by ``scripts/{script_name}.js``; ``said`` takes what it sends."""
+
+    script_name = ""
+
+    _model_name = Unicode("AnyModel").tag(sync=True)
+    _model_module = Unicode("anywidget").tag(sync=True)
+    _view_name = Unicode("AnyView").tag(sync=True)
+    _view_module = Unicode("anywidget").tag(sync=True)
+    _model_module_version = Unicode().tag(sync=True)
+    _view_module_version = Unicode().tag(sync=True)
+    _esm = Unicode().tag(sync=True)
+    _anywidget_id = Unicode().tag(sync=True)
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(
+            _model_module_version=_front_end(),
+            _view_module_version=_front_end(),
+            _esm=script(self.script_name),
+            _anywidget_id=f"easymlnb.{self.script_name}",
+            **values,
+        )
+        self.on_msg(lambda _, content, buffers: self.said(content, buffers))
+
+    def said(self, content: Any, buffers: list[Any]) -> None:
+        """Take a message of the script; whatever it is, it came from a browser."""
