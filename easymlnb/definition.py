@@ -16,11 +16,15 @@ from easymlnb.contract import running
 from easymlnb.contract.errors import DefinitionError, InvalidInput
 from easymlnb.contract.metadata import EXTRA, Metadata, default_title, sentence
 from easymlnb.contract.metadata import read as read_metadata
-from easymlnb.contract.spec import NAME, ServiceSpec
+from easymlnb.contract.spec import MAX_BODY, NAME, ServiceSpec
+from easymlnb.contract.takers import takers
 from easymlnb.schema import Schema
 from easymlnb.signature import read
 
 Function = Callable[..., Any]
+
+AROUND = 2**20
+"""Bytes that a multipart body may have around its largest file."""
 
 DEFINED: dict[str, "Service"] = {}
 """The services of this process by name. A kernel is one notebook, so one table is enough."""
@@ -72,7 +76,7 @@ def define(function: Function, **options: Any) -> Service:
         produces=schema.produces,
         stream=schema.stream,
         **running.read(options),
-        **_checked(options),
+        **_checked(_with_max_body(schema, options)),
     )
     return Service(function, schema, spec)
 
@@ -128,6 +132,14 @@ def _metadata(
     if "thumbnail" not in found and (picture := thumbnail.of_examples(schema.input, examples)):
         found["thumbnail"] = picture
     return msgspec.convert(found, Metadata) if found else None
+
+
+def _with_max_body(schema: Schema, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options, with room for the largest file that a parameter takes."""
+    largest = max((one.max_bytes for one in takers(schema.input)), default=0)
+    if options.get("max_body") is None and largest > MAX_BODY:
+        return {**options, "max_body": largest + AROUND}
+    return options
 
 
 def _checked(options: dict[str, Any]) -> dict[str, Any]:

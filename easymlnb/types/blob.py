@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
+from easymlnb.contract.takers import fits
 from easymlnb.types import sent
-from easymlnb.types.accept import bare, matches
+from easymlnb.types.accept import bare
 from easymlnb.types.base import Upload
 from easymlnb.types.label import label
 
@@ -134,12 +135,4 @@ def guess(name: str) -> str:
 
 def allowed(found: Upload, accept: tuple[str, ...]) -> bool:
     """Tell whether a file's name or media type is among ``accept``: ``.csv``, ``image/*``."""
-    if not accept or not (found.name or found.media_type):
-        return True
-    kinds = {found.media_type, guess(found.name)} - {""}
-    return any(
-        found.name.lower().endswith(item.lower())
-        if item.startswith(".")
-        else any(matches(kind, item) for kind in kinds)
-        for item in accept
-    )
+    return fits(accept, found.name, found.media_type)

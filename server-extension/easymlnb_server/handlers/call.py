@@ -13,6 +13,7 @@ from tornado import web
 
 from easymlnb.contract.errors import BadRequest, CallCancelled, Draining, NotReady
 from easymlnb.contract.frames import Call, Item, Progress
+from easymlnb.contract.takers import body_limit
 from easymlnb_server.engine.bodies import Body
 from easymlnb_server.engine.pending import Answer, Pending
 from easymlnb_server.handlers.answers import EVENTS, Events, Writer, writer
@@ -41,7 +42,9 @@ class CallHandler(SpooledBodyHandler):
 
     def body_limit(self) -> int:
         self._target = self.state.services.target(self.path_args[0], live=self._live)
-        return self._target.spec.max_body
+        spec = self._target.spec
+        kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        return body_limit(spec.input, spec.max_body, kind)
 
     @web.authenticated
     async def post(self, name: str) -> None:

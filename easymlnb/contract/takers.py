@@ -1,0 +1,85 @@
+"""Which parameters of a service take bytes: of what kinds, and how many."""
+
+import mimetypes
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+HINTS = "x-easymlnb"
+DEEPEST = 20
+
+
+class Taker(msgspec.Struct, frozen=True):
+    """A parameter that takes bytes; no ``accept`` means any kind, ``max_bytes`` 0 any size."""
+
+    name: str
+    accept: tuple[str, ...]
+    max_bytes: int
+
+    def takes(self, name: str, media_type: str) -> bool:
+        """Say whether a file of that name and media type, which may be empty, is of a kind."""
+        return fits(self.accept, name, media_type)
+
+
+def takers(schema: Mapping[str, Any]) -> list[Taker]:
+    """Return the parameters, in their order, of an input schema that take bytes."""
+    properties = schema.get("properties")
+    if not isinstance(properties, Mapping):
+        return []
+    found = []
+    for name, node in properties.items():
+        hints = list(_hints(node, schema, 0))
+        if hints:
+            accept = tuple(str(kind) for own in hints for kind in own["accept"])
+            sizes = [int(own.get("max_bytes") or 0) for own in hints]
+            found.append(Taker(name, accept, 0 if 0 in sizes else max(sizes)))
+    return found
+
+
+def _hints(node: Any, root: Mapping[str, Any], depth: int) -> Iterator[Mapping[str, Any]]:
+    if not isinstance(node, Mapping) or depth > DEEPEST:
+        return
+    own = node.get(HINTS)
+    if isinstance(own, Mapping) and own.get("accept"):
+        yield own
+        return
+    inner = [*node.get("anyOf", ()), *node.get("oneOf", ()), *node.get("allOf", ())]
+    inner += [node.get("items"), *node.get("prefixItems", ()), node.get("additionalProperties")]
+    inner += list((node.get("properties") or {}).values())
+    reference = node.get("$ref")
+    if isinstance(reference, str):
+        inner.append(root.get("$defs", {}).get(reference.rpartition("/")[2]))
+    for one in inner:
+        yield from _hints(one, root, depth + 1)
+
+
+def fits(accept: tuple[str, ...], name: str, media_type: str) -> bool:
+    """Say whether a file is of one of the kinds: ``.csv``, ``text/csv``, ``image/*``.
+
+    A file without name and media type may be of any, as its bytes will tell.
+    """
+    if not accept or not (name or media_type):
+        return True
+    kinds = {media_type, mimetypes.guess_type(name)[0] or ""} - {""}
+    return any(
+        name.lower().endswith(item.lower())
+        if item.startswith(".")
+        else any(_covers(item, kind) for kind in kinds)
+        for item in accept
+    )
+
+
+def _covers(item: str, kind: str) -> bool:
+    return item in ("*/*", kind) or (item.endswith("/*") and kind.startswith(item[:-1]))
+
+
+def body_limit(schema: Mapping[str, Any], max_body: int, media_type: str) -> int:
+    """Return how many bytes a call's body of that media type may have.
+
+    A raw body is the value of one parameter, so it is bound by that, too.
+    """
+    if media_type in ("", "application/json", "multipart/form-data"):
+        return max_body
+    sizes = [one.max_bytes or max_body for one in takers(schema) if one.takes("", media_type)]
+    return min(max_body, max(sizes, default=max_body))
