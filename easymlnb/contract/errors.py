@@ -10,11 +10,15 @@
     +-- Forbidden             403
     +-- ServiceNotFound       404
     +-- BundleNotFound        404
+    +-- UploadNotFound        404
     +-- RouteNotFound         404
     +-- MethodNotAllowed      405
     +-- NotAcceptable         406  the result cannot be written as ``Accept`` asks
     +-- NameTaken             409  another notebook already serves that name
+    +-- UploadOffset          409  a part of an upload that does not continue what is there
+    +-- UploadIncomplete      409  an upload is used before all of it was sent
     +-- TooLarge              413
+    +-- UploadQuota           413  the uploads of one caller take too much together
     +-- UnsupportedMediaType  415
     +-- InvalidInput          422  values that break the schema; ``details`` names each field
     +-- CallerError           422  what a service's function says to its caller
@@ -31,11 +35,13 @@
     +-- StorageBusy           503  the database is locked or away for too long
     +-- DeadlineExceeded      504
     +-- StorageFull           507  the disk is full
+    +-- CallCycle             508  services call each other in a circle, or too deep
     +-- StorageDamaged        500  a stored file is missing or is not what was stored
     +-- StorageUnusable            the database cannot be used; the server does not start with it
     +-- ServerUnreachable          the client found no server, or lost it
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from easymlnb.contract import units
@@ -126,6 +132,18 @@ class BundleNotFound(EasyMLNBError):
         super().__init__(f"There is no bundle {bundle!r}.")
 
 
+class UploadNotFound(EasyMLNBError):
+    """There is no such upload, or none of this caller's."""
+
+    code = "upload_not_found"
+    status = 404
+
+    def __init__(self, upload: str) -> None:
+        super().__init__(
+            f"There is no upload {upload[:12]!r} of yours here; it may have expired. Send it again."
+        )
+
+
 class RouteNotFound(EasyMLNBError):
     """Nothing answers at that URL."""
 
@@ -168,11 +186,49 @@ class NameTaken(EasyMLNBError):
     status = 409
 
 
+class UploadOffset(EasyMLNBError):
+    """A part of an upload does not begin where the last one ended."""
+
+    code = "upload_offset"
+    status = 409
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(
+            f"The next part of this upload begins at byte {offset}.", details={"offset": offset}
+        )
+
+
+class UploadIncomplete(EasyMLNBError):
+    """A call names an upload of which not all was sent."""
+
+    code = "upload_incomplete"
+    status = 409
+
+    def __init__(self, offset: int, size: int) -> None:
+        super().__init__(
+            f"Only {offset:,} of the {size:,} bytes of this upload were sent. Send the rest first.",
+            details={"offset": offset, "size": size},
+        )
+
+
 class TooLarge(EasyMLNBError):
     """A body, file or image is over its limit."""
 
     code = "too_large"
     status = 413
+
+
+class UploadQuota(EasyMLNBError):
+    """The uploads of one caller would take too much together."""
+
+    code = "upload_quota"
+    status = 413
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"Your uploads would take more than {units.spelled(limit)} together. "
+            "Delete some, or wait until they expire."
+        )
 
 
 class UnsupportedMediaType(EasyMLNBError):
@@ -349,6 +405,19 @@ class StorageFull(EasyMLNBError):
 
     def __init__(self) -> None:
         super().__init__("The server's disk is full; nothing was stored.")
+
+
+class CallCycle(EasyMLNBError):
+    """A service calls one that waits for it, or the chain of calls is too long."""
+
+    code = "call_cycle"
+    status = 508
+
+    def __init__(self, chain: Sequence[str]) -> None:
+        super().__init__(
+            f"These services would wait for each other: {' -> '.join(chain)}. "
+            "Call the function itself, or put what both need into a third notebook."
+        )
 
 
 class StorageDamaged(EasyMLNBError):
