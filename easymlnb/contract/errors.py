@@ -226,7 +226,7 @@ class UploadQuota(EasyMLNBError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"Your uploads would take more than {units.spelled(limit)} together. "
+            f"Your uploads would take more than {units.shown(limit)} together. "
             "Delete some, or wait until they expire."
         )
 

@@ -10,7 +10,7 @@ from easymlnb.contract.spec import VIEW, ServiceSpec
 from easymlnb_server.openapi_routes import ANYWHERE, CALLING, ROUTES, Route
 from easymlnb_server.openapi_schemas import BYTES, JSON, SCHEMAS, TEXT, Schema, ref
 
-NEVER_SENT = {"error", "definition_error", "server_unreachable"}
+NEVER_SENT = {"error", "definition_error", "server_unreachable", "call_cycle"}
 """Codes that only a kernel or a client raises."""
 FILES = {"file", "image", "webcam", "audio", "table", "timeseries", "array"}
 """Widgets whose values are best sent as files."""
