@@ -33,10 +33,10 @@ LAYERS = {
     "easymlnb_server": """
         calllog logs ownership spool words openapi_schemas store placement
         engine
-        openapi_routes
+        openapi_routes descriptions plots
         openapi activity publications
         services
-        metrics tracing
+        catalogue metrics tracing
         state
         handlers
         routes

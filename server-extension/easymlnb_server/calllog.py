@@ -41,5 +41,10 @@ class CallLog:
         """Return a service's calls, newest last."""
         return list(self._entries.get(name, ()))
 
+    def last(self, name: str) -> str:
+        """Return the time of a service's last call; empty when there was none."""
+        entries = self._entries.get(name)
+        return entries[-1].time if entries else ""
+
     def forget(self, name: str) -> None:
         self._entries.pop(name, None)

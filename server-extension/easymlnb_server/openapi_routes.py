@@ -5,7 +5,16 @@
 
 from dataclasses import dataclass
 
-from easymlnb_server.openapi_schemas import BYTES, HTML, JSON, TEXT, Schema, list_of, ref
+from easymlnb_server.openapi_schemas import (
+    BYTES,
+    HTML,
+    JSON,
+    LISTING,
+    TEXT,
+    Schema,
+    list_of,
+    ref,
+)
 
 ANYWHERE = (401, 403, 500)
 """Statuses that every route can answer with."""
@@ -41,6 +50,7 @@ _NAMES: Schema = {
     "schema": list_of(TEXT),
     "explode": True,
 }
+PICTURES = ("image/webp", "image/png", "image/jpeg")
 _OPENAPI = {200: ("This document.", {JSON: {"type": "object"}})}
 _LIVE = "As without `/live`, but answered by the author's kernel as it stands now."
 
@@ -52,6 +62,8 @@ ROUTES: tuple[Route, ...] = (
         "Services",
         "List the services",
         {200: ("All services that you may call.", {JSON: ref("ServiceList")})},
+        (400,),
+        query=LISTING,
     ),
     Route(
         "post",
@@ -158,6 +170,24 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "get",
+        "/services/{name}/metadata",
+        "getMetadata",
+        "Services",
+        "Read a service's metadata",
+        {200: ("In the forms of several catalogues.", {JSON: ref("Described")})},
+        (404,),
+    ),
+    Route(
+        "get",
+        "/services/{name}/thumbnail",
+        "getThumbnail",
+        "Services",
+        "Fetch a service's picture",
+        {200: ("A small picture.", dict.fromkeys(PICTURES, BYTES))},
+        (404,),
+    ),
+    Route(
+        "get",
         "/bundles/{id}",
         "getBundle",
         "Publish",
@@ -190,6 +220,8 @@ ROUTES: tuple[Route, ...] = (
         "Documents",
         "See the catalogue",
         {200: ("A page for people.", HTML)},
+        (400,),
+        query=LISTING[:-1],
     ),
     Route(
         "get",

@@ -28,6 +28,22 @@ COUNT: Schema = {"type": "integer", "minimum": 0}
 SECONDS: Schema = {"type": ["number", "null"]}
 NUMBER_OR_NONE: Schema = {"type": ["integer", "null"]}
 
+
+def _asked(name: str, description: str, schema: Schema) -> Schema:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+LISTING: tuple[Schema, ...] = (
+    _asked("q", "Words that must all be there: in names, texts, tags, authors.", TEXT),
+    _asked("tag", "A tag that must be there; may be repeated.", list_of(TEXT)),
+    _asked("author", "Whose it must be, exactly.", TEXT),
+    _asked("input", "A kind of value that it must take: `image`, `time series`, ...", TEXT),
+    _asked("sort", "Order.", {"type": "string", "enum": ["name", "called", "newest"]}),
+    _asked("start", "How many to leave out before the first.", COUNT),
+    _asked("limit", "How many at most; default: all.", {"type": "integer", "minimum": 1}),
+)
+"""What the catalogue can be asked for."""
+
 SCHEMAS: dict[str, Schema] = {
     "Error": object_of(
         {
@@ -56,13 +72,29 @@ SCHEMAS: dict[str, Schema] = {
             },
             "live": {"type": "boolean", "description": "An author's kernel serves it now."},
             "url": TEXT,
+            "summary": {"type": "string", "description": "What it is for, in one line."},
+            "shape": {"type": "string", "description": "What goes in and comes out, in words."},
+            "inputs": {**list_of(TEXT), "description": "Kinds of values that it takes."},
+            "called": {"type": ["string", "null"], "description": "Time of the last call."},
+            "created": {"type": ["string", "null"], "description": "Published, or made live."},
+            "thumbnail": {"type": ["string", "null"], "description": "Where its picture is."},
         },
         optional=("description", "tags", "author", "url"),
     ),
     "ServiceList": object_of(
         {
             "services": list_of(ref("ServiceSummary")),
+            "total": {**COUNT, "description": "How many fit in all."},
             "next": {"type": ["string", "null"], "description": "Where the list goes on, or null."},
+        }
+    ),
+    "Described": object_of(
+        {
+            "metadata": {"type": "object", "description": "What the author said."},
+            "deep": {"type": "object", "description": "DEEP's application schema v1."},
+            "ai4os": {"type": "object", "description": "AI4OS's metadata schema v2.3.0."},
+            "schema_org": {"type": "object", "description": "JSON-LD."},
+            "missing": {"type": "object", "description": "Fields that a schema wants, unsaid."},
         }
     ),
     "Service": object_of(

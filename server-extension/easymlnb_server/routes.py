@@ -5,15 +5,16 @@ from typing import Any
 from easymlnb_server.handlers.base import NotFoundHandler
 from easymlnb_server.handlers.bundles import BundleHandler, BundleNotebookHandler, ServicesHandler
 from easymlnb_server.handlers.call import CallHandler
+from easymlnb_server.handlers.catalogue import (
+    CatalogueHandler,
+    MetadataHandler,
+    ServicePageHandler,
+    ThumbnailHandler,
+)
 from easymlnb_server.handlers.health import LiveHandler, ReadyHandler
 from easymlnb_server.handlers.link import LinkHandler
 from easymlnb_server.handlers.openapi import OpenapiHandler, ServiceOpenapiHandler
-from easymlnb_server.handlers.pages import (
-    AssetHandler,
-    CatalogueHandler,
-    DocsHandler,
-    ServicePageHandler,
-)
+from easymlnb_server.handlers.pages import AssetHandler, DocsHandler
 from easymlnb_server.handlers.services import LogHandler, ServiceHandler, VersionsHandler
 
 PREFIX = "easymlnb"
@@ -37,6 +38,8 @@ ROUTES: tuple[tuple[Any, ...], ...] = (
     (rf"services/{NAME}/log", LogHandler),
     (rf"services/{NAME}/openapi\.json", ServiceOpenapiHandler),
     (rf"services/{NAME}/page", ServicePageHandler),
+    (rf"services/{NAME}/metadata", MetadataHandler),
+    (rf"services/{NAME}/thumbnail", ThumbnailHandler),
     (rf"bundles/{BUNDLE}", BundleHandler),
     (rf"bundles/{BUNDLE}/notebook", BundleNotebookHandler),
     (r"health/live", LiveHandler),

@@ -72,6 +72,14 @@ class Services:
             **self.state(name),
         }
 
+    def created(self, name: str) -> float:
+        """Return when what answers a name was published or made live, in seconds; 0 unknown."""
+        serving = self._publications.serving.get(name)
+        if serving is not None:
+            return serving.created
+        here = self._live.get(name)
+        return here.since if here else 0.0
+
     def state(self, name: str) -> dict[str, Any]:
         """Return ``state``, ``version`` and ``live`` of a service, and why it failed if it did."""
         here = self._live.get(name)

@@ -80,6 +80,13 @@ def shape(spec: ServiceSpec) -> str:
     return f"{shown or 'nothing'} → {f'stream of {result}' if spec.stream else result}"
 
 
+def inputs(spec: ServiceSpec) -> list[str]:
+    """Return the kinds of values that a service takes, each once, files first."""
+    kinds = (kind(field, spec.input) for field in spec.input.get("properties", {}).values())
+    found = dict.fromkeys(one for kind in kinds for one in kind.split(" or ") if one)
+    return sorted(found, key=lambda one: one.replace(" ", "") not in FILES)
+
+
 def kind(schema: Any, root: dict[str, Any]) -> str:
     """Return what a value is, in a word or two."""
     found = []

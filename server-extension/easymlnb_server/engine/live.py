@@ -1,6 +1,7 @@
 """Live services: what authors' kernels offer at the moment."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 from easymlnb.contract.errors import NameTaken, WorkerLost
 from easymlnb.contract.spec import ServiceSpec
@@ -15,6 +16,8 @@ class LiveService:
     spec: ServiceSpec
     link: WorkerLink
     pool: Pool
+    since: float = field(default_factory=time.time)
+    """When it was first offered, in seconds since the epoch."""
 
 
 class LiveTable:

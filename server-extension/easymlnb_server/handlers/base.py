@@ -52,6 +52,11 @@ class EasyHandler(JupyterHandler):
     def state(self) -> State:
         return cast("State", self.settings[STATE])
 
+    @property
+    def address(self) -> str:
+        """The absolute address of all our routes, as the caller's side sees it."""
+        return f"{self.request.protocol}://{self.request.host}{self.base_url}easymlnb/"
+
     def set_default_headers(self) -> None:
         self.set_header("Content-Type", "application/json")
         self.set_header("X-Content-Type-Options", "nosniff")

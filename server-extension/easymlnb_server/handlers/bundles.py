@@ -14,8 +14,10 @@ from easymlnb.contract.errors import (
     UnsupportedMediaType,
 )
 from easymlnb.contract.spec import NAME
+from easymlnb_server.catalogue import choose, entries
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.handlers.body import BodyHandler
+from easymlnb_server.handlers.catalogue import onwards, query
 from easymlnb_server.store.records import State, StoredBundle
 
 ZIP = "application/zip"
@@ -34,8 +36,10 @@ class ServicesHandler(BodyHandler):
 
     @web.authenticated
     def get(self) -> None:
-        services = self.state.services
-        self.write_json({"services": [services.summary(n) for n in services.names()], "next": None})
+        asked = query(self)
+        found = choose(entries(self.state.services, self.state.calls), asked)
+        more = None if found.next is None else f"services?{onwards(asked, found.next)}"
+        self.write_json({"services": found.entries, "total": found.total, "next": more})
 
     @web.authenticated
     async def post(self) -> None:

@@ -1,4 +1,4 @@
-"""The pages: catalogue, one service, the API. They show what the REST routes say, and no more."""
+"""What all pages share, the page of the API, and the files that pages are made with."""
 
 import hashlib
 import mimetypes
@@ -13,25 +13,23 @@ from tornado import web
 from tornado.httputil import url_concat
 
 from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn, RouteNotFound
-from easymlnb_server import words
+from easymlnb_server import plots
 from easymlnb_server.handlers.base import EasyHandler
 
 HERE = Path(__file__).parent.parent
 STATIC = HERE / "static"
-SHOWN_CALLS = 50
-"""Entries of the log on a service's page."""
 STATES = {"ready": "good", "live": "live", "starting": "warn", "busy": "warn", "failed": "bad"}
 """The colour of a state's dot; the word stands beside it."""
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-    "connect-src 'self'; media-src blob:; base-uri 'none'; form-action 'none'; "
+    "connect-src 'self'; media-src blob:; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'self'"
 )
 
 
 @cache
 def _jinja() -> Environment:
-    # Everything from authors is text; only _markdown marks its own output as safe.
+    # Everything from authors is text; only markdown marks its own output as safe.
     found = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -40,7 +38,8 @@ def _jinja() -> Environment:
         lstrip_blocks=True,
     )
     found.filters["moment"] = lambda seconds: datetime.fromtimestamp(seconds, UTC).isoformat()
-    found.filters["duration"] = _duration
+    found.filters["duration"] = lambda s: None if s is None else plots.duration(s)
+    found.tests["web"] = lambda text: text.startswith(("https://", "http://"))
     return found
 
 
@@ -52,16 +51,7 @@ def _assets() -> dict[str, tuple[bytes, str]]:
     return {name: (data, hashlib.sha256(data).hexdigest()[:12]) for name, data in read.items()}
 
 
-def _duration(seconds: float | None) -> str | None:
-    """Return a time to read: three digits that mean something, in ms or s."""
-    if seconds is None:
-        return None
-    if seconds < 0.9995:
-        return f"{seconds * 1000:.3g} ms"
-    return f"{seconds:.3g} s" if seconds < 99.5 else f"{seconds:,.0f} s"
-
-
-def _markdown(text: str) -> Markup:
+def markdown(text: str) -> Markup:
     """Return an author's Markdown as HTML: no raw HTML, no links that run scripts, no pictures."""
     from markdown_it import MarkdownIt
 
@@ -108,56 +98,6 @@ class PageHandler(EasyHandler):
         self.set_header("X-Request-Id", self.request_id)  # tornado has cleared all headers
         self.page("error.html", error=error, request_id=self.request_id)
 
-    def last_call(self, name: str) -> str:
-        """Return the time of a service's last call; empty when there was none."""
-        entries = self.state.calls.of(name)
-        return entries[-1].time if entries else ""
-
-
-class CatalogueHandler(PageHandler):
-    """``GET /``: a card for each service."""
-
-    @web.authenticated
-    def get(self) -> None:
-        services = self.state.services
-        cards = [self._card(name) for name in services.names()]
-        cards.sort(key=lambda card: (card["title"].casefold(), card["name"]))
-        tags = sorted({tag for card in cards for tag in card["tags"]})
-        self.page("catalogue.html", cards=cards, tags=tags)
-
-    def _card(self, name: str) -> dict[str, Any]:
-        spec = self.state.services.target(name).spec
-        said = {"about": words.summary(spec.description), "shape": words.shape(spec)}
-        return self.state.services.summary(name) | said | {"called": self.last_call(name)}
-
-
-class ServicePageHandler(PageHandler):
-    """``GET services/{name}/page``: all about one service."""
-
-    @web.authenticated
-    async def get(self, name: str) -> None:
-        services = self.state.services
-        target = services.target(name)
-        spec = target.spec
-        state = services.state(name)
-        versions = []
-        if state["version"] is not None:
-            versions = await self.state.publications.versions(name)
-        base = f"{self.request.protocol}://{self.request.host}{self.root}"
-        self.page(
-            "service.html",
-            spec=spec,
-            state=state,
-            description=_markdown(spec.description),
-            fields=words.fields(spec),
-            result=words.kind(spec.output, spec.output),
-            snippets=words.snippets(spec, base),
-            stats=self.state.metrics.stats(name, target.version),
-            versions=versions,
-            entries=self.state.calls.of(name)[:-SHOWN_CALLS:-1],
-            called=self.last_call(name),
-        )
-
 
 class DocsHandler(PageHandler):
     """``GET docs``: the API to read and to try, drawn from ``openapi.json``."""
@@ -172,7 +112,9 @@ class AssetHandler(EasyHandler):
 
     kinds: ClassVar[dict[str, str]] = {".js": "text/javascript", ".css": "text/css"}
 
-    @web.authenticated
+    def on_anonymous(self) -> None:
+        """Visitors of public apps need them, and they are the same everywhere."""
+
     def get(self, name: str) -> None:
         if name not in _assets():
             raise RouteNotFound

@@ -15,7 +15,10 @@ class ServiceHandler(EasyHandler):
         target = self.state.services.target(name)
         state = self.state.services.state(name)
         stats = self.state.metrics.stats(name, target.version)
-        self.write_json({**target.spec.to_dict(), **state, "stats": stats})
+        found = target.spec.to_dict()
+        # The picture has a route of its own.
+        found.get("metadata", {}).pop("thumbnail", None)
+        self.write_json({**found, **state, "stats": stats})
 
     @web.authenticated
     async def delete(self, name: str) -> None:

@@ -1,0 +1,103 @@
+"""What the catalogue lists, searched and put in order: for its page and for REST alike."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+from easymlnb_server import words
+from easymlnb_server.calllog import CallLog
+from easymlnb_server.services import Services
+
+Entry = dict[str, Any]
+"""A service's line: what ``Services.summary`` says, and what the catalogue adds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is asked for; empty fields ask for nothing. All words and all tags must be there."""
+
+    text: str = ""
+    tags: tuple[str, ...] = ()
+    author: str = ""
+    input: str = ""
+    sort: str = "name"
+    start: int = 0
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of what fits. ``total`` counts all of it; ``next`` is where it goes on, if it does."""
+
+    entries: list[Entry]
+    total: int
+    next: int | None
+
+
+def entries(services: Services, calls: CallLog) -> list[Entry]:
+    """Return all services as lines of the catalogue."""
+    return [entry(services, calls, name) for name in services.names()]
+
+
+def entry(services: Services, calls: CallLog, name: str) -> Entry:
+    """Return one service's line; raises ``ServiceNotFound``."""
+    spec = services.target(name).spec
+    about = spec.metadata
+    picture = about.thumbnail if about else ""
+    tag = sha256(picture.encode()).hexdigest()[:12] if picture else ""
+    created = services.created(name)
+    return {
+        **services.summary(name),
+        "summary": (about.summary if about else "") or words.summary(spec.description),
+        "shape": words.shape(spec),
+        "inputs": words.inputs(spec),
+        "called": calls.last(name) or None,
+        "created": datetime.fromtimestamp(created, UTC).isoformat() if created else None,
+        "thumbnail": f"services/{name}/thumbnail?v={tag}" if picture else None,
+    }
+
+
+def choose(found: Iterable[Entry], query: Query) -> Found:
+    """Return what fits, in order."""
+    fitting = [one for one in found if _fits(one, query)]
+    fitting.sort(key=SORTS["name"])
+    if query.sort != "name":
+        fitting.sort(key=SORTS[query.sort], reverse=True)
+    end = len(fitting) if query.limit is None else query.start + query.limit
+    more = end if end < len(fitting) else None
+    return Found(fitting[query.start : end], len(fitting), more)
+
+
+def offered(found: Iterable[Entry]) -> dict[str, list[str]]:
+    """Return what can be chosen from: all tags, authors and inputs, the commonest first."""
+    counts: dict[str, Counter[str]] = {"tags": Counter(), "authors": Counter(), "inputs": Counter()}
+    for one in found:
+        counts["tags"].update(one["tags"])
+        counts["inputs"].update(one["inputs"])
+        counts["authors"].update([one["author"]] if one["author"] else [])
+    return {
+        name: [value for value, _ in sorted(count.items(), key=lambda pair: (-pair[1], pair[0]))]
+        for name, count in counts.items()
+    }
+
+
+SORTS: dict[str, Callable[[Entry], Any]] = {
+    "name": lambda one: (one["title"].casefold(), one["name"]),
+    "called": lambda one: one["called"] or "",
+    "newest": lambda one: one["created"] or "",
+}
+"""Name of an order -> its key; those but the name go from the latest to the earliest."""
+
+
+def _fits(one: Entry, query: Query) -> bool:
+    said = (one["name"], one["title"], one["author"], one["description"], one["summary"])
+    text = " ".join((*said, *one["tags"], *one["inputs"])).casefold()
+    return (
+        all(word in text for word in query.text.casefold().split())
+        and set(query.tags) <= set(one["tags"])
+        and query.author in ("", one["author"])
+        and (not query.input or query.input in one["inputs"])
+    )

@@ -1,0 +1,152 @@
+"""The catalogue: its page, a service's page, and what a service says of itself to others."""
+
+import base64
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from tornado import web
+from tornado.escape import url_escape
+
+from easymlnb.contract.errors import BadRequest, RouteNotFound
+from easymlnb_server import catalogue, descriptions, plots, words
+from easymlnb_server.catalogue import Query
+from easymlnb_server.handlers.base import EasyHandler
+from easymlnb_server.handlers.pages import PageHandler, markdown
+
+PAGE = 48
+"""Cards on one page of the catalogue."""
+SHOWN_CALLS = 50
+"""Entries of the log on a service's page."""
+SHOWN_TAGS = 16
+"""Tags to choose from; the search finds the others."""
+LONGEST = 1000
+"""Most entries that one answer lists when a limit is asked for."""
+
+
+def query(handler: EasyHandler) -> Query:
+    """Return what a request asks the catalogue for; raises ``BadRequest``."""
+    get = handler.get_query_argument
+    sort = get("sort", "") or "name"
+    if sort not in catalogue.SORTS:
+        raise BadRequest(f"sort must be one of {', '.join(catalogue.SORTS)}.")
+    return Query(
+        text=get("q", ""),
+        tags=tuple(tag for tag in handler.get_query_arguments("tag") if tag),
+        author=get("author", ""),
+        input=get("input", ""),
+        sort=sort,
+        start=_number(get("start", "0"), 0, 10**9, "start"),
+        limit=_number(limit, 1, LONGEST, "limit") if (limit := get("limit", "")) else None,
+    )
+
+
+def onwards(asked: Query, start: int) -> str:
+    """Return the query string of the page that begins at ``start``."""
+    pairs = [("q", asked.text), *(("tag", tag) for tag in asked.tags)]
+    pairs += [("author", asked.author), ("input", asked.input)]
+    pairs += [("sort", asked.sort if asked.sort != "name" else "")]
+    pairs += [("limit", str(asked.limit) if asked.limit else ""), ("start", str(start or ""))]
+    return "&".join(f"{name}={url_escape(value)}" for name, value in pairs if value)
+
+
+def _number(text: str, least: int, most: int, name: str) -> int:
+    if not text.isascii() or not text.isdigit() or not least <= int(text[:12]) <= most:
+        raise BadRequest(f"{name} must be a whole number from {least} to {most}.")
+    return int(text)
+
+
+class CatalogueHandler(PageHandler):
+    """``GET /``: a card for each service."""
+
+    @web.authenticated
+    def get(self) -> None:
+        asked = replace(query(self), limit=PAGE)
+        everything = catalogue.entries(self.state.services, self.state.calls)
+        found = catalogue.choose(everything, asked)
+        offered = catalogue.offered(everything)
+        more = None if found.next is None else onwards(replace(asked, limit=None), found.next)
+        self.page(
+            "catalogue.html",
+            asked=asked,
+            found=found,
+            everything=everything,
+            offered=offered,
+            tags=list(dict.fromkeys([*offered["tags"][:SHOWN_TAGS], *asked.tags])),
+            more=more,
+            first=onwards(replace(asked, limit=None), 0),
+            pattern=plots.pattern,
+        )
+
+
+class ServicePageHandler(PageHandler):
+    """``GET services/{name}/page``: all about one service."""
+
+    @web.authenticated
+    async def get(self, name: str) -> None:
+        services = self.state.services
+        target = services.target(name)
+        spec = target.spec
+        state = services.state(name)
+        versions = []
+        if state["version"] is not None:
+            versions = await self.state.publications.versions(name)
+        entries = self.state.calls.of(name)
+        bars = plots.bars(entries, datetime.now(UTC))
+        about = subject(self, name)
+        self.page(
+            "service.html",
+            spec=spec,
+            about=about,
+            state=state,
+            description=markdown(spec.description),
+            fields=words.fields(spec),
+            result=words.kind(spec.output, spec.output),
+            snippets=words.snippets(spec, self.address),
+            stats=self.state.metrics.stats(name, target.version),
+            versions=versions,
+            entries=entries[:-SHOWN_CALLS:-1],
+            bars=[bar for bar in bars if bar.calls],
+            plots=(plots.calls(bars), plots.times(entries)) if entries else (),
+            called=self.state.calls.last(name),
+            ld=descriptions.embedded(descriptions.schema_org(about)),
+        )
+
+
+class MetadataHandler(EasyHandler):
+    """``GET services/{name}/metadata``: in the forms of other catalogues, too."""
+
+    @web.authenticated
+    def get(self, name: str) -> None:
+        self.write_json(descriptions.document(subject(self, name)))
+
+
+class ThumbnailHandler(EasyHandler):
+    """``GET services/{name}/thumbnail``: the picture of a service's card."""
+
+    @web.authenticated
+    def get(self, name: str) -> None:
+        about = self.state.services.target(name).spec.metadata
+        kind, found, data = (about.thumbnail if about else "").partition(";base64,")
+        # A live kernel may send what it likes; only pictures without scripts go on to a browser.
+        if not found or kind not in ("data:image/webp", "data:image/png", "data:image/jpeg"):
+            raise RouteNotFound("This service has no picture.")
+        self.set_header("Content-Type", kind.removeprefix("data:"))
+        fresh = self.get_query_argument("v", "")
+        self.set_header("Cache-Control", "private, max-age=31536000" if fresh else "no-cache")
+        self.finish(base64.b64decode(data))
+
+
+def subject(handler: EasyHandler, name: str) -> descriptions.Subject:
+    """Return what is to be described under a name; raises ``ServiceNotFound``."""
+    services = handler.state.services
+    target = services.target(name)
+    created = services.created(name)
+    line: dict[str, Any] = catalogue.entry(services, handler.state.calls, name)
+    return descriptions.Subject(
+        target.spec,
+        target.version,
+        datetime.fromtimestamp(created, UTC).date().isoformat() if created else "",
+        f"{handler.address}services/{name}/page",
+        f"{handler.address}{line['thumbnail']}" if line["thumbnail"] else "",
+    )

@@ -1,0 +1,69 @@
+"""The catalogue's list: what fits a query, in which order, page by page."""
+
+import pytest
+
+from easymlnb_server.catalogue import Query, choose, offered
+
+
+def line(name, **more):
+    found = {
+        "name": name,
+        "title": name.capitalize(),
+        "description": "",
+        "summary": "",
+        "author": "",
+        "tags": [],
+        "inputs": [],
+        "called": None,
+        "created": None,
+    }
+    return found | more
+
+
+LINES = [
+    line("beta", tags=["x", "y"], author="Ann", inputs=["image", "number"], created="2026-01-02"),
+    line("alpha", tags=["x"], summary="Counts cells", called="2026-02-01", created="2026-01-03"),
+    line("gamma", author="Bob", description="Straße", called="2026-02-03", inputs=["table"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        (Query(), ["alpha", "beta", "gamma"]),
+        (Query(text="CELLS count"), ["alpha"]),
+        (Query(text="cells nothing"), []),
+        (Query(text="strasse"), ["gamma"]),
+        (Query(text="image"), ["beta"]),
+        (Query(tags=("x",)), ["alpha", "beta"]),
+        (Query(tags=("x", "y")), ["beta"]),
+        (Query(author="Bob"), ["gamma"]),
+        (Query(author="bo"), []),
+        (Query(input="image"), ["beta"]),
+        (Query(sort="called"), ["gamma", "alpha", "beta"]),
+        (Query(sort="newest"), ["alpha", "beta", "gamma"]),
+    ],
+)
+def test_what_fits_and_in_which_order(query, names):
+    found = choose(LINES, query)
+    assert [one["name"] for one in found.entries] == names
+    assert (found.total, found.next) == (len(names), None)
+
+
+def test_pages_follow_one_another_to_the_end():
+    names, start = [], 0
+    while start is not None:
+        found = choose(LINES, Query(start=start, limit=2))
+        assert found.total == 3
+        names += [one["name"] for one in found.entries]
+        start = found.next
+    assert names == ["alpha", "beta", "gamma"]
+    assert choose(LINES, Query(start=9, limit=2)).entries == []
+
+
+def test_what_can_be_chosen_is_the_commonest_first():
+    assert offered(LINES) == {
+        "tags": ["x", "y"],
+        "authors": ["Ann", "Bob"],
+        "inputs": ["image", "number", "table"],
+    }
