@@ -13,6 +13,7 @@ import re
 import secrets
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +45,7 @@ class Spooled:
         self._place = place
         self._handle = handle
         self._held = size
+        self._gate = threading.Lock()
         place.used += size
 
     @property
@@ -61,14 +63,19 @@ class Spooled:
             self._held = size
 
     def write(self, data: bytes) -> None:
-        """Add to the end; raises ``StorageFull``. One thread at a time may do it."""
+        """Add to the end; raises ``StorageFull``. After ``close`` it does nothing.
+
+        What was held for before may be written from any thread.
+        """
         self.hold(self.size + len(data))
         left = memoryview(data)
         try:
-            while left:
-                written = os.pwrite(self._handle, left, self.size)
-                self.size += written
-                left = left[written:]
+            # A number that was closed meanwhile may be that of another file.
+            with self._gate:
+                while left and self._handle >= 0:
+                    written = os.pwrite(self._handle, left, self.size)
+                    self.size += written
+                    left = left[written:]
         except OSError as error:
             if error.errno in FULL:
                 raise StorageFull from error
@@ -83,7 +90,8 @@ class Spooled:
         os.fchmod(self._handle, 0o400)
 
     def close(self) -> None:
-        handle, self._handle = self._handle, -1
+        with self._gate:
+            handle, self._handle = self._handle, -1
         if handle >= 0:
             os.close(handle)
             self._place.used -= self._held

@@ -1,7 +1,7 @@
 """Request bodies that are taken in only after the caller and the length were checked."""
 
 from collections.abc import Awaitable
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from tornado import web
 from tornado.http1connection import HTTP1Connection
@@ -18,6 +18,9 @@ reset, and the caller may never see the answer."""
 class BodyHandler(EasyHandler):
     """A handler whose POST has a body. Who may not call, or announces too much, is told at once."""
 
+    takes: ClassVar[str] = "POST"
+    """The method that has the body."""
+
     def initialize(self) -> None:
         self._chunks: list[bytes] = []
         self._size = 0
@@ -30,7 +33,7 @@ class BodyHandler(EasyHandler):
         cast("HTTP1Connection", self.request.connection).set_max_body_size(2**62)
         try:
             await super().prepare()
-            if self.request.method == "POST":
+            if self.request.method == self.takes:
                 self._limit = self.body_limit()
                 self._check(int(self.request.headers.get("Content-Length", 0)))
         except Exception:

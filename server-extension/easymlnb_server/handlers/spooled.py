@@ -61,6 +61,7 @@ class SpooledBodyHandler(BodyHandler):
 
     async def _to_disk(self, file: Spooled, chunk: bytes) -> None:
         try:
+            file.hold(file.size + len(chunk))
             # A disk may be slow, and the next part is not read before this one lies there.
             await asyncio.to_thread(file.write, chunk)
         except StorageFull as error:
