@@ -70,6 +70,8 @@ def service(
     public: bool | None = None,
     max_body: int | None = None,
     batch: Batch | None = None,
+    concurrency: int | None = None,
+    max_concurrent: int | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[P, R]], ServiceFunction[P, R]]: ...
 def service(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
@@ -99,6 +101,10 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     public: kept with the service for later; calls need a login whatever it says.
     max_body: largest request body in bytes, default 100 MiB.
     batch: answer many calls with one run of the function; its parameters are ``ml.Batched[...]``.
+    concurrency: how many calls of an ``async def`` run at once in one worker, default 16; with 1
+        they come one at a time, as those of plain functions always do.
+    max_concurrent: how many calls of this service run at once over all its workers, so that others
+        of the notebook have their share; a batch counts as one. Default: no bound of its own.
     metadata: more for catalogues: summary, date, citation, doi, dataset, source, documentation,
         libraries, tasks, resources, thumbnail.
 

@@ -26,6 +26,9 @@ Function = Callable[..., Any]
 AROUND = 2**20
 """Bytes that a multipart body may have around its largest file."""
 
+CONCURRENCY = 16
+"""Calls of an ``async def`` that one worker runs at once, unless its author says otherwise."""
+
 DEFINED: dict[str, "Service"] = {}
 """The services of this process by name. A kernel is one notebook, so one table is enough."""
 
@@ -76,6 +79,7 @@ def define(function: Function, **options: Any) -> Service:
         produces=schema.produces,
         stream=schema.stream,
         **running.read(options),
+        **_concurrency(name, schema, options),
         **_checked(_with_max_body(schema, options)),
     )
     return Service(function, schema, spec)
@@ -132,6 +136,24 @@ def _metadata(
     if "thumbnail" not in found and (picture := thumbnail.of_examples(schema.input, examples)):
         found["thumbnail"] = picture
     return msgspec.convert(found, Metadata) if found else None
+
+
+def _concurrency(name: str, schema: Schema, options: dict[str, Any]) -> dict[str, Any]:
+    """Return how many calls may run at once; only coroutines run several in one worker."""
+    coroutine = schema.is_async and options.get("batch") is None
+    at_once, most = options.pop("concurrency", None), options.pop("max_concurrent", None)
+    for key, value in (("concurrency", at_once), ("max_concurrent", most)):
+        if value is not None and (type(value) is not int or value < 1):
+            raise DefinitionError(f"{key} must be a whole number from 1, not {value!r}.")
+    if at_once is not None and at_once > 1 and not coroutine:
+        raise DefinitionError(
+            f"concurrency is for async functions that are not batched; a worker runs one call of "
+            f"{name!r} at a time. Write 'async def', or set workers={at_once} for more workers."
+        )
+    return {
+        "concurrency": at_once or (CONCURRENCY if coroutine else 1),
+        "max_concurrent": most or 0,
+    }
 
 
 def _with_max_body(schema: Schema, options: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from easymlnb.contract.frames import (
     Message,
     Offer,
     Refused,
+    Seen,
     Taken,
     Welcome,
     Withdraw,
@@ -30,6 +31,7 @@ from easymlnb.contract.frames import (
 )
 from easymlnb.definition import DEFINED, Service
 from easymlnb.runtime.files import answer_probe
+from easymlnb.runtime.flow import Flow
 from easymlnb.runtime.link import Link, LinkLost, LinkRefused
 from easymlnb.runtime.threads import Threads
 
@@ -92,6 +94,7 @@ class Live:
     def __init__(self) -> None:
         self._outbox: SimpleQueue[bytes] = SimpleQueue()
         self._link: Link | None = None
+        self._flow = Flow()
         self._answers: dict[str, str | None] = {}
         self._answered = threading.Condition()
         threading.Thread(target=self._run, name="easymlnb-live", daemon=True).start()
@@ -136,6 +139,8 @@ class Live:
             finally:
                 self._link = None
                 link.close()
+                for call in self._flow.streams():  # nobody reads them any more
+                    threads().cancel(call)
 
     def _serve(self, link: Link) -> None:
         # What was to be said over the last link is void; everything is offered anew.
@@ -162,11 +167,15 @@ class Live:
     def _run_all(self, members: list[tuple[Call, bytes]]) -> None:
         service = DEFINED.get(members[0][0].service)
         if service is not None:
-            threads().submit_all(service, members, self._send)
+            threads().submit_all(service, members, self._send, self._flow)
 
     def _take(self, message: Any, body: bytes) -> None:
         if isinstance(message, Call):
-            self._run_all([(message, body)])
+            service = DEFINED.get(message.service)
+            if service is not None:
+                threads().submit(service, message, body, self._send, self._flow)
+        elif isinstance(message, Seen):
+            self._flow.seen(message.id, message.size)
         elif isinstance(message, Cancel):
             threads().cancel(message.id)
         elif isinstance(message, Taken):

@@ -101,6 +101,12 @@ class Item(Message):
     id: int
 
 
+class Unbegun(Message):
+    """The answer to a ``Recall``: the worker has not begun that call, and will not."""
+
+    id: int
+
+
 class Ask(Message):
     """Call another service. ``id`` is the kernel's own number for it, ``of`` the call that asks.
 
@@ -183,6 +189,19 @@ class Cancel(Message):
     id: int
 
 
+class Recall(Message):
+    """Give that call back with ``Unbegun``, unless it has begun: then nothing happens."""
+
+    id: int
+
+
+class Seen(Message):
+    """The reader of that stream has taken so many more bytes of its items."""
+
+    id: int
+    size: int
+
+
 class Given(Message):
     """The answer to an ``Ask`` or ``Lookup``. ``file`` is the path of a body not in the frame."""
 
@@ -214,9 +233,26 @@ class Return(Message):
 
 
 ToServer = (
-    Hello | Offer | Withdraw | Shares | Result | Failure | Progress | Item | Ask | Unask | Lookup
+    Hello
+    | Offer
+    | Withdraw
+    | Shares
+    | Result
+    | Failure
+    | Progress
+    | Item
+    | Unbegun
+    | Ask
+    | Unask
+    | Lookup
 )
-ToWorker = Welcome | Refused | Taken | Call | Cancel | Given | Denied | Leave | Return
+ToWorker = (
+    Welcome | Refused | Taken | Call | Cancel | Recall | Seen | Given | Denied | Leave | Return
+)
+
+WINDOW = 256 * 1024
+"""Bytes of a stream that may be on their way; then its generator waits in ``yield`` for ``Seen``.
+One item may be larger."""
 
 LARGE = 2**20
 """Bytes from which a body between a server and a kernel on one host goes through a file."""

@@ -55,7 +55,9 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     may be sent raw, as the whole body, in place of JSON; ``produces`` those that ``Accept`` may
     ask for beside JSON. ``examples`` are input objects, encoded as JSON values. ``metadata`` is
     what catalogues want to know beyond that. ``workers`` is how many there are at most, ``running``
-    what else they run with.
+    what else they run with. ``concurrency`` is how many calls of an ``async def`` run at once in
+    one worker, 1 for everything else; ``max_concurrent`` how many runs of the service there may be
+    at once in all workers, 0 for as many as there are places.
     """
 
     name: str
@@ -77,6 +79,8 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     public: bool = False
     max_body: int = MAX_BODY
     batch: Batch | None = None
+    concurrency: int = 1
+    max_concurrent: int = 0
     running: Running = Running()
     metadata: Metadata | None = None
 

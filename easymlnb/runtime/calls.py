@@ -121,12 +121,13 @@ def answer(
         # Only the author's code runs under the guard: an interrupt breaks nothing of ours.
         with guard((call.id,)):
             value = _run(service, values, call, emit)
-            seen = view_of(service, values, value) if _viewed(service, call) else None
+            seen = view_of(service, values, value) if viewed(service, call) else None
         attempt.written = write(service, call, value, seen)
     return attempt.end(context.log.text())
 
 
-def _viewed(service: Service, call: Call) -> bool:
+def viewed(service: Service, call: Call) -> bool:
+    """Say whether a view is to be made of the result."""
     return call.view and not service.spec.stream
 
 
@@ -171,14 +172,17 @@ def _run(service: Service, values: dict[str, Any], call: Call, emit: Emit) -> An
         # A stopped generator is closed here, so that its own clean-up runs before the answer.
         with closing(loop.items(value)) as items:
             for item in items:
-                view = call.view
-                body = _json({"parts": show.parts(item)}) if view else service.schema.dump(item)
-                emit(Item(id=call.id), body)
+                emit(Item(id=call.id), item_of(service, call, item))
         return None
     except (Stopped, ResultNotEncodable):
         raise
     except BaseException as error:
         raise Raised(error) from error
+
+
+def item_of(service: Service, call: Call, item: Any) -> bytes:
+    """Turn one item of a stream into the JSON that the caller asked for."""
+    return _json({"parts": show.parts(item)}) if call.view else service.schema.dump(item)
 
 
 def view_of(service: Service, values: dict[str, Any], value: Any) -> Any:

@@ -16,7 +16,8 @@ NAME = "easymlnb-async"
 
 
 @cache
-def _loop() -> asyncio.AbstractEventLoop:
+def shared() -> asyncio.AbstractEventLoop:
+    """Return the loop of all coroutines; it runs in a thread of its own."""
     made = asyncio.new_event_loop()
     threading.Thread(target=made.run_forever, name=NAME, daemon=True).start()
     return made
@@ -29,7 +30,7 @@ def _wait(work: Coroutine[Any, Any, Any]) -> Any:
             "An async function cannot wait for other async functions through a plain one: "
             "it would wait for itself. Call the plain one with 'await asyncio.to_thread(...)'."
         )
-    future = asyncio.run_coroutine_threadsafe(work, _loop())
+    future = asyncio.run_coroutine_threadsafe(work, shared())
     try:
         return future.result()
     except BaseException:

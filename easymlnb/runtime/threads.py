@@ -18,8 +18,10 @@ from easymlnb.contract.errors import CallCancelled
 from easymlnb.contract.frames import Call, Failure
 from easymlnb.definition import Service
 from easymlnb.runtime.batches import answers
+from easymlnb.runtime.beside import Beside
 from easymlnb.runtime.calls import Stopped
 from easymlnb.runtime.context import Emit
+from easymlnb.runtime.flow import Flow
 
 SIZE = 16
 """Calls that may run at once in one kernel, over all its services."""
@@ -41,22 +43,39 @@ class Threads:
         self._open: dict[int, tuple[int, tuple[int, ...]]] = {}
         self._known: set[int] = set()  # submitted, not yet answered
         self._unwanted: set[int] = set()
+        self._beside = Beside()
 
-    def submit(self, service: Service, call: Call, body: bytes, emit: Emit) -> None:
-        """Run the call soon; ``emit`` is called from its thread and must not block for long."""
-        self.submit_all(service, [(call, body)], emit)
+    def submit(
+        self, service: Service, call: Call, body: bytes, emit: Emit, flow: Flow | None = None
+    ) -> None:
+        """Run the call soon; ``emit`` is called from its thread and must not block for long.
 
-    def submit_all(self, service: Service, members: list[tuple[Call, bytes]], emit: Emit) -> None:
+        ``flow`` keeps a stream from being faster than its reader. Calls of an ``async def`` that
+        may run several at once take no thread.
+        """
+        if service.spec.concurrency > 1:
+            self._beside.start(service, call, body, emit, flow)
+        else:
+            self.submit_all(service, [(call, body)], emit, flow)
+
+    def submit_all(
+        self,
+        service: Service,
+        members: list[tuple[Call, bytes]],
+        emit: Emit,
+        flow: Flow | None = None,
+    ) -> None:
         """Run calls that came together soon, in one thread."""
         with self._gate:
             self._known.update(call.id for call, _ in members)
-        self._pool.submit(self._run, service, members, emit)
+        self._pool.submit(self._run, service, members, emit, flow)
 
     def cancel(self, call: int) -> None:
         """Interrupt the call, or keep it from starting; unknown and finished calls are ignored.
 
         Calls that run as one are interrupted when none of them is wanted any more.
         """
+        self._beside.cancel(call)
         with self._gate:
             if call not in self._known or call in self._unwanted:
                 return
@@ -65,7 +84,14 @@ class Threads:
             if thread and self._unwanted.issuperset(together):
                 _raise_in_thread(thread, ctypes.py_object(Stopped))
 
-    def _run(self, service: Service, members: list[tuple[Call, bytes]], emit: Emit) -> None:
+    def _run(
+        self,
+        service: Service,
+        members: list[tuple[Call, bytes]],
+        emit: Emit,
+        flow: Flow | None,
+    ) -> None:
+        slowly = emit if flow is None else flow.held_back(emit)
         try:
             wanted = []
             for call, body in members:
@@ -74,10 +100,13 @@ class Threads:
                     continue
                 error = CallCancelled()
                 emit(Failure(id=call.id, code=error.code, message=error.message), b"")
-            for end in answers(service, wanted, emit, self._guard):
+            for end in answers(service, wanted, slowly, self._guard):
                 emit(*end)
         finally:
             self._forget([call.id for call, _ in members])
+            if flow is not None:
+                for call, _ in members:
+                    flow.forget(call.id)
 
     def _forget(self, calls: list[int]) -> None:
         with self._gate:

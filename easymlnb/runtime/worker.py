@@ -3,7 +3,7 @@
 Calls run where they are read, so a plain Python function can be interrupted by a signal. While
 one runs, a second thread watches the link for cancels and answers the server's heartbeat. The
 signal handler, which Python runs on the main thread, compares ids: an interrupt meant for one
-call cannot hit the next.
+call cannot hit the next. Calls of ``async def`` functions run beside, as soon as they are read.
 """
 
 import os
@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import groupby
 from typing import Any, cast
 
@@ -21,27 +21,29 @@ from easymlnb.contract.frames import (
     Call,
     Cancel,
     Failure,
-    Hello,
+    Item,
     Leave,
     Message,
-    Offer,
+    Recall,
+    Return,
+    Seen,
+    Unbegun,
     Welcome,
     batch_of,
     pack,
     unpack_to_worker,
 )
-from easymlnb.definition import DEFINED, Service
+from easymlnb.definition import Service
 from easymlnb.runtime.batches import End, answers
+from easymlnb.runtime.beside import Beside
 from easymlnb.runtime.calls import Stopped
-from easymlnb.runtime.context import limit_prints
 from easymlnb.runtime.files import answer_probe
+from easymlnb.runtime.flow import Flow
+from easymlnb.runtime.home import end
 from easymlnb.runtime.link import Link, LinkLost
 
 Members = list[tuple[Call, bytes]]
 """Calls that run as one; mostly a single one."""
-
-CELL_OUTPUT_LIMIT = 1_000_000
-"""Characters that one cell of a bundle may print; the log of a deployment stays readable."""
 
 BUSY_TICK = 0.02
 IDLE_TICK = 0.1
@@ -55,39 +57,49 @@ class Worker:
         self._link = link
         self._services = services
         self._calls: deque[Members] = deque()
+        self._line = threading.Lock()  # so that a call is either begun or given back
         self._reading = threading.Lock()
+        self._flow = Flow()
+        self._beside = Beside(idle=self._on_idle)
         self._busy: tuple[int, ...] = ()  # the calls being read, run or answered
         self._open: tuple[int, ...] = ()  # those whose function runs: it may be interrupted
         self._unwanted: set[int] = set()
         self._masked = False
         self._pid = os.getpid()
         self._leaving = False
+        self._back: Return | None = None
         self._ended = False
 
-    def run(self) -> None:
-        """Serve until the server says leave or the link is lost."""
+    def run(self) -> Return | None:
+        """Serve until the server says leave, or the link is lost; then say how to come back."""
         signal.signal(signal.SIGUSR1, self._on_signal)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        threading.Thread(target=self._watch, name="easymlnb-watch", daemon=True).start()
+        watch = threading.Thread(target=self._watch, name="easymlnb-watch", daemon=True)
+        watch.start()
         try:
             while (taken := self._next()) is not None:
                 self._answer(taken)
+            return None
         except LinkLost:
-            pass
+            return self._back
         finally:
             self._ended = True
+            self._beside.stop()
+            watch.join()
             self._link.close()
 
     def _next(self) -> Members | None:
         """Return the next call, or batch, waiting for it; ``None`` when it is time to end."""
-        while not self._calls:
-            if self._leaving:
+        while True:
+            with self._line:
+                if self._calls:
+                    taken = self._calls.popleft()
+                    self._busy = tuple(call.id for call, _ in taken)
+                    return taken
+            if self._leaving and not len(self._beside):
                 return None
             if self._link.ready(None):
                 self._read()
-        # In this order the other thread always finds a call that it is told to cancel.
-        self._busy = tuple(call.id for call, _ in self._calls[0])
-        return self._calls.popleft()
 
     def _answer(self, taken: Members) -> None:
         name = taken[0][0].service
@@ -107,6 +119,8 @@ class Worker:
             self._send(b"".join([pack(*end) for end in ends]))
         finally:
             self._unwanted.difference_update(self._busy)
+            for call, _ in taken:
+                self._flow.forget(call.id)
             self._busy = ()
 
     def _read(self) -> None:
@@ -114,21 +128,49 @@ class Worker:
         with self._reading:
             if not self._link.ready(0):  # the other thread was faster
                 return
-            messages = self._link.receive()
-        for data in messages:
-            for batch, frames in groupby(unpack_to_worker(data), batch_of):
-                if batch:
-                    self._calls.append(cast("Members", list(frames)))
-                    continue
-                for message, body in frames:
-                    if isinstance(message, Call):
-                        self._calls.append([(message, body)])
-                    elif isinstance(message, Cancel):
-                        self._cancel(message.id)
-                    elif isinstance(message, Welcome):
-                        self._prove(message)
-                    elif isinstance(message, Leave):
-                        self._leaving = True
+            for data in self._link.receive():
+                for batch, frames in groupby(unpack_to_worker(data), batch_of):
+                    if batch:
+                        self._calls.append(cast("Members", list(frames)))
+                        continue
+                    for message, body in frames:
+                        self._take(message, body)
+
+    def _take(self, message: Message, body: bytes) -> None:
+        if isinstance(message, Call):
+            self._accept(message, body)
+        elif isinstance(message, Cancel):
+            self._cancel(message.id)
+        elif isinstance(message, Seen):
+            self._flow.seen(message.id, message.size)
+        elif isinstance(message, Recall):
+            self._give_back(message.id)
+        elif isinstance(message, Welcome):
+            self._prove(message)
+        elif isinstance(message, Return):
+            self._back = message
+        elif isinstance(message, Leave):
+            self._leaving = True
+
+    def _accept(self, call: Call, body: bytes) -> None:
+        service = self._services.get(call.service)
+        if service is not None and service.spec.concurrency > 1:
+            self._beside.start(service, call, body, self._emit_beside, self._flow)
+        else:
+            self._calls.append([(call, body)])
+
+    def _give_back(self, call: int) -> None:
+        with self._line:
+            found = [taken for taken in self._calls if [c.id for c, _ in taken] == [call]]
+            for taken in found:
+                self._calls.remove(taken)
+        for _ in found:
+            self._unwanted.discard(call)
+            self._link.send(pack(Unbegun(id=call)))
+
+    def _on_idle(self) -> None:
+        if self._leaving:
+            self._link.wake()
 
     def _prove(self, welcome: Welcome) -> None:
         found = answer_probe(welcome.probe)
@@ -136,9 +178,11 @@ class Worker:
             self._link.send(pack(found))
 
     def _cancel(self, unwanted: int) -> None:
-        waiting = (call.id for taken in list(self._calls) for call, _ in taken)
-        if unwanted in waiting or unwanted in self._busy:
-            self._unwanted.add(unwanted)
+        self._beside.cancel(unwanted)
+        with self._line:
+            waiting = (call.id for taken in self._calls for call, _ in taken)
+            if unwanted in waiting or unwanted in self._busy:
+                self._unwanted.add(unwanted)
 
     def _watch(self) -> None:
         """Read the link in the main thread's stead while a call keeps that thread busy."""
@@ -150,16 +194,30 @@ class Worker:
             if not busy or busy != seen:
                 seen = busy
                 continue
-            try:
-                if self._link.ready(BUSY_TICK):
-                    self._read()
-            except LinkLost:
-                # Nobody waits for this call any more, and its function may never return.
-                os._exit(0)
-            if self._all_unwanted():
-                signal.pthread_kill(main, signal.SIGUSR1)
+            while self._busy == busy:
+                try:
+                    if self._link.ready(BUSY_TICK):
+                        self._read()
+                except LinkLost:
+                    self._abandon(main)
+                    return
+                if self._all_unwanted():
+                    signal.pthread_kill(main, signal.SIGUSR1)
             if (self._calls or self._leaving) and not self._busy:
                 self._link.wake()
+
+    def _abandon(self, main: int) -> None:
+        """Nobody waits for what runs any more: stop it, or end with it if it does not stop."""
+        until = time.monotonic() + (self._back.seconds if self._back is not None else 0.0)
+        while not self._ended:
+            if time.monotonic() >= until:
+                end()
+            with self._line:
+                self._calls.clear()
+                self._unwanted.update(self._busy)
+            if self._all_unwanted():
+                signal.pthread_kill(main, signal.SIGUSR1)
+            time.sleep(BUSY_TICK)
 
     def _on_signal(self, number: int, frame: Any) -> None:
         # Not in the middle of a frame: half a frame would end the link.
@@ -187,7 +245,25 @@ class Worker:
             self._open = ()
 
     def _emit(self, message: Message, body: bytes) -> None:
+        if isinstance(message, Item):
+            while not self._flow.enter(message.id, len(body)):
+                self._listen()
         self._send(pack(message, body))
+
+    def _emit_beside(self, message: Message, body: bytes) -> None:
+        # Without its link the process ends; whoever reads the link sees to that.
+        with suppress(LinkLost):
+            self._link.send(pack(message, body))
+
+    def _listen(self) -> None:
+        """Read the link on the main thread while its call waits for the reader of a stream."""
+        self._masked = True
+        try:
+            if self._link.ready(BUSY_TICK):
+                self._read()
+        finally:
+            self._masked = False
+        self._stop_if_unwanted()
 
     def _send(self, data: bytes) -> None:
         if os.getpid() != self._pid:
@@ -202,30 +278,3 @@ class Worker:
 
 def _failure(call: int, error: EasyMLNBError) -> End:
     return Failure(id=call, code=error.code, message=error.message), b""
-
-
-def prepare() -> None:
-    """First cell of a worker: bound what the bundle's cells may print, each anew."""
-    from IPython.core.getipython import get_ipython
-
-    limit_prints(CELL_OUTPUT_LIMIT)
-    shell = get_ipython()
-    assert shell is not None
-    shell.events.register("pre_run_cell", lambda info: limit_prints(CELL_OUTPUT_LIMIT))
-
-
-def serve() -> None:
-    """Last cell of a worker: dial home, answer calls until told to leave, end the process."""
-    link = Link(
-        os.environ["EASYMLNB_LINK"],
-        os.environ.pop("EASYMLNB_SECRET"),
-        os.environ.get("EASYMLNB_CAFILE", ""),
-    )
-    worker = os.environ["EASYMLNB_WORKER"]
-    specs = tuple(service.spec for service in DEFINED.values())
-    link.send(pack(Hello(kernel=worker, source="")) + pack(Offer(specs=specs)))
-    try:
-        Worker(link, dict(DEFINED)).run()
-    finally:
-        # Whatever went wrong: without its link this process is of no use to anybody.
-        os._exit(0)

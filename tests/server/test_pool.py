@@ -302,9 +302,9 @@ async def test_random_lives_of_calls_and_workers() -> None:
             answer(chance.choice(links))
         links = [link for link in links if not link.lost or len(link)]
         assert pool.running == sum(map(len, links))
-        for link, free in pool._free.items():
-            assert free >= 0
-            assert not (free and pool.waiting and not link.lost)
+        for member in pool._crew:
+            assert len(member.line) <= member.slots + member.ahead
+            assert not (member.free and pool.waiting)
     for link in links:
         link.close()
     pool.close(NotReady("over"))

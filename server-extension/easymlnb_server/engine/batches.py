@@ -1,35 +1,30 @@
-"""Who goes next when a worker is free: one call, or all calls of a batched service that wait."""
+"""How many calls of one line go together when a worker is free for them."""
 
-from collections import deque
-from itertools import islice
+from collections.abc import Iterable
 
+from easymlnb.contract.spec import Batch
+from easymlnb_server.engine.estimate import Fit
 from easymlnb_server.engine.pending import Pending
 
 
-def take(line: deque[Pending]) -> list[Pending]:
-    """Take out of the line what a free worker runs next; nothing if all rather wait for more.
+def gather(line: Iterable[Pending], batch: Batch, fit: Fit, now: float) -> int:
+    """Return how many of the first calls run as one now; 0 if they rather wait for more.
 
-    The first call is next, with those of its service behind it if that is batched. A batch that
-    is not full and may wait for more lets others go first.
+    ``fit`` tells what a batch of each size lasts: it takes no more calls than let the earliest
+    deadline in it hold. A call whose deadline would not hold alone has no say in that.
     """
-    if line[0].batch is None:
-        return [line.popleft()]
-    held: set[str] = set()
-    for first in line:
-        service = first.call.service
-        if service in held:
-            continue
-        size = 1 if first.batch is None else first.batch.max_size
-        chosen = list(islice((p for p in line if p.call.service == service), size))
-        if first.ripe or len(chosen) == size:
-            _remove(line, chosen)
-            return chosen
-        held.add(service)
-    return []
-
-
-def _remove(line: deque[Pending], chosen: list[Pending]) -> None:
-    ids = {pending.call.id for pending in chosen}
-    left = [pending for pending in line if pending.call.id not in ids]
-    line.clear()
-    line.extend(left)
+    shortest = fit.seconds(1)
+    left = float("inf")
+    size = 0
+    ripe = False
+    for pending in line:
+        if size == batch.max_size:
+            return size
+        mine = pending.deadline - now
+        tightest = min(left, mine) if mine >= shortest else left
+        if size and fit.seconds(size + 1) > tightest:
+            return size
+        left = tightest
+        ripe = ripe or pending.ripe
+        size += 1
+    return size if ripe or size == batch.max_size else 0

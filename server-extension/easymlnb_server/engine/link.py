@@ -13,14 +13,18 @@ from easymlnb.contract.frames import (
     Item,
     Message,
     Progress,
+    Recall,
     Result,
+    Seen,
+    Unbegun,
     pack,
 )
 from easymlnb_server.engine.bodies import frame
 from easymlnb_server.engine.pending import Answer, Pending
 from easymlnb_server.spool import Room, Spooled
 
-Ended = Callable[[Pending, float], None]
+Ended = Callable[[Pending, float | None], None]
+"""The worker is done with a call after so many seconds; ``None``: it never began it."""
 
 log = logging.getLogger("easymlnb.link")
 
@@ -59,6 +63,16 @@ class WorkerLink:
         if call in self._calls:
             self._write(pack(Cancel(id=call)))
 
+    def recall(self, call: int) -> None:
+        """Ask the worker to give a call back, if it has not begun it."""
+        if call in self._calls:
+            self._write(pack(Recall(id=call)))
+
+    def seen(self, call: int, size: int) -> None:
+        """Tell the worker that the reader of a stream took so many bytes of it."""
+        if call in self._calls:
+            self._write(pack(Seen(id=call, size=size)))
+
     def runs(self, call: int) -> bool:
         return call in self._calls
 
@@ -72,8 +86,8 @@ class WorkerLink:
     def say(self, message: Message) -> None:
         self._write(pack(message))
 
-    def take(self, message: Result | Failure | Progress | Item, body: bytes) -> None:
-        """Hand an event or answer to whoever waits for it; late and unknown ones are dropped."""
+    def take(self, message: Result | Failure | Progress | Item | Unbegun, body: bytes) -> None:
+        """Hand an event or answer to whoever waits for it; those of unknown calls are dropped."""
         # Also a dropped one's file is taken, and so removed.
         whole = self._claimed(message) if isinstance(message, Result) and message.file else body
         found = self._calls.get(message.id)
@@ -85,7 +99,13 @@ class WorkerLink:
                 pending.listener(message, body)
             return
         del self._calls[message.id]
-        if whole is None:
+        if isinstance(message, Unbegun):
+            ended(pending, None)
+            return
+        if pending.answered.done():
+            if pending.late is not None:
+                pending.late(message)
+        elif whole is None:
             pending.fail(InternalError())
         else:
             pending.answer(Answer.of(message, whole, pending.call.request_id))
@@ -98,12 +118,21 @@ class WorkerLink:
             log.exception("A kernel's large result is not where it said.")
             return None
 
-    def close(self, error: EasyMLNBError | None = None) -> None:
-        """The kernel is gone: every call out on it fails, with ``WorkerLost`` or this error."""
+    def close(self, error: EasyMLNBError | None = None, *, by_kernel: bool = False) -> None:
+        """The kernel is gone: every call on it fails, with ``WorkerLost`` or this error.
+
+        ``by_kernel`` says that its own end of the link closed and all that it had sent was read.
+        A worker answers in order, so what it was to begin after a call without an answer it never
+        began, and another worker may.
+        """
         self.closed.set()
         if self.room is not None:
             self.room.close()
         calls, self._calls = self._calls, {}
+        held = [pending for pending, _ in calls.values() if by_kernel and pending.held]
         for pending, ended in calls.values():
-            pending.fail(error or WorkerLost())
-            ended(pending, 0.0)
+            if pending not in held:
+                pending.fail(error or WorkerLost())
+                ended(pending, 0.0)
+        for pending in reversed(held):  # each is put before the others
+            calls[pending.call.id][1](pending, None)

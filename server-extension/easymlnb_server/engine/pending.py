@@ -1,61 +1,94 @@
 """A call on its way: what was asked, who waits, and what came of it."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import msgspec
 
 from easymlnb.contract.errors import EasyMLNBError, from_code
 from easymlnb.contract.frames import Call, Failure, Item, Progress, Result
-from easymlnb.contract.spec import Batch
+from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.engine.bodies import Body
+from easymlnb_server.spool import Spooled
 
 Listener = Callable[[Progress | Item, bytes], None]
 
+PLAIN = ServiceSpec(name="", title="", input={}, output={})
+"""A service that asks for nothing special."""
+
 
 class Answer(msgspec.Struct, frozen=True):
-    """The one end of a call: a result with its bytes, or an error."""
+    """The one end of a call: a result with its bytes or their file, or an error."""
 
     result: Result | None = None
-    body: bytes = b""
+    body: bytes | Spooled = b""
     error: EasyMLNBError | None = None
     failure: Failure | None = None
 
     @classmethod
-    def of(cls, message: Result | Failure, body: bytes, request_id: str) -> "Answer":
+    def of(cls, message: Result | Failure, body: bytes | Spooled, request_id: str) -> "Answer":
         if isinstance(message, Result):
             return cls(result=message, body=body)
         error = from_code(message.code, message.message, message.details, request_id)
         return cls(error=error, failure=message)
 
 
-class Pending:
-    """One accepted call. It is answered once; whatever comes later is dropped.
+class Run:
+    """Calls that are sent as one; mostly a single one.
 
-    ``batch`` is how its service gathers calls, ``ripe`` whether it waits for no more of them, and
-    ``group`` those on their way that it was sent with, itself among them.
+    ``calls`` are those not answered yet, ``size`` how many there were, ``seconds`` what the run
+    should last, infinite when nothing is known. ``beside`` says that it takes a place beside its
+    worker's main thread; ``leave`` gives that place to others.
+    """
+
+    __slots__ = ("beside", "calls", "leave", "seconds", "service", "size")
+
+    def __init__(self, calls: "list[Pending]", seconds: float = float("inf")) -> None:
+        spec = calls[0].spec
+        self.calls = calls
+        self.size = len(calls)
+        self.seconds = seconds or float("inf")
+        self.service = calls[0].call.service
+        self.beside = spec.concurrency > 1
+        self.leave: Callable[[Run], None] | None = None
+
+
+class Pending:
+    """One accepted call. It is answered once; what comes later goes to ``late``, if anybody cares.
+
+    ``spec`` is what it calls, ``patient`` says that it lets others go first, ``ripe`` that it
+    waits for no more calls to go along. ``run`` is what it was sent in, ``held`` that it was sent
+    ahead: its worker begins it when it has answered all that it was sent before.
     """
 
     __slots__ = (
-        "answered", "batch", "body", "call", "group", "listener", "ripe", "started", "timer",
+        "answered", "body", "call", "deadline", "held", "late", "listener", "patient", "ripe",
+        "run", "spec", "started", "timer",
     )  # fmt: skip
 
     def __init__(
         self,
         call: Call,
-        body: bytes,
+        body: Body,
         loop: asyncio.AbstractEventLoop,
-        listener: Listener | None,
-        batch: Batch | None = None,
+        listener: Listener | None = None,
+        spec: ServiceSpec = PLAIN,
+        patient: bool = False,
     ) -> None:
         self.call = call
         self.body = body
         self.listener = listener
+        self.spec = spec
+        self.patient = patient
         self.answered: asyncio.Future[Answer] = loop.create_future()
+        self.deadline = time.monotonic() + call.seconds
         self.timer: asyncio.TimerHandle | None = None
         self.started = 0.0
-        self.batch = batch
-        self.ripe = batch is None or not batch.max_wait
-        self.group: list[Pending] = []
+        self.ripe = spec.batch is None or not spec.batch.max_wait
+        self.run: Run | None = None
+        self.held = False
+        self.late: Callable[[Result | Failure], None] | None = None
 
     def answer(self, answer: Answer) -> bool:
         """Settle the call; ``False`` if it was settled before."""

@@ -14,6 +14,7 @@ from tornado import web
 from easymlnb.contract.errors import BadRequest, CallCancelled, Draining, NotReady
 from easymlnb.contract.frames import Call, Item, Progress
 from easymlnb.contract.takers import body_limit
+from easymlnb_server.apps.passes import Pass
 from easymlnb_server.engine.bodies import Body
 from easymlnb_server.engine.pending import Answer, Pending
 from easymlnb_server.handlers.answers import EVENTS, Events, Writer, writer
@@ -46,6 +47,13 @@ class CallHandler(SpooledBodyHandler):
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return body_limit(spec.input, spec.max_body, kind)
 
+    def admits(self, held: Pass) -> bool:
+        name = self.path_args[0]
+        if held.service != name:
+            return False
+        # What is no longer public closes at once, also for pages that are open.
+        return not held.public or self.state.services.target(name).spec.public
+
     @web.authenticated
     async def post(self, name: str) -> None:
         if self.state.services.draining:
@@ -63,7 +71,7 @@ class CallHandler(SpooledBodyHandler):
         """Write the answer; ``False`` if the version was replaced before the call began."""
         accept = self.request.headers.get("Accept", "")
         call = self._call(target, accept)
-        pending = target.pool.submit(call, body, self._on_event, batch=target.spec.batch)
+        pending = target.pool.submit(call, body, self._on_event, spec=target.spec)
         self._pending = pending
         series = self._series = self.state.metrics.series(target.spec.name, target.version)
         series.open.add(pending)

@@ -24,6 +24,7 @@ from easymlnb.contract.frames import (
     Shares,
     Taken,
     ToServer,
+    Unbegun,
     Welcome,
     Withdraw,
     unpack_to_server,
@@ -53,6 +54,7 @@ class LinkHandler(websocket.WebSocketHandler):
         self._arrival: asyncio.Future[Arrival] | None = None
         self._room: Room | None = None
         self._outbox: list[bytes] = []
+        self._given_up = False
         self._heart = PeriodicCallback(self._beat, HEARTBEAT * 1000)
         self._heard = time.monotonic()
         self._takers: dict[type, Callable[[Any, bytes], None]] = {
@@ -60,6 +62,7 @@ class LinkHandler(websocket.WebSocketHandler):
             Failure: self._on_event,
             Progress: self._on_event,
             Item: self._on_event,
+            Unbegun: self._on_event,
             Hello: self._on_hello,
             Shares: self._on_shares,
             Offer: self._on_offer,
@@ -101,6 +104,8 @@ class LinkHandler(websocket.WebSocketHandler):
 
     def open(self, *args: str, **kwargs: str) -> None:
         self.set_nodelay(True)
+        assert self.ws_connection is not None
+        _read_to_the_end(self.ws_connection.stream)
         self._heart.start()
 
     def _beat(self) -> None:
@@ -112,6 +117,7 @@ class LinkHandler(websocket.WebSocketHandler):
         if silent > SILENCE * HEARTBEAT and not (self._link is not None and len(self._link)):
             log.warning("A kernel was silent for %.0f s and is given up.", silent)
             self._heart.stop()
+            self._given_up = True
             self.close(1001)
             return
         with contextlib.suppress(websocket.WebSocketClosedError):
@@ -127,6 +133,7 @@ class LinkHandler(websocket.WebSocketHandler):
                 self._takers[type(frame)](frame, body)
         except (ValueError, TypeError, AttributeError) as error:
             log.error("A kernel sent what is not a frame and is cut off: %s", error)
+            self._given_up = True
             self.close(1002)
 
     def on_close(self) -> None:
@@ -134,7 +141,7 @@ class LinkHandler(websocket.WebSocketHandler):
         if self._room is not None:
             self._room.close()
         if self._link is not None:
-            self._link.close()
+            self._link.close(by_kernel=self.close_code is None and not self._given_up)
             self.state.live.drop(self._link)
 
     def _write(self, data: bytes) -> None:
@@ -153,7 +160,7 @@ class LinkHandler(websocket.WebSocketHandler):
 
     def _on_event(self, frame: ToServer, body: bytes) -> None:
         if self._link is not None:
-            self._link.take(cast("Result | Failure | Progress | Item", frame), body)
+            self._link.take(cast("Result | Failure | Progress | Item | Unbegun", frame), body)
 
     def _on_hello(self, hello: Hello, body: bytes) -> None:
         if self._link is not None:
@@ -191,3 +198,19 @@ class LinkHandler(websocket.WebSocketHandler):
         for name in withdraw.names:
             if self._link is not None:
                 self.state.live.withdraw(self._link, name)
+
+
+def _read_to_the_end(stream: Any) -> None:
+    """Keep a failed write from closing a stream before what the kernel sent last is read.
+
+    By a dead worker's last answers we know which calls it has begun.
+    """
+    write = stream.write_to_fd
+
+    def write_if_anybody_listens(data: memoryview) -> Any:
+        try:
+            return write(data)
+        except ConnectionError:
+            return len(data)  # reading comes to the end of it next, and closes the stream
+
+    stream.write_to_fd = write_if_anybody_listens

@@ -1,0 +1,59 @@
+"""How long runs take, learned from those that were: for batches, lines and ``Retry-After``."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+FORGETTING = 0.9
+"""Weight that a run keeps with each later one: about the last twenty count."""
+
+
+class Fit:
+    """Seconds of a run of ``n`` calls as ``a * n + b``: least squares, the latest runs count most.
+
+    While all runs had one size, nothing tells ``a`` from ``b``; then a smaller run is taken to
+    last as long, and a larger one longer in proportion.
+    """
+
+    __slots__ = ("_n", "_nn", "_ns", "_s", "_weight")
+
+    def __init__(self) -> None:
+        self._weight = self._n = self._s = self._nn = self._ns = 0.0
+
+    def add(self, n: int, seconds: float) -> None:
+        """Take in a run of ``n`` calls that lasted so long."""
+        self._weight = self._weight * FORGETTING + 1
+        self._n = self._n * FORGETTING + n
+        self._s = self._s * FORGETTING + seconds
+        self._nn = self._nn * FORGETTING + n * n
+        self._ns = self._ns * FORGETTING + n * seconds
+
+    def seconds(self, n: int) -> float:
+        """Return what a run of ``n`` calls should last; 0 while nothing is known."""
+        if not self._weight:
+            return 0.0
+        spread = self._weight * self._nn - self._n**2
+        mean = self._s / self._weight
+        if spread < 1e-6 * self._n**2:
+            return max(mean, mean * n * self._weight / self._n)
+        a = (self._weight * self._ns - self._n * self._s) / spread
+        if a <= 0:
+            return mean
+        b = mean - a * self._n / self._weight
+        return a * n + b if b > 0 else n * self._ns / self._nn
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What stands in line for one service: so many runs of so many seconds."""
+
+    runs: int
+    seconds: float
+
+
+def wait(own: Load, others: Iterable[Load], places: int) -> float:
+    """Return the seconds until a service's line is worked off by ``places`` runs at a time.
+
+    Services take turns, so each of the others gets in as many runs meanwhile, if it has them.
+    """
+    between = sum(min(own.runs, other.runs) * other.seconds for other in others)
+    return (own.runs * own.seconds + between) / max(1, places)
