@@ -24,6 +24,7 @@ from easymlnb.contract.bundle import Bundle
 from easymlnb.contract.errors import EasyMLNBError, NotReady
 from easymlnb_server import logs
 from easymlnb_server.activity import Activity
+from easymlnb_server.apps.settings import AppSettings
 from easymlnb_server.calllog import CallLog
 from easymlnb_server.engine.deployment import Deployment
 from easymlnb_server.engine.live import LiveTable
@@ -45,7 +46,7 @@ MESSAGE_LIMIT = 150 * 2**20
 """Bytes of a websocket message: a file chosen in a form under a cell comes as one."""
 
 
-class EasyMLNB(ExtensionApp):
+class EasyMLNB(AppSettings, ExtensionApp):
     """Services from notebooks: live, published, with their API."""
 
     name = "easymlnb"
@@ -96,6 +97,7 @@ class EasyMLNB(ExtensionApp):
             activity=Activity(app.kernel_manager, times, live),
             secret=secrets.token_urlsafe(32),
             spool=Spool(self._folder / "spool", self.spool_limit),
+            apps=self.make_apps(),
             tracing=_tracing(),
         )
         settings[STATE] = self._state
@@ -137,6 +139,7 @@ class EasyMLNB(ExtensionApp):
             await asyncio.to_thread(self._state.spool.open)
         except OSError as error:
             self.log.error("Bodies over 1 MB are refused: %s", error)
+        self._state.apps.open(self._link_url("http").removesuffix("link"), serverapp.certfile or "")
         self._state.metrics.open()
         for duty in (self._state.activity.keep(), self._state.metrics.keep()):
             self._tasks.append(asyncio.create_task(duty))
@@ -184,10 +187,10 @@ class EasyMLNB(ExtensionApp):
             gate=self._gate,
         )
 
-    def _link_url(self) -> str:
-        """Return where kernels on this machine dial in."""
+    def _link_url(self, plain: str = "ws") -> str:
+        """Return where kernels on this machine dial in; ``http`` for where they call."""
         local = urlsplit(self._server.local_url)
-        scheme = "wss" if local.scheme == "https" else "ws"
+        scheme = f"{plain}s" if local.scheme == "https" else plain
         host = local.netloc
         if self._server.ip not in ("", "0.0.0.0", "::", "localhost", "127.0.0.1", "::1"):
             host = f"{self._server.ip}:{self._server.port}"
@@ -196,6 +199,7 @@ class EasyMLNB(ExtensionApp):
     async def stop_extension(self) -> None:
         self._state.services.draining = True
         self._state.metrics.close()
+        await self._state.apps.close()
         for task in self._tasks:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from easymlnb_server.handlers.apps import AppAssetHandler, AppHandler
 from easymlnb_server.handlers.base import NotFoundHandler
 from easymlnb_server.handlers.bundles import BundleHandler, BundleNotebookHandler, ServicesHandler
 from easymlnb_server.handlers.call import CallHandler
@@ -10,6 +11,13 @@ from easymlnb_server.handlers.catalogue import (
     MetadataHandler,
     ServicePageHandler,
     ThumbnailHandler,
+)
+from easymlnb_server.handlers.channels import (
+    ChannelsHandler,
+    KernelHandler,
+    LeaveHandler,
+    NothingHandler,
+    ValuesHandler,
 )
 from easymlnb_server.handlers.health import LiveHandler, ReadyHandler
 from easymlnb_server.handlers.link import LinkHandler
@@ -22,6 +30,24 @@ PREFIX = "easymlnb"
 NAME = r"([A-Za-z0-9_-]+)"
 BUNDLE = r"([0-9a-f]{64})"
 ASSET = r"([a-z]+\.[a-z]+)"
+
+PLACE = r"([0-9a-f-]{36})"
+FILE = r"([0-9a-f]{12})/([A-Za-z0-9@._/-]+)"
+
+
+def _apps(at: str, public: bool) -> tuple[tuple[Any, ...], ...]:
+    """The page of an app, and what it finds below itself in place of Jupyter's API."""
+    options = {"public": public}
+    handlers = (
+        (rf"{at}/{NAME}", AppHandler),
+        (rf"{at}/{NAME}/api/(?:kernels|sessions)", NothingHandler),
+        (rf"{at}/{NAME}/api/kernels/{PLACE}", KernelHandler),
+        (rf"{at}/{NAME}/api/kernels/{PLACE}/channels", ChannelsHandler),
+        (rf"{at}/{NAME}/values/{PLACE}", ValuesHandler),
+        (rf"{at}/{NAME}/leave/{PLACE}", LeaveHandler),
+    )
+    return tuple((path, handler, options) for path, handler in handlers)
+
 
 ROUTES: tuple[tuple[Any, ...], ...] = (
     (r"/?", CatalogueHandler),
@@ -42,6 +68,9 @@ ROUTES: tuple[tuple[Any, ...], ...] = (
     (rf"services/{NAME}/thumbnail", ThumbnailHandler),
     (rf"bundles/{BUNDLE}", BundleHandler),
     (rf"bundles/{BUNDLE}/notebook", BundleNotebookHandler),
+    *_apps("apps", False),
+    *_apps("public", True),
+    (rf"app-assets/{FILE}", AppAssetHandler),
     (r"health/live", LiveHandler),
     (r"health/ready", ReadyHandler),
     (r"link", LinkHandler),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from easymlnb_server.activity import Activity
+from easymlnb_server.apps.apps import Apps
 from easymlnb_server.calllog import CallLog
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.rendezvous import Rendezvous
@@ -32,4 +33,5 @@ class State:
     activity: Activity
     secret: str
     spool: Spool
+    apps: Apps
     tracing: "Tracing | None" = None

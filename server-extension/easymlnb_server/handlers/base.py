@@ -13,7 +13,7 @@ from http.client import responses
 from types import TracebackType
 from typing import Any, ClassVar, cast
 
-from jupyter_server.auth.identity import IdentityProvider
+from jupyter_server.auth.identity import IdentityProvider, User
 from jupyter_server.base.handlers import JupyterHandler
 from tornado import web
 
@@ -26,6 +26,7 @@ from easymlnb.contract.errors import (
     NotLoggedIn,
     RouteNotFound,
 )
+from easymlnb_server.apps.passes import SCHEME, Pass
 from easymlnb_server.state import STATE, State
 
 RESOURCE = "easymlnb"
@@ -47,6 +48,8 @@ class EasyHandler(JupyterHandler):
     auth_resource = RESOURCE
     actions: ClassVar[dict[str, str]] = {}
     request_id = ""
+    held: Pass | None = None
+    """The pass that came in place of a login: one app page's, for its one service."""
 
     @property
     def state(self) -> State:
@@ -81,14 +84,31 @@ class EasyHandler(JupyterHandler):
             self.on_anonymous()
         if method not in ("GET", "HEAD", "OPTIONS"):
             self.check_xsrf_cookie()
-        if user is not None:
+        if user is not None and self.held is None:
             await self._authorize(method)
 
     def on_anonymous(self) -> None:
         """Refuse a request without credentials; pages send people to the login instead."""
         raise NotLoggedIn
 
+    def admits(self, held: Pass) -> bool:
+        """Say whether a pass opens this request; it opens nothing unless a handler says so."""
+        return False
+
+    def _identify_pass(self, header: str) -> User:
+        held = self.held = self.state.apps.passes.find(header)
+        if held is None:
+            raise NotLoggedIn
+        if not self.admits(held):
+            raise Forbidden("A page's pass is good for its own service only.")
+        # No cookie came along, so no other site can have sent this in the visitor's name.
+        self._token_authenticated = True
+        return User(username=held.visitor)
+
     async def _identify(self) -> Any:
+        header = self.request.headers.get("Authorization", "")
+        if header.startswith(SCHEME):
+            return self._identify_pass(header)
         provider = self.identity_provider
         if (
             "Authorization" in self.request.headers

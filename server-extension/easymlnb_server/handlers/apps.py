@@ -1,0 +1,159 @@
+"""App pages: ``apps/{service}`` for those who are logged in, ``public/{service}`` for everybody."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from easymlnb.contract.errors import BadRequest, EasyMLNBError, RouteNotFound
+from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.apps.places import Full
+from easymlnb_server.handlers.base import EasyHandler
+from easymlnb_server.handlers.pages import PageHandler, markdown
+from easymlnb_server.handlers.visitors import welcome
+
+MOST_LINK = 64 * 1024
+"""Bytes of values in the link of a page."""
+
+AGAIN = 2
+"""Seconds after which a waiting page asks again."""
+
+HOST = re.compile(r"[A-Za-z0-9.:\[\]-]+\Z")
+
+LOOKS = ("document", "iframe", "frame", "empty")
+"""What a browser may want the page for: to show it, not as the picture of another page."""
+
+
+class AppHandler(PageHandler):
+    """``GET apps/{service}``. ``public`` comes from the route."""
+
+    actions: ClassVar[dict[str, str]] = {"GET": "execute"}
+
+    def initialize(self, public: bool = False) -> None:
+        super().initialize()
+        self._public = public
+
+    @property
+    def content_security_policy(self) -> str:
+        # Voila's front end sets styles in elements; widgets with code of their own (anywidget)
+        # are modules made from what the kernel sends. Scripts in the page itself stay forbidden.
+        host = self.request.host if HOST.match(self.request.host) else ""
+        sockets = f" ws://{host} wss://{host}" if host else ""
+        return (
+            "default-src 'none'; script-src 'self' blob:; style-src 'self' 'unsafe-inline'; "
+            f"img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'{sockets}; "
+            "media-src 'self' data: blob:; worker-src blob:; frame-src 'self' data: blob:; "
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+        )
+
+    def on_anonymous(self) -> None:
+        if not self._public:
+            super().on_anonymous()
+
+    async def get(self, name: str) -> None:
+        if self.request.headers.get("Sec-Fetch-Dest", "document") not in LOOKS:
+            raise BadRequest("An app is a page to look at.")
+        spec = self._spec(name)
+        state = self.state.services.state(name)
+        if not self.state.apps.on:
+            raise RouteNotFound
+        if state["state"] == "starting":
+            self._wait("starting", spec)
+            return
+        if state["state"] == "failed":
+            self.set_status(503)
+            self.page("app_wait.html", spec=spec, state="failed", ahead=0, again=0)
+            return
+        await self._open(spec)
+
+    def _spec(self, name: str) -> ServiceSpec:
+        try:
+            spec = self.state.services.target(name).spec
+        except EasyMLNBError:
+            if self._public:
+                # Whether there is something under a name is not everybody's business.
+                raise RouteNotFound from None
+            raise
+        if self._public and not spec.public:
+            raise RouteNotFound
+        return spec
+
+    async def _open(self, spec: ServiceSpec) -> None:
+        apps = self.state.apps
+        try:
+            place = await apps.places.open(
+                spec,
+                welcome(self, self.root, public=self._public),
+                public=self._public,
+                url=apps.url,
+                base=self.root,
+                values=self._values(),
+            )
+        except Full as full:
+            self._wait("own" if full.own else "full", spec, full.ahead)
+            return
+        here = f"{self.root}{'public' if self._public else 'apps'}/{spec.name}/"
+        body = apps.pages.body(
+            base=here,
+            assets=f"{self.root}app-assets/",
+            place=place.id,
+            root=place.root,
+            plots="plotly" in json.dumps(spec.output) or "plot" in json.dumps(spec.output),
+        )
+        self.page(
+            "app.html",
+            spec=spec,
+            description=markdown(spec.description),
+            byline=" \u00b7 ".join(filter(None, (spec.author, spec.license))),
+            citation=getattr(spec.metadata, "citation", "") or "",
+            look=f"{self.root}app-assets/{apps.assets.tag}/style.css",
+            place=place.id,
+            here=here,
+            body=body,
+            public=self._public,
+        )
+
+    def _values(self) -> dict[str, Any] | None:
+        given = self.get_query_argument("values", "")
+        if not given:
+            return None
+        if len(given) > MOST_LINK:
+            raise BadRequest("The link of this page is too long; open the page without it.")
+        try:
+            found = json.loads(given)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise BadRequest("The link of this page is broken; open the page without it.")
+        return found
+
+    def _wait(self, state: str, spec: ServiceSpec, ahead: int = 0) -> None:
+        """Answer with a page that asks again by itself, without any script."""
+        self.set_status(503)
+        self.set_header("Retry-After", str(AGAIN))
+        self.page("app_wait.html", spec=spec, state=state, ahead=ahead, again=AGAIN)
+
+
+class AppAssetHandler(EasyHandler):
+    """``GET app-assets/{tag}/{file}``: the front end of app pages, the same for everybody."""
+
+    def on_anonymous(self) -> None:
+        """These are released files of Voila and its extensions: nothing about this server."""
+
+    def get(self, tag: str, name: str) -> None:
+        assets = self.state.apps.assets
+        asset = assets.files.get(name)
+        if asset is None:
+            raise RouteNotFound
+        packed = "gzip" in self.request.headers.get("Accept-Encoding", "")
+        data, packed = asset.read(packed)
+        self.set_header("Content-Type", asset.type)
+        self.set_header("Vary", "Accept-Encoding")
+        if packed:
+            self.set_header("Content-Encoding", "gzip")
+        if tag == assets.tag:
+            self.set_header("Cache-Control", "public, max-age=31536000, immutable")
+            self.set_header("Expires", datetime.now(UTC) + timedelta(days=365))
+        else:
+            self.set_header("Cache-Control", "no-cache")
+        self.finish(data)
