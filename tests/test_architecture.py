@@ -31,7 +31,7 @@ LAYERS = {
         cli
     """,
     "easymlnb_server": """
-        calllog logs ownership spool words openapi_schemas store placement
+        calllog logs ownership spool words openapi_schemas store placement uploads
         engine
         openapi_routes descriptions plots
         openapi activity publications

@@ -29,6 +29,7 @@ PACKAGES = (ROOT / "easymlnb", ROOT / "server-extension/easymlnb_server")
 PLACES = {
     r"([A-Za-z0-9_-]+)": "{name}",
     r"([0-9a-f]{64})": "{id}",
+    r"([A-Za-z0-9_-]{43})": "{id}",
     r"([a-z]+\.[a-z]+)": "{file}",
 }
 

@@ -38,6 +38,7 @@ from easymlnb_server.services import Services
 from easymlnb_server.spool import Spool
 from easymlnb_server.state import STATE, State
 from easymlnb_server.store.store import DAY, Store
+from easymlnb_server.uploads import Uploads
 
 if TYPE_CHECKING:
     from easymlnb_server.tracing import Tracing
@@ -66,6 +67,12 @@ class EasyMLNB(AppSettings, ExtensionApp):
     spool_limit = Integer(
         20 * 2**30, help="Bytes of large bodies and uploads that may lie on disk at once."
     ).tag(config=True)
+    upload_seconds = Float(3600.0, help="Seconds an upload is kept after its last use.").tag(
+        config=True
+    )
+    upload_quota = Integer(
+        10 * 2**30, help="Bytes that the uploads of one caller may take together."
+    ).tag(config=True)
     starts_at_once = Integer(2, help="Workers that may start at the same time.").tag(config=True)
     worker_environment = List(
         Unicode(), help="Names of more environment variables that workers inherit."
@@ -87,6 +94,7 @@ class EasyMLNB(AppSettings, ExtensionApp):
         self._gate = asyncio.Semaphore(self.starts_at_once)
         self._ownership = Ownership(self._folder)
         self._tasks: list[asyncio.Task[Any]] = []
+        spool = Spool(self._folder / "spool", self.spool_limit)
         self._state = State(
             services=Services(live, publications),
             publications=publications,
@@ -96,7 +104,8 @@ class EasyMLNB(AppSettings, ExtensionApp):
             metrics=Metrics(live, publications),
             activity=Activity(app.kernel_manager, times, live),
             secret=secrets.token_urlsafe(32),
-            spool=Spool(self._folder / "spool", self.spool_limit),
+            spool=spool,
+            uploads=Uploads(spool, self.upload_seconds, self.upload_quota),
             apps=self.make_apps(),
             tracing=_tracing(),
         )
@@ -141,7 +150,8 @@ class EasyMLNB(AppSettings, ExtensionApp):
             self.log.error("Bodies over 1 MB are refused: %s", error)
         self._state.apps.open(self._link_url("http").removesuffix("link"), serverapp.certfile or "")
         self._state.metrics.open()
-        for duty in (self._state.activity.keep(), self._state.metrics.keep()):
+        state = self._state
+        for duty in (state.activity.keep(), state.metrics.keep(), state.uploads.keep()):
             self._tasks.append(asyncio.create_task(duty))
         try:
             await self._open_store()

@@ -15,10 +15,11 @@ from easymlnb_server.openapi_schemas import (
     list_of,
     ref,
 )
+from easymlnb_server.openapi_uploads import UPLOADS
 
 ANYWHERE = (401, 403, 500)
 """Statuses that every route can answer with."""
-CALLING = (400, 404, 406, 413, 415, 422, 503, 504)
+CALLING = (400, 404, 406, 409, 413, 415, 422, 503, 504)
 """Statuses that every way to call a service can answer with, besides ``ANYWHERE``."""
 
 
@@ -251,4 +252,5 @@ ROUTES: tuple[Route, ...] = (
         {101: ("Switched to a WebSocket.", {})},
         (400, 404, 503),
     ),
+    *(Route(**one) for one in UPLOADS),
 )

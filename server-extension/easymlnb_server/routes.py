@@ -23,12 +23,14 @@ from easymlnb_server.handlers.health import LiveHandler, ReadyHandler
 from easymlnb_server.handlers.link import LinkHandler
 from easymlnb_server.handlers.openapi import OpenapiHandler, ServiceOpenapiHandler
 from easymlnb_server.handlers.pages import AssetHandler, DocsHandler
+from easymlnb_server.handlers.uploads import UploadHandler, UploadsHandler
 from easymlnb_server.handlers.services import LogHandler, ServiceHandler, VersionsHandler
 
 PREFIX = "easymlnb"
 
 NAME = r"([A-Za-z0-9_-]+)"
 BUNDLE = r"([0-9a-f]{64})"
+UPLOAD = r"([A-Za-z0-9_-]{43})"
 ASSET = r"([a-z]+\.[a-z]+)"
 
 PLACE = r"([0-9a-f-]{36})"
@@ -66,6 +68,8 @@ ROUTES: tuple[tuple[Any, ...], ...] = (
     (rf"services/{NAME}/page", ServicePageHandler),
     (rf"services/{NAME}/metadata", MetadataHandler),
     (rf"services/{NAME}/thumbnail", ThumbnailHandler),
+    (r"uploads", UploadsHandler),
+    (rf"uploads/{UPLOAD}", UploadHandler),
     (rf"bundles/{BUNDLE}", BundleHandler),
     (rf"bundles/{BUNDLE}/notebook", BundleNotebookHandler),
     *_apps("apps", False),

@@ -12,6 +12,7 @@ from easymlnb_server.metrics import Metrics
 from easymlnb_server.publications import Publications
 from easymlnb_server.services import Services
 from easymlnb_server.spool import Spool
+from easymlnb_server.uploads import Uploads
 
 if TYPE_CHECKING:
     from easymlnb_server.tracing import Tracing
@@ -33,5 +34,6 @@ class State:
     activity: Activity
     secret: str
     spool: Spool
+    uploads: Uploads
     apps: Apps
     tracing: "Tracing | None" = None

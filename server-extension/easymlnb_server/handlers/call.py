@@ -6,6 +6,7 @@ neither.
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from types import TracebackType
 
@@ -16,11 +17,12 @@ from easymlnb.contract.frames import Call, Item, Progress
 from easymlnb.contract.takers import body_limit
 from easymlnb_server.apps.passes import Pass
 from easymlnb_server.apps.passes import Pass
-from easymlnb_server.engine.bodies import Body
+from easymlnb_server.engine.bodies import Body, Large
 from easymlnb_server.engine.pending import Answer, Pending
 from easymlnb_server.handlers.answers import EVENTS, Events, Writer, writer
 from easymlnb_server.handlers.ends import note
 from easymlnb_server.handlers.spooled import SpooledBodyHandler, send_file
+from easymlnb_server.handlers.uploads import named
 from easymlnb_server.metrics import NOBODY, Series
 from easymlnb_server.services import Target
 from easymlnb_server.spool import Spooled
@@ -66,7 +68,7 @@ class CallHandler(SpooledBodyHandler):
     async def post(self, name: str) -> None:
         if self.state.services.draining:
             raise Draining
-        body = self.take()
+        body = self._with_uploads(self.take(), name)
         self._began = time.monotonic()
         answered = False
         while not answered:
@@ -74,6 +76,14 @@ class CallHandler(SpooledBodyHandler):
             # may have taken over.
             self._target = self.state.services.target(name, live=self._live)
             answered = await self._ask(self._target, body)
+
+    def _with_uploads(self, body: Body, name: str) -> Body:
+        """Add the files to a body that the headers name."""
+        ids = named(self.request)
+        if not ids:
+            return body
+        large = body if isinstance(body, Large) else Large(data=body)
+        return dataclasses.replace(large, uploads=self.state.uploads.files(ids, name))
 
     async def _ask(self, target: Target, body: Body) -> bool:
         """Write the answer; ``False`` if the version was replaced before the call began."""

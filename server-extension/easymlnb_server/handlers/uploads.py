@@ -1,0 +1,159 @@
+"""Sending a file before the call that uses it: announced, sent in parts, looked at, taken back."""
+
+import asyncio
+import json
+from collections.abc import Awaitable
+from typing import Any, ClassVar
+
+from jupyter_server.auth.identity import IdentityProvider
+from tornado import web
+
+from easymlnb.contract.errors import BadRequest, EasyMLNBError, StorageFull
+from easymlnb_server.apps.passes import Pass
+from easymlnb_server.handlers.base import EasyHandler
+from easymlnb_server.handlers.body import BodyHandler
+from easymlnb_server.handlers.spooled import read_faster
+from easymlnb_server.uploads import CHUNK, Upload
+
+ANNOUNCEMENT = 64 * 1024
+"""Bytes of the longest announcement of a file."""
+LONGEST_NAME = 1000
+LONGEST_PART = 2 * CHUNK
+
+HEADER = "X-Easymlnb-Uploads"
+"""The header of a call that lists the ids of the uploads it uses."""
+
+
+def owner_of(handler: EasyHandler) -> str:
+    """Return whose uploads a request is about."""
+    if handler.held is not None:
+        return f"pass {handler.held.visitor}"
+    if type(handler.identity_provider).get_user is IdentityProvider.get_user:
+        # Jupyter's own login knows one person only, and gives each token request a new name.
+        return "user"
+    return f"user {handler.current_user.username}"
+
+
+class UploadsHandler(BodyHandler):
+    """``POST uploads``: announce a file for a service."""
+
+    actions: ClassVar[dict[str, str]] = {"POST": "execute"}
+
+    def admits(self, held: Pass) -> bool:
+        return held.service == self.get_query_argument("service", "")
+
+    def body_limit(self) -> int:
+        return ANNOUNCEMENT
+
+    @web.authenticated
+    def post(self) -> None:
+        service = self.get_query_argument("service", "")
+        spec = self.state.services.target(service).spec
+        name, media_type, size = _announced(self.take_body())
+        field = self.get_query_argument("field", "")
+        made = self.state.uploads.begin(owner_of(self), spec, field, name, media_type, size)
+        self.set_header("Location", f"{self.base_url}easymlnb/uploads/{made.id}")
+        self.write_json({"id": made.id, "offset": 0, "chunk": CHUNK}, 201)
+
+
+def _announced(body: bytes) -> tuple[str, str, int]:
+    """Return name, media type and size; raises ``BadRequest``."""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise BadRequest('Announce a file as JSON: {"name": "x.csv", "size": 1234}.')
+    name, media_type, size = found.get("name"), found.get("media_type"), found.get("size")
+    if type(size) is not int or not 0 <= size < 2**53:
+        raise BadRequest("size must be the number of the file's bytes.")
+    texts = (name or "", media_type or "")
+    if not all(isinstance(text, str) and len(text) < LONGEST_NAME for text in texts):
+        raise BadRequest("name and media_type must be text.")
+    return texts[0], texts[1].partition(";")[0].strip().lower(), size
+
+
+class UploadHandler(BodyHandler):
+    """``uploads/{id}``: PUT with ``?offset=N`` adds a part, GET tells how far it is."""
+
+    takes = "PUT"
+    actions: ClassVar[dict[str, str]] = {"PUT": "execute", "DELETE": "execute"}
+
+    def initialize(self) -> None:
+        super().initialize()
+        self._upload: Upload | None = None
+        self._wrong: EasyMLNBError | None = None
+        self._busy = False
+        self._left = False
+
+    def admits(self, held: Pass) -> bool:
+        # Whose it is decides: `get` of the uploads asks for the owner.
+        return True
+
+    def body_limit(self) -> int:
+        upload = self.state.uploads.get(self.path_args[0], owner_of(self))
+        offset = self.get_query_argument("offset", "")
+        if not (offset.isascii() and offset.isdigit() and len(offset) < 17):
+            raise BadRequest("Say with ?offset= at which byte this part begins.")
+        length = int(self.request.headers.get("Content-Length", 0))
+        upload.begin(int(offset), length)
+        self._upload = upload
+        read_faster(self.request.connection)
+        return min(LONGEST_PART, upload.size - upload.offset)
+
+    def keep(self, chunk: bytes) -> Awaitable[None] | None:
+        return self._to_disk(chunk) if self._upload is not None else None
+
+    async def _to_disk(self, chunk: bytes) -> None:
+        assert self._upload is not None
+        self._busy = True
+        try:
+            await asyncio.to_thread(self._upload.file.write, chunk)
+        except StorageFull as error:
+            self._wrong = error
+            self._refused = True
+        finally:
+            self._busy = False
+            if self._left:
+                self._release()
+
+    @web.authenticated
+    def put(self, id: str) -> None:
+        self.check_body()
+        if self._wrong is not None:
+            raise self._wrong
+        upload = self._upload
+        assert upload is not None
+        self._release()
+        self.write_json({"offset": upload.offset})
+
+    @web.authenticated
+    def get(self, id: str) -> None:
+        upload = self.state.uploads.get(id, owner_of(self))
+        self.write_json({"offset": upload.offset, "size": upload.size})
+
+    @web.authenticated
+    def delete(self, id: str) -> None:
+        self.state.uploads.remove(id, owner_of(self))
+        self.set_status(204)
+        self.finish()
+
+    def _release(self) -> None:
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            upload.end()
+
+    def on_connection_close(self) -> None:
+        super().on_connection_close()
+        self._left = True
+        if not self._busy:
+            self._release()
+
+    def on_finish(self) -> None:
+        self._release()
+
+
+def named(request: Any) -> list[str]:
+    """Return the ids of the uploads that a call's headers name."""
+    listed = request.headers.get(HEADER, "")
+    return [id for part in listed.split(",") if (id := part.strip())]

@@ -1,0 +1,67 @@
+"""The routes of uploads as data, as ``openapi_routes`` has the others."""
+
+from typing import Any
+
+from easymlnb_server.openapi_schemas import BYTES, COUNT, JSON, TEXT, Schema, object_of
+
+_PROGRESS = object_of({"offset": COUNT, "size": COUNT}, optional=("size",))
+_STARTED = object_of({"id": TEXT, "offset": COUNT, "chunk": COUNT})
+_FILE = object_of(
+    {"name": TEXT, "media_type": TEXT, "size": COUNT}, optional=("name", "media_type")
+)
+
+
+def _query(name: str, said: str, schema: Schema, *, required: bool) -> Schema:
+    return {"name": name, "in": "query", "description": said, "required": required} | {
+        "schema": schema
+    }
+
+
+UPLOADS: tuple[dict[str, Any], ...] = (
+    {
+        "method": "post",
+        "path": "/uploads",
+        "id": "beginUpload",
+        "tag": "Call",
+        "summary": "Announce a file",
+        "description": "Its parts follow by PUT; calls then name it by its id.",
+        "answers": {
+            201: ("`chunk` is how many bytes a part should have.", {JSON: _STARTED}),
+        },
+        "errors": (400, 404, 413, 415, 507),
+        "body": {JSON: _FILE},
+        "query": (
+            _query("service", "The service that is to use it.", TEXT, required=True),
+            _query("field", "The parameter that it is for.", TEXT, required=False),
+        ),
+    },
+    {
+        "method": "put",
+        "path": "/uploads/{id}",
+        "id": "addToUpload",
+        "tag": "Call",
+        "summary": "Send a part of a file",
+        "answers": {200: ("How many bytes are there now.", {JSON: _PROGRESS})},
+        "errors": (400, 404, 409, 413, 507),
+        "body": {"application/octet-stream": BYTES},
+        "query": (_query("offset", "Where this part begins.", COUNT, required=True),),
+    },
+    {
+        "method": "get",
+        "path": "/uploads/{id}",
+        "id": "getUpload",
+        "tag": "Call",
+        "summary": "Ask how far an upload is",
+        "answers": {200: ("How many bytes are there.", {JSON: _PROGRESS})},
+        "errors": (404,),
+    },
+    {
+        "method": "delete",
+        "path": "/uploads/{id}",
+        "id": "removeUpload",
+        "tag": "Call",
+        "summary": "Take an upload back",
+        "answers": {204: ("It is gone.", {})},
+        "errors": (404,),
+    },
+)
