@@ -16,7 +16,6 @@ from easymlnb.contract.errors import BadRequest, CallCancelled, Draining, NotRea
 from easymlnb.contract.frames import Call, Item, Progress
 from easymlnb.contract.takers import body_limit
 from easymlnb_server.apps.passes import Pass
-from easymlnb_server.apps.passes import Pass
 from easymlnb_server.engine.bodies import Body, Large
 from easymlnb_server.engine.pending import Answer, Pending
 from easymlnb_server.handlers.answers import EVENTS, Events, Writer, writer
@@ -49,13 +48,6 @@ class CallHandler(SpooledBodyHandler):
         spec = self._target.spec
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return body_limit(spec.input, spec.max_body, kind)
-
-    def admits(self, held: Pass) -> bool:
-        name = self.path_args[0]
-        if held.service != name:
-            return False
-        # What is no longer public closes at once, also for pages that are open.
-        return not held.public or self.state.services.target(name).spec.public
 
     def admits(self, held: Pass) -> bool:
         name = self.path_args[0]
