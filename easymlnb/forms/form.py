@@ -21,6 +21,7 @@ from easymlnb.forms.outcome import Code, Outcome, Tabs
 from easymlnb.forms.status import Status
 from easymlnb.forms.texts import markdown
 from easymlnb.forms.watch import News, Watch
+from easymlnb.forms.ways import ways
 from easymlnb.forms.widgets import make
 
 LONG = 400
@@ -82,7 +83,8 @@ class Form:
         right.widget.add_class("em-outcome")
         two = W.Box([self.inputs(), right.widget])
         two.add_class("em-two")
-        return W.VBox([look, W.HTML(header(self.spec)), two, self.desk])
+        head = header(self.spec) + ways(self.spec.name, self.url)
+        return W.VBox([look, W.HTML(head), two, self.desk])
 
     def inputs(self) -> Any:
         """Return the fields above Run and Stop and the examples, as a card."""
