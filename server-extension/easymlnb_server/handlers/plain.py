@@ -1,0 +1,206 @@
+"""A plain call, from its body to its answer; ``gate`` says which calls are plain."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Mapping
+from email.utils import formatdate
+from functools import lru_cache
+from http.client import responses
+from typing import Protocol
+
+from tornado.iostream import StreamClosedError
+
+from easymlnb.contract.errors import (
+    CallCancelled,
+    Draining,
+    EasyMLNBError,
+    InternalError,
+    NotReady,
+)
+from easymlnb.contract.frames import Call, Result
+from easymlnb_server.engine.pending import Answer, Pending
+from easymlnb_server.handlers.answers import attachment
+from easymlnb_server.handlers.base import REQUEST_ID
+from easymlnb_server.handlers.ends import note
+from easymlnb_server.handlers.spooled import send_file
+from easymlnb_server.metrics import Series
+from easymlnb_server.services import Target
+from easymlnb_server.spool import Spooled
+from easymlnb_server.state import State
+
+RESULT = "default-src 'none'; sandbox"
+"""Policy of a result: an HTML or SVG one must not run as a page of this origin."""
+REFUSAL = "default-src 'none'; frame-ancestors 'self'"
+
+HEAD = (
+    "HTTP/1.1 {} {}\r\n"
+    "Content-Type: {}\r\n"
+    "X-Content-Type-Options: nosniff\r\n"
+    "Content-Security-Policy: {}\r\n"
+    "Cache-Control: no-store\r\n"
+    "Date: {}\r\n"
+    "X-Request-Id: {}\r\n"
+    "{}"
+    "Content-Length: {}\r\n\r\n"
+)
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+log = logging.getLogger("easymlnb.requests")
+
+
+class Way(Protocol):
+    """The connection that a call came by."""
+
+    def write(self, data: bytes) -> Awaitable[None]:
+        """Send a part of the answer; awaited, it is taken by then."""
+
+    def end(self) -> None:
+        """The answer is whole."""
+
+
+class PlainCall:
+    """One call; ``start`` it, and ``leave`` when its caller does."""
+
+    def __init__(
+        self, state: State, name: str, headers: Mapping[str, str], body: bytes, way: Way
+    ) -> None:
+        self._state = state
+        self._name = name
+        self._headers = headers
+        self._body = body
+        self._way = way
+        self._target: Target | None = None
+        self._pending: Pending | None = None
+        self._series: Series | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self._gone = False
+        given = headers.get("x-request-id", "")
+        self._id = given if REQUEST_ID.match(given) else uuid.uuid4().hex
+        self._began = time.monotonic()
+
+    def start(self) -> None:
+        try:
+            self._ask()
+        except Exception as error:
+            self._fail(error)
+
+    def leave(self) -> None:
+        """The caller is gone: nothing is written any more."""
+        self._gone = True
+        if self._pending is not None and self._target is not None:
+            self._target.pool.cancel(self._pending, CallCancelled("The caller left."))
+
+    def _ask(self) -> None:
+        """Hand the call in; asked again when another version took over before it began."""
+        state = self._state
+        if state.services.draining:
+            raise Draining
+        target = self._target = state.services.target(self._name)
+        spec = target.spec
+        if spec.stream or len(self._body) > spec.max_body:
+            raise NotReady("The service was replaced just now; call it again.")
+        headers = self._headers
+        call = Call(
+            id=0,
+            service=spec.name,
+            content_type=headers.get("content-type", ""),
+            accept=headers.get("accept", ""),
+            seconds=max(spec.timeout - (time.monotonic() - self._began), 0.001),
+            request_id=self._id,
+        )
+        pending = self._pending = target.pool.submit(call, self._body, spec=spec)
+        series = self._series = state.metrics.series(spec.name, target.version)
+        series.open.add(pending)
+        state.activity.touch(target.kernel)
+        pending.answered.add_done_callback(self._answered)
+
+    def _answered(self, future: "asyncio.Future[Answer]") -> None:
+        try:
+            self._end(future.result())
+        except Exception as error:
+            self._fail(error)
+
+    def _end(self, answer: Answer) -> None:
+        target, pending, series, state = self._target, self._pending, self._series, self._state
+        assert target is not None and pending is not None and series is not None
+        self._pending = None
+        series.open.discard(pending)
+        state.activity.touch(target.kernel)
+        stopped = not pending.started and isinstance(answer.error, NotReady)
+        if stopped and state.services.replaced(target):
+            self._ask()
+            return
+        whole = time.monotonic() - self._began
+        note(
+            state, target, series, answer,
+            request_id=self._id, headers=self._headers, whole=whole,
+        )  # fmt: skip
+        if answer.result is not None:
+            self._write(answer.result, answer.body)
+        elif answer.error is not None:
+            self._refuse(answer.error)
+
+    def _write(self, result: Result, body: bytes | Spooled) -> None:
+        more = f"Server-Timing: worker;dur={result.seconds * 1000:.3f}\r\n"
+        if result.filename:
+            more += f"Content-Disposition: {attachment(result.filename)}\r\n"
+        if CONTROL.search(result.content_type):
+            raise ValueError(f"{result.content_type!r} is no media type.")
+        size = len(body) if isinstance(body, bytes) else body.size
+        self._send(self._head(200, result.content_type, RESULT, more, size), body)
+
+    def _fail(self, error: Exception) -> None:
+        """Answer an error that came before the call was accepted, or one of ours."""
+        told = {"request_id": self._id}
+        if isinstance(error, EasyMLNBError):
+            log.info("refused", extra={**told, "code": error.code})
+        else:
+            log.error("failed", exc_info=error, extra=told)
+            error = InternalError()
+        if self._series is None and self._target is not None:
+            series = self._state.metrics.series(self._target.spec.name, self._target.version)
+            series.refused[error.code] += 1
+        self._refuse(error)
+
+    def _refuse(self, error: EasyMLNBError) -> None:
+        more = ""
+        if isinstance(error.details, dict) and "retry_after" in error.details:
+            more = f"Retry-After: {error.details['retry_after']}\r\n"
+        body = json.dumps(error.to_dict(self._id)).encode()
+        self._send(self._head(error.status, "application/json", REFUSAL, more, len(body)), body)
+
+    def _head(self, status: int, media_type: str, policy: str, more: str, size: int) -> bytes:
+        if self._series is not None and self._target is not None:
+            more += f"X-Easymlnb-Version: {self._target.version}\r\n"
+        head = HEAD.format(
+            status, responses[status], media_type, policy, _date(int(time.time())), self._id,
+            more, size,
+        )  # fmt: skip
+        return head.encode("latin-1")
+
+    def _send(self, head: bytes, body: bytes | Spooled) -> None:
+        if isinstance(body, Spooled):
+            self._sending = asyncio.create_task(self._send_file(head, body))
+        elif not self._gone:
+            self._way.write(head + body)
+            self._way.end()
+
+    async def _send_file(self, head: bytes, file: Spooled) -> None:
+        with contextlib.suppress(StreamClosedError):
+            if self._gone:
+                file.close()
+                return
+            self._way.write(head)
+            await send_file(file, self._way.write)
+            self._way.end()
+
+
+@lru_cache(maxsize=4)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
