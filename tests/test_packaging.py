@@ -1,5 +1,6 @@
 """What is installed: one wheel, two packages, an extension that is on; and nothing is left."""
 
+import json
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ NEEDED = ("easymlnb", "server-extension", "setup.py", "pyproject.toml", "README.
 BESIDE = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", ".mypy_cache")
 SITE = Path(sysconfig.get_path("purelib"))
 SWITCH = "etc/jupyter/jupyter_server_config.d/easymlnb_server.json"
+LAB = "share/jupyter/labextensions/easymlnb/package.json"
 
 pytestmark = [
     pytest.mark.slow,
@@ -100,7 +102,7 @@ def test_wheel_has_all_of_both_packages_and_no_more(source: Path, names: set[str
 def test_wheel_has_the_files_for_jupyter(source: Path, names: set[str]) -> None:
     server = source / "server-extension"
     wanted = {f"{top}/{name}" for top in ("etc", "share") for name in files(server / top)}
-    assert SWITCH in wanted
+    assert {SWITCH, LAB} <= wanted
     assert {name.partition(".data/data/")[2] for name in names if ".data/data/" in name} == wanted
 
 
@@ -172,6 +174,10 @@ def test_wheel_enables_the_extension_and_leaves_nothing(
     before = environment.files()
     environment.pip("install", "-q", "--no-deps", "--no-index", wheel)
     assert (environment.folder / SWITCH).is_file()
+    lab = json.loads((environment.folder / LAB).read_text(encoding="utf-8"))
+    assert lab["version"] == easymlnb.__version__
+    script = environment.folder / Path(LAB).parent / lab["jupyterlab"]["_build"]["load"]
+    assert script.is_file()
     said = environment.extensions()
     assert "easymlnb_server enabled" in said
     assert "easymlnb_server OK" in said
@@ -197,7 +203,7 @@ def test_editable_installation_enables_the_extension_and_leaves_nothing(
         "install", "-q", "--no-deps", "--no-index", "--no-build-isolation", "-e", source,
         PYTHONPATH=str(tools),
     )  # fmt: skip
-    assert (environment.folder / SWITCH).is_file()
+    assert (environment.folder / SWITCH).is_file() and (environment.folder / LAB).is_file()
     assert "easymlnb_server enabled" in environment.extensions()
     code = "import easymlnb, easymlnb_server as s; print(easymlnb.__file__, s.__file__)"
     where = environment.run(environment.python, "-c", code).split()

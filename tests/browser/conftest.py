@@ -20,6 +20,7 @@ import pytest
 CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 START_SECONDS = 60
+SHARE = Path(__file__).parents[2] / "server-extension/share/jupyter"
 
 IMPORTS = """
 import threading, time
@@ -210,6 +211,8 @@ def _environment(home: Path) -> dict[str, str]:
     }
     own["JUPYTERLAB_WORKSPACES_DIR"] = str(home / "workspaces")
     own["JUPYTERLAB_SETTINGS_DIR"] = str(home / "settings")
+    # The lab extension of this tree, whatever is installed.
+    own["JUPYTER_PATH"] = str(SHARE)
     own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, **own, "IPYTHONDIR": str(home / "ipython")}
 

@@ -1,0 +1,67 @@
+"""The extension in a real JupyterLab: its launcher entry, and links that the page's address leads."""
+
+import re
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def page(lab, chromium):
+    context = chromium.new_context(viewport={"width": 1300, "height": 900})
+    made = context.new_page()
+    made.goto(f"{lab.url}lab/workspaces/launcher?token={lab.token}&reset")
+    made.locator(".jp-Launcher").first.wait_for(timeout=60_000)
+    yield made
+    context.close()
+
+
+def test_the_launcher_opens_the_catalogue(page, lab):
+    card = page.locator('.jp-LauncherCard[title="Open the catalogue of services"]')
+    card.wait_for()
+    assert card.inner_text().strip() == "easymlnb"
+    assert card.locator("svg").count() == 1
+    with page.context.expect_page() as opened:
+        card.click()
+    opened.value.wait_for_load_state()
+    assert opened.value.url == f"{lab.url}easymlnb/"
+    assert opened.value.get_by_role("heading", name="Services", level=1).is_visible()
+
+
+def test_the_catalogue_is_in_the_command_palette(page):
+    commands = page.evaluate(
+        "window.jupyterapp.commands.label('easymlnb:open-catalogue', {isPalette: true})"
+    )
+    assert commands == "Open the catalogue of services"
+
+
+@pytest.mark.parametrize(
+    ("path", "leads"),
+    [("services/x/page", True), ("", True), ("//elsewhere.example", False), ("a:b", False)],
+)
+def test_links_of_forms_lead_where_the_page_is(page, lab, path, leads):
+    found = page.evaluate(
+        """(path) => {
+            const link = document.createElement("a");
+            link.href = "http://kernel.example:1/x";
+            link.dataset.easymlnb = path;
+            document.body.append(link);
+            link.addEventListener("click", (event) => event.preventDefault());
+            link.click();
+            return link.href;
+        }""",
+        path,
+    )
+    assert found == (f"{lab.url}easymlnb/{path}" if leads else "http://kernel.example:1/x")
+
+
+def test_the_extension_loads_without_a_complaint(lab, chromium):
+    page = chromium.new_page()
+    said = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(f"{lab.url}lab/workspaces/quiet?token={lab.token}&reset")
+    page.locator(".jp-Launcher").first.wait_for(timeout=60_000)
+    page.close()
+    assert not [text for text in said if re.search("easymlnb|Failed to create module", text)]
