@@ -1,6 +1,7 @@
 """What stands on the page of an app: the form, what came of it, and what one may do with it."""
 
 import json
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -46,6 +47,8 @@ class App:
         self._public = public
         self._history = History(spec)
         self._shown = 0
+        if uploads is not None:
+            uploads = replace(uploads, service=spec.name)
         self.form = Form(spec, caller, sheet=Sheet(uploads), place="app")
         self.form.ended = self._ended
         self.form.acts |= {

@@ -9,7 +9,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import suppress
 from functools import cache
 from http.cookiejar import DefaultCookiePolicy
@@ -84,6 +84,7 @@ class RestRunning:
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._body = json.dumps(values).encode()
+        self._uploads = ",".join(uploads(values))
 
     def stop(self) -> None:
         """Ask the call to end; also before it has begun."""
@@ -129,7 +130,8 @@ class RestRunning:
                         "Content-Type": "application/json",
                         "Accept": f"text/event-stream, {VIEW}",
                         "X-Request-Id": self.id,
-                    },
+                    }
+                    | ({"X-Easymlnb-Uploads": self._uploads} if self._uploads else {}),
                 ) as response:
                     return await self._read(response, started)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -150,6 +152,17 @@ class RestRunning:
             if name in NEWS:
                 self._on(NEWS[name](json.loads(data)))
         raise ServerUnreachable(BROKE_OFF)
+
+
+def uploads(value: Any) -> Iterator[str]:
+    """Yield the names of the files that were sent before the call, wherever they stand in it."""
+    if isinstance(value, dict):
+        if isinstance(value.get("upload"), str):
+            yield value["upload"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            yield from uploads(one)
 
 
 async def _events(response: httpx.Response) -> AsyncIterator[tuple[str, str]]:

@@ -24,7 +24,7 @@ class Desk(Scripted):
     and ``cell`` under a cell.
     """
 
-    script_name = "desk"
+    script_names = ("desk",)
     place = Unicode("cell").tag(sync=True)
 
     def __init__(self, acts: dict[str, Act], *, place: str = "cell") -> None:

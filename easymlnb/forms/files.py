@@ -4,14 +4,14 @@ import base64
 import binascii
 import mimetypes
 from collections.abc import Callable, Sequence
-from html import escape
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from easymlnb.forms import lean as W
 from easymlnb.forms.fields import MISSING, Make
+from easymlnb.forms.lean import uploads
 from easymlnb.forms.node import Node
-from easymlnb.forms.previews import MAX_PIXELS, PREVIEWS, Preview, as_csv, size
+from easymlnb.forms.previews import MAX_PIXELS, as_csv, size
+from easymlnb.forms.upload import Uploader
 
 WORDS = {
     "image": "image",
@@ -31,8 +31,14 @@ ENDINGS = {
 """Endings of files whose media type many systems do not know."""
 
 
+SHOWN = 8 * 2**20
+"""Bytes of an example's file that go to the page for a preview."""
+
+SENDING = "The file is still being sent; please wait a moment."
+
+
 class Picker:
-    """A file as ``{"name", "media_type", "b64"}``, with a preview of its kind."""
+    """A file as ``{"name", "media_type", "b64"}``, or the name under which it was uploaded."""
 
     labelled = False
     visible = True
@@ -41,120 +47,90 @@ class Picker:
         self._kind = kind
         self._word = WORDS.get(kind, "file")
         self._accept = accepted(node.hint("accept") or ())
-        self._max_bytes = node.hint("max_bytes")
-        self._max_pixels = int(node.hint("max_pixels") or MAX_PIXELS)
+        self._max_bytes = int(node.hint("max_bytes") or 0)
         self._value: Any = MISSING
-        self._problem: str | None = None
-        # ipywidgets writes a count behind the description, so the stylesheet writes the words.
-        self._chooser = W.FileUpload(
-            accept=",".join(self._accept),
-            multiple=False,
-            icon="",
-            description="",
-            tooltip=f"Choose {_a(self._word)}",
+        self._problem = ""
+        self._sending = False
+        self.widget = Uploader(
+            self._told,
+            uploads(),
+            kind=kind,
+            word=self._word,
+            title=node.title,
+            accept=list(self._accept),
+            kinds=_kinds(self._accept),
+            max_bytes=self._max_bytes,
+            max_pixels=int(node.hint("max_pixels") or MAX_PIXELS),
         )
-        self._chooser.observe(self._chosen, names="value")
-        self._about, self._below = W.HTML(), W.HTML()
-        self._away = W.Button(description="Remove", tooltip=f"Remove the {self._word}")
-        self._away.add_class("em-quiet")
-        self._away.on_click(lambda _: self.set(MISSING))
-        for part, name in ((self._chooser, "em-choose"), (self._about, "em-about")):
-            part.add_class(name)
-        self._drop = W.HBox([self._about, self._chooser, self._away])
-        self._drop.add_class("em-drop")
-        self.widget = W.VBox([self._drop, self._below])
-        self.widget.add_class("em-file")
-        self._show_empty()
 
-    def _chosen(self, change: Any) -> None:
-        if not change.new:
-            return
-        given = change.new[0]
-        data = bytes(given["content"])
-        # The chooser would keep a second copy, and not tell when the same file is chosen again.
-        self._chooser.value = ()
-        self.take(data, given["name"], given["type"])
+    def _told(self, event: str, words: dict[str, Any], data: bytes) -> None:
+        self._sending = event == "sending"
+        if event == "ready":
+            # What was set before the page was there went unheard.
+            self._show()
+        elif event in ("sending", "remove"):
+            self._value, self._problem = MISSING, ""
+        elif event == "refused":
+            self._value, self._problem = MISSING, str(words.get("problem") or "")[:500]
+        elif event == "sent":
+            name, media_type = _named(words["name"], words["type"])
+            self._value = {"upload": words["upload"], "name": name, "media_type": media_type}
+        else:
+            self.take(data, words["name"], words["type"])
 
     def take(self, data: bytes, name: str, media_type: str = "") -> None:
         """Use a file, unless it is too large or of the wrong kind; that is said at the field."""
-        # Some browsers send whole paths; a value only ever carries the last part.
-        name = PurePosixPath(PureWindowsPath(name).name).name or "file"
-        media_type = media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        self._sending = False
+        name, media_type = _named(name, media_type)
         self._problem = self._refusal(data, name, media_type)
-        preview = Preview()
-        if self._problem is None:
-            preview = self._preview(data, media_type)
-        if self._problem is not None:
+        if self._problem:
             self._value = MISSING
-            self._show_empty(self._problem)
-            return
-        encoded = base64.b64encode(data).decode()
-        self._value = {"name": name, "media_type": media_type, "b64": encoded}
-        facts = ", ".join(filter(None, (preview.facts, size(len(data)))))
-        self._show(name, facts, preview)
+            self._show()
+        else:
+            encoded = base64.b64encode(data).decode()
+            self._value = {"name": name, "media_type": media_type, "b64": encoded}
 
-    def _refusal(self, data: bytes, name: str, media_type: str) -> str | None:
+    def _refusal(self, data: bytes, name: str, media_type: str) -> str:
         if self._max_bytes and len(data) > self._max_bytes:
             return f"{name} has {size(len(data))}; at most {size(self._max_bytes)} are read here."
         if self._accept and not any(_admits(one, name, media_type) for one in self._accept):
             return f"{name} is not one of the kinds read here: {_kinds(self._accept)}."
-        return None
+        return ""
 
-    def _preview(self, data: bytes, media_type: str) -> Preview:
-        look: Callable[[bytes, str, int], Preview] | None = PREVIEWS.get(self._kind)
-        if look is None:
-            return Preview()
-        try:
-            return look(data, media_type, self._max_pixels)
-        except UnicodeDecodeError:
-            return Preview(facts="no preview")
-        except ValueError as error:
-            self._problem = str(error)
-        except Exception:
-            # Whatever is wrong with it, the service looks closer and says it better.
-            return Preview(facts="no preview")
-        return Preview()
-
-    def _show_empty(self, problem: str = "") -> None:
-        limit = f", up to {size(self._max_bytes)}" if self._max_bytes else ""
-        text = problem or f"No {self._word} yet{limit}"
-        self._about.value = (
-            f'<div class="{"em-error" if problem else "em-help"}">{escape(text)}</div>'
-        )
-        self._below.value = ""
-        self._drop.remove_class("em-chosen")
-        self._drop.children = (self._about, self._chooser)
-
-    def _show(self, name: str, facts: str, preview: Preview) -> None:
-        self._about.value = (
-            f'{preview.thumb}<div class="em-filename"><b>{escape(name)}</b>'
-            f'<div class="em-help">{escape(facts)}</div></div>'
-        )
-        self._below.value = preview.below
-        self._drop.add_class("em-chosen")
-        self._drop.children = (self._about, self._chooser, self._away)
+    def _show(self) -> None:
+        """Have the page show the value."""
+        value = self._value
+        if value is MISSING:
+            self.widget.empty(self._problem)
+        elif isinstance(value, dict) and isinstance(value.get("upload"), str):
+            name = str(value.get("name") or self._word)
+            self.widget.show(name, str(value.get("media_type") or ""), "on the server", None)
+        elif (file := _file(value, self._word)) is not None:
+            data, name, media_type = file
+            seen = data if len(data) <= SHOWN else None
+            self.widget.show(name, media_type, size(len(data)), seen)
+        else:
+            rows = as_csv(value) if self._kind in ("table", "timeseries") else None
+            self.widget.show("Example values", "text/csv", f"{self._word} as JSON", rows)
 
     def get(self) -> Any:
         return self._value
 
     def set(self, value: Any) -> None:
         """Fill in a file object, a data URI, or any other JSON form that its type reads."""
-        self._problem = None
+        self._problem, self._sending = "", False
+        self._value = MISSING if value is None else value
         file = _file(value, self._word)
-        if value is MISSING or value is None:
+        if file is not None:
+            data, name, media_type = file
+            self._problem = self._refusal(data, *_named(name, media_type))
+        if self._problem:
             self._value = MISSING
-            self._show_empty()
-        elif file is not None:
-            self.take(*file)
-            # An example stays in the form its author gave it.
-            self._value = value if self._problem is None else MISSING
-        else:
-            self._value = value
-            data = as_csv(value) if self._kind in ("table", "timeseries") else None
-            preview = self._preview(data, "text/csv") if data else Preview()
-            self._show("Example values", preview.facts or f"{self._word} as JSON", preview)
+        self._show()
 
     def check(self) -> str | None:
+        if self._sending:
+            return SENDING
         return "" if self._problem else None
 
     def show(self, path: Sequence[str], message: str) -> bool:
@@ -162,6 +138,12 @@ class Picker:
 
     def clear(self) -> None:
         pass
+
+
+def _named(name: str, media_type: str) -> tuple[str, str]:
+    """Return the last part of a name, for some browsers send whole paths, and a media type."""
+    name = PurePosixPath(PureWindowsPath(name).name).name or "file"
+    return name, media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
 def accepted(rules: Sequence[str]) -> tuple[str, ...]:
@@ -176,10 +158,6 @@ def _kinds(rules: Sequence[str]) -> str:
     """Return rules as people say them: png, jpeg, csv."""
     short = [rule.rpartition("/")[2].rpartition(".")[2] or rule for rule in rules]
     return ", ".join(dict.fromkeys("any" if one == "*" else one for one in short))
-
-
-def _a(word: str) -> str:
-    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
 
 
 def _admits(rule: str, name: str, media_type: str) -> bool:

@@ -7,8 +7,8 @@ from html import escape
 from typing import Any
 
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb.forms import previews
 from easymlnb.forms.node import Node
-from easymlnb.forms.previews import MAX_PIXELS, image
 
 MOST = 12
 """Examples that are shown."""
@@ -51,7 +51,7 @@ def thumbnail(code: str) -> str:
     if code.startswith("data:"):
         code = code.partition(",")[2]
     try:
-        return image(base64.b64decode(code, validate=True), "", MAX_PIXELS).thumb
+        return previews.thumbnail(base64.b64decode(code, validate=True))
     except (Error, ValueError, OSError):
         return ""
 

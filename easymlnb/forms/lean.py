@@ -25,8 +25,8 @@ class Uploads:
     """
 
     url: str
-    service: str = ""
     authorization: str = ""
+    service: str = ""
 
 
 _SHEET: ContextVar["Sheet | None"] = ContextVar("easymlnb_sheet", default=None)
@@ -110,7 +110,6 @@ ColorPicker = lean(W.ColorPicker)
 Combobox = lean(W.Combobox)
 DatePicker = lean(W.DatePicker)
 Dropdown = lean(W.Dropdown)
-FileUpload = lean(W.FileUpload)
 FloatLogSlider = lean(W.FloatLogSlider)
 FloatProgress = lean(W.FloatProgress)
 FloatRangeSlider = lean(W.FloatRangeSlider)

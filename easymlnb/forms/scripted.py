@@ -23,15 +23,16 @@ def _front_end() -> str:
 
 
 @cache
-def script(name: str) -> str:
-    """Return a script of this package."""
-    return files("easymlnb.forms").joinpath("scripts", f"{name}.js").read_text(encoding="utf-8")
+def script(*names: str) -> str:
+    """Return scripts of this package as one module; all but the last only define functions."""
+    folder = files("easymlnb.forms").joinpath("scripts")
+    return "".join(folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in names)
 
 
 class Scripted(Lean, W.DOMWidget):  # type: ignore[misc]
-    """A widget drawn by ``scripts/{script_name}.js``; ``said`` takes what it sends."""
+    """A widget drawn by the script of its name; ``said`` takes what it sends."""
 
-    script_name = ""
+    script_names: tuple[str, ...] = ()
 
     _model_name = Unicode("AnyModel").tag(sync=True)
     _model_module = Unicode("anywidget").tag(sync=True)
@@ -46,8 +47,8 @@ class Scripted(Lean, W.DOMWidget):  # type: ignore[misc]
         super().__init__(
             _model_module_version=_front_end(),
             _view_module_version=_front_end(),
-            _esm=script(self.script_name),
-            _anywidget_id=f"easymlnb.{self.script_name}",
+            _esm=script(*self.script_names),
+            _anywidget_id=f"easymlnb.{self.script_names[-1]}",
             **values,
         )
         self.on_msg(lambda _, content, buffers: self.said(content, buffers))

@@ -1,19 +1,21 @@
-"""Choosing files: what is taken, what is refused, what is seen of it."""
+"""Choosing files: what is taken, what is refused, what the page is told of it."""
 
 import base64
 import io
-from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from easymlnb.forms.fields import MISSING
-from easymlnb.forms.files import Picker, accepted
+from easymlnb.forms.fields import MISSING, Field
+from easymlnb.forms.files import SENDING, Picker, accepted
+from easymlnb.forms.lean import Sheet, Uploads
 from easymlnb.forms.node import HINTS, Node
-from easymlnb.forms.previews import size
+from easymlnb.forms.previews import as_csv, size, thumbnail
 
 CSV = b"time,load\n2026-01-01T00:00,50\n2026-01-01T01:00,52.5\n2026-01-01T02:00,51\n"
+UPLOADS = Uploads("/easymlnb/uploads", "easymlnb-pass x", "look")
 
 
 def png(array: np.ndarray, kind: str = "PNG") -> bytes:
@@ -22,21 +24,27 @@ def png(array: np.ndarray, kind: str = "PNG") -> bytes:
     return out.getvalue()
 
 
-def picker(kind: str = "file", **hints) -> Picker:
-    return Picker(kind, Node.root({HINTS: {"widget": kind, **hints}}))
+def picker(kind: str = "file", uploads: Uploads | None = None, **hints: Any) -> Picker:
+    with Sheet(uploads).active():
+        made = Picker(kind, Node.root({HINTS: {"widget": kind, **hints}}))
+    made.heard = []  # type: ignore[attr-defined]
+    made.widget.send = lambda content, buffers=None: made.heard.append((content, buffers))  # type: ignore[attr-defined]
+    return made
 
 
-def choose(one: Picker, data: bytes, name: str, media_type: str = "") -> None:
-    """Do what the browser does when a person chooses a file."""
-    one._chooser.value = (
-        {
-            "name": name,
-            "type": media_type,
-            "size": len(data),
-            "content": memoryview(data),
-            "last_modified": datetime.now(UTC),
-        },
-    )
+def told(one: Picker) -> Any:
+    """Return the last thing that the page was told."""
+    return one.heard[-1][0]  # type: ignore[attr-defined]
+
+
+def choose(one: Picker, data: bytes, name: str, media_type: str = "", piece: int = 3) -> None:
+    """Do what the script does when a person chooses a file under a cell."""
+    say = one.widget.said
+    say({"do": "sending", "name": name}, [])
+    say({"do": "begin", "name": name, "type": media_type, "size": len(data)}, [])
+    for at in range(0, len(data), piece):
+        say({"do": "piece", "at": at}, [memoryview(data[at : at + piece])])
+    say({"do": "end"}, [])
 
 
 def test_a_file_becomes_a_json_value_with_its_name_and_type():
@@ -44,17 +52,20 @@ def test_a_file_becomes_a_json_value_with_its_name_and_type():
     choose(one, b"hello", "a.txt", "text/plain")
     code = base64.b64encode(b"hello").decode()
     assert one.get() == {"name": "a.txt", "media_type": "text/plain", "b64": code}
-    assert "a.txt" in one._about.value
-    one._away.click()
+    one.widget.said({"do": "remove"}, [])
     assert one.get() is MISSING
 
 
-def test_the_same_file_can_be_chosen_again_after_it_was_removed():
+def test_an_empty_file_is_a_file():
     one = picker()
-    choose(one, b"1", "a.txt")
-    one._away.click()
-    choose(one, b"1", "a.txt")
-    assert one.get()["name"] == "a.txt"
+    choose(one, b"", "a.txt")
+    assert one.get()["b64"] == ""
+
+
+def test_each_piece_is_acknowledged_so_that_few_are_on_their_way():
+    one = picker()
+    choose(one, b"hello", "a.txt")
+    assert [content["tell"] for content, _ in one.heard] == ["taken", "taken"]
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "C:\\temp\\passwd", "/etc/passwd"])
@@ -64,11 +75,13 @@ def test_only_the_last_part_of_a_name_is_kept(name):
     assert one.get()["name"] == "passwd"
 
 
-def test_a_file_that_is_too_large_is_refused_at_once():
+def test_a_file_that_is_too_large_is_refused_whatever_the_page_says_of_its_size():
     one = picker(max_bytes=2048)
-    choose(one, b"x" * 2049, "big.bin")
+    choose(one, b"x" * 2049, "big.bin", piece=500)
     assert one.get() is MISSING
-    assert "at most 2 kB" in one._about.value
+    one.take(b"x" * 2049, "big.bin")
+    assert one.get() is MISSING
+    assert "at most 2 kB" in told(one)["problem"]
     assert one.check() == ""
     choose(one, b"x", "small.bin")
     assert one.check() is None
@@ -78,7 +91,7 @@ def test_a_file_of_the_wrong_kind_is_refused_at_once():
     one = picker("table", accept=["text/csv", ".csv"])
     choose(one, b"x", "letter.pdf", "application/pdf")
     assert one.get() is MISSING
-    assert "letter.pdf is not one of the kinds read here: csv." in one._about.value
+    assert told(one)["problem"] == "letter.pdf is not one of the kinds read here: csv."
     # Windows calls a CSV file a sheet of Excel.
     choose(one, CSV, "load.csv", "application/vnd.ms-excel")
     assert one.get()["name"] == "load.csv"
@@ -91,79 +104,105 @@ def test_files_whose_media_type_nobody_knows_are_told_by_their_ending():
     assert accepted(["*/*"]) == ()
 
 
+def test_what_the_page_refused_is_known_here_and_gone_with_the_next_file():
+    one = picker()
+    choose(one, b"x", "a.txt")
+    one.widget.said({"do": "refused", "problem": "Too large."}, [])
+    assert one.get() is MISSING
+    assert one.check() == ""
+    choose(one, b"x", "a.txt")
+    assert one.check() is None
+
+
+def test_a_call_waits_for_the_file_that_is_being_sent():
+    one = picker()
+    one.widget.said({"do": "sending", "name": "a.txt"}, [])
+    field = Field(Node.root({"type": "object"}), one, required=True)
+    assert not field.check()
+    assert SENDING in field._error.value
+
+
+def test_an_uploaded_file_is_its_name_on_the_server():
+    one = picker(uploads=UPLOADS)
+    assert one.widget.to == {
+        "url": "/easymlnb/uploads",
+        "service": "look",
+        "authorization": "easymlnb-pass x",
+    }
+    one.widget.said({"do": "sent", "upload": "abc", "name": "x/a.txt", "type": "text/plain"}, [])
+    assert one.get() == {"upload": "abc", "name": "a.txt", "media_type": "text/plain"}
+
+
+def test_a_page_that_uploads_cannot_send_a_file_through_the_kernel():
+    one = picker(uploads=UPLOADS)
+    choose(one, b"x" * 10, "a.txt")
+    assert one.get() is MISSING
+    assert one.widget._pieces == []
+
+
 @pytest.mark.parametrize(
-    ("array", "facts"),
+    "said",
+    [None, [], "sent", {"do": "sent"}, {"do": "sent", "upload": 7}, {"do": "sent", "upload": ""},
+     {"do": "piece", "at": 0}, {"do": "end"}, {"do": "sent", "upload": "x" * 1000}],
+)  # fmt: skip
+def test_nonsense_from_a_page_changes_nothing(said):
+    one = picker(uploads=UPLOADS)
+    other = picker()
+    for each in (one, other):
+        each.widget.said(said, [])
+        assert each.get() is MISSING
+
+
+def test_an_id_of_an_upload_is_not_taken_where_nothing_is_uploaded():
+    one = picker()
+    one.widget.said({"do": "sent", "upload": "abc", "name": "a.txt"}, [])
+    assert one.get() is MISSING
+
+
+def test_a_page_that_comes_later_is_told_what_is_chosen():
+    one = picker()
+    one.set({"name": "a.txt", "media_type": "text/plain", "b64": "eA=="})
+    one.heard.clear()
+    one.widget.said({"do": "ready"}, [])
+    content, buffers = one.heard[0]
+    assert content == {"tell": "show", "name": "a.txt", "type": "text/plain", "facts": "1 bytes"}
+    assert buffers == [b"x"]
+
+
+@pytest.mark.parametrize(
+    "array",
     [
-        (np.zeros((4, 6), np.uint8), "6 \u00d7 4"),
-        (np.linspace(0, 60000, 24, dtype=np.uint16).reshape(4, 6), "6 \u00d7 4, 16 bit"),
-        (np.zeros((4, 6, 3), np.uint8), "6 \u00d7 4"),
-        (np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 6), "6 \u00d7 4"),
+        np.zeros((4, 6), np.uint8),
+        np.linspace(0, 60000, 24, dtype=np.uint16).reshape(4, 6),
+        np.zeros((4, 6, 3), np.uint8),
+        np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 6),
     ],
 )
-def test_an_image_shows_a_thumbnail_and_its_size(array, facts):
-    one = picker("image", accept=["image/tiff"])
-    choose(one, png(array, "TIFF"), "cells.tif", "image/tiff")
-    assert "em-thumb" in one._about.value
-    assert facts in one._about.value
+def test_pictures_of_all_depths_have_a_thumbnail(array):
+    assert 'class="em-thumb"' in thumbnail(png(array, "TIFF"))
 
 
 def test_a_deep_image_is_stretched_over_its_own_range():
-    one = picker("image")
-    one.take(png(np.linspace(100, 300, 16, dtype=np.uint16).reshape(4, 4), "TIFF"), "a.tif")
-    code = one._about.value.partition("base64,")[2].partition('"')[0]
+    shown = thumbnail(png(np.linspace(100, 300, 16, dtype=np.uint16).reshape(4, 4), "TIFF"))
+    code = shown.partition("base64,")[2].partition('"')[0]
     seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(code))))
     assert seen.min() == 0
     assert seen.max() >= 254
 
 
-def test_an_image_with_too_many_pixels_is_refused_before_it_is_opened():
-    one = picker("image", max_pixels=10)
-    one.take(png(np.zeros((4, 4), np.uint8)), "a.png")
-    assert one.get() is MISSING
-    assert "4 \u00d7 4 pixels" in one._about.value
-
-
-def test_what_cannot_be_shown_is_still_taken_for_the_service_to_judge():
-    one = picker("image")
-    one.take(b"not an image", "a.png")
-    assert one.get()["name"] == "a.png"
-    assert "no preview" in one._about.value
-    other = picker("table")
-    other.take(b"\xff\xfe\x00broken", "a.csv")
-    assert other.get()["name"] == "a.csv"
-
-
-def test_a_table_shows_its_first_rows_and_a_series_its_curve():
-    one = picker("table")
-    one.take(CSV.replace(b"load", b"<b>load</b>"), "load.csv")
-    assert "<td>52.5</td>" in one._below.value
-    assert "<b>load" not in one._below.value
-    other = picker("timeseries")
-    other.take(CSV, "load.csv")
-    assert "<polyline" in other._below.value
-    assert "load, 50 to 52.5" in other._below.value
-    assert "2 columns, 3 rows" in other._about.value
-
-
 @pytest.mark.parametrize(
     "value",
     [
-        [{"time": at, "load": at * 2} for at in range(4)],
-        {"time": [0, 1, 2, 3], "load": [0, 2, 4, 6]},
+        [{"time": at, "load": at * 2} for at in range(2)],
+        {"time": [0, 1], "load": [0, 2]},
     ],
 )
 def test_values_given_as_json_are_seen_like_a_file(value):
     one = picker("timeseries")
     one.set(value)
     assert one.get() == value
-    assert "2 columns, 4 rows" in one._about.value
-    assert "load, 0 to 6" in one._below.value
-
-
-def test_a_recording_gets_a_player():
-    one = picker("audio")
-    one.take(b"RIFF", "a.wav", "audio/wav")
-    assert "<audio" in one._below.value
+    assert one.heard[-1][1] == [b"time,load\r\n0,0\r\n1,2\r\n"]
+    assert as_csv("other") is None
 
 
 @pytest.mark.parametrize(
