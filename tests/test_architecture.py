@@ -32,6 +32,7 @@ LAYERS = {
     """,
     "easymlnb_server": """
         calllog logs ownership spool words openapi_schemas store placement uploads
+        apps
         engine
         openapi_routes descriptions plots
         openapi activity publications
@@ -53,6 +54,8 @@ ONLY_IN = {
         "easymlnb_server.activity",
     ),
     "tornado": ("easymlnb_server.handlers",),
+    "voila": ("easymlnb_server.apps.voila",),
+    "comm": ("easymlnb.apps.place",),
     "opentelemetry": ("easymlnb_server.tracing",),
     "prometheus_client": ("easymlnb_server.metrics",),
     "sqlalchemy": ("easymlnb_server.store",),

@@ -20,15 +20,12 @@ from easymlnb.apps.place import HERE, Place, install
 from easymlnb.apps.rest import RestCaller
 from easymlnb.contract.places import (
     LENGTH,
-    Ask,
     Broken,
-    Fill,
     Leave,
     Open,
     Say,
     ToServer,
     Up,
-    Values,
     pack,
     to_kernel,
 )
@@ -57,8 +54,6 @@ class Host:
         self._takers: dict[type, Callable[[Any], None]] = {
             Open: self._open,
             Say: self._say,
-            Ask: self._ask,
-            Fill: self._fill,
             Leave: self._leave,
         }
 
@@ -99,16 +94,6 @@ class Host:
         if message.place in self._places:
             self._places[message.place].take(message)
 
-    def _ask(self, message: Ask) -> None:
-        app = self._apps.get(message.place)
-        values = app.form.values() if app is not None else {}
-        self.send(Values(place=message.place, number=message.number, values=values))
-
-    def _fill(self, message: Fill) -> None:
-        app = self._apps.get(message.place)
-        if app is not None:
-            app.form.fill(message.values)
-
     def _leave(self, message: Leave) -> None:
         app, place = self._apps.pop(message.place, None), self._places.pop(message.place, None)
         try:
@@ -125,8 +110,11 @@ def _build(message: Open) -> App:
         spec,
         RestCaller(message.url, message.secret, spec),
         base=message.base,
-        values=message.values,
-        uploads=Uploads(f"{message.base}uploads", f"easymlnb-pass {message.secret}"),
+        uploads=Uploads(
+            url=f"{message.base}uploads",
+            service=spec.name,
+            authorization=f"easymlnb-pass {message.secret}",
+        ),
         public=message.public,
     )
 

@@ -121,7 +121,7 @@ class Place:
         control = PlaceComm(target_name=CONTROL, comm_id=name, primary=False)
         control.on_msg(lambda message: self._states(control, message["content"]["data"]))
         for other in [key for key, one in self.comms.items() if one.target_name == CONTROL]:
-            del self.comms[other]
+            self.comms.pop(other)._closed = True
         self.comms[name] = control
 
     def _states(self, control: BaseComm, data: Json) -> None:
@@ -151,6 +151,8 @@ class Place:
         name = json.loads(said.content)["comm_id"]
         found = self.comms.get(name)
         if found is not None and found.target_name == CONTROL:
+            # Its end would otherwise be told to the page that has just ended it.
+            found._closed = True
             del self.comms[name]
 
     def _info(self, said: Say) -> None:

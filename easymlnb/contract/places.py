@@ -36,7 +36,6 @@ class Open(Message):
     url: str
     base: str
     secret: str
-    values: dict[str, Any] | None = None
     public: bool = False
 
 
@@ -48,18 +47,6 @@ class Say(Message):
     content: bytes
     metadata: bytes = b"{}"
     buffers: tuple[bytes, ...] = ()
-
-
-class Ask(Message):
-    """Tell what is filled in; the answer is ``Values`` with the same ``number``."""
-
-    number: int
-
-
-class Fill(Message):
-    """Fill these values in."""
-
-    values: dict[str, Any]
 
 
 class Leave(Message):
@@ -83,21 +70,14 @@ class Told(Message):
     buffers: tuple[bytes, ...] = ()
 
 
-class Values(Message):
-    """What is filled in."""
-
-    number: int
-    values: dict[str, Any]
-
-
 class Broken(Message):
     """The page could not be built; ``reason`` is for the server's log."""
 
     reason: str
 
 
-ToKernel = Open | Say | Ask | Fill | Leave
-ToServer = Up | Told | Values | Broken
+ToKernel = Open | Say | Leave
+ToServer = Up | Told | Broken
 
 _encode = msgspec.msgpack.Encoder().encode
 to_kernel: Callable[[bytes], ToKernel] = msgspec.msgpack.Decoder(ToKernel).decode

@@ -17,20 +17,26 @@ from easymlnb_server.handlers.channels import (
     KernelHandler,
     LeaveHandler,
     NothingHandler,
-    ValuesHandler,
 )
 from easymlnb_server.handlers.health import LiveHandler, ReadyHandler
 from easymlnb_server.handlers.link import LinkHandler
+from easymlnb_server.handlers.node import (
+    NodeChannelsHandler,
+    NodeHandler,
+    NodeKernelHandler,
+    NodeKernelsHandler,
+)
 from easymlnb_server.handlers.openapi import OpenapiHandler, ServiceOpenapiHandler
 from easymlnb_server.handlers.pages import AssetHandler, DocsHandler
-from easymlnb_server.handlers.uploads import UploadHandler, UploadsHandler
 from easymlnb_server.handlers.services import LogHandler, ServiceHandler, VersionsHandler
+from easymlnb_server.handlers.uploads import UploadHandler, UploadsHandler
 
 PREFIX = "easymlnb"
 
 NAME = r"([A-Za-z0-9_-]+)"
 BUNDLE = r"([0-9a-f]{64})"
 UPLOAD = r"([A-Za-z0-9_-]{43})"
+KERNEL = r"([0-9a-f]{32})"
 ASSET = r"([a-z]+\.[a-z]+)"
 
 PLACE = r"([0-9a-f-]{36})"
@@ -45,7 +51,6 @@ def _apps(at: str, public: bool) -> tuple[tuple[Any, ...], ...]:
         (rf"{at}/{NAME}/api/(?:kernels|sessions)", NothingHandler),
         (rf"{at}/{NAME}/api/kernels/{PLACE}", KernelHandler),
         (rf"{at}/{NAME}/api/kernels/{PLACE}/channels", ChannelsHandler),
-        (rf"{at}/{NAME}/values/{PLACE}", ValuesHandler),
         (rf"{at}/{NAME}/leave/{PLACE}", LeaveHandler),
     )
     return tuple((path, handler, options) for path, handler in handlers)
@@ -78,5 +83,9 @@ ROUTES: tuple[tuple[Any, ...], ...] = (
     (r"health/live", LiveHandler),
     (r"health/ready", ReadyHandler),
     (r"link", LinkHandler),
+    (r"node", NodeHandler),
+    (r"node/kernels", NodeKernelsHandler),
+    (rf"node/kernels/{KERNEL}", NodeKernelHandler),
+    (rf"node/kernels/{KERNEL}/channels", NodeChannelsHandler),
     (r".*", NotFoundHandler),
 )

@@ -16,11 +16,10 @@ import psutil
 from easymlnb.contract.places import (
     LENGTH,
     Broken,
-    Told,
     ToKernel,
+    Told,
     ToServer,
     Up,
-    Values,
     pack,
     to_server,
 )
@@ -48,7 +47,7 @@ class FormKernel:
         self,
         process: asyncio.subprocess.Process,
         folder: str,
-        told: Callable[[Told | Values | Broken], None],
+        told: Callable[[Told | Broken], None],
     ) -> None:
         self.pid = process.pid
         self.places: set[str] = set()
@@ -142,9 +141,7 @@ class FormKernel:
             log.warning("form kernel %s: %s", self.pid, text)
 
 
-async def start(
-    told: Callable[[Told | Values | Broken], None], *, memory: int, cafile: str
-) -> FormKernel:
+async def start(told: Callable[[Told | Broken], None], *, memory: int, cafile: str) -> FormKernel:
     """Start a form kernel in a folder of its own; it is not ``ready`` yet."""
     folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="emnb-app-")
     environment = {

@@ -7,9 +7,8 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-from easymlnb.contract.places import Ask, Broken, Fill, Leave, Open, Told, ToKernel, Values
+from easymlnb.contract.places import Broken, Leave, Open, ToKernel, Told
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.apps.kernels import FormKernel
 from easymlnb_server.apps.line import Line
@@ -23,8 +22,6 @@ GRACE = 120.0
 """Seconds for which the place of a page that lost its connection is kept."""
 
 TICK = 2.0
-
-ANSWER_SECONDS = 5.0
 
 log = logging.getLogger("easymlnb.apps")
 
@@ -69,7 +66,6 @@ class Place:
     drop: Callable[[], None] | None = None
     """Cuts the page's connection."""
     broken: bool = False
-    asked: dict[int, asyncio.Future[dict[str, Any]]] = field(default_factory=dict)
 
     def say(self, message: ToKernel) -> None:
         """Send its kernel a message."""
@@ -77,7 +73,7 @@ class Place:
         self.kernel.say(message)
 
 
-class Full(Exception):  # noqa: N818 - it says what is, not that something went wrong
+class Full(Exception):
     """There is no place now. ``ahead`` visitors come before this one; ``own`` has too many."""
 
     def __init__(self, ahead: int = 0, *, own: bool = False) -> None:
@@ -94,7 +90,6 @@ class Places:
         self._limits = limits
         self._all: dict[str, Place] = {}
         self._line = Line()
-        self._asks = 0
         self.pool: KernelPool | None = None
 
     def __len__(self) -> int:
@@ -115,7 +110,6 @@ class Places:
         public: bool,
         url: str,
         base: str,
-        values: dict[str, Any] | None = None,
         patience: float = 1.0,
     ) -> Place:
         """Make a place for a page. Raises ``Full`` when there is none now."""
@@ -138,7 +132,6 @@ class Places:
                 url=url,
                 base=base,
                 secret=secret,
-                values=values,
                 public=public,
             )
         )
@@ -161,39 +154,18 @@ class Places:
             raise Full(ahead)
         self._line.leave(ticket)
 
-    def told(self, message: Told | Values | Broken) -> None:
+    def told(self, message: Told | Broken) -> None:
         """Take what a kernel says."""
         place = self._all.get(message.place)
         if place is None:
             return
-        if isinstance(message, Values):
-            asked = place.asked.pop(message.number, None)
-            if asked is not None and not asked.done():
-                asked.set_result(message.values)
-        elif isinstance(message, Broken):
+        if isinstance(message, Broken):
             place.broken = True
             log.error("The page of %s could not be built: %s", place.service, message.reason)
         elif place.hear is not None:
             place.hear(message)
 
-    async def values(self, place: Place) -> dict[str, Any]:
-        """Return what is filled in. Raises ``TimeoutError`` when the kernel is busy for long."""
-        self._asks += 1
-        number = self._asks
-        place.asked[number] = asyncio.get_running_loop().create_future()
-        place.say(Ask(number=number))
-        try:
-            return await asyncio.wait_for(place.asked[number], ANSWER_SECONDS)
-        finally:
-            place.asked.pop(number, None)
-
-    def fill(self, place: Place, values: dict[str, Any]) -> None:
-        """Fill values into a page."""
-        place.say(Fill(values=values))
-
-    def connect(
-        self, place: Place, hear: Callable[[Told], None], drop: Callable[[], None]
-    ) -> None:
+    def connect(self, place: Place, hear: Callable[[Told], None], drop: Callable[[], None]) -> None:
         """A page has come, or come back; an older connection of it is cut."""
         if place.drop is not None:
             place.drop()
@@ -234,13 +206,10 @@ class Places:
         """End what is over, until cancelled."""
         while True:
             await asyncio.sleep(TICK)
-            now = time.monotonic()
-            self.leave_all(lambda place: self._over(place, now))
+            self.leave_all(self._over)
 
-    def _over(self, place: Place, now: float) -> bool:
-        silent = now - place.seen
+    def _over(self, place: Place) -> bool:
+        silent = time.monotonic() - place.seen
         if not place.opened:
             return silent > UNOPENED
         return silent > (GRACE if place.hear is None else self._limits.idle)
-
-

@@ -8,8 +8,11 @@ table of offsets (u32, big endian), the JSON, and the buffers.
 import json
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 
 V1 = "v1.kernel.websocket.jupyter.org"
+
+NAMES = ("header", "parent_header", "metadata", "content")
 
 MOST_PARTS = 256
 """Parts of a message that are taken; a page's have five and a few buffers."""
@@ -59,17 +62,17 @@ def _read_old(data: str | bytes) -> Message:
         offsets = [*struct.unpack_from(f"!{count}I", data, 4), len(data)]
         data, *buffers = _cut(data, offsets)
     found = json.loads(data)
-    parts = (
-        json.dumps(found.get(name) or {}).encode()
-        for name in ("header", "parent_header", "metadata", "content")
+    header, parent, metadata, content = (
+        json.dumps(found.get(name) or {}).encode() for name in NAMES
     )
-    return _message(str(found.get("channel") or "shell"), *parts, buffers)
+    channel = str(found.get("channel") or "shell")
+    return _message(channel, header, parent, metadata, content, buffers)
 
 
 def _cut(data: bytes, offsets: list[int]) -> list[bytes]:
     if offsets != sorted(offsets) or offsets[-1] > len(data):
         raise ValueError("The parts of this message do not fit.")
-    return [data[start:stop] for start, stop in zip(offsets, offsets[1:], strict=False)]
+    return [data[start:stop] for start, stop in pairwise(offsets)]
 
 
 def _message(
@@ -90,13 +93,8 @@ def write(message: Message, v1: bool) -> str | bytes:
     """Return a message for a page."""
     parts = [message.header, message.parent, message.metadata, message.content]
     if v1:
-        return _join(
-            [message.channel.encode(), *parts, *message.buffers], "<", "Q", with_end=True
-        )
-    names = ("header", "parent_header", "metadata", "content")
-    told = ", ".join(
-        f'"{name}": {part.decode()}' for name, part in zip(names, parts, strict=True)
-    )
+        return _join([message.channel.encode(), *parts, *message.buffers], "<", "Q", with_end=True)
+    told = ", ".join(f'"{name}": {part.decode()}' for name, part in zip(NAMES, parts, strict=True))
     text = f'{{"channel": "{message.channel}", "msg_type": {json.dumps(message.kind)}, {told}}}'
     if not message.buffers:
         return text

@@ -3,7 +3,7 @@
 import json
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from easymlnb.contract.errors import BadRequest, EasyMLNBError, RouteNotFound
 from easymlnb.contract.spec import ServiceSpec
@@ -11,9 +11,6 @@ from easymlnb_server.apps.places import Full
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.handlers.pages import PageHandler, markdown
 from easymlnb_server.handlers.visitors import welcome
-
-MOST_LINK = 64 * 1024
-"""Bytes of values in the link of a page."""
 
 AGAIN = 2
 """Seconds after which a waiting page asks again."""
@@ -87,7 +84,6 @@ class AppHandler(PageHandler):
                 public=self._public,
                 url=apps.url,
                 base=self.root,
-                values=self._values(),
             )
         except Full as full:
             self._wait("own" if full.own else "full", spec, full.ahead)
@@ -112,20 +108,6 @@ class AppHandler(PageHandler):
             body=body,
             public=self._public,
         )
-
-    def _values(self) -> dict[str, Any] | None:
-        given = self.get_query_argument("values", "")
-        if not given:
-            return None
-        if len(given) > MOST_LINK:
-            raise BadRequest("The link of this page is too long; open the page without it.")
-        try:
-            found = json.loads(given)
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise BadRequest("The link of this page is broken; open the page without it.")
-        return found
 
     def _wait(self, state: str, spec: ServiceSpec, ahead: int = 0) -> None:
         """Answer with a page that asks again by itself, without any script."""

@@ -4,7 +4,6 @@ Everything here asks who the visitor is and whether the place is theirs; the pla
 opens nothing, and the place of somebody else does not exist.
 """
 
-import json
 import logging
 from datetime import UTC, datetime
 from typing import Any
@@ -12,15 +11,12 @@ from typing import Any
 from jupyter_server.base.websocket import WebSocketMixin
 from tornado import websocket
 
-from easymlnb.contract.errors import BadRequest, NotReady, RouteNotFound
+from easymlnb.contract.errors import RouteNotFound
 from easymlnb_server.apps import wire
 from easymlnb_server.apps.channel import BEHIND, Channel, TooMuchError
 from easymlnb_server.apps.places import Place
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.handlers.visitors import visitor
-
-MOST_VALUES = 2 * 2**20
-"""Bytes of what is filled in that a page may bring back after a restart."""
 
 PING = 30.0
 """Seconds between two pings, and for which an answer is waited for: a page that is lost shows."""
@@ -74,32 +70,7 @@ class LeaveHandler(PlaceHandler):
         self.finish()
 
 
-class ValuesHandler(PlaceHandler):
-    """``GET`` and ``PUT values/{id}``: what is filled in, kept by the page over a restart."""
-
-    async def get(self, service: str, name: str) -> None:
-        try:
-            values = await self.state.apps.places.values(self.place(service, name))
-        except TimeoutError:
-            raise NotReady("The page is busy; ask again in a moment.") from None
-        self.write_json(values)
-
-    def put(self, service: str, name: str) -> None:
-        place = self.place(service, name)
-        if len(self.request.body) > MOST_VALUES:
-            raise BadRequest("That is more than a page keeps.")
-        try:
-            values = json.loads(self.request.body)
-        except ValueError:
-            raise BadRequest("The body must be JSON.") from None
-        if not isinstance(values, dict):
-            raise BadRequest("The body must be a JSON object.")
-        self.state.apps.places.fill(place, values)
-        self.set_status(204)
-        self.finish()
-
-
-class ChannelsHandler(WebSocketMixin, websocket.WebSocketHandler, PlaceHandler):  # type: ignore[misc]
+class ChannelsHandler(WebSocketMixin, websocket.WebSocketHandler, PlaceHandler):
     """``GET api/kernels/{id}/channels``: the page's websocket."""
 
     _channel: Channel | None = None

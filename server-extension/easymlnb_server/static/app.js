@@ -1,15 +1,13 @@
-// An app page's own script: keeps what was typed over a lost server, and says when it is lost.
+// An app page's own script: says when the server is lost, and begins anew when its place is.
+// What was typed is kept by the form itself.
 // Runs before Voila's, and does without it.
 (() => {
-  const { here, place, service, xsrf } = document.documentElement.dataset;
-  const store = `easymlnb-values:${service}`;
-  const kept = { length: 1_000_000 };
+  const { here, place, xsrf } = document.documentElement.dataset;
   const CHECK_MS = 2000;
-  const FOREVER_MS = 600_000;
+  const FOREVER_MS = 3_600_000;
+  const REST_MS = 1_800_000;
   const headers = { "X-XSRFToken": xsrf };
-  let ready = false;
   let over = false;
-  let timer = 0;
 
   // Voila leaves on `beforeunload`, which also comes when a link starts a download.
   addEventListener("beforeunload", (event) => event.stopImmediatePropagation(), true);
@@ -34,50 +32,20 @@
     notice.textContent = text;
   }
 
-  const read = () => {
-    try {
-      return sessionStorage.getItem(store);
-    } catch {
-      return null; // Storage may be switched off; then only the page itself keeps it.
-    }
-  };
-  const write = (text) => {
-    try {
-      if (text === null) sessionStorage.removeItem(store);
-      else if (text.length < kept.length) sessionStorage.setItem(store, text);
-    } catch {
-      // Full or switched off: nothing that a visitor could do about it.
-    }
-  };
-
-  async function keep() {
-    if (!ready || over) return;
-    try {
-      const answer = await fetch(`${here}values/${place}`);
-      if (answer.ok) write(await answer.text());
-    } catch {
-      check();
-    }
-  }
-
-  async function restore() {
-    const text = read();
-    if (!text || !sessionStorage.getItem(`${store}:lost`)) return;
-    sessionStorage.removeItem(`${store}:lost`);
-    await fetch(`${here}values/${place}`, {
-      method: "PUT", body: text, headers: { ...headers, "Content-Type": "application/json" },
-    });
-  }
+  let touched = Date.now();
+  const SIGNS = ["pointerdown", "pointermove", "keydown", "touchstart"];
+  for (const sign of SIGNS) addEventListener(sign, () => { touched = Date.now(); }, { passive: true });
 
   function renew() {
     over = true;
-    say("The server was restarted. The page is loaded again with what you typed.");
-    try {
-      sessionStorage.setItem(`${store}:lost`, "1");
-    } catch {
-      // It is loaded again without.
-    }
-    setTimeout(() => location.reload(), 500);
+    const again = () => {
+      say("The page lost its place on the server and is loaded again, with what you typed.");
+      setTimeout(() => location.reload(), 500);
+    };
+    if (!document.hidden && Date.now() - touched < REST_MS) return again();
+    // A page that nobody looks at must not take a place again and again.
+    say("This page was put to rest. It goes on, with what you typed, when you touch it.");
+    for (const sign of SIGNS) addEventListener(sign, again, { once: true, passive: true });
   }
 
   let checking = null;
@@ -118,17 +86,9 @@
   }
 
   function shown() {
-    ready = true;
     document.getElementById("loading")?.remove();
     document.documentElement.dataset.ready = "";
     watch();
-    restore().catch(() => {});
-    for (const sign of ["input", "change", "click"]) {
-      document.getElementById("rendered_cells").addEventListener(sign, () => {
-        clearTimeout(timer);
-        timer = setTimeout(keep, 800);
-      }, true);
-    }
   }
 
   addEventListener("DOMContentLoaded", () => {
