@@ -38,7 +38,8 @@ EXAMPLES = ["scikit-learn>=1.4", "plotly>=6"]
 # A range that admits the CPU builds; from which index is the user's choice (docs/install.md).
 TORCH = ["torch>=2.4,<3"]
 ARROW = ["pyarrow>=16"]
-HUB = ["jupyterhub>=5,<7"]
+HUB = ["jupyterhub>=5.3,<7"]
+BATCH = ["batchspawner>=1.3,<2"]
 OTEL = ["opentelemetry-sdk>=1.25"]
 POSTGRES = ["psycopg[binary]>=3.1"]
 DEV = [
@@ -87,7 +88,12 @@ setup(
         ],
     },
     data_files=data_files(),
-    entry_points={"console_scripts": ["easymlnb = easymlnb.cli:main"]},
+    entry_points={
+        "console_scripts": ["easymlnb = easymlnb.cli:main"],
+        "jupyter_client.kernel_provisioners": [
+            "easymlnb-hub = easymlnb_server.placement.hub.provisioner:HubProvisioner"
+        ],
+    },
     install_requires=[
         "alembic>=1.13",
         # Its front end runs the scripts of our widgets: uploads, large tables, keys.
@@ -126,7 +132,7 @@ setup(
         "otel": OTEL,
         "postgres": POSTGRES,
         "torch": TORCH,
-        "dev": DEV + EXAMPLES + ARROW + OTEL + POSTGRES,
+        "dev": DEV + EXAMPLES + ARROW + OTEL + POSTGRES + HUB + BATCH,
         "all": EXAMPLES + TORCH + ARROW + OTEL + POSTGRES,
     },
 )

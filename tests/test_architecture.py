@@ -37,7 +37,7 @@ LAYERS = {
         openapi_routes descriptions plots
         openapi activity publications
         services
-        catalogue metrics tracing
+        catalogue hubs metrics tracing
         state
         handlers
         routes
@@ -66,6 +66,7 @@ ONLY_IN = {
         "easymlnb.discovery",
         "easymlnb.upload",
         "easymlnb.cli",
+        "easymlnb_server.placement.hub",
     ),
     "easymlnb_server": ("easymlnb_server",),
 }

@@ -8,7 +8,9 @@ from easymlnb_server.apps.apps import Apps
 from easymlnb_server.calllog import CallLog
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.rendezvous import Rendezvous
+from easymlnb_server.idempotency import Keys
 from easymlnb_server.metrics import Metrics
+from easymlnb_server.placement.node import NodeKernels
 from easymlnb_server.publications import Publications
 from easymlnb_server.services import Services
 from easymlnb_server.spool import Spool
@@ -36,4 +38,6 @@ class State:
     spool: Spool
     uploads: Uploads
     apps: Apps
+    node: NodeKernels
+    keys: Keys
     tracing: "Tracing | None" = None

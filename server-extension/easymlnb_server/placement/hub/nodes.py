@@ -1,0 +1,166 @@
+"""The nodes of one placement: named servers of the user, woken when a kernel needs a seat."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import httpx
+import msgspec
+
+from easymlnb.contract.errors import EasyMLNBError, NotReady
+from easymlnb_server.placement.hub.api import HubApi
+from easymlnb_server.placement.hub.options import Spot
+from easymlnb_server.placement.hub.wire import FULL, NodeStatus, Wanted
+
+PREFIX = "easymlnb-"
+"""How the names of node servers begin; a server of such a name serves nothing but kernels."""
+
+UP_TIMEOUT = 30.0
+"""Seconds that the proxy may take to know a server that the Hub calls ready."""
+
+LOOK_EVERY = 0.3
+
+Tell = Callable[[str], None]
+"""Is told in a sentence what is waited for."""
+
+
+def node_names(placement: str, spot: Spot) -> list[str]:
+    """Return the names of the servers that a placement may use, in the order of their use."""
+    return [f"{PREFIX}{placement}-{number}" for number in range(1, spot.nodes + 1)]
+
+
+class Nodes:
+    """Finds seats for kernels. Nodes themselves know how many are taken, so many may ask."""
+
+    def __init__(self, api: HubApi, placement: str, spot: Spot) -> None:
+        self.api = api
+        self._placement = placement
+        self._spot = spot
+        self._http = httpx.AsyncClient(headers=api.headers, timeout=httpx.Timeout(90.0))
+
+    async def close(self) -> None:
+        await self._http.aclose()
+        await self.api.close()
+
+    async def seat(self, wanted: Wanted, tell: Tell) -> tuple[str, str]:
+        """Start a kernel on a node that has a seat, waking one if need be.
+
+        Returns the node's address and the kernel's id. Raises ``NotReady`` when all seats are
+        taken or the Hub or its scheduler refuses, in their words.
+        """
+        names = node_names(self._placement, self._spot)
+        running = await self.api.servers()
+        for name in sorted(names, key=lambda name: not running.get(name, {}).get("ready")):
+            address = await self._wake(name, tell)
+            found = await self._start(name, address, wanted)
+            if found is not None:
+                return address, found
+        count = len(names)
+        raise NotReady(
+            f"All {self._spot.max_workers} seats of the placement {self._placement!r} are taken "
+            f"(on {count} node{'s' * (count != 1)}). Stop a kernel there: easymlnb placement list."
+        )
+
+    async def status(self, address: str) -> NodeStatus | None:
+        """Return what a node tells of itself; ``None`` where none answers."""
+        with contextlib.suppress(httpx.TransportError, msgspec.MsgspecError):
+            answer = await self._http.get(f"{address}easymlnb/node")
+            if answer.status_code == 200:
+                return msgspec.json.decode(answer.content, type=NodeStatus)
+        return None
+
+    async def end(self, address: str, kernel: str) -> None:
+        """End a kernel and all it started; where the node is gone it is so already."""
+        with contextlib.suppress(httpx.TransportError):
+            await self._http.delete(f"{address}easymlnb/node/kernels/{kernel}")
+
+    async def free(self, address: str) -> None:
+        """Stop a node at once if no kernel is left on it."""
+        name = address.rstrip("/").rpartition("/")[2]
+        status = await self.status(address)
+        if name.startswith(PREFIX) and status is not None and not status.kernels:
+            with contextlib.suppress(EasyMLNBError):
+                await self.api.stop(name)
+
+    async def gone(self, address: str) -> bool:
+        """Say whether the Hub knows that a node does not run; ``False`` while it does not say."""
+        name = address.rstrip("/").rpartition("/")[2]
+        try:
+            model = (await self.api.servers()).get(name)
+        except EasyMLNBError:
+            return False
+        return not (model and (model.get("ready") or model.get("pending")))
+
+    async def _wake(self, name: str, tell: Tell) -> str:
+        """Return the address of a running node."""
+        model = (await self.api.servers()).get(name, {})
+        if model.get("ready"):
+            return self.api.address(model)
+        if model.get("pending") == "stop":
+            tell("Waiting for a node to stop before it is started again ...")
+            await self._settled(name, tell)
+        tell(f"Starting a node for the placement {self._placement!r} ...")
+        title = f"easymlnb: {self._placement}"
+        await self.api.start(name, title, self._spot.options)
+        failed = ""
+        while True:
+            async for event in self.api.events(name):
+                message = str(event.get("message", "")).strip()
+                if event.get("failed"):
+                    failed = message
+                elif message:
+                    tell(message)
+            model = await self._settled(name, tell)
+            if model.get("ready"):
+                return self.api.address(model)
+            if not model.get("pending"):
+                raise NotReady(
+                    f"The node for {self._placement!r} did not start: "
+                    f"{failed.removeprefix('Spawn failed:').strip() or 'the Hub does not say why.'}"
+                )
+
+    async def _settled(self, name: str, tell: Tell) -> dict[str, object]:
+        """Return a server's model once it is ready, starting, or not there."""
+        quiet = 0
+        while True:
+            model = (await self.api.servers()).get(name, {})
+            if model.get("ready") or model.get("pending") == "spawn":
+                return model
+            # A start that was accepted just now may not be seen yet.
+            quiet += not model.get("pending")
+            if quiet > 3:
+                return model
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _start(self, name: str, address: str, wanted: Wanted) -> str | None:
+        """Start a kernel on a node; ``None`` when it is full."""
+        url = f"{address}easymlnb/node/kernels"
+        headers = {"Content-Type": "application/x-msgpack"}
+        content = msgspec.msgpack.encode(wanted)
+        until = asyncio.get_running_loop().time() + UP_TIMEOUT
+        while True:
+            try:
+                answer = await self._http.post(url, content=content, headers=headers)
+            except httpx.TransportError as error:
+                raise NotReady(f"The node {name} does not answer.") from error
+            if answer.status_code == 201:
+                return str(answer.json()["id"])
+            if answer.status_code == FULL:
+                return None
+            late = asyncio.get_running_loop().time() > until
+            if answer.status_code not in (302, 424, 503) or late or "code" in answer.text:
+                raise NotReady(_refused(name, answer))
+            await asyncio.sleep(LOOK_EVERY)
+
+
+def _refused(name: str, answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        pass
+    if answer.status_code == 404:
+        return (
+            f"The node {name} runs without easymlnb: install it in the environment that this "
+            "profile's servers use, in the same version as here."
+        )
+    return f"The node {name} answered {answer.status_code} instead of starting a kernel."

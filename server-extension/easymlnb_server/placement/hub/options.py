@@ -1,0 +1,69 @@
+"""The placements that an administrator names: which servers of the Hub, and how many."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from easymlnb.contract import units
+
+NAME = re.compile(r"[a-z](?:-?[a-z0-9]){0,15}\Z")
+LOCAL = "local"
+
+
+class Spot(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A kind of node.
+
+    profile: what the Hub's spawner is asked for, as ``user_options={"profile": ...}``.
+    user_options: more of them, for spawners that want other words.
+    kernel: the kernelspec on the node; default: the one of the notebook, or ``python3``.
+    title: how a kernel there is called in JupyterLab's launcher.
+    idle: how long a node stays without any kernel, seconds or ``"10m"``; default 10 minutes.
+    max_workers: how many kernels one user may have there at a time, default 1.
+    seats: how many of them share a node, default 1.
+    """
+
+    profile: str = ""
+    user_options: dict[str, Any] = {}
+    kernel: str = ""
+    title: str = ""
+    idle: str | float = 600.0
+    max_workers: int = 1
+    seats: int = 1
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes one user may have at a time."""
+        return math.ceil(self.max_workers / self.seats)
+
+    @property
+    def seconds(self) -> float:
+        """``idle`` in seconds."""
+        return units.seconds(self.idle)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the spawner is given."""
+        return {**self.user_options, **({"profile": self.profile} if self.profile else {})}
+
+
+def read(placements: Mapping[str, Any]) -> dict[str, Spot]:
+    """Return the placements of ``c.EasyMLNB.placements``; raises ``ValueError`` in a sentence."""
+    found = {}
+    for name, told in placements.items():
+        if not NAME.match(name) or name == LOCAL:
+            raise ValueError(
+                f"{name!r} cannot name a placement: up to 16 small letters, digits and single "
+                f"dashes, the first a letter, and not {LOCAL!r}."
+            )
+        try:
+            spot = msgspec.convert(told, Spot)
+            units.seconds(spot.idle)
+        except (msgspec.ValidationError, ValueError) as error:
+            raise ValueError(f"The placement {name!r} is not understood: {error}") from error
+        if spot.max_workers < 1 or spot.seats < 1:
+            raise ValueError(f"max_workers and seats of the placement {name!r} start at 1.")
+        found[name] = spot
+    return found

@@ -1,0 +1,141 @@
+"""Kernels of Jupyter that run on a node: what ``easymlnb placement install`` writes starts them.
+
+Any program that starts kernels through jupyter_client can use it: JupyterLab, nbconvert, papermill,
+a console, and the workers of published services.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
+from traitlets import Dict, Unicode
+
+from easymlnb_server.placement.hub import options
+from easymlnb_server.placement.hub.api import HubApi, home_of, link_of
+from easymlnb_server.placement.hub.background import there
+from easymlnb_server.placement.hub.nodes import Nodes, Tell
+from easymlnb_server.placement.hub.remote import Remote
+from easymlnb_server.placement.hub.sockets import PORTS
+from easymlnb_server.placement.hub.wire import Wanted
+
+PASSED = ("JPY_SESSION_NAME", "EASYMLNB_SECRET")
+"""Variables of a kernel that somebody types into that are not those of its node."""
+
+SHUTDOWN_TIME = 10.0
+
+
+class HubProvisioner(KernelProvisionerBase):
+    """Starts a kernel on a node of the Hub and stands in for it here."""
+
+    placement = Unicode(help="Name of the placement.").tag(config=True)
+    spot = Dict(help="What the placement is, as in c.EasyMLNB.placements.").tag(config=True)
+    proxy = Unicode(help="Address of the Hub's proxy; default: the Hub's public one.").tag(
+        config=True
+    )
+
+    wanted: Wanted | None = None
+    tell: Tell | None = None
+    _nodes: Nodes | None = None
+    _remote: Remote | None = None
+    _address = ""
+    _folder: Path | None = None
+
+    @property
+    def has_process(self) -> bool:
+        return self._remote is not None
+
+    async def poll(self) -> int | None:
+        return self._remote.exit if self._remote is not None else 0
+
+    async def wait(self) -> int | None:
+        if self._remote is None:
+            return 0
+        remote = self._remote
+        await there(_ended(remote))
+        await there(remote.close())
+        self._remote = None
+        return remote.exit
+
+    async def send_signal(self, signum: int) -> None:
+        if self._remote is not None and signum:
+            await there(self._remote.signal(signum))
+
+    async def kill(self, restart: bool = False) -> None:
+        if self._remote is not None:
+            await there(self._remote.close())
+
+    async def terminate(self, restart: bool = False) -> None:
+        await self.send_signal(signal.SIGTERM)
+
+    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
+        kwargs = await super().pre_launch(**kwargs)
+        return {**kwargs, "cmd": []}
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        manager = self.parent
+        assert manager is not None
+        spot = options.read({self.placement: self.spot})[self.placement]
+        wanted = self.wanted or self._typed_into(spot, **kwargs)
+        wanted = msgspec.structs.replace(
+            wanted, key=manager.session.key.decode(), seats=spot.seats, idle=spot.seconds
+        )
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="emnb-hub-"))
+        self._remote = await there(self._launch(spot, wanted, self._folder))
+        info: dict[str, Any] = {f"{name}_port": number for name, number in PORTS.items()}
+        info |= {"transport": "ipc", "ip": str(self._folder / "k")}
+        info |= {"key": manager.session.key, "signature_scheme": manager.session.signature_scheme}
+        self.connection_info = cast("KernelConnectionInfo", info)
+        return self.connection_info
+
+    async def _launch(self, spot: options.Spot, wanted: Wanted, folder: Path) -> Remote:
+        if self._nodes is None:
+            api = HubApi.of(os.environ, self.proxy)
+            self._nodes = Nodes(api, self.placement, spot)
+        self._address, kernel = await self._nodes.seat(wanted, self.tell or self.log.info)
+        return Remote(self._nodes, self._address, kernel, folder)
+
+    def _typed_into(self, spot: options.Spot, **kwargs: Any) -> Wanted:
+        environment = {n: v for n, v in kwargs.get("env", {}).items() if n in PASSED}
+        home = home_of(os.environ, self.proxy)
+        environment["EASYMLNB_URL"] = home
+        environment["EASYMLNB_LINK"] = link_of(home)
+        return Wanted(
+            kernel=spot.kernel or "python3",
+            key="",
+            label=str(environment.get("JPY_SESSION_NAME", "")).rpartition("/")[2],
+            environment=environment,
+            folder=str(kwargs.get("cwd") or ""),
+        )
+
+    async def cleanup(self, restart: bool = False) -> None:
+        remote, self._remote = self._remote, None
+        if remote is not None:
+            await there(remote.close())
+        if restart:
+            return
+        if self._nodes is not None:
+            if self._address and self.wanted is None:
+                await there(self._nodes.free(self._address))
+            await there(self._nodes.close())
+            self._nodes = None
+        if self._folder is not None:
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+            self._folder = None
+
+    def get_shutdown_wait_time(self, recommended: float = 5.0) -> float:
+        return max(recommended, SHUTDOWN_TIME)
+
+    def get_stable_start_time(self, recommended: float = 10.0) -> float:
+        return max(recommended, 30.0)
+
+
+async def _ended(remote: Remote) -> None:
+    await remote.ended.wait()

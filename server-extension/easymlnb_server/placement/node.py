@@ -1,0 +1,294 @@
+"""Kernels that other servers of the same user place on this one, which is then a node.
+
+Each is a process of this server with a way to whoever ordered it. A kernel whose owner is not
+heard of for a while is ended, and a node that carries none for a while stops itself, so nothing
+has to be cleaned up by anybody when a server or a laptop goes away.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import time
+import uuid
+import zipfile
+from collections.abc import Awaitable, Callable, Iterable
+from io import BytesIO
+from pathlib import Path
+
+import psutil
+import zmq.asyncio
+from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+from jupyter_client.manager import AsyncKernelManager
+
+from easymlnb.contract.errors import NoSeat, NotReady
+from easymlnb_server.placement import records
+from easymlnb_server.placement.gpus import VISIBLE
+from easymlnb_server.placement.hub import sockets, wire
+from easymlnb_server.placement.hub.pipe import Pipe
+from easymlnb_server.placement.hub.wire import NodeStatus, Seated, Wanted
+from easymlnb_server.placement.local import worker_environment
+from easymlnb_server.placement.records import MARK, SOCKETS, Record
+
+ALONE_AFTER = 120.0
+"""Seconds without its owner after which a kernel is ended."""
+
+LOOK_EVERY = 0.5
+LAST_WORDS = 0.2
+"""Seconds that what a kernel said last may take to come out of its sockets."""
+
+KEPT_AFTER = 10.0
+"""Seconds that its end is kept for an owner who is not connected."""
+
+log = logging.getLogger("easymlnb.node")
+
+
+class Kernel:
+    """A kernel on this node, and the way to its owner."""
+
+    def __init__(
+        self, manager: AsyncKernelManager, wanted: Wanted, folder: Path, gpus: tuple[str, ...]
+    ) -> None:
+        self.id = uuid.uuid4().hex
+        self.wanted = wanted
+        self.gpus = gpus
+        self.pipe = Pipe()
+        self.over = asyncio.Event()
+        self.connection: asyncio.Task[None] | None = None
+        self.record: Record | None = None
+        self._manager = manager
+        self._folder = folder
+        self._started = self._heard = time.monotonic()
+        self._context = zmq.asyncio.Context()
+        self._sockets: sockets.Sockets | None = None
+        self._ended: float | None = None
+
+    @property
+    def pid(self) -> int:
+        return int(getattr(self._manager.provisioner, "pid", None) or 0)
+
+    @property
+    def alone(self) -> bool:
+        """Say whether its owner is gone for good, or knows of its end."""
+        if self.connection is not None:
+            self._heard = time.monotonic()
+        return time.monotonic() - self._heard > (KEPT_AFTER if self._ended else ALONE_AFTER)
+
+    def open(self) -> None:
+        """Let messages pass; call it when the process runs."""
+        ports = {name: getattr(self._manager, f"{name}_port") for name in sockets.CHANNELS}
+        path = Path(self._manager.ip)
+        self._sockets = sockets.at_kernel(self._context, path, ports, self.pipe.put)
+
+    async def carry(self, write: Callable[[bytes], Awaitable[object]]) -> None:
+        """Write what is for the owner, on a connection that is new, for ever."""
+        if self.connection is not None:
+            self.connection.cancel()
+        self.connection = asyncio.current_task()
+        try:
+            await self.pipe.run(write)
+        finally:
+            self._heard = time.monotonic()
+            if self.connection is asyncio.current_task():
+                self.connection = None
+
+    async def take(self, data: bytes) -> None:
+        """Pass on what the owner sent; raises ``msgspec.MsgspecError`` for what is no frame."""
+        frame = self.pipe.take(data)
+        if frame is None or self._sockets is None:
+            return
+        if frame.channel == wire.SIGNAL:
+            with contextlib.suppress(Exception):
+                await self._manager.signal_kernel(int(frame.parts[0]))
+        elif frame.channel in sockets.ASKED:
+            await self._sockets.send(frame.channel, frame.parts)
+
+    async def look(self) -> None:
+        """Tell the owner when the process has ended."""
+        if self._ended is None and not await self._manager.is_alive():
+            code = await self._manager.provisioner.poll() if self._manager.provisioner else 0
+            await asyncio.sleep(LAST_WORDS)
+            self._ended = time.monotonic()
+            await self.pipe.put(wire.END, [str(code or 0).encode()])
+            self.over.set()
+
+    def seated(self) -> Seated:
+        """Return what is told of it; blocks for milliseconds."""
+        return Seated(
+            id=self.id,
+            kernel=self._manager.kernel_name,
+            label=self.wanted.label,
+            worker=bool(self.wanted.worker),
+            connected=self.connection is not None,
+            memory=records.resident(self.pid),
+            seconds=time.monotonic() - self._started,
+            gpus=self.gpus,
+        )
+
+    async def stop(self) -> None:
+        """End the process and all it started, and remove its traces."""
+        pid = self.pid
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(self._manager.shutdown_kernel(now=True), 10)
+        if self.connection is not None:
+            self.connection.cancel()
+        if self._sockets is not None:
+            await self._sockets.close()
+        self._context.destroy(linger=0)
+        await asyncio.to_thread(records.end_processes, pid, self.wanted.worker or self.id)
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+
+class NodeKernels:
+    """All kernels that others placed here.
+
+    ``notes`` is a folder for notes on what runs, by which the next server of this node ends what
+    this one leaves behind. ``leave`` stops this server.
+    """
+
+    def __init__(
+        self,
+        specs: KernelSpecManager,
+        notes: Path,
+        *,
+        inherit: Iterable[str] = (),
+        gpus: Callable[[], tuple[str, ...]] = tuple,
+        leave: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._specs = specs
+        self._notes = notes
+        self._inherit = tuple(inherit)
+        self._ask = gpus
+        self._gpus: tuple[str, ...] = ()
+        self._leave = leave
+        self._kernels: dict[str, Kernel] = {}
+        self._starting = 0
+        self._seats = 1
+        self._idle = 600.0
+        self._used = time.monotonic()
+
+    def get(self, kernel: str) -> Kernel | None:
+        return self._kernels.get(kernel)
+
+    def status(self) -> NodeStatus:
+        """Return what there is; blocks for milliseconds."""
+        there = [kernel for kernel in list(self._kernels.values()) if not kernel.over.is_set()]
+        seated = tuple(kernel.seated() for kernel in there)
+        return NodeStatus(
+            host=socket.gethostname(), kernels=seated, gpus=self._gpus, seats=self._seats
+        )
+
+    async def start(self, wanted: Wanted) -> Kernel:
+        """Start a kernel; raises ``NoSeat`` or, with the reason, ``NotReady``."""
+        self._seats, self._idle = wanted.seats, wanted.idle
+        running = [kernel for kernel in self._kernels.values() if not kernel.over.is_set()]
+        if len(running) + self._starting >= wanted.seats:
+            raise NoSeat
+        self._starting += 1
+        try:
+            kernel = await self._start(wanted, self._share(running))
+            self._kernels[kernel.id] = kernel
+            return kernel
+        finally:
+            self._used = time.monotonic()
+            self._starting -= 1
+
+    async def end(self, kernel: Kernel) -> None:
+        """End a kernel."""
+        self._kernels.pop(kernel.id, None)
+        self._used = time.monotonic()
+        await kernel.stop()
+        (self._notes / f"{kernel.id}.json").unlink(missing_ok=True)
+
+    async def close(self) -> None:
+        """End all kernels."""
+        await asyncio.gather(*(self.end(kernel) for kernel in list(self._kernels.values())))
+
+    async def keep(self) -> None:
+        """End what nobody needs any more, for ever; the node itself last."""
+        await asyncio.to_thread(self._clear)
+        self._gpus = await asyncio.to_thread(self._ask)
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            for kernel in list(self._kernels.values()):
+                await kernel.look()
+                if kernel.alone:
+                    log.info("A kernel is ended: whoever started it is gone.")
+                    await self.end(kernel)
+            idle = not self._kernels and not self._starting
+            if idle and self._leave and time.monotonic() - self._used > self._idle:
+                log.info("This node had no kernel for %g s and stops.", self._idle)
+                await self._leave()
+                self._used = time.monotonic()
+
+    def _clear(self) -> None:
+        self._notes.mkdir(parents=True, mode=0o700, exist_ok=True)
+        for name, record in records.read(self._notes).items():
+            records.clear(self._notes / f"{name}.json", record)
+
+    def _share(self, running: list[Kernel]) -> tuple[str, ...]:
+        """Return the GPUs for one more kernel: as many for each seat, if they go round."""
+        each = len(self._gpus) // self._seats
+        if not each or self._seats == 1:
+            return self._gpus
+        taken = {gpu for kernel in running for gpu in kernel.gpus}
+        return tuple(gpu for gpu in self._gpus if gpu not in taken)[:each]
+
+    async def _start(self, wanted: Wanted, gpus: tuple[str, ...]) -> Kernel:
+        folder = Path(tempfile.mkdtemp(prefix=SOCKETS))
+        manager = AsyncKernelManager(
+            kernel_name=wanted.kernel, kernel_spec_manager=self._specs, transport="ipc"
+        )
+        manager.session.key = wanted.key.encode()
+        manager.ip = str(folder / "k")
+        manager.connection_file = str(folder / "connection.json")
+        kernel = Kernel(manager, wanted, folder, gpus)
+        try:
+            place = await asyncio.to_thread(_unpacked, wanted, folder)
+            await manager.start_kernel(cwd=str(place), env=self._environment(kernel))
+            await asyncio.to_thread(self._note, kernel, folder)
+            kernel.open()
+        except BaseException as error:
+            await asyncio.shield(asyncio.ensure_future(kernel.stop()))
+            if isinstance(error, NoSuchKernel):
+                raise NotReady(f"There is no kernel named {wanted.kernel!r} there.") from error
+            if isinstance(error, RuntimeError | OSError | psutil.Error | zipfile.BadZipFile):
+                raise NotReady(f"The kernel {wanted.kernel!r} did not start there.") from error
+            raise
+        return kernel
+
+    def _environment(self, kernel: Kernel) -> dict[str, str]:
+        wanted, own = kernel.wanted, dict(os.environ)
+        if wanted.worker:
+            own = worker_environment(own, self._inherit) | {MARK: wanted.worker}
+        else:
+            own.pop(MARK, None)
+            own["EASYMLNB_TOKEN"] = own.get("JUPYTERHUB_API_TOKEN", "")
+        if kernel.gpus:
+            own[VISIBLE] = ",".join(kernel.gpus)
+        return own | wanted.environment
+
+    def _note(self, kernel: Kernel, folder: Path) -> None:
+        record = Record(
+            worker=kernel.wanted.worker or kernel.id,
+            pid=kernel.pid,
+            started=psutil.Process(kernel.pid).create_time(),
+            sockets=folder.name,
+        )
+        records.write(self._notes / f"{kernel.id}.json", record)
+
+
+def _unpacked(wanted: Wanted, folder: Path) -> Path:
+    """Return the folder that a kernel runs in, with what it needs in it."""
+    if wanted.files:
+        work = folder / "work"
+        work.mkdir()
+        with zipfile.ZipFile(BytesIO(wanted.files)) as packed:
+            packed.extractall(work)
+        return work
+    if wanted.folder and Path(wanted.folder).is_dir():
+        return Path(wanted.folder)
+    return Path.home()

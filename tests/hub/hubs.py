@@ -1,0 +1,186 @@
+"""A real JupyterHub behind its real proxy, started and stopped by pid, and its users."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+HERE = Path(__file__).parent
+PROXY = "configurable-http-proxy"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "easymlnb-proxy"
+"""Where ``scripts/test`` installs the proxy."""
+
+START_TIMEOUT = 60.0
+
+
+def proxy_command() -> str | None:
+    """Return the Hub's proxy, from the tests' own folder or from ``PATH``."""
+    return shutil.which(PROXY, path=str(CACHE / "node_modules/.bin")) or shutil.which(PROXY)
+
+
+def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind((address, 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+@dataclass
+class Hub:
+    """A Hub in a folder of its own. ``variables`` configure it, see ``jupyterhub_config.py``."""
+
+    folder: Path
+    variables: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.ports = free_ports(3)
+        self.token = secrets.token_hex(16)
+        self.proxy_token = secrets.token_hex(16)
+        address = self.variables.get("TEST_HUB_ADDRESS", "127.0.0.1")
+        self.url = f"http://{address}:{self.ports[0]}"
+        self.api = httpx.Client(
+            base_url=f"{self.url}/hub/api/",
+            headers={"Authorization": f"token {self.token}"},
+            timeout=60,
+        )
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "hub.log").read_text(errors="replace")
+
+    def start(self) -> None:
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("JUPYTER", "EASYMLNB", "JPY_"))
+        } | {
+            "TEST_HUB_FOLDER": str(self.folder),
+            "TEST_HUB_PORTS": ",".join(map(str, self.ports)),
+            "TEST_HUB_PROXY": proxy_command() or PROXY,
+            "TEST_HUB_PASSWORD": secrets.token_hex(8),
+            "TEST_HUB_TOKEN": self.token,
+            "CONFIGPROXY_AUTH_TOKEN": self.proxy_token,
+            # The programs of this very environment, whatever the caller's PATH says.
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            **self.variables,
+        }  # fmt: skip
+        with (self.folder / "hub.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "jupyterhub", "-f", str(HERE / "jupyterhub_config.py")],
+                cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        self.wait_for(self._up, "the Hub did not start", START_TIMEOUT)
+
+    def _up(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log[-4000:]
+        try:
+            return self.api.get("health").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def stop(self) -> None:
+        """Stop the Hub, and with it its proxy and all servers."""
+        self.api.close()
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(40)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait(10)
+
+    def wait_for(self, done: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+        """Wait until ``done`` returns something true, and return that."""
+        until = time.monotonic() + seconds
+        while not (found := done()):
+            assert time.monotonic() < until, f"{what}\n{self.log[-6000:]}"
+            time.sleep(0.05)
+        return found
+
+    # servers
+
+    def server(self, user: str, name: str = "") -> dict[str, Any] | None:
+        """Return what the Hub says of a server; ``None`` if it knows of none."""
+        answer = self.api.get(f"users/{user}", params={"include_stopped_servers": "1"})
+        found: dict[str, Any] | None = answer.json().get("servers", {}).get(name)
+        return found
+
+    def servers(self, user: str) -> dict[str, Any]:
+        """Return all servers of a user that run or are about to."""
+        found: dict[str, Any] = self.api.get(f"users/{user}").json()["servers"]
+        return found
+
+    def serve(self, user: str) -> "User":
+        """Start a user's own server, if it is not running, and log in there."""
+        self.api.post(f"users/{user}")  # 409 where that user exists
+        self.api.post(f"users/{user}/server", json={"user_options": {}})
+        self.wait_for(
+            lambda: (self.server(user) or {}).get("ready"), f"the server of {user} did not start"
+        )
+        if user not in self.tokens:
+            told = self.api.post(f"users/{user}/tokens", json={"expires_in": 3600})
+            self.tokens[user] = told.json()["token"]
+        return User(self, user, self.tokens[user])
+
+    def stop_server(self, user: str, name: str = "") -> None:
+        path = f"users/{user}/servers/{name}" if name else f"users/{user}/server"
+        self.api.request("DELETE", path, json={"remove": True} if name else None)
+        self.wait_for(
+            lambda: (
+                not (self.server(user, name) or {}).get("pending")
+                and name not in self.servers(user)
+            ),
+            f"the server {name!r} of {user} did not stop",
+        )
+
+
+@dataclass
+class User:
+    """Somebody with a running server, and a token for it."""
+
+    hub: Hub
+    name: str
+    token: str
+
+    def __post_init__(self) -> None:
+        self.url = f"{self.hub.url}/user/{self.name}/"
+        self.headers = {"Authorization": f"token {self.token}"}
+        self.http = httpx.Client(base_url=f"{self.url}easymlnb/", headers=self.headers, timeout=90)
+
+    def publish(self, notebook: Any, path: Path) -> dict[str, Any]:
+        """Publish a notebook and wait for the end of it; returns the bundle's description."""
+        import nbformat
+
+        from easymlnb.bundles import make
+
+        nbformat.write(notebook, path)
+        sent = self.http.post(
+            "services", content=make(path).data, headers={"Content-Type": "application/zip"}
+        )
+        assert sent.status_code in (200, 202), sent.text
+        bundle = sent.json()["bundle"]
+
+        def settled() -> dict[str, Any] | None:
+            found = self.http.get(f"bundles/{bundle}").json()
+            return found if found["state"] != "starting" else None
+
+        found: dict[str, Any] = self.hub.wait_for(settled, "the bundle did not settle", 90)
+        return found
+
+    def call(self, name: str, **values: Any) -> httpx.Response:
+        return self.http.post(f"services/{name}/call", json=values)

@@ -1,0 +1,99 @@
+"""The Hub of the tests: real proxy, real servers, users without passwords worth the name.
+
+Read by ``jupyterhub -f``; all it needs to know comes in ``TEST_HUB_*`` variables. With
+``TEST_HUB_SPAWNER=slurm`` the servers are jobs of a toy cluster (``slurm.py`` here), and
+``TEST_HUB_RIGHTS=none`` leaves out the line that lets servers start other servers.
+"""
+
+import os
+import sys
+
+FOLDER = os.environ["TEST_HUB_FOLDER"]
+PORT, INNER, PROXY = (int(port) for port in os.environ["TEST_HUB_PORTS"].split(","))
+ADDRESS = os.environ.get("TEST_HUB_ADDRESS", "127.0.0.1")
+
+c = get_config()  # noqa: F821
+
+c.JupyterHub.bind_url = c.JupyterHub.public_url = f"http://{ADDRESS}:{PORT}"
+c.JupyterHub.hub_bind_url = f"http://{ADDRESS}:{INNER}"
+c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{PROXY}"
+c.ConfigurableHTTPProxy.pid_file = f"{FOLDER}/proxy.pid"
+c.ConfigurableHTTPProxy.command = [os.environ["TEST_HUB_PROXY"]]
+c.JupyterHub.db_url = f"sqlite:///{FOLDER}/hub.sqlite"
+c.JupyterHub.cookie_secret_file = f"{FOLDER}/cookie_secret"
+c.JupyterHub.authenticator_class = "dummy"
+c.DummyAuthenticator.password = os.environ["TEST_HUB_PASSWORD"]
+c.Authenticator.allowed_users = {"alice", "bob", "carol"}
+c.JupyterHub.load_groups = {"ml": {"users": ["alice", "bob"]}}
+c.JupyterHub.allow_named_servers = True
+# A start is answered at once; its way is told by the events of its progress.
+c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
+c.JupyterHub.services = [{"name": "tests", "api_token": os.environ["TEST_HUB_TOKEN"]}]
+c.JupyterHub.load_roles = [
+    {
+        "name": "tests",
+        "scopes": ["admin:users", "admin:servers", "tokens", "access:servers", "read:hub"],
+        "services": ["tests"],
+    }
+]
+
+c.Spawner.environment = {
+    "JUPYTERHUB_SINGLEUSER_APP": "jupyter_server.serverapp.ServerApp",
+    "SECRET_OF_THE_SITE": "not for workers",
+}
+c.Spawner.start_timeout = 60
+c.Spawner.http_timeout = 60
+c.Spawner.poll_interval = 2
+c.Spawner.args = ["--allow-root"] if os.getuid() == 0 else []
+if os.environ.get("TEST_HUB_RIGHTS") != "none":
+    c.Spawner.server_token_scopes = [
+        "users:activity!user", "access:servers!user", "servers!user"
+    ]  # fmt: skip
+
+PLACEMENTS = {
+    "gpu": {"profile": "gpu", "idle": "10m", "max_workers": 3},
+    "cpu": {"profile": "cpu", "idle": "3s", "nodes": 1, "seats": 2},
+    "broken": {"profile": "no-such-queue"},
+    "dies": {"profile": "dies"},
+    "unknown": {"profile": "unknown"},
+}
+# PLACE c.Spawner.args += [f"--EasyMLNB.placements={PLACEMENTS!r}"]
+
+PROFILES = {
+    "cpu": ("cpu", ""),
+    "gpu": ("gpu", "gpu:1"),
+    "no-such-queue": ("nope", ""),
+    "dies": ("cpu", ""),
+}
+
+
+def apply_user_options(spawner, options):
+    """Only profiles that have a name here; nothing of a request reaches the batch script."""
+    name = options.get("profile", "cpu")
+    if name not in PROFILES:
+        raise ValueError(f"There is no profile {name!r} on this Hub.")
+    partition, gres = PROFILES[name]
+    spawner.environment = {**spawner.environment, "TEST_PROFILE": name}
+    if hasattr(spawner, "req_gres"):
+        spawner.req_partition, spawner.req_gres = partition, gres
+        if name == "dies":
+            spawner.batchspawner_singleuser_cmd = "/no/such/command"
+    elif name == "no-such-queue":
+        raise ValueError("invalid partition specified: nope")
+    elif name == "dies":
+        spawner.cmd = ["/bin/false"]
+    elif gres:
+        # What a scheduler would say to a job with a GPU.
+        spawner.environment["CUDA_VISIBLE_DEVICES"] = "0"
+
+
+c.Spawner.apply_user_options = apply_user_options
+
+if os.environ.get("TEST_HUB_SPAWNER") == "slurm":
+    sys.path.insert(0, os.path.dirname(__file__))
+    import spawner
+
+    spawner.configure(c, FOLDER)
+else:
+    c.JupyterHub.spawner_class = "simple"
+    c.SimpleLocalProcessSpawner.home_dir_template = FOLDER + "/homes/{username}"

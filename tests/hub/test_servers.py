@@ -1,0 +1,59 @@
+"""The extension in a user's server: everything works through the Hub's proxy, below its path."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+from conftest import make_notebook
+from hub.hubs import Hub, User
+
+SERVICE = """
+import easymlnb as ml
+
+@ml.service
+def double(x: int = 2) -> int:
+    "Double it."
+    return 2 * x
+"""
+SEES = """
+import os
+import easymlnb as ml
+
+@ml.service
+def sees() -> list[str]:
+    return sorted(os.environ)
+"""
+
+
+@pytest.fixture(scope="module")
+def alice(hub: Hub) -> User:
+    return hub.serve("alice")
+
+
+def test_published_service_answers_through_the_proxy(alice: User, tmp_path: Path) -> None:
+    found = alice.publish(make_notebook(SERVICE), tmp_path / "double.ipynb")
+    assert found["state"] == "ready", found
+    assert alice.call("double", x=21).json() == 42
+    page = alice.http.get("services/double/page")
+    assert page.status_code == 200
+    assert "/user/alice/easymlnb/" in page.text
+    assert f'"{alice.url}easymlnb' in alice.http.get("openapi.json").text
+    assert "double" in alice.http.get("").text
+
+
+def test_worker_gets_no_token_of_the_hub(alice: User, tmp_path: Path) -> None:
+    found = alice.publish(make_notebook(SEES), tmp_path / "sees.ipynb")
+    assert found["state"] == "ready", found
+    seen = alice.call("sees").json()
+    assert "PATH" in seen
+    assert not [name for name in seen if name.startswith("JUPYTERHUB") or "SECRET_OF" in name]
+
+
+def test_nobody_else_gets_in(hub: Hub, alice: User) -> None:
+    answer = httpx.post(f"{alice.url}easymlnb/services/double/call", json={"x": 1})
+    assert answer.status_code in (401, 403)
+    hub.api.post("users/bob")
+    token = hub.api.post("users/bob/tokens", json={"expires_in": 600}).json()["token"]
+    headers = {"Authorization": f"token {token}"}
+    answer = httpx.get(f"{alice.url}easymlnb/services", headers=headers)
+    assert answer.status_code in (401, 403)
