@@ -8,10 +8,12 @@ from typing import Any
 
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.frames import Call, Cancel, Failure, Hello, Result, unpack_to_worker
+from easymlnb.contract.running import Gpu
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.engine.rendezvous import Arrival, Rendezvous
-from easymlnb_server.placement.base import Order
+from easymlnb_server.placement.base import Order, Room
+from easymlnb_server.placement.gpus import Gpus
 
 
 def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -66,12 +68,17 @@ class FakeKernel:
         self.link = FakeLink(order.worker)
         self.runs = True
         self.stopped = 0
+        self.used = 1000
+        self.notes: list[tuple[str, str]] = []
 
     async def alive(self) -> bool:
         return self.runs
 
     def memory(self) -> int:
-        return 1000 if self.runs else 0
+        return self.used if self.runs else 0
+
+    async def note(self, bundle: str, token: str) -> None:
+        self.notes.append((bundle, token))
 
     async def stop(self) -> None:
         # What really ends a process takes a while, and may be cancelled in it.
@@ -79,6 +86,7 @@ class FakeKernel:
         self.stopped += 1
         self.runs = False
         self.link.close()
+        self.placement.release(self.order.room)
 
     def stop_channels(self) -> None:
         """Nothing is open."""
@@ -105,6 +113,16 @@ class FakePlacement:
         self.kernels: list[FakeKernel] = []
         self.dials = True
         self.cell: Callable[[], Any] = lambda: None
+        self.gpus = Gpus(())
+
+    def reserve(self, gpu: Gpu) -> Room | None:
+        return self.gpus.reserve(gpu)
+
+    def release(self, room: Room) -> None:
+        self.gpus.release(room)
+
+    async def freed(self) -> None:
+        await self.gpus.freed()
 
     async def start(self, order: Order) -> FakeKernel:
         kernel = FakeKernel(self, order)

@@ -4,7 +4,9 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
+
+from easymlnb.contract.running import PREFER, Gpu
 
 # Cell magics whose body is Python of this kernel; the bodies of others (%%bash) are not.
 _PYTHON_MAGIC = re.compile(r"\s*%%(?:time|timeit|capture|prun|memit)\b")
@@ -16,12 +18,14 @@ class Code:
 
     ``imports`` are dotted names (``from a import b`` gives ``a`` and ``a.b``), ``texts`` string
     literals, with paths that are joined from literals put together, ``services`` the names of
-    decorated functions. ``unread`` numbers the cells that are not Python.
+    decorated functions, ``gpu`` the most that one of them asks for in so many words. ``unread``
+    numbers the cells that are not Python.
     """
 
     imports: frozenset[str] = frozenset()
     texts: frozenset[str] = frozenset()
     services: tuple[str, ...] = ()
+    gpu: Gpu = 0.0
     unread: tuple[int, ...] = ()
 
 
@@ -82,6 +86,7 @@ def _facts(trees: list[ast.Module], unread: tuple[int, ...]) -> Code:
         imports=frozenset(name for node in nodes for name in _imports(node)),
         texts=frozenset(text for node in nodes if (text := path_text(node))),
         services=tuple(services),
+        gpu=_most(gpu for function in functions for gpu in _gpus(function)),
         unread=unread,
     )
 
@@ -130,6 +135,23 @@ def _service(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
             yield re.sub(r"\W|^_+", "", function.name).lower()
         elif isinstance(given[0], ast.Constant) and isinstance(given[0].value, str):
             yield given[0].value
+
+
+def _gpus(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Gpu]:
+    for call in function.decorator_list:
+        if isinstance(call, ast.Call) and _last(call.func) == "service":
+            for word in call.keywords:
+                if word.arg == "gpu" and isinstance(word.value, ast.Constant):
+                    value = word.value.value
+                    if value == PREFER or type(value) in (int, float):
+                        yield cast("Gpu", value)
+
+
+def _most(asked: Iterable[Gpu]) -> Gpu:
+    """Return what is enough for all; a wrong number is told by the decorator, once it runs."""
+    found = list(asked)
+    firm = max((float(one) for one in found if one != PREFER and one >= 0), default=0.0)
+    return firm or (PREFER if PREFER in found else 0.0)
 
 
 def _last(node: ast.AST) -> str:

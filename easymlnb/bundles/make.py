@@ -71,6 +71,7 @@ def make(
         kernel=_kernel(content),
         requirements=needed,
         services=tuple(sorted(set(names))),
+        gpu=code.gpu,
         environment=environment.record(path.parent, needed),
         metadata=said(path, content),
     )

@@ -28,8 +28,9 @@ import msgspec
 
 from easymlnb.contract import metadata
 from easymlnb.contract.archive import MAX_UNPACKED, MAX_ZIP, Archive, check_path, check_size
-from easymlnb.contract.errors import BundleRejected
+from easymlnb.contract.errors import BundleRejected, DefinitionError
 from easymlnb.contract.notebook import check_notebook, strip, tags_of, text_of
+from easymlnb.contract.running import Gpu, check_gpu
 from easymlnb.contract.spec import NAME
 
 FORMAT = 1
@@ -62,7 +63,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     ``notebook`` is the notebook's file name (a label), ``kernel`` its kernelspec, ``files`` maps
     each path to its SHA-256, ``requirements`` are pip requirements, ``services`` the names to
     publish; none means all that the notebook defines. ``metadata`` is what is said about them
-    beside the code (``contract.metadata``).
+    beside the code (``contract.metadata``). ``gpu`` is what its code seems to ask for: a worker
+    must have it before it runs any of it.
     """
 
     notebook: str
@@ -72,6 +74,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[str, ...] = ()
     environment: Environment = Environment()
     metadata: dict[str, Any] = {}
+    gpu: Gpu = 0.0
     format: int = FORMAT
 
     def to_dict(self) -> dict[str, Any]:
@@ -179,7 +182,7 @@ def write(
 def identify(manifest: Manifest, notebook: Mapping[str, Any]) -> str:
     """Return the bundle's id: 64 hex digits."""
     told = manifest.to_dict()
-    for label in ("environment", "notebook", "services"):
+    for label in ("environment", "gpu", "notebook", "services"):
         del told[label]
     if not told["metadata"]:
         del told["metadata"]  # bundles without any keep the id they had before there were any
@@ -203,6 +206,10 @@ def _check_manifest(manifest: Manifest) -> None:
         if not line.strip() or len(line) > 1000 or not line.isprintable():
             raise BundleRejected(f"{line[:80]!r} is not one requirement.")
     metadata.check(manifest.metadata)
+    try:
+        check_gpu(manifest.gpu)
+    except DefinitionError as error:
+        raise BundleRejected(f"The bundle's {MANIFEST} is not valid: {error.message}") from error
     for path, sha in manifest.files.items():
         check_path(path)
         if not _SHA.match(sha):

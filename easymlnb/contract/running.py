@@ -30,6 +30,9 @@ class Running(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     memory: int = 0
     gpu: Gpu = 0.0
 
+    def __post_init__(self) -> None:
+        check_gpu(self.gpu)
+
 
 def read(options: dict[str, Any]) -> dict[str, Any]:
     """Take the decorator's words on workers out of ``options``; returns fields of the spec.
@@ -43,7 +46,7 @@ def read(options: dict[str, Any]) -> dict[str, Any]:
         "target_calls": _target(given["target_calls"]),
         "idle": _unit("idle", units.seconds, given["idle"]),
         "memory": _unit("memory", units.size, given["memory"]),
-        "gpu": _gpu(given["gpu"]),
+        "gpu": float(gpu) if type(gpu := given["gpu"]) is int else gpu,
     }
     made = Running(**{name: value for name, value in told.items() if value is not None})
     return {**({} if most is None else {"workers": most}), "running": made}
@@ -83,12 +86,12 @@ def _unit(name: str, read: Any, value: Any) -> Any:
         raise DefinitionError(f"{name}: {error}") from error
 
 
-def _gpu(value: Any) -> Gpu | None:
-    if value is None or value == PREFER:
-        return value
+def check_gpu(value: Any) -> None:
+    """Raise ``DefinitionError`` for what is no number of GPUs, share of one, or ``PREFER``."""
+    if value == PREFER:
+        return
     number = type(value) in (int, float)
     if not number or not 0 <= value < float("inf") or (value > 1 and value != int(value)):
         raise DefinitionError(
             f"gpu must be a number of GPUs, a share of one such as 0.5, or 'prefer', not {value!r}."
         )
-    return float(value)

@@ -21,7 +21,7 @@ from prometheus_client.core import (
 )
 
 from easymlnb.contract.errors import EasyMLNBError
-from easymlnb_server.engine.deployment import Deployment
+from easymlnb_server.engine.deployment import REASONS, Deployment
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.pending import Pending
 from easymlnb_server.publications import Publications
@@ -45,41 +45,45 @@ NOBODY = ("", "")
 Key = tuple[str, str]
 """A service's name, and the version that answers: a number or ``live``."""
 
-_LES = [*map(str, BOUNDS[:-1]), "+Inf"]
+SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, float("inf"))
+"""Upper bounds of the buckets that the sizes of batches are counted in."""
 
 
 class Times:
-    """A histogram of seconds."""
+    """A histogram, of seconds unless other bounds are given."""
 
-    __slots__ = ("counts", "total")
+    __slots__ = ("_bounds", "counts", "total")
 
-    def __init__(self) -> None:
-        self.counts = [0] * len(BOUNDS)
+    def __init__(self, bounds: tuple[float, ...] = BOUNDS) -> None:
+        self._bounds = bounds
+        self.counts = [0] * len(bounds)
         self.total = 0.0
 
-    def add(self, seconds: float) -> None:
-        self.counts[bisect_left(BOUNDS, seconds)] += 1
-        self.total += seconds
+    def add(self, value: float) -> None:
+        self.counts[bisect_left(self._bounds, value)] += 1
+        self.total += value
 
     def buckets(self) -> list[tuple[str, int]]:
         """Return the counts as Prometheus wants them: each with those of all lower buckets."""
-        return list(zip(_LES, accumulate(self.counts), strict=True))
+        names = [*map(str, self._bounds[:-1]), "+Inf"]
+        return list(zip(names, accumulate(self.counts), strict=True))
 
 
 class Series:
     """The numbers of one version of one service.
 
     ``ended`` counts by HTTP status and error code (``ok`` for a result), ``refused`` by code;
-    ``open`` holds the calls whose callers wait.
+    ``open`` holds the calls whose callers wait, ``sizes`` counts batches by their calls.
     """
 
-    __slots__ = ("ended", "open", "recent", "refused", "whole", "worker")
+    __slots__ = ("ended", "open", "recent", "refused", "sizes", "whole", "worker")
 
     def __init__(self) -> None:
         self.ended: Counter[tuple[int, str]] = Counter()
         self.refused: Counter[str] = Counter()
         self.whole = Times()
         self.worker = Times()
+        self.sizes = Times(SIZES)
         self.recent: deque[float] = deque(maxlen=RECENT)
         self.open: set[Pending] = set()
 
@@ -138,6 +142,15 @@ class Metrics:
             found = self._series[name, version] = Series()
         return found
 
+    def under_way(self, request_id: str, owner: str) -> list[Pending]:
+        """Return the calls with this request id that are this owner's."""
+        return [
+            pending
+            for series in self._series.values()
+            for pending in series.open
+            if pending.call.request_id == request_id and pending.owner == owner
+        ]
+
     def prune(self) -> None:
         """Forget the services and versions that are no more."""
         there = {NOBODY, *((service.spec.name, LIVE) for service in self._live.all())}
@@ -158,7 +171,7 @@ class Metrics:
             workers = {
                 "workers": len(deployment.pool.workers),
                 "workers_wanted": deployment.wanted,
-                "restarts": deployment.restarts,
+                "restarts": deployment.restarts.total(),
                 "memory_bytes": self._memory.get(deployment.bundle),
             }
         return {**found.stats(), **workers}
@@ -192,7 +205,7 @@ class Metrics:
         restarts = CounterMetricFamily(
             "easymlnb_worker_restarts",
             "Workers that were lost, or killed, and replaced.",
-            labels=of,
+            labels=[*of, "reason"],
         )
         memory = GaugeMetricFamily(
             "easymlnb_worker_memory_bytes",
@@ -204,7 +217,8 @@ class Metrics:
             labels = [name, str(serving.version), deployment.bundle[:12]]
             ready.add_metric(labels, len(deployment.pool.workers))
             wanted.add_metric(labels, deployment.wanted)
-            restarts.add_metric(labels, deployment.restarts)
+            for reason in REASONS:
+                restarts.add_metric([*labels, reason], deployment.restarts[reason])
             if deployment.bundle in self._memory:
                 memory.add_metric(labels, self._memory[deployment.bundle])
         yield from (ready, wanted, restarts, memory)
@@ -218,7 +232,12 @@ def _calls(series: dict[Key, Series]) -> Iterator[Metric]:
     refused = CounterMetricFamily(
         "easymlnb_calls_refused", "Calls that were not accepted.", labels=[*of, "code"]
     )
-    waiting = GaugeMetricFamily("easymlnb_calls_waiting", "Calls in line.", labels=of)
+    waiting = GaugeMetricFamily(
+        "easymlnb_calls_waiting", "Calls in line.", labels=[*of, "priority"]
+    )
+    sizes = HistogramMetricFamily(
+        "easymlnb_batch_size", "Calls that one run of a batched service took.", labels=of
+    )
     running = GaugeMetricFamily("easymlnb_calls_running", "Calls in a worker.", labels=of)
     whole = HistogramMetricFamily(
         "easymlnb_call_duration_seconds", "From a call's headers to the end of it.", labels=of
@@ -232,11 +251,15 @@ def _calls(series: dict[Key, Series]) -> Iterator[Metric]:
         for code, count in one.refused.items():
             refused.add_metric([*key, code], count)
         if key != NOBODY:
-            waiting.add_metric(key, len(one.open) - one.running)
+            line = [pending.patient for pending in tuple(one.open) if not pending.started]
+            waiting.add_metric([*key, "interactive"], len(line) - sum(line))
+            waiting.add_metric([*key, "batch"], sum(line))
+            if one.sizes.total:
+                sizes.add_metric(key, one.sizes.buckets(), one.sizes.total)
             running.add_metric(key, one.running)
             whole.add_metric(key, one.whole.buckets(), one.whole.total)
             worker.add_metric(key, one.worker.buckets(), one.worker.total)
-    yield from (ended, refused, waiting, running, whole, worker)
+    yield from (ended, refused, waiting, running, whole, worker, sizes)
 
 
 def _quantile(ordered: list[float], share: float) -> float | None:

@@ -15,7 +15,9 @@ import nbformat
 from easymlnb.contract.bundle import Bundle, open_bundle
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.engine.deployment import Deployment, Worker
+from easymlnb_server.engine.deployment import Deployment
+from easymlnb_server.engine.workers import Worker
+from easymlnb_server.placement.base import Survivor
 from easymlnb_server.store.records import StoredBundle, Version
 from easymlnb_server.store.store import Store
 
@@ -75,13 +77,21 @@ class Publications:
         """Say whether the store is open, so that publishing works."""
         return self._store is not None
 
-    async def restore(self, store: Store) -> None:
-        """Take up what was published before; returns before the workers are ready."""
+    async def restore(self, store: Store, survivors: Iterable[Survivor] = ()) -> None:
+        """Take up what was published before; returns before the workers are ready.
+
+        ``survivors`` are workers of a killed server; those that serve nothing any more are ended.
+        """
         self._store = store
+        there: dict[str, list[Survivor]] = {}
+        for survivor in survivors:
+            there.setdefault(survivor.bundle, []).append(survivor)
         for bundle_id, versions in (await _thread(self.store.services.serving)).items():
             deployment = self._deployment(bundle_id)
             self._serve(deployment, versions)
-            deployment.keep(self._workers(deployment))
+            deployment.keep(self._specs(deployment), survivors=there.pop(bundle_id, ()))
+        for survivor in (one for left in there.values() for one in left):
+            await survivor.kernel.stop()
         for bundle in await _thread(self.store.bundles.unfinished):
             self._start(bundle)
 
@@ -180,7 +190,7 @@ class Publications:
             await self._fail(stored, deployment, error)
             return
         self._serve(deployment, versions)
-        deployment.keep(self._workers(deployment), worker)
+        deployment.keep(self._specs(deployment), worker)
         self._retire()
 
     async def _fail(
@@ -228,10 +238,9 @@ class Publications:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _workers(self, deployment: Deployment) -> int:
-        """Return how many workers the services that a deployment answers for want."""
-        mine = (s.spec for s in self.serving.values() if s.deployment is deployment)
-        return max(spec.workers for spec in mine)
+    def _specs(self, deployment: Deployment) -> list[ServiceSpec]:
+        """Return the services that a deployment answers for."""
+        return [s.spec for s in self.serving.values() if s.deployment is deployment]
 
 
 def _thread(work: Callable[[], T]) -> Coroutine[Any, Any, T]:

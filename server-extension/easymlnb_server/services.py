@@ -96,6 +96,10 @@ def _published(serving: Serving) -> dict[str, Any]:
     found: dict[str, Any] = {"state": deployment.state, "bundle": serving.bundle}
     if deployment.state == "ready" and deployment.pool.waiting:
         found["state"] = "busy"
-    if deployment.error is not None and deployment.state == "failed":
-        found["error"] = deployment.error.to_dict()["error"]
+    if deployment.breaker.error is not None and deployment.state == "failed":
+        found["error"] = deployment.breaker.error.to_dict()["error"]
+    if deployment.reason:
+        found["reason"] = deployment.reason
+    if wait := deployment.breaker.retry_in:
+        found["retry_in"] = round(wait, 1)
     return found

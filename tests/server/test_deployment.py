@@ -21,11 +21,12 @@ from easymlnb.contract.errors import (
     StorageDamaged,
 )
 from easymlnb.contract.frames import Call
-from easymlnb_server.engine import deployment as module
-from easymlnb_server.engine import pool, presence
-from easymlnb_server.engine.deployment import Deployment, backoff
+from easymlnb_server.engine import breaker, pool, presence, starting
+from easymlnb_server.engine.deployment import Deployment
 from easymlnb_server.engine.rendezvous import Rendezvous
+from easymlnb_server.engine.settings import Settings
 from easymlnb_server.engine.turns import turn
+from easymlnb_server.engine.workers import Worker
 
 
 class World:
@@ -43,13 +44,16 @@ class World:
         given = {"start_timeout": 30.0, "queue_limit": 10, **settings}
         self.deployment = Deployment(
             self.bundle.id, self._load, self.placement, self.placement.rendezvous,
-            folder=self.work, gate=self.gate, **given,
+            Settings(folder=self.work, gate=self.gate, **given),
         )  # fmt: skip
 
     async def _load(self) -> Bundle:
         if self.bundle_error is not None:
             raise self.bundle_error
         return self.bundle
+
+    def keep(self, count: int = 1, first: Worker | None = None) -> None:
+        self.deployment.keep([spec(workers=count)], first)
 
     @property
     def first(self) -> FakeLink:
@@ -94,13 +98,13 @@ def in_world(**settings: Any) -> Callable[[Test], Callable[[Path], None]]:
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "GRACE", 0.02)
     monkeypatch.setattr(presence, "ALIVE_EVERY", 0.01)
-    monkeypatch.setattr(module, "backoff", lambda failures: 0.01 * failures)
+    monkeypatch.setattr(breaker, "backoff", lambda failures: 0.01 * failures)
     monkeypatch.setattr(
-        module, "execute", lambda notebook, manager, *rest: manager.placement.execute(
+        starting, "execute", lambda notebook, manager, *rest: manager.placement.execute(
             notebook, manager, *rest
         )
     )  # fmt: skip
-    monkeypatch.setattr(module, "serve", lambda client: client.dial())
+    monkeypatch.setattr(starting, "serve", lambda client: client.dial())
 
 
 def submit(world: World, seconds: float = 30.0) -> Any:
@@ -110,7 +114,7 @@ def submit(world: World, seconds: float = 30.0) -> Any:
 @in_world()
 async def test_kept_worker_answers(world: World) -> None:
     assert world.deployment.state == "starting"
-    world.deployment.keep(1)
+    world.keep(1)
     pending = submit(world)
     link = await world.ready()
     assert world.deployment.state == "ready"
@@ -120,14 +124,14 @@ async def test_kept_worker_answers(world: World) -> None:
 
 @in_world()
 async def test_so_many_workers_as_wanted(world: World) -> None:
-    world.deployment.keep(3)
+    world.keep(3)
     await until(lambda: len(world.deployment.pool.workers) == 3)
     assert len(left_in(world.work)) == 3
 
 
 @in_world()
 async def test_lost_worker_is_replaced_and_its_folder_goes(world: World) -> None:
-    world.deployment.keep(1)
+    world.keep(1)
     first = await world.ready()
     world.placement.kernels[0].die()
     assert await until(lambda: world.deployment.pool.workers) != (first,)
@@ -137,7 +141,7 @@ async def test_lost_worker_is_replaced_and_its_folder_goes(world: World) -> None
 
 @in_world()
 async def test_dead_process_is_seen_though_its_link_stays_open(world: World) -> None:
-    world.deployment.keep(1)
+    world.keep(1)
     await world.ready()
     pending = submit(world)
     world.placement.kernels[0].runs = False
@@ -147,7 +151,7 @@ async def test_dead_process_is_seen_though_its_link_stays_open(world: World) -> 
 
 @in_world()
 async def test_worker_that_does_not_stop_a_call_is_killed_once_and_replaced(world: World) -> None:
-    world.deployment.keep(1)
+    world.keep(1)
     await world.ready()
     assert (await submit(world, 0.01).answered).error.code == "deadline_exceeded"
     waiting = submit(world)
@@ -159,7 +163,7 @@ async def test_worker_that_does_not_stop_a_call_is_killed_once_and_replaced(worl
 
 @in_world()
 async def test_kills_are_no_crashes(world: World) -> None:
-    world.deployment.keep(1)
+    world.keep(1)
     for number in range(5):
         await until(lambda n=number: len(world.placement.running) == 1 and n <= len(
             world.placement.kernels
@@ -167,23 +171,23 @@ async def test_kills_are_no_crashes(world: World) -> None:
         await world.ready()
         await submit(world, 0.001).answered
         await until(lambda n=number: len(world.placement.kernels) > n + 1)
-    assert world.deployment.error is None
+    assert world.deployment.breaker.error is None
 
 
 @in_world()
 async def test_worker_that_keeps_crashing_counts_as_failed_until_it_stays(world: World) -> None:
-    world.deployment.keep(1)
+    world.keep(1)
     seen = set()
-    for number in range(module.CRASHES):
+    for number in range(breaker.CRASHES):
         await until(lambda n=number: len(world.placement.kernels) > n)
         await world.ready()
         seen.add(world.deployment.state)
         world.placement.kernels[number].die()
     assert seen == {"ready"}
     await until(lambda: world.deployment.state == "failed")
-    assert isinstance(world.deployment.error, DeploymentFailed)
+    assert isinstance(world.deployment.breaker.error, DeploymentFailed)
     await world.ready()
-    assert (world.deployment.state, world.deployment.error) == ("ready", None)
+    assert (world.deployment.state, world.deployment.breaker.error) == ("ready", None)
 
 
 @in_world()
@@ -192,10 +196,10 @@ async def test_failing_start_tells_who_waits_and_is_tried_again(world: World) ->
         raise DeploymentFailed("It is broken.")
 
     world.placement.cell = broken
-    world.deployment.keep(1)
+    world.keep(1)
     waiting = submit(world)
     assert isinstance((await waiting.answered).error, NotReady)
-    assert (world.deployment.state, world.deployment.error.message) == ("failed", "It is broken.")
+    assert (world.deployment.state, world.deployment.breaker.error.message) == ("failed", "It is broken.")
     world.placement.cell = lambda: None
     await world.ready()
     assert world.deployment.state == "ready"
@@ -212,10 +216,10 @@ async def test_unexpected_failure_of_a_start_is_tried_again_too(
         raise error
 
     world.placement.cell = broken
-    world.deployment.keep(1)
+    world.keep(1)
     await until(lambda: world.deployment.state == "failed")
-    assert world.deployment.error is not None
-    assert world.deployment.error.code == "internal_error"
+    assert world.deployment.breaker.error is not None
+    assert world.deployment.breaker.error.code == "internal_error"
     world.placement.cell = lambda: None
     await world.ready()
     await world.deployment.stop()
@@ -254,7 +258,7 @@ async def test_kernel_that_never_dials(world: World) -> None:
 async def test_launch_offers_the_wanted_services(world: World) -> None:
     worker, specs = await world.deployment.launch(("b",))
     assert [s.name for s in specs] == ["b"]
-    world.deployment.keep(1, worker)
+    world.keep(1, worker)
     await world.ready()
     assert len(world.placement.kernels) == 1
 
@@ -296,7 +300,7 @@ async def test_example_that_never_ends(world: World) -> None:
 async def test_stop_in_the_middle_of_anything_leaves_nothing(tmp_path: Path, turns: int) -> None:
     """Starts, deaths and kills, broken off after so many turns of the event loop."""
     world = World(tmp_path)
-    world.deployment.keep(2)
+    world.keep(2)
     if turns % 2:
         await world.ready()
         world.placement.kernels[0].die()
@@ -310,7 +314,7 @@ async def test_stop_in_the_middle_of_anything_leaves_nothing(tmp_path: Path, tur
 @in_loop
 async def test_stop_that_is_itself_broken_off_ends_all_the_same(tmp_path: Path) -> None:
     world = World(tmp_path)
-    world.deployment.keep(1)
+    world.keep(1)
     await world.ready()
     pending = submit(world)
     stop = asyncio.create_task(world.deployment.stop(60))
@@ -325,7 +329,7 @@ async def test_stop_that_is_itself_broken_off_ends_all_the_same(tmp_path: Path) 
 @in_loop
 async def test_stop_waits_for_calls_that_run_and_wait(tmp_path: Path) -> None:
     world = World(tmp_path)
-    world.deployment.keep(1)
+    world.keep(1)
     link = await world.ready()
     pendings = [submit(world) for _ in range(2)]
     stop = asyncio.create_task(world.deployment.stop(60))
@@ -338,10 +342,6 @@ async def test_stop_waits_for_calls_that_run_and_wait(tmp_path: Path) -> None:
     with pytest.raises(NotReady):
         submit(world)
     assert world.gone()
-
-
-def test_backoff_grows_to_a_minute() -> None:
-    assert [backoff(n) for n in (0, 1, 2, 3, 7, 8, 50)] == [0, 0, 1, 2, 32, 60, 60]
 
 
 @in_loop
@@ -369,10 +369,10 @@ async def test_hanging_starts_do_not_keep_others_from_starting(tmp_path: Path) -
 async def test_bundle_that_cannot_be_read_fails_and_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "backoff", lambda failures: 0.01)
+    monkeypatch.setattr(breaker, "backoff", lambda failures: 0.01)
     world = World(tmp_path, specs=(spec("f"),))
     world.bundle_error = StorageDamaged("0" * 64)
-    world.deployment.keep(1)
+    world.keep(1)
     await until(lambda: world.deployment.state == "failed")
     world.bundle_error = None
     await until(lambda: world.deployment.state == "ready")

@@ -1,6 +1,7 @@
 """The numbers of calls and workers: right, bounded, and gone with what they are about."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -48,7 +49,7 @@ class World:
 
 def deployment(pool: Pool | None = None, memory: int = 5) -> Any:
     return SimpleNamespace(
-        bundle=BUNDLE, pool=pool or Pool(1), wanted=2, restarts=3, memory=lambda: memory
+        bundle=BUNDLE, pool=pool or Pool(1), wanted=2, restarts=Counter(lost=3), memory=lambda: memory
     )
 
 
@@ -110,7 +111,7 @@ def test_workers_and_their_memory(world: World) -> None:
     of = {**OF_F, "bundle": BUNDLE[:12]}
     assert world.samples("easymlnb_workers_wanted", **of) == [2]
     assert world.samples("easymlnb_workers_ready", **of) == [0]
-    assert world.samples("easymlnb_worker_restarts_total", **of) == [3]
+    assert world.samples("easymlnb_worker_restarts_total", **of, reason="lost") == [3]
     assert world.samples("easymlnb_worker_memory_bytes") == []  # nobody looked yet
     world.metrics.measure()
     assert world.samples("easymlnb_worker_memory_bytes", **of) == [7]

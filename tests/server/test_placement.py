@@ -13,12 +13,8 @@ from fakes import in_loop, left_in, until
 from jupyter_client.kernelspec import KernelSpecManager
 
 from easymlnb.contract.errors import NotReady
-from easymlnb_server.placement.base import Order
-from easymlnb_server.placement.local import (
-    LocalPlacement,
-    end_orphans,
-    worker_environment,
-)
+from easymlnb_server.placement.base import Order, Room, Survivor
+from easymlnb_server.placement.local import LocalPlacement, worker_environment
 
 KERNELS = {
     "real": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
@@ -42,8 +38,12 @@ class Place:
             kernel.mkdir(parents=True)
             spec = {"argv": argv, "display_name": name, "language": "python"}
             (kernel / "kernel.json").write_text(json.dumps(spec))
-        specs = KernelSpecManager(kernel_dirs=[str(folder / "kernels")])
-        self.placement = LocalPlacement(specs, self.records, link="ws://127.0.0.1:9/x")
+        self.specs = KernelSpecManager(kernel_dirs=[str(folder / "kernels")])
+        self.placement = self.next()
+
+    def next(self, *gpus: str) -> LocalPlacement:
+        """Return the placement of the next server on the same folders."""
+        return LocalPlacement(self.specs, self.records, link="ws://127.0.0.1:9/x", gpus=gpus)
 
     def order(self, kernel: str, worker: str = "test-worker") -> Order:
         return Order(worker, kernel, self.work, "secret")
@@ -99,36 +99,90 @@ async def test_start_that_is_broken_off_leaves_nothing(place: Place) -> None:
     assert place.clean()
 
 
+CHILD = "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session=True)"
+
+
 @in_loop
-async def test_what_a_killed_server_left_is_ended(place: Place) -> None:
+async def test_what_a_killed_server_left_half_started_is_ended(place: Place) -> None:
     kernel = await place.placement.start(place.order("real"))
-    code = "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session=True)"
-    await kernel.client.execute(code, reply=True, timeout=60)
+    await kernel.client.execute(CHILD, reply=True, timeout=60)
     assert len(place.processes()) == 2
-    assert end_orphans(place.records) == 1
+    assert place.next().survivors() == []
     # They are children of this test, not of a dead server: somebody has to take note of the end.
     await kernel.stop()
     assert place.clean()
+
+
+@in_loop
+async def test_what_a_killed_server_left_serving_can_be_taken_over(place: Place) -> None:
+    kernel = await place.placement.start(place.order("real"))
+    await kernel.note("bundle", "token")
+    (file,) = place.records.iterdir()
+    assert file.stat().st_mode & 0o077 == 0
+    await kernel.client.execute(CHILD, reply=True, timeout=60)
+    (found,) = place.next().survivors()
+    assert found == Survivor("test-worker", "bundle", "token", found.kernel)
+    assert await found.kernel.alive()
+    assert found.kernel.memory() > 10 * 2**20
+    await found.kernel.stop()
+    assert not await found.kernel.alive()
+    await kernel.stop()
+    assert place.clean()
+
+
+@in_loop
+async def test_survivor_keeps_its_gpu(place: Place) -> None:
+    before = place.next("GPU-a", "GPU-b")
+    room = before.reserve(1)
+    assert room == Room(("GPU-a",), 1.0)
+    order = Order("test-worker", "real", place.work, "secret", room)
+    kernel = await before.start(order)
+    code = "import os; assert os.environ['CUDA_VISIBLE_DEVICES'] == 'GPU-a'"
+    reply = await kernel.client.execute(code, reply=True, timeout=60)
+    assert reply["content"]["status"] == "ok"
+    await kernel.note("bundle", "token")
+    after = place.next("GPU-a", "GPU-b")
+    (survivor,) = after.survivors()
+    assert after.reserve(1) == Room(("GPU-b",), 1.0)
+    assert after.reserve(1) is None
+    await survivor.kernel.stop()
+    assert after.reserve(1) == Room(("GPU-a",), 1.0)
+    await kernel.stop()
+
+
+@in_loop
+async def test_kernel_that_does_not_start_gives_its_gpu_back(place: Place) -> None:
+    placement = place.next("GPU-a")
+    for name in ("dies", "missing", "x"):
+        room = placement.reserve(1)
+        assert room is not None
+        with pytest.raises(NotReady):
+            await placement.start(Order("test-worker", name, place.work, "secret", room))
+    assert placement.reserve(1) is not None
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "", "{", "[]", "null", '"x"', "{}", '{"pid": 1}', '{"pid": "x", "started": 1}',
-        '{"pid": 999999999, "started": 1.0, "sockets": "emnb-x"}',
+        '{"worker": "x", "pid": 999999999, "started": 1.0, "sockets": "emnb-x"}',
     ],
 )  # fmt: skip
 def test_damaged_notes_are_only_removed(place: Place, text: str) -> None:
     (place.records / "damaged.json").write_text(text)
-    assert end_orphans(place.records) == 0
+    assert place.next().survivors() == []
     assert left_in(place.records) == []
 
 
 def test_note_of_a_process_id_that_is_used_again_ends_nobody(place: Place) -> None:
     myself = psutil.Process()
-    note = {"pid": myself.pid, "started": myself.create_time() - 60, "sockets": "../records"}
+    note = {
+        "worker": "old", "pid": myself.pid, "started": myself.create_time() - 60,
+        "sockets": "../records", "bundle": "b", "token": "t",
+    }  # fmt: skip
     (place.records / "old.json").write_text(json.dumps(note))
-    assert end_orphans(place.records) == 0
+    assert place.next().survivors() == []
+    assert left_in(place.records) == []
     assert place.records.exists()
 
 

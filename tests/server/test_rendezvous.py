@@ -2,7 +2,7 @@
 
 from fakes import FakeLink, in_loop, spec
 
-from easymlnb_server.engine.rendezvous import Arrival, Rendezvous
+from easymlnb_server.engine.rendezvous import Arrival, Rendezvous, token_of
 
 
 @in_loop
@@ -44,8 +44,8 @@ async def test_secrets_are_long_and_different() -> None:
 async def test_forgotten_worker_is_not_let_in() -> None:
     rendezvous = Rendezvous()
     secret, arrival = rendezvous.expect()
-    rendezvous.forget(secret)
-    rendezvous.forget(secret)
+    rendezvous.forget(token_of(secret))
+    rendezvous.forget(token_of(secret))
     assert arrival.cancelled()
     assert rendezvous.claim(secret) is None
 

@@ -1,289 +1,289 @@
-"""One bundle and the workers that serve it: started, checked, watched, replaced, stopped."""
+"""One bundle and the workers that serve it: as many as its calls need, each replaced when lost."""
 
 import asyncio
 import contextlib
 import logging
-import shutil
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-import msgspec
-import nbformat
 from nbformat import NotebookNode
 
-from easymlnb.contract.bundle import Bundle
-from easymlnb.contract.errors import DeploymentFailed, EasyMLNBError, InternalError, NotReady
-from easymlnb.contract.frames import Call
+from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.engine.execution import execute, serve
+from easymlnb_server.engine import adoption, starting
+from easymlnb_server.engine.breaker import Breaker
+from easymlnb_server.engine.crew import AHEAD
 from easymlnb_server.engine.link import WorkerLink
-from easymlnb_server.engine.pool import Pool
-from easymlnb_server.engine.presence import dialled, lost
+from easymlnb_server.engine.pool import GRACE, Pool
+from easymlnb_server.engine.presence import idle, lost
 from easymlnb_server.engine.rendezvous import Rendezvous
-from easymlnb_server.engine.turns import turn
-from easymlnb_server.placement.base import Kernel, Order, Placement
+from easymlnb_server.engine.scaling import Limits, Load, Scaler
+from easymlnb_server.engine.settings import Settings
+from easymlnb_server.engine.starting import Starter
+from easymlnb_server.engine.watch import MemoryWatch
+from easymlnb_server.engine.workers import Staff, Worker, clear
+from easymlnb_server.placement.base import Placement, Survivor
 
-STABLE = 60.0
-"""Seconds a worker must live before its death counts as the first one again."""
+TICK = 0.5
+"""Seconds between two looks at how many workers are wanted, when nothing asks for one."""
 
-CRASHES = 3
-"""Deaths in a row, each soon after a start, from which on a deployment counts as failed."""
+REASONS = ("lost", "hung", "memory")
+"""Why workers are replaced: they ended, did not let go of a call, or took too much memory."""
 
 log = logging.getLogger("easymlnb.deployment")
 
 
-def backoff(failures: int) -> float:
-    """Return the seconds to wait before the next attempt after so many failures in a row."""
-    return 0.0 if failures <= 1 else float(min(60, 2 ** (failures - 2)))
+@dataclass(eq=False, slots=True)
+class Slot:
+    """The place of one worker, filled again when that is lost.
 
+    ``doomed`` says that its worker goes as soon as another has taken its place.
+    """
 
-@dataclass(slots=True)
-class Worker:
-    """One running worker."""
-
-    kernel: Kernel
-    link: WorkerLink
-    specs: tuple[ServiceSpec, ...]
-    folder: Path
-    started: float = field(default_factory=time.monotonic)
-    killed: bool = False
-    end: asyncio.Task[None] | None = None
+    task: asyncio.Task[None] | None = None
+    worker: Worker | None = None
+    doomed: bool = False
 
 
 class Deployment:
-    """Keeps ``count`` workers of one bundle alive and its pool supplied with them.
+    """Keeps the workers of one bundle and supplies its pool with them.
 
-    ``load`` reads the bundle, anew for each worker: storage may be away for a while, and one bundle
-    that cannot be read must not keep others from starting.
-    ``executed`` is the notebook as the latest worker ran it, with outputs: the log.
-    ``gate`` bounds how many workers of all deployments start at once.
-    ``restarts`` counts the workers that were lost or killed.
+    ``restarts`` counts the workers that were replaced, by which of the ``REASONS``.
     """
 
     def __init__(
         self,
         bundle: str,
-        load: Callable[[], Awaitable[Bundle]],
+        load: starting.Load,
         placement: Placement,
         rendezvous: Rendezvous,
-        *,
-        folder: Path,
-        start_timeout: float,
-        queue_limit: int,
-        gate: asyncio.Semaphore,
+        settings: Settings,
     ) -> None:
         self.bundle = bundle
-        self._load = load
-        self.pool = Pool(queue_limit, self._kill)
-        self.error: EasyMLNBError | None = None
-        self.restarts = 0
-        self.executed: NotebookNode = nbformat.v4.new_notebook()
-        self._placement = placement
+        self.breaker = Breaker()
+        self.pool = Pool(settings.queue_limit, self._overdue, self._look)
+        self.restarts: Counter[str] = Counter()
+        self._settings = settings
         self._rendezvous = rendezvous
-        self._folder = folder
-        self._start_timeout = start_timeout
-        self._gate = gate
-        self._workers: dict[WorkerLink, Worker] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._ends: set[asyncio.Task[None]] = set()
+        self._staff = Staff(self.pool.leave)
+        self._starter = Starter(load, placement, rendezvous, self._staff, settings)
+        self._watch = MemoryWatch(self._staff, settings.memory, self._doom)
+        self._names: tuple[str, ...] = ()
+        self._scaler: Scaler | None = None
+        self._slots: list[Slot] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._looking = asyncio.Event()
 
     @property
     def state(self) -> str:
-        """Return ``ready``, ``starting`` or ``failed`` (it is tried again all the same)."""
+        """Return ``ready``, ``starting``, ``asleep`` or ``failed`` (it is tried again)."""
         if self.pool.workers:
             return "ready"
-        return "failed" if self.error is not None else "starting"
+        if self.breaker.error is not None:
+            return "failed"
+        return "asleep" if self._scaler is not None and self.wanted == 0 else "starting"
+
+    @property
+    def reason(self) -> str:
+        """Return in a sentence why workers that are wanted are not there; ``""`` if they are."""
+        if len(self.pool.workers) >= self.wanted:
+            return ""
+        return self.breaker.error.message if self.breaker.error else self._starter.reason
 
     @property
     def wanted(self) -> int:
-        """Return how many workers are to be kept."""
-        return len(self._tasks)
+        """Return how many workers there should be now."""
+        return self._scaler.wanted if self._scaler is not None else 0
+
+    @property
+    def executed(self) -> NotebookNode:
+        """The notebook as the latest worker ran it, with outputs: the log."""
+        return self._starter.executed
 
     def memory(self) -> int:
         """Return the resident bytes of all workers; blocks, call it in a thread."""
-        return sum(worker.kernel.memory() for worker in tuple(self._workers.values()))
+        return sum(worker.kernel.memory() for worker in self._staff.all)
 
     async def launch(self, names: tuple[str, ...]) -> tuple[Worker, tuple[ServiceSpec, ...]]:
         """Start the first worker and check it; returns it with the specs it offers.
 
         Only services in ``names`` count, all if it is empty. Raises ``DeploymentFailed``.
         """
-        async with turn(self._gate):
-            worker = await self._start()
-        try:
-            specs = _wanted(worker.specs, names)
-            await self._check(worker, specs)
-        except BaseException:
-            await asyncio.shield(self._end(worker))
-            raise
-        return worker, specs
+        self._names = names
+        worker = await self._start()
+        return worker, starting.wanted(worker.specs, names)
 
-    def keep(self, count: int, first: Worker | None = None) -> None:
-        """Keep that many workers running from now on; ``first`` is one that runs already."""
-        for number in range(count):
-            task = asyncio.create_task(self._keep(first if number == 0 else None))
-            self._tasks.add(task)
+    def keep(
+        self,
+        specs: Iterable[ServiceSpec],
+        first: Worker | None = None,
+        survivors: Iterable[Survivor] = (),
+    ) -> None:
+        """Keep the workers that these services want from now on.
+
+        ``first`` is one that runs already, ``survivors`` those that ran for a former server.
+        """
+        served = tuple(specs)
+        self._names = tuple(spec.name for spec in served)
+        self._starter.gpu = starting.most_gpus(served)
+        self._watch.limit_to(served)
+        there = list(survivors)
+        self._scaler = Scaler(Limits.of(served), len(there) + (first is not None))
+        for survivor in there:
+            self._open(survivor=survivor)
+        if first is not None:
+            self._open(first)
+        self._tasks = [asyncio.create_task(self._tend()), asyncio.create_task(self._watch.keep())]
 
     async def stop(self, drain: float = 0.0) -> None:
         """End all workers; calls, those in line too, get ``drain`` seconds to be answered."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *(slot.task for slot in self._slots if slot.task)]
+        for task in tasks:
             task.cancel()
         try:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(drain):
                     await self.pool.drained()
         finally:
             # Also when a server that stops breaks off the wait.
             self.pool.close(NotReady("The service was stopped."))
-            for worker in list(self._workers.values()):
-                self._end(worker)
-            if self._ends:
-                await asyncio.wait(self._ends)
+            await self._staff.gone()
 
-    async def _keep(self, worker: Worker | None) -> None:
+    def _look(self) -> None:
+        """See soon how many workers are wanted: something has changed."""
+        self._looking.set()
+
+    async def _tend(self) -> None:
+        """Open and close slots as the calls demand, for ever."""
+        while True:
+            self._looking.clear()
+            self._adjust()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._looking.wait(), TICK)
+
+    def _adjust(self) -> None:
+        assert self._scaler is not None
+        calls = self.pool.waiting + self.pool.running
+        ready = len(self.pool.workers)
+        wanted = self._scaler.decide(Load(time.monotonic(), calls, ready))
+        kept = [slot for slot in self._slots if not slot.doomed]
+        for _ in range(wanted - len(kept)):
+            kept.append(self._open())
+        # First those that have no worker yet, then those whose worker has nothing to do.
+        kept.sort(key=lambda slot: len(slot.worker.link) + 1 if slot.worker else 0, reverse=True)
+        for slot in kept[wanted:]:
+            self._close(slot)
+        self.pool.absence = "asleep" if self.state == "asleep" else "starting"
+        replaced = all(slot.worker for slot in kept[:wanted]) or bool(self._starter.reason)
+        for slot in [slot for slot in self._slots if slot.doomed and replaced]:
+            self._close(slot)
+
+    def _open(self, worker: Worker | None = None, *, survivor: Survivor | None = None) -> Slot:
+        slot = Slot()
+        self._slots.append(slot)
+        slot.task = asyncio.create_task(self._fill(slot, worker, survivor))
+        return slot
+
+    def _close(self, slot: Slot) -> None:
+        """Give up a place; its worker first answers the calls it has."""
+        self._slots.remove(slot)
+        if slot.task is not None:
+            slot.task.cancel()
+        if slot.worker is not None:
+            self.pool.leave(slot.worker.link)
+            self._staff.sees_through(self._retire(slot.worker))
+
+    async def _retire(self, worker: Worker) -> None:
+        longest = max((spec.timeout for spec in worker.specs), default=0.0) + 2 * GRACE
+        await idle(worker.kernel, worker.link, longest)
+        await asyncio.shield(self._staff.end(worker))
+
+    async def _fill(self, slot: Slot, worker: Worker | None, survivor: Survivor | None) -> None:
         """Run one worker after the other, for ever."""
-        failures = 0
+        if survivor is not None:
+            worker = await self._adopt(survivor)
         while True:
             try:
                 if worker is None:
-                    async with turn(self._gate):
-                        worker = await self._start()
-                self.error = None
-                self.pool.join(worker.link, 1)
+                    await self.breaker.closed()
+                    worker = await self._start()
+                await adoption.prepare(worker, self.bundle, self._settings.stay)
+                slot.worker = worker
+                self.breaker.started()
+                self.pool.join(worker.link, 1, AHEAD)
+                self._look()
                 await lost(worker.kernel, worker.link)
-                self.restarts += 1
-                failures = self._count(worker, failures)
+                self._count(worker)
             except EasyMLNBError as error:
-                failures += 1
                 log.warning("A worker of %s did not start: %s", self.bundle[:12], error)
                 self._fail(error)
             except Exception:
-                failures += 1
                 log.exception("A worker of %s did not start.", self.bundle[:12])
                 self._fail(InternalError())
+            slot.worker = None
             if worker is not None:
-                await asyncio.shield(self._end(worker))
+                await asyncio.shield(self._staff.end(worker))
+            if slot.doomed:
+                self._slots.remove(slot)
+                return
             worker = None
-            await asyncio.sleep(backoff(failures))
 
     def _fail(self, error: EasyMLNBError) -> None:
-        self.error = error
+        self.breaker.failed(error)
         if not self.pool.workers:
             self.pool.fail_waiting(NotReady("The service could not start."))
 
-    def _count(self, worker: Worker, failures: int) -> int:
-        """Return how many workers in a row failed, with this one, which was lost."""
-        if worker.killed:  # by us, for a call that did not stop: no fault of its start
-            return 0
+    def _count(self, worker: Worker) -> None:
+        """Take note of a worker that was lost, or that we ended."""
+        self.restarts[worker.cause or "lost"] += 1
+        if worker.cause == "hung":  # with a call that did not stop: no fault of its start
+            self.breaker.forgive()
+            return
         log.warning("A worker of bundle %s was lost.", self.bundle[:12])
-        failures = 1 if time.monotonic() - worker.started > STABLE else failures + 1
-        if failures >= CRASHES:
-            self.error = DeploymentFailed(
-                f"The worker ended {failures} times in a row soon after its start. "
-                f"It is started again in {backoff(failures):g} s."
-            )
-        return failures
+        why = "used more memory than it may" if worker.cause else "ended"
+        self.breaker.lost(worker.lived, why)
 
     async def _start(self) -> Worker:
-        """Start a worker; raises ``DeploymentFailed`` or ``NotReady``, leaving nothing behind."""
-        name = uuid.uuid4().hex
-        folder = self._folder / name
-        secret, arrival = self._rendezvous.expect()
-        kernel: Kernel | None = None
-        cells: list[int] = []
+        """Start a worker that passes its examples; raises, and then nothing is left of it."""
+        worker = await self._starter.start(self._names)
         try:
-            async with asyncio.timeout(self._start_timeout):
-                bundle = await self._load()
-                notebook = self.executed = nbformat.from_dict(bundle.notebook)
-                await asyncio.to_thread(bundle.extract, folder)
-                order = Order(name, bundle.manifest.kernel, folder, secret)
-                kernel = await self._placement.start(order)
-                await execute(notebook, kernel.manager, kernel.client, cells.append)
-                serve(kernel.client)
-                found = await dialled(kernel, arrival)
-                # What is printed past `sys.stdout` would pile up here, unread.
-                kernel.client.stop_channels()
-        except BaseException as error:
-            self._rendezvous.forget(secret)
-            await asyncio.shield(self._ending(_clear(kernel, folder)))
-            if isinstance(error, TimeoutError):
-                raise self._too_slow(cells) from error
+            specs = starting.wanted(worker.specs, self._names)
+            await starting.check(self.pool, worker, specs, self._watch.limit_to(specs))
+        except BaseException:
+            await asyncio.shield(self._staff.end(worker))
             raise
-        worker = Worker(kernel, found.link, found.specs, folder)
-        self._workers[found.link] = worker
         return worker
 
-    def _too_slow(self, cells: list[int]) -> DeploymentFailed:
-        told = f"The notebook did not get ready within {self._start_timeout:g} s"
-        if not cells:
-            return DeploymentFailed(f"{told}; its first cell had not begun.")
-        source = self.executed.cells[cells[-1]].source[:10_000]
-        return DeploymentFailed(
-            f"{told}; it was in cell {cells[-1] + 1}.",
-            details={"cell": cells[-1], "source": source, "traceback": ""},
-        )
+    async def _adopt(self, survivor: Survivor) -> Worker | None:
+        """Take a worker of a former server over; one that does not come back is ended."""
+        folder = self._starter.folder(survivor.worker)
+        worker: Worker | None = None
+        try:
+            worker = await adoption.adopt(survivor, self._rendezvous, folder)
+        finally:
+            if worker is None:
+                end = self._staff.sees_through(clear(survivor.kernel, folder))
+                await asyncio.shield(end)
+        if worker is not None:
+            self._staff.add(worker)
+        return worker
 
-    async def _check(self, worker: Worker, specs: tuple[ServiceSpec, ...]) -> None:
-        """Run every example as an ordinary call, on this worker."""
-        for spec in specs:
-            for number, example in enumerate(spec.examples):
-                body = msgspec.json.encode(example)
-                call = Call(id=0, service=spec.name, seconds=spec.timeout, view=spec.view)
-                answer = await self.pool.submit(call, body, worker=worker.link).answered
-                if answer.error is not None:
-                    trace = answer.failure.trace if answer.failure else ""
-                    raise DeploymentFailed(
-                        f"Example {number + 1} of {spec.name!r} failed: {answer.error.message}",
-                        details={"source": body[:10_000].decode(), "traceback": trace},
-                    )
+    def _doom(self, worker: Worker) -> None:
+        """Have a worker replaced while it still serves."""
+        for slot in self._slots:
+            if slot.worker is worker and not slot.doomed:
+                log.warning("A worker stays above its limit of memory and is replaced.")
+                slot.doomed = True
+                self.restarts["memory"] += 1
+        self._look()
 
-    def _kill(self, link: WorkerLink) -> None:
-        """End a worker that does not let go of a cancelled call; ``_keep`` replaces it."""
-        worker = self._workers.get(link)
+    def _overdue(self, link: WorkerLink) -> None:
+        """End a worker that does not let go of a cancelled call; its slot replaces it."""
+        worker = self._staff.of(link)
         if worker is not None:
             log.warning("A worker did not stop its call and is killed.")
-            worker.killed = True
-            self._end(worker)
-
-    def _end(self, worker: Worker) -> asyncio.Task[None]:
-        """End a worker, once: later its process id may belong to somebody else."""
-        if worker.end is None:
-            self.pool.leave(worker.link)
-            self._workers.pop(worker.link, None)
-            worker.end = self._ending(_clear(worker.kernel, worker.folder, worker.link))
-        return worker.end
-
-    def _ending(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Do it whatever is cancelled meanwhile; ``stop`` waits for it."""
-        task = asyncio.create_task(work)
-        self._ends.add(task)
-        task.add_done_callback(self._ends.discard)
-        return task
-
-
-def _wanted(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tuple[ServiceSpec, ...]:
-    found = {spec.name: spec for spec in specs}
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise DeploymentFailed(
-            f"The notebook defines no service named {', '.join(map(repr, missing))}; "
-            f"it has: {', '.join(found) or 'none'}."
-        )
-    if not found:
-        raise DeploymentFailed(
-            "The notebook defines no service: decorate a function with @ml.service."
-        )
-    return tuple(found[name] for name in names) if names else specs
-
-
-async def _clear(kernel: Kernel | None, folder: Path, link: WorkerLink | None = None) -> None:
-    if kernel is not None:
-        await kernel.stop()
-    if link is not None:
-        link.close()
-    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            worker.cause = "hung"
+            self._staff.end(worker)

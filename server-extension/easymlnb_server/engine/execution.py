@@ -23,8 +23,8 @@ OUTPUT_LIMIT = 5_000_000
 """Characters of output kept per cell, whatever way they came."""
 
 PREPARE_TIMEOUT = 60.0
-PREPARE = "from easymlnb.runtime.worker import prepare as _p; _p(); del _p"
-SERVE = "from easymlnb.runtime.worker import serve; serve()"
+PREPARE = "from easymlnb.runtime.cells import prepare as _p; _p(); del _p"
+SERVE = "from easymlnb.runtime.cells import serve; serve()"
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -16,12 +16,24 @@ ALIVE_EVERY = 1.0
 """Seconds between two looks at a worker's process. A child that it forked holds its link open
 when it dies, so the link alone does not tell."""
 
+IDLE_EVERY = 0.1
+"""Seconds between two looks at the calls of a worker that gets no more of them."""
+
 
 async def lost(kernel: Kernel, link: WorkerLink) -> None:
     """Wait until a worker is gone, by its link or by its process."""
     while not link.lost:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(link.closed.wait(), ALIVE_EVERY)
+        if not await kernel.alive():
+            link.close()
+
+
+async def idle(kernel: Kernel, link: WorkerLink, seconds: float) -> None:
+    """Wait until a worker has answered all its calls, is gone, or so many seconds are over."""
+    until = time.monotonic() + seconds
+    while len(link) and not link.lost and time.monotonic() < until:
+        await asyncio.sleep(IDLE_EVERY)
         if not await kernel.alive():
             link.close()
 

@@ -1,6 +1,7 @@
-"""Workers that were started are expected here until they dial home."""
+"""Workers are expected here until they dial home: those just started, and those that lost it."""
 
 import asyncio
+import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
@@ -17,6 +18,11 @@ class Arrival:
     specs: tuple[ServiceSpec, ...]
 
 
+def token_of(secret: str) -> str:
+    """Return what is kept of a secret: it proves the secret and does not give it away."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
 class Rendezvous:
     """One-time secrets, and who waits for the worker that comes with each."""
 
@@ -26,19 +32,24 @@ class Rendezvous:
     def expect(self) -> tuple[str, asyncio.Future[Arrival]]:
         """Return a new secret and the future of the worker that will bring it."""
         secret = secrets.token_urlsafe(32)
+        return secret, self.expect_again(token_of(secret))
+
+    def expect_again(self, token: str) -> asyncio.Future[Arrival]:
+        """Return the future of a worker that comes back with the secret of this token."""
         future = asyncio.get_running_loop().create_future()
-        self._expected[secret] = future
-        return secret, future
+        self._expected[token] = future
+        return future
 
     def claim(self, secret: str) -> asyncio.Future[Arrival] | None:
         """Return whose secret this is, once; ``None`` for a wrong or used one."""
+        token = token_of(secret)
         for known in self._expected:
-            if hmac.compare_digest(known.encode(), secret.encode()):
+            if hmac.compare_digest(known, token):
                 return self._expected.pop(known)
         return None
 
-    def forget(self, secret: str) -> None:
-        """Stop expecting that worker."""
-        future = self._expected.pop(secret, None)
+    def forget(self, token: str) -> None:
+        """Stop expecting the worker that was to come with the secret of this token."""
+        future = self._expected.pop(token, None)
         if future is not None:
             future.cancel()

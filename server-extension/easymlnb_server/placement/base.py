@@ -7,6 +7,16 @@ from typing import Protocol
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 
+from easymlnb.contract.running import Gpu
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A place that is kept for one worker until it is given back; ``gpus`` it may use."""
+
+    gpus: tuple[str, ...] | None = None
+    share: float = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -16,13 +26,11 @@ class Order:
     kernel: str
     folder: Path
     secret: str
+    room: Room = Room()
 
 
 class Kernel(Protocol):
-    """A started kernel. ``manager`` and ``client`` are what nbclient executes notebooks through."""
-
-    manager: AsyncKernelManager
-    client: AsyncKernelClient
+    """A kernel that runs."""
 
     async def alive(self) -> bool:
         """Say whether the kernel's process still runs."""
@@ -30,12 +38,47 @@ class Kernel(Protocol):
     def memory(self) -> int:
         """Return the resident bytes of the kernel and its children; blocks for milliseconds."""
 
+    async def note(self, bundle: str, token: str) -> None:
+        """Write down, for the next server, whose worker this is and how it proves itself."""
+
     async def stop(self) -> None:
-        """End the kernel and every process it started, now."""
+        """End the kernel and every process it started, now, and give its room back."""
+
+
+class Fresh(Kernel, Protocol):
+    """A kernel that was just started; nbclient executes notebooks through manager and client."""
+
+    manager: AsyncKernelManager
+    client: AsyncKernelClient
+
+
+@dataclass(frozen=True, slots=True)
+class Survivor:
+    """A worker that outlived its server, and the hash of the secret it will come back with."""
+
+    worker: str
+    bundle: str
+    token: str
+    kernel: Kernel
 
 
 class Placement(Protocol):
     """A place where worker kernels start."""
 
-    async def start(self, order: Order) -> Kernel:
-        """Start a kernel; raises ``NotReady`` with the reason when that is impossible."""
+    def reserve(self, gpu: Gpu) -> Room | None:
+        """Keep room for one worker; ``None`` when all is taken for now.
+
+        Raises ``DeploymentFailed`` when there is never such room here.
+        """
+
+    def release(self, room: Room) -> None:
+        """Give room back that no kernel was started in."""
+
+    async def freed(self) -> None:
+        """Wait until room is given back."""
+
+    async def start(self, order: Order) -> Fresh:
+        """Start a kernel in its room; raises ``NotReady`` with the reason if that is impossible.
+
+        The room is the kernel's from here on, and given back when the kernel ends or did not start.
+        """

@@ -2,22 +2,25 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 import psutil
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 
 from easymlnb.contract.errors import NotReady
-from easymlnb_server.placement.base import Order
+from easymlnb.contract.running import Gpu
+from easymlnb_server.placement import records
+from easymlnb_server.placement.base import Order, Room, Survivor
+from easymlnb_server.placement.gpus import VISIBLE, Gpus
+from easymlnb_server.placement.records import MARK, SOCKETS, Record
 
 ENVIRONMENT = (
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TERM",
@@ -33,12 +36,6 @@ SECRET = re.compile("TOKEN|SECRET|PASSWORD|KEY")
 
 CONNECT_TIMEOUT = 60.0
 
-MARK = "EASYMLNB_WORKER"
-"""Variable with a worker's name: whatever it starts inherits it and is found by it."""
-
-SOCKETS = "emnb-"
-"""How the folders of workers' sockets begin, in the folder for temporary files."""
-
 
 def worker_environment(source: dict[str, str], extra: Iterable[str]) -> dict[str, str]:
     """Return the part of an environment that workers get; ``extra`` names more variables."""
@@ -50,44 +47,59 @@ def worker_environment(source: dict[str, str], extra: Iterable[str]) -> dict[str
     }
 
 
-class LocalKernel:
-    """A kernel process of ours, and all processes that it started."""
+class RunningKernel:
+    """A kernel process that this server or one before it started, and all that it started."""
 
-    def __init__(
-        self, manager: AsyncKernelManager, worker: str, sockets: Path, record: Path
-    ) -> None:
+    def __init__(self, gpus: Gpus, file: Path, record: Record) -> None:
+        self._gpus = gpus
+        self._file = file
+        self._record = record
+
+    async def alive(self) -> bool:
+        return self._record.runs
+
+    def memory(self) -> int:
+        return records.resident(self._record.pid)
+
+    async def note(self, bundle: str, token: str) -> None:
+        changed = msgspec.structs.replace(self._record, bundle=bundle, token=token)
+        self._record = changed
+        await asyncio.to_thread(records.write, self._file, changed)
+
+    async def stop(self) -> None:
+        try:
+            await asyncio.to_thread(records.clear, self._file, self._record)
+        finally:
+            self._gpus.release(Room(self._record.gpus, self._record.share))
+
+
+class LocalKernel(RunningKernel):
+    """A kernel process that this server started: its child, so also to be waited for."""
+
+    def __init__(self, manager: AsyncKernelManager, gpus: Gpus, file: Path, record: Record) -> None:
+        super().__init__(gpus, file, record)
         self.manager = manager
         self.client: AsyncKernelClient = manager.client()
-        self._worker = worker
-        self._sockets = sockets
-        self._record = record
 
     async def alive(self) -> bool:
         return bool(await self.manager.is_alive())
 
-    def memory(self) -> int:
-        return _resident(_pid(self.manager))
-
     async def stop(self) -> None:
         self.client.stop_channels()
-        await _stop(self.manager, self._worker, self._sockets, self._record)
+        await _shut_down(self.manager)
+        await super().stop()
 
 
-async def _stop(manager: AsyncKernelManager, worker: str, sockets: Path, record: Path) -> None:
-    pid = _pid(manager)
+async def _shut_down(manager: AsyncKernelManager) -> None:
     with contextlib.suppress(Exception):
         await asyncio.wait_for(manager.shutdown_kernel(now=True), 10)
-    await asyncio.to_thread(_clear, pid, worker, sockets, record)
-
-
-def _clear(pid: int, worker: str, sockets: Path, record: Path) -> None:
-    _end_processes(pid, worker)
-    shutil.rmtree(sockets, ignore_errors=True)
-    record.unlink(missing_ok=True)
 
 
 class LocalPlacement:
-    """Starts kernels here. ``records`` is a folder of notes on what runs, for the next server."""
+    """Starts kernels here. ``records`` is a folder of notes on what runs, for the next server.
+
+    ``home`` is a file with the address of the server, for workers that lost it.
+    """
 
     def __init__(
         self,
@@ -96,13 +108,28 @@ class LocalPlacement:
         *,
         link: str,
         cafile: str = "",
+        home: Path | None = None,
         inherit: Iterable[str] = (),
+        gpus: tuple[str, ...] = (),
     ) -> None:
         self._specs = specs
         self._records = records
-        self._link = link
-        self._cafile = cafile
         self._inherit = tuple(inherit)
+        self._gpus = Gpus(gpus)
+        self._address = {
+            "EASYMLNB_LINK": link,
+            "EASYMLNB_CAFILE": cafile,
+            "EASYMLNB_HOME": str(home or ""),
+        }
+
+    def reserve(self, gpu: Gpu) -> Room | None:
+        return self._gpus.reserve(gpu)
+
+    def release(self, room: Room) -> None:
+        self._gpus.release(room)
+
+    async def freed(self) -> None:
+        await self._gpus.freed()
 
     async def start(self, order: Order) -> LocalKernel:
         # Unix sockets in a private folder: other accounts on the host cannot read the kernel's
@@ -113,25 +140,20 @@ class LocalPlacement:
         )
         manager.ip = str(sockets / "k")
         manager.connection_file = str(sockets / "connection.json")
-        environment = worker_environment(dict(os.environ), self._inherit) | {
-            MARK: order.worker,
-            "EASYMLNB_LINK": self._link,
-            "EASYMLNB_SECRET": order.secret,
-            "EASYMLNB_CAFILE": self._cafile,
-        }
-        # The next server ends what this one leaves behind if it is killed.
-        record = self._records / f"{order.worker}.json"
+        # The next server finds by it what this one leaves behind if it is killed.
+        file = self._records / f"{order.worker}.json"
         kernel: LocalKernel | None = None
         try:
-            await manager.start_kernel(cwd=str(order.folder), env=environment)
-            kernel = LocalKernel(manager, order.worker, sockets, record)
-            await asyncio.to_thread(_note, record, _pid(manager), sockets)
+            await manager.start_kernel(cwd=str(order.folder), env=self._environment(order))
+            record = await asyncio.to_thread(_record, manager, sockets, order)
+            kernel = LocalKernel(manager, self._gpus, file, record)
+            await asyncio.to_thread(records.write, file, record)
             # Nobody sits there to type: `input()` raises instead of waiting for ever.
             kernel.client.start_channels(stdin=False)
             await kernel.client.wait_for_ready(timeout=CONNECT_TIMEOUT)
         except BaseException as error:
             # Also when the start is broken off: the process may run by then.
-            end = kernel.stop() if kernel else _stop(manager, order.worker, sockets, record)
+            end = kernel.stop() if kernel else self._undo(manager, order, sockets)
             await asyncio.shield(asyncio.ensure_future(end))
             if isinstance(error, NoSuchKernel):
                 raise NotReady(f"There is no kernel named {order.kernel!r} here.") from error
@@ -142,58 +164,48 @@ class LocalPlacement:
             raise
         return kernel
 
+    def _environment(self, order: Order) -> dict[str, str]:
+        found = worker_environment(dict(os.environ), self._inherit) | self._address
+        if order.room.gpus is not None:
+            found[VISIBLE] = ",".join(order.room.gpus)
+        return found | {MARK: order.worker, "EASYMLNB_SECRET": order.secret}
+
+    async def _undo(self, manager: AsyncKernelManager, order: Order, sockets: Path) -> None:
+        pid = _pid(manager)
+        await _shut_down(manager)
+        await asyncio.to_thread(records.end_processes, pid, order.worker)
+        await asyncio.to_thread(shutil.rmtree, sockets, ignore_errors=True)
+        self._gpus.release(order.room)
+
+    def survivors(self) -> list[Survivor]:
+        """Return the workers of a killed server that may be taken over, and end all others.
+
+        Call it before any worker is started; it blocks.
+        """
+        found = []
+        for worker, record in records.read(self._records).items():
+            file = self._records / f"{worker}.json"
+            if record is None or not (record.runs and record.token):
+                records.clear(file, record)
+                continue
+            self._gpus.take(Room(record.gpus, record.share))
+            kernel = RunningKernel(self._gpus, file, record)
+            found.append(Survivor(worker, record.bundle, record.token, kernel))
+        return found
+
 
 def _pid(manager: AsyncKernelManager) -> int:
     """Return the process id that the local provisioner keeps; 0 when there is none."""
     return int(getattr(manager.provisioner, "pid", None) or 0)
 
 
-def _resident(pid: int) -> int:
-    """Return the resident bytes of a process and its children; 0 when it is gone."""
-    total = 0
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(pid)
-        for one in (process, *process.children(recursive=True)):
-            with contextlib.suppress(psutil.Error):
-                total += one.memory_info().rss
-    return total
-
-
-def _note(record: Path, pid: int, sockets: Path) -> None:
-    note = {"pid": pid, "started": psutil.Process(pid).create_time(), "sockets": sockets.name}
-    record.write_text(json.dumps(note), encoding="utf-8")
-
-
-def _end_processes(pid: int, worker: str) -> None:
-    """End a worker's process group and all that carry its mark, wherever they moved to."""
-    if pid:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == worker:
-                process.kill()
-
-
-def end_orphans(records: Path) -> int:
-    """End workers that a killed server left behind; returns how many. Call before starting any."""
-    ended = 0
-    for record in records.glob("*.json"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            note = json.loads(record.read_text(encoding="utf-8"))
-            runs = _started(note["pid"]) == note["started"]
-            ended += runs
-            _end_processes(note["pid"] if runs else 0, record.stem)
-            sockets = Path(tempfile.gettempdir()) / str(note["sockets"])
-            if sockets.name.startswith(SOCKETS):
-                shutil.rmtree(sockets, ignore_errors=True)
-        record.unlink(missing_ok=True)
-    return ended
-
-
-def _started(pid: int) -> float | None:
-    """Return when a process started; a pid is used again in time, with this it names one only."""
-    try:
-        return psutil.Process(pid).create_time()
-    except psutil.Error:
-        return None
+def _record(manager: AsyncKernelManager, sockets: Path, order: Order) -> Record:
+    pid = _pid(manager)
+    return Record(
+        worker=order.worker,
+        pid=pid,
+        started=psutil.Process(pid).create_time(),
+        sockets=sockets.name,
+        gpus=order.room.gpus,
+        share=order.room.share,
+    )

@@ -1,0 +1,183 @@
+"""From a bundle to a worker that has proved itself: room, kernel, notebook, link, examples."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import nbformat
+from nbformat import NotebookNode
+
+from easymlnb.contract import units
+from easymlnb.contract.bundle import Bundle
+from easymlnb.contract.errors import DeploymentFailed
+from easymlnb.contract.frames import Call
+from easymlnb.contract.running import PREFER, Gpu
+from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.engine.execution import execute, serve
+from easymlnb_server.engine.pool import Pool
+from easymlnb_server.engine.presence import dialled
+from easymlnb_server.engine.rendezvous import Rendezvous, token_of
+from easymlnb_server.engine.settings import Settings
+from easymlnb_server.engine.turns import turn
+from easymlnb_server.engine.workers import Staff, Worker, clear
+from easymlnb_server.placement.base import Kernel, Order, Placement, Room
+
+Load = Callable[[], Awaitable[Bundle]]
+
+
+class Starter:
+    """Starts workers of one bundle, each in room that is kept for it.
+
+    ``load`` reads the bundle, anew for each worker: storage may be away for a while, and one bundle
+    that cannot be read must not keep others from starting.
+    ``executed`` is the notebook as the latest worker ran it, with outputs: the log. ``gpu`` is what
+    a worker needs, ``None`` as long as only the bundle says it; ``reason`` says for what room
+    workers wait, if they do.
+    """
+
+    def __init__(
+        self,
+        load: Load,
+        placement: Placement,
+        rendezvous: Rendezvous,
+        staff: Staff,
+        settings: Settings,
+    ) -> None:
+        self.executed: NotebookNode = nbformat.v4.new_notebook()
+        self.gpu: Gpu | None = None
+        self.reason = ""
+        self._load = load
+        self._placement = placement
+        self._rendezvous = rendezvous
+        self._staff = staff
+        self._settings = settings
+
+    def folder(self, worker: str) -> Path:
+        """Return the folder that a worker of this name runs in."""
+        return self._settings.folder / worker
+
+    async def start(self, names: tuple[str, ...]) -> Worker:
+        """Start a worker that has the services of these names; it belongs to the crew then.
+
+        Raises ``DeploymentFailed`` or ``NotReady``, leaving nothing behind.
+        """
+        bundle = await self._read()
+        while True:
+            needed = bundle.manifest.gpu if self.gpu is None else self.gpu
+            room = await self._room(needed)
+            async with turn(self._settings.gate):
+                worker = await self._start(bundle, room)
+            self._staff.add(worker)
+            try:
+                self.gpu = most_gpus(wanted(worker.specs, names))
+                if self.gpu == needed:
+                    return worker
+            except BaseException:
+                await asyncio.shield(self._staff.end(worker))
+                raise
+            # Its code asks for other GPUs than could be read from it before it ran.
+            await asyncio.shield(self._staff.end(worker))
+
+    async def _room(self, gpu: Gpu) -> Room:
+        try:
+            while (room := self._placement.reserve(gpu)) is None:
+                self.reason = "It waits for a GPU: all that it could use are in use."
+                await self._placement.freed()
+        finally:
+            self.reason = ""
+        return room
+
+    async def _start(self, bundle: Bundle, room: Room) -> Worker:
+        name = uuid.uuid4().hex
+        folder = self.folder(name)
+        secret, arrival = self._rendezvous.expect()
+        kernel: Kernel | None = None
+        held: Room | None = room
+        cells: list[int] = []
+        try:
+            async with asyncio.timeout(self._settings.start_timeout):
+                notebook = self.executed = nbformat.from_dict(bundle.notebook)
+                await asyncio.to_thread(bundle.extract, folder)
+                order = Order(name, bundle.manifest.kernel, folder, secret, room)
+                held = None
+                kernel = fresh = await self._placement.start(order)
+                await execute(notebook, fresh.manager, fresh.client, cells.append)
+                serve(fresh.client)
+                found = await dialled(kernel, arrival)
+                # What is printed past `sys.stdout` would pile up here, unread.
+                fresh.client.stop_channels()
+        except BaseException as error:
+            self._rendezvous.forget(token_of(secret))
+            if held is not None:
+                self._placement.release(held)
+            await asyncio.shield(self._staff.sees_through(clear(kernel, folder)))
+            if isinstance(error, TimeoutError):
+                raise self._too_slow(cells) from error
+            raise
+        return Worker(kernel, found.link, found.specs, folder)
+
+    async def _read(self) -> Bundle:
+        try:
+            async with asyncio.timeout(self._settings.start_timeout):
+                return await self._load()
+        except TimeoutError as error:
+            raise self._too_slow([]) from error
+
+    def _too_slow(self, cells: list[int]) -> DeploymentFailed:
+        told = f"The notebook did not get ready within {self._settings.start_timeout:g} s"
+        if not cells:
+            return DeploymentFailed(f"{told}; its first cell had not begun.")
+        source = self.executed.cells[cells[-1]].source[:10_000]
+        return DeploymentFailed(
+            f"{told}; it was in cell {cells[-1] + 1}.",
+            details={"cell": cells[-1], "source": source, "traceback": ""},
+        )
+
+
+def wanted(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tuple[ServiceSpec, ...]:
+    """Return the services of these names, all if there are none; raises ``DeploymentFailed``."""
+    found = {spec.name: spec for spec in specs}
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise DeploymentFailed(
+            f"The notebook defines no service named {', '.join(map(repr, missing))}; "
+            f"it has: {', '.join(found) or 'none'}."
+        )
+    if not found:
+        raise DeploymentFailed(
+            "The notebook defines no service: decorate a function with @ml.service."
+        )
+    return tuple(found[name] for name in names) if names else specs
+
+
+async def check(pool: Pool, worker: Worker, specs: tuple[ServiceSpec, ...], limit: int) -> None:
+    """Run every example as an ordinary call, on this worker; ``limit`` is its memory in bytes.
+
+    Raises ``DeploymentFailed``.
+    """
+    for spec in specs:
+        for number, example in enumerate(spec.examples):
+            body = msgspec.json.encode(example)
+            call = Call(id=0, service=spec.name, seconds=spec.timeout, view=spec.view)
+            answer = await pool.submit(call, body, spec=spec, worker=worker.link).answered
+            if answer.error is not None:
+                trace = answer.failure.trace if answer.failure else ""
+                raise DeploymentFailed(
+                    f"Example {number + 1} of {spec.name!r} failed: {answer.error.message}",
+                    details={"source": body[:10_000].decode(), "traceback": trace},
+                )
+    used = await asyncio.to_thread(worker.kernel.memory) if limit else 0
+    if used > limit:
+        raise DeploymentFailed(
+            f"The worker takes {units.shown(used)} of memory before its first call, and may take "
+            f"{units.shown(limit)}. Load less, or raise memory= of the service."
+        )
+
+
+def most_gpus(specs: tuple[ServiceSpec, ...]) -> Gpu:
+    """Return what a worker of all these services needs."""
+    asked = [spec.running.gpu for spec in specs]
+    firm = max((one for one in asked if one != PREFER), default=0.0)
+    return firm or (PREFER if PREFER in asked else 0.0)

@@ -1,0 +1,104 @@
+"""Notes on the processes of workers, one file each, for a server that comes after this one."""
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+
+import msgspec
+import psutil
+
+MARK = "EASYMLNB_WORKER"
+"""Variable with a worker's name: whatever it starts inherits it and is found by it."""
+
+SOCKETS = "emnb-"
+"""How the folders of workers' sockets begin, in the folder for temporary files."""
+
+
+class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A worker's process: its name, its id and when it began, and the folder of its sockets.
+
+    Once it serves, ``bundle`` says what, and ``token`` is the hash of the secret that it comes
+    back with. ``gpus`` and ``share`` are its room.
+    """
+
+    worker: str
+    pid: int
+    started: float
+    sockets: str
+    bundle: str = ""
+    token: str = ""
+    gpus: tuple[str, ...] | None = None
+    share: float = 1.0
+
+    @property
+    def runs(self) -> bool:
+        """Say whether that very process is there: ids are used again in time.
+
+        Its start is computed from the wall clock, which may have been set since; its mark stays.
+        """
+        try:
+            process = psutil.Process(self.pid)
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            if process.create_time() == self.started:
+                return True
+            return process.environ().get(MARK) == self.worker
+        except psutil.Error:
+            return False
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of its sockets; ``None`` where the note cannot be meant so."""
+        path = Path(tempfile.gettempdir()) / self.sockets
+        return path if path.name.startswith(SOCKETS) else None
+
+
+def write(file: Path, record: Record) -> None:
+    """Keep a note, readable by its owner only; a crash leaves the old one or the new."""
+    half = file.with_suffix(".half")
+    with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        out.write(msgspec.json.encode(record))
+    half.replace(file)
+
+
+def read(records: Path) -> dict[str, Record | None]:
+    """Return all notes by the worker's name; ``None`` where one cannot be read."""
+    found: dict[str, Record | None] = {}
+    for file in records.glob("*.json"):
+        found[file.stem] = None
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            found[file.stem] = msgspec.json.decode(file.read_bytes(), type=Record)
+    return found
+
+
+def clear(file: Path, record: Record | None) -> None:
+    """End a worker with all it started, and remove its traces and the note."""
+    end_processes(record.pid if record is not None and record.runs else 0, file.stem)
+    if record is not None and record.folder is not None:
+        shutil.rmtree(record.folder, ignore_errors=True)
+    file.unlink(missing_ok=True)
+
+
+def end_processes(pid: int, worker: str) -> None:
+    """End a worker's process group and all that carry its mark, wherever they moved to."""
+    if pid:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == worker:
+                process.kill()
+
+
+def resident(pid: int) -> int:
+    """Return the resident bytes of a process and its children; 0 when it is gone."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                total += one.memory_info().rss
+    return total

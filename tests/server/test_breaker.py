@@ -1,0 +1,62 @@
+"""Starts are held back after failures, and what went wrong stays known until one works."""
+
+from easymlnb.contract.errors import DeploymentFailed, NotReady
+from easymlnb_server.engine.breaker import CRASHES, STABLE, Breaker, backoff
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_backoff_grows_to_a_minute() -> None:
+    assert [backoff(n) for n in (0, 1, 2, 3, 7, 8, 50)] == [0, 0, 1, 2, 32, 60, 60]
+
+
+def test_failed_starts_are_told_and_held_back_ever_longer() -> None:
+    clock = Clock()
+    breaker = Breaker(clock)
+    waits = []
+    for _ in range(4):
+        breaker.failed(NotReady("It is broken."))
+        waits.append(breaker.retry_in)
+        clock.now += waits[-1]
+    assert waits == [0, 1, 2, 4]
+    assert breaker.retry_in == 0
+    assert breaker.error is not None
+    assert breaker.error.message == "It is broken."
+    breaker.started()
+    assert breaker.error is None
+
+
+def test_crashes_soon_after_their_start_count_until_one_stays() -> None:
+    breaker = Breaker(Clock())
+    for number in range(1, CRASHES + 1):
+        breaker.started()
+        breaker.lost(1.0)
+        assert (breaker.error is None) == (number < CRASHES)
+    assert isinstance(breaker.error, DeploymentFailed)
+    breaker.started()
+    breaker.lost(STABLE + 1)
+    assert (breaker.error, breaker.retry_in) == (None, 0)
+
+
+def test_workers_that_were_ended_for_a_call_are_no_crashes() -> None:
+    breaker = Breaker(Clock())
+    for _ in range(CRASHES):
+        breaker.lost(1.0)
+        breaker.forgive()
+    assert breaker.error is None
+
+
+def test_reason_of_crashes_is_told() -> None:
+    breaker = Breaker(Clock())
+    for _ in range(CRASHES):
+        breaker.lost(1.0, "used more memory than it may")
+    assert breaker.error is not None
+    assert "used more memory than it may 3 times in a row" in breaker.error.message
