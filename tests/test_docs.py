@@ -29,6 +29,7 @@ PACKAGES = (ROOT / "easymlnb", ROOT / "server-extension/easymlnb_server")
 PLACES = {
     r"([A-Za-z0-9_-]+)": "{name}",
     r"([0-9a-f]{64})": "{id}",
+    r"([0-9a-f]{32})": "{id}",
     r"([A-Za-z0-9_-]{43})": "{id}",
     r"([a-z]+\.[a-z]+)": "{file}",
 }
@@ -86,7 +87,9 @@ def test_every_route_and_method_is_in_the_reference_and_no_other() -> None:
 def test_every_option_is_in_the_configuration_and_no_other() -> None:
     own = {
         f"`EasyMLNB.{name}`": default(trait)
-        for name, trait in vars(EasyMLNB).items()
+        for kind in EasyMLNB.__mro__
+        if kind.__module__.startswith("easymlnb_server.")
+        for name, trait in vars(kind).items()
         if isinstance(trait, TraitType) and trait.metadata.get("config")
     }
     page, heading = REFERENCE / "configuration.md", "## Options of the server"
