@@ -66,9 +66,12 @@ class KernelPool:
         return self._carried.get(kernel, 0) >= WORN or kernel in self._heavy
 
     def find(self, audience: str) -> FormKernel | None:
-        """Return the least busy kernel that has room, if one is warm."""
+        """Return a warm kernel that has room: one in use before an empty one, the least busy first.
+
+        An empty one is what the next visitor of the other kind needs.
+        """
         fits = [one for one in self.kernels if one.ready and self._room(one, audience) > 0]
-        return min(fits, key=lambda one: len(one.places), default=None)
+        return min(fits, key=lambda one: (not one.audience, len(one.places)), default=None)
 
     async def take(self, place: str, audience: str, seconds: float) -> FormKernel | None:
         """Give a place a kernel, and wait for one for some seconds."""

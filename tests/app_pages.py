@@ -1,0 +1,102 @@
+"""What tests of app pages share: browsers that may ask the server only, and services to look at."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+from conftest import RunningServer
+
+SERVICES = '''
+import os, time
+from typing import Annotated, Literal
+from pydantic import Field
+import easymlnb as ml
+
+@ml.service(public=True, author="Ann", license="MIT", examples=[{"text": "hi", "times": 2}])
+def shout(text: str, times: Annotated[int, Field(ge=1, le=10)] = 3) -> str:
+    """Say it *louder*."""
+    return text.upper() * times
+
+@ml.service
+def whisper(text: str = "psst") -> str:
+    """Not for everybody."""
+    return text.lower()
+'''
+
+
+class Visit:
+    """A visitor's browser window at one server; what goes elsewhere is stopped and noted."""
+
+    def __init__(self, context: Any, server: RunningServer) -> None:
+        self.server = server
+        self.context = context
+        self.elsewhere: list[str] = []
+        self.alarms: list[str] = []
+        context.set_default_timeout(30_000)
+        context.route("**/*", self._guard)
+        context.on("page", self._watch)
+
+    def _guard(self, route: Any) -> None:
+        url = route.request.url
+        if url.startswith(f"http://127.0.0.1:{self.server.port}/"):
+            route.continue_()
+        else:
+            self.elsewhere.append(url)
+            route.abort()
+
+    def _watch(self, page: Any) -> None:
+        def alarm(dialog: Any) -> None:
+            self.alarms.append(dialog.message)
+            dialog.dismiss()
+
+        page.on("dialog", alarm)
+
+    def log_in(self) -> None:
+        page = self.context.new_page()
+        page.goto(f"{self.server.url}easymlnb/?token={self.server.token}")
+        page.close()
+
+    def open(self, path: str, *, wait: bool = True) -> Any:
+        """Open a page below our routes, and wait for its form."""
+        page = self.context.new_page()
+        page.goto(f"{self.server.url}easymlnb/{path}")
+        if wait:
+            page.locator(".em-form .em-primary").wait_for(timeout=60_000)
+        return page
+
+
+@contextmanager
+def visit(chromium: Any, server: RunningServer, *, user: bool = False) -> Iterator[Visit]:
+    """A browser of its own for one visitor; ``user`` logs in."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    try:
+        made = Visit(context, server)
+        if user:
+            made.log_in()
+        yield made
+        assert made.elsewhere == []
+        assert made.alarms == []
+    finally:
+        context.close()
+
+
+def run(page: Any, **texts: str) -> Any:
+    """Fill in texts by their labels, run, and return where the result stands."""
+    for label, text in texts.items():
+        page.get_by_label(label, exact=True).first.fill(text)
+    page.locator(".em-form .em-primary").click()
+    return page.locator(".em-form .em-parts")
+
+
+def form_kernels(server: RunningServer) -> list[psutil.Process]:
+    """Return the form kernels of a server."""
+    assert server.process is not None
+    found = []
+    for child in psutil.Process(server.process.pid).children():
+        try:
+            if "easymlnb.apps.host" in child.cmdline():
+                found.append(child)
+        except psutil.Error:
+            continue
+    return found

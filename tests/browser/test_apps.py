@@ -1,0 +1,103 @@
+"""App pages in a real browser: they open, call, and keep visitors apart."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from app_pages import SERVICES, form_kernels, run, visit
+from conftest import RunningServer, free_port, make_notebook
+
+
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    server = RunningServer(
+        tmp_path_factory.mktemp("apps"), free_port(), options=("--EasyMLNB.app_kernels=1",)
+    )
+    server.start()
+    try:
+        assert server.publish(make_notebook(SERVICES))["state"] == "ready"
+        yield server
+    finally:
+        server.stop()
+
+
+def test_opens_and_answers(apps: RunningServer, chromium: Any) -> None:
+    with visit(chromium, apps, user=True) as user:
+        page = user.open("apps/shout")
+        assert page.title() == "Shout"
+        assert page.get_by_role("heading", level=1).text_content() == "Shout"
+        assert "Ann" in page.locator(".bar").inner_text()
+        result = run(page, Text="hey")
+        result.get_by_text("HEYHEYHEY").wait_for()
+        assert page.locator("#loading").count() == 0
+
+
+def test_public_page_needs_no_login(apps: RunningServer, chromium: Any) -> None:
+    with visit(chromium, apps) as anybody:
+        page = anybody.open("public/shout")
+        run(page, Text="ho").get_by_text("HOHOHO").wait_for()
+        # A visitor is led to no page that asks for a login.
+        assert page.locator(f"a[href='{apps.base}easymlnb/']").count() == 0
+
+
+@pytest.mark.parametrize("name", ["whisper", "nothing_of_that_name"])
+def test_private_and_missing_look_alike(apps: RunningServer, chromium: Any, name: str) -> None:
+    with visit(chromium, apps) as anybody:
+        page = anybody.context.new_page()
+        answer = page.goto(f"{apps.url}easymlnb/public/{name}")
+        assert answer.status == 404
+        text = re.sub(r"Request [0-9a-f]+", "", page.locator("body").inner_text())
+        assert name not in text
+        assert "Nothing is here" in text
+
+
+def test_private_page_leads_to_the_login(apps: RunningServer, chromium: Any) -> None:
+    with visit(chromium, apps) as anybody:
+        page = anybody.context.new_page()
+        page.goto(f"{apps.url}easymlnb/apps/whisper")
+        assert "/login" in page.url
+
+
+def test_two_visitors_see_their_own(apps: RunningServer, chromium: Any) -> None:
+    with visit(chromium, apps) as ann, visit(chromium, apps) as bob:
+        hers, his = ann.open("public/shout"), bob.open("public/shout")
+        # Both pages live in one process; that is what keeps them apart.
+        assert len({one.pid for one in form_kernels(apps)}) <= 2
+        run(hers, Text="ann").get_by_text("ANNANNANN").wait_for()
+        run(his, Text="bob").get_by_text("BOBBOBBOB").wait_for()
+        assert "ANN" not in his.content() and "ann" not in his.locator(".em-form").inner_html()
+        assert "BOB" not in hers.content()
+        assert hers.get_by_label("Text", exact=True).first.input_value() == "ann"
+        assert his.get_by_label("Text", exact=True).first.input_value() == "bob"
+
+
+def test_pages_hold_nothing_that_opens_more(apps: RunningServer, chromium: Any) -> None:
+    with visit(chromium, apps, user=True) as user:
+        content = user.open("apps/shout").content()
+        assert apps.token not in content
+
+
+def test_theme_follows_the_system_and_the_switch(apps: RunningServer, chromium: Any) -> None:
+    with visit(chromium, apps) as anybody:
+        page = anybody.open("public/shout")
+        shade = "getComputedStyle(document.querySelector('.em-card')).backgroundColor"
+        light = page.evaluate(shade)
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_function(f"{shade} !== {light!r}")
+        page.locator("[data-theme-switch]").click()
+        page.wait_for_function(f"{shade} === {light!r}")
+
+
+def test_assets_are_packed_and_kept(apps: RunningServer) -> None:
+    with httpx.Client(base_url=apps.url) as client:
+        page = client.get("easymlnb/public/shout").text
+        script = re.search(r'src="([^"]*voila\.js)"', page)
+        assert script
+        answer = client.get(script[1])
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert "immutable" in answer.headers["Cache-Control"]
+        folder = script[1].rpartition("static/")[0]
+        for path in ("static/../../../../etc/passwd", "static/none.js", "labextensions/"):
+            assert client.get(f"{folder}{path}").status_code in (404, 302)
