@@ -16,6 +16,8 @@ from typing import Any, cast
 from easymlnb.contract.frames import (
     Call,
     Cancel,
+    Denied,
+    Given,
     Hello,
     Leave,
     Message,
@@ -30,6 +32,7 @@ from easymlnb.contract.frames import (
     unpack_to_worker,
 )
 from easymlnb.definition import DEFINED, Service
+from easymlnb.runtime.asks import ASKS, KernelWay
 from easymlnb.runtime.files import answer_probe
 from easymlnb.runtime.flow import Flow
 from easymlnb.runtime.link import Link, LinkLost, LinkRefused
@@ -138,6 +141,7 @@ class Live:
                 pass
             finally:
                 self._link = None
+                ASKS.lose()
                 link.close()
                 for call in self._flow.streams():  # nobody reads them any more
                     threads().cancel(call)
@@ -151,6 +155,7 @@ class Live:
         specs = tuple(service.spec for service in DEFINED.values())
         link.send(pack(hello) + pack(Offer(specs=specs)))
         self._link = link
+        ASKS.way = KernelWay(self._send, self._send)
         while True:
             waiting = _drain(self._outbox)
             if waiting:
@@ -186,6 +191,8 @@ class Live:
             proof = answer_probe(message.probe)
             if proof is not None:
                 self._send(proof)
+        elif isinstance(message, Given | Denied):
+            ASKS.take(message, body)
         elif isinstance(message, Leave):
             raise LinkLost("The server is stopping.")
 

@@ -12,15 +12,19 @@
     +-- BundleNotFound        404
     +-- UploadNotFound        404
     +-- RouteNotFound         404
+    +-- CallNotFound          404  no call of yours has that id, or not any more
     +-- MethodNotAllowed      405
     +-- NotAcceptable         406  the result cannot be written as ``Accept`` asks
+    +-- StreamTooLarge        406  a stream is too long to be collected into one answer
     +-- NameTaken             409  another notebook already serves that name
+    +-- NoSeat                409
     +-- UploadOffset          409  a part of an upload that does not continue what is there
     +-- UploadIncomplete      409  an upload is used before all of it was sent
     +-- TooLarge              413
     +-- UploadQuota           413  the uploads of one caller take too much together
     +-- UnsupportedMediaType  415
     +-- InvalidInput          422  values that break the schema; ``details`` names each field
+    +-- KeyReused             422  an idempotency key came again with another request
     +-- CallerError           422  what a service's function says to its caller
     +-- DeploymentFailed      422  a bundle could not be brought to serve; ``details`` has the cell
     +-- CallFailed            500  the function raised
@@ -156,6 +160,16 @@ class RouteNotFound(EasyMLNBError):
         super().__init__(message)
 
 
+class CallNotFound(EasyMLNBError):
+    """No call of this caller has that id, or it has ended."""
+
+    code = "call_not_found"
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__("No call of yours with this id is under way; it may have ended.")
+
+
 class MethodNotAllowed(EasyMLNBError):
     """The route exists, the method does not."""
 
@@ -176,6 +190,19 @@ class NotAcceptable(EasyMLNBError):
         super().__init__(
             f"This result cannot be sent as {asked!r}; ask for one of: {', '.join(offered)}.",
             details={"offered": list(offered)},
+        )
+
+
+class StreamTooLarge(EasyMLNBError):
+    """A stream was to be collected into one answer, and is too long for that."""
+
+    code = "stream_too_large"
+    status = 406
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"This stream takes more than {limit // 2**20} MiB as one answer. Ask for its items "
+            "as they come, with 'Accept: application/jsonl' or 'Accept: text/event-stream'."
         )
 
 
@@ -209,6 +236,16 @@ class UploadIncomplete(EasyMLNBError):
             f"Only {offset:,} of the {size:,} bytes of this upload were sent. Send the rest first.",
             details={"offset": offset, "size": size},
         )
+
+
+class NoSeat(EasyMLNBError):
+    """A node carries as many kernels as it has seats."""
+
+    code = "no_seat"
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__("All seats of this node are taken. End a kernel there, or use another.")
 
 
 class TooLarge(EasyMLNBError):
@@ -255,6 +292,19 @@ class InvalidInput(EasyMLNBError):
         said = "; ".join(f"{item['field']}: {item['message']}" for item in details[:3])
         more = f" (and {len(details) - 3} more)" if len(details) > 3 else ""
         super().__init__(f"The input is not valid. {said}{more}", details=details)
+
+
+class KeyReused(EasyMLNBError):
+    """An idempotency key came a second time, with another request."""
+
+    code = "idempotency_key_reused"
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This Idempotency-Key was sent before with another body or headers. "
+            "Repeat a request as it was, or choose a new key."
+        )
 
 
 class CallerError(EasyMLNBError):

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -18,8 +19,9 @@ from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
-from traitlets import Enum, Float, Integer, List, Unicode, default
+from traitlets import Enum, Float, Integer, List, TraitError, Unicode, default, validate
 
+from easymlnb.contract import units
 from easymlnb.contract.bundle import Bundle
 from easymlnb.contract.errors import EasyMLNBError, NotReady
 from easymlnb_server import logs
@@ -29,9 +31,16 @@ from easymlnb_server.calllog import CallLog
 from easymlnb_server.engine.deployment import Deployment
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.rendezvous import Rendezvous
+from easymlnb_server.engine.settings import Settings
+from easymlnb_server.handlers.front import open_doors
+from easymlnb_server.handlers.gate import CALL
+from easymlnb_server.hubs import HubSettings
+from easymlnb_server.idempotency import Keys
 from easymlnb_server.metrics import Metrics
 from easymlnb_server.ownership import Ownership
-from easymlnb_server.placement.local import LocalPlacement, end_orphans
+from easymlnb_server.placement import gpus
+from easymlnb_server.placement.home import announce
+from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.publications import Publications
 from easymlnb_server.routes import PREFIX, ROUTES
 from easymlnb_server.services import Services
@@ -47,7 +56,7 @@ MESSAGE_LIMIT = 150 * 2**20
 """Bytes of a websocket message: a file chosen in a form under a cell comes as one."""
 
 
-class EasyMLNB(AppSettings, ExtensionApp):
+class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
     """Services from notebooks: live, published, with their API."""
 
     name = "easymlnb"
@@ -74,6 +83,12 @@ class EasyMLNB(AppSettings, ExtensionApp):
         10 * 2**30, help="Bytes that the uploads of one caller may take together."
     ).tag(config=True)
     starts_at_once = Integer(2, help="Workers that may start at the same time.").tag(config=True)
+    worker_memory = Unicode(
+        help="Memory that a worker may take whose service says nothing of it, such as 4G."
+    ).tag(config=True)
+    worker_stay = Float(
+        60.0, help="Seconds that workers wait for the next server when this one was killed."
+    ).tag(config=True)
     worker_environment = List(
         Unicode(), help="Names of more environment variables that workers inherit."
     ).tag(config=True)
@@ -83,6 +98,14 @@ class EasyMLNB(AppSettings, ExtensionApp):
     @default("state_dir")
     def _state_dir(self) -> str:
         return str(Path(jupyter_data_dir()) / "easymlnb")
+
+    @validate("worker_memory")
+    def _worker_memory(self, proposal: Any) -> str:
+        try:
+            units.size(proposal["value"] or 1)
+        except ValueError as error:
+            raise TraitError(f"EasyMLNB.worker_memory: {error}") from error
+        return str(proposal["value"])
 
     def initialize_settings(self) -> None:
         app = self._server
@@ -107,6 +130,8 @@ class EasyMLNB(AppSettings, ExtensionApp):
             spool=spool,
             uploads=Uploads(spool, self.upload_seconds, self.upload_quota),
             apps=self.make_apps(),
+            node=self.make_node(self._kernelspecs, self._folder, self.worker_environment),
+            keys=Keys(),
             tracing=_tracing(),
         )
         settings[STATE] = self._state
@@ -142,17 +167,21 @@ class EasyMLNB(AppSettings, ExtensionApp):
             self._folder / "workers",
             link=link,
             cafile=serverapp.certfile or "",
+            home=self._folder / "server.json",
             inherit=self.worker_environment,
+            gpus=await asyncio.to_thread(lambda: gpus.usable(os.environ, gpus.ask())),
         )
         try:
             await asyncio.to_thread(self._state.spool.open)
         except OSError as error:
             self.log.error("Bodies over 1 MB are refused: %s", error)
         self._state.apps.open(self._link_url("http").removesuffix("link"), serverapp.certfile or "")
+        path = url_path_join(re.escape(serverapp.base_url), PREFIX, CALL)
+        open_doors(serverapp.http_server, serverapp.web_app, path, self._state)
         self._state.metrics.open()
         state = self._state
-        for duty in (state.activity.keep(), state.metrics.keep(), state.uploads.keep()):
-            self._tasks.append(asyncio.create_task(duty))
+        duties = (state.activity, state.metrics, state.uploads, state.node)
+        self._tasks += [asyncio.create_task(duty.keep()) for duty in duties]
         try:
             await self._open_store()
         except EasyMLNBError as error:
@@ -161,6 +190,8 @@ class EasyMLNB(AppSettings, ExtensionApp):
             self.log.error("Published services are not served: %s", error.message)
 
     async def _open_store(self) -> None:
+        if self.is_node:
+            raise NotReady("This server carries kernels of another one and serves nothing itself.")
         await asyncio.to_thread(self._make_folders)
         holder = self._ownership.take(self._server.connection_url)
         if holder is not None:
@@ -168,34 +199,37 @@ class EasyMLNB(AppSettings, ExtensionApp):
                 f"Another Jupyter server of this account ({holder}) serves what is published. "
                 "Publish and call there, or give this server its own EasyMLNB.state_dir."
             )
-        await asyncio.to_thread(end_orphans, self._folder / "workers")
-        await asyncio.to_thread(self._clear_work)
+        home, cafile = self._folder / "server.json", self._server.certfile or ""
+        await asyncio.to_thread(announce, home, self._link_url(), cafile)
+        survivors = await asyncio.to_thread(self._placement.survivors)
+        await asyncio.to_thread(self._clear_work, {survivor.worker for survivor in survivors})
         store = await asyncio.to_thread(
             lambda: Store.open(self.database_url, self._folder, files=self.files_url)
         )
-        await self._state.publications.restore(store)
+        await self._state.publications.restore(store, survivors)
         self._tasks.append(asyncio.create_task(_sweep(store)))
 
     def _make_folders(self) -> None:
         for folder in (self._folder, self._folder / "workers", self._folder / "work"):
             folder.mkdir(parents=True, mode=0o700, exist_ok=True)
 
-    def _clear_work(self) -> None:
+    def _clear_work(self, used: set[str]) -> None:
         """Remove what the workers of a killed server left in their folders."""
         for folder in (self._folder / "work").iterdir():
+            if folder.name in used:
+                continue
             shutil.rmtree(folder, ignore_errors=True)
 
     def _deployment(self, bundle: str, load: Callable[[], Awaitable[Bundle]]) -> Deployment:
-        return Deployment(
-            bundle,
-            load,
-            self._placement,
-            self._state.rendezvous,
+        settings = Settings(
             folder=self._folder / "work",
+            gate=self._gate,
             start_timeout=self.start_timeout,
             queue_limit=self.queue_limit,
-            gate=self._gate,
+            memory=units.size(self.worker_memory) if self.worker_memory else 0,
+            stay=self.worker_stay,
         )
+        return Deployment(bundle, load, self._placement, self._state.rendezvous, settings)
 
     def _link_url(self, plain: str = "ws") -> str:
         """Return where kernels on this machine dial in; ``http`` for where they call."""
@@ -215,6 +249,7 @@ class EasyMLNB(AppSettings, ExtensionApp):
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._state.publications.stop()
+        await self._state.node.close()
         self._ownership.release()
         await asyncio.to_thread(self._state.spool.close)
         logging.getLogger("easymlnb").removeHandler(self._log_handler)

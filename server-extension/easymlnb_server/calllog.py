@@ -4,9 +4,11 @@ Kept in memory and bounded: inputs and results are never in it.
 """
 
 from collections import defaultdict, deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
+
+from easymlnb.contract.frames import Failure, Result
 
 KEPT = 200
 """Calls kept per service."""
@@ -36,6 +38,16 @@ class CallLog:
 
     def add(self, name: str, entry: Entry) -> None:
         self._entries[name].append(entry)
+
+    def amend(self, name: str, request_id: str, ended: Result | Failure) -> None:
+        """Add what a call printed that was answered before it ended."""
+        entries = self._entries.get(name, deque[Entry]())
+        for number in reversed(range(len(entries))):
+            if entries[number].request_id == request_id:
+                entries[number] = replace(
+                    entries[number], log=ended.log, seconds=round(ended.seconds, 6)
+                )
+                return
 
     def of(self, name: str) -> list[Entry]:
         """Return a service's calls, newest last."""

@@ -6,6 +6,7 @@ from easymlnb_server.handlers.apps import AppAssetHandler, AppHandler
 from easymlnb_server.handlers.base import NotFoundHandler
 from easymlnb_server.handlers.bundles import BundleHandler, BundleNotebookHandler, ServicesHandler
 from easymlnb_server.handlers.call import CallHandler
+from easymlnb_server.handlers.calls import RunningCallHandler
 from easymlnb_server.handlers.catalogue import (
     CatalogueHandler,
     MetadataHandler,
@@ -37,6 +38,7 @@ NAME = r"([A-Za-z0-9_-]+)"
 BUNDLE = r"([0-9a-f]{64})"
 UPLOAD = r"([A-Za-z0-9_-]{43})"
 KERNEL = r"([0-9a-f]{32})"
+REQUEST = r"([A-Za-z0-9._-]{8,64})"
 ASSET = r"([a-z]+\.[a-z]+)"
 
 PLACE = r"([0-9a-f-]{36})"
@@ -75,6 +77,7 @@ ROUTES: tuple[tuple[Any, ...], ...] = (
     (rf"services/{NAME}/thumbnail", ThumbnailHandler),
     (r"uploads", UploadsHandler),
     (rf"uploads/{UPLOAD}", UploadHandler),
+    (rf"calls/{REQUEST}", RunningCallHandler),
     (rf"bundles/{BUNDLE}", BundleHandler),
     (rf"bundles/{BUNDLE}/notebook", BundleNotebookHandler),
     *_apps("apps", False),

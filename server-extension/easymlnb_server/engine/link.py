@@ -73,6 +73,11 @@ class WorkerLink:
         if call in self._calls:
             self._write(pack(Seen(id=call, size=size)))
 
+    def pending(self, call: int) -> Pending | None:
+        """Return a call that is out, if it is."""
+        found = self._calls.get(call)
+        return found[0] if found is not None else None
+
     def runs(self, call: int) -> bool:
         return call in self._calls
 
@@ -83,8 +88,8 @@ class WorkerLink:
             pending, ended = found
             ended(pending, 0.0)
 
-    def say(self, message: Message) -> None:
-        self._write(pack(message))
+    def say(self, message: Message, body: bytes = b"") -> None:
+        self._write(pack(message, body))
 
     def take(self, message: Result | Failure | Progress | Item | Unbegun, body: bytes) -> None:
         """Hand an event or answer to whoever waits for it; those of unknown calls are dropped."""

@@ -14,6 +14,12 @@ from easymlnb_server.spool import Spooled
 
 Listener = Callable[[Progress | Item, bytes], None]
 
+Chain = tuple[tuple[str, object], ...]
+"""Calls that wait for one another, the outermost first: the service, and the link that runs it."""
+
+OWNER = "user"
+"""Whose calls are that come with the server's own token: it knows one person only."""
+
 PLAIN = ServiceSpec(name="", title="", input={}, output={})
 """A service that asks for nothing special."""
 
@@ -59,12 +65,13 @@ class Pending:
 
     ``spec`` is what it calls, ``patient`` says that it lets others go first, ``ripe`` that it
     waits for no more calls to go along. ``run`` is what it was sent in, ``held`` that it was sent
-    ahead: its worker begins it when it has answered all that it was sent before.
+    ahead: its worker begins it when it has answered all that it was sent before. ``owner`` is
+    whose it is, who alone may stop it by ``stop``. ``chain`` is what waits for it.
     """
 
     __slots__ = (
-        "answered", "body", "call", "deadline", "held", "late", "listener", "patient", "ripe",
-        "run", "spec", "started", "timer",
+        "answered", "body", "call", "canceller", "chain", "deadline", "held", "late", "listener",
+        "owner", "patient", "ripe", "run", "spec", "started", "timer",
     )  # fmt: skip
 
     def __init__(
@@ -88,7 +95,20 @@ class Pending:
         self.ripe = spec.batch is None or not spec.batch.max_wait
         self.run: Run | None = None
         self.held = False
+        self.owner = OWNER
+        self.chain: Chain = ()
+        self.canceller: Callable[[Pending, EasyMLNBError], None] | None = None
         self.late: Callable[[Result | Failure], None] | None = None
+
+    @property
+    def leads(self) -> bool:
+        """Say whether it was sent, as the first of its run."""
+        return self.run is not None and self.call.batch in (0, self.call.id)
+
+    def stop(self, error: EasyMLNBError) -> None:
+        """End the call for its caller, and ask whoever runs it to stop."""
+        if self.canceller is not None:
+            self.canceller(self, error)
 
     def answer(self, answer: Answer) -> bool:
         """Settle the call; ``False`` if it was settled before."""

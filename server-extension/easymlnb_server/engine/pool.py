@@ -118,6 +118,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         call = msgspec.structs.replace(call, id=next(_ids))
         pending = Pending(call, body, loop, listener, spec, patient)
+        pending.canceller = self.cancel
         pending.timer = loop.call_later(call.seconds, self._expire, pending)
         if worker is not None:
             self._send(Run([pending]), worker)
@@ -148,6 +149,12 @@ class Pool:
             return
         worker.cancel(pending.call.id)
         asyncio.get_running_loop().call_later(GRACE, self._check, worker, pending)
+
+    def seen(self, pending: Pending, size: int) -> None:
+        """The reader of a stream has taken so many more bytes of it."""
+        worker = self._out.get(pending.call.id)
+        if worker is not None:
+            worker.seen(pending.call.id, size)
 
     def fail_waiting(self, error: EasyMLNBError) -> None:
         """Answer every call in line with this error."""

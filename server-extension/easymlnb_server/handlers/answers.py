@@ -4,11 +4,14 @@ import json
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from easymlnb.contract.errors import EasyMLNBError
+from easymlnb.contract.errors import EasyMLNBError, StreamTooLarge
 from easymlnb.contract.frames import Item, Progress, Result
 
 EVENTS = "text/event-stream"
 LINES = "application/jsonl"
+
+COLLECTED = 64 * 2**20
+"""Bytes of a stream's items that are collected into one answer at most."""
 
 
 class Output(Protocol):
@@ -26,9 +29,16 @@ class Whole:
         self._out = out
         self._stream = stream
         self._items: list[bytes] = []
+        self._size = 0
 
-    def event(self, message: Progress | Item, body: bytes) -> None:
+    def event(self, message: Progress | Item, body: bytes) -> Any:
+        """Keep an item; raises ``StreamTooLarge``."""
         if isinstance(message, Item):
+            # A small item takes more memory than its bytes.
+            self._size += len(body) + 64
+            if self._size > COLLECTED:
+                self._items.clear()
+                raise StreamTooLarge(COLLECTED)
             self._items.append(body)
 
     def result(self, message: Result, body: bytes) -> None:
@@ -59,11 +69,13 @@ class Lines:
         self._out = out
         self._begun = False
 
-    def event(self, message: Progress | Item, body: bytes) -> None:
-        if isinstance(message, Item):
-            self._begin()
-            self._out.write(body + b"\n")
-            self._out.flush()
+    def event(self, message: Progress | Item, body: bytes) -> Any:
+        """Write an item; returns the future of its bytes being sent, if there is one."""
+        if not isinstance(message, Item):
+            return None
+        self._begin()
+        self._out.write(body + b"\n")
+        return self._out.flush()
 
     def result(self, message: Result, body: bytes) -> None:
         self._begin()
@@ -87,7 +99,7 @@ class Lines:
 
 
 class Events:
-    """Server-sent events ``progress``, ``item``, then ``result`` or ``error``."""
+    """Server-sent events ``waiting``, ``progress``, ``item``, then ``result`` or ``error``."""
 
     def __init__(self, out: Output) -> None:
         self._out = out
@@ -101,12 +113,16 @@ class Events:
         self._out.write(b":\n\n")
         self._out.flush()
 
-    def event(self, message: Progress | Item, body: bytes) -> None:
+    def event(self, message: Progress | Item, body: bytes) -> Any:
+        """Write an event; returns the future of its bytes being sent, if there is one."""
         if isinstance(message, Item):
-            self._send("item", body)
-        else:
-            told = {"fraction": message.fraction, "text": message.text}
-            self._send("progress", json.dumps(told).encode())
+            return self._send("item", body)
+        told = {"fraction": message.fraction, "text": message.text}
+        return self._send("progress", json.dumps(told).encode())
+
+    def waiting(self, place: dict[str, Any]) -> None:
+        """Tell where the call stands in line, or what it waits for."""
+        self._send("waiting", json.dumps(place).encode())
 
     def result(self, message: Result, body: bytes) -> None:
         self._send("result", body or b"null")
@@ -120,10 +136,10 @@ class Events:
     def error(self, error: EasyMLNBError) -> None:
         self._send("error", json.dumps(error.to_dict()).encode())
 
-    def _send(self, event: str, data: bytes) -> None:
+    def _send(self, event: str, data: bytes) -> Any:
         # JSON as we write it holds no line breaks, so one data line carries it.
         self._out.write(b"event: " + event.encode() + b"\ndata: " + data + b"\n\n")
-        self._out.flush()
+        return self._out.flush()
 
 
 Writer = Whole | Lines | Events

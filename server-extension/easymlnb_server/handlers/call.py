@@ -7,27 +7,36 @@ neither.
 import asyncio
 import contextlib
 import dataclasses
+import hashlib
 import time
 from types import TracebackType
 
 from tornado import web
 
-from easymlnb.contract.errors import BadRequest, CallCancelled, Draining, NotReady
+from easymlnb.contract.errors import (
+    BadRequest,
+    CallCancelled,
+    DeadlineExceeded,
+    Draining,
+    EasyMLNBError,
+    NotReady,
+)
 from easymlnb.contract.frames import Call, Item, Progress
 from easymlnb.contract.takers import body_limit
 from easymlnb_server.apps.passes import Pass
 from easymlnb_server.engine.bodies import Body, Large
 from easymlnb_server.engine.pending import Answer, Pending
+from easymlnb_server.handlers import asked
 from easymlnb_server.handlers.answers import EVENTS, Events, Writer, writer
 from easymlnb_server.handlers.ends import note
+from easymlnb_server.handlers.outbox import Outbox, cut_if_stuck
 from easymlnb_server.handlers.spooled import SpooledBodyHandler, send_file
-from easymlnb_server.handlers.uploads import named
+from easymlnb_server.handlers.uploads import HEADER, named, owner_of
+from easymlnb_server.handlers.waiting import answered, standing
+from easymlnb_server.idempotency import Once
 from easymlnb_server.metrics import NOBODY, Series
 from easymlnb_server.services import Target
 from easymlnb_server.spool import Spooled
-
-PING = 15.0
-"""Seconds between two signs of life on an event stream."""
 
 
 class CallHandler(SpooledBodyHandler):
@@ -41,6 +50,9 @@ class CallHandler(SpooledBodyHandler):
         self._target: Target | None = None
         self._series: Series | None = None
         self._writer: Writer | None = None
+        self._outbox: Outbox | None = None
+        self._once: Once | None = None
+        self._patient = False
         self._began = 0.0
 
     def body_limit(self) -> int:
@@ -62,12 +74,51 @@ class CallHandler(SpooledBodyHandler):
             raise Draining
         body = self._with_uploads(self.take(), name)
         self._began = time.monotonic()
-        answered = False
-        while not answered:
+        self._patient = asked.patient(self.request.headers)
+        key = asked.idempotency_key(self.request.headers)
+        answer = await (self._run_once(key, name, body) if key else self._run(name, body))
+        await self._write(answer)
+
+    async def _run(self, name: str, body: Body) -> Answer:
+        while True:
             # Asked anew: while a large body came in, or the call stood in line, another version
             # may have taken over.
             self._target = self.state.services.target(name, live=self._live)
-            answered = await self._ask(self._target, body)
+            answer = await self._ask(self._target, body)
+            if answer is not None:
+                return answer
+
+    async def _run_once(self, key: str, name: str, body: Body) -> Answer:
+        """Run the call, or wait for the one that runs under this key, or repeat its answer."""
+        target = self._target = self.state.services.target(name, live=self._live)
+        if target.spec.stream:
+            raise BadRequest(f"{name!r} streams, and a stream cannot be repeated: send no key.")
+        route = f"{name} {self._view} {self._live}"
+        fingerprint = await self._fingerprint(body)
+        once, new = self.state.keys.join((owner_of(self), route, key), fingerprint)
+        self._once = once
+        if new:
+            once.stop = self._cancel
+            return await self.state.keys.run(once, self._run(name, body))
+        out = self._open(target)
+        self.set_header("Idempotency-Replayed", "true")
+        self._series = self.state.metrics.series(name, target.version)  # it is counted there
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._left(target.spec.timeout)):
+                return await answered(once.answer, out, self._ready, lambda: None)
+        raise DeadlineExceeded(asked.seconds(self.request.headers, target.spec.timeout))
+
+    async def _fingerprint(self, body: Body) -> bytes:
+        """Return what tells this request from others; the priority and deadline do not."""
+        headers = self.request.headers
+        told = "\n".join(headers.get(n, "") for n in ("Content-Type", "Accept", HEADER))
+        made = hashlib.sha256(told.encode())
+        if isinstance(body, bytes):
+            made.update(body)
+        else:
+            data = body.data if body.file is None else await asyncio.to_thread(body.file.read)
+            made.update(data)
+        return made.digest()
 
     def _with_uploads(self, body: Body, name: str) -> Body:
         """Add the files to a body that the headers name."""
@@ -77,39 +128,59 @@ class CallHandler(SpooledBodyHandler):
         large = body if isinstance(body, Large) else Large(data=body)
         return dataclasses.replace(large, uploads=self.state.uploads.files(ids, name))
 
-    async def _ask(self, target: Target, body: Body) -> bool:
-        """Write the answer; ``False`` if the version was replaced before the call began."""
-        accept = self.request.headers.get("Accept", "")
-        call = self._call(target, accept)
-        pending = target.pool.submit(call, body, self._on_event, spec=target.spec)
+    async def _ask(self, target: Target, body: Body) -> Answer | None:
+        """Return the answer; ``None`` if the version was replaced before the call began."""
+        pending = target.pool.submit(
+            self._call(target),
+            body,
+            self._on_event,
+            spec=target.spec,
+            patient=self._patient,
+        )
+        pending.owner = owner_of(self)
         self._pending = pending
+        out = self._open(target)  # not before: a refusal has its own status
         series = self._series = self.state.metrics.series(target.spec.name, target.version)
         series.open.add(pending)
         self.state.activity.touch(target.kernel)
-        self.set_header("X-Easymlnb-Version", target.version)
-        out = self._writer = self._writer or writer(self, accept, target.spec.stream)
         try:
-            answer = await self._answer(pending, out)
+            answer = await self._answer(target, pending, out)
         finally:
             self._pending = None
             series.open.discard(pending)
             self.state.activity.touch(target.kernel)
         stopped = not pending.started and isinstance(answer.error, NotReady)
         if stopped and self.state.services.replaced(target):
-            return False
+            return None
         note(
             self.state,
             target,
             series,
+            pending,
             answer,
             request_id=self.request_id,
             headers=self.request.headers,
             whole=self.request.request_time(),
         )
-        await self._write(answer, out)
-        return True
+        return answer
 
-    def _call(self, target: Target, accept: str) -> Call:
+    def _open(self, target: Target) -> Writer:
+        """Return what writes the answer; an event stream begins now."""
+        self.set_header("X-Easymlnb-Version", target.version)
+        if self._writer is None:
+            self._writer = writer(self, self.request.headers.get("Accept", ""), target.spec.stream)
+            self._outbox = Outbox(self._writer, self._seen)
+        return self._writer
+
+    async def _answer(self, target: Target, pending: Pending, out: Writer) -> Answer:
+        if not isinstance(out, Events):
+            return await pending.answered
+        return await answered(
+            pending.answered, out, self._ready, lambda: standing(pending, target.pool)
+        )
+
+    def _call(self, target: Target) -> Call:
+        accept = self.request.headers.get("Accept", "")
         events = EVENTS in accept
         return Call(
             id=0,
@@ -125,33 +196,31 @@ class CallHandler(SpooledBodyHandler):
     def _left(self, limit: float) -> float:
         """Return the seconds that are left of the call's deadline."""
         # At least a moment, for a call that changes its line at its very end.
-        return max(self._seconds(limit) - (time.monotonic() - self._began), 0.001)
-
-    def _seconds(self, limit: float) -> float:
-        asked = self.request.headers.get("X-Timeout")
-        if asked is None:
-            return limit
-        try:
-            seconds = float(asked)
-        except ValueError:
-            seconds = 0.0
-        if not 0 < seconds < float("inf"):
-            raise BadRequest("X-Timeout must be a positive number of seconds.")
-        return min(seconds, limit)
-
-    async def _answer(self, pending: Pending, out: Writer) -> Answer:
-        if not isinstance(out, Events):
-            return await pending.answered
-        while True:
-            with contextlib.suppress(TimeoutError):
-                return await asyncio.wait_for(asyncio.shield(pending.answered), PING)
-            out.ping()
+        seconds = asked.seconds(self.request.headers, limit)
+        return max(seconds - (time.monotonic() - self._began), 0.001)
 
     def _on_event(self, message: Progress | Item, body: bytes) -> None:
-        if self._writer is not None:
-            self._writer.event(message, body)
+        if self._outbox is None:
+            return
+        try:
+            self._outbox.event(message, body)
+        except EasyMLNBError as error:
+            self._cancel(error)
 
-    async def _write(self, answer: Answer, out: Writer) -> None:
+    def _seen(self, size: int) -> None:
+        if self._pending is not None and self._target is not None:
+            self._target.pool.seen(self._pending, size)
+
+    def _ready(self) -> bool:
+        return self._outbox is not None and self._outbox.empty
+
+    def _cancel(self, error: EasyMLNBError) -> None:
+        if self._pending is not None:
+            self._pending.stop(error)
+
+    async def _write(self, answer: Answer) -> None:
+        out = self._writer
+        assert out is not None
         if answer.error is not None:
             answer.error.request_id = self.request_id
             out.error(answer.error)
@@ -167,11 +236,14 @@ class CallHandler(SpooledBodyHandler):
                 out.end()
             else:
                 out.result(answer.result, answer.body)
-        self.finish()
+        stream = self.request.connection.stream  # type: ignore[union-attr]
+        cut_if_stuck(stream, self.finish(), len(answer.body))
 
     async def _send(self, chunk: bytes) -> None:
         self.write(chunk)
-        await self.flush()
+        sent = self.flush()
+        cut_if_stuck(self.request.connection.stream, sent, len(chunk))  # type: ignore[union-attr]
+        await sent
 
     def log_exception(
         self,
@@ -187,5 +259,7 @@ class CallHandler(SpooledBodyHandler):
 
     def on_connection_close(self) -> None:
         super().on_connection_close()
-        if self._pending is not None and self._target is not None:
-            self._target.pool.cancel(self._pending, CallCancelled("The caller left."))
+        if self._once is not None:
+            self._once.leave()
+        else:
+            self._cancel(CallCancelled("The caller left."))

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb_server.calllog import Entry
-from easymlnb_server.engine.pending import Answer
+from easymlnb_server.engine.pending import Answer, Pending
 from easymlnb_server.metrics import Series
 from easymlnb_server.services import Target
 from easymlnb_server.state import State
@@ -18,6 +19,7 @@ def note(
     state: State,
     target: Target,
     series: Series,
+    pending: Pending,
     answer: Answer,
     *,
     request_id: str,
@@ -36,7 +38,12 @@ def note(
         trace=answer.failure.trace if answer.failure else "",
     )
     state.calls.add(target.spec.name, entry)
+    if ended is None and pending.started:  # it goes on in its worker until that gives it up
+        pending.late = partial(state.calls.amend, target.spec.name, request_id)
     series.add(error, whole, entry.seconds)
+    if target.spec.batch is not None and pending.leads:
+        assert pending.run is not None
+        series.sizes.add(pending.run.size)
     if state.tracing is not None:
         state.tracing.record(headers, target.spec.name, entry, error, whole)
     # Every failure is worth a line; a success only for those who ask for them.

@@ -14,9 +14,11 @@ from tornado.ioloop import PeriodicCallback
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.frames import (
     PROTOCOL,
+    Ask,
     Failure,
     Hello,
     Item,
+    Lookup,
     Offer,
     Progress,
     Refused,
@@ -24,6 +26,7 @@ from easymlnb.contract.frames import (
     Shares,
     Taken,
     ToServer,
+    Unask,
     Unbegun,
     Welcome,
     Withdraw,
@@ -31,6 +34,8 @@ from easymlnb.contract.frames import (
 )
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.engine.rendezvous import Arrival
+from easymlnb_server.handlers.asks import Asks
+from easymlnb_server.handlers.wire import Wire
 from easymlnb_server.spool import Room
 from easymlnb_server.state import STATE, State
 
@@ -53,6 +58,7 @@ class LinkHandler(websocket.WebSocketHandler):
         self._link: WorkerLink | None = None
         self._arrival: asyncio.Future[Arrival] | None = None
         self._room: Room | None = None
+        self._asks: Asks | None = None
         self._outbox: list[bytes] = []
         self._given_up = False
         self._heart = PeriodicCallback(self._beat, HEARTBEAT * 1000)
@@ -65,6 +71,9 @@ class LinkHandler(websocket.WebSocketHandler):
             Unbegun: self._on_event,
             Hello: self._on_hello,
             Shares: self._on_shares,
+            Ask: self._on_ask,
+            Lookup: self._on_ask,
+            Unask: self._on_ask,
             Offer: self._on_offer,
             Withdraw: self._on_withdraw,
         }
@@ -83,6 +92,11 @@ class LinkHandler(websocket.WebSocketHandler):
 
     def get_compression_options(self) -> None:
         return None
+
+    def get_websocket_protocol(self) -> websocket.WebSocketProtocol | None:
+        if Wire.fits(getattr(self.request.connection, "stream", None)):
+            return Wire(self, MAX_MESSAGE)
+        return super().get_websocket_protocol()
 
     async def get(self, *args: Any, **kwargs: Any) -> None:
         if "Origin" in self.request.headers:
@@ -104,8 +118,9 @@ class LinkHandler(websocket.WebSocketHandler):
 
     def open(self, *args: str, **kwargs: str) -> None:
         self.set_nodelay(True)
-        assert self.ws_connection is not None
-        _read_to_the_end(self.ws_connection.stream)
+        if not isinstance(self.ws_connection, Wire):
+            assert self.ws_connection is not None
+            _read_to_the_end(self.ws_connection.stream)
         self._heart.start()
 
     def _beat(self) -> None:
@@ -140,6 +155,8 @@ class LinkHandler(websocket.WebSocketHandler):
         self._heart.stop()
         if self._room is not None:
             self._room.close()
+        if self._asks is not None:
+            self._asks.close()
         if self._link is not None:
             self._link.close(by_kernel=self.close_code is None and not self._given_up)
             self.state.live.drop(self._link)
@@ -170,12 +187,17 @@ class LinkHandler(websocket.WebSocketHandler):
             self.close(1002)
             return
         self._link = WorkerLink(hello, self._write)
+        self._asks = Asks(self.state, self._link)
         self._room = self.state.spool.room()
         self._link.say(Welcome(probe=str(self._room.probe) if self._room else ""))
 
     def _on_shares(self, shares: Shares, body: bytes) -> None:
         if self._link is not None and self._room is not None and self._room.proven(shares.proof):
             self._link.room = self._room
+
+    def _on_ask(self, frame: Ask | Lookup | Unask, body: bytes) -> None:
+        if self._asks is not None:
+            self._asks.take(frame, body)
 
     def _on_offer(self, offer: Offer, body: bytes) -> None:
         link = self._link

@@ -138,7 +138,7 @@ class PlainCall:
             return
         whole = time.monotonic() - self._began
         note(
-            state, target, series, answer,
+            state, target, series, pending, answer,
             request_id=self._id, headers=self._headers, whole=whole,
         )  # fmt: skip
         if answer.result is not None:

@@ -1,0 +1,29 @@
+"""Calls that are under way, by their request ids."""
+
+from typing import ClassVar
+
+from tornado import web
+
+from easymlnb.contract.errors import CallCancelled, CallNotFound
+from easymlnb_server.apps.passes import Pass
+from easymlnb_server.handlers.base import EasyHandler
+from easymlnb_server.handlers.uploads import owner_of
+
+
+class RunningCallHandler(EasyHandler):
+    """``DELETE calls/{request_id}``: stop one's own call."""
+
+    actions: ClassVar[dict[str, str]] = {"DELETE": "execute"}
+
+    def admits(self, held: Pass) -> bool:
+        return True  # whose it is decides
+
+    @web.authenticated
+    def delete(self, request_id: str) -> None:
+        found = self.state.metrics.under_way(request_id, owner_of(self))
+        if not found:
+            raise CallNotFound
+        for pending in found:
+            pending.stop(CallCancelled())
+        self.set_status(204)
+        self.finish()

@@ -1,0 +1,74 @@
+"""Between a worker that streams and a reader who may be slow."""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from easymlnb.contract.frames import WINDOW, Item, Progress
+from easymlnb_server.handlers.answers import Writer
+
+STUCK = 10.0
+"""Seconds after the end of a call that its reader has for what is still unsent, at least."""
+
+SLOWEST = 10_000
+"""Bytes per second that a reader has to take of it on average."""
+
+
+class Outbox:
+    """Passes on events; ``seen`` is told how many bytes of items the reader has taken.
+
+    The worker sends no more than ``WINDOW`` bytes beyond those, so that is all that waits here.
+    Progress that a slow reader is not ready for gives way to newer progress.
+    """
+
+    def __init__(self, writer: Writer, seen: Callable[[int], None]) -> None:
+        self._writer = writer
+        self._seen = seen
+        self._unsent = 0
+        self._owed = 0
+        self._latest: Progress | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Say whether the reader has taken all there was."""
+        return not self._unsent
+
+    def event(self, message: Progress | Item, body: bytes) -> None:
+        """Write an event; raises what the writer does."""
+        if isinstance(message, Progress):
+            if self._unsent:
+                self._latest = message
+            else:
+                self._writer.event(message, body)
+            return
+        size = len(body)
+        self._unsent += size
+        written = self._writer.event(message, body)
+        if written is None or written.done():
+            self._taken(size)
+        else:
+            written.add_done_callback(functools.partial(self._on_written, size))
+
+    def _on_written(self, size: int, written: "asyncio.Future[Any]") -> None:
+        if not written.cancelled() and written.exception() is None:
+            self._taken(size)
+
+    def _taken(self, size: int) -> None:
+        self._unsent -= size
+        self._owed += size
+        # Not for each item: the worker goes on as long as less than a window is unaccounted for.
+        if self._owed >= WINDOW // 4:
+            self._seen(self._owed)
+            self._owed = 0
+        latest, self._latest = self._latest, None
+        if latest is not None:
+            self._writer.event(latest, b"")
+
+
+def cut_if_stuck(stream: Any, sent: "asyncio.Future[Any] | None", size: int) -> None:
+    """Close a connection whose reader does not take the rest of an answer of ``size`` bytes."""
+    if sent is None or sent.done() or stream is None:
+        return
+    timer = asyncio.get_running_loop().call_later(STUCK + size / SLOWEST, stream.close)
+    sent.add_done_callback(lambda _: timer.cancel())
