@@ -90,8 +90,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     min_workers, max_workers: in place of ``workers``, bounds between which published workers come
         and go with the calls; with ``min_workers=0`` the last one ends after a time without calls,
         and the next call waits until there is one again.
-    target_calls: calls, running and in line, that one worker should have, default 2 (with
-        ``batch`` its ``max_size``); with more, another is started.
+    target_calls: calls, running and in line, that one worker should have on average; with more,
+        another is started. Default: what it runs at once (1, or ``max_size``, or ``concurrency``).
     idle: how long without calls until the last worker ends (``"10m"``, the default, or seconds).
     memory: what one published worker may take (``"2G"`` or bytes), default the server's. One that
         stays above it is replaced, one that is far above is ended with its call.

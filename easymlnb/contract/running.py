@@ -19,7 +19,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How the workers of a service are kept.
 
     ``min_workers`` is ``None`` where it is as many as at most. ``target_calls`` is what one worker
-    should have, running or in line; ``None`` leaves it to the kind of service. ``idle`` is in
+    should have, running or in line; ``None`` for what it runs at once. ``idle`` is in
     seconds, ``memory`` in bytes, 0 for the server's default. ``gpu`` is a number of GPUs, a share
     of one, or ``PREFER``.
     """

@@ -95,7 +95,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         """How many calls, running and in line, one worker should have."""
         if self.running.target_calls is not None:
             return self.running.target_calls
-        return float(self.batch.max_size) if self.batch else 2.0
+        return float(self.batch.max_size if self.batch else self.concurrency)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; defaults are left out."""

@@ -23,8 +23,8 @@ class Limits:
 
     least: int = 1
     most: int = 1
-    target: float = 2.0
-    up: float = 2.0
+    target: float = 1.0
+    up: float = 5.0
     down: float = 60.0
     idle: float = 600.0
 
@@ -71,15 +71,17 @@ class Scaler:
         self._needs.append((load.now, need))
         while self._needs[0][0] < load.now - limits.down:
             self._needs.popleft()
-        at_rest = not load.calls and load.now - self._busy >= limits.idle
-        if limits.least == 0 and (at_rest or not (self.wanted or load.calls)):
-            self.wanted = 0
-        elif need > self.wanted and load.ready >= self.wanted:
+        floor = limits.least
+        if floor == 0 and (load.calls or (self.wanted and load.now - self._busy < limits.idle)):
+            floor = 1
+        if need > self.wanted and load.ready >= self.wanted:
             # While ordered workers are still starting, the line says nothing of what they change.
-            self.wanted = need
+            # At most twice as many at once: what piled up is no measure of what goes on coming.
+            self.wanted = min(need, max(1, 2 * self.wanted))
         else:
             self.wanted = min(self.wanted, max(need for _, need in self._needs))
-        floor = max(limits.least, 1 if self.wanted or load.calls else 0)
+        if limits.least == 0 and not floor:
+            self.wanted = 0
         self.wanted = max(floor, min(limits.most, self.wanted))
         return self.wanted
 
