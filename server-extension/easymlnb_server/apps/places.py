@@ -15,13 +15,8 @@ from easymlnb_server.apps.line import Line
 from easymlnb_server.apps.passes import Passes
 from easymlnb_server.apps.pool import KernelPool
 
-UNOPENED = 60.0
-"""Seconds in which a page that was sent must come and use its place."""
-
-GRACE = 120.0
-"""Seconds for which the place of a page that lost its connection is kept."""
-
 TICK = 2.0
+"""Seconds between two looks for places that are over."""
 
 log = logging.getLogger("easymlnb.apps")
 
@@ -30,13 +25,17 @@ log = logging.getLogger("easymlnb.apps")
 class Limits:
     """How many pages may be open: in all, of visitors without login, of one app, of one visitor.
 
-    ``idle`` is after how many seconds without a word a page that is open is put to rest.
+    A page that was sent must come for its place within ``unopened`` seconds; one that lost its
+    connection finds it kept for ``grace`` seconds; one that is open and says no word for ``idle``
+    seconds is put to rest.
     """
 
     pages: int = 500
     public: int = 250
     app: int = 200
     visitor: int = 10
+    unopened: float = 60.0
+    grace: float = 120.0
     idle: float = 4 * 3600.0
 
 
@@ -211,5 +210,5 @@ class Places:
     def _over(self, place: Place) -> bool:
         silent = time.monotonic() - place.seen
         if not place.opened:
-            return silent > UNOPENED
-        return silent > (GRACE if place.hear is None else self._limits.idle)
+            return silent > self._limits.unopened
+        return silent > (self._limits.grace if place.hear is None else self._limits.idle)

@@ -26,6 +26,12 @@ class AppSettings(HasTraits):
     app_pages_per_visitor = Integer(10, help="App pages that one visitor may have open.").tag(
         config=True
     )
+    app_unopened_timeout = Float(
+        60.0, help="Seconds for which a place is kept for a page that never comes."
+    ).tag(config=True)
+    app_lost_timeout = Float(
+        120.0, help="Seconds for which the place of a page that lost its connection is kept."
+    ).tag(config=True)
     app_idle_timeout = Float(
         4 * 3600.0, help="Seconds after which an open page that nobody uses is put to rest."
     ).tag(config=True)
@@ -40,6 +46,8 @@ class AppSettings(HasTraits):
             public=self.app_public_pages,
             app=self.app_pages_per_service,
             visitor=self.app_pages_per_visitor,
+            unopened=self.app_unopened_timeout,
+            grace=self.app_lost_timeout,
             idle=self.app_idle_timeout,
         )
         return Apps(

@@ -1,0 +1,332 @@
+"""The line between an app page and its place, as somebody who means no good would use it."""
+
+import json
+import re
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from app_pages import SERVICES, form_kernels
+from conftest import RunningServer, free_port, make_notebook
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from easymlnb_server.apps import wire
+
+V1 = Subprotocol(wire.V1)
+FILES = '''
+import easymlnb as ml
+
+@ml.service(public=True)
+def weigh(file: ml.File) -> int:
+    return 1
+'''
+
+
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    server = RunningServer(
+        tmp_path_factory.mktemp("channels"),
+        free_port(),
+        base="/user/ann/",
+        options=("--EasyMLNB.app_kernels=1", "--EasyMLNB.app_pages_per_visitor=40"),
+    )
+    server.start()
+    try:
+        assert server.publish(make_notebook(SERVICES, FILES))["state"] == "ready"
+        yield server
+    finally:
+        server.stop()
+
+
+@dataclass
+class Page:
+    """What a browser would know of a page: its cookies, its place, its widget."""
+
+    server: RunningServer
+    client: httpx.Client
+    here: str
+    place: str
+    root: str
+
+    def url(self, rest: str = "channels") -> str:
+        return f"{self.here}api/kernels/{self.place}/{rest}"
+
+    @contextmanager
+    def line(self, v1: bool = True, **headers: str) -> Iterator["Line"]:
+        cookies = "; ".join(f"{one.name}={one.value}" for one in self.client.cookies.jar)
+        url = f"ws://127.0.0.1:{self.server.port}{self.url()}"
+        headers = {"Cookie": cookies, **headers}
+        with connect(
+            url, subprotocols=[V1] if v1 else None, additional_headers=headers, max_size=None
+        ) as socket:
+            yield Line(socket, v1)
+
+
+@dataclass
+class Line:
+    socket: ClientConnection
+    v1: bool
+    count: int = 0
+
+    def say(self, kind: str, content: Any, channel: str = "shell", *buffers: bytes) -> None:
+        self.count += 1
+        header = {"msg_id": f"m{self.count}", "msg_type": kind, "session": "s", "username": ""}
+        message = wire.Message(
+            channel,
+            kind,
+            json.dumps(header).encode(),
+            b"{}",
+            b"{}",
+            json.dumps(content).encode(),
+            buffers,
+        )
+        self.socket.send(wire.write(message, self.v1))
+
+    def hear(self, kind: str) -> Any:
+        """Return the content of the next message of a kind."""
+        while True:
+            message = wire.read(self.socket.recv(timeout=20), self.v1)
+            if message.kind == kind:
+                return json.loads(message.content)
+
+    def states(self) -> dict[str, Any]:
+        """Return what the page may know of widgets."""
+        self.say("comm_open", {"comm_id": "c", "target_name": "jupyter.widget.control", "data": {}})
+        self.say("comm_msg", {"comm_id": "c", "data": {"method": "request_states"}})
+        while True:
+            content = self.hear("comm_msg")
+            if content["comm_id"] == "c":
+                self.say("comm_close", {"comm_id": "c", "data": {}})
+                found: dict[str, Any] = content["data"]["states"]
+                return found
+
+    def update(self, model: str, **state: Any) -> None:
+        self.say("comm_msg", {"comm_id": model, "data": {"method": "update", "state": state}})
+
+
+@pytest.fixture
+def page(apps: RunningServer) -> Iterator[Any]:
+    """Open pages, each with the cookies of a visitor of its own unless one is given."""
+    clients: list[httpx.Client] = []
+
+    def start(path: str = "public/shout", client: httpx.Client | None = None) -> Page:
+        if client is None:
+            client = httpx.Client(base_url=apps.url)
+            clients.append(client)
+        text = client.get(f"easymlnb/{path}").raise_for_status().text
+        place = re.search(r'"kernelId": "([0-9a-f-]+)"', text)
+        root = re.search(r'"model_id": "([0-9a-f]+)"', text)
+        assert place and root
+        return Page(apps, client, f"{apps.base}easymlnb/{path}/", place[1], root[1])
+
+    yield start
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def user(apps: RunningServer) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=apps.url) as client:
+        client.get("easymlnb/", params={"token": apps.token})
+        yield client
+
+
+def named(states: dict[str, Any], **state: Any) -> str:
+    """Return the id of the widget with that state."""
+    found = [name for name, one in states.items() if state.items() <= one["state"].items()]
+    assert len(found) == 1, found
+    return found[0]
+
+
+@pytest.mark.parametrize("v1", [True, False])
+def test_a_page_gets_its_widgets(page: Any, v1: bool) -> None:
+    one = page()
+    with one.line(v1) as line:
+        line.say("kernel_info_request", {})
+        assert line.hear("kernel_info_reply")["status"] == "ok"
+        states = line.states()
+        assert one.root in states
+        line.say("comm_info_request", {})
+        assert set(line.hear("comm_info_reply")["comms"]) == set(states)
+
+
+def test_a_changed_widget_is_told_and_the_turn_ends(page: Any) -> None:
+    with page().line() as line:
+        field = named(line.states(), _model_name="TextModel", value="")
+        line.update(field, value="typed")
+        assert line.hear("comm_msg")["data"]["method"] == "echo_update"
+        while line.hear("status")["execution_state"] != "idle":
+            pass
+        assert line.states()[field]["state"]["value"] == "typed"
+
+
+FORMS = [(True, "shell", 0), (True, "control", 1), (False, "shell", 0), (False, "shell", 1)]
+
+
+@pytest.mark.parametrize(("v1", "channel", "buffers"), FORMS)
+def test_code_is_not_executed(
+    page: Any, apps: RunningServer, tmp_path: Path, v1: bool, channel: str, buffers: int
+) -> None:
+    marker = tmp_path / "marker"
+    with page().line(v1) as line:
+        code = f"open({str(marker)!r}, 'w').close()"
+        parts = [b"x"] * buffers
+        for kind in ("execute_request", "inspect_request", "debug_request", "shutdown_request"):
+            line.say(kind, {"code": code, "silent": False}, channel, *parts)
+        line.say("create_subshell_request", {}, "control")
+        line.say("execute_request", {"code": code}, "iopub")
+        # What comes after it is answered, so it was all looked at.
+        assert line.states()
+    assert not marker.exists()
+    assert "'execute_request' on" in apps.log
+
+
+def test_comm_of_no_known_target_and_new_widgets_are_refused(page: Any) -> None:
+    with page().line() as line:
+        before = line.states()
+        state = {
+            "_model_module": "@jupyter-widgets/controls",
+            "_model_module_version": "2.0.0",
+            "_model_name": "TextModel",
+            "_view_module": "@jupyter-widgets/controls",
+            "_view_module_version": "2.0.0",
+            "_view_name": "TextView",
+        }
+        for target in ("jupyter.widget", "anything"):
+            data = {"state": state, "buffer_paths": []}
+            line.say("comm_open", {"comm_id": target, "target_name": target, "data": data})
+            assert line.hear("comm_close")["comm_id"] == target
+        assert line.states().keys() == before.keys()
+
+
+def test_other_places_are_out_of_reach(page: Any, apps: RunningServer) -> None:
+    hers, his = page(), page()
+    with hers.line() as ann, his.line() as bob:
+        her_states = ann.states()
+        field = named(her_states, _model_name="TextModel", value="")
+        assert not her_states.keys() & bob.states().keys()
+        # The ids are guessed, so to say.
+        bob.update(field, value="forged")
+        bob.say("comm_msg", {"comm_id": field, "data": {"method": "request_state"}})
+        bob.say("comm_close", {"comm_id": field, "data": {}})
+        bob.update(his.root, children=[f"IPY_MODEL_{hers.root}"])
+        assert not her_states.keys() & bob.states().keys()
+        assert ann.states()[field]["state"]["value"] == ""
+    assert len(form_kernels(apps)) <= 2
+
+
+def test_place_belongs_to_its_visitor(page: Any, apps: RunningServer, user: httpx.Client) -> None:
+    hers, his = page(), page()
+    host = f"http://127.0.0.1:{apps.port}"
+    with httpx.Client() as stranger:
+        for client, status in ((hers.client, 200), (his.client, 404), (stranger, 404), (user, 404)):
+            assert client.get(f"{host}{hers.url('')[:-1]}").status_code == status
+        left = stranger.post(f"{host}{hers.here}leave/{hers.place}")
+        assert left.status_code in (403, 404)
+    taken = Page(apps, his.client, hers.here, hers.place, hers.root)
+    with pytest.raises(InvalidStatus) as refused, taken.line():
+        pass
+    assert refused.value.response.status_code == 404
+    with hers.line() as line:
+        assert line.states()
+
+
+def test_private_place_wants_the_login_too(
+    page: Any, apps: RunningServer, user: httpx.Client
+) -> None:
+    mine = page("apps/whisper", user)
+    with mine.line() as line:
+        assert line.states()
+    visitor = {one.name: one.value for one in user.cookies.jar if "visitor" in one.name}
+    assert visitor
+    with httpx.Client(base_url=apps.url, cookies=visitor) as half:
+        answer = half.get(f"http://127.0.0.1:{apps.port}{mine.url('')[:-1]}")
+        assert answer.status_code == 401
+        # Nor by the way of those without a login.
+        other = mine.url("")[:-1].replace("/apps/", "/public/")
+        assert half.get(f"http://127.0.0.1:{apps.port}{other}").status_code == 404
+
+
+def test_other_sites_are_refused(page: Any) -> None:
+    with pytest.raises(InvalidStatus) as refused, page().line(Origin="https://evil.example"):
+        pass
+    assert refused.value.response.status_code == 403
+
+
+def test_too_large_and_too_many_are_cut_off(page: Any) -> None:
+    with page().line() as line, pytest.raises(ConnectionClosed) as cut:
+        line.say("comm_msg", {"comm_id": "x" * 2**20, "data": {}})
+        line.hear("nothing")
+    assert cut.value.rcvd is not None and cut.value.rcvd.code == 1009
+    with page().line() as line, pytest.raises(ConnectionClosed) as cut:
+        for _ in range(3000):
+            line.say("comm_info_request", {})
+        line.hear("nothing")
+
+
+NOISE = [
+    b"",
+    b"\x00",
+    struct.pack("<Q", 2**63) + b"x" * 64,
+    struct.pack("<8Q", 6, 64, 10**9, 5, 4, 3, 2, 1),
+    b"\xff" * 200,
+    "{}",
+    "[1]",
+    '{"header": {"msg_type": 3}}',
+    "[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("noise", NOISE, ids=range(len(NOISE)))
+@pytest.mark.parametrize("v1", [True, False])
+def test_noise_ends_the_line_and_nothing_else(page: Any, noise: Any, v1: bool) -> None:
+    one = page()
+    with one.line(v1) as line, pytest.raises(ConnectionClosed):
+        line.socket.send(noise)
+        line.hear("nothing")
+    with one.line(v1) as line:
+        assert line.states()
+
+
+def test_a_pass_opens_one_service_while_the_page_lives(page: Any, apps: RunningServer) -> None:
+    one = page("public/weigh")
+    with one.line() as line:
+        secret = re.search(r"easymlnb-pass [\w-]+", json.dumps(line.states()))
+    assert secret
+    headers = {"Authorization": secret[0]}
+    with httpx.Client(base_url=f"{apps.url}easymlnb/", headers=headers) as client:
+        assert client.post("services/weigh/call", json={}).status_code == 422
+        for path in ("services/shout/call", "services/whisper/call", "services"):
+            assert client.post(path, json={"text": "x"}).status_code == 403
+        for path in ("services", "", "services/weigh/log", "apps/weigh", "services/weigh/page"):
+            assert client.get(path).status_code in (403, 404)
+        xsrf = {"X-XSRFToken": one.client.cookies["_xsrf"]}
+        left = one.client.post(
+            f"http://127.0.0.1:{apps.port}{one.here}leave/{one.place}", headers=xsrf
+        )
+        assert left.status_code == 204
+        assert client.post("services/weigh/call", json={}).status_code == 401
+
+
+def test_one_kernel_lost_harms_no_other_page(page: Any, apps: RunningServer) -> None:
+    lost = page()
+    with lost.line() as line:
+        assert line.states()
+        for kernel in form_kernels(apps):
+            kernel.kill()
+        with pytest.raises(ConnectionClosed):
+            line.hear("nothing")
+    url = f"http://127.0.0.1:{apps.port}{lost.url('')[:-1]}"
+    assert lost.client.get(url).status_code == 404
+    until = time.monotonic() + 60
+    while lost.client.get("easymlnb/public/shout").status_code != 200:
+        assert time.monotonic() < until
+        time.sleep(0.2)
