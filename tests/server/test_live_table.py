@@ -53,17 +53,19 @@ async def test_renewed_cell_keeps_who_waits() -> None:
 
 
 @in_loop
-async def test_other_number_of_workers_takes_effect() -> None:
+async def test_other_number_of_workers_takes_effect_and_keeps_who_waits() -> None:
     table = LiveTable(10)
     link = FakeLink()
     table.offer(link, spec())
-    running = submit(table)
+    pendings = [submit(table) for _ in range(5)]
+    assert len(link.calls) == 1
     table.offer(link, spec(workers=3))
-    pendings = [submit(table) for _ in range(3)]
-    assert len(link.calls) == 4
-    for call in link.calls:
-        link.answer(call)
-    assert {code(p) for p in (running, *pendings)} == {"ok"}
+    assert len(link.calls) == 3
+    table.offer(link, spec(workers=1))
+    for done in range(5):
+        assert len(link.calls) == max(3, done + 1)
+        link.answer(link.calls[done])
+    assert {code(p) for p in pendings} == {"ok"}
 
 
 @in_loop

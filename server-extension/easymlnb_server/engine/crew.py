@@ -62,7 +62,10 @@ class Member:
         if run.beside:
             self.beside[run.service] -= 1
             return
-        self.line.remove(run)
+        at = self.line.index(run)
+        del self.line[at]
+        if at >= self.slots:  # it was given back, and changes nothing for those before it
+            return
         self.since = time.monotonic()
         self.stuck = False
         for pending in (p for first in self.line[: self.slots] for p in first.calls):

@@ -42,9 +42,10 @@ class LiveTable:
                 f"({old.link.hello.source.rpartition('/')[2] or 'an unnamed one'}). "
                 "Choose another name, or stop that notebook's kernel."
             )
-        if old is not None and old.link is link and old.spec.workers == spec.workers:
+        if old is not None and old.link is link:
             # Calls in line stay there and meet the new code.
             old.spec = spec
+            old.pool.resize(link, spec.workers)
             return
         if old is not None:
             self._leave(old)

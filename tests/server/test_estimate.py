@@ -1,0 +1,77 @@
+"""What is learned of how long runs take."""
+
+import random
+
+import pytest
+
+from easymlnb_server.engine.estimate import Fit, Load, wait
+
+
+def test_nothing_is_known_at_first() -> None:
+    assert Fit().seconds(1) == 0
+
+
+def test_line_through_noise_is_found() -> None:
+    chance = random.Random(1)
+    fit = Fit()
+    for _ in range(200):
+        n = chance.randrange(1, 33)
+        fit.add(n, 0.008 + 0.001 * n + chance.gauss(0, 0.0003))
+    assert fit.seconds(1) == pytest.approx(0.009, abs=0.001)
+    assert fit.seconds(64) == pytest.approx(0.072, rel=0.1)
+
+
+def test_one_size_says_nothing_of_others_but_more_takes_no_less() -> None:
+    fit = Fit()
+    for _ in range(5):
+        fit.add(4, 0.4)
+    assert fit.seconds(4) == pytest.approx(0.4)
+    assert fit.seconds(2) == pytest.approx(0.4)
+    assert fit.seconds(8) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("runs", "many", "expected"),
+    [
+        ([(1, 0.3), (10, 0.1)], 100, 0.2),  # larger ones cannot be quicker: all the same then
+        ([(5, 0.01), (10, 0.04)], 1, 0.0034),  # no run takes less than nothing
+    ],
+)
+def test_impossible_lines_are_bent(
+    runs: list[tuple[int, float]], many: int, expected: float
+) -> None:
+    fit = Fit()
+    for n, seconds in runs * 20:
+        fit.add(n, seconds)
+    assert fit.seconds(many) == pytest.approx(expected, rel=0.1)
+
+
+def test_the_past_is_forgotten() -> None:
+    fit = Fit()
+    for _ in range(1000):
+        fit.add(1, 10.0)
+    for _ in range(60):
+        fit.add(1, 0.1)
+    assert fit.seconds(1) == pytest.approx(0.1, rel=0.2)
+
+
+def test_many_runs_later_it_is_still_exact() -> None:
+    fit = Fit()
+    for number in range(100_000):
+        fit.add(1 + number % 7, 0.5 + 0.25 * (1 + number % 7))
+    assert fit.seconds(3) == pytest.approx(1.25)
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "places", "expected"),
+    [
+        (Load(4, 5.0), [], 1, 20.0),
+        (Load(4, 5.0), [], 2, 10.0),
+        (Load(4, 5.0), [], 0, 20.0),
+        (Load(4, 5.0), [Load(100, 1.0)], 1, 24.0),  # one of theirs after each of ours
+        (Load(4, 5.0), [Load(2, 1.0), Load(1, 3.0)], 1, 25.0),
+        (Load(0, 5.0), [Load(9, 1.0)], 1, 0.0),
+    ],
+)
+def test_wait(own: Load, others: list[Load], places: int, expected: float) -> None:
+    assert wait(own, others, places) == expected
