@@ -12,6 +12,7 @@ from easymlnb._version import __version__
 if TYPE_CHECKING:
     # The same names once more, for editors and type checkers; a test compares the two.
     from easymlnb.batching import Batched
+    from easymlnb.calling import use
     from easymlnb.client import AsyncClient, Client, connect, connect_async
     from easymlnb.contract.errors import CallerError, EasyMLNBError
     from easymlnb.contract.spec import Batch
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "batching": "Batched",
+    "calling": "use",
     "client": "AsyncClient Client connect connect_async",
     "contract.errors": "CallerError EasyMLNBError",
     "contract.spec": "Batch",
@@ -100,6 +102,7 @@ __all__ = [
     "pipeline",
     "progress",
     "service",
+    "use",
 ]
 
 

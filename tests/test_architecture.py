@@ -25,6 +25,8 @@ LAYERS = {
         runtime client bundles
         upload
         publish forms live
+        asking
+        calling
         apps
         decorator
         pipelines optimizing

@@ -19,7 +19,8 @@ def _threads() -> Threads:
     return Threads()
 
 
-_ids = count(1)
+# Below zero: the server gives its own to the calls that it sends here.
+_ids = count(-1, -1)
 
 
 class LocalRunning:

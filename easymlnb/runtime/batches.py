@@ -37,6 +37,18 @@ def answers(
     return [attempt.end(logs.get(attempt.call.id, "")) for attempt in attempts]
 
 
+def run_rows(service: Service, rows: list[dict[str, Any]]) -> list[Any]:
+    """Run a batched function once for all rows of values, or once for each kind of array."""
+    attempts = [Attempt(Call(id=0, service=service.name)) for _ in rows]
+    for attempt, row in zip(attempts, rows, strict=True):
+        attempt.values = row
+    results: dict[int, Any] = {}
+    for group in _groups(service, attempts):
+        found = loop.plain(service.function(**_columns(service, group)))
+        results.update(zip(map(id, group), _results(service, found, len(group)), strict=True))
+    return [results[id(attempt)] for attempt in attempts]
+
+
 class _Shared(Context):
     """Calls that run as one: they share their prints, and hear of progress each."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from easymlnb import codec
 from easymlnb.contract.errors import CallCancelled
-from easymlnb.contract.frames import LARGE, Call, Message, Shares
+from easymlnb.contract.frames import LARGE, Call, Given, Message, Shares
 from easymlnb.definition import Service
 from easymlnb.types.sent import Data, contents, sent
 
@@ -46,6 +46,11 @@ def read(service: Service, call: Call, body: bytes) -> dict[str, Any]:
     except FileNotFoundError:
         # The server removes it only when nobody waits for the answer.
         raise CallCancelled from None
+
+
+def given(message: Given, body: bytes) -> Data:
+    """Return the body of an answer to a question; raises ``OSError``."""
+    return contents(Path(message.file)) if message.file else body
 
 
 def leave(call: Call, body: Data) -> str:

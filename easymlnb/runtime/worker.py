@@ -20,7 +20,9 @@ from easymlnb.contract.errors import CallCancelled, EasyMLNBError, ServiceNotFou
 from easymlnb.contract.frames import (
     Call,
     Cancel,
+    Denied,
     Failure,
+    Given,
     Item,
     Leave,
     Message,
@@ -34,6 +36,7 @@ from easymlnb.contract.frames import (
     unpack_to_worker,
 )
 from easymlnb.definition import Service
+from easymlnb.runtime.asks import ASKS, KernelWay
 from easymlnb.runtime.batches import End, answers
 from easymlnb.runtime.beside import Beside
 from easymlnb.runtime.calls import Stopped
@@ -76,6 +79,7 @@ class Worker:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         watch = threading.Thread(target=self._watch, name="easymlnb-watch", daemon=True)
         watch.start()
+        ASKS.way = KernelWay(self._emit, self._emit_beside, self._listen)
         try:
             while (taken := self._next()) is not None:
                 self._answer(taken)
@@ -84,6 +88,7 @@ class Worker:
             return self._back
         finally:
             self._ended = True
+            ASKS.lose()
             self._beside.stop()
             watch.join()
             self._link.close()
@@ -147,6 +152,8 @@ class Worker:
             self._give_back(message.id)
         elif isinstance(message, Welcome):
             self._prove(message)
+        elif isinstance(message, Given | Denied):
+            ASKS.take(message, body)
         elif isinstance(message, Return):
             self._back = message
         elif isinstance(message, Leave):

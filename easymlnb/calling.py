@@ -1,0 +1,160 @@
+"""Calling a service by its name from inside another, or from a cell.
+
+A service of the same notebook is called directly, in the same thread. Any other goes over the
+link that the kernel has with its server, which needs no credential, and through the same queues,
+batches and deadlines as every call. In plain Python it goes over HTTP, as the client's calls do.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from inspect import iscoroutinefunction
+from typing import Any
+
+from easymlnb.asking import Asking, way
+from easymlnb.client import Client, connect, flows
+from easymlnb.contract.errors import CallCycle
+from easymlnb.definition import DEFINED, Service
+from easymlnb.runtime import loop
+from easymlnb.runtime.batches import run_rows
+from easymlnb.runtime.context import CURRENT
+
+AT_ONCE = 32
+"""Calls of one ``map`` that are out at the same time."""
+
+_inside: ContextVar[tuple[str, ...]] = ContextVar("easymlnb_inside", default=())
+"""Services of this notebook that were called directly, one in another."""
+
+
+class Used:
+    """A service to call by its name. Nothing is looked up before it is called."""
+
+    def __init__(self, name: str, timeout: float | None = None) -> None:
+        self.name = name
+        self._timeout = timeout
+
+    def __repr__(self) -> str:
+        return f"<service {self.name!r}>"
+
+    def __call__(self, *given: Any, **values: Any) -> Any:
+        """Call it and return its result; a service that streams returns the list of its items.
+
+        Raises ``InvalidInput`` for values that it does not take, ``CallFailed`` when it failed,
+        ``CallCycle`` when it would wait for itself, and the other errors of a call.
+        """
+        _not_in_a_coroutine(self.name)
+        service = DEFINED.get(self.name)
+        if service is not None:
+            with _deeper(self.name):
+                return _direct(service, [flows.named(service.spec, given, values)])[0]
+        found = way()
+        if found is None:
+            return _rest(self.name, self._timeout, given, values)
+        return Asking(found, self.name, self._timeout).call(given, values)
+
+    async def aio(self, *given: Any, **values: Any) -> Any:
+        """Call it from a coroutine: other calls run while this one is waited for."""
+        service = DEFINED.get(self.name)
+        if service is not None and iscoroutinefunction(service.function):
+            with _deeper(self.name):
+                named = flows.named(service.spec, given, values)
+                return await service.function(**service.schema.load(named))
+        found = way() if service is None else None
+        if found is None:
+            return await asyncio.to_thread(self, *given, **values)
+        return await Asking(found, self.name, self._timeout).call_async(given, values)
+
+    def map(self, items: Iterable[Any], *, at_once: int = AT_ONCE) -> list[Any]:
+        """Call it for each item, ``at_once`` at the same time, and return the results in order.
+
+        An item is a mapping of parameters, or else the value of its first parameter. The first
+        error ends all.
+        """
+        _not_in_a_coroutine(self.name)
+        service = DEFINED.get(self.name)
+        if service is not None:
+            with _deeper(self.name):
+                return _direct(service, [_arguments(service, item) for item in items])
+        found = way()
+        if found is not None:
+            return Asking(found, self.name, self._timeout).map(map(split, items), at_once)
+        with ThreadPoolExecutor(at_once, "easymlnb-map") as pool:
+            return list(pool.map(lambda item: _rest(self.name, self._timeout, *split(item)), items))
+
+
+def use(name: str, *, timeout: float | None = None) -> Used:
+    """Return a service by its name, to be called like a function.
+
+    timeout: seconds that a call may take at most. It also ends with the call that it is made in.
+    """
+    return Used(name, timeout)
+
+
+def split(item: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return an item of ``map`` as positional and named arguments."""
+    return ((), dict(item)) if isinstance(item, Mapping) else ((item,), {})
+
+
+def _arguments(service: Service, item: Any) -> dict[str, Any]:
+    given, values = split(item)
+    return flows.named(service.spec, given, values)
+
+
+# in this process
+
+
+@contextmanager
+def _deeper(name: str) -> Iterator[None]:
+    """Note that a service is called; raises ``CallCycle`` if it waits for this very call."""
+    context = CURRENT.get()
+    inside = _inside.get()
+    chain = inside if context is None else (context.call.service, *inside)
+    if name in chain:
+        raise CallCycle([*chain, name])
+    token = _inside.set((*inside, name))
+    try:
+        yield
+    finally:
+        _inside.reset(token)
+
+
+def _direct(service: Service, rows: list[dict[str, Any]]) -> list[Any]:
+    """Run a service of this process for each row of values."""
+    checked = [service.schema.load(row) for row in rows]
+    batch = service.spec.batch
+    if batch is None:
+        return [_run(service.function, row, service.spec.stream) for row in checked]
+    size = batch.max_size
+    parts = [checked[at : at + size] for at in range(0, len(checked), size)]
+    return [result for part in parts for result in run_rows(service, part)]
+
+
+def _run(function: Callable[..., Any], values: dict[str, Any], stream: bool) -> Any:
+    made = function(**values)
+    return list(loop.items(made)) if stream else loop.plain(made)
+
+
+def _not_in_a_coroutine(name: str) -> None:
+    if threading.current_thread().name == loop.NAME:
+        raise RuntimeError(
+            f"In an async function a plain call of {name!r} would hold up all others: "
+            f"write 'await {name}.aio(...)'."
+        )
+
+
+# without a link
+
+
+@cache
+def _client() -> Client:
+    return connect()
+
+
+def _rest(name: str, timeout: float | None, given: tuple[Any, ...], values: dict[str, Any]) -> Any:
+    found = _client()
+    result = found.call(name, flows.named(found.spec(name), given, values), timeout=timeout)
+    return list(result) if isinstance(result, Iterator) else result
