@@ -135,7 +135,7 @@ class App:
     def _uncompare(self) -> None:
         old, self._pair.children = self._pair.children, ()
         for widget in old:
-            close(widget)
+            W.close(widget)
         self._runs.value = self._history.html(self._shown)
 
     def _download(self, _: str) -> None:
@@ -160,13 +160,6 @@ class App:
     def close(self) -> None:
         """Stop what runs and free all widgets."""
         self.form.close()
-
-
-def close(widget: Any) -> None:
-    """Close a widget and all it holds."""
-    for child in getattr(widget, "children", ()):
-        close(child)
-    widget.close()
 
 
 def _report(spec: ServiceSpec, run: Run) -> bytes:

@@ -157,12 +157,16 @@ class Form:
 
     def show(self, news: News) -> None:
         """Paint what happened to the running call."""
+        if self.sheet.closed:
+            return
         self.status.progress(news.progress, news.seconds)
         self.outcome.log(news.log)
         self.outcome.items(news.items)
 
     def end(self, event: Done | Failed) -> None:
         """Paint the running call's end."""
+        if self.sheet.closed:
+            return
         said = ""
         if isinstance(event, Done):
             self.outcome.done(event)

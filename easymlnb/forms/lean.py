@@ -37,6 +37,7 @@ class Sheet:
 
     def __init__(self, uploads: Uploads | None = None) -> None:
         self.uploads = uploads
+        self.closed = False
         self.layout: Any = W.Layout()
         self._styles: dict[type, Any] = {}
         self.widgets: set[Any] = set()
@@ -57,7 +58,8 @@ class Sheet:
             _SHEET.reset(before)
 
     def close(self) -> None:
-        """Free all widgets that joined."""
+        """Free all widgets that joined; what still runs has nothing left to paint on."""
+        self.closed = True
         for widget in list(self.widgets):
             widget.close()
         for shared in (self.layout, *self._styles.values()):
@@ -68,6 +70,13 @@ def uploads() -> Uploads | None:
     """Return how files are sent from the page of the form that is being made."""
     sheet = _SHEET.get()
     return sheet.uploads if sheet else None
+
+
+def close(widget: Any) -> None:
+    """Free a widget and all it holds."""
+    for child in getattr(widget, "children", ()):
+        close(child)
+    widget.close()
 
 
 class Lean:

@@ -84,7 +84,7 @@ class Outcome:
         gone = shown[:-KEPT_ITEMS]
         self._parts.children = tuple(shown[-KEPT_ITEMS:])
         for widget in gone:
-            widget.close()
+            W.close(widget)
 
     def _appended(self, shown: list[Any], parts: list[Part]) -> list[Any]:
         plain = len(parts) == 1 and parts[0].get("kind") == "text" and not parts[0].get("title")
@@ -131,7 +131,7 @@ class Outcome:
         else:
             self._empty("Done. The service gave nothing back.")
         for widget in old:
-            widget.close()
+            W.close(widget)
 
     def _undim(self) -> None:
         self._fresh = False

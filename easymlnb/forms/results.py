@@ -11,6 +11,7 @@ from typing import Any
 
 from easymlnb.forms import lean as W
 from easymlnb.forms.caller import Part
+from easymlnb.forms.grid import grid
 from easymlnb.forms.texts import clean, markdown
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -21,7 +22,8 @@ FOLDED = 40
 SHORT = 72
 """Characters of JSON that are kept on one line."""
 
-SHOWN_ROWS = 1000
+FEW_ROWS = 20
+"""Rows of a table that are all in the page at once."""
 
 
 def _title(part: Part) -> str:
@@ -112,21 +114,23 @@ def json_value(part: Part) -> Any:
 
 
 def table(part: Part) -> Any:
-    """Rows under a head that stays in sight."""
+    """Rows under a head that stays in sight; many of them as a table that sorts and saves."""
     data = part.get("data") or {}
-    columns, rows = list(data.get("columns", ())), list(data.get("rows", ()))[:SHOWN_ROWS]
-    total = int(data.get("total") or len(rows))
+    columns, rows = list(data.get("columns", ())), list(data.get("rows", ()))
+    if len(rows) > FEW_ROWS:
+        shown = grid(_title(part), data, part.get("more") or {})
+        return W.VBox([titled({"title": part.get("title")}, "", ""), shown])
     head = "".join(
         f'<th scope="col"{_aligned(rows, at)}>{escape(str(name))}</th>'
         for at, name in enumerate(columns)
     )
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    note = ""
-    if total > len(rows):
-        note = f'<div class="em-help">The first {figure(len(rows))} of {figure(total)} rows.</div>'
+    total = int(data.get("total") or len(rows))
+    note = f"The first {figure(len(rows))} of {figure(total)} rows." if total > len(rows) else ""
     inner = (
         f'<div class="em-table" tabindex="0"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>{note}"
+        f"<tbody>{body}</tbody></table></div>"
+        + (f'<div class="em-help">{note}</div>' if note else "")
     )
     return titled(part, inner, "")
 

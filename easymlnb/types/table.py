@@ -1,5 +1,8 @@
 """Tables: pandas DataFrames as JSON records or columns, CSV, Arrow and parquet."""
 
+import base64
+import gzip
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,7 +16,11 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 1_000_000
 SHOWN = 1000
-"""Rows of a table that are shown; the total is always told."""
+"""Rows of a view that are plain JSON."""
+
+SENT_ROWS = 200_000
+SENT_CELLS = 2_000_000
+"""Rows and cells of a view at most, packed; the whole table is the call's own answer."""
 
 
 class Table(Type):
@@ -120,5 +127,19 @@ class Table(Type):
         frame = self.as_result(value)
         names, columns = tabular.cells(frame.head(SHOWN))
         rows = [list(row) for row in zip(*columns, strict=True)]
-        data = {"columns": names, "rows": rows, "total": len(frame)}
-        return [{"kind": "table", "title": title, "data": data}]
+        part: dict[str, Any] = {
+            "kind": "table",
+            "title": title,
+            "data": {"columns": names, "rows": rows, "total": len(frame)},
+        }
+        if len(frame) > SHOWN:
+            part["more"] = {"columns_gzip": packed(frame)}
+        return [part]
+
+
+def packed(frame: "pd.DataFrame") -> str:
+    """Return the rows that a page may scroll through: base64 of gzip of a JSON list of columns."""
+    most = min(SENT_ROWS, SENT_CELLS // max(1, frame.shape[1]))
+    _, columns = tabular.cells(frame.head(most))
+    data = json.dumps(columns, ensure_ascii=False, separators=(",", ":")).encode()
+    return base64.b64encode(gzip.compress(data, 1)).decode()

@@ -66,7 +66,8 @@ function name(root) {
   )) {
     if (input.labels?.length && [...input.labels].some((one) => one.textContent.trim())) continue;
     const label = labelOf(input);
-    const words = label?.textContent || input.placeholder;
+    const said = label?.textContent || input.placeholder;
+    const words = said && input.type === "color" ? `${said}, palette` : said;
     if (words) set(input, "aria-label", words);
   }
   for (const button of root.querySelectorAll(".em-remove")) set(button, "aria-label", "Remove this row");
