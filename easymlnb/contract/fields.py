@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
+from easymlnb.contract import units
+
 THUMBNAIL_LIMIT = 64 * 1024
 """Longest thumbnail, as a data URI, in characters."""
 
 _DOI = re.compile(r"10\.\d{4,9}/[^\s\"<>]+\Z")
 _DOI_PREFIX = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|doi:\s*)", re.IGNORECASE)
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B?\Z")
 _THUMBNAIL = re.compile(r"data:image/(?:webp|png|jpeg);base64,[A-Za-z0-9+/]+={0,2}\Z")
-_POWERS = " kMGT"
 
 
 def _text(most: int) -> Callable[[Any], str]:
@@ -74,13 +74,10 @@ def _count(value: Any) -> int:
 
 
 def _size(value: Any) -> int:
-    found = _SIZE.match(value.strip()) if isinstance(value, str) else None
-    number = value if type(value) in (int, float) else float(found[1]) if found else -1
-    power = _POWERS.index(found[2] or " ") if found else 0
-    size = number * (1024 if found and found[3] else 1000) ** power
-    if not 0 <= size < 2**60:
-        raise ValueError("It must be a size such as '4 GB', or bytes.")
-    return int(size)
+    try:
+        return 0 if value == 0 else units.size(value)
+    except ValueError:
+        raise ValueError("It must be a size such as '4 GB', or bytes.") from None
 
 
 def _resources(value: Any) -> dict[str, int]:

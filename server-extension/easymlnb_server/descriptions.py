@@ -7,15 +7,18 @@ The forms are those of the application schema v1 of DEEP Hybrid-DataCloud (``dee
 
 import json
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import msgspec
 from markupsafe import Markup
 
-from easymlnb.contract.metadata import Metadata
+from easymlnb.contract import units
+from easymlnb.contract.metadata import Metadata, Resources
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server import words
 
+MB = 2**20
 AI4OS_VERSION = "2.3.0"
 DEEP_WANTS = (
     *("title", "summary", "description", "date_creation", "keywords", "license"),
@@ -76,6 +79,15 @@ class Subject:
         return text if text.startswith(("https://", "http://")) else self.doi
 
     @property
+    def needs(self) -> Resources:
+        """Return what the author says that it needs, and else what its workers are given."""
+        said, given = self.about.resources, self.spec.running
+        gpus = 0 if isinstance(given.gpu, str) else ceil(given.gpu)
+        return msgspec.structs.replace(
+            said, memory=said.memory or given.memory, gpu=said.gpu or gpus
+        )
+
+    @property
     def created(self) -> str:
         return self.about.date or self.published[:10]
 
@@ -123,7 +135,7 @@ def deep(subject: Subject) -> dict[str, Any]:
 def ai4os(subject: Subject) -> dict[str, Any]:
     """Return AI4OS's form; what is not said is left out, also where the schema wants it."""
     spec, about = subject.spec, subject.about
-    needs = about.resources
+    needs = subject.needs
     dates = _said(created=subject.created, updated=subject.published[:10] or subject.created)
     kinds = [DATA_TYPES[kind] for kind in words.inputs(spec) if kind in DATA_TYPES]
     return _said(
@@ -145,9 +157,9 @@ def ai4os(subject: Subject) -> dict[str, Any]:
             inference=_said(
                 cpu=needs.cpu,
                 gpu=needs.gpu,
-                memory_MB=round(needs.memory / 1e6),
-                gpu_memory_MB=round(needs.gpu_memory / 1e6),
-                storage_MB=round(needs.storage / 1e6),
+                memory_MB=round(needs.memory / MB),
+                gpu_memory_MB=round(needs.gpu_memory / MB),
+                storage_MB=round(needs.storage / MB),
             )
         ),
     ) | {
@@ -162,9 +174,9 @@ def ai4os(subject: Subject) -> dict[str, Any]:
 def schema_org(subject: Subject) -> dict[str, Any]:
     """Return the service as a schema.org ``SoftwareApplication``."""
     spec, about = subject.spec, subject.about
-    needs = about.resources
+    needs = subject.needs
     gpu = f"{needs.gpu} GPU" + (
-        f" with {needs.gpu_memory / 1e9:.3g} GB" if needs.gpu_memory else ""
+        f" with {units.shown(needs.gpu_memory)}" if needs.gpu_memory else ""
     )
     return {"@context": "https://schema.org", "@type": "SoftwareApplication"} | _said(
         name=spec.title,
@@ -183,8 +195,8 @@ def schema_org(subject: Subject) -> dict[str, Any]:
         citation=about.citation or subject.doi,
         isBasedOn=about.dataset,
         softwareHelp=about.documentation,
-        memoryRequirements=f"{needs.memory / 1e9:.3g} GB" if needs.memory else "",
-        storageRequirements=f"{needs.storage / 1e9:.3g} GB" if needs.storage else "",
+        memoryRequirements=units.shown(needs.memory) if needs.memory else "",
+        storageRequirements=units.shown(needs.storage) if needs.storage else "",
         processorRequirements=gpu if needs.gpu else "",
     )
 

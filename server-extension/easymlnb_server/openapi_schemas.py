@@ -23,7 +23,10 @@ def object_of(properties: dict[str, Schema], optional: tuple[str, ...] = ()) -> 
 TEXT: Schema = {"type": "string"}
 HTML: dict[str, Schema] = {"text/html": TEXT}
 BYTES: Schema = {"type": "string", "format": "binary"}
-STATE: Schema = {"type": "string", "enum": ["live", "ready", "starting", "failed", "busy"]}
+STATE: Schema = {
+    "type": "string",
+    "enum": ["live", "ready", "starting", "failed", "busy", "asleep"],
+}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 SECONDS: Schema = {"type": ["number", "null"]}
 NUMBER_OR_NONE: Schema = {"type": ["integer", "null"]}

@@ -1,6 +1,5 @@
 """The pages in a real browser: searching, themes, trying a call."""
 
-import re
 
 import pytest
 from conftest import RunningServer, free_port, make_notebook
@@ -82,7 +81,7 @@ def test_the_theme_can_be_switched_and_stays(page):
 
 
 def test_a_service_can_be_read_and_its_code_chosen_by_keyboard(page):
-    page.get_by_role("link", name=re.compile("Roll a die")).click()
+    page.get_by_role("link", name="Roll a die", exact=True).click()
     page.get_by_role("heading", name="Roll a die").wait_for()
     page.get_by_role("tab", name="Python").focus()
     page.keyboard.press("ArrowRight")
@@ -91,8 +90,8 @@ def test_a_service_can_be_read_and_its_code_chosen_by_keyboard(page):
 
 
 def test_a_call_can_be_tried(page, pages):
-    page.get_by_role("link", name=re.compile("Roll a die")).click()
-    page.get_by_role("link", name="Try it").click()
+    page.get_by_role("link", name="Roll a die", exact=True).click()
+    page.get_by_role("link", name="API", exact=True).click()
     form = page.locator("#call_seen_roll form")
     form.get_by_role("button", name="Send").click()
     form.locator(".answer pre").wait_for()

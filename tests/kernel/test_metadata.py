@@ -54,7 +54,7 @@ GOOD = [
     ("doi", "doi: 10.5281/zenodo.12", "10.5281/zenodo.12"),
     ("dataset", "https://example.org/data?x=1", "https://example.org/data?x=1"),
     ("description", "Two\nlines", "Two\nlines"),
-    ("resources", {"memory": "4 GB", "gpu": 1}, {"memory": 4 * 10**9, "gpu": 1}),
+    ("resources", {"memory": "4 GB", "gpu": 1}, {"memory": 2**32, "gpu": 1}),
     ("resources", {"memory": "1.5GiB"}, {"memory": 3 * 2**29}),
     ("resources", {"gpu_memory": 1000}, {"gpu_memory": 1000}),
 ]
@@ -85,6 +85,7 @@ BAD = [
     ("resources", {"memory": "much"}),
     ("resources", {"memory": -1}),
     ("resources", {"memory": float("nan")}),
+    ("resources", {"memory": True}),
     ("resources", {"gpu": True}),
     ("resources", {"wheels": 4}),
     ("thumbnail", "data:image/svg+xml;base64,PHN2Zz4="),

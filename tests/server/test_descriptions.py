@@ -26,7 +26,7 @@ FULL = Subject(
             source="https://example.org/code",
             libraries=("pytorch", "sklearn", "OpenCV", "numpy"),
             tasks=("computer vision", "Juggling"),
-            resources=Resources(memory=4_000_000_000, gpu=2, gpu_memory=8_000_000_000),
+            resources=Resources(memory=4 * 2**30, gpu=2, gpu_memory=8 * 2**30),
             thumbnail="data:image/png;base64,AAAA",
         ),
     ),
@@ -61,7 +61,7 @@ def test_ai4os_has_its_fields_and_only_its_own_words():
     assert found["dates"] == {"created": "2026-03-31", "updated": "2026-04-01"}
     assert found["links"]["source_code"] == "https://example.org/code"
     assert found["links"]["self"] == "https://hub/easymlnb/services/cells/metadata"
-    assert found["resources"] == {"inference": {"gpu": 2, "memory_MB": 4000, "gpu_memory_MB": 8000}}
+    assert found["resources"] == {"inference": {"gpu": 2, "memory_MB": 4096, "gpu_memory_MB": 8192}}
     # The schema forbids what belongs to the form before it.
     assert not found.keys() & {"sources", "dataset_url", "cite_url", "date_creation", "keywords"}
 

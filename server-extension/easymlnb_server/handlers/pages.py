@@ -12,13 +12,21 @@ from markupsafe import Markup
 from tornado import web
 from tornado.httputil import url_concat
 
+from easymlnb.contract import units
 from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn, RouteNotFound
 from easymlnb_server import plots
 from easymlnb_server.handlers.base import EasyHandler
 
 HERE = Path(__file__).parent.parent
 STATIC = HERE / "static"
-STATES = {"ready": "good", "live": "live", "starting": "warn", "busy": "warn", "failed": "bad"}
+STATES = {
+    "ready": "good",
+    "live": "live",
+    "starting": "warn",
+    "busy": "warn",
+    "failed": "bad",
+    "asleep": "",
+}
 """The colour of a state's dot; the word stands beside it."""
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -39,6 +47,7 @@ def _jinja() -> Environment:
     )
     found.filters["moment"] = lambda seconds: datetime.fromtimestamp(seconds, UTC).isoformat()
     found.filters["duration"] = lambda s: None if s is None else plots.duration(s)
+    found.filters["bytes"] = units.shown
     found.tests["web"] = lambda text: text.startswith(("https://", "http://"))
     return found
 

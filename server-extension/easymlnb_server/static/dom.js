@@ -19,5 +19,5 @@ export function inline(text) {
 // The first paragraph of an author's Markdown, without its marks.
 export function plain(text) {
   const [first] = String(text ?? "").split(/\n\s*\n/);
-  return first.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").replace(/\*\*|__|^#+ /gm, "").replace(/\s+/g, " ").trim();
+  return first.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").replace(/\*\*|__|^#+ /gm, "").replace(/\*(\S[^*]*)\*/g, "$1").replace(/\s+/g, " ").trim();
 }

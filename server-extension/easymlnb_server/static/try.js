@@ -15,7 +15,9 @@ const HEADERS = {
 const page = document.documentElement.dataset;
 
 export function tryIt(path, method, operation, shared, resolve) {
-  const parameters = [...(shared ?? []), ...(operation.parameters ?? [])].filter((one) => one.in === "path");
+  const all = [...(shared ?? []), ...(operation.parameters ?? [])];
+  const parameters = all.filter((one) => one.in === "path");
+  const queries = all.filter((one) => one.in === "query").map((one) => [one, queryInput(one)]);
   const bodies = operation.requestBody?.content ?? {};
   const asks = parameters.map((one) => [one.name, make("input", { type: "text", required: true, id: unique(), spellcheck: "false" })]);
   const body = Object.keys(bodies).length ? bodyForm(bodies, resolve) : null;
@@ -32,6 +34,7 @@ export function tryIt(path, method, operation, shared, resolve) {
     if (running) return;
     const url = page.root + path.slice(1).replace(/{(\w+)}/g, (_, name) =>
       encodeURIComponent(asks.find(([one]) => one === name)[1].value));
+    const asked = query(queries);
     if (method === "delete" && !confirm(`Remove ${decodeURIComponent(url)} and all its versions?`)) return;
     const headers = { "X-XSRFToken": page.xsrf };
     if (accept.value) headers.Accept = accept.value;
@@ -42,7 +45,7 @@ export function tryIt(path, method, operation, shared, resolve) {
     const began = performance.now();
     try {
       const sent = body ? body.read() : {};
-      const response = await fetch(url, {
+      const response = await fetch(url + asked, {
         method: method.toUpperCase(), headers: { ...headers, ...sent.headers }, body: sent.body, signal: running.signal,
       });
       await show(answer, response, began);
@@ -60,6 +63,7 @@ export function tryIt(path, method, operation, shared, resolve) {
   const form = make(
     "form", { class: "try", onsubmit: submit },
     ...asks.map(([name, input]) => field(name, input)),
+    ...queries.map(([one, input]) => field(one.name, input, one.description)),
     body?.element,
     accepts.length > 1 ? field("Answer as", accept) : null,
     make("div", { class: "row" }, send, stop),
@@ -81,6 +85,23 @@ function unique() {
 function field(label, input, help) {
   return make("div", { class: "field" }, make("label", { for: input.id }, label), input,
     help ? make("div", { class: "help" }, help) : null);
+}
+
+function queryInput({ schema }) {
+  const choices = schema?.enum;
+  if (!choices) return make("input", { type: "text", id: unique(), spellcheck: "false" });
+  return make("select", { id: unique() }, ...["", ...choices].map((one) => make("option", {}, one)));
+}
+
+// What was filled in; of a list, each word is one value.
+function query(queries) {
+  const told = new URLSearchParams();
+  for (const [{ name, schema }, { value }] of queries) {
+    const values = schema?.type === "array" ? value.split(/[\s,]+/) : [value];
+    for (const one of values) if (one) told.append(name, one);
+  }
+  const text = told.toString();
+  return text && `?${text}`;
 }
 
 // One way to send a body for each media type that the operation reads.
