@@ -41,7 +41,7 @@ def sentence(error: Exception) -> str:
     """Return what to say of an error."""
     if isinstance(error, EasyMLNBError):
         quoted = f" (request {error.request_id})" if error.request_id else ""
-        return f"{error.message}{quoted}"
+        return f"{_by_field(error)}{quoted}"
     if isinstance(error, OSError) and error.strerror:
         where = f": {error.filename}" if error.filename else ""
         return f"{error.strerror}{where}"
@@ -49,3 +49,14 @@ def sentence(error: Exception) -> str:
     if isinstance(error, TypeError | ValueError):
         return text
     return f"Unexpected {type(error).__name__}: {text}. Set {DEBUG}=1 for the traceback."
+
+
+def _by_field(error: EasyMLNBError) -> str:
+    """Return the message; of several fields that are wrong, each on a line of its own."""
+    told = error.details
+    if not isinstance(told, list) or len(told) < 2:
+        return error.message
+    if not all(isinstance(one, dict) and {"field", "message"} <= one.keys() for one in told):
+        return error.message
+    head = error.message.partition(". ")[0]
+    return "\n  ".join([f"{head}:", *(f"{one['field']}: {one['message']}" for one in told)])

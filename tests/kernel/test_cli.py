@@ -230,3 +230,17 @@ def test_the_server_is_told_its_token_where_others_cannot_read_it():
     assert "--ServerApp.port=8900" in arguments and "--ServerApp.base_url=/x/" in arguments
     assert not any("secret" in argument for argument in arguments)
     assert settings.environment()["JUPYTER_TOKEN"] == "secret"
+
+
+def test_publish_names_each_field_of_the_metadata_that_is_wrong(tmp_path):
+    from conftest import make_notebook
+
+    notebook = tmp_path / "dice.ipynb"
+    notebook.write_text(json.dumps(make_notebook("import easymlnb as ml")))
+    (tmp_path / "easymlnb.yaml").write_text("doi: nope\nservices:\n  roll: {date: soon}\n")
+    found = run("publish", str(notebook), "--url", "http://127.0.0.1:9/")
+    assert found.returncode == 1
+    head, doi, date = found.stderr.strip().splitlines()
+    assert head == "easymlnb: The metadata cannot be used:"
+    assert doi.startswith("  doi: It must be a DOI") and doi.endswith("(easymlnb.yaml)")
+    assert date.startswith("  services.roll.date: It must be a date")
