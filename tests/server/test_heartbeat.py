@@ -28,7 +28,8 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 async def dialled() -> AsyncIterator[tuple[LiveTable, ClientConnection]]:
     """A link handler in a server that has nothing else, and a kernel that offers a service."""
     table = LiveTable(10)
-    state = SimpleNamespace(secret="secret", live=table, rendezvous=Rendezvous())
+    spool = SimpleNamespace(room=lambda: None)
+    state = SimpleNamespace(secret="secret", live=table, rendezvous=Rendezvous(), spool=spool)
     server = HTTPServer(Application([("/link", module.LinkHandler)], **{STATE: state}))
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)

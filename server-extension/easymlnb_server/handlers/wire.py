@@ -1,0 +1,192 @@
+"""The WebSocket of a kernel on its bare socket.
+
+Every call passes here twice, and Tornado's own reads a message in several steps, each with a
+future and two system calls more. This one feeds whole pieces of the socket to ``websockets``'
+protocol without I/O, as the kernel's end of the link does too.
+"""
+
+import asyncio
+import contextlib
+import socket
+import sys
+from typing import Any
+
+from tornado.iostream import IOStream
+from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+
+CHUNK = 256 * 1024
+"""Bytes that are read at once."""
+
+GOODBYE = 5.0
+"""Seconds the other end has to answer a close."""
+
+
+class Wire(WebSocketProtocol):
+    """What Tornado's handler talks to; it serves one side only, the server's.
+
+    A write that fails ends nothing: what the kernel sent last is still read, as by its last
+    answers we know which calls it has begun. The end of that closes the connection.
+    """
+
+    def __init__(self, handler: WebSocketHandler, max_message: int) -> None:
+        super().__init__(handler)
+        self._protocol = ServerProtocol(max_size=max_message)
+        self._loop = asyncio.get_running_loop()
+        self._over: asyncio.Future[None] = self._loop.create_future()
+        self._left: list[memoryview] = []
+        self._parts: list[bytes] = []
+
+    @staticmethod
+    def fits(stream: Any) -> bool:
+        """Say whether this connection has a bare socket: not if it is encrypted."""
+        return type(stream) is IOStream
+
+    async def accept_connection(self, handler: WebSocketHandler) -> None:
+        """Shake hands and serve until the connection ends."""
+        stream = handler._detach_stream()
+        self._socket = stream.socket.dup()
+        self._socket.setblocking(False)
+        stream.close()  # and with it all that Tornado watches it for
+        request = handler.request
+        lines = [f"GET {request.uri} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in request.headers.get_all()]
+        self._protocol.receive_data(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace"))
+        for event in self._protocol.events_received():
+            if isinstance(event, Request):
+                self._protocol.send_response(self._protocol.accept(event))
+        self._loop.add_reader(self._socket, self._readable)
+        self._flush()
+        if self._protocol.state is OPEN:
+            self._run_callback(handler.open)
+        await self._over
+
+    def is_closing(self) -> bool:
+        return self._over.done() or self._protocol.state is not OPEN
+
+    def write_message(
+        self, message: str | bytes | dict[str, Any], binary: bool = False
+    ) -> "asyncio.Future[None]":
+        if self.is_closing() or not isinstance(message, bytes):
+            raise WebSocketClosedError
+        self._protocol.send_binary(message)
+        self._flush()
+        return self._over
+
+    def write_ping(self, data: bytes) -> None:
+        if not self.is_closing():
+            self._protocol.send_ping(data)
+            self._flush()
+
+    def set_nodelay(self, x: bool) -> None:
+        with contextlib.suppress(OSError):  # a Unix socket has no such thing
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(x))
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        if not self.is_closing():
+            self._protocol.send_close(code or 1000, reason or "")
+            self._flush()
+            self._loop.call_later(GOODBYE, self._end)
+
+    def on_connection_close(self) -> None:
+        """The handler's word on an end that it was told of here."""
+
+    def _abort(self) -> None:
+        self._end()
+
+    def _readable(self) -> None:
+        try:
+            data = self._socket.recv(CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._end()
+            return
+        self._protocol.receive_data(data)
+        for frame in self._protocol.events_received():
+            if isinstance(frame, Frame):
+                self._take(frame)
+        self._flush()
+
+    def _take(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.PONG:
+            self._run_callback(self.handler.on_pong, bytes(frame.data))
+        elif frame.opcode in (Opcode.BINARY, Opcode.TEXT, Opcode.CONT):
+            self._parts.append(bytes(frame.data))
+            if frame.fin:
+                parts, self._parts = self._parts, []
+                data = parts[0] if len(parts) == 1 else b"".join(parts)
+                self._run_callback(self.handler.on_message, data)
+
+    def _flush(self) -> None:
+        """Send what the protocol has to say; an empty piece says that it was the last."""
+        for data in self._protocol.data_to_send():
+            if data:
+                self._send(data)
+            elif not self._left:
+                self._end()
+
+    def _send(self, data: bytes) -> None:
+        if self._over.done():
+            return
+        sent = 0
+        if not self._left:
+            sent = self._try(data)
+            if sent == len(data):
+                return
+            self._loop.add_writer(self._socket, self._writable)
+        self._left.append(memoryview(data)[sent:])
+
+    def _writable(self) -> None:
+        while self._left:
+            first = self._left[0]
+            sent = self._try(first)
+            if sent < len(first):
+                self._left[0] = first[sent:]
+                return
+            del self._left[0]
+        self._loop.remove_writer(self._socket)
+
+    def _try(self, data: bytes | memoryview) -> int:
+        try:
+            return self._socket.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError:
+            return len(data)
+
+    def _end(self) -> None:
+        if self._over.done():
+            return
+        self._over.set_result(None)
+        self._left.clear()
+        self._loop.remove_writer(self._socket)
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+        said = self._protocol.close_rcvd
+        try:
+            self.handler.on_ws_connection_close(
+                said.code if said else None, said.reason if said else None
+            )
+        except Exception:
+            self.handler.log_exception(*sys.exc_info())
+
+    # What Tornado asks of ends that are clients, or that speak more than we do.
+
+    @property
+    def selected_subprotocol(self) -> str | None:
+        return None
+
+    def start_pinging(self) -> None:
+        raise NotImplementedError
+
+    async def _receive_frame_loop(self) -> None:
+        raise NotImplementedError
+
+    def _process_server_headers(self, key: Any, headers: Any) -> None:
+        raise NotImplementedError
