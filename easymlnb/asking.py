@@ -11,7 +11,8 @@ import msgspec
 from easymlnb import live
 from easymlnb.client import flows, results
 from easymlnb.client.multipart import encode
-from easymlnb.contract.frames import LARGE, Ask, Lookup, Message, Unask
+from easymlnb.contract.frames import LARGE, Message
+from easymlnb.contract.questions import Ask, Lookup, Unask
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.runtime.asks import ASKS, KernelWay, Question, Reply
 from easymlnb.runtime.context import CURRENT

@@ -16,8 +16,6 @@ from typing import Any, cast
 from easymlnb.contract.frames import (
     Call,
     Cancel,
-    Denied,
-    Given,
     Hello,
     Leave,
     Message,
@@ -31,6 +29,7 @@ from easymlnb.contract.frames import (
     pack,
     unpack_to_worker,
 )
+from easymlnb.contract.questions import Denied, Given
 from easymlnb.definition import DEFINED, Service
 from easymlnb.runtime.asks import ASKS, KernelWay
 from easymlnb.runtime.files import answer_probe

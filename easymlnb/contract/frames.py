@@ -17,14 +17,12 @@ from typing import Any
 
 import msgspec
 
+from easymlnb.contract.message import Message as Message
+from easymlnb.contract.questions import Ask, Denied, Given, Lookup, Unask
 from easymlnb.contract.spec import ServiceSpec
 
 PROTOCOL = 1
 LENGTHS = struct.Struct("<II")
-
-
-class Message(msgspec.Struct, kw_only=True, array_like=True, tag=True):
-    """Base of all messages."""
 
 
 # worker -> server
@@ -107,35 +105,6 @@ class Unbegun(Message):
     id: int
 
 
-class Ask(Message):
-    """Call another service. ``id`` is the kernel's own number for it, ``of`` the call that asks.
-
-    ``of`` is 0 for a cell that asks. ``seconds`` is how long it waits at most, 0 as long as the
-    service allows. ``file`` is as in ``Result``.
-    """
-
-    id: int
-    service: str
-    of: int = 0
-    content_type: str = "application/json"
-    accept: str = ""
-    seconds: float = 0.0
-    file: str = ""
-
-
-class Unask(Message):
-    """Nobody waits for that answer any more."""
-
-    id: int
-
-
-class Lookup(Message):
-    """Say what that service is: ``Given`` has its spec as JSON."""
-
-    id: int
-    service: str
-
-
 # server -> worker
 
 
@@ -200,25 +169,6 @@ class Seen(Message):
 
     id: int
     size: int
-
-
-class Given(Message):
-    """The answer to an ``Ask`` or ``Lookup``. ``file`` is the path of a body not in the frame."""
-
-    id: int
-    content_type: str
-    filename: str = ""
-    file: str = ""
-
-
-class Denied(Message):
-    """The error that an ``Ask`` or ``Lookup`` ended with."""
-
-    id: int
-    code: str
-    message: str
-    details: Any = None
-    request_id: str = ""
 
 
 class Leave(Message):

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from easymlnb.contract.errors import EasyMLNBError, ServerUnreachable, from_code
-from easymlnb.contract.frames import Denied, Given, Message, Unask
+from easymlnb.contract.frames import Message
+from easymlnb.contract.questions import Denied, Given, Unask
 from easymlnb.runtime import files
 from easymlnb.types.sent import Data
 

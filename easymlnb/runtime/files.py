@@ -11,7 +11,8 @@ from typing import Any
 
 from easymlnb import codec
 from easymlnb.contract.errors import CallCancelled
-from easymlnb.contract.frames import LARGE, Call, Given, Message, Shares
+from easymlnb.contract.frames import LARGE, Call, Message, Shares
+from easymlnb.contract.questions import Given
 from easymlnb.definition import Service
 from easymlnb.types.sent import Data, contents, sent
 

@@ -20,9 +20,7 @@ from easymlnb.contract.errors import CallCancelled, EasyMLNBError, ServiceNotFou
 from easymlnb.contract.frames import (
     Call,
     Cancel,
-    Denied,
     Failure,
-    Given,
     Item,
     Leave,
     Message,
@@ -35,6 +33,7 @@ from easymlnb.contract.frames import (
     pack,
     unpack_to_worker,
 )
+from easymlnb.contract.questions import Denied, Given
 from easymlnb.definition import Service
 from easymlnb.runtime.asks import ASKS, KernelWay
 from easymlnb.runtime.batches import End, answers

@@ -16,7 +16,8 @@ from easymlnb.contract.errors import (
     InternalError,
     NotReady,
 )
-from easymlnb.contract.frames import Ask, Call, Denied, Given, Item, Lookup, Progress, Unask
+from easymlnb.contract.frames import Call, Item, Progress
+from easymlnb.contract.questions import Ask, Denied, Given, Lookup, Unask
 from easymlnb_server.engine.bodies import Body, Large
 from easymlnb_server.engine.chains import extend
 from easymlnb_server.engine.link import WorkerLink

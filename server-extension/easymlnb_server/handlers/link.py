@@ -14,11 +14,9 @@ from tornado.ioloop import PeriodicCallback
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.frames import (
     PROTOCOL,
-    Ask,
     Failure,
     Hello,
     Item,
-    Lookup,
     Offer,
     Progress,
     Refused,
@@ -26,12 +24,12 @@ from easymlnb.contract.frames import (
     Shares,
     Taken,
     ToServer,
-    Unask,
     Unbegun,
     Welcome,
     Withdraw,
     unpack_to_server,
 )
+from easymlnb.contract.questions import Ask, Lookup, Unask
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.engine.rendezvous import Arrival
 from easymlnb_server.handlers.asks import Asks
