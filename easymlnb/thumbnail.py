@@ -42,7 +42,7 @@ def of_examples(schema: Mapping[str, Any], examples: Iterable[Mapping[str, Any]]
             try:
                 found = blob.upload(example.get(name))
                 if found is not None:
-                    return of_bytes(found.data)
+                    return of_bytes(bytes(found.data))
             except ValueError:
                 continue  # the example was checked as the type wants it; a picture is a bonus
     return ""

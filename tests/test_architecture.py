@@ -33,8 +33,8 @@ LAYERS = {
         cli
     """,
     "easymlnb_server": """
-        calllog logs ownership spool words openapi_schemas openapi_uploads store placement
-        apps uploads
+        calllog logs ownership spool words openapi_schemas store placement
+        apps uploads openapi_uploads
         engine
         openapi_routes descriptions plots
         openapi activity publications
