@@ -9,11 +9,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
 
-from msgspec import structs
-
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InternalError, KeyReused
 from easymlnb_server.engine.pending import Answer
-from easymlnb_server.spool import Spooled
 
 KEPT_SECONDS = 600.0
 """How long an answer is there to be repeated, from its end."""
@@ -85,9 +82,6 @@ class Keys:
             answer = Answer(error=error)
             raise
         finally:
-            if once.callers > 1 and isinstance(answer.body, Spooled):
-                # A file is sent once; nobody but us knows that there are several receivers.
-                answer = structs.replace(answer, body=answer.body.read())
             self._end(once, answer)
         return answer
 

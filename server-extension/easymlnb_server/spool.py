@@ -14,7 +14,7 @@ import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from easymlnb.contract.errors import StorageFull
@@ -31,6 +31,9 @@ MEMORY_LIMIT = 2 * 2**30
 """What bodies may take of shared memory: a part of what is free there, and never more than this."""
 MEMORY_FILE = 256 * 2**20
 """Bytes of the largest body that is kept in memory."""
+
+PIECE = 2**20
+"""Bytes of a file that are in memory at once while it is read or taken in."""
 
 SPARE = 256 * 2**20
 """Bytes that are left free on a disk."""
@@ -84,6 +87,21 @@ class Spooled:
     def read(self, offset: int = 0, size: int = -1) -> bytes:
         """Return ``size`` bytes from ``offset`` on, by default all the rest."""
         return os.pread(self._handle, self.size - offset if size < 0 else size, offset)
+
+    def pieces(self) -> Iterator[bytes]:
+        """Return all of it, a piece after the other."""
+        at = 0
+        while at < self.size:
+            piece = self.read(at, PIECE)
+            if not piece:
+                raise OSError("A spooled file is shorter than it was.")
+            at += len(piece)
+            yield piece
+
+    def feed(self, take: Callable[[bytes], object]) -> None:
+        """Give all of it to ``take``, a piece after the other."""
+        for piece in self.pieces():
+            take(piece)
 
     def protect(self) -> None:
         """Keep what reads it from changing it; it is complete."""

@@ -115,9 +115,10 @@ class CallHandler(SpooledBodyHandler):
         made = hashlib.sha256(told.encode())
         if isinstance(body, bytes):
             made.update(body)
+        elif body.file is None:
+            made.update(body.data)
         else:
-            data = body.data if body.file is None else await asyncio.to_thread(body.file.read)
-            made.update(data)
+            await asyncio.to_thread(body.file.feed, made.update)
         return made.digest()
 
     def _with_uploads(self, body: Body, name: str) -> Body:
@@ -232,7 +233,11 @@ class CallHandler(SpooledBodyHandler):
                 self.set_header("Content-Security-Policy", "default-src 'none'; sandbox")
             if isinstance(answer.body, Spooled):
                 out.begin(answer.result, answer.body.size)
-                await send_file(answer.body, self._send)
+                try:
+                    await send_file(answer.body, self._send)
+                finally:
+                    if self._once is None:  # else others may be sent the same
+                        answer.body.close()
                 out.end()
             else:
                 out.result(answer.result, answer.body)

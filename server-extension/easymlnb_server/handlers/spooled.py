@@ -13,10 +13,7 @@ from easymlnb.contract.errors import EasyMLNBError, StorageFull
 from easymlnb.contract.frames import LARGE
 from easymlnb_server.engine.bodies import Body, Large
 from easymlnb_server.handlers.body import BodyHandler
-from easymlnb_server.spool import Spooled
-
-PIECE = 2**20
-"""Bytes that are read at once of a large body, where Tornado would take 64 KB."""
+from easymlnb_server.spool import PIECE, Spooled
 
 
 class SpooledBodyHandler(BodyHandler):
@@ -97,7 +94,7 @@ class SpooledBodyHandler(BodyHandler):
 
 
 def read_faster(connection: Any) -> None:
-    """Read what this connection brings in larger pieces."""
+    """Read what this connection brings in larger pieces than Tornado's 64 KB."""
     own = cast("HTTP1Connection", connection)
     own.params = copy.copy(own.params)
     own.params.chunk_size = PIECE
@@ -105,19 +102,16 @@ def read_faster(connection: Any) -> None:
 
 
 async def send_file(file: Spooled, write: Any) -> None:
-    """Send a file by ``write``, never more at once than the receiver has taken; it is gone then."""
-    try:
-        at = 0
-        while at < file.size:
-            chunk = file.read(at, PIECE)
-            at += len(chunk)
-            await write(chunk)
-    finally:
-        file.close()
+    """Send a file by ``write``, never more at once than the receiver has taken."""
+    for piece in file.pieces():
+        await write(piece)
 
 
 async def send_and_finish(file: Spooled, connection: Any) -> None:
     """Send a file as the rest of an answer on a bare connection; the receiver may leave."""
-    with contextlib.suppress(StreamClosedError):
-        await send_file(file, connection.write)
-        connection.finish()
+    try:
+        with contextlib.suppress(StreamClosedError):
+            await send_file(file, connection.write)
+            connection.finish()
+    finally:
+        file.close()
