@@ -1,7 +1,6 @@
 """A plain call, from its body to its answer; ``gate`` says which calls are plain."""
 
 import asyncio
-import contextlib
 import json
 import logging
 import re
@@ -192,13 +191,15 @@ class PlainCall:
             self._way.end()
 
     async def _send_file(self, head: bytes, file: Spooled) -> None:
-        with contextlib.suppress(StreamClosedError):
-            if self._gone:
-                file.close()
-                return
-            self._way.write(head)
-            await send_file(file, self._way.write)
-            self._way.end()
+        try:
+            if not self._gone:
+                self._way.write(head)
+                await send_file(file, self._way.write)
+                self._way.end()
+        except StreamClosedError:
+            self._gone = True
+        finally:
+            file.close()
 
 
 @lru_cache(maxsize=4)

@@ -1,13 +1,11 @@
 """Request bodies that go into a file once they are large, never as a whole through the heap."""
 
 import asyncio
-import contextlib
 import copy
 from collections.abc import Awaitable
 from typing import Any, cast
 
 from tornado.http1connection import HTTP1Connection
-from tornado.iostream import StreamClosedError
 
 from easymlnb.contract.errors import EasyMLNBError, StorageFull
 from easymlnb.contract.frames import LARGE
@@ -105,13 +103,3 @@ async def send_file(file: Spooled, write: Any) -> None:
     """Send a file by ``write``, never more at once than the receiver has taken."""
     for piece in file.pieces():
         await write(piece)
-
-
-async def send_and_finish(file: Spooled, connection: Any) -> None:
-    """Send a file as the rest of an answer on a bare connection; the receiver may leave."""
-    try:
-        with contextlib.suppress(StreamClosedError):
-            await send_file(file, connection.write)
-            connection.finish()
-    finally:
-        file.close()
