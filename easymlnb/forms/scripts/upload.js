@@ -81,8 +81,6 @@ async function send(file, to, told, signal) {
   return id;
 }
 
-const KEPT = new WeakMap(); // model -> what its views show
-
 function photograph(el, take) {
   const video = h("video", { autoplay: true, playsinline: true, muted: true });
   const dialog = h("dialog", { class: "em-camera-box", "aria-label": "Camera" }, video);
@@ -122,13 +120,12 @@ function photograph(el, take) {
     .catch(() => (said.textContent = "The camera cannot be used: allow it in the browser, or choose a file."));
 }
 
-function initialize({ model }) {
+// The model's part, which lives as long as the widget: what is chosen, and its way to the server.
+function keep(model) {
   const to = model.get("to") ?? {};
   const rules = model.get("accept") ?? [];
-  const word = model.get("word");
   const state = { name: "", facts: "", problem: "", part: null, waiting: false, seen: {}, chosen: false };
   const draws = new Set();
-  KEPT.set(model, { state, draws, take, remove, cancel });
   const draw = () => draws.forEach((one) => one());
   const limits = { pixels: model.get("max_pixels") };
   let going = null; // the AbortController of the file on its way
@@ -237,15 +234,15 @@ function initialize({ model }) {
     if (going && to.url) event.preventDefault();
   };
   window.addEventListener("beforeunload", bye);
-  return () => {
+  const end = () => {
     cancel();
     model.off("msg:custom", message);
     window.removeEventListener("beforeunload", bye);
   };
+  return { state, draws, take, remove, end };
 }
 
-function render({ model, el }) {
-  const { state, draws, take, remove } = KEPT.get(model);
+function show(model, el, { state, draws, take, remove }) {
   const word = model.get("word");
   const article = /^[aeiou]/.test(word) ? "an" : "a";
   const input = h("input", {
@@ -330,4 +327,14 @@ function render({ model, el }) {
   };
 }
 
-export default { initialize, render };
+// A function, so that each widget has what it keeps to itself: all its views share it.
+export default () => {
+  let kept = null;
+  return {
+    initialize({ model }) {
+      kept = keep(model);
+      return () => kept.end();
+    },
+    render: ({ model, el }) => show(model, el, kept),
+  };
+};
