@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -170,17 +171,20 @@ class Room:
         if not NAME.match(name):
             raise ValueError("That is not the name of a file of a room.")
         for place in self._places:
-            path = place.folder / secrets.token_hex(16)
+            left = place.folder / self._name / name
             try:
-                os.rename(place.folder / self._name / name, path)
                 # A link could lead anywhere, and a pipe would be waited for.
-                handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                handle = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             except FileNotFoundError:
                 continue
             except OSError as error:
-                path.unlink(missing_ok=True)
                 raise ValueError("A file of a room cannot be read.") from error
-            return Spooled(place, path, handle, os.fstat(handle).st_size)
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+                os.close(handle)
+                raise ValueError("What is left in a room must be a file, and only there.")
+            path = left.rename(place.folder / secrets.token_hex(16))
+            return Spooled(place, path, handle, found.st_size)
         raise ValueError("There is no such file in the room.")
 
     def close(self) -> None:
