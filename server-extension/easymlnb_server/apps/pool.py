@@ -1,6 +1,7 @@
 """The warm pool of form kernels. All are alike, so any of them takes any service's page."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -83,10 +84,9 @@ class KernelPool:
             left = until - time.monotonic()
             if left <= 0:
                 return None
-            try:
-                await asyncio.wait_for(self._changed.wait(), left)
-            except TimeoutError:
-                return None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._changed.wait()
         found.audience = audience
         found.places.add(place)
         self._carried[found] = self._carried.get(found, 0) + 1
@@ -101,14 +101,21 @@ class KernelPool:
             kernel.emptied = time.monotonic()
         self._changed.set()
 
+    def forget_arrivals(self) -> None:
+        """Expect no more visitors than there are."""
+        for arrivals in self._arrivals.values():
+            arrivals.clear()
+
     async def keep(self) -> None:
         """Keep the pool at its size until cancelled."""
         try:
             while True:
                 await self._step()
                 self._wake.clear()
+                # Not `wait_for`: in Python 3.11 it may lose a cancellation to what it waits for.
                 try:
-                    await asyncio.wait_for(self._wake.wait(), TICK)
+                    async with asyncio.timeout(TICK):
+                        await self._wake.wait()
                 except TimeoutError:
                     self._weigh()
         finally:
