@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
-from easymlnb import live
+from easymlnb import live, own
 from easymlnb.contract.errors import DefinitionError, EasyMLNBError
 from easymlnb.contract.spec import Batch
 from easymlnb.definition import DEFINED, Service, define
@@ -119,6 +119,8 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
     if hasattr(function, "service") and isinstance(function.service, Service):
         raise DefinitionError(f"{function.__name__} is a service already; decorate it once.")
     made = define(function, **options)
+    if live.has_server():
+        made.spec = made.spec.described(own.said())
     decorated = cast("Any", function)
     decorated.service = made
     decorated.form = lambda: _form(made)

@@ -16,6 +16,7 @@ from easymlnb.bundles import make
 from easymlnb.bundles.code import plain
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
 from easymlnb.definition import DEFINED
+from easymlnb.own import candidates
 from easymlnb.runtime.steps import PIECES
 from easymlnb.upload import send
 
@@ -106,8 +107,8 @@ def find_notebook(function: Callable[..., Any], name: str, given: str | Path | N
     Raises ``EasyMLNBError`` when it has to be saved or named first.
     """
     sources = list(_sources(function))
-    candidates = [Path(given)] if given is not None else list(_candidates())
-    there = [path for path in candidates if path.is_file()]
+    likely = [Path(given)] if given is not None else list(candidates())
+    there = [path for path in likely if path.is_file()]
     for path in there:
         if _holds_all(path, sources):
             return path
@@ -136,21 +137,6 @@ def holds(path: Path, source: str) -> bool:
 
 def _holds_all(path: Path, sources: list[str]) -> bool:
     return all(holds(path, source) for source in sources)
-
-
-def _candidates() -> Iterator[Path]:
-    """Yield where this kernel's notebook may lie, likeliest first."""
-    shell = _shell()
-    if shell is not None and (told := shell.user_ns.get("__vsc_ipynb_file__")):
-        yield Path(str(told))
-    session = os.environ.get("JPY_SESSION_NAME", "")
-    if not session:
-        return
-    folder, _, last = session.rpartition("/")
-    cleaned = Path(folder, last.removeprefix("RTC:"))  # how collaborative sessions call it
-    yield cleaned
-    # A path below the server's root; Jupyter starts a kernel in its notebook's folder.
-    yield Path.cwd() / cleaned.name
 
 
 def _sources(function: Callable[..., Any]) -> Iterator[str]:
@@ -195,14 +181,6 @@ def _as_run(cell: str) -> str:
 
 def _tidy(source: str) -> str:
     return "\n".join(line.rstrip() for line in source.strip("\n").splitlines())
-
-
-def _shell() -> Any:
-    if "IPython" not in sys.modules:
-        return None
-    from IPython.core.getipython import get_ipython
-
-    return get_ipython()
 
 
 def _summary(notebook: str, files: list[str], size: int) -> str:

@@ -23,7 +23,7 @@ LAYERS = {
         codec show
         definition
         runtime client bundles
-        upload
+        upload own
         publish forms live
         asking
         calling

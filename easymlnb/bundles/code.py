@@ -18,14 +18,16 @@ class Code:
 
     ``imports`` are dotted names (``from a import b`` gives ``a`` and ``a.b``), ``texts`` string
     literals, with paths that are joined from literals put together, ``services`` the names of
-    decorated functions, ``gpu`` the most that one of them asks for in so many words. ``unread``
-    numbers the cells that are not Python.
+    decorated functions. ``gpu`` is the most that one of them asks for in so many words,
+    ``placement`` where the last of them wants to run. ``unread`` numbers the cells that are not
+    Python.
     """
 
     imports: frozenset[str] = frozenset()
     texts: frozenset[str] = frozenset()
     services: tuple[str, ...] = ()
     gpu: Gpu = 0.0
+    placement: str = "local"
     unread: tuple[int, ...] = ()
 
 
@@ -87,6 +89,7 @@ def _facts(trees: list[ast.Module], unread: tuple[int, ...]) -> Code:
         texts=frozenset(text for node in nodes if (text := path_text(node))),
         services=tuple(services),
         gpu=_most(gpu for function in functions for gpu in _gpus(function)),
+        placement=_placement(functions),
         unread=unread,
     )
 
@@ -138,13 +141,23 @@ def _service(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
 
 
 def _gpus(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Gpu]:
+    for value in _said(function, "gpu"):
+        if value == PREFER or type(value) in (int, float):
+            yield cast("Gpu", value)
+
+
+def _placement(functions: Iterable[ast.FunctionDef | ast.AsyncFunctionDef]) -> str:
+    said = [value for function in functions for value in _said(function, "placement")]
+    return next((value for value in reversed(said) if isinstance(value, str)), "local")
+
+
+def _said(function: ast.FunctionDef | ast.AsyncFunctionDef, option: str) -> Iterator[Any]:
+    """Yield what the decorator is given for an option, where it is given as a literal."""
     for call in function.decorator_list:
         if isinstance(call, ast.Call) and _last(call.func) == "service":
             for word in call.keywords:
-                if word.arg == "gpu" and isinstance(word.value, ast.Constant):
-                    value = word.value.value
-                    if value == PREFER or type(value) in (int, float):
-                        yield cast("Gpu", value)
+                if word.arg == option and isinstance(word.value, ast.Constant):
+                    yield word.value.value
 
 
 def _most(asked: Iterable[Gpu]) -> Gpu:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from easymlnb.bundles import environment
+from easymlnb.bundles.beside import said
 from easymlnb.bundles.code import Code, read_cells, read_module
 from easymlnb.bundles.folder import Folder, matches
-from easymlnb.bundles.said import said
 from easymlnb.contract import bundle as contract
 from easymlnb.contract.archive import check_path, check_size
 from easymlnb.contract.bundle import Manifest
@@ -72,6 +72,7 @@ def make(
         requirements=needed,
         services=tuple(sorted(set(names))),
         gpu=code.gpu,
+        placement=code.placement,
         environment=environment.record(path.parent, needed),
         metadata=said(path, content),
     )

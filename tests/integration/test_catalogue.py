@@ -151,3 +151,27 @@ def test_a_manifest_with_bad_metadata_is_refused_with_its_field(http):
 def test_metadata_and_pictures_need_a_login(http):
     for path in ("metadata", "thumbnail"):
         assert httpx.get(f"{http.base_url}services/shelf_picture/{path}").status_code == 401
+
+
+def test_a_live_service_shows_what_is_said_beside_its_notebook(session_server):
+    from notebook_kernel import NotebookKernel
+
+    book, file = (session_server.root / f"shelf_live.{end}" for end in ("ipynb", "easymlnb.yaml"))
+    made = make_notebook("x = 1")
+    made.metadata["easymlnb"] = {"license": "MIT"}
+    book.write_text(json.dumps(made))
+    file.write_text("author: Beside\nlicense: Other\n")
+    cell = "import easymlnb as ml\n@ml.service\ndef shelf_live(x: int) -> int:\n    return x\n"
+    kernel = NotebookKernel(session_server.http, book.name)
+    try:
+        assert kernel.run(cell).stderr == ""
+        spec = session_server.http.get("services/shelf_live").json()
+        assert (spec["author"], spec["license"], spec["state"]) == ("Beside", "MIT", "live")
+        file.write_text("author: Beside\ndoi: nothing like it\n")
+        ran = kernel.run(cell)
+        assert ran.error == "" and "doi: It must be a DOI" in ran.stderr
+        assert session_server.call("shelf_live", x=3).json() == 3
+    finally:
+        kernel.close()
+        book.unlink()
+        file.unlink()
