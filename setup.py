@@ -122,6 +122,8 @@ setup(
         "sqlalchemy>=2.0,<3",
         "tornado>=6.6.1",
         "typer>=0.15",
+        # The loop of `easymlnb serve`; where it cannot be, asyncio's own does.
+        "uvloop>=0.19; sys_platform != 'win32' and platform_python_implementation == 'CPython'",
         "voila>=0.5.13,<0.6",
         "websockets>=13",
     ],
