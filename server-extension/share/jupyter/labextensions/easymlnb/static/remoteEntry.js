@@ -55,7 +55,7 @@
           icon: LabIcon && new LabIcon({ name: "easymlnb:mark", svgstr: MARK }),
           execute: () => { window.open(address(PageConfig, ""), "_blank", "noopener"); },
         });
-        found.launcher?.add({ command: OPEN, category: "Other", rank: 0 });
+        found.launcher?.add({ command: OPEN, category: "Other", rank: 3 });
         found.palette?.addItem({ command: OPEN, category: "easymlnb", args: { isPalette: true } });
         leadLinks(PageConfig);
       },
