@@ -1,0 +1,32 @@
+"""What a worker's memory over time leads to."""
+
+from easymlnb_server.engine.memory import FAR, HOLD, Scale, Verdict
+
+LIMIT = 1000
+
+
+def verdicts(*looks: tuple[float, int]) -> list[Verdict]:
+    scale = Scale(LIMIT)
+    return [scale.look(used, now) for now, used in looks]
+
+
+def test_below_and_at_the_limit_is_fine() -> None:
+    assert set(verdicts((0, 0), (50, LIMIT), (100, LIMIT))) == {Verdict.FINE}
+
+
+def test_peak_is_let_pass_and_the_next_one_counts_anew() -> None:
+    peak = LIMIT + 1
+    assert set(
+        verdicts((0, peak), (HOLD - 1, peak), (HOLD, LIMIT), (HOLD + 1, peak), (2 * HOLD, peak))
+    ) == {Verdict.FINE}
+
+
+def test_staying_above_leads_to_a_replacement() -> None:
+    assert verdicts((5, LIMIT + 1), (5 + HOLD, LIMIT + 1)) == [Verdict.FINE, Verdict.REPLACE]
+
+
+def test_far_above_there_is_no_waiting() -> None:
+    assert verdicts((0, int(FAR * LIMIT)), (1, int(FAR * LIMIT) + 1)) == [
+        Verdict.FINE,
+        Verdict.END,
+    ]
