@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -38,6 +39,20 @@ def wait_for(url: str, seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
+def wait_until(happens: Callable[[], object], seconds: float = 60.0) -> None:
+    """Return when this no longer raises; raises ``TimeoutError`` with what it raised last."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            happens()
+        except (OSError, RuntimeError, http.client.HTTPException) as error:
+            if time.monotonic() > until:
+                raise TimeoutError(f"It did not answer within {seconds:g} s: {error}") from error
+            time.sleep(0.1)
+        else:
+            return
+
+
 @contextlib.contextmanager
 def process(command: list[str], environment: dict[str, str], folder: Path) -> Iterator[None]:
     """Run a server for the time of the block."""
@@ -58,7 +73,7 @@ def process(command: list[str], environment: dict[str, str], folder: Path) -> It
 
 @contextlib.contextmanager
 def easymlnb(folder: Path) -> Iterator[str]:
-    """Run a server of ours with its folders below ``folder``; yields the URL of its routes."""
+    """Run ``easymlnb serve`` with its folders below ``folder``; yields the URL of its routes."""
     port = free_port()
     folders = {
         f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")
@@ -71,20 +86,6 @@ def easymlnb(folder: Path) -> Iterator[str]:
     with process(command, {**os.environ, **folders}, folder):
         url = f"http://127.0.0.1:{port}/easymlnb/"
         wait_for(f"{url}health/ready")
-        yield url
-
-
-@contextlib.contextmanager
-def fastapi(folder: Path, app: str) -> Iterator[str]:
-    """Run ``benchmarks/peers/<app>.py`` under uvicorn, one process, as its docs say."""
-    port = free_port()
-    command = [
-        sys.executable, "-m", "uvicorn", f"{app}:app", "--port", str(port), "--no-access-log",
-        "--app-dir", str(HERE / "peers"),
-    ]  # fmt: skip
-    with process(command, dict(os.environ), folder):
-        url = f"http://127.0.0.1:{port}/"
-        wait_for(f"{url}openapi.json")
         yield url
 
 
@@ -106,31 +107,52 @@ def publish(url: str, source: str, name: str) -> None:
             raise RuntimeError(state["error"])
 
 
+@dataclass(frozen=True)
+class Peer:
+    """Something that is called: where, with which bodies in turn, and with which headers."""
+
+    url: str
+    bodies: list[bytes]
+    headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+
+    def answers(self) -> bytes:
+        """Return its answer to the first body; raises ``RuntimeError`` by any but 200."""
+        return Caller(self).call()
+
+
+def service(url: str, name: str, bodies: list[bytes], media_type: str = "application/json") -> Peer:
+    """Return one of our services as what is called, with the token."""
+    headers = {"Content-Type": media_type, "Authorization": f"token {TOKEN}"}
+    return Peer(f"{url}services/{name}/call", bodies, headers)
+
+
 class Caller:
-    """One keep-alive connection and one prepared request."""
+    """One kept-alive connection that sends the first body again and again."""
 
-    def __init__(self, url: str, body: bytes) -> None:
-        parts = httpx.URL(url)
-        self._connection = http.client.HTTPConnection(parts.host, parts.port or 80)
-        self._path = parts.path
-        self._body = body
-        self._headers = {
-            "Content-Type": "application/json", "Authorization": f"token {TOKEN}",
-        }  # fmt: skip
+    def __init__(self, peer: Peer) -> None:
+        parts = httpx.URL(peer.url)
+        self._connection = http.client.HTTPConnection(parts.host, parts.port or 80, timeout=60)
+        self._path = parts.raw_path.decode()
+        self._peer = peer
 
-    def call(self) -> bytes:
-        self._connection.request("POST", self._path, self._body, self._headers)
+    def call(self, **more: str) -> bytes:
+        peer = self._peer
+        self._connection.request("POST", self._path, peer.bodies[0], {**peer.headers, **more})
         answer = self._connection.getresponse()
         data = answer.read()
         if answer.status != 200:
-            raise RuntimeError(data.decode())
+            raise RuntimeError(data.decode(errors="replace")[:500])
         return data
 
-    def p50(self, calls: int) -> float:
-        """Return the median seconds of that many calls, one after the other."""
-        times = []
+    def times(self, calls: int) -> list[float]:
+        """Return the seconds of that many calls, one after the other."""
+        found = []
         for _ in range(calls):
             began = time.perf_counter()
             self.call()
-            times.append(time.perf_counter() - began)
-        return median(times)
+            found.append(time.perf_counter() - began)
+        return found
+
+    def p50(self, calls: int) -> float:
+        """Return the median seconds of that many calls."""
+        return median(self.times(calls))
