@@ -63,8 +63,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     ``notebook`` is the notebook's file name (a label), ``kernel`` its kernelspec, ``files`` maps
     each path to its SHA-256, ``requirements`` are pip requirements, ``services`` the names to
     publish; none means all that the notebook defines. ``metadata`` is what is said about them
-    beside the code (``contract.metadata``). ``gpu`` is what its code seems to ask for: a worker
-    must have it before it runs any of it.
+    beside the code (``contract.metadata``). ``gpu`` and ``placement`` are what its code seems to
+    ask for: a worker must have them before it runs any of it.
     """
 
     notebook: str
@@ -75,6 +75,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     environment: Environment = Environment()
     metadata: dict[str, Any] = {}
     gpu: Gpu = 0.0
+    placement: str = "local"
     format: int = FORMAT
 
     def to_dict(self) -> dict[str, Any]:
@@ -182,7 +183,7 @@ def write(
 def identify(manifest: Manifest, notebook: Mapping[str, Any]) -> str:
     """Return the bundle's id: 64 hex digits."""
     told = manifest.to_dict()
-    for label in ("environment", "gpu", "notebook", "services"):
+    for label in ("environment", "gpu", "notebook", "placement", "services"):
         del told[label]
     if not told["metadata"]:
         del told["metadata"]  # bundles without any keep the id they had before there were any

@@ -41,6 +41,7 @@ from easymlnb_server.ownership import Ownership
 from easymlnb_server.placement import gpus
 from easymlnb_server.placement.home import announce
 from easymlnb_server.placement.local import LocalPlacement
+from easymlnb_server.placement.places import Places
 from easymlnb_server.publications import Publications
 from easymlnb_server.routes import PREFIX, ROUTES
 from easymlnb_server.services import Services
@@ -171,6 +172,7 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
             inherit=self.worker_environment,
             gpus=await asyncio.to_thread(lambda: gpus.usable(os.environ, gpus.ask())),
         )
+        self._on_nodes = self.hub_placements(self._folder)
         try:
             await asyncio.to_thread(self._state.spool.open)
         except OSError as error:
@@ -202,6 +204,8 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
         home, cafile = self._folder / "server.json", self._server.certfile or ""
         await asyncio.to_thread(announce, home, self._link_url(), cafile)
         survivors = await asyncio.to_thread(self._placement.survivors)
+        for placement in self._on_nodes.values():
+            survivors += await asyncio.to_thread(placement.survivors)
         await asyncio.to_thread(self._clear_work, {survivor.worker for survivor in survivors})
         store = await asyncio.to_thread(
             lambda: Store.open(self.database_url, self._folder, files=self.files_url)
@@ -229,7 +233,8 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
             memory=units.size(self.worker_memory) if self.worker_memory else 0,
             stay=self.worker_stay,
         )
-        return Deployment(bundle, load, self._placement, self._state.rendezvous, settings)
+        places = Places(self._placement, self._on_nodes)
+        return Deployment(bundle, load, places, self._state.rendezvous, settings)
 
     def _link_url(self, plain: str = "ws") -> str:
         """Return where kernels on this machine dial in; ``http`` for where they call."""

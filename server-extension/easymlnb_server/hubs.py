@@ -14,6 +14,7 @@ from easymlnb_server.placement import gpus
 from easymlnb_server.placement.hub import options
 from easymlnb_server.placement.hub.api import HubApi
 from easymlnb_server.placement.hub.nodes import PREFIX
+from easymlnb_server.placement.hub.workers import HubPlacement
 from easymlnb_server.placement.node import NodeKernels
 
 
@@ -40,6 +41,14 @@ class HubSettings(HasTraits):
     def is_node(self) -> bool:
         """Say whether this server was started to carry kernels of another, and nothing else."""
         return os.environ.get("JUPYTERHUB_SERVER_NAME", "").startswith(PREFIX)
+
+    def hub_placements(self, folder: Path) -> dict[str, HubPlacement]:
+        """Return the placements on nodes, by name; ``folder`` is for notes on what runs there."""
+        notes = folder / "placed"
+        return {
+            name: HubPlacement(name, spot, notes, proxy=self.hub_proxy)
+            for name, spot in options.read(self.placements).items()
+        }
 
     def make_node(self, specs: KernelSpecManager, folder: Path, inherit: list[str]) -> NodeKernels:
         """Return what carries kernels of the same user's other servers; ``folder`` is for notes."""

@@ -184,3 +184,9 @@ class User:
 
     def call(self, name: str, **values: Any) -> httpx.Response:
         return self.http.post(f"services/{name}/call", json=values)
+
+    def kernels(self, node: str) -> list[dict[str, Any]]:
+        """Return what a node carries."""
+        answer = httpx.get(f"{self.url}{node}/easymlnb/node", headers=self.headers)
+        found: list[dict[str, Any]] = answer.json()["kernels"]
+        return found

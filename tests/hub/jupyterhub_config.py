@@ -5,6 +5,7 @@ Read by ``jupyterhub -f``; all it needs to know comes in ``TEST_HUB_*`` variable
 ``TEST_HUB_RIGHTS=none`` leaves out the line that lets servers start other servers.
 """
 
+import json
 import os
 import sys
 
@@ -52,12 +53,21 @@ if os.environ.get("TEST_HUB_RIGHTS") != "none":
 
 PLACEMENTS = {
     "gpu": {"profile": "gpu", "idle": "10m", "max_workers": 3},
-    "cpu": {"profile": "cpu", "idle": "3s", "nodes": 1, "seats": 2},
+    "cpu": {"profile": "cpu", "idle": "3s", "max_workers": 2, "seats": 2},
     "broken": {"profile": "no-such-queue"},
     "dies": {"profile": "dies"},
     "unknown": {"profile": "unknown"},
 }
-# PLACE c.Spawner.args += [f"--EasyMLNB.placements={PLACEMENTS!r}"]
+LEFT_OUT = ("jupyterlab", "jupyter_lsp", "jupyter_server_terminals", "notebook_shim")
+SETTINGS = {
+    "EasyMLNB": {"placements": PLACEMENTS, "app_kernels": 0},
+    # What these tests do not look at takes seconds of every start.
+    "ServerApp": {"jpserver_extensions": dict.fromkeys(LEFT_OUT, False)},
+}
+os.makedirs(f"{FOLDER}/settings", exist_ok=True)
+with open(f"{FOLDER}/settings/jupyter_server_config.json", "w") as file:
+    json.dump(SETTINGS, file)
+c.Spawner.environment["JUPYTER_CONFIG_PATH"] = f"{FOLDER}/settings"
 
 PROFILES = {
     "cpu": ("cpu", ""),

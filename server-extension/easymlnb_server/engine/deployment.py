@@ -24,7 +24,8 @@ from easymlnb_server.engine.settings import Settings
 from easymlnb_server.engine.starting import Starter
 from easymlnb_server.engine.watch import MemoryWatch
 from easymlnb_server.engine.workers import Staff, Worker, clear
-from easymlnb_server.placement.base import Placement, Survivor
+from easymlnb_server.placement.base import Survivor
+from easymlnb_server.placement.places import Places, one_of
 
 TICK = 0.5
 """Seconds between two looks at how many workers are wanted, when nothing asks for one."""
@@ -57,7 +58,7 @@ class Deployment:
         self,
         bundle: str,
         load: starting.Load,
-        placement: Placement,
+        places: Places,
         rendezvous: Rendezvous,
         settings: Settings,
     ) -> None:
@@ -68,7 +69,7 @@ class Deployment:
         self._settings = settings
         self._rendezvous = rendezvous
         self._staff = Staff(self.pool.leave)
-        self._starter = Starter(load, placement, rendezvous, self._staff, settings)
+        self._starter = Starter(load, places, rendezvous, self._staff, settings)
         self._watch = MemoryWatch(self._staff, settings.memory, self._doom)
         self._names: tuple[str, ...] = ()
         self._scaler: Scaler | None = None
@@ -128,6 +129,7 @@ class Deployment:
         served = tuple(specs)
         self._names = tuple(spec.name for spec in served)
         self._starter.gpu = starting.most_gpus(served)
+        self._starter.place = one_of(served)
         self._watch.limit_to(served)
         there = list(survivors)
         self._scaler = Scaler(Limits.of(served), len(there) + (first is not None))
@@ -161,8 +163,10 @@ class Deployment:
         while True:
             self._looking.clear()
             self._adjust()
+            # Not `wait_for`: that of Python 3.11 can lose the cancellation which ends this.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._looking.wait(), TICK)
+                async with asyncio.timeout(TICK):
+                    await self._looking.wait()
 
     def _adjust(self) -> None:
         assert self._scaler is not None

@@ -23,8 +23,10 @@ IDLE_EVERY = 0.1
 async def lost(kernel: Kernel, link: WorkerLink) -> None:
     """Wait until a worker is gone, by its link or by its process."""
     while not link.lost:
+        # Not `wait_for`: that of Python 3.11 can lose a cancellation.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(link.closed.wait(), ALIVE_EVERY)
+            async with asyncio.timeout(ALIVE_EVERY):
+                await link.closed.wait()
         if not await kernel.alive():
             link.close()
 

@@ -1,6 +1,7 @@
 """From a bundle to a worker that has proved itself: room, kernel, notebook, link, examples."""
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from easymlnb_server.engine.settings import Settings
 from easymlnb_server.engine.turns import turn
 from easymlnb_server.engine.workers import Staff, Worker, clear
 from easymlnb_server.placement.base import Kernel, Order, Placement, Room
+from easymlnb_server.placement.places import Places, one_of
 
 Load = Callable[[], Awaitable[Bundle]]
 
@@ -33,23 +35,24 @@ class Starter:
     ``load`` reads the bundle, anew for each worker: storage may be away for a while, and one bundle
     that cannot be read must not keep others from starting.
     ``executed`` is the notebook as the latest worker ran it, with outputs: the log. ``gpu`` is what
-    a worker needs, ``None`` as long as only the bundle says it; ``reason`` says for what room
-    workers wait, if they do.
+    a worker needs and ``place`` where it runs, ``None`` as long as only the bundle says it;
+    ``reason`` says what workers wait for, if they do.
     """
 
     def __init__(
         self,
         load: Load,
-        placement: Placement,
+        places: Places,
         rendezvous: Rendezvous,
         staff: Staff,
         settings: Settings,
     ) -> None:
         self.executed: NotebookNode = nbformat.v4.new_notebook()
         self.gpu: Gpu | None = None
+        self.place: str | None = None
         self.reason = ""
         self._load = load
-        self._placement = placement
+        self._places = places
         self._rendezvous = rendezvous
         self._staff = staff
         self._settings = settings
@@ -66,30 +69,33 @@ class Starter:
         bundle = await self._read()
         while True:
             needed = bundle.manifest.gpu if self.gpu is None else self.gpu
-            room = await self._room(needed)
+            place = bundle.manifest.placement if self.place is None else self.place
+            placement = self._places.get(place)
+            room = await self._room(placement, needed)
             async with turn(self._settings.gate):
-                worker = await self._start(bundle, room)
+                worker = await self._start(bundle, placement, room)
             self._staff.add(worker)
             try:
-                self.gpu = most_gpus(wanted(worker.specs, names))
-                if self.gpu == needed:
+                specs = wanted(worker.specs, names)
+                self.gpu, self.place = most_gpus(specs), one_of(specs)
+                if (self.gpu, self.place) == (needed, place):
                     return worker
             except BaseException:
                 await asyncio.shield(self._staff.end(worker))
                 raise
-            # Its code asks for other GPUs than could be read from it before it ran.
+            # Its code asks for other GPUs, or another place, than could be read before it ran.
             await asyncio.shield(self._staff.end(worker))
 
-    async def _room(self, gpu: Gpu) -> Room:
+    async def _room(self, placement: Placement, gpu: Gpu) -> Room:
         try:
-            while (room := self._placement.reserve(gpu)) is None:
-                self.reason = "It waits for a GPU: all that it could use are in use."
-                await self._placement.freed()
+            while (room := placement.reserve(gpu)) is None:
+                self.reason = "It waits for room: all GPUs or places that it could use are in use."
+                await placement.freed()
         finally:
             self.reason = ""
         return room
 
-    async def _start(self, bundle: Bundle, room: Room) -> Worker:
+    async def _start(self, bundle: Bundle, placement: Placement, room: Room) -> Worker:
         name = uuid.uuid4().hex
         folder = self.folder(name)
         secret, arrival = self._rendezvous.expect()
@@ -97,26 +103,50 @@ class Starter:
         held: Room | None = room
         cells: list[int] = []
         try:
-            async with asyncio.timeout(self._settings.start_timeout):
+            async with asyncio.timeout(self._settings.start_timeout) as clock:
                 notebook = self.executed = nbformat.from_dict(bundle.notebook)
                 await asyncio.to_thread(bundle.extract, folder)
-                order = Order(name, bundle.manifest.kernel, folder, secret, room)
+                order = Order(
+                    name,
+                    bundle.manifest.kernel,
+                    folder,
+                    secret,
+                    room,
+                    label=bundle.manifest.notebook,
+                    say=self._heard(clock),
+                )
                 held = None
-                kernel = fresh = await self._placement.start(order)
+                kernel = fresh = await placement.start(order)
+                self.reason = ""
                 await execute(notebook, fresh.manager, fresh.client, cells.append)
                 serve(fresh.client)
                 found = await dialled(kernel, arrival)
                 # What is printed past `sys.stdout` would pile up here, unread.
                 fresh.client.stop_channels()
         except BaseException as error:
+            self.reason = ""
             self._rendezvous.forget(token_of(secret))
             if held is not None:
-                self._placement.release(held)
+                placement.release(held)
             await asyncio.shield(self._staff.sees_through(clear(kernel, folder)))
             if isinstance(error, TimeoutError):
                 raise self._too_slow(cells) from error
             raise
         return Worker(kernel, found.link, found.specs, folder)
+
+    def _heard(self, clock: asyncio.Timeout) -> Callable[[str], None]:
+        """Return what takes news of a start: it goes on, so its time begins anew."""
+        loop = asyncio.get_running_loop()
+
+        def hear(text: str) -> None:
+            self.reason = text
+            with contextlib.suppress(RuntimeError):  # it started meanwhile
+                clock.reschedule(loop.time() + self._settings.start_timeout)
+
+        def say(text: str) -> None:
+            loop.call_soon_threadsafe(hear, text)
+
+        return say
 
     async def _read(self) -> Bundle:
         try:

@@ -1,5 +1,6 @@
 """The seam between the engine and whatever starts worker kernels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,15 +19,25 @@ class Room:
     share: float = 1.0
 
 
+def quiet(text: str) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to start: which kernelspec, in which folder, dialling home with which secret."""
+    """What to start: which kernelspec, in which folder, dialling home with which secret.
+
+    ``say`` is told in a sentence, from any thread, what a start that takes long waits for.
+    ``label`` is what people know the worker by.
+    """
 
     worker: str
     kernel: str
     folder: Path
     secret: str
     room: Room = Room()
+    label: str = ""
+    say: Callable[[str], None] = quiet
 
 
 class Kernel(Protocol):

@@ -56,7 +56,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
         return path if path.name.startswith(SOCKETS) else None
 
 
-def write(file: Path, record: Record) -> None:
+def write(file: Path, record: msgspec.Struct) -> None:
     """Keep a note, readable by its owner only; a crash leaves the old one or the new."""
     half = file.with_suffix(".half")
     with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:

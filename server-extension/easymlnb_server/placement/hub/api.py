@@ -34,6 +34,11 @@ class HubApi:
             base_url=f"{url.rstrip('/')}/users/", headers=self.headers, timeout=TIMEOUT
         )
 
+    @staticmethod
+    def credentials(environment: Mapping[str, str]) -> dict[str, str]:
+        """Return the headers that open this user's servers."""
+        return {"Authorization": f"token {environment.get('JUPYTERHUB_API_TOKEN', '')}"}
+
     @classmethod
     def of(cls, environment: Mapping[str, str], proxy: str = "") -> "HubApi":
         """Return the API for the server that has this environment; raises ``NotReady``."""

@@ -32,7 +32,12 @@ SHUTDOWN_TIME = 10.0
 
 
 class HubProvisioner(KernelProvisionerBase):
-    """Starts a kernel on a node of the Hub and stands in for it here."""
+    """Starts a kernel on a node of the Hub and stands in for it here.
+
+    ``wanted`` is what to start, where that is not a kernel somebody types into; ``tell`` is told
+    what is waited for. ``address`` and ``kernel`` say where it runs then, ``folder`` is where its
+    sockets lie here.
+    """
 
     placement = Unicode(help="Name of the placement.").tag(config=True)
     spot = Dict(help="What the placement is, as in c.EasyMLNB.placements.").tag(config=True)
@@ -42,10 +47,11 @@ class HubProvisioner(KernelProvisionerBase):
 
     wanted: Wanted | None = None
     tell: Tell | None = None
+    folder: Path | None = None
+    address = ""
+    kernel = ""
     _nodes: Nodes | None = None
     _remote: Remote | None = None
-    _address = ""
-    _folder: Path | None = None
 
     @property
     def has_process(self) -> bool:
@@ -86,11 +92,11 @@ class HubProvisioner(KernelProvisionerBase):
         wanted = msgspec.structs.replace(
             wanted, key=manager.session.key.decode(), seats=spot.seats, idle=spot.seconds
         )
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="emnb-hub-"))
-        self._remote = await there(self._launch(spot, wanted, self._folder))
+        if self.folder is None:
+            self.folder = Path(tempfile.mkdtemp(prefix="emnb-hub-"))
+        self._remote = await there(self._launch(spot, wanted, self.folder))
         info: dict[str, Any] = {f"{name}_port": number for name, number in PORTS.items()}
-        info |= {"transport": "ipc", "ip": str(self._folder / "k")}
+        info |= {"transport": "ipc", "ip": str(self.folder / "k")}
         info |= {"key": manager.session.key, "signature_scheme": manager.session.signature_scheme}
         self.connection_info = cast("KernelConnectionInfo", info)
         return self.connection_info
@@ -99,8 +105,9 @@ class HubProvisioner(KernelProvisionerBase):
         if self._nodes is None:
             api = HubApi.of(os.environ, self.proxy)
             self._nodes = Nodes(api, self.placement, spot)
-        self._address, kernel = await self._nodes.seat(wanted, self.tell or self.log.info)
-        return Remote(self._nodes, self._address, kernel, folder)
+        tell = self.tell or self.log.info
+        self.address, self.kernel = await self._nodes.seat(wanted, tell)
+        return Remote(self._nodes, self.address, self.kernel, folder)
 
     def _typed_into(self, spot: options.Spot, **kwargs: Any) -> Wanted:
         environment = {n: v for n, v in kwargs.get("env", {}).items() if n in PASSED}
@@ -122,13 +129,13 @@ class HubProvisioner(KernelProvisionerBase):
         if restart:
             return
         if self._nodes is not None:
-            if self._address and self.wanted is None:
-                await there(self._nodes.free(self._address))
+            if self.address and self.wanted is None:
+                await there(self._nodes.free(self.address))
             await there(self._nodes.close())
             self._nodes = None
-        if self._folder is not None:
-            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
-            self._folder = None
+        if self.folder is not None:
+            await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+            self.folder = None
 
     def get_shutdown_wait_time(self, recommended: float = 5.0) -> float:
         return max(recommended, SHUTDOWN_TIME)

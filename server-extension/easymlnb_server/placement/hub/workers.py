@@ -1,0 +1,258 @@
+"""Workers of published services on nodes of the Hub."""
+
+import asyncio
+import contextlib
+import io
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+import httpx
+import msgspec
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+
+from easymlnb.contract.errors import EasyMLNBError, NotReady
+from easymlnb.contract.running import Gpu
+from easymlnb_server.placement import records
+from easymlnb_server.placement.base import Order, Room, Survivor
+from easymlnb_server.placement.hub.api import HubApi, home_of, link_of
+from easymlnb_server.placement.hub.options import Spot
+from easymlnb_server.placement.hub.provisioner import HubProvisioner
+from easymlnb_server.placement.hub.wire import Seated, Wanted
+
+CONNECT_TIMEOUT = 60.0
+ASK_TIMEOUT = 10.0
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """What the next server must know to take a worker over: where it is, whose, its proof."""
+
+    worker: str
+    placement: str
+    address: str
+    kernel: str
+    bundle: str = ""
+    token: str = ""
+
+
+class Seats:
+    """How many workers of a placement there may be, and are."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def take(self) -> Room | None:
+        if self._free < 1:
+            return None
+        self._free -= 1
+        return Room()
+
+    def give_back(self) -> None:
+        self._free += 1
+        for one in self._waiting:
+            if not one.done():
+                one.set_result(None)
+        self._waiting.clear()
+
+    async def freed(self) -> None:
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        await future
+
+
+class NodeKernel:
+    """A worker's kernel on a node, as far as the node's routes tell of it."""
+
+    def __init__(self, note: Note, file: Path, seats: Seats, headers: dict[str, str]) -> None:
+        self._note = note
+        self._file = file
+        self._seats = seats
+        self._headers = headers
+
+    @property
+    def _url(self) -> str:
+        return f"{self._note.address}easymlnb/node/kernels/{self._note.kernel}"
+
+    async def alive(self) -> bool:
+        """Ask the node, which by this also learns that somebody still wants the kernel."""
+        try:
+            answer = await asyncio.to_thread(self._ask)
+        except httpx.TransportError:
+            return True  # the proxy is away for a moment; the link tells whether the worker is
+        return answer.status_code not in (302, 404, 424)
+
+    def memory(self) -> int:
+        try:
+            answer = self._ask()
+            return msgspec.json.decode(answer.content, type=Seated).memory
+        except (httpx.TransportError, msgspec.MsgspecError):
+            return 0
+
+    async def note(self, bundle: str, token: str) -> None:
+        self._note = msgspec.structs.replace(self._note, bundle=bundle, token=token)
+        await asyncio.to_thread(records.write, self._file, self._note)
+
+    async def stop(self) -> None:
+        try:
+            await asyncio.to_thread(self._end)
+            self._file.unlink(missing_ok=True)
+        finally:
+            self._seats.give_back()
+
+    def _ask(self) -> httpx.Response:
+        return httpx.get(self._url, headers=self._headers, timeout=ASK_TIMEOUT)
+
+    def _end(self) -> None:
+        # Where it cannot be told, the node ends what nobody wants by itself.
+        with contextlib.suppress(httpx.TransportError):
+            httpx.delete(self._url, headers=self._headers, timeout=30.0)
+
+
+class FreshNodeKernel(NodeKernel):
+    """One that was started just now; its messages pass through this server."""
+
+    def __init__(
+        self,
+        manager: AsyncKernelManager,
+        note: Note,
+        file: Path,
+        seats: Seats,
+        headers: dict[str, str],
+    ) -> None:
+        super().__init__(note, file, seats, headers)
+        self.manager = manager
+        self.client: AsyncKernelClient = manager.client()
+
+    async def alive(self) -> bool:
+        return bool(await self.manager.is_alive())
+
+    async def stop(self) -> None:
+        self.client.stop_channels()
+        await _shut_down(self.manager)
+        await super().stop()
+
+
+class HubPlacement:
+    """Starts workers on the nodes of one placement. ``notes`` is a folder for what runs there."""
+
+    def __init__(self, name: str, spot: Spot, notes: Path, *, proxy: str = "") -> None:
+        self._name = name
+        self._spot = spot
+        self._notes = notes
+        self._proxy = proxy
+        self._seats = Seats(spot.max_workers)
+
+    def reserve(self, gpu: Gpu) -> Room | None:
+        # What a node has is the profile's matter; each seat gets its part of the node's GPUs.
+        return self._seats.take()
+
+    def release(self, room: Room) -> None:
+        self._seats.give_back()
+
+    async def freed(self) -> None:
+        await self._seats.freed()
+
+    async def start(self, order: Order) -> FreshNodeKernel:
+        manager: AsyncKernelManager | None = None
+        try:
+            headers = HubApi.credentials(os.environ)
+            manager, provisioner = await self._manager(order)
+            await manager.start_kernel()
+            note = Note(
+                worker=order.worker,
+                placement=self._name,
+                address=provisioner.address,
+                kernel=provisioner.kernel,
+            )
+            file = self._notes / f"{order.worker}.json"
+            self._notes.mkdir(parents=True, mode=0o700, exist_ok=True)
+            await asyncio.to_thread(records.write, file, note)
+            kernel = FreshNodeKernel(manager, note, file, self._seats, headers)
+        except BaseException as error:
+            self._seats.give_back()
+            if manager is not None:
+                await asyncio.shield(asyncio.ensure_future(_shut_down(manager)))
+            if isinstance(error, RuntimeError | OSError | httpx.HTTPError):
+                raise NotReady(f"The node for {self._name!r} could not be used.") from error
+            raise
+        try:
+            kernel.client.start_channels(stdin=False)
+            await kernel.client.wait_for_ready(timeout=CONNECT_TIMEOUT)
+        except BaseException as error:
+            await asyncio.shield(asyncio.ensure_future(kernel.stop()))
+            if isinstance(error, RuntimeError):
+                raise NotReady(
+                    f"The kernel {self._spot.kernel or order.kernel!r} did not start on the node. "
+                    "Is ipykernel installed there?"
+                ) from error
+            raise
+        return kernel
+
+    def survivors(self) -> list[Survivor]:
+        """Return the workers of a killed server that may be taken over; it blocks."""
+        found = []
+        for file in self._notes.glob("*.json"):
+            try:
+                note = msgspec.json.decode(file.read_bytes(), type=Note)
+            except (OSError, msgspec.MsgspecError):
+                file.unlink(missing_ok=True)
+                continue
+            if note.placement != self._name:
+                continue
+            kernel = NodeKernel(note, file, self._seats, HubApi.credentials(os.environ))
+            self._seats.take()
+            found.append(Survivor(note.worker, note.bundle, note.token, kernel))
+        return found
+
+    async def _manager(self, order: Order) -> tuple[AsyncKernelManager, HubProvisioner]:
+        files = await asyncio.to_thread(_packed, order.folder)
+        manager = AsyncKernelManager(kernel_spec_manager=_Specs(), transport="ipc")
+        folder = tempfile.mkdtemp(prefix=records.SOCKETS)
+        manager.connection_file = str(Path(folder) / "connection.json")
+        home = home_of(os.environ, self._proxy)
+        provisioner = HubProvisioner(
+            parent=manager,
+            kernel_spec=manager.kernel_spec,
+            kernel_id=order.worker,
+            placement=self._name,
+            spot=msgspec.to_builtins(self._spot),
+            proxy=self._proxy,
+        )
+        provisioner.folder = Path(folder)
+        provisioner.tell = order.say
+        provisioner.wanted = Wanted(
+            kernel=self._spot.kernel or order.kernel,
+            key="",
+            worker=order.worker,
+            label=order.label,
+            environment={"EASYMLNB_LINK": link_of(home), "EASYMLNB_SECRET": order.secret},
+            files=files,
+        )
+        manager.provisioner = provisioner
+        return manager, provisioner
+
+
+class _Specs(KernelSpecManager):
+    """Knows one kernel, whose program is on the node."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        return KernelSpec(argv=[], display_name="node", language="python")
+
+
+async def _shut_down(manager: AsyncKernelManager) -> None:
+    with contextlib.suppress(TimeoutError, RuntimeError, OSError, EasyMLNBError):
+        await asyncio.wait_for(manager.shutdown_kernel(now=True), 30)
+
+
+def _packed(folder: Path) -> bytes:
+    """Return a folder's files as a zip; they are sent once, so it is quick rather than small."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as packed:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                packed.write(path, path.relative_to(folder).as_posix())
+    return out.getvalue()

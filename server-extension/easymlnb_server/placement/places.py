@@ -1,0 +1,36 @@
+"""The placements of a server, by the names that authors say."""
+
+from collections.abc import Iterable, Mapping
+
+from easymlnb.contract.errors import DeploymentFailed
+from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.placement.base import Placement
+
+LOCAL = "local"
+
+
+class Places:
+    """``local`` is the server's own machine; ``others`` are what its administrator named."""
+
+    def __init__(self, local: Placement, others: Mapping[str, Placement] | None = None) -> None:
+        self._places = {LOCAL: local, **(others or {})}
+
+    def get(self, name: str) -> Placement:
+        """Return a placement; raises ``DeploymentFailed`` with the names that there are."""
+        if name not in self._places:
+            there = ", ".join(self._places)
+            raise DeploymentFailed(
+                f"There is no placement named {name!r} on this server; there is: {there}."
+            )
+        return self._places[name]
+
+
+def one_of(specs: Iterable[ServiceSpec]) -> str:
+    """Return the placement that all these services ask for; raises ``DeploymentFailed``."""
+    asked = sorted({spec.placement for spec in specs})
+    if len(asked) > 1:
+        raise DeploymentFailed(
+            f"The services of this notebook ask for different placements ({', '.join(asked)}); "
+            "one worker answers for all of them. Give each placement a notebook of its own."
+        )
+    return asked[0]

@@ -1,0 +1,73 @@
+"""Services whose workers run on a node: a named server of their author, started by the Hub."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import make_notebook
+from hub.hubs import Hub, User
+
+WHERE = """
+import os
+import easymlnb as ml
+
+@ml.service(placement="{placement}", examples=[{{"x": 1}}])
+def {name}(x: int = 0) -> dict:
+    return {{
+        "x": x,
+        "profile": os.environ.get("TEST_PROFILE"),
+        "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "data": open("data.txt").read(),
+        "names": sorted(os.environ),
+    }}
+"""
+SAYS = """
+import easymlnb as ml
+
+@ml.service(placement="{placement}")
+def nowhere() -> int:
+    return 1
+"""
+
+
+@pytest.fixture(scope="module")
+def bob(hub: Hub) -> Iterator[User]:
+    made = hub.serve("bob")
+    yield made
+    for name in list(hub.servers("bob")):
+        hub.stop_server("bob", name)
+
+
+def test_worker_runs_on_a_node_and_answers_here(hub: Hub, bob: User, tmp_path: Path) -> None:
+    (tmp_path / "data.txt").write_text("from the author's folder")
+    source = WHERE.format(placement="gpu", name="on_gpu")
+    found = bob.publish(make_notebook(source), tmp_path / "on_gpu.ipynb")
+    assert found["state"] == "ready", found.get("error")
+    assert hub.servers("bob")["easymlnb-gpu-1"]["user_options"] == {"profile": "gpu"}
+    answer = bob.call("on_gpu", x=3).json()
+    assert answer["x"] == 3
+    assert answer["gpu"] == "0"
+    assert answer["data"] == "from the author's folder"
+    assert not [name for name in answer["names"] if name.startswith("JUPYTERHUB")]
+    assert "SECRET_OF_THE_SITE" not in answer["names"]
+    bob.http.delete("services/on_gpu")
+    hub.wait_for(lambda: not bob.kernels("easymlnb-gpu-1"), "the worker did not end")
+
+
+@pytest.mark.parametrize(
+    ("placement", "told"),
+    [
+        ("nothing", "there is: local, gpu, cpu, broken, dies, unknown."),
+        ("broken", "invalid partition specified: nope"),
+        ("unknown", "There is no profile 'unknown' on this Hub."),
+        ("dies", "did not start"),
+    ],
+)
+def test_author_is_told_why_there_is_no_node(
+    hub: Hub, bob: User, tmp_path: Path, placement: str, told: str
+) -> None:
+    source = SAYS.format(placement=placement)
+    found = bob.publish(make_notebook(source), tmp_path / f"{placement}.ipynb")
+    assert found["state"] == "failed"
+    assert told in found["error"]["message"]
+    assert not [name for name in hub.servers("bob") if placement in name]
