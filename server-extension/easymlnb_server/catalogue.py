@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
+from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server import words
 from easymlnb_server.calllog import CallLog
 from easymlnb_server.services import Services
@@ -44,19 +45,25 @@ def entries(services: Services, calls: CallLog) -> list[Entry]:
 
 def entry(services: Services, calls: CallLog, name: str) -> Entry:
     """Return one service's line; raises ``ServiceNotFound``."""
-    spec = services.target(name).spec
-    about = spec.metadata
-    picture = about.thumbnail if about else ""
-    tag = sha256(picture.encode()).hexdigest()[:12] if picture else ""
     created = services.created(name)
     return {
         **services.summary(name),
+        **services.derived(name, _read),
+        "called": calls.last(name) or None,
+        "created": datetime.fromtimestamp(created, UTC).isoformat() if created else None,
+    }
+
+
+def _read(spec: ServiceSpec) -> Entry:
+    """Return what takes a while to find out, and stays the same as long as the spec does."""
+    about = spec.metadata
+    picture = about.thumbnail if about else ""
+    tag = sha256(picture.encode()).hexdigest()[:12] if picture else ""
+    return {
         "summary": (about.summary if about else "") or words.summary(spec.description),
         "shape": words.shape(spec),
         "inputs": words.inputs(spec),
-        "called": calls.last(name) or None,
-        "created": datetime.fromtimestamp(created, UTC).isoformat() if created else None,
-        "thumbnail": f"services/{name}/thumbnail?v={tag}" if picture else None,
+        "thumbnail": f"services/{spec.name}/thumbnail?v={tag}" if picture else None,
     }
 
 

@@ -6,6 +6,7 @@ Colours come from the stylesheet by class, so both themes fit; every text is esc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from math import ceil, cos, pi, sin
 from statistics import median
@@ -121,6 +122,11 @@ def _frame(label: str, inside: str, most: str, ends: tuple[str, str]) -> Markup:
 
 def pattern(name: str, kinds: Sequence[str]) -> Markup:
     """Draw a calm pattern that belongs to a name, in the manner of what the service takes."""
+    return _pattern(name, tuple(kinds))
+
+
+@lru_cache(maxsize=1000)
+def _pattern(name: str, kinds: tuple[str, ...]) -> Markup:
     seed = sha256(name.encode()).digest()
     draw = next((_PATTERNS[kind] for kind in kinds if kind in _PATTERNS), _rings)
     return Markup(

@@ -1,5 +1,6 @@
 """The services there are, live and published, and where a call to one goes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ class Services:
     def __init__(self, live: LiveTable, publications: Publications) -> None:
         self._live = live
         self._publications = publications
+        self._derived: dict[str, tuple[ServiceSpec, dict[str, Any]]] = {}
         self.draining = False
         """Whether the server stops: calls that run are answered, new ones are refused."""
 
@@ -71,6 +73,19 @@ class Services:
             "url": f"services/{name}",
             **self.state(name),
         }
+
+    def derived(self, name: str, make: Callable[[ServiceSpec], dict[str, Any]]) -> dict[str, Any]:
+        """Return what ``make`` says of a name's spec, worked out once for as long as it answers.
+
+        Raises ``ServiceNotFound``.
+        """
+        spec = self.target(name).spec
+        known = self._derived.get(name)
+        if known is None or known[0] is not spec:
+            there = set(self.names())
+            self._derived = {one: kept for one, kept in self._derived.items() if one in there}
+            known = self._derived[name] = (spec, make(spec))
+        return known[1]
 
     def created(self, name: str) -> float:
         """Return when what answers a name was published or made live, in seconds; 0 unknown."""

@@ -1,8 +1,13 @@
 """The catalogue's list: what fits a query, in which order, page by page."""
 
 import pytest
+from fakes import FakeLink, in_loop, spec
 
+from easymlnb.contract.errors import ServiceNotFound
 from easymlnb_server.catalogue import Query, choose, offered
+from easymlnb_server.engine.live import LiveTable
+from easymlnb_server.publications import Publications
+from easymlnb_server.services import Services
 
 
 def line(name, **more):
@@ -67,3 +72,28 @@ def test_what_can_be_chosen_is_the_commonest_first():
         "authors": ["Ann", "Bob"],
         "inputs": ["image", "number", "table"],
     }
+
+
+@in_loop
+async def test_a_spec_is_read_once_as_long_as_it_answers():
+    table, link = LiveTable(10), FakeLink()
+    services = Services(table, Publications(None))
+    read = []
+
+    def make(spec):
+        read.append(spec.name)
+        return {"number": len(read)}
+
+    for name in "ab":
+        table.offer(link, spec(name))
+    assert [services.derived(name, make)["number"] for name in "abab"] == [1, 2, 1, 2]
+    table.offer(link, spec("a"))
+    assert services.derived("a", make) == {"number": 3}
+    table.withdraw(link, "b")
+    table.offer(link, spec("c"))
+    assert services.derived("c", make) == {"number": 4}
+    with pytest.raises(ServiceNotFound):
+        services.derived("b", make)
+    # What is gone is not kept: it is read again when it comes back.
+    table.offer(link, spec("b"))
+    assert services.derived("b", make) == {"number": 5}
