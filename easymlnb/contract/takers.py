@@ -59,7 +59,7 @@ def fits(accept: tuple[str, ...], name: str, media_type: str) -> bool:
 
     A file without name and media type may be of any, as its bytes will tell.
     """
-    if not accept or not (name or media_type):
+    if not accept or "*/*" in accept or not (name or media_type):
         return True
     kinds = {media_type, mimetypes.guess_type(name)[0] or ""} - {""}
     return any(
@@ -71,7 +71,7 @@ def fits(accept: tuple[str, ...], name: str, media_type: str) -> bool:
 
 
 def _covers(item: str, kind: str) -> bool:
-    return item in ("*/*", kind) or (item.endswith("/*") and kind.startswith(item[:-1]))
+    return item == kind or (item.endswith("/*") and kind.startswith(item[:-1]))
 
 
 def body_limit(schema: Mapping[str, Any], max_body: int, media_type: str) -> int:
