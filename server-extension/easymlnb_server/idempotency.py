@@ -25,6 +25,10 @@ LARGEST = 2**20
 Key = tuple[str, ...]
 
 
+def _ended(error: EasyMLNBError) -> None:
+    """There is nothing to stop."""
+
+
 @dataclass(slots=True, eq=False)
 class Once:
     """One call under a key. ``stop`` ends it; ``callers`` is how many wait for it."""
@@ -32,7 +36,7 @@ class Once:
     key: Key
     fingerprint: bytes
     answer: "asyncio.Future[Answer]"
-    stop: Callable[[EasyMLNBError], None] = lambda error: None
+    stop: Callable[[EasyMLNBError], None] = _ended
     callers: int = 1
     ended: float = 0.0
 
@@ -87,6 +91,7 @@ class Keys:
 
     def _end(self, once: Once, answer: Answer) -> None:
         once.answer.set_result(answer)
+        once.stop = _ended  # it leads to the first caller's handler, which would keep large files
         once.ended = self._clock()
         if not _lasting(answer):
             del self._calls[once.key]
