@@ -36,6 +36,9 @@ class ServiceFunction(Protocol[P, R]):
     def view(self, function: V, /) -> V:
         """Decorator: ``function(<any parameters>, result)`` returns what people see of a result."""
 
+    def app(self, function: V, /) -> V:
+        """Decorator: ``function(form)`` returns ipywidgets that lay out the service's page."""
+
     def form(self) -> Any:
         """Return the form as a widget, to show it again or elsewhere."""
 
@@ -125,6 +128,7 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
     decorated.service = made
     decorated.form = lambda: _form(made)
     decorated.view = lambda view: _view(made, view)
+    decorated.app = lambda page: _app(made, page)
     decorated.publish = lambda **given: _publish(made, given)
     decorated.remove = lambda: _remove(made)
     DEFINED[made.name] = made
@@ -141,6 +145,14 @@ def _offer(made: Service) -> str | None:
 
 def _view(made: Service, function: V) -> V:
     made.set_view(function)
+    _offer(made)
+    return function
+
+
+def _app(made: Service, function: V) -> V:
+    from easymlnb.forms.layouts import taken_down
+
+    made.set_app(taken_down(made.spec, function))
     _offer(made)
     return function
 

@@ -35,7 +35,7 @@ DEFINED: dict[str, "Service"] = {}
 
 @dataclass(slots=True)
 class Service:
-    """A function under a name. Only ``view_function`` ever changes: ``@f.view`` sets it."""
+    """A function under a name. Only what ``@f.view`` and ``@f.app`` set ever changes."""
 
     function: Function
     schema: Schema
@@ -54,6 +54,10 @@ class Service:
         )
         self.view_function = function
         self.spec = msgspec.structs.replace(self.spec, view=True)
+
+    def set_app(self, tree: dict[str, Any]) -> None:
+        """Take a layout (``forms.layouts``) as that of the service's page."""
+        self.spec = msgspec.structs.replace(self.spec, app=tree)
 
 
 def define(function: Function, **options: Any) -> Service:

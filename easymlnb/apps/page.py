@@ -10,9 +10,11 @@ from easymlnb.apps.compare import side_by_side
 from easymlnb.apps.history import History, Run
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import lean as W
+from easymlnb.forms.arrange import Arranger
 from easymlnb.forms.caller import Caller, Done, Failed
 from easymlnb.forms.code import snippets
 from easymlnb.forms.form import Form
+from easymlnb.forms.gallery import gallery
 from easymlnb.forms.lean import Sheet, Uploads
 from easymlnb.forms.order import in_order
 from easymlnb.forms.outcome import Tabs
@@ -71,26 +73,56 @@ class App:
 
     def _draw(self) -> Any:
         form = self.form
-        self._head = W.HTML(_HEAD)
         self._runs = W.HTML()
         self._runs.add_class("em-card")
         self._runs.add_class("em-visit")
         self._pair = W.VBox()
-        result = W.VBox([self._head, form.outcome.widget])
-        result.add_class("em-card")
-        result.add_class("em-outcome")
-        right = W.VBox([result, self._pair, self._runs])
-        right.add_class("em-right")
-        two = W.Box([form.inputs(), right])
-        two.add_class("em-two")
+        page = self._usual() if self.spec.app is None else self._custom(self.spec.app)
         api = W.VBox([W.HTML(_api(self.spec, self._base)), form.code.widget])
         about = W.HTML(_about(self.spec))
-        for page in (api, about):
-            page.add_class("em-card")
-        pages = Tabs(("App", "API", "About"), [two, api, about])
+        for card in (api, about):
+            card.add_class("em-card")
+        pages = Tabs(("App", "API", "About"), [page, api, about])
         form.widget.children = (pages.widget, form.desk)
         form.widget.add_class("em-app")
         return form.widget
+
+    def _usual(self) -> Any:
+        """Input on the left, what came of it on the right."""
+        right = W.VBox([self._result(), self._history_of_runs()])
+        right.add_class("em-right")
+        two = W.Box([self.form.inputs(), right])
+        two.add_class("em-two")
+        return two
+
+    def _custom(self, tree: dict[str, Any]) -> Any:
+        """What the author laid out; without a result nobody would see what happened."""
+        form = self.form
+        parts = {
+            "inputs": form.inputs,
+            "run": lambda: form.status.widget,
+            "result": self._result,
+            "examples": lambda: W.HTML(gallery(self.spec)),
+            "history": self._history_of_runs,
+            "code": lambda: form.code.widget,
+        }
+        arranger = Arranger(form.fields.fields, parts)
+        page = arranger.build(tree)
+        more = [] if "result" in arranger.placed else [self._result()]
+        whole = W.VBox([page, *more])
+        whole.add_class("em-right")
+        return whole
+
+    def _result(self) -> Any:
+        card = W.VBox([W.HTML(_HEAD), self.form.outcome.widget])
+        card.add_class("em-card")
+        card.add_class("em-outcome")
+        return card
+
+    def _history_of_runs(self) -> Any:
+        both = W.VBox([self._pair, self._runs])
+        both.add_class("em-right")
+        return both
 
     def _origin(self, origin: str) -> None:
         """Take the scheme and host that the visitor sees, for the code to paste."""

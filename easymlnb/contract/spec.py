@@ -57,7 +57,8 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     what catalogues want to know beyond that. ``workers`` is how many there are at most, ``running``
     what else they run with. ``concurrency`` is how many calls of an ``async def`` run at once in
     one worker, 1 for everything else; ``max_concurrent`` how many runs of the service there may be
-    at once in all workers, 0 for as many as there are places.
+    at once in all workers, 0 for as many as there are places. ``app`` is the layout of the
+    service's page that ``@f.app`` made, None for the usual one.
     """
 
     name: str
@@ -83,6 +84,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     max_concurrent: int = 0
     running: Running = Running()
     metadata: Metadata | None = None
+    app: dict[str, Any] | None = None
 
     @property
     def least_workers(self) -> int:

@@ -112,6 +112,7 @@ def lean(kind: Any) -> Any:
     return type(kind.__name__, (Lean, kind), {"__module__": __name__, "__doc__": kind.__doc__})
 
 
+Accordion = lean(W.Accordion)
 Box = lean(W.Box)
 Button = lean(W.Button)
 Checkbox = lean(W.Checkbox)
@@ -129,6 +130,7 @@ HTML = lean(W.HTML)
 IntRangeSlider = lean(W.IntRangeSlider)
 IntSlider = lean(W.IntSlider)
 IntText = lean(W.IntText)
+Layout = lean(W.Layout)
 Link = lean(JSLink)
 NaiveDatetimePicker = lean(W.NaiveDatetimePicker)
 Output = lean(W.Output)

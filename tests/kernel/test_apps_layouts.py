@@ -1,0 +1,114 @@
+"""Pages laid out by their authors: taken down as data, built from nothing else."""
+
+from typing import Any
+
+import ipywidgets as W
+import pytest
+
+from easymlnb.apps.page import App
+from easymlnb.contract.errors import DefinitionError
+from easymlnb.definition import define
+from easymlnb.forms.layouts import taken_down
+from easymlnb.forms.local import LocalCaller
+
+NASTY = "<img src=x onerror=alert(1)><b>bold</b>"
+
+
+def greet(name: str, times: int = 1) -> str:
+    return f"Hello {name}! " * times
+
+
+SERVICE = define(greet, examples=[{"name": "Ada"}])
+
+
+def app_of(tree: Any) -> App:
+    service = define(greet, examples=[{"name": "Ada"}])
+    service.set_app(tree)
+    return App(service.spec, LocalCaller(service), base="/easymlnb/")
+
+
+def held(widget: Any) -> list[Any]:
+    """Return a widget and all it holds."""
+    return [widget, *(one for child in getattr(widget, "children", ()) for one in held(child))]
+
+
+def test_a_layout_becomes_a_tree_of_boxes_texts_and_names():
+    def page(form: Any) -> Any:
+        left = W.VBox([form.fields["name"], form.run], layout=W.Layout(width="40%"))
+        return W.HBox([left, W.Tab([form.result, W.Label("more")], titles=("Out", "More"))])
+
+    assert taken_down(SERVICE.spec, page) == {
+        "row": [
+            {"column": [{"field": "name"}, {"part": "run"}], "style": {"width": "40%"}},
+            {"tabs": [{"part": "result"}, {"text": "more"}], "titles": ["Out", "More"]},
+        ]
+    }
+
+
+def test_the_page_is_built_of_it_and_works():
+    tree = taken_down(
+        SERVICE.spec,
+        lambda form: W.VBox([W.HTML(NASTY), form.fields["name"], form.run, form.result]),
+    )
+    app = app_of(tree)
+    shown = held(app.widget)
+    assert app.form.status.widget in shown
+    assert app.form.fields.fields["name"].widget in shown
+    assert app.form.fields.fields["times"].widget not in shown
+    said = "".join(one.value for one in shown if isinstance(one, W.HTML))
+    assert "<b>bold</b>" in said
+    assert "onerror" not in said
+    app.form.fill({"name": "Bo"})
+    app.form.run()
+    app.form.wait(20)
+    assert "Hello Bo!" in app.form.outcome._parts.children[0].value
+    app.close()
+
+
+def test_an_error_at_a_field_that_is_not_on_the_page_is_shown_as_a_card():
+    tree = taken_down(SERVICE.spec, lambda form: W.VBox([form.fields["name"], form.run]))
+    app = app_of(tree)
+    app.form.fields.fields["times"].control.widget.value = 3
+    app.form.fields.fields["times"].control.get = lambda: "many"  # type: ignore[method-assign]
+    app.form.fill({"name": "Bo"})
+    app.form.run()
+    app.form.wait(20)
+    assert "times" in app.form.outcome._failure.value
+    # The result has a place of its own although the author gave it none.
+    assert app.form.outcome.widget in held(app.widget)
+    app.close()
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        (lambda form: W.VBox([form.fields["name"]]), "Place form.run"),
+        (lambda form: W.VBox([form.run]), r"form.fields\['name'\]"),
+        (lambda form: W.VBox([form.inputs, form.run]), "already"),
+        (lambda form: W.VBox([form.run, form.run, form.fields["name"]]), "twice"),
+        (lambda form: form.fields["nobody"], "no parameter 'nobody'; it has: name, times"),
+        (lambda form: W.VBox([form.inputs, W.Button()]), "Button cannot stand on a page"),
+        (lambda form: "a text", "must return ipywidgets"),
+        (lambda form: W.VBox([form.inputs] + [W.Label("x")] * 600), "500 widgets"),
+    ],
+)
+def test_a_page_that_nobody_could_use_is_refused_with_what_to_do(page, words):
+    with pytest.raises(DefinitionError, match=words):
+        taken_down(SERVICE.spec, page)
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {},
+        {"column": "no list"},
+        {"column": [None, 7, {"field": "nobody"}, {"part": "__init__"}, {"html": None}]},
+        {"row": [], "style": {"background": "url(http://x)", "width": "1px; color: red"}},
+        {"tabs": [{"text": "a"}], "titles": 5},
+    ],
+)
+def test_a_tree_that_no_author_made_breaks_nothing(tree):
+    app = app_of(tree)
+    boxes = [one for one in held(app.widget) if getattr(one, "layout", None) is not None]
+    assert not [one for one in boxes if one.layout.width == "1px; color: red"]
+    app.close()
