@@ -202,7 +202,7 @@ ToWorker = (
 
 WINDOW = 256 * 1024
 """Bytes of a stream that may be on their way; then its generator waits in ``yield`` for ``Seen``.
-One item may be larger."""
+The last item may lie over the edge."""
 
 LARGE = 2**20
 """Bytes from which a body between a server and a kernel on one host goes through a file."""

@@ -2,93 +2,25 @@
 
 import json
 import random
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from queue import Queue
 from typing import Any
 
 import pytest
-from websockets.sync.server import Server, ServerConnection, serve
+from peer import WAIT, Peer
 
 from easymlnb.contract.frames import (
     Call,
     Cancel,
     Failure,
-    Hello,
     Item,
     Leave,
     Offer,
+    Recall,
     Result,
+    Unbegun,
     pack,
-    unpack_to_server,
 )
-
-SCRIPT = Path(__file__).with_name("worker_process.py")
-WAIT = 60.0
-
-
-class Peer:
-    """The server's end: sends frames, collects what comes."""
-
-    def __init__(self) -> None:
-        self.got: Queue[tuple[Any, bytes]] = Queue()
-        self.connection: ServerConnection | None = None
-        self.secret = ""
-        self._server: Server = serve(self._serve, "127.0.0.1", 0, max_size=None)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        port = self._server.socket.getsockname()[1]
-        self.process = subprocess.Popen([sys.executable, str(SCRIPT), f"ws://127.0.0.1:{port}/x"])
-        self._ids = iter(range(1, 10**9))
-        assert isinstance(self.next(), Hello)
-        self.offer = self.next()
-
-    def _serve(self, connection: ServerConnection) -> None:
-        assert connection.request is not None
-        self.secret = connection.request.headers["Authorization"]
-        self.connection = connection
-        for data in connection:
-            assert isinstance(data, bytes)
-            for frame in unpack_to_server(data):
-                self.got.put(frame)
-
-    def next(self) -> Any:
-        self.body: bytes
-        message, self.body = self.got.get(timeout=WAIT)
-        return message
-
-    def end(self) -> Any:
-        """Return the next answer; items before it are skipped."""
-        while not isinstance(message := self.next(), Result | Failure):
-            pass
-        return message
-
-    def send(self, *frames: bytes) -> None:
-        assert self.connection is not None
-        self.connection.send(b"".join(frames))
-
-    def call(self, service: str, **values: Any) -> int:
-        number, frame = self.frame(service, **values)
-        self.send(frame)
-        return number
-
-    def frame(self, service: str, **values: Any) -> tuple[int, bytes]:
-        number = next(self._ids)
-        return number, pack(Call(id=number, service=service), json.dumps(values).encode())
-
-    def answer(self, service: str, **values: Any) -> Any:
-        number = self.call(service, **values)
-        message = self.end()
-        assert message.id == number
-        return json.loads(self.body) if isinstance(message, Result) else message.code
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self.process.kill()
-        self.process.wait(WAIT)
 
 
 @pytest.fixture(scope="module")
@@ -254,32 +186,47 @@ def test_large_values_pass(peer: Peer) -> None:
 
 
 def test_random_cancels_hit_no_other_call(peer: Peer) -> None:
-    """Each call is answered once; one that nobody cancelled always has its result."""
+    """10,000 cancels: each call is answered once, and one that nobody cancelled has its result."""
     chance = random.Random(3)
-    unwanted, ends = set(), {}
+    unwanted, recalled, ends = set(), set(), {}
     open_calls: list[int] = []
-    for _ in range(2000):
-        number = peer.call("spin", seconds=chance.choice((0.0, 0.0, 0.001, 0.03)))
-        open_calls.append(number)
-        if chance.random() < 0.7:
-            time.sleep(chance.choice((0.0, 0.001)))
-            target = chance.choice(open_calls[-3:])
-            unwanted.add(target)
-            peer.send(pack(Cancel(id=target)))
-        while len(open_calls) > chance.randrange(4):
-            message = peer.end()
-            assert message.id not in ends
-            ends[message.id] = message
-            open_calls.remove(message.id)
-    while open_calls:
+    cancels = calls = 0
+
+    def take() -> None:
         message = peer.end()
+        assert message.id not in ends
         ends[message.id] = message
         open_calls.remove(message.id)
+
+    while cancels < 10_000:
+        calls += 1
+        # Most are over before anybody could look; some last until an interrupt hits.
+        long = chance.random() < 0.02
+        open_calls.append(peer.call("spin", seconds=chance.uniform(0.03, 0.08) if long else 0.0))
+        if long:
+            time.sleep(chance.choice((0.0, 0.02, 0.05)))
+        for _ in range(chance.randrange(4)):
+            target = chance.choice(open_calls[-3:])
+            unwanted.add(target)
+            cancels += 1
+            peer.send(pack(Cancel(id=target)))
+        if chance.random() < 0.1:
+            recalled.add(open_calls[-1])
+            peer.send(pack(Recall(id=open_calls[-1])))
+        while len(open_calls) > chance.randrange(4):
+            take()
+    while open_calls:
+        take()
     stopped = {number for number, end in ends.items() if isinstance(end, Failure)}
+    returned = {number for number, end in ends.items() if isinstance(end, Unbegun)}
     assert stopped <= unwanted
+    assert returned <= recalled
     assert all(ends[number].code == "cancelled" for number in stopped)
-    assert len(ends) == 2000
-    assert stopped  # the test would mean nothing if no cancel ever came in time
+    assert len(ends) == calls
+    # The test would mean nothing if none of them ever came in time, in line or in the function.
+    assert any(ends[number].seconds > 0.02 for number in stopped)
+    assert any(ends[number].seconds == 0 for number in stopped)
+    assert returned
     assert peer.answer("double", x=1) == 2
 
 

@@ -1,9 +1,10 @@
 """A worker without a notebook: run as a script by the tests of the worker's loop."""
 
+import asyncio
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 from easymlnb.batching import Batched
 from easymlnb.contract.frames import Hello, Offer, pack
@@ -35,6 +36,30 @@ def count(n: int) -> Iterator[int]:
         yield from range(n)
     finally:
         closed.append(n)
+
+
+async def pause_beside(seconds: float) -> str:
+    """Say when it ends."""
+    print("naps", seconds)
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        print("stopped")
+        raise
+    return f"{seconds:g}"
+
+
+async def count_beside(n: int, size: int = 1) -> AsyncIterator[str]:
+    try:
+        for _ in range(n):
+            yield "x" * size
+    finally:
+        closed.append(n)
+
+
+def pieces(n: int, size: int) -> Iterator[str]:
+    for _ in range(n):
+        yield "x" * size
 
 
 def was_closed() -> list[int]:
@@ -71,7 +96,10 @@ def were_together() -> list[int]:
 
 closed: list[int] = []
 sizes: list[int] = []
-FUNCTIONS = (double, spin, nap, count, was_closed, stubborn, forks, were_together)
+FUNCTIONS = (
+    *(double, spin, nap, count, was_closed, stubborn, forks, were_together),
+    *(pause_beside, count_beside, pieces),
+)
 
 
 def main() -> None:

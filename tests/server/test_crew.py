@@ -101,6 +101,25 @@ async def test_batches_are_never_closed_early() -> None:
 
 
 @in_loop
+async def test_flood_of_short_calls_keeps_no_batch_from_its_turn() -> None:
+    pool = known_short(link := FakeLink())
+    flood = [submit(pool) for _ in range(3)]
+    batched = submit(pool, "g", batch=Batch())
+    unknown = submit(pool, "h")
+    for _ in range(8):
+        flood.append(submit(pool))
+    await asyncio.sleep(0)
+    assert len(link.calls) == 3
+    for done in range(3):
+        link.answer(flood[done].call.id, seconds=SHORT)
+    assert link.calls[3:] == [batched.call.id]
+    link.answer(batched.call.id, seconds=SHORT)
+    assert link.calls[4:] == [unknown.call.id]
+    link.answer(unknown.call.id, seconds=SHORT)
+    assert len(link.calls) == 5 + 8
+
+
+@in_loop
 async def test_held_call_is_cancelled_without_harm() -> None:
     told: list[Any] = []
     pool = known_short(link := FakeLink())

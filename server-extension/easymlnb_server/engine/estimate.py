@@ -1,7 +1,10 @@
 """How long runs take, learned from those that were: for batches, lines and ``Retry-After``."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+from easymlnb.contract.spec import ServiceSpec
 
 FORGETTING = 0.9
 """Weight that a run keeps with each later one: about the last twenty count."""
@@ -57,3 +60,30 @@ def wait(own: Load, others: Iterable[Load], places: int) -> float:
     """
     between = sum(min(own.runs, other.runs) * other.seconds for other in others)
     return (own.runs * own.seconds + between) / max(1, places)
+
+
+class Fits:
+    """What is known of the services of one pool."""
+
+    def __init__(self) -> None:
+        self._fits: defaultdict[str, Fit] = defaultdict(Fit)
+
+    def of(self, service: str) -> Fit:
+        return self._fits[service]
+
+    def wait(
+        self,
+        service: str,
+        spec: ServiceSpec,
+        calls: int,
+        others: Mapping[str, int],
+        places: int,
+    ) -> float:
+        """Return the seconds until so many calls of this service had their turn.
+
+        ``others`` are the calls that wait for other services, ``places`` the runs at a time.
+        """
+        size = spec.batch.max_size if spec.batch is not None else 1
+        own = Load(-(-calls // size), self._fits[service].seconds(min(calls, size)))
+        theirs = (Load(count, self._fits[name].seconds(1)) for name, count in others.items())
+        return wait(own, theirs, places)

@@ -1,9 +1,8 @@
 """The calls of one version in line, and the workers that answer them."""
 
 import asyncio
-import logging
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain, count
 from random import SystemRandom
@@ -15,10 +14,12 @@ from easymlnb.contract.frames import Call
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.engine.batches import gather
 from easymlnb_server.engine.bodies import Body
-from easymlnb_server.engine.crew import LATE, Crew, Member
-from easymlnb_server.engine.estimate import Fit, Load, wait
+from easymlnb_server.engine.crew import Crew, Member
+from easymlnb_server.engine.estimate import Fits
 from easymlnb_server.engine.lines import Lines
 from easymlnb_server.engine.link import WorkerLink
+from easymlnb_server.engine.lookout import Lookout
+from easymlnb_server.engine.overdue import settle
 from easymlnb_server.engine.pending import PLAIN, Listener, Pending, Run
 
 GRACE = 5.0
@@ -26,8 +27,6 @@ GRACE = 5.0
 
 # A kernel that dials again may still answer a call of its former link; it must match none here.
 _ids = count(SystemRandom().getrandbits(48))
-
-log = logging.getLogger("easymlnb.pool")
 
 
 class Pool:
@@ -56,8 +55,8 @@ class Pool:
         self._crew = Crew()
         self._out: dict[int, WorkerLink] = {}
         self._runs: Counter[str] = Counter()
-        self._fits: defaultdict[str, Fit] = defaultdict(Fit)
-        self._watched: set[Member] = set()
+        self._fits = Fits()
+        self._lookout = Lookout()
         self._closed: EasyMLNBError | None = None
         self._changed = asyncio.Event()
 
@@ -112,7 +111,7 @@ class Pool:
         member = None
         if worker is None:
             if spec.batch is None and not self._lines:
-                member = self._place(call.service, spec)
+                member = self._place(call.service, spec, ahead=isinstance(body, bytes))
             if member is None:
                 self._refuse_if_full(call.service, spec)
         loop = asyncio.get_running_loop()
@@ -216,49 +215,48 @@ class Pool:
         if pending.held:  # not begun: what goes before it is not its fault
             asyncio.get_running_loop().call_later(GRACE, self._check, worker, pending)
             return
-        if not all(other.answered.done() for other in run.calls):
-            return  # its function runs on for others
-        if self._overdue is not None:
-            self._overdue(worker)
-            return
-        log.warning(
-            "A call of %r does not stop; its function runs on in the kernel, and other calls "
-            "run beside it.",
-            call.service,
-        )
-        for other in list(run.calls):
-            worker.give_up(other.call.id)
+        settle(run, worker, self._overdue)
 
-    def _place(self, service: str, spec: ServiceSpec) -> Member | None:
-        """Return who takes a run of this service now."""
-        if spec.max_concurrent and self._runs[service] >= spec.max_concurrent:
+    def _place(self, service: str, spec: ServiceSpec, *, ahead: bool = True) -> Member | None:
+        """Return who takes a run of this service now; ``ahead`` says that it may wait there."""
+        if self._is_full(service, spec):
             return None
-        return self._crew.find(service, spec, self._fits[service].seconds(1))
+        return self._crew.find(service, spec, self._fits.of(service).seconds(1) if ahead else 0.0)
+
+    def _is_full(self, service: str, spec: ServiceSpec) -> bool:
+        return 0 < spec.max_concurrent <= self._runs[service]
 
     def _dispatch(self) -> None:
         found: Member | None = None
+        # Nothing is sent ahead past one whose turn it is and who needs a free worker: workers
+        # that always hold something would never be free.
+        ahead = True
 
         def choose(line: Iterator[Pending]) -> int:
-            nonlocal found
+            nonlocal found, ahead
             first = next(line)
-            service, batch = first.call.service, first.spec.batch
-            found = self._place(service, first.spec)
-            if found is None or batch is None:
-                return 0 if found is None else 1
-            return gather(chain((first,), line), batch, self._fits[service], time.monotonic())
+            service, spec = first.call.service, first.spec
+            found = self._place(service, spec, ahead=ahead and isinstance(first.body, bytes))
+            if found is None:
+                on_main = spec.concurrency == 1 and first.ripe
+                ahead = ahead and not (on_main and not self._is_full(service, spec))
+                return 0
+            if spec.batch is None:
+                return 1
+            fit, now = self._fits.of(service), time.monotonic()
+            return gather(chain((first,), line), spec.batch, fit, now)
 
         while self._lines and (calls := self._lines.take(choose)):
             assert found is not None
             self._start(calls, found)
+            ahead = True
 
     def _start(self, calls: list[Pending], member: Member) -> None:
-        run = Run(calls, self._fits[calls[0].call.service].seconds(len(calls)))
+        run = Run(calls, self._fits.of(calls[0].call.service).seconds(len(calls)))
         run.leave = member.done
         member.put(run)
         self._send(run, member.link)
-        if len(member.line) > member.slots and member not in self._watched:
-            self._watched.add(member)
-            asyncio.get_running_loop().call_later(LATE, self._look, member)
+        self._lookout.watch(member)
 
     def _send(self, run: Run, worker: WorkerLink) -> None:
         now = time.monotonic()
@@ -271,20 +269,6 @@ class Pool:
             self._out[pending.call.id] = worker
         for pending in list(run.calls):  # by a lost worker each is ended at once
             worker.start(pending, pending.call, self._ended)
-
-    def _look(self, member: Member) -> None:
-        """Take back what waits on a worker behind a call that lasts longer than was thought."""
-        self._watched.discard(member)
-        held = [pending for run in member.held() for pending in run.calls]
-        if not held or member.link.lost:
-            return
-        if time.monotonic() - member.since >= LATE:
-            member.stuck = True
-            for pending in held:
-                member.link.recall(pending.call.id)
-        else:
-            self._watched.add(member)
-            asyncio.get_running_loop().call_later(LATE, self._look, member)
 
     def _ended(self, pending: Pending, seconds: float | None) -> None:
         """A worker is done with a call; ``None``: it never began it, so it stands in line again."""
@@ -304,7 +288,7 @@ class Pool:
     def _close_run(self, run: Run, seconds: float | None) -> None:
         self._runs[run.service] -= 1
         if seconds:
-            self._fits[run.service].add(run.size, seconds)
+            self._fits.of(run.service).add(run.size, seconds)
         if run.leave is not None:
             run.leave(run)
 
@@ -316,11 +300,5 @@ class Pool:
         self._lines.add(pending, first=True)
 
     def _wait(self, service: str, spec: ServiceSpec, calls: int) -> float:
-        """Return the seconds until so many calls of this service had their turn."""
-        size = spec.batch.max_size if spec.batch is not None else 1
-        own = Load(-(-calls // size), self._fits[service].seconds(min(calls, size)))
-        others = (
-            Load(self._lines.count(other), self._fits[other].seconds(1))
-            for other in self._lines.services() - {service}
-        )
-        return wait(own, others, self._crew.places(spec))
+        others = {name: self._lines.count(name) for name in self._lines.services() - {service}}
+        return self._fits.wait(service, spec, calls, others, self._crew.places(spec))

@@ -1,0 +1,28 @@
+"""Calls that were told to stop and do not."""
+
+import logging
+from collections.abc import Callable
+
+from easymlnb_server.engine.link import WorkerLink
+from easymlnb_server.engine.pending import Run
+
+log = logging.getLogger("easymlnb.pool")
+
+
+def settle(run: Run, worker: WorkerLink, end: Callable[[WorkerLink], None] | None) -> None:
+    """End the worker of a run that should have stopped, or, where it is not ours to end, leave it.
+
+    A run goes on for those of its calls that are still wanted.
+    """
+    if not all(pending.answered.done() for pending in run.calls):
+        return
+    if end is not None:
+        end(worker)
+        return
+    log.warning(
+        "A call of %r does not stop; its function runs on in the kernel, and other calls "
+        "run beside it.",
+        run.service,
+    )
+    for pending in list(run.calls):
+        worker.give_up(pending.call.id)
