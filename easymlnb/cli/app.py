@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from easymlnb.cli import output
+from easymlnb.cli import output, placement
 from easymlnb.cli.group import Group
+from easymlnb.cli.options import AsJson, Token, Url
 
 if TYPE_CHECKING:
     from easymlnb.client import Client
@@ -21,11 +22,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Url = Annotated[
-    str | None, typer.Option("--url", help="The server; default: EASYMLNB_URL, else the local one.")
-]
-Token = Annotated[str | None, typer.Option("--token", help="Its token; default: EASYMLNB_TOKEN.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+app.add_typer(placement.app, name="placement")
+
 Name = Annotated[str, typer.Argument(help="Name of the service.", metavar="NAME")]
 
 
@@ -60,6 +58,9 @@ def list_services(url: Url = None, token: Token = None, json: AsJson = False) ->
     else:
         columns = {"name": "NAME", "state": "STATE", "version": "VERSION", "title": "TITLE"}
         output.table(found, columns)
+        for service in found:
+            if service.get("reason"):
+                output.say(f"{service['name']}: {service['reason']}")
 
 
 @app.command()

@@ -122,6 +122,8 @@ SCHEMAS: dict[str, Schema] = {
             "stats": ref("Stats"),
             "bundle": {"type": ["string", "null"]},
             "error": {"description": "Why the newest version did not start."},
+            "reason": {"type": "string", "description": "Why workers that are wanted are missing."},
+            "retry_in": {"type": "number", "description": "Seconds to the next attempt."},
         },
         optional=(
             "description",
@@ -136,6 +138,8 @@ SCHEMAS: dict[str, Schema] = {
             "timeout",
             "bundle",
             "error",
+            "reason",
+            "retry_in",
         ),
     ),
     "Stats": object_of(
@@ -192,9 +196,10 @@ SCHEMAS: dict[str, Schema] = {
             "bundle": TEXT,
             "state": {"type": "string", "enum": ["starting", "ready", "failed"]},
             "services": list_of(object_of({"name": TEXT, "version": {"type": "integer"}})),
+            "reason": {"type": "string", "description": "What its start waits for."},
             "unchanged": {"type": "boolean", "description": "This content was published before."},
         },
-        optional=("services", "unchanged"),
+        optional=("services", "reason", "unchanged"),
     ),
     "Bundle": object_of(
         {
@@ -205,12 +210,13 @@ SCHEMAS: dict[str, Schema] = {
                 "type": ["object", "null"],
                 "description": "Why it failed: code, message, and the cell with its traceback.",
             },
+            "reason": {"type": "string", "description": "What its start waits for."},
             "created": {},
             "files": list_of(TEXT),
             "requirements": list_of(TEXT),
             "environment": {"type": "object"},
         },
-        optional=("error", "created", "files", "requirements", "environment"),
+        optional=("error", "reason", "created", "files", "requirements", "environment"),
     ),
     "View": object_of(
         {
