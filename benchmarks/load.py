@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import httpx
 from common import Peer
@@ -79,6 +81,46 @@ async def _caller(peer: Peer, number: int, until: float) -> int:
     finally:
         writer.close()
     return calls
+
+
+@dataclass
+class Arrived:
+    """One call of many: when it was due, how long its answer took from then on, and that."""
+
+    due: float
+    seconds: float
+    status: int
+    head: str
+
+
+async def arrivals(peer: Peer, times: list[float]) -> list[Arrived]:
+    """Call at these times, in seconds from now, however long the answers take."""
+    parts = httpx.URL(peer.url)
+    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    began = time.perf_counter()
+
+    async def one(number: int, due: float) -> Arrived:
+        await asyncio.sleep(due - (time.perf_counter() - began))
+        open_ = idle.pop() if idle else await asyncio.open_connection(parts.host, parts.port or 80)
+        reader, writer = open_
+        writer.write(request(peer, peer.bodies[number % len(peer.bodies)]))
+        status, head, _ = await answer(reader)
+        idle.append(open_)
+        return Arrived(due, time.perf_counter() - began - due, status, head)
+
+    try:
+        return await asyncio.gather(*(one(number, due) for number, due in enumerate(times)))
+    finally:
+        for _, writer in idle:
+            writer.close()
+
+
+def poisson(calls_per_second: float, seconds: float, seed: int = 0) -> list[float]:
+    """Return the times of calls that come independently of each other."""
+    chance, now, found = Random(seed), 0.0, []
+    while (now := now + chance.expovariate(calls_per_second)) < seconds:
+        found.append(now)
+    return found
 
 
 def request(peer: Peer, body: bytes) -> bytes:
