@@ -43,7 +43,8 @@ def send(
     url, token: the server, as for ``discovery.find``.
     wait: return only when it serves, else as soon as the server has accepted it.
     timeout: seconds to wait for that.
-    on: told each state once, ``"starting"``, then ``"ready"`` or ``"failed"``.
+    on: told each state once, ``"starting"``, then ``"ready"`` or ``"failed"``, and between them, in
+        sentences, what the start waits for.
 
     Raises ``BundleRejected`` or ``TooLarge`` when the server does not take it, ``DeploymentFailed``
     with the cell in ``details`` when it does not start, ``NotReady`` when that takes too long, and
@@ -62,7 +63,7 @@ def send(
         status = _json(response)
         on(status["state"])
         if wait and status["state"] == "starting":
-            status = _follow(http, server, status["bundle"], timeout)
+            status = _follow(http, server, status["bundle"], timeout, on)
             on(status["state"])
     if status["state"] == "failed":
         raise failure(status.get("error") or {})
@@ -70,11 +71,16 @@ def send(
 
 
 def _follow(
-    http: httpx.Client, server: discovery.Server, bundle: str, timeout: float
+    http: httpx.Client,
+    server: discovery.Server,
+    bundle: str,
+    timeout: float,
+    on: Callable[[str], None],
 ) -> dict[str, Any]:
     """Return the bundle's status once it is no longer starting."""
     now = time.monotonic()
     until, seen, pause = now + timeout, now, 0.1
+    told = ""
     while True:
         time.sleep(pause)
         pause = min(pause * 1.5, 2.0)
@@ -89,6 +95,12 @@ def _follow(
         seen = now
         if status["state"] != "starting":
             return status
+        if (reason := str(status.get("reason", ""))) != told:
+            told = reason
+            if told:
+                # A node that is waited for may be hours away, and is told of as long as it is.
+                on(told)
+                until = now + timeout
         if now > until:
             raise NotReady(
                 f"The notebook is still starting after {timeout:g} s. It goes on by itself: "

@@ -132,6 +132,7 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
             uploads=Uploads(spool, self.upload_seconds, self.upload_quota),
             apps=self.make_apps(),
             node=self.make_node(self._kernelspecs, self._folder, self.worker_environment),
+            nodes=self.placement_views(),
             keys=Keys(),
             tracing=_tracing(),
         )

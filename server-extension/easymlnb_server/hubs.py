@@ -14,6 +14,7 @@ from easymlnb_server.placement import gpus
 from easymlnb_server.placement.hub import options
 from easymlnb_server.placement.hub.api import HubApi
 from easymlnb_server.placement.hub.nodes import PREFIX
+from easymlnb_server.placement.hub.view import PlacementView
 from easymlnb_server.placement.hub.workers import HubPlacement
 from easymlnb_server.placement.node import NodeKernels
 
@@ -41,6 +42,11 @@ class HubSettings(HasTraits):
     def is_node(self) -> bool:
         """Say whether this server was started to carry kernels of another, and nothing else."""
         return os.environ.get("JUPYTERHUB_SERVER_NAME", "").startswith(PREFIX)
+
+    def placement_views(self) -> tuple[PlacementView, ...]:
+        """Return what tells of each placement."""
+        spots = options.read(self.placements)
+        return tuple(PlacementView(name, spot, self.hub_proxy) for name, spot in spots.items())
 
     def hub_placements(self, folder: Path) -> dict[str, HubPlacement]:
         """Return the placements on nodes, by name; ``folder`` is for notes on what runs there."""

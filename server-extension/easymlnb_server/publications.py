@@ -62,6 +62,7 @@ class Publications:
         self._deploy = deploy
         self._running: dict[str, Deployment] = {}
         self._starting: dict[str, asyncio.Task[None]] = {}
+        self._first: dict[str, Deployment] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
 
@@ -121,6 +122,11 @@ class Publications:
         """Return a bundle's record; raises ``BundleNotFound``."""
         return await _thread(lambda: self.store.bundles.get(bundle_id))
 
+    def waits_for(self, bundle_id: str) -> str:
+        """Return in a sentence what the start of a bundle waits for; ``""`` when it does not."""
+        deployment = self._first.get(bundle_id)
+        return deployment.waits_for if deployment is not None else ""
+
     async def provided(self, bundle_id: str) -> list[Version]:
         """Return the versions that a bundle made and that are still there."""
         return await _thread(lambda: self.store.services.of_bundle(bundle_id))
@@ -172,7 +178,7 @@ class Publications:
         deployment: Deployment | None = None
         worker: Worker | None = None
         try:
-            deployment = self._deployment(stored.id)
+            deployment = self._first[stored.id] = self._deployment(stored.id)
             worker, found = await deployment.launch(stored.names)
             said = stored.manifest.get("metadata", {})
             specs = [spec.described(said) for spec in found]
@@ -189,6 +195,8 @@ class Publications:
         except Exception as error:
             await self._fail(stored, deployment, error)
             return
+        finally:
+            self._first.pop(stored.id, None)
         self._serve(deployment, versions)
         deployment.keep(self._specs(deployment), worker)
         self._retire()

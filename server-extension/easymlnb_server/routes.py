@@ -29,6 +29,7 @@ from easymlnb_server.handlers.node import (
 )
 from easymlnb_server.handlers.openapi import OpenapiHandler, ServiceOpenapiHandler
 from easymlnb_server.handlers.pages import AssetHandler, DocsHandler
+from easymlnb_server.handlers.placements import PlacementsHandler
 from easymlnb_server.handlers.services import LogHandler, ServiceHandler, VersionsHandler
 from easymlnb_server.handlers.uploads import UploadHandler, UploadsHandler
 
@@ -86,6 +87,7 @@ ROUTES: tuple[tuple[Any, ...], ...] = (
     (r"health/live", LiveHandler),
     (r"health/ready", ReadyHandler),
     (r"link", LinkHandler),
+    (r"placements", PlacementsHandler),
     (r"node", NodeHandler),
     (r"node/kernels", NodeKernelsHandler),
     (rf"node/kernels/{KERNEL}", NodeKernelHandler),

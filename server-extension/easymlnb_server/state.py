@@ -10,6 +10,7 @@ from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.rendezvous import Rendezvous
 from easymlnb_server.idempotency import Keys
 from easymlnb_server.metrics import Metrics
+from easymlnb_server.placement.hub.view import PlacementView
 from easymlnb_server.placement.node import NodeKernels
 from easymlnb_server.publications import Publications
 from easymlnb_server.services import Services
@@ -39,5 +40,6 @@ class State:
     uploads: Uploads
     apps: Apps
     node: NodeKernels
+    nodes: tuple[PlacementView, ...]
     keys: Keys
     tracing: "Tracing | None" = None

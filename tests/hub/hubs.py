@@ -21,7 +21,7 @@ PROXY = "configurable-http-proxy"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "easymlnb-proxy"
 """Where ``scripts/test`` installs the proxy."""
 
-START_TIMEOUT = 60.0
+START_TIMEOUT = 180.0
 
 
 def proxy_command() -> str | None:
@@ -104,7 +104,7 @@ class Hub:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait(10)
 
-    def wait_for(self, done: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+    def wait_for(self, done: Callable[[], Any], what: str, seconds: float = 180.0) -> Any:
         """Wait until ``done`` returns something true, and return that."""
         until = time.monotonic() + seconds
         while not (found := done()):

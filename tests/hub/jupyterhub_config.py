@@ -42,8 +42,8 @@ c.Spawner.environment = {
     "JUPYTERHUB_SINGLEUSER_APP": "jupyter_server.serverapp.ServerApp",
     "SECRET_OF_THE_SITE": "not for workers",
 }
-c.Spawner.start_timeout = 60
-c.Spawner.http_timeout = 60
+c.Spawner.start_timeout = 180
+c.Spawner.http_timeout = 180
 c.Spawner.poll_interval = 2
 c.Spawner.args = ["--allow-root"] if os.getuid() == 0 else []
 if os.environ.get("TEST_HUB_RIGHTS") != "none":
@@ -63,6 +63,7 @@ SETTINGS = {
     "EasyMLNB": {"placements": PLACEMENTS, "app_kernels": 0},
     # What these tests do not look at takes seconds of every start.
     "ServerApp": {"jpserver_extensions": dict.fromkeys(LEFT_OUT, False)},
+    "ZMQChannelsWebsocketConnection": {"iopub_data_rate_limit": 1e12},
 }
 os.makedirs(f"{FOLDER}/settings", exist_ok=True)
 with open(f"{FOLDER}/settings/jupyter_server_config.json", "w") as file:
@@ -88,8 +89,6 @@ def apply_user_options(spawner, options):
         spawner.req_partition, spawner.req_gres = partition, gres
         if name == "dies":
             spawner.batchspawner_singleuser_cmd = "/no/such/command"
-    elif name == "no-such-queue":
-        raise ValueError("invalid partition specified: nope")
     elif name == "dies":
         spawner.cmd = ["/bin/false"]
     elif gres:
@@ -97,7 +96,14 @@ def apply_user_options(spawner, options):
         spawner.environment["CUDA_VISIBLE_DEVICES"] = "0"
 
 
+def before(spawner):
+    """Refuse as a scheduler would, where there is none."""
+    if spawner.user_options.get("profile") == "no-such-queue" and not hasattr(spawner, "req_gres"):
+        raise RuntimeError("invalid partition specified: nope")
+
+
 c.Spawner.apply_user_options = apply_user_options
+c.Spawner.pre_spawn_hook = before
 
 if os.environ.get("TEST_HUB_SPAWNER") == "slurm":
     sys.path.insert(0, os.path.dirname(__file__))

@@ -59,7 +59,7 @@ def test_worker_runs_on_a_node_and_answers_here(hub: Hub, bob: User, tmp_path: P
     [
         ("nothing", "there is: local, gpu, cpu, broken, dies, unknown."),
         ("broken", "invalid partition specified: nope"),
-        ("unknown", "There is no profile 'unknown' on this Hub."),
+        ("unknown", "The Hub refuses a node with {'profile': 'unknown'}: Invalid user options"),
         ("dies", "did not start"),
     ],
 )

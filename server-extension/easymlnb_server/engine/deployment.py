@@ -94,6 +94,11 @@ class Deployment:
         return self.breaker.error.message if self.breaker.error else self._starter.reason
 
     @property
+    def waits_for(self) -> str:
+        """Return in a sentence what a start waits for; ``""`` when it does not."""
+        return self._starter.reason
+
+    @property
     def wanted(self) -> int:
         """Return how many workers there should be now."""
         return self._scaler.wanted if self._scaler is not None else 0

@@ -103,6 +103,8 @@ async def describe(
         found["unchanged"] = True
     if stored.error is not None and stored.state is State.FAILED:
         found["error"] = stored.error
+    if reason := handler.state.publications.waits_for(stored.id):
+        found["reason"] = reason
     versions = await handler.state.publications.provided(stored.id)
     found["services"] = [{"name": v.service, "version": v.number} for v in versions]
     return found

@@ -67,7 +67,7 @@ class HubApi:
         body = {"display_name": title, "user_options": dict(options)}
         answer = await self._ask("POST", f"/servers/{name}", body)
         if answer.status_code >= 400 and name not in await self.servers():
-            raise NotReady(f"The Hub starts no node: {_said(answer)}")
+            raise NotReady(f"The Hub refuses a node with {dict(options)}: {_said(answer)}")
 
     async def events(self, name: str) -> AsyncIterator[dict[str, Any]]:
         """Yield what the Hub tells while a server starts, until it is ready or has failed."""

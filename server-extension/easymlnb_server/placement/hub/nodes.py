@@ -91,6 +91,15 @@ class Nodes:
             return False
         return not (model and (model.get("ready") or model.get("pending")))
 
+    async def last_event(self, name: str) -> str:
+        """Return what the Hub told last of a server that starts; ``""`` if it does not say."""
+        said = ""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                async for event in self.api.events(name):
+                    said = str(event.get("message", "")).strip() or said
+        return said
+
     async def _wake(self, name: str, tell: Tell) -> str:
         """Return the address of a running node."""
         model = (await self.api.servers()).get(name, {})

@@ -1,0 +1,11 @@
+"""Options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+Url = Annotated[
+    str | None, typer.Option("--url", help="The server; default: EASYMLNB_URL, else the local one.")
+]
+Token = Annotated[str | None, typer.Option("--token", help="Its token; default: EASYMLNB_TOKEN.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

@@ -1,0 +1,113 @@
+"""``easymlnb placement``: nodes of a Hub, what runs on them, and kernels in JupyterLab that do."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from easymlnb.cli import output
+from easymlnb.cli.options import AsJson, Token, Url
+
+app = typer.Typer(help="Kernels and workers on the nodes of a JupyterHub.", no_args_is_help=True)
+
+PROVISIONER = "easymlnb-hub"
+"""Entry point of the server's package that starts kernels on nodes."""
+
+SECONDS = 60.0
+
+
+def _placements(url: str | None, token: str | None) -> list[dict[str, Any]]:
+    import httpx
+
+    from easymlnb import discovery
+    from easymlnb.client import network
+    from easymlnb.client.wire import checked
+
+    server = discovery.find(url, token)
+    with httpx.Client(**network.settings(server)) as http, network.translated(server, SECONDS):
+        answer = http.get("placements", timeout=SECONDS)
+    found: list[dict[str, Any]]
+    found = checked(network.answer(answer, answer.content)).json()["placements"]
+    return found
+
+
+@app.command("list")
+def list_placements(url: Url = None, token: Token = None, json: AsJson = False) -> None:
+    """List the placements, their nodes, and what runs on each."""
+    found = _placements(url, token)
+    if json:
+        output.as_json(found)
+        return
+    if not found:
+        output.say("This server has no placements; its administrator names them.")
+        return
+    rows = [row for placement in found for row in _rows(placement)]
+    output.table(
+        rows,
+        {
+            "name": "PLACEMENT",
+            "node": "NODE",
+            "state": "STATE",
+            "kernel": "RUNS",
+            "memory": "MEMORY",
+        },
+    )
+
+
+def _rows(placement: dict[str, Any]) -> list[dict[str, Any]]:
+    from easymlnb.contract import units
+
+    rows = []
+    for node in placement["nodes"]:
+        start = {"name": placement["name"], "node": node["name"], "state": node["state"]}
+        kernels: list[dict[str, Any]] = node["kernels"] or [{}]
+        for kernel in kernels:
+            what = "worker" if kernel.get("worker") else "kernel"
+            runs = f"{what} {kernel.get('label') or kernel['kernel']}" if kernel else None
+            rows.append({**start, "kernel": runs, "memory": units.shown(kernel.get("memory", 0))})
+    return rows or [{"name": placement["name"], "state": "no node runs"}]
+
+
+@app.command()
+def install(
+    name: Annotated[str, typer.Argument(help="Name of the placement.", metavar="NAME")],
+    title: Annotated[str, typer.Option(help="What JupyterLab's launcher shows.")] = "",
+    prefix: Annotated[
+        Path | None, typer.Option(help="Install for all of this environment, not for one user.")
+    ] = None,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Make a placement's nodes a kernel that JupyterLab offers."""
+    found = {placement["name"]: placement for placement in _placements(url, token)}
+    if name not in found:
+        there = ", ".join(found) or "none"
+        raise ValueError(f"There is no placement named {name!r} on this server; there is: {there}.")
+    folder = write(name, found[name]["spot"], title, found[name].get("proxy", ""), prefix)
+    output.say(f"Installed {folder}. Reload JupyterLab to see it in the launcher.")
+
+
+def write(name: str, spot: dict[str, Any], title: str, proxy: str, prefix: Path | None) -> Path:
+    """Write the kernelspec and return its folder."""
+    from jupyter_core.paths import jupyter_data_dir
+
+    shown = title or spot.get("title") or f"Python 3 ({name.upper() if len(name) < 4 else name})"
+    base = prefix / "share/jupyter" if prefix is not None else Path(jupyter_data_dir())
+    folder = base / "kernels" / f"easymlnb-{name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"placement": name, "spot": spot, **({"proxy": proxy} if proxy else {})}
+    content = {
+        # The kernel's own command is on the node; this is what tools that look for one find.
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": shown,
+        "language": "python",
+        "interrupt_mode": "signal",
+        "metadata": {
+            "debugger": True,
+            "kernel_provisioner": {"provisioner_name": PROVISIONER, "config": config},
+        },
+    }
+    (folder / "kernel.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return folder

@@ -1,0 +1,25 @@
+"""What placements this server has, and what runs on their nodes."""
+
+from typing import Any
+
+import msgspec
+from tornado import web
+
+from easymlnb.contract.errors import EasyMLNBError
+from easymlnb_server.handlers.base import EasyHandler
+
+
+class PlacementsHandler(EasyHandler):
+    """``GET placements``."""
+
+    @web.authenticated
+    async def get(self) -> None:
+        found = []
+        for view in self.state.nodes:
+            entry: dict[str, Any] = {"name": view.name, "spot": view.told, "proxy": view.proxy}
+            try:
+                entry["nodes"] = [msgspec.to_builtins(node) for node in await view.nodes()]
+            except EasyMLNBError as error:
+                entry |= {"nodes": [], "error": error.message}
+            found.append(entry)
+        self.write_json({"placements": found})

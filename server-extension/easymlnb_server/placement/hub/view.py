@@ -1,0 +1,61 @@
+"""What is on the nodes of a placement, for people who want to know."""
+
+import os
+from typing import Any
+
+import msgspec
+
+from easymlnb_server.placement.hub.api import HubApi
+from easymlnb_server.placement.hub.background import there
+from easymlnb_server.placement.hub.nodes import Nodes, node_names
+from easymlnb_server.placement.hub.options import Spot
+from easymlnb_server.placement.hub.wire import Seated
+
+
+class NodeView(msgspec.Struct, frozen=True, kw_only=True):
+    """A node that runs or is about to. ``state`` is ``ready`` or what the Hub says it waits for."""
+
+    name: str
+    state: str
+    host: str = ""
+    gpus: tuple[str, ...] = ()
+    kernels: tuple[Seated, ...] = ()
+
+
+class PlacementView:
+    """One placement, as its user sees it."""
+
+    def __init__(self, name: str, spot: Spot, proxy: str) -> None:
+        self.name = name
+        self.proxy = proxy
+        self._spot = spot
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the administrator said of it."""
+        found: dict[str, Any] = msgspec.to_builtins(self._spot)
+        return found
+
+    async def nodes(self) -> list[NodeView]:
+        """Return the nodes; raises ``NotReady`` or ``Forbidden`` when the Hub does not say."""
+        return await there(self._nodes())
+
+    async def _nodes(self) -> list[NodeView]:
+        nodes = Nodes(HubApi.of(os.environ, self.proxy), self.name, self._spot)
+        try:
+            running = await nodes.api.servers()
+            names = [name for name in node_names(self.name, self._spot) if name in running]
+            return [await self._look(nodes, name, running[name]) for name in names]
+        finally:
+            await nodes.close()
+
+    async def _look(self, nodes: Nodes, name: str, model: dict[str, Any]) -> NodeView:
+        if not model.get("ready"):
+            said = await nodes.last_event(name) if model.get("pending") == "spawn" else ""
+            return NodeView(name=name, state=said or str(model.get("pending") or "stopped"))
+        status = await nodes.status(nodes.api.address(model))
+        if status is None:
+            return NodeView(name=name, state="does not answer")
+        return NodeView(
+            name=name, state="ready", host=status.host, gpus=status.gpus, kernels=status.kernels
+        )

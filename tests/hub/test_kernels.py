@@ -1,0 +1,111 @@
+"""A kernel that JupyterLab shows as any other, and that runs on a node."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hub.consoles import Console, Ran
+from hub.hubs import Hub, User
+
+COUNTS = """
+import time
+for number in range(60):
+    print(number, flush=True)
+    time.sleep(0.2)
+"""
+ECHO = """
+from ipykernel.comm import Comm
+comm = Comm(target_name="echo")
+comm.on_msg(lambda message: comm.send({"back": message["content"]["data"]}))
+print(comm.comm_id)
+"""
+
+
+def placement(user: User, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run ``easymlnb placement`` as a terminal of that user's server would."""
+    home = user.hub.folder / "homes" / user.name
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")},
+        "HOME": str(home),
+        "EASYMLNB_URL": user.url,
+        "EASYMLNB_TOKEN": user.token,
+    }
+    command = [str(Path(sys.executable).parent / "easymlnb"), "placement", *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def carol(hub: Hub) -> Iterator[User]:
+    made = hub.serve("carol")
+    installed = placement(made, "install", "gpu")
+    assert installed.returncode == 0, installed.stderr
+    yield made
+    for name in list(hub.servers("carol")):
+        hub.stop_server("carol", name)
+
+
+@pytest.fixture(scope="module")
+def console(carol: User) -> Iterator[Console]:
+    made = Console(carol, "easymlnb-gpu")
+    yield made
+    made.close()
+
+
+def test_cells_run_on_the_node(carol: User, console: Console) -> None:
+    ran = console.run("import os; print(os.environ['TEST_PROFILE'], os.environ['HOME'])")
+    assert ran == Ran("ok", f"gpu {carol.hub.folder}/homes/carol\n")
+    listed = placement(carol, "list")
+    assert "easymlnb-gpu-1" in listed.stdout, listed.stderr
+    assert "kernel" in listed.stdout
+
+
+def test_input_is_asked_for(console: Console) -> None:
+    ran = console.run("print('hello', input('who?'))", typed="carol")
+    assert ran.text == "hello carol\n"
+
+
+def test_widgets_talk_both_ways(console: Console) -> None:
+    comm = console.run(ECHO).text.strip()
+    assert console.tell(comm, {"value": 3})[-1]["data"] == {"back": {"value": 3}}
+
+
+def test_large_outputs_come_whole(console: Console) -> None:
+    ran = console.run("print('x' * 20_000_000, flush=True)")
+    assert len(ran.text) == 20_000_001
+
+
+def test_interrupt_and_restart(console: Console) -> None:
+    console.run("kept = 1")
+    running = console.begin("import time; print('begun', flush=True); time.sleep(600)")
+    console.post("interrupt")
+    ran = console.end(running)
+    assert (ran.status, ran.text.removeprefix("begun\n")) == ("error", "KeyboardInterrupt")
+    assert console.run("print(kept)").text == "1\n"
+    console.post("restart")
+    console._socket.close()
+    console._socket = console._open()
+    assert console.run("print(kept)").text == "NameError"
+
+
+def test_nothing_is_lost_while_the_proxy_is_away(hub: Hub, carol: User, console: Console) -> None:
+    running = console.begin(COUNTS)
+    proxy = int((hub.folder / "proxy.pid").read_text())
+    os.kill(proxy, signal.SIGKILL)
+    console._socket.close()
+    console.open_again(carol)
+    ran = console.end(running)
+    assert ran.text.split() == [str(number) for number in range(60)]
+
+
+def test_shutdown_frees_the_node(hub: Hub, carol: User, tmp_path: Path) -> None:
+    made = Console(carol, "easymlnb-gpu")
+    assert made.run("1").status == "ok"
+    nodes = [name for name in hub.servers("carol") if name]
+    made.close()
+    last = nodes[-1]
+    hub.wait_for(lambda: last not in hub.servers("carol"), "the node was not freed")
+    assert (hub.server("carol", last) or {}) == {}
