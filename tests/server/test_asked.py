@@ -1,0 +1,41 @@
+"""What the headers of a call may ask for."""
+
+import pytest
+from tornado.httputil import HTTPHeaders
+
+from easymlnb.contract.errors import BadRequest
+from easymlnb_server.handlers import asked
+
+
+@pytest.mark.parametrize(("sent", "found"), [(None, 30.0), ("2.5", 2.5), ("99", 30.0)])
+def test_seconds(sent: str | None, found: float) -> None:
+    assert asked.seconds(HTTPHeaders({"X-Timeout": sent} if sent else {}), 30.0) == found
+
+
+@pytest.mark.parametrize("sent", ["", "0", "-1", "nan", "inf", "soon"])
+def test_bad_seconds(sent: str) -> None:
+    with pytest.raises(BadRequest):
+        asked.seconds(HTTPHeaders({"X-Timeout": sent}), 30.0)
+
+
+@pytest.mark.parametrize(
+    ("sent", "found"), [(None, False), ("interactive", False), ("batch", True)]
+)
+def test_priority(sent: str | None, found: bool) -> None:
+    assert asked.patient(HTTPHeaders({"X-Priority": sent} if sent else {})) is found
+
+
+def test_bad_priority() -> None:
+    with pytest.raises(BadRequest, match="interactive, batch"):
+        asked.patient(HTTPHeaders({"X-Priority": "high"}))
+
+
+def test_key() -> None:
+    assert asked.idempotency_key(HTTPHeaders()) == ""
+    assert asked.idempotency_key(HTTPHeaders({"Idempotency-Key": "a key"})) == "a key"
+
+
+@pytest.mark.parametrize("sent", ["", "x" * 201, "caf\xe9"])
+def test_bad_key(sent: str) -> None:
+    with pytest.raises(BadRequest):
+        asked.idempotency_key(HTTPHeaders({"Idempotency-Key": sent}))
