@@ -153,3 +153,45 @@ def test_every_route_is_described():
             continue
         path = "/" + re.sub(r"\([^)]*\)", "{}", pattern).replace("\\", "").removesuffix("/?")
         assert path in {re.sub(r"{\w+}", "{}", known) for known in described}, pattern
+
+
+RESTLESS = """
+import os
+import easymlnb as ml
+
+@ml.service(min_workers=0, idle=0.5)
+def page_sleeps() -> int:
+    return 1
+"""
+FRAIL = """
+import os
+import easymlnb as ml
+
+@ml.service
+def page_dies() -> int:
+    os._exit(1)
+"""
+
+
+def test_the_page_says_that_a_service_sleeps(session_server):
+    assert session_server.publish(make_notebook(RESTLESS), "sleeps.ipynb")["state"] == "ready"
+    session_server.wait_for(
+        lambda: session_server.state("page_sleeps") == "asleep", "it does not fall asleep"
+    )
+    page = session_server.http.get("services/page_sleeps/page").text
+    assert "<h2>Asleep</h2>" in page
+    assert "asleep" in session_server.http.get("").text
+    session_server.http.delete("services/page_sleeps")
+
+
+def test_the_page_says_that_workers_do_not_stay(session_server):
+    assert session_server.publish(make_notebook(FRAIL), "dies.ipynb")["state"] == "ready"
+
+    def failed():
+        session_server.call("page_dies")
+        return session_server.state("page_dies") == "failed"
+
+    session_server.wait_for(failed, "it does not fail", 90)
+    page = session_server.http.get("services/page_dies/page").text
+    assert "This version does not run" in page and "in a row" in page
+    session_server.http.delete("services/page_dies")
