@@ -1,5 +1,6 @@
 """What tests of app pages share: browsers that may ask the server only, and services to look at."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -100,3 +101,11 @@ def form_kernels(server: RunningServer) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+def until(page: Any, expression: str, seconds: float = 60.0) -> None:
+    """Wait until an expression holds in a page; its policy lets Playwright itself not wait so."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, expression
+        page.wait_for_timeout(100)

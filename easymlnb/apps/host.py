@@ -129,7 +129,8 @@ def _brief(error: BaseException) -> str:
 
 
 def _limit() -> None:
-    """Hold the process to its memory, and keep its memory out of core files."""
+    """Hold the process to its memory, keep that out of core files, and its files to itself."""
+    os.umask(0o077)
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 

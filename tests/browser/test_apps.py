@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from app_pages import SERVICES, form_kernels, run, visit
+from app_pages import SERVICES, form_kernels, run, until, visit
 from conftest import RunningServer, free_port, make_notebook
 
 
@@ -85,9 +85,9 @@ def test_theme_follows_the_system_and_the_switch(apps: RunningServer, chromium: 
         shade = "getComputedStyle(document.querySelector('.em-card')).backgroundColor"
         light = page.evaluate(shade)
         page.emulate_media(color_scheme="dark")
-        page.wait_for_function(f"{shade} !== {light!r}")
+        until(page, f"{shade} !== {light!r}")
         page.locator("[data-theme-switch]").click()
-        page.wait_for_function(f"{shade} === {light!r}")
+        until(page, f"{shade} === {light!r}")
 
 
 def test_assets_are_packed_and_kept(apps: RunningServer) -> None:

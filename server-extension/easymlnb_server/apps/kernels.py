@@ -168,7 +168,6 @@ async def start(told: Callable[[Told | Broken], None], *, memory: int, cafile: s
             sys.executable, "-P", "-m", "easymlnb.apps.host",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE, cwd=folder, env=environment, start_new_session=True,
-            umask=0o077,
         )  # fmt: skip
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

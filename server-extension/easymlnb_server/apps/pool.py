@@ -110,7 +110,12 @@ class KernelPool:
         """Keep the pool at its size until cancelled."""
         try:
             while True:
-                await self._step()
+                try:
+                    await self._step()
+                except Exception:
+                    # Without this loop no page would open any more.
+                    log.exception("The pool of form kernels met an error and goes on.")
+                    await asyncio.sleep(TICK)
                 self._wake.clear()
                 # Not `wait_for`: in Python 3.11 it may lose a cancellation to what it waits for.
                 try:

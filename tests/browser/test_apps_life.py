@@ -1,0 +1,95 @@
+"""App pages when things end: the server, the place, the room for more; and many at once."""
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from app_pages import SERVICES, form_kernels, run, until, visit
+from conftest import RunningServer, free_port, make_notebook
+
+OPTIONS = (
+    "--EasyMLNB.app_kernels=1",
+    "--EasyMLNB.app_pages_per_visitor=2",
+    "--EasyMLNB.app_pages_per_service=3",
+    "--EasyMLNB.app_lost_timeout=5",
+    "--EasyMLNB.app_unopened_timeout=5",
+)
+
+
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Under a base URL, with room for few."""
+    server = RunningServer(
+        tmp_path_factory.mktemp("life"), free_port(), base="/user/ann/", options=OPTIONS
+    )
+    server.start()
+    try:
+        assert server.publish(make_notebook(SERVICES))["state"] == "ready"
+        yield server
+    finally:
+        server.stop()
+
+
+def test_waits_for_room_and_goes_on_by_itself(apps: RunningServer, chromium: Any) -> None:
+    with visit(chromium, apps) as ann, visit(chromium, apps) as bob:
+        first = ann.open("public/shout")
+        ann.open("public/shout")
+        # Two are enough for one visitor.
+        third = ann.open("public/shout", wait=False)
+        third.get_by_text("You have many pages open").wait_for()
+        bob.open("public/shout")
+        waiting = bob.open("public/shout", wait=False)
+        waiting.get_by_text("Many people are here").wait_for()
+        first.goto("about:blank")
+        waiting.locator(".em-form .em-primary").wait_for(timeout=60_000)
+
+
+def test_place_is_given_back_when_the_page_is_closed(apps: RunningServer, chromium: Any) -> None:
+    with visit(chromium, apps) as ann:
+        for _ in range(5):
+            ann.open("public/shout").close(run_before_unload=True)
+        assert ann.open("public/shout").locator(".em-form").count() == 1
+
+
+def test_short_loss_of_the_line_keeps_the_place(apps: RunningServer, chromium: Any) -> None:
+    with visit(chromium, apps) as ann:
+        page = ann.open("public/shout")
+        run(page, Text="one").get_by_text("ONEONEONE").wait_for()
+        place = page.evaluate("document.documentElement.dataset.place")
+        # As a network that changes does: the socket is gone, the page not.
+        page.evaluate("window.jupyterapp.widgetManager.kernel._ws.close(3000)")
+        status = "window.jupyterapp.widgetManager.kernel.connectionStatus"
+        until(page, f"{status} !== 'connected'")
+        until(page, f"{status} === 'connected'")
+        run(page, Text="two").get_by_text("TWOTWOTWO").wait_for()
+        assert page.evaluate("document.documentElement.dataset.place") == place
+
+
+def test_server_restarted_under_an_open_page(apps: RunningServer, chromium: Any) -> None:
+    with visit(chromium, apps) as ann:
+        page = ann.open("public/shout")
+        field = page.get_by_label("Text", exact=True).first
+        field.fill("kept")
+        field.press("Tab")
+        # The form keeps a draft some moments after the last key.
+        until(page, "Object.values(sessionStorage).some((text) => text.includes('kept'))")
+        place = page.evaluate("document.documentElement.dataset.place")
+        apps.stop(signal.SIGKILL)
+        page.get_by_text("The connection is lost").wait_for()
+        apps.start()
+        apart = f"document.documentElement.dataset.place !== {place!r}"
+        until(page, f"{apart} && 'ready' in document.documentElement.dataset", 90)
+        apps.wait_for(lambda: apps.state("shout") == "ready", "it did not come back", 90)
+        until(page, "document.querySelector('.em-form input[type=text]').value === 'kept'")
+        run(page).get_by_text("KEPTKEPTKEPT").wait_for(timeout=60_000)
+
+
+def test_nothing_is_left_of_a_killed_server(apps: RunningServer, chromium: Any) -> None:
+    with visit(chromium, apps) as ann:
+        ann.open("public/shout")
+        kernels = form_kernels(apps)
+        assert kernels
+        apps.stop(signal.SIGKILL)
+        apps.wait_for(lambda: not any(one.is_running() for one in kernels), "they stayed")
+        apps.start()
