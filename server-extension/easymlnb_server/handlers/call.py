@@ -262,6 +262,11 @@ class CallHandler(SpooledBodyHandler):
             key = (target.spec.name, target.version) if target is not None else NOBODY
             self.state.metrics.series(*key).refused[self.public(value).code] += 1
 
+    def on_finish(self) -> None:
+        super().on_finish()
+        # They lead back here, and so to a large result that would stay until they are collected.
+        self._writer = self._outbox = self._once = None
+
     def on_connection_close(self) -> None:
         super().on_connection_close()
         if self._once is not None:
