@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy
 from mlserver import MLModel
-from mlserver.codecs import decode_args
+from mlserver.codecs import NumpyCodec, decode_args
+from mlserver.types import InferenceRequest, InferenceResponse
 from models import forest, noop
 
 
@@ -25,14 +26,18 @@ class Forest(MLModel):
         self.model = forest()
         return True
 
-    @decode_args
-    async def predict(self, x: numpy.ndarray) -> numpy.ndarray:  # type: ignore[type-arg]
-        return numpy.asarray(self.model.predict(x))
+    # Its batching takes no decorated method.
+    async def predict(self, payload: InferenceRequest) -> InferenceResponse:
+        rows = NumpyCodec.decode_input(payload.inputs[0])
+        found = NumpyCodec.encode_output("y", numpy.asarray(self.model.predict(rows)))
+        return InferenceResponse(model_name=self.name, outputs=[found])
 
 
 def main(port: int) -> None:
     ports = {"http_port": port, "grpc_port": port + 1, "metrics_port": port + 2}
-    Path("settings.json").write_text(json.dumps({"parallel_workers": 0, "debug": False, **ports}))
+    Path("settings.json").write_text(
+        json.dumps({"parallel_workers": 0, "debug": False, "host": "127.0.0.1", **ports})
+    )
     batches = {"max_batch_size": 64, "max_batch_time": 0.01}
     for name, more in (("noop", {}), ("forest", batches)):
         Path(name).mkdir(exist_ok=True)
