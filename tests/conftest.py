@@ -106,7 +106,11 @@ class RunningServer:
             )  # fmt: skip
         headers = {"Authorization": f"token {self.token}"}
         self.http = httpx.Client(base_url=f"{self.url}easymlnb/", headers=headers, timeout=60)
-        self.wait_for(lambda: self._answers(), "the server did not start", START_TIMEOUT)
+        try:
+            self.wait_for(lambda: self._answers(), "the server did not start", START_TIMEOUT)
+        except BaseException:
+            self.stop()  # nobody else would: a fixture that fails has no end
+            raise
 
     def _answers(self) -> bool:
         assert self.process is not None
