@@ -66,12 +66,14 @@ class Pending:
     ``spec`` is what it calls, ``patient`` says that it lets others go first, ``ripe`` that it
     waits for no more calls to go along. ``run`` is what it was sent in, ``held`` that it was sent
     ahead: its worker begins it when it has answered all that it was sent before. ``owner`` is
-    whose it is, who alone may stop it by ``stop``. ``chain`` is what waits for it.
+    whose it is, who alone may stop it by ``stop``. ``chain`` is what waits for it. ``then`` is
+    called with the answer at once, where ``answered`` would tell a turn of the loop later; it
+    must not raise.
     """
 
     __slots__ = (
         "answered", "body", "call", "canceller", "chain", "deadline", "held", "late", "listener",
-        "owner", "patient", "ripe", "run", "spec", "started", "timer",
+        "owner", "patient", "ripe", "run", "spec", "started", "then", "timer",
     )  # fmt: skip
 
     def __init__(
@@ -99,6 +101,7 @@ class Pending:
         self.chain: Chain = ()
         self.canceller: Callable[[Pending, EasyMLNBError], None] | None = None
         self.late: Callable[[Result | Failure], None] | None = None
+        self.then: Callable[[Answer], None] | None = None
 
     @property
     def leads(self) -> bool:
@@ -120,6 +123,8 @@ class Pending:
         self.answered.set_result(answer)
         self.listener = None
         self.body = b""
+        if self.then is not None:
+            self.then(answer)
         return True
 
     def fail(self, error: EasyMLNBError) -> bool:

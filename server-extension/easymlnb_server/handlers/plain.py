@@ -117,11 +117,14 @@ class PlainCall:
         series = self._series = state.metrics.series(spec.name, target.version)
         series.open.add(pending)
         state.activity.touch(target.kernel)
-        pending.answered.add_done_callback(self._answered)
+        if pending.answered.done():
+            self._answered(pending.answered.result())
+        else:
+            pending.then = self._answered
 
-    def _answered(self, future: "asyncio.Future[Answer]") -> None:
+    def _answered(self, answer: Answer) -> None:
         try:
-            self._end(future.result())
+            self._end(answer)
         except Exception as error:
             self._fail(error)
 
