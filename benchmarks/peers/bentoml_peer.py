@@ -1,7 +1,5 @@
 """BentoML, one worker; the forest with its adaptive batching."""
 
-from typing import Any
-
 import bentoml
 import numpy
 from models import forest, noop
@@ -17,6 +15,5 @@ class Peer:
         return noop(x)
 
     @bentoml.api(batchable=True, max_batch_size=64, max_latency_ms=60_000)
-    def forest(self, x: numpy.ndarray[Any, Any]) -> numpy.ndarray[Any, Any]:
-        found: numpy.ndarray[Any, Any] = self.model.predict(x)
-        return found
+    def forest(self, x: numpy.ndarray) -> numpy.ndarray:  # type: ignore[type-arg]
+        return numpy.asarray(self.model.predict(x))
