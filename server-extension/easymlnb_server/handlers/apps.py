@@ -1,6 +1,5 @@
 """App pages: ``apps/{service}`` for those who are logged in, ``public/{service}`` for everybody."""
 
-import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
@@ -8,6 +7,7 @@ from typing import ClassVar
 from easymlnb.contract.errors import BadRequest, EasyMLNBError, RouteNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.apps.places import Full
+from easymlnb_server.apps.plots import may_plot
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.handlers.pages import PageHandler, markdown
 from easymlnb_server.handlers.visitors import welcome
@@ -94,7 +94,7 @@ class AppHandler(PageHandler):
             assets=f"{self.root}app-assets/",
             place=place.id,
             root=place.root,
-            plots="plotly" in json.dumps(spec.output) or "plot" in json.dumps(spec.output),
+            plots=may_plot(spec),
         )
         self.page(
             "app.html",
@@ -110,8 +110,8 @@ class AppHandler(PageHandler):
         )
 
     def _wait(self, state: str, spec: ServiceSpec, ahead: int = 0) -> None:
-        """Answer with a page that asks again by itself, without any script."""
-        self.set_status(503)
+        """Answer with a page that asks again by itself, also without scripts."""
+        # Not an error: nothing went wrong, and it needs no line in the log.
         self.set_header("Retry-After", str(AGAIN))
         self.page("app_wait.html", spec=spec, state=state, ahead=ahead, again=AGAIN)
 
