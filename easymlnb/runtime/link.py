@@ -10,6 +10,7 @@ import os
 import selectors
 import socket
 import ssl
+import struct
 import threading
 from urllib.parse import urlsplit
 
@@ -42,13 +43,14 @@ class Link:
         self._waking = threading.Lock()
         self._closed = False
         self._parts: list[bytes] = []
+        self._flags = 0
         self._socket = _connect(url, cafile)
         try:
             self._shake_hands(secret)
         except BaseException:
             self._socket.close()
             raise
-        self._socket.settimeout(SEND_TIMEOUT)
+        self._set_timeout()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
         self._woken, self._waker = os.pipe()
@@ -70,6 +72,17 @@ class Link:
             if self._protocol.handshake_exc is not None:
                 raise LinkRefused(str(self._protocol.handshake_exc))
 
+    def _set_timeout(self) -> None:
+        """Bound how long a ``send`` may block; a ``receive`` never does."""
+        if isinstance(self._socket, ssl.SSLSocket):
+            self._socket.settimeout(SEND_TIMEOUT)
+            return
+        # With a timeout of Python's each piece would cost a system call more, to wait for it.
+        self._socket.settimeout(None)
+        seconds = struct.pack("ll", int(SEND_TIMEOUT), 0)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
+        self._flags = socket.MSG_DONTWAIT
+
     def ready(self, timeout: float | None) -> bool:
         """Wait until something can be read; ``False`` after ``timeout`` seconds or a ``wake``."""
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
@@ -87,7 +100,9 @@ class Link:
                 os.write(self._waker, b"!")
 
     def receive(self) -> list[bytes]:
-        """Read what is there (call it when ``ready``) and return the complete messages in it."""
+        """Read what is there, which may be nothing, and return the complete messages in it."""
+        if isinstance(self._socket, ssl.SSLSocket) and not self.ready(0):
+            return []
         self._feed()
         messages = []
         for event in self._protocol.events_received():
@@ -121,7 +136,7 @@ class Link:
 
     def _feed(self) -> None:
         try:
-            data = self._socket.recv(CHUNK)
+            data = self._socket.recv(CHUNK, self._flags)
         except (ssl.SSLWantReadError, BlockingIOError):
             return
         except OSError as error:

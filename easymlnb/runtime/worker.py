@@ -130,9 +130,7 @@ class Worker:
     def _read(self) -> None:
         """Take what the link holds: calls in line, cancels to their call."""
         with self._reading:
-            if not self._link.ready(0):  # the other thread was faster
-                return
-            for data in self._link.receive():
+            for data in self._link.receive():  # nothing if the other thread was faster
                 for batch, frames in groupby(unpack_to_worker(data), batch_of):
                     if batch:
                         self._calls.append(cast("Members", list(frames)))
