@@ -36,12 +36,16 @@ class Options:
     ``timeout``: seconds the call may take (default and most: the service's own deadline).
     ``progress``: told ``(fraction, text)`` on the way. ``accept``: the media type wanted.
     ``live``: ask the author's kernel although a version is published.
+    ``priority``: ``"batch"`` lets interactive calls go first.
+    ``idempotency_key``: the same call under the same key runs once, so it can be repeated.
     """
 
     timeout: float | None = None
     progress: OnProgress | None = None
     accept: str = ""
     live: bool = False
+    priority: str = ""
+    idempotency_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,10 @@ def call_request(spec: ServiceSpec, values: Mapping[str, Any], options: Options)
     if spec.stream or options.progress is not None:
         wanted = EVENT_STREAM
     headers = body.pop("headers", {}) | ({"Accept": wanted} if wanted else {})
+    if options.priority:
+        headers["X-Priority"] = options.priority
+    if options.idempotency_key:
+        headers["Idempotency-Key"] = options.idempotency_key
     seconds = spec.timeout
     if options.timeout is not None:
         seconds = options.timeout

@@ -24,6 +24,8 @@ class Remote(Protocol):
         progress: OnProgress | None = None,
         accept: str = "",
         live: bool = False,
+        priority: str = "",
+        idempotency_key: str = "",
     ) -> "Remote":
         """Return the same service called in another way, see ``Options``."""
 

@@ -8,15 +8,25 @@ from urllib.parse import unquote
 from easymlnb.contract.errors import BY_CODE
 from easymlnb.contract.spec import VIEW, ServiceSpec
 from easymlnb_server.openapi_routes import ANYWHERE, CALLING, ROUTES, Route
-from easymlnb_server.openapi_schemas import BYTES, JSON, SCHEMAS, TEXT, Schema, ref
+from easymlnb_server.openapi_schemas import (
+    BYTES,
+    JSON,
+    KEY,
+    PRIORITY,
+    SCHEMAS,
+    TEXT,
+    TIMEOUT,
+    Schema,
+    ref,
+)
 
 NEVER_SENT = {"error", "definition_error", "server_unreachable", "call_cycle"}
 """Codes that only a kernel or a client raises."""
 FILES = {"file", "image", "webcam", "audio", "table", "timeseries", "array"}
 """Widgets whose values are best sent as files."""
 EVENTS = (
-    "Server-sent events: `progress` with `{fraction, text}`, `item` for each result of a stream, "
-    "then one `result` or one `error`."
+    "Server-sent events: `waiting` with `{position, seconds}` while it is in line, `progress` with "
+    "`{fraction, text}`, `item` for each result of a stream, then one `result` or one `error`."
 )
 
 
@@ -171,19 +181,13 @@ HEADERS: dict[str, Any] = {
     "X-Request-Id": _header("Names this request in the logs."),
     "X-Easymlnb-Version": _header("The version that answered: a number, or `live`."),
     "Server-Timing": _header("Where the time went, in milliseconds."),
+    "Idempotency-Replayed": _header("`true` when another request under the key brought it about."),
     "Retry-After": _header("Seconds to wait before the next try.", "integer"),
     "Location": _header("Where to ask how far it is."),
 }
 
 
 # one service
-
-TIMEOUT: dict[str, Any] = {
-    "name": "X-Timeout",
-    "in": "header",
-    "description": "Seconds to give the call, at most the service's own limit.",
-    "schema": {"type": "number", "exclusiveMinimum": 0},
-}
 
 
 def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
@@ -204,7 +208,7 @@ def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
         "tags": [spec.name],
         "summary": f"{spec.title}, for a person" if view else spec.title,
         "description": spec.description,
-        "parameters": [TIMEOUT],
+        "parameters": [TIMEOUT, PRIORITY] if spec.stream else [TIMEOUT, PRIORITY, KEY],
         "requestBody": {"required": bool(spec.input.get("required")), "content": _bodies(spec)},
         "responses": {
             "200": _response(sentence, answers, "X-Easymlnb-Version", "Server-Timing"),

@@ -134,6 +134,16 @@ ROUTES: tuple[Route, ...] = (
         description=_LIVE,
     ),
     Route(
+        "delete",
+        "/calls/{request_id}",
+        "stopCall",
+        "Call",
+        "Stop a call of yours",
+        {204: ("It was told to stop; its caller gets `cancelled`.", {})},
+        (404,),
+        description="The id is the `X-Request-Id` that the call came with, or got.",
+    ),
+    Route(
         "get",
         "/services/{name}/log",
         "getLog",

@@ -233,3 +233,24 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Health": object_of({"status": {"type": "string", "enum": ["ok", "not_ready"]}}),
 }
+
+# headers of a call
+
+TIMEOUT: Schema = {
+    "name": "X-Timeout",
+    "in": "header",
+    "description": "Seconds to give the call, at most the service's own limit.",
+    "schema": {"type": "number", "exclusiveMinimum": 0},
+}
+PRIORITY: Schema = {
+    "name": "X-Priority",
+    "in": "header",
+    "description": "`batch` lets interactive calls go first.",
+    "schema": {"enum": ["interactive", "batch"], "default": "interactive"},
+}
+KEY: Schema = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "The same request under the same key runs once; another one is refused.",
+    "schema": {"type": "string", "pattern": "^[ -~]+$", "minLength": 1, "maxLength": 200},
+}

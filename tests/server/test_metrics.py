@@ -12,12 +12,12 @@ from fakes import FakeLink, in_loop, spec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from easymlnb.contract.errors import CallFailed, InvalidInput
+from easymlnb.contract.errors import CallCancelled, CallFailed, InvalidInput
 from easymlnb.contract.frames import Call
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.pool import Pool
-from easymlnb_server.handlers.pages import _duration
 from easymlnb_server.metrics import BOUNDS, NOBODY, RECENT, Metrics, Times
+from easymlnb_server.plots import duration
 from easymlnb_server.publications import Serving
 
 BUNDLE = "0123456789abcdef"
@@ -49,7 +49,11 @@ class World:
 
 def deployment(pool: Pool | None = None, memory: int = 5) -> Any:
     return SimpleNamespace(
-        bundle=BUNDLE, pool=pool or Pool(1), wanted=2, restarts=Counter(lost=3), memory=lambda: memory
+        bundle=BUNDLE,
+        pool=pool or Pool(1),
+        wanted=2,
+        restarts=Counter(lost=3),
+        memory=lambda: memory,
     )
 
 
@@ -83,6 +87,49 @@ def test_calls_are_counted_by_their_end(world: World) -> None:
     assert world.samples("easymlnb_call_duration_seconds_sum", **OF_F) == [pytest.approx(70.221)]
     # The one that no worker saw has no time in one.
     assert world.samples("easymlnb_call_worker_seconds_count", **OF_F) == [3]
+
+
+def test_batches_are_counted_by_their_size(world: World) -> None:
+    world.publish("f", 1, deployment())
+    assert world.samples("easymlnb_batch_size_count", **OF_F) == []
+    series = world.metrics.series("f", "1")
+    for size in (1, 3, 64, 1000):
+        series.sizes.add(size)
+    bucket = "easymlnb_batch_size_bucket"
+    assert world.samples(bucket, **OF_F, le="1.0") == [1]
+    assert world.samples(bucket, **OF_F, le="4.0") == [2]
+    assert world.samples(bucket, **OF_F, le="64.0") == [3]
+    assert world.samples(bucket, **OF_F, le="+Inf") == [4]
+    assert world.samples("easymlnb_batch_size_sum", **OF_F) == [1068]
+
+
+@in_loop
+async def test_calls_in_line_by_priority_and_by_id() -> None:
+    live: Any = SimpleNamespace(all=list)
+    pool = Pool(5)
+    publications: Any = SimpleNamespace(serving={"f": Serving(1, BUNDLE, spec(), deployment(pool))})
+    registry = CollectorRegistry()
+    metrics = Metrics(live, publications, registry)
+    metrics.open()
+    series = metrics.series("f", "1")
+    for number, patient in enumerate((True, True, False)):
+        call = Call(id=0, service="f", seconds=9.0, request_id=f"request-{number}")
+        series.open.add(pool.submit(call, b"", patient=patient))
+    waiting = {
+        sample.labels["priority"]: sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == "easymlnb_calls_waiting"
+    }
+    assert waiting == {"interactive": 1, "batch": 2}
+    (found,) = metrics.under_way("request-1", "user")
+    assert found.call.request_id == "request-1"
+    assert metrics.under_way("request-1", "somebody else") == []
+    assert metrics.under_way("request-9", "user") == []
+    found.stop(CallCancelled())
+    assert isinstance(found.answered.result().error, CallCancelled)
+    pool.close(CallFailed())
+    metrics.close()
 
 
 @in_loop
@@ -212,9 +259,9 @@ def test_a_bound_belongs_to_its_bucket(number: int) -> None:
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (None, None), (0.00042, "0.42 ms"), (0.0123, "12.3 ms"), (0.9994, "999 ms"),
+        (0.00042, "0.42 ms"), (0.0123, "12.3 ms"), (0.9994, "999 ms"),
         (0.9996, "1 s"), (12.34, "12.3 s"), (99.9, "100 s"), (3600.0, "3,600 s"),
     ],
 )  # fmt: skip
-def test_times_are_said_shortly(seconds: float | None, said: str | None) -> None:
-    assert _duration(seconds) == said
+def test_times_are_said_shortly(seconds: float, said: str) -> None:
+    assert duration(seconds) == said

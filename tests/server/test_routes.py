@@ -18,6 +18,8 @@ EXAMPLES = {
     r"([A-Za-z0-9_-]+)": "some_service",
     r"([0-9a-f]{64})": "0" * 64,
     r"([a-z]+\.[a-z]+)": "easymlnb.css",
+    r"([A-Za-z0-9_-]{43})": "x" * 43,
+    r"([A-Za-z0-9._-]{8,64})": "some-request",
     r"/?": "",
     r".*": "anything/else",
 }
