@@ -100,7 +100,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
         stays above it is replaced, one that is far above is ended with its call.
     gpu: GPUs of each published worker: 1, 2, ..., a share such as 0.5 of one that workers then
         share, or ``"prefer"`` for one if there is any; default 0.
-    placement: where published workers start; only ``"local"``, the default, is there yet.
+    placement: where published workers start: ``"local"``, the default, or the name of a placement
+        that the administrator of a JupyterHub gave (``easymlnb placement list``).
     public: kept with the service for later; calls need a login whatever it says.
     max_body: largest request body in bytes, default 100 MiB.
     batch: answer many calls with one run of the function; its parameters are ``ml.Batched[...]``.

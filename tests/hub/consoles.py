@@ -37,10 +37,12 @@ class Console:
 
     def _open(self) -> ClientConnection:
         url = f"{self._url}?session_id={self._session}"
-        return connect(url, additional_headers=self._headers, max_size=None, open_timeout=LIMIT)
+        how = connect(url, additional_headers=self._headers, max_size=None, open_timeout=LIMIT)
+        return how.__enter__()
 
     def open_again(self, user: User) -> None:
-        """Connect again, once the proxy is back."""
+        """Connect again, as soon as the proxy lets it."""
+        self._socket.close()
 
         def opened() -> bool:
             try:
@@ -63,6 +65,15 @@ class Console:
         """Begin to run a cell."""
         content = {"code": code, "silent": False, "store_history": True, "allow_stdin": True}
         return self.send("execute_request", {**content, "user_expressions": {}})
+
+    def until(self, message: str, text: str) -> Ran:
+        """Take what a running cell says until it has printed a text."""
+        ran = Ran()
+        while text not in ran.text:
+            found = json.loads(self._socket.recv(LIMIT))
+            if found["parent_header"].get("msg_id") == message:
+                ran.text += found["content"].get("text", "")
+        return ran
 
     def end(self, message: str, *, typed: str = "", ran: Ran | None = None) -> Ran:
         """Take what a cell says until it is done; ``typed`` answers its ``input()``."""

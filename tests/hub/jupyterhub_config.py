@@ -109,7 +109,7 @@ if os.environ.get("TEST_HUB_SPAWNER") == "slurm":
     sys.path.insert(0, os.path.dirname(__file__))
     import spawner
 
-    spawner.configure(c, FOLDER)
+    spawner.configure(c)
 else:
     c.JupyterHub.spawner_class = "simple"
     c.SimpleLocalProcessSpawner.home_dir_template = FOLDER + "/homes/{username}"

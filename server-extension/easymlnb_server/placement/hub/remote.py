@@ -81,7 +81,9 @@ class Remote:
                     await self._serve(connection)
                 heard = loop.time()
             except InvalidStatus as error:
-                if error.response.status_code == 404 or await self._nodes.gone(self.address):
+                answer = error.response
+                unknown = answer.status_code == 404 and wire.OURS in answer.headers
+                if unknown or await self._nodes.gone(self.address):
                     self._end(GONE)
             except (OSError, TimeoutError, WebSocketException):
                 if await self._nodes.gone(self.address):

@@ -12,6 +12,10 @@ FULL = 409
 """Status by which a node says that no seat is free."""
 
 
+OURS = "X-Request-Id"
+"""Header of every answer of ours: a proxy that has not got its routes back says 404, too."""
+
+
 class Wanted(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """A kernel that a node is to start.
 

@@ -18,6 +18,7 @@ from easymlnb.contract.errors import EasyMLNBError, NotReady
 from easymlnb.contract.running import Gpu
 from easymlnb_server.placement import records
 from easymlnb_server.placement.base import Order, Room, Survivor
+from easymlnb_server.placement.hub import wire
 from easymlnb_server.placement.hub.api import HubApi, home_of, link_of
 from easymlnb_server.placement.hub.options import Spot
 from easymlnb_server.placement.hub.provisioner import HubProvisioner
@@ -83,7 +84,8 @@ class NodeKernel:
             answer = await asyncio.to_thread(self._ask)
         except httpx.TransportError:
             return True  # the proxy is away for a moment; the link tells whether the worker is
-        return answer.status_code not in (302, 404, 424)
+        ended = answer.status_code == 404 and wire.OURS in answer.headers
+        return not ended and answer.status_code not in (302, 424)
 
     def memory(self) -> int:
         try:
