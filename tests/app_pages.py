@@ -61,9 +61,16 @@ class Visit:
     def open(self, path: str, *, wait: bool = True) -> Any:
         """Open a page below our routes, and wait for its form."""
         page = self.context.new_page()
+        words: list[str] = []
+        page.on("console", lambda message: words.append(message.text[:300]))
         page.goto(f"{self.server.url}easymlnb/{path}")
         if wait:
-            page.locator(".em-form .em-primary").wait_for(timeout=60_000)
+            try:
+                page.locator(".em-form .em-primary").wait_for(timeout=60_000)
+            except Exception:
+                # What it shows instead, for whoever reads the failure.
+                print(page.locator("body").inner_text(), *words, self.server.log[-3000:], sep="\n")
+                raise
         return page
 
 

@@ -13,7 +13,7 @@ OPTIONS = (
     "--EasyMLNB.app_pages_per_visitor=2",
     "--EasyMLNB.app_pages_per_service=3",
     "--EasyMLNB.app_lost_timeout=5",
-    "--EasyMLNB.app_unopened_timeout=5",
+    "--EasyMLNB.app_unopened_timeout=30",
 )
 
 

@@ -85,7 +85,12 @@
     });
   }
 
+  let ready = false;
+  // A slow start may have cost the page its place; and nobody shall look at a wheel for ever.
+  const late = setInterval(() => (ready ? clearInterval(late) : check()), 8000);
+
   function shown() {
+    ready = true;
     document.getElementById("loading")?.remove();
     document.documentElement.dataset.ready = "";
     watch();
