@@ -26,6 +26,8 @@ from easymlnb_server.placement.hub.wire import Seated, Wanted
 
 CONNECT_TIMEOUT = 60.0
 ASK_TIMEOUT = 10.0
+AWAY = 5
+"""Times in a row, a second apart, that the Hub answers for a node until it counts as gone."""
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +75,7 @@ class NodeKernel:
         self._file = file
         self._seats = seats
         self._headers = headers
+        self._away = 0
 
     @property
     def _url(self) -> str:
@@ -84,8 +87,11 @@ class NodeKernel:
             answer = await asyncio.to_thread(self._ask)
         except httpx.TransportError:
             return True  # the proxy is away for a moment; the link tells whether the worker is
-        ended = answer.status_code == 404 and wire.OURS in answer.headers
-        return not ended and answer.status_code not in (302, 424)
+        if answer.status_code == 404 and wire.OURS in answer.headers:
+            return False
+        # A proxy that was restarted sends everybody to the Hub, for a moment.
+        self._away = self._away + 1 if answer.status_code in (302, 424) else 0
+        return self._away < AWAY
 
     def memory(self) -> int:
         try:
