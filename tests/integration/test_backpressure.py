@@ -71,8 +71,8 @@ class Reader:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         self._socket.connect(("127.0.0.1", server.port))
         self._socket.settimeout(60)
-        body = json.dumps(values).encode()
         timeout = values.pop("timeout", None)
+        body = json.dumps(values).encode()
         head = (
             f"POST /easymlnb/services/{service}/call HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
             f"Authorization: token {TOKEN}\r\nContent-Type: application/json\r\n"

@@ -32,17 +32,16 @@ class Reader:
     def flush(self) -> "asyncio.Future[None]":
         made = asyncio.get_running_loop().create_future()
         if self.slow:
-            self.sent.append(made)
+            self.sent = [made]  # a connection forgets the one before
         else:
             made.set_result(None)
         return made
 
     async def take(self) -> None:
         """Read all there is."""
-        for sent in self.sent:
-            sent.set_result(None)
-        self.sent.clear()
-        await asyncio.sleep(0)
+        while self.sent:
+            self.sent.pop().set_result(None)
+            await asyncio.sleep(0)
 
 
 @in_loop

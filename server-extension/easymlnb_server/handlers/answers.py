@@ -31,7 +31,10 @@ class Whole:
         self._items: list[bytes] = []
         self._size = 0
 
-    def event(self, message: Progress | Item, body: bytes) -> Any:
+    def flush(self) -> Any:
+        """Nothing is sent before the end."""
+
+    def event(self, message: Progress | Item, body: bytes) -> None:
         """Keep an item; raises ``StreamTooLarge``."""
         if isinstance(message, Item):
             # A small item takes more memory than its bytes.
@@ -69,13 +72,15 @@ class Lines:
         self._out = out
         self._begun = False
 
-    def event(self, message: Progress | Item, body: bytes) -> Any:
-        """Write an item; returns the future of its bytes being sent, if there is one."""
-        if not isinstance(message, Item):
-            return None
-        self._begin()
-        self._out.write(body + b"\n")
+    def flush(self) -> Any:
+        """Send what was written; the future is done when it is sent."""
         return self._out.flush()
+
+    def event(self, message: Progress | Item, body: bytes) -> None:
+        """Write an item; it is sent with the next ``flush``."""
+        if isinstance(message, Item):
+            self._begin()
+            self._out.write(body + b"\n")
 
     def result(self, message: Result, body: bytes) -> None:
         self._begin()
@@ -113,12 +118,17 @@ class Events:
         self._out.write(b":\n\n")
         self._out.flush()
 
-    def event(self, message: Progress | Item, body: bytes) -> Any:
-        """Write an event; returns the future of its bytes being sent, if there is one."""
+    def flush(self) -> Any:
+        """Send what was written; the future is done when it is sent."""
+        return self._out.flush()
+
+    def event(self, message: Progress | Item, body: bytes) -> None:
+        """Write an event; it is sent with the next ``flush``."""
         if isinstance(message, Item):
-            return self._send("item", body)
-        told = {"fraction": message.fraction, "text": message.text}
-        return self._send("progress", json.dumps(told).encode())
+            self._put("item", body)
+        else:
+            told = {"fraction": message.fraction, "text": message.text}
+            self._put("progress", json.dumps(told).encode())
 
     def waiting(self, place: dict[str, Any]) -> None:
         """Tell where the call stands in line, or what it waits for."""
@@ -136,10 +146,13 @@ class Events:
     def error(self, error: EasyMLNBError) -> None:
         self._send("error", json.dumps(error.to_dict()).encode())
 
-    def _send(self, event: str, data: bytes) -> Any:
+    def _send(self, event: str, data: bytes) -> None:
+        self._put(event, data)
+        self._out.flush()
+
+    def _put(self, event: str, data: bytes) -> None:
         # JSON as we write it holds no line breaks, so one data line carries it.
         self._out.write(b"event: " + event.encode() + b"\ndata: " + data + b"\n\n")
-        return self._out.flush()
 
 
 Writer = Whole | Lines | Events

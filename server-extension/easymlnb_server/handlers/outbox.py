@@ -1,7 +1,6 @@
 """Between a worker that streams and a reader who may be slow."""
 
 import asyncio
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -25,38 +24,42 @@ class Outbox:
     def __init__(self, writer: Writer, seen: Callable[[int], None]) -> None:
         self._writer = writer
         self._seen = seen
-        self._unsent = 0
+        self._written = 0  # bytes of items that go with the next flush
+        self._sending = 0  # those of the flush that is under way
+        self._busy = False
         self._owed = 0
         self._latest: Progress | None = None
 
     @property
     def empty(self) -> bool:
         """Say whether the reader has taken all there was."""
-        return not self._unsent
+        return not self._busy
 
     def event(self, message: Progress | Item, body: bytes) -> None:
         """Write an event; raises what the writer does."""
-        if isinstance(message, Progress):
-            if self._unsent:
-                self._latest = message
-            else:
-                self._writer.event(message, body)
+        if isinstance(message, Progress) and self._busy:
+            self._latest = message
             return
-        size = len(body)
-        self._unsent += size
-        written = self._writer.event(message, body)
-        if written is None or written.done():
-            self._taken(size)
+        self._writer.event(message, body)
+        self._written += len(body)
+        if not self._busy:
+            self._flush()
+
+    def _flush(self) -> None:
+        # One at a time: a connection tells of the end of its last flush only.
+        self._sending, self._written = self._written, 0
+        self._busy = True
+        sent = self._writer.flush()
+        if sent is None or sent.done():
+            self._sent(sent)
         else:
-            written.add_done_callback(functools.partial(self._on_written, size))
+            sent.add_done_callback(self._sent)
 
-    def _on_written(self, size: int, written: "asyncio.Future[Any]") -> None:
-        if not written.cancelled() and written.exception() is None:
-            self._taken(size)
-
-    def _taken(self, size: int) -> None:
-        self._unsent -= size
-        self._owed += size
+    def _sent(self, sent: "asyncio.Future[Any] | None") -> None:
+        if sent is not None and (sent.cancelled() or sent.exception() is not None):
+            return  # the reader has left
+        self._busy = False
+        self._owed += self._sending
         # Not for each item: the worker goes on as long as less than a window is unaccounted for.
         if self._owed >= WINDOW // 4:
             self._seen(self._owed)
@@ -64,6 +67,8 @@ class Outbox:
         latest, self._latest = self._latest, None
         if latest is not None:
             self._writer.event(latest, b"")
+        if self._written or latest is not None:
+            self._flush()
 
 
 def cut_if_stuck(stream: Any, sent: "asyncio.Future[Any] | None", size: int) -> None:
