@@ -1,14 +1,11 @@
 """The pages as people meet them: usable by all, harmless whatever is written, behind a base_url."""
 
 import json
-import os
 import re
-from importlib.resources import files
-from importlib.util import find_spec
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from axe import keep, serious
 from conftest import RunningServer, free_port, make_notebook
 
 EVIL = (
@@ -151,20 +148,9 @@ def look(request, server, chromium, width):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_no_page_shuts_anybody_out(look, name):
-    if find_spec("axe_playwright_python") is None:
-        pytest.skip("axe-core is not installed (pip install easymlnb[dev])")
     page = look.open(PAGES[name])
-    if folder := os.environ.get("EASYMLNB_SHOTS"):
-        page.screenshot(path=Path(folder) / f"page-{name}-{look.name}.png", full_page=True)
-    page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text())
-    found = page.evaluate("axe.run(document)")["violations"]
-    serious = [
-        f"{one['id']}: {one['help']}: {node['html'][:200]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
-    assert serious == []
+    keep(page, f"{name}-{look.name}")
+    assert serious(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 

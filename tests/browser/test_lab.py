@@ -1,4 +1,4 @@
-"""The extension in a real JupyterLab: its launcher entry, and links that the page's address leads."""
+"""The extension in a real JupyterLab: its launcher entry, and links led to the page's address."""
 
 import re
 

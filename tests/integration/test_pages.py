@@ -26,6 +26,7 @@ ASSETS = [
     "page.js",
     "times.js",
     "catalogue.js",
+    "wait.js",
     "docs.js",
     "try.js",
     "schema.js",
