@@ -1,6 +1,5 @@
 """The pages in a real browser: searching, themes, trying a call."""
 
-
 import pytest
 from conftest import RunningServer, free_port, make_notebook
 
