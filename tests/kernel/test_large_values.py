@@ -22,7 +22,6 @@ from easymlnb.schema import Schema
 from easymlnb.types import sent
 from easymlnb.types.scratch import scratch
 
-
 KINDS = [".bin", "application/x-bin"]
 
 
