@@ -1,6 +1,7 @@
 """Stand-ins for kernels, so that the engine's own logic is tested without any."""
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from pathlib import Path
@@ -69,6 +70,7 @@ class FakeKernel:
         self.runs = True
         self.stopped = 0
         self.used = 1000
+        self.until = math.inf
         self.notes: list[tuple[str, str]] = []
 
     async def alive(self) -> bool:

@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 LIMIT = 90.0
+OPEN = 15.0
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Console:
 
     def _open(self) -> ClientConnection:
         url = f"{self._url}?session_id={self._session}"
-        how = connect(url, additional_headers=self._headers, max_size=None, open_timeout=LIMIT)
+        how = connect(url, additional_headers=self._headers, max_size=None, open_timeout=OPEN)
         return how.__enter__()
 
     def open_again(self, user: User) -> None:

@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.engine import adoption, starting
+from easymlnb_server.engine import adoption, starting, terms
 from easymlnb_server.engine.breaker import Breaker
 from easymlnb_server.engine.crew import AHEAD
 from easymlnb_server.engine.link import WorkerLink
@@ -30,7 +30,7 @@ from easymlnb_server.placement.places import Places, one_of
 TICK = 0.5
 """Seconds between two looks at how many workers are wanted, when nothing asks for one."""
 
-REASONS = ("lost", "hung", "memory")
+REASONS = ("lost", "hung", "memory", "time")
 """Why workers are replaced: they ended, did not let go of a call, or took too much memory."""
 
 log = logging.getLogger("easymlnb.deployment")
@@ -142,7 +142,8 @@ class Deployment:
             self._open(survivor=survivor)
         if first is not None:
             self._open(first)
-        self._tasks = [asyncio.create_task(self._tend()), asyncio.create_task(self._watch.keep())]
+        duties = (self._tend(), self._watch.keep(), terms.keep(self._staff, self._doom))
+        self._tasks = [asyncio.create_task(duty) for duty in duties]
 
     async def stop(self, drain: float = 0.0) -> None:
         """End all workers; calls, those in line too, get ``drain`` seconds to be answered."""
@@ -280,13 +281,13 @@ class Deployment:
             self._staff.add(worker)
         return worker
 
-    def _doom(self, worker: Worker) -> None:
-        """Have a worker replaced while it still serves."""
+    def _doom(self, worker: Worker, why: str) -> None:
+        """Have a worker replaced while it still serves; ``why`` is one of the ``REASONS``."""
         for slot in self._slots:
             if slot.worker is worker and not slot.doomed:
-                log.warning("A worker stays above its limit of memory and is replaced.")
+                log.warning("A worker has reached its limit of %s and is replaced.", why)
                 slot.doomed = True
-                self.restarts["memory"] += 1
+                self.restarts[why] += 1
         self._look()
 
     def _overdue(self, link: WorkerLink) -> None:

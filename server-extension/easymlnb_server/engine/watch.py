@@ -21,7 +21,7 @@ class MemoryWatch:
     ``limit`` is in bytes. ``replace`` is called with a worker that has been above it for a while.
     """
 
-    def __init__(self, staff: Staff, default: int, replace: Callable[[Worker], None]) -> None:
+    def __init__(self, staff: Staff, default: int, replace: Callable[[Worker, str], None]) -> None:
         self.limit = default
         self._staff = staff
         self._default = default
@@ -52,7 +52,7 @@ class MemoryWatch:
         if worker.end is not None:
             return
         if verdict is Verdict.REPLACE:
-            self._replace(worker)
+            self._replace(worker, "memory")
         if verdict is Verdict.END:
             log.warning(
                 "A worker takes %s of memory, may take %s, and is ended.",

@@ -14,7 +14,8 @@ from tornado import web, websocket
 from easymlnb.contract.errors import BadRequest, RouteNotFound
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.placement.hub.wire import Wanted
-from easymlnb_server.placement.node import Kernel, NodeKernels
+from easymlnb_server.placement.node import NodeKernels
+from easymlnb_server.placement.nodekernel import Kernel
 
 RESOURCE = "kernels"
 PING = 20.0
@@ -64,7 +65,7 @@ class NodeKernelsHandler(_NodeHandler):
         except msgspec.MsgspecError as error:
             raise BadRequest("The body is not what a node is asked for a kernel with.") from error
         kernel = await self.node.start(wanted)
-        self.write_json({"id": kernel.id}, 201)
+        self.write_json({"id": kernel.id, "age": self.node.age}, 201)
 
 
 class NodeKernelHandler(_NodeHandler):

@@ -41,7 +41,9 @@ class Order:
 
 
 class Kernel(Protocol):
-    """A kernel that runs."""
+    """A kernel that runs. ``until`` is when, by the monotonic clock, it should be replaced."""
+
+    until: float
 
     async def alive(self) -> bool:
         """Say whether the kernel's process still runs."""

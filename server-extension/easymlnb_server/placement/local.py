@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -49,6 +50,8 @@ def worker_environment(source: dict[str, str], extra: Iterable[str]) -> dict[str
 
 class RunningKernel:
     """A kernel process that this server or one before it started, and all that it started."""
+
+    until = math.inf
 
     def __init__(self, gpus: Gpus, file: Path, record: Record) -> None:
         self._gpus = gpus

@@ -6,140 +6,31 @@ has to be cleaned up by anybody when a server or a laptop goes away.
 """
 
 import asyncio
-import contextlib
 import logging
+import math
 import os
-import shutil
 import socket
 import tempfile
 import time
-import uuid
 import zipfile
 from collections.abc import Awaitable, Callable, Iterable
 from io import BytesIO
 from pathlib import Path
 
 import psutil
-import zmq.asyncio
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 
 from easymlnb.contract.errors import NoSeat, NotReady
 from easymlnb_server.placement import records
 from easymlnb_server.placement.gpus import VISIBLE
-from easymlnb_server.placement.hub import sockets, wire
-from easymlnb_server.placement.hub.pipe import Pipe
-from easymlnb_server.placement.hub.wire import NodeStatus, Seated, Wanted
+from easymlnb_server.placement.hub.wire import NodeStatus, Wanted
 from easymlnb_server.placement.local import worker_environment
+from easymlnb_server.placement.nodekernel import Kernel
 from easymlnb_server.placement.records import MARK, SOCKETS, Record
 
-ALONE_AFTER = 120.0
-"""Seconds without its owner after which a kernel is ended."""
-
 LOOK_EVERY = 0.5
-LAST_WORDS = 0.2
-"""Seconds that what a kernel said last may take to come out of its sockets."""
-
-KEPT_AFTER = 10.0
-"""Seconds that its end is kept for an owner who is not connected."""
-
 log = logging.getLogger("easymlnb.node")
-
-
-class Kernel:
-    """A kernel on this node, and the way to its owner."""
-
-    def __init__(
-        self, manager: AsyncKernelManager, wanted: Wanted, folder: Path, gpus: tuple[str, ...]
-    ) -> None:
-        self.id = uuid.uuid4().hex
-        self.wanted = wanted
-        self.gpus = gpus
-        self.pipe = Pipe()
-        self.over = asyncio.Event()
-        self.connection: asyncio.Task[None] | None = None
-        self.record: Record | None = None
-        self._manager = manager
-        self._folder = folder
-        self._started = self._heard = time.monotonic()
-        self._context = zmq.asyncio.Context()
-        self._sockets: sockets.Sockets | None = None
-        self._ended: float | None = None
-
-    @property
-    def pid(self) -> int:
-        return int(getattr(self._manager.provisioner, "pid", None) or 0)
-
-    @property
-    def alone(self) -> bool:
-        """Say whether its owner is gone for good, or knows of its end."""
-        if self.connection is not None:
-            self._heard = time.monotonic()
-        return time.monotonic() - self._heard > (KEPT_AFTER if self._ended else ALONE_AFTER)
-
-    def open(self) -> None:
-        """Let messages pass; call it when the process runs."""
-        ports = {name: getattr(self._manager, f"{name}_port") for name in sockets.CHANNELS}
-        path = Path(self._manager.ip)
-        self._sockets = sockets.at_kernel(self._context, path, ports, self.pipe.put)
-
-    async def carry(self, write: Callable[[bytes], Awaitable[object]]) -> None:
-        """Write what is for the owner, on a connection that is new, for ever."""
-        if self.connection is not None:
-            self.connection.cancel()
-        self.connection = asyncio.current_task()
-        try:
-            await self.pipe.run(write)
-        finally:
-            self._heard = time.monotonic()
-            if self.connection is asyncio.current_task():
-                self.connection = None
-
-    async def take(self, data: bytes) -> None:
-        """Pass on what the owner sent; raises ``msgspec.MsgspecError`` for what is no frame."""
-        frame = self.pipe.take(data)
-        if frame is None or self._sockets is None:
-            return
-        if frame.channel == wire.SIGNAL:
-            with contextlib.suppress(Exception):
-                await self._manager.signal_kernel(int(frame.parts[0]))
-        elif frame.channel in sockets.ASKED:
-            await self._sockets.send(frame.channel, frame.parts)
-
-    async def look(self) -> None:
-        """Tell the owner when the process has ended."""
-        if self._ended is None and not await self._manager.is_alive():
-            code = await self._manager.provisioner.poll() if self._manager.provisioner else 0
-            await asyncio.sleep(LAST_WORDS)
-            self._ended = time.monotonic()
-            await self.pipe.put(wire.END, [str(code or 0).encode()])
-            self.over.set()
-
-    def seated(self) -> Seated:
-        """Return what is told of it; blocks for milliseconds."""
-        return Seated(
-            id=self.id,
-            kernel=self._manager.kernel_name,
-            label=self.wanted.label,
-            worker=bool(self.wanted.worker),
-            connected=self.connection is not None,
-            memory=records.resident(self.pid),
-            seconds=time.monotonic() - self._started,
-            gpus=self.gpus,
-        )
-
-    async def stop(self) -> None:
-        """End the process and all it started, and remove its traces."""
-        pid = self.pid
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._manager.shutdown_kernel(now=True), 10)
-        if self.connection is not None:
-            self.connection.cancel()
-        if self._sockets is not None:
-            await self._sockets.close()
-        self._context.destroy(linger=0)
-        await asyncio.to_thread(records.end_processes, pid, self.wanted.worker or self.id)
-        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
 
 class NodeKernels:
@@ -168,7 +59,13 @@ class NodeKernels:
         self._starting = 0
         self._seats = 1
         self._idle = 600.0
-        self._used = time.monotonic()
+        self._life = math.inf
+        self._used = self._began = time.monotonic()
+
+    @property
+    def age(self) -> float:
+        """Seconds since this node began."""
+        return time.monotonic() - self._began
 
     def get(self, kernel: str) -> Kernel | None:
         return self._kernels.get(kernel)
@@ -184,8 +81,9 @@ class NodeKernels:
     async def start(self, wanted: Wanted) -> Kernel:
         """Start a kernel; raises ``NoSeat`` or, with the reason, ``NotReady``."""
         self._seats, self._idle = wanted.seats, wanted.idle
+        self._life = wanted.life or math.inf
         running = [kernel for kernel in self._kernels.values() if not kernel.over.is_set()]
-        if len(running) + self._starting >= wanted.seats:
+        if len(running) + self._starting >= wanted.seats or self.age > self._life:
             raise NoSeat
         self._starting += 1
         try:
@@ -218,9 +116,9 @@ class NodeKernels:
                 if kernel.alone:
                     log.info("A kernel is ended: whoever started it is gone.")
                     await self.end(kernel)
-            idle = not self._kernels and not self._starting
-            if idle and self._leave and time.monotonic() - self._used > self._idle:
-                log.info("This node had no kernel for %g s and stops.", self._idle)
+            over = time.monotonic() - self._used > self._idle or self.age > self._life
+            if self._leave and over and not self._kernels and not self._starting:
+                log.info("This node has no kernel and stops.")
                 await self._leave()
                 self._used = time.monotonic()
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import httpx
 import msgspec
@@ -29,6 +30,15 @@ def node_names(placement: str, spot: Spot) -> list[str]:
     return [f"{PREFIX}{placement}-{number}" for number in range(1, spot.nodes + 1)]
 
 
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Where a kernel runs: the node's address, the kernel's id there, the node's age by then."""
+
+    address: str
+    kernel: str
+    age: float
+
+
 class Nodes:
     """Finds seats for kernels. Nodes themselves know how many are taken, so many may ask."""
 
@@ -42,10 +52,10 @@ class Nodes:
         await self._http.aclose()
         await self.api.close()
 
-    async def seat(self, wanted: Wanted, tell: Tell) -> tuple[str, str]:
+    async def seat(self, wanted: Wanted, tell: Tell) -> Seat:
         """Start a kernel on a node that has a seat, waking one if need be.
 
-        Returns the node's address and the kernel's id. Raises ``NotReady`` when all seats are
+        Raises ``NotReady`` when all seats are
         taken or the Hub or its scheduler refuses, in their words.
         """
         names = node_names(self._placement, self._spot)
@@ -54,7 +64,7 @@ class Nodes:
             address = await self._wake(name, tell)
             found = await self._start(name, address, wanted)
             if found is not None:
-                return address, found
+                return Seat(address, *found)
         count = len(names)
         raise NotReady(
             f"All {self._spot.max_workers} seats of the placement {self._placement!r} are taken "
@@ -141,8 +151,11 @@ class Nodes:
                 return model
             await asyncio.sleep(LOOK_EVERY)
 
-    async def _start(self, name: str, address: str, wanted: Wanted) -> str | None:
-        """Start a kernel on a node; ``None`` when it is full."""
+    async def _start(self, name: str, address: str, wanted: Wanted) -> tuple[str, float] | None:
+        """Start a kernel on a node; ``None`` when it is full.
+
+        Returns its id and the node's age in seconds.
+        """
         url = f"{address}easymlnb/node/kernels"
         headers = {"Content-Type": "application/x-msgpack"}
         content = msgspec.msgpack.encode(wanted)
@@ -153,7 +166,7 @@ class Nodes:
             except httpx.TransportError as error:
                 raise NotReady(f"The node {name} does not answer.") from error
             if answer.status_code == 201:
-                return str(answer.json()["id"])
+                return str(answer.json()["id"]), float(answer.json()["age"])
             if answer.status_code == FULL:
                 return None
             late = asyncio.get_running_loop().time() > until

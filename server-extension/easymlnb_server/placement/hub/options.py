@@ -11,6 +11,8 @@ from easymlnb.contract import units
 
 NAME = re.compile(r"[a-z](?:-?[a-z0-9]){0,15}\Z")
 LOCAL = "local"
+MARGIN = 600.0
+"""Seconds before the end of a node at most, when its workers are replaced."""
 
 
 class Spot(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -21,6 +23,7 @@ class Spot(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
     kernel: the kernelspec on the node; default: the one of the notebook, or ``python3``.
     title: how a kernel there is called in JupyterLab's launcher.
     idle: how long a node stays without any kernel, seconds or ``"10m"``; default 10 minutes.
+    lifetime: how long a node may run (Slurm's time limit), seconds or ``"4h"``; default: no end.
     max_workers: how many kernels one user may have there at a time, default 1.
     seats: how many of them share a node, default 1.
     """
@@ -30,18 +33,25 @@ class Spot(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
     kernel: str = ""
     title: str = ""
     idle: str | float = 600.0
+    lifetime: str | float = 0.0
     max_workers: int = 1
     seats: int = 1
 
     @property
     def nodes(self) -> int:
-        """How many nodes one user may have at a time."""
-        return math.ceil(self.max_workers / self.seats)
+        """How many nodes one user may have at a time; one more where old ones make room."""
+        return math.ceil(self.max_workers / self.seats) + bool(units.seconds(self.lifetime))
 
     @property
     def seconds(self) -> float:
         """``idle`` in seconds."""
         return units.seconds(self.idle)
+
+    @property
+    def life(self) -> float:
+        """``lifetime`` in seconds, less what workers need to be replaced; ``inf`` without end."""
+        whole = units.seconds(self.lifetime)
+        return whole - min(MARGIN, whole / 4) if whole else math.inf
 
     @property
     def options(self) -> dict[str, Any]:
@@ -61,6 +71,7 @@ def read(placements: Mapping[str, Any]) -> dict[str, Spot]:
         try:
             spot = msgspec.convert(told, Spot)
             units.seconds(spot.idle)
+            units.seconds(spot.lifetime)
         except (msgspec.ValidationError, ValueError) as error:
             raise ValueError(f"The placement {name!r} is not understood: {error}") from error
         if spot.max_workers < 1 or spot.seats < 1:

@@ -5,10 +5,12 @@ a console, and the workers of published services.
 """
 
 import asyncio
+import math
 import os
 import shutil
 import signal
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,8 +37,8 @@ class HubProvisioner(KernelProvisionerBase):
     """Starts a kernel on a node of the Hub and stands in for it here.
 
     ``wanted`` is what to start, where that is not a kernel somebody types into; ``tell`` is told
-    what is waited for. ``address`` and ``kernel`` say where it runs then, ``folder`` is where its
-    sockets lie here.
+    what is waited for. ``address`` and ``kernel`` say where it runs then and ``until`` for
+    how long, by the monotonic clock; ``folder`` is where its sockets lie here.
     """
 
     placement = Unicode(help="Name of the placement.").tag(config=True)
@@ -50,6 +52,7 @@ class HubProvisioner(KernelProvisionerBase):
     folder: Path | None = None
     address = ""
     kernel = ""
+    until = math.inf
     _nodes: Nodes | None = None
     _remote: Remote | None = None
 
@@ -90,7 +93,11 @@ class HubProvisioner(KernelProvisionerBase):
         spot = options.read({self.placement: self.spot})[self.placement]
         wanted = self.wanted or self._typed_into(spot, **kwargs)
         wanted = msgspec.structs.replace(
-            wanted, key=manager.session.key.decode(), seats=spot.seats, idle=spot.seconds
+            wanted,
+            key=manager.session.key.decode(),
+            seats=spot.seats,
+            idle=spot.seconds,
+            life=0.0 if spot.life == math.inf else spot.life,
         )
         if self.folder is None:
             self.folder = Path(tempfile.mkdtemp(prefix="emnb-hub-"))
@@ -106,7 +113,9 @@ class HubProvisioner(KernelProvisionerBase):
             api = HubApi.of(os.environ, self.proxy)
             self._nodes = Nodes(api, self.placement, spot)
         tell = self.tell or self.log.info
-        self.address, self.kernel = await self._nodes.seat(wanted, tell)
+        found = await self._nodes.seat(wanted, tell)
+        self.address, self.kernel = found.address, found.kernel
+        self.until = time.monotonic() + spot.life - found.age
         return Remote(self._nodes, self.address, self.kernel, folder)
 
     def _typed_into(self, spot: options.Spot, **kwargs: Any) -> Wanted:

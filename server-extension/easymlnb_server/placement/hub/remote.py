@@ -15,6 +15,9 @@ from easymlnb_server.placement.hub.pipe import Pipe
 BEAT = 15.0
 """Seconds between two pings, and that an answer may take before the connection is made anew."""
 
+OPEN_TIMEOUT = 5.0
+"""Seconds to connect; a proxy that has not got its routes back may not answer at all."""
+
 LOST_AFTER = 300.0
 """Seconds without any connection after which a kernel is given up."""
 
@@ -73,6 +76,7 @@ class Remote:
                     url,
                     additional_headers=self._nodes.api.headers,
                     compression=None,
+                    open_timeout=OPEN_TIMEOUT,
                     max_size=None,
                     ping_interval=BEAT,
                     ping_timeout=BEAT,

@@ -22,8 +22,8 @@ class Wanted(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     ``worker`` is a worker's name, empty for a kernel that somebody types into: that one gets all
     of the node's environment, a worker only what workers get anywhere. ``key`` signs its messages.
     ``folder`` is where it runs if there is such a folder on the node, ``files`` a zip of what a
-    worker needs beside it. ``seats`` is how many kernels the node carries at most and ``idle`` how
-    many seconds it stays without any.
+    worker needs beside it. ``seats`` is how many kernels the node carries at most, ``idle`` how
+    many seconds it stays without any, ``life`` how old it may be to take another; 0 for any age.
     """
 
     kernel: str
@@ -35,6 +35,7 @@ class Wanted(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     files: bytes = b""
     seats: int = 1
     idle: float = 600.0
+    life: float = 0.0
 
 
 class Seated(msgspec.Struct, kw_only=True, frozen=True):

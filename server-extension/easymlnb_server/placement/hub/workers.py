@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import io
+import math
 import os
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -31,7 +33,10 @@ AWAY = 5
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """What the next server must know to take a worker over: where it is, whose, its proof."""
+    """What the next server must know to take a worker over: where it is, whose, its proof.
+
+    ``ends`` is when, in seconds since 1970, it should be replaced; 0 for never.
+    """
 
     worker: str
     placement: str
@@ -39,6 +44,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     kernel: str
     bundle: str = ""
     token: str = ""
+    ends: float = 0.0
 
 
 class Seats:
@@ -76,6 +82,8 @@ class NodeKernel:
         self._seats = seats
         self._headers = headers
         self._away = 0
+        left = note.ends - time.time() if note.ends else math.inf
+        self.until = time.monotonic() + left
 
     @property
     def _url(self) -> str:
@@ -175,6 +183,7 @@ class HubPlacement:
                 placement=self._name,
                 address=provisioner.address,
                 kernel=provisioner.kernel,
+                ends=_wall_clock(provisioner.until),
             )
             file = self._notes / f"{order.worker}.json"
             self._notes.mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -242,6 +251,10 @@ class HubPlacement:
         )
         manager.provisioner = provisioner
         return manager, provisioner
+
+
+def _wall_clock(until: float) -> float:
+    return 0.0 if until == math.inf else time.time() + until - time.monotonic()
 
 
 class _Specs(KernelSpecManager):
