@@ -113,6 +113,18 @@ def form_kernels(server: RunningServer) -> list[psutil.Process]:
 def until(page: Any, expression: str, seconds: float = 60.0) -> None:
     """Wait until an expression holds in a page; its policy lets Playwright itself not wait so."""
     end = time.monotonic() + seconds
-    while not page.evaluate(expression):
+    while not _holds(page, expression):
         assert time.monotonic() < end, expression
         page.wait_for_timeout(100)
+
+
+def _holds(page: Any, expression: str) -> bool:
+    from playwright.sync_api import Error
+
+    try:
+        return bool(page.evaluate(expression))
+    except Error as error:
+        # It is being loaded again.
+        if "navigati" not in str(error):
+            raise
+        return False
