@@ -95,6 +95,7 @@ def test_lines_are_sent_as_they_come() -> None:
     lines = Lines(out)
     for number in range(3):
         lines.event(Item(id=1), str(number).encode())
+        lines.flush()
         assert out.flushed == number + 1
     lines.event(Progress(id=1, fraction=0.5), b"")
     lines.result(result(), b"")
