@@ -17,7 +17,7 @@ import nbformat
 import pytest
 
 TOKEN = "test-token-of-the-suite"
-START_TIMEOUT = 60.0
+START_TIMEOUT = 180.0
 
 
 ORDER = ("kernel", "server", "integration", "browser")

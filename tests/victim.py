@@ -79,6 +79,16 @@ def misbehaves(how: str) -> int:
     if how == "writes":
         for _ in range(300):
             os.write(1, b"x" * 1_000_000)
+    if how == "prints":
+        for _ in range(1000):
+            print("x" * 1_000_000)
+    if how == "daemon":
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                os.closerange(3, 4096)
+                time.sleep(600)
+            os._exit(0)
     if how == "sigint":
         os.kill(os.getpid(), 2)
     if how == "thread":

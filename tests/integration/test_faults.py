@@ -1,11 +1,13 @@
 """Workers that die, hang and misbehave: callers are told at once, everything else goes on."""
 
+import asyncio
 import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from conftest import RunningServer, make_notebook
@@ -76,7 +78,9 @@ def test_call_that_ends_its_worker(victim: RunningServer, how: str) -> None:
     assert pid(victim) != old
 
 
-@pytest.mark.parametrize("how", ["stdout", "closed", "folder", "writes", "sigint", "thread"])
+@pytest.mark.parametrize(
+    "how", ["stdout", "closed", "folder", "writes", "prints", "daemon", "sigint", "thread"]
+)
 def test_call_that_leaves_its_worker_in_disorder(victim: RunningServer, how: str) -> None:
     assert victim.process is not None
     before = psutil.Process(victim.process.pid).memory_info().rss
@@ -131,6 +135,31 @@ def test_worker_that_keeps_crashing_is_seen_as_failed(
     victim.wait_for(lambda: victim.state("crashes") == "ready", "it was not tried again")
     assert ask(victim, "crashes").json() == 1
     assert victim.http.delete("services/crashes").status_code == 204
+
+
+def test_thousand_slow_calls_to_one_service_leave_another_alone(
+    victim: RunningServer, tmp_path: Path
+) -> None:
+    async def ask_all() -> list[httpx.Response]:
+        values = {"started": str(tmp_path / "started"), "done": str(tmp_path / "done")}
+        limits = httpx.Limits(max_connections=1000)
+        async with httpx.AsyncClient(
+            base_url=victim.http.base_url, headers=victim.http.headers, limits=limits, timeout=120
+        ) as client:
+            given = {**values, "seconds": 1}
+            calls = (client.post("services/nap/call", json=given) for _ in range(1000))
+            return list(await asyncio.gather(*calls))
+
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(asyncio.run, ask_all())
+        others = 0
+        while not slow.done():
+            assert ask(victim, "bystander", x=1).json() == 2
+            others += 1
+        answers = slow.result()
+    assert others > 10
+    # One runs, two wait, and who finds no place is told so: nobody is left without an answer.
+    assert {200 if a.status_code == 200 else error(a) for a in answers} == {200, "busy"}
 
 
 def test_many_faults_leave_no_descriptor_open(victim: RunningServer) -> None:
