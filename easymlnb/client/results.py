@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from easymlnb.client.schemas import Schema, hints, options, resolve
-from easymlnb.client.values import ARROW
-
-NPY = "application/x-npy"
+from easymlnb.client.values import ARROW, NPY
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,14 @@ def test_an_array_parameter_takes_bytes_dtype_and_shape():
     assert data.tolist() == [0, 2, 3, 5]
 
 
+def test_a_large_array_is_a_file_where_files_are_read():
+    array = np.random.default_rng(1).random((100, 100))
+    part = convert(array, ARRAY | {"accept": ["application/x-npy"]})
+    assert (part.name, part.media_type) == ("array.npy", "application/x-npy")
+    assert np.array_equal(np.load(io.BytesIO(part.data)), array)
+    assert convert(array, ARRAY)["shape"] == [100, 100]
+
+
 def test_a_tensor_is_an_array():
     torch = pytest.importorskip("torch")
     found = convert(torch.ones(2, requires_grad=True), ARRAY)
