@@ -34,6 +34,15 @@ def test_opens_and_answers(apps: RunningServer, chromium: Any) -> None:
         assert page.locator("#loading").count() == 0
 
 
+def test_a_link_with_a_token_logs_in_and_does_not_keep_it(
+    apps: RunningServer, chromium: Any
+) -> None:
+    with visit(chromium, apps) as somebody:
+        page = somebody.open(f"apps/shout?token={apps.token}&a=b")
+        assert page.url == f"{apps.url}easymlnb/apps/shout?a=b"
+        run(page, Text="he").get_by_text("HEHEHE").wait_for()
+
+
 def test_public_page_needs_no_login(apps: RunningServer, chromium: Any) -> None:
     with visit(chromium, apps) as anybody:
         page = anybody.open("public/shout")

@@ -80,6 +80,17 @@ class PageHandler(EasyHandler):
     def content_security_policy(self) -> str:
         return POLICY
 
+    async def prepare(self, *, _redirect_to_login: bool = True) -> None:
+        await super().prepare(_redirect_to_login=_redirect_to_login)
+        query = self.request.query_arguments
+        browser = "text/html" in self.request.headers.get("Accept", "")
+        if browser and "token" in query and self.token_authenticated and not self._finished:
+            # The login cookie is set by now. A token in the address bar ends up in histories and
+            # screenshots, and to Jupyter each request with one is a new user.
+            kept = [name for name in query if name != "token"]
+            rest = [(name, value) for name in kept for value in self.get_query_arguments(name)]
+            self.redirect(url_concat(self.request.path, rest))
+
     def on_anonymous(self) -> None:
         if self.request.method not in ("GET", "HEAD"):
             raise NotLoggedIn
