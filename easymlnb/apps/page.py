@@ -145,8 +145,9 @@ class App:
         if run is None or run.parts is None or self.form.busy:
             return
         self.form.fill(run.values)
-        self.form.outcome.begin()
-        self.form.outcome.done(Done(run.parts, run.seconds, run.request_id))
+        with self.form.sheet.active():
+            self.form.outcome.begin()
+            self.form.outcome.done(Done(run.parts, run.seconds, run.request_id))
         self._shown = run.number
         self._uncompare()
 

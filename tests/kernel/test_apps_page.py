@@ -1,0 +1,252 @@
+"""What stands on the page of an app, without a browser: history, links, drafts, downloads."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from ipywidgets.widgets.widget import _instances
+
+import easymlnb as ml
+from easymlnb.apps import links
+from easymlnb.apps.history import MOST, ROOM, History
+from easymlnb.apps.page import App, Uploads
+from easymlnb.contract.errors import from_code
+from easymlnb.definition import define
+from easymlnb.forms.caller import Done, Failed, Waiting
+from easymlnb.forms.local import LocalCaller
+from easymlnb.forms.status import waiting
+
+PATIENCE = 20.0
+
+
+def greet(name: str, times: int = 1, key: ml.Secret = "", photo: ml.File | None = None) -> str:
+    return f"Hello {name}! " * times
+
+
+def app_of(**options: Any) -> App:
+    service = define(greet, examples=[{"name": "Ada"}], title="Greeter", license="MIT")
+    app = App(service.spec, LocalCaller(service), base="/base/easymlnb/", **options)
+    app.heard = []  # type: ignore[attr-defined]
+    app.form.desk.send = lambda content, buffers=None: app.heard.append((content, buffers))  # type: ignore[attr-defined]
+    return app
+
+
+def do(app: App, act: str, value: str = "") -> None:
+    """Do what the script does when a person presses something."""
+    app.form.desk.said({"do": act, "value": value}, [])
+
+
+def ran(app: App, **values: Any) -> None:
+    app.form.fill(values)
+    app.form.run()
+    app.form.wait(PATIENCE)
+
+
+def shown(app: App) -> str:
+    return "".join(one.value for one in app.form.outcome._parts.children)
+
+
+def test_runs_are_listed_and_can_be_gone_back_to():
+    app = app_of()
+    ran(app, name="Ada")
+    ran(app, name="Bo")
+    assert "Hello Bo!" in shown(app)
+    assert app._runs.value.count("<tr") == 3
+    do(app, "show", "1")
+    assert "Hello Ada!" in shown(app)
+    assert app.form.values()["name"] == "Ada"
+    do(app, "again", "2")
+    app.form.wait(PATIENCE)
+    assert "Hello Bo!" in shown(app)
+    app.close()
+
+
+def test_two_runs_are_compared_by_what_differs():
+    app = app_of()
+    ran(app, name="Ada", times=2)
+    ran(app, name="Ada", times=3)
+    do(app, "compare", "1")
+    (card,) = app._pair.children
+    head = card.children[0].value
+    assert "<td>2</td><td>3</td>" in head
+    assert "Name" not in head
+    do(app, "uncompare")
+    assert app._pair.children == ()
+    app.close()
+
+
+def test_a_link_carries_what_was_filled_in_but_no_secret_and_no_file():
+    app = app_of()
+    photo = {"name": "a.png", "media_type": "image/png", "b64": "eA=="}
+    app.form.fill({"name": "Ada", "times": 4, "key": "hunter2", "photo": photo})
+    do(app, "link")
+    (content, _) = app.heard[-1]  # type: ignore[attr-defined]
+    assert content["tell"] == "link"
+    assert links.unfold(content["value"]) == {"name": "Ada", "times": 4}
+    other = app_of()
+    do(other, "open", content["value"])
+    assert other.form.values()["times"] == 4
+    app.close()
+    other.close()
+
+
+def test_what_is_too_long_for_a_link_says_so():
+    app = app_of()
+    app.form.fill({"name": "".join(chr(0x4E00 + at * 37 % 20000) for at in range(9000))})
+    do(app, "link")
+    assert app.heard[-1][0] == {"tell": "words", "value": "Too long for a link"}  # type: ignore[attr-defined]
+    app.close()
+
+
+@pytest.mark.parametrize("code", ["", "!!", "eJw", "x" * 5000, "eNpjYGBgAAAABAAB"])
+def test_a_link_that_is_none_changes_nothing(code):
+    app = app_of(values={"name": "Ada"})
+    do(app, "open", code)
+    assert app.form.values()["name"] == "Ada"
+    app.close()
+
+
+def test_a_link_that_unfolds_to_too_much_is_not_read():
+    import base64
+    import zlib
+
+    bomb = zlib.compress(b'{"name": "' + b"a" * 50_000_000 + b'"}', 9)
+    assert links.unfold(base64.urlsafe_b64encode(bomb).decode()) is None
+
+
+def test_a_draft_keeps_names_of_uploads_and_comes_back():
+    app = app_of(uploads=Uploads("/easymlnb/uploads", "easymlnb-pass x"))
+    app.form.fill({"name": "Ada", "key": "hunter2", "photo": {"upload": "abc", "name": "a.png"}})
+    do(app, "draft")
+    kept = app.heard[-1][0]["value"]  # type: ignore[attr-defined]
+    assert json.loads(kept) == {
+        "name": "Ada", "times": 1, "photo": {"upload": "abc", "name": "a.png"}
+    }  # fmt: skip
+    other = app_of(uploads=Uploads("/easymlnb/uploads", "easymlnb-pass x"))
+    do(other, "restore", kept)
+    assert other.form.values()["photo"] == {"upload": "abc", "name": "a.png"}
+    app.close()
+    other.close()
+
+
+def test_a_result_is_saved_with_its_input_and_request():
+    app = app_of()
+    do(app, "download")
+    assert app.heard[-1][0]["value"] == "Nothing to save yet"  # type: ignore[attr-defined]
+    ran(app, name="Ada", key="hunter2")
+    do(app, "download")
+    content, (data,) = app.heard[-1]  # type: ignore[attr-defined]
+    assert content["name"].startswith("greet-")
+    saved = json.loads(data)
+    assert saved["input"] == {"name": "Ada", "times": 1, "photo": None}
+    assert saved["result"][0]["data"] == "Hello Ada! "
+    assert saved["request_id"]
+    app.close()
+
+
+def test_the_code_names_the_address_that_the_visitor_sees():
+    app = app_of(values={"name": "Ada"})
+    do(app, "origin", "https://hub.example.org")
+    assert "https://hub.example.org/base/easymlnb/services/greet/call" in app.form.code.widget.value
+    do(app, "origin", "javascript:alert(1)")
+    assert "javascript:alert" not in app.form.code.widget.value
+    app.close()
+
+
+@pytest.mark.parametrize(
+    "said", [None, 7, [], {"do": 7}, {"do": "run"}, {"do": "show", "value": {}},
+             {"do": "example", "value": "99"}, {"do": "example", "value": "-1"},
+             {"do": "show", "value": "1"}, {"do": "restore", "value": "[1]"},
+             {"do": "restore", "value": '{"name": {"b64": 7}}'}],
+)  # fmt: skip
+def test_nonsense_from_a_page_changes_nothing(said):
+    app = app_of(values={"name": "Ada"})
+    app.form.desk.said(said, [])
+    assert not app.form.busy
+    app.close()
+
+
+def test_closing_frees_every_model_whatever_was_done():
+    before = set(_instances)
+    app = app_of()
+    ran(app, name="Ada")
+    ran(app, name="Bo")
+    do(app, "compare", "1")
+    do(app, "show", "1")
+    assert len(_instances) > len(before)
+    app.close()
+    assert set(_instances) == before
+
+
+def test_widgets_of_a_page_share_one_layout():
+    before = len(_instances)
+    app = app_of()
+    kinds = [type(one).__name__ for one in _instances.values()]
+    assert len(_instances) - before < 60
+    assert kinds.count("Layout") <= 1 + before
+    app.close()
+
+
+def test_history_forgets_old_runs_and_large_results_first():
+    service = define(greet)
+    history = History(service.spec)
+    large = [{"kind": "text", "title": "", "data": "x" * (ROOM // 3)}]
+    for at in range(MOST + 5):
+        history.add({"name": f"n{at}"}, Done(large, 0.1, "r"))
+    assert len(history.runs) == MOST
+    kept = [run for run in history.runs if run.parts is not None]
+    assert 0 < len(kept) < 4
+    assert history.runs[0].parts is not None
+    assert history.runs[-1].values["name"] == "n5"
+
+
+def test_what_failed_is_in_the_history_in_words():
+    history = History(define(greet).spec)
+    history.add(
+        {"name": "<b>x</b>", "key": "hunter2"},
+        Failed(from_code("busy", "Too <i>busy</i>", None, "")),
+    )
+    shown = history.html()
+    assert "Too &lt;i&gt;busy" in shown
+    assert "&lt;b&gt;x" in shown
+    assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (Waiting(3, 12.0), "Waiting: 3 before you, about 12 s"),
+        (Waiting(0), "Waiting"),
+        (Waiting(state="starting"), "The service is starting"),
+        (
+            Waiting(state="asleep", seconds=8.0),
+            "The service was asleep and is being woken, about 8 s",
+        ),
+    ],
+)
+def test_waiting_says_why_and_how_long(told, words):
+    assert waiting(told) == words
+
+
+def test_a_call_in_line_shows_its_place():
+    class Queued:
+        def start(self, values: Any, on: Any) -> Any:
+            on(Waiting(2, 5.0))
+            self.on = on
+            return self
+
+        def stop(self) -> None:
+            self.on(Done([], 0.0, "r"))
+
+    caller = Queued()
+    app = App(define(greet).spec, caller, base="/easymlnb/", values={"name": "Ada"})
+    app.form.run()
+    deadline = time.monotonic() + PATIENCE
+    while "2 before you" not in app.form.status._text.value:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    app.form.stop()
+    app.form.wait(PATIENCE)
+    assert not app.form.busy
+    app.close()

@@ -1,0 +1,219 @@
+"""Calls of a page over REST, against a small server that speaks as ours does."""
+
+import json
+import queue
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from easymlnb.apps import rest
+from easymlnb.apps.rest import RestCaller, uploads
+from easymlnb.contract.errors import CallCancelled, InvalidInput, ServerUnreachable
+from easymlnb.definition import define
+from easymlnb.forms.caller import Done, Failed, Item, Progress, Waiting
+
+PATIENCE = 20.0
+
+
+def event(name: str, data: Any) -> bytes:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+class Server(ThreadingHTTPServer):
+    """Answers each call with ``script``: bytes to send, or events to wait for in between."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.script: list[Any] = []
+        self.status = 200
+        self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
+        self.stopped = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/easymlnb/"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.seen.append(("POST", self.path, dict(self.headers), body))
+        self.send_response(self.server.status)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Set-Cookie", "visitor=one; Path=/")
+        self.end_headers()
+        for step in self.server.script:
+            if isinstance(step, bytes):
+                self.wfile.write(step)
+                self.wfile.flush()
+            else:
+                step.wait(PATIENCE)
+
+    def do_DELETE(self) -> None:
+        self.server.seen.append(("DELETE", self.path, dict(self.headers), b""))
+        self.server.stopped.set()
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    thread = threading.Thread(target=made.serve_forever, daemon=True)
+    thread.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+def greet(name: str) -> str:
+    return name
+
+
+def started(url: str, **values: Any) -> tuple[Any, "queue.Queue[Any]"]:
+    events: queue.Queue[Any] = queue.Queue()
+    caller = RestCaller(url, "secret", define(greet).spec)
+    return caller.start(values or {"name": "Ada"}, events.put), events
+
+
+def all_of(events: "queue.Queue[Any]") -> list[Any]:
+    found: list[Any] = []
+    while not found or not isinstance(found[-1], Done | Failed):
+        found.append(events.get(timeout=PATIENCE))
+    return found
+
+
+def test_a_call_tells_where_it_stands_and_ends_with_its_result(server):
+    parts = [{"kind": "text", "title": "", "data": "x" * 500_000}]
+    server.script = [
+        b":\n\n", event("waiting", {"position": 2, "seconds": 4.5}),
+        event("waiting", {"state": "asleep"}), event("progress", {"fraction": 0.5, "text": "half"}),
+        event("item", {"parts": parts[:1]}), event("unheard", {"of": 1}),
+        event("result", {"parts": parts, "result": "x"}),
+    ]  # fmt: skip
+    running, events = started(server.url)
+    waiting, asleep, progress, item, done = all_of(events)
+    assert waiting == Waiting(2, 4.5)
+    assert asleep == Waiting(state="asleep")
+    assert progress == Progress(0.5, "half")
+    assert item == Item(parts)
+    assert (done.parts, done.request_id, done.result) == (parts, running.id, None)
+    _, path, headers, body = server.seen[0]
+    assert path == "/easymlnb/services/greet/view"
+    assert headers["Authorization"] == "easymlnb-pass secret"
+    assert headers["X-Request-Id"] == running.id
+    assert "X-Easymlnb-Uploads" not in headers
+    assert json.loads(body) == {"name": "Ada"}
+
+
+def test_nothing_that_one_answer_sets_goes_out_with_the_next_call(server):
+    server.script = [event("result", {"parts": []})]
+    for _ in range(2):
+        all_of(started(server.url)[1])
+    assert "Cookie" not in server.seen[1][2]
+
+
+def test_files_that_were_sent_before_are_named(server):
+    server.script = [event("result", {"parts": []})]
+    values = {"a": {"upload": "one"}, "b": [{"c": {"upload": "two"}}, 3], "d": {"b64": "eA=="}}
+    assert list(uploads(values)) == ["one", "two"]
+    all_of(started(server.url, **values)[1])
+    assert server.seen[0][2]["X-Easymlnb-Uploads"] == "one,two"
+
+
+def test_an_error_keeps_its_code_its_fields_and_its_request(server):
+    told = {"code": "invalid_input", "message": "No.", "details": [{"field": "name"}]}
+    server.script = [event("error", {"error": {**told, "request_id": "theirs"}})]
+    (failed,) = all_of(started(server.url)[1])
+    assert isinstance(failed.error, InvalidInput)
+    assert failed.error.details == [{"field": "name"}]
+    assert failed.error.request_id == "theirs"
+    server.status, server.script = 404, [json.dumps({"error": told}).encode()]
+    (failed,) = all_of(started(server.url)[1])
+    assert isinstance(failed.error, InvalidInput)
+
+
+@pytest.mark.parametrize("body", [b"<html>Bad gateway</html>", b"[]", b""])
+def test_an_answer_of_something_between_is_said_in_words(server, body):
+    server.status, server.script = 502, [body]
+    (failed,) = all_of(started(server.url)[1])
+    assert isinstance(failed.error, ServerUnreachable)
+    assert "html" not in failed.error.message
+
+
+def test_a_stream_that_breaks_off_says_that_the_end_is_unknown(server):
+    server.script = [event("progress", {"fraction": 0.1})]
+    *_, failed = all_of(started(server.url)[1])
+    assert isinstance(failed.error, ServerUnreachable)
+    assert "what you typed is kept" in failed.error.message
+
+
+def test_stopping_tells_the_server_which_call(server):
+    server.script = [
+        server.stopped, event("error", {"error": {"code": "cancelled", "message": "Stopped."}})
+    ]  # fmt: skip
+    running, events = started(server.url)
+    running.stop()
+    (failed,) = all_of(events)
+    assert isinstance(failed.error, CallCancelled)
+    assert server.seen[-1][:2] == ("DELETE", f"/easymlnb/calls/{running.id}")
+
+
+def test_a_call_that_does_not_heed_its_end_is_left(server, monkeypatch):
+    monkeypatch.setattr(rest, "GRACE", 0.05)
+    server.script = [event("progress", {"fraction": 0.1}), threading.Event()]
+    running, events = started(server.url)
+    events.get(timeout=PATIENCE)
+    running.stop()
+    (failed,) = all_of(events)
+    assert isinstance(failed.error, CallCancelled)
+    server.script[-1].set()
+
+
+def test_a_server_that_restarts_is_waited_for(server, monkeypatch):
+    monkeypatch.setattr(rest, "RETRY_SECONDS", 0.05)
+    address = server.server_address[:2]
+    server.shutdown()
+    server.server_close()
+    _, events = started(server.url)
+    assert events.get(timeout=PATIENCE) == Progress(-1.0, rest.RESTARTING)
+    back = Server.__new__(Server)
+    ThreadingHTTPServer.__init__(back, address, Handler)
+    back.status, back.seen, back.script = 200, [], [event("result", {"parts": []})]
+    thread = threading.Thread(target=back.serve_forever, daemon=True)
+    thread.start()
+    assert isinstance(all_of(events)[-1], Done)
+    back.shutdown()
+    back.server_close()
+
+
+def test_a_server_that_does_not_come_back_is_given_up(server, monkeypatch):
+    monkeypatch.setattr(rest, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(rest, "PATIENCE", 0.1)
+    server.shutdown()
+    server.server_close()
+    *_, failed = all_of(started(server.url)[1])
+    assert isinstance(failed.error, ServerUnreachable)
+
+
+def test_all_calls_share_one_thread(server):
+    hold = threading.Event()
+    server.script = [event("progress", {"fraction": 0.1}), hold, event("result", {"parts": []})]
+    calls = [started(server.url) for _ in range(10)]
+    for _, events in calls:
+        events.get(timeout=PATIENCE)
+    own = [one for one in threading.enumerate() if one.name == "easymlnb-rest"]
+    assert len(own) == 1
+    hold.set()
+    for _, events in calls:
+        assert isinstance(all_of(events)[-1], Done)
