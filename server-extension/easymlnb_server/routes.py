@@ -17,7 +17,6 @@ from easymlnb_server.handlers.channels import (
     ChannelsHandler,
     KernelHandler,
     LeaveHandler,
-    NothingHandler,
 )
 from easymlnb_server.handlers.health import LiveHandler, ReadyHandler
 from easymlnb_server.handlers.link import LinkHandler
@@ -51,7 +50,6 @@ def _apps(at: str, public: bool) -> tuple[tuple[Any, ...], ...]:
     options = {"public": public}
     handlers = (
         (rf"{at}/{NAME}", AppHandler),
-        (rf"{at}/{NAME}/api/(?:kernels|sessions)", NothingHandler),
         (rf"{at}/{NAME}/api/kernels/{PLACE}", KernelHandler),
         (rf"{at}/{NAME}/api/kernels/{PLACE}/channels", ChannelsHandler),
         (rf"{at}/{NAME}/leave/{PLACE}", LeaveHandler),

@@ -44,13 +44,6 @@ class PlaceHandler(EasyHandler):
         return found
 
 
-class NothingHandler(PlaceHandler):
-    """``GET api/kernels`` and ``api/sessions`` of a page: it sees no list of anything."""
-
-    def get(self, service: str) -> None:
-        self.write_json([])
-
-
 class KernelHandler(PlaceHandler):
     """``GET api/kernels/{id}``: whether the page's place is still there."""
 
