@@ -32,6 +32,7 @@ from easymlnb_server.engine.deployment import Deployment
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.rendezvous import Rendezvous
 from easymlnb_server.engine.settings import Settings
+from easymlnb_server.handlers import kernels
 from easymlnb_server.handlers.front import open_doors
 from easymlnb_server.handlers.gate import CALL
 from easymlnb_server.hubs import HubSettings
@@ -142,6 +143,8 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
     def initialize_handlers(self) -> None:
         for path, *rest in ROUTES:
             self.handlers.append((url_path_join(f"/{PREFIX}/", path), *rest))
+        if self.kernel_nodelay:
+            self.handlers.append((kernels.PATTERN, kernels.KernelChannelsHandler))
 
     @property
     def _server(self) -> ServerApp:

@@ -1,8 +1,7 @@
 """The Hub of the tests: real proxy, real servers, users without passwords worth the name.
 
 Read by ``jupyterhub -f``; all it needs to know comes in ``TEST_HUB_*`` variables. With
-``TEST_HUB_SPAWNER=slurm`` the servers are jobs of a toy cluster (``slurm.py`` here), and
-``TEST_HUB_RIGHTS=none`` leaves out the line that lets servers start other servers.
+``TEST_HUB_SPAWNER=slurm`` the servers are jobs of a toy cluster (``clusters.py`` here).
 """
 
 import json
@@ -24,7 +23,7 @@ c.JupyterHub.db_url = f"sqlite:///{FOLDER}/hub.sqlite"
 c.JupyterHub.cookie_secret_file = f"{FOLDER}/cookie_secret"
 c.JupyterHub.authenticator_class = "dummy"
 c.DummyAuthenticator.password = os.environ["TEST_HUB_PASSWORD"]
-c.Authenticator.allowed_users = {"alice", "bob", "carol"}
+c.Authenticator.allowed_users = {"alice", "bob", "carol", "erin"}
 c.JupyterHub.load_groups = {"ml": {"users": ["alice", "bob"]}}
 c.JupyterHub.allow_named_servers = True
 # A start is answered at once; its way is told by the events of its progress.
@@ -46,10 +45,7 @@ c.Spawner.start_timeout = 180
 c.Spawner.http_timeout = 180
 c.Spawner.poll_interval = 2
 c.Spawner.args = ["--allow-root"] if os.getuid() == 0 else []
-if os.environ.get("TEST_HUB_RIGHTS") != "none":
-    c.Spawner.server_token_scopes = [
-        "users:activity!user", "access:servers!user", "servers!user"
-    ]  # fmt: skip
+c.Spawner.server_token_scopes = ["users:activity!user", "access:servers!user", "servers!user"]
 
 PLACEMENTS = {
     "gpu": {"profile": "gpu", "idle": "10m", "max_workers": 3},

@@ -1,11 +1,15 @@
 """Services whose workers run on a node: a named server of their author, started by the Hub."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import make_notebook
 from hub.hubs import Hub, User
+
+from easymlnb.contract.errors import Forbidden
+from easymlnb_server.placement.hub.api import RIGHTS, HubApi
 
 WHERE = """
 import os
@@ -71,3 +75,26 @@ def test_author_is_told_why_there_is_no_node(
     assert found["state"] == "failed"
     assert told in found["error"]["message"]
     assert not [name for name in hub.servers("bob") if placement in name]
+
+
+def test_without_the_right_the_line_is_quoted_that_gives_it(hub: Hub, bob: User) -> None:
+    told = hub.api.post("users/bob/tokens", json={"scopes": ["read:users:activity!user"]})
+    told.raise_for_status()
+    environment = {
+        "JUPYTERHUB_API_URL": f"{hub.url}/hub/api",
+        "JUPYTERHUB_USER": "bob",
+        "JUPYTERHUB_API_TOKEN": told.json()["token"],
+        "JUPYTERHUB_PUBLIC_URL": bob.url,
+    }
+
+    async def ask() -> None:
+        api = HubApi.of(environment)
+        try:
+            await api.start("easymlnb-gpu-9", "", {})
+        finally:
+            await api.close()
+
+    with pytest.raises(Forbidden) as refused:
+        asyncio.run(ask())
+    assert RIGHTS in refused.value.message
+    assert "servers!user" in RIGHTS

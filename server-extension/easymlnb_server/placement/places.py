@@ -15,6 +15,11 @@ class Places:
     def __init__(self, local: Placement, others: Mapping[str, Placement] | None = None) -> None:
         self._places = {LOCAL: local, **(others or {})}
 
+    def elsewhere(self, name: str) -> str:
+        """Return where else a service may run that finds no room here, as the end of a message."""
+        others = [other for other in self._places if other != name]
+        return f" It may run elsewhere: placement= one of {', '.join(others)}." if others else ""
+
     def get(self, name: str) -> Placement:
         """Return a placement; raises ``DeploymentFailed`` with the names that there are."""
         if name not in self._places:

@@ -1,0 +1,81 @@
+"""Nodes come when they are needed and go when they are not, whatever is killed meanwhile."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import make_notebook
+from hub.hubs import Hub, User
+
+pytestmark = pytest.mark.slow
+
+NODE = "easymlnb-cpu-1"
+PID = """
+import os
+import easymlnb as ml
+
+@ml.service(placement="cpu", {options})
+def pid() -> int:
+    return os.getpid()
+"""
+
+
+@pytest.fixture
+def erin(hub: Hub) -> Iterator[User]:
+    made = hub.serve("erin")
+    yield made
+    made.http.delete("services/pid")
+    for name in list(hub.servers("erin")):
+        hub.stop_server("erin", name)
+
+
+def publish(user: User, folder: Path, options: str) -> int:
+    """Publish the service and return the process that answers."""
+    found = user.publish(make_notebook(PID.format(options=options)), folder / "pid.ipynb")
+    assert found["state"] == "ready", found.get("error")
+    return answer(user)
+
+
+def answer(user: User) -> int:
+    """Return who answers, once somebody does."""
+
+    def called() -> int:
+        got = user.call("pid")
+        return int(got.json()) if got.status_code == 200 else 0
+
+    found: int = user.hub.wait_for(called, "the service does not answer")
+    return found
+
+
+def kill(hub: Hub, name: str) -> None:
+    model = hub.server("erin", name)
+    assert model is not None
+    os.kill(model["state"]["pid"], signal.SIGKILL)
+
+
+def test_idle_node_stops_and_a_call_wakes_one(hub: Hub, erin: User, tmp_path: Path) -> None:
+    first = publish(erin, tmp_path, "min_workers=0, idle=1")
+    hub.wait_for(lambda: NODE not in hub.servers("erin"), "the idle node did not stop")
+    assert not psutil.pid_exists(first)
+    assert hub.server("erin", NODE) is None
+    assert answer(erin) != first
+
+
+def test_killed_node_is_replaced_and_leaves_no_process(
+    hub: Hub, erin: User, tmp_path: Path
+) -> None:
+    first = publish(erin, tmp_path, "workers=1")
+    kill(hub, NODE)
+    hub.wait_for(lambda: answer(erin) != first, "the worker was not replaced")
+    hub.wait_for(lambda: not psutil.pid_exists(first), "the old worker was left behind")
+
+
+def test_next_server_takes_the_worker_over(hub: Hub, erin: User, tmp_path: Path) -> None:
+    first = publish(erin, tmp_path, "workers=1")
+    kill(hub, "")
+    hub.wait_for(lambda: "" not in hub.servers("erin"), "the Hub did not notice")
+    again = hub.serve("erin")
+    assert answer(again) == first
