@@ -11,7 +11,7 @@ import socket
 import sys
 from typing import Any
 
-from tornado.iostream import IOStream
+from tornado.iostream import IOStream, SSLIOStream
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
@@ -43,7 +43,7 @@ class Wire(WebSocketProtocol):
     @staticmethod
     def fits(stream: Any) -> bool:
         """Say whether this connection has a bare socket: not if it is encrypted."""
-        return type(stream) is IOStream
+        return isinstance(stream, IOStream) and not isinstance(stream, SSLIOStream)
 
     async def accept_connection(self, handler: WebSocketHandler) -> None:
         """Shake hands and serve until the connection ends."""
