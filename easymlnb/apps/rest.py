@@ -6,7 +6,9 @@ loop. Nothing of one visitor is kept there: no cookies, no headers, only open st
 
 import asyncio
 import json
+import os
 import secrets
+import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -54,6 +56,7 @@ class Loop:
         self.http = httpx.AsyncClient(
             # The calls go to the server that started this kernel, never through a proxy.
             trust_env=False,
+            verify=_certificates(),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
             timeout=httpx.Timeout(SILENT_SECONDS, connect=CONNECT_SECONDS, pool=None),
         )
@@ -67,6 +70,15 @@ class Loop:
     def soon(self, act: Callable[[], Any]) -> None:
         """Do something in the loop's thread."""
         self._loop.call_soon_threadsafe(act)
+
+
+def _certificates() -> ssl.SSLContext:
+    cafile = os.environ.get("EASYMLNB_CAFILE", "")
+    context = ssl.create_default_context(cafile=cafile or None)
+    if cafile:
+        # The server's own certificate names its public host, not the loopback we reach it by.
+        context.check_hostname = False
+    return context
 
 
 @cache
