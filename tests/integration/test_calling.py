@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from conftest import RunningServer, make_notebook
+from notebook_kernel import NotebookKernel
 
 INNER = """
 import time
@@ -233,3 +234,43 @@ def test_the_inner_call_is_logged_under_the_outer_ones_id(server: RunningServer)
     server.http.post("services/outer_add/call", json={"n": 1}, headers=headers)
     entries = server.http.get("services/inner_add/log").json()["entries"]
     assert any(entry["request_id"].startswith("my-own-request.") for entry in entries)
+
+
+LIVE = """
+import asyncio
+import numpy as np
+import easymlnb as ml
+
+add = ml.use("inner_add")
+
+@ml.service
+def live_outer(n: int) -> int:
+    return add(n) + sum(add.map(range(3)))
+
+@ml.service
+async def live_outer_async(n: int) -> int:
+    return sum(await asyncio.gather(*(add.aio(k, b=0) for k in range(n))))
+
+@ml.service
+def live_circle(n: int) -> int:
+    return ml.use("live_outer")(n)
+"""
+
+
+def test_live_services_and_cells_call_too(server: RunningServer) -> None:
+    kernel = NotebookKernel(server.http, "calls.ipynb")
+    try:
+        assert kernel.run(LIVE).error == ""
+        assert answer(server, "live_outer", n=1) == 2 + 6
+        assert answer(server, "live_outer_async", n=4) == 6
+        assert answer(server, "live_circle", n=1) == 8
+        ran = kernel.run(
+            "print(add(5), sum(add.map(range(50))), live_outer(2))\n"
+            "print(ml.use('inner_array')(np.ones((700, 700), 'float32')).sum())\n"
+            "try:\n    add('x')\nexcept ml.EasyMLNBError as error:\n    print(error.code)"
+        )
+        assert (ran.error, ran.stdout.split()) == (
+            "", ["6", str(sum(range(51))), "9", "980000.0", "invalid_input"],
+        )  # fmt: skip
+    finally:
+        kernel.close()
