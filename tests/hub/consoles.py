@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 from hub.hubs import User
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 LIMIT = 90.0
@@ -48,7 +48,7 @@ class Console:
         def opened() -> bool:
             try:
                 self._socket = self._open()
-            except (OSError, InvalidStatus, EOFError, ConnectionClosed):
+            except (OSError, EOFError, WebSocketException):
                 return False
             return True
 

@@ -17,6 +17,14 @@ for number in range(60):
     print(number, flush=True)
     time.sleep(0.2)
 """
+LIVE = """
+import os
+import easymlnb as ml
+
+@ml.service
+def triple(x: int = 1) -> list:
+    return [3 * x, os.environ["TEST_PROFILE"]]
+"""
 ECHO = """
 from comm import create_comm
 comm = create_comm(target_name="echo")
@@ -61,6 +69,13 @@ def test_cells_run_on_the_node(carol: User, console: Console) -> None:
     listed = placement(carol, "list")
     assert "easymlnb-gpu-1" in listed.stdout, listed.stderr
     assert "kernel" in listed.stdout
+
+
+def test_services_of_the_notebook_are_live_on_the_authors_server(
+    carol: User, console: Console
+) -> None:
+    assert console.run(LIVE).status == "ok"
+    assert carol.call("triple", x=5).json() == [15, "gpu"]
 
 
 def test_input_is_asked_for(console: Console) -> None:

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import httpx
+import nbformat
 import pytest
 from conftest import make_notebook
+from hub.consoles import Console
 from hub.hubs import Hub, User
 
 SERVICE = """
@@ -14,6 +16,13 @@ import easymlnb as ml
 def double(x: int = 2) -> int:
     "Double it."
     return 2 * x
+"""
+HALF = """
+import easymlnb as ml
+
+@ml.service
+def half(x: int = 2) -> int:
+    return x // 2
 """
 SEES = """
 import os
@@ -47,6 +56,19 @@ def test_worker_gets_no_token_of_the_hub(alice: User, tmp_path: Path) -> None:
     seen = alice.call("sees").json()
     assert "PATH" in seen
     assert not [name for name in seen if name.startswith("JUPYTERHUB") or "SECRET_OF" in name]
+
+
+def test_cell_is_live_and_publishes_itself(hub: Hub, alice: User) -> None:
+    nbformat.write(make_notebook(HALF), hub.folder / "homes/alice/half.ipynb")
+    console = Console(alice, "python3")
+    try:
+        assert console.run(HALF).status == "ok"
+        assert alice.call("half", x=8).json() == 4
+        ran = console.run("half.publish(notebook='half.ipynb')")
+        assert ran.status == "ok", ran.text
+        assert alice.http.get("services/half").json()["version"] == 1
+    finally:
+        console.close()
 
 
 def test_nobody_else_gets_in(hub: Hub, alice: User) -> None:

@@ -9,9 +9,11 @@ import asyncio
 import logging
 import math
 import os
+import re
 import socket
 import tempfile
 import time
+import uuid
 import zipfile
 from collections.abc import Awaitable, Callable, Iterable
 from io import BytesIO
@@ -30,6 +32,7 @@ from easymlnb_server.placement.nodekernel import Kernel
 from easymlnb_server.placement.records import MARK, SOCKETS, Record
 
 LOOK_EVERY = 0.5
+_ID = re.compile(r"[A-Za-z0-9-]{1,64}\Z")
 log = logging.getLogger("easymlnb.node")
 
 
@@ -142,7 +145,9 @@ class NodeKernels:
         )
         manager.session.key = wanted.key.encode()
         manager.ip = str(folder / "k")
-        manager.connection_file = str(folder / "connection.json")
+        # Kernels know their id by the name of this file.
+        name = wanted.name if _ID.match(wanted.name) else uuid.uuid4().hex
+        manager.connection_file = str(folder / f"kernel-{name}.json")
         kernel = Kernel(manager, wanted, folder, gpus)
         try:
             place = await asyncio.to_thread(_unpacked, wanted, folder)

@@ -94,6 +94,7 @@ class HubProvisioner(KernelProvisionerBase):
         wanted = self.wanted or self._typed_into(spot, **kwargs)
         wanted = msgspec.structs.replace(
             wanted,
+            name=self.kernel_id or "",
             key=manager.session.key.decode(),
             seats=spot.seats,
             idle=spot.seconds,

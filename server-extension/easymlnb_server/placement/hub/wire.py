@@ -20,7 +20,8 @@ class Wanted(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """A kernel that a node is to start.
 
     ``worker`` is a worker's name, empty for a kernel that somebody types into: that one gets all
-    of the node's environment, a worker only what workers get anywhere. ``key`` signs its messages.
+    of the node's environment, a worker only what workers get anywhere. ``key`` signs its messages,
+    ``name`` is the kernel's id where it is wanted.
     ``folder`` is where it runs if there is such a folder on the node, ``files`` a zip of what a
     worker needs beside it. ``seats`` is how many kernels the node carries at most, ``idle`` how
     many seconds it stays without any, ``life`` how old it may be to take another; 0 for any age.
@@ -28,6 +29,7 @@ class Wanted(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 
     kernel: str
     key: str
+    name: str = ""
     worker: str = ""
     label: str = ""
     environment: dict[str, str] = {}
