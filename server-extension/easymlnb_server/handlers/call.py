@@ -242,7 +242,8 @@ class CallHandler(SpooledBodyHandler):
             else:
                 out.result(answer.result, answer.body)
         stream = self.request.connection.stream  # type: ignore[union-attr]
-        cut_if_stuck(stream, self.finish(), len(answer.body))
+        unsent = self._outbox.unsent if self._outbox is not None else 0
+        cut_if_stuck(stream, self.finish(), unsent + len(answer.body))
 
     async def _send(self, chunk: bytes) -> None:
         self.write(chunk)

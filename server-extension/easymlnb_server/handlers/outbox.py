@@ -35,6 +35,11 @@ class Outbox:
         """Say whether the reader has taken all there was."""
         return not self._busy
 
+    @property
+    def unsent(self) -> int:
+        """Return how many bytes of items the reader has not taken."""
+        return self._sending + self._written if self._busy else 0
+
     def event(self, message: Progress | Item, body: bytes) -> None:
         """Write an event; raises what the writer does."""
         if isinstance(message, Progress) and self._busy:
