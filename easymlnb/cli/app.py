@@ -184,11 +184,23 @@ def serve(
 
 
 @app.command()
-def doctor(url: Url = None, token: Token = None, json: AsJson = False) -> None:
+def doctor(
+    hub: Annotated[
+        bool, typer.Option("--hub", help="Look at the JupyterHub that started this server.")
+    ] = False,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
     """Say what is wrong with this installation, and how to mend it."""
     from easymlnb.cli.doctor import examine, show
 
-    findings = examine(url, token)
+    if hub:
+        from easymlnb.cli import hub as nodes
+
+        findings = [*nodes.examine(), *nodes.placements(placement.there(url, token))]
+    else:
+        findings = examine(url, token)
     show(findings, json=json)
     if any(finding.bad for finding in findings):
         raise typer.Exit(1)

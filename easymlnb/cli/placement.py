@@ -18,7 +18,8 @@ PROVISIONER = "easymlnb-hub"
 SECONDS = 60.0
 
 
-def _placements(url: str | None, token: str | None) -> list[dict[str, Any]]:
+def there(url: str | None, token: str | None) -> list[dict[str, Any]]:
+    """Return the placements of a server, with their nodes and what runs there."""
     import httpx
 
     from easymlnb import discovery
@@ -36,7 +37,7 @@ def _placements(url: str | None, token: str | None) -> list[dict[str, Any]]:
 @app.command("list")
 def list_placements(url: Url = None, token: Token = None, json: AsJson = False) -> None:
     """List the placements, their nodes, and what runs on each."""
-    found = _placements(url, token)
+    found = there(url, token)
     if json:
         output.as_json(found)
         return
@@ -81,10 +82,10 @@ def install(
     token: Token = None,
 ) -> None:
     """Make a placement's nodes a kernel that JupyterLab offers."""
-    found = {placement["name"]: placement for placement in _placements(url, token)}
+    found = {placement["name"]: placement for placement in there(url, token)}
     if name not in found:
-        there = ", ".join(found) or "none"
-        raise ValueError(f"There is no placement named {name!r} on this server; there is: {there}.")
+        names = ", ".join(found) or "none"
+        raise ValueError(f"There is no placement named {name!r} on this server; there is: {names}.")
     folder = write(name, found[name]["spot"], title, found[name].get("proxy", ""), prefix)
     output.say(f"Installed {folder}. Reload JupyterLab to see it in the launcher.")
 

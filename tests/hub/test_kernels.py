@@ -33,23 +33,28 @@ print(comm.comm_id)
 """
 
 
-def placement(user: User, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run ``easymlnb placement`` as a terminal of that user's server would."""
+def command(user: User, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run ``easymlnb`` as a terminal of that user's server would."""
     home = user.hub.folder / "homes" / user.name
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")},
         "HOME": str(home),
         "EASYMLNB_URL": user.url,
         "EASYMLNB_TOKEN": user.token,
+        "JUPYTERHUB_API_URL": f"{user.hub.url}/hub/api",
+        "JUPYTERHUB_USER": user.name,
+        "JUPYTERHUB_API_TOKEN": user.token,
+        "JUPYTERHUB_PUBLIC_URL": user.url,
+        "JUPYTERHUB_SERVICE_PREFIX": f"/user/{user.name}/",
     }
-    command = [str(Path(sys.executable).parent / "easymlnb"), "placement", *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    whole = [str(Path(sys.executable).parent / "easymlnb"), *words]
+    return subprocess.run(whole, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
 def carol(hub: Hub) -> Iterator[User]:
     made = hub.serve("carol")
-    installed = placement(made, "install", "gpu")
+    installed = command(made, "placement", "install", "gpu")
     assert installed.returncode == 0, installed.stderr
     yield made
     for name in list(hub.servers("carol")):
@@ -66,7 +71,7 @@ def console(carol: User) -> Iterator[Console]:
 def test_cells_run_on_the_node(carol: User, console: Console) -> None:
     ran = console.run("import os; print(os.environ['TEST_PROFILE'], os.environ['HOME'])")
     assert ran == Ran("ok", f"gpu {carol.hub.folder}/homes/carol\n")
-    listed = placement(carol, "list")
+    listed = command(carol, "placement", "list")
     assert "easymlnb-gpu-1" in listed.stdout, listed.stderr
     assert "kernel" in listed.stdout
 
@@ -76,6 +81,13 @@ def test_services_of_the_notebook_are_live_on_the_authors_server(
 ) -> None:
     assert console.run(LIVE).status == "ok"
     assert carol.call("triple", x=5).json() == [15, "gpu"]
+
+
+def test_doctor_finds_the_hub_in_order(carol: User) -> None:
+    found = command(carol, "doctor", "--hub")
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "All is well." in found.stdout
+    assert "placement gpu" in found.stdout
 
 
 def test_input_is_asked_for(console: Console) -> None:
