@@ -209,13 +209,13 @@ class Pool:
             self.cancel(pending, error)
 
     def _check(self, worker: WorkerLink, pending: Pending) -> None:
-        call, run = pending.call, pending.run
-        if worker.lost or not worker.runs(call.id) or run is None:
+        run = pending.run
+        if worker.lost or not worker.runs(pending.call.id) or run is None:
             return
         if pending.held:  # not begun: what goes before it is not its fault
             asyncio.get_running_loop().call_later(GRACE, self._check, worker, pending)
-            return
-        settle(run, worker, self._overdue)
+        else:
+            settle(run, worker, self._overdue)
 
     def _place(self, service: str, spec: ServiceSpec, *, ahead: bool = True) -> Member | None:
         """Return who takes a run of this service now; ``ahead`` says that it may wait there."""
@@ -277,20 +277,17 @@ class Pool:
         assert run is not None
         run.calls.remove(pending)
         if not run.calls:
-            self._close_run(run, seconds)
+            self._runs[run.service] -= 1
+            if seconds:
+                self._fits.of(run.service).add(run.size, seconds)
+            if run.leave is not None:
+                run.leave(run)
         if worker.lost:
             self.leave(worker)
         if seconds is None and not pending.answered.done():
             self._again(pending)
         self._dispatch()
         self._changed.set()
-
-    def _close_run(self, run: Run, seconds: float | None) -> None:
-        self._runs[run.service] -= 1
-        if seconds:
-            self._fits.of(run.service).add(run.size, seconds)
-        if run.leave is not None:
-            run.leave(run)
 
     def _again(self, pending: Pending) -> None:
         if self._closed is not None:
