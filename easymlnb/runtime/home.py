@@ -76,7 +76,7 @@ def outlive_parent() -> None:
     from ipykernel.kernelapp import IPKernelApp
 
     poller = getattr(IPKernelApp.instance(), "poller", None)
-    if hasattr(poller, "parent_pid"):
+    if poller is not None and hasattr(poller, "parent_pid"):
         poller.parent_pid = _Anybody(1)
 
 

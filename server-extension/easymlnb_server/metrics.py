@@ -212,16 +212,20 @@ class Metrics:
             "Resident memory of the workers and the processes they started.",
             labels=of,
         )
+        failed = GaugeMetricFamily(
+            "easymlnb_service_failed", "1 while it has no worker and none could start.", labels=of
+        )
         for name, serving in tuple(self._publications.serving.items()):
             deployment: Deployment = serving.deployment
             labels = [name, str(serving.version), deployment.bundle[:12]]
             ready.add_metric(labels, len(deployment.pool.workers))
             wanted.add_metric(labels, deployment.wanted)
+            failed.add_metric(labels, deployment.state == "failed")
             for reason in REASONS:
                 restarts.add_metric([*labels, reason], deployment.restarts[reason])
             if deployment.bundle in self._memory:
                 memory.add_metric(labels, self._memory[deployment.bundle])
-        yield from (ready, wanted, restarts, memory)
+        yield from (ready, wanted, failed, restarts, memory)
 
 
 def _calls(series: dict[Key, Series]) -> Iterator[Metric]:

@@ -52,6 +52,7 @@ def deployment(pool: Pool | None = None, memory: int = 5) -> Any:
         bundle=BUNDLE,
         pool=pool or Pool(1),
         wanted=2,
+        state="failed",
         restarts=Counter(lost=3),
         memory=lambda: memory,
     )
@@ -158,6 +159,7 @@ def test_workers_and_their_memory(world: World) -> None:
     of = {**OF_F, "bundle": BUNDLE[:12]}
     assert world.samples("easymlnb_workers_wanted", **of) == [2]
     assert world.samples("easymlnb_workers_ready", **of) == [0]
+    assert world.samples("easymlnb_service_failed", **of) == [1]
     assert world.samples("easymlnb_worker_restarts_total", **of, reason="lost") == [3]
     assert world.samples("easymlnb_worker_memory_bytes") == []  # nobody looked yet
     world.metrics.measure()
