@@ -202,11 +202,10 @@ class Pool:
 
     def _expire(self, pending: Pending) -> None:
         seconds = pending.call.seconds
-        if pending.started or self.workers:
-            self.cancel(pending, DeadlineExceeded(seconds))
-        else:
+        error: EasyMLNBError = DeadlineExceeded(seconds)
+        if not pending.started and not self.workers:
             error = NotReady(f"The service did not get ready within the call's {seconds:g} s.")
-            self.cancel(pending, error)
+        self.cancel(pending, error)
 
     def _check(self, worker: WorkerLink, pending: Pending) -> None:
         run = pending.run
