@@ -12,6 +12,7 @@ from fakes import in_loop, spec, until
 from jupyter_server.auth.authorizer import AllowAllAuthorizer, Authorizer
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 from tornado.httpserver import HTTPServer
+from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
@@ -22,6 +23,7 @@ from easymlnb_server.calllog import CallLog
 from easymlnb_server.engine.pending import Answer, Pending
 from easymlnb_server.handlers.front import open_doors
 from easymlnb_server.handlers.gate import BODY_LIMIT, Gate
+from easymlnb_server.handlers.plain import PlainCall
 from easymlnb_server.metrics import Series
 from easymlnb_server.services import Target
 
@@ -356,6 +358,32 @@ async def test_a_caller_who_leaves_cancels() -> None:
             client.writer.close()
             await until(lambda: pool.cancelled)
             assert pool.cancelled == pool.calls
+
+
+class Broken:
+    """A way that takes no answer any more."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def write(self, data: bytes) -> Any:
+        raise self.error
+
+    def end(self) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("full", [False, True])
+@in_loop
+async def test_an_answer_that_cannot_be_written_hurts_nobody_else(full: bool) -> None:
+    services = Services()
+    services.pool.full = full
+    call = PlainCall(make_state(services), "f", HEADERS, b"{}", Broken(StreamClosedError()))
+    call.start()
+    for pending in services.pool.calls:
+        end(pending)
+    call.leave()
+    assert len(services.pool.calls) == (0 if full else 1)
 
 
 @in_loop

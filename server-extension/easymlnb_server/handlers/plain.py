@@ -6,7 +6,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from email.utils import formatdate
 from functools import lru_cache
 from http.client import responses
@@ -84,10 +84,19 @@ class PlainCall:
         self._began = time.monotonic()
 
     def start(self) -> None:
-        try:
+        with self._answering():
             self._ask()
+
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Answer what goes wrong inside; nothing of one call may reach those who carry others."""
+        try:
+            yield
+        except StreamClosedError:
+            pass  # the caller left just now; `leave` comes next
         except Exception as error:
-            self._fail(error)
+            with contextlib.suppress(StreamClosedError):
+                self._fail(error)
 
     def leave(self) -> None:
         """The caller is gone: nothing is written any more."""
@@ -123,10 +132,8 @@ class PlainCall:
             pending.then = self._answered
 
     def _answered(self, answer: Answer) -> None:
-        try:
+        with self._answering():
             self._end(answer)
-        except Exception as error:
-            self._fail(error)
 
     def _end(self, answer: Answer) -> None:
         target, pending, series, state = self._target, self._pending, self._series, self._state
