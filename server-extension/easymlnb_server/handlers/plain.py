@@ -1,6 +1,7 @@
 """A plain call, from its body to its answer; ``gate`` says which calls are plain."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import re
