@@ -231,6 +231,20 @@ SCHEMAS: dict[str, Schema] = {
         },
         optional=("result",),
     ),
+    "Placements": object_of(
+        {
+            "placements": list_of(
+                object_of(
+                    {
+                        "name": TEXT,
+                        "nodes": list_of({"type": "object"}),
+                        "error": {"type": "string", "description": "Why they are not known."},
+                    },
+                    optional=("error",),
+                )
+            )
+        }
+    ),
     "Health": object_of({"status": {"type": "string", "enum": ["ok", "not_ready"]}}),
 }
 
