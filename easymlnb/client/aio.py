@@ -3,21 +3,24 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Generator, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
 
-from easymlnb.client import flows, network
+from easymlnb.client import flows, network, uploads
 from easymlnb.client.events import Reader
 from easymlnb.client.flows import Flow, Options, Raw
 from easymlnb.client.remote import Remote, as_function, may_be_service
 from easymlnb.client.results import decode
 from easymlnb.client.wire import Answer, Request, checked
+from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.discovery import Server
 
 T = TypeVar("T")
+NOTHING: Mapping[str, Any] = {}
 
 
 class Pending:
@@ -51,14 +54,31 @@ class Pending:
         if not spec.stream:
             yield reader.value
 
-    async def _request(self) -> tuple[ServiceSpec, Request]:
+    async def _request(self, sent: Mapping[str, Any] = NOTHING) -> tuple[ServiceSpec, Request]:
         spec = await self._client.spec(self._name)
-        values = flows.named(spec, self._given, self._values)
+        values = {**flows.named(spec, self._given, self._values), **sent}
         # Reading files and coding images takes a while: not on the event loop.
         return spec, await asyncio.to_thread(flows.call_request, spec, values, self._how)
 
     async def _result(self) -> Any:
-        spec, request = await self._request()
+        client = self._client
+        spec = await client.spec(self._name)
+        files = uploads.large(spec, flows.named(spec, self._given, self._values))
+        ids: dict[str, str] = {}
+        try:
+            for name, path in files.items():
+                ids[name] = await client._run(uploads.send(spec.name, name, path))
+            sent = {name: uploads.value(id, files[name]) for name, id in ids.items()}
+            return await self._result_with(sent, ",".join(ids.values()))
+        finally:
+            for id in ids.values():
+                with suppress(EasyMLNBError):
+                    await client._run(uploads.forget(id))
+
+    async def _result_with(self, sent: Mapping[str, Any], ids: str) -> Any:
+        spec, request = await self._request(sent)
+        if ids:
+            request.headers[uploads.HEADER] = ids
         if not spec.stream and self._how.progress is None:
             return await self._client._run(
                 flows.call(self._client._specs, spec.name, request, spec)

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from easymlnb.client import flows, network
+from easymlnb.client import flows, network, uploads
 from easymlnb.client.events import Reader
 from easymlnb.client.flows import Flow, Options, Raw
 from easymlnb.client.remote import NoSuchService, Remote, as_function, may_be_service
@@ -115,7 +115,24 @@ class Client:
         return flows.raw_json(items or reader.value)
 
     def _call(self, spec: ServiceSpec, values: Mapping[str, Any], how: Options) -> Any:
+        files = uploads.large(spec, values)
+        ids: dict[str, str] = {}
+        try:
+            for name, path in files.items():
+                ids[name] = self._run(uploads.send(spec.name, name, path))
+            sent = {name: uploads.value(id, files[name]) for name, id in ids.items()}
+            return self._call_with(spec, {**values, **sent}, how, tuple(ids.values()))
+        finally:
+            for id in ids.values():
+                with suppress(EasyMLNBError):
+                    self._run(uploads.forget(id))
+
+    def _call_with(
+        self, spec: ServiceSpec, values: Mapping[str, Any], how: Options, ids: tuple[str, ...]
+    ) -> Any:
         request = flows.call_request(spec, values, how)
+        if ids:
+            request.headers[uploads.HEADER] = ",".join(ids)
         if spec.stream:
             return self._events(request, Reader(spec.output, how.progress))
         if how.progress is None:
