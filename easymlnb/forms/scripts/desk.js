@@ -81,7 +81,7 @@ function group(box, role) {
 }
 
 function segments(bar) {
-  const tabs = bar.matches(".em-tabs, .em-languages");
+  const tabs = bar.matches(".em-tabs");
   const list = bar.querySelector(":scope > div");
   if (!list) return;
   set(list, "role", tabs ? "tablist" : "group");
