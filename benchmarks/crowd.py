@@ -18,7 +18,7 @@ async def coroutine(x: float) -> float:
     await asyncio.sleep(1)
     return x
 
-@ml.service(batch=ml.Batch())
+@ml.service(batch=ml.Batch(max_wait=0.05))
 def batch(x: ml.Batched[float]) -> list[float]:
     time.sleep(1)
     return x
