@@ -94,7 +94,7 @@ def voila(folder: Path) -> Iterator[str]:
     ]  # fmt: skip
     with process(command, {**os.environ, **folders, "EASYMLNB_URL": ""}, folder):
         url = f"http://127.0.0.1:{port}/"
-        wait_for(f"{url}api/status")
+        wait_for(f"{url}api/status", 180)
         yield url
 
 
@@ -213,19 +213,13 @@ def main() -> None:
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"),
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
-        rows: list[tuple[str, str, str, str]] = []
 
         def row(what: str, mine: float, theirs: float, unit: str, scale: float = 1.0) -> None:
-            rows.append(
-                (
-                    what,
-                    f"{mine * scale:.3g} {unit}",
-                    f"{theirs * scale:.3g} {unit}",
-                    f"{mine / theirs:.3f}",
-                )
-            )
+            both = f"{mine * scale:.3g} {unit} | {theirs * scale:.3g} {unit}"
+            print(f"| {what} | {both} | {mine / theirs:.3f} |", flush=True)
 
-        bytes_of: dict[str, tuple[float, float]] = {}
+        print("| | app page | plain Voila | ratio |", flush=True)
+        size_of: dict[str, int] = {}
         first: dict[str, list[float]] = {"ours": [], "plain": []}
         usable: dict[str, list[float]] = {"ours": [], "plain": []}
         for side in (ours, plain):
@@ -234,21 +228,19 @@ def main() -> None:
             for name, side in (("ours", ours), ("plain", plain)):
                 first[name].append(side.first_byte())
                 size, seconds = load(browser, side.page, 1)
-                bytes_of[name] = (size, 0)
+                size_of[name] = size
                 usable[name] += seconds
         row("first byte", median(first["ours"]), median(first["plain"]), "ms", 1000)
         row("form usable, second visit", median(usable["ours"]), median(usable["plain"]), "s")
-        row("bytes of the first visit", bytes_of["ours"][0], bytes_of["plain"][0], "MB", 1e-6)
-        print("click to answer, p50:", f"{clicks(browser, f'{ours_url}apps/echo', 30):.0f} ms")
+        row("bytes of the first visit", size_of["ours"], size_of["plain"], "MB", 1e-6)
+        answer = clicks(browser, f"{ours_url}apps/echo", 30)
+        print(f"| click to answer, p50 | {answer:.0f} ms | | |", flush=True)
         browser.close()
         added, share = open_pages(ours, options.pages)
         # Each of its pages has a kernel of its own, so what one adds is its share.
         theirs, _ = open_pages(plain, options.voila_pages)
         row("memory that a page adds", added, theirs, "MB", 1e-6)
         row("memory per page, with the kernels", share, theirs, "MB", 1e-6)
-        print(f"| {'':35} | app page | plain Voila | ratio |")
-        for one in rows:
-            print(f"| {one[0]:35} | {one[1]} | {one[2]} | {one[3]} |")
 
 
 if __name__ == "__main__":
