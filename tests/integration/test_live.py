@@ -53,6 +53,12 @@ def test_function_stays_a_function(kernel: NotebookKernel) -> None:
     assert (ran.stdout, ran.error) == ("rolled 2\n", "")
 
 
+def test_a_busy_cell_hands_the_interpreter_over_soon(kernel: NotebookKernel) -> None:
+    kernel.run(ROLL.format(name="live_switch", factor=2))
+    ran = kernel.run("import sys\nprint(sys.getswitchinterval())")
+    assert 0 < float(ran.stdout) < 0.0002
+
+
 def test_removing_takes_it_away(session_server: RunningServer, kernel: NotebookKernel) -> None:
     kernel.run(ROLL.format(name="live_removed", factor=2))
     kernel.run("roll.remove()")
