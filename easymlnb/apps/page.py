@@ -78,7 +78,7 @@ class App:
         self._runs.add_class("em-visit")
         self._pair = W.VBox()
         page = self._usual() if self.spec.app is None else self._custom(self.spec.app)
-        api = W.VBox([W.HTML(_api(self.spec, self._base)), form.code.widget])
+        api = W.VBox([W.HTML(_api(self.spec, self._base, self._public)), form.code.widget])
         about = W.HTML(_about(self.spec))
         for card in (api, about):
             card.add_class("em-card")
@@ -215,13 +215,18 @@ _HEAD = (
 )
 
 
-def _api(spec: ServiceSpec, base: str) -> str:
-    service = f"{base}services/{spec.name}"
+def _api(spec: ServiceSpec, base: str, public: bool) -> str:
+    service = escape(f"{base}services/{spec.name}", quote=True)
+    more = (
+        "Calls from programs need a token of this server: ask whoever runs it."
+        if public
+        # Its pages ask for a login, which visitors of a public page do not have.
+        else f'See the <a href="{service}/page">page of the service</a> or its '
+        f'<a href="{service}/openapi.json">OpenAPI description</a>.'
+    )
     return (
         '<h2 class="em-part-title">The same call from a program</h2>'
-        f"<p>What is filled in on this page, as code. See the "
-        f'<a href="{escape(service, quote=True)}/page">page of the service</a> or its '
-        f'<a href="{escape(service, quote=True)}/openapi.json">OpenAPI description</a>.</p>'
+        f"<p>What is filled in on this page, as code. {more}</p>"
     )
 
 
