@@ -62,11 +62,12 @@ class HubApi:
     async def start(self, name: str, title: str, options: Mapping[str, Any]) -> None:
         """Begin to start a server; nothing happens where it runs already.
 
-        Raises ``NotReady`` with the Hub's words when it refuses.
+        Raises ``NotReady`` with the Hub's words when it refuses. Why a start fails that it has
+        accepted is told by ``events``, also when it fails at once (which the Hub answers with 500).
         """
         body = {"display_name": title, "user_options": dict(options)}
         answer = await self._ask("POST", f"/servers/{name}", body)
-        if answer.status_code >= 400 and name not in await self.servers():
+        if 400 <= answer.status_code < 500 and name not in await self.servers():
             raise NotReady(f"The Hub refuses a node with {dict(options)}: {_said(answer)}")
 
     async def events(self, name: str) -> AsyncIterator[dict[str, Any]]:
