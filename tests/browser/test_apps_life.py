@@ -93,3 +93,21 @@ def test_nothing_is_left_of_a_killed_server(apps: RunningServer, chromium: Any) 
         apps.stop(signal.SIGKILL)
         apps.wait_for(lambda: not any(one.is_running() for one in kernels), "they stayed")
         apps.start()
+
+
+def test_many_tabs_opened_and_left(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    server = RunningServer(tmp_path_factory.mktemp("tabs"), free_port())
+    server.start()
+    try:
+        server.publish(make_notebook(SERVICES))
+        with visit(chromium, server) as ann:
+            # As many as one visitor may have open, and again as soon as those are closed.
+            for _ in range(2):
+                tabs = [ann.open("public/shout", wait=False) for _ in range(10)]
+                for tab in tabs:
+                    tab.locator(".em-form .em-primary").wait_for(timeout=90_000)
+                for tab in tabs:
+                    tab.close(run_before_unload=True)
+        assert len(form_kernels(server)) <= 3
+    finally:
+        server.stop()
