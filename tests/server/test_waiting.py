@@ -1,0 +1,97 @@
+"""What a waiting caller of an event stream is told, and when nothing."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from fakes import FakeLink, in_loop, spec
+
+from easymlnb.contract.frames import Call
+from easymlnb_server.engine.pending import Pending
+from easymlnb_server.engine.pool import Pool
+from easymlnb_server.handlers import waiting
+from easymlnb_server.handlers.answers import Events, Whole
+
+
+class Out(Events):
+    """Keeps what would be sent."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, Any]] = []
+        self.pings = 0
+
+    def waiting(self, place: dict[str, Any]) -> None:
+        self.told.append(place)
+
+    def ping(self) -> None:
+        self.pings += 1
+
+
+def submit(pool: Pool, *, patient: bool = False) -> Pending:
+    return pool.submit(Call(id=0, service="f"), b"", spec=spec(), patient=patient)
+
+
+def listen(pool: Pool, pending: Pending, out: Any, *, ready: bool = True) -> "asyncio.Task[Any]":
+    work = waiting.answered(
+        pending.answered, out, lambda: ready, lambda: waiting.standing(pending, pool)
+    )
+    return asyncio.create_task(work)
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "TOLD_EVERY", 0.01)
+    monkeypatch.setattr(waiting, "PING", 0.01)
+
+
+@in_loop
+async def test_place_is_told_at_once_and_when_it_changes() -> None:
+    pool, link = Pool(9), FakeLink()
+    pool.join(link, 1)
+    first, second, mine = (submit(pool) for _ in range(3))
+    out = Out()
+    heard = listen(pool, mine, out)
+    await asyncio.sleep(0.1)
+    assert out.told == [{"position": 2, "seconds": None}]
+    link.answer(first.call.id, seconds=3.0)
+    await asyncio.sleep(0.1)
+    assert out.told[1:] == [{"position": 1, "seconds": 3.0}]
+    link.answer(second.call.id, seconds=3.0)
+    await asyncio.sleep(0.1)
+    assert len(out.told) == 2
+    assert out.pings  # while it runs
+    link.answer(mine.call.id, b"42")
+    assert (await heard).body == b"42"
+
+
+@pytest.mark.parametrize("absence", ["starting", "asleep"])
+@in_loop
+async def test_without_workers_the_reason_is_told(absence: str) -> None:
+    pool = Pool(9)
+    pool.absence = absence
+    out = Out()
+    heard = listen(pool, pending := submit(pool), out)
+    await asyncio.sleep(0.05)
+    assert out.told == [{"state": absence}]
+    pool.join(link := FakeLink(), 1)
+    link.answer(pending.call.id)
+    assert (await heard).error is None
+
+
+@in_loop
+async def test_reader_who_is_not_ready_is_told_nothing() -> None:
+    pool, out = Pool(9), Out()
+    heard = listen(pool, submit(pool), out, ready=False)
+    await asyncio.sleep(0.05)
+    assert (out.told, out.pings) == ([], 0)
+    heard.cancel()
+
+
+@in_loop
+async def test_other_answers_have_no_events() -> None:
+    pool, link = Pool(9), FakeLink()
+    heard = listen(pool, pending := submit(pool), Whole(Out(), stream=False))  # type: ignore[arg-type]
+    await asyncio.sleep(0.05)
+    pool.join(link, 1)
+    link.answer(pending.call.id, b"1")
+    assert (await heard).body == b"1"
