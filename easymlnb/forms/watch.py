@@ -44,6 +44,7 @@ class Watch:
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
         self._events: SimpleQueue[Event] = SimpleQueue()
+        self._over = threading.Event()
         self._deadline: float | None = None
         # Whoever carries several pages in one process tells by the context whose widgets these are.
         follow = copy_context().run
@@ -55,6 +56,8 @@ class Watch:
     def on(self, event: Event) -> None:
         """Take an event of the call."""
         self._events.put(event)
+        if isinstance(event, Done | Failed):
+            self._over.set()
 
     def stopping(self) -> None:
         """Expect the end soon, and end without it if it does not come."""
@@ -76,7 +79,8 @@ class Watch:
             if last is not None:
                 self._end(last)
                 return
-            time.sleep(PACE)
+            # The end is painted at once, however shortly before it something else was.
+            self._over.wait(PACE)
 
     def _end(self, last: Done | Failed) -> None:
         try:
