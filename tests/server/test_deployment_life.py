@@ -215,6 +215,24 @@ async def test_workers_wait_for_a_free_gpu_and_say_so(tmp_path: Path) -> None:
 
 
 @in_loop
+async def test_worker_that_is_to_be_replaced_makes_room_where_there_is_no_other(
+    tmp_path: Path, quick: None
+) -> None:
+    specs = (spec(running=Running(gpu=1.0, memory=100 * MB)),)
+    world = World(tmp_path, specs=specs)
+    world.placement.gpus = Gpus(("GPU-1",))
+    world.deployment.keep(specs)
+    await world.ready()
+    pending = submit(world)
+    world.placement.kernels[0].used = 120 * MB
+    assert (await answered(world, pending)).error is None
+    await until(lambda: len(world.placement.kernels) == 2 and world.deployment.state == "ready")
+    assert world.placement.kernels[1].order.room.gpus == ("GPU-1",)
+    await world.deployment.stop()
+    assert world.gone()
+
+
+@in_loop
 async def test_gpu_that_only_the_running_code_asks_for_is_given(tmp_path: Path) -> None:
     world = World(tmp_path, specs=(spec(running=Running(gpu=1.0)),))
     world.placement.gpus = Gpus(("GPU-1",))

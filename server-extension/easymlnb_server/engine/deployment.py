@@ -187,7 +187,7 @@ class Deployment:
         for slot in kept[wanted:]:
             self._close(slot)
         self.pool.absence = "asleep" if self.state == "asleep" else "starting"
-        replaced = all(slot.worker for slot in kept[:wanted]) or bool(self._starter.reason)
+        replaced = self._starter.cramped or all(slot.worker for slot in kept[:wanted])
         for slot in [slot for slot in self._slots if slot.doomed and replaced]:
             self._close(slot)
 

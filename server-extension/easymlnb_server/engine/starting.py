@@ -36,7 +36,7 @@ class Starter:
     that cannot be read must not keep others from starting.
     ``executed`` is the notebook as the latest worker ran it, with outputs: the log. ``gpu`` is what
     a worker needs and ``place`` where it runs, ``None`` as long as only the bundle says it;
-    ``reason`` says what workers wait for, if they do.
+    ``reason`` says what workers wait for, if they do; ``cramped`` that it is the room of others.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Starter:
         self.gpu: Gpu | None = None
         self.place: str | None = None
         self.reason = ""
+        self.cramped = False
         self._load = load
         self._places = places
         self._rendezvous = rendezvous
@@ -92,10 +93,11 @@ class Starter:
     async def _room(self, placement: Placement, gpu: Gpu) -> Room:
         try:
             while (room := placement.reserve(gpu)) is None:
+                self.cramped = True
                 self.reason = "It waits for room: all GPUs or places that it could use are in use."
                 await placement.freed()
         finally:
-            self.reason = ""
+            self.reason, self.cramped = "", False
         return room
 
     async def _start(self, bundle: Bundle, placement: Placement, room: Room) -> Worker:
