@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 HERE = Path(__file__).parent
 PROXY = "configurable-http-proxy"
@@ -98,11 +99,19 @@ class Hub:
         self.api.close()
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(40)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait(10)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(60)
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+        self._stop_proxy()
+
+    def _stop_proxy(self) -> None:
+        """End what a Hub leaves that was told to stop while it started its proxy anew."""
+        with contextlib.suppress(OSError, ValueError, psutil.Error):
+            process = psutil.Process(int((self.folder / "proxy.pid").read_text()))
+            if any(str(self.ports[2]) in word for word in process.cmdline()):
+                process.kill()
 
     def wait_for(self, done: Callable[[], Any], what: str, seconds: float = 180.0) -> Any:
         """Wait until ``done`` returns something true, and return that."""
