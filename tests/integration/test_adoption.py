@@ -48,11 +48,17 @@ def breeds() -> int:
 
 
 @pytest.fixture
-def serving(server: RunningServer, tmp_path: Path) -> RunningServer:
-    found = server.publish(make_notebook(SERVICES.format(starts=str(tmp_path / "starts"))))
-    assert found["state"] == "ready", found
-    server.wait_for(lambda: len(pids(server)) == 2, "there are not two workers")
-    return server
+def serving(tmp_path: Path) -> Iterator[RunningServer]:
+    """A server with two workers, which wait for the next one however slow this machine is."""
+    made = RunningServer(tmp_path, free_port(), options=("--EasyMLNB.worker_stay=600",))
+    made.start()
+    try:
+        found = made.publish(make_notebook(SERVICES.format(starts=str(tmp_path / "starts"))))
+        assert found["state"] == "ready", found
+        made.wait_for(lambda: len(pids(made)) == 2, "there are not two workers", 180)
+        yield made
+    finally:
+        made.stop()
 
 
 def pids(server: RunningServer) -> set[int]:

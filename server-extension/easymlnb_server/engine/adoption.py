@@ -16,7 +16,7 @@ from easymlnb_server.engine.rendezvous import Rendezvous, token_of
 from easymlnb_server.engine.workers import Worker
 from easymlnb_server.placement.base import Survivor
 
-RETURN_TIMEOUT = 15.0
+RETURN_TIMEOUT = 30.0
 """Seconds that a worker whose process runs has to dial; one that waits does so within one. More
 than a worker needs to break off the call that it ran for somebody who is gone."""
 
