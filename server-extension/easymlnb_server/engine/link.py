@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from easymlnb.contract.errors import EasyMLNBError, InternalError, WorkerLost
 from easymlnb.contract.frames import (
@@ -38,7 +39,22 @@ class WorkerLink:
         self._calls: dict[int, tuple[Pending, Ended]] = {}
         self.room: Room | None = None
         """For large bodies, where the kernel is on this host and has proven it."""
+        self._aside: list[Callable[[], None]] | None = None
         self.closed = asyncio.Event()
+
+    @contextmanager
+    def next_first(self) -> Iterator[None]:
+        """Write answers to their callers only when all that came with them was taken.
+
+        So that the worker has its next calls before, and does not wait for the writing.
+        """
+        aside = self._aside = []
+        try:
+            yield
+        finally:
+            self._aside = None
+            for tell in aside:
+                tell()
 
     @property
     def lost(self) -> bool:
@@ -113,7 +129,7 @@ class WorkerLink:
         elif whole is None:
             pending.fail(InternalError())
         else:
-            pending.answer(Answer.of(message, whole, pending.call.request_id))
+            pending.answer(Answer.of(message, whole, pending.call.request_id), self._aside)
         ended(pending, message.seconds)
 
     def _claimed(self, message: Result) -> Spooled | None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -113,8 +114,11 @@ class Pending:
         if self.canceller is not None:
             self.canceller(self, error)
 
-    def answer(self, answer: Answer) -> bool:
-        """Settle the call; ``False`` if it was settled before."""
+    def answer(self, answer: Answer, aside: "list[Callable[[], None]] | None" = None) -> bool:
+        """Settle the call; ``False`` if it was settled before.
+
+        ``aside`` takes what ``then`` is to be told, for one who tells it soon.
+        """
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
@@ -124,7 +128,10 @@ class Pending:
         self.listener = None
         self.body = b""
         if self.then is not None:
-            self.then(answer)
+            if aside is None:
+                self.then(answer)
+            else:
+                aside.append(partial(self.then, answer))
         return True
 
     def fail(self, error: EasyMLNBError) -> bool:

@@ -142,8 +142,10 @@ class LinkHandler(websocket.WebSocketHandler):
     def on_message(self, message: str | bytes) -> None:
         self._heard = time.monotonic()
         try:
-            for frame, body in unpack_to_server(cast("bytes", message)):
-                self._takers[type(frame)](frame, body)
+            with self._link.next_first() if self._link is not None else contextlib.nullcontext():
+                for frame, body in unpack_to_server(cast("bytes", message)):
+                    self._takers[type(frame)](frame, body)
+                self._flush()
         except (ValueError, TypeError, AttributeError) as error:
             log.error("A kernel sent what is not a frame and is cut off: %s", error)
             self._given_up = True
@@ -166,6 +168,8 @@ class LinkHandler(websocket.WebSocketHandler):
         self._outbox.append(data)
 
     def _flush(self) -> None:
+        if not self._outbox:
+            return
         data, self._outbox = b"".join(self._outbox), []
         if self.ws_connection is not None and not self.ws_connection.is_closing():
             try:
