@@ -69,6 +69,9 @@ def process(command: list[str], environment: dict[str, str], folder: Path) -> It
         except subprocess.TimeoutExpired:
             started.kill()
             started.wait()
+        with contextlib.suppress(ProcessLookupError):
+            # Some peers leave processes of theirs behind.
+            os.killpg(started.pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager
