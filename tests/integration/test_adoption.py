@@ -18,6 +18,8 @@ import os, subprocess, time
 from pathlib import Path
 import easymlnb as ml
 
+pytestmark = pytest.mark.timeout(400)  # servers and kernels start several times
+
 starts = Path({starts!r})
 starts.write_text(starts.read_text() + "x" if starts.exists() else "x")
 time.sleep(1)
@@ -64,9 +66,11 @@ def serving(tmp_path: Path) -> Iterator[RunningServer]:
 def pids(server: RunningServer) -> set[int]:
     """Return the process ids of the workers that take calls."""
     stats = server.http.get("services/who").json()["stats"]
-    return {pid for found in workers(server).values() for pid in found[:1]} if (
-        stats["workers"] == 2
-    ) else set()
+    return (
+        {pid for found in workers(server).values() for pid in found[:1]}
+        if (stats["workers"] == 2)
+        else set()
+    )
 
 
 def killed_and_started(server: RunningServer) -> None:
@@ -191,4 +195,3 @@ def test_server_killed_while_workers_start_leaves_nothing(
     server.stop()
     assert workers(server) == {}
     assert list(data(server).glob("work*/*")) == []
-

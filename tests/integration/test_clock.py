@@ -32,6 +32,8 @@ SERVICES = """
 import os, time
 import easymlnb as ml
 
+pytestmark = pytest.mark.timeout(400)  # servers and kernels start several times
+
 @ml.service(timeout=60)
 def naps(seconds: float = 0.0) -> tuple[int, float]:
     before = time.time()

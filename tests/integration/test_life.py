@@ -47,6 +47,8 @@ import os
 seen = os.environ["CUDA_VISIBLE_DEVICES"]
 import easymlnb as ml
 
+pytestmark = pytest.mark.timeout(400)  # servers and kernels start several times
+
 @ml.service(gpu=GPU_SHARE)
 def NAME() -> str:
     return seen
