@@ -18,8 +18,14 @@ from typing import Any
 import pytest
 
 CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-START_SECONDS = 60
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    # A camera that films a test card.
+    "--use-fake-device-for-media-stream",
+]
+START_SECONDS = 180
 SHARE = Path(__file__).parents[2] / "server-extension/share/jupyter"
 
 IMPORTS = """

@@ -298,6 +298,18 @@ def test_a_picture_is_dropped_and_pasted(user: Any) -> None:
     page.locator(".em-stat", has_text="64").wait_for()
 
 
+def test_a_photo_is_taken(user: Any) -> None:
+    user.context.grant_permissions(["camera"])
+    page = user.open("apps/look")
+    page.get_by_role("button", name="Camera").click()
+    page.get_by_role("button", name="Take the photo").click()
+    page.locator(".em-filename", has_text="photo.png").wait_for()
+    page.locator("dialog").wait_for(state="detached")
+    page.locator(".em-sending").wait_for(state="hidden")
+    run(page)
+    page.locator(".em-stat", has_text="width").wait_for()
+
+
 def test_what_cannot_be_read_is_refused_before_it_is_sent(user: Any, tmp_path: Path) -> None:
     page = user.open("apps/look")
     requests: list[str] = []
