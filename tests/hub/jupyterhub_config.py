@@ -87,6 +87,7 @@ def apply_user_options(spawner, options):
             spawner.batchspawner_singleuser_cmd = "/no/such/command"
     elif name == "dies":
         spawner.cmd = ["/bin/false"]
+        spawner.http_timeout = 5  # the Hub does not look at the process while it waits for it
     elif gres:
         # What a scheduler would say to a job with a GPU.
         spawner.environment["CUDA_VISIBLE_DEVICES"] = "0"

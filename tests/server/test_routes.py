@@ -19,6 +19,7 @@ FOR_ALL = ("public/", "app-assets/")
 EXAMPLES = {
     r"([A-Za-z0-9_-]+)": "some_service",
     r"([0-9a-f]{64})": "0" * 64,
+    r"([0-9a-f]{32})": "0" * 32,
     r"([a-z]+\.[a-z]+)": "easymlnb.css",
     r"([A-Za-z0-9_-]{43})": "x" * 43,
     r"([0-9a-f-]{36})": "0" * 36,
