@@ -181,7 +181,9 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
             await asyncio.to_thread(self._state.spool.open)
         except OSError as error:
             self.log.error("Bodies over 1 MB are refused: %s", error)
-        self._state.apps.open(self._link_url("http").removesuffix("link"), serverapp.certfile or "")
+        if not self.is_node:
+            cafile = serverapp.certfile or ""
+            self._state.apps.open(self._link_url("http").removesuffix("link"), cafile)
         path = url_path_join(re.escape(serverapp.base_url), PREFIX, CALL)
         open_doors(serverapp.http_server, serverapp.web_app, path, self._state)
         self._state.metrics.open()
