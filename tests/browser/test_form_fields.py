@@ -114,9 +114,8 @@ def test_every_kind_of_field_is_filled_in_by_hand(open_form: Any, lab: Any) -> N
     it.page.locator(".em-tabs").get_by_role("tab", name="Log").click()
     it.page.get_by_text("called by Ada").wait_for()
     it.page.locator(".em-tabs").get_by_role("tab", name="Code").click()
-    assert "c.everything(" in it.page.locator(".em-outcome pre:visible").inner_text()
-    it.page.get_by_role("button", name="curl").click()
-    it.page.locator(".em-outcome pre:visible", has_text="curl -X POST").wait_for()
+    assert "c.everything(" in it.page.locator(".em-copied pre").first.inner_text()
+    it.page.locator(".em-copied pre", has_text="curl -X POST").wait_for()
 
 
 def test_wrong_input_is_told_at_its_field_and_stays_typed(open_form: Any) -> None:
