@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,9 @@ MARK = "EASYMLNB_WORKER"
 
 SOCKETS = "emnb-"
 """How the folders of workers' sockets begin, in the folder for temporary files."""
+
+END_TIMEOUT = 5.0
+"""Seconds that a killed process may take to be gone; one that a driver holds never is."""
 
 
 class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -77,6 +81,9 @@ def read(records: Path) -> dict[str, Record | None]:
 def clear(file: Path, record: Record | None) -> None:
     """End a worker with all it started, and remove its traces and the note."""
     end_processes(record.pid if record is not None and record.runs else 0, file.stem)
+    until = time.monotonic() + END_TIMEOUT
+    while record is not None and record.runs and time.monotonic() < until:
+        time.sleep(0.01)
     if record is not None and record.folder is not None:
         shutil.rmtree(record.folder, ignore_errors=True)
     file.unlink(missing_ok=True)
