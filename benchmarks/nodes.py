@@ -62,7 +62,8 @@ async def many(user: User, name: str, seconds: float) -> float:
         async def caller() -> None:
             nonlocal done
             while time.perf_counter() < until:
-                done += (await http.post(url, json={"x": 1})).status_code == 200
+                answer = await http.post(url, json={"x": 1})
+                done += answer.status_code == 200
 
         await asyncio.gather(*(caller() for _ in range(CONNECTIONS)))
     return done / seconds

@@ -46,6 +46,7 @@ class Hub:
     variables: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     tokens: dict[str, str] = field(default_factory=dict)
+    users: list["User"] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         self.ports = free_ports(3)
@@ -96,7 +97,8 @@ class Hub:
 
     def stop(self) -> None:
         """Stop the Hub, and with it its proxy and all servers."""
-        self.api.close()
+        for client in (self.api, *(user.http for user in self.users)):
+            client.close()
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -144,7 +146,8 @@ class Hub:
         if user not in self.tokens:
             told = self.api.post(f"users/{user}/tokens", json={"expires_in": 3600})
             self.tokens[user] = told.json()["token"]
-        return User(self, user, self.tokens[user])
+        self.users.append(User(self, user, self.tokens[user]))
+        return self.users[-1]
 
     def stop_server(self, user: str, name: str = "") -> None:
         path = f"users/{user}/servers/{name}" if name else f"users/{user}/server"
