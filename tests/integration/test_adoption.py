@@ -13,13 +13,12 @@ import pytest
 from conftest import RunningServer, free_port, make_notebook
 from invariants import check, data, workers
 
+pytestmark = pytest.mark.timeout(400)  # servers and kernels start several times
+
 SERVICES = """
 import os, subprocess, time
 from pathlib import Path
 import easymlnb as ml
-
-pytestmark = pytest.mark.timeout(400)  # servers and kernels start several times
-
 starts = Path({starts!r})
 starts.write_text(starts.read_text() + "x" if starts.exists() else "x")
 time.sleep(1)

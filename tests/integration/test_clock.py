@@ -10,6 +10,8 @@ import pytest
 from conftest import RunningServer, free_port, make_notebook
 from invariants import check
 
+pytestmark = pytest.mark.timeout(400)  # servers and kernels start several times
+
 HOUR = 3600
 
 # The server, and the workers that inherit its path, read the clock through this.
@@ -31,9 +33,6 @@ time.time = _set
 SERVICES = """
 import os, time
 import easymlnb as ml
-
-pytestmark = pytest.mark.timeout(400)  # servers and kernels start several times
-
 @ml.service(timeout=60)
 def naps(seconds: float = 0.0) -> tuple[int, float]:
     before = time.time()

@@ -14,6 +14,8 @@ import pytest
 from conftest import RunningServer, free_port, make_notebook
 from invariants import check, workers
 
+pytestmark = pytest.mark.timeout(400)  # servers and kernels start several times
+
 GPU = "GPU-11111111-aaaa-bbbb-cccc-000000000001"
 
 SERVICES = """
@@ -46,9 +48,6 @@ ON_GPU = """
 import os
 seen = os.environ["CUDA_VISIBLE_DEVICES"]
 import easymlnb as ml
-
-pytestmark = pytest.mark.timeout(400)  # servers and kernels start several times
-
 @ml.service(gpu=GPU_SHARE)
 def NAME() -> str:
     return seen

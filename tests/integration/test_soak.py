@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.timeout(400)  # servers and kernels start several times
-
 SOAK = Path(__file__).parents[2] / "benchmarks" / "soak.py"
 
 
