@@ -21,13 +21,13 @@ from websockets.typing import Subprotocol
 from easymlnb_server.apps import wire
 
 V1 = Subprotocol(wire.V1)
-FILES = '''
+FILES = """
 import easymlnb as ml
 
 @ml.service(public=True)
 def weigh(file: ml.File) -> int:
     return 1
-'''
+"""
 
 
 @pytest.fixture(scope="module")
