@@ -74,7 +74,8 @@ def test_calls_losses_and_refusals_are_counted(counting: RunningServer) -> None:
 
     os.kill(counting.call("counted", x=1).json(), signal.SIGKILL)
     counting.wait_for(
-        lambda: sample(counting, "worker_restarts_total", **of, reason="lost") == 1, "the loss was not counted"
+        lambda: sample(counting, "worker_restarts_total", **of, reason="lost") == 1,
+        "the loss was not counted",
     )
     counting.wait_for(
         lambda: sample(counting, "workers_ready", **of) == 1, "there is no new worker"
