@@ -163,6 +163,20 @@ def test_stuck_kernel_is_ended_with_the_server() -> None:
     assert not psutil.pid_exists(asyncio.run(go()))
 
 
+def test_who_comes_before_the_first_kernel_is_not_told_of_others() -> None:
+    async def go() -> None:
+        async with running() as apps:
+            with pytest.raises(Full) as full:
+                await apps.places.open(
+                    SPEC, Visitor("ann"), public=False, url=apps.url, base="/", patience=0
+                )
+            assert full.value.warming
+            assert full.value.ahead == 0
+            await enter(apps)
+
+    asyncio.run(go())
+
+
 def test_limits_and_the_line() -> None:
     async def go() -> None:
         async with running(pages=3, public=2, visitor=2) as apps:
@@ -184,6 +198,7 @@ def test_limits_and_the_line() -> None:
             with pytest.raises(Full) as full:
                 await enter(apps, "dan")
             assert full.value.ahead == 0
+            assert not full.value.warming
 
     asyncio.run(go())
 

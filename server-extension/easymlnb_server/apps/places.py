@@ -73,12 +73,16 @@ class Place:
 
 
 class Full(Exception):
-    """There is no place now. ``ahead`` visitors come before this one; ``own`` has too many."""
+    """There is no place now. ``ahead`` visitors come before this one; ``own`` has too many.
 
-    def __init__(self, ahead: int = 0, *, own: bool = False) -> None:
+    ``warming``: no limit is reached, a form kernel for the place is only being started.
+    """
+
+    def __init__(self, ahead: int = 0, *, own: bool = False, warming: bool = False) -> None:
         super().__init__(ahead)
         self.ahead = ahead
         self.own = own
+        self.warming = warming
 
 
 class Places:
@@ -114,12 +118,12 @@ class Places:
         """Make a place for a page. Raises ``Full`` when there is none now."""
         self._admit(spec.name, visitor, public)
         if self.pool is None:
-            raise Full
+            raise Full(warming=True)
         name = str(uuid.uuid4())
         kernel = await self.pool.take(name, "public" if public else "user", patience)
         if kernel is None:
             self._line.wait((visitor.id, spec.name))
-            raise Full(self._line.ahead((visitor.id, spec.name)))
+            raise Full(self._line.ahead((visitor.id, spec.name)), warming=True)
         self._line.leave((visitor.id, spec.name))
         secret = self._passes.give(spec.name, visitor.user or visitor.id, public=public)
         place = Place(name, spec.name, visitor, public, secrets.token_hex(16), secret, kernel)

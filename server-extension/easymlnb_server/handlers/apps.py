@@ -86,7 +86,9 @@ class AppHandler(PageHandler):
                 base=self.root,
             )
         except Full as full:
-            self._wait("own" if full.own else "full", spec, full.ahead)
+            warming = full.warming and not full.ahead
+            state = "own" if full.own else "warming" if warming else "full"
+            self._wait(state, spec, full.ahead)
             return
         here = f"{self.root}{'public' if self._public else 'apps'}/{spec.name}/"
         body = apps.pages.body(
