@@ -4,6 +4,7 @@ import base64
 import binascii
 import mimetypes
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -67,7 +68,7 @@ class Picker:
         self._sending = event == "sending"
         if event == "ready":
             # What was set before the page was there went unheard.
-            self._show()
+            self._show(first=True)
         elif event in ("sending", "remove"):
             self._value, self._problem = MISSING, ""
         elif event == "refused":
@@ -97,21 +98,21 @@ class Picker:
             return f"{name} is not one of the kinds read here: {_kinds(self._accept)}."
         return ""
 
-    def _show(self) -> None:
-        """Have the page show the value."""
-        value = self._value
+    def _show(self, *, first: bool = False) -> None:
+        """Have the page show the value; as the ``first`` one it gives way to what was chosen."""
+        value, tell = self._value, partial(self.widget.show, first=first)
         if value is MISSING:
-            self.widget.empty(self._problem)
+            self.widget.empty(self._problem, first=first)
         elif isinstance(value, dict) and isinstance(value.get("upload"), str):
             name = str(value.get("name") or self._word)
-            self.widget.show(name, str(value.get("media_type") or ""), "on the server", None)
+            tell(name, str(value.get("media_type") or ""), "on the server", None)
         elif (file := _file(value, self._word)) is not None:
             data, name, media_type = file
             seen = data if len(data) <= SHOWN else None
-            self.widget.show(name, media_type, size(len(data)), seen)
+            tell(name, media_type, size(len(data)), seen)
         else:
             rows = as_csv(value) if self._kind in ("table", "timeseries") else None
-            self.widget.show("Example values", "text/csv", f"{self._word} as JSON", rows)
+            tell("Example values", "text/csv", f"{self._word} as JSON", rows)
 
     def get(self) -> Any:
         return self._value

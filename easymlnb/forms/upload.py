@@ -79,14 +79,16 @@ class Uploader(Scripted):
             self._pieces, self._about = [], {}
             self._told("received", about, data)
 
-    def empty(self, problem: str = "") -> None:
+    def empty(self, problem: str = "", *, first: bool = False) -> None:
         """Show that no file is chosen, or why the last one is not taken."""
-        self.send({"tell": "empty", "problem": problem})
+        self.send({"tell": "empty", "problem": problem, "first": first})
 
-    def show(self, name: str, media_type: str, facts: str, data: bytes | None) -> None:
+    def show(
+        self, name: str, media_type: str, facts: str, data: bytes | None, *, first: bool = False
+    ) -> None:
         """Show a file that was not chosen here; ``data`` is for its preview."""
-        buffers = None if data is None else [data]
-        self.send({"tell": "show", "name": name, "type": media_type, "facts": facts}, buffers)
+        told = {"tell": "show", "name": name, "type": media_type, "facts": facts, "first": first}
+        self.send(told, None if data is None else [data])
 
 
 def _words(found: dict[str, Any]) -> dict[str, Any]:

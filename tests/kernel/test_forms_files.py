@@ -165,8 +165,12 @@ def test_a_page_that_comes_later_is_told_what_is_chosen():
     one.heard.clear()
     one.widget.said({"do": "ready"}, [])
     content, buffers = one.heard[0]
-    assert content == {"tell": "show", "name": "a.txt", "type": "text/plain", "facts": "1 bytes"}
+    shown = {"tell": "show", "name": "a.txt", "type": "text/plain", "facts": "1 bytes"}
+    # As the first word it gives way to a file that was chosen before it came.
+    assert content == shown | {"first": True}
     assert buffers == [b"x"]
+    one.set({"name": "a.txt", "media_type": "text/plain", "b64": "eA=="})
+    assert one.heard[1][0] == shown | {"first": False}
 
 
 @pytest.mark.parametrize(

@@ -225,6 +225,8 @@ function keep(model) {
     },
   };
   const message = async (content, buffers) => {
+    // The answer to "ready" may come after somebody has already chosen a file.
+    if (content.first && (going || state.chosen)) return;
     await TOLD[content.tell]?.(content, buffers);
     draw();
   };
