@@ -166,7 +166,7 @@ def data_uri(part: Part, family: str, default: str) -> str:
 def image(part: Part) -> Any:
     """A picture; a click shows it larger, pixel by pixel."""
     source = data_uri(part, "image/", "image/png")
-    words = escape(_title(part) or "Result", quote=True)
+    words = escape(_title(part) or str(part.get("name") or "Result"), quote=True)
     return titled(
         part,
         f'<label class="em-zoom"><input type="checkbox" aria-label="Enlarge: {words}">'
@@ -202,12 +202,19 @@ def plotly(part: Part) -> Any:
     out.outputs = (
         {
             "output_type": "display_data",
-            "data": {PLOTLY: {"config": {"responsive": True}, **(shown or {})}},
+            "data": {PLOTLY: {"config": {"responsive": True}, **_legend_above(shown or {})}},
             "metadata": {},
         },
     )
     title = _title(part)
     return W.VBox([titled({"title": title}, "", ""), out]) if title else out
+
+
+def _legend_above(figure: dict[str, Any]) -> dict[str, Any]:
+    """Put a legend above the plot unless its author chose: beside it, half a phone would be it."""
+    layout = figure.get("layout") or {}
+    above = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+    return {**figure, "layout": {"legend": above, **layout}}
 
 
 def _unthemed(figure: Any) -> bool:
