@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,14 @@ import pytest
 TOKEN = "test-token-of-the-suite"
 START_TIMEOUT = 180.0
 
+CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    # A camera that films a test card.
+    "--use-fake-device-for-media-stream",
+]
 
 ORDER = ("kernel", "server", "integration", "browser")
 
@@ -31,6 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
 
     def place(item: pytest.Item) -> int:
+        if item.get_closest_marker("browser"):
+            return len(ORDER)
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         return ORDER.index(folder) if folder in ORDER else -1
 
@@ -181,3 +193,19 @@ def server(tmp_path: Path) -> Iterator[RunningServer]:
     made.start()
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A headless Chromium of this machine."""
+    path = next((one for one in CHROMIUM if Path(one).exists()), None) or shutil.which("chromium")
+    if find_spec("playwright") is None:
+        pytest.skip("playwright is not installed (pip install easymlnb[dev])")
+    if path is None:
+        pytest.skip("there is no Chromium on this machine (apt install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,14 +16,6 @@ from typing import Any
 
 import pytest
 
-CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    # A camera that films a test card.
-    "--use-fake-device-for-media-stream",
-]
 START_SECONDS = 180
 SHARE = Path(__file__).parents[2] / "server-extension/share/jupyter"
 
@@ -53,22 +44,6 @@ RUN_ALL = """async () => {
     // It resolves when all cells have run, which may be long after the test wants to look.
     app.commands.execute('notebook:run-all-cells');
 }"""
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """A headless Chromium of this machine."""
-    path = next((one for one in CHROMIUM if Path(one).exists()), None) or shutil.which("chromium")
-    if find_spec("playwright") is None:
-        pytest.skip("playwright is not installed (pip install easymlnb[dev])")
-    if path is None:
-        pytest.skip("there is no Chromium on this machine (apt install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 class Lab:

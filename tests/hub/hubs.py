@@ -51,6 +51,7 @@ class Hub:
     def __post_init__(self) -> None:
         self.ports = free_ports(3)
         self.token = secrets.token_hex(16)
+        self.password = secrets.token_hex(8)
         self.proxy_token = secrets.token_hex(16)
         address = self.variables.get("TEST_HUB_ADDRESS", "127.0.0.1")
         self.url = f"http://{address}:{self.ports[0]}"
@@ -73,7 +74,7 @@ class Hub:
             "TEST_HUB_FOLDER": str(self.folder),
             "TEST_HUB_PORTS": ",".join(map(str, self.ports)),
             "TEST_HUB_PROXY": proxy_command() or PROXY,
-            "TEST_HUB_PASSWORD": secrets.token_hex(8),
+            "TEST_HUB_PASSWORD": self.password,
             "TEST_HUB_TOKEN": self.token,
             "CONFIGPROXY_AUTH_TOKEN": self.proxy_token,
             # The programs of this very environment, whatever the caller's PATH says.

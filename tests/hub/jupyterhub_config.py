@@ -94,7 +94,10 @@ def apply_user_options(spawner, options):
 
 
 def before(spawner):
-    """Refuse as a scheduler would, where there is none."""
+    """Refuse as a scheduler would, where there is none. Pages are for people's own servers."""
+    pages = "--EasyMLNB.app_kernels=1"
+    if not spawner.name and pages not in spawner.args:
+        spawner.args = [*spawner.args, pages]
     if spawner.user_options.get("profile") == "no-such-queue" and not hasattr(spawner, "req_gres"):
         raise RuntimeError("invalid partition specified: nope")
 
