@@ -36,7 +36,7 @@ LAYERS = {
         calllog logs ownership spool words openapi_schemas store placement
         apps uploads openapi_uploads
         engine
-        openapi_routes descriptions plots idempotency
+        openapi_routes descriptions plots idempotency tagged
         openapi activity publications
         services
         catalogue hubs metrics tracing

@@ -99,6 +99,7 @@ class App:
         """What the author laid out; without a result nobody would see what happened."""
         form = self.form
         parts = {
+            "form": self._usual,
             "inputs": form.inputs,
             "run": lambda: form.status.widget,
             "result": self._result,

@@ -58,7 +58,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     what else they run with. ``concurrency`` is how many calls of an ``async def`` run at once in
     one worker, 1 for everything else; ``max_concurrent`` how many runs of the service there may be
     at once in all workers, 0 for as many as there are places. ``app`` is the layout of the
-    service's page that ``@f.app`` made, None for the usual one.
+    service's page that ``@f.app`` or tagged cells made, None for the usual one.
     """
 
     name: str

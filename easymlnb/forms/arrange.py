@@ -1,4 +1,4 @@
-"""A page built from the tree that ``@f.app`` took down.
+"""A page built from the tree that ``@f.app``, or the server of a tagged notebook, took down.
 
 The tree comes from an author, by way of a bundle, so nothing in it is taken for granted: what is
 not known is left out, texts are cleaned, styles are checked again.
@@ -11,7 +11,11 @@ from easymlnb.forms import lean as W
 from easymlnb.forms.fields import Field, html
 from easymlnb.forms.layouts import DEEPEST, MOST, SAFE_STYLE, STYLES
 from easymlnb.forms.outcome import Tabs
+from easymlnb.forms.results import one
 from easymlnb.forms.texts import clean
+
+WITHIN = {"form": ("inputs", "result", "history")}
+"""Parts that have others in them."""
 
 
 class Arranger:
@@ -54,9 +58,10 @@ class Arranger:
 
     def part(self, node: Any, depth: int) -> Any:
         name = str(node["part"])
-        if name not in self._parts or name in self.placed:
+        taken = {name, *WITHIN.get(name, ())}
+        if name not in self._parts or taken & self.placed:
             return None
-        self.placed.add(name)
+        self.placed |= taken
         return self._parts[name]()
 
     def titled(self, node: Any, kind: str, depth: int) -> tuple[list[str], list[Any]]:
@@ -105,11 +110,22 @@ def _text(on: Arranger, node: Any, depth: int) -> Any:
     return W.HTML(html(str(node["text"]), "em-text"))
 
 
+def _static(on: Arranger, node: Any, depth: int) -> Any:
+    part = node["static"]
+    if not isinstance(part, dict):
+        return None
+    if part.get("kind") == "html" and "<table" in str(part.get("data")):
+        # As a table of results looks; one that is too wide is scrolled, by keys, too.
+        return W.HTML(f'<div class="em-table" tabindex="0">{clean(str(part["data"]))}</div>')
+    return one(part)
+
+
 BUILDERS: dict[str, Callable[[Arranger, Any, int], Any]] = {
     "field": Arranger.field,
     "part": Arranger.part,
     "html": _html,
     "text": _text,
+    "static": _static,
     "column": _box("column"),
     "row": _box("row"),
     "grid": _box("grid"),

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import nbformat
@@ -20,6 +21,7 @@ from easymlnb_server.engine.workers import Worker
 from easymlnb_server.placement.base import Survivor
 from easymlnb_server.store.records import StoredBundle, Version
 from easymlnb_server.store.store import Store
+from easymlnb_server.tagged import with_pages
 
 DRAIN = 30.0
 """Seconds that calls on a replaced version have to finish."""
@@ -181,7 +183,9 @@ class Publications:
             deployment = self._first[stored.id] = self._deployment(stored.id)
             worker, found = await deployment.launch(stored.names)
             said = stored.manifest.get("metadata", {})
-            specs = [spec.described(said) for spec in found]
+            specs = await _thread(
+                partial(with_pages, [spec.described(said) for spec in found], deployment.executed)
+            )
             notebook = await self._keep_log(deployment)
             versions = await _thread(
                 lambda: self.store.services.publish(

@@ -112,3 +112,34 @@ def test_a_tree_that_no_author_made_breaks_nothing(tree):
     boxes = [one for one in held(app.widget) if getattr(one, "layout", None) is not None]
     assert not [one for one in boxes if one.layout.width == "1px; color: red"]
     app.close()
+
+
+def test_a_page_of_tagged_cells_has_texts_pictures_and_the_whole_form():
+    app = app_of(
+        {
+            "column": [
+                {"static": {"kind": "markdown", "data": f"# Hi\n{NASTY}"}},
+                {"static": {"kind": "html", "data": NASTY}},
+                {"static": {"kind": "image", "data": "aGk=", "name": "figure"}},
+                {"static": {"kind": "plotly", "data": {"data": []}}},
+                {"part": "form"},
+                {"part": "inputs"},
+                {"part": "form"},
+                {"static": "no part"},
+                {"static": {"kind": "table", "data": 5}},
+            ]
+        }
+    )
+    shown = held(app.widget)
+    said = [one.value for one in shown if isinstance(one, W.HTML)]
+    assert [one for one in said if "<h1>Hi</h1>" in one]
+    assert "<img src=x" not in "".join(said)
+    assert 'alt="figure"' in "".join(said)
+    assert [one for one in shown if isinstance(one, W.Output)]
+    for placed in (app.form.status.widget, app.form.outcome.widget):
+        assert shown.count(placed) == 1
+    app.form.fill({"name": "Bo"})
+    app.form.run()
+    app.form.wait(20)
+    assert "Hello Bo!" in app.form.outcome._parts.children[0].value
+    app.close()

@@ -28,3 +28,16 @@ from easymlnb_server.apps.plots import may_plot
 def test_a_result_may_be_a_plot_where_hints_say_so_or_nothing(output: Any, expected: bool) -> None:
     spec = ServiceSpec(name="x", title="X", input={}, output=output)
     assert may_plot(spec) is expected
+
+
+@pytest.mark.parametrize(
+    ("app", "expected"),
+    [
+        ({"column": [{"row": [{"static": {"kind": "plotly", "data": {}}}]}]}, True),
+        ({"column": [{"static": {"kind": "json", "data": {"kind": "plotly"}}}]}, False),
+        ({"column": [{"static": "plotly"}, {"part": "form"}]}, False),
+    ],
+)
+def test_a_plot_in_the_authors_layout_counts(app: Any, expected: bool) -> None:
+    spec = ServiceSpec(name="x", title="X", input={}, output={"type": "integer"}, app=app)
+    assert may_plot(spec) is expected

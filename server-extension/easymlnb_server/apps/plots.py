@@ -12,8 +12,26 @@ SAID = ("type", "anyOf", "oneOf", "allOf", "$ref", "enum", "const")
 
 
 def may_plot(spec: ServiceSpec) -> bool:
-    """Say whether a result may be a plot: its hints say so, or do not say what it is."""
-    return spec.view or _open(spec.output, spec.output.get("$defs") or {}, 0)
+    """Say whether the page has a plot, or a result may be one.
+
+    A result may if its hints say so, or do not say what it is.
+    """
+    return spec.view or _drawn(spec.app) or _open(spec.output, spec.output.get("$defs") or {}, 0)
+
+
+def _drawn(tree: Any) -> bool:
+    """Say whether a plot stands in an author's layout."""
+    left = [tree]
+    while left:
+        node = left.pop()
+        if isinstance(node, list):
+            left += node
+        elif isinstance(node, Mapping):
+            shown = node.get("static")
+            if isinstance(shown, Mapping) and shown.get("kind") == "plotly":
+                return True
+            left += [value for key, value in node.items() if key != "static"]
+    return False
 
 
 def _open(node: Any, defs: Mapping[str, Any], depth: int) -> bool:

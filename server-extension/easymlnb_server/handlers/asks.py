@@ -97,7 +97,9 @@ class Asks:
     async def _describe(self, lookup: Lookup) -> None:
         spec = self._state.services.target(lookup.service).spec
         given = Given(id=lookup.id, content_type="application/json")
-        self._link.say(given, msgspec.json.encode(spec.to_dict()))
+        # Callers need no page, and it may be large.
+        found = msgspec.structs.replace(spec, app=None).to_dict()
+        self._link.say(given, msgspec.json.encode(found))
 
     async def _call(self, ask: Ask, body: bytes) -> None:
         room = self._link.room

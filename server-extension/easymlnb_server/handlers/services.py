@@ -16,6 +16,8 @@ class ServiceHandler(EasyHandler):
         state = self.state.services.state(name)
         stats = self.state.metrics.stats(name, target.version)
         found = target.spec.to_dict()
+        # What stands on its page is shown there, and may be large.
+        found.pop("app", None)
         # The picture has a route of its own.
         found.get("metadata", {}).pop("thumbnail", None)
         self.write_json({**found, **state, "stats": stats})
