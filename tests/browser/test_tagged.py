@@ -108,6 +108,23 @@ def test_the_page_shows_what_the_cells_showed_around_the_form(
         assert page.evaluate("document.querySelectorAll('iframe, object, embed').length") == 0
 
 
+def test_a_plot_is_still_there_when_the_window_has_changed(
+    apps: RunningServer, chromium: Any
+) -> None:
+    with visit(chromium, apps) as anybody:
+        page = anybody.open("public/loud")
+        plot = page.locator(".em-custom .em-plot")
+        page.locator(".em-custom .js-plotly-plot .main-svg").first.wait_for()
+        for width in (390, 900, 600):
+            page.set_viewport_size({"width": width, "height": 800})
+            drawn = "document.querySelector('.js-plotly-plot .main-svg').getBoundingClientRect()"
+            until(page, f"{drawn}.width < {width}")
+            until(page, f"{drawn}.width > {width} - 100")
+            place = plot.bounding_box()
+            assert place is not None
+            assert place["height"] > 300
+
+
 def test_the_page_is_kept_with_the_version_and_not_in_the_answer_of_the_api(
     apps: RunningServer,
 ) -> None:
