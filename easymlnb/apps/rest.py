@@ -67,10 +67,6 @@ class Loop:
         """Run something from any thread."""
         asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def soon(self, act: Callable[[], Any]) -> None:
-        """Do something in the loop's thread."""
-        self._loop.call_soon_threadsafe(act)
-
 
 def _certificates() -> ssl.SSLContext:
     cafile = os.environ.get("EASYMLNB_CAFILE", "")

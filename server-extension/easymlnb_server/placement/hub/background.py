@@ -23,8 +23,3 @@ def _loop() -> asyncio.AbstractEventLoop:
 async def there(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in that loop; it is cancelled with whoever waits here."""
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, _loop()))
-
-
-def tell_there(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine in that loop and do not wait."""
-    asyncio.run_coroutine_threadsafe(work, _loop())
