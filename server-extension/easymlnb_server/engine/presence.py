@@ -20,6 +20,21 @@ IDLE_EVERY = 0.1
 """Seconds between two looks at the calls of a worker that gets no more of them."""
 
 
+LAST_WORDS = 1.0
+"""Seconds to read what a dead worker sent last; a child that it forked may hold its link open."""
+
+
+async def close(link: WorkerLink) -> None:
+    """Close the link of a dead worker, which mostly ends by itself just now.
+
+    Its own end tells which of the calls that it held it had not begun: others run those.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WORDS):
+            await link.closed.wait()
+    link.close()
+
+
 async def lost(kernel: Kernel, link: WorkerLink) -> None:
     """Wait until a worker is gone, by its link or by its process."""
     while not link.lost:
@@ -28,7 +43,7 @@ async def lost(kernel: Kernel, link: WorkerLink) -> None:
             async with asyncio.timeout(ALIVE_EVERY):
                 await link.closed.wait()
         if not await kernel.alive():
-            link.close()
+            await close(link)
 
 
 async def idle(kernel: Kernel, link: WorkerLink, seconds: float) -> None:
@@ -37,7 +52,7 @@ async def idle(kernel: Kernel, link: WorkerLink, seconds: float) -> None:
     while len(link) and not link.lost and time.monotonic() < until:
         await asyncio.sleep(IDLE_EVERY)
         if not await kernel.alive():
-            link.close()
+            await close(link)
 
 
 async def dialled(kernel: Kernel, arrival: asyncio.Future[Arrival]) -> Arrival:

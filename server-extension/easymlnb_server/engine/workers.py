@@ -1,7 +1,6 @@
 """The running workers of a deployment, and the end of each."""
 
 import asyncio
-import contextlib
 import shutil
 import time
 from collections.abc import Callable, Coroutine
@@ -10,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.engine import presence
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.placement.base import Kernel
-
-LAST_WORDS = 1.0
-"""Seconds to read what an ended worker said last; a child that it forked may hold its link open."""
 
 
 @dataclass(eq=False, slots=True)
@@ -82,9 +79,5 @@ async def clear(kernel: Kernel | None, folder: Path, link: WorkerLink | None = N
     if kernel is not None:
         await kernel.stop()
     if link is not None:
-        # Its own end tells which of the calls that it held it had not begun: others run those.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_WORDS):
-                await link.closed.wait()
-        link.close()
+        await presence.close(link)
     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
