@@ -76,6 +76,15 @@ class Console:
                 ran.text += found["content"].get("text", "")
         return ran
 
+    def first(self, message: str) -> Ran:
+        """Wait for the first words of a cell: it runs, and whatever carried it may go."""
+        ran = Ran()
+        while not ran.text:
+            found = json.loads(self._socket.recv(LIMIT))
+            if found["parent_header"].get("msg_id") == message:
+                ran.text += found["content"].get("text", "")
+        return ran
+
     def end(self, message: str, *, typed: str = "", ran: Ran | None = None) -> Ran:
         """Take what a cell says until it is done; ``typed`` answers its ``input()``."""
         ran = ran or Ran()
