@@ -85,18 +85,21 @@ class Publications:
 
         ``survivors`` are workers of a killed server; those that serve nothing any more are ended.
         """
-        self._store = store
         there: dict[str, list[Survivor]] = {}
         for survivor in survivors:
             there.setdefault(survivor.bundle, []).append(survivor)
-        for bundle_id, versions in (await _thread(self.store.services.serving)).items():
+        published = await _thread(store.services.serving)
+        unfinished = await _thread(store.bundles.unfinished)
+        # From here on it says that it is ready, so all that is published has to be known at once.
+        self._store = store
+        for bundle_id, versions in published.items():
             deployment = self._deployment(bundle_id)
             self._serve(deployment, versions)
             deployment.keep(self._specs(deployment), survivors=there.pop(bundle_id, ()))
+        for bundle in unfinished:
+            self._start(bundle)
         for survivor in (one for left in there.values() for one in left):
             await survivor.kernel.stop()
-        for bundle in await _thread(self.store.bundles.unfinished):
-            self._start(bundle)
 
     async def publish(self, data: bytes, names: tuple[str, ...], owner: str) -> StoredBundle:
         """Accept a bundle; when this returns it is on disk and its start is under way.

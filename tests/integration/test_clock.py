@@ -34,8 +34,10 @@ SERVICES = """
 import os, time
 import easymlnb as ml
 @ml.service(timeout=60)
-def naps(seconds: float = 0.0) -> tuple[int, float]:
+def naps(seconds: float = 0.0, begun: str = "") -> tuple[int, float]:
     before = time.time()
+    if begun:
+        open(begun, "w").close()
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         time.sleep(0.01)
@@ -72,11 +74,10 @@ def test_jumps_of_the_clock_end_no_call_and_no_worker(
     worker = ask(clocked, "naps").json()[0]
     with ThreadPoolExecutor(4) as pool:
         for offset in (HOUR, -HOUR, 0):
-            calls = [pool.submit(ask, clocked, "naps", seconds=2) for _ in range(2)]
-            clocked.wait_for(
-                lambda: clocked.http.get("services/naps").json()["stats"]["running"],
-                "no call runs",
-            )
+            begun = tmp_path / f"begun at {offset}"
+            values = {"seconds": 2, "begun": str(begun)}
+            calls = [pool.submit(ask, clocked, "naps", **values) for _ in range(2)]
+            clocked.wait_for(begun.exists, "no call runs")
             half = tmp_path / "half"
             half.write_text(str(offset))
             half.replace(tmp_path / "offset")
