@@ -159,22 +159,31 @@ class RunningServer:
 
     def publish(self, notebook: nbformat.NotebookNode, name: str = "work.ipynb") -> dict[str, Any]:
         """Publish a notebook and wait for the end of it; returns the bundle's description."""
-        from easymlnb.bundles import make
+        return publish(self.http, self.wait_for, notebook, self.root / name)
 
-        path = self.root / name
-        nbformat.write(notebook, path)
-        sent = self.http.post(
-            "services", content=make(path).data, headers={"Content-Type": "application/zip"}
-        )
-        assert sent.status_code in (200, 202), sent.text
-        bundle = sent.json()["bundle"]
 
-        def settled() -> dict[str, Any] | None:
-            found = self.http.get(f"bundles/{bundle}").json()
-            return found if found["state"] != "starting" else None
+def publish(
+    http: httpx.Client,
+    wait_for: Callable[[Callable[[], Any], str, float], Any],
+    notebook: nbformat.NotebookNode,
+    path: Path,
+) -> dict[str, Any]:
+    """Write a notebook, publish it, wait for the end of it; returns the bundle's description."""
+    from easymlnb.bundles import make
 
-        found: dict[str, Any] = self.wait_for(settled, "the bundle did not settle", 90)
-        return found
+    nbformat.write(notebook, path)
+    sent = http.post(
+        "services", content=make(path).data, headers={"Content-Type": "application/zip"}
+    )
+    assert sent.status_code in (200, 202), sent.text
+    bundle = sent.json()["bundle"]
+
+    def settled() -> dict[str, Any] | None:
+        found = http.get(f"bundles/{bundle}").json()
+        return found if found["state"] != "starting" else None
+
+    found: dict[str, Any] = wait_for(settled, "the bundle did not settle", 90)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import psutil
+from conftest import publish
 
 HERE = Path(__file__).parent
 PROXY = "configurable-http-proxy"
@@ -177,23 +178,7 @@ class User:
 
     def publish(self, notebook: Any, path: Path) -> dict[str, Any]:
         """Publish a notebook and wait for the end of it; returns the bundle's description."""
-        import nbformat
-
-        from easymlnb.bundles import make
-
-        nbformat.write(notebook, path)
-        sent = self.http.post(
-            "services", content=make(path).data, headers={"Content-Type": "application/zip"}
-        )
-        assert sent.status_code in (200, 202), sent.text
-        bundle = sent.json()["bundle"]
-
-        def settled() -> dict[str, Any] | None:
-            found = self.http.get(f"bundles/{bundle}").json()
-            return found if found["state"] != "starting" else None
-
-        found: dict[str, Any] = self.hub.wait_for(settled, "the bundle did not settle", 90)
-        return found
+        return publish(self.http, self.hub.wait_for, notebook, path)
 
     def call(self, name: str, **values: Any) -> httpx.Response:
         return self.http.post(f"services/{name}/call", json=values)

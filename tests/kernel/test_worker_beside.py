@@ -1,7 +1,6 @@
 """What a worker does beside its main thread: coroutines, calls given back, streams that wait."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,20 +18,6 @@ from easymlnb.contract.frames import (
     Unbegun,
     pack,
 )
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Peer]:
-    made = Peer()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def peer(shared: Peer) -> Peer:
-    """The worker that tests share; each leaves it idle."""
-    assert shared.got.empty()
-    return shared
 
 
 def ends(peer: Peer, many: int) -> dict[int, Any]:

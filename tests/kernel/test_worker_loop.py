@@ -23,20 +23,6 @@ from easymlnb.contract.frames import (
 )
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Peer]:
-    made = Peer()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def peer(shared: Peer) -> Peer:
-    """The worker that tests share; each leaves it idle."""
-    assert shared.got.empty()
-    return shared
-
-
 @pytest.fixture
 def own() -> Iterator[Peer]:
     """A worker to be lost."""
