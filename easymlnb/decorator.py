@@ -69,6 +69,7 @@ def service(
     idle: float | str | None = None,
     memory: int | str | None = None,
     gpu: float | str | None = None,
+    idempotent: bool | None = None,
     placement: str | None = None,
     public: bool | None = None,
     max_body: int | None = None,
@@ -100,6 +101,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
         stays above it is replaced, one that is far above is ended with its call.
     gpu: GPUs of each published worker: 1, 2, ..., a share such as 0.5 of one that workers then
         share, or ``"prefer"`` for one if there is any; default 0.
+    idempotent: ``True`` where running a call twice does no harm: one whose worker is lost then runs
+        once more on another, and its caller is not told ``worker_lost``. Default ``False``.
     placement: where published workers start: ``"local"``, the default, or the name of a placement
         that the administrator of a JupyterHub gave (``easymlnb placement list``).
     public: kept with the service for later; calls need a login whatever it says.

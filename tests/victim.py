@@ -34,6 +34,11 @@ def nap(started: str, done: str, seconds: float) -> int:
     Path(done).touch()
     return os.getpid()
 
+@ml.service(timeout=60, idempotent=True)
+def nap_again(started: str, done: str, seconds: float) -> int:
+    "The same, of which it is no harm if it is done twice."
+    return nap(started, done, seconds)
+
 @ml.service(timeout=60)
 def forks(started: str) -> int:
     if os.fork() == 0:
@@ -124,11 +129,16 @@ class Nap:
     """A call that runs until its time is over."""
 
     def __init__(
-        self, server: RunningServer, callers: ThreadPoolExecutor, folder: Path, seconds: float
+        self,
+        server: RunningServer,
+        callers: ThreadPoolExecutor,
+        folder: Path,
+        seconds: float,
+        name: str = "nap",
     ) -> None:
         self.started, self.done = folder / "started", folder / "done"
         self.answer: Future[httpx.Response] = callers.submit(
-            ask, server, "nap", started=str(self.started), done=str(self.done), seconds=seconds
+            ask, server, name, started=str(self.started), done=str(self.done), seconds=seconds
         )
         server.wait_for(lambda: self.started.exists() and self.started.read_text(), "no start")
 

@@ -12,7 +12,9 @@ PREFER: Literal["prefer"] = "prefer"
 
 Gpu = float | Literal["prefer"]
 
-_OWN = ("workers", "min_workers", "max_workers", "target_calls", "idle", "memory", "gpu")
+_OWN = (
+    "workers", "min_workers", "max_workers", "target_calls", "idle", "memory", "gpu", "idempotent",
+)  # fmt: skip
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -21,7 +23,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``min_workers`` is ``None`` where it is as many as at most. ``target_calls`` is what one worker
     should have, running or in line; ``None`` for what it runs at once. ``idle`` is in
     seconds, ``memory`` in bytes, 0 for the server's default. ``gpu`` is a number of GPUs, a share
-    of one, or ``PREFER``.
+    of one, or ``PREFER``. ``idempotent`` says that a call whose worker is lost may run again.
     """
 
     min_workers: int | None = None
@@ -29,6 +31,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     idle: float = 600.0
     memory: int = 0
     gpu: Gpu = 0.0
+    idempotent: bool = False
 
     def __post_init__(self) -> None:
         check_gpu(self.gpu)
@@ -47,6 +50,7 @@ def read(options: dict[str, Any]) -> dict[str, Any]:
         "idle": _unit("idle", units.seconds, given["idle"]),
         "memory": _unit("memory", units.size, given["memory"]),
         "gpu": float(gpu) if type(gpu := given["gpu"]) is int else gpu,
+        "idempotent": _truth("idempotent", given["idempotent"]),
     }
     made = Running(**{name: value for name, value in told.items() if value is not None})
     return {**({} if most is None else {"workers": most}), "running": made}
@@ -77,6 +81,12 @@ def _target(value: Any) -> float | None:
     if type(value) not in (int, float) or not 0 < value < float("inf"):
         raise DefinitionError(f"target_calls must be a number above 0, not {value!r}.")
     return float(value)
+
+
+def _truth(name: str, value: Any) -> bool | None:
+    if value is not None and type(value) is not bool:
+        raise DefinitionError(f"{name} must be True or False, not {value!r}.")
+    return value
 
 
 def _unit(name: str, read: Any, value: Any) -> Any:

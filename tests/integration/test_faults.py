@@ -34,6 +34,17 @@ def test_worker_killed_under_a_call(
     assert waiting.result(60).json() != nap.pid
 
 
+def test_call_of_an_idempotent_service_runs_again_on_the_next_worker(
+    victim: RunningServer, callers: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    again = Nap(victim, callers, tmp_path, 3, "nap_again")
+    os.kill(first := again.pid, signal.SIGKILL)
+    answer = again.answer.result(90)
+    assert answer.status_code == 200, answer.text
+    # It runs in another process, which wrote its own number there.
+    assert answer.json() == again.pid != first
+
+
 def test_worker_killed_whose_child_holds_the_link(
     victim: RunningServer, callers: ThreadPoolExecutor, tmp_path: Path
 ) -> None:

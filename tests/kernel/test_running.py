@@ -55,6 +55,7 @@ def test_bounds(options: dict[str, Any], bounds: tuple[int, int]) -> None:
         ({"gpu": 1.5}, "gpu must be"),
         ({"gpu": "yes"}, "gpu must be"),
         ({"gpu": True}, "gpu must be"),
+        ({"idempotent": 1}, "idempotent must be True or False"),
     ],
 )
 def test_what_makes_no_sense_is_told(options: dict[str, Any], told: str) -> None:

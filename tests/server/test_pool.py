@@ -5,7 +5,7 @@ import random
 from typing import Any
 
 import pytest
-from fakes import FakeLink, in_loop, until
+from fakes import FakeLink, in_loop, spec, until
 
 from easymlnb.contract.errors import (
     Busy,
@@ -13,8 +13,10 @@ from easymlnb.contract.errors import (
     DeadlineExceeded,
     NotReady,
     WorkerLost,
+    WorkerOutOfMemory,
 )
-from easymlnb.contract.frames import Call
+from easymlnb.contract.frames import Call, Item
+from easymlnb.contract.running import Running
 from easymlnb_server.engine import pool as module
 from easymlnb_server.engine.pending import Pending
 from easymlnb_server.engine.pool import Pool
@@ -184,6 +186,41 @@ async def test_lost_worker_fails_its_calls_and_those_in_line_wait() -> None:
     new = FakeLink()
     pool.join(new, 1)
     assert new.calls == [waiting.call.id]
+
+
+@in_loop
+async def test_call_that_may_run_twice_runs_once_more_first_in_line() -> None:
+    pool, link = Pool(5), FakeLink()
+    pool.join(link, 1)
+    twice = spec(running=Running(idempotent=True))
+    running = pool.submit(Call(id=0, service="f"), b"", spec=twice)
+    waiting = submit(pool)
+    link.close()
+    assert code(running) is None
+    pool.join(second := FakeLink(), 1)
+    assert second.calls == [running.call.id]
+    second.close()
+    assert code(running) == "worker_lost"
+    pool.join(third := FakeLink(), 1)
+    assert third.calls == [waiting.call.id]
+    assert pool.running == 1
+
+
+@pytest.mark.parametrize("why", ["given", "stopped", "memory", "example"])
+@in_loop
+async def test_what_must_not_run_twice_does_not(why: str) -> None:
+    pool, link = Pool(5), FakeLink()
+    pool.join(link, 1)
+    twice = spec(running=Running(idempotent=True))
+    call = Call(id=0, service="f")
+    pending = pool.submit(call, b"", spec=twice, worker=link if why == "example" else None)
+    if why == "given":
+        link.take(Item(id=pending.call.id), b"1")
+    if why == "stopped":
+        pool.cancel(pending, CallCancelled())
+    link.close(WorkerOutOfMemory(1) if why == "memory" else None)
+    assert code(pending) in ("worker_lost", "cancelled", "worker_out_of_memory")
+    assert (pool.waiting, pool.running) == (0, 0)
 
 
 @in_loop

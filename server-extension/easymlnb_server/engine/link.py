@@ -116,6 +116,7 @@ class WorkerLink:
             return
         pending, ended = found
         if isinstance(message, Progress | Item):
+            pending.given = pending.given or isinstance(message, Item)
             if pending.listener is not None:
                 pending.listener(message, body)
             return
@@ -144,16 +145,22 @@ class WorkerLink:
 
         ``by_kernel`` says that its own end of the link closed and all that it had sent was read.
         A worker answers in order, so what it was to begin after a call without an answer it never
-        began, and another worker may.
+        began, and another worker may. So may it what was begun, once, where its author says that
+        this does no harm.
         """
         self.closed.set()
         if self.room is not None:
             self.room.close()
         calls, self._calls = self._calls, {}
-        held = [pending for pending, _ in calls.values() if by_kernel and pending.held]
-        for pending, ended in calls.values():
-            if pending not in held:
+        again = []
+        for pending, ended in list(calls.values()):
+            if by_kernel and pending.held:
+                again.append(pending)
+            elif error is None and pending.repeats:
+                pending.once = True
+                again.append(pending)
+            else:
                 pending.fail(error or WorkerLost())
                 ended(pending, 0.0)
-        for pending in reversed(held):  # each is put before the others
+        for pending in reversed(again):  # each is put before the others
             calls[pending.call.id][1](pending, None)

@@ -69,12 +69,13 @@ class Pending:
     ahead: its worker begins it when it has answered all that it was sent before. ``owner`` is
     whose it is, who alone may stop it by ``stop``. ``chain`` is what waits for it. ``then`` is
     called with the answer at once, where ``answered`` would tell a turn of the loop later; it
-    must not raise.
+    must not raise. ``once`` says that it must not run again, ``given`` that its caller has part of
+    a stream.
     """
 
     __slots__ = (
-        "answered", "body", "call", "canceller", "chain", "deadline", "held", "late", "listener",
-        "owner", "patient", "ripe", "run", "spec", "started", "then", "timer",
+        "answered", "body", "call", "canceller", "chain", "deadline", "given", "held", "late",
+        "listener", "once", "owner", "patient", "ripe", "run", "spec", "started", "then", "timer",
     )  # fmt: skip
 
     def __init__(
@@ -98,6 +99,8 @@ class Pending:
         self.ripe = spec.batch is None or not spec.batch.max_wait
         self.run: Run | None = None
         self.held = False
+        self.once = False
+        self.given = False
         self.owner = OWNER
         self.chain: Chain = ()
         self.canceller: Callable[[Pending, EasyMLNBError], None] | None = None
@@ -108,6 +111,11 @@ class Pending:
     def leads(self) -> bool:
         """Say whether it was sent, as the first of its run."""
         return self.run is not None and self.call.batch in (0, self.call.id)
+
+    @property
+    def repeats(self) -> bool:
+        """Say whether it may run again, because its worker was lost with it."""
+        return self.spec.running.idempotent and not (self.once or self.given)
 
     def stop(self, error: EasyMLNBError) -> None:
         """End the call for its caller, and ask whoever runs it to stop."""

@@ -120,6 +120,7 @@ class Pool:
         pending.canceller = self.cancel
         pending.timer = loop.call_later(call.seconds, self._expire, pending)
         if worker is not None:
+            pending.once = True
             self._send(Run([pending]), worker)
         elif member is not None:
             self._start([pending], member)
