@@ -33,6 +33,7 @@ LAYERS = {
         cli
     """,
     "easymlnb_server": """
+        access
         calllog logs ownership spool words openapi_schemas store placement
         apps uploads openapi_uploads
         engine
@@ -51,6 +52,7 @@ FOLDERS = {"easymlnb": ROOT, "easymlnb_server": ROOT / "server-extension"}
 ONLY_IN = {
     "ipywidgets": ("easymlnb.forms", "easymlnb.apps"),
     "jupyter_server": (
+        "easymlnb_server.access",
         "easymlnb_server.handlers",
         "easymlnb_server.app",
         "easymlnb_server.activity",

@@ -230,7 +230,9 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
                 continue
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _deployment(self, bundle: str, load: Callable[[], Awaitable[Bundle]]) -> Deployment:
+    def _deployment(
+        self, bundle: str, owner: str, load: Callable[[], Awaitable[Bundle]]
+    ) -> Deployment:
         settings = Settings(
             folder=self._folder / "work",
             gate=self._gate,

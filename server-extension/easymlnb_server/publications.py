@@ -34,8 +34,8 @@ T = TypeVar("T")
 log = logging.getLogger("easymlnb.publications")
 
 
-Deploy = Callable[[str, Callable[[], Awaitable[Bundle]]], Deployment]
-"""Makes the deployment of a bundle from its id and what reads it."""
+Deploy = Callable[[str, str, Callable[[], Awaitable[Bundle]]], Deployment]
+"""Makes the deployment of a bundle from its id, its owner and what reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Publications:
         # From here on it says that it is ready, so all that is published has to be known at once.
         self._store = store
         for bundle_id, versions in published.items():
-            deployment = self._deployment(bundle_id)
+            deployment = self._deployment(bundle_id, versions[0].owner)
             self._serve(deployment, versions)
             deployment.keep(self._specs(deployment), survivors=there.pop(bundle_id, ()))
         for bundle in unfinished:
@@ -169,8 +169,8 @@ class Publications:
         stored = await self.bundle(bundle_id)
         return await _thread(lambda: open_bundle(self.store.files.get(stored.file), verify=False))
 
-    def _deployment(self, bundle_id: str) -> Deployment:
-        return self._deploy(bundle_id, lambda: self._open(bundle_id))
+    def _deployment(self, bundle_id: str, owner: str) -> Deployment:
+        return self._deploy(bundle_id, owner, lambda: self._open(bundle_id))
 
     def _start(self, stored: StoredBundle) -> None:
         if stored.id not in self._starting:
@@ -183,7 +183,7 @@ class Publications:
         deployment: Deployment | None = None
         worker: Worker | None = None
         try:
-            deployment = self._first[stored.id] = self._deployment(stored.id)
+            deployment = self._first[stored.id] = self._deployment(stored.id, stored.owner)
             worker, found = await deployment.launch(stored.names)
             said = stored.manifest.get("metadata", {})
             specs = await _thread(

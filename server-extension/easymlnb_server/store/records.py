@@ -48,7 +48,10 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One number of a service; immutable but for ``current``: whether new calls go there."""
+    """One number of a service; immutable but for ``current``: whether new calls go there.
+
+    ``owner`` is the service's.
+    """
 
     service: str
     number: int
@@ -56,6 +59,7 @@ class Version:
     spec: ServiceSpec
     created: float
     current: bool
+    owner: str
 
 
 @dataclass(frozen=True, slots=True)

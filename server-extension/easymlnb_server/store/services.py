@@ -106,7 +106,11 @@ class Services:
 
 Versions = list[Version]  # inside the class ``list`` is a method
 
-_COLUMNS = (*versions.c, (services.c.current == versions.c.number).label("current"))
+_COLUMNS = (
+    *versions.c,
+    (services.c.current == versions.c.number).label("current"),
+    services.c.owner,
+)
 _VERSIONS = (
     select(*_COLUMNS)
     .join(services, services.c.name == versions.c.service)
@@ -114,7 +118,7 @@ _VERSIONS = (
 )
 _CURRENT = _VERSIONS.where(services.c.current == versions.c.number).order_by(versions.c.service)
 _SERVICES = (
-    select(*_COLUMNS, services.c.owner, services.c.created.label("since"))
+    select(*_COLUMNS, services.c.created.label("since"))
     .join(services, services.c.name == versions.c.service)
     .where(services.c.deleted.is_(None), services.c.current == versions.c.number)
     .order_by(services.c.name)
@@ -196,4 +200,5 @@ def _version(row: Row[Any]) -> Version | None:
     except msgspec.ValidationError as error:
         logger.error("Version %s of service %s cannot be read: %s", row.number, row.service, error)
         return None
-    return Version(row.service, row.number, row.bundle, spec, row.created, bool(row.current))
+    current = bool(row.current)
+    return Version(row.service, row.number, row.bundle, spec, row.created, current, row.owner)

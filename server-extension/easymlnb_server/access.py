@@ -1,0 +1,129 @@
+"""Who may do what with a service. Rules and names only: nothing here asks anybody or stores."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+from jupyter_server.auth.identity import User
+
+from easymlnb.contract.errors import BadRequest
+
+MOST = 1000
+"""Users, and groups, that a service may name."""
+
+LONGEST = 255
+"""Characters of the name of a user or a group; it is what JupyterHub's database holds."""
+
+
+@dataclass
+class Person(User):
+    """Somebody who is logged in, with what an identity provider knows of them beyond the name.
+
+    ``groups`` are their groups' names, ``admin`` says that they may manage everybody's services.
+    """
+
+    groups: frozenset[str] = frozenset()
+    admin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks for something. A visitor without a login is ``None`` in place of this."""
+
+    name: str
+    groups: frozenset[str] = frozenset()
+    admin: bool = False
+
+
+class Action(StrEnum):
+    """What somebody wants of a service.
+
+    ``SEE``: that it exists, and what it says of itself: catalogue, spec, pages. ``CALL``: send
+    values and get answers. ``MANAGE``: its log, notebook and versions' bundles, who may call it,
+    its removal.
+    """
+
+    SEE = "see"
+    CALL = "call"
+    MANAGE = "manage"
+
+
+class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who, beside its owner and administrators, may see and call a service; nobody at first.
+
+    ``everyone`` means everybody who can log in, ``public`` also those who cannot.
+    """
+
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    everyone: bool = False
+    public: bool = False
+
+    def __post_init__(self) -> None:
+        for kind, names in (("users", self.users), ("groups", self.groups)):
+            if len(names) > MOST:
+                raise ValueError(f"at most {MOST} {kind} can be named; make a group of them")
+            for name in names:
+                if not 0 < len(name) <= LONGEST or not name.isprintable():
+                    raise ValueError(f"{kind} must be names of 1 to {LONGEST} printable characters")
+
+    def to_dict(self) -> dict[str, object]:
+        return {
+            "users": list(self.users),
+            "groups": list(self.groups),
+            "everyone": self.everyone,
+            "public": self.public,
+        }
+
+
+PRIVATE = Access()
+"""For its owner only: what a new service is."""
+
+
+class People(Protocol):
+    """Knows who somebody is now, for what goes on longer than a request."""
+
+    async def find(self, name: str) -> Caller | None:
+        """Return somebody by name, at most 30 s old; ``None`` for who may not log in any more."""
+
+
+class OwnPeople:
+    """The people of a personal server: whoever got in is its user, who may do everything."""
+
+    async def find(self, name: str) -> Caller | None:
+        return Caller(name, admin=True)
+
+
+def may(caller: Caller | None, owner: str, access: Access, action: Action) -> bool:
+    """Say whether a caller may do something with a service of ``owner``."""
+    if caller is not None and (caller.admin or caller.name == owner):
+        return True
+    if action is Action.MANAGE:
+        return False
+    if access.public:
+        return True
+    if caller is None:
+        return False
+    return (
+        access.everyone
+        or caller.name in access.users
+        or not caller.groups.isdisjoint(access.groups)
+    )
+
+
+def parse(data: bytes) -> Access:
+    """Return what a request's body sets, with every name once, in order; raises ``BadRequest``."""
+    try:
+        found = msgspec.json.decode(data, type=Access)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadRequest(
+            'Say who may call as JSON: {"users": ["bob"], "groups": ["ml"], "everyone": false, '
+            f'"public": false}} ({error}).'
+        ) from error
+    return msgspec.structs.replace(found, users=_once(found.users), groups=_once(found.groups))
+
+
+def _once(names: Collection[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(names)))
