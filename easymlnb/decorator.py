@@ -103,8 +103,9 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
         share, or ``"prefer"`` for one if there is any; default 0.
     idempotent: ``True`` where running a call twice does no harm: one whose worker is lost then runs
         once more on another, and its caller is not told ``worker_lost``. Default ``False``.
-    placement: where published workers start: ``"local"``, the default, or the name of a placement
-        that the administrator of a JupyterHub gave (``easymlnb placement list``).
+    placement: where published workers start: ``"local"`` or the name of a placement that the
+        administrator of a JupyterHub gave (``easymlnb placement list``). Default: the server's own
+        machine, or with ``gpu=``, where that has too few, the first placement that has enough.
     public: kept with the service for later; calls need a login whatever it says.
     max_body: largest request body in bytes, default 100 MiB.
     batch: answer many calls with one run of the function; its parameters are ``ml.Batched[...]``.

@@ -117,6 +117,9 @@ class FakePlacement:
         self.cell: Callable[[], Any] = lambda: None
         self.gpus = Gpus(())
 
+    def offers(self, gpu: Gpu) -> bool:
+        return self.gpus.offers(gpu)
+
     def reserve(self, gpu: Gpu) -> Room | None:
         return self.gpus.reserve(gpu)
 

@@ -27,7 +27,7 @@ class Code:
     texts: frozenset[str] = frozenset()
     services: tuple[str, ...] = ()
     gpu: Gpu = 0.0
-    placement: str = "local"
+    placement: str = ""
     unread: tuple[int, ...] = ()
 
 
@@ -148,7 +148,7 @@ def _gpus(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Gpu]:
 
 def _placement(functions: Iterable[ast.FunctionDef | ast.AsyncFunctionDef]) -> str:
     said = [value for function in functions for value in _said(function, "placement")]
-    return next((value for value in reversed(said) if isinstance(value, str)), "local")
+    return next((value for value in reversed(said) if isinstance(value, str)), "")
 
 
 def _said(function: ast.FunctionDef | ast.AsyncFunctionDef, option: str) -> Iterator[Any]:

@@ -75,7 +75,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     environment: Environment = Environment()
     metadata: dict[str, Any] = {}
     gpu: Gpu = 0.0
-    placement: str = "local"
+    placement: str = ""
     format: int = FORMAT
 
     def to_dict(self) -> dict[str, Any]:

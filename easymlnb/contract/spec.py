@@ -57,7 +57,8 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     what catalogues want to know beyond that. ``workers`` is how many there are at most, ``running``
     what else they run with. ``concurrency`` is how many calls of an ``async def`` run at once in
     one worker, 1 for everything else; ``max_concurrent`` how many runs of the service there may be
-    at once in all workers, 0 for as many as there are places. ``app`` is the layout of the
+    at once in all workers, 0 for as many as there are places. ``placement`` is where its workers
+    start, empty for wherever they find the GPUs that they need. ``app`` is the layout of the
     service's page that ``@f.app`` or tagged cells made, None for the usual one.
     """
 
@@ -76,7 +77,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     view: bool = False
     timeout: float = 30.0
     workers: int = 1
-    placement: str = "local"
+    placement: str = ""
     public: bool = False
     max_body: int = MAX_BODY
     batch: Batch | None = None

@@ -117,10 +117,9 @@ class Pool:
         loop = asyncio.get_running_loop()
         call = msgspec.structs.replace(call, id=next(_ids))
         pending = Pending(call, body, loop, listener, spec, patient)
-        pending.canceller = self.cancel
+        pending.canceller, pending.once = self.cancel, worker is not None
         pending.timer = loop.call_later(call.seconds, self._expire, pending)
         if worker is not None:
-            pending.once = True
             self._send(Run([pending]), worker)
         elif member is not None:
             self._start([pending], member)

@@ -71,11 +71,12 @@ class Starter:
         while True:
             needed = bundle.manifest.gpu if self.gpu is None else self.gpu
             place = bundle.manifest.placement if self.place is None else self.place
-            placement = self._places.get(place)
+            chosen = self._places.chosen(place, needed)
+            placement = self._places.get(chosen)
             try:
                 room = await self._room(placement, needed)
             except DeploymentFailed as error:
-                raise DeploymentFailed(error.message + self._places.elsewhere(place)) from error
+                raise DeploymentFailed(error.message + self._places.elsewhere(chosen)) from error
             async with turn(self._settings.gate):
                 worker = await self._start(bundle, placement, room)
             self._staff.add(worker)

@@ -78,6 +78,9 @@ class Survivor:
 class Placement(Protocol):
     """A place where worker kernels start."""
 
+    def offers(self, gpu: Gpu) -> bool:
+        """Say whether there is such room here at all, as far as is known."""
+
     def reserve(self, gpu: Gpu) -> Room | None:
         """Keep room for one worker; ``None`` when all is taken for now.
 

@@ -82,6 +82,10 @@ class Gpus:
         self._free = dict.fromkeys(names, 1.0)
         self._waiting: list[asyncio.Future[None]] = []
 
+    def offers(self, gpu: Gpu) -> bool:
+        """Say whether there are ever so many."""
+        return gpu == PREFER or gpu <= len(self.names)
+
     def reserve(self, gpu: Gpu) -> Room | None:
         """Keep GPUs for one worker; ``None`` when too many are taken now.
 
@@ -94,7 +98,7 @@ class Gpus:
             # would be in the memory of the model that it was given to.
             return Room(gpus=()) if self.names else Room()
         count = max(1, int(gpu))
-        if count > len(self.names):
+        if not self.offers(gpu):
             raise DeploymentFailed(_too_few(gpu, len(self.names)))
         share = min(1.0, float(gpu))
         # The fullest that still has room: whole ones stay free for those that need them whole.

@@ -125,6 +125,9 @@ class LocalPlacement:
             "EASYMLNB_HOME": str(home or ""),
         }
 
+    def offers(self, gpu: Gpu) -> bool:
+        return self._gpus.offers(gpu)
+
     def reserve(self, gpu: Gpu) -> Room | None:
         return self._gpus.reserve(gpu)
 

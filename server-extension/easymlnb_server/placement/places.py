@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from easymlnb.contract.errors import DeploymentFailed
+from easymlnb.contract.running import Gpu
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.placement.base import Placement
 
@@ -20,6 +21,16 @@ class Places:
         others = [other for other in self._places if other != name]
         return f" It may run elsewhere: placement= one of {', '.join(others)}." if others else ""
 
+    def chosen(self, name: str, gpu: Gpu) -> str:
+        """Return the name of the placement for workers that ask for ``name``, or do not say.
+
+        Those that do not are at home here, or else in the first placement that has their GPUs.
+        """
+        if name:
+            return name
+        there = (one for one, placement in self._places.items() if placement.offers(gpu))
+        return next(there, LOCAL)
+
     def get(self, name: str) -> Placement:
         """Return a placement; raises ``DeploymentFailed`` with the names that there are."""
         if name not in self._places:
@@ -31,11 +42,14 @@ class Places:
 
 
 def one_of(specs: Iterable[ServiceSpec]) -> str:
-    """Return the placement that all these services ask for; raises ``DeploymentFailed``."""
-    asked = sorted({spec.placement for spec in specs})
+    """Return the placement that these services ask for; raises ``DeploymentFailed`` for several.
+
+    Those that ask for none go along; it is empty if all do.
+    """
+    asked = sorted({spec.placement for spec in specs} - {""})
     if len(asked) > 1:
         raise DeploymentFailed(
             f"The services of this notebook ask for different placements ({', '.join(asked)}); "
             "one worker answers for all of them. Give each placement a notebook of its own."
         )
-    return asked[0]
+    return asked[0] if asked else ""

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from easymlnb.contract import units
+from easymlnb.contract.running import PREFER, Gpu
 
 NAME = re.compile(r"[a-z](?:-?[a-z0-9]){0,15}\Z")
 LOCAL = "local"
@@ -26,6 +27,7 @@ class Spot(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
     lifetime: how long a node may run (Slurm's time limit), seconds or ``"4h"``; default: no end.
     max_workers: how many kernels one user may have there at a time, default 1.
     seats: how many of them share a node, default 1.
+    gpus: how many GPUs a node has, for services that name none; default: it is not known.
     """
 
     profile: str = ""
@@ -36,6 +38,7 @@ class Spot(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
     lifetime: str | float = 0.0
     max_workers: int = 1
     seats: int = 1
+    gpus: int | None = None
 
     @property
     def nodes(self) -> int:
@@ -59,6 +62,18 @@ class Spot(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
         return {**self.user_options, **({"profile": self.profile} if self.profile else {})}
 
 
+def offers(name: str, spot: Spot, gpu: Gpu) -> bool:
+    """Say whether a worker has so many GPUs in a placement, as far as can be told.
+
+    Where ``gpus`` is not said, one whose name or profile speaks of GPUs is taken to have one.
+    """
+    if gpu == PREFER or gpu == 0:
+        return True
+    named = "gpu" in name or "gpu" in spot.profile.lower()
+    there = named if spot.gpus is None else spot.gpus
+    return gpu <= there / spot.seats
+
+
 def read(placements: Mapping[str, Any]) -> dict[str, Spot]:
     """Return the placements of ``c.EasyMLNB.placements``; raises ``ValueError`` in a sentence."""
     found = {}
@@ -76,5 +91,7 @@ def read(placements: Mapping[str, Any]) -> dict[str, Spot]:
             raise ValueError(f"The placement {name!r} is not understood: {error}") from error
         if spot.max_workers < 1 or spot.seats < 1:
             raise ValueError(f"max_workers and seats of the placement {name!r} start at 1.")
+        if spot.gpus is not None and spot.gpus < 0:
+            raise ValueError(f"gpus of the placement {name!r} must not be below 0.")
         found[name] = spot
     return found

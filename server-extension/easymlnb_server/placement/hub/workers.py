@@ -16,11 +16,11 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
-from easymlnb.contract.errors import EasyMLNBError, NotReady
+from easymlnb.contract.errors import DeploymentFailed, EasyMLNBError, NotReady
 from easymlnb.contract.running import Gpu
 from easymlnb_server.placement import records
 from easymlnb_server.placement.base import Order, Room, Survivor
-from easymlnb_server.placement.hub import wire
+from easymlnb_server.placement.hub import options, wire
 from easymlnb_server.placement.hub.api import HubApi, home_of, link_of
 from easymlnb_server.placement.hub.options import Spot
 from easymlnb_server.placement.hub.provisioner import HubProvisioner
@@ -162,8 +162,16 @@ class HubPlacement:
         self._proxy = proxy
         self._seats = Seats(spot.max_workers)
 
+    def offers(self, gpu: Gpu) -> bool:
+        return options.offers(self._name, self._spot, gpu)
+
     def reserve(self, gpu: Gpu) -> Room | None:
         # What a node has is the profile's matter; each seat gets its part of the node's GPUs.
+        if self._spot.gpus is not None and not self.offers(gpu):
+            raise DeploymentFailed(
+                f"The service asks for gpu={gpu:g}, and a worker in the placement {self._name!r} "
+                f"gets {self._spot.gpus / self._spot.seats:g}."
+            )
         return self._seats.take()
 
     def release(self, room: Room) -> None:
