@@ -218,6 +218,7 @@ def _waiting(told: Any) -> Waiting:
         None if position is None else int(position),
         None if seconds is None else float(seconds),
         str(told.get("state") or ""),
+        str(told.get("reason") or ""),
     )
 
 

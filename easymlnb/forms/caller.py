@@ -22,12 +22,14 @@ class Progress:
 class Waiting:
     """The call has not begun: ``position`` calls are served before it, which takes ``seconds``.
 
-    ``state`` says why nothing moves when it is not other calls: ``starting`` or ``asleep``.
+    ``state`` says why nothing moves when it is not other calls: ``starting`` or ``asleep``;
+    ``reason`` what the start waits for, in a sentence.
     """
 
     position: int | None = None
     seconds: float | None = None
     state: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

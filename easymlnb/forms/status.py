@@ -21,7 +21,7 @@ def waiting(told: Waiting) -> str:
         said += f": {told.position} before you" if said == "Waiting" else ""
     if told.seconds is not None and told.seconds >= 1:
         said += f", about {told.seconds:.0f} s"
-    return said
+    return f"{said}. {told.reason}" if told.reason else said
 
 
 class Status:

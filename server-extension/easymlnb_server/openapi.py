@@ -25,8 +25,9 @@ NEVER_SENT = {"error", "definition_error", "server_unreachable", "call_cycle"}
 FILES = {"file", "image", "webcam", "audio", "table", "timeseries", "array"}
 """Widgets whose values are best sent as files."""
 EVENTS = (
-    "Server-sent events: `waiting` with `{position, seconds}` while it is in line, `progress` with "
-    "`{fraction, text}`, `item` for each result of a stream, then one `result` or one `error`."
+    "Server-sent events: `waiting` with `{position, seconds}` while it is in line (and `state` and "
+    "`reason` while there is no worker), `progress` with `{fraction, text}`, `item` for each "
+    "result of a stream, then one `result` or one `error`."
 )
 
 

@@ -220,6 +220,10 @@ def test_what_failed_is_in_the_history_in_words():
         (Waiting(0), "Waiting"),
         (Waiting(state="starting"), "The service is starting"),
         (
+            Waiting(1, 9.0, "starting", "Pending in queue..."),
+            "The service is starting, about 9 s. Pending in queue...",
+        ),
+        (
             Waiting(state="asleep", seconds=8.0),
             "The service was asleep and is being woken, about 8 s",
         ),

@@ -97,14 +97,15 @@ def test_a_call_tells_where_it_stands_and_ends_with_its_result(server):
     parts = [{"kind": "text", "title": "", "data": "x" * 500_000}]
     server.script = [
         b":\n\n", event("waiting", {"position": 2, "seconds": 4.5}),
-        event("waiting", {"state": "asleep"}), event("progress", {"fraction": 0.5, "text": "half"}),
+        event("waiting", {"state": "asleep", "position": 1, "reason": "Pending"}),
+        event("progress", {"fraction": 0.5, "text": "half"}),
         event("item", {"parts": parts[:1]}), event("unheard", {"of": 1}),
         event("result", {"parts": parts, "result": "x"}),
     ]  # fmt: skip
     running, events = started(server.url)
     waiting, asleep, progress, item, done = all_of(events)
     assert waiting == Waiting(2, 4.5)
-    assert asleep == Waiting(state="asleep")
+    assert asleep == Waiting(1, None, "asleep", "Pending")
     assert progress == Progress(0.5, "half")
     assert item == Item(parts)
     assert (done.parts, done.request_id, done.result) == (parts, running.id, None)

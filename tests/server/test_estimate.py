@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from easymlnb_server.engine.estimate import Fit, Load, wait
+from easymlnb_server.engine import estimate
+from easymlnb_server.engine.estimate import Fit, Load, Starts, wait
 
 
 def test_nothing_is_known_at_first() -> None:
@@ -75,3 +76,23 @@ def test_many_runs_later_it_is_still_exact() -> None:
 )
 def test_wait(own: Load, others: list[Load], places: int, expected: float) -> None:
     assert wait(own, others, places) == expected
+
+
+def test_starts_last_as_long_as_the_latest_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(estimate.time, "monotonic", lambda: clock[0])
+    starts = Starts()
+    for took in (8.0, 4.0):
+        with starts.measured():
+            clock[0] += took
+            assert starts.left in (0.0, 4.0)
+    assert starts.left == 6.0
+    with starts.measured():
+        clock[0] += 1.0
+        with pytest.raises(ValueError, match="it failed"), starts.measured():
+            clock[0] += 1.0
+            assert starts.left == 4.0  # until the first of both serves
+            raise ValueError("it failed")
+        clock[0] += 60.0
+        assert starts.left == 1.0
+    assert starts.left == (6.0 + 62.0) / 2

@@ -7,6 +7,7 @@ import pytest
 from fakes import FakeLink, in_loop, spec
 
 from easymlnb.contract.frames import Call
+from easymlnb_server.engine.estimate import Absence
 from easymlnb_server.engine.pending import Pending
 from easymlnb_server.engine.pool import Pool
 from easymlnb_server.handlers import waiting
@@ -64,15 +65,24 @@ async def test_place_is_told_at_once_and_when_it_changes() -> None:
     assert (await heard).body == b"42"
 
 
-@pytest.mark.parametrize("absence", ["starting", "asleep"])
+@pytest.mark.parametrize(
+    ("absence", "told"),
+    [
+        (Absence("asleep"), {"state": "asleep", "position": 1, "seconds": None}),
+        (
+            Absence("starting", "Pending in queue...", 7.2),
+            {"state": "starting", "position": 1, "seconds": 8, "reason": "Pending in queue..."},
+        ),
+    ],
+)
 @in_loop
-async def test_without_workers_the_reason_is_told(absence: str) -> None:
+async def test_without_workers_the_reason_is_told(absence: Absence, told: dict[str, Any]) -> None:
     pool = Pool(9)
     pool.absence = absence
     out = Out()
     heard = listen(pool, pending := submit(pool), out)
     await asyncio.sleep(0.05)
-    assert out.told == [{"state": absence}]
+    assert out.told == [told]
     pool.join(link := FakeLink(), 1)
     link.answer(pending.call.id)
     assert (await heard).error is None

@@ -15,6 +15,7 @@ from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.engine import adoption, starting, terms
 from easymlnb_server.engine.breaker import Breaker
 from easymlnb_server.engine.crew import AHEAD
+from easymlnb_server.engine.estimate import Absence
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.engine.pool import GRACE, Pool
 from easymlnb_server.engine.presence import idle, lost
@@ -186,7 +187,8 @@ class Deployment:
         kept.sort(key=lambda slot: len(slot.worker.link) + 1 if slot.worker else 0, reverse=True)
         for slot in kept[wanted:]:
             self._close(slot)
-        self.pool.absence = "asleep" if self.state == "asleep" else "starting"
+        state = "asleep" if self.state == "asleep" else "starting"
+        self.pool.absence = Absence(state, self.waits_for, self._starter.starts.left)
         replaced = self._starter.cramped or all(slot.worker for slot in kept[:wanted])
         for slot in [slot for slot in self._slots if slot.doomed and replaced]:
             self._close(slot)
@@ -257,15 +259,7 @@ class Deployment:
         self.breaker.lost(worker.lived, why)
 
     async def _start(self) -> Worker:
-        """Start a worker that passes its examples; raises, and then nothing is left of it."""
-        worker = await self._starter.start(self._names)
-        try:
-            specs = starting.wanted(worker.specs, self._names)
-            await starting.check(self.pool, worker, specs, self._watch.limit_to(specs))
-        except BaseException:
-            await asyncio.shield(self._staff.end(worker))
-            raise
-        return worker
+        return await self._starter.checked(self._names, self.pool, self._watch.limit_to)
 
     async def _adopt(self, survivor: Survivor) -> Worker | None:
         """Take a worker of a former server over; one that does not come back is ended."""

@@ -1,7 +1,12 @@
-"""How long runs take, learned from those that were: for batches, lines and ``Retry-After``."""
+"""How long runs take, learned from those that were: for batches, lines and ``Retry-After``.
 
+And how long workers take to start, for those who wait for one.
+"""
+
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from easymlnb.contract.spec import ServiceSpec
@@ -87,3 +92,49 @@ class Fits:
         own = Load(-(-calls // size), self._fits[service].seconds(min(calls, size)))
         theirs = (Load(count, self._fits[name].seconds(1)) for name, count in others.items())
         return wait(own, theirs, places)
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """What calls wait for while there are no workers.
+
+    ``state`` is a word, ``reason`` a sentence where there is one, ``seconds`` about how long it
+    takes, 0 while nothing is known.
+    """
+
+    state: str = "starting"
+    reason: str = ""
+    seconds: float = 0.0
+
+
+class Starts:
+    """How long workers take until they serve; the latest ones count most."""
+
+    FORGETTING = 0.5
+    LEAST = 1.0
+    """Seconds that are said of a start that takes longer than those before."""
+
+    def __init__(self) -> None:
+        self._mean = 0.0
+        self._under_way: list[float] = []
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Measure the start that is made inside; one that fails tells nothing."""
+        began = time.monotonic()
+        self._under_way.append(began)
+        try:
+            yield
+            took = time.monotonic() - began
+            forgetting = self.FORGETTING if self._mean else 0.0
+            self._mean = self._mean * forgetting + took * (1 - forgetting)
+        finally:
+            self._under_way.remove(began)
+
+    @property
+    def left(self) -> float:
+        """Seconds until the next worker should serve; 0 while nothing is known."""
+        if not self._mean:
+            return 0.0
+        now = time.monotonic()
+        return max(self.LEAST, self._mean - (now - min(self._under_way, default=now)))

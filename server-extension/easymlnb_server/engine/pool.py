@@ -15,7 +15,7 @@ from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.engine.batches import gather
 from easymlnb_server.engine.bodies import Body
 from easymlnb_server.engine.crew import Crew, Member
-from easymlnb_server.engine.estimate import Fits
+from easymlnb_server.engine.estimate import Absence, Fits
 from easymlnb_server.engine.lines import Lines
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.engine.lookout import Lookout
@@ -37,7 +37,7 @@ class Pool:
     ``overdue`` is called with a worker that did not let go of a cancelled call within ``GRACE``,
     to end that worker. Without it (an author's kernel is not ours to end) the call is given up:
     its function runs on, its place goes to the next call.
-    ``absence`` is what a call waits for while there are no workers, in a word; ``starved`` is
+    ``absence`` is what a call waits for while there are no workers; ``starved`` is
     called when one gets in line then.
     """
 
@@ -47,7 +47,7 @@ class Pool:
         overdue: Callable[[WorkerLink], None] | None = None,
         starved: Callable[[], None] | None = None,
     ) -> None:
-        self.absence = "starting"
+        self.absence = Absence()
         self._limit = limit
         self._overdue = overdue
         self._starved = starved

@@ -16,6 +16,7 @@ from easymlnb.contract.errors import DeploymentFailed
 from easymlnb.contract.frames import Call
 from easymlnb.contract.running import PREFER, Gpu
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.engine.estimate import Starts
 from easymlnb_server.engine.execution import execute, serve
 from easymlnb_server.engine.pool import Pool
 from easymlnb_server.engine.presence import dialled
@@ -36,7 +37,8 @@ class Starter:
     that cannot be read must not keep others from starting.
     ``executed`` is the notebook as the latest worker ran it, with outputs: the log. ``gpu`` is what
     a worker needs and ``place`` where it runs, ``None`` as long as only the bundle says it;
-    ``reason`` says what workers wait for, if they do; ``cramped`` that it is the room of others.
+    ``reason`` says what workers wait for, if they do; ``cramped`` that it is the room of others,
+    ``starts`` how long they take.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Starter:
         self.place: str | None = None
         self.reason = ""
         self.cramped = False
+        self.starts = Starts()
         self._load = load
         self._places = places
         self._rendezvous = rendezvous
@@ -61,6 +64,23 @@ class Starter:
     def folder(self, worker: str) -> Path:
         """Return the folder that a worker of this name runs in."""
         return self._settings.folder / worker
+
+    async def checked(
+        self,
+        names: tuple[str, ...],
+        pool: Pool,
+        limit_to: Callable[[tuple[ServiceSpec, ...]], int],
+    ) -> Worker:
+        """Start a worker that passes its examples; raises, and then nothing is left of it."""
+        with self.starts.measured():
+            worker = await self.start(names)
+            try:
+                specs = wanted(worker.specs, names)
+                await check(pool, worker, specs, limit_to(specs))
+            except BaseException:
+                await asyncio.shield(self._staff.end(worker))
+                raise
+        return worker
 
     async def start(self, names: tuple[str, ...]) -> Worker:
         """Start a worker that has the services of these names; it belongs to the crew then.

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 from easymlnb_server.engine.pending import Answer, Pending
@@ -51,14 +52,18 @@ async def answered(
 def standing(pending: Pending, pool: Pool) -> dict[str, Any] | None:
     """Return what a caller is told of its call's place; ``None`` once it stands in no line.
 
-    ``seconds`` is ``None`` while nothing is known of how long calls take.
+    ``seconds`` is ``None`` while nothing is known of how long calls, or starts, take.
     """
     if pending.started:
         return None
     place = pool.place(pending)
     if place is None:
         return None
-    if not pool.workers:
-        return {"state": pool.absence}
     position, seconds = place
-    return {"position": position, "seconds": round(seconds, 1) or None}
+    if pool.workers:
+        return {"position": position, "seconds": round(seconds, 1) or None}
+    away = pool.absence
+    # Whole ones: each time that this changes, a caller who waits is told.
+    whole = ceil(away.seconds + seconds) if away.seconds else None
+    told = {"state": away.state, "position": position, "seconds": whole}
+    return {**told, "reason": away.reason} if away.reason else told
