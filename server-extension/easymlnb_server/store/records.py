@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.access import Access
 
 
 class State(StrEnum):
@@ -50,7 +51,7 @@ class Added:
 class Version:
     """One number of a service; immutable but for ``current``: whether new calls go there.
 
-    ``owner`` is the service's.
+    ``owner`` and ``access`` are the service's.
     """
 
     service: str
@@ -60,6 +61,7 @@ class Version:
     created: float
     current: bool
     owner: str
+    access: Access
 
 
 @dataclass(frozen=True, slots=True)

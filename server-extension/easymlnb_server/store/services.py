@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
 from easymlnb.contract.errors import BundleNotFound, NameTaken, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.access import PRIVATE, Access
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.records import State, StoredService, Version
 from easymlnb_server.store.tables import bundles, services, versions
@@ -86,16 +87,39 @@ class Services:
             found.setdefault(version.bundle, []).append(version)
         return found
 
+    def access(self) -> dict[str, Access]:
+        """Return who may call each service."""
+        query = select(services.c.name, services.c.access).where(services.c.deleted.is_(None))
+
+        def work(connection: Connection) -> dict[str, Access]:
+            return {row.name: _access(row.access) for row in connection.execute(query)}
+
+        return self._database.read(work)
+
+    def set_access(self, name: str, access: Access) -> None:
+        """Set who may call a service; raises ``ServiceNotFound``."""
+
+        def work(connection: Connection) -> None:
+            one = update(services).where(services.c.name == name, services.c.deleted.is_(None))
+            values = {"access": access.to_dict(), "changed": time.time()}
+            if not connection.execute(one.values(**values)).rowcount:
+                raise ServiceNotFound(name)
+
+        self._database.write(work)
+
     def delete(self, name: str) -> "Versions":
         """Delete a service with all versions and return those; raises ``ServiceNotFound``.
 
-        Its numbers are never given again, even when the name is published anew.
+        Its numbers are never given again, even when the name is published anew; who might call it
+        is forgotten.
         """
 
         def work(connection: Connection) -> Versions:
             found = _read(connection, _VERSIONS.where(services.c.name == name))
             gone = update(services).where(services.c.name == name, services.c.deleted.is_(None))
-            done = connection.execute(gone.values(deleted=time.time(), current=None))
+            now = time.time()
+            values = {"deleted": now, "changed": now, "current": None, "access": None}
+            done = connection.execute(gone.values(**values))
             if not done.rowcount:
                 raise ServiceNotFound(name)
             connection.execute(delete(versions).where(versions.c.service == name))
@@ -110,6 +134,7 @@ _COLUMNS = (
     *versions.c,
     (services.c.current == versions.c.number).label("current"),
     services.c.owner,
+    services.c.access,
 )
 _VERSIONS = (
     select(*_COLUMNS)
@@ -138,7 +163,8 @@ def _publish_one(
         if _serves(connection, row, bundle):
             return
     number = 1 if row is None else row.last + 1
-    values: dict[str, Any] = {"owner": owner, "last": number, "current": number, "deleted": None}
+    values: dict[str, Any] = {"owner": owner, "last": number, "current": number}
+    values |= {"deleted": None, "changed": now}
     if row is None:
         connection.execute(insert(services).values(name=spec.name, created=now, **values))
     else:
@@ -200,5 +226,22 @@ def _version(row: Row[Any]) -> Version | None:
     except msgspec.ValidationError as error:
         logger.error("Version %s of service %s cannot be read: %s", row.number, row.service, error)
         return None
-    current = bool(row.current)
-    return Version(row.service, row.number, row.bundle, spec, row.created, current, row.owner)
+    return Version(
+        row.service,
+        row.number,
+        row.bundle,
+        spec,
+        row.created,
+        bool(row.current),
+        row.owner,
+        _access(row.access),
+    )
+
+
+def _access(stored: Any) -> Access:
+    """Return who may call; nobody but the owner where that cannot be read."""
+    try:
+        return msgspec.convert(stored or {}, Access)
+    except msgspec.ValidationError as error:
+        logger.error("Who may call a service cannot be read, so nobody may: %s", error)
+        return PRIVATE

@@ -21,6 +21,9 @@ metadata = MetaData(
     }
 )
 
+# The owner's name, a slash and the service's; SQLite does not look at lengths.
+NAME = String(63).with_variant(String(320), "postgresql")
+
 bundles = Table(
     "bundles",
     metadata,
@@ -42,18 +45,20 @@ bundles = Table(
 services = Table(
     "services",
     metadata,
-    Column("name", String(63), primary_key=True),
+    Column("name", NAME, primary_key=True),
     Column("owner", String, nullable=False),
     Column("last", Integer, nullable=False),
     Column("current", Integer),
     Column("created", Float(53), nullable=False),
     Column("deleted", Float(53)),
+    Column("access", JSON(none_as_null=True)),
+    Column("changed", Float(53)),
 )
 
 versions = Table(
     "versions",
     metadata,
-    Column("service", String(63), ForeignKey("services.name"), primary_key=True),
+    Column("service", NAME, ForeignKey("services.name"), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("bundle", String(64), nullable=False),
     Column("spec", JSON, nullable=False),

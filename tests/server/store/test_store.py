@@ -10,6 +10,7 @@ import pytest
 
 from easymlnb.contract.errors import BundleNotFound, NameTaken, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.access import PRIVATE, Access
 from easymlnb_server.store import State, Store
 
 FILE = "f" * 64
@@ -55,6 +56,21 @@ def test_a_bundle_starts_and_its_services_serve(store: Store) -> None:
     assert store.services.get("roll").owner == "alice"
     assert store.services.serving() == {"b1": versions}
     assert store.services.of_bundle("b1") == versions
+
+
+def test_who_may_call_stays_with_the_service_and_ends_with_it(store: Store) -> None:
+    publish(store, "b1", "alice/roll", "alice/cast")
+    open_to_all = Access(("bob",), ("ml",), everyone=True)
+    store.services.set_access("alice/roll", open_to_all)
+    assert store.services.access() == {"alice/roll": open_to_all, "alice/cast": PRIVATE}
+    publish(store, "b2", "alice/roll")
+    assert store.services.get("alice/roll").current.access == open_to_all
+    store.services.delete("alice/roll")
+    assert store.services.access() == {"alice/cast": PRIVATE}
+    with pytest.raises(ServiceNotFound):
+        store.services.set_access("alice/roll", open_to_all)
+    publish(store, "b3", "alice/roll")
+    assert store.services.access()["alice/roll"] == PRIVATE
 
 
 def test_numbers_only_grow_even_after_deletion(store: Store) -> None:

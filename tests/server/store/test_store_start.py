@@ -1,5 +1,6 @@
 """Starting on a database: the first time, after an upgrade, and on what must be refused."""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -13,12 +14,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from easymlnb.contract.errors import StorageBusy, StorageFull, StorageUnusable
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.access import PRIVATE
 from easymlnb_server.store import Store, schema, sqlite
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.tables import metadata
@@ -124,13 +128,52 @@ def test_a_copy_is_made_before_an_upgrade(tmp_path: Path, monkeypatch: pytest.Mo
     store = Store.open("", tmp_path)
     serve(store)
     store.close()
-    monkeypatch.setattr(schema, "newest", lambda: "0002")
+    before = schema.newest()
+    monkeypatch.setattr(schema, "newest", lambda: "9998")
     Store.open("", tmp_path).close()
-    copy = tmp_path / "easymlnb.sqlite.before-upgrade-from-0001"
+    copy = tmp_path / f"easymlnb.sqlite.before-upgrade-from-{before}"
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     with sqlite3.connect(copy) as connection:
         assert connection.execute("SELECT name FROM services").fetchall() == [("roll",)]
     connection.close()
+
+
+def _first_schema(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0001")
+
+
+def test_services_of_the_first_schema_go_on(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "newest", lambda: "0001")
+        patch.setattr(schema, "upgrade", _first_schema)
+        database = Database.open(database_url or f"sqlite:///{tmp_path / 'easymlnb.sqlite'}")
+    spec = {"name": "roll", "title": "Roll", "input": {}, "output": {}}
+    rows = (
+        "INSERT INTO bundles VALUES ('b1', 'alice', '[]', '[\"roll\"]', '{}', 'f', 'ready', NULL,"
+        " NULL, 1.5, 1.5)",
+        "INSERT INTO services VALUES ('roll', 'alice', 3, 3, 1.5, NULL)",
+        "INSERT INTO services VALUES ('gone', 'alice', 1, NULL, 1.5, 2.5)",
+        f"INSERT INTO versions VALUES ('roll', 3, 'b1', '{json.dumps(spec)}', 1.5)",
+    )
+    for row in rows:
+        database.write(lambda connection, row=row: connection.exec_driver_sql(row) and None)  # type: ignore[misc]
+    database.close()
+    store = Store.open(database_url, tmp_path)
+    found = store.services.get("roll")
+    assert (found.owner, found.current.number, found.current.access) == ("alice", 3, PRIVATE)
+    assert store.services.access() == {"roll": PRIVATE}
+    longest = f"{'o' * 255}/{'s' * 63}"
+    store.bundles.add("b2", owner="o" * 255, manifest={}, file="f")
+    named = ServiceSpec.from_dict(spec | {"name": longest})
+    assert [one.service for one in store.services.publish("b2", [named], owner="o" * 255)] == [
+        longest
+    ]
+    store.close()
 
 
 @pytest.mark.parametrize("damage", ["head", "middle", "text"])
