@@ -12,6 +12,7 @@ from traitlets import Bool, Dict, HasTraits, TraitError, Unicode, validate
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb_server.placement import gpus
 from easymlnb_server.placement.hub import options
+from easymlnb_server.placement.hub.account import Account
 from easymlnb_server.placement.hub.api import HubApi
 from easymlnb_server.placement.hub.nodes import PREFIX
 from easymlnb_server.placement.hub.view import PlacementView
@@ -50,13 +51,16 @@ class HubSettings(HasTraits):
     def placement_views(self) -> tuple[PlacementView, ...]:
         """Return what tells of each placement."""
         spots = options.read(self.placements)
-        return tuple(PlacementView(name, spot, self.hub_proxy) for name, spot in spots.items())
+        account = Account.of(os.environ, self.hub_proxy)
+        return tuple(
+            PlacementView(name, spot, account, self.hub_proxy) for name, spot in spots.items()
+        )
 
     def hub_placements(self, folder: Path) -> dict[str, HubPlacement]:
         """Return the placements on nodes, by name; ``folder`` is for notes on what runs there."""
         notes = folder / "placed"
         return {
-            name: HubPlacement(name, spot, notes, proxy=self.hub_proxy)
+            name: HubPlacement(name, spot, Account.of(os.environ, self.hub_proxy), notes)
             for name, spot in options.read(self.placements).items()
         }
 

@@ -9,7 +9,8 @@ from conftest import make_notebook
 from hub.hubs import Hub, User
 
 from easymlnb.contract.errors import Forbidden
-from easymlnb_server.placement.hub.api import RIGHTS, HubApi
+from easymlnb_server.placement.hub.account import RIGHTS
+from easymlnb_server.placement.hub.api import HubApi
 
 WHERE = """
 import os
@@ -24,6 +25,14 @@ def {name}(x: int = 0) -> dict:
         "data": open("data.txt").read(),
         "names": sorted(os.environ),
     }}
+"""
+NEEDS = """
+import os
+import easymlnb as ml
+
+@ml.service(gpu=1)
+def needs() -> list:
+    return [os.environ.get("TEST_PROFILE"), os.environ.get("CUDA_VISIBLE_DEVICES")]
 """
 SAYS = """
 import easymlnb as ml
@@ -55,6 +64,14 @@ def test_worker_runs_on_a_node_and_answers_here(hub: Hub, bob: User, tmp_path: P
     assert not [name for name in answer["names"] if name.startswith("JUPYTERHUB")]
     assert "SECRET_OF_THE_SITE" not in answer["names"]
     bob.http.delete("services/on_gpu")
+    hub.wait_for(lambda: not bob.kernels("easymlnb-gpu-1"), "the worker did not end")
+
+
+def test_a_gpu_is_found_where_there_is_one(hub: Hub, bob: User, tmp_path: Path) -> None:
+    found = bob.publish(make_notebook(NEEDS), tmp_path / "needs.ipynb")
+    assert found["state"] == "ready", found.get("error")
+    assert bob.call("needs").json() == ["gpu", "0"]
+    bob.http.delete("services/needs")
     hub.wait_for(lambda: not bob.kernels("easymlnb-gpu-1"), "the worker did not end")
 
 

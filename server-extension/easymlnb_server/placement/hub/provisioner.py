@@ -20,7 +20,8 @@ from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Dict, Unicode
 
 from easymlnb_server.placement.hub import options
-from easymlnb_server.placement.hub.api import HubApi, home_of, link_of
+from easymlnb_server.placement.hub.account import Account
+from easymlnb_server.placement.hub.api import HubApi
 from easymlnb_server.placement.hub.background import there
 from easymlnb_server.placement.hub.nodes import Nodes, Tell
 from easymlnb_server.placement.hub.remote import Remote
@@ -36,7 +37,8 @@ SHUTDOWN_TIME = 10.0
 class HubProvisioner(KernelProvisionerBase):
     """Starts a kernel on a node of the Hub and stands in for it here.
 
-    ``wanted`` is what to start, where that is not a kernel somebody types into; ``tell`` is told
+    ``wanted`` is what to start, where that is not a kernel somebody types into, and ``account``
+    whose node it runs on, where that is not the one of this process; ``tell`` is told
     what is waited for. ``address`` and ``kernel`` say where it runs then and ``until`` for
     how long, by the monotonic clock; ``folder`` is where its sockets lie here.
     """
@@ -48,6 +50,7 @@ class HubProvisioner(KernelProvisionerBase):
     )
 
     wanted: Wanted | None = None
+    account: Account | None = None
     tell: Tell | None = None
     folder: Path | None = None
     address = ""
@@ -55,6 +58,10 @@ class HubProvisioner(KernelProvisionerBase):
     until = math.inf
     _nodes: Nodes | None = None
     _remote: Remote | None = None
+
+    @property
+    def _account(self) -> Account:
+        return self.account or Account.of(os.environ, self.proxy)
 
     @property
     def has_process(self) -> bool:
@@ -111,8 +118,7 @@ class HubProvisioner(KernelProvisionerBase):
 
     async def _launch(self, spot: options.Spot, wanted: Wanted, folder: Path) -> Remote:
         if self._nodes is None:
-            api = HubApi.of(os.environ, self.proxy)
-            self._nodes = Nodes(api, self.placement, spot)
+            self._nodes = Nodes(HubApi(self._account), self.placement, spot)
         tell = self.tell or self.log.info
         found = await self._nodes.seat(wanted, tell)
         self.address, self.kernel = found.address, found.kernel
@@ -121,9 +127,8 @@ class HubProvisioner(KernelProvisionerBase):
 
     def _typed_into(self, spot: options.Spot, **kwargs: Any) -> Wanted:
         environment = {n: v for n, v in kwargs.get("env", {}).items() if n in PASSED}
-        home = home_of(os.environ, self.proxy)
-        environment["EASYMLNB_URL"] = home
-        environment["EASYMLNB_LINK"] = link_of(home)
+        environment["EASYMLNB_URL"] = self._account.address
+        environment["EASYMLNB_LINK"] = self._account.link
         return Wanted(
             kernel=spot.kernel or "python3",
             key="",

@@ -1,10 +1,10 @@
 """What is on the nodes of a placement, for people who want to know."""
 
-import os
 from typing import Any
 
 import msgspec
 
+from easymlnb_server.placement.hub.account import Account
 from easymlnb_server.placement.hub.api import HubApi
 from easymlnb_server.placement.hub.background import there
 from easymlnb_server.placement.hub.nodes import Nodes, node_names
@@ -23,11 +23,12 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlacementView:
-    """One placement, as its user sees it."""
+    """One placement, as its user sees it. ``proxy`` is what its administrator said of that."""
 
-    def __init__(self, name: str, spot: Spot, proxy: str) -> None:
+    def __init__(self, name: str, spot: Spot, account: Account, proxy: str = "") -> None:
         self.name = name
         self.proxy = proxy
+        self._account = account
         self._spot = spot
 
     @property
@@ -41,7 +42,7 @@ class PlacementView:
         return await there(self._nodes())
 
     async def _nodes(self) -> list[NodeView]:
-        nodes = Nodes(HubApi.of(os.environ, self.proxy), self.name, self._spot)
+        nodes = Nodes(HubApi(self._account), self.name, self._spot)
         try:
             running = await nodes.api.servers()
             names = [name for name in node_names(self.name, self._spot) if name in running]

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import io
 import math
-import os
 import tempfile
 import time
 import zipfile
@@ -21,7 +20,7 @@ from easymlnb.contract.running import Gpu
 from easymlnb_server.placement import records
 from easymlnb_server.placement.base import Order, Room, Survivor
 from easymlnb_server.placement.hub import options, wire
-from easymlnb_server.placement.hub.api import HubApi, home_of, link_of
+from easymlnb_server.placement.hub.account import Account
 from easymlnb_server.placement.hub.options import Spot
 from easymlnb_server.placement.hub.provisioner import HubProvisioner
 from easymlnb_server.placement.hub.wire import Seated, Wanted
@@ -35,6 +34,7 @@ AWAY = 5
 class Note(msgspec.Struct, frozen=True, kw_only=True):
     """What the next server must know to take a worker over: where it is, whose, its proof.
 
+    ``user`` owns the node; it is empty in notes of before there were others than this server's.
     ``ends`` is when, in seconds since 1970, it should be replaced; 0 for never.
     """
 
@@ -42,6 +42,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     placement: str
     address: str
     kernel: str
+    user: str = ""
     bundle: str = ""
     token: str = ""
     ends: float = 0.0
@@ -153,13 +154,16 @@ class FreshNodeKernel(NodeKernel):
 
 
 class HubPlacement:
-    """Starts workers on the nodes of one placement. ``notes`` is a folder for what runs there."""
+    """Starts workers on one user's nodes of one placement.
 
-    def __init__(self, name: str, spot: Spot, notes: Path, *, proxy: str = "") -> None:
+    ``notes`` is a folder for what runs there.
+    """
+
+    def __init__(self, name: str, spot: Spot, account: Account, notes: Path) -> None:
         self._name = name
         self._spot = spot
+        self._account = account
         self._notes = notes
-        self._proxy = proxy
         self._seats = Seats(spot.max_workers)
 
     def offers(self, gpu: Gpu) -> bool:
@@ -183,7 +187,6 @@ class HubPlacement:
     async def start(self, order: Order) -> FreshNodeKernel:
         manager: AsyncKernelManager | None = None
         try:
-            headers = HubApi.credentials(os.environ)
             manager, provisioner = await self._manager(order)
             await manager.start_kernel()
             note = Note(
@@ -191,12 +194,13 @@ class HubPlacement:
                 placement=self._name,
                 address=provisioner.address,
                 kernel=provisioner.kernel,
+                user=self._account.user,
                 ends=_wall_clock(provisioner.until),
             )
             file = self._notes / f"{order.worker}.json"
             self._notes.mkdir(parents=True, mode=0o700, exist_ok=True)
             await asyncio.to_thread(records.write, file, note)
-            kernel = FreshNodeKernel(manager, note, file, self._seats, headers)
+            kernel = FreshNodeKernel(manager, note, file, self._seats, self._account.headers)
         except BaseException as error:
             self._seats.give_back()
             if manager is not None:
@@ -226,9 +230,9 @@ class HubPlacement:
             except (OSError, msgspec.MsgspecError):
                 file.unlink(missing_ok=True)
                 continue
-            if note.placement != self._name:
+            if note.placement != self._name or note.user not in ("", self._account.user):
                 continue
-            kernel = NodeKernel(note, file, self._seats, HubApi.credentials(os.environ))
+            kernel = NodeKernel(note, file, self._seats, self._account.headers)
             self._seats.take()
             found.append(Survivor(note.worker, note.bundle, note.token, kernel))
         return found
@@ -238,15 +242,14 @@ class HubPlacement:
         manager = AsyncKernelManager(kernel_spec_manager=_Specs(), transport="ipc")
         folder = tempfile.mkdtemp(prefix=records.SOCKETS)
         manager.connection_file = str(Path(folder) / "connection.json")
-        home = home_of(os.environ, self._proxy)
         provisioner = HubProvisioner(
             parent=manager,
             kernel_spec=manager.kernel_spec,
             kernel_id=order.worker,
             placement=self._name,
             spot=msgspec.to_builtins(self._spot),
-            proxy=self._proxy,
         )
+        provisioner.account = self._account
         provisioner.folder = Path(folder)
         provisioner.tell = order.say
         provisioner.wanted = Wanted(
@@ -254,7 +257,7 @@ class HubPlacement:
             key="",
             worker=order.worker,
             label=order.label,
-            environment={"EASYMLNB_LINK": link_of(home), "EASYMLNB_SECRET": order.secret},
+            environment={"EASYMLNB_LINK": self._account.link, "EASYMLNB_SECRET": order.secret},
             files=files,
         )
         manager.provisioner = provisioner

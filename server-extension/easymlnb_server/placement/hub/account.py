@@ -1,0 +1,89 @@
+"""In whose name the Hub is asked, and whose servers become nodes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from easymlnb.contract.errors import NotReady
+
+NO_HUB = "Placements need a server that a JupyterHub started; this one was not."
+NO_PROXY = (
+    "It is not known where the Hub's proxy answers. Its administrator sets "
+    "c.JupyterHub.public_url, or c.EasyMLNB.hub_proxy where nodes reach it by another address."
+)
+
+RIGHTS = (
+    'c.Spawner.server_token_scopes = ["users:activity!user", "access:servers!user", "servers!user"]'
+)
+"""The line that lets a user's server start and reach other servers of the same user."""
+
+PUBLIC = ("JUPYTERHUB_PUBLIC_URL", "JUPYTERHUB_PUBLIC_HUB_URL")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a Hub gave a server that may start nodes.
+
+    ``user`` owns the nodes; ``token`` opens the Hub at ``api_url`` and the nodes. ``proxy`` is the
+    address of the Hub's proxy as nodes and this server reach it, ``home`` the path of this server's
+    routes below it, with slashes at both ends. ``refusal`` is what to say when it may not.
+    """
+
+    user: str = ""
+    token: str = ""
+    api_url: str = ""
+    proxy: str = ""
+    home: str = ""
+    refusal: str = (
+        "This server may not start nodes on the Hub. Its administrator allows it with one line in "
+        f"jupyterhub_config.py: {RIGHTS} (then restart this server)."
+    )
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str], proxy: str = "") -> "Account":
+        """Return the account of a user's own server with this environment.
+
+        What it lacks is empty; ``check`` says so when it is needed.
+        """
+        prefix = environment.get("JUPYTERHUB_SERVICE_PREFIX", "")
+        return cls(
+            user=environment.get("JUPYTERHUB_USER", ""),
+            token=environment.get("JUPYTERHUB_API_TOKEN", ""),
+            api_url=environment.get("JUPYTERHUB_API_URL", ""),
+            proxy=(proxy or proxy_of(environment)).rstrip("/"),
+            home=f"{prefix}easymlnb/" if prefix else "",
+        )
+
+    def check(self) -> None:
+        """Raise ``NotReady`` where nodes cannot be asked for."""
+        if not (self.user and self.token and self.api_url):
+            raise NotReady(NO_HUB)
+        if not self.proxy:
+            raise NotReady(NO_PROXY)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What opens the Hub and the nodes."""
+        return {"Authorization": f"token {self.token}"}
+
+    @property
+    def address(self) -> str:
+        """Where this server's routes answer through the proxy; raises ``NotReady``."""
+        self.check()
+        if not self.home:
+            raise NotReady(NO_HUB)
+        return f"{self.proxy}{self.home}"
+
+    @property
+    def link(self) -> str:
+        """Where kernels on nodes dial in; raises ``NotReady``."""
+        return "ws" + self.address.removeprefix("http") + "link"
+
+
+def proxy_of(environment: Mapping[str, str]) -> str:
+    """Return the address of the Hub's proxy as the Hub tells it; ``""`` if it does not."""
+    for name in PUBLIC:
+        parts = urlsplit(environment.get(name, ""))
+        if parts.netloc:
+            return f"{parts.scheme}://{parts.netloc}"
+    return ""
