@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import cast
 
 import httpx
 from common import Peer
@@ -83,36 +84,105 @@ async def _caller(peer: Peer, number: int, until: float) -> int:
     return calls
 
 
-@dataclass
+_LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
+
+
+@dataclass(slots=True)
 class Arrived:
-    """One call of many: when it was due, how long its answer took from then on, and that."""
+    """One call of many: when it was due and answered, and that answer, with its body."""
 
     due: float
-    seconds: float
+    ended: float
     status: int
-    head: str
+    answer: bytes
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, from when it was due."""
+        return self.ended - self.due
+
+    @property
+    def head(self) -> str:
+        return self.answer.partition(b"\r\n\r\n")[0].decode("latin-1")
+
+
+class _Line(asyncio.Protocol):
+    """A kept-alive connection of ``arrivals``, lean: what it costs is measured as if it were ours.
+
+    Answers must say their length. ``idle`` takes it back when one is whole.
+    """
+
+    def __init__(self, idle: "list[_Line]") -> None:
+        self.idle = idle
+        self.due = 0.0
+        self.answered: asyncio.Future[Arrived] | None = None
+        self._parts: list[bytes] = []
+        self._missing = -1
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        now = asyncio.get_running_loop().time()
+        self._parts.append(data)
+        if self._missing < 0:
+            whole = b"".join(self._parts)
+            end = whole.find(b"\r\n\r\n") + 4
+            if end < 4:
+                return
+            self._missing = end + int(_LENGTH.search(whole, 0, end)[1]) - len(whole)  # type: ignore[index]
+        else:
+            self._missing -= len(data)
+        if self._missing == 0:
+            head = b"".join(self._parts)
+            self._parts, self._missing = [], -1
+            assert self.answered is not None
+            self.answered.set_result(Arrived(self.due, now, int(head[9:12]), head))
+            self.idle.append(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.answered is not None and not self.answered.done():
+            self.answered.set_exception(error or ConnectionError("The server hung up."))
 
 
 async def arrivals(peer: Peer, times: list[float]) -> list[Arrived]:
     """Call at these times, in seconds from now, however long the answers take."""
     parts = httpx.URL(peer.url)
-    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-    began = time.perf_counter()
+    loop = asyncio.get_running_loop()
+    idle: list[_Line] = []
+    lines: list[_Line] = []
+    requests = [request(peer, body) for body in peer.bodies]
+    answers = [loop.create_future() for _ in times]
+    opening = set()
 
-    async def one(number: int, due: float) -> Arrived:
-        await asyncio.sleep(due - (time.perf_counter() - began))
-        open_ = idle.pop() if idle else await asyncio.open_connection(parts.host, parts.port or 80)
-        reader, writer = open_
-        writer.write(request(peer, peer.bodies[number % len(peer.bodies)]))
-        status, head, _ = await answer(reader)
-        idle.append(open_)
-        return Arrived(due, time.perf_counter() - began - due, status, head)
+    async def open_line() -> _Line:
+        _, line = await loop.create_connection(lambda: _Line(idle), parts.host, parts.port or 80)
+        lines.append(line)
+        return line
 
+    def send(line: _Line, number: int, due: float) -> None:
+        line.due, line.answered = due, answers[number]
+        line.transport.write(requests[number % len(requests)])
+
+    async def open_and_send(number: int, due: float) -> None:
+        send(await open_line(), number, due)
+
+    def arrive(number: int, due: float) -> None:
+        if idle:
+            send(idle.pop(), number, due)
+        else:
+            task = loop.create_task(open_and_send(number, due))
+            opening.add(task)
+            task.add_done_callback(opening.discard)
+
+    began = loop.time()
+    for number, due in enumerate(times):
+        loop.call_at(began + due, arrive, number, began + due)
     try:
-        return await asyncio.gather(*(one(number, due) for number, due in enumerate(times)))
+        return await asyncio.gather(*answers)
     finally:
-        for _, writer in idle:
-            writer.close()
+        for line in lines:
+            line.transport.close()
 
 
 def poisson(calls_per_second: float, seconds: float, seed: int = 0) -> list[float]:
