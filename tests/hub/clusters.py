@@ -13,13 +13,15 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hub.networks import Network
+
 NODES = {"cpu1": 0, "gpu1": 1, "gpu2": 2}
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scancel")
 SBIN = "/usr/sbin"
 
 CONF = """
 ClusterName=toy
-SlurmctldHost={host}(127.0.0.1)
+SlurmctldHost={host}({address})
 SlurmctldPort={port}
 SlurmUser={user}
 SlurmdUser={user}
@@ -41,7 +43,7 @@ SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=2
 KillWait=5
 MinJobAge=60
 DefMemPerCPU=512
-CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+{listen}
 {auth}
 {nodes}
 PartitionName=cpu Nodes=cpu1 Default=YES MaxTime=INFINITE State=UP
@@ -58,10 +60,14 @@ def installed() -> bool:
 
 @dataclass
 class Cluster:
-    """A Slurm cluster; ``variables`` are for whoever uses it."""
+    """A Slurm cluster; ``variables`` are for whoever uses it.
+
+    In a ``network`` each node has a host name and an address of its own; else all share this host.
+    """
 
     folder: Path
     port: int
+    network: Network | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -69,9 +75,15 @@ class Cluster:
         return {
             "SLURM_CONF": str(self.folder / "slurm.conf"),
             "PATH": f"{os.environ['PATH']}:{SBIN}",
-            "TEST_HUB_NODES": ",".join(f"{name}=127.0.0.1" for name in NODES),
+            "TEST_HUB_NODES": ",".join(f"{name}={self._address(name)}" for name in NODES),
             "TEST_HUB_SPAWNER": "slurm",
+            "TEST_HUB_ADDRESS": self._address(),
         }
+
+    def _address(self, node: str = "") -> str:
+        if self.network is None:
+            return "127.0.0.1"
+        return self.network.address_of(node) if node else self.network.address
 
     def run(self, *command: str) -> str:
         """Run one of Slurm's commands and return what it prints."""
@@ -93,7 +105,7 @@ class Cluster:
             self._munge()
         self._spawn("slurmctld", "-D")
         for node in NODES:
-            self._spawn("slurmd", "-D", "-N", node)
+            self._spawn("slurmd", "-D", "-N", node, node=node)
         until = time.monotonic() + 60
         while self._idle() < len(NODES):
             assert time.monotonic() < until, (self.folder / "log").read_text()[-3000:]
@@ -115,14 +127,14 @@ class Cluster:
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
             return 0
 
-    def _spawn(self, *command: str) -> None:
+    def _spawn(self, *command: str, node: str = "") -> None:
         environment = {**os.environ, **self.variables}
-        program = shutil.which(command[0], path=environment["PATH"])
+        whole = [str(shutil.which(command[0], path=environment["PATH"])), *command[1:]]
+        if node and self.network is not None:
+            whole = self.network.command(node, *whole)
         with (self.folder / "log").open("ab") as log:
             self.processes.append(
-                subprocess.Popen(
-                    [str(program), *command[1:]], env=environment, stdout=log, stderr=log
-                )
+                subprocess.Popen(whole, env=environment, stdout=log, stderr=log)
             )
 
     def _munge(self) -> None:
@@ -149,9 +161,8 @@ class Cluster:
             auth += f"AuthInfo=socket={self.folder}/munge.socket"
         nodes, gres = [], []
         for number, (name, gpus) in enumerate(NODES.items(), 1):
-            said = (
-                f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={self.port + number} "
-            )
+            at = f"NodeHostname={name if self.network else host} NodeAddr={self._address(name)}"
+            said = f"NodeName={name} {at} Port={self.port + number} "
             said += f"CPUs=4 RealMemory=4000 State=UNKNOWN Feature={name[:3]}"
             nodes.append(said + (f" Gres=gpu:fake:{gpus}" if gpus else ""))
             for gpu in range(gpus):
@@ -162,9 +173,11 @@ class Cluster:
                     os.mknod(device, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
                 gres.append(f"NodeName={name} Name=gpu Type=fake File={device}")
         user = "root" if root else os.environ.get("USER", str(os.getuid()))
+        # These would have each daemon look up its own name, which only itself knows.
+        listen = "" if self.network else "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny"
         text = CONF.format(
-            host=host, port=self.port, user=user, folder=self.folder, auth=auth,
-            nodes="\n".join(nodes),
+            host=host, address=self._address(), port=self.port, user=user, folder=self.folder,
+            auth=auth, listen=listen, nodes="\n".join(nodes),
         )  # fmt: skip
         (self.folder / "slurm.conf").write_text(text)
         (self.folder / "gres.conf").write_text("\n".join(gres) + "\n")

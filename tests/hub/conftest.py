@@ -1,11 +1,13 @@
 """One Hub for all tests here, with the local spawner; it is skipped where npm never was."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from hub import clusters
+from hub import clusters, networks
 from hub.clusters import Cluster
 from hub.hubs import Hub, free_ports, proxy_command
+from hub.networks import Network
 
 
 def _there() -> None:
@@ -29,13 +31,14 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     yield from _running(Hub(tmp_path_factory.mktemp("hub")))
 
 
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A Slurm cluster."""
+def _slurm_there() -> None:
     pytest.importorskip("batchspawner", reason="batchspawner is not installed.")
     if not clusters.installed():
         pytest.skip("Slurm is not installed: apt-get install slurmctld slurmd slurm-client munge")
-    made = Cluster(tmp_path_factory.mktemp("slurm"), free_ports(1)[0])
+
+
+def _clustered(folder: Path, network: Network | None = None) -> Iterator[Cluster]:
+    made = Cluster(folder, free_ports(1)[0], network)
     try:
         made.start()
         yield made
@@ -44,7 +47,41 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Slurm cluster."""
+    _slurm_there()
+    yield from _clustered(tmp_path_factory.mktemp("slurm"))
+
+
+@pytest.fixture(scope="session")
 def slurm_hub(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator[Hub]:
     """A Hub whose servers are jobs of that cluster."""
     _there()
     yield from _running(Hub(tmp_path_factory.mktemp("slurm-hub"), cluster.variables))
+
+
+@pytest.fixture(scope="session")
+def network() -> Iterator[Network]:
+    """A network with a host name and an address for each node of a cluster."""
+    if refused := networks.refusal():
+        pytest.skip(refused)
+    made = Network(list(clusters.NODES))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def far_cluster(tmp_path_factory: pytest.TempPathFactory, network: Network) -> Iterator[Cluster]:
+    """A Slurm cluster whose nodes are hosts of that network."""
+    _slurm_there()
+    yield from _clustered(tmp_path_factory.mktemp("far"), network)
+
+
+@pytest.fixture(scope="session")
+def far_hub(tmp_path_factory: pytest.TempPathFactory, far_cluster: Cluster) -> Iterator[Hub]:
+    """A Hub whose servers are on hosts of that network, and reach each other by its proxy."""
+    _there()
+    yield from _running(Hub(tmp_path_factory.mktemp("far-hub"), far_cluster.variables))
