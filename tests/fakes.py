@@ -68,6 +68,7 @@ class FakeKernel:
         self.client: Any = self
         self.link = FakeLink(order.worker)
         self.runs = True
+        self.far = False
         self.stopped = 0
         self.used = 1000
         self.until = math.inf
@@ -75,6 +76,9 @@ class FakeKernel:
 
     async def alive(self) -> bool:
         return self.runs
+
+    async def returns(self) -> bool:
+        return self.far and self.runs
 
     def memory(self) -> int:
         return self.used if self.runs else 0

@@ -336,6 +336,58 @@ async def test_worker_serves_although_it_cannot_be_put_on_record(world: World) -
     assert not any(isinstance(said, Return) for said in link.sent)
 
 
+async def _come_back(world: World, link: FakeLink, back: FakeLink) -> None:
+    """Dial again with the secret that came over the link before."""
+    (told,) = [said for said in link.sent if isinstance(said, Return)]
+    future = await until(lambda: world.placement.rendezvous.claim(told.secret))
+    future.set_result(Arrival(back, world.placement.specs))
+
+
+@in_world()
+async def test_worker_whose_link_broke_comes_back_as_it_is(world: World) -> None:
+    world.keep(1)
+    link = await world.ready()
+    (kernel,) = world.placement.kernels
+    kernel.far = True
+    running, waiting = submit(world), submit(world)
+    link.close()
+    assert running.answered.result().error.code == "worker_lost"
+    kernel.link = FakeLink()
+    await _come_back(world, link, kernel.link)
+    assert (await answered(world, waiting)).error is None
+    assert (world.placement.kernels, kernel.stopped) == ([kernel], 0)
+    # So it does the next time, too.
+    kernel.link.close()
+    before, kernel.link = kernel.link, FakeLink()
+    await _come_back(world, before, kernel.link)
+    assert (await answered(world, submit(world))).error is None
+    assert world.deployment.restarts.total() == 0
+
+
+@pytest.mark.parametrize("how", ["near", "dies", "late"])
+@in_loop
+async def test_worker_whose_link_broke_and_that_stays_away_is_replaced(
+    tmp_path: Path, how: str
+) -> None:
+    kept, adoption.RETURN_TIMEOUT = adoption.RETURN_TIMEOUT, 0.1 if how == "late" else 60.0
+    world = World(tmp_path)
+    try:
+        world.keep(1)
+        link = await world.ready()
+        (kernel,) = world.placement.kernels
+        kernel.far = how != "near"
+        link.close()
+        await asyncio.sleep(0.02)
+        kernel.runs = how != "dies"
+        assert (await answered(world, submit(world))).error is None
+        assert (len(world.placement.kernels), kernel.stopped) == (2, 1)
+        assert world.deployment.restarts["lost"] == 1
+    finally:
+        adoption.RETURN_TIMEOUT = kept
+        await world.deployment.stop()
+    assert world.gone()
+
+
 @in_world(stay=0.0)
 async def test_workers_that_shall_not_stay_are_told_nothing(world: World) -> None:
     world.keep(1)

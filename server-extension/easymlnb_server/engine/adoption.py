@@ -1,18 +1,20 @@
 """Workers that outlive their server: told how to come back, and taken over by the next one.
 
 A worker gets a secret over its link; the server keeps only the hash of it, in the note on the
-worker's process. When the link is lost the worker dials again, for a while, with that secret.
+worker's process. When the link is lost the worker dials again, for a while, with that secret:
+the next server, or the same one where a proxy between them was away.
 """
 
 import asyncio
 import logging
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from easymlnb.contract.frames import Return
 from easymlnb_server.engine import presence
-from easymlnb_server.engine.rendezvous import Rendezvous, token_of
+from easymlnb_server.engine.rendezvous import Arrival, Rendezvous, token_of
 from easymlnb_server.engine.workers import Worker
 from easymlnb_server.placement.base import Survivor
 
@@ -36,20 +38,41 @@ async def prepare(worker: Worker, bundle: str, seconds: float) -> None:
     except OSError as error:
         log.warning("A worker cannot be kept for the next server: %s", error)
         return
+    worker.token = token_of(secret)
     worker.link.say(Return(secret=secret, seconds=seconds))
 
 
 async def adopt(survivor: Survivor, rendezvous: Rendezvous, folder: Path) -> Worker | None:
     """Wait for a worker of a former server to dial; ``None`` if it does not."""
-    arrival = rendezvous.expect_again(survivor.token)
+    found = await _arrival(survivor.token, rendezvous, survivor.kernel.alive)
+    if found is None:
+        log.warning("A worker that ran before the server started did not come back.")
+        return None
+    log.info("A worker of bundle %s that ran already was taken over.", survivor.bundle[:12])
+    return Worker(survivor.kernel, found.link, found.specs, folder)
+
+
+async def again(worker: Worker, rendezvous: Rendezvous) -> Worker | None:
+    """Wait for a worker that lost its link to dial again; ``None`` if it does not, or cannot."""
+    if worker.cause or not worker.token or not await worker.kernel.returns():
+        return None
+    log.info("The link to a worker broke; it is waited for.")
+    found = await _arrival(worker.token, rendezvous, worker.kernel.returns)
+    if found is None:
+        return None
+    return Worker(worker.kernel, found.link, found.specs, worker.folder, worker.started)
+
+
+async def _arrival(
+    token: str, rendezvous: Rendezvous, there: Callable[[], Awaitable[bool]]
+) -> Arrival | None:
+    """Wait for a worker to dial, as long as it is ``there`` and not too long."""
+    arrival = rendezvous.expect_again(token)
     until = time.monotonic() + RETURN_TIMEOUT
     try:
         while not (await asyncio.wait({arrival}, timeout=presence.ALIVE_EVERY))[0]:
-            if not await survivor.kernel.alive() or time.monotonic() > until:
-                log.warning("A worker that ran before the server started did not come back.")
+            if not await there() or time.monotonic() > until:
                 return None
     finally:
-        rendezvous.forget(survivor.token)
-    found = arrival.result()
-    log.info("A worker of bundle %s that ran already was taken over.", survivor.bundle[:12])
-    return Worker(survivor.kernel, found.link, found.specs, folder)
+        rendezvous.forget(token)
+    return arrival.result()

@@ -228,6 +228,10 @@ class Deployment:
                 self.pool.join(worker.link, 1, AHEAD)
                 self._look()
                 await lost(worker.kernel, worker.link)
+                if (back := await adoption.again(worker, self._rendezvous)) is not None:
+                    self._staff.swap(worker, back)
+                    worker = back
+                    continue
                 self._count(worker)
             except EasyMLNBError as error:
                 log.warning("A worker of %s did not start: %s", self.bundle[:12], error)

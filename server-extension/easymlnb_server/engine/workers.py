@@ -16,7 +16,10 @@ from easymlnb_server.placement.base import Kernel
 
 @dataclass(eq=False, slots=True)
 class Worker:
-    """One running worker. ``cause`` says why we ended it, if we did."""
+    """One running worker. ``cause`` says why we ended it, if we did.
+
+    ``token`` is the hash of the secret that it comes back with when it loses its link.
+    """
 
     kernel: Kernel
     link: WorkerLink
@@ -24,6 +27,7 @@ class Worker:
     folder: Path
     started: float = field(default_factory=time.monotonic)
     cause: str = ""
+    token: str = ""
     end: asyncio.Task[None] | None = None
 
     @property
@@ -50,6 +54,12 @@ class Staff:
 
     def add(self, worker: Worker) -> None:
         self._workers[worker.link] = worker
+
+    def swap(self, old: Worker, new: Worker) -> None:
+        """Know a worker by its new link."""
+        self._leave(old.link)
+        self._workers.pop(old.link, None)
+        self.add(new)
 
     def end(self, worker: Worker) -> asyncio.Task[None]:
         """End a worker, once: later its process id may belong to somebody else."""

@@ -41,12 +41,17 @@ class Order:
 
 
 class Kernel(Protocol):
-    """A kernel that runs. ``until`` is when, by the monotonic clock, it should be replaced."""
+    """A kernel that runs."""
 
-    until: float
+    @property
+    def until(self) -> float:
+        """When, by the monotonic clock, it should be replaced."""
 
     async def alive(self) -> bool:
         """Say whether the kernel's process still runs."""
+
+    async def returns(self) -> bool:
+        """Say whether a worker here that lost its link may dial again, by the same way."""
 
     def memory(self) -> int:
         """Return the resident bytes of the kernel and its children; blocks for milliseconds."""

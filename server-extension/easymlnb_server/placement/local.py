@@ -1,7 +1,6 @@
 """Worker kernels as processes on the server's own machine."""
 
 import asyncio
-import contextlib
 import math
 import os
 import re
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 import psutil
-from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 
@@ -20,6 +18,7 @@ from easymlnb.contract.errors import NotReady
 from easymlnb.contract.running import Gpu
 from easymlnb_server.placement import records
 from easymlnb_server.placement.base import Order, Room, Survivor
+from easymlnb_server.placement.fresh import FreshKernel, shut_down
 from easymlnb_server.placement.gpus import VISIBLE, Gpus
 from easymlnb_server.placement.records import MARK, SOCKETS, Record
 
@@ -61,6 +60,9 @@ class RunningKernel:
     async def alive(self) -> bool:
         return self._record.runs
 
+    async def returns(self) -> bool:
+        return False  # nothing lies between: whoever broke the link was the worker
+
     def memory(self) -> int:
         return records.resident(self._record.pid)
 
@@ -74,28 +76,6 @@ class RunningKernel:
             await asyncio.to_thread(records.clear, self._file, self._record)
         finally:
             self._gpus.release(Room(self._record.gpus, self._record.share))
-
-
-class LocalKernel(RunningKernel):
-    """A kernel process that this server started: its child, so also to be waited for."""
-
-    def __init__(self, manager: AsyncKernelManager, gpus: Gpus, file: Path, record: Record) -> None:
-        super().__init__(gpus, file, record)
-        self.manager = manager
-        self.client: AsyncKernelClient = manager.client()
-
-    async def alive(self) -> bool:
-        return bool(await self.manager.is_alive())
-
-    async def stop(self) -> None:
-        self.client.stop_channels()
-        await _shut_down(self.manager)
-        await super().stop()
-
-
-async def _shut_down(manager: AsyncKernelManager) -> None:
-    with contextlib.suppress(Exception):
-        await asyncio.wait_for(manager.shutdown_kernel(now=True), 10)
 
 
 class LocalPlacement:
@@ -137,7 +117,7 @@ class LocalPlacement:
     async def freed(self) -> None:
         await self._gpus.freed()
 
-    async def start(self, order: Order) -> LocalKernel:
+    async def start(self, order: Order) -> FreshKernel:
         # Unix sockets in a private folder: other accounts on the host cannot read the kernel's
         # output, and their paths must stay under 108 bytes.
         sockets = Path(tempfile.mkdtemp(prefix=SOCKETS))
@@ -148,11 +128,11 @@ class LocalPlacement:
         manager.connection_file = str(sockets / "connection.json")
         # The next server finds by it what this one leaves behind if it is killed.
         file = self._records / f"{order.worker}.json"
-        kernel: LocalKernel | None = None
+        kernel: FreshKernel | None = None
         try:
             await manager.start_kernel(cwd=str(order.folder), env=self._environment(order))
             record = await asyncio.to_thread(_record, manager, sockets, order)
-            kernel = LocalKernel(manager, self._gpus, file, record)
+            kernel = FreshKernel(RunningKernel(self._gpus, file, record), manager)
             await asyncio.to_thread(records.write, file, record)
             # Nobody sits there to type: `input()` raises instead of waiting for ever.
             kernel.client.start_channels(stdin=False)
@@ -178,7 +158,7 @@ class LocalPlacement:
 
     async def _undo(self, manager: AsyncKernelManager, order: Order, sockets: Path) -> None:
         pid = _pid(manager)
-        await _shut_down(manager)
+        await shut_down(manager)
         await asyncio.to_thread(records.end_processes, pid, order.worker)
         await asyncio.to_thread(shutil.rmtree, sockets, ignore_errors=True)
         self._gpus.release(order.room)

@@ -1,0 +1,130 @@
+"""A worker's kernel on a node, as far as the node's routes tell of it."""
+
+import asyncio
+import contextlib
+import math
+import time
+from pathlib import Path
+
+import httpx
+import msgspec
+
+from easymlnb_server.placement import records
+from easymlnb_server.placement.base import Room
+from easymlnb_server.placement.hub import wire
+from easymlnb_server.placement.hub.wire import Seated
+
+ASK_TIMEOUT = 10.0
+AWAY = 5
+"""Times in a row, a second apart, that the Hub answers for a node until it counts as gone."""
+UNREACHED = 3
+"""Times in a row, a second apart, that the proxy does not reach a node until it counts as gone."""
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """What the next server must know to take a worker over: where it is, whose, its proof.
+
+    ``user`` owns the node; it is empty in notes of before there were others than this server's.
+    ``ends`` is when, in seconds since 1970, it should be replaced; 0 for never.
+    """
+
+    worker: str
+    placement: str
+    address: str
+    kernel: str
+    user: str = ""
+    bundle: str = ""
+    token: str = ""
+    ends: float = 0.0
+
+
+class Seats:
+    """How many workers of a placement there may be, and are."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def take(self) -> Room | None:
+        if self._free < 1:
+            return None
+        self._free -= 1
+        return Room()
+
+    def give_back(self) -> None:
+        self._free += 1
+        for one in self._waiting:
+            if not one.done():
+                one.set_result(None)
+        self._waiting.clear()
+
+    async def freed(self) -> None:
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        await future
+
+
+class NodeKernel:
+    """A worker's kernel on a node, as far as the node's routes tell of it."""
+
+    def __init__(self, note: Note, file: Path, seats: Seats, headers: dict[str, str]) -> None:
+        self._note = note
+        self._file = file
+        self._seats = seats
+        self._headers = headers
+        self._away = self._unreached = 0
+        left = note.ends - time.time() if note.ends else math.inf
+        self.until = time.monotonic() + left
+
+    @property
+    def _url(self) -> str:
+        return f"{self._note.address}easymlnb/node/kernels/{self._note.kernel}"
+
+    async def alive(self) -> bool:
+        """Ask the node, which by this also learns that somebody still wants the kernel."""
+        try:
+            answer = await asyncio.to_thread(self._ask)
+        except httpx.TransportError:
+            return True  # the proxy is away for a moment; the link tells whether the worker is
+        if answer.status_code == 404 and wire.OURS in answer.headers:
+            return False
+        # A proxy that was restarted sends everybody to the Hub, for a moment.
+        self._away = self._away + 1 if answer.status_code in (302, 424) else 0
+        return self._away < AWAY
+
+    async def returns(self) -> bool:
+        """Say whether the node still carries it, or the proxy does not let us know."""
+        try:
+            answer = await asyncio.to_thread(self._ask)
+        except httpx.TransportError:
+            return True
+        # The proxy says 503 of a node that it does not reach: for a moment, or for good.
+        self._unreached = self._unreached + 1 if answer.status_code == 503 else 0
+        ours = wire.OURS in answer.headers
+        return not (answer.status_code == 404 and ours) and self._unreached < UNREACHED
+
+    def memory(self) -> int:
+        try:
+            answer = self._ask()
+            return msgspec.json.decode(answer.content, type=Seated).memory
+        except (httpx.TransportError, msgspec.MsgspecError):
+            return 0
+
+    async def note(self, bundle: str, token: str) -> None:
+        self._note = msgspec.structs.replace(self._note, bundle=bundle, token=token)
+        await asyncio.to_thread(records.write, self._file, self._note)
+
+    async def stop(self) -> None:
+        try:
+            await asyncio.to_thread(self._end)
+            self._file.unlink(missing_ok=True)
+        finally:
+            self._seats.give_back()
+
+    def _ask(self) -> httpx.Response:
+        return httpx.get(self._url, headers=self._headers, timeout=ASK_TIMEOUT)
+
+    def _end(self) -> None:
+        # Where it cannot be told, the node ends what nobody wants by itself.
+        with contextlib.suppress(httpx.TransportError):
+            httpx.delete(self._url, headers=self._headers, timeout=30.0)
