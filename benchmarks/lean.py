@@ -9,6 +9,7 @@ import socket
 import struct
 import uuid
 from collections.abc import Iterator
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 import httpx
@@ -108,4 +109,4 @@ def _pack(parts: list[bytes]) -> bytes:
 def _unpack(data: bytes) -> list[bytes]:
     (count,) = struct.unpack_from("<Q", data)
     offsets = struct.unpack_from(f"<{count}Q", data, 8)
-    return [data[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(offsets)]

@@ -133,9 +133,7 @@ class Cluster:
         if node and self.network is not None:
             whole = self.network.command(node, *whole)
         with (self.folder / "log").open("ab") as log:
-            self.processes.append(
-                subprocess.Popen(whole, env=environment, stdout=log, stderr=log)
-            )
+            self.processes.append(subprocess.Popen(whole, env=environment, stdout=log, stderr=log))
 
     def _munge(self) -> None:
         key = self.folder / "munge.key"
