@@ -55,7 +55,7 @@ class Asking:
     async def call_async(self, given: tuple[Any, ...], values: dict[str, Any]) -> Any:
         spec = _specs.known(self._name)
         if spec is None:
-            spec = _keep(await self._answer(lambda number: (self._lookup(number), b"")))
+            spec = self._keep(await self._answer(lambda number: (self._lookup(number), b"")))
         wanted = spec
         reply = await self._answer(lambda number: self._message(wanted, number, given, values))
         return self._read(spec, reply)
@@ -86,7 +86,7 @@ class Asking:
             return known
         question = ASKS.begin()
         self._way.send(self._lookup(question.number), b"")
-        return _keep(self._wait(question))
+        return self._keep(self._wait(question))
 
     def _ask(self, spec: ServiceSpec, given: tuple[Any, ...], values: dict[str, Any]) -> Question:
         question = ASKS.begin()
@@ -151,6 +151,6 @@ class Asking:
         body = bytes(reply.body)
         return results.decode(reply.content_type, body, spec.output, reply.filename)
 
-
-def _keep(reply: Reply) -> ServiceSpec:
-    return _specs.keep(msgspec.json.decode(bytes(reply.body), type=ServiceSpec))
+    def _keep(self, reply: Reply) -> ServiceSpec:
+        spec = msgspec.json.decode(bytes(reply.body), type=ServiceSpec)
+        return _specs.keep(self._name, spec)

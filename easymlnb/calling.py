@@ -15,11 +15,14 @@ from functools import cache
 from inspect import iscoroutinefunction
 from typing import Any
 
-from easymlnb.asking import Asking, way
+from easymlnb import hub, live
+from easymlnb.asking import Asking
+from easymlnb.asking import way as link_way
 from easymlnb.client import Client, connect, flows
 from easymlnb.contract.errors import CallCycle
 from easymlnb.definition import DEFINED, Service
 from easymlnb.runtime import loop
+from easymlnb.runtime.asks import KernelWay
 from easymlnb.runtime.batches import run_rows
 from easymlnb.runtime.context import CURRENT
 
@@ -51,7 +54,7 @@ class Used:
         if service is not None:
             with _deeper(self.name):
                 return _direct(service, [flows.named(service.spec, given, values)])[0]
-        found = way()
+        found = _way(self.name)
         if found is None:
             return _rest(self.name, self._timeout, given, values)
         return Asking(found, self.name, self._timeout).call(given, values)
@@ -63,7 +66,7 @@ class Used:
             with _deeper(self.name):
                 named = flows.named(service.spec, given, values)
                 return await service.function(**service.schema.load(named))
-        found = way() if service is None else None
+        found = _way(self.name) if service is None else None
         if found is None:
             return await asyncio.to_thread(self, *given, **values)
         return await Asking(found, self.name, self._timeout).call_async(given, values)
@@ -79,7 +82,7 @@ class Used:
         if service is not None:
             with _deeper(self.name):
                 return _direct(service, [_arguments(service, item) for item in items])
-        found = way()
+        found = _way(self.name)
         if found is not None:
             return Asking(found, self.name, self._timeout).map(map(split, items), at_once)
         with ThreadPoolExecutor(at_once, "easymlnb-map") as pool:
@@ -89,6 +92,7 @@ class Used:
 def use(name: str, *, timeout: float | None = None) -> Used:
     """Return a service by its name, to be called like a function.
 
+    name: ``"segment"``, or ``"alice/segment"`` for what another user of the Hub shares with you.
     timeout: seconds that a call may take at most. It also ends with the call that it is made in.
     """
     return Used(name, timeout)
@@ -149,12 +153,18 @@ def _not_in_a_coroutine(name: str) -> None:
 # without a link
 
 
+def _way(name: str) -> KernelWay | None:
+    """Return the link to ask over; a notebook's own server does not know the services of others."""
+    return None if "/" in name and not live.in_worker() else link_way()
+
+
 @cache
-def _client() -> Client:
-    return connect()
+def _client(shared: bool = False) -> Client:
+    found = hub.shared() if shared else None
+    return Client(found) if found is not None else connect()
 
 
 def _rest(name: str, timeout: float | None, given: tuple[Any, ...], values: dict[str, Any]) -> Any:
-    found = _client()
+    found = _client(shared=True) if "/" in name else _client()
     result = found.call(name, flows.named(found.spec(name), given, values), timeout=timeout)
     return list(result) if isinstance(result, Iterator) else result

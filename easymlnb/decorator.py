@@ -11,6 +11,7 @@ from easymlnb.definition import DEFINED, Service, define
 
 if TYPE_CHECKING:
     from easymlnb.publish import Published
+    from easymlnb.share import Access
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -44,6 +45,12 @@ class ServiceFunction(Protocol[P, R]):
 
     def publish(self, **options: Any) -> "Published":
         """Freeze the saved notebook as a new version, once it has passed its examples."""
+
+    def share(self, **options: Any) -> "Access":
+        """Say who may call it on a Hub's shared service: users, groups, everyone, public."""
+
+    def unshare(self) -> "Access":
+        """Keep it to yourself again."""
 
     def remove(self) -> None:
         """Take the live service away; what is published stays."""
@@ -135,6 +142,8 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
     decorated.view = lambda view: _view(made, view)
     decorated.app = lambda page: _app(made, page)
     decorated.publish = lambda **given: _publish(made, given)
+    decorated.share = lambda **given: _share(made, given)
+    decorated.unshare = lambda: _share(made, {"users": ()})
     decorated.remove = lambda: _remove(made)
     DEFINED[made.name] = made
     refused = _offer(made)
@@ -177,6 +186,14 @@ def _publish(made: Service, options: dict[str, Any]) -> "Published | None":
     from easymlnb.publish import publish
 
     return publish(made.name, **options)
+
+
+def _share(made: Service, options: dict[str, Any]) -> "Access | None":
+    if live.in_worker():
+        return None
+    from easymlnb.share import share
+
+    return share(made.name, **options)
 
 
 def _form(made: Service) -> Any:

@@ -20,6 +20,9 @@ from easymlnb.contract.errors import ServerUnreachable
 PROBE_SECONDS = 2.0
 """How long one candidate may take to answer before the next is tried."""
 
+SHARED = "/services/easymlnb/"
+"""Path at the Hub's proxy of the service that all users of a Hub share."""
+
 # What a browser shows behind the base URL; people copy it from the address bar.
 _PAGES = re.compile(r"/(?:lab|tree|notebooks|edit|doc|consoles|terminals)(?:/.*)?\Z")
 
@@ -38,6 +41,11 @@ class Server:
     def headers(self) -> dict[str, str]:
         """Return the headers that log in there."""
         return {"Authorization": f"token {self.token}"} if self.token else {}
+
+    @property
+    def shared(self) -> bool:
+        """Say whether it is where a Hub has the service that all its users share."""
+        return urlsplit(self.url).path.endswith(SHARED)
 
     @property
     def local(self) -> bool:

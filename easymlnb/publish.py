@@ -11,11 +11,14 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from easymlnb import discovery
+from easymlnb import hub
 from easymlnb.bundles import make
 from easymlnb.bundles.code import plain
+from easymlnb.client import Client
+from easymlnb.contract import names
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
 from easymlnb.definition import DEFINED
+from easymlnb.discovery import Server
 from easymlnb.own import candidates
 from easymlnb.runtime.steps import PIECES
 from easymlnb.upload import send
@@ -51,6 +54,7 @@ def publish(
     requirements: Iterable[str] | str | Path | None = None,
     url: str | None = None,
     token: str | None = None,
+    here: bool = False,
     wait: bool = True,
     timeout: float = 600.0,
 ) -> Published | None:
@@ -58,12 +62,15 @@ def publish(
 
     notebook: its path; default: the notebook of this kernel.
     include, exclude, requirements: see ``easymlnb.bundles.make``.
-    url, token: the server; default: see ``easymlnb.discovery.find``.
+    url, token: the server; default: the Hub's shared service if there is one (``easymlnb.hub``),
+        else see ``easymlnb.discovery.find``.
+    here: ``True`` publishes on one's own server although the Hub has a shared service.
     wait: ``False`` returns as soon as the server has accepted it.
     timeout: seconds to wait for it to serve, default 600.
 
     In a worker, which runs the same cells, it does nothing and returns ``None``.
-    Raises ``EasyMLNBError`` when the notebook is not saved, and what ``make`` and ``send`` raise.
+    Raises ``EasyMLNBError`` when the notebook is not saved, ``Forbidden`` when the shared service
+    refuses this server's token, and what ``make`` and ``send`` raise.
     """
     if "EASYMLNB_WORKER" in os.environ:
         log.info("publish() of %s does nothing in a worker.", service)
@@ -71,7 +78,7 @@ def publish(
     if service not in DEFINED:
         raise ServiceNotFound(service)
     path = find_notebook(DEFINED[service].function, service, notebook)
-    server = discovery.find(url, token)
+    server = hub.server(url, token, here=here)
     made = make(path, include=include, exclude=exclude, requirements=requirements)
     _say(_summary(path.name, sorted(made.manifest.files), len(made.data)), *made.notes)
     try:
@@ -87,9 +94,17 @@ def publish(
     except EasyMLNBError as error:
         _say(*_where(error.details))
         raise
-    version = next((s["version"] for s in status["services"] if s["name"] == service), None)
-    address = f"{server.url}services/{service}"
-    return Published(service, version, address, bool(status.get("unchanged")))
+    return _published(service, server, status)
+
+
+def _published(service: str, server: Server, status: dict[str, Any]) -> Published:
+    full = service
+    if server.shared:
+        with Client(server) as client:
+            full = client.full_name(service)
+    version = next((s["version"] for s in status["services"] if s["name"] in (service, full)), None)
+    address = f"{hub.address(server)}services/{names.path(full)}"
+    return Published(full, version, address, bool(status.get("unchanged")))
 
 
 _STATES = {

@@ -7,9 +7,11 @@ import typer
 
 from easymlnb.cli import output, placement
 from easymlnb.cli.group import Group
-from easymlnb.cli.options import AsJson, Token, Url
+from easymlnb.cli.options import AsJson, Here, Token, Url
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from easymlnb.client import Client
 
 app = typer.Typer(
@@ -27,10 +29,12 @@ app.add_typer(placement.app, name="placement")
 Name = Annotated[str, typer.Argument(help="Name of the service.", metavar="NAME")]
 
 
-def _connect(url: str | None, token: str | None) -> "Client":
-    from easymlnb.client import connect
+def _client_of(
+    name: str, url: str | None, token: str | None, here: bool
+) -> "AbstractContextManager[Client]":
+    from easymlnb.cli.where import client_of
 
-    return connect(url, token)
+    return client_of(name, url, token, here=here)
 
 
 @app.callback(invoke_without_command=True)
@@ -47,10 +51,13 @@ def root(
 
 
 @app.command("list")
-def list_services(url: Url = None, token: Token = None, json: AsJson = False) -> None:
+def list_services(
+    here: Here = False, url: Url = None, token: Token = None, json: AsJson = False
+) -> None:
     """List the services of the server."""
-    with _connect(url, token) as client:
-        found = client.services()
+    from easymlnb.cli.where import listed
+
+    found = listed(url, token, here=here)
     if json:
         output.as_json(found)
     elif not found:
@@ -76,6 +83,7 @@ def call(
     accept: Annotated[str, typer.Option(help="Media type wanted, such as text/csv.")] = "",
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds it may take.")] = None,
     live: Annotated[bool, typer.Option("--live", help="Call the author's live kernel.")] = False,
+    here: Here = False,
     url: Url = None,
     token: Token = None,
     json: AsJson = False,
@@ -84,7 +92,7 @@ def call(
     from easymlnb.cli.calling import Wish, call_and_show
 
     wish = Wish(save=save, accept=accept, timeout=timeout, live=live, json=json)
-    with _connect(url, token) as client:
+    with _client_of(name, url, token, here) as client:
         call_and_show(client, name, values or [], wish)
 
 
@@ -103,6 +111,7 @@ def publish(
     requirements: Annotated[
         Path | None, typer.Option(help="A requirements.txt to take the packages from.")
     ] = None,
+    here: Here = False,
     url: Url = None,
     token: Token = None,
     json: AsJson = False,
@@ -116,13 +125,14 @@ def publish(
         exclude=tuple(exclude or ()),
         requirements=requirements,
     )
-    publish_and_show(notebook, choice, url=url, token=token, json=json)
+    publish_and_show(notebook, choice, url=url, token=token, here=here, json=json)
 
 
 @app.command()
 def logs(
     name: Name,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new calls.")] = False,
+    here: Here = False,
     url: Url = None,
     token: Token = None,
     json: AsJson = False,
@@ -130,7 +140,7 @@ def logs(
     """Show a service's last calls, what they printed and where they failed."""
     from easymlnb.cli.loglines import show_log
 
-    with _connect(url, token) as client:
+    with _client_of(name, url, token, here) as client:
         show_log(client, name, follow=follow, json=json)
 
 
@@ -138,6 +148,7 @@ def logs(
 def remove(
     name: Name,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    here: Here = False,
     url: Url = None,
     token: Token = None,
     json: AsJson = False,
@@ -145,7 +156,7 @@ def remove(
     """Remove a published service with all its versions."""
     import sys
 
-    with _connect(url, token) as client:
+    with _client_of(name, url, token, here) as client:
         if client.service(name)["version"] is None:
             raise ValueError(
                 f"{name} is live only: it goes when its author removes it or closes the notebook."
@@ -157,6 +168,29 @@ def remove(
         output.as_json({"removed": name})
     else:
         output.say(f"Removed {name}.")
+
+
+@app.command()
+def share(
+    name: Name,
+    user: Annotated[
+        list[str] | None, typer.Option(help="Let this user call it; may be repeated.")
+    ] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(help="Let this group call it; may be repeated.")
+    ] = None,
+    everyone: Annotated[bool, typer.Option("--everyone", help="Let all of the Hub.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="Also without a login.")] = False,
+    nobody: Annotated[bool, typer.Option("--nobody", help="Keep it to yourself.")] = False,
+    url: Url = None,
+    token: Token = None,
+    json: AsJson = False,
+) -> None:
+    """Say who may call a service of the Hub's shared server; shows it when nobody is named."""
+    from easymlnb.cli.sharing import Who, share_and_show
+
+    who = Who(tuple(user or ()), tuple(group or ()), everyone, public, nobody)
+    share_and_show(name, who, url=url, token=token, json=json)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from easymlnb.cli.doctor import BAD, NOTE, OK, Finding
+from easymlnb.contract.hubs import OWN_TOKENS
 
 if TYPE_CHECKING:
     import httpx
 
 SECONDS = 10.0
-RIGHTS = (
-    'c.Spawner.server_token_scopes = ["users:activity!user", "access:servers!user", "servers!user"]'
-)
 NEEDED = ("servers", "access:servers")
 """Scopes, each of the user's own servers, without which nodes cannot be started or reached."""
 
@@ -58,7 +56,7 @@ def _rights(http: "httpx.Client", url: str, user: str) -> Iterator[Finding]:
     missing = [name for name in NEEDED if not _holds(scopes, name, user)]
     if missing:
         says = f"this server may not start and reach nodes ({', '.join(missing)} missing)."
-        fix = f"In jupyterhub_config.py, then restart this server: {RIGHTS}"
+        fix = f"In jupyterhub_config.py, then restart this server: {OWN_TOKENS}"
         yield Finding("rights", BAD, says, fix)
     else:
         yield Finding("rights", OK, f"servers of {user} may be started and reached")

@@ -39,6 +39,7 @@ def publish_and_show(
     *,
     url: str | None = None,
     token: str | None = None,
+    here: bool = False,
     json: bool = False,
     timeout: float = 600.0,
 ) -> None:
@@ -47,9 +48,12 @@ def publish_and_show(
     A notebook that does not get ready shows its cell and traceback and ends with 1; whatever
     else goes wrong is raised.
     """
+    from easymlnb import hub
     from easymlnb.bundles import make
     from easymlnb.upload import send
 
+    # Where it goes is known before the work begins: a refusal comes at once.
+    server = hub.server(url, token, here=here)
     made = make(
         notebook,
         names=choice.names,
@@ -65,8 +69,8 @@ def publish_and_show(
             status = send(
                 made.data,
                 names=choice.names,
-                url=url,
-                token=token,
+                url=server.url,
+                token=server.token,
                 timeout=timeout,
                 on=lambda state: _tell(state, told),
             )
@@ -81,6 +85,8 @@ def publish_and_show(
         output.as_json(status)
     else:
         _show(status)
+        if server.shared:
+            output.say(f"On the Hub's shared service: {hub.address(server)}")
 
 
 def _tell(state: str, told: "OnProgress | None") -> None:

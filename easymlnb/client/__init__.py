@@ -12,12 +12,13 @@
 Errors are those of ``easymlnb.contract.errors``: ``InvalidInput``, ``ServiceNotFound``, ``Busy``...
 """
 
-from easymlnb import discovery
+from easymlnb import discovery, hub
 from easymlnb.client.aio import AsyncClient
 from easymlnb.client.flows import Options, Raw
 from easymlnb.client.results import Download
 from easymlnb.client.sync import Client
 from easymlnb.client.values import Part
+from easymlnb.contract.errors import ServerUnreachable
 
 __all__ = [
     "AsyncClient",
@@ -31,15 +32,32 @@ __all__ = [
 ]
 
 
-def connect(url: str | None = None, token: str | None = None) -> Client:
+def connect(url: str | None = None, token: str | None = None, *, shared: bool = False) -> Client:
     """Return a client of the server at ``url``.
 
     Without ``url`` it is the one named by ``EASYMLNB_URL``, else the one running on this machine.
-    Raises ``ServerUnreachable`` with what to do when there is none.
+    ``shared=True`` in a server of a JupyterHub is the service that all its users share.
+
+    Raises ``ServerUnreachable`` with what to do when there is none, ``Forbidden`` when the shared
+    service refuses the token of this server.
     """
-    return Client(discovery.find(url, token))
+    return Client(_find(url, token, shared))
 
 
-def connect_async(url: str | None = None, token: str | None = None) -> AsyncClient:
+def connect_async(
+    url: str | None = None, token: str | None = None, *, shared: bool = False
+) -> AsyncClient:
     """Return the async client; arguments and errors as of ``connect``."""
-    return AsyncClient(discovery.find(url, token))
+    return AsyncClient(_find(url, token, shared))
+
+
+def _find(url: str | None, token: str | None, shared: bool) -> discovery.Server:
+    if not shared:
+        return discovery.find(url, token)
+    found = hub.server(url, token)
+    if not found.shared:
+        raise ServerUnreachable(
+            "There is no shared service here: no JupyterHub started this server, or it has none. "
+            "ml.connect() without shared=True finds this server itself."
+        )
+    return found

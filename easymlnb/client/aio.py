@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
 
-from easymlnb.client import flows, network, uploads
+from easymlnb.client import flows, network, sharing, uploads
 from easymlnb.client.events import Reader
 from easymlnb.client.flows import Flow, Options, Raw
 from easymlnb.client.remote import Remote, as_function, may_be_service
@@ -100,7 +100,7 @@ class AsyncClient:
     ) -> None:
         self._server = server
         self._http = httpx.AsyncClient(**network.settings(server), transport=transport)
-        self._specs = flows.Specs(time.monotonic)
+        self._specs = flows.Specs(time.monotonic, server.shared)
 
     def __getattr__(self, name: str) -> Remote:
         if not may_be_service(name):
@@ -116,13 +116,17 @@ class AsyncClient:
     def __repr__(self) -> str:
         return f"<easymlnb async client of {self._server.url}>"
 
+    async def full_name(self, name: str) -> str:
+        """Return a name with its owner on a shared service, where a plain one is yours."""
+        return await self._run(flows.full_name(self._specs, name))
+
     async def services(self) -> list[dict[str, Any]]:
         """Return name, title, state, version and more of each service."""
         return await self._run(flows.services())
 
     async def service(self, name: str) -> dict[str, Any]:
         """Return a service's spec with its state and version."""
-        return dict(await self._run(flows.get(flows.service_path(name))))
+        return dict(await self._run(flows.of_service(self._specs, name)))
 
     async def spec(self, name: str) -> ServiceSpec:
         """Return a service's spec, which is trusted for half a minute."""
@@ -130,11 +134,13 @@ class AsyncClient:
 
     async def versions(self, name: str) -> list[dict[str, Any]]:
         """Return the published versions of a service."""
-        return list(await self._run(flows.get(flows.service_path(name, "versions"), "versions")))
+        return list(
+            await self._run(flows.of_service(self._specs, name, "versions", key="versions"))
+        )
 
     async def log(self, name: str) -> list[dict[str, Any]]:
         """Return the last calls of a service with what they printed, newest last."""
-        return list(await self._run(flows.get(flows.service_path(name, "log"), "entries")))
+        return list(await self._run(flows.of_service(self._specs, name, "log", key="entries")))
 
     async def health(self) -> dict[str, Any]:
         """Return the server's own word on whether it takes calls."""
@@ -143,6 +149,26 @@ class AsyncClient:
     async def remove(self, name: str) -> None:
         """Remove a published service with all its versions."""
         await self._run(flows.remove(self._specs, name))
+
+    async def access(self, name: str) -> dict[str, Any]:
+        """Return who may call a service: ``users``, ``groups``, ``everyone``, ``public``."""
+        return await self._run(flows.access(self._specs, name))
+
+    async def share(
+        self,
+        name: str,
+        *,
+        users: Iterable[str] = (),
+        groups: Iterable[str] = (),
+        everyone: bool = False,
+        public: bool = False,
+    ) -> dict[str, Any]:
+        """Let these and nobody else call a service of yours; returns that.
+
+        Only a Hub's shared service knows others; raises ``NotShared`` elsewhere.
+        """
+        wanted = sharing.wanted(users, groups, everyone, public)
+        return await self._run(flows.access(self._specs, name, wanted))
 
     def call(self, name: str, values: Mapping[str, Any] | None = None, **options: Any) -> Pending:
         """Call a service with its values in one mapping; ``options`` as in ``flows.Options``."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from easymlnb.client.schemas import Schema, fields, hints, options, resolve
+from easymlnb.contract import names
 from easymlnb.contract.spec import ServiceSpec
 
 _SIMPLE: dict[str, type] = {
@@ -80,7 +81,7 @@ def docstring(spec: ServiceSpec) -> str:
     lines += ["", "Answers one by one:" if spec.stream else "Answers:", f"    {result}"]
     if spec.examples:
         values = ", ".join(f"{key}={_short(value)}" for key, value in spec.examples[0].items())
-        lines += ["", "Example:", f"    {spec.name}({values})"]
+        lines += ["", "Example:", f"    {names.split(spec.name)[1]}({values})"]
     return "\n".join(lines)
 
 

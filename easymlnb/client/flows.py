@@ -16,8 +16,9 @@ from easymlnb.client.describe import parameters
 from easymlnb.client.events import OnProgress
 from easymlnb.client.values import prepare
 from easymlnb.client.wire import Answer, Request, call_body, checked
-from easymlnb.contract.errors import InvalidInput, ServerUnreachable, ServiceNotFound
-from easymlnb.contract.spec import NAME, ServiceSpec
+from easymlnb.contract import names
+from easymlnb.contract.errors import InvalidInput, NotShared, ServerUnreachable, ServiceNotFound
+from easymlnb.contract.spec import ServiceSpec
 
 T = TypeVar("T")
 Flow = Generator[Request, Answer, T]
@@ -60,23 +61,32 @@ class Raw:
 
 
 class Specs:
-    """The specs this client has seen, each for ``SPEC_SECONDS``; ``clock`` gives seconds."""
+    """The specs this client has seen, each for ``SPEC_SECONDS``; ``clock`` gives seconds.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    On a ``shared`` service a plain name is one of the caller's own: ``me`` is whose.
+    """
+
+    def __init__(self, clock: Callable[[], float], shared: bool = False) -> None:
         self._clock = clock
         self._kept: dict[str, tuple[float, ServiceSpec]] = {}
+        self.shared = shared
+        self.me = ""
 
     def known(self, name: str) -> ServiceSpec | None:
         """Return a spec that is still fresh."""
         since, spec = self._kept.get(name, (0.0, None))
         return spec if spec is not None and self._clock() - since < SPEC_SECONDS else None
 
-    def keep(self, spec: ServiceSpec) -> ServiceSpec:
-        self._kept[spec.name] = (self._clock(), spec)
+    def keep(self, name: str, spec: ServiceSpec) -> ServiceSpec:
+        """Keep the spec that was found under a name."""
+        self._kept[name] = self._kept[spec.name] = (self._clock(), spec)
         return spec
 
     def drop(self, name: str) -> None:
-        self._kept.pop(name, None)
+        """Forget a spec under all names that it was found by."""
+        self._kept = {
+            key: kept for key, kept in self._kept.items() if name not in (key, kept[1].name)
+        }
 
 
 # reading and removing
@@ -113,9 +123,24 @@ def health() -> Flow[dict[str, Any]]:
 
 def service_path(name: str, *more: str) -> str:
     """Return the path of a service's route; raises ``ServiceNotFound`` for what is no name."""
-    if not NAME.match(name):
-        raise ServiceNotFound(name)
-    return "/".join(["services", name, *more])
+    return "/".join(["services", names.path(name), *more])
+
+
+def full_name(specs: Specs, name: str) -> Flow[str]:
+    """Return a name as the server knows it: of the caller's own services when it says no owner."""
+    owner, plain = names.split(name)
+    if owner or not specs.shared:
+        return name
+    if not specs.me:
+        found = yield from get("me")
+        specs.shared, specs.me = bool(found["shared"]), str(found["name"])
+    return f"{specs.me}/{plain}" if specs.shared else name
+
+
+def of_service(specs: Specs, name: str, *more: str, key: str = "") -> Flow[Any]:
+    """Get a JSON document about a service, or the value under ``key`` of it."""
+    full = yield from full_name(specs, name)
+    return (yield from get(service_path(full, *more), key))
 
 
 def spec(specs: Specs, name: str) -> Flow[ServiceSpec]:
@@ -123,9 +148,11 @@ def spec(specs: Specs, name: str) -> Flow[ServiceSpec]:
     known = specs.known(name)
     if known is not None:
         return known
-    found = yield from get(service_path(name))
+    found = yield from of_service(specs, name)
     try:
-        return specs.keep(ServiceSpec.from_dict(found))
+        # Under which name to call it, the service itself says.
+        whole = found.get("full_name", found["name"])
+        return specs.keep(name, ServiceSpec.from_dict({**found, "name": whole}))
     except msgspec.ValidationError as error:
         raise ServerUnreachable(
             "The server described this service in a way that this version of easymlnb does not "
@@ -135,8 +162,28 @@ def spec(specs: Specs, name: str) -> Flow[ServiceSpec]:
 
 def remove(specs: Specs, name: str) -> Flow[None]:
     """Remove a published service."""
-    specs.drop(name)
-    checked((yield Request("DELETE", service_path(name))))
+    full = yield from full_name(specs, name)
+    specs.drop(full)
+    checked((yield Request("DELETE", service_path(full))))
+
+
+def access(
+    specs: Specs, name: str, wanted: Mapping[str, Any] | None = None
+) -> Flow[dict[str, Any]]:
+    """Say who may call a service, after setting that to ``wanted`` if it is given."""
+    path = service_path((yield from full_name(specs, name)), "access")
+    if not specs.shared:
+        raise NotShared
+    if wanted is None:
+        return dict((yield from get(path)))
+    body = json.dumps(dict(wanted)).encode()
+    headers = {"Content-Type": "application/json"}
+    return dict(checked((yield Request("PUT", path, headers=headers, content=body))).json())
+
+
+def listed_name(line: Mapping[str, Any]) -> str:
+    """Return the name under which a line of the list of services is called."""
+    return str(line.get("full_name") or line["name"])
 
 
 # calling
@@ -144,10 +191,10 @@ def remove(specs: Specs, name: str) -> Flow[None]:
 
 def named(spec: ServiceSpec, given: tuple[Any, ...], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return all arguments by name; raises ``TypeError`` like the function itself."""
-    names = parameters(spec)
-    if len(given) > len(names):
-        raise TypeError(f"{spec.name}() takes {len(names)} values but {len(given)} were given")
-    found = dict(zip(names, given, strict=False))
+    known = parameters(spec)
+    if len(given) > len(known):
+        raise TypeError(f"{spec.name}() takes {len(known)} values but {len(given)} were given")
+    found = dict(zip(known, given, strict=False))
     twice = sorted(set(found) & set(values))
     if twice:
         raise TypeError(f"{spec.name}() got more than one value for {twice[0]!r}")

@@ -1,19 +1,20 @@
 """The client for ordinary code."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
 
-from easymlnb.client import flows, network, uploads
+from easymlnb.client import flows, network, sharing, uploads
 from easymlnb.client.events import Reader
 from easymlnb.client.flows import Flow, Options, Raw
 from easymlnb.client.remote import NoSuchService, Remote, as_function, may_be_service
 from easymlnb.client.results import decode
 from easymlnb.client.wire import Answer, Request, checked
+from easymlnb.contract import names
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.discovery import Server
@@ -32,7 +33,7 @@ class Client:
     def __init__(self, server: Server, *, transport: httpx.BaseTransport | None = None) -> None:
         self._server = server
         self._http = httpx.Client(**network.settings(server), transport=transport)
-        self._specs = flows.Specs(time.monotonic)
+        self._specs = flows.Specs(time.monotonic, server.shared)
 
     # services as functions
 
@@ -54,21 +55,32 @@ class Client:
         return as_function(name, self.spec(name), call, Options())
 
     def __contains__(self, name: object) -> bool:
-        return any(service["name"] == name for service in self.services())
+        with suppress(ServiceNotFound):  # no name at all
+            return self.full_name(str(name)) in set(self)
+        return False
 
     def __iter__(self) -> Iterator[str]:
-        return iter([service["name"] for service in self.services()])
+        return iter([flows.listed_name(service) for service in self.services()])
 
     def __dir__(self) -> list[str]:
-        names: list[str] = []
+        found: list[str] = []
         with suppress(EasyMLNBError):  # completion must not fail because a server is away
-            names = list(self)
-        return [*super().__dir__(), *names]
+            listed = [names.split(name) for name in self]
+            found = [plain for owner, plain in listed if owner in ("", self._me())]
+        return [*super().__dir__(), *found]
+
+    def _me(self) -> str:
+        self.full_name("any")
+        return self._specs.me
 
     def __repr__(self) -> str:
         return f"<easymlnb client of {self._server.url}>"
 
     # what the server knows
+
+    def full_name(self, name: str) -> str:
+        """Return a name with its owner on a shared service, where a plain one is yours."""
+        return self._run(flows.full_name(self._specs, name))
 
     def services(self) -> list[dict[str, Any]]:
         """Return name, title, state, version and more of each service."""
@@ -76,7 +88,7 @@ class Client:
 
     def service(self, name: str) -> dict[str, Any]:
         """Return a service's spec with its state and version."""
-        return dict(self._run(flows.get(flows.service_path(name))))
+        return dict(self._run(flows.of_service(self._specs, name)))
 
     def spec(self, name: str) -> ServiceSpec:
         """Return a service's spec, which is trusted for half a minute."""
@@ -84,11 +96,11 @@ class Client:
 
     def versions(self, name: str) -> list[dict[str, Any]]:
         """Return the published versions of a service."""
-        return list(self._run(flows.get(flows.service_path(name, "versions"), "versions")))
+        return list(self._run(flows.of_service(self._specs, name, "versions", key="versions")))
 
     def log(self, name: str) -> list[dict[str, Any]]:
         """Return the last calls of a service with what they printed, newest last."""
-        return list(self._run(flows.get(flows.service_path(name, "log"), "entries")))
+        return list(self._run(flows.of_service(self._specs, name, "log", key="entries")))
 
     def health(self) -> dict[str, Any]:
         """Return the server's own word on whether it takes calls."""
@@ -97,6 +109,26 @@ class Client:
     def remove(self, name: str) -> None:
         """Remove a published service with all its versions."""
         self._run(flows.remove(self._specs, name))
+
+    def access(self, name: str) -> dict[str, Any]:
+        """Return who may call a service: ``users``, ``groups``, ``everyone``, ``public``."""
+        return self._run(flows.access(self._specs, name))
+
+    def share(
+        self,
+        name: str,
+        *,
+        users: Iterable[str] = (),
+        groups: Iterable[str] = (),
+        everyone: bool = False,
+        public: bool = False,
+    ) -> dict[str, Any]:
+        """Let these and nobody else call a service of yours; returns that.
+
+        Only a Hub's shared service knows others; raises ``NotShared`` elsewhere.
+        """
+        wanted = sharing.wanted(users, groups, everyone, public)
+        return self._run(flows.access(self._specs, name, wanted))
 
     # calls
 

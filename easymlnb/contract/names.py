@@ -1,0 +1,39 @@
+"""Names of services: ``segment`` on one's own server, ``alice/segment`` on a shared service."""
+
+from urllib.parse import quote
+
+from easymlnb.contract.errors import ServiceNotFound
+from easymlnb.contract.spec import NAME
+
+LONGEST = 255
+"""Characters of an owner's name: it is what a JupyterHub calls a user."""
+
+
+def split(name: str) -> tuple[str, str]:
+    """Return owner and plain name; the owner is ``""`` where none is said.
+
+    Raises ``ServiceNotFound`` for what no service can be called.
+    """
+    owner, slash, plain = name.rpartition("/")
+    if (slash and not _is_owner(owner)) or not NAME.match(plain):
+        raise ServiceNotFound(name)
+    return owner, plain
+
+
+def _is_owner(text: str) -> bool:
+    # A path of dots alone would lead elsewhere.
+    return (
+        0 < len(text) <= LONGEST
+        and "/" not in text
+        and text.isprintable()
+        and bool(text.strip("."))
+    )
+
+
+def path(name: str) -> str:
+    """Return a name as it stands in a URL; an owner may be called almost anything.
+
+    Raises ``ServiceNotFound``.
+    """
+    owner, plain = split(name)
+    return f"{quote(owner, safe='')}/{plain}" if owner else plain
