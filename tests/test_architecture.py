@@ -17,13 +17,14 @@ LAYERS = {
     "easymlnb": """
         _version contract
         discovery problems signature types
+        hub
         compiled batching thumbnail
         schema fitting
         joints
         codec show
         definition
         runtime client bundles
-        upload own
+        upload own share
         publish forms live
         asking
         calling
@@ -33,19 +34,21 @@ LAYERS = {
         cli
     """,
     "easymlnb_server": """
-        access
-        calllog logs ownership spool words openapi_schemas store placement
-        apps uploads openapi_uploads
+        access names account
+        calllog logs ownership spool words openapi_schemas openapi_headers store placement
+        apps uploads openapi_uploads openapi_access
         engine
         openapi_routes descriptions plots idempotency tagged
         openapi activity publications
         services
         catalogue hubs metrics tracing
         state
+        revocation
         handlers
         routes
         app
         __main__
+        shared
     """,
 }
 FOLDERS = {"easymlnb": ROOT, "easymlnb_server": ROOT / "server-extension"}
@@ -56,7 +59,10 @@ ONLY_IN = {
         "easymlnb_server.handlers",
         "easymlnb_server.app",
         "easymlnb_server.activity",
+        "easymlnb_server.hubservice.login",
+        "easymlnb_server.shared",
     ),
+    "jupyterhub": ("easymlnb_server.hubservice.login",),
     "tornado": ("easymlnb_server.handlers",),
     "voila": ("easymlnb_server.apps.voila",),
     "comm": ("easymlnb.apps.place",),
@@ -68,8 +74,10 @@ ONLY_IN = {
         "easymlnb.apps",
         "easymlnb.client",
         "easymlnb.discovery",
+        "easymlnb.hub",
         "easymlnb.upload",
         "easymlnb.cli",
+        "easymlnb_server.hubservice.members",
         "easymlnb_server.placement.hub",
     ),
     "easymlnb_server": ("easymlnb_server",),

@@ -213,6 +213,20 @@ class NameTaken(EasyMLNBError):
     status = 409
 
 
+class NotShared(EasyMLNBError):
+    """This server is one user's own, where nobody else is let in."""
+
+    code = "not_shared"
+    status = 409
+
+    def __init__(
+        self,
+        message: str = "This server is its user's own, and nobody else can call its services. "
+        "Publish to the shared service of the JupyterHub to let others in.",
+    ) -> None:
+        super().__init__(message)
+
+
 class UploadOffset(EasyMLNBError):
     """A part of an upload does not begin where the last one ended."""
 

@@ -82,6 +82,19 @@ PRIVATE = Access()
 """For its owner only: what a new service is."""
 
 
+_LABEL = "user "
+
+
+def label(name: str) -> str:
+    """Return what calls and uploads of somebody are marked with."""
+    return f"{_LABEL}{name}"
+
+
+def labelled(text: str) -> str | None:
+    """Return whose such a mark is; ``None`` for that of a visitor."""
+    return text.removeprefix(_LABEL) if text.startswith(_LABEL) else None
+
+
 class People(Protocol):
     """Knows who somebody is now, for what goes on longer than a request."""
 

@@ -25,6 +25,8 @@ from easymlnb.contract import units
 from easymlnb.contract.bundle import Bundle
 from easymlnb.contract.errors import EasyMLNBError, NotReady
 from easymlnb_server import logs
+from easymlnb_server.access import OwnPeople
+from easymlnb_server.account import account
 from easymlnb_server.activity import Activity
 from easymlnb_server.apps.settings import AppSettings
 from easymlnb_server.calllog import CallLog
@@ -42,9 +44,10 @@ from easymlnb_server.ownership import Ownership
 from easymlnb_server.placement import gpus
 from easymlnb_server.placement.home import announce
 from easymlnb_server.placement.local import LocalPlacement
-from easymlnb_server.placement.places import Places
+from easymlnb_server.placement.places import Somewhere
 from easymlnb_server.publications import Publications
-from easymlnb_server.routes import PREFIX, ROUTES
+from easymlnb_server.revocation import Revocation
+from easymlnb_server.routes import PREFIX, ROUTES, SHARED_ROUTES
 from easymlnb_server.services import Services
 from easymlnb_server.spool import Spool
 from easymlnb_server.state import STATE, State
@@ -113,7 +116,10 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
         app = self._server
         self._log_handler = logs.configure(self.log_style, cast("int | str", app.log_level))
         live = LiveTable(self.queue_limit)
-        publications = Publications(self._deployment)
+        publications = Publications(self._deployment, shared=self.shared)
+        services = Services(live, publications, shared=self.shared, account=account())
+        people = getattr(app.identity_provider, "people", OwnPeople())
+        self._owners = self.make_owners(self._folder, people)
         settings = app.web_app.settings
         times: dict[str, datetime] = settings.setdefault("last_activity_times", {})
         self._gate = asyncio.Semaphore(self.starts_at_once)
@@ -121,7 +127,7 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
         self._tasks: list[asyncio.Task[Any]] = []
         spool = Spool(self._folder / "spool", self.spool_limit)
         self._state = State(
-            services=Services(live, publications),
+            services=services,
             publications=publications,
             live=live,
             rendezvous=Rendezvous(),
@@ -133,17 +139,19 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
             uploads=Uploads(spool, self.upload_seconds, self.upload_quota),
             apps=self.make_apps(),
             node=self.make_node(self._kernelspecs, self._folder, self.worker_environment),
-            nodes=self.placement_views(),
+            nodes=self.make_views(self._owners),
             keys=Keys(),
             tracing=_tracing(),
+            people=people,
         )
         settings[STATE] = self._state
         settings.setdefault("websocket_max_message_size", MESSAGE_LIMIT)
 
     def initialize_handlers(self) -> None:
-        for path, *rest in ROUTES:
+        own = getattr(self._server.identity_provider, "routes", ())
+        for path, *rest in (*own, *(SHARED_ROUTES if self.shared else ROUTES)):
             self.handlers.append((url_path_join(f"/{PREFIX}/", path), *rest))
-        if self.kernel_nodelay:
+        if self.kernel_nodelay and not self.shared:
             self.handlers.append((kernels.PATTERN, kernels.KernelChannelsHandler))
 
     @property
@@ -167,7 +175,7 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
         os.environ["EASYMLNB_SECRET"] = self._state.secret
         os.environ["EASYMLNB_SERVER_PID"] = str(os.getpid())
         os.environ["EASYMLNB_CAFILE"] = serverapp.certfile or ""
-        self._placement = LocalPlacement(
+        local = LocalPlacement(
             self._kernelspecs,
             self._folder / "workers",
             link=link,
@@ -176,7 +184,7 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
             inherit=self.worker_environment,
             gpus=await asyncio.to_thread(lambda: gpus.usable(os.environ, gpus.ask())),
         )
-        self._on_nodes = self.hub_placements(self._folder)
+        self._places: Somewhere = self._owners or self.make_places(self._folder, local)
         try:
             await asyncio.to_thread(self._state.spool.open)
         except OSError as error:
@@ -184,12 +192,15 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
         if not self.is_node:
             cafile = serverapp.certfile or ""
             self._state.apps.open(self._link_url("http").removesuffix("link"), cafile)
-        path = url_path_join(re.escape(serverapp.base_url), PREFIX, CALL)
-        open_doors(serverapp.http_server, serverapp.web_app, path, self._state)
+        if not self.shared:  # there each call's rights are the handlers' to look at
+            path = url_path_join(re.escape(serverapp.base_url), PREFIX, CALL)
+            open_doors(serverapp.http_server, serverapp.web_app, path, self._state)
         self._state.metrics.open()
         state = self._state
         duties = (state.activity, state.metrics, state.uploads, state.node)
         self._tasks += [asyncio.create_task(duty.keep()) for duty in duties]
+        if self.shared:
+            self._tasks.append(asyncio.create_task(Revocation(state).keep()))
         try:
             await self._open_store()
         except EasyMLNBError as error:
@@ -209,15 +220,15 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
             )
         home, cafile = self._folder / "server.json", self._server.certfile or ""
         await asyncio.to_thread(announce, home, self._link_url(), cafile)
-        survivors = await asyncio.to_thread(self._placement.survivors)
-        for placement in self._on_nodes.values():
-            survivors += await asyncio.to_thread(placement.survivors)
+        survivors = await asyncio.to_thread(self._places.survivors)
         await asyncio.to_thread(self._clear_work, {survivor.worker for survivor in survivors})
         store = await asyncio.to_thread(
             lambda: Store.open(self.database_url, self._folder, files=self.files_url)
         )
         await self._state.publications.restore(store, survivors)
         self._tasks.append(asyncio.create_task(_sweep(store)))
+        if self.meters is not None:
+            self._tasks.append(asyncio.create_task(self.meters.keep(store)))
 
     def _make_folders(self) -> None:
         for folder in (self._folder, self._folder / "workers", self._folder / "work"):
@@ -241,8 +252,8 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
             memory=units.size(self.worker_memory) if self.worker_memory else 0,
             stay=self.worker_stay,
         )
-        places = Places(self._placement, self._on_nodes)
-        return Deployment(bundle, load, places, self._state.rendezvous, settings)
+        places = self._places.of(owner)
+        return Deployment(bundle, load, places, self._state.rendezvous.of(owner), settings)
 
     def _link_url(self, plain: str = "ws") -> str:
         """Return where kernels on this machine dial in; ``http`` for where they call."""

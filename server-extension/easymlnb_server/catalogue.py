@@ -8,7 +8,9 @@ from hashlib import sha256
 from typing import Any
 
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server import names as naming
 from easymlnb_server import words
+from easymlnb_server.access import Action, Caller
 from easymlnb_server.calllog import CallLog
 from easymlnb_server.services import Services
 
@@ -38,18 +40,19 @@ class Found:
     next: int | None
 
 
-def entries(services: Services, calls: CallLog) -> list[Entry]:
-    """Return all services as lines of the catalogue."""
-    return [entry(services, calls, name) for name in services.names()]
+def entries(services: Services, calls: CallLog, caller: Caller | None) -> list[Entry]:
+    """Return all services that somebody may know of as lines of the catalogue."""
+    return [entry(services, calls, name, caller) for name in services.names(caller)]
 
 
-def entry(services: Services, calls: CallLog, name: str) -> Entry:
-    """Return one service's line; raises ``ServiceNotFound``."""
+def entry(services: Services, calls: CallLog, name: str, caller: Caller | None) -> Entry:
+    """Return one service's line for somebody; raises ``ServiceNotFound``."""
     created = services.created(name)
+    own = services.allows(caller, name, Action.MANAGE)
     return {
-        **services.summary(name),
+        **services.summary(name, caller),
         **services.derived(name, _read),
-        "called": calls.last(name) or None,
+        "called": (calls.last(name) or None) if own else None,
         "created": datetime.fromtimestamp(created, UTC).isoformat() if created else None,
     }
 
@@ -63,7 +66,7 @@ def _read(spec: ServiceSpec) -> Entry:
         "summary": (about.summary if about else "") or words.summary(spec.description),
         "shape": words.shape(spec),
         "inputs": words.inputs(spec),
-        "thumbnail": f"services/{spec.name}/thumbnail?v={tag}" if picture else None,
+        "thumbnail": f"services/{naming.path(spec.name)}/thumbnail?v={tag}" if picture else None,
     }
 
 
@@ -92,7 +95,7 @@ def offered(found: Iterable[Entry]) -> dict[str, list[str]]:
 
 
 SORTS: dict[str, Callable[[Entry], Any]] = {
-    "name": lambda one: (one["title"].casefold(), one["name"]),
+    "name": lambda one: (one["title"].casefold(), one["full_name"]),
     "called": lambda one: one["called"] or "",
     "newest": lambda one: one["created"] or "",
 }
@@ -100,7 +103,7 @@ SORTS: dict[str, Callable[[Entry], Any]] = {
 
 
 def _fits(one: Entry, query: Query) -> bool:
-    said = (one["name"], one["title"], one["author"], one["description"], one["summary"])
+    said = (one["full_name"], one["title"], one["author"], one["description"], one["summary"])
     text = " ".join((*said, *one["tags"], *one["inputs"])).casefold()
     return (
         all(word in text for word in query.text.casefold().split())

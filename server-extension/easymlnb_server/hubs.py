@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +10,34 @@ from jupyter_client.kernelspec import KernelSpecManager
 from traitlets import Bool, Dict, HasTraits, TraitError, Unicode, validate
 
 from easymlnb.contract.errors import EasyMLNBError
+from easymlnb_server.access import People
+from easymlnb_server.hubservice import limits
+from easymlnb_server.hubservice.members import Members
+from easymlnb_server.hubservice.usage import Meters
 from easymlnb_server.placement import gpus
 from easymlnb_server.placement.hub import options
 from easymlnb_server.placement.hub.account import Account
 from easymlnb_server.placement.hub.api import HubApi
 from easymlnb_server.placement.hub.nodes import PREFIX
-from easymlnb_server.placement.hub.view import PlacementView
+from easymlnb_server.placement.hub.owners import Owners, OwnersViews
+from easymlnb_server.placement.hub.view import OwnViews, PlacementView, Views
 from easymlnb_server.placement.hub.workers import HubPlacement
+from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.node import NodeKernels
+from easymlnb_server.placement.places import OwnPlaces
+
+PLACED = "placed"
+"""Folder, below that of the state, for notes on what runs on nodes."""
 
 
 class HubSettings(HasTraits):
     """Traits of the extension for servers on a Hub."""
 
+    meters: Meters | None = None
+
+    shared = Bool(
+        False, help="Serve many users: names begin with their owners', who say who may call."
+    ).tag(config=True)
     placements = Dict(help="Where workers and kernels may start beside here, by name.").tag(
         config=True
     )
@@ -34,35 +49,49 @@ class HubSettings(HasTraits):
         True, help="Send messages of kernels at once: 40 ms less for each execution."
     ).tag(config=True)
 
+    group_limits = Dict(
+        help="On a shared service: how many workers and GPU seconds members of a group may use."
+    ).tag(config=True)
+
     @validate("placements")
     def _placements(self, proposal: Any) -> Mapping[str, Any]:
-        try:
-            options.read(proposal["value"])
-        except ValueError as error:
-            raise TraitError(f"EasyMLNB.placements: {error}") from error
-        found: Mapping[str, Any] = proposal["value"]
-        return found
+        return _understood("placements", options.read, proposal["value"])
+
+    @validate("group_limits")
+    def _group_limits(self, proposal: Any) -> Mapping[str, Any]:
+        return _understood("group_limits", limits.read, proposal["value"])
 
     @property
     def is_node(self) -> bool:
         """Say whether this server was started to carry kernels of another, and nothing else."""
         return os.environ.get("JUPYTERHUB_SERVER_NAME", "").startswith(PREFIX)
 
-    def placement_views(self) -> tuple[PlacementView, ...]:
-        """Return what tells of each placement."""
-        spots = options.read(self.placements)
-        account = Account.of(os.environ, self.hub_proxy)
-        return tuple(
-            PlacementView(name, spot, account, self.hub_proxy) for name, spot in spots.items()
-        )
+    def make_owners(self, folder: Path, people: People) -> Owners | None:
+        """Return everybody's placements, on a shared service that a Hub started."""
+        account = Account.of_service(os.environ, self.hub_proxy)
+        if not (self.shared and account.token and isinstance(people, Members)):
+            return None
+        self.meters = Meters(people, limits.read(self.group_limits))
+        spots = options.on_shared_service(self.placements)
+        return Owners(account, spots, folder / PLACED, self.meters.of)
 
-    def hub_placements(self, folder: Path) -> dict[str, HubPlacement]:
-        """Return the placements on nodes, by name; ``folder`` is for notes on what runs there."""
-        notes = folder / "placed"
-        return {
-            name: HubPlacement(name, spot, Account.of(os.environ, self.hub_proxy), notes)
-            for name, spot in options.read(self.placements).items()
-        }
+    def make_places(self, folder: Path, local: LocalPlacement) -> OwnPlaces:
+        """Return where workers start, on a server of one's own."""
+        account = Account.of(os.environ, self.hub_proxy)
+        spots = options.on_own_server(self.placements)
+        notes = folder / PLACED
+        others = {name: HubPlacement(name, spot, account, notes) for name, spot in spots.items()}
+        return OwnPlaces(local, others)
+
+    def make_views(self, owners: Owners | None) -> Views:
+        """Return what tells of placements."""
+        if owners is not None:
+            return OwnersViews(owners)
+        account = Account.of(os.environ, self.hub_proxy)
+        spots = options.on_own_server(self.placements).items()
+        return OwnViews(
+            [PlacementView(name, spot, account, self.hub_proxy) for name, spot in spots]
+        )
 
     def make_node(self, specs: KernelSpecManager, folder: Path, inherit: list[str]) -> NodeKernels:
         """Return what carries kernels of the same user's other servers; ``folder`` is for notes."""
@@ -74,6 +103,16 @@ class HubSettings(HasTraits):
             gpus=lambda: gpus.given(os.environ),
             leave=_leave if self.is_node else None,
         )
+
+
+def _understood(
+    trait: str, read: Callable[[Mapping[str, Any]], object], told: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    try:
+        read(told)
+    except ValueError as error:
+        raise TraitError(f"EasyMLNB.{trait}: {error}") from error
+    return told
 
 
 async def _leave() -> None:

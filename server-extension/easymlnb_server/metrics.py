@@ -142,14 +142,18 @@ class Metrics:
             found = self._series[name, version] = Series()
         return found
 
-    def under_way(self, request_id: str, owner: str) -> list[Pending]:
-        """Return the calls with this request id that are this owner's."""
+    def under_way(self, request_id: str, owner: str | None) -> list[Pending]:
+        """Return the calls with this request id that are this owner's, or anybody's."""
         return [
             pending
             for series in self._series.values()
             for pending in series.open
-            if pending.call.request_id == request_id and pending.owner == owner
+            if pending.call.request_id == request_id and owner in (None, pending.owner)
         ]
+
+    def open_calls(self) -> list[tuple[str, Pending]]:
+        """Return the calls whose callers wait, each with its service's name."""
+        return [(key[0], one) for key, series in self._series.items() for one in series.open]
 
     def prune(self) -> None:
         """Forget the services and versions that are no more."""

@@ -7,6 +7,8 @@ from urllib.parse import unquote
 
 from easymlnb.contract.errors import BY_CODE
 from easymlnb.contract.spec import VIEW, ServiceSpec
+from easymlnb_server import names as naming
+from easymlnb_server.openapi_headers import HEADERS, SECURITY
 from easymlnb_server.openapi_routes import ANYWHERE, CALLING, ROUTES, Route
 from easymlnb_server.openapi_schemas import (
     BYTES,
@@ -31,16 +33,21 @@ EVENTS = (
 )
 
 
-def document(specs: Iterable[ServiceSpec], *, url: str, version: str) -> dict[str, Any]:
+def document(
+    specs: Iterable[ServiceSpec], *, url: str, version: str, shared: bool = False
+) -> dict[str, Any]:
     """Describe all routes and the services of ``specs``.
 
     ``url`` is where the routes start, as a caller sees it (``/easymlnb`` or a whole URL);
-    ``version`` is that of the server.
+    ``version`` is that of the server; ``shared`` says that names begin with their owners'.
     """
     specs = sorted(specs, key=lambda spec: spec.name)
     paths: dict[str, Any] = {}
     for route in ROUTES:
-        paths.setdefault(route.path, _parameters(route.path))[route.method] = _fixed(route)
+        if shared and "/live/" in route.path:
+            continue  # live services stay in their authors' own servers
+        path = route.path.replace("{name}", "{owner}/{name}") if shared else route.path
+        paths.setdefault(path, _parameters(path))[route.method] = _fixed(route)
     about = "Notebook functions as services. Errors are one sentence and a code, always as JSON."
     return _document("easymlnb", about, version, url, paths, specs)
 
@@ -57,11 +64,12 @@ def _document(
     tags: list[dict[str, str]] = []
     for spec in specs:
         tags.append({"name": spec.name, "description": spec.description or spec.title})
-        schemas |= _components(f"{spec.name}.Input", spec.input)
-        schemas |= _components(f"{spec.name}.Output", spec.output)
+        key = naming.key(spec.name)
+        schemas |= _components(f"{key}.Input", spec.input)
+        schemas |= _components(f"{key}.Output", spec.output)
         for way in ("call", "view"):
-            paths[f"/services/{spec.name}/{way}"] = {"post": _call(spec, way)}
-    names = dict.fromkeys(route.tag for route in ROUTES if route.path in paths)
+            paths[f"/services/{naming.path(spec.name)}/{way}"] = {"post": _call(spec, way)}
+    names = dict.fromkeys(route.tag for route in ROUTES if paths.keys() & _spellings(route.path))
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": about},
@@ -79,6 +87,10 @@ def _document(
 
 
 # the fixed routes
+
+
+def _spellings(path: str) -> set[str]:
+    return {path, path.replace("{name}", "{owner}/{name}")}
 
 
 def _parameters(path: str) -> dict[str, Any]:
@@ -151,49 +163,12 @@ def _security(method: str) -> dict[str, Any]:
     return {"security": [{"token": []}, {"bearer": []}, {"cookie": [], "xsrf": []}]}
 
 
-SECURITY: dict[str, Any] = {
-    "token": {
-        "type": "apiKey",
-        "in": "header",
-        "name": "Authorization",
-        "description": "`token <TOKEN>`, with the token of the Jupyter server.",
-    },
-    "bearer": {"type": "http", "scheme": "bearer", "description": "The same token."},
-    "cookie": {
-        "type": "apiKey",
-        "in": "cookie",
-        "name": "jupyter-session",
-        "description": "The login cookie that Jupyter sets in a browser, whatever its name.",
-    },
-    "xsrf": {
-        "type": "apiKey",
-        "in": "header",
-        "name": "X-XSRFToken",
-        "description": "The value of the `_xsrf` cookie.",
-    },
-}
-
-
-def _header(description: str, kind: str = "string") -> dict[str, Any]:
-    return {"description": description, "schema": {"type": kind}}
-
-
-HEADERS: dict[str, Any] = {
-    "X-Request-Id": _header("Names this request in the logs."),
-    "X-Easymlnb-Version": _header("The version that answered: a number, or `live`."),
-    "Server-Timing": _header("Where the time went, in milliseconds."),
-    "Idempotency-Replayed": _header("`true` when another request under the key brought it about."),
-    "Retry-After": _header("Seconds to wait before the next try.", "integer"),
-    "Location": _header("Where to ask how far it is."),
-}
-
-
 # one service
 
 
 def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
     view = way == "view"
-    output = ref("View") if view else ref(f"{spec.name}.Output")
+    output = ref("View") if view else ref(f"{naming.key(spec.name)}.Output")
     answers: dict[str, Schema] = {VIEW if view else JSON: output}
     if not view:
         answers |= {media: BYTES for media in spec.produces if media != JSON}
@@ -205,7 +180,7 @@ def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
             answers[JSON] = {"type": "array", "items": output}
         answers["application/jsonl"] = {"type": "string", "description": "One result a line."}
     return {
-        "operationId": f"{way}_{spec.name}",
+        "operationId": f"{way}_{naming.key(spec.name)}",
         "tags": [spec.name],
         "summary": f"{spec.title}, for a person" if view else spec.title,
         "description": spec.description,
@@ -219,7 +194,7 @@ def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
 
 
 def _bodies(spec: ServiceSpec) -> dict[str, Any]:
-    plain: dict[str, Any] = {"schema": ref(f"{spec.name}.Input")}
+    plain: dict[str, Any] = {"schema": ref(f"{naming.key(spec.name)}.Input")}
     if spec.examples:
         plain["examples"] = {
             f"example{number}": {"value": value} for number, value in enumerate(spec.examples, 1)
@@ -232,7 +207,7 @@ def _bodies(spec: ServiceSpec) -> dict[str, Any]:
 
 def _form(spec: ServiceSpec) -> dict[str, Any]:
     """Describe the input as multipart: files as they are, all else as text or JSON."""
-    form = _rewriter(f"{spec.name}.Input")(spec.input)
+    form = _rewriter(f"{naming.key(spec.name)}.Input")(spec.input)
     form.pop("$defs", None)
     encoding: dict[str, Any] = {}
     for name, field in form.get("properties", {}).items():

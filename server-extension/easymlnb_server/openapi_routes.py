@@ -5,6 +5,7 @@
 
 from dataclasses import dataclass
 
+from easymlnb_server.openapi_access import ACCESS
 from easymlnb_server.openapi_schemas import (
     BYTES,
     HTML,
@@ -289,5 +290,5 @@ ROUTES: tuple[Route, ...] = (
         {101: ("Switched to a WebSocket.", {})},
         (400, 404, 503),
     ),
-    *(Route(**one) for one in UPLOADS),
+    *(Route(**one) for one in (*ACCESS, *UPLOADS)),
 )

@@ -36,6 +36,13 @@ def _asked(name: str, description: str, schema: Schema) -> Schema:
     return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
+NAMED: dict[str, Schema] = {
+    "name": TEXT,
+    "full_name": {"type": "string", "description": "On a shared service `owner/name`."},
+    "owner": TEXT,
+    "shared": {"description": "Who may call it; for its owner, on a shared service."},
+}
+
 LISTING: tuple[Schema, ...] = (
     _asked("q", "Words that must all be there: in names, texts, tags, authors.", TEXT),
     _asked("tag", "A tag that must be there; may be repeated.", list_of(TEXT)),
@@ -63,7 +70,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "ServiceSummary": object_of(
         {
-            "name": TEXT,
+            **NAMED,
             "title": TEXT,
             "description": TEXT,
             "tags": list_of(TEXT),
@@ -82,7 +89,7 @@ SCHEMAS: dict[str, Schema] = {
             "created": {"type": ["string", "null"], "description": "Published, or made live."},
             "thumbnail": {"type": ["string", "null"], "description": "Where its picture is."},
         },
-        optional=("description", "tags", "author", "url"),
+        optional=("shared", "description", "tags", "author", "url"),
     ),
     "ServiceList": object_of(
         {
@@ -90,6 +97,15 @@ SCHEMAS: dict[str, Schema] = {
             "total": {**COUNT, "description": "How many fit in all."},
             "next": {"type": ["string", "null"], "description": "Where the list goes on, or null."},
         }
+    ),
+    "Access": object_of(
+        {
+            "users": list_of(TEXT),
+            "groups": list_of(TEXT),
+            "everyone": {"type": "boolean", "description": "Everybody who can log in."},
+            "public": {"type": "boolean", "description": "Its page, also without a login."},
+        },
+        optional=("users", "groups", "everyone", "public"),
     ),
     "Described": object_of(
         {
@@ -102,7 +118,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Service": object_of(
         {
-            "name": TEXT,
+            **NAMED,
             "title": TEXT,
             "input": {"type": "object", "description": "JSON Schema of the parameters."},
             "output": {"type": "object", "description": "JSON Schema of the result."},
@@ -126,6 +142,8 @@ SCHEMAS: dict[str, Schema] = {
             "retry_in": {"type": "number", "description": "Seconds to the next attempt."},
         },
         optional=(
+            "shared",
+            "stats",
             "description",
             "tags",
             "author",
@@ -181,12 +199,11 @@ SCHEMAS: dict[str, Schema] = {
                 object_of(
                     {
                         "version": {"type": "integer"},
-                        "bundle": TEXT,
+                        "bundle": {"type": "string", "description": "For its owner only."},
                         "created": {},
-                        "state": TEXT,
                         "current": {"type": "boolean"},
                     },
-                    optional=("state",),
+                    optional=("bundle",),
                 )
             )
         }
@@ -205,7 +222,11 @@ SCHEMAS: dict[str, Schema] = {
         {
             "bundle": TEXT,
             "state": {"type": "string", "enum": ["starting", "ready", "failed"]},
-            "services": list_of(object_of({"name": TEXT, "version": NUMBER_OR_NONE}, ("version",))),
+            "services": list_of(
+                object_of(
+                    {"name": TEXT, "full_name": TEXT, "version": NUMBER_OR_NONE}, ("version",)
+                )
+            ),
             "error": {
                 "type": ["object", "null"],
                 "description": "Why it failed: code, message, and the cell with its traceback.",

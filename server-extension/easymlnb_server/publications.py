@@ -5,6 +5,7 @@ the answer, and a version exists only once a worker has passed its health check.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
@@ -16,9 +17,13 @@ import nbformat
 from easymlnb.contract.bundle import Bundle, open_bundle
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server import names as naming
+from easymlnb_server.access import PRIVATE, Access
+from easymlnb_server.engine.absent import Absent
 from easymlnb_server.engine.deployment import Deployment
 from easymlnb_server.engine.workers import Worker
 from easymlnb_server.placement.base import Survivor
+from easymlnb_server.store.leases import Hold, LeaseLost
 from easymlnb_server.store.records import StoredBundle, Version
 from easymlnb_server.store.store import Store
 from easymlnb_server.tagged import with_pages
@@ -45,23 +50,30 @@ class Serving:
     version: int
     bundle: str
     spec: ServiceSpec
-    deployment: Deployment
+    deployment: Deployment | Absent
     created: float = 0.0
     """When this version was published, in seconds since the epoch."""
+    owner: str = ""
+    access: Access = PRIVATE
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
 
 
 class Publications:
     """All that is published, and the deployments behind it.
 
-    ``serving`` maps names to what answers them; others read it, only this class
-    writes it.
+    ``serving`` maps full names to what answers them; others read it, only this class
+    writes it. ``shared`` says that they begin with their owners'.
     """
 
-    def __init__(self, deploy: Deploy) -> None:
+    def __init__(self, deploy: Deploy, *, shared: bool = False) -> None:
         self.serving: dict[str, Serving] = {}
         self.unusable: EasyMLNBError = NotReady("The server is starting. Try again in a moment.")
         self._store: Store | None = None
         self._deploy = deploy
+        self._shared = shared
         self._running: dict[str, Deployment] = {}
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._first: dict[str, Deployment] = {}
@@ -108,19 +120,23 @@ class Publications:
         as it is, and a failed one is tried again.
         """
         bundle = await _thread(lambda: open_bundle(data))
+        id, wanted = bundle.id, tuple(names or bundle.manifest.services)
+        if self._shared:
+            id = naming.bundle_of(owner, id)
+            wanted = tuple(naming.full(owner, name) for name in wanted)
         async with self._lock:
             file = await _thread(lambda: self.store.files.put(data))
             added = await _thread(
                 lambda: self.store.bundles.add(
-                    bundle.id,
+                    id,
                     owner=owner,
-                    names=names or bundle.manifest.services,
+                    names=wanted,
                     manifest=bundle.manifest.to_dict(),
                     file=file,
                 )
             )
             if added.fresh:
-                self._start(added.bundle)
+                await self._accepted(added.bundle)
         return added.bundle
 
     async def bundle(self, bundle_id: str) -> StoredBundle:
@@ -143,6 +159,19 @@ class Publications:
     async def versions(self, name: str) -> list[Version]:
         """Return a service's versions, oldest first; raises ``ServiceNotFound``."""
         return await _thread(lambda: self.store.services.versions(name))
+
+    async def set_access(self, name: str, access: Access) -> None:
+        """Set who may call a service, from now on; raises ``ServiceNotFound``."""
+        if name not in self.serving:
+            raise ServiceNotFound(name)
+        await _thread(lambda: self.store.services.set_access(name, access))
+        self.let_in(name, access)
+
+    def let_in(self, name: str, access: Access) -> None:
+        """Take note of who may call a service."""
+        serving = self.serving.get(name)
+        if serving is not None and serving.access != access:
+            self.serving[name] = replace(serving, access=access)
 
     async def remove(self, name: str) -> None:
         """Unpublish a service: it answers no more, its workers end."""
@@ -172,6 +201,14 @@ class Publications:
     def _deployment(self, bundle_id: str, owner: str) -> Deployment:
         return self._deploy(bundle_id, owner, lambda: self._open(bundle_id))
 
+    async def _accepted(self, stored: StoredBundle) -> None:
+        """Have a bundle started that was published just now."""
+        self._start(stored)
+
+    def _hold(self, bundle: str) -> Hold | None:
+        """Return what proves that this process may write for a bundle; nobody else is there."""
+        return None
+
     def _start(self, stored: StoredBundle) -> None:
         if stored.id not in self._starting:
             task = asyncio.create_task(self._bring_up(stored))
@@ -184,20 +221,28 @@ class Publications:
         worker: Worker | None = None
         try:
             deployment = self._first[stored.id] = self._deployment(stored.id, stored.owner)
-            worker, found = await deployment.launch(stored.names)
+            worker, found = await deployment.launch(tuple(map(naming.plain, stored.names)))
             said = stored.manifest.get("metadata", {})
             specs = await _thread(
                 partial(with_pages, [spec.described(said) for spec in found], deployment.executed)
             )
+            if self._shared:
+                specs = naming.owned(specs, stored.owner)
             notebook = await self._keep_log(deployment)
             versions = await _thread(
                 lambda: self.store.services.publish(
-                    stored.id, specs, owner=stored.owner, log=notebook
+                    stored.id,
+                    specs,
+                    owner=stored.owner,
+                    log=notebook,
+                    hold=self._hold(stored.id),
                 )
             )
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, LeaseLost) as error:
             if deployment is not None:
                 await deployment.stop()
+            if isinstance(error, LeaseLost):
+                return  # another process starts it
             raise
         except Exception as error:
             await self._fail(stored, deployment, error)
@@ -219,7 +264,11 @@ class Publications:
             await deployment.stop()
         details = error.details if isinstance(error.details, dict) else {}
         told = {"code": error.code, "message": error.message, **details}
-        await _thread(lambda: self.store.bundles.set_failed(stored.id, told, log=notebook))
+        hold = self._hold(stored.id)
+        with contextlib.suppress(LeaseLost):  # another process tries it
+            await _thread(
+                lambda: self.store.bundles.set_failed(stored.id, told, log=notebook, hold=hold)
+            )
 
     async def _keep_log(self, deployment: Deployment) -> str:
         text = nbformat.writes(deployment.executed)
@@ -229,8 +278,16 @@ class Publications:
         for version in versions:
             former = self._running.get(version.bundle)
             self._running[version.bundle] = deployment
+            before = self.serving.get(version.service)
             self.serving[version.service] = Serving(
-                version.number, version.bundle, version.spec, deployment, version.created
+                version.number,
+                version.bundle,
+                version.spec,
+                deployment,
+                version.created,
+                version.owner,
+                # What was set while this version started came after what was read with it.
+                before.access if before is not None else version.access,
             )
             if former is not None and former is not deployment:
                 self._take_over(deployment, former)
@@ -255,7 +312,8 @@ class Publications:
 
     def _specs(self, deployment: Deployment) -> list[ServiceSpec]:
         """Return the services that a deployment answers for."""
-        return [s.spec for s in self.serving.values() if s.deployment is deployment]
+        specs = (one.spec for one in self.serving.values() if one.deployment is deployment)
+        return naming.as_known_inside(specs)
 
 
 def _thread(work: Callable[[], T]) -> Coroutine[Any, Any, T]:

@@ -1,7 +1,8 @@
-"""The table of URLs, below ``{base_url}easymlnb/``."""
+"""The tables of URLs, below ``{base_url}easymlnb/``: of a server of one's own, and a shared one."""
 
 from typing import Any
 
+from easymlnb_server.handlers.access import AccessHandler
 from easymlnb_server.handlers.apps import AppAssetHandler, AppHandler
 from easymlnb_server.handlers.base import NotFoundHandler
 from easymlnb_server.handlers.bundles import BundleHandler, BundleNotebookHandler, ServicesHandler
@@ -20,6 +21,7 @@ from easymlnb_server.handlers.channels import (
 )
 from easymlnb_server.handlers.health import LiveHandler, ReadyHandler
 from easymlnb_server.handlers.link import LinkHandler
+from easymlnb_server.handlers.me import MeHandler
 from easymlnb_server.handlers.node import (
     NodeChannelsHandler,
     NodeHandler,
@@ -35,6 +37,7 @@ from easymlnb_server.handlers.uploads import UploadHandler, UploadsHandler
 PREFIX = "easymlnb"
 
 NAME = r"([A-Za-z0-9_-]+)"
+FULL_NAME = r"([^/]+/[A-Za-z0-9_-]+)"
 BUNDLE = r"([0-9a-f]{64})"
 UPLOAD = r"([A-Za-z0-9_-]{43})"
 KERNEL = r"([0-9a-f]{32})"
@@ -45,50 +48,65 @@ PLACE = r"([0-9a-f-]{36})"
 FILE = r"([0-9a-f]{12})/([A-Za-z0-9@._/-]+)"
 
 
-def _apps(at: str, public: bool) -> tuple[tuple[Any, ...], ...]:
+Routes = tuple[tuple[Any, ...], ...]
+
+
+def _apps(at: str, name: str, public: bool) -> Routes:
     """The page of an app, and what it finds below itself in place of Jupyter's API."""
     options = {"public": public}
     handlers = (
-        (rf"{at}/{NAME}", AppHandler),
-        (rf"{at}/{NAME}/api/kernels/{PLACE}", KernelHandler),
-        (rf"{at}/{NAME}/api/kernels/{PLACE}/channels", ChannelsHandler),
-        (rf"{at}/{NAME}/leave/{PLACE}", LeaveHandler),
+        (rf"{at}/{name}", AppHandler),
+        (rf"{at}/{name}/api/kernels/{PLACE}", KernelHandler),
+        (rf"{at}/{name}/api/kernels/{PLACE}/channels", ChannelsHandler),
+        (rf"{at}/{name}/leave/{PLACE}", LeaveHandler),
     )
     return tuple((path, handler, options) for path, handler in handlers)
 
 
-ROUTES: tuple[tuple[Any, ...], ...] = (
-    (r"/?", CatalogueHandler),
-    (r"docs", DocsHandler),
-    (r"openapi\.json", OpenapiHandler),
-    (rf"static/{ASSET}", AssetHandler),
-    (r"services", ServicesHandler),
-    (rf"services/{NAME}", ServiceHandler),
-    (rf"services/{NAME}/call", CallHandler),
-    (rf"services/{NAME}/view", CallHandler, {"view": True}),
+def _of_all(name: str) -> Routes:
+    """What both kinds of server have; ``name`` is the pattern of a service's name."""
+    return (
+        (r"/?", CatalogueHandler),
+        (r"docs", DocsHandler),
+        (r"openapi\.json", OpenapiHandler),
+        (rf"static/{ASSET}", AssetHandler),
+        (r"services", ServicesHandler),
+        (rf"services/{name}", ServiceHandler),
+        (rf"services/{name}/access", AccessHandler),
+        (rf"services/{name}/call", CallHandler),
+        (rf"services/{name}/view", CallHandler, {"view": True}),
+        (rf"services/{name}/versions", VersionsHandler),
+        (rf"services/{name}/log", LogHandler),
+        (rf"services/{name}/openapi\.json", ServiceOpenapiHandler),
+        (rf"services/{name}/page", ServicePageHandler),
+        (rf"services/{name}/metadata", MetadataHandler),
+        (rf"services/{name}/thumbnail", ThumbnailHandler),
+        (r"uploads", UploadsHandler),
+        (rf"uploads/{UPLOAD}", UploadHandler),
+        (rf"calls/{REQUEST}", RunningCallHandler),
+        (rf"bundles/{BUNDLE}", BundleHandler),
+        (rf"bundles/{BUNDLE}/notebook", BundleNotebookHandler),
+        *_apps("apps", name, False),
+        *_apps("public", name, True),
+        (rf"app-assets/{FILE}", AppAssetHandler),
+        (r"health/live", LiveHandler),
+        (r"health/ready", ReadyHandler),
+        (r"link", LinkHandler),
+        (r"placements", PlacementsHandler),
+        (r"me", MeHandler),
+    )
+
+
+ROUTES: Routes = (
+    *_of_all(NAME),
     (rf"services/{NAME}/live/call", CallHandler, {"live": True}),
     (rf"services/{NAME}/live/view", CallHandler, {"live": True, "view": True}),
-    (rf"services/{NAME}/versions", VersionsHandler),
-    (rf"services/{NAME}/log", LogHandler),
-    (rf"services/{NAME}/openapi\.json", ServiceOpenapiHandler),
-    (rf"services/{NAME}/page", ServicePageHandler),
-    (rf"services/{NAME}/metadata", MetadataHandler),
-    (rf"services/{NAME}/thumbnail", ThumbnailHandler),
-    (r"uploads", UploadsHandler),
-    (rf"uploads/{UPLOAD}", UploadHandler),
-    (rf"calls/{REQUEST}", RunningCallHandler),
-    (rf"bundles/{BUNDLE}", BundleHandler),
-    (rf"bundles/{BUNDLE}/notebook", BundleNotebookHandler),
-    *_apps("apps", False),
-    *_apps("public", True),
-    (rf"app-assets/{FILE}", AppAssetHandler),
-    (r"health/live", LiveHandler),
-    (r"health/ready", ReadyHandler),
-    (r"link", LinkHandler),
-    (r"placements", PlacementsHandler),
     (r"node", NodeHandler),
     (r"node/kernels", NodeKernelsHandler),
     (rf"node/kernels/{KERNEL}", NodeKernelHandler),
     (rf"node/kernels/{KERNEL}/channels", NodeChannelsHandler),
     (r".*", NotFoundHandler),
 )
+
+# No live services, and no kernels of anybody's: nothing runs under the account of this server.
+SHARED_ROUTES: Routes = (*_of_all(FULL_NAME), (r".*", NotFoundHandler))

@@ -6,6 +6,8 @@ from typing import Any
 
 from easymlnb.contract.errors import ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server import names as naming
+from easymlnb_server.access import Action, Caller, may
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.pool import Pool
 from easymlnb_server.publications import Publications, Serving
@@ -22,11 +24,28 @@ class Target:
     version: str
     kernel: str = ""
 
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
 
 class Services:
-    """Reads both tables: a published version answers a name, else the notebook that is live."""
+    """Reads both tables: a published version answers a name, else the notebook that is live.
 
-    def __init__(self, live: LiveTable, publications: Publications) -> None:
+    ``shared`` says that this is a service for many: names begin with their owners', and ``may``
+    decides. Else whoever got in is ``account``, whose services all are.
+    """
+
+    def __init__(
+        self,
+        live: LiveTable,
+        publications: Publications,
+        *,
+        shared: bool = False,
+        account: str = "",
+    ) -> None:
+        self.shared = shared
+        self.account = account
         self._live = live
         self._publications = publications
         self._derived: dict[str, tuple[ServiceSpec, dict[str, Any]]] = {}
@@ -36,7 +55,7 @@ class Services:
     def target(self, name: str, *, live: bool = False) -> Target:
         """Return who answers this name; ``live`` asks for the notebook even if it is published.
 
-        Raises ``ServiceNotFound``.
+        Whether somebody may know of it is for ``target_for``. Raises ``ServiceNotFound``.
         """
         serving = None if live else self._publications.serving.get(name)
         if serving is not None:
@@ -46,32 +65,72 @@ class Services:
             raise ServiceNotFound(name)
         return Target(here.spec, here.pool, LIVE, here.link.hello.kernel)
 
+    def target_for(
+        self, caller: Caller | None, name: str, action: Action, *, live: bool = False
+    ) -> Target:
+        """Return who answers this name for somebody who wants to do that with it.
+
+        Raises ``ServiceNotFound``, the same whether there is none or the caller may not.
+        """
+        if not self.allows(caller, name, action):
+            raise ServiceNotFound(name)
+        return self.target(name, live=live)
+
+    def allows(self, caller: Caller | None, name: str, action: Action) -> bool:
+        """Say whether somebody may do something with a service; not if there is none."""
+        if not self.shared:
+            return True
+        serving = self._publications.serving.get(name)
+        return serving is not None and may(caller, serving.owner, serving.access, action)
+
+    def public(self, name: str) -> bool:
+        """Say whether a service's page is open to visitors without a login.
+
+        Raises ``ServiceNotFound``.
+        """
+        return (
+            self.allows(None, name, Action.CALL) if self.shared else self.target(name).spec.public
+        )
+
     def replaced(self, target: Target) -> bool:
         """Say whether another version has taken the place of the one that a call was sent to."""
         serving = self._publications.serving.get(target.spec.name)
         gone = target.pool.closed and target.version != LIVE
         return gone and serving is not None and serving.deployment.pool is not target.pool
 
-    def names(self) -> list[str]:
-        """Return all names, sorted."""
+    def names(self, caller: Caller | None) -> list[str]:
+        """Return all names that somebody may know of, sorted."""
         live = (service.spec.name for service in self._live.all())
-        return sorted({*self._publications.serving, *live})
+        everything = sorted({*self._publications.serving, *live})
+        return [name for name in everything if self.allows(caller, name, Action.SEE)]
 
-    def specs(self) -> list[ServiceSpec]:
-        """Return the spec of every name as a call would meet it."""
-        return [self.target(name).spec for name in self.names()]
+    def specs(self, caller: Caller | None) -> list[ServiceSpec]:
+        """Return the spec of each of these names as a call would meet it."""
+        return [self.target(name).spec for name in self.names(caller)]
 
-    def summary(self, name: str) -> dict[str, Any]:
-        """Return a service's line in a list; raises ``ServiceNotFound``."""
-        spec = self.target(name).spec
+    def named(self, name: str, caller: Caller | None) -> dict[str, Any]:
+        """Return what a service is called, whose it is and, for who manages it, who may call it."""
+        serving = self._publications.serving.get(name)
+        found: dict[str, Any] = {
+            "name": naming.plain(name),
+            "full_name": name,
+            "owner": serving.owner if serving is not None else self.account,
+        }
+        if self.shared and serving is not None and self.allows(caller, name, Action.MANAGE):
+            found["shared"] = serving.access.to_dict()
+        return found
+
+    def summary(self, name: str, caller: Caller | None) -> dict[str, Any]:
+        """Return a service's line in a list for somebody; raises ``ServiceNotFound``."""
+        spec = self.target_for(caller, name, Action.SEE).spec
         return {
-            "name": name,
+            **self.named(name, caller),
             "title": spec.title,
             "description": spec.description,
             "tags": list(spec.tags),
             "author": spec.author,
-            "url": f"services/{name}",
-            **self.state(name),
+            "url": f"services/{naming.path(name)}",
+            **self.state(name, caller),
         }
 
     def derived(self, name: str, make: Callable[[ServiceSpec], dict[str, Any]]) -> dict[str, Any]:
@@ -82,8 +141,13 @@ class Services:
         spec = self.target(name).spec
         known = self._derived.get(name)
         if known is None or known[0] is not spec:
-            there = set(self.names())
-            self._derived = {one: kept for one, kept in self._derived.items() if one in there}
+            # One that is gone is not kept for longer than until the next change.
+            serving = self._publications.serving
+            self._derived = {
+                one: kept
+                for one, kept in self._derived.items()
+                if one in serving or self._live.get(one) is not None
+            }
             known = self._derived[name] = (spec, make(spec))
         return known[1]
 
@@ -95,22 +159,30 @@ class Services:
         here = self._live.get(name)
         return here.since if here else 0.0
 
-    def state(self, name: str) -> dict[str, Any]:
-        """Return ``state``, ``version`` and ``live`` of a service, and why it failed if it did."""
+    def state(self, name: str, caller: Caller | None) -> dict[str, Any]:
+        """Return ``state``, ``version`` and ``live`` of a service.
+
+        Who manages it is also told its bundle, and why it failed if it did.
+        """
         here = self._live.get(name)
         serving = self._publications.serving.get(name)
         if serving is None:
             pool = here.pool if here else None
             state = "busy" if pool is not None and pool.waiting else LIVE
             return {"state": state, "version": None, "live": True}
-        return {**_published(serving), "version": serving.version, "live": here is not None}
+        own = self.allows(caller, name, Action.MANAGE)
+        found = _published(serving, own)
+        return {**found, "version": serving.version, "live": here is not None}
 
 
-def _published(serving: Serving) -> dict[str, Any]:
+def _published(serving: Serving, own: bool) -> dict[str, Any]:
     deployment = serving.deployment
-    found: dict[str, Any] = {"state": deployment.state, "bundle": serving.bundle}
+    found: dict[str, Any] = {"state": deployment.state}
     if deployment.state == "ready" and deployment.pool.waiting:
         found["state"] = "busy"
+    if not own:
+        return found
+    found["bundle"] = serving.bundle
     if deployment.breaker.error is not None and deployment.state == "failed":
         found["error"] = deployment.breaker.error.to_dict()["error"]
     if deployment.reason:

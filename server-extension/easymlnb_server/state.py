@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from easymlnb_server.access import People
 from easymlnb_server.activity import Activity
 from easymlnb_server.apps.apps import Apps
 from easymlnb_server.calllog import CallLog
@@ -10,7 +11,7 @@ from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.rendezvous import Rendezvous
 from easymlnb_server.idempotency import Keys
 from easymlnb_server.metrics import Metrics
-from easymlnb_server.placement.hub.view import PlacementView
+from easymlnb_server.placement.hub.view import Views
 from easymlnb_server.placement.node import NodeKernels
 from easymlnb_server.publications import Publications
 from easymlnb_server.services import Services
@@ -40,6 +41,7 @@ class State:
     uploads: Uploads
     apps: Apps
     node: NodeKernels
-    nodes: tuple[PlacementView, ...]
+    nodes: Views
     keys: Keys
+    people: People
     tracing: "Tracing | None" = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.names import path
 
 FILES = {
     "audio": "audio.wav",
@@ -150,15 +151,16 @@ def _python(spec: ServiceSpec, url: str, values: dict[str, Any], files: dict[str
         for name, value in values.items()
     ]
     imports = "import easymlnb as ml\n" + ("from pathlib import Path\n" if files else "")
-    own = spec.name in CLIENT_OWN or keyword.iskeyword(spec.name)
-    function = f'c["{spec.name}"]' if own else f"c.{spec.name}"
+    # `alice/segment` is no name of Python's.
+    own = "/" in spec.name or spec.name in CLIENT_OWN or keyword.iskeyword(spec.name)
+    function = f"c[{json.dumps(spec.name, ensure_ascii=False)}]" if own else f"c.{spec.name}"
     line = f"{function}({', '.join(given)})"
     call = f"for item in {line}:\n    print(item)" if spec.stream else f"print({line})"
     return f'{imports}\nc = ml.connect(\n    "{url}",\n    token="...",\n)\n{call}'
 
 
 def _curl(spec: ServiceSpec, url: str, values: dict[str, Any], files: dict[str, str]) -> str:
-    parts = ["curl", f'"{url}services/{spec.name}/call"']
+    parts = ["curl", f'"{url}services/{path(spec.name)}/call"']
     parts += ['-H "Authorization: token $EASYMLNB_TOKEN"']
     wanted = next((media for media in spec.produces if not media.startswith("text/")), "")
     if wanted:
@@ -191,7 +193,7 @@ def _javascript(spec: ServiceSpec, url: str, values: dict[str, Any], files: dict
     if read == "blob":
         headers = headers.replace(" }", f', Accept: "{spec.produces[0]}" }}')
     return (
-        f'{before}const answer = await fetch("{url}services/{spec.name}/call", {{\n'
+        f'{before}const answer = await fetch("{url}services/{path(spec.name)}/call", {{\n'
         f'  method: "POST",\n  headers: {headers},\n  body: {body},\n}});\n'
         f"console.log(await answer.{read}());"
     )

@@ -13,6 +13,7 @@ from easymlnb_server.services import Services
 def line(name, **more):
     found = {
         "name": name,
+        "full_name": name,
         "title": name.capitalize(),
         "description": "",
         "summary": "",

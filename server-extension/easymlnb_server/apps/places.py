@@ -98,6 +98,10 @@ class Places:
     def __len__(self) -> int:
         return len(self._all)
 
+    def all(self) -> list[Place]:
+        """Return all places."""
+        return list(self._all.values())
+
     def get(self, name: str, service: str, visitor: Visitor | None) -> Place | None:
         """Return a place of this visitor; that of another does not exist for them."""
         found = self._all.get(name)

@@ -18,7 +18,7 @@ def extend(
     """
     if outer is None:
         return ()
-    chain = (*outer.chain, (outer.call.service, link))
+    chain = (*outer.chain, (outer.spec.name or outer.call.service, link))
     names = [name for name, _ in chain]
     held = {one for _, one in chain if isinstance(one, WorkerLink) and not one.hello.live}
     if service in names or len(chain) >= DEPTH or not held.isdisjoint(workers):

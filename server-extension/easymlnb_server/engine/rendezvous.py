@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import secrets
+from copy import copy
 from dataclasses import dataclass
 
 from easymlnb.contract.spec import ServiceSpec
@@ -18,6 +19,12 @@ class Arrival:
     specs: tuple[ServiceSpec, ...]
 
 
+class Awaited(asyncio.Future[Arrival]):
+    """A worker that is to come; ``owner`` is whose notebook it runs."""
+
+    owner = ""
+
+
 def token_of(secret: str) -> str:
     """Return what is kept of a secret: it proves the secret and does not give it away."""
     return hashlib.sha256(secret.encode()).hexdigest()
@@ -27,20 +34,28 @@ class Rendezvous:
     """One-time secrets, and who waits for the worker that comes with each."""
 
     def __init__(self) -> None:
-        self._expected: dict[str, asyncio.Future[Arrival]] = {}
+        self._expected: dict[str, Awaited] = {}
+        self._owner = ""
 
-    def expect(self) -> tuple[str, asyncio.Future[Arrival]]:
+    def of(self, owner: str) -> "Rendezvous":
+        """Return the same place, for those who wait for the workers of one owner."""
+        made = copy(self)
+        made._owner = owner
+        return made
+
+    def expect(self) -> tuple[str, Awaited]:
         """Return a new secret and the future of the worker that will bring it."""
         secret = secrets.token_urlsafe(32)
         return secret, self.expect_again(token_of(secret))
 
-    def expect_again(self, token: str) -> asyncio.Future[Arrival]:
+    def expect_again(self, token: str) -> Awaited:
         """Return the future of a worker that comes back with the secret of this token."""
-        future = asyncio.get_running_loop().create_future()
+        future = Awaited(loop=asyncio.get_running_loop())
+        future.owner = self._owner
         self._expected[token] = future
         return future
 
-    def claim(self, secret: str) -> asyncio.Future[Arrival] | None:
+    def claim(self, secret: str) -> Awaited | None:
         """Return whose secret this is, once; ``None`` for a wrong or used one."""
         token = token_of(secret)
         for known in self._expected:

@@ -4,13 +4,15 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-from easymlnb.contract.errors import BadRequest, EasyMLNBError, RouteNotFound
+from easymlnb.contract.errors import BadRequest, RouteNotFound, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.access import Action
 from easymlnb_server.apps.places import Full
 from easymlnb_server.apps.plots import may_plot
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.handlers.pages import PageHandler, markdown
 from easymlnb_server.handlers.visitors import welcome
+from easymlnb_server.names import path
 
 AGAIN = 2
 """Seconds after which a waiting page asks again."""
@@ -51,7 +53,7 @@ class AppHandler(PageHandler):
         if self.request.headers.get("Sec-Fetch-Dest", "document") not in LOOKS:
             raise BadRequest("An app is a page to look at.")
         spec = self._spec(name)
-        state = self.state.services.state(name)
+        state = self.state.services.state(name, self.caller)
         if not self.state.apps.on:
             raise RouteNotFound
         if state["state"] == "starting":
@@ -64,16 +66,15 @@ class AppHandler(PageHandler):
         await self._open(spec)
 
     def _spec(self, name: str) -> ServiceSpec:
+        if not self._public:
+            return self.target(name, Action.CALL).spec
         try:
-            spec = self.state.services.target(name).spec
-        except EasyMLNBError:
-            if self._public:
-                # Whether there is something under a name is not everybody's business.
-                raise RouteNotFound from None
-            raise
-        if self._public and not spec.public:
-            raise RouteNotFound
-        return spec
+            if self.state.services.public(name):
+                return self.state.services.target(name).spec
+        except ServiceNotFound:
+            pass
+        # Whether there is something under a name is not everybody's business.
+        raise RouteNotFound
 
     async def _open(self, spec: ServiceSpec) -> None:
         apps = self.state.apps
@@ -90,7 +91,7 @@ class AppHandler(PageHandler):
             state = "own" if full.own else "warming" if warming else "full"
             self._wait(state, spec, full.ahead)
             return
-        here = f"{self.root}{'public' if self._public else 'apps'}/{spec.name}/"
+        here = f"{self.root}{'public' if self._public else 'apps'}/{path(spec.name)}/"
         body = apps.pages.body(
             base=here,
             assets=f"{self.root}app-assets/",

@@ -18,11 +18,13 @@ from easymlnb.contract.errors import (
 )
 from easymlnb.contract.frames import Call, Item, Progress
 from easymlnb.contract.questions import Ask, Denied, Given, Lookup, Unask
+from easymlnb_server.access import Action, label
 from easymlnb_server.engine.bodies import Body, Large
 from easymlnb_server.engine.chains import extend
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.engine.pending import Answer, Pending
 from easymlnb_server.handlers.ends import note
+from easymlnb_server.names import full, plain
 from easymlnb_server.services import Target
 from easymlnb_server.spool import Spooled
 from easymlnb_server.state import State
@@ -36,11 +38,12 @@ log = logging.getLogger("easymlnb.asks")
 
 
 class Asks:
-    """The open questions of one kernel."""
+    """The open questions of one kernel. ``owner`` is whose it is, in whose name it asks."""
 
-    def __init__(self, state: State, link: WorkerLink) -> None:
+    def __init__(self, state: State, link: WorkerLink, owner: str) -> None:
         self._state = state
         self._link = link
+        self._owner = owner
         self._open: dict[int, asyncio.Task[None]] = {}
         # Answers in files that the kernel has not read yet.
         self._files: dict[int, Spooled] = {}
@@ -94,8 +97,18 @@ class Asks:
             )
         )
 
+    async def _find(self, name: str) -> Target:
+        """Return who answers a name, as its owner may call it; raises ``ServiceNotFound``."""
+        services = self._state.services
+        if not services.shared:
+            return services.target(name)
+        if "/" not in name:
+            name = full(self._owner, name)
+        caller = await self._state.people.find(self._owner)
+        return services.target_for(caller, name, Action.CALL)
+
     async def _describe(self, lookup: Lookup) -> None:
-        spec = self._state.services.target(lookup.service).spec
+        spec = (await self._find(lookup.service)).spec
         given = Given(id=lookup.id, content_type="application/json")
         # Callers need no page, and it may be large.
         found = msgspec.structs.replace(spec, app=None).to_dict()
@@ -112,7 +125,7 @@ class Asks:
         found: tuple[Answer, bytes | Spooled] | None = None
         began = time.monotonic()
         while found is None:
-            target = self._state.services.target(ask.service)
+            target = await self._find(ask.service)
             found = await self._run(ask, large, outer, target, began)
         answer, content = found
         if answer.result is None:
@@ -131,7 +144,7 @@ class Asks:
     ) -> tuple[Answer, bytes | Spooled] | None:
         """Return the answer of one version; ``None`` if another took its place before."""
         spec, state = target.spec, self._state
-        chain = extend(outer, self._link, spec.name, target.pool.workers)
+        chain = extend(outer, self._link, target.name, target.pool.workers)
         items: list[bytes] = []
 
         def listen(message: Progress | Item, content: bytes) -> None:
@@ -141,7 +154,7 @@ class Asks:
 
         call = Call(
             id=0,
-            service=spec.name,
+            service=plain(target.name),
             content_type=ask.content_type,
             accept="" if spec.stream else ask.accept,
             seconds=_seconds(ask, outer, target, began),
@@ -150,6 +163,7 @@ class Asks:
         patient = outer is not None and outer.patient
         pending = target.pool.submit(call, body, listen, spec=spec, patient=patient)
         pending.chain = chain
+        pending.owner = label(self._owner)
         series = state.metrics.series(spec.name, target.version)
         series.open.add(pending)
         state.activity.touch(target.kernel)

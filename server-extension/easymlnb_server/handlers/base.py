@@ -26,7 +26,10 @@ from easymlnb.contract.errors import (
     NotLoggedIn,
     RouteNotFound,
 )
+from easymlnb_server.access import Action, Caller, Person
 from easymlnb_server.apps.passes import SCHEME, Pass
+from easymlnb_server.revocation import GONE
+from easymlnb_server.services import Target
 from easymlnb_server.state import STATE, State
 
 RESOURCE = "easymlnb"
@@ -50,6 +53,8 @@ class EasyHandler(JupyterHandler):
     request_id = ""
     held: Pass | None = None
     """The pass that came in place of a login: one app page's, for its one service."""
+    caller: Caller | None = None
+    """Who asks, once the request is prepared; ``None`` is a visitor without a login."""
 
     @property
     def state(self) -> State:
@@ -78,6 +83,8 @@ class EasyHandler(JupyterHandler):
         if not self.check_host():
             raise Forbidden("This host name is not one that the server answers to.")
         user = self.current_user = self._jupyter_current_user = await self._identify()
+        if user is not None and self.held is None:
+            self.caller = self._who(user)
         self.set_cors_headers()
         verb = getattr(self, method.lower(), None)
         if user is None and not getattr(verb, "__allow_unauthenticated", False):
@@ -95,12 +102,39 @@ class EasyHandler(JupyterHandler):
         """Say whether a pass opens this request; it opens nothing unless a handler says so."""
         return False
 
-    def _identify_pass(self, header: str) -> User:
+    def target(self, name: str, action: Action, *, live: bool = False) -> Target:
+        """Return who answers a name, if the caller may do that with it.
+
+        Raises ``ServiceNotFound`` otherwise too: nobody learns what others have.
+        """
+        return self.state.services.target_for(self.caller, name, action, live=live)
+
+    def manages(self, name: str) -> bool:
+        """Say whether the caller is the owner of a service, or an administrator."""
+        return self.state.services.allows(self.caller, name, Action.MANAGE)
+
+    def _who(self, user: User) -> Caller:
+        if not self.state.services.shared:
+            return Caller(self.state.services.account, admin=True)
+        if isinstance(user, Person):
+            return Caller(user.username, user.groups, user.admin)
+        return Caller(user.username)
+
+    async def _identify_pass(self, header: str) -> User:
         held = self.held = self.state.apps.passes.find(header)
         if held is None:
             raise NotLoggedIn
         if not self.admits(held):
             raise Forbidden("A page's pass is good for its own service only.")
+        if not held.public:
+            # Who they are now: the page may have been open for hours.
+            self.caller = await self.state.people.find(held.visitor)
+        services = self.state.services
+        # What is no longer open to them closes at once, also for pages that are open.
+        if held.public and not services.public(held.service):
+            raise Forbidden("This service is not public any more.")
+        if not held.public and not services.allows(self.caller, held.service, Action.CALL):
+            raise Forbidden(GONE)
         # No cookie came along, so no other site can have sent this in the visitor's name.
         self._token_authenticated = True
         return User(username=held.visitor)
@@ -108,7 +142,7 @@ class EasyHandler(JupyterHandler):
     async def _identify(self) -> Any:
         header = self.request.headers.get("Authorization", "")
         if header.startswith(SCHEME):
-            return self._identify_pass(header)
+            return await self._identify_pass(header)
         provider = self.identity_provider
         if (
             "Authorization" in self.request.headers

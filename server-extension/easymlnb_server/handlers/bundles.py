@@ -1,7 +1,5 @@
 """The list of services, and publishing: a bundle comes in, and its state can be looked at."""
 
-import getpass
-import os
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -14,10 +12,12 @@ from easymlnb.contract.errors import (
     UnsupportedMediaType,
 )
 from easymlnb.contract.spec import NAME
+from easymlnb_server.access import PRIVATE, Action, may
 from easymlnb_server.catalogue import choose, entries
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.handlers.body import BodyHandler
 from easymlnb_server.handlers.catalogue import onwards, query
+from easymlnb_server.names import plain
 from easymlnb_server.store.records import State, StoredBundle
 
 ZIP = "application/zip"
@@ -37,7 +37,7 @@ class ServicesHandler(BodyHandler):
     @web.authenticated
     def get(self) -> None:
         asked = query(self)
-        found = choose(entries(self.state.services, self.state.calls), asked)
+        found = choose(entries(self.state.services, self.state.calls, self.caller), asked)
         more = None if found.next is None else f"services?{onwards(asked, found.next)}"
         self.write_json({"services": found.entries, "total": found.total, "next": more})
 
@@ -47,44 +47,47 @@ class ServicesHandler(BodyHandler):
         for name in names:
             if not NAME.match(name):
                 raise BadRequest(f"{name[:80]!r} is not a service's name.")
-        stored = await self.state.publications.publish(self.take_body(), names, account())
+        # Whose it is comes from who is logged in, never from what a request says.
+        assert self.caller is not None
+        publish = self.state.publications.publish
+        stored = await publish(self.take_body(), names, self.caller.name)
         self.set_header("Location", f"{self.base_url}easymlnb/bundles/{stored.id}")
         ready = stored.state is State.READY
         self.write_json(await describe(self, stored, unchanged=ready), 200 if ready else 202)
 
 
-class BundleHandler(EasyHandler):
+class _BundleHandler(EasyHandler):
+    """Base: finds a bundle that is the caller's to manage."""
+
+    async def find(self, id: str) -> StoredBundle:
+        """Return a bundle; raises ``BundleNotFound``, for that of somebody else too."""
+        stored = await self.state.publications.bundle(id)
+        if self.state.services.shared and not may(
+            self.caller, stored.owner, PRIVATE, Action.MANAGE
+        ):
+            raise BundleNotFound(id)
+        return stored
+
+
+class BundleHandler(_BundleHandler):
     """``GET bundles/{id}``."""
 
     @web.authenticated
     async def get(self, bundle: str) -> None:
-        self.write_json(await describe(self, await self.state.publications.bundle(bundle)))
+        self.write_json(await describe(self, await self.find(bundle)))
 
 
-class BundleNotebookHandler(EasyHandler):
+class BundleNotebookHandler(_BundleHandler):
     """``GET bundles/{id}/notebook``: the executed notebook, the log of the deployment."""
 
     @web.authenticated
     async def get(self, bundle: str) -> None:
-        stored = await self.state.publications.bundle(bundle)
+        stored = await self.find(bundle)
         if stored.log is None:
             raise BundleNotFound(f"{bundle} with an executed notebook yet")
         data = await self.state.publications.log_of(stored)
         self.set_header("Content-Type", "application/x-ipynb+json")
         self.finish(data)
-
-
-def account() -> str:
-    """Return whose server this is: the Hub's name for the user, else the account's.
-
-    Jupyter's ``current_user`` will not do: it is a new, nameless one for each client with a token.
-    """
-    if found := os.environ.get("JUPYTERHUB_USER"):
-        return found
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return str(os.getuid())
 
 
 async def describe(
@@ -106,5 +109,8 @@ async def describe(
     if reason := handler.state.publications.waits_for(stored.id):
         found["reason"] = reason
     versions = await handler.state.publications.provided(stored.id)
-    found["services"] = [{"name": v.service, "version": v.number} for v in versions]
+    found["services"] = [
+        {"name": plain(one.service), "full_name": one.service, "version": one.number}
+        for one in versions
+    ]
     return found

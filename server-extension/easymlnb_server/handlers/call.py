@@ -23,6 +23,7 @@ from easymlnb.contract.errors import (
 )
 from easymlnb.contract.frames import Call, Item, Progress
 from easymlnb.contract.takers import body_limit
+from easymlnb_server.access import Action
 from easymlnb_server.apps.passes import Pass
 from easymlnb_server.engine.bodies import Body, Large
 from easymlnb_server.engine.pending import Answer, Pending
@@ -35,6 +36,7 @@ from easymlnb_server.handlers.uploads import HEADER, named, owner_of
 from easymlnb_server.handlers.waiting import answered, standing
 from easymlnb_server.idempotency import Once
 from easymlnb_server.metrics import NOBODY, Series
+from easymlnb_server.names import plain
 from easymlnb_server.services import Target
 from easymlnb_server.spool import Spooled
 
@@ -56,17 +58,16 @@ class CallHandler(SpooledBodyHandler):
         self._began = 0.0
 
     def body_limit(self) -> int:
-        self._target = self.state.services.target(self.path_args[0], live=self._live)
+        self._target = self._find(self.path_args[0])
         spec = self._target.spec
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return body_limit(spec.input, spec.max_body, kind)
 
     def admits(self, held: Pass) -> bool:
-        name = self.path_args[0]
-        if held.service != name:
-            return False
-        # What is no longer public closes at once, also for pages that are open.
-        return not held.public or self.state.services.target(name).spec.public
+        return held.service == self.path_args[0]
+
+    def _find(self, name: str) -> Target:
+        return self.target(name, Action.CALL, live=self._live)
 
     @web.authenticated
     async def post(self, name: str) -> None:
@@ -83,14 +84,14 @@ class CallHandler(SpooledBodyHandler):
         while True:
             # Asked anew: while a large body came in, or the call stood in line, another version
             # may have taken over.
-            self._target = self.state.services.target(name, live=self._live)
+            self._target = self._find(name)
             answer = await self._ask(self._target, body)
             if answer is not None:
                 return answer
 
     async def _run_once(self, key: str, name: str, body: Body) -> Answer:
         """Run the call, or wait for the one that runs under this key, or repeat its answer."""
-        target = self._target = self.state.services.target(name, live=self._live)
+        target = self._target = self._find(name)
         if target.spec.stream:
             raise BadRequest(f"{name!r} streams, and a stream cannot be repeated: send no key.")
         route = f"{name} {self._view} {self._live}"
@@ -185,7 +186,7 @@ class CallHandler(SpooledBodyHandler):
         events = EVENTS in accept
         return Call(
             id=0,
-            service=target.spec.name,
+            service=plain(target.name),
             content_type=self.request.headers.get("Content-Type", ""),
             accept="" if events or target.spec.stream else accept,
             seconds=self._left(target.spec.timeout),

@@ -11,7 +11,7 @@ from easymlnb_server.handlers.uploads import owner_of
 
 
 class RunningCallHandler(EasyHandler):
-    """``DELETE calls/{request_id}``: stop one's own call."""
+    """``DELETE calls/{request_id}``: stop one's own call; administrators also others'."""
 
     actions: ClassVar[dict[str, str]] = {"DELETE": "execute"}
 
@@ -21,6 +21,8 @@ class RunningCallHandler(EasyHandler):
     @web.authenticated
     def delete(self, request_id: str) -> None:
         found = self.state.metrics.under_way(request_id, owner_of(self))
+        if not found and self.state.services.shared and self.caller and self.caller.admin:
+            found = self.state.metrics.under_way(request_id, None)
         if not found:
             raise CallNotFound
         for pending in found:

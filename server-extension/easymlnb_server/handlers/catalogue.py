@@ -10,6 +10,8 @@ from tornado.escape import url_escape
 
 from easymlnb.contract.errors import BadRequest, RouteNotFound
 from easymlnb_server import catalogue, descriptions, plots, words
+from easymlnb_server import names as naming
+from easymlnb_server.access import Action
 from easymlnb_server.catalogue import Query
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.handlers.pages import PageHandler, markdown
@@ -62,7 +64,7 @@ class CatalogueHandler(PageHandler):
     @web.authenticated
     def get(self) -> None:
         asked = replace(query(self), limit=PAGE)
-        everything = catalogue.entries(self.state.services, self.state.calls)
+        everything = catalogue.entries(self.state.services, self.state.calls, self.caller)
         found = catalogue.choose(everything, asked)
         offered = catalogue.offered(everything)
         more = None if found.next is None else onwards(replace(asked, limit=None), found.next)
@@ -85,13 +87,13 @@ class ServicePageHandler(PageHandler):
     @web.authenticated
     async def get(self, name: str) -> None:
         services = self.state.services
-        target = services.target(name)
-        spec = target.spec
-        state = services.state(name)
+        target = self.target(name, Action.SEE)
+        spec, own = target.spec, self.manages(name)
+        state = services.state(name, self.caller)
         versions = []
         if state["version"] is not None:
             versions = await self.state.publications.versions(name)
-        entries = self.state.calls.of(name)
+        entries = self.state.calls.of(name) if own else []
         bars = plots.bars(entries, datetime.now(UTC))
         about = subject(self, name)
         self.page(
@@ -103,12 +105,13 @@ class ServicePageHandler(PageHandler):
             fields=words.fields(spec),
             result=words.kind(spec.output, spec.output),
             snippets=words.snippets(spec, self.address),
-            stats=self.state.metrics.stats(name, target.version),
+            own=own,
+            stats=self.state.metrics.stats(name, target.version) if own else None,
             versions=versions,
             entries=entries[:-SHOWN_CALLS:-1],
             bars=[bar for bar in bars if bar.calls],
             plots=(plots.calls(bars), plots.times(entries)) if entries else (),
-            called=self.state.calls.last(name),
+            called=self.state.calls.last(name) if own else "",
             ld=descriptions.embedded(descriptions.schema_org(about)),
         )
 
@@ -126,7 +129,7 @@ class ThumbnailHandler(EasyHandler):
 
     @web.authenticated
     def get(self, name: str) -> None:
-        about = self.state.services.target(name).spec.metadata
+        about = self.target(name, Action.SEE).spec.metadata
         kind, found, data = (about.thumbnail if about else "").partition(";base64,")
         # A live kernel may send what it likes; only pictures without scripts go on to a browser.
         if not found or kind not in ("data:image/webp", "data:image/png", "data:image/jpeg"):
@@ -140,13 +143,13 @@ class ThumbnailHandler(EasyHandler):
 def subject(handler: EasyHandler, name: str) -> descriptions.Subject:
     """Return what is to be described under a name; raises ``ServiceNotFound``."""
     services = handler.state.services
-    target = services.target(name)
+    target = handler.target(name, Action.SEE)
     created = services.created(name)
-    line: dict[str, Any] = catalogue.entry(services, handler.state.calls, name)
+    line: dict[str, Any] = catalogue.entry(services, handler.state.calls, name, handler.caller)
     return descriptions.Subject(
         target.spec,
         target.version,
         datetime.fromtimestamp(created, UTC).date().isoformat() if created else "",
-        f"{handler.address}services/{name}/page",
+        f"{handler.address}services/{naming.path(name)}/page",
         f"{handler.address}{line['thumbnail']}" if line["thumbnail"] else "",
     )

@@ -12,6 +12,7 @@ from jupyter_server.base.websocket import WebSocketMixin
 from tornado import websocket
 
 from easymlnb.contract.errors import RouteNotFound
+from easymlnb_server.access import Action
 from easymlnb_server.apps import wire
 from easymlnb_server.apps.channel import BEHIND, Channel, TooMuchError
 from easymlnb_server.apps.places import Place
@@ -37,6 +38,10 @@ class PlaceHandler(EasyHandler):
 
     def place(self, service: str, name: str) -> Place:
         """Return the visitor's place. Raises ``RouteNotFound`` if there is no such."""
+        services = self.state.services
+        asking = None if self._public else self.caller
+        if services.shared and not services.allows(asking, service, Action.CALL):
+            raise RouteNotFound
         who = visitor(self, public=self._public)
         found = self.state.apps.places.get(name, service, who) if who is not None else None
         if found is None or found.public is not self._public:

@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import hmac
+import json
 import logging
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any, cast
 
 from tornado import web, websocket
 from tornado.ioloop import PeriodicCallback
 
-from easymlnb.contract.errors import EasyMLNBError
+from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn
 from easymlnb.contract.frames import (
     PROTOCOL,
     Failure,
@@ -31,7 +33,7 @@ from easymlnb.contract.frames import (
 )
 from easymlnb.contract.questions import Ask, Lookup, Unask
 from easymlnb_server.engine.link import WorkerLink
-from easymlnb_server.engine.rendezvous import Arrival
+from easymlnb_server.engine.rendezvous import Arrival, Awaited
 from easymlnb_server.handlers.asks import Asks
 from easymlnb_server.handlers.wire import Wire
 from easymlnb_server.spool import Room
@@ -46,6 +48,11 @@ HEARTBEAT = 15.0
 SILENCE = 3
 """Heartbeats without a word after which a kernel that runs no call is taken for dead."""
 
+REFUSAL = (
+    "Only workers that this service has started dial in here. Live services stay in their author's "
+    "own server: publish the notebook to have it here."
+)
+
 log = logging.getLogger("easymlnb.link")
 
 
@@ -54,7 +61,7 @@ class LinkHandler(websocket.WebSocketHandler):
 
     def initialize(self) -> None:
         self._link: WorkerLink | None = None
-        self._arrival: asyncio.Future[Arrival] | None = None
+        self._arrival: Awaited | None = None
         self._room: Room | None = None
         self._asks: Asks | None = None
         self._outbox: list[bytes] = []
@@ -102,13 +109,23 @@ class LinkHandler(websocket.WebSocketHandler):
             raise web.HTTPError(403)
         scheme, _, secret = self.request.headers.get("Authorization", "").partition(" ")
         if scheme != "easymlnb" or not self._admit(secret):
-            raise web.HTTPError(401)
+            self._refuse()
+            return
         await super().get(*args, **kwargs)
 
     # Its own secret is checked above; Jupyter's check looks for this mark.
     get.__allow_unauthenticated = True  # type: ignore[attr-defined]
 
+    def _refuse(self) -> None:
+        error = NotLoggedIn(REFUSAL) if self.state.services.shared else NotLoggedIn()
+        self.set_status(error.status)
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps(error.to_dict(uuid.uuid4().hex)))
+
     def _admit(self, secret: str) -> bool:
+        if self.state.services.shared:
+            self._arrival = self.state.rendezvous.claim(secret)
+            return self._arrival is not None
         if hmac.compare_digest(secret.encode(), self.state.secret.encode()):
             return True
         self._arrival = self.state.rendezvous.claim(secret)
@@ -189,7 +206,8 @@ class LinkHandler(websocket.WebSocketHandler):
             self.close(1002)
             return
         self._link = WorkerLink(hello, self._write)
-        self._asks = Asks(self.state, self._link)
+        owner = self._arrival.owner if self._arrival is not None else ""
+        self._asks = Asks(self.state, self._link, owner)
         self._room = self.state.spool.room()
         self._link.say(Welcome(probe=str(self._room.probe) if self._room else ""))
 

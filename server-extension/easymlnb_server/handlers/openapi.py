@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 from tornado import web
 
+from easymlnb_server.access import Action
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.openapi import document, service_document
 
@@ -15,8 +16,10 @@ class OpenapiHandler(EasyHandler):
 
     @web.authenticated
     def get(self) -> None:
-        specs = self.state.services.specs()
-        self.write_json(document(specs, url=f"{self.base_url}easymlnb", version=VERSION))
+        services = self.state.services
+        specs = services.specs(self.caller)
+        url = f"{self.base_url}easymlnb"
+        self.write_json(document(specs, url=url, version=VERSION, shared=services.shared))
 
 
 class ServiceOpenapiHandler(EasyHandler):
@@ -24,5 +27,5 @@ class ServiceOpenapiHandler(EasyHandler):
 
     @web.authenticated
     def get(self, name: str) -> None:
-        spec = self.state.services.target(name).spec
+        spec = self.target(name, Action.SEE).spec
         self.write_json(service_document(spec, url=f"{self.base_url}easymlnb", version=VERSION))

@@ -1,10 +1,13 @@
 """One service as data: its spec, versions, log, and its removal."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from tornado import web
 
+from easymlnb_server.access import Action
 from easymlnb_server.handlers.base import EasyHandler
+from easymlnb_server.store.records import Version
 
 
 class ServiceHandler(EasyHandler):
@@ -12,18 +15,20 @@ class ServiceHandler(EasyHandler):
 
     @web.authenticated
     def get(self, name: str) -> None:
-        target = self.state.services.target(name)
-        state = self.state.services.state(name)
-        stats = self.state.metrics.stats(name, target.version)
-        found = target.spec.to_dict()
+        target = self.target(name, Action.SEE)
+        state = self.state.services.state(name, self.caller)
+        found = target.spec.to_dict() | self.state.services.named(name, self.caller)
         # What stands on its page is shown there, and may be large.
         found.pop("app", None)
         # The picture has a route of its own.
         found.get("metadata", {}).pop("thumbnail", None)
-        self.write_json({**found, **state, "stats": stats})
+        if self.manages(name):
+            state["stats"] = self.state.metrics.stats(name, target.version)
+        self.write_json({**found, **state})
 
     @web.authenticated
     async def delete(self, name: str) -> None:
+        self.target(name, Action.MANAGE)
         await self.state.publications.remove(name)
         self.state.calls.forget(name)
         self.state.metrics.prune()
@@ -36,21 +41,19 @@ class VersionsHandler(EasyHandler):
 
     @web.authenticated
     async def get(self, name: str) -> None:
-        self.state.services.target(name)
+        self.target(name, Action.SEE)
         found = await self.state.publications.versions(name)
-        self.write_json(
-            {
-                "versions": [
-                    {
-                        "version": version.number,
-                        "bundle": version.bundle,
-                        "created": datetime.fromtimestamp(version.created, UTC).isoformat(),
-                        "current": version.current,
-                    }
-                    for version in found
-                ]
-            }
-        )
+        own = self.manages(name)
+        self.write_json({"versions": [_version(one, own) for one in found]})
+
+
+def _version(version: Version, own: bool) -> dict[str, Any]:
+    return {
+        "version": version.number,
+        **({"bundle": version.bundle} if own else {}),
+        "created": datetime.fromtimestamp(version.created, UTC).isoformat(),
+        "current": version.current,
+    }
 
 
 class LogHandler(EasyHandler):
@@ -58,5 +61,5 @@ class LogHandler(EasyHandler):
 
     @web.authenticated
     def get(self, name: str) -> None:
-        self.state.services.target(name)
+        self.target(name, Action.MANAGE)
         self.write_json({"entries": [entry.to_dict() for entry in self.state.calls.of(name)]})

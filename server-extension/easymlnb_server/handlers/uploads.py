@@ -9,6 +9,7 @@ from jupyter_server.auth.identity import IdentityProvider
 from tornado import web
 
 from easymlnb.contract.errors import BadRequest, EasyMLNBError, StorageFull
+from easymlnb_server.access import Action, label
 from easymlnb_server.apps.passes import Pass
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.handlers.body import BodyHandler
@@ -25,13 +26,17 @@ HEADER = "X-Easymlnb-Uploads"
 
 
 def owner_of(handler: EasyHandler) -> str:
-    """Return whose uploads a request is about."""
-    if handler.held is not None:
-        return f"pass {handler.held.visitor}"
+    """Return whose uploads and calls a request is about."""
+    caller, held = handler.caller, handler.held
+    if handler.state.services.shared and caller is not None:
+        # The same person by token, in a browser and through a page.
+        return label(caller.name)
+    if held is not None:
+        return f"pass {held.visitor}"
     if type(handler.identity_provider).get_user is IdentityProvider.get_user:
         # Jupyter's own login knows one person only, and gives each token request a new name.
         return "user"
-    return f"user {handler.current_user.username}"
+    return label(handler.current_user.username)
 
 
 class UploadsHandler(BodyHandler):
@@ -48,7 +53,7 @@ class UploadsHandler(BodyHandler):
     @web.authenticated
     def post(self) -> None:
         service = self.get_query_argument("service", "")
-        spec = self.state.services.target(service).spec
+        spec = self.target(service, Action.CALL).spec
         name, media_type, size = _announced(self.take_body())
         field = self.get_query_argument("field", "")
         made = self.state.uploads.begin(owner_of(self), spec, field, name, media_type, size)

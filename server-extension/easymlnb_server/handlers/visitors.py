@@ -39,5 +39,7 @@ def welcome(handler: EasyHandler, path: str, *, public: bool) -> Visitor:
 
 def _name(handler: EasyHandler) -> str:
     user = handler.current_user
+    if handler.state.services.shared:
+        return handler.caller.name if handler.caller is not None else ""
     # With a token and no name, each request is a new made-up user; the cookie tells them apart.
     return "" if user is None or handler.token_authenticated else str(user.username)

@@ -1,0 +1,41 @@
+"""Who may call a service: looked at and set by its owner."""
+
+from typing import ClassVar
+
+from tornado import web
+
+from easymlnb.contract.errors import NotShared
+from easymlnb_server.access import Action, parse
+from easymlnb_server.handlers.body import BodyHandler
+
+LONGEST = 2**20
+"""Bytes of a body."""
+
+
+class AccessHandler(BodyHandler):
+    """``GET`` and ``PUT services/{name}/access``."""
+
+    takes = "PUT"
+    actions: ClassVar[dict[str, str]] = {"PUT": "write"}
+
+    def body_limit(self) -> int:
+        self._check_may(self.path_args[0])
+        return LONGEST
+
+    def _check_may(self, name: str) -> None:
+        self.target(name, Action.MANAGE)
+        if not self.state.services.shared:
+            raise NotShared
+
+    @web.authenticated
+    def get(self, name: str) -> None:
+        self._check_may(name)
+        self.write_json(self.state.publications.serving[name].access.to_dict())
+
+    @web.authenticated
+    async def put(self, name: str) -> None:
+        wanted = parse(self.take_body())
+        # Asked again: it may have been removed while the body came in.
+        self._check_may(name)
+        await self.state.publications.set_access(name, wanted)
+        self.write_json(wanted.to_dict())

@@ -1,0 +1,24 @@
+"""Who asks: what a client needs to know of itself before it names services."""
+
+from tornado import web
+
+from easymlnb.contract.errors import NotLoggedIn
+from easymlnb_server.handlers.base import EasyHandler
+
+
+class MeHandler(EasyHandler):
+    """``GET me``: the caller's name, groups and rights, and whether this is a shared service."""
+
+    @web.authenticated
+    def get(self) -> None:
+        caller = self.caller
+        if caller is None:
+            raise NotLoggedIn
+        self.write_json(
+            {
+                "name": caller.name,
+                "groups": sorted(caller.groups),
+                "admin": caller.admin,
+                "shared": self.state.services.shared,
+            }
+        )
