@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from easymlnb import discovery
 from easymlnb.contract.errors import Forbidden, ServerUnreachable
+from easymlnb.contract.hubs import TOKENS
 from easymlnb.discovery import Server
 
 if TYPE_CHECKING:
@@ -14,14 +15,6 @@ if TYPE_CHECKING:
 
 SECONDS = 5.0
 """How long the Hub's proxy may take to say whether there is a shared service."""
-
-SCOPE = "access:services!service=easymlnb"
-"""What the token of a user's server needs for it."""
-
-LINE = (
-    'c.Spawner.server_token_scopes = ["users:activity!user", "access:servers!user", '
-    f'"servers!user", "{SCOPE}"]'
-)
 
 
 def server(url: str | None = None, token: str | None = None, *, here: bool = False) -> Server:
@@ -87,7 +80,7 @@ def _is_there(found: Server) -> bool:
     if answer.status_code in (401, 403) and "error" in told:
         raise Forbidden(
             "The Hub's shared service refuses the token of this server. Its administrator allows "
-            f"it with one line in jupyterhub_config.py: {LINE} (then restart this server). "
+            f"it with one line in jupyterhub_config.py: {TOKENS} (then restart this server). "
             "Until then publish(here=True), or --here, keeps to this server."
         )
     if answer.status_code in (502, 503, 504):
