@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from easymlnb.cli import output, placement
+from easymlnb.cli import output, placement, shared
 from easymlnb.cli.group import Group
 from easymlnb.cli.options import AsJson, Here, Token, Url
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 
 app.add_typer(placement.app, name="placement")
+app.add_typer(shared.app, name="hub")
 
 Name = Annotated[str, typer.Argument(help="Name of the service.", metavar="NAME")]
 

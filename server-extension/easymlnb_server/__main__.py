@@ -6,7 +6,7 @@ import contextlib
 from easymlnb_server.app import main
 
 
-def _use_uvloop() -> None:
+def use_uvloop() -> None:
     """Run on uvloop where it is installed; it is not made for every platform."""
     with contextlib.suppress(ImportError):
         import uvloop
@@ -15,5 +15,5 @@ def _use_uvloop() -> None:
 
 
 if __name__ == "__main__":
-    _use_uvloop()
+    use_uvloop()
     main()

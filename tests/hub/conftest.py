@@ -8,6 +8,7 @@ from hub import clusters, networks
 from hub.clusters import Cluster
 from hub.hubs import Hub, free_ports, proxy_command
 from hub.networks import Network
+from hub.services import ServiceHub
 
 
 def _there() -> None:
@@ -29,6 +30,15 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """A Hub whose servers are processes of this account."""
     _there()
     yield from _running(Hub(tmp_path_factory.mktemp("hub")))
+
+
+@pytest.fixture(scope="session")
+def service_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceHub]:
+    """A Hub whose users share a service."""
+    _there()
+    made = ServiceHub(tmp_path_factory.mktemp("service-hub"))
+    for _ in _running(made):
+        yield made
 
 
 def _slurm_there() -> None:

@@ -24,7 +24,11 @@ c.JupyterHub.cookie_secret_file = f"{FOLDER}/cookie_secret"
 c.JupyterHub.authenticator_class = "dummy"
 c.DummyAuthenticator.password = os.environ["TEST_HUB_PASSWORD"]
 c.Authenticator.allowed_users = {"alice", "bob", "carol", "erin"}
-c.JupyterHub.load_groups = {"ml": {"users": ["alice", "bob"]}}
+c.Authenticator.admin_users = {"dora"}
+c.JupyterHub.load_groups = {
+    "ml": {"users": ["alice", "bob"]},
+    "students": {"users": ["erin"]},
+}
 c.JupyterHub.allow_named_servers = True
 # A start is answered at once; its way is told by the events of its progress.
 c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
@@ -113,3 +117,8 @@ if os.environ.get("TEST_HUB_SPAWNER") == "slurm":
 else:
     c.JupyterHub.spawner_class = "simple"
     c.SimpleLocalProcessSpawner.home_dir_template = FOLDER + "/homes/{username}"
+
+if block := os.environ.get("TEST_HUB_BLOCK"):
+    # Word by word what `easymlnb hub config` prints.
+    with open(block) as file:
+        exec(file.read())

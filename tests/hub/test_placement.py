@@ -9,7 +9,7 @@ from conftest import make_notebook
 from hub.hubs import Hub, User
 
 from easymlnb.contract.errors import Forbidden
-from easymlnb_server.placement.hub.account import RIGHTS
+from easymlnb.contract.hubs import OWN_TOKENS
 from easymlnb_server.placement.hub.api import HubApi
 
 WHERE = """
@@ -114,5 +114,5 @@ def test_without_the_right_the_line_is_quoted_that_gives_it(hub: Hub, bob: User)
 
     with pytest.raises(Forbidden) as refused:
         asyncio.run(ask())
-    assert RIGHTS in refused.value.message
-    assert "servers!user" in RIGHTS
+    assert OWN_TOKENS in refused.value.message
+    assert "servers!user" in OWN_TOKENS

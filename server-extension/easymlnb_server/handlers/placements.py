@@ -10,13 +10,14 @@ from easymlnb_server.handlers.base import EasyHandler
 
 
 class PlacementsHandler(EasyHandler):
-    """``GET placements``."""
+    """``GET placements``: one's own; an administrator of a shared service gets those of all."""
 
     @web.authenticated
     async def get(self) -> None:
         found = []
-        for view in self.state.nodes:
-            entry: dict[str, Any] = {"name": view.name, "spot": view.told, "proxy": view.proxy}
+        for view in self.state.nodes.of(self.caller):
+            entry: dict[str, Any] = {"name": view.name, "user": view.user}
+            entry |= {"spot": view.told, "proxy": view.proxy}
             try:
                 entry["nodes"] = [msgspec.to_builtins(node) for node in await view.nodes()]
             except EasyMLNBError as error:

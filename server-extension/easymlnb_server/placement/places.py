@@ -1,13 +1,21 @@
 """The placements of a server, by the names that authors say."""
 
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb.contract.running import Gpu
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.placement.base import Placement
+from easymlnb_server.placement.base import Placement, Survivor
 
 LOCAL = "local"
+
+
+class Lasting(Placement, Protocol):
+    """A placement whose workers may outlive the server."""
+
+    def survivors(self) -> list[Survivor]:
+        """Return the workers of a killed server that may be taken over; it blocks."""
 
 
 class Places:
@@ -39,6 +47,30 @@ class Places:
                 f"There is no placement named {name!r} on this server; there is: {there}."
             )
         return self._places[name]
+
+
+class Somewhere(Protocol):
+    """Knows where the workers of each owner start."""
+
+    def of(self, owner: str) -> Places:
+        """Return the placements for workers of this owner."""
+
+    def survivors(self) -> list[Survivor]:
+        """Return the workers of a killed server that may be taken over; it blocks."""
+
+
+class OwnPlaces:
+    """On one's own server all is one's own: ``local`` and ``others`` are for every worker."""
+
+    def __init__(self, local: Lasting, others: Mapping[str, Lasting]) -> None:
+        self._all = (local, *others.values())
+        self._places = Places(local, others)
+
+    def of(self, owner: str) -> Places:
+        return self._places
+
+    def survivors(self) -> list[Survivor]:
+        return [survivor for placement in self._all for survivor in placement.survivors()]
 
 
 def one_of(specs: Iterable[ServiceSpec]) -> str:

@@ -5,17 +5,13 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from easymlnb.contract.errors import NotReady
+from easymlnb.contract.hubs import OWN_TOKENS, ROLE
 
 NO_HUB = "Placements need a server that a JupyterHub started; this one was not."
 NO_PROXY = (
     "It is not known where the Hub's proxy answers. Its administrator sets "
     "c.JupyterHub.public_url, or c.EasyMLNB.hub_proxy where nodes reach it by another address."
 )
-
-RIGHTS = (
-    'c.Spawner.server_token_scopes = ["users:activity!user", "access:servers!user", "servers!user"]'
-)
-"""The line that lets a user's server start and reach other servers of the same user."""
 
 PUBLIC = ("JUPYTERHUB_PUBLIC_URL", "JUPYTERHUB_PUBLIC_HUB_URL")
 
@@ -36,7 +32,7 @@ class Account:
     home: str = ""
     refusal: str = (
         "This server may not start nodes on the Hub. Its administrator allows it with one line in "
-        f"jupyterhub_config.py: {RIGHTS} (then restart this server)."
+        f"jupyterhub_config.py: {OWN_TOKENS} (then restart this server)."
     )
 
     @classmethod
@@ -52,6 +48,22 @@ class Account:
             api_url=environment.get("JUPYTERHUB_API_URL", ""),
             proxy=(proxy or proxy_of(environment)).rstrip("/"),
             home=f"{prefix}easymlnb/" if prefix else "",
+        )
+
+    @classmethod
+    def of_service(cls, environment: Mapping[str, str], proxy: str = "") -> "Account":
+        """Return the account of a shared service that the Hub started; it has no ``user`` yet."""
+        prefix = environment.get("JUPYTERHUB_SERVICE_PREFIX", "")
+        return cls(
+            token=environment.get("JUPYTERHUB_API_TOKEN", ""),
+            api_url=environment.get("JUPYTERHUB_API_URL", ""),
+            proxy=(proxy or proxy_of(environment)).rstrip("/"),
+            home=prefix,
+            refusal=(
+                "The shared service may not start servers of this user, or the Hub does not know "
+                "the user any more. Its administrator allows it with an entry of "
+                f"c.JupyterHub.load_roles in jupyterhub_config.py: {ROLE}"
+            ),
         )
 
     def check(self) -> None:

@@ -12,6 +12,8 @@ from easymlnb.contract.running import PREFER, Gpu
 
 NAME = re.compile(r"[a-z](?:-?[a-z0-9]){0,15}\Z")
 LOCAL = "local"
+LOCAL_SEATS = 8
+"""Workers of one user that share a node where nothing is said of it, on a shared service."""
 MARGIN = 600.0
 """Seconds before the end of a node at most, when its workers are replaced."""
 
@@ -62,26 +64,31 @@ class Spot(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
         return {**self.user_options, **({"profile": self.profile} if self.profile else {})}
 
 
-def offers(name: str, spot: Spot, gpu: Gpu) -> bool:
-    """Say whether a worker has so many GPUs in a placement, as far as can be told.
+def each(name: str, spot: Spot) -> float:
+    """Return how many GPUs a worker has in a placement, as far as can be told.
 
     Where ``gpus`` is not said, one whose name or profile speaks of GPUs is taken to have one.
     """
-    if gpu == PREFER or gpu == 0:
-        return True
     named = "gpu" in name or "gpu" in spot.profile.lower()
-    there = named if spot.gpus is None else spot.gpus
-    return gpu <= there / spot.seats
+    return (named if spot.gpus is None else spot.gpus) / spot.seats
+
+
+def offers(name: str, spot: Spot, gpu: Gpu) -> bool:
+    """Say whether a worker has so many GPUs in a placement, as far as can be told."""
+    return gpu in (PREFER, 0) or gpu <= each(name, spot)
 
 
 def read(placements: Mapping[str, Any]) -> dict[str, Spot]:
-    """Return the placements of ``c.EasyMLNB.placements``; raises ``ValueError`` in a sentence."""
+    """Return the placements of ``c.EasyMLNB.placements``; raises ``ValueError`` in a sentence.
+
+    ``local`` may be among them: on a shared service it is a placement like the others.
+    """
     found = {}
     for name, told in placements.items():
-        if not NAME.match(name) or name == LOCAL:
+        if not NAME.match(name):
             raise ValueError(
                 f"{name!r} cannot name a placement: up to 16 small letters, digits and single "
-                f"dashes, the first a letter, and not {LOCAL!r}."
+                "dashes, the first a letter."
             )
         try:
             spot = msgspec.convert(told, Spot)
@@ -95,3 +102,13 @@ def read(placements: Mapping[str, Any]) -> dict[str, Spot]:
             raise ValueError(f"gpus of the placement {name!r} must not be below 0.")
         found[name] = spot
     return found
+
+
+def on_own_server(placements: Mapping[str, Any]) -> dict[str, Spot]:
+    """Return the placements beside the server's own machine."""
+    return {name: spot for name, spot in read(placements).items() if name != LOCAL}
+
+
+def on_shared_service(placements: Mapping[str, Any]) -> dict[str, Spot]:
+    """Return the placements of a service that runs nothing on its own machine."""
+    return {LOCAL: Spot(max_workers=LOCAL_SEATS, seats=LOCAL_SEATS), **read(placements)}

@@ -12,6 +12,7 @@ import msgspec
 from easymlnb_server.placement import records
 from easymlnb_server.placement.base import Room
 from easymlnb_server.placement.hub import wire
+from easymlnb_server.placement.hub.meter import Meter, Unmetered
 from easymlnb_server.placement.hub.wire import Seated
 
 ASK_TIMEOUT = 10.0
@@ -39,20 +40,38 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seats:
-    """How many workers of a placement there may be, and are."""
+    """How many workers of a placement there may be, and are, each with so many ``gpus``.
 
-    def __init__(self, count: int) -> None:
+    ``meter`` knows what the same user has elsewhere.
+    """
+
+    def __init__(self, count: int, gpus: float = 0.0, meter: Meter | None = None) -> None:
         self._free = count
+        self._gpus = gpus
+        self._meter = meter or Unmetered()
         self._waiting: list[asyncio.Future[None]] = []
 
+    @property
+    def over(self) -> bool:
+        """Say whether those who sit here have to leave."""
+        return self._meter.over(self._gpus)
+
     def take(self) -> Room | None:
+        """Take one; ``None`` when there is none. Raises what the meter does."""
+        self._meter.check(self._gpus)
         if self._free < 1:
             return None
-        self._free -= 1
+        self.hold()
         return Room()
+
+    def hold(self) -> None:
+        """Take one for a worker that is there already."""
+        self._free -= 1
+        self._meter.began(self._gpus)
 
     def give_back(self) -> None:
         self._free += 1
+        self._meter.ended(self._gpus)
         for one in self._waiting:
             if not one.done():
                 one.set_result(None)
@@ -82,6 +101,8 @@ class NodeKernel:
 
     async def alive(self) -> bool:
         """Ask the node, which by this also learns that somebody still wants the kernel."""
+        if self._seats.over:
+            return False
         try:
             answer = await asyncio.to_thread(self._ask)
         except httpx.TransportError:

@@ -1,9 +1,10 @@
 """What is on the nodes of a placement, for people who want to know."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
+from easymlnb_server.access import Caller
 from easymlnb_server.placement.hub.account import Account
 from easymlnb_server.placement.hub.api import HubApi
 from easymlnb_server.placement.hub.background import there
@@ -30,6 +31,11 @@ class PlacementView:
         self.proxy = proxy
         self._account = account
         self._spot = spot
+
+    @property
+    def user(self) -> str:
+        """Whose nodes these are."""
+        return self._account.user
 
     @property
     def told(self) -> dict[str, Any]:
@@ -60,3 +66,20 @@ class PlacementView:
         return NodeView(
             name=name, state="ready", host=status.host, gpus=status.gpus, kernels=status.kernels
         )
+
+
+class Views(Protocol):
+    """What there is to see of placements."""
+
+    def of(self, caller: Caller | None) -> list[PlacementView]:
+        """Return what somebody may see."""
+
+
+class OwnViews:
+    """The placements of one's own server."""
+
+    def __init__(self, views: list[PlacementView]) -> None:
+        self._views = views
+
+    def of(self, caller: Caller | None) -> list[PlacementView]:
+        return self._views

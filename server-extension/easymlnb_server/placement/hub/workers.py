@@ -20,6 +20,7 @@ from easymlnb_server.placement.base import Order, Room, Survivor
 from easymlnb_server.placement.fresh import FreshKernel, shut_down
 from easymlnb_server.placement.hub import options
 from easymlnb_server.placement.hub.account import Account
+from easymlnb_server.placement.hub.meter import Meter
 from easymlnb_server.placement.hub.options import Spot
 from easymlnb_server.placement.hub.placed import NodeKernel, Note, Seats
 from easymlnb_server.placement.hub.provisioner import HubProvisioner
@@ -28,18 +29,31 @@ from easymlnb_server.placement.hub.wire import Wanted
 CONNECT_TIMEOUT = 60.0
 
 
+class _OnNode(FreshKernel):
+    """A kernel that also ends when its user may not go on."""
+
+    def __init__(self, kernel: NodeKernel, manager: AsyncKernelManager, seats: Seats) -> None:
+        super().__init__(kernel, manager)
+        self._seats = seats
+
+    async def alive(self) -> bool:
+        return not self._seats.over and await super().alive()
+
+
 class HubPlacement:
     """Starts workers on one user's nodes of one placement.
 
-    ``notes`` is a folder for what runs there.
+    ``notes`` is a folder for what runs there; ``meter`` is told of it.
     """
 
-    def __init__(self, name: str, spot: Spot, account: Account, notes: Path) -> None:
+    def __init__(
+        self, name: str, spot: Spot, account: Account, notes: Path, meter: Meter | None = None
+    ) -> None:
         self._name = name
         self._spot = spot
         self._account = account
         self._notes = notes
-        self._seats = Seats(spot.max_workers)
+        self._seats = Seats(spot.max_workers, options.each(name, spot), meter)
 
     def offers(self, gpu: Gpu) -> bool:
         return options.offers(self._name, self._spot, gpu)
@@ -75,9 +89,8 @@ class HubPlacement:
             file = self._notes / f"{order.worker}.json"
             self._notes.mkdir(parents=True, mode=0o700, exist_ok=True)
             await asyncio.to_thread(records.write, file, note)
-            kernel = FreshKernel(
-                NodeKernel(note, file, self._seats, self._account.headers), manager
-            )
+            placed = NodeKernel(note, file, self._seats, self._account.headers)
+            kernel = _OnNode(placed, manager, self._seats)
         except BaseException as error:
             self._seats.give_back()
             if manager is not None:
@@ -110,7 +123,7 @@ class HubPlacement:
             if note.placement != self._name or note.user not in ("", self._account.user):
                 continue
             kernel = NodeKernel(note, file, self._seats, self._account.headers)
-            self._seats.take()
+            self._seats.hold()
             found.append(Survivor(note.worker, note.bundle, note.token, kernel))
         return found
 

@@ -1,0 +1,34 @@
+"""The lines of ``jupyterhub_config.py`` that easymlnb needs, told by whoever misses one."""
+
+SERVICE = "easymlnb"
+"""Name of the shared service on a Hub: it answers at ``/services/easymlnb/``."""
+
+ACCESS = f"access:services!service={SERVICE}"
+"""What somebody's token must be good for to be let in by the shared service."""
+
+SCOPES = ("servers", "access:servers", "read:users:groups")
+"""What the shared service may do: start, stop and reach users' servers, and know their groups.
+
+``servers`` includes to read users' names, and whether they are administrators.
+"""
+
+OWN_SCOPES = ("users:activity!user", "access:servers!user", "servers!user")
+"""What the token of a user's own server must be good for to start and reach the user's others."""
+
+
+def listed(scopes: tuple[str, ...]) -> str:
+    """Return scopes as a Python list."""
+    return "[" + ", ".join(f'"{scope}"' for scope in scopes) + "]"
+
+
+TOKENS = f"c.Spawner.server_token_scopes = {listed((*OWN_SCOPES, ACCESS))}"
+"""The line for the tokens of users' servers where there is a shared service."""
+
+OWN_TOKENS = f"c.Spawner.server_token_scopes = {listed(OWN_SCOPES)}"
+"""The same line where there is none."""
+
+ROLE = f'{{"name": "{SERVICE}", "services": ["{SERVICE}"], "scopes": {listed(SCOPES)}}}'
+"""The shared service's role, an entry of ``c.JupyterHub.load_roles``."""
+
+USERS = f'{{"name": "user", "scopes": {listed(("self", ACCESS))}}}'
+"""The role of all users with the right to enter the shared service, another such entry."""

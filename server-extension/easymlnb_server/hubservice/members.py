@@ -1,0 +1,107 @@
+"""Who somebody is, as the Hub says."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from easymlnb.contract.errors import NotReady
+from easymlnb.contract.hubs import ROLE
+from easymlnb_server.access import Caller
+from easymlnb_server.hubservice.kept import Kept
+
+SECONDS = 10.0
+"""How long a request may wait for the Hub's word in all."""
+
+AT_ONCE = 20
+"""Questions that the Hub is asked at the same time."""
+
+AWAY = "The Hub does not say who you are just now. Try again in a moment."
+
+log = logging.getLogger("easymlnb.hub")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A user of the Hub. ``scopes`` are what the token is good for that was asked with."""
+
+    name: str
+    groups: frozenset[str] = frozenset()
+    admin: bool = False
+    scopes: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, model: Mapping[str, Any]) -> "Member | None":
+        """Return who the Hub's model means; ``None`` for what is no user, such as a service."""
+        if model.get("kind") != "user":
+            return None
+        return cls(
+            name=str(model["name"]),
+            groups=frozenset(map(str, model.get("groups") or ())),
+            admin=model.get("admin") is True,
+            scopes=frozenset(map(str, model.get("scopes") or ())),
+        )
+
+
+class Members:
+    """Asks the Hub, and keeps what it says for ``seconds``. It is the ``People`` of a service."""
+
+    def __init__(self, api_url: str, token: str, seconds: float) -> None:
+        self._token = token
+        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._http = httpx.AsyncClient(base_url=f"{api_url.rstrip('/')}/", timeout=SECONDS)
+        self._tokens: Kept[Member] = Kept(self._whose, seconds)
+        self._names: Kept[Member] = Kept(self._named, seconds)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def whose(self, token: str) -> Member | None:
+        """Return whose token this is; ``None`` if it is nobody's. Raises ``NotReady``."""
+        found = await self._tokens.get(token)
+        if found is not None and self._names.last(found.name) is None:
+            self._names.put(found.name, found, self._names.seconds)
+        return found
+
+    async def find(self, name: str) -> Caller | None:
+        """Return a user of the Hub; ``None`` for who is none any more. Raises ``NotReady``."""
+        found = await self._names.get(name)
+        return None if found is None else Caller(found.name, found.groups, found.admin)
+
+    def last(self, name: str) -> Caller | None:
+        """Return what was said of a user last, however long ago; ``None`` if nothing was."""
+        found = self._names.last(name)
+        return None if found is None else Caller(found.name, found.groups, found.admin)
+
+    async def _whose(self, token: str) -> Member | None:
+        return await self._ask("user", token)
+
+    async def _named(self, name: str) -> Member | None:
+        return await self._ask(f"users/{quote(name, safe='')}", self._token)
+
+    async def _ask(self, path: str, token: str) -> Member | None:
+        try:
+            headers = {"Authorization": f"token {token}"}
+        except UnicodeEncodeError:
+            return None
+        try:
+            async with asyncio.timeout(SECONDS), self._turn:
+                answer = await self._http.get(path, headers=headers)
+            if answer.status_code == 200:
+                return Member.of(answer.json())
+        except (httpx.HTTPError, TimeoutError, ValueError) as error:
+            log.warning("The Hub does not answer: %s", error or type(error).__name__)
+            raise NotReady(AWAY) from error
+        if answer.status_code in (401, 403) and token != self._token:
+            return None
+        if answer.status_code == 404:
+            return None
+        if answer.status_code in (401, 403):
+            log.error("The Hub refuses this service. Its role is missing: %s", ROLE)
+        else:
+            log.warning("The Hub answers %s.", answer.status_code)
+        raise NotReady(AWAY)

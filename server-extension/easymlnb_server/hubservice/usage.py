@@ -1,0 +1,135 @@
+"""What every user's workers use, held against the limits of their groups."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from easymlnb.contract.errors import DeploymentFailed, EasyMLNBError, NotReady
+from easymlnb_server.access import Caller
+from easymlnb_server.hubservice import limits
+from easymlnb_server.hubservice.limits import Limit
+from easymlnb_server.hubservice.members import Members
+from easymlnb_server.store.store import Store
+
+WRITE_EVERY = 5.0
+"""Seconds between two looks at groups and two writes of what GPUs were held; a server that is
+killed forgets no more than that."""
+
+log = logging.getLogger("easymlnb.limits")
+
+
+def today() -> str:
+    """Return the day, in UTC."""
+    return datetime.now(UTC).date().isoformat()
+
+
+class UserMeter:
+    """One user's use of all placements."""
+
+    def __init__(self, user: str, limit: Callable[[], Limit | None]) -> None:
+        self.user = user
+        self.workers = 0
+        self.day = today()
+        self.elsewhere = 0.0
+        """GPU seconds of this day that others counted, or this server before it was killed."""
+        self._limit = limit
+        self._gpus = 0.0
+        self._since = time.monotonic()
+        self._held = 0.0
+
+    def check(self, gpus: float) -> None:
+        limit = self._limit()
+        if limit is None:
+            raise NotReady("The Hub does not say just now which groups you are in.")
+        if limit.workers is not None and self.workers >= limit.workers:
+            raise DeploymentFailed(
+                f"Your groups allow {limit.workers} worker{'s' * (limit.workers != 1)} at a time, "
+                f"and {self.workers} of yours run. Remove a service, or lower its workers=."
+            )
+        if gpus and self._used_up(limit):
+            raise DeploymentFailed(
+                f"Your groups' {limit.gpu_seconds_a_day:g} GPU seconds of this day are used up. "
+                "Workers with a GPU start again after midnight (UTC)."
+            )
+
+    def began(self, gpus: float) -> None:
+        self._count()
+        self.workers += 1
+        self._gpus += gpus
+
+    def ended(self, gpus: float) -> None:
+        self._count()
+        self.workers -= 1
+        self._gpus = max(0.0, self._gpus - gpus)
+
+    def over(self, gpus: float) -> bool:
+        limit = self._limit()
+        return bool(gpus) and limit is not None and self._used_up(limit)
+
+    def held(self) -> float:
+        """Return the GPU seconds of this day that were counted here."""
+        self._count()
+        return self._held
+
+    def _used_up(self, limit: Limit) -> bool:
+        most = limit.gpu_seconds_a_day
+        return most is not None and self.held() + self.elsewhere >= most
+
+    def _count(self) -> None:
+        now, day = time.monotonic(), today()
+        if day != self.day:
+            self.day, self.elsewhere, self._held = day, 0.0, 0.0
+            self._since = now
+        self._held += self._gpus * (now - self._since)
+        self._since = now
+
+
+class Meters:
+    """Everybody's meters. Without ``told`` limits nobody's groups are asked for."""
+
+    def __init__(self, members: Members, told: Mapping[str, Limit]) -> None:
+        self._members = members
+        self._limits = told
+        self._meters: dict[str, UserMeter] = {}
+
+    def of(self, user: str) -> UserMeter:
+        """Return a user's meter."""
+        if user not in self._meters:
+            self._meters[user] = UserMeter(user, lambda: self._limit(user))
+        return self._meters[user]
+
+    async def know(self, user: str) -> None:
+        """Ask for a user's groups, unless they are known; what cannot be told is asked later."""
+        if not self._limits:
+            return
+        try:
+            await self._members.find(user)
+        except EasyMLNBError as error:
+            log.warning("The groups of a user are not known: %s", error.message)
+
+    async def keep(self, store: Store) -> None:
+        """Write down what is used, and ask for groups anew, for ever."""
+        if not self._limits:
+            return
+        while True:
+            for meter in list(self._meters.values()):
+                await self.know(meter.user)
+                await self._write(store, meter)
+            await asyncio.sleep(WRITE_EVERY)
+
+    async def _write(self, store: Store, meter: UserMeter) -> None:
+        held = meter.held()
+        try:
+            whole = await asyncio.to_thread(store.usage.put, meter.user, meter.day, held)
+        except EasyMLNBError as error:
+            log.warning("What GPUs are used could not be written down: %s", error.message)
+        else:
+            meter.elsewhere = max(0.0, whole - held)
+
+    def _limit(self, user: str) -> Limit | None:
+        if not self._limits:
+            return limits.NO_LIMIT
+        known: Caller | None = self._members.last(user)
+        return None if known is None else limits.of(known.groups, self._limits)

@@ -1,0 +1,35 @@
+"""How much of the nodes somebody uses, and whether they may use more."""
+
+from typing import Protocol
+
+
+class Meter(Protocol):
+    """Is told of each worker of one user that starts and ends, in any placement."""
+
+    def check(self, gpus: float) -> None:
+        """Raise ``DeploymentFailed`` or ``NotReady`` in a sentence if one more may not start."""
+
+    def began(self, gpus: float) -> None:
+        """A worker with so many GPUs takes its place."""
+
+    def ended(self, gpus: float) -> None:
+        """It has left it."""
+
+    def over(self, gpus: float) -> bool:
+        """Say whether workers with so many GPUs have to end now."""
+
+
+class Unmetered:
+    """For nodes of one's own server: the Hub's quota is all there is."""
+
+    def check(self, gpus: float) -> None:
+        pass
+
+    def began(self, gpus: float) -> None:
+        pass
+
+    def ended(self, gpus: float) -> None:
+        pass
+
+    def over(self, gpus: float) -> bool:
+        return False

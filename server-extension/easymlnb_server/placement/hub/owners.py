@@ -1,0 +1,96 @@
+"""The placements of every user of a shared service: nodes of their own, whoever publishes."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from easymlnb_server.access import Caller
+from easymlnb_server.placement.base import Survivor
+from easymlnb_server.placement.hub.account import Account
+from easymlnb_server.placement.hub.meter import Meter
+from easymlnb_server.placement.hub.options import Spot
+from easymlnb_server.placement.hub.placed import Note
+from easymlnb_server.placement.hub.view import PlacementView
+from easymlnb_server.placement.hub.workers import HubPlacement
+from easymlnb_server.placement.places import LOCAL, Places
+
+
+class Owners:
+    """Makes the placements of a user when somebody asks for them first.
+
+    ``account`` is the service's own, whose token may start servers of all users, and ``spots`` are
+    the placements, ``local`` among them. ``notes`` is a folder for what runs, ``meter`` returns
+    what a user's workers are held against.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        spots: Mapping[str, Spot],
+        notes: Path,
+        meter: Callable[[str], Meter],
+    ) -> None:
+        self._account = account
+        self._spots = spots
+        self._notes = notes
+        self._meter = meter
+        self._placements: dict[str, dict[str, HubPlacement]] = {}
+
+    def of(self, user: str) -> Places:
+        """Return where workers of this user start."""
+        found = self._of(user)
+        others = {name: place for name, place in found.items() if name != LOCAL}
+        return Places(found[LOCAL], others)
+
+    def survivors(self) -> list[Survivor]:
+        """Return everybody's workers of a killed service that may be taken over; it blocks."""
+        users = set()
+        for file in self._notes.glob("*.json"):
+            try:
+                users.add(msgspec.json.decode(file.read_bytes(), type=Note).user)
+            except (OSError, msgspec.MsgspecError):
+                file.unlink(missing_ok=True)
+        users.discard("")
+        return [
+            survivor
+            for user in sorted(users)
+            for placement in self._of(user).values()
+            for survivor in placement.survivors()
+        ]
+
+    @property
+    def users(self) -> list[str]:
+        """All who have workers, or had since the service started."""
+        return list(self._placements)
+
+    def views(self, user: str) -> list[PlacementView]:
+        """Return what tells of each placement of a user."""
+        account = self._as(user)
+        return [PlacementView(name, spot, account) for name, spot in self._spots.items()]
+
+    def _as(self, user: str) -> Account:
+        return dataclasses.replace(self._account, user=user)
+
+    def _of(self, user: str) -> dict[str, HubPlacement]:
+        if user not in self._placements:
+            account, meter = self._as(user), self._meter(user)
+            self._placements[user] = {
+                name: HubPlacement(name, spot, account, self._notes, meter)
+                for name, spot in self._spots.items()
+            }
+        return self._placements[user]
+
+
+class OwnersViews:
+    """What each may see of their own nodes, and administrators of those of all."""
+
+    def __init__(self, owners: Owners) -> None:
+        self._owners = owners
+
+    def of(self, caller: Caller | None) -> list[PlacementView]:
+        if caller is None:
+            return []
+        users = {caller.name, *(self._owners.users if caller.admin else ())}
+        return [view for user in sorted(users) for view in self._owners.views(user)]

@@ -1,0 +1,90 @@
+"""``python -m easymlnb_server.shared``: the service that all users of a JupyterHub share.
+
+The Hub starts it, as ``easymlnb hub config`` says. It is a Jupyter server that serves our routes
+and knows nobody on Jupyter's own.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from jupyter_server.serverapp import ServerApp
+from traitlets.config import Config
+
+from easymlnb.contract.hubs import SERVICE
+from easymlnb_server.__main__ import use_uvloop
+
+FOLDER = "easymlnb-service"
+"""Where its state is unless something else is said: beside the Hub's own."""
+
+NEEDED = (
+    "JUPYTERHUB_SERVICE_PREFIX",
+    "JUPYTERHUB_SERVICE_URL",
+    "JUPYTERHUB_API_URL",
+    "JUPYTERHUB_API_TOKEN",
+    "JUPYTERHUB_CLIENT_ID",
+)
+LOGIN = "easymlnb_server.hubservice.login"
+
+
+def settings(environment: Mapping[str, str], folder: Path) -> Config:
+    """Return what a Hub's environment says, as Jupyter's settings; raises ``ValueError``."""
+    missing = [name for name in NEEDED if not environment.get(name)]
+    if missing:
+        raise ValueError(
+            f"This is for a JupyterHub to start, and {missing[0]} is not set. "
+            "What to add to jupyterhub_config.py is printed by: easymlnb hub config"
+        )
+    prefix = environment["JUPYTERHUB_SERVICE_PREFIX"]
+    if not prefix.endswith(f"/{SERVICE}/"):
+        raise ValueError(f"The service must have the name {SERVICE!r} in jupyterhub_config.py.")
+    listen = urlsplit(environment["JUPYTERHUB_SERVICE_URL"])
+    config = Config()
+    config.ServerApp = Config(
+        base_url=prefix.removesuffix(f"{SERVICE}/"),
+        ip=listen.hostname or "127.0.0.1",
+        port=listen.port or 80,
+        port_retries=0,
+        allow_root=True,
+        open_browser=False,
+        # The proxy is what browsers know; host names are its matter, and who asks it says.
+        allow_remote_access=True,
+        trust_xheaders=True,
+        allow_unauthenticated_access=False,
+        identity_provider_class=f"{LOGIN}.HubIdentity",
+        authorizer_class=f"{LOGIN}.OwnRoutesOnly",
+        jpserver_extensions={"easymlnb_server": True},
+        terminals_enabled=False,
+        root_dir=str(folder / "nothing"),
+        cookie_secret_file=str(folder / "cookie_secret"),
+        answer_yes=True,
+        # JupyterHub's check comes once it is known who asks; tornado's would come before.
+        tornado_settings={"xsrf_cookies": False},
+    )
+    config.EasyMLNB = Config(shared=True, state_dir=str(folder))
+    return config
+
+
+def main(arguments: list[str]) -> None:
+    """Run it until it ends; options are Jupyter's."""
+    named = [one.partition("=")[2] for one in arguments if one.startswith("--EasyMLNB.state_dir=")]
+    folder = Path(named[-1] if named else FOLDER).absolute()
+    try:
+        config = settings(os.environ, folder)
+    except ValueError as error:
+        sys.exit(f"easymlnb: {error}")
+    (folder / "nothing").mkdir(parents=True, mode=0o700, exist_ok=True)
+    app = ServerApp.instance(config=config)
+    app.initialize(
+        argv=[one for one in arguments if not one.startswith("--EasyMLNB.state_dir=")],
+        find_extensions=False,
+        starter_extension=SERVICE,
+    )
+    app.start()
+
+
+if __name__ == "__main__":
+    use_uvloop()
+    main(sys.argv[1:])

@@ -1,0 +1,110 @@
+"""A Hub with the shared service, configured by what ``easymlnb hub config`` prints and no more."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from conftest import publish
+from hub.hubs import Hub, free_ports
+
+PLACEMENTS = {
+    "gpu": {"profile": "gpu", "idle": "10m", "max_workers": 2, "seats": 2},
+    "local": {"idle": "5s", "max_workers": 4, "seats": 4},
+}
+SETTINGS = {
+    "EasyMLNB": {
+        "placements": PLACEMENTS,
+        "app_kernels": 1,
+        "group_limits": {"students": {"workers": 1, "gpu_seconds_a_day": 6}},
+    },
+    "HubIdentity": {"cache_seconds": 2.0},
+}
+PATIENCE = 120.0
+"""Seconds until the Hub has noticed that its service ended: it looks every 30."""
+
+
+@dataclass
+class ServiceHub(Hub):
+    """A Hub that runs the shared service. ``settings`` are the service's."""
+
+    def start(self) -> None:
+        settings = self.folder / "service.json"
+        settings.write_text(json.dumps(SETTINGS))
+        self.state = self.folder / "service"
+        block = self.folder / "block.py"
+        command = [str(Path(sys.executable).with_name("easymlnb")), "hub", "config"]
+        command += ["--public-url", self.url]
+        command += ["--state-dir", str(self.state), "--config", str(settings)]
+        command += ["--port", str(free_ports(1)[0])]
+        block.write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
+        self.variables |= {"TEST_HUB_BLOCK": str(block)}
+        super().start()
+        self.wait_until_ready()
+
+    @property
+    def service_url(self) -> str:
+        return f"{self.url}/services/easymlnb/"
+
+    def wait_until_ready(self) -> None:
+        def ready() -> bool:
+            try:
+                return httpx.get(f"{self.service_url}health/ready").status_code == 200
+            except httpx.TransportError:
+                return False
+
+        self.wait_for(ready, "the shared service did not start", PATIENCE)
+
+    def member(self, name: str, scopes: list[str] | None = None) -> "Member":
+        """Return somebody with a token of the Hub, as they make themselves for a script."""
+        self.api.post(f"users/{name}")  # 409 where that user exists
+        asked: dict[str, Any] = {"expires_in": 3600, "note": "test"}
+        if scopes is not None:
+            asked["scopes"] = scopes
+        told = self.api.post(f"users/{name}/tokens", json=asked)
+        told.raise_for_status()
+        return Member(self, name, told.json()["token"], told.json()["id"])
+
+    def service(self) -> psutil.Process:
+        """Return the process of the service."""
+        assert self.process is not None
+        for child in psutil.Process(self.process.pid).children():
+            if "easymlnb_server.shared" in child.cmdline():
+                return child
+        raise AssertionError(self.log[-3000:])
+
+    def kill_service(self) -> None:
+        process = self.service()
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(10)
+
+
+@dataclass
+class Member:
+    """A user of the Hub, and a token of theirs."""
+
+    hub: ServiceHub
+    name: str
+    token: str
+    token_id: str
+
+    def __post_init__(self) -> None:
+        headers = {"Authorization": f"token {self.token}"}
+        self.http = httpx.Client(base_url=self.hub.service_url, headers=headers, timeout=90)
+
+    def publish(self, notebook: Any, path: Path) -> dict[str, Any]:
+        """Publish a notebook and wait for the end of it; returns the bundle's description."""
+        return publish(self.http, self.hub.wait_for, notebook, path)
+
+    def call(self, name: str, **values: Any) -> httpx.Response:
+        return self.http.post(f"services/{name}/call", json=values)
+
+    def share(self, name: str, **who: Any) -> None:
+        answer = self.http.put(f"services/{name}/access", json=who)
+        assert answer.status_code == 200, answer.text
