@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, delete, exists, insert, select, update
 
 from easymlnb.contract.errors import BundleNotFound
 from easymlnb_server.store.database import Database
+from easymlnb_server.store.leases import Hold, check
 from easymlnb_server.store.records import Added, State, StoredBundle
 from easymlnb_server.store.tables import bundles, services, versions
 
@@ -64,13 +65,22 @@ class Bundles:
         """Return one bundle; raises ``BundleNotFound``."""
         return self._database.read(lambda connection: _get(connection, id))
 
-    def set_failed(self, id: str, error: Mapping[str, Any], *, log: str | None = None) -> bool:
+    def set_failed(
+        self,
+        id: str,
+        error: Mapping[str, Any],
+        *,
+        log: str | None = None,
+        hold: Hold | None = None,
+    ) -> bool:
         """Record why a bundle that was starting does not serve; say whether it was starting.
 
-        ``log`` is the executed notebook, as far as it came, in ``Files``.
+        ``log`` is the executed notebook, as far as it came, in ``Files``. Raises ``LeaseLost``
+        when ``hold`` is none any more.
         """
 
         def work(connection: Connection) -> bool:
+            check(connection, hold)
             starting = (bundles.c.id == id) & (bundles.c.state == State.STARTING)
             values = {"state": State.FAILED, "error": dict(error), "log": log}
             changed = update(bundles).where(starting).values(changed=time.time(), **values)

@@ -28,6 +28,16 @@ WRITE_PATIENCE = 60.0
 
 READ_PATIENCE = 10.0
 STATEMENT_SECONDS = 30
+STALLED_SECONDS = 5
+"""How long a transaction may be open without a statement."""
+
+ALIVE = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""A connection that nothing comes back from any more is noticed after about ten seconds."""
 
 # One writer at a time: publishing is rare, and numbers stay free of gaps and races.
 _WRITER = 0x656D6C6E62
@@ -81,12 +91,20 @@ class Database:
         """Run ``work`` on one consistent state and return its result; raises ``StorageBusy``."""
         return self._run(work, reading=True, patience=READ_PATIENCE)
 
-    def write(self, work: Callable[[Connection], Result]) -> Result:
+    def write(
+        self, work: Callable[[Connection], Result], *, patience: float = WRITE_PATIENCE
+    ) -> Result:
         """Run ``work`` in one transaction that is on disk when this returns.
 
-        Raises ``StorageBusy`` or ``StorageFull``; then nothing was changed.
+        For ``patience`` seconds it is tried again while the database is away. Raises
+        ``StorageBusy`` or ``StorageFull``; then nothing was changed.
         """
-        return self._run(work, reading=False, patience=WRITE_PATIENCE)
+        return self._run(work, reading=False, patience=patience)
+
+    @property
+    def name(self) -> str:
+        """Return what kind of database it is: ``sqlite`` or ``postgresql``."""
+        return self._engine.dialect.name
 
     def _run(
         self, work: Callable[[Connection], Result], *, reading: bool, patience: float
@@ -159,13 +177,17 @@ def _engine(url: URL) -> Engine:
         event.listen(engine, "connect", lambda made, record: sqlite.connect_pragmas(made))
         event.listen(engine, "begin", _begin)
         return engine
-    options = f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={STATEMENT_SECONDS}s"
+    options = (
+        f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={STATEMENT_SECONDS}s "
+        # One that is stopped in the middle of its turn must not keep the others from theirs.
+        f"-c idle_in_transaction_session_timeout={STALLED_SECONDS}s"
+    )
     try:
         return create_engine(
             url,
             pool_pre_ping=True,
             pool_timeout=STATEMENT_SECONDS,
-            connect_args={"connect_timeout": 10, "options": options},
+            connect_args={"connect_timeout": 10, "options": options, **ALIVE},
         )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise StorageUnusable(

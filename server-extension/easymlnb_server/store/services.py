@@ -12,6 +12,7 @@ from easymlnb.contract.errors import BundleNotFound, NameTaken, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.access import PRIVATE, Access
 from easymlnb_server.store.database import Database
+from easymlnb_server.store.leases import Hold, check
 from easymlnb_server.store.records import State, StoredService, Version
 from easymlnb_server.store.tables import bundles, services, versions
 
@@ -25,18 +26,25 @@ class Services:
         self._database = database
 
     def publish(
-        self, bundle: str, specs: Sequence[ServiceSpec], *, owner: str, log: str | None = None
+        self,
+        bundle: str,
+        specs: Sequence[ServiceSpec],
+        *,
+        owner: str,
+        log: str | None = None,
+        hold: Hold | None = None,
     ) -> list[Version]:
         """Make the services of a bundle that has started serve, in one transaction.
 
         ``log`` is the executed notebook in ``Files``. Each service gets the next number and becomes
         current; one that is current from this bundle already keeps its number, so doing it again
         changes nothing. The bundle becomes ready.
-        Raises ``NameTaken`` when a name belongs to another owner, ``BundleNotFound``; then nothing
-        was changed.
+        Raises ``NameTaken`` when a name belongs to another owner, ``BundleNotFound``, ``LeaseLost``
+        when ``hold`` is none any more; then nothing was changed.
         """
 
         def work(connection: Connection) -> list[Version]:
+            check(connection, hold)
             now = time.time()
             for spec in specs:
                 _publish_one(connection, bundle, spec, owner, now)

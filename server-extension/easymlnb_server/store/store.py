@@ -9,7 +9,9 @@ from easymlnb.contract.errors import StorageBusy, StorageUnusable
 from easymlnb_server.store.bundles import Bundles
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.files import Files
+from easymlnb_server.store.leases import Leases
 from easymlnb_server.store.services import Services
+from easymlnb_server.store.usage import Usage
 
 DAY = 86400.0
 DATABASE = "easymlnb.sqlite"
@@ -27,6 +29,8 @@ class Store:
         self.files = files
         self.bundles = Bundles(database)
         self.services = Services(database)
+        self.leases = Leases(database)
+        self.usage = Usage(database)
 
     @classmethod
     def open(cls, url: str, folder: Path, *, files: str = "") -> "Store":

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -65,4 +66,37 @@ versions = Table(
     Column("created", Float(53), nullable=False),
     ForeignKeyConstraint(["bundle"], ["bundles.id"]),
     Index(None, "bundle"),
+)
+
+# What several processes on one database know of each other; times are by the database's clock.
+processes = Table(
+    "processes",
+    metadata,
+    Column("holder", String(64), primary_key=True),
+    Column("mark", String(32), nullable=False),
+    Column("address", String, nullable=False),
+    Column("expires", Float(53), nullable=False),
+    Column("leaving", Boolean, nullable=False),
+)
+
+# The row of a bundle that nobody serves stays, so that its token only grows.
+leases = Table(
+    "leases",
+    metadata,
+    Column("bundle", String(64), primary_key=True),
+    Column("holder", String(64), nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("heir", String(64), nullable=False),
+    Column("ready", Boolean, nullable=False),
+    Column("state", String(16), nullable=False),
+)
+
+# GPU seconds; each process writes a total of its own.
+usage = Table(
+    "usage",
+    metadata,
+    Column("user", String(255), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("process", String(16), primary_key=True),
+    Column("seconds", Float(53), nullable=False),
 )

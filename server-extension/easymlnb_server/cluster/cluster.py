@@ -1,0 +1,115 @@
+"""Where requests go when several processes share the services."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+from easymlnb_server.cluster.keeper import Keeper
+from easymlnb_server.cluster.publications import LeasedPublications
+from easymlnb_server.cluster.routing import Subject
+from easymlnb_server.engine.absent import Absent
+from easymlnb_server.store.leases import Process
+from easymlnb_server.store.sharing import mark_of
+
+LOOK = 2.0
+"""Seconds a request waits for a look at the database before it is answered without."""
+
+HEIR = 5.0
+"""Seconds a request waits here that came because this process is about to hold its service."""
+
+RARELY = 0.5
+"""Seconds between two looks for the sake of names that nobody knows."""
+
+
+class Cluster:
+    """What this process knows of itself and the others."""
+
+    def __init__(self, publications: LeasedPublications, keeper: Keeper) -> None:
+        self.keeper = keeper
+        self._publications = publications
+        self._looked = 0.0
+
+    def serves(self, name: str) -> bool:
+        """Say whether this process may answer for a service now."""
+        found = self._publications.serving.get(name)
+        if found is None or isinstance(found.deployment, Absent):
+            return False
+        return not self.keeper.passed
+
+    def here(self, subject: Subject) -> bool:
+        """Say whether a request is for this process, as far as is known without a look."""
+        if subject.service:
+            return self.serves(subject.service)
+        return not subject.call and self._elsewhere(subject) is None
+
+    async def where(self, subject: Subject) -> list[Process]:
+        """Return the other processes that a request may be for, the likeliest first; none: here."""
+        if subject.call:
+            return self.others
+        if not subject.service:
+            found = self._elsewhere(subject)
+            return [found] if found is not None else []
+        if not self.serves(subject.service) and self._elsewhere(subject) is None:
+            await self._look_for(subject.service)
+        found = None if self.serves(subject.service) else self._elsewhere(subject)
+        return [found] if found is not None else []
+
+    async def arrives(self, subject: Subject) -> bool:
+        """Say whether a request that another process sent on may be answered here.
+
+        When this process is about to hold what it is for, that is waited for.
+        """
+        until = time.monotonic() + HEIR
+        while not self.here(subject):
+            await self.look()
+            if self.here(subject):
+                return True
+            if not self._inherits(subject) or time.monotonic() > until:
+                return False
+            await asyncio.sleep(0.05)
+        return True
+
+    async def look(self) -> None:
+        """Look at the database now; waits for that only for a moment."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK):
+                await asyncio.shield(asyncio.ensure_future(self.keeper.look()))
+
+    @property
+    def others(self) -> list[Process]:
+        """All other processes that are alive."""
+        view = self.keeper.view
+        there = view.processes.values() if view is not None else ()
+        return [one for one in there if mark_of(one.holder) != self.keeper.mark]
+
+    @property
+    def known(self) -> Callable[[str], bool]:
+        """Say whether there is a service of a name."""
+        return self._publications.serving.__contains__
+
+    async def _look_for(self, name: str) -> None:
+        """Look for who serves it; for a name that is not known only now and then."""
+        now = time.monotonic()
+        if name not in self._publications.serving:
+            if now - self._looked < RARELY:
+                return
+            self._looked = now
+        await self.look()
+
+    def _elsewhere(self, subject: Subject) -> Process | None:
+        """Return the other process that a request is for, if one is known and alive."""
+        if subject.mark:
+            return next((one for one in self.others if mark_of(one.holder) == subject.mark), None)
+        bundle = subject.bundle
+        if subject.service:
+            found = self._publications.serving.get(subject.service)
+            bundle = found.bundle if found is not None else ""
+        holder = self._publications.holder(bundle)
+        return next((one for one in self.others if one.holder == holder), None)
+
+    def _inherits(self, subject: Subject) -> bool:
+        view = self.keeper.view
+        found = self._publications.serving.get(subject.service)
+        lease = view.leases.get(found.bundle) if view is not None and found is not None else None
+        return lease is not None and view is not None and lease.heir == view.holder
