@@ -61,7 +61,7 @@ def settings(environment: Mapping[str, str], folder: Path) -> Config:
         cookie_secret_file=str(folder / "cookie_secret"),
         answer_yes=True,
         # JupyterHub's check comes once it is known who asks; tornado's would come before.
-        tornado_settings={"xsrf_cookies": False},
+        tornado_settings={"xsrf_cookies": False, "xsrf_cookie_kwargs": {"path": prefix}},
     )
     config.EasyMLNB = Config(shared=True, state_dir=str(folder))
     return config

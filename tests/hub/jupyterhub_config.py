@@ -36,7 +36,14 @@ c.JupyterHub.services = [{"name": "tests", "api_token": os.environ["TEST_HUB_TOK
 c.JupyterHub.load_roles = [
     {
         "name": "tests",
-        "scopes": ["admin:users", "admin:servers", "tokens", "access:servers", "read:hub"],
+        "scopes": [
+            "admin:users",
+            "admin:servers",
+            "tokens",
+            "access:servers",
+            "read:hub",
+            "groups",
+        ],
         "services": ["tests"],
     }
 ]

@@ -1,5 +1,6 @@
 """A Hub with the shared service, configured by what ``easymlnb hub config`` prints and no more."""
 
+import contextlib
 import json
 import os
 import signal
@@ -75,14 +76,18 @@ class ServiceHub(Hub):
         """Return the process of the service."""
         assert self.process is not None
         for child in psutil.Process(self.process.pid).children():
-            if "easymlnb_server.shared" in child.cmdline():
-                return child
+            with contextlib.suppress(psutil.Error):  # such as one that the Hub has not missed yet
+                if "easymlnb_server.shared" in child.cmdline():
+                    return child
         raise AssertionError(self.log[-3000:])
 
+    def group(self, method: str, name: str, user: str) -> None:
+        """Add somebody to a group (``POST``), or take them out (``DELETE``)."""
+        answer = self.api.request(method, f"groups/{name}/users", json={"users": [user]})
+        answer.raise_for_status()
+
     def kill_service(self) -> None:
-        process = self.service()
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait(10)
+        os.kill(self.service().pid, signal.SIGKILL)
 
 
 @dataclass

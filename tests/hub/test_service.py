@@ -1,7 +1,10 @@
 """The shared service on a real Hub: published there, run as its author, called by whom they say."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
+import psutil
 import pytest
 from conftest import make_notebook
 from hub.services import Member, ServiceHub
@@ -19,6 +22,15 @@ def where(x: int = 1) -> dict:
         "names": sorted(os.environ),
     }
 """
+GPU = """
+import easymlnb as ml
+
+@ml.service(placement="{placement}")
+def {name}() -> int:
+    return 1
+"""
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +59,115 @@ def test_worker_runs_in_a_named_server_of_its_author(
     assert list(service_hub.servers("alice")) == ["easymlnb-local-1"]
     assert told["home"].endswith("/homes/alice")
     assert not [name for name in told["names"] if name.startswith("JUPYTERHUB")]
+
+
+def test_called_by_whom_the_author_says(service_hub: ServiceHub, alice: Member, where: str) -> None:
+    bob, carol = service_hub.member("bob"), service_hub.member("carol")
+    try:
+        assert bob.call(where).status_code == 404
+        alice.share(where, groups=["ml"])
+        assert bob.call(where, x=7).json()["x"] == 7
+        assert carol.call(where).status_code == 404
+        assert where not in carol.http.get("services").text
+        service_hub.group("DELETE", "ml", "bob")
+        service_hub.wait_for(
+            lambda: bob.call(where).status_code == 404, "bob is still let in", 20.0
+        )
+    finally:
+        service_hub.group("POST", "ml", "bob")
+        alice.share(where)
+        bob.http.close()
+        carol.http.close()
+
+
+def test_being_called_opens_no_server_of_the_author(
+    service_hub: ServiceHub, alice: Member, where: str
+) -> None:
+    bob = service_hub.member("bob")
+    alice.share(where, users=["bob"])
+    try:
+        assert bob.call(where).status_code == 200
+        node = f"{service_hub.url}/user/alice/easymlnb-local-1/"
+        for path in ("easymlnb/node", "api/contents", "api/kernels"):
+            answer = httpx.get(f"{node}{path}", headers=bob.http.headers)
+            assert answer.status_code in (302, 401, 403, 404), (path, answer.text)
+            assert "oauth2/authorize" in answer.headers.get("Location", "oauth2/authorize")
+    finally:
+        alice.share(where)
+        bob.http.close()
+
+
+def test_administrators_see_all_nodes_and_others_their_own(
+    service_hub: ServiceHub, alice: Member, where: str
+) -> None:
+    def nodes(member: Member) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for one in member.http.get("placements").json()["placements"]:
+            found.setdefault(one["user"], []).extend(node["name"] for node in one["nodes"])
+        return found
+
+    bob, dora = service_hub.member("bob"), service_hub.member("dora")
+    try:
+        assert nodes(alice) == {"alice": ["easymlnb-local-1"]}
+        assert nodes(bob) == {"bob": []}
+        seen = nodes(dora)
+        assert seen["alice"] == ["easymlnb-local-1"]
+        assert seen["dora"] == []
+    finally:
+        bob.http.close()
+        dora.http.close()
+
+
+def test_workers_outlive_the_service(service_hub: ServiceHub, alice: Member, where: str) -> None:
+    before = alice.call(where).json()["pid"]
+    service_hub.kill_service()
+    assert psutil.pid_exists(before)
+    # The Hub itself starts it again.
+    service_hub.wait_until_ready()
+
+    def answered() -> int:
+        got = alice.call(where)
+        return int(got.json()["pid"]) if got.status_code == 200 else 0
+
+    assert service_hub.wait_for(answered, "the service does not answer") == before
+
+
+def test_groups_have_limits(service_hub: ServiceHub, tmp_path: Path) -> None:
+    erin = service_hub.member("erin")
+    try:
+        first = GPU.format(name="first", placement="local")
+        assert erin.publish(make_notebook(first), tmp_path / "first.ipynb")["state"] == "ready"
+        second = GPU.format(name="second", placement="local")
+        found = erin.publish(make_notebook(second), tmp_path / "second.ipynb")
+        assert found["state"] == "failed"
+        assert (
+            "Your groups allow 1 worker at a time, and 1 of yours run" in found["error"]["message"]
+        )
+        assert "elsewhere" not in found["error"]["message"]
+        assert erin.http.delete("services/erin/first").status_code == 204
+        service_hub.wait_for(lambda: not service_hub.servers("erin"), "the node stays")
+
+        third = GPU.format(name="third", placement="gpu")
+        found = erin.publish(make_notebook(third), tmp_path / "third.ipynb")
+        assert found["state"] == "ready", found.get("error")
+        service_hub.wait_for(
+            lambda: "GPU seconds" in erin.http.get("services/erin/third").text,
+            "the worker was not ended",
+        )
+        assert erin.call("erin/third").status_code == 503
+        assert erin.http.delete("services/erin/third").status_code == 204
+    finally:
+        erin.http.close()
+
+
+def test_administrators_may_stop_everything(
+    service_hub: ServiceHub, alice: Member, where: str
+) -> None:
+    dora = service_hub.member("dora")
+    try:
+        assert dora.http.delete(f"services/{where}").status_code == 204
+        assert alice.call(where).status_code == 404
+        # The node has nothing to carry any more, and goes.
+        service_hub.wait_for(lambda: not service_hub.servers("alice"), "the node stays")
+    finally:
+        dora.http.close()

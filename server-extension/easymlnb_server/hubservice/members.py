@@ -84,10 +84,9 @@ class Members:
         return await self._ask(f"users/{quote(name, safe='')}", self._token)
 
     async def _ask(self, path: str, token: str) -> Member | None:
-        try:
-            headers = {"Authorization": f"token {token}"}
-        except UnicodeEncodeError:
-            return None
+        if not (token.isascii() and token.isprintable()):
+            return None  # it could not even be sent
+        headers = {"Authorization": f"token {token}"}
         try:
             async with asyncio.timeout(SECONDS), self._turn:
                 answer = await self._http.get(path, headers=headers)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from easymlnb.contract.errors import DeploymentFailed, EasyMLNBError, NotReady
+from easymlnb.contract.errors import EasyMLNBError, Forbidden, NotReady
 from easymlnb_server.access import Caller
 from easymlnb_server.hubservice import limits
 from easymlnb_server.hubservice.limits import Limit
@@ -44,12 +44,12 @@ class UserMeter:
         if limit is None:
             raise NotReady("The Hub does not say just now which groups you are in.")
         if limit.workers is not None and self.workers >= limit.workers:
-            raise DeploymentFailed(
+            raise Forbidden(
                 f"Your groups allow {limit.workers} worker{'s' * (limit.workers != 1)} at a time, "
                 f"and {self.workers} of yours run. Remove a service, or lower its workers=."
             )
         if gpus and self._used_up(limit):
-            raise DeploymentFailed(
+            raise Forbidden(
                 f"Your groups' {limit.gpu_seconds_a_day:g} GPU seconds of this day are used up. "
                 "Workers with a GPU start again after midnight (UTC)."
             )

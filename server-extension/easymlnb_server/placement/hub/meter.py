@@ -7,7 +7,7 @@ class Meter(Protocol):
     """Is told of each worker of one user that starts and ends, in any placement."""
 
     def check(self, gpus: float) -> None:
-        """Raise ``DeploymentFailed`` or ``NotReady`` in a sentence if one more may not start."""
+        """Raise ``Forbidden`` or ``NotReady`` in a sentence if one more may not start."""
 
     def began(self, gpus: float) -> None:
         """A worker with so many GPUs takes its place."""
