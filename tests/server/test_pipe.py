@@ -1,11 +1,11 @@
 """Messages over a connection that breaks: each arrives once, in order, and none is lost."""
 
-import asyncio
 import random
+from collections import deque
+from collections.abc import Callable
 
 import msgspec
 import pytest
-from fakes import in_loop
 
 from easymlnb_server.placement.hub import pipe
 from easymlnb_server.placement.hub.pipe import Pipe
@@ -17,64 +17,111 @@ class Line:
     def __init__(self, near: Pipe, far: Pipe, lasts: int) -> None:
         self.taken: dict[Pipe, list[bytes]] = {near: [], far: []}
         self._left = {near: lasts, far: lasts}
+        self._ways = {near: far, far: near}
+        self._under_way: deque[tuple[Pipe, bytes]] = deque()
+        self._ends = {end: self._writes_to(other) for end, other in self._ways.items()}
 
-    async def write(self, to: Pipe, data: bytes) -> None:
-        await asyncio.sleep(0)
-        if self._left[to] == 0:
-            raise ConnectionError
-        self._left[to] -= 1
-        frame = to.take(data)
-        if frame is not None:
-            self.taken[to].append(frame.parts[0])
+    def __enter__(self) -> "Line":
+        for end, write in self._ends.items():
+            end.open(write)
+        return self
 
+    def __exit__(self, *exc: object) -> None:
+        for end, write in self._ends.items():
+            end.shut(write)
 
-async def connect(near: Pipe, far: Pipe, lasts: int) -> dict[Pipe, list[bytes]]:
-    line = Line(near, far, lasts)
-    ways = [
-        asyncio.create_task(near.run(lambda data: line.write(far, data))),
-        asyncio.create_task(far.run(lambda data: line.write(near, data))),
-    ]
-    await asyncio.wait(ways, timeout=0.2, return_when=asyncio.FIRST_EXCEPTION)
-    for way in ways:
-        way.cancel()
-    await asyncio.gather(*ways, return_exceptions=True)
-    return line.taken
+    def _writes_to(self, to: Pipe) -> Callable[[bytes], None]:
+        def write(data: bytes) -> None:
+            if self._left[to]:
+                self._left[to] -= 1
+                self._under_way.append((to, data))
+
+        return write
+
+    def carry(self) -> dict[Pipe, list[bytes]]:
+        """Bring all that is under way to its end, and return what each end has taken."""
+        while self._under_way:
+            to, data = self._under_way.popleft()
+            frame = to.take(data)
+            if frame is not None:
+                self.taken[to].append(frame.parts[0])
+        return self.taken
 
 
 @pytest.mark.parametrize("seed", range(5))
-@in_loop
-async def test_every_message_arrives_once_and_in_order(seed: int) -> None:
+def test_every_message_arrives_once_and_in_order(seed: int) -> None:
     chance = random.Random(seed)
     near, far = Pipe(), Pipe()
     sent: dict[Pipe, list[bytes]] = {near: [], far: []}
     came: dict[Pipe, list[bytes]] = {near: [], far: []}
-    for lasts in [*(chance.randrange(12) for _ in range(40)), 10_000]:
+
+    def send() -> None:
         for end, other in ((near, far), (far, near)):
             for _ in range(chance.randrange(6)):
                 content = str(len(sent[other])).encode()
                 sent[other].append(content)
-                await end.put("shell", [content])
-        for end, taken in (await connect(near, far, lasts)).items():
-            came[end] += taken
+                assert end.put("shell", [content])
+
+    for lasts in [*(chance.randrange(12) for _ in range(40)), 10_000]:
+        send()  # with no connection
+        with Line(near, far, lasts) as line:
+            for _ in range(chance.randrange(3)):
+                send()
+                if chance.random() < 0.5:
+                    line.carry()
+            for end, taken in line.carry().items():
+                came[end] += taken
     assert came == sent
 
 
-@in_loop
-async def test_sender_waits_while_too_much_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sender_is_told_of_too_much_and_of_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipe, "LIMIT", 1000)
     near, far = Pipe(), Pipe()
-    waiting = asyncio.create_task(near.put("iopub", [b"x" * 2000]))
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    await far.put("shell", [b"answer"])
-    await connect(near, far, 10)
-    await connect(near, far, 10)  # what was taken is told at the latest on the next connection
-    await asyncio.wait_for(waiting, 5)
+    rooms: list[bool] = []
+    near.on_room = lambda: rooms.append(True)
+    assert near.put("iopub", [b"x" * 500])
+    assert not near.put("iopub", [b"x" * 500])
+    with Line(near, far, 10) as line:
+        line.carry()
+        assert not rooms
+        far.put("shell", [b"answer"])  # which tells what was taken
+        line.carry()
+    assert rooms == [True]
+    assert near.put("iopub", [b"x"])
+
+
+@pytest.mark.parametrize("many", [1, 100])
+def test_one_who_only_listens_tells_what_it_took(
+    monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    monkeypatch.setattr(pipe, "LIMIT", 10_000)
+    monkeypatch.setattr(pipe, "ACK_BYTES", 1_000)
+    near, far = Pipe(), Pipe()
+    room = []
+    near.on_room = lambda: room.append(True)
+    with Line(near, far, 10_000) as line:
+        full = False
+        for _ in range(many):
+            full = not near.put("iopub", [b"x" * (2 * pipe.LIMIT // many)])
+            if full:
+                break
+        assert full
+        line.carry()
+    assert room
+
+
+def test_a_new_connection_does_not_end_with_an_old_one() -> None:
+    end = Pipe()
+    old: list[bytes] = []
+    new: list[bytes] = []
+    first, second = old.append, new.append
+    end.open(first)
+    end.open(second)
+    end.shut(first)
+    end.put("shell", [b"x"])
+    assert (len(old), len(new)) == (1, 2)
 
 
 def test_what_is_no_frame_is_refused() -> None:
-    async def take() -> None:
-        with pytest.raises(msgspec.MsgspecError):
-            Pipe().take(b"nonsense")
-
-    asyncio.run(take())
+    with pytest.raises(msgspec.MsgspecError):
+        Pipe().take(b"nonsense")

@@ -6,20 +6,23 @@ routes of kernels; so it is the same resource to an authorizer.
 
 import asyncio
 import contextlib
+import time
 from typing import ClassVar
 
 import msgspec
 from tornado import web, websocket
+from tornado.ioloop import PeriodicCallback
 
 from easymlnb.contract.errors import BadRequest, RouteNotFound
 from easymlnb_server.handlers.base import EasyHandler
+from easymlnb_server.handlers.wire import Wire
 from easymlnb_server.placement.hub.wire import Wanted
 from easymlnb_server.placement.node import NodeKernels
 from easymlnb_server.placement.nodekernel import Kernel
 
 RESOURCE = "kernels"
 PING = 20.0
-"""Seconds between two pings, by which a connection is found to be dead."""
+"""Seconds between two pings; a connection that is silent for two of them is dead."""
 
 MAX_MESSAGE = 2**30
 
@@ -85,7 +88,7 @@ class NodeChannelsHandler(websocket.WebSocketHandler, _NodeHandler):  # type: ig
 
     auth_resource = RESOURCE
     actions: ClassVar[dict[str, str]] = {"GET": "execute"}
-    _carrying: asyncio.Task[None] | None = None
+    _kernel: Kernel | None = None
 
     @property
     def max_message_size(self) -> int:
@@ -93,10 +96,15 @@ class NodeChannelsHandler(websocket.WebSocketHandler, _NodeHandler):  # type: ig
 
     @property
     def ping_interval(self) -> float | None:
-        return PING
+        return None  # we do it ourselves, see `_beat`
 
     def get_compression_options(self) -> None:
         return None
+
+    def get_websocket_protocol(self) -> websocket.WebSocketProtocol | None:
+        if Wire.fits(getattr(self.request.connection, "stream", None)):
+            return Wire(self, MAX_MESSAGE)
+        return super().get_websocket_protocol()
 
     @web.authenticated
     async def get(self, name: str) -> None:  # type: ignore[override]
@@ -106,24 +114,55 @@ class NodeChannelsHandler(websocket.WebSocketHandler, _NodeHandler):  # type: ig
         await super().get(name)
 
     def open(self, *args: str, **kwargs: str) -> None:
+        assert self._kernel is not None
         self.set_nodelay(True)
-        self._carrying = asyncio.create_task(self._carry())
+        self._heard = time.monotonic()
+        self._heart = PeriodicCallback(self._beat, PING * 1000)
+        self._heart.start()
+        # One object: what is told of the end is what was told of the beginning.
+        self._connection = _Connection(self)
+        self._kernel.join(self._connection)
 
-    async def _carry(self) -> None:
-        # Whoever takes the kernel over on another connection cancels this.
-        with contextlib.suppress(websocket.WebSocketClosedError, asyncio.CancelledError):
-            await self._kernel.carry(self._send)
-        self.close()
+    def _beat(self) -> None:
+        if time.monotonic() - self._heard > 2 * PING:
+            self._end()
+            return
+        with contextlib.suppress(websocket.WebSocketClosedError):
+            self.ping()
 
-    async def _send(self, data: bytes) -> None:
-        await self.write_message(data, binary=True)
+    def _end(self) -> None:
+        """Take leave at once: a connection that is dead may need long to end."""
+        self._heart.stop()
+        assert self._kernel is not None
+        self._kernel.leave(self._connection)
+        self.close(1001)
 
-    async def on_message(self, message: str | bytes) -> None:
+    def on_pong(self, data: bytes) -> None:
+        self._heard = time.monotonic()
+
+    def on_message(self, message: str | bytes) -> None:
+        self._heard = time.monotonic()
+        assert self._kernel is not None
         try:
-            await self._kernel.take(message if isinstance(message, bytes) else message.encode())
+            self._kernel.take(message if isinstance(message, bytes) else message.encode())
         except msgspec.MsgspecError:
             self.close(1002)
 
     def on_close(self) -> None:
-        if self._carrying is not None:
-            self._carrying.cancel()
+        if self._kernel is not None:
+            self._heart.stop()
+            self._kernel.leave(self._connection)
+
+
+class _Connection:
+    """What a kernel has of this handler."""
+
+    def __init__(self, handler: NodeChannelsHandler) -> None:
+        self._handler = handler
+
+    def write(self, data: bytes) -> None:
+        with contextlib.suppress(websocket.WebSocketClosedError):
+            self._handler.write_message(data, binary=True)
+
+    def close(self) -> None:
+        self._handler.close()

@@ -5,10 +5,10 @@ import contextlib
 import shutil
 import time
 import uuid
-from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Protocol
 
-import zmq.asyncio
+import zmq
 from jupyter_client.manager import AsyncKernelManager
 
 from easymlnb_server.placement import records
@@ -27,6 +27,16 @@ KEPT_AFTER = 10.0
 """Seconds that its end is kept for an owner who is not connected."""
 
 
+class Connection(Protocol):
+    """A connection of the owner."""
+
+    def write(self, data: bytes) -> object:
+        """Send a message, at once; does nothing once it has ended."""
+
+    def close(self) -> None:
+        """End it."""
+
+
 class Kernel:
     """A kernel on this node, and the way to its owner."""
 
@@ -38,13 +48,14 @@ class Kernel:
         self.gpus = gpus
         self.pipe = Pipe()
         self.over = asyncio.Event()
-        self.connection: asyncio.Task[None] | None = None
+        self.connection: Connection | None = None
         self.record: Record | None = None
         self._manager = manager
         self._folder = folder
         self._started = self._heard = time.monotonic()
-        self._context = zmq.asyncio.Context()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sockets: sockets.Sockets | None = None
+        self._signals: set[asyncio.Task[None]] = set()
         self._ended: float | None = None
 
     @property
@@ -63,29 +74,37 @@ class Kernel:
         ports = {name: getattr(self._manager, f"{name}_port") for name in sockets.CHANNELS}
         path = Path(self._manager.ip)
         self._sockets = sockets.at_kernel(self._context, path, ports, self.pipe.put)
+        self.pipe.on_room = self._sockets.resume
 
-    async def carry(self, write: Callable[[bytes], Awaitable[object]]) -> None:
-        """Write what is for the owner, on a connection that is new, for ever."""
+    def join(self, connection: Connection) -> None:
+        """The owner is there on a new connection; one before it is closed."""
         if self.connection is not None:
-            self.connection.cancel()
-        self.connection = asyncio.current_task()
-        try:
-            await self.pipe.run(write)
-        finally:
-            self._heard = time.monotonic()
-            if self.connection is asyncio.current_task():
-                self.connection = None
+            self.connection.close()
+        self.connection = connection
+        self.pipe.open(connection.write)
 
-    async def take(self, data: bytes) -> None:
+    def leave(self, connection: Connection) -> None:
+        """A connection has ended."""
+        self.pipe.shut(connection.write)
+        if self.connection is connection:
+            self._heard = time.monotonic()
+            self.connection = None
+
+    def take(self, data: bytes) -> None:
         """Pass on what the owner sent; raises ``msgspec.MsgspecError`` for what is no frame."""
         frame = self.pipe.take(data)
         if frame is None or self._sockets is None:
             return
         if frame.channel == wire.SIGNAL:
-            with contextlib.suppress(Exception):
-                await self._manager.signal_kernel(int(frame.parts[0]))
+            signal = asyncio.ensure_future(self._signal(int(frame.parts[0])))
+            self._signals.add(signal)
+            signal.add_done_callback(self._signals.discard)
         elif frame.channel in sockets.ASKED:
-            await self._sockets.send(frame.channel, frame.parts)
+            self._sockets.send(frame.channel, frame.parts)
+
+    async def _signal(self, number: int) -> None:
+        with contextlib.suppress(Exception):
+            await self._manager.signal_kernel(number)
 
     async def look(self) -> None:
         """Tell the owner when the process has ended."""
@@ -93,7 +112,7 @@ class Kernel:
             code = await self._manager.provisioner.poll() if self._manager.provisioner else 0
             await asyncio.sleep(LAST_WORDS)
             self._ended = time.monotonic()
-            await self.pipe.put(wire.END, [str(code or 0).encode()])
+            self.pipe.put(wire.END, [str(code or 0).encode()])
             self.over.set()
 
     def seated(self) -> Seated:
@@ -115,9 +134,9 @@ class Kernel:
         with contextlib.suppress(Exception):
             await asyncio.wait_for(self._manager.shutdown_kernel(now=True), 10)
         if self.connection is not None:
-            self.connection.cancel()
+            self.connection.close()
         if self._sockets is not None:
-            await self._sockets.close()
+            self._sockets.close()
         self._context.destroy(linger=0)
         await asyncio.to_thread(records.end_processes, pid, self.wanted.worker or self.id)
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)

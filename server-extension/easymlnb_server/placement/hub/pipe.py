@@ -4,9 +4,8 @@ Both ends of a kernel's way hold a ``Pipe``. Neither a dropped websocket nor one
 anew loses a message, doubles one or changes their order.
 """
 
-import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -27,34 +26,39 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     parts: list[bytes] = []
 
 
+Write = Callable[[bytes], object]
+"""Sends over one connection, at once and without waiting; does nothing once that has ended."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Frame).decode
 
 
 class Pipe:
-    """One end of a way whose connection may break and be made again."""
+    """One end of a way whose connection may break and be made again.
+
+    ``on_room`` is called when there is room again after a ``put`` that said there is none.
+    """
 
     def __init__(self) -> None:
+        self.on_room: Callable[[], None] | None = None
         self._kept: deque[Frame] = deque()
         self._held = 0
-        self._next = 0  # of what is kept: the first that this connection has not been given
+        self._full = False
         self._number = 0
         self._taken = 0
         self._told = 0
         self._untold = 0
-        self._wake = asyncio.Event()
-        self._room = asyncio.Event()
+        self._write: Write | None = None
 
-    async def put(self, channel: str, parts: Iterable[bytes]) -> None:
-        """Send a message, now or on the next connection; waits while too much is on its way."""
+    def put(self, channel: str, parts: Iterable[bytes]) -> bool:
+        """Send a message, now or on the next connection; ``False``: send no more for now."""
         self._number += 1
         frame = Frame(self._number, 0, channel, list(parts))
         self._kept.append(frame)
         self._held += _size(frame)
-        self._wake.set()
-        while self._held > LIMIT:
-            self._room.clear()
-            await self._room.wait()
+        self._send(frame)
+        self._full = self._held > LIMIT
+        return not self._full
 
     def take(self, data: bytes) -> Frame | None:
         """Return what came; ``None`` if it came before or only acknowledges.
@@ -64,36 +68,33 @@ class Pipe:
         frame = _decode(data)
         while self._kept and self._kept[0].number <= frame.taken:
             self._held -= _size(self._kept.popleft())
-            self._next = max(0, self._next - 1)
-            self._room.set()
+        if self._full and self._held <= LIMIT:
+            self._full = False
+            if self.on_room is not None:
+                self.on_room()
         if frame.number <= self._taken:
             return None
         self._taken = frame.number
         self._untold += len(data)
-        if self._due():
-            self._wake.set()
+        if self._taken - self._told >= ACK_EVERY or self._untold >= ACK_BYTES:
+            self._send(Frame(0, 0))
         return frame
 
-    async def run(self, write: Callable[[bytes], Awaitable[object]]) -> None:
-        """Send over one connection, for ever; first what the one before it may have lost."""
-        self._next = 0
-        await write(self._packed(Frame(0, 0)))
-        while True:
-            if self._next < len(self._kept):
-                self._next += 1
-                await write(self._packed(self._kept[self._next - 1]))
-            elif self._due():
-                await write(self._packed(Frame(0, 0)))
-            else:
-                self._wake.clear()
-                await self._wake.wait()
+    def open(self, write: Write) -> None:
+        """Send over this connection from now on; first what the one before it may have lost."""
+        self._write = write
+        for frame in (Frame(0, 0), *self._kept):
+            self._send(frame)
 
-    def _due(self) -> bool:
-        return self._taken - self._told >= ACK_EVERY or self._untold >= ACK_BYTES
+    def shut(self, write: Write) -> None:
+        """This connection has ended; nothing happens if another took its place."""
+        if self._write == write:
+            self._write = None
 
-    def _packed(self, frame: Frame) -> bytes:
-        self._told, self._untold = self._taken, 0
-        return _encode(msgspec.structs.replace(frame, taken=self._taken))
+    def _send(self, frame: Frame) -> None:
+        if self._write is not None:
+            self._told, self._untold = self._taken, 0
+            self._write(_encode(msgspec.structs.replace(frame, taken=self._taken)))
 
 
 def _size(frame: Frame) -> int:

@@ -7,11 +7,10 @@ find its way back, so nothing here reads a message.
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import zmq
-import zmq.asyncio
 
 ASKED = ("shell", "control", "stdin")
 HEARTBEAT = "hb"
@@ -19,51 +18,84 @@ CHANNELS = (*ASKED, "iopub")
 PORTS = {name: number for number, name in enumerate((*ASKED, "iopub", HEARTBEAT), 1)}
 """For sockets of files the number of a port is a part of the file's name."""
 
-Pass = Callable[[str, list[bytes]], Awaitable[None]]
-"""Takes a message of a channel; as long as it waits, no more is read from that channel."""
+AT_ONCE = 64
+"""Messages that are read before others have their turn in the event loop."""
+
+Pass = Callable[[str, list[bytes]], bool]
+"""Takes a message of a channel; ``False``: no more for now, until ``Sockets.resume``."""
 
 
 class Sockets:
-    """Sockets that hand on what they receive, and send what they are given."""
+    """Sockets that hand on what they receive, and send what they are given.
 
-    def __init__(self, sockets: dict[str, zmq.asyncio.Socket], on: Pass) -> None:
+    They are read without ``zmq.asyncio``, whose futures cost more than all else on this way.
+    """
+
+    def __init__(self, sockets: dict[str, zmq.Socket[bytes]], on: Pass) -> None:
         self._sockets = sockets
         self._on = on
-        self._tasks = [
-            asyncio.create_task(self._pump(name))
-            for name, socket in sockets.items()
-            if socket.type != zmq.PUB  # which has nothing to read
-        ]
+        self._held = False
+        self._closed = False
+        self._loop = asyncio.get_running_loop()
+        for name in self._heard():
+            self._loop.add_reader(sockets[name].FD, self._read, name)
+            self._loop.call_soon(self._read, name)
 
-    async def send(self, channel: str, parts: list[bytes]) -> None:
+    def send(self, channel: str, parts: list[bytes]) -> None:
         """Send; what cannot be delivered any more is dropped, as ZMQ does."""
+        if self._closed:
+            return
         with contextlib.suppress(zmq.ZMQError):
-            await self._sockets[channel].send_multipart(parts)
+            self._sockets[channel].send_multipart(parts, zmq.NOBLOCK)
+        # Sending may take the sign away that there is something to read.
+        if channel in ASKED:
+            self._read(channel)
 
-    async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    def resume(self) -> None:
+        """Read again, after ``on`` wanted no more."""
+        if self._held and not self._closed:
+            self._held = False
+            for name in self._heard():
+                self._loop.call_soon(self._read, name)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        for name in self._heard():
+            self._loop.remove_reader(self._sockets[name].FD)
         for socket in self._sockets.values():
             socket.close(linger=0)
 
-    async def _pump(self, name: str) -> None:
+    def _heard(self) -> list[str]:
+        """Return the channels by which anything comes: a publisher has nothing to read."""
+        return [name for name, socket in self._sockets.items() if socket.type != zmq.PUB]
+
+    def _read(self, name: str) -> None:
         socket = self._sockets[name]
-        while True:
-            parts = await socket.recv_multipart()
+        for _ in range(AT_ONCE):
+            if self._closed or (self._held and name != HEARTBEAT):
+                return
+            if not int(socket.EVENTS) & zmq.POLLIN:
+                return
+            parts = socket.recv_multipart(zmq.NOBLOCK)
             if name == HEARTBEAT:
-                await socket.send_multipart(parts)
-            else:
-                await self._on(name, parts)
+                socket.send_multipart(parts, zmq.NOBLOCK)
+            elif not self._on(name, parts):
+                self._held = True
+        self._loop.call_soon(self._read, name)
 
 
-def at_kernel(context: zmq.asyncio.Context, path: Path, ports: dict[str, int], on: Pass) -> Sockets:
+def at_kernel(
+    context: zmq.Context[zmq.Socket[bytes]], path: Path, ports: dict[str, int], on: Pass
+) -> Sockets:
     """Connect to a kernel whose sockets are files that begin with ``path``."""
     # The same on all channels: a kernel asks for input where the request came from.
     identity = uuid.uuid4().hex.encode()
     made = {}
     for name in CHANNELS:
         socket = context.socket(zmq.SUB if name == "iopub" else zmq.DEALER)
+        socket.sndhwm = 0
         if name == "iopub":
             socket.subscribe(b"")
             socket.rcvhwm = 0  # what is too much waits in the kernel's queue, not in a hole
@@ -74,7 +106,7 @@ def at_kernel(context: zmq.asyncio.Context, path: Path, ports: dict[str, int], o
     return Sockets(made, on)
 
 
-def in_place_of_kernel(context: zmq.asyncio.Context, path: Path, on: Pass) -> Sockets:
+def in_place_of_kernel(context: zmq.Context[zmq.Socket[bytes]], path: Path, on: Pass) -> Sockets:
     """Bind sockets that clients take for a kernel's, at ``path`` and the numbers of ``PORTS``."""
     kinds = {"iopub": zmq.PUB, HEARTBEAT: zmq.REP}
     made = {}

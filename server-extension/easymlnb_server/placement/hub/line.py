@@ -1,0 +1,132 @@
+"""A WebSocket to a node on an event loop's own transport: read and written without any task.
+
+Every message of a kernel passes here; ``websockets``' own client needs several turns of the event
+loop for each.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidStatus
+from websockets.frames import Frame, Opcode
+from websockets.protocol import OPEN
+from websockets.uri import parse_uri
+
+OPEN_TIMEOUT = 5.0
+"""Seconds to connect; a proxy that has not got its routes back may not answer at all."""
+
+BEAT = 15.0
+"""Seconds between two pings, and that an answer may take before the connection is made anew."""
+
+
+class Line(asyncio.Protocol):
+    """One connection; ``take`` gets every message. ``ended`` is done when it has ended."""
+
+    def __init__(self, url: str, headers: Mapping[str, str], take: Callable[[bytes], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self._opened: asyncio.Future[None] = loop.create_future()
+        self._url = url
+        self._headers = headers
+        self._take = take
+        self._loop = loop
+        self._protocol = ClientProtocol(parse_uri(url), max_size=None)
+        self._parts: list[bytes] = []
+        self._transport: asyncio.Transport | None = None
+        self._heard = loop.time()
+        self._beat = loop.call_later(BEAT, self._ping)
+
+    @classmethod
+    async def to(
+        cls, url: str, headers: Mapping[str, str], take: Callable[[bytes], None]
+    ) -> "Line":
+        """Connect. Raises ``InvalidStatus`` by another answer, else ``OSError``."""
+        line = cls(url, headers, take)
+        parts = urlsplit(url)
+        secure = ssl.create_default_context() if parts.scheme == "wss" else None
+        host, port = parts.hostname or "", parts.port or (443 if secure else 80)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT):
+                await loop.create_connection(lambda: line, host, port, ssl=secure)
+                await line._opened
+        except BaseException:
+            line.close()
+            raise
+        return line
+
+    def write(self, data: bytes) -> None:
+        """Send one message; nothing happens once the connection has ended."""
+        if self._protocol.state is OPEN:
+            self._protocol.send_binary(data)
+            self._flush()
+
+    def close(self) -> None:
+        self._beat.cancel()
+        if self._transport is not None:
+            if self._protocol.state is OPEN:
+                self._protocol.send_close(1000)
+                self._flush()
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        request = self._protocol.connect()
+        for name, value in self._headers.items():
+            request.headers[name] = value
+        self._protocol.send_request(request)
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self._loop.time()
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            if isinstance(event, Frame):
+                self._frame(event)
+        refused = self._protocol.handshake_exc
+        if not self._opened.done():
+            if refused is not None:
+                known = isinstance(refused, InvalidStatus)
+                self._opened.set_exception(refused if known else ConnectionError(str(refused)))
+            elif self._protocol.state is OPEN:
+                self._opened.set_result(None)
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._beat.cancel()
+        if not self._opened.done():
+            self._opened.set_exception(ConnectionError("It was closed before it was open."))
+            self._opened.exception()  # whoever waited for it may be gone
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def _frame(self, frame: Frame) -> None:
+        if frame.opcode in (Opcode.BINARY, Opcode.CONT):
+            self._parts.append(bytes(frame.data))
+            if frame.fin:
+                parts, self._parts = self._parts, []
+                self._take(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def _flush(self) -> None:
+        assert self._transport is not None
+        for data in self._protocol.data_to_send():
+            if data:
+                self._transport.write(data)
+            else:  # it was the last
+                self._transport.close()
+
+    def _ping(self) -> None:
+        if self._loop.time() - self._heard > 2 * BEAT:
+            if self._transport is not None:
+                self._transport.abort()
+            return
+        if self._protocol.state is OPEN:
+            with contextlib.suppress(OSError):
+                self._protocol.send_ping(b"")
+                self._flush()
+        self._beat = self._loop.call_later(BEAT, self._ping)
