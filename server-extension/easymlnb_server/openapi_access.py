@@ -9,6 +9,14 @@ _SHARED = "Only on the shared service of a Hub; a server of one's own answers `n
 ACCESS: tuple[dict[str, Any], ...] = (
     {
         "method": "get",
+        "path": "/me",
+        "id": "getMe",
+        "tag": "Services",
+        "summary": "See who you are here",
+        "answers": {200: ("Your name, groups and rights.", {JSON: ref("Me")})},
+    },
+    {
+        "method": "get",
         "path": "/services/{name}/access",
         "id": "getAccess",
         "tag": "Services",

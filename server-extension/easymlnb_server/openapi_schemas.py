@@ -107,6 +107,10 @@ SCHEMAS: dict[str, Schema] = {
         },
         optional=("users", "groups", "everyone", "public"),
     ),
+    "Me": object_of(
+        {"name": TEXT, "groups": list_of(TEXT), "admin": {"type": "boolean"}}
+        | {"shared": {"type": "boolean", "description": "Whether it is a Hub's shared service."}},
+    ),
     "Described": object_of(
         {
             "metadata": {"type": "object", "description": "What the author said."},
