@@ -6,8 +6,10 @@ SERVICE = "easymlnb"
 ACCESS = f"access:services!service={SERVICE}"
 """What somebody's token must be good for to be let in by the shared service."""
 
-SCOPES = ("servers", "access:servers", "read:users:groups")
+SCOPES = ("servers", "access:servers", "read:users:groups", "tokens")
 """What the shared service may do: start, stop and reach users' servers, and know their groups.
+
+``tokens``: what it shows a user's server is a token of that user, never its own.
 
 ``servers`` includes to read users' names, and whether they are administrators.
 """

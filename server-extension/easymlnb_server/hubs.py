@@ -19,6 +19,7 @@ from easymlnb_server.placement.hub import options
 from easymlnb_server.placement.hub.account import Account
 from easymlnb_server.placement.hub.api import HubApi
 from easymlnb_server.placement.hub.nodes import PREFIX
+from easymlnb_server.placement.hub.own import OwnServers
 from easymlnb_server.placement.hub.owners import Owners, OwnersViews
 from easymlnb_server.placement.hub.view import OwnViews, PlacementView, Views
 from easymlnb_server.placement.hub.workers import HubPlacement
@@ -74,6 +75,10 @@ class HubSettings(HasTraits):
         self.meters = Meters(people, limits.read(self.group_limits))
         spots = options.on_shared_service(self.placements)
         return Owners(account, spots, folder / PLACED, self.meters.of)
+
+    def make_own_servers(self, owners: Owners | None) -> OwnServers | None:
+        """Return what looks at users' own servers, on a shared service that a Hub started."""
+        return OwnServers(owners.account) if owners is not None else None
 
     def make_places(self, folder: Path, local: LocalPlacement) -> OwnPlaces:
         """Return where workers start, on a server of one's own."""
