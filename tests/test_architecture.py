@@ -36,12 +36,12 @@ LAYERS = {
     "easymlnb_server": """
         access names account
         calllog logs ownership spool words openapi_schemas openapi_headers store placement
-        apps uploads openapi_uploads openapi_access
+        apps uploads openapi_uploads openapi_access hubservice
         engine
         openapi_routes descriptions plots idempotency tagged
         openapi activity publications
-        services
-        catalogue hubs metrics tracing
+        services cluster
+        catalogue hubs metrics tracing storage
         state
         revocation
         handlers
@@ -77,7 +77,7 @@ ONLY_IN = {
         "easymlnb.hub",
         "easymlnb.upload",
         "easymlnb.cli",
-        "easymlnb_server.hubservice.members",
+        "easymlnb_server.hubservice",
         "easymlnb_server.placement.hub",
     ),
     "easymlnb_server": ("easymlnb_server",),

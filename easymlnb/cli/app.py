@@ -221,7 +221,11 @@ def serve(
 @app.command()
 def doctor(
     hub: Annotated[
-        bool, typer.Option("--hub", help="Look at the JupyterHub that started this server.")
+        bool,
+        typer.Option(
+            "--hub",
+            help="Look at the JupyterHub of this server, or at its shared service at --url.",
+        ),
     ] = False,
     url: Url = None,
     token: Token = None,
@@ -233,7 +237,10 @@ def doctor(
     if hub:
         from easymlnb.cli import hub as nodes
 
-        findings = [*nodes.examine(), *nodes.placements(placement.there(url, token))]
+        if url is not None:
+            findings = nodes.examine_service(url, token or "")
+        else:
+            findings = [*nodes.examine(), *nodes.placements(placement.there(url, token))]
     else:
         findings = examine(url, token)
     show(findings, json=json)

@@ -20,6 +20,7 @@ from easymlnb_server.handlers.channels import (
     LeaveHandler,
 )
 from easymlnb_server.handlers.health import LiveHandler, ReadyHandler
+from easymlnb_server.handlers.hub import HubHandler
 from easymlnb_server.handlers.link import LinkHandler
 from easymlnb_server.handlers.me import MeHandler
 from easymlnb_server.handlers.node import (
@@ -109,4 +110,8 @@ ROUTES: Routes = (
 )
 
 # No live services, and no kernels of anybody's: nothing runs under the account of this server.
-SHARED_ROUTES: Routes = (*_of_all(FULL_NAME), (r".*", NotFoundHandler))
+SHARED_ROUTES: Routes = (
+    *_of_all(FULL_NAME),
+    (r"hub", HubHandler),
+    (r".*", NotFoundHandler),
+)

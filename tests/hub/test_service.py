@@ -9,6 +9,9 @@ import pytest
 from conftest import make_notebook
 from hub.services import Member, ServiceHub
 
+from easymlnb.cli.hub import examine_service
+from easymlnb.contract.hubs import TOKENS
+
 WHERE = """
 import os
 import easymlnb as ml
@@ -171,3 +174,24 @@ def test_administrators_may_stop_everything(
         service_hub.wait_for(lambda: not service_hub.servers("alice"), "the node stays")
     finally:
         dora.http.close()
+
+
+def test_doctor_says_whether_the_hub_gives_what_it_needs(
+    service_hub: ServiceHub, alice: Member
+) -> None:
+    dora = service_hub.member("dora")
+    narrow = service_hub.member("bob", scopes=["read:users:activity!user"])
+    try:
+        assert alice.http.get("hub").status_code == 403
+        told = dora.http.get("hub").json()
+        assert (told["missing"], told["reached"]) == ([], True)
+        findings = examine_service(service_hub.service_url, dora.token)
+        assert not [finding for finding in findings if finding.bad]
+        assert any("may start, stop and reach" in finding.says for finding in findings)
+        refused = examine_service(service_hub.service_url, narrow.token)
+        assert [TOKENS in finding.fix for finding in refused if finding.bad] == [True]
+        nowhere = examine_service(f"{service_hub.url}/services/other/", dora.token)
+        assert ["hub config" in finding.fix for finding in nowhere] == [True]
+    finally:
+        dora.http.close()
+        narrow.http.close()

@@ -53,6 +53,8 @@ class EasyHandler(JupyterHandler):
     request_id = ""
     held: Pass | None = None
     """The pass that came in place of a login: one app page's, for its one service."""
+    refusal: EasyMLNBError | None = None
+    """Why an identity provider did not let somebody in who has credentials; it sets this."""
     caller: Caller | None = None
     """Who asks, once the request is prepared; ``None`` is a visitor without a login."""
 
@@ -88,6 +90,8 @@ class EasyHandler(JupyterHandler):
         self.set_cors_headers()
         verb = getattr(self, method.lower(), None)
         if user is None and not getattr(verb, "__allow_unauthenticated", False):
+            if self.refusal is not None:
+                raise self.refusal
             self.on_anonymous()
         if method not in ("GET", "HEAD", "OPTIONS"):
             self.check_xsrf_cookie()

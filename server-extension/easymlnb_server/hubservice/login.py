@@ -10,7 +10,7 @@ from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler
 from jupyterhub.singleuser.extension import JupyterHubIdentityProvider
 from traitlets import Float, default
 
-from easymlnb.contract.errors import Forbidden
+from easymlnb.contract.errors import EasyMLNBError, Forbidden
 from easymlnb.contract.hubs import ACCESS, TOKENS, USERS
 from easymlnb_server.access import Person
 from easymlnb_server.hubservice.members import Member, Members
@@ -78,6 +78,14 @@ class HubIdentity(JupyterHubIdentityProvider):  # type: ignore[misc]
             return None
         self._patch_get_login_url(handler)
         self._patch_xsrf(handler)
+        try:
+            return await self._person(handler)
+        except EasyMLNBError as error:
+            # What is open to everybody is open to them as well; all else tells them this.
+            handler.refusal = error  # type: ignore[attr-defined]
+            return None
+
+    async def _person(self, handler: JupyterHandler) -> Person | None:
         found = await self.hub_auth.get_user(handler, sync=False)
         if found is None:
             return None

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -76,6 +76,16 @@ class Members:
         """Return what was said of a user last, however long ago; ``None`` if nothing was."""
         found = self._names.last(name)
         return None if found is None else Caller(found.name, found.groups, found.admin)
+
+    async def missing(self, scopes: Iterable[str]) -> list[str]:
+        """Return which of these the service itself does not hold, all if the Hub does not say."""
+        try:
+            headers = {"Authorization": f"token {self._token}"}
+            answer = await self._http.get("user", headers=headers)
+            held = set(answer.json()["scopes"])
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            held = set()
+        return [scope for scope in scopes if scope not in held]
 
     async def _whose(self, token: str) -> Member | None:
         return await self._ask("user", token)

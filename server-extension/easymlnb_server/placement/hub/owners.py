@@ -32,7 +32,7 @@ class Owners:
         notes: Path,
         meter: Callable[[str], Meter],
     ) -> None:
-        self._account = account
+        self.account = account
         self._spots = spots
         self._notes = notes
         self._meter = meter
@@ -71,7 +71,7 @@ class Owners:
         return [PlacementView(name, spot, account) for name, spot in self._spots.items()]
 
     def _as(self, user: str) -> Account:
-        return dataclasses.replace(self._account, user=user)
+        return dataclasses.replace(self.account, user=user)
 
     def _of(self, user: str) -> dict[str, HubPlacement]:
         if user not in self._placements:
@@ -88,6 +88,7 @@ class OwnersViews:
 
     def __init__(self, owners: Owners) -> None:
         self._owners = owners
+        self.account = owners.account
 
     def of(self, caller: Caller | None) -> list[PlacementView]:
         if caller is None:

@@ -1,0 +1,118 @@
+"""What the Hub said is good for a while: asked once, bounded, and never kept when it is nothing."""
+
+import asyncio
+
+import pytest
+
+from easymlnb.contract.errors import NotReady
+from easymlnb_server.hubservice import kept
+from easymlnb_server.hubservice.kept import Kept
+
+
+class Asked:
+    """Answers, and counts."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, str] = {"a": "1"}
+        self.asked: list[str] = []
+        self.away = False
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def __call__(self, key: str) -> str | None:
+        self.asked.append(key)
+        await self.go.wait()
+        if self.away:
+            raise NotReady("away")
+        return self.answers.get(key)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr(kept.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_an_answer_is_asked_for_once_while_it_is_good(clock: list[float]) -> None:
+    async def work() -> None:
+        asked = Asked()
+        known: Kept[str] = Kept(asked, 30)
+        assert [await known.get("a"), await known.get("a")] == ["1", "1"]
+        assert asked.asked == ["a"]
+        asked.answers["a"] = "2"
+        clock[0] += 29.9
+        assert await known.get("a") == "1"
+        clock[0] += 0.2
+        assert await known.get("a") == "2"
+        del asked.answers["a"]
+        clock[0] += 31
+        assert known.last("a") == "2"
+        assert await known.get("a") is None
+        assert known.last("a") is None
+
+    asyncio.run(work())
+
+
+def test_all_who_wait_get_one_answer_and_may_go_away() -> None:
+    async def work() -> None:
+        asked = Asked()
+        asked.go.clear()
+        known: Kept[str] = Kept(asked, 30)
+        waiting = [asyncio.create_task(known.get("a")) for _ in range(5)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        asked.go.set()
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        assert found[1:] == ["1"] * 4
+        assert asked.asked == ["a"]
+
+    asyncio.run(work())
+
+
+def test_errors_and_nothing_are_not_kept() -> None:
+    async def work() -> None:
+        asked = Asked()
+        known: Kept[str] = Kept(asked, 30)
+        assert await known.get("x") is None
+        assert await known.get("x") is None
+        asked.away = True
+        with pytest.raises(NotReady):
+            await known.get("a")
+        asked.away = False
+        assert await known.get("a") == "1"
+        assert asked.asked == ["x", "x", "a", "a"]
+        assert len(known) == 1
+
+    asyncio.run(work())
+
+
+def test_the_least_used_goes_when_there_are_too_many() -> None:
+    async def work() -> None:
+        asked = Asked()
+        asked.answers = dict.fromkeys("abc", "1")
+        known: Kept[str] = Kept(asked, 30, most=2)
+        for key in ("a", "b", "a", "c"):
+            await known.get(key)
+        assert len(known) == 2
+        assert known.last("b") is None
+
+    asyncio.run(work())
+
+
+def test_age_counts_from_the_question(clock: list[float]) -> None:
+    async def work() -> None:
+        asked = Asked()
+        asked.go.clear()
+        known: Kept[str] = Kept(asked, 30)
+        waiting = asyncio.create_task(known.get("a"))
+        while not asked.asked:
+            await asyncio.sleep(0)
+        clock[0] += 20
+        asked.go.set()
+        await waiting
+        clock[0] += 11
+        await known.get("a")
+        assert asked.asked == ["a", "a"]
+
+    asyncio.run(work())

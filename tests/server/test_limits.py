@@ -1,0 +1,83 @@
+"""How much members of groups may use: the rules, and what is counted."""
+
+import pytest
+
+from easymlnb.contract.errors import Forbidden, NotReady
+from easymlnb_server.hubservice import limits, usage
+from easymlnb_server.hubservice.limits import Limit
+from easymlnb_server.hubservice.usage import UserMeter
+
+TOLD = {
+    "students": {"workers": 2, "gpu_seconds_a_day": 3600},
+    "lab": {"workers": 8},
+    "guests": {"workers": 0, "gpu_seconds_a_day": 0},
+}
+
+
+@pytest.mark.parametrize(
+    ("groups", "most"),
+    [
+        ([], Limit()),
+        (["others"], Limit()),
+        (["students"], Limit(2, 3600)),
+        (["students", "others"], Limit(2, 3600)),
+        (["students", "guests"], Limit(2, 3600)),
+        (["students", "lab"], Limit(8, None)),
+    ],
+)
+def test_the_largest_limit_of_the_groups_counts(groups: list[str], most: Limit) -> None:
+    assert limits.of(groups, limits.read(TOLD)) == most
+
+
+def test_star_is_for_who_is_in_no_group_with_a_limit() -> None:
+    told = limits.read({**TOLD, "*": {"workers": 1}})
+    assert limits.of(["others"], told) == Limit(1)
+    assert limits.of(["lab"], told) == Limit(8)
+    # Nobody gets into it by a group of that name.
+    assert limits.of(["*", "students"], told) == Limit(2, 3600)
+
+
+@pytest.mark.parametrize(
+    "limit", [{"worker": 1}, {"workers": -1}, {"workers": 1.5}, {"gpu_seconds_a_day": "1h"}, 3]
+)
+def test_what_is_no_limit_is_refused_with_the_group(limit: object) -> None:
+    with pytest.raises(ValueError, match="'students'"):
+        limits.read({"students": limit})
+
+
+def test_workers_in_all_placements_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = UserMeter("erin", lambda: Limit(workers=2))
+    meter.check(0)
+    meter.began(0)
+    meter.check(1)
+    meter.began(1)
+    with pytest.raises(Forbidden, match="allow 2 workers at a time, and 2 of yours run"):
+        meter.check(0)
+    meter.ended(0)
+    meter.check(0)
+
+
+def test_gpu_seconds_count_until_midnight(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, day = [0.0], ["2026-01-01"]
+    monkeypatch.setattr(usage.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(usage, "today", lambda: day[0])
+    meter = UserMeter("erin", lambda: Limit(gpu_seconds_a_day=100))
+    meter.began(2)
+    clock[0] = 30.0
+    assert meter.held() == 60.0
+    assert not meter.over(2)
+    meter.elsewhere = 40.0  # another process, or the one before
+    assert meter.over(2)
+    assert not meter.over(0)
+    meter.ended(2)
+    with pytest.raises(Forbidden, match="100 GPU seconds of this day are used up"):
+        meter.check(1)
+    meter.check(0)
+    day[0] = "2026-01-02"
+    meter.check(1)
+    assert meter.held() == 0.0
+
+
+def test_nothing_starts_before_the_groups_are_known() -> None:
+    with pytest.raises(NotReady, match="groups"):
+        UserMeter("erin", lambda: None).check(0)
