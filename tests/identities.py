@@ -1,0 +1,48 @@
+"""People of a shared service in tests: an identity provider whose tokens are names in a file."""
+
+import json
+import os
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+from jupyter_server.auth.identity import IdentityProvider
+
+from easymlnb_server.access import Caller, Person
+
+FILE = "EASYMLNB_TEST_PEOPLE"
+"""Environment variable with the path of a file ``{name: {"groups": [...], "admin": bool}}``."""
+
+
+def known() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(os.environ[FILE]).read_text())
+    return found
+
+
+class Directory:
+    """The people as they are in the file now."""
+
+    async def find(self, name: str) -> Caller | None:
+        said = known().get(name)
+        if said is None:
+            return None
+        return Caller(name, frozenset(said.get("groups", ())), said.get("admin", False))
+
+
+class Identities(IdentityProvider):
+    """Lets in who sends ``Authorization: token <name>-token``, or the cookie ``who=<name>``."""
+
+    people = Directory()
+
+    def get_user(self, handler: Any) -> Person | Awaitable[Person | None] | None:
+        scheme, _, secret = handler.request.headers.get("Authorization", "").partition(" ")
+        name = secret.removesuffix("-token") if scheme == "token" else ""
+        by_token = bool(name) and secret == f"{name}-token"
+        if not by_token:
+            name = handler.get_cookie("who") or ""
+        said = known().get(name)
+        if said is None:
+            return None
+        handler._token_authenticated = by_token
+        groups = frozenset(said.get("groups", ()))
+        return Person(username=name, groups=groups, admin=said.get("admin", False))

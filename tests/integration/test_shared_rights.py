@@ -1,0 +1,199 @@
+"""A shared service while rights change, and while several people do the same thing at once."""
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from conftest import free_port
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sharing import BOB, FILES, OPTIONS, PEOPLE, SERVICE, SharedServer
+
+from easymlnb.contract.names import path
+
+NAMES = ("alice/one", "alice/two", f"{BOB}/one")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServer]:
+    made = SharedServer(tmp_path_factory.mktemp("rights"), free_port(), options=OPTIONS)
+    made.start()
+    try:
+        said = {"see": "seen", "call": "called", "manage": "managed"}
+        made.bring("alice", *(SERVICE.format(name=one, **said) for one in ("one", "two")), FILES)
+        made.bring(BOB, SERVICE.format(name="one", **said), FILES)
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def shared(server: SharedServer) -> Iterator[SharedServer]:
+    yield server
+    server.know(PEOPLE)
+    for name in (*NAMES, "alice/naps", "alice/sizes"):
+        server.share(name)
+
+
+def call(server: SharedServer, who: str, name: str, **values: Any) -> httpx.Response:
+    return server.people[who].post(f"services/{path(name)}/call", json=values)
+
+
+people = st.frozensets(st.sampled_from([*PEOPLE, "nobody known"])).map(sorted)
+groups = st.frozensets(st.sampled_from(["ml", "ops", "none such"])).map(sorted)
+accesses = st.fixed_dictionaries(
+    {"users": people, "groups": groups, "everyone": st.booleans(), "public": st.booleans()}
+)
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.fixed_dictionaries(dict.fromkeys(NAMES, accesses)))
+def test_lists_and_calls_follow_the_rules(
+    shared: SharedServer, said: dict[str, dict[str, Any]]
+) -> None:
+    for name, access in said.items():
+        owner = name.partition("/")[0]
+        answer = shared.people[owner].put(f"services/{path(name)}/access", json=access)
+        assert answer.json() == access
+    for who, about in PEOPLE.items():
+        listed = shared.people[who].get("services").json()["services"]
+        found = {one["full_name"] for one in listed} & set(NAMES)
+        expected = {
+            name
+            for name, access in said.items()
+            if about.get("admin")
+            or name.startswith(f"{who}/")
+            or who in access["users"]
+            or set(about["groups"]) & set(access["groups"])
+            or access["everyone"]
+            or access["public"]
+        }
+        assert found == expected
+        for name in NAMES:
+            assert (call(shared, who, name).status_code == 200) is (name in expected)
+
+
+def test_who_leaves_a_group_or_the_hub_is_out_at_once(shared: SharedServer) -> None:
+    shared.share("alice/one", groups=["ml"])
+    assert call(shared, "dave", "alice/one").status_code == 200
+    shared.know({**PEOPLE, "dave": {"groups": []}})
+    assert call(shared, "dave", "alice/one").status_code == 404
+    shared.know({name: said for name, said in PEOPLE.items() if name != "dave"})
+    assert call(shared, "dave", "alice/one").status_code == 401
+
+
+def test_what_runs_is_ended_for_who_may_no_longer(shared: SharedServer) -> None:
+    shared.share("alice/naps", users=[BOB])
+    events = {"Accept": "text/event-stream"}
+    bob = shared.people[BOB]
+    with bob.stream(
+        "POST", "services/alice/naps/call", json={"seconds": 55}, headers=events
+    ) as answer:
+        lines = answer.iter_lines()
+        shared.share("alice/naps")
+        told = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
+    assert told[-1]["error"]["code"] == "forbidden"
+    assert "not shared with you any more" in told[-1]["error"]["message"]
+
+
+def test_one_key_or_request_id_of_two_people_is_two_calls(shared: SharedServer) -> None:
+    shared.share("alice/naps", everyone=True)
+    same = {"Idempotency-Key": "one-key", "X-Request-Id": "one-request-id"}
+    first, second = (
+        shared.people[who].post("services/alice/one/call", json={}, headers=same)
+        for who in ("alice", "root")
+    )
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert "Idempotency-Replayed" not in second.headers
+    begun = threading.Barrier(3)
+
+    def nap(who: str, name: str) -> httpx.Response:
+        begun.wait(30)
+        return shared.people[who].post(f"services/{path(name)}/call", json={}, headers=same)
+
+    with ThreadPoolExecutor(2) as pool:
+        naps = [pool.submit(nap, *one) for one in (("alice", "alice/naps"), (BOB, f"{BOB}/naps"))]
+        begun.wait(30)
+
+        def running(name: str, who: str) -> bool:
+            stats = shared.people[who].get(f"services/{path(name)}").json()["stats"]
+            return bool(stats["running"])
+
+        shared.wait_for(
+            lambda: running("alice/naps", "alice") and running(f"{BOB}/naps", BOB), "no nap"
+        )
+        assert shared.people["carol"].delete("calls/one-request-id").status_code == 404
+        assert shared.people[BOB].delete("calls/one-request-id").status_code == 204
+        assert naps[1].result(30).json()["error"]["code"] == "cancelled"
+        assert running("alice/naps", "alice")
+        assert shared.people["root"].delete("calls/one-request-id").status_code == 204
+        assert naps[0].result(30).json()["error"]["code"] == "cancelled"
+
+
+def test_uploads_are_their_senders_and_for_their_service(shared: SharedServer) -> None:
+    alice = shared.people["alice"]
+    told = {"name": "a.bin", "size": 3}
+    made = alice.post("uploads?service=alice/sizes", json=told).json()["id"]
+    for who in (BOB, "root"):
+        client = shared.people[who]
+        assert client.get(f"uploads/{made}").status_code == 404
+        assert client.put(f"uploads/{made}?offset=0", content=b"xyz").status_code == 404
+        assert client.delete(f"uploads/{made}").status_code == 404
+    refused = shared.people[BOB].post("uploads?service=alice/sizes", json=told)
+    assert refused.json()["error"]["code"] == "service_not_found"
+    assert alice.put(f"uploads/{made}?offset=0", content=b"xyz").status_code == 200
+    body = {"file": {"upload": made, "name": "a.bin"}}
+    header = {"X-Easymlnb-Uploads": made}
+    theirs = shared.people[BOB].post(f"services/{path(BOB)}/sizes/call", json=body, headers=header)
+    assert theirs.json()["error"]["code"] == "upload_not_found"
+    mine = alice.post("services/alice/sizes/call", json=body, headers=header)
+    assert mine.json() == 3
+
+
+def test_a_service_asks_others_in_its_owners_name(shared: SharedServer) -> None:
+    assert call(shared, "alice", "alice/asks", name="one").json() == "called"
+    theirs = f"{BOB}/one"
+    refused = call(shared, "alice", "alice/asks", name=theirs).json()
+    assert "no service named" in refused["error"]["message"]
+    shared.share(theirs, users=["alice"])
+    assert call(shared, "alice", "alice/asks", name=theirs).json() == "called"
+
+
+def test_access_that_makes_no_sense_changes_nothing(shared: SharedServer) -> None:
+    alice = shared.people["alice"]
+    for body in ({"users": "bob"}, {"everybody": True}, {"groups": [""]}):
+        answer = alice.put("services/alice/one/access", json=body)
+        assert answer.json()["error"]["code"] == "bad_request"
+    assert alice.get("services/alice/one/access").json() == {
+        "users": [], "groups": [], "everyone": False, "public": False,
+    }  # fmt: skip
+
+
+def test_live_services_and_nodes_are_not_here(shared: SharedServer) -> None:
+    alice = shared.people["alice"]
+    for at in ("services/alice/one/live/call", "node/kernels"):
+        assert alice.post(at, json={}).json()["error"]["code"] == "route_not_found"
+    secret = {"Authorization": "easymlnb whatever"}
+    refused = httpx.get(f"{shared.url}easymlnb/link", headers=secret)
+    assert refused.status_code == 401
+    assert "Live services stay in their author's own server" in refused.json()["error"]["message"]
+
+
+def test_what_was_set_outlives_the_server(shared: SharedServer) -> None:
+    shared.share("alice/one", users=[BOB], groups=["ml"])
+    shared.stop()
+    shared.start()
+    kept = shared.people["alice"].get("services/alice/one/access").json()
+    assert (kept["users"], kept["groups"]) == ([BOB], ["ml"])
+    shared.wait_for(
+        lambda: call(shared, BOB, "alice/one").status_code == 200, "it did not come back"
+    )
+    assert call(shared, "carol", "alice/one").status_code == 404
