@@ -39,7 +39,8 @@ LAYERS = {
         apps uploads openapi_uploads openapi_access hubservice
         engine
         openapi_routes descriptions plots idempotency tagged
-        openapi activity publications
+        openapi activity serving
+        publications
         services cluster
         catalogue hubs metrics tracing storage
         state

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
-from traitlets import Enum, Float, Integer, List, TraitError, Unicode, default, validate
+from traitlets import Enum, Float, Integer, List, TraitError, Unicode, validate
 
 from easymlnb.contract import units
 from easymlnb.contract.bundle import Bundle
@@ -37,6 +36,7 @@ from easymlnb_server.engine.settings import Settings
 from easymlnb_server.handlers import kernels
 from easymlnb_server.handlers.front import open_doors
 from easymlnb_server.handlers.gate import CALL
+from easymlnb_server.handlers.sharing import Sharing
 from easymlnb_server.hubs import HubSettings
 from easymlnb_server.idempotency import Keys
 from easymlnb_server.metrics import Metrics
@@ -45,13 +45,12 @@ from easymlnb_server.placement import gpus
 from easymlnb_server.placement.home import announce
 from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.places import Somewhere
-from easymlnb_server.publications import Publications
 from easymlnb_server.revocation import Revocation
 from easymlnb_server.routes import PREFIX, ROUTES, SHARED_ROUTES
 from easymlnb_server.services import Services
 from easymlnb_server.spool import Spool
 from easymlnb_server.state import STATE, State
-from easymlnb_server.store.store import DAY, Store
+from easymlnb_server.storage import StorageSettings, sweep
 from easymlnb_server.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ MESSAGE_LIMIT = 150 * 2**20
 """Bytes of a websocket message: a file chosen in a form under a cell comes as one."""
 
 
-class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
+class EasyMLNB(AppSettings, HubSettings, StorageSettings, ExtensionApp):
     """Services from notebooks: live, published, with their API."""
 
     name = "easymlnb"
@@ -69,13 +68,6 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
     extension_url = "/easymlnb/"
     load_other_extensions = True
 
-    state_dir = Unicode(
-        help="Folder of the database and the files; default: Jupyter's data folder."
-    ).tag(config=True)
-    database_url = Unicode(help="SQLAlchemy URL; default: SQLite in state_dir.").tag(config=True)
-    files_url = Unicode(help="fsspec URL for bundles; default: a folder in state_dir.").tag(
-        config=True
-    )
     start_timeout = Float(600.0, help="Seconds a notebook may take to get ready.").tag(config=True)
     queue_limit = Integer(64, help="Calls that may wait per version.").tag(config=True)
     spool_limit = Integer(
@@ -100,10 +92,6 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
     # Not `log_format`: that name is traitlets', and formats the lines of every application.
     log_style = Enum(["text", "json"], "text", help="How log lines are written.").tag(config=True)
 
-    @default("state_dir")
-    def _state_dir(self) -> str:
-        return str(Path(jupyter_data_dir()) / "easymlnb")
-
     @validate("worker_memory")
     def _worker_memory(self, proposal: Any) -> str:
         try:
@@ -116,7 +104,7 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
         app = self._server
         self._log_handler = logs.configure(self.log_style, cast("int | str", app.log_level))
         live = LiveTable(self.queue_limit)
-        publications = Publications(self._deployment, shared=self.shared)
+        publications, cluster = self.make_publications(self._deployment, self.shared)
         services = Services(live, publications, shared=self.shared, account=account())
         people = getattr(app.identity_provider, "people", OwnPeople())
         self._owners = self.make_owners(self._folder, people)
@@ -142,7 +130,9 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
             nodes=self.make_views(self._owners),
             keys=Keys(),
             tracing=_tracing(),
+            cluster=cluster,
             people=people,
+            own_servers=self.make_own_servers(self._owners),
         )
         settings[STATE] = self._state
         settings.setdefault("websocket_max_message_size", MESSAGE_LIMIT)
@@ -173,6 +163,8 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
         link = self._link_url()
         os.environ["EASYMLNB_LINK"] = link
         os.environ["EASYMLNB_SECRET"] = self._state.secret
+        if self.hub_proxy:
+            os.environ["EASYMLNB_HUB_PROXY"] = self.hub_proxy
         os.environ["EASYMLNB_SERVER_PID"] = str(os.getpid())
         os.environ["EASYMLNB_CAFILE"] = serverapp.certfile or ""
         local = LocalPlacement(
@@ -192,6 +184,8 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
         if not self.is_node:
             cafile = serverapp.certfile or ""
             self._state.apps.open(self._link_url("http").removesuffix("link"), cafile)
+        root = url_path_join(serverapp.base_url, f"{PREFIX}/")
+        self._sharing = Sharing(serverapp, root, self._state)
         if not self.shared:  # there each call's rights are the handlers' to look at
             path = url_path_join(re.escape(serverapp.base_url), PREFIX, CALL)
             open_doors(serverapp.http_server, serverapp.web_app, path, self._state)
@@ -222,11 +216,9 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
         await asyncio.to_thread(announce, home, self._link_url(), cafile)
         survivors = await asyncio.to_thread(self._places.survivors)
         await asyncio.to_thread(self._clear_work, {survivor.worker for survivor in survivors})
-        store = await asyncio.to_thread(
-            lambda: Store.open(self.database_url, self._folder, files=self.files_url)
-        )
+        store = await asyncio.to_thread(self.open_store)
         await self._state.publications.restore(store, survivors)
-        self._tasks.append(asyncio.create_task(_sweep(store)))
+        self._tasks.append(asyncio.create_task(sweep(store)))
         if self.meters is not None:
             self._tasks.append(asyncio.create_task(self.meters.keep(store)))
 
@@ -265,6 +257,7 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
         return f"{scheme}://{host}" + url_path_join(self._server.base_url, PREFIX, "link")
 
     async def stop_extension(self) -> None:
+        await self._sharing.close()
         self._state.services.draining = True
         self._state.metrics.close()
         await self._state.apps.close()
@@ -274,6 +267,8 @@ class EasyMLNB(AppSettings, HubSettings, ExtensionApp):
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._state.publications.stop()
         await self._state.node.close()
+        if self._state.own_servers is not None:
+            await self._state.own_servers.close()
         self._ownership.release()
         await asyncio.to_thread(self._state.spool.close)
         logging.getLogger("easymlnb").removeHandler(self._log_handler)
@@ -286,13 +281,6 @@ def _tracing() -> "Tracing | None":
     from easymlnb_server import tracing
 
     return tracing.configured()
-
-
-async def _sweep(store: Store) -> None:
-    """Remove what nothing needs any more, now and once a day."""
-    while True:
-        await asyncio.to_thread(store.sweep)
-        await asyncio.sleep(DAY)
 
 
 def main() -> None:

@@ -21,7 +21,8 @@ from prometheus_client.core import (
 )
 
 from easymlnb.contract.errors import EasyMLNBError
-from easymlnb_server.engine.deployment import REASONS, Deployment
+from easymlnb_server.engine.absent import Absent
+from easymlnb_server.engine.deployment import REASONS
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.pending import Pending
 from easymlnb_server.publications import Publications
@@ -161,7 +162,8 @@ class Metrics:
         serving = tuple(self._publications.serving.items())
         there |= {(name, str(version.version)) for name, version in serving}
         for key in self._series.keys() - there:
-            del self._series[key]
+            if not self._series[key].open:  # else what drains could not be found, to stop it
+                del self._series[key]
 
     def stats(self, name: str, version: str) -> dict[str, Any]:
         """Return the numbers of a version for people; workers are ``None`` for a live one."""
@@ -220,7 +222,9 @@ class Metrics:
             "easymlnb_service_failed", "1 while it has no worker and none could start.", labels=of
         )
         for name, serving in tuple(self._publications.serving.items()):
-            deployment: Deployment = serving.deployment
+            deployment = serving.deployment
+            if isinstance(deployment, Absent):  # counted where they run
+                continue
             labels = [name, str(serving.version), deployment.bundle[:12]]
             ready.add_metric(labels, len(deployment.pool.workers))
             wanted.add_metric(labels, deployment.wanted)

@@ -7,8 +7,8 @@ the answer, and a version exists only once a worker has passed its health check.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,11 +18,11 @@ from easymlnb.contract.bundle import Bundle, open_bundle
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server import names as naming
-from easymlnb_server.access import PRIVATE, Access
-from easymlnb_server.engine.absent import Absent
+from easymlnb_server.access import Access
 from easymlnb_server.engine.deployment import Deployment
 from easymlnb_server.engine.workers import Worker
 from easymlnb_server.placement.base import Survivor
+from easymlnb_server.serving import Deploy, Serving
 from easymlnb_server.store.leases import Hold, LeaseLost
 from easymlnb_server.store.records import StoredBundle, Version
 from easymlnb_server.store.store import Store
@@ -37,28 +37,6 @@ STOP_DRAIN = 5.0
 T = TypeVar("T")
 
 log = logging.getLogger("easymlnb.publications")
-
-
-Deploy = Callable[[str, str, Callable[[], Awaitable[Bundle]]], Deployment]
-"""Makes the deployment of a bundle from its id, its owner and what reads it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """The version that answers a published service."""
-
-    version: int
-    bundle: str
-    spec: ServiceSpec
-    deployment: Deployment | Absent
-    created: float = 0.0
-    """When this version was published, in seconds since the epoch."""
-    owner: str = ""
-    access: Access = PRIVATE
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
 
 
 class Publications:

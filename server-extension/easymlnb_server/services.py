@@ -10,7 +10,8 @@ from easymlnb_server import names as naming
 from easymlnb_server.access import Action, Caller, may
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.pool import Pool
-from easymlnb_server.publications import Publications, Serving
+from easymlnb_server.publications import Publications
+from easymlnb_server.serving import Serving
 
 LIVE = "live"
 

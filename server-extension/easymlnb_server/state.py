@@ -7,10 +7,12 @@ from easymlnb_server.access import People
 from easymlnb_server.activity import Activity
 from easymlnb_server.apps.apps import Apps
 from easymlnb_server.calllog import CallLog
+from easymlnb_server.cluster.cluster import Cluster
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.rendezvous import Rendezvous
 from easymlnb_server.idempotency import Keys
 from easymlnb_server.metrics import Metrics
+from easymlnb_server.placement.hub.own import OwnServers
 from easymlnb_server.placement.hub.view import Views
 from easymlnb_server.placement.node import NodeKernels
 from easymlnb_server.publications import Publications
@@ -44,4 +46,8 @@ class State:
     nodes: Views
     keys: Keys
     people: People
+    own_servers: OwnServers | None = None
+    """What else of its users a shared service can look at; ``None`` on a server of one's own."""
     tracing: "Tracing | None" = None
+    cluster: Cluster | None = None
+    """The other server processes that share the services, if any do."""

@@ -84,6 +84,8 @@ class Uploads:
         self._seconds = seconds
         self._quota = quota
         self._clock = clock
+        self.mark = ""
+        """What all ids begin with: by it other server processes know whose uploads they are."""
         self._all: dict[str, Upload] = {}
 
     def __len__(self) -> int:
@@ -100,7 +102,8 @@ class Uploads:
         own = [upload for upload in self._all.values() if upload.owner == owner]
         if len(own) >= MOST or sum(upload.size for upload in own) + size > self._quota:
             raise UploadQuota(self._quota)
-        made = Upload(secrets.token_urlsafe(32), owner, spec.name, size, self._spool.lasting(size))
+        id = self.mark + secrets.token_urlsafe(32)[len(self.mark) :]
+        made = Upload(id, owner, spec.name, size, self._spool.lasting(size))
         made.used = self._clock()
         self._all[made.id] = made
         return made

@@ -18,7 +18,7 @@ from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.pool import Pool
 from easymlnb_server.metrics import BOUNDS, NOBODY, RECENT, Metrics, Times
 from easymlnb_server.plots import duration
-from easymlnb_server.publications import Serving
+from easymlnb_server.serving import Serving
 
 BUNDLE = "0123456789abcdef"
 OF_F = {"service": "f", "version": "1"}

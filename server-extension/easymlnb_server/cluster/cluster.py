@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Container
 
 from easymlnb_server.cluster.keeper import Keeper
 from easymlnb_server.cluster.publications import LeasedPublications
 from easymlnb_server.cluster.routing import Subject
 from easymlnb_server.engine.absent import Absent
-from easymlnb_server.store.leases import Process
+from easymlnb_server.store.leases import Process, View
 from easymlnb_server.store.sharing import mark_of
 
 LOOK = 2.0
@@ -29,6 +29,13 @@ class Cluster:
         self.keeper = keeper
         self._publications = publications
         self._looked = 0.0
+
+    def tell(
+        self, followed: Callable[[View], None], left: Callable[[Collection[str]], None]
+    ) -> None:
+        """Have others told of each look, and of services that other processes serve now."""
+        self._publications.followed = followed
+        self._publications.left = left
 
     def serves(self, name: str) -> bool:
         """Say whether this process may answer for a service now."""
@@ -84,9 +91,9 @@ class Cluster:
         return [one for one in there if mark_of(one.holder) != self.keeper.mark]
 
     @property
-    def known(self) -> Callable[[str], bool]:
-        """Say whether there is a service of a name."""
-        return self._publications.serving.__contains__
+    def known(self) -> Container[str]:
+        """The names of all services."""
+        return self._publications.serving
 
     async def _look_for(self, name: str) -> None:
         """Look for who serves it; for a name that is not known only now and then."""

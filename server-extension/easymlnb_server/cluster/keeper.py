@@ -56,12 +56,15 @@ class Keeper:
         self,
         publications: LeasedPublications,
         *,
+        folder: Path,
         address: str,
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.mark = ""
         self.address = address
+        self.on_open: Callable[[str], None] = lambda mark: None
+        self._folder = folder
         self._publications = publications
         self._seconds = seconds
         self._clock = clock
@@ -74,7 +77,9 @@ class Keeper:
         self._read: tuple[object, int] = (None, 0)
         self._turns = 0
         self._lock = asyncio.Lock()
+        self._keeping: asyncio.Task[None] | None = None
         publications.look = self.look
+        publications.join = self.open
 
     @property
     def passed(self) -> bool:
@@ -91,17 +96,20 @@ class Keeper:
         """How things stood at the last turn."""
         return self._publications.view
 
-    async def open(self, store: Store, mark: str, survivors: Iterable[Survivor] = ()) -> None:
-        """Join the others on this store, and serve what they leave.
+    async def open(self, store: Store, survivors: Iterable[Survivor] = ()) -> None:
+        """Join the others on this store, and serve what they leave, until closed.
 
         ``survivors`` are workers of this process before it was killed.
         """
-        self._store, self.mark = store, mark
+        self.mark = await asyncio.to_thread(mark_in, self._folder)
+        self.on_open(self.mark)
         await self._join(store)
         self._publications.begin(store)
         await self._turn(store, tuple(survivors))
+        self._store = store
+        self._keeping = asyncio.create_task(self._keep())
 
-    async def keep(self) -> None:
+    async def _keep(self) -> None:
         """Have one turn after the other, until cancelled."""
         while True:
             await asyncio.sleep(BEAT)
@@ -132,9 +140,20 @@ class Keeper:
 
     async def close(self) -> None:
         """Hand everything over, then leave; what no heir gets ready for in time goes as it is."""
+        try:
+            await self._hand_over()
+        finally:
+            self._left = True
+
+    @property
+    def left(self) -> bool:
+        """Say whether this process has given up what it held."""
+        return self._left
+
+    async def _hand_over(self) -> None:
+        self._leaving = True
         if self._store is None:
             return
-        self._leaving = True
         until = self._clock() + HANDOVER
         while self._held() and self._clock() < until:
             await self.look()
@@ -143,7 +162,10 @@ class Keeper:
             await asyncio.sleep(0.2)
         self._publications.release(all=True)
         await self.look()
-        self._left, self._until = True, 0.0
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+        self._until = 0.0
         with contextlib.suppress(EasyMLNBError):
             await asyncio.to_thread(self._store.leases.leave, self._holder)
 

@@ -10,7 +10,8 @@ from easymlnb_server.access import Access
 from easymlnb_server.engine.absent import Absent
 from easymlnb_server.engine.deployment import Deployment
 from easymlnb_server.placement.base import Survivor
-from easymlnb_server.publications import STOP_DRAIN, Deploy, Publications, Serving
+from easymlnb_server.publications import STOP_DRAIN, Publications
+from easymlnb_server.serving import Deploy, Serving
 from easymlnb_server.store.leases import Hold, View
 from easymlnb_server.store.records import State, StoredBundle, Version
 from easymlnb_server.store.store import Store
@@ -28,8 +29,9 @@ Published = Mapping[str, list[Version]]
 class LeasedPublications(Publications):
     """Serves what the last ``View`` says that it holds; the rest is ``Absent`` but known.
 
-    ``look`` has such a view made now. ``left`` is told the services that other processes serve from
-    now on. ``changes`` counts what was changed here: what was read before is out of date.
+    ``join`` has the first view made, ``look`` one now. ``followed`` is told of each, ``left`` of
+    services that other processes serve from now on. ``changes`` counts what was changed here: what
+    was read before is out of date.
     """
 
     def __init__(self, deploy: Deploy, *, shared: bool = False) -> None:
@@ -37,9 +39,14 @@ class LeasedPublications(Publications):
         self.view: View | None = None
         self.changes = 0
         self.look: Callable[[], Awaitable[None]] = _nothing
+        self.join: Callable[[Store, Iterable[Survivor]], Awaitable[None]] = _nothing
+        self.followed: Callable[[View], None] = lambda view: None
         self.left: Callable[[Collection[str]], None] = lambda names: None
         self._prepared: dict[str, Deployment] = {}
         self._released: set[str] = set()
+
+    async def restore(self, store: Store, survivors: Iterable[Survivor] = ()) -> None:
+        await self.join(store, survivors)
 
     def begin(self, store: Store) -> None:
         """Serve from this store; what was there before comes with the first view."""
@@ -73,6 +80,7 @@ class LeasedPublications(Publications):
                 self._start(stored)
         self._retire()
         self._drop_prepared()
+        self.followed(view)
         for survivor in (one for left in there.values() for one in left):
             self._later(survivor.kernel.stop())
 
@@ -217,5 +225,5 @@ class LeasedPublications(Publications):
         task.add_done_callback(self._tasks.discard)
 
 
-async def _nothing() -> None:
+async def _nothing(*given: object) -> None:
     """Nobody shares."""

@@ -63,6 +63,9 @@ class Gate:
             or not self._may(headers)
         ):
             return None
+        cluster = self._state.cluster
+        if cluster is not None and not cluster.serves(name):
+            return None
         try:
             spec = self._state.services.target(name).spec
         except ServiceNotFound:

@@ -1,0 +1,111 @@
+"""Two server processes that share one PostgreSQL, and what tests want to know of them."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from conftest import RunningServer, free_port
+from databases import Postgres
+
+LEASE = 4.0
+
+
+class Pair:
+    """Servers on one database; ``one`` and ``two`` have folders of their own."""
+
+    def __init__(self, folder: Path, postgres: Postgres, *options: str) -> None:
+        self.postgres = postgres
+        self.database = postgres.create()
+        secret = folder / "cookie_secret"
+        secret.write_text("a secret that both processes know, as they must")
+        secret.chmod(0o600)
+        self.one, self.two = (
+            self._make(folder / name, f"--ServerApp.cookie_secret_file={secret}", *options)
+            for name in ("one", "two")
+        )
+
+    def _make(self, folder: Path, *options: str) -> RunningServer:
+        folder.mkdir()
+        port = free_port()
+        return RunningServer(
+            folder,
+            port,
+            options=(
+                f"--EasyMLNB.database_url={self.database}",
+                f"--EasyMLNB.files_url={folder.parent / 'files'}",
+                f"--EasyMLNB.own_url=http://127.0.0.1:{port}",
+                f"--EasyMLNB.lease_seconds={LEASE}",
+                *options,
+            ),
+        )
+
+    @property
+    def both(self) -> tuple[RunningServer, RunningServer]:
+        return self.one, self.two
+
+    def start(self) -> None:
+        for server in self.both:
+            if server.process is None or server.process.poll() is not None:
+                server.start()
+
+    def stop(self) -> None:
+        for server in self.both:
+            server.stop()
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        import psycopg
+
+        with psycopg.connect(self.database) as connection:
+            return connection.execute(statement).fetchall()  # type: ignore[arg-type,call-overload]
+
+    def holders(self) -> dict[str, str]:
+        """Return service -> the address of the process that serves it, of those alive."""
+        found = self.rows(
+            "SELECT s.name, p.address FROM services s "
+            "JOIN versions v ON v.service = s.name AND v.number = s.current "
+            "JOIN leases l ON l.bundle = v.bundle JOIN processes p ON p.holder = l.holder "
+            "WHERE p.expires > extract(epoch FROM clock_timestamp())"
+        )
+        return {str(name): str(address) for name, address in found}
+
+    def of(self, name: str) -> tuple[RunningServer, RunningServer]:
+        """Return who serves a service, and the other one."""
+        address = self.wait_for(lambda: self.holders().get(name), f"nobody serves {name}")
+        mine = self.one if address.endswith(f":{self.one.port}") else self.two
+        return mine, self.two if mine is self.one else self.one
+
+    def held_by(self, server: RunningServer) -> set[str]:
+        return {
+            name for name, address in self.holders().items() if address.endswith(f":{server.port}")
+        }
+
+    def ready(self, *names: str) -> bool:
+        return all(server.state(name) == "ready" for server in self.both for name in names)
+
+    def wait_for(self, done: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+        until = time.monotonic() + seconds
+        while not (found := done()):
+            logs = "\n".join(server.log[-3000:] for server in self.both)
+            assert time.monotonic() < until, f"{what}\n{logs}"
+            time.sleep(0.05)
+        return found
+
+
+@contextmanager
+def pair(folder: Path, postgres: Postgres, *options: str) -> Iterator[Pair]:
+    made = Pair(folder, postgres, *options)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+def settled(answer: httpx.Response) -> httpx.Response:
+    """Return the answer; a refusal must say when to come again."""
+    if answer.status_code == 503:
+        assert int(answer.headers["Retry-After"]) > 0
+    return answer
