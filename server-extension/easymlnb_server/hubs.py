@@ -2,9 +2,10 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from jupyter_client.kernelspec import KernelSpecManager
 from traitlets import Bool, Dict, HasTraits, TraitError, Unicode, validate
@@ -26,6 +27,13 @@ from easymlnb_server.placement.hub.workers import HubPlacement
 from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.node import NodeKernels
 from easymlnb_server.placement.places import OwnPlaces
+
+
+class _Server(Protocol):
+    """What is used of Jupyter's server here."""
+
+    def stop(self, from_signal: bool = False) -> None: ...
+
 
 PLACED = "placed"
 """Folder, below that of the state, for notes on what runs on nodes."""
@@ -100,6 +108,7 @@ class HubSettings(HasTraits):
 
     def make_node(self, specs: KernelSpecManager, folder: Path, inherit: list[str]) -> NodeKernels:
         """Return what carries kernels of the same user's other servers; ``folder`` is for notes."""
+        _end_well(getattr(self, "serverapp", None))
         name = os.environ.get("JUPYTERHUB_SERVER_NAME", "") or "server"
         return NodeKernels(
             specs,
@@ -118,6 +127,14 @@ def _understood(
     except ValueError as error:
         raise TraitError(f"EasyMLNB.{trait}: {error}") from error
     return told
+
+
+def _end_well(server: _Server | None) -> None:
+    """End what runs here when a spawner sends SIGINT, by which Jupyter on a Hub just breaks off."""
+    here = threading.current_thread() is threading.main_thread()
+    plain = here and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if server is not None and plain and "JUPYTERHUB_USER" in os.environ:
+        signal.signal(signal.SIGINT, lambda number, frame: server.stop(from_signal=True))
 
 
 async def _leave() -> None:

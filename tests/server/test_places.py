@@ -74,7 +74,6 @@ def test_services_of_a_notebook_share_the_place_that_some_name() -> None:
     "told",
     [
         {"Gpu": {}},
-        {"local": {}},
         {"gpu": {"gpus": -1}},
         {"gpu": {"seats": 0}},
         {"gpu": {"lifetime": "soon"}},

@@ -72,9 +72,17 @@ class NodeKernelsHandler(_NodeHandler):
 
 
 class NodeKernelHandler(_NodeHandler):
-    """Ends a kernel."""
+    """Tells of a kernel, and ends it."""
 
     auth_resource = RESOURCE
+
+    @web.authenticated
+    async def get(self, name: str) -> None:
+        kernel = self.kernel(name)
+        if kernel.over.is_set():
+            raise RouteNotFound
+        kernel.hear()
+        self.write_json(msgspec.to_builtins(await asyncio.to_thread(kernel.seated)))
 
     @web.authenticated
     async def delete(self, name: str) -> None:

@@ -27,7 +27,7 @@ class FreshKernel:
         return bool(await self.manager.is_alive())
 
     async def returns(self) -> bool:
-        return await self._kernel.returns()
+        return await self.alive() and await self._kernel.returns()
 
     def memory(self) -> int:
         return self._kernel.memory()

@@ -66,8 +66,12 @@ class Kernel:
     def alone(self) -> bool:
         """Say whether its owner is gone for good, or knows of its end."""
         if self.connection is not None:
-            self._heard = time.monotonic()
+            self.hear()
         return time.monotonic() - self._heard > (KEPT_AFTER if self._ended else ALONE_AFTER)
+
+    def hear(self) -> None:
+        """Take note of its owner, who asked for it without being connected."""
+        self._heard = time.monotonic()
 
     def open(self) -> None:
         """Let messages pass; call it when the process runs."""
@@ -87,7 +91,7 @@ class Kernel:
         """A connection has ended."""
         self.pipe.shut(connection.write)
         if self.connection is connection:
-            self._heard = time.monotonic()
+            self.hear()
             self.connection = None
 
     def take(self, data: bytes) -> None:

@@ -15,6 +15,12 @@ TIMEOUT = httpx.Timeout(30.0, read=60.0)
 EVENTS_TIMEOUT = httpx.Timeout(30.0, read=None)
 
 
+REVOKED = (
+    "The Hub does not know this server's token any more: it was revoked, or the server was stopped "
+    "behind its back. Stop this server and start it again on the Hub."
+)
+
+
 class HubApi:
     """The Hub's REST API, as far as an account may use it for its user's servers.
 
@@ -66,7 +72,10 @@ class HubApi:
         request = self._http.build_request(
             "GET", f"{self._user}/servers/{name}/progress", timeout=EVENTS_TIMEOUT
         )
-        answer = await self._http.send(request, stream=True)
+        try:
+            answer = await self._http.send(request, stream=True)
+        except httpx.TransportError:
+            return
         try:
             if answer.status_code != 200:
                 return
@@ -95,8 +104,24 @@ class HubApi:
             raise NotReady("The Hub does not answer. Try again in a moment.") from error
         if answer.status_code in (401, 403) or (method != "DELETE" and answer.status_code == 404):
             # The Hub answers 404 to whoever may not even know what there is.
-            raise Forbidden(self.account.refusal)
+            raise Forbidden(await self._refusal())
         return answer
+
+    async def _refusal(self) -> str:
+        """Return why the Hub does not let us: the token or its user may not be what they were."""
+        try:
+            answer = await self._http.get(f"{self.account.api_url.rstrip('/')}/user")
+            told = answer.json() if answer.status_code == 200 else {}
+        except (httpx.TransportError, ValueError):
+            return self.account.refusal
+        if answer.status_code in (401, 403):
+            return REVOKED
+        if told.get("kind") == "user" and told.get("name") != self.account.user:
+            return (
+                f"The Hub calls this user {told.get('name')!r} now, and this server was started "
+                f"for {self.account.user!r}. Stop this server and start it again on the Hub."
+            )
+        return self.account.refusal
 
 
 def _said(answer: httpx.Response) -> str:

@@ -7,6 +7,7 @@ only while they wait for something; the messages of a kernel must not stand stil
 import asyncio
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from functools import cache
 from typing import Any, TypeVar
 
@@ -21,5 +22,34 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 async def there(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in that loop; it is cancelled with whoever waits here."""
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, _loop()))
+    """Run a coroutine in that loop.
+
+    It is cancelled with whoever waits here, who then waits for what it does about that.
+    """
+    loop = _loop()
+    told: Future[T] = Future()
+    tasks: list[asyncio.Task[T]] = []
+
+    def begin() -> None:
+        tasks.append(loop.create_task(work))
+        tasks[0].add_done_callback(end)
+
+    def end(task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            told.cancel()
+        elif error := task.exception():
+            told.set_exception(error)
+        else:
+            told.set_result(task.result())
+
+    loop.call_soon_threadsafe(begin)
+    answer = asyncio.wrap_future(told)
+    try:
+        return await asyncio.shield(answer)
+    except asyncio.CancelledError:
+        if not answer.done():
+            loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+            await asyncio.wait({answer})
+        if not answer.cancelled():
+            answer.exception()  # nobody else asks
+        raise

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import msgspec
@@ -19,7 +21,13 @@ PREFIX = "easymlnb-"
 UP_TIMEOUT = 30.0
 """Seconds that the proxy may take to know a server that the Hub calls ready."""
 
+HUB_AWAY = 60.0
+"""Seconds that the Hub may be away while a node starts."""
+
 LOOK_EVERY = 0.3
+
+_waiting: Counter[tuple[str, str]] = Counter()
+"""How many kernels of this process wait for the node of a user and a name to start."""
 
 Tell = Callable[[str], None]
 """Is told in a sentence what is waited for."""
@@ -60,7 +68,13 @@ class Nodes:
         """
         names = node_names(self._placement, self._spot)
         running = await self.api.servers()
-        for name in sorted(names, key=lambda name: not running.get(name, {}).get("ready")):
+        names.sort(key=lambda name: not running.get(name, {}).get("ready"))
+        left = list(names)
+        while left:
+            # One whose seats others wait for already comes last: its start may take hours.
+            free = (n for n in left if _waiting[self.api.account.user, n] < self._spot.seats)
+            name = next(free, left[0])
+            left.remove(name)
             address = await self._wake(name, tell)
             found = await self._start(name, address, wanted)
             if found is not None:
@@ -111,7 +125,28 @@ class Nodes:
         return said
 
     async def _wake(self, name: str, tell: Tell) -> str:
-        """Return the address of a running node."""
+        """Return the address of a running node.
+
+        A start that nobody here waits for any more is called off: it would hold its place in the
+        queue, and then a GPU.
+        """
+        key = (self.api.account.user, name)
+        _waiting[key] += 1
+        try:
+            return await self._woken(name, tell)
+        except asyncio.CancelledError:
+            if _waiting[key] == 1:
+                await self._call_off(name)
+            raise
+        finally:
+            _waiting[key] -= 1
+
+    async def _call_off(self, name: str) -> None:
+        with contextlib.suppress(EasyMLNBError):
+            if (await self.api.servers()).get(name, {}).get("pending") == "spawn":
+                await self.api.stop(name)
+
+    async def _woken(self, name: str, tell: Tell) -> str:
         model = (await self.api.servers()).get(name, {})
         if model.get("ready"):
             return self.api.address(model)
@@ -138,17 +173,28 @@ class Nodes:
                     f"{failed.removeprefix('Spawn failed:').strip() or 'the Hub does not say why.'}"
                 )
 
-    async def _settled(self, name: str, tell: Tell) -> dict[str, object]:
+    async def _settled(self, name: str, tell: Tell) -> dict[str, Any]:
         """Return a server's model once it is ready, starting, or not there."""
         quiet = 0
         while True:
-            model = (await self.api.servers()).get(name, {})
+            model = await self._model(name)
             if model.get("ready") or model.get("pending") == "spawn":
                 return model
             # A start that was accepted just now may not be seen yet.
             quiet += not model.get("pending")
             if quiet > 3:
                 return model
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _model(self, name: str) -> dict[str, Any]:
+        """Return what the Hub says of a server; a Hub that is being restarted is waited for."""
+        until = asyncio.get_running_loop().time() + HUB_AWAY
+        while True:
+            try:
+                return (await self.api.servers()).get(name, {})
+            except NotReady:
+                if asyncio.get_running_loop().time() > until:
+                    raise
             await asyncio.sleep(LOOK_EVERY)
 
     async def _start(self, name: str, address: str, wanted: Wanted) -> tuple[str, float] | None:

@@ -17,9 +17,7 @@ from easymlnb_server.placement.hub.wire import Seated
 
 ASK_TIMEOUT = 10.0
 AWAY = 5
-"""Times in a row, a second apart, that the Hub answers for a node until it counts as gone."""
-UNREACHED = 3
-"""Times in a row, a second apart, that the proxy does not reach a node until it counts as gone."""
+"""Times in a row, a second apart, that others answer for a node until it counts as gone."""
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,20 +107,13 @@ class NodeKernel:
             return True  # the proxy is away for a moment; the link tells whether the worker is
         if answer.status_code == 404 and wire.OURS in answer.headers:
             return False
-        # A proxy that was restarted sends everybody to the Hub, for a moment.
-        self._away = self._away + 1 if answer.status_code in (302, 424) else 0
+        # Without a way to the node the proxy asks the Hub or the user's own server, and says 503
+        # of a node that does not answer: for a moment, when it was restarted, or for good.
+        self._away = self._away + 1 if answer.status_code in (302, 404, 424, 503) else 0
         return self._away < AWAY
 
     async def returns(self) -> bool:
-        """Say whether the node still carries it, or the proxy does not let us know."""
-        try:
-            answer = await asyncio.to_thread(self._ask)
-        except httpx.TransportError:
-            return True
-        # The proxy says 503 of a node that it does not reach: for a moment, or for good.
-        self._unreached = self._unreached + 1 if answer.status_code == 503 else 0
-        ours = wire.OURS in answer.headers
-        return not (answer.status_code == 404 and ours) and self._unreached < UNREACHED
+        return await self.alive()
 
     def memory(self) -> int:
         try:

@@ -31,8 +31,6 @@ from easymlnb_server.placement.hub.wire import Wanted
 PASSED = ("JPY_SESSION_NAME", "EASYMLNB_SECRET")
 """Variables of a kernel that somebody types into that are not those of its node."""
 
-SHUTDOWN_TIME = 10.0
-
 
 class HubProvisioner(KernelProvisionerBase):
     """Starts a kernel on a node of the Hub and stands in for it here.
@@ -151,9 +149,6 @@ class HubProvisioner(KernelProvisionerBase):
         if self.folder is not None:
             await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
             self.folder = None
-
-    def get_shutdown_wait_time(self, recommended: float = 5.0) -> float:
-        return max(recommended, SHUTDOWN_TIME)
 
     def get_stable_start_time(self, recommended: float = 10.0) -> float:
         return max(recommended, 30.0)
