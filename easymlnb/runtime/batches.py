@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from easymlnb.contract.errors import ResultNotEncodable
-from easymlnb.contract.frames import Call, Message
+from easymlnb.contract.frames import Call, Failure, Result
 from easymlnb.definition import Service
 from easymlnb.runtime import files, loop
 from easymlnb.runtime.bars import report_bars
@@ -16,7 +16,7 @@ from easymlnb.runtime.calls import Attempt, Guard, Raised, Stopped, answer, view
 from easymlnb.runtime.context import Context, Emit, running
 from easymlnb.types.scratch import scratch
 
-End = tuple[Message, bytes]
+End = tuple[Result | Failure, bytes]
 
 
 def answers(
@@ -34,7 +34,9 @@ def answers(
         readable = [attempt for attempt in attempts if attempt.failure is None]
         for group in _groups(service, readable):
             _run(service, group, emit, guard, logs)
-    return [attempt.end(logs.get(attempt.call.id, "")) for attempt in attempts]
+    ends = [attempt.end(logs.get(attempt.call.id, "")) for attempt in attempts]
+    ends[-1][0].together = len(ends)
+    return ends
 
 
 def run_rows(service: Service, rows: list[dict[str, Any]]) -> list[Any]:

@@ -21,7 +21,7 @@ from easymlnb.contract.errors import (
     EasyMLNBError,
     ResultNotEncodable,
 )
-from easymlnb.contract.frames import Call, Failure, Item, Message, Result
+from easymlnb.contract.frames import Call, Failure, Item, Result
 from easymlnb.contract.spec import VIEW
 from easymlnb.definition import Service
 from easymlnb.runtime import files, loop
@@ -82,7 +82,7 @@ class Attempt:
             self.failure, self.trace = CallFailed(type(error).__name__), _trace(error)
         return True
 
-    def end(self, log: str) -> tuple[Message, bytes]:
+    def end(self, log: str) -> tuple[Result | Failure, bytes]:
         """Return the call's one answer."""
         seconds = time.perf_counter() - self.started
         if self.failure is None:
@@ -111,7 +111,7 @@ class Attempt:
 
 def answer(
     service: Service, call: Call, body: bytes, emit: Emit, guard: Guard = _no_guard
-) -> tuple[Message, bytes]:
+) -> tuple[Result | Failure, bytes]:
     """Run one call in this thread: emit its events, return its one ``Result`` or ``Failure``."""
     attempt = Attempt(call)
     context = Context(call, emit)

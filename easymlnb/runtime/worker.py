@@ -10,7 +10,6 @@ import os
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import groupby
@@ -42,10 +41,8 @@ from easymlnb.runtime.calls import Stopped
 from easymlnb.runtime.files import answer_probe
 from easymlnb.runtime.flow import Flow
 from easymlnb.runtime.home import end
+from easymlnb.runtime.inbox import Inbox, Members
 from easymlnb.runtime.link import Link, LinkLost
-
-Members = list[tuple[Call, bytes]]
-"""Calls that run as one; mostly a single one."""
 
 BUSY_TICK = 0.02
 IDLE_TICK = 0.1
@@ -58,13 +55,13 @@ class Worker:
     def __init__(self, link: Link, services: dict[str, Service]) -> None:
         self._link = link
         self._services = services
-        self._calls: deque[Members] = deque()
-        self._line = threading.Lock()  # so that a call is either begun or given back
+        self._inbox = Inbox()
         self._reading = threading.Lock()
         self._flow = Flow()
         self._beside = Beside(idle=self._on_idle)
         self._busy: tuple[int, ...] = ()  # the calls being read, run or answered
         self._open: tuple[int, ...] = ()  # those whose function runs: it may be interrupted
+        self._turn = 0  # runs that have ended
         self._unwanted: set[int] = set()
         self._masked = False
         self._pid = os.getpid()
@@ -95,15 +92,24 @@ class Worker:
     def _next(self) -> Members | None:
         """Return the next call, or batch, waiting for it; ``None`` when it is time to end."""
         while True:
-            with self._line:
-                if self._calls:
-                    taken = self._calls.popleft()
+            if self._inbox.is_open:
+                self._read()  # what came in meanwhile goes along
+            with self._inbox.lock:
+                taken = self._inbox.take()
+                if taken is not None:
+                    taken += self._along(taken[0][0])
                     self._busy = tuple(call.id for call, _ in taken)
                     return taken
             if self._leaving and not len(self._beside):
                 return None
             if self._link.ready(None):
                 self._read()
+
+    def _along(self, first: Call) -> Members:
+        service = self._services.get(first.service)
+        if not first.open or service is None or service.spec.batch is None:
+            return []
+        return self._inbox.take_along(first, self._turn, service.spec.batch.max_size - 1)
 
     def _answer(self, taken: Members) -> None:
         name = taken[0][0].service
@@ -120,6 +126,10 @@ class Worker:
                     wanted.append((call, body))
             if service is not None and wanted:
                 ends += answers(service, wanted, self._emit, self._guard)
+            elif taken[0][0].open:
+                ends[-1][0].together = 1  # also a run of nobody has an end
+            self._turn += 1
+            ends[-1][0].turn = self._turn
             self._send(b"".join([pack(*end) for end in ends]))
         finally:
             self._unwanted.difference_update(self._busy)
@@ -133,7 +143,7 @@ class Worker:
             for data in self._link.receive():  # nothing if the other thread was faster
                 for batch, frames in groupby(unpack_to_worker(data), batch_of):
                     if batch:
-                        self._calls.append(cast("Members", list(frames)))
+                        self._inbox.add(cast("Members", list(frames)))
                         continue
                     for message, body in frames:
                         self._take(message, body)
@@ -161,14 +171,10 @@ class Worker:
         if service is not None and service.spec.concurrency > 1:
             self._beside.start(service, call, body, self._emit_beside, self._flow)
         else:
-            self._calls.append([(call, body)])
+            self._inbox.add([(call, body)])
 
     def _give_back(self, call: int) -> None:
-        with self._line:
-            found = [taken for taken in self._calls if [c.id for c, _ in taken] == [call]]
-            for taken in found:
-                self._calls.remove(taken)
-        for _ in found:
+        if self._inbox.give_back(call):
             self._unwanted.discard(call)
             self._link.send(pack(Unbegun(id=call)))
 
@@ -183,9 +189,8 @@ class Worker:
 
     def _cancel(self, unwanted: int) -> None:
         self._beside.cancel(unwanted)
-        with self._line:
-            waiting = (call.id for taken in self._calls for call, _ in taken)
-            if unwanted in waiting or unwanted in self._busy:
+        with self._inbox.lock:
+            if self._inbox.holds(unwanted) or unwanted in self._busy:
                 self._unwanted.add(unwanted)
 
     def _watch(self) -> None:
@@ -207,7 +212,7 @@ class Worker:
                     return
                 if self._all_unwanted():
                     signal.pthread_kill(main, signal.SIGUSR1)
-            if (self._calls or self._leaving) and not self._busy:
+            if (self._inbox or self._leaving) and not self._busy:
                 self._link.wake()
 
     def _abandon(self, main: int) -> None:
@@ -216,8 +221,8 @@ class Worker:
         while not self._ended:
             if time.monotonic() >= until:
                 end()
-            with self._line:
-                self._calls.clear()
+            with self._inbox.lock:
+                self._inbox.clear()
                 self._unwanted.update(self._busy)
             if self._all_unwanted():
                 signal.pthread_kill(main, signal.SIGUSR1)

@@ -28,7 +28,27 @@ def test_one_size_says_nothing_of_others_but_more_takes_no_less() -> None:
         fit.add(4, 0.4)
     assert fit.seconds(4) == pytest.approx(0.4)
     assert fit.seconds(2) == pytest.approx(0.4)
-    assert fit.seconds(8) == pytest.approx(0.8)
+    assert fit.seconds(8) == pytest.approx(0.6)
+
+
+def test_run_that_was_broken_off_would_have_lasted_longer() -> None:
+    fit = Fit()
+    fit.add(1, 1.0)
+    fit.add(1, 0.4, whole=False)  # that says nothing new
+    assert fit.seconds(1) == pytest.approx(1.0)
+    fit.add(56, 29.0, whole=False)
+    assert fit.seconds(56) == pytest.approx(58.0, rel=0.01)
+
+
+def test_nobody_notices_a_moment() -> None:
+    fit = Fit()
+    assert fit.moment() == 0
+    fit.add(1, 0.01)
+    assert fit.moment() == 0  # less than a timer knows
+    for seconds, moment in ((1.0, 0.01), (60.0, 0.05)):
+        fit = Fit()
+        fit.add(1, seconds)
+        assert fit.moment() == pytest.approx(moment)
 
 
 @pytest.mark.parametrize(

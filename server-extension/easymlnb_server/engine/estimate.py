@@ -11,6 +11,13 @@ from dataclasses import dataclass
 
 from easymlnb.contract.spec import ServiceSpec
 
+UNNOTICED = 0.01
+"""Part of the time of a run that callers who come at once may wait for each other."""
+
+LONGEST_MOMENT = 0.05
+TICK = 0.002
+"""Seconds; timers of the event loop know no less than half of a tick."""
+
 FORGETTING = 0.9
 """Weight that a run keeps with each later one: about the last twenty count."""
 
@@ -19,7 +26,7 @@ class Fit:
     """Seconds of a run of ``n`` calls as ``a * n + b``: least squares, the latest runs count most.
 
     While all runs had one size, nothing tells ``a`` from ``b``; then a smaller run is taken to
-    last as long, and a larger one longer in proportion.
+    last as long, and with a larger one half of that is taken to grow in proportion.
     """
 
     __slots__ = ("_n", "_nn", "_ns", "_s", "_weight")
@@ -27,8 +34,16 @@ class Fit:
     def __init__(self) -> None:
         self._weight = self._n = self._s = self._nn = self._ns = 0.0
 
-    def add(self, n: int, seconds: float) -> None:
-        """Take in a run of ``n`` calls that lasted so long."""
+    def add(self, n: int, seconds: float, *, whole: bool = True) -> None:
+        """Take in a run of ``n`` calls that lasted so long.
+
+        One that was broken off, not ``whole``, would have lasted longer: twice as long, say, which
+        counts where it is more than was thought.
+        """
+        if not whole:
+            seconds *= 2
+            if seconds < self.seconds(n):
+                return
         self._weight = self._weight * FORGETTING + 1
         self._n = self._n * FORGETTING + n
         self._s = self._s * FORGETTING + seconds
@@ -42,12 +57,17 @@ class Fit:
         spread = self._weight * self._nn - self._n**2
         mean = self._s / self._weight
         if spread < 1e-6 * self._n**2:
-            return max(mean, mean * n * self._weight / self._n)
+            return max(mean, mean * (1 + n * self._weight / self._n) / 2)
         a = (self._weight * self._ns - self._n * self._s) / spread
         if a <= 0:
             return mean
         b = mean - a * self._n / self._weight
         return a * n + b if b > 0 else n * self._ns / self._nn
+
+    def moment(self) -> float:
+        """Return the seconds that a call may wait for others and not notice it; mostly 0."""
+        moment = self.seconds(1) * UNNOTICED
+        return min(moment, LONGEST_MOMENT) if moment >= TICK else 0.0
 
 
 @dataclass(frozen=True, slots=True)

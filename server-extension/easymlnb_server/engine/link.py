@@ -39,6 +39,8 @@ class WorkerLink:
         self._calls: dict[int, tuple[Pending, Ended]] = {}
         self.room: Room | None = None
         """For large bodies, where the kernel is on this host and has proven it."""
+        self.turn = 0
+        """How many runs on the kernel's main thread have ended."""
         self._aside: list[Callable[[], None]] | None = None
         self.closed = asyncio.Event()
 
@@ -124,6 +126,9 @@ class WorkerLink:
         if isinstance(message, Unbegun):
             ended(pending, None)
             return
+        self.turn = message.turn or self.turn
+        if pending.run is not None:
+            pending.run.together = message.together
         if pending.answered.done():
             if pending.late is not None:
                 pending.late(message)
@@ -152,9 +157,11 @@ class WorkerLink:
         if self.room is not None:
             self.room.close()
         calls, self._calls = self._calls, {}
+        # Who was held is said by what was there; as one ends, it looks as if the next began.
+        held = {pending.call.id for pending, _ in calls.values() if by_kernel and pending.held}
         again = []
         for pending, ended in list(calls.values()):
-            if by_kernel and pending.held:
+            if pending.call.id in held:
                 again.append(pending)
             elif error is None and pending.repeats:
                 pending.once = True

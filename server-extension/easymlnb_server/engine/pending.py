@@ -41,24 +41,52 @@ class Answer(msgspec.Struct, frozen=True):
         return cls(error=error, failure=message)
 
 
+def _unknown(size: int) -> float:
+    return 0.0
+
+
 class Run:
     """Calls that are sent as one; mostly a single one.
 
     ``calls`` are those not answered yet, ``size`` how many there were, ``seconds`` what the run
-    should last, infinite when nothing is known. ``beside`` says that it takes a place beside its
-    worker's main thread; ``leave`` gives that place to others.
+    should last, infinite when nothing is known; ``lasts`` tells that of each size. ``beside`` says
+    that it takes a place beside its worker's main thread; ``leave`` gives that place to others and
+    returns how many runs ended.
+
+    An ``open`` one was sent ahead, and more calls to it: which of them run as one its worker
+    decides, who says with the last answer how many did (``together``).
     """
 
-    __slots__ = ("beside", "calls", "leave", "seconds", "service", "size")
+    __slots__ = (
+        "_lasts", "beside", "calls", "leave", "open", "seconds", "service", "size", "together",
+    )  # fmt: skip
 
-    def __init__(self, calls: "list[Pending]", seconds: float = float("inf")) -> None:
+    def __init__(self, calls: "list[Pending]", lasts: Callable[[int], float] = _unknown) -> None:
         spec = calls[0].spec
         self.calls = calls
         self.size = len(calls)
-        self.seconds = seconds or float("inf")
+        self._lasts = lasts
+        self.seconds = lasts(self.size) or float("inf")
         self.service = calls[0].call.service
         self.beside = spec.concurrency > 1
-        self.leave: Callable[[Run], None] | None = None
+        self.leave: Callable[[Run], int] | None = None
+        self.open = False
+        self.together = 0
+
+    @property
+    def over(self) -> bool:
+        """Say whether its worker has gone on to what it was sent next."""
+        return not self.calls or (self.open and self.together > 0)
+
+    def add(self, calls: "list[Pending]") -> None:
+        """Let more calls go along, with those that have no answer yet."""
+        self.calls += calls
+        self.size = len(self.calls)
+        self.seconds = self._lasts(self.size) or float("inf")
+        self.together = 0
+        for pending in calls:
+            pending.run = self
+            pending.held = True
 
 
 class Pending:
@@ -108,9 +136,12 @@ class Pending:
         self.then: Callable[[Answer], None] | None = None
 
     @property
-    def leads(self) -> bool:
-        """Say whether it was sent, as the first of its run."""
-        return self.run is not None and self.call.batch in (0, self.call.id)
+    def was_let_end(self) -> bool:
+        """Say whether its answer is its worker's, not an error of ours that ended it before."""
+        if not self.answered.done():
+            return False
+        answer = self.answered.result()
+        return answer.result is not None or answer.failure is not None
 
     @property
     def repeats(self) -> bool:

@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from itertools import chain, count
+from collections.abc import Callable
+from itertools import count
 from random import SystemRandom
 
 import msgspec
@@ -12,8 +11,8 @@ import msgspec
 from easymlnb.contract.errors import Busy, DeadlineExceeded, EasyMLNBError, NotReady
 from easymlnb.contract.frames import Call
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.engine.batches import gather
 from easymlnb_server.engine.bodies import Body
+from easymlnb_server.engine.choice import Choice
 from easymlnb_server.engine.crew import Crew, Member
 from easymlnb_server.engine.estimate import Absence, Fits
 from easymlnb_server.engine.lines import Lines
@@ -54,8 +53,8 @@ class Pool:
         self._lines = Lines()
         self._crew = Crew()
         self._out: dict[int, WorkerLink] = {}
-        self._runs: Counter[str] = Counter()
         self._fits = Fits()
+        self._choice = Choice(self._crew, self._fits)
         self._lookout = Lookout()
         self._closed: EasyMLNBError | None = None
         self._changed = asyncio.Event()
@@ -111,7 +110,7 @@ class Pool:
         member = None
         if worker is None:
             if spec.batch is None and not self._lines:
-                member = self._place(call.service, spec, ahead=isinstance(body, bytes))
+                member = self._choice.place(call.service, spec, ahead=isinstance(body, bytes))
             if member is None:
                 self._refuse_if_full(call.service, spec)
         loop = asyncio.get_running_loop()
@@ -120,7 +119,8 @@ class Pool:
         pending.canceller, pending.once = self.cancel, worker is not None
         pending.timer = loop.call_later(call.seconds, self._expire, pending)
         if worker is not None:
-            self._send(Run([pending]), worker)
+            self._choice.began(call.service)
+            self._send(Run([pending]), [pending], worker)
         elif member is not None:
             self._start([pending], member)
         else:
@@ -193,8 +193,10 @@ class Pool:
             return
         # A moment later: what else comes in in this turn of the loop goes along.
         loop.call_soon(self._dispatch)
-        if batch.max_wait:
-            loop.call_later(batch.max_wait, self._ripen, pending)
+        wait = batch.max_wait or self._fits.of(pending.call.service).moment()
+        if wait:
+            pending.ripe = False
+            loop.call_later(wait, self._ripen, pending)
 
     def _ripen(self, pending: Pending) -> None:
         pending.ripe = True
@@ -216,57 +218,39 @@ class Pool:
         else:
             settle(run, worker, self._overdue)
 
-    def _place(self, service: str, spec: ServiceSpec, *, ahead: bool = True) -> Member | None:
-        """Return who takes a run of this service now; ``ahead`` says that it may wait there."""
-        if self._is_full(service, spec):
-            return None
-        return self._crew.find(service, spec, self._fits.of(service).seconds(1) if ahead else 0.0)
-
-    def _is_full(self, service: str, spec: ServiceSpec) -> bool:
-        return 0 < spec.max_concurrent <= self._runs[service]
-
     def _dispatch(self) -> None:
-        found: Member | None = None
-        # Nothing is sent ahead past one whose turn it is and who needs a free worker: workers
-        # that always hold something would never be free.
-        ahead = True
-
-        def choose(line: Iterator[Pending]) -> int:
-            nonlocal found, ahead
-            first = next(line)
-            service, spec = first.call.service, first.spec
-            found = self._place(service, spec, ahead=ahead and isinstance(first.body, bytes))
-            if found is None:
-                on_main = spec.concurrency == 1 and first.ripe
-                ahead = ahead and not (on_main and not self._is_full(service, spec))
-                return 0
-            if spec.batch is None:
-                return 1
-            fit, now = self._fits.of(service), time.monotonic()
-            return gather(chain((first,), line), spec.batch, fit, now)
-
-        while self._lines and (calls := self._lines.take(choose)):
-            assert found is not None
-            self._start(calls, found)
-            ahead = True
+        choice = self._choice
+        choice.renew()
+        while self._lines and (calls := self._lines.take(choice.look)):
+            assert choice.found is not None
+            self._start(calls, choice.found)
+            choice.renew()
+        if choice.batched:
+            self._lookout.wake(self._crew.next_free(choice.batched)[0], self._dispatch)
 
     def _start(self, calls: list[Pending], member: Member) -> None:
-        run = Run(calls, self._fits.of(calls[0].call.service).seconds(len(calls)))
-        run.leave = member.done
-        member.put(run)
-        self._send(run, member.link)
+        service = calls[0].call.service
+        run = member.joinable(service)
+        if run is not None:
+            run.add(calls)
+        else:
+            run = Run(calls, self._fits.of(service).seconds)
+            run.leave = member.done
+            member.put(run)
+            self._choice.began(service)
+        self._send(run, calls, member.link)
         self._lookout.watch(member)
 
-    def _send(self, run: Run, worker: WorkerLink) -> None:
+    def _send(self, run: Run, calls: list[Pending], worker: WorkerLink) -> None:
         now = time.monotonic()
-        batch = run.calls[0].call.id if run.size > 1 else 0
-        self._runs[run.service] += 1
-        for pending in run.calls:
+        batch = calls[0].call.id if len(calls) > 1 and not run.open else 0
+        for pending in calls:
             pending.started = now
             pending.run = run
             pending.call.batch = batch
+            pending.call.open = worker.turn + 1 if run.open else 0
             self._out[pending.call.id] = worker
-        for pending in list(run.calls):  # by a lost worker each is ended at once
+        for pending in list(calls):  # by a lost worker each is ended at once
             worker.start(pending, pending.call, self._ended)
 
     def _ended(self, pending: Pending, seconds: float | None) -> None:
@@ -275,17 +259,17 @@ class Pool:
         run = pending.run
         assert run is not None
         run.calls.remove(pending)
-        if not run.calls:
-            self._runs[run.service] -= 1
+        if run.over:
             if seconds:
-                self._fits.of(run.service).add(run.size, seconds)
-            if run.leave is not None:
-                run.leave(run)
+                fit = self._fits.of(run.service)
+                fit.add(run.together or run.size, seconds, whole=pending.was_let_end)
+            self._choice.ended(run)
         if worker.lost:
             self.leave(worker)
         if seconds is None and not pending.answered.done():
             self._again(pending)
         self._dispatch()
+        self._lookout.relieve(self._crew)
         self._changed.set()
 
     def _again(self, pending: Pending) -> None:

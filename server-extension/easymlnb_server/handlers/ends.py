@@ -41,9 +41,8 @@ def note(
     if ended is None and pending.started:  # it goes on in its worker until that gives it up
         pending.late = partial(state.calls.amend, target.spec.name, request_id)
     series.add(error, whole, entry.seconds)
-    if target.spec.batch is not None and pending.leads:
-        assert pending.run is not None
-        series.sizes.add(pending.run.size)
+    if ended is not None and ended.together:
+        series.sizes.add(ended.together)
     if state.tracing is not None:
         state.tracing.record(headers, target.spec.name, entry, error, whole)
     # Every failure is worth a line; a success only for those who ask for them.

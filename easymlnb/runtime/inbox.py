@@ -1,0 +1,66 @@
+"""Calls that wait on their worker's main thread, in the order in which they run."""
+
+import threading
+from collections import deque
+from itertools import chain
+
+from easymlnb.contract.frames import Call
+
+Members = list[tuple[Call, bytes]]
+"""Calls that run as one; mostly a single one."""
+
+
+class Inbox:
+    """``lock`` is held by whoever takes a call to begin it, so that it is not given back as well.
+
+    What else changes the inbox takes the lock itself.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._waiting: deque[Members] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether calls that come now may still go along with others."""
+        with self.lock:
+            return bool(self._waiting) and self._waiting[-1][0][0].open > 0
+
+    def add(self, members: Members) -> None:
+        """Put a run at the end."""
+        with self.lock:
+            self._waiting.append(members)
+
+    def take(self) -> Members | None:
+        """Return the next run; the caller holds the lock."""
+        return self._waiting.popleft() if self._waiting else None
+
+    def take_along(self, first: Call, turn: int, most: int) -> Members:
+        """Return what goes along with an open call after so many runs; the caller holds the lock."""
+        found: Members = []
+        while self._waiting and len(found) < most:
+            call = self._waiting[0][0][0]
+            if call.service != first.service or not 0 < call.open <= turn:
+                break
+            found += self._waiting.popleft()
+        return found
+
+    def give_back(self, call: int) -> bool:
+        """Take a call out; ``False`` if it is not here, or bound to others in a closed batch."""
+        with self.lock:
+            for members in self._waiting:
+                if [member.id for member, _ in members] == [call]:
+                    self._waiting.remove(members)
+                    return True
+        return False
+
+    def holds(self, call: int) -> bool:
+        """Say whether a call is here; the caller holds the lock."""
+        return any(waiting.id == call for waiting, _ in chain.from_iterable(self._waiting))
+
+    def clear(self) -> None:
+        """Drop all; the caller holds the lock."""
+        self._waiting.clear()
