@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from easymlnb import hub
-from easymlnb.client import Client, sharing
+from easymlnb.client import Client
+from easymlnb.client.sharing import wanted
 from easymlnb.contract import names
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
+from easymlnb.contract.sharing import sentence
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -26,7 +28,7 @@ class Access:
     app: str
 
     def __repr__(self) -> str:
-        said = sharing.sentence(self.service, self.to_dict())
+        said = sentence(self.service, self.to_dict())
         shared = self.users or self.groups or self.everyone or self.public
         return f"{said} Its page: {self.app}" if shared else said
 
@@ -64,7 +66,7 @@ def share(
     asked = [users, groups, everyone, public]
     body = None
     if any(one is not None for one in asked):
-        body = sharing.wanted(users or (), groups or (), everyone or False, public or False)
+        body = wanted(users or (), groups or (), everyone or False, public or False)
     found = hub.server(url, token)
     with Client(found) as client:
         full = client.full_name(service)

@@ -1,4 +1,4 @@
-"""Who may call a service on a Hub's shared service: what to ask for, and how it is told."""
+"""Who shall call a service on a Hub's shared service, as it is asked for."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -26,22 +26,3 @@ def _names(what: str, example: str, given: Iterable[str]) -> list[str]:
     ):
         raise TypeError(f"{what} must be a list of names, such as {what}=[{example!r}].")
     return list(dict.fromkeys(name.strip() for name in found))
-
-
-def sentence(name: str, access: Mapping[str, Any]) -> str:
-    """Say in a sentence who may call a service."""
-    if access["public"]:
-        return f"{name} may be called by everybody, also without a login."
-    if access["everyone"]:
-        return f"{name} may be called by everyone of the Hub."
-    groups, users = list(access["groups"]), list(access["users"])
-    named = [f"group {groups[0]}"] if len(groups) == 1 else []
-    named = [f"groups {_and(groups)}"] if len(groups) > 1 else named
-    who = " and by ".join([*named, *([_and(users)] if users else [])])
-    if not who:
-        return f"{name} may be called by nobody but you and the Hub's administrators."
-    return f"{name} may be called by {who}."
-
-
-def _and(words: list[str]) -> str:
-    return " and ".join([*([", ".join(words[:-1])] if words[:-1] else []), words[-1]])

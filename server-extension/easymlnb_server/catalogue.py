@@ -20,11 +20,17 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked for; empty fields ask for nothing. All words and all tags must be there."""
+    """What is asked for; empty fields ask for nothing. All words and all tags must be there.
+
+    ``whose`` asks for services of ``me``, the caller (``"mine"``), or of others (``"others"``).
+    """
 
     text: str = ""
     tags: tuple[str, ...] = ()
     author: str = ""
+    owner: str = ""
+    whose: str = ""
+    me: str = ""
     input: str = ""
     sort: str = "name"
     start: int = 0
@@ -82,9 +88,12 @@ def choose(found: Iterable[Entry], query: Query) -> Found:
 
 
 def offered(found: Iterable[Entry]) -> dict[str, list[str]]:
-    """Return what can be chosen from: all tags, authors and inputs, the commonest first."""
-    counts: dict[str, Counter[str]] = {"tags": Counter(), "authors": Counter(), "inputs": Counter()}
+    """Return what can be chosen from: all tags, authors, owners and inputs, the commonest first."""
+    counts: dict[str, Counter[str]] = {
+        name: Counter() for name in ("tags", "authors", "owners", "inputs")
+    }
     for one in found:
+        counts["owners"].update([one["owner"]])
         counts["tags"].update(one["tags"])
         counts["inputs"].update(one["inputs"])
         counts["authors"].update([one["author"]] if one["author"] else [])
@@ -109,5 +118,7 @@ def _fits(one: Entry, query: Query) -> bool:
         all(word in text for word in query.text.casefold().split())
         and set(query.tags) <= set(one["tags"])
         and query.author in ("", one["author"])
+        and query.owner in ("", one["owner"])
+        and (not query.whose or (one["owner"] == query.me) == (query.whose == "mine"))
         and (not query.input or query.input in one["inputs"])
     )

@@ -46,7 +46,9 @@ NAMED: dict[str, Schema] = {
 LISTING: tuple[Schema, ...] = (
     _asked("q", "Words that must all be there: in names, texts, tags, authors.", TEXT),
     _asked("tag", "A tag that must be there; may be repeated.", list_of(TEXT)),
-    _asked("author", "Whose it must be, exactly.", TEXT),
+    _asked("author", "Its author, exactly.", TEXT),
+    _asked("owner", "Whose service it must be.", TEXT),
+    _asked("whose", "Seen from you.", {"type": "string", "enum": ["mine", "others"]}),
     _asked("input", "A kind of value that it must take: `image`, `time series`, ...", TEXT),
     _asked("sort", "Order.", {"type": "string", "enum": ["name", "called", "newest"]}),
     _asked("start", "How many to leave out before the first.", COUNT),
@@ -274,22 +276,3 @@ SCHEMAS: dict[str, Schema] = {
 }
 
 # headers of a call
-
-TIMEOUT: Schema = {
-    "name": "X-Timeout",
-    "in": "header",
-    "description": "Seconds to give the call, at most the service's own limit.",
-    "schema": {"type": "number", "exclusiveMinimum": 0},
-}
-PRIORITY: Schema = {
-    "name": "X-Priority",
-    "in": "header",
-    "description": "`batch` lets interactive calls go first.",
-    "schema": {"enum": ["interactive", "batch"], "default": "interactive"},
-}
-KEY: Schema = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "description": "The same request under the same key runs once; another one is refused.",
-    "schema": {"type": "string", "pattern": "^[ -~]+$", "minLength": 1, "maxLength": 200},
-}

@@ -138,10 +138,10 @@ class Hub:
         found: dict[str, Any] = self.api.get(f"users/{user}").json()["servers"]
         return found
 
-    def serve(self, user: str) -> "User":
+    def serve(self, user: str, **options: str) -> "User":
         """Start a user's own server, if it is not running, and log in there."""
         self.api.post(f"users/{user}")  # 409 where that user exists
-        self.api.post(f"users/{user}/server", json={"user_options": {}})
+        self.api.post(f"users/{user}/server", json={"user_options": options})
         self.wait_for(
             lambda: (self.server(user) or {}).get("ready"), f"the server of {user} did not start"
         )

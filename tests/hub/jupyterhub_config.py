@@ -76,9 +76,17 @@ os.makedirs(f"{FOLDER}/settings", exist_ok=True)
 with open(f"{FOLDER}/settings/jupyter_server_config.json", "w") as file:
     json.dump(SETTINGS, file)
 c.Spawner.environment["JUPYTER_CONFIG_PATH"] = f"{FOLDER}/settings"
+# For tests of people at work, servers with JupyterLab: profile "lab".
+WITH_LAB = {**SETTINGS, "LabApp": {"expose_app_in_browser": True}} | {
+    "ServerApp": {"jpserver_extensions": dict.fromkeys(LEFT_OUT, False) | {"jupyterlab": True}}
+}
+os.makedirs(f"{FOLDER}/lab", exist_ok=True)
+with open(f"{FOLDER}/lab/jupyter_server_config.json", "w") as file:
+    json.dump(WITH_LAB, file)
 
 PROFILES = {
     "cpu": ("cpu", ""),
+    "lab": ("cpu", ""),
     "gpu": ("gpu", "gpu:1"),
     "no-such-queue": ("nope", ""),
     "dies": ("cpu", ""),
@@ -92,6 +100,8 @@ def apply_user_options(spawner, options):
         raise ValueError(f"There is no profile {name!r} on this Hub.")
     partition, gres = PROFILES[name]
     spawner.environment = {**spawner.environment, "TEST_PROFILE": name}
+    if name == "lab":
+        spawner.environment["JUPYTER_CONFIG_PATH"] = f"{FOLDER}/lab"
     if hasattr(spawner, "req_gres"):
         spawner.req_partition, spawner.req_gres = partition, gres
         if name == "dies":

@@ -25,6 +25,7 @@ from easymlnb.contract.errors import (
     ServerUnreachable,
     ServiceNotFound,
 )
+from easymlnb.contract.sharing import sentence
 from easymlnb.discovery import Server
 from easymlnb.publish import _published
 from easymlnb.share import share, unshare
@@ -327,7 +328,7 @@ def test_who_may_call_is_said_in_a_sentence(
     users: Any, groups: Any, everyone: bool, public: bool, said: str
 ) -> None:
     access = sharing.wanted(users, groups, everyone, public)
-    assert said in sharing.sentence("alice/x", access)
+    assert said in sentence("alice/x", access)
 
 
 # the command line

@@ -57,11 +57,11 @@ class AppHandler(PageHandler):
         if not self.state.apps.on:
             raise RouteNotFound
         if state["state"] == "starting":
-            self._wait("starting", spec)
+            self._wait("starting", spec, reason=state.get("reason", ""))
             return
         if state["state"] == "failed":
             self.set_status(503)
-            self.page("app_wait.html", spec=spec, state="failed", ahead=0, again=0)
+            self.page("app_wait.html", spec=spec, state="failed", ahead=0, again=0, reason="")
             return
         await self._open(spec)
 
@@ -112,11 +112,11 @@ class AppHandler(PageHandler):
             public=self._public,
         )
 
-    def _wait(self, state: str, spec: ServiceSpec, ahead: int = 0) -> None:
+    def _wait(self, state: str, spec: ServiceSpec, ahead: int = 0, reason: str = "") -> None:
         """Answer with a page that asks again by itself, also without scripts."""
         # Not an error: nothing went wrong, and it needs no line in the log.
         self.set_header("Retry-After", str(AGAIN))
-        self.page("app_wait.html", spec=spec, state=state, ahead=ahead, again=AGAIN)
+        self.page("app_wait.html", spec=spec, state=state, ahead=ahead, again=AGAIN, reason=reason)
 
 
 class AppAssetHandler(EasyHandler):

@@ -13,6 +13,7 @@ from easymlnb_server import catalogue, descriptions, plots, words
 from easymlnb_server import names as naming
 from easymlnb_server.access import Action
 from easymlnb_server.catalogue import Query
+from easymlnb_server.handlers import shared
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.handlers.pages import PageHandler, markdown
 
@@ -22,6 +23,7 @@ SHOWN_CALLS = 50
 """Entries of the log on a service's page."""
 SHOWN_TAGS = 16
 """Tags to choose from; the search finds the others."""
+WHOSE = ("", "mine", "others")
 LONGEST = 1000
 """Most entries that one answer lists when a limit is asked for."""
 
@@ -32,10 +34,16 @@ def query(handler: EasyHandler) -> Query:
     sort = get("sort", "") or "name"
     if sort not in catalogue.SORTS:
         raise BadRequest(f"sort must be one of {', '.join(catalogue.SORTS)}.")
+    whose = get("whose", "")
+    if whose not in WHOSE:
+        raise BadRequest(f"whose must be one of {', '.join(filter(None, WHOSE))}.")
     return Query(
         text=get("q", ""),
         tags=tuple(tag for tag in handler.get_query_arguments("tag") if tag),
         author=get("author", ""),
+        owner=get("owner", ""),
+        whose=whose,
+        me=handler.caller.name if handler.caller is not None else "",
         input=get("input", ""),
         sort=sort,
         start=_number(get("start", "0"), 0, 10**9, "start"),
@@ -46,7 +54,8 @@ def query(handler: EasyHandler) -> Query:
 def onwards(asked: Query, start: int) -> str:
     """Return the query string of the page that begins at ``start``."""
     pairs = [("q", asked.text), *(("tag", tag) for tag in asked.tags)]
-    pairs += [("author", asked.author), ("input", asked.input)]
+    pairs += [("author", asked.author), ("owner", asked.owner), ("whose", asked.whose)]
+    pairs += [("input", asked.input)]
     pairs += [("sort", asked.sort if asked.sort != "name" else "")]
     pairs += [("limit", str(asked.limit) if asked.limit else ""), ("start", str(start or ""))]
     return "&".join(f"{name}={url_escape(value)}" for name, value in pairs if value)
@@ -62,7 +71,7 @@ class CatalogueHandler(PageHandler):
     """``GET /``: a card for each service."""
 
     @web.authenticated
-    def get(self) -> None:
+    async def get(self) -> None:
         asked = replace(query(self), limit=PAGE)
         everything = catalogue.entries(self.state.services, self.state.calls, self.caller)
         found = catalogue.choose(everything, asked)
@@ -78,6 +87,7 @@ class CatalogueHandler(PageHandler):
             more=more,
             first=onwards(replace(asked, limit=None), 0),
             pattern=plots.pattern,
+            **await shared.of_catalogue(self, asked),
         )
 
 
@@ -113,6 +123,7 @@ class ServicePageHandler(PageHandler):
             plots=(plots.calls(bars), plots.times(entries)) if entries else (),
             called=self.state.calls.last(name) if own else "",
             ld=descriptions.embedded(descriptions.schema_org(about)),
+            **shared.of_service(self, name),
         )
 
 
