@@ -24,6 +24,12 @@ UP_TIMEOUT = 30.0
 HUB_AWAY = 60.0
 """Seconds that the Hub may be away while a node starts."""
 
+SILENT = 6.0
+"""Seconds after which a node that the Hub calls ready, and that is not reached, is passed over."""
+
+UNREACHED = (302, 424, 503)
+"""How the proxy and the Hub answer in place of a node that they do not reach."""
+
 LOOK_EVERY = 0.3
 
 _waiting: Counter[tuple[str, str]] = Counter()
@@ -75,6 +81,10 @@ class Nodes:
             free = (n for n in left if _waiting[self.api.account.user, n] < self._spot.seats)
             name = next(free, left[0])
             left.remove(name)
+            if left and running.get(name, {}).get("ready"):
+                address = self.api.address(running[name])
+                if not await self._answers(address):
+                    continue  # its host is lost, which the Hub may learn minutes later
             address = await self._wake(name, tell)
             found = await self._start(name, address, wanted)
             if found is not None:
@@ -84,6 +94,18 @@ class Nodes:
             f"All {self._spot.max_workers} seats of the placement {self._placement!r} are taken "
             f"(on {count} node{'s' * (count != 1)}). Stop a kernel there: easymlnb placement list."
         )
+
+    async def _answers(self, address: str) -> bool:
+        """Say whether a node that the Hub takes for running is reached, now or in a moment."""
+        until = asyncio.get_running_loop().time() + SILENT
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                answer = await self._http.get(f"{address}easymlnb/node", timeout=SILENT / 2)
+                if answer.status_code not in UNREACHED:
+                    return True
+            if asyncio.get_running_loop().time() > until:
+                return False
+            await asyncio.sleep(LOOK_EVERY)
 
     async def status(self, address: str) -> NodeStatus | None:
         """Return what a node tells of itself; ``None`` where none answers."""
@@ -216,7 +238,7 @@ class Nodes:
             if answer.status_code == FULL:
                 return None
             late = asyncio.get_running_loop().time() > until
-            if answer.status_code not in (302, 424, 503) or late or "code" in answer.text:
+            if answer.status_code not in UNREACHED or late or "code" in answer.text:
                 raise NotReady(_refused(name, answer))
             await asyncio.sleep(LOOK_EVERY)
 
