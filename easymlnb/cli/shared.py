@@ -25,7 +25,8 @@ c.JupyterHub.services.append(
         "oauth_no_confirm": True,
     }}
 )
-# What it may do: start, stop and reach users' servers, which run their workers, and know groups.
+# What it may do: start and stop users' servers, which run their workers; enter them with tokens
+# of their users, made for that; know groups.
 c.JupyterHub.load_roles.append(
     {role}
 )

@@ -6,12 +6,11 @@ SERVICE = "easymlnb"
 ACCESS = f"access:services!service={SERVICE}"
 """What somebody's token must be good for to be let in by the shared service."""
 
-SCOPES = ("servers", "access:servers", "read:users:groups", "tokens")
-"""What the shared service may do: start, stop and reach users' servers, and know their groups.
+SCOPES = ("servers", "tokens", "read:users:groups")
+"""What the shared service may do: start and stop users' servers, and know their groups.
 
-``tokens``: what it shows a user's server is a token of that user, never its own.
-
-``servers`` includes to read users' names, and whether they are administrators.
+``servers`` includes to read users' names, and whether they are administrators. ``tokens``: it goes
+to a user's server with a token of that user, made for this and short-lived, never with its own.
 """
 
 OWN_SCOPES = ("users:activity!user", "access:servers!user", "servers!user")

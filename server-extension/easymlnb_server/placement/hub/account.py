@@ -1,6 +1,6 @@
 """In whose name the Hub is asked, and whose servers become nodes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -20,9 +20,10 @@ PUBLIC = ("JUPYTERHUB_PUBLIC_URL", "JUPYTERHUB_PUBLIC_HUB_URL")
 class Account:
     """What a Hub gave a server that may start nodes.
 
-    ``user`` owns the nodes; ``token`` opens the Hub at ``api_url`` and the nodes. ``proxy`` is the
+    ``user`` owns the nodes; ``token`` opens the Hub at ``api_url``, and the nodes. ``proxy`` is the
     address of the Hub's proxy as nodes and this server reach it, ``home`` the path of this server's
-    routes below it, with slashes at both ends. ``refusal`` is what to say when it may not.
+    routes below it, with slashes at both ends. ``keys`` returns what opens the nodes,
+    and may block for it, where that is not ``token``; ``refusal`` is what to say when it may not.
     """
 
     user: str = ""
@@ -30,6 +31,7 @@ class Account:
     api_url: str = ""
     proxy: str = ""
     home: str = ""
+    keys: Callable[[], str] | None = None
     refusal: str = (
         "This server may not start nodes on the Hub. Its administrator allows it with one line in "
         f"jupyterhub_config.py: {OWN_TOKENS} (then restart this server)."
@@ -75,8 +77,12 @@ class Account:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What opens the Hub and the nodes."""
+        """What opens the Hub."""
         return {"Authorization": f"token {self.token}"}
+
+    def node_token(self) -> str:
+        """Return what opens the nodes; it may block. Raises ``NotReady`` or ``Forbidden``."""
+        return self.keys() if self.keys is not None else self.token
 
     @property
     def address(self) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from easymlnb.contract.errors import EasyMLNBError, NotReady
 from easymlnb_server.placement.hub.api import HubApi
 from easymlnb_server.placement.hub.options import Spot
+from easymlnb_server.placement.hub.tokens import NodeAuth
 from easymlnb_server.placement.hub.wire import FULL, NodeStatus, Wanted
 
 PREFIX = "easymlnb-"
@@ -60,7 +61,8 @@ class Nodes:
         self.api = api
         self._placement = placement
         self._spot = spot
-        self._http = httpx.AsyncClient(headers=api.headers, timeout=httpx.Timeout(90.0))
+        self.auth = NodeAuth(api.account.node_token)
+        self._http = httpx.AsyncClient(auth=self.auth, timeout=httpx.Timeout(90.0))
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -72,6 +74,7 @@ class Nodes:
         Raises ``NotReady`` when all seats are
         taken or the Hub or its scheduler refuses, in their words.
         """
+        await asyncio.to_thread(self.auth.headers)  # before a node is started in vain
         names = node_names(self._placement, self._spot)
         running = await self.api.servers()
         names.sort(key=lambda name: not running.get(name, {}).get("ready"))

@@ -67,7 +67,6 @@ class OwnServers:
 
     async def close(self) -> None:
         await self._http.aclose()
-        await self._tokens.close()
 
     async def of(self, user: str) -> list[OwnServer]:
         """Return the servers of a user that run, with what they serve. It never fails."""
@@ -99,7 +98,8 @@ class OwnServers:
         ]
         if not running:
             return []
-        headers = {"Authorization": f"token {await self._tokens.of(user)}"}
+        token = await asyncio.to_thread(self._tokens.of, user)
+        headers = {"Authorization": f"token {token}"}
         return list(await asyncio.gather(*(self._ask(model, headers) for model in running)))
 
     async def _ask(self, model: Mapping[str, Any], headers: dict[str, str]) -> OwnServer:

@@ -12,6 +12,7 @@ from easymlnb_server.placement.hub.account import Account
 from easymlnb_server.placement.hub.meter import Meter
 from easymlnb_server.placement.hub.options import Spot
 from easymlnb_server.placement.hub.placed import Note
+from easymlnb_server.placement.hub.tokens import UserTokens
 from easymlnb_server.placement.hub.view import PlacementView
 from easymlnb_server.placement.hub.workers import HubPlacement
 from easymlnb_server.placement.places import LOCAL, Places
@@ -36,6 +37,7 @@ class Owners:
         self._spots = spots
         self._notes = notes
         self._meter = meter
+        self._tokens = UserTokens(account)
         self._placements: dict[str, dict[str, HubPlacement]] = {}
 
     def of(self, user: str) -> Places:
@@ -71,7 +73,7 @@ class Owners:
         return [PlacementView(name, spot, account) for name, spot in self._spots.items()]
 
     def _as(self, user: str) -> Account:
-        return dataclasses.replace(self.account, user=user)
+        return dataclasses.replace(self.account, user=user, keys=lambda: self._tokens.of(user))
 
     def _of(self, user: str) -> dict[str, HubPlacement]:
         if user not in self._placements:

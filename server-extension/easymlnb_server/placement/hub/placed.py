@@ -84,11 +84,11 @@ class Seats:
 class NodeKernel:
     """A worker's kernel on a node, as far as the node's routes tell of it."""
 
-    def __init__(self, note: Note, file: Path, seats: Seats, headers: dict[str, str]) -> None:
+    def __init__(self, note: Note, file: Path, seats: Seats, auth: httpx.Auth) -> None:
         self._note = note
         self._file = file
         self._seats = seats
-        self._headers = headers
+        self._auth = auth
         self._away = self._unreached = 0
         left = note.ends - time.time() if note.ends else math.inf
         self.until = time.monotonic() + left
@@ -134,9 +134,9 @@ class NodeKernel:
             self._seats.give_back()
 
     def _ask(self) -> httpx.Response:
-        return httpx.get(self._url, headers=self._headers, timeout=ASK_TIMEOUT)
+        return httpx.get(self._url, auth=self._auth, timeout=ASK_TIMEOUT)
 
     def _end(self) -> None:
         # Where it cannot be told, the node ends what nobody wants by itself.
         with contextlib.suppress(httpx.TransportError):
-            httpx.delete(self._url, headers=self._headers, timeout=30.0)
+            httpx.delete(self._url, auth=self._auth, timeout=30.0)

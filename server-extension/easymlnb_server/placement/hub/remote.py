@@ -6,6 +6,7 @@ from pathlib import Path
 import zmq
 from websockets.exceptions import InvalidStatus
 
+from easymlnb.contract.errors import EasyMLNBError
 from easymlnb_server.placement.hub import sockets, wire
 from easymlnb_server.placement.hub.line import Line
 from easymlnb_server.placement.hub.nodes import Nodes
@@ -66,7 +67,8 @@ class Remote:
         heard, pause = loop.time(), 0.05
         while self.exit is None:
             try:
-                line = await Line.to(url, self._nodes.api.headers, self._take)
+                headers = await asyncio.to_thread(self._nodes.auth.headers)
+                line = await Line.to(url, headers, self._take)
                 pause = 0.05
                 await self._serve(line)
                 heard = loop.time()
@@ -75,7 +77,7 @@ class Remote:
                 unknown = answer.status_code == 404 and wire.OURS in answer.headers
                 if unknown or await self._nodes.gone(self.address):
                     self._end(GONE)
-            except OSError:
+            except (OSError, EasyMLNBError):
                 if await self._nodes.gone(self.address):
                     self._end(GONE)
             if loop.time() - heard > LOST_AFTER:

@@ -24,6 +24,7 @@ from easymlnb_server.placement.hub.meter import Meter
 from easymlnb_server.placement.hub.options import Spot
 from easymlnb_server.placement.hub.placed import NodeKernel, Note, Seats
 from easymlnb_server.placement.hub.provisioner import HubProvisioner
+from easymlnb_server.placement.hub.tokens import NodeAuth
 from easymlnb_server.placement.hub.wire import Wanted
 
 CONNECT_TIMEOUT = 60.0
@@ -53,6 +54,7 @@ class HubPlacement:
         self._spot = spot
         self._account = account
         self._notes = notes
+        self._auth = NodeAuth(account.node_token)
         self._seats = Seats(spot.max_workers, options.each(name, spot), meter)
 
     def offers(self, gpu: Gpu) -> bool:
@@ -89,7 +91,7 @@ class HubPlacement:
             file = self._notes / f"{order.worker}.json"
             self._notes.mkdir(parents=True, mode=0o700, exist_ok=True)
             await asyncio.to_thread(records.write, file, note)
-            placed = NodeKernel(note, file, self._seats, self._account.headers)
+            placed = NodeKernel(note, file, self._seats, self._auth)
             kernel = _OnNode(placed, manager, self._seats)
         except BaseException as error:
             self._seats.give_back()
@@ -122,7 +124,7 @@ class HubPlacement:
                 continue
             if note.placement != self._name or note.user not in ("", self._account.user):
                 continue
-            kernel = NodeKernel(note, file, self._seats, self._account.headers)
+            kernel = NodeKernel(note, file, self._seats, self._auth)
             self._seats.hold()
             found.append(Survivor(note.worker, note.bundle, note.token, kernel))
         return found
