@@ -8,6 +8,7 @@ from typing import Any
 from easymlnb.apps import links
 from easymlnb.apps.compare import side_by_side
 from easymlnb.apps.history import History, Run
+from easymlnb.contract.names import path
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import lean as W
 from easymlnb.forms.arrange import Arranger
@@ -177,7 +178,8 @@ class App:
         if run is None or run.parts is None:
             self.form.desk.tell("words", value="Nothing to save yet")
             return
-        name = f"{self.spec.name}-{run.at:%Y%m%d-%H%M%S}.json"
+        plain = self.spec.name.rpartition("/")[2]
+        name = f"{plain}-{run.at:%Y%m%d-%H%M%S}.json"
         self.form.desk.save(name, "application/json", _report(self.spec, run))
 
     def _link(self, _: str) -> None:
@@ -217,7 +219,7 @@ _HEAD = (
 
 
 def _api(spec: ServiceSpec, base: str, public: bool) -> str:
-    service = escape(f"{base}services/{spec.name}", quote=True)
+    service = escape(f"{base}services/{path(spec.name)}", quote=True)
     more = (
         "Calls from programs need a token of this server: ask whoever runs it."
         if public

@@ -21,6 +21,7 @@ import httpx
 
 from easymlnb.client.events import Events
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, ServerUnreachable, from_code
+from easymlnb.contract.names import path
 from easymlnb.contract.spec import VIEW, ServiceSpec
 from easymlnb.forms.caller import Done, Event, Failed, Item, Progress, Waiting
 
@@ -131,7 +132,7 @@ class RestRunning:
             try:
                 async with _loop().http.stream(
                     "POST",
-                    f"{self._caller.url}services/{self._caller.name}/view",
+                    f"{self._caller.url}services/{path(self._caller.name)}/view",
                     content=self._body,
                     headers=self._caller.headers
                     | {

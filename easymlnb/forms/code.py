@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mimetypes import guess_extension
 from typing import Any
 
+from easymlnb.contract.names import path
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms.node import Node
 
@@ -156,7 +157,7 @@ def _base64_of(file: FileName) -> dict[str, str]:
 
 
 def _address(spec: ServiceSpec, url: str) -> str:
-    return f"{(url or SOMEWHERE).rstrip('/')}/easymlnb/services/{spec.name}/call"
+    return f"{(url or SOMEWHERE).rstrip('/')}/easymlnb/services/{path(spec.name)}/call"
 
 
 LANGUAGES: dict[str, Callable[[ServiceSpec, Mapping[str, Any], str], str]] = {

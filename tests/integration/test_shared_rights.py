@@ -152,7 +152,9 @@ def test_uploads_are_their_senders_and_for_their_service(shared: SharedServer) -
     assert alice.put(f"uploads/{made}?offset=0", content=b"xyz").status_code == 200
     body = {"file": {"upload": made, "name": "a.bin"}}
     header = {"X-Easymlnb-Uploads": made}
-    theirs = shared.people[BOB].post(f"services/{path(BOB)}/sizes/call", json=body, headers=header)
+    theirs = shared.people[BOB].post(
+        f"services/{path(f'{BOB}/sizes')}/call", json=body, headers=header
+    )
     assert theirs.json()["error"]["code"] == "upload_not_found"
     mine = alice.post("services/alice/sizes/call", json=body, headers=header)
     assert mine.json() == 3

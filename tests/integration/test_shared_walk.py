@@ -131,6 +131,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "/?": {"get": 200},
     "docs": {"get": 200},
     "me": {"get": 200},
+    "hub": {"get": 403},  # for administrators, where there is a Hub
     "openapi\\.json": {"get": 200},
     "services": {"get": 200, "post": 415},
     "uploads": {"post": 404},
@@ -243,6 +244,8 @@ def test_what_is_for_all_shows_each_their_own(shared: SharedServer, asker: str) 
             check_secrets(asker, answer)
             if asker == VISITOR:
                 assert answer.status_code in (302, 401), answer.url
+            elif (asker, at) == ("root", "hub"):
+                assert answer.status_code == 404
             else:
                 assert answer.status_code == status, (method, at, answer.text)
 
@@ -267,7 +270,7 @@ def test_the_catalogue_and_openapi_list_what_one_may_use(shared: SharedServer, a
 
 def test_bundles_are_their_owners(shared: SharedServer) -> None:
     for owner in ("alice", BOB):
-        bundle = shared.people[owner].get(f"services/{path(owner)}/kept").json()["bundle"]
+        bundle = shared.people[owner].get(f"services/{path(f'{owner}/kept')}").json()["bundle"]
         for at in (f"bundles/{bundle}", f"bundles/{bundle}/notebook"):
             for asker in ASKERS:
                 answer = ask(shared, asker, "get", at)

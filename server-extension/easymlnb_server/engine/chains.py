@@ -22,5 +22,11 @@ def extend(
     names = [name for name, _ in chain]
     held = {one for _, one in chain if isinstance(one, WorkerLink) and not one.hello.live}
     if service in names or len(chain) >= DEPTH or not held.isdisjoint(workers):
-        raise CallCycle([*names, service])
+        owner = names[-1].rpartition("/")[0]
+        raise CallCycle([_shown(name, owner) for name in names] + [service])
     return chain
+
+
+def _shown(name: str, owner: str) -> str:
+    """Return what an owner is told of a service in a chain; whose others are is not theirs."""
+    return name if name.rpartition("/")[0] == owner else "another"
