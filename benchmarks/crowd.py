@@ -18,8 +18,13 @@ async def coroutine(x: float) -> float:
     await asyncio.sleep(1)
     return x
 
-@ml.service(batch=ml.Batch(max_wait=0.05))
+@ml.service(batch=ml.Batch())
 def batch(x: ml.Batched[float]) -> list[float]:
+    time.sleep(1)
+    return x
+
+@ml.service(batch=ml.Batch(), examples=[{"x": 1.5}])
+def shown(x: ml.Batched[float]) -> list[float]:
     time.sleep(1)
     return x
 """
@@ -40,7 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, easymlnb(Path(name)) as url:
         publish(url, SOURCE, "crowd")
         print(f"{CALLERS} callers at once, 1 s of work; the longest beyond it")
-        for kind in ("coroutine", "batch"):
+        for kind in ("coroutine", "batch", "batch", "shown"):
             peer = service(url, kind, [b'{"x": 1.5}'])
             calls = asyncio.run(arrivals(peer, [0.0] * CALLERS))
             assert all(call.status == 200 for call in calls)

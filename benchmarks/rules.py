@@ -2,22 +2,28 @@
 
 The model takes 8 ms and 1 ms per item. The rules run on the same arrivals as a calculation, without
 a network or a processor: what that shows is the least that such a server can take. The first, which
-is the best of them, also runs for real within one process, in turns with easymlnb: this is what the
-machine allows, whose sleeps last too long and whose processors are wanted by others.
+is the best of them, also runs for real, in turns with easymlnb: within one process, which shows
+what the machine allows, whose sleeps last too long and whose processors are wanted by others; and
+behind the least HTTP server (``bare.py``), which shows what a call over HTTP costs whoever serves.
 """
 
 import asyncio
+import contextlib
+import os
+import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
-from common import easymlnb, publish, service
+from bare import MOST, cost
+from common import HERE, Peer, easymlnb, free_port, process, publish, service, wait_until
 from load import arrivals, poisson
 
+BODY = b'{"x": 1.5}'
 SOURCE = """
 import time
 import easymlnb as ml
@@ -30,12 +36,7 @@ def slow(x: ml.Batched[float]) -> list[float]:
 RATES = (20, 150, 500)
 SECONDS = 8.0
 ROUNDS = 3
-MOST = 32
 WINDOW = 0.010
-
-
-def cost(size: int) -> float:
-    return 0.008 + 0.001 * size
 
 
 def greedy(times: list[float]) -> list[float]:
@@ -106,29 +107,51 @@ RULES: dict[str, Callable[[list[float]], list[float]]] = {
 }
 
 
+@contextlib.contextmanager
+def bare(folder: Path) -> Iterator[Peer]:
+    """Run the first rule behind the least HTTP server, in a process of its own."""
+    port = free_port()
+    command = [sys.executable, str(HERE / "bare.py"), str(port)]
+    with process(command, {**os.environ}, folder):
+        peer = Peer(f"http://127.0.0.1:{port}/", [BODY])
+        wait_until(peer.answers)
+        yield peer
+
+
+def p50(peer: Peer, times: list[float]) -> float:
+    calls = asyncio.run(arrivals(peer, times))
+    assert all(call.status == 200 for call in calls)
+    return median(call.seconds for call in calls)
+
+
 def main() -> None:
     print("p50 in ms at " + ", ".join(f"{rate}/s" for rate in RATES))
     for name, rule in RULES.items():
         cells = [median(rule(poisson(rate, SECONDS))) * 1000 for rate in RATES]
         print(f"| {name} | " + " | ".join(f"{cell:.1f}" for cell in cells) + " |")
-    with tempfile.TemporaryDirectory() as name, easymlnb(Path(name)) as url:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        easymlnb(Path(name)) as url,
+        bare(Path(name)) as least,
+    ):
         publish(url, SOURCE, "slow")
-        peer = service(url, "slow", [b'{"x": 1.5}'])
-        asyncio.run(arrivals(peer, poisson(50, 2.0)))
-        floor, ours = [], []
+        peer = service(url, "slow", [BODY])
+        p50(peer, poisson(50, 2.0))
+        rows: dict[str, list[str]] = {"one process": [], "bare HTTP": [], "easymlnb": []}
         for rate in RATES:
             times = poisson(rate, SECONDS)
-            found = []
-            for _ in range(ROUNDS):
-                calls = asyncio.run(arrivals(peer, times))
-                assert all(call.status == 200 for call in calls)
-                bare = median(asyncio.run(alone(times)))
-                found.append((bare, median(call.seconds for call in calls)))
-            floor.append(median(bare for bare, _ in found) * 1000)
-            ours.append((median(p50 for _, p50 in found) * 1000,
-                         median(p50 / bare for bare, p50 in found)))  # fmt: skip
-        print("| all that waits, in one process | " + " | ".join(f"{x:.1f}" for x in floor) + " |")
-        print("| easymlnb | " + " | ".join(f"{x:.1f} ({of:.2f} x)" for x, of in ours) + " |")
+            found = [
+                (median(asyncio.run(alone(times))), p50(least, times), p50(peer, times))
+                for _ in range(ROUNDS)
+            ]
+            inside, http, ours = (median(column) * 1000 for column in zip(*found, strict=True))
+            rows["one process"].append(f"{inside:.1f}")
+            rows["bare HTTP"].append(f"{http:.1f}")
+            beside = [median(o / other for *others, o in found for other in others[n : n + 1])
+                      for n in (0, 1)]  # fmt: skip
+            rows["easymlnb"].append(f"{ours:.1f} ({beside[0]:.2f} x, {beside[1]:.2f} x)")
+    for name, cells_ in rows.items():
+        print(f"| all that waits, {name} | " + " | ".join(cells_) + " |")
 
 
 if __name__ == "__main__":

@@ -32,5 +32,5 @@ def victim(victim_server: RunningServer) -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="session")
 def callers() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(64) as pool:
         yield pool

@@ -65,12 +65,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     made.stop()
 
 
-@pytest.fixture(scope="module")
-def callers() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(64) as pool:
-        yield pool
-
-
 def ask(server: RunningServer, service: str, **values: Any) -> httpx.Response:
     return server.http.post(f"services/{service}/call", json=values)
 

@@ -88,12 +88,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     made.stop()
 
 
-@pytest.fixture(scope="module")
-def callers() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(64) as pool:
-        yield pool
-
-
 class Held:
     """The one worker's main thread, kept busy until the block ends."""
 
