@@ -155,5 +155,6 @@ def test_a_gpu_service_from_jupyterlab_for_a_group_and_nobody_else(
         bob.page.get_by_role("heading", name="Nothing is here").wait_for(timeout=60_000)
         bob.keep("closed")
     finally:
-        hub.member("alice").http.delete("services/alice/where")
+        with hub.member("alice").http as http:
+            http.delete("services/alice/where")
         hub.stop_server("alice")

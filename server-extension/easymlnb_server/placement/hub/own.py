@@ -67,6 +67,7 @@ class OwnServers:
 
     async def close(self) -> None:
         await self._http.aclose()
+        self._tokens.close()
 
     async def of(self, user: str) -> list[OwnServer]:
         """Return the servers of a user that run, with what they serve. It never fails."""

@@ -36,6 +36,9 @@ class UserTokens:
             base_url=f"{account.api_url.rstrip('/')}/users/", headers=account.headers, timeout=10.0
         )
 
+    def close(self) -> None:
+        self._http.close()
+
     def of(self, user: str) -> str:
         """Return a token; it blocks, and threads may use it at once.
 
