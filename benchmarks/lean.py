@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 from websockets.client import ClientProtocol
-from websockets.frames import Frame
+from websockets.frames import Frame, Opcode
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
@@ -78,9 +78,10 @@ class Kernel:
     def _message(self) -> list[bytes]:
         whole = b""
         for event in self._events:
-            assert isinstance(event, Frame), event
+            if not isinstance(event, Frame) or event.opcode not in (Opcode.BINARY, Opcode.CONT):
+                continue  # a ping
             whole += event.data
-            if event.fin and whole[:1] != b"{":
+            if event.fin:
                 return _unpack(whole)
         raise EOFError
 

@@ -1,28 +1,36 @@
-"""What a node of a JupyterHub costs: calls of a worker there against one here, cells there.
+"""What a node of a JupyterHub costs: calls of a worker there against one here, cells, a start.
 
-Starts a real Hub with its proxy and plain processes (as ``tests/hub`` does), publishes one function
-twice, and measures both in turns through the proxy, so that the ratios hold on a busy machine too.
+Starts a real Hub with its proxy on a real Slurm whose nodes are hosts of their own, as far as
+network namespaces make them (as root, with the packages that ``tests/hub`` needs); elsewhere all
+are processes of one host. Everything goes through the proxy and is measured in turns, so that
+differences and ratios hold on a busy machine too.
 
-    python benchmarks/nodes.py [--seconds 5]
+    python benchmarks/nodes.py [--seconds 3] [--rounds 5]
 """
 
 import argparse
-import asyncio
 import json
-import statistics
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from statistics import median
 
-import httpx
 import nbformat
+from common import Caller, Peer
+from lean import Kernel
+from load import GENERATOR, rate
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from hub.consoles import Console  # noqa: E402
-from hub.hubs import Hub, User  # noqa: E402
+from hub import clusters, networks  # noqa: E402
+from hub.clusters import Cluster  # noqa: E402
+from hub.hubs import Hub, User, free_ports  # noqa: E402
+from hub.networks import Network  # noqa: E402
 
 SOURCE = """
 import easymlnb as ml
@@ -32,91 +40,138 @@ def {name}(x: int = 1) -> int:
     return x + 1
 """
 CONNECTIONS = 64
+CELLS = 50
+CALLS = 50
+"""Runs in a row of one of those that are compared, before it is the other's turn."""
+
+NODE = "easymlnb-gpu-1"
 
 
-def notebook(source: str) -> nbformat.NotebookNode:
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id="one")])
-    made.metadata["kernelspec"] = {"name": "python3", "display_name": "", "language": "python"}
-    return made
+@contextmanager
+def hub() -> Iterator[Hub]:
+    """Run a Hub, its servers on hosts of their own where this machine can have them."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        variables = {}
+        why = networks.refusal() or ("" if clusters.installed() else "Slurm is not installed.")
+        if why:
+            print(f"Nodes are processes of one host. {why}")
+        else:
+            network = Network(list(clusters.NODES))
+            stack.callback(network.stop)
+            network.start()
+            (folder / "slurm").mkdir()
+            cluster = Cluster(folder / "slurm", free_ports(1)[0], network)
+            stack.callback(cluster.stop)
+            cluster.start()
+            variables = cluster.variables
+        (folder / "hub").mkdir()
+        made = Hub(folder / "hub", variables)
+        stack.callback(made.stop)
+        made.start()
+        yield made
 
 
-def one_by_one(user: User, name: str, seconds: float) -> float:
-    """Return the median of a call in milliseconds, over one connection."""
-    took = []
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until:
-        start = time.perf_counter()
-        assert user.call(name, x=1).json() == 2
-        took.append(time.perf_counter() - start)
-    return statistics.median(took) * 1000
+def publish(user: User, name: str, place: str) -> None:
+    cell = nbformat.v4.new_code_cell(SOURCE.format(place=place, name=name), id="one")
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "", "language": "python"}
+    found = user.publish(notebook, user.hub.folder / f"{name}.ipynb")
+    assert found["state"] == "ready", found
 
 
-async def many(user: User, name: str, seconds: float) -> float:
-    """Return the calls per second over many connections."""
-    done = 0
-    until = time.perf_counter() + seconds
-    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-    url = f"{user.url}easymlnb/services/{name}/call"
-    async with httpx.AsyncClient(headers=user.headers, limits=limits, timeout=60) as http:
-
-        async def caller() -> None:
-            nonlocal done
-            while time.perf_counter() < until:
-                answer = await http.post(url, json={"x": 1})
-                done += answer.status_code == 200
-
-        await asyncio.gather(*(caller() for _ in range(CONNECTIONS)))
-    return done / seconds
+def peer(user: User, name: str) -> Peer:
+    headers = {"Content-Type": "application/json", **user.headers}
+    return Peer(f"{user.url}easymlnb/services/{name}/call", [b'{"x": 1}'], headers)
 
 
-def cells(user: User, spec: str, seconds: float) -> float:
-    """Return the median of an execution in milliseconds, over JupyterLab's websocket."""
-    console = Console(user, spec)
-    try:
-        console.run("1")
-        took = []
-        until = time.perf_counter() + seconds
-        while time.perf_counter() < until:
-            start = time.perf_counter()
-            console.run("1")
-            took.append(time.perf_counter() - start)
-        return statistics.median(took) * 1000
-    finally:
-        console.close()
+def waking(user: User, rounds: int) -> None:
+    """Measure from the Hub's word that a node is ready to the first answer of a new service."""
+    late = []
+    for number in range(rounds):
+        ready: list[float] = []
+        done = threading.Event()
+        watch = threading.Thread(target=_watch, args=(user, ready, done))
+        watch.start()
+        began = time.perf_counter()
+        try:
+            publish(user, f"woken{number}", "gpu")
+            assert user.call(f"woken{number}", x=1).json() == 2
+            answered = time.perf_counter()
+        finally:
+            done.set()
+            watch.join()
+        late.append(answered - ready[0])
+        print(f"publish to first answer {answered - began:.2f} s, {late[-1]:.2f} s after the node")
+        user.http.delete(f"services/woken{number}").raise_for_status()
+        user.hub.stop_server(user.name, NODE)
+    print(f"first answer after the node is ready: {median(late):.2f} s")
+
+
+def _watch(user: User, ready: list[float], done: threading.Event) -> None:
+    """Note when the Hub first says that the node is ready."""
+    while not done.wait(0.02):
+        if (user.hub.server(user.name, NODE) or {}).get("ready"):
+            ready.append(time.perf_counter())
+            return
+
+
+def calls(user: User, seconds: float, rounds: int) -> None:
+    """Measure calls to a worker here and to one there, by one connection and by many."""
+    peers = {name: peer(user, name) for name in ("here", "there")}
+    callers = {name: Caller(one) for name, one in peers.items()}
+    took: dict[str, list[float]] = {name: [] for name in peers}
+    for _ in range(rounds * 4):
+        for name, caller in callers.items():
+            took[name] += caller.times(CALLS)
+    a, b = (median(took[name]) * 1000 for name in peers)
+    print(f"call, one connection, p50: here {a:.2f} ms, there {b:.2f} ms, {b - a:+.2f} ms")
+    ratios = []
+    for _ in range(rounds):
+        a, b = (rate(one, CONNECTIONS, seconds) for one in peers.values())
+        ratios.append(b / a)
+        print(f"calls/s, {CONNECTIONS} connections ({GENERATOR}): {a:.0f}, {b:.0f}, {b / a:.2f}")
+    print(f"calls/s there to here: {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+
+
+def cells(user: User, rounds: int) -> None:
+    """Measure cells of a kernel here and of one there, with their reply and all their messages."""
+    folder = user.hub.folder / f"homes/{user.name}/.local/share/jupyter/kernels/node"
+    folder.mkdir(parents=True)
+    config = {"placement": "gpu", "spot": {"profile": "gpu", "max_workers": 3}}
+    told = {"provisioner_name": "easymlnb-hub", "config": config}
+    spec = {"argv": [], "display_name": "node", "language": "python"}
+    spec["metadata"] = {"kernel_provisioner": told}
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    with ExitStack() as stack:
+        kernels = {}
+        for name, kind in (("here", "python3"), ("there", "node")):
+            kernels[name] = Kernel(user.url, user.headers, kind)
+            stack.callback(kernels[name].close)
+        took: dict[str, list[float]] = {name: [] for name in kernels}
+        for turn in range(rounds * 4 + 1):
+            for name, kernel in kernels.items():
+                for _ in range(CELLS):
+                    began = time.perf_counter()
+                    kernel.run("1")
+                    if turn:  # the first turn warms up
+                        took[name].append(time.perf_counter() - began)
+    a, b = (median(took[name]) * 1000 for name in kernels)
+    print(f"cell, p50: here {a:.2f} ms, there {b:.2f} ms, {b - a:+.2f} ms")
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--seconds", type=float, default=5.0)
-    seconds = options.parse_args().seconds
-    with tempfile.TemporaryDirectory() as folder:
-        hub = Hub(Path(folder))
-        try:
-            hub.start()
-            user = hub.serve("alice")
-            for name, place in (("here", "local"), ("there", "gpu")):
-                source = notebook(SOURCE.format(place=place, name=name))
-                start = time.perf_counter()
-                found = user.publish(source, Path(folder) / f"{name}.ipynb")
-                assert found["state"] == "ready", found
-                print(f"{name}: published in {time.perf_counter() - start:.1f} s")
-            for _ in range(3):
-                a, b = (one_by_one(user, name, seconds / 2) for name in ("here", "there"))
-                print(f"call, one connection: here {a:.2f} ms, there {b:.2f} ms, +{b - a:.2f} ms")
-            for _ in range(3):
-                a, b = (asyncio.run(many(user, name, seconds)) for name in ("here", "there"))
-                print(f"calls/s, {CONNECTIONS} connections: {a:.0f}, {b:.0f}, ratio {b / a:.2f}")
-            kernels = Path(folder) / "homes/alice/.local/share/jupyter/kernels/node"
-            kernels.mkdir(parents=True)
-            config = {"placement": "gpu", "spot": {"profile": "gpu", "max_workers": 3}}
-            told = {"provisioner_name": "easymlnb-hub", "config": config}
-            spec = {"argv": [], "display_name": "node", "language": "python"}
-            spec["metadata"] = {"kernel_provisioner": told}
-            (kernels / "kernel.json").write_text(json.dumps(spec))
-            a, b = (cells(user, name, seconds) for name in ("python3", "node"))
-            print(f"cell, p50: here {a:.2f} ms, there {b:.2f} ms")
-        finally:
-            hub.stop()
+    options.add_argument("--seconds", type=float, default=3.0)
+    options.add_argument("--rounds", type=int, default=5)
+    given = options.parse_args()
+    with hub() as running:
+        user = running.serve("alice")
+        waking(user, 3)
+        publish(user, "here", "local")
+        publish(user, "there", "gpu")
+        calls(user, given.seconds, given.rounds)
+        cells(user, given.rounds)
 
 
 if __name__ == "__main__":

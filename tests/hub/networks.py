@@ -1,7 +1,7 @@
 """A network of one machine: nodes with a host name and an address of their own, behind a bridge.
 
-Needs root and iproute2. Each node is a network namespace that reaches the bridge, where the Hub
-and its proxy answer, and the other nodes; it does not reach the machine's loopback.
+Needs root and iproute2. Each node is a network namespace that reaches this machine, by the bridge
+where the Hub and its proxy answer, and neither another node nor this machine's loopback.
 """
 
 import contextlib
@@ -64,6 +64,7 @@ class Network:
             _ip("netns", "add", space)
             _ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", space)
             _ip("link", "set", link, "master", self._bridge, "up")
+            _ip("link", "set", link, "type", "bridge_slave", "isolated", "on")
             _ip("-n", space, "addr", "add", f"{self.address_of(name)}/24", "dev", "eth0")
             _ip("-n", space, "link", "set", "eth0", "up")
             _ip("-n", space, "link", "set", "lo", "up")
