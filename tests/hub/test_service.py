@@ -32,6 +32,19 @@ import easymlnb as ml
 def {name}() -> int:
     return 1
 """
+# What any user can have their servers do.
+SPY = """
+from tornado import httputil
+
+real = httputil.HTTPServerRequest.__init__
+
+def spy(self, *args, **kwargs):
+    real(self, *args, **kwargs)
+    with open({file!r}, "a") as file:
+        file.write(self.headers.get("Authorization", "") + chr(10))
+
+httputil.HTTPServerRequest.__init__ = spy
+"""
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +110,30 @@ def test_being_called_opens_no_server_of_the_author(
             assert "oauth2/authorize" in answer.headers.get("Location", "oauth2/authorize")
     finally:
         alice.share(where)
+        bob.http.close()
+
+
+def test_a_node_is_shown_tokens_of_its_own_user_only(
+    service_hub: ServiceHub, tmp_path: Path
+) -> None:
+    bob = service_hub.member("bob")
+    seen = tmp_path / "seen"
+    settings = service_hub.folder / "homes/bob/.jupyter/jupyter_server_config.py"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(SPY.format(file=str(seen)))
+    try:
+        found = bob.publish(make_notebook(WHERE), tmp_path / "where.ipynb")
+        assert found["state"] == "ready", found.get("error")
+        assert bob.call("bob/where").status_code == 200
+        headers = {line for line in seen.read_text().splitlines() if line.startswith("token ")}
+        assert headers
+        for header in headers:
+            told = httpx.get(f"{service_hub.url}/hub/api/user", headers={"Authorization": header})
+            assert told.json()["name"] == "bob"
+            assert {scope.partition("!")[2] for scope in told.json()["scopes"]} == {"user=bob"}
+    finally:
+        settings.unlink()
+        bob.http.delete("services/bob/where")
         bob.http.close()
 
 
