@@ -5,6 +5,7 @@ which on a small machine takes the processor from those it measures. Else a Pyth
 """
 
 import asyncio
+import gc
 import json
 import re
 import shutil
@@ -175,6 +176,7 @@ async def arrivals(peer: Peer, times: list[float]) -> list[Arrived]:
             opening.add(task)
             task.add_done_callback(opening.discard)
 
+    gc.freeze()  # a search for garbage here would count as time of the server
     began = loop.time()
     for number, due in enumerate(times):
         loop.call_at(began + due, arrive, number, began + due)

@@ -6,6 +6,7 @@ signal handler, which Python runs on the main thread, compares ids: an interrupt
 call cannot hit the next. Calls of ``async def`` functions run beside, as soon as they are read.
 """
 
+import gc
 import os
 import signal
 import threading
@@ -76,6 +77,9 @@ class Worker:
         watch = threading.Thread(target=self._watch, name="easymlnb-watch", daemon=True)
         watch.start()
         ASKS.way = KernelWay(self._emit, self._emit_beside, self._listen)
+        # What the notebook has made stays, and no call is to wait while it is searched for garbage.
+        gc.collect()
+        gc.freeze()
         try:
             while (taken := self._next()) is not None:
                 self._answer(taken)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import re
@@ -201,6 +202,9 @@ class EasyMLNB(AppSettings, HubSettings, StorageSettings, ExtensionApp):
             # The author's notebooks and live services must work all the same.
             self._state.publications.unusable = NotReady(error.message)
             self.log.error("Published services are not served: %s", error.message)
+        # Python's search for garbage stands still for everybody: half a second, as long as it goes
+        # through all that was loaded, which stays anyway.
+        gc.freeze()
 
     async def _open_store(self) -> None:
         if self.is_node:
