@@ -89,6 +89,17 @@ class Hub:
             )  # fmt: skip
         self.wait_for(self._up, "the Hub did not start", START_TIMEOUT)
 
+    def kill(self) -> None:
+        """Kill the Hub; its proxy and all servers run on."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+
+    @property
+    def proxy(self) -> int:
+        """The process of the proxy."""
+        return int((self.folder / "proxy.pid").read_text())
+
     def _up(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log[-4000:]
@@ -113,7 +124,7 @@ class Hub:
     def _stop_proxy(self) -> None:
         """End what a Hub leaves that was told to stop while it started its proxy anew."""
         with contextlib.suppress(OSError, ValueError, psutil.Error):
-            process = psutil.Process(int((self.folder / "proxy.pid").read_text()))
+            process = psutil.Process(self.proxy)
             if any(str(self.ports[2]) in word for word in process.cmdline()):
                 process.kill()
 

@@ -24,6 +24,8 @@ c.JupyterHub.cookie_secret_file = f"{FOLDER}/cookie_secret"
 c.JupyterHub.authenticator_class = "dummy"
 c.DummyAuthenticator.password = os.environ["TEST_HUB_PASSWORD"]
 c.Authenticator.allowed_users = {"alice", "bob", "carol", "erin"}
+if os.environ.get("TEST_HUB_PROXY_STAYS"):
+    c.ConfigurableHTTPProxy.should_start = False
 c.Authenticator.admin_users = {"dora"}
 c.JupyterHub.load_groups = {
     "ml": {"users": ["alice", "bob"]},
@@ -64,7 +66,11 @@ PLACEMENTS = {
     "broken": {"profile": "no-such-queue"},
     "dies": {"profile": "dies"},
     "unknown": {"profile": "unknown"},
+    "brief": {"profile": "cpu", "idle": "3s", "lifetime": "28s", "max_workers": 2},
+    "alone": {"profile": "cpu", "idle": "3s", "lifetime": "28s"},
 }
+OPTIONS = {"ivan": ["--EasyMLNB.worker_stay=2"]}
+"""What the servers of some users are told beside."""
 LEFT_OUT = ("jupyterlab", "jupyter_lsp", "jupyter_server_terminals", "notebook_shim")
 SETTINGS = {
     "EasyMLNB": {"placements": PLACEMENTS, "app_kernels": 0},
@@ -119,6 +125,8 @@ def before(spawner):
     pages = "--EasyMLNB.app_kernels=1"
     if not spawner.name and pages not in spawner.args:
         spawner.args = [*spawner.args, pages]
+    mine = OPTIONS.get(spawner.user.name, [])
+    spawner.args = [*spawner.args, *(one for one in mine if one not in spawner.args)]
     if spawner.user_options.get("profile") == "no-such-queue" and not hasattr(spawner, "req_gres"):
         raise RuntimeError("invalid partition specified: nope")
 

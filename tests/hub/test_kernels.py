@@ -2,12 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+from hub.commands import command
 from hub.consoles import Console, Ran
 from hub.hubs import Hub, User
 
@@ -31,24 +31,6 @@ comm = create_comm(target_name="echo")
 comm.on_msg(lambda message: comm.send({"back": message["content"]["data"]}))
 print(comm.comm_id)
 """
-
-
-def command(user: User, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run ``easymlnb`` as a terminal of that user's server would."""
-    home = user.hub.folder / "homes" / user.name
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")},
-        "HOME": str(home),
-        "EASYMLNB_URL": user.url,
-        "EASYMLNB_TOKEN": user.token,
-        "JUPYTERHUB_API_URL": f"{user.hub.url}/hub/api",
-        "JUPYTERHUB_USER": user.name,
-        "JUPYTERHUB_API_TOKEN": user.token,
-        "JUPYTERHUB_PUBLIC_URL": user.url,
-        "JUPYTERHUB_SERVICE_PREFIX": f"/user/{user.name}/",
-    }
-    whole = [str(Path(sys.executable).parent / "easymlnb"), *words]
-    return subprocess.run(whole, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +94,11 @@ def test_interrupt_and_restart(carol: User, console: Console) -> None:
     console.post("interrupt")
     assert console.end(running) == Ran("error", "KeyboardInterrupt")
     assert console.run("print(kept)").text == "1\n"
+    old = int(console.run("import os; print(os.getpid())").text)
     console.post("restart")
     console.open_again(carol)
     assert console.run("print(kept)").text == "NameError"
+    assert not psutil.pid_exists(old)
 
 
 def test_nothing_is_lost_while_the_proxy_is_away(hub: Hub, carol: User, console: Console) -> None:

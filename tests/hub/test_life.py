@@ -1,5 +1,6 @@
 """Nodes come when they are needed and go when they are not, whatever is killed meanwhile."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -63,7 +64,18 @@ def test_idle_node_stops_and_a_call_wakes_one(hub: Hub, erin: User, tmp_path: Pa
     hub.wait_for(lambda: NODE not in hub.servers("erin"), "the idle node did not stop")
     assert not psutil.pid_exists(first)
     assert hub.server("erin", NODE) is None
-    assert answer(erin) != first
+    # The call that wakes it is told its place, what it waits for, and how long that took before.
+    accept = {"Accept": "text/event-stream"}
+    with erin.http.stream("POST", "services/pid/call", json={}, headers=accept) as told:
+        lines = [line for line in told.iter_lines() if line and not line.startswith(":")]
+    events = list(zip(lines[::2], lines[1::2], strict=True))
+    waited = [json.loads(data[5:]) for event, data in events if event == "event: waiting"]
+    assert waited[0]["position"] == 1
+    assert {one["state"] for one in waited} <= {"asleep", "starting"}
+    assert any(one["seconds"] for one in waited)
+    assert any("Starting a node" in one.get("reason", "") for one in waited), waited
+    assert events[-1][0] == "event: result"
+    assert int(events[-1][1][5:]) != first
 
 
 def test_killed_node_is_replaced_and_leaves_no_process(
@@ -81,3 +93,9 @@ def test_next_server_takes_the_worker_over(hub: Hub, erin: User, tmp_path: Path)
     hub.wait_for(lambda: "" not in hub.servers("erin"), "the Hub did not notice")
     again = hub.serve("erin")
     assert answer(again) == first
+    # It is asked for, so its node does not take it for one that nobody wants.
+    (there,) = again.kernels(NODE)
+    assert there["worker"]
+    assert not there["connected"]
+    stats = again.http.get("services/pid").json()["stats"]
+    assert stats["memory"] > 0
