@@ -10,7 +10,7 @@ import httpx
 from conftest import RunningServer, free_port
 from databases import Postgres
 
-LEASE = 4.0
+LEASE = 8.0
 
 
 class Pair:
@@ -49,6 +49,7 @@ class Pair:
     def start(self) -> None:
         for server in self.both:
             if server.process is None or server.process.poll() is not None:
+                server.stop()  # closes what asked the one before
                 server.start()
 
     def stop(self) -> None:

@@ -25,6 +25,9 @@ BEAT = 1.0
 HANDOVER = 15.0
 """Seconds that the heirs of a process which stops have to get their workers ready."""
 
+SETTLED = 5.0
+"""Seconds after which one that joined takes over what others left: they may be coming back."""
+
 PATIENCE = 1.0
 """Seconds a turn is tried again within; then the next one has its chance."""
 
@@ -71,6 +74,7 @@ class Keeper:
         self._store: Store | None = None
         self._holder = ""
         self._until = 0.0
+        self._joined = 0.0
         self._leaving = self._left = False
         self._away = False
         self._published: Published = {}
@@ -179,7 +183,7 @@ class Keeper:
 
     async def _join(self, store: Store) -> None:
         mark, address, seconds = self.mark, self.address, self._seconds
-        self._until = 0.0
+        self._until, self._joined = 0.0, self._clock()
         self._holder = await asyncio.to_thread(lambda: store.leases.join(mark, address, seconds))
 
     async def _turn(self, store: Store, survivors: tuple[Survivor, ...] = ()) -> None:
@@ -192,6 +196,7 @@ class Keeper:
         publications, holder = self._publications, self._holder
         ready, states = publications.prepared(), publications.states()
         release = publications.released
+        settled = self._clock() - self._joined > SETTLED
         self._turns += 1
         view = await asyncio.to_thread(
             lambda: store.leases.turn(
@@ -201,6 +206,7 @@ class Keeper:
                 release=release,
                 states=states,
                 leaving=self._leaving,
+                settled=settled,
                 patience=PATIENCE,
             )
         )

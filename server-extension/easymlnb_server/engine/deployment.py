@@ -222,7 +222,8 @@ class Deployment:
                 if worker is None:
                     await self.breaker.closed()
                     worker = await self._start()
-                await adoption.prepare(worker, self.bundle, self._settings.stay)
+                stay, mark = self._settings.stay, self._rendezvous.mark
+                await adoption.prepare(worker, self.bundle, stay, mark)
                 slot.worker = worker
                 self.breaker.started()
                 self.pool.join(worker.link, 1, AHEAD)

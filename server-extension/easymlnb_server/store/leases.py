@@ -116,11 +116,12 @@ class Leases:
         release: Collection[str] = (),
         states: Mapping[str, str] | None = None,
         leaving: bool = False,
+        settled: bool = True,
         patience: float = 5.0,
     ) -> View:
         """Hold on to everything for ``seconds`` more, and settle who serves what.
 
-        ``ready`` and ``release`` are what ``sharing.decide`` takes; ``states`` tells of one's own
+        ``ready``, ``release`` and ``settled`` are what ``sharing.decide`` takes; ``states`` tells of one's own
         bundles. Raises ``LeaseLost`` when the time had run out before, ``StorageBusy``.
         """
 
@@ -140,7 +141,7 @@ class Leases:
                     known[bundle] = replace(known[bundle], state=state)
             there = {name: one.leaving for name, one in alive.items()}
             now_ = Situation(there, known, _wishes(wanted, known), starting)
-            after = decide(holder, now_, ready=ready, release=release)
+            after = decide(holder, now_, ready=ready, release=release, settled=settled)
             _store(connection, before, after)
             return View(holder, since, alive, after, starting, stamp)
 

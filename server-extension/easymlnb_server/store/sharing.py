@@ -42,13 +42,19 @@ def mark_of(holder: str) -> str:
 
 
 def decide(
-    me: str, now: Situation, *, ready: Collection[str] = (), release: Collection[str] = ()
+    me: str,
+    now: Situation,
+    *,
+    ready: Collection[str] = (),
+    release: Collection[str] = (),
+    settled: bool = True,
 ) -> dict[str, Lease]:
     """Return all leases as they are from now on, by bundle.
 
     It is ``me`` that decides: for bundles that nobody serves, and for its own. ``ready`` are those
     whose heir it is and could serve from now on, ``release`` its own that it has stopped to serve
-    for the sake of their heirs.
+    for the sake of their heirs. Who is not ``settled`` leaves what others had to those: when the
+    database was away for long nobody is alive at first, and their workers still run.
     """
     found = {id: now.leases.get(id, Lease(id)) for id in now.wanted}
     for id, lease in found.items():
@@ -62,7 +68,7 @@ def decide(
             found[id] = replace(lease, holder="", heir="", ready=False)
     stayers = sorted(one for one, leaving in now.alive.items() if not leaving)
     if stayers:
-        _give_out(me, stayers, now, found)
+        _give_out(me, stayers, now, found, settled)
         _offer(me, stayers, now, found)
     return found
 
@@ -78,7 +84,9 @@ def _loads(stayers: Collection[str], leases: Collection[Lease]) -> Counter[str]:
     return loads
 
 
-def _give_out(me: str, stayers: list[str], now: Situation, found: dict[str, Lease]) -> None:
+def _give_out(
+    me: str, stayers: list[str], now: Situation, found: dict[str, Lease], settled: bool
+) -> None:
     """Give what nobody serves to whom it belongs, else to who has least; to ``me`` among equals."""
     loads = _loads(stayers, found.values())
     for id in sorted(id for id, lease in found.items() if not lease.holder):
@@ -87,6 +95,8 @@ def _give_out(me: str, stayers: list[str], now: Situation, found: dict[str, Leas
         back = [one for one in stayers if former and mark_of(one) == mark_of(former)]
         if wish in stayers:
             chosen = wish
+        elif former and not settled and mark_of(former) != mark_of(me):
+            continue
         elif back:
             chosen = back[0]  # the same process, restarted: its workers may still be there
         else:
