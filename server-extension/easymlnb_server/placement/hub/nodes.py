@@ -28,6 +28,9 @@ HUB_AWAY = 60.0
 SILENT = 6.0
 """Seconds after which a node that the Hub calls ready, and that is not reached, is passed over."""
 
+END_TIMEOUT = 12.0
+"""Seconds that a node may take to end a kernel; what it is not told of it ends by itself later."""
+
 UNREACHED = (302, 424, 503)
 """How the proxy and the Hub answer in place of a node that they do not reach."""
 
@@ -121,7 +124,8 @@ class Nodes:
     async def end(self, address: str, kernel: str) -> None:
         """End a kernel and all it started; where the node is gone it is so already."""
         with contextlib.suppress(httpx.TransportError):
-            await self._http.delete(f"{address}easymlnb/node/kernels/{kernel}")
+            url = f"{address}easymlnb/node/kernels/{kernel}"
+            await self._http.delete(url, timeout=END_TIMEOUT)
 
     async def free(self, address: str) -> None:
         """Stop a node at once if no kernel is left on it."""
