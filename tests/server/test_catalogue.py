@@ -14,6 +14,7 @@ def line(name, **more):
     found = {
         "name": name,
         "full_name": name,
+        "owner": "zoe",
         "title": name.capitalize(),
         "description": "",
         "summary": "",
@@ -71,6 +72,7 @@ def test_what_can_be_chosen_is_the_commonest_first():
     assert offered(LINES) == {
         "tags": ["x", "y"],
         "authors": ["Ann", "Bob"],
+        "owners": ["zoe"],
         "inputs": ["image", "number", "table"],
     }
 
