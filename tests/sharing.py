@@ -42,9 +42,9 @@ def naps(seconds: float = 30.0) -> str:
     return "woke"
 
 @ml.service
-def asks(name: str = "sizes") -> str:
+def asks(other: str = "sizes") -> str:
     """Call another service in its owner's name."""
-    return str(ml.use(name)())
+    return str(ml.use(other)())
 '''
 
 

@@ -161,12 +161,12 @@ def test_uploads_are_their_senders_and_for_their_service(shared: SharedServer) -
 
 
 def test_a_service_asks_others_in_its_owners_name(shared: SharedServer) -> None:
-    assert call(shared, "alice", "alice/asks", name="one").json() == "called"
+    assert call(shared, "alice", "alice/asks", other="one").json() == "called"
     theirs = f"{BOB}/one"
-    refused = call(shared, "alice", "alice/asks", name=theirs).json()
+    refused = call(shared, "alice", "alice/asks", other=theirs).json()
     assert "no service named" in refused["error"]["message"]
     shared.share(theirs, users=["alice"])
-    assert call(shared, "alice", "alice/asks", name=theirs).json() == "called"
+    assert call(shared, "alice", "alice/asks", other=theirs).json() == "called"
 
 
 def test_access_that_makes_no_sense_changes_nothing(shared: SharedServer) -> None:
@@ -182,7 +182,7 @@ def test_access_that_makes_no_sense_changes_nothing(shared: SharedServer) -> Non
 def test_live_services_and_nodes_are_not_here(shared: SharedServer) -> None:
     alice = shared.people["alice"]
     for at in ("services/alice/one/live/call", "node/kernels"):
-        assert alice.post(at, json={}).json()["error"]["code"] == "route_not_found"
+        assert alice.post(at, json={}).json()["error"]["code"] == "not_found"
     secret = {"Authorization": "easymlnb whatever"}
     refused = httpx.get(f"{shared.url}easymlnb/link", headers=secret)
     assert refused.status_code == 401
