@@ -133,12 +133,19 @@ def test_a_gpu_service_from_jupyterlab_for_a_group_and_nobody_else(
         catalogue.goto(services)
         catalogue.locator("li.service", has_text="alice/where").wait_for()
         assert catalogue.get_by_text("On your own server").count() == 0
+        # What its scripts ask for goes through the Hub's checks, too.
+        with catalogue.expect_response(lambda answer: "q=nothing" in answer.url) as found:
+            catalogue.get_by_label("Search services").fill("nothing")
+        assert found.value.request.resource_type == "fetch" and found.value.status == 200
+        catalogue.goto(f"{services}docs")
+        catalogue.locator("#operations section").first.wait_for()
         catalogue.close()
 
         # Carol is of no group: for her it does not exist.
         page = carol.open(app)
         page.get_by_role("heading", name="Nothing is here").wait_for()
         page.get_by_text("There is no service named 'alice/where'").wait_for()
+        page.get_by_text("You are logged in as carol").wait_for()
         assert serious(page) == []
         carol.keep("refused")
         page = carol.open(services)

@@ -116,7 +116,9 @@ class PageHandler(EasyHandler):
         error: EasyMLNBError = self.public(kwargs.get("exc_info", (None, None, None))[1])
         self.set_status(error.status)
         self.set_header("X-Request-Id", self.request_id)  # tornado has cleared all headers
-        self.page("error.html", error=error, request_id=self.request_id)
+        # Where only one person is let in there is nobody to tell apart.
+        who = self.caller.name if self.caller and self.state.services.shared else ""
+        self.page("error.html", error=error, request_id=self.request_id, who=who)
 
 
 class DocsHandler(PageHandler):

@@ -57,7 +57,7 @@
   async function ask(started) {
     while (!over && Date.now() - started < FOREVER_MS) {
       try {
-        const answer = await fetch(`${here}api/kernels/${place}`, { redirect: "error" });
+        const answer = await fetch(`${here}api/kernels/${place}`, { redirect: "error", headers });
         if (answer.ok) {
           say("");
           return;

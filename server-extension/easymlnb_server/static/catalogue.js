@@ -1,6 +1,7 @@
 // The catalogue: searching while one types, and states that stay fresh. The server does both: it is
 // asked for the page again, and only what differs is replaced. Without this script the form works, too.
 
+import { headers } from "./dom.js";
 import { times } from "./times.js";
 
 const PAUSE_MS = 120;
@@ -24,7 +25,7 @@ async function ask(url) {
   asking?.abort();
   asking = new AbortController();
   const { signal } = asking;
-  const answer = await fetch(url, { redirect: "error", signal });
+  const answer = await fetch(url, { redirect: "error", headers, signal });
   if (!answer.ok) throw new Error(answer.statusText);
   show(new DOMParser().parseFromString(await answer.text(), "text/html"));
 }

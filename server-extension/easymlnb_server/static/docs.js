@@ -1,6 +1,6 @@
 // The API page, drawn from openapi.json: contents on the left, one card per operation.
 
-import { inline, make, plain } from "./dom.js";
+import { headers, inline, make, plain } from "./dom.js";
 import { fields, kind, resolver } from "./schema.js";
 import { tryIt } from "./try.js";
 
@@ -96,7 +96,7 @@ function follow() {
 async function start() {
   const holder = document.getElementById("operations");
   try {
-    const answer = await fetch(`${root}openapi.json`);
+    const answer = await fetch(`${root}openapi.json`, { headers });
     const found = await answer.json();
     if (!answer.ok) throw new Error(found.error?.message);
     draw(found);

@@ -1,3 +1,6 @@
+// Sent along by every request of a script: on a JupyterHub cookies alone do not even read.
+export const headers = { "X-XSRFToken": document.documentElement.dataset.xsrf };
+
 // Making elements. Text goes in as text nodes only, so nothing that an author wrote is ever markup.
 
 export function make(tag, attributes = {}, ...children) {

@@ -1,10 +1,11 @@
 // Who may call a service: the form of its owner. What holds then is the server's word, not this script's.
 
+import { headers } from "./dom.js";
+
 const page = document.documentElement.dataset;
 const form = document.getElementById("share-form");
 const problem = document.getElementById("share-problem");
 const names = form.querySelector(".names");
-const headers = { "X-XSRFToken": page.xsrf };
 
 const chosen = () => new FormData(form).get("who");
 const list = (text) => text.split(/[,;\n]/).map((name) => name.trim()).filter(Boolean);
@@ -38,7 +39,7 @@ async function send(url, options) {
 }
 
 async function show() {
-  const answer = await fetch(location.href, { redirect: "error" });
+  const answer = await fetch(location.href, { redirect: "error", headers });
   const found = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const id of ["share-who", "share-link"]) {
     const [now, then] = [document.getElementById(id), found.getElementById(id)];
@@ -64,7 +65,7 @@ form.addEventListener("submit", async (event) => {
   }
   const body = JSON.stringify(wanted);
   const json = { ...headers, "Content-Type": "application/json" };
-  if (await send(form.action, { method: "PUT", headers: json, body })) await show();
+  if (await send(form.action, { method: "PUT", headers: json, body })) await show().catch(() => location.reload());
 });
 
 document.getElementById("remove").addEventListener("click", async ({ currentTarget }) => {
