@@ -226,6 +226,37 @@ def _kernel_info(socket: Any) -> str:
             return found
 
 
+ASKING = """
+import easymlnb as ml
+
+@ml.service
+def both_shout(text: str) -> list[str]:
+    return [ml.use(f"shout_{n}")(text=text) for n in (0, 1)]
+
+@ml.service
+def both_fail(text: str = "a") -> str:
+    try:
+        return ml.use("shout_0")(txt=text) + ml.use("shout_1")(text=text)
+    except ml.EasyMLNBError as error:
+        return error.code
+
+@ml.service
+def round_about(n: int = 0) -> list[int]:
+    return [ml.use("round_about")(n=n)]
+"""
+
+
+def test_services_ask_those_of_the_other_process(both: Pair) -> None:
+    assert both.one.publish(make_notebook(ASKING), "asking.ipynb")["state"] == "ready"
+    both.wait_for(lambda: both.ready("both_shout"), "it is not known everywhere")
+    for server in both.both:
+        assert server.call("both_shout", text="a").json() == ["A0", "A1"]
+        assert server.call("both_fail").json() == "invalid_input"
+        assert server.call("round_about").json()["error"]["code"] == "call_cycle"
+    for name in ("both_shout", "both_fail", "round_about"):
+        assert both.two.http.delete(f"services/{name}").status_code == 204
+
+
 def test_what_is_published_at_one_is_there_at_the_other(both: Pair) -> None:
     source = "import easymlnb as ml\n@ml.service\ndef version() -> int:\n    return {}"
     for number, server in enumerate((both.one, both.two, both.one), 1):

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection, Container
+from collections.abc import Awaitable, Callable, Collection, Container
+from dataclasses import dataclass
 
 from easymlnb_server.cluster.keeper import Keeper
 from easymlnb_server.cluster.publications import LeasedPublications
 from easymlnb_server.cluster.routing import Subject
-from easymlnb_server.engine.absent import Absent
+from easymlnb_server.engine.absent import Absent, away
 from easymlnb_server.store.leases import Process, View
 from easymlnb_server.store.sharing import mark_of
 
@@ -22,6 +23,33 @@ RARELY = 0.5
 """Seconds between two looks for the sake of names that nobody knows."""
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A call that a service makes of another's: ``asker`` owns the one that asks.
+
+    ``chain`` are the services whose calls wait for it; ``seconds`` how long they do.
+    """
+
+    service: str
+    asker: str
+    body: bytes
+    content_type: str
+    accept: str
+    seconds: float
+    request_id: str
+    patient: bool
+    chain: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came of a question."""
+
+    content_type: str
+    filename: str
+    body: bytes
+
+
 class Cluster:
     """What this process knows of itself and the others."""
 
@@ -29,11 +57,19 @@ class Cluster:
         self.keeper = keeper
         self._publications = publications
         self._looked = 0.0
+        self._ask: Callable[[Process, Question], Awaitable[Answered]] | None = None
 
     def tell(
-        self, followed: Callable[[View], None], left: Callable[[Collection[str]], None]
+        self,
+        followed: Callable[[View], None],
+        left: Callable[[Collection[str]], None],
+        ask: Callable[[Process, Question], Awaitable[Answered]],
     ) -> None:
-        """Have others told of each look, and of services that other processes serve now."""
+        """Have others told of each look, and of services that other processes serve now.
+
+        ``ask`` is how another process is asked.
+        """
+        self._ask = ask
         self._publications.followed = followed
         self._publications.left = left
 
@@ -61,6 +97,19 @@ class Cluster:
             await self._look_for(subject.service)
         found = None if self.serves(subject.service) else self._elsewhere(subject)
         return [found] if found is not None else []
+
+    async def ask(self, question: Question) -> Answered | None:
+        """Ask the process that serves it; ``None`` if that is this one by now.
+
+        Raises what the call ended with.
+        """
+        subject = Subject(service=question.service)
+        there = await self.where(subject)
+        if not there or self._ask is None:
+            if self.serves(question.service):
+                return None
+            raise away()
+        return await self._ask(there[0], question)
 
     async def arrives(self, subject: Subject) -> bool:
         """Say whether a request that another process sent on may be answered here.

@@ -66,6 +66,8 @@ class Keeper:
     ) -> None:
         self.mark = ""
         self.address = address
+        self.secret = secrets.token_urlsafe(32)
+        """What the others sign with when they ask this process in a service's name."""
         self.on_open: Callable[[str], None] = lambda mark: None
         self._folder = folder
         self._publications = publications
@@ -182,9 +184,11 @@ class Keeper:
         return view is not None and any(one.heir for one in view.leases.values())
 
     async def _join(self, store: Store) -> None:
-        mark, address, seconds = self.mark, self.address, self._seconds
+        mark, address, secret, seconds = self.mark, self.address, self.secret, self._seconds
         self._until, self._joined = 0.0, self._clock()
-        self._holder = await asyncio.to_thread(lambda: store.leases.join(mark, address, seconds))
+        self._holder = await asyncio.to_thread(
+            lambda: store.leases.join(mark, address, seconds, secret=secret)
+        )
 
     async def _turn(self, store: Store, survivors: tuple[Survivor, ...] = ()) -> None:
         await self._once(store, survivors)

@@ -10,6 +10,14 @@ RETRY = 2
 """Seconds after which a caller may try again who came while nobody could serve."""
 
 
+def away() -> NotReady:
+    """Return what is said while nobody is known to serve."""
+    return NotReady(
+        "This service is moving from one server process to another. Try again in a moment.",
+        details={"retry_after": RETRY},
+    )
+
+
 class Absent:
     """Tells of the workers of another process; ``holder`` is that one's name.
 
@@ -23,12 +31,7 @@ class Absent:
         self.breaker = Breaker()
         self.restarts: Counter[str] = Counter()
         self.pool = Pool(0)
-        self.pool.close(
-            NotReady(
-                "This service is moving from one server process to another. Try again in a moment.",
-                details={"retry_after": RETRY},
-            )
-        )
+        self.pool.close(away())
 
     @property
     def reason(self) -> str:

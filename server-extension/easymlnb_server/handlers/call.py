@@ -104,9 +104,16 @@ class CallHandler(SpooledBodyHandler):
         out = self._open(target)
         self.set_header("Idempotency-Replayed", "true")
         self._series = self.state.metrics.series(name, target.version)  # it is counted there
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._left(target.spec.timeout)):
-                return await answered(once.answer, out, self._ready, lambda: None)
+        try:
+            with (
+                self.state.keys.waiting(once, self.request_id, owner_of(self)) as wait,
+                contextlib.suppress(TimeoutError),
+            ):
+                async with asyncio.timeout(self._left(target.spec.timeout)):
+                    return await answered(wait.answer, out, self._ready, lambda: None)
+        finally:
+            if not once.answer.done():
+                self._leave()
         raise DeadlineExceeded(asked.seconds(self.request.headers, target.spec.timeout))
 
     async def _fingerprint(self, body: Body) -> bytes:
@@ -140,6 +147,8 @@ class CallHandler(SpooledBodyHandler):
             patient=self._patient,
         )
         pending.owner = owner_of(self)
+        if self.held is not None:
+            pending.chain = tuple((name, None) for name in self.held.chain)
         self._pending = pending
         out = self._open(target)  # not before: a refusal has its own status
         series = self._series = self.state.metrics.series(target.spec.name, target.version)
@@ -272,6 +281,12 @@ class CallHandler(SpooledBodyHandler):
     def on_connection_close(self) -> None:
         super().on_connection_close()
         if self._once is not None:
-            self._once.leave()
+            self._leave()
         else:
             self._cancel(CallCancelled("The caller left."))
+
+    def _leave(self) -> None:
+        """Wait no longer for a call that others may wait for."""
+        once, self._once = self._once, None
+        if once is not None:
+            once.leave()

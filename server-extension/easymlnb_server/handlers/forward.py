@@ -22,12 +22,12 @@ from tornado.iostream import StreamClosedError
 from tornado.routing import Router
 from tornado.web import Application
 
-from easymlnb.contract.errors import EasyMLNBError, NotReady, WorkerLost
+from easymlnb.contract.errors import EasyMLNBError, WorkerLost
 from easymlnb_server.cluster import routing
 from easymlnb_server.cluster.cluster import Cluster
 from easymlnb_server.cluster.keeper import MARK
 from easymlnb_server.cluster.routing import Subject
-from easymlnb_server.engine.absent import RETRY
+from easymlnb_server.engine.absent import RETRY, away
 from easymlnb_server.handlers.relay import HOP, MOVED, Relay, Ways, tunnel
 from easymlnb_server.state import State
 from easymlnb_server.store.leases import Process
@@ -110,7 +110,7 @@ class _Forwarded(HTTPMessageDelegate):
         cluster = self._forward.cluster
         if self._hop is not None:
             here = self._hop == cluster.keeper.mark and await cluster.arrives(self._subject)
-            await (self._locally() if here else self._refuse(_moved(), {MOVED: "1"}))
+            await (self._locally() if here else self._refuse(away(), {MOVED: "1"}))
             return
         self._left = await cluster.where(self._subject)
         if self.request.headers.get("Upgrade", "").lower() == "websocket":
@@ -185,7 +185,7 @@ class _Forwarded(HTTPMessageDelegate):
     async def _try_again(self) -> None:
         async with self._order:
             if self._kept is None:
-                await self._refuse(_moved())
+                await self._refuse(away())
             else:
                 await self._next()
 
@@ -259,13 +259,6 @@ class _Forwarded(HTTPMessageDelegate):
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _moved() -> NotReady:
-    return NotReady(
-        "This service is moving from one server process to another. Try again in a moment.",
-        details={"retry_after": RETRY},
-    )
 
 
 async def _finished(result: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from jupyter_server.serverapp import ServerApp
 from tornado.routing import PathMatches, Rule
 
+from easymlnb_server.handlers.distant import Distant
 from easymlnb_server.handlers.forward import Forward
 from easymlnb_server.handlers.relay import Ways
 from easymlnb_server.state import State
@@ -27,7 +28,8 @@ class Sharing:
         router = Forward(application, root, state, cluster, self._ways)
         rule = Rule(PathMatches(f"{re.escape(root)}.*"), router)
         application.default_router.rules.insert(0, rule)
-        cluster.tell(self._ways.followed, self._left)
+        cluster.tell(self._ways.followed, self._left, Distant(root, self._ways).ask)
+        state.apps.passes.key = cluster.keeper.secret
         cluster.keeper.on_open = self._opened
         stop = self._server.stop
 

@@ -6,7 +6,7 @@ All times are the database's, so that the clocks of the machines do not matter.
 import secrets
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -41,12 +41,16 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process whose time has not run out. ``seconds`` are left of it."""
+    """A process whose time has not run out.
+
+    ``seconds`` are left of it; ``secret`` is what it knows others by.
+    """
 
     holder: str
     address: str
     seconds: float
     leaving: bool
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +94,11 @@ class Leases:
             lambda connection: [one.address for one in _alive(connection).values()]
         )
 
-    def join(self, mark: str, address: str, seconds: float) -> str:
+    def join(self, mark: str, address: str, seconds: float, *, secret: str = "") -> str:
         """Enter a process that others reach by ``address``; returns the name that it holds under.
 
-        ``mark`` is the same each time it joins: what it held before is free from now on.
+        ``secret`` is told to the other processes. ``mark`` is the same each time it joins: what it
+        held before is free from now on.
         """
         holder = f"{mark}.{secrets.token_hex(4)}"
 
@@ -101,8 +106,9 @@ class Leases:
             now = _clock(connection)
             old = (processes.c.mark == mark) | (processes.c.expires < now - 10 * seconds)
             connection.execute(delete(processes).where(old))
-            row = {"holder": holder, "mark": mark, "address": address, "leaving": False}
-            connection.execute(insert(processes).values(expires=now + seconds, **row))
+            row = {"holder": holder, "mark": mark, "address": address, "secret": secret}
+            new = insert(processes).values(expires=now + seconds, leaving=False, **row)
+            connection.execute(new)
             return holder
 
         return self._database.write(work)
@@ -121,8 +127,8 @@ class Leases:
     ) -> View:
         """Hold on to everything for ``seconds`` more, and settle who serves what.
 
-        ``ready``, ``release`` and ``settled`` are what ``sharing.decide`` takes; ``states`` tells of one's own
-        bundles. Raises ``LeaseLost`` when the time had run out before, ``StorageBusy``.
+        ``ready``, ``release`` and ``settled`` are what ``sharing.decide`` takes; ``states`` tells
+        of one's own bundles. Raises ``LeaseLost`` when the time had run out, ``StorageBusy``.
         """
 
         def work(connection: Connection) -> View:
@@ -187,7 +193,8 @@ def _alive(connection: Connection) -> dict[str, Process]:
     now = _clock(connection)
     rows = connection.execute(select(processes).where(processes.c.expires > now))
     return {
-        row.holder: Process(row.holder, row.address, row.expires - now, row.leaving) for row in rows
+        row.holder: Process(row.holder, row.address, row.expires - now, row.leaving, row.secret)
+        for row in rows
     }
 
 

@@ -75,6 +75,7 @@ processes = Table(
     Column("holder", String(64), primary_key=True),
     Column("mark", String(32), nullable=False),
     Column("address", String, nullable=False),
+    Column("secret", String, nullable=False),
     Column("expires", Float(53), nullable=False),
     Column("leaving", Boolean, nullable=False),
 )

@@ -15,6 +15,7 @@ def upgrade() -> None:
         sa.Column("holder", sa.String(64), nullable=False),
         sa.Column("mark", sa.String(32), nullable=False),
         sa.Column("address", sa.String, nullable=False),
+        sa.Column("secret", sa.String, nullable=False),
         sa.Column("expires", sa.Float(53), nullable=False),
         sa.Column("leaving", sa.Boolean, nullable=False),
         sa.PrimaryKeyConstraint("holder", name="pk_processes"),
