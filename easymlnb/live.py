@@ -1,7 +1,7 @@
 """The cell is the service: this kernel tells its server what it answers, and answers.
 
-One thread holds the link. Calls run in threads beside the author's cells, and what they emit
-goes through that one thread, so an interrupted call can never leave half a frame behind.
+Calls run in threads beside the author's cells. What they emit while they can be interrupted is
+sent by another thread, so an interrupted call can never leave half a frame behind.
 Without a server that runs the extension (nbconvert, papermill, plain Python) nothing happens.
 """
 
@@ -11,7 +11,6 @@ import threading
 from functools import cache
 from itertools import groupby
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any, cast
 
 from easymlnb.contract.frames import (
@@ -33,10 +32,13 @@ from easymlnb.contract.frames import (
 from easymlnb.contract.questions import Denied, Given
 from easymlnb.definition import DEFINED, Service
 from easymlnb.runtime.asks import ASKS, KernelWay
+from easymlnb.runtime.batches import End
 from easymlnb.runtime.files import answer_probe
 from easymlnb.runtime.flow import Flow
-from easymlnb.runtime.link import Link, LinkLost, LinkRefused
-from easymlnb.runtime.threads import Threads
+from easymlnb.runtime.link import LinkLost, LinkRefused
+from easymlnb.runtime.readers import Job, Readers
+from easymlnb.runtime.shared import SharedLink
+from easymlnb.runtime.threads import SIZE, Threads
 
 ANSWER_TIMEOUT = 3.0
 """Seconds the decorator waits for the server's word on a name; later it comes unheard."""
@@ -100,8 +102,7 @@ class Live:
     """This kernel's link to its server, for as long as the kernel lives."""
 
     def __init__(self) -> None:
-        self._outbox: SimpleQueue[bytes] = SimpleQueue()
-        self._link: Link | None = None
+        self._readers: Readers | None = None
         self._flow = Flow()
         self._answers: dict[str, str | None] = {}
         self._answered = threading.Condition()
@@ -121,16 +122,15 @@ class Live:
         self._send(Withdraw(names=(name,)))
 
     def _send(self, message: Message, body: bytes = b"") -> None:
-        self._outbox.put(pack(message, body))
-        link = self._link
-        if link is not None:
-            link.wake()
+        readers = self._readers
+        if readers is not None:  # else all is offered anew when there is a link again
+            readers.post(pack(message, body))
 
     def _run(self) -> None:
         attempt = 0
         while True:
             try:
-                link = Link(
+                link = SharedLink(
                     os.environ["EASYMLNB_LINK"],
                     os.environ["EASYMLNB_SECRET"],
                     os.environ.get("EASYMLNB_CAFILE", ""),
@@ -145,47 +145,57 @@ class Live:
             except LinkLost:
                 pass
             finally:
-                self._link = None
+                self._readers = None
                 ASKS.lose()
                 link.close()
                 for call in self._flow.streams():  # nobody reads them any more
                     threads().cancel(call)
 
-    def _serve(self, link: Link) -> None:
-        # What was to be said over the last link is void; everything is offered anew.
-        _drain(self._outbox)
+    def _serve(self, link: SharedLink) -> None:
+        readers = Readers(link, lambda data: self._take_all(readers, data), SIZE)
+        self._readers = readers
         hello = Hello(
             kernel=kernel_id() or "", source=os.environ.get("JPY_SESSION_NAME", ""), live=True
         )
         specs = tuple(service.spec for service in DEFINED.values())
         link.send(pack(hello) + pack(Offer(specs=specs)))
-        self._link = link
         sys.setswitchinterval(min(SWITCH, sys.getswitchinterval()))
         ASKS.way = KernelWay(self._send, self._send)
-        while True:
-            waiting = _drain(self._outbox)
-            if waiting:
-                link.send(b"".join(waiting))
-            if link.ready(None):
-                for data in link.receive():
-                    for batch, frames in groupby(unpack_to_worker(data), batch_of):
-                        if batch:
-                            self._run_all(cast("list[tuple[Call, bytes]]", list(frames)))
-                            continue
-                        for message, body in frames:
-                            self._take(message, body)
+        readers.run()
 
-    def _run_all(self, members: list[tuple[Call, bytes]]) -> None:
+    def _take_all(self, readers: Readers, data: bytes) -> list[Job]:
+        """Take a message's frames; returns the calls among them, to be run."""
+        jobs = []
+        for batch, frames in groupby(unpack_to_worker(data), batch_of):
+            if batch:
+                jobs += self._jobs(readers, cast("list[tuple[Call, bytes]]", list(frames)))
+                continue
+            for message, body in frames:
+                if isinstance(message, Call):
+                    jobs += self._jobs(readers, [(message, body)])
+                else:
+                    self._take(message, body)
+        return jobs
+
+    def _jobs(self, readers: Readers, members: list[tuple[Call, bytes]]) -> list[Job]:
         service = DEFINED.get(members[0][0].service)
-        if service is not None:
-            threads().submit_all(service, members, self._send, self._flow)
+        if service is None:
+            return []
+
+        def emit(message: Message, body: bytes) -> None:
+            readers.post(pack(message, body))
+
+        def end(ends: list[End]) -> None:
+            readers.send(b"".join([pack(*one) for one in ends]))
+
+        if service.spec.concurrency > 1:
+            for call, body in members:
+                threads().submit(service, call, body, emit, self._flow)
+            return []
+        return [threads().job(service, members, emit, end, self._flow)]
 
     def _take(self, message: Any, body: bytes) -> None:
-        if isinstance(message, Call):
-            service = DEFINED.get(message.service)
-            if service is not None:
-                threads().submit(service, message, body, self._send, self._flow)
-        elif isinstance(message, Seen):
+        if isinstance(message, Seen):
             self._flow.seen(message.id, message.size)
         elif isinstance(message, Cancel):
             threads().cancel(message.id)
@@ -206,15 +216,6 @@ class Live:
         with self._answered:
             self._answers.update(answers)
             self._answered.notify_all()
-
-
-def _drain(box: SimpleQueue[bytes]) -> list[bytes]:
-    found = []
-    while True:
-        try:
-            found.append(box.get_nowait())
-        except Empty:
-            return found
 
 
 @cache

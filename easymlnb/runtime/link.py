@@ -104,6 +104,9 @@ class Link:
         if isinstance(self._socket, ssl.SSLSocket) and not self.ready(0):
             return []
         self._feed()
+        return self._messages()
+
+    def _messages(self) -> list[bytes]:
         messages = []
         for event in self._protocol.events_received():
             assert isinstance(event, Frame)
@@ -134,21 +137,29 @@ class Link:
             os.close(self._woken)
             os.close(self._waker)
 
-    def _feed(self) -> None:
+    def _feed(self) -> bool:
+        """Read a piece of what is there; ``False`` when nothing is."""
         try:
-            data = self._socket.recv(CHUNK, self._flags)
+            data = self._recv()
         except (ssl.SSLWantReadError, BlockingIOError):
-            return
+            return False
         except OSError as error:
             raise LinkLost(str(error)) from error
         if not data:
             raise LinkLost("The server closed the connection.")
         self._protocol.receive_data(data)
+        return True
+
+    def _recv(self) -> bytes:
+        return self._socket.recv(CHUNK, self._flags)
+
+    def _sendall(self, data: bytes) -> None:
+        self._socket.sendall(data)
 
     def _flush(self) -> None:
         try:
             for data in self._protocol.data_to_send():
-                self._socket.sendall(data)
+                self._sendall(data)
         except OSError as error:
             raise LinkLost(str(error)) from error
 
