@@ -1,13 +1,16 @@
 """Pages of a server that many share: whose services one sees, and the form that shares them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from axe import keep, serious
-from conftest import free_port
+from conftest import free_port, make_notebook
 from sharing import BOB, OPTIONS, SharedServer
 
+from easymlnb.bundles import make
 from easymlnb.contract.names import path
 
 pytestmark = pytest.mark.browser
@@ -201,6 +204,30 @@ def test_an_administrator_sees_all_and_may_share_and_remove(
     page.get_by_role("button", name="Remove the service").click()
     page.wait_for_url(root.url)
     assert shared.people["carol"].get("services").json()["total"] == 0
+
+
+def test_what_is_being_published_is_shown_to_its_owner(
+    window: Any, shared: SharedServer, tmp_path: Path
+) -> None:
+    flag, book = tmp_path / "go", tmp_path / "slow.ipynb"
+    wait = f"import time, pathlib\nwhile not pathlib.Path({str(flag)!r}).exists(): time.sleep(0.1)"
+    slow = COUNT.replace("count", "slow").replace("Count", "Slow")
+    nbformat.write(make_notebook("import easymlnb as ml", wait, slow), book)
+    alice, carol, root = window("alice"), window("carol"), window("root")
+    http = shared.people["alice"]
+    sent = http.post(
+        "services", content=make(book).data, headers={"Content-Type": "application/zip"}
+    )
+    assert sent.status_code == 202, sent.text
+    starts = alice.open().get_by_role("region", name="Being published")
+    starts.get_by_text("slow.ipynb").wait_for()
+    root.open().get_by_text("slow.ipynb of alice").wait_for()
+    assert carol.open().get_by_text("Being published").count() == 0
+    flag.touch()
+    # The page follows by itself.
+    alice.page.get_by_role("link", name="Slow <b>things</b>", exact=True).wait_for(timeout=90_000)
+    starts.wait_for(state="detached")
+    assert http.delete("services/alice/slow").status_code == 204
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
