@@ -1,14 +1,18 @@
 """The same on a real Slurm: the queue, its refusals, and a job that is taken away."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
 from conftest import make_notebook
 from hub.clusters import Cluster
+from hub.commands import command, running
+from hub.consoles import Console
 from hub.hubs import Hub, User
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 WHERE = """
 import os
@@ -22,10 +26,18 @@ def where() -> dict:
 BROKEN = """
 import easymlnb as ml
 
-@ml.service(placement="broken")
+@ml.service(placement="{placement}")
 def nowhere() -> int:
     return 1
 """
+LATER = """
+import easymlnb as ml
+
+@ml.service(placement="gpu")
+def {name}() -> int:
+    return 1
+"""
+QUEUED = "Pending in queue"
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +71,93 @@ def test_worker_runs_in_a_job_with_a_gpu(
     assert len(cluster.jobs()) == 2
 
 
-def test_author_reads_what_slurm_says(alice: User, cluster: Cluster, tmp_path: Path) -> None:
-    found = alice.publish(make_notebook(BROKEN), tmp_path / "nowhere.ipynb")
+@pytest.mark.parametrize(
+    ("placement", "told"),
+    [
+        ("broken", "invalid partition specified: nope"),
+        ("dies", "ended before its server came up"),
+    ],
+)
+def test_author_reads_what_slurm_says(
+    alice: User, cluster: Cluster, tmp_path: Path, placement: str, told: str
+) -> None:
+    before = len(cluster.jobs())
+    source = BROKEN.format(placement=placement)
+    found = alice.publish(make_notebook(source), tmp_path / "nowhere.ipynb")
     assert found["state"] == "failed"
-    assert "invalid partition specified: nope" in found["error"]["message"]
+    assert told in found["error"]["message"]
+    assert not [name for name in alice.hub.servers("alice") if placement in name]
+    assert len(cluster.jobs()) == before
+
+
+@pytest.fixture
+def full(slurm_hub: Hub, cluster: Cluster, tmp_path: Path) -> Iterator[list[str]]:
+    """All GPUs that are free, and the one that gets free next, taken by jobs of somebody else."""
+    ask = ("sbatch", "--parsable", "-p", "gpu", "--gres=gpu:1", f"--output={tmp_path}/log")
+    jobs = [cluster.run(*ask, "-J", "hog", "--wrap", "sleep 900").strip() for _ in range(3)]
+    yield jobs
+    cluster.run("scancel", "--name=hog")
+    slurm_hub.wait_for(lambda: "hog" not in cluster.jobs(), "jobs were left")
+
+
+def test_what_the_queue_says_reaches_all_who_wait(
+    slurm_hub: Hub, cluster: Cluster, alice: User, tmp_path: Path, full: list[str]
+) -> None:
+    found = alice.publish(make_notebook(WHERE), tmp_path / "where.ipynb")
+    assert found["state"] == "ready", found.get("error")
+    job = slurm_hub.server("alice", "easymlnb-gpu-1")
+    assert job is not None
+    cluster.run("scancel", str(job["state"]["job_id"]))
+
+    def says(path: str, text: str = QUEUED) -> bool:
+        return text in alice.http.get(path).text
+
+    slurm_hub.wait_for(lambda: says("services/where"), "the service does not say it")
+    for page in ("", "services/where/page", "apps/where"):
+        assert says(page), page
+    listed = command(alice, "placement", "list")
+    assert QUEUED in listed.stdout, listed.stdout + listed.stderr
+    # A call that waits is told, too.
+    accept = {"Accept": "text/event-stream"}
+    call = alice.http.stream("POST", "services/where/call", json={}, headers=accept)
+    with call as told:
+        waiting = next(line for line in told.iter_lines() if line.startswith("data:"))
+    said = json.loads(waiting[5:])
+    assert (said["state"], said["position"]) == ("starting", 1)
+    assert QUEUED in said["reason"]
+    assert said["seconds"] >= 1
+
+    # The command line and a cell that publish tell it while they wait.
+    nbformat.write(make_notebook(LATER.format(name="later")), tmp_path / "later.ipynb")
+    with running(alice, "publish", str(tmp_path / "later.ipynb")) as publishing:
+        assert publishing.stderr is not None
+        assert any(QUEUED in line for line in publishing.stderr)
+        publishing.kill()
+    source = LATER.format(name="last")
+    nbformat.write(make_notebook(source), slurm_hub.folder / "homes/alice/last.ipynb")
+    console = Console(alice, "python3")
+    try:
+        assert console.run(source).status == "ok"
+        cell = console.begin("last.publish(notebook='last.ipynb')")
+        console.until(cell, QUEUED)
+
+        # Whoever unpublishes what waits gives its place in the queue up.
+        waiting_jobs = cluster.run("squeue", "-h", "-t", "PD", "-o", "%j").split()
+        assert waiting_jobs.count("hub-alice") == 3
+        assert alice.http.delete("services/where").status_code == 204
+        slurm_hub.wait_for(
+            lambda: cluster.jobs().count("hub-alice") == 3, "the job was left in the queue"
+        )
+        slurm_hub.wait_for(
+            lambda: "easymlnb-gpu-1" not in slurm_hub.servers("alice"), "the node was left"
+        )
+
+        # What waits begins by itself when there is a GPU.
+        cluster.run("scancel", *full)
+        assert "It serves." in console.end(cell).text
+    finally:
+        console.close()
+    assert alice.call("last").json() == 1
+    for name in ("last", "later"):
+        slurm_hub.wait_for(lambda name=name: alice.http.get(f"services/{name}").is_success, name)
+        assert alice.http.delete(f"services/{name}").status_code == 204
