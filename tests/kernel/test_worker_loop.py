@@ -56,6 +56,10 @@ def test_calls_of_one_message_are_answered_in_order(peer: Peer) -> None:
     assert [peer.end().id for _ in frames] == [number for number, _ in frames]
 
 
+def test_search_for_garbage_leaves_out_what_was_there_before_the_calls(peer: Peer) -> None:
+    assert peer.answer("frozen") > 10_000
+
+
 def batch(peer: Peer, *seconds: Any) -> list[int]:
     """Send calls that belong together; returns their ids."""
     numbers = [next(peer._ids) for _ in seconds]

@@ -1,6 +1,7 @@
 """A worker without a notebook: run as a script by the tests of the worker's loop."""
 
 import asyncio
+import gc
 import os
 import sys
 import time
@@ -94,10 +95,15 @@ def were_together() -> list[int]:
     return found
 
 
+def frozen() -> int:
+    """Return how many objects are not looked at when garbage is searched for."""
+    return gc.get_freeze_count()
+
+
 closed: list[int] = []
 sizes: list[int] = []
 FUNCTIONS = (
-    *(double, spin, nap, count, was_closed, stubborn, forks, were_together),
+    *(double, spin, nap, count, was_closed, stubborn, forks, were_together, frozen),
     *(pause_beside, count_beside, pieces),
 )
 
