@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def sentence(name: str, access: Mapping[str, Any]) -> str:
-    """Say in a sentence who may call a service."""
+def sentence(name: str, access: Mapping[str, Any], owner: str = "you") -> str:
+    """Say in a sentence who may call a service; ``owner`` is what to call its owner."""
     if access["public"]:
         return f"{name} may be called by everybody, also without a login."
     if access["everyone"]:
@@ -15,7 +15,7 @@ def sentence(name: str, access: Mapping[str, Any]) -> str:
     named = [f"groups {_and(groups)}"] if len(groups) > 1 else named
     who = " and by ".join([*named, *([_and(users)] if users else [])])
     if not who:
-        return f"{name} may be called by nobody but you and the Hub's administrators."
+        return f"{name} may be called by nobody but {owner} and the Hub's administrators."
     return f"{name} may be called by {who}."
 
 

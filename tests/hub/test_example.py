@@ -26,6 +26,7 @@ def where(text: str = "hello") -> str:
 '''
 PUBLISH = "where.publish()"
 SHARE = 'where.share(groups=["ml"])'
+LIST = "!easymlnb list"
 
 RUN_ALL = """async () => {
     const app = window.jupyterapp;
@@ -103,7 +104,9 @@ def test_a_gpu_service_from_jupyterlab_for_a_group_and_nobody_else(
     # Alice writes a service in JupyterLab, publishes it and shares it, by running its cells.
     home = hub.folder / "homes/alice"
     home.mkdir(parents=True, exist_ok=True)
-    nbformat.write(make_notebook(SERVICE, PUBLISH, SHARE, skip=(1, 2)), home / "where.ipynb")
+    nbformat.write(
+        make_notebook(SERVICE, PUBLISH, SHARE, LIST, skip=(1, 2, 3)), home / "where.ipynb"
+    )
     hub.serve("alice", profile="lab").http.close()
     try:
         lab = alice.open(f"{hub.url}/user/alice/lab/tree/where.ipynb?reset")
@@ -113,6 +116,10 @@ def test_a_gpu_service_from_jupyterlab_for_a_group_and_nobody_else(
         published = f"alice/where version 1 serves at {services}services/alice/where"
         said.get_by_text(published).wait_for(timeout=LIMIT)
         said.get_by_text(f"may be called by group ml. Its page: {app}").wait_for()
+        # The command line there knows both, what is published and what is live.
+        said.filter(has_text="STATE").filter(has_text="alice/where").filter(
+            has_text="live"
+        ).wait_for()
         alice.keep("lab")
         # It runs on a node of hers that the service started, and beside it live in her notebook.
         assert "easymlnb-gpu-1" in hub.servers("alice")

@@ -45,7 +45,9 @@ def of_service(handler: EasyHandler, name: str) -> dict[str, Any]:
         "shared": True,
         "access": access,
         "choice": _choice(access),
-        "who": sentence(name, access),
+        "who": sentence(
+            name, access, "you" if caller and caller.name == found["owner"] else found["owner"]
+        ),
         "link": f"{handler.address}{way}/{path(name)}",
     }
 
