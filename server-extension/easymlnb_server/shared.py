@@ -4,18 +4,22 @@ The Hub starts it, as ``easymlnb hub config`` says. It is a Jupyter server that 
 and knows nobody on Jupyter's own.
 """
 
+import contextlib
+import json
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 from jupyter_server.serverapp import ServerApp
 from traitlets.config import Config
 
 from easymlnb.contract.hubs import SERVICE
 from easymlnb_server.__main__ import use_uvloop
 
+ORPHAN_TIMEOUT = 10.0
 FOLDER = "easymlnb-service"
 """Where its state is unless something else is said: beside the Hub's own."""
 
@@ -67,6 +71,26 @@ def settings(environment: Mapping[str, str], folder: Path) -> Config:
     return config
 
 
+def replace_orphan(note: Path) -> None:
+    """End the service of a Hub that was killed, whose place this one takes.
+
+    It has answered until now, and its workers are taken over. ``note`` is a file that says which
+    process that is; one whose Hub still runs is left alone, and finds the address in use.
+    """
+    with contextlib.suppress(OSError, ValueError, KeyError, psutil.Error):
+        told = json.loads(note.read_text())
+        process = psutil.Process(told["pid"])
+        if process.create_time() == told["started"] and process.ppid() != told["parent"]:
+            process.kill()
+            process.wait(ORPHAN_TIMEOUT)
+    own = psutil.Process()
+    half = note.with_suffix(".half")
+    half.write_text(
+        json.dumps({"pid": own.pid, "started": own.create_time(), "parent": own.ppid()})
+    )
+    half.replace(note)
+
+
 def main(arguments: list[str]) -> None:
     """Run it until it ends; options are Jupyter's."""
     named = [one.partition("=")[2] for one in arguments if one.startswith("--EasyMLNB.state_dir=")]
@@ -76,6 +100,7 @@ def main(arguments: list[str]) -> None:
     except ValueError as error:
         sys.exit(f"easymlnb: {error}")
     (folder / "nothing").mkdir(parents=True, mode=0o700, exist_ok=True)
+    replace_orphan(folder / "service.json")
     app = ServerApp.instance(config=config)
     app.initialize(
         argv=[one for one in arguments if not one.startswith("--EasyMLNB.state_dir=")],

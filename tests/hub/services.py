@@ -36,6 +36,12 @@ class ServiceHub(Hub):
     """A Hub that runs the shared service. ``settings`` are the service's."""
 
     def start(self) -> None:
+        if not self.variables:
+            self._configure()
+        super().start()
+        self.wait_until_ready()
+
+    def _configure(self) -> None:
         settings = self.folder / "service.json"
         settings.write_text(json.dumps(SETTINGS))
         self.state = self.folder / "service"
@@ -46,8 +52,6 @@ class ServiceHub(Hub):
         command += ["--port", str(free_ports(1)[0])]
         block.write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
         self.variables |= {"TEST_HUB_BLOCK": str(block)}
-        super().start()
-        self.wait_until_ready()
 
     @property
     def service_url(self) -> str:
@@ -77,7 +81,8 @@ class ServiceHub(Hub):
         assert self.process is not None
         for child in psutil.Process(self.process.pid).children():
             with contextlib.suppress(psutil.Error):  # such as one that the Hub has not missed yet
-                if "easymlnb_server.shared" in child.cmdline():
+                words = child.cmdline()  # of the command, and of what it becomes
+                if {"hub", "serve"} <= set(words) or "easymlnb_server.shared" in words:
                     return child
         raise AssertionError(self.log[-3000:])
 

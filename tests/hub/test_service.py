@@ -146,15 +146,15 @@ def test_administrators_see_all_nodes_and_others_their_own(
             found.setdefault(one["user"], []).extend(node["name"] for node in one["nodes"])
         return found
 
-    bob, dora = service_hub.member("bob"), service_hub.member("dora")
+    carol, dora = service_hub.member("carol"), service_hub.member("dora")
     try:
         assert nodes(alice) == {"alice": ["easymlnb-local-1"]}
-        assert nodes(bob) == {"bob": []}
+        assert nodes(carol) == {"carol": []}
         seen = nodes(dora)
         assert seen["alice"] == ["easymlnb-local-1"]
         assert seen["dora"] == []
     finally:
-        bob.http.close()
+        carol.http.close()
         dora.http.close()
 
 
@@ -164,6 +164,24 @@ def test_workers_outlive_the_service(service_hub: ServiceHub, alice: Member, whe
     assert psutil.pid_exists(before)
     # The Hub itself starts it again.
     service_hub.wait_until_ready()
+
+    def answered() -> int:
+        got = alice.call(where)
+        return int(got.json()["pid"]) if got.status_code == 200 else 0
+
+    assert service_hub.wait_for(answered, "the service does not answer") == before
+
+
+def test_service_outlives_its_hub(service_hub: ServiceHub, alice: Member, where: str) -> None:
+    before = alice.call(where).json()["pid"]
+    former = service_hub.service()
+    assert service_hub.process is not None
+    service_hub.process.kill()
+    service_hub.process.wait(10)
+    # Its proxy and its service do not need it for who is known.
+    assert alice.call(where).json()["pid"] == before
+    service_hub.start()
+    service_hub.wait_for(lambda: not psutil.pid_exists(former.pid), "the former service stays")
 
     def answered() -> int:
         got = alice.call(where)
