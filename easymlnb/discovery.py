@@ -133,10 +133,11 @@ def _environment_token() -> str:
 
 
 def _running() -> Iterator[Server]:
-    """Yield the servers in Jupyter's runtime folder: this kernel's parent, then newest first."""
+    """Yield the servers in Jupyter's runtime folder: this process's own, then newest first."""
     from jupyter_core.paths import jupyter_runtime_dir
 
-    parent = os.environ.get("JPY_PARENT_PID", "")
+    # A kernel is told of its server by Jupyter, a terminal by easymlnb.
+    parent = os.environ.get("JPY_PARENT_PID") or os.environ.get("EASYMLNB_SERVER_PID", "")
     files = sorted(
         Path(jupyter_runtime_dir()).glob("jpserver-*.json"),
         key=lambda file: (file.stem == f"jpserver-{parent}", _changed(file)),

@@ -14,9 +14,13 @@ from easymlnb import discovery
 from easymlnb.contract.errors import ServerUnreachable
 
 
+OWN = ("JPY_PARENT_PID", "EASYMLNB_SERVER_PID")
+"""Variables that name the server of a kernel, and of a terminal."""
+
+
 @pytest.fixture(autouse=True)
 def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("EASYMLNB_URL", "EASYMLNB_TOKEN", "JPY_PARENT_PID", "JUPYTERHUB_API_TOKEN"):
+    for name in ("EASYMLNB_URL", "EASYMLNB_TOKEN", "JUPYTERHUB_API_TOKEN", *OWN):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
     return tmp_path
@@ -107,12 +111,13 @@ def test_the_newest_server_that_answers_is_found(runtime: Path, server: str) -> 
     assert found.local
 
 
-def test_the_server_of_this_kernel_comes_first(
-    runtime: Path, server: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("told", OWN)
+def test_the_server_of_this_process_comes_first(
+    runtime: Path, server: str, monkeypatch: pytest.MonkeyPatch, told: str
 ) -> None:
     advert(runtime, f"{server}/base/", os.getpid(), "", age=100)
     advert(runtime, f"{server}/base/", os.getppid(), "newer", age=0)
-    monkeypatch.setenv("JPY_PARENT_PID", str(os.getpid()))
+    monkeypatch.setenv(told, str(os.getpid()))
     monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "hub")
     assert discovery.find().token == "hub"
 
