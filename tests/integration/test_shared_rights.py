@@ -1,9 +1,11 @@
 """A shared service while rights change, and while several people do the same thing at once."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -12,6 +14,8 @@ from conftest import free_port
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sharing import BOB, FILES, OPTIONS, PEOPLE, SERVICE, SharedServer
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from easymlnb.contract.names import path
 
@@ -104,6 +108,41 @@ def test_what_runs_is_ended_for_who_may_no_longer(shared: SharedServer) -> None:
     assert "not shared with you any more" in told[-1]["error"]["message"]
 
 
+def opened(server: SharedServer, client: httpx.Client, at: str) -> str:
+    """Open a page and return the path of its place."""
+
+    def place() -> str:
+        found = re.search('data-place="([^"]+)"', client.get(at).text)
+        return f"{at}/api/kernels/{found[1]}" if found else ""
+
+    return str(server.wait_for(place, "there is no place for the page"))
+
+
+def test_open_pages_close_for_who_may_no_longer(shared: SharedServer) -> None:
+    shared.share("alice/one", users=[BOB], public=True)
+    bob = shared.people[BOB]
+    with ExitStack() as stack:
+        visitor = stack.enter_context(httpx.Client(base_url=f"{shared.url}easymlnb/", timeout=60))
+        pages = [(bob, opened(shared, bob, "apps/alice/one"))]
+        pages += [(visitor, opened(shared, visitor, "public/alice/one"))]
+        lines = []
+        for client, at in pages:
+            cookies = "; ".join(f"{one.name}={one.value}" for one in client.cookies.jar)
+            headers = {"Cookie": cookies}
+            if client is bob:
+                headers["Authorization"] = bob.headers["Authorization"]
+            url = f"ws://127.0.0.1:{shared.port}/easymlnb/{at}/channels"
+            lines.append(stack.enter_context(connect(url, additional_headers=headers)))
+            assert client.get(at).status_code == 200
+        shared.share("alice/one")
+        for client, at in pages:
+            assert client.get(at).status_code == 404
+        for line in lines:
+            with pytest.raises(ConnectionClosed):
+                while True:
+                    line.recv(timeout=60)
+
+
 def test_one_key_or_request_id_of_two_people_is_two_calls(shared: SharedServer) -> None:
     shared.share("alice/naps", everyone=True)
     same = {"Idempotency-Key": "one-key", "X-Request-Id": "one-request-id"}
@@ -164,7 +203,7 @@ def test_a_service_asks_others_in_its_owners_name(shared: SharedServer) -> None:
     assert call(shared, "alice", "alice/asks", other="one").json() == "called"
     theirs = f"{BOB}/one"
     refused = call(shared, "alice", "alice/asks", other=theirs).json()
-    assert "no service named" in refused["error"]["message"]
+    assert "(ServiceNotFound)" in refused["error"]["message"]
     shared.share(theirs, users=["alice"])
     assert call(shared, "alice", "alice/asks", other=theirs).json() == "called"
 
