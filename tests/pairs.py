@@ -4,19 +4,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-import httpx
 from conftest import RunningServer, free_port
 from databases import Postgres
 
 LEASE = 8.0
+Server = TypeVar("Server", bound=RunningServer)
 
 
-class Pair:
+class Pair(Generic[Server]):
     """Servers on one database; ``one`` and ``two`` have folders of their own."""
 
-    def __init__(self, folder: Path, postgres: Postgres, *options: str) -> None:
+    def __init__(self, kind: type[Server], folder: Path, postgres: Postgres, *options: str) -> None:
+        self.kind = kind
         self.postgres = postgres
         self.database = postgres.create()
         secret = folder / "cookie_secret"
@@ -27,10 +28,10 @@ class Pair:
             for name in ("one", "two")
         )
 
-    def _make(self, folder: Path, *options: str) -> RunningServer:
+    def _make(self, folder: Path, *options: str) -> Server:
         folder.mkdir()
         port = free_port()
-        return RunningServer(
+        return self.kind(
             folder,
             port,
             options=(
@@ -43,7 +44,7 @@ class Pair:
         )
 
     @property
-    def both(self) -> tuple[RunningServer, RunningServer]:
+    def both(self) -> tuple[Server, Server]:
         return self.one, self.two
 
     def start(self) -> None:
@@ -60,7 +61,7 @@ class Pair:
         import psycopg
 
         with psycopg.connect(self.database) as connection:
-            return connection.execute(statement).fetchall()  # type: ignore[arg-type,call-overload]
+            return connection.execute(statement).fetchall()
 
     def holders(self) -> dict[str, str]:
         """Return service -> the address of the process that serves it, of those alive."""
@@ -72,7 +73,7 @@ class Pair:
         )
         return {str(name): str(address) for name, address in found}
 
-    def of(self, name: str) -> tuple[RunningServer, RunningServer]:
+    def of(self, name: str) -> tuple[Server, Server]:
         """Return who serves a service, and the other one."""
         address = self.wait_for(lambda: self.holders().get(name), f"nobody serves {name}")
         mine = self.one if address.endswith(f":{self.one.port}") else self.two
@@ -96,17 +97,12 @@ class Pair:
 
 
 @contextmanager
-def pair(folder: Path, postgres: Postgres, *options: str) -> Iterator[Pair]:
-    made = Pair(folder, postgres, *options)
+def pair(
+    kind: type[Server], folder: Path, postgres: Postgres, *options: str
+) -> Iterator[Pair[Server]]:
+    made = Pair(kind, folder, postgres, *options)
     try:
         made.start()
         yield made
     finally:
         made.stop()
-
-
-def settled(answer: httpx.Response) -> httpx.Response:
-    """Return the answer; a refusal must say when to come again."""
-    if answer.status_code == 503:
-        assert int(answer.headers["Retry-After"]) > 0
-    return answer

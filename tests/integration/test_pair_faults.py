@@ -33,12 +33,16 @@ def once_{n}(id: str, folder: str) -> str:
 """
 SERVICES = 4
 
+Two = Pair[RunningServer]
+
 
 @pytest.fixture(scope="module")
-def all_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def all_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
     with (
         running() as postgres,
-        pair(tmp_path_factory.mktemp("pair"), postgres, "--EasyMLNB.app_kernels=0") as made,
+        pair(
+            RunningServer, tmp_path_factory.mktemp("pair"), postgres, "--EasyMLNB.app_kernels=0"
+        ) as made,
     ):
         for number in range(SERVICES):
             cell = NOTEBOOK.replace("{n}", str(number))
@@ -49,14 +53,14 @@ def all_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 
 @pytest.fixture
-def both(all_of: Pair) -> Pair:
+def both(all_of: Two) -> Two:
     """Both processes, each with its share, whatever the test before did."""
     all_of.start()
     all_of.wait_for(lambda: _shared(all_of), "they do not share", 90)
     return all_of
 
 
-def _shared(both: Pair) -> bool:
+def _shared(both: Two) -> bool:
     names = [f"once_{number}" for number in range(SERVICES)]
     counts = [len(both.held_by(server) & set(names)) for server in both.both]
     return counts == [2, 2] and both.ready(*names)
@@ -65,7 +69,7 @@ def _shared(both: Pair) -> bool:
 class Load:
     """Callers of all services by both processes in turn, and what came of their calls."""
 
-    def __init__(self, both: Pair, folder: Path) -> None:
+    def __init__(self, both: Two, folder: Path) -> None:
         self.seen: Counter[str] = Counter()
         self.wrong: list[str] = []
         self._both = both
@@ -118,7 +122,7 @@ class Load:
             thread.join()
 
 
-def test_the_other_takes_over_from_a_killed_one(both: Pair, tmp_path: Path) -> None:
+def test_the_other_takes_over_from_a_killed_one(both: Two, tmp_path: Path) -> None:
     with Load(both, tmp_path) as load:
         load.more(50)
         assert both.one.process is not None
@@ -147,7 +151,7 @@ def _answers(server: RunningServer, folder: Path) -> bool:
     return all(answer.status_code == 200 for answer in answers)
 
 
-def test_who_is_told_to_stop_hands_over_without_an_error(both: Pair, tmp_path: Path) -> None:
+def test_who_is_told_to_stop_hands_over_without_an_error(both: Two, tmp_path: Path) -> None:
     with Load(both, tmp_path) as load:
         load.more(50)
         assert both.one.process is not None
@@ -175,7 +179,7 @@ def paused(server: RunningServer) -> Iterator[None]:
 VERSION = "import easymlnb as ml\n@ml.service\ndef which() -> int:\n    return {}"
 
 
-def test_a_paused_one_never_answers_with_what_was(both: Pair) -> None:
+def test_a_paused_one_never_answers_with_what_was(both: Two) -> None:
     first = both.one.publish(make_notebook(VERSION.format(1)), "which.ipynb")
     assert first["state"] == "ready", first
     holder, other = both.of("which")
@@ -237,7 +241,7 @@ def slow_start() -> int:
 """
 
 
-def test_a_paused_one_does_not_write_what_it_had_begun(both: Pair, tmp_path: Path) -> None:
+def test_a_paused_one_does_not_write_what_it_had_begun(both: Two, tmp_path: Path) -> None:
     log, go = tmp_path / "log", tmp_path / "go"
     sent = threading.Thread(
         target=lambda: both.one.publish(
@@ -265,7 +269,7 @@ def test_a_paused_one_does_not_write_what_it_had_begun(both: Pair, tmp_path: Pat
         assert "Traceback" not in server.log, server.log[-6000:]
 
 
-def workers_of_slow(both: Pair) -> int:
+def workers_of_slow(both: Two) -> int:
     (address,) = both.rows(
         "SELECT p.address FROM bundles b JOIN leases l ON l.bundle = b.id "
         "JOIN processes p ON p.holder = l.holder WHERE b.state = 'starting'"
@@ -273,7 +277,7 @@ def workers_of_slow(both: Pair) -> int:
     return int(str(address).rpartition(":")[2])
 
 
-def test_calls_go_on_while_the_database_is_away_for_a_moment(both: Pair, tmp_path: Path) -> None:
+def test_calls_go_on_while_the_database_is_away_for_a_moment(both: Two, tmp_path: Path) -> None:
     before = {mark for server in both.both for mark in workers(server)}
     with Load(both, tmp_path) as load:
         load.more(30)
@@ -286,7 +290,7 @@ def test_calls_go_on_while_the_database_is_away_for_a_moment(both: Pair, tmp_pat
 
 
 def test_without_the_database_nobody_serves_longer_than_they_hold(
-    both: Pair, tmp_path: Path
+    both: Two, tmp_path: Path
 ) -> None:
     before = {mark for server in both.both for mark in workers(server)}
     both.postgres.stop()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Collection, Container
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from easymlnb_server.cluster.keeper import Keeper
@@ -138,11 +138,6 @@ class Cluster:
         view = self.keeper.view
         there = view.processes.values() if view is not None else ()
         return [one for one in there if mark_of(one.holder) != self.keeper.mark]
-
-    @property
-    def known(self) -> Container[str]:
-        """The names of all services."""
-        return self._publications.serving
 
     async def _look_for(self, name: str) -> None:
         """Look for who serves it; for a name that is not known only now and then."""

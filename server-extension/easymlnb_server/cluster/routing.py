@@ -1,6 +1,5 @@
 """What a request is about, read from its first line and headers: a service, a bundle, a process."""
 
-from collections.abc import Container
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -26,17 +25,17 @@ ANY = Subject()
 
 
 def read(
-    method: str, path: str, service: str, authorization: str, known: Container[str], mark: int
+    method: str, path: str, service: str, authorization: str, *, owned: bool, mark: int
 ) -> Subject:
     """Return what a request is about.
 
     ``path`` is what follows our prefix, still quoted; ``service`` the query's parameter of that
-    name. ``known`` are the names of all services, ``mark`` the characters of a process's mark.
+    name. ``owned`` says that names begin with their owners'; a process's mark is so long.
     """
     first, *rest = path.split("/")
     if first in ("services", "apps", "public") and rest and rest[0]:
-        name = _name(rest, known)
-        after = rest[name.count("/") + 1 :]
+        parts = 2 if owned else 1
+        name, after = "/".join(map(unquote, rest[:parts])), rest[parts:]
         return ANY if after and after[0] in LOCAL_PARTS else Subject(service=name)
     if first == "bundles" and rest and method == "GET":
         return Subject(bundle=rest[0])
@@ -47,9 +46,3 @@ def read(
     if first == "link":
         return Subject(mark=authorization.rpartition(" ")[2][:mark])
     return ANY
-
-
-def _name(parts: list[str], known: Container[str]) -> str:
-    """Return the name that a path begins with: with its owner's where such a service is known."""
-    owned = "/".join(unquote(part) for part in parts[:2])
-    return owned if len(parts) > 1 and owned in known else unquote(parts[0])

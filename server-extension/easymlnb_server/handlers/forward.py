@@ -28,7 +28,7 @@ from easymlnb_server.cluster.cluster import Cluster
 from easymlnb_server.cluster.keeper import MARK
 from easymlnb_server.cluster.routing import Subject
 from easymlnb_server.engine.absent import RETRY, away
-from easymlnb_server.handlers.relay import HOP, MOVED, Relay, Ways, tunnel
+from easymlnb_server.handlers.relay import HOP, MOVED, Relay, Ways
 from easymlnb_server.state import State
 from easymlnb_server.store.leases import Process
 
@@ -77,8 +77,8 @@ class Forward(Router):
             request.path.removeprefix(self._root),
             request.query_arguments.get("service", [b""])[-1].decode("utf-8", "replace"),
             request.headers.get("Authorization", ""),
-            self.cluster.known,
-            MARK,
+            owned=self._state.services.shared,
+            mark=MARK,
         )
 
 
@@ -115,7 +115,7 @@ class _Forwarded(HTTPMessageDelegate):
         self._left = await cluster.where(self._subject)
         if self.request.headers.get("Upgrade", "").lower() == "websocket":
             for process in self._left:
-                if await tunnel(self.request, process, self._forward.ways):
+                if await self._forward.ways.join(self.request, process):
                     return
             await self._locally()
             return
@@ -191,18 +191,21 @@ class _Forwarded(HTTPMessageDelegate):
 
     async def _next(self) -> None:
         """Ask the next process; without one, where the service is by now; then answer here."""
+        absent: set[str] = set()
         while not self._over:
             while self._left:
                 relay = Relay(self, self._left.pop(0), self._forward.ways)
                 if await relay.open(self._kept or (), self._ended):
                     self._relay = relay
                     return
+                absent.add(relay.process.holder)
             if self._subject.call or not self._again:
                 await self._locally()
                 return
             self._again = False
             await self._forward.cluster.look()
-            self._left = await self._forward.cluster.where(self._subject)
+            there = await self._forward.cluster.where(self._subject)
+            self._left = [one for one in there if one.holder not in absent]
 
     async def _locally(self) -> None:
         """Let the handlers here have the request, with what has come of it."""

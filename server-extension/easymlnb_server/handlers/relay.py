@@ -53,6 +53,7 @@ class Ways:
         self._free: dict[str, list[tuple[IOStream, float]]] = {}
         self.open: set[Relay] = set()
         self._changed = asyncio.Event()
+        self._joined: set[asyncio.Task[None]] = set()
 
     async def take(self, process: Process, *, fresh: bool = False) -> IOStream:
         """Return a connection; raises ``OSError`` if it cannot be made."""
@@ -97,6 +98,22 @@ class Ways:
         for address in self._free.keys() - addresses:
             for stream, _ in self._free.pop(address):
                 stream.close()
+
+    async def join(self, request: HTTPServerRequest, process: Process) -> bool:
+        """Join a caller's websocket to a process; says whether that one could be reached."""
+        try:
+            there = await self.take(process, fresh=True)
+        except OSError:
+            return False
+        lines = [f"{request.method} {request.uri} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in request.headers.get_all() if name != HOP]
+        lines.append(f"{HOP}: {mark_of(process.holder)}")
+        here: IOStream = request.connection.detach()  # type: ignore[union-attr]
+        here.set_nodelay(True)
+        task = asyncio.create_task(_join(here, there, "\r\n".join(lines) + "\r\n\r\n"))
+        self._joined.add(task)
+        task.add_done_callback(self._joined.discard)
+        return True
 
     def over(self, relay: "Relay") -> None:
         """Nothing is under way for it any more."""
@@ -244,26 +261,6 @@ def _carried(headers: HTTPHeaders) -> HTTPHeaders:
         if name.lower() not in SINGLE and name.lower() not in ("expect", HOP.lower()):
             found.add(name, value)
     return found
-
-
-async def tunnel(request: HTTPServerRequest, process: Process, ways: Ways) -> bool:
-    """Join a caller's websocket to a process; says whether that one could be reached."""
-    try:
-        there = await ways.take(process, fresh=True)
-    except OSError:
-        return False
-    lines = [f"{request.method} {request.uri} HTTP/1.1"]
-    lines += [f"{name}: {value}" for name, value in request.headers.get_all() if name != HOP]
-    lines.append(f"{HOP}: {mark_of(process.holder)}")
-    here: IOStream = request.connection.detach()  # type: ignore[union-attr]
-    here.set_nodelay(True)
-    task = asyncio.create_task(_join(here, there, "\r\n".join(lines) + "\r\n\r\n"))
-    _joined.add(task)
-    task.add_done_callback(_joined.discard)
-    return True
-
-
-_joined: set[asyncio.Task[None]] = set()
 
 
 async def _join(here: IOStream, there: IOStream, first: str) -> None:

@@ -1,0 +1,106 @@
+"""Two processes that many users share: names with owners, rights, and calls between owners."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from databases import running
+from pairs import Pair, pair
+from sharing import BOB, OPTIONS, SharedServer
+
+from easymlnb.contract.names import path
+
+CELL = """
+import easymlnb as ml
+
+@ml.service
+def {name}(x: int = 1) -> str:
+    return "{name}" + str(x)
+
+@ml.service
+def {name}_asks(other: str) -> str:
+    return ml.use(other)(x=7)
+"""
+ALICES, BOBS = "alice/here", f"{BOB}/there"
+SERVED = {ALICES: "here", BOBS: "there"}
+
+Two = Pair[SharedServer]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
+    folder = tmp_path_factory.mktemp("shared")
+    with running() as postgres, pair(SharedServer, folder, postgres, *OPTIONS) as made:
+        made.one.bring("alice", CELL.format(name="here"))
+        made.two.bring(BOB, CELL.format(name="there"))
+        for server in made.both:
+            for name in SERVED:
+                who = name.rpartition("/")[0]
+                made.wait_for(lambda s=server, w=who, n=name: call(s, w, n), f"no {name}")  # type: ignore[misc]
+        yield made
+
+
+def call(server: SharedServer, who: str, name: str, **values: Any) -> httpx.Response:
+    return server.people[who].post(f"services/{path(name)}/call", json=values)
+
+
+def test_each_owner_is_known_by_either_process(both: Two) -> None:
+    assert both.of(ALICES)[0] is not both.of(BOBS)[0]
+    for server in both.both:
+        for name, said in SERVED.items():
+            owner = name.rpartition("/")[0]
+            other = BOB if owner == "alice" else "alice"
+            assert call(server, owner, name, x=3).json() == f"{said}3"
+            assert call(server, "root", name, x=4).json() == f"{said}4"
+            refused = call(server, other, name)
+            nothing = call(server, other, f"{owner}/none_such")
+            assert refused.status_code == nothing.status_code == 404
+            assert httpx.post(f"{server.url}easymlnb/services/{path(name)}/call").status_code == 401
+            listed = server.people[other].get("services").json()["services"]
+            assert name not in [one["full_name"] for one in listed]
+
+
+def test_who_may_call_is_said_at_either_process(both: Two) -> None:
+    for name, other in ((ALICES, BOB), (BOBS, "alice")):
+        owner, said = name.rpartition("/")[0], SERVED[name]
+        for server in both.both:
+            access = {"users": [other], "groups": [], "everyone": False, "public": False}
+            route = f"services/{path(name)}/access"
+            assert server.people[owner].put(route, json=access).status_code == 200
+            # Who serves it decides, so it holds at once for calls by either.
+            assert [call(one, other, name).json() for one in both.both] == [f"{said}1"] * 2
+            for one in both.both:
+                both.wait_for(
+                    lambda s=one, o=other, n=name: n in _names(s, o),  # type: ignore[misc]
+                    "the catalogue does not show it",
+                )
+            access["users"] = []
+            assert server.people[owner].put(route, json=access).status_code == 200
+            assert [call(one, other, name).status_code for one in both.both] == [404] * 2
+
+
+def _names(server: SharedServer, who: str) -> list[str]:
+    listed = server.people[who].get("services").json()["services"]
+    return [one["full_name"] for one in listed]
+
+
+def test_a_service_asks_in_its_owners_name_across_processes(both: Two) -> None:
+    asks = "alice/here_asks"
+    for server in both.both:
+        refused = call(server, "alice", asks, other=BOBS)
+        assert refused.status_code >= 400, "bob has not shared it"
+    access = {"users": ["alice"], "groups": [], "everyone": False, "public": False}
+    assert both.one.people[BOB].put(f"services/{path(BOBS)}/access", json=access).status_code == 200
+    for server in both.both:
+        assert call(server, "alice", asks, other=BOBS).json() == "there7"
+
+
+def test_a_forged_pass_of_a_process_opens_nothing(both: Two) -> None:
+    from easymlnb_server.apps.passes import SCHEME, sign
+
+    for server in both.both:
+        for key in ("", "guessed"):
+            header = {"Authorization": f"{SCHEME} {sign(key, ALICES, 'alice')}"}
+            url = f"{server.url}easymlnb/services/{ALICES}/call"
+            assert httpx.post(url, json={}, headers=header).status_code == 401
