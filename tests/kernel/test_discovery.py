@@ -13,7 +13,6 @@ import pytest
 from easymlnb import discovery
 from easymlnb.contract.errors import ServerUnreachable
 
-
 OWN = ("JPY_PARENT_PID", "EASYMLNB_SERVER_PID")
 """Variables that name the server of a kernel, and of a terminal."""
 
