@@ -84,6 +84,12 @@ def call(
     accept: Annotated[str, typer.Option(help="Media type wanted, such as text/csv.")] = "",
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds it may take.")] = None,
     live: Annotated[bool, typer.Option("--live", help="Call the author's live kernel.")] = False,
+    priority: Annotated[
+        str, typer.Option(help="'batch' lets interactive calls go first.", metavar="PRIORITY")
+    ] = "",
+    idempotency_key: Annotated[
+        str, typer.Option(help="The same call under the same key runs once.", metavar="KEY")
+    ] = "",
     here: Here = False,
     url: Url = None,
     token: Token = None,
@@ -92,7 +98,13 @@ def call(
     """Call a service and print its result."""
     from easymlnb.cli.calling import Wish, call_and_show
 
-    wish = Wish(save=save, accept=accept, timeout=timeout, live=live, json=json)
+    how = {
+        "timeout": timeout,
+        "live": live,
+        "priority": priority,
+        "idempotency_key": idempotency_key,
+    }
+    wish = Wish(save=save, accept=accept, how=how, json=json)
     with _client_of(name, url, token, here) as client:
         call_and_show(client, name, values or [], wish)
 

@@ -3,9 +3,10 @@
 import json
 import mimetypes
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -32,9 +33,9 @@ class Wish:
 
     save: Path | None = None
     accept: str = ""
-    timeout: float | None = None
-    live: bool = False
     json: bool = False
+    how: Mapping[str, Any] = field(default_factory=dict)
+    """Further ``client.flows.Options`` of the call."""
 
 
 def call_and_show(client: Client, name: str, arguments: Sequence[str], wish: Wish) -> None:
@@ -46,7 +47,7 @@ def call_and_show(client: Client, name: str, arguments: Sequence[str], wish: Wis
     if spec.stream:
         _stream(client, spec, values, wish)
         return
-    raw = client.raw(name, values, accept=_accept(spec, wish), timeout=wish.timeout, live=wish.live)
+    raw = client.raw(name, values, accept=_accept(spec, wish), **wish.how)
     if wish.save is not None:
         wish.save.write_bytes(raw.body)
         output.say(f"Wrote {wish.save} ({len(raw.body):,} bytes, {_bare(raw.content_type)}).")
@@ -81,10 +82,9 @@ def _any(spec: ServiceSpec) -> str:
 
 def _stream(client: Client, spec: ServiceSpec, values: dict[str, object], wish: Wish) -> None:
     """Print or write each result as a line of JSON, as soon as it comes."""
-    raw_spec = {"timeout": wish.timeout, "live": wish.live}
     file = wish.save.open("w", encoding="utf-8") if wish.save else None
     try:
-        for item in client.call(spec.name, values, **raw_spec):
+        for item in client.call(spec.name, values, **wish.how):
             line = json.dumps(item, ensure_ascii=False, default=repr)
             typer.echo(line, file=file)
             (file or sys.stdout).flush()

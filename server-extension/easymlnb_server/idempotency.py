@@ -5,7 +5,8 @@ Kept in memory, bounded, and gone with the server: what must outlive it is a job
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 
@@ -47,6 +48,20 @@ class Once:
             self.stop(CallCancelled("The caller left."))
 
 
+@dataclass(slots=True, eq=False)
+class Wait:
+    """Another request's wait for a call that runs already: ``owner`` may end it by its id."""
+
+    request_id: str
+    owner: str
+    answer: "asyncio.Future[Answer]"
+
+    def stop(self, error: EasyMLNBError) -> None:
+        """Wait no longer; the call goes on for the others."""
+        if not self.answer.done():
+            self.answer.set_result(Answer(error=error))
+
+
 class Keys:
     """The calls that came with a key: those under way, and those whose answers are kept."""
 
@@ -54,6 +69,7 @@ class Keys:
         self._clock = clock
         self._calls: OrderedDict[Key, Once] = OrderedDict()
         self._bytes = 0
+        self._waits: set[Wait] = set()
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -73,6 +89,31 @@ class Keys:
             raise KeyReused
         found.callers += 1
         return found, False
+
+    @contextmanager
+    def waiting(self, once: Once, request_id: str, owner: str) -> Iterator[Wait]:
+        """Wait for a call that another request runs; whoever ends the wait early has left it."""
+        wait = Wait(request_id, owner, asyncio.get_running_loop().create_future())
+
+        def tell(answer: "asyncio.Future[Answer]") -> None:
+            if not wait.answer.done():
+                wait.answer.set_result(answer.result())
+
+        once.answer.add_done_callback(tell)
+        self._waits.add(wait)
+        try:
+            yield wait
+        finally:
+            self._waits.discard(wait)
+            once.answer.remove_done_callback(tell)
+
+    def waits(self, request_id: str, owner: str | None) -> list[Wait]:
+        """Return the waits of this request id that are this owner's, or anybody's."""
+        return [
+            wait
+            for wait in self._waits
+            if wait.request_id == request_id and owner in (None, wait.owner)
+        ]
 
     async def run(self, once: Once, work: Awaitable[Answer]) -> Answer:
         """Do the work, and give its answer to all who wait; raises what the work raises.

@@ -8,16 +8,13 @@ from urllib.parse import unquote
 from easymlnb.contract.errors import BY_CODE
 from easymlnb.contract.spec import VIEW, ServiceSpec
 from easymlnb_server import names as naming
-from easymlnb_server.openapi_headers import HEADERS, SECURITY
+from easymlnb_server.openapi_headers import CALL, HEADERS, SECURITY, STREAM
 from easymlnb_server.openapi_routes import ANYWHERE, CALLING, ROUTES, Route
 from easymlnb_server.openapi_schemas import (
     BYTES,
     JSON,
-    KEY,
-    PRIORITY,
     SCHEMAS,
     TEXT,
-    TIMEOUT,
     Schema,
     ref,
 )
@@ -119,6 +116,8 @@ def _fixed(route: Route) -> dict[str, Any]:
         operation["description"] = route.description
     if route.query:
         operation["parameters"] = list(route.query)
+    if route.errors is CALLING:
+        operation["parameters"] = list(CALL)
     if route.body:
         operation["requestBody"] = {"required": True, "content": _content(route.body)}
     return operation | ({"security": []} if route.open else _security(route.method))
@@ -184,7 +183,7 @@ def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
         "tags": [spec.name],
         "summary": f"{spec.title}, for a person" if view else spec.title,
         "description": spec.description,
-        "parameters": [TIMEOUT, PRIORITY] if spec.stream else [TIMEOUT, PRIORITY, KEY],
+        "parameters": list(STREAM if spec.stream else CALL),
         "requestBody": {"required": bool(spec.input.get("required")), "content": _bodies(spec)},
         "responses": {
             "200": _response(sentence, answers, "X-Easymlnb-Version", "Server-Timing"),

@@ -37,3 +37,37 @@ HEADERS: dict[str, Any] = {
     "Retry-After": _header("Seconds to wait before the next try.", "integer"),
     "Location": _header("Where to ask how far it is."),
 }
+
+
+def _asked(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "header", "description": description, "schema": schema}
+
+
+_KEY = _asked(
+    "Idempotency-Key",
+    "The same request under the same key runs once; another one is refused.",
+    {"type": "string", "pattern": "^[ -~]+$", "minLength": 1, "maxLength": 200},
+)
+CALL: tuple[dict[str, Any], ...] = (
+    _asked(
+        "X-Timeout",
+        "Seconds to give the call, at most the service's own limit.",
+        {"type": "number", "exclusiveMinimum": 0},
+    ),
+    _asked(
+        "X-Priority",
+        "`batch` lets interactive calls go first.",
+        {"enum": ["interactive", "batch"], "default": "interactive"},
+    ),
+    _KEY,
+    _asked("X-Easymlnb-Uploads", "The ids of the uploads that the body names.", {"type": "string"}),
+    _asked(
+        "X-Request-Id",
+        "Your own id of the call, which stops it by `DELETE /calls/{request_id}`; others are "
+        "replaced by one of the server's.",
+        {"type": "string"},
+    ),
+)
+"""What a call may ask for by its headers."""
+STREAM = tuple(header for header in CALL if header is not _KEY)
+"""The same of a service that streams: what has gone out cannot be repeated."""

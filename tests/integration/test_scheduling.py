@@ -248,6 +248,38 @@ def test_delete_stops_a_call(
     assert (again.status_code, error(again)) == (404, "call_not_found")
 
 
+def test_delete_stops_a_call_that_drains_on_a_replaced_version(
+    server: RunningServer, callers: ThreadPoolExecutor
+) -> None:
+    source = (
+        "import easymlnb as ml, time\n@ml.service(timeout=120)\n"
+        "def drains(seconds: float) -> int:\n    time.sleep(seconds)\n    return {number}"
+    )
+    chosen = f"mine-{uuid.uuid4().hex}"
+    assert (
+        server.publish(make_notebook(source.format(number=1)), "drains.ipynb")["state"] == "ready"
+    )
+    sent = callers.submit(
+        server.http.post,
+        "services/drains/call",
+        json={"seconds": 100},
+        headers={"X-Request-Id": chosen},
+        timeout=120,
+    )
+    server.wait_for(
+        lambda: server.http.get("services/drains").json()["stats"]["running"] == 1,
+        "it does not run",
+    )
+    assert (
+        server.publish(make_notebook(source.format(number=2)), "drains.ipynb")["state"] == "ready"
+    )
+    assert server.call("drains", seconds=0).json() == 2
+    assert server.http.get("services").status_code == 200  # which forgets what is no more
+    assert server.http.delete(f"calls/{chosen}").status_code == 204
+    assert error(sent.result(60)) == "cancelled"
+    assert server.http.delete("services/drains").status_code == 204
+
+
 def test_delete_needs_a_login(server: RunningServer) -> None:
     answer = httpx.delete(f"{server.url}easymlnb/calls/{uuid.uuid4().hex}")
     assert answer.status_code == 403 or error(answer) == "not_logged_in"
@@ -340,6 +372,27 @@ def test_one_of_two_under_a_key_leaves_and_the_other_is_answered(
         with pytest.raises(httpx.ReadTimeout):
             sent.result(60)
     assert stays.result(60).status_code == 200
+
+
+def test_one_who_waits_under_a_key_can_be_stopped_alone(
+    server: RunningServer, callers: ThreadPoolExecutor
+) -> None:
+    key, mine = uuid.uuid4().hex, f"mine-{uuid.uuid4().hex}"
+    values = {"x": 3, "seconds": 5.0}
+    runs = callers.submit(keyed, server, key, **values)
+    server.wait_for(
+        lambda: server.http.get("services/counts").json()["stats"]["running"] == 1,
+        "it does not run",
+    )
+    waits = callers.submit(
+        server.http.post,
+        "services/counts/call",
+        json=values,
+        headers={"Idempotency-Key": key, "X-Request-Id": mine},
+    )
+    server.wait_for(lambda: server.http.delete(f"calls/{mine}").status_code == 204, "nobody waits")
+    assert error(waits.result(60)) == "cancelled"
+    assert runs.result(60).status_code == 200
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201])

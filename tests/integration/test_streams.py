@@ -1,6 +1,8 @@
 """Streams of a generator: events, lines or an array, and the end of one whose caller leaves."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 from conftest import RunningServer, make_notebook
 
 SERVICES = """
-import asyncio, time
+import asyncio, os, time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 import easymlnb as ml
@@ -50,6 +52,12 @@ def stream_progress(steps: int, pause: float) -> int:
 @ml.service
 def stream_free() -> int:
     return 1
+
+@ml.service(timeout=60)
+def stream_pids() -> Iterator[int]:
+    while True:
+        yield os.getpid()
+        time.sleep(0.05)
 """
 
 EVENTS = {"Accept": "text/event-stream"}
@@ -136,6 +144,17 @@ def test_failure_in_the_middle(http: httpx.Client) -> None:
     answer = http.post("services/stream_count/call", json=values, headers=whole)
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "call_failed")
     assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("headers", [EVENTS, {}])
+def test_worker_killed_in_the_middle(http: httpx.Client, headers: dict[str, str]) -> None:
+    with http.stream("POST", "services/stream_pids/call", json={}, headers=headers) as answer:
+        lines = answer.iter_lines()
+        first = next(line for line in lines if line.removeprefix("data: ").isdecimal())
+        os.kill(int(first.removeprefix("data: ")), signal.SIGKILL)
+        *_, last = [line for line in lines if line]
+    assert json.loads(last.removeprefix("data: "))["error"]["code"] == "worker_lost"
+    assert http.post("services/stream_free/call", json={}, timeout=60).json() == 1
 
 
 def test_bad_input_of_a_stream(http: httpx.Client) -> None:

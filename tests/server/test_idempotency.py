@@ -166,3 +166,25 @@ async def test_bytes_of_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(keys) == 2
     await run(keys, 9, good(b"x" * (module.LARGEST + 1)))
     assert len(keys) == 2
+
+
+@in_loop
+async def test_one_who_waits_can_be_stopped_alone() -> None:
+    keys = Keys()
+    begin = asyncio.Event()
+
+    async def work() -> Answer:
+        await begin.wait()
+        return good(b"42")
+
+    first, _ = keys.join(KEY, SEEN)
+    running = asyncio.create_task(keys.run(first, work()))
+    with keys.waiting(first, "mine", "user") as mine, keys.waiting(first, "other", "user") as other:
+        assert keys.waits("mine", "somebody") == []
+        assert keys.waits("mine", None) == keys.waits("mine", "user") == [mine]
+        mine.stop(CallCancelled())
+        mine.stop(CallCancelled())
+        assert isinstance((await mine.answer).error, CallCancelled)
+        begin.set()
+        assert (await other.answer).body == (await running).body == b"42"
+    assert keys.waits("mine", None) == []

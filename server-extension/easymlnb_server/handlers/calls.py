@@ -6,8 +6,10 @@ from tornado import web
 
 from easymlnb.contract.errors import CallCancelled, CallNotFound
 from easymlnb_server.apps.passes import Pass
+from easymlnb_server.engine.pending import Pending
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.handlers.uploads import owner_of
+from easymlnb_server.idempotency import Wait
 
 
 class RunningCallHandler(EasyHandler):
@@ -20,12 +22,16 @@ class RunningCallHandler(EasyHandler):
 
     @web.authenticated
     def delete(self, request_id: str) -> None:
-        found = self.state.metrics.under_way(request_id, owner_of(self))
+        found = self._found(request_id, owner_of(self))
         if not found and self.state.services.shared and self.caller and self.caller.admin:
-            found = self.state.metrics.under_way(request_id, None)
+            found = self._found(request_id, None)
         if not found:
             raise CallNotFound
         for pending in found:
             pending.stop(CallCancelled())
         self.set_status(204)
         self.finish()
+
+    def _found(self, request_id: str, owner: str | None) -> list[Pending | Wait]:
+        running = self.state.metrics.under_way(request_id, owner)
+        return [*running, *self.state.keys.waits(request_id, owner)]
