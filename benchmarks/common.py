@@ -16,6 +16,7 @@ from statistics import median
 
 import httpx
 import nbformat
+import psutil
 
 TOKEN = "benchmark"
 HERE = Path(__file__).parent
@@ -90,6 +91,29 @@ def easymlnb(folder: Path) -> Iterator[str]:
         url = f"http://127.0.0.1:{port}/easymlnb/"
         wait_for(f"{url}health/ready")
         yield url
+
+
+def workers(url: str) -> list[psutil.Process]:
+    """Return the processes of all workers of this server."""
+    port = f":{httpx.URL(url).port}/"
+    found = []
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+            if "EASYMLNB_WORKER" in environment and port in environment.get("EASYMLNB_LINK", ""):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def server(url: str) -> psutil.Process:
+    """Return the process of this server."""
+    port = httpx.URL(url).port
+    for process in psutil.process_iter(["cmdline"]):
+        if f"--port={port}" in (process.info["cmdline"] or ()):
+            return process
+    raise RuntimeError("The server is gone.")
 
 
 def publish(url: str, source: str, name: str) -> None:

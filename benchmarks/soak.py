@@ -9,6 +9,7 @@ successor came), no memory that grows, nothing left behind.
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -25,7 +26,8 @@ from typing import Any
 
 import httpx
 import psutil
-from common import TOKEN, easymlnb, publish
+from common import TOKEN, easymlnb, publish, server, workers
+from explained import Bad, Watch
 
 WORKERS = 3
 SOURCE = f"""
@@ -71,8 +73,8 @@ MIX: dict[str, tuple[int, Callable[[random.Random], bytes]]] = {
 """Each service's share of the calls, and a body for it."""
 
 EXPECTED = {"fails": "call_failed"}
-SETTLE = 30.0
-"""Seconds after a kill in which its calls may be lost and the line may be full."""
+LOOK = 0.5
+"""Seconds between two looks at how many workers there are."""
 
 HANDS = 128
 """Calls that may be out at once; more are not sent, which is counted."""
@@ -82,60 +84,39 @@ HANDS = 128
 class Soak:
     """What happened."""
 
-    began: float = field(default_factory=time.monotonic)
+    watch: Watch = field(default_factory=lambda: Watch(WORKERS))
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    unexplained: list[str] = field(default_factory=list)
+    bad: list[Bad] = field(default_factory=list)
     times: dict[str, list[float]] = field(default_factory=dict)
-    kills: list[float] = field(default_factory=list)
     memory: list[tuple[float, float, float]] = field(default_factory=list)
     unsent: int = 0
 
     @property
     def now(self) -> float:
-        return time.monotonic() - self.began
+        return self.watch.now
 
-    def add(self, name: str, code: str, seconds: float) -> None:
+    def add(self, name: str, code: str, seconds: float, message: str) -> None:
         self.outcomes[name, code] += 1
         if code == EXPECTED.get(name, "ok"):
             self.times.setdefault(name, []).append(seconds)
-            return
-        after = self.now - self.kills[-1] if self.kills else float("inf")
-        if code not in ("worker_lost", "busy", "not_ready") or after > SETTLE:
-            self.unexplained.append(f"{self.now:.0f} s: {name}: {code}, {after:.0f} s after a kill")
+        else:
+            self.bad.append(Bad(self.now, seconds, name, code, message))
 
-
-def workers(url: str) -> list[psutil.Process]:
-    """Return the processes of all workers of this server."""
-    port = f":{httpx.URL(url).port}/"
-    found = []
-    for process in psutil.process_iter():
-        try:
-            environment = process.environ()
-            if "EASYMLNB_WORKER" in environment and port in environment.get("EASYMLNB_LINK", ""):
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
-
-
-def server(url: str) -> psutil.Process:
-    port = httpx.URL(url).port
-    for process in psutil.process_iter(["cmdline"]):
-        if f"--port={port}" in (process.info["cmdline"] or ()):
-            return process
-    raise RuntimeError("The server is gone.")
+    def unexplained(self) -> list[str]:
+        """Return in words what no killed worker explains."""
+        return [self.watch.told(bad) for bad in self.bad if not self.watch.explains(bad)]
 
 
 async def call(client: httpx.AsyncClient, soak: Soak, name: str, body: bytes) -> None:
     began = time.monotonic()
     try:
         answer = await client.post(f"services/{name}/call", content=body)
-        code = "ok" if answer.status_code == 200 else str(answer.json()["error"]["code"])
-        if code == "ok" and name == "streams" and b'"error"' in answer.content:
-            code = str(json.loads(answer.content.splitlines()[-1])["error"]["code"])
-    except (httpx.HTTPError, ValueError, KeyError) as error:
-        code = type(error).__name__
-    soak.add(name, code, time.monotonic() - began)
+        end = answer.content.splitlines()[-1] if name == "streams" else answer.content
+        error = json.loads(end)["error"] if b'"error"' in end else {"code": "ok", "message": ""}
+        code, message = str(error["code"]), str(error["message"])
+    except (httpx.HTTPError, ValueError, KeyError, IndexError) as problem:
+        code, message = type(problem).__name__, str(problem)
+    soak.add(name, code, time.monotonic() - began, message)
 
 
 def any_call(rng: random.Random) -> tuple[str, bytes]:
@@ -180,8 +161,19 @@ async def kill(url: str, soak: Soak, seconds: float, every: float) -> None:
         await asyncio.sleep(every)
         there = await asyncio.to_thread(workers, url)
         if there:
-            soak.kills.append(soak.now)
+            soak.watch.kills.append(soak.now)
             random.choice(there).send_signal(signal.SIGKILL)
+
+
+async def look(client: httpx.AsyncClient, soak: Soak, seconds: float) -> None:
+    """Note how many workers take calls, and how late this process itself is."""
+    while soak.now < seconds:
+        with contextlib.suppress(httpx.HTTPError):
+            listed = (await client.get("services/waits")).json()
+            soak.watch.saw(listed["stats"]["workers"])
+        due = time.monotonic() + LOOK
+        await asyncio.sleep(LOOK)
+        soak.watch.woke(time.monotonic() - due)
 
 
 async def weigh(url: str, soak: Soak, seconds: float) -> None:
@@ -218,6 +210,7 @@ async def run(url: str, seconds: float, part: float, every: float) -> dict[str, 
             load(client, soak, seconds, rate),
             kill(url, soak, seconds, every),
             weigh(url, soak, seconds),
+            look(client, soak, seconds),
         )
         health = (await client.get("health/ready")).status_code
         listed = (await client.get("services/waits")).json()
@@ -248,9 +241,10 @@ def report(soak: Soak, seconds: float, rate: float) -> dict[str, Any]:
         "calls": soak.outcomes.total(),
         "rate": round(rate, 1),
         "unsent": soak.unsent,
-        "kills": len(soak.kills),
+        "kills": len(soak.watch.kills),
         "errors": dict(errors),
-        "unexplained": soak.unexplained,
+        "unexplained": soak.unexplained(),
+        "away": [round(end - begin, 1) for begin, end in soak.watch.away],
         "services": calls,
         "server_mb": round(fmean(point[1] for point in warm), 1),
         "server_mb_per_hour": round(slope([(at, size) for at, size, _ in warm]), 1),
@@ -282,6 +276,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name, easymlnb(Path(name)) as url:
         publish(url, SOURCE, "soak")
         found = asyncio.run(run(url, 60 * given.minutes, given.load, given.kill_every))
+        for line in found["unexplained"]:
+            print(line, file=sys.stderr)
         if not good(found):
             print((Path(name) / "log").read_text(errors="replace")[-3000:], file=sys.stderr)
     print(json.dumps(found, indent=1))
