@@ -67,6 +67,7 @@ CALL: tuple[dict[str, Any], ...] = (
         "replaced by one of the server's.",
         {"type": "string"},
     ),
+    _asked("traceparent", "Your span, below which the call's own is.", {"type": "string"}),
 )
 """What a call may ask for by its headers."""
 STREAM = tuple(header for header in CALL if header is not _KEY)
