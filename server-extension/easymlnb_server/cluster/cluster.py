@@ -80,6 +80,11 @@ class Cluster:
             return False
         return not self.keeper.passed
 
+    def check(self, name: str) -> None:
+        """Raise ``NotReady`` for a service that others may serve by now, though it runs here."""
+        if name in self._publications.serving and not self.serves(name):
+            raise away()
+
     def here(self, subject: Subject) -> bool:
         """Say whether a request is for this process, as far as is known without a look."""
         if subject.service:
@@ -127,7 +132,9 @@ class Cluster:
         return True
 
     async def look(self) -> None:
-        """Look at the database now; waits for that only for a moment."""
+        """Look at the database now; waits for that only for a moment, and not while it is away."""
+        if self.keeper.away:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK):
                 await asyncio.shield(asyncio.ensure_future(self.keeper.look()))

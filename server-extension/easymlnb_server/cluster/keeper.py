@@ -93,6 +93,11 @@ class Keeper:
         return self._clock() >= self._until
 
     @property
+    def away(self) -> bool:
+        """Say whether the database gave no turn the last time."""
+        return self._away
+
+    @property
     def leaving(self) -> bool:
         """Say whether this process gives up what it holds, for it is told to stop."""
         return self._leaving

@@ -73,6 +73,8 @@ class CallHandler(SpooledBodyHandler):
     async def post(self, name: str) -> None:
         if self.state.services.draining:
             raise Draining
+        if self.state.cluster is not None and not self._live:
+            self.state.cluster.check(name)
         body = self._with_uploads(self.take(), name)
         self._began = time.monotonic()
         self._patient = asked.patient(self.request.headers)

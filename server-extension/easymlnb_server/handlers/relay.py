@@ -213,7 +213,10 @@ class Relay(HTTPMessageDelegate):
     async def _read(self) -> None:
         assert self._stream is not None
         stream = self._stream
-        alive = await self._connection.read_response(self)
+        try:
+            alive = await self._connection.read_response(self)
+        except StreamClosedError:  # before a word of the answer
+            alive = False
         self._ways.over(self)
         if self._closed:
             return
