@@ -71,9 +71,12 @@ class Services:
     ) -> Target:
         """Return who answers this name for somebody who wants to do that with it.
 
-        Raises ``ServiceNotFound``, the same whether there is none or the caller may not.
+        Raises ``ServiceNotFound``, the same whether there is none or the caller may not; while a
+        shared service starts it does not know, and raises ``NotReady``.
         """
         if not self.allows(caller, name, action):
+            if not self._publications.ready:
+                raise self._publications.unusable
             raise ServiceNotFound(name)
         return self.target(name, live=live)
 

@@ -100,13 +100,16 @@ def main(arguments: list[str]) -> None:
     except ValueError as error:
         sys.exit(f"easymlnb: {error}")
     (folder / "nothing").mkdir(parents=True, mode=0o700, exist_ok=True)
-    replace_orphan(folder / "service.json")
     app = ServerApp.instance(config=config)
     app.initialize(
         argv=[one for one in arguments if not one.startswith("--EasyMLNB.state_dir=")],
         find_extensions=False,
         starter_extension=SERVICE,
+        new_httpserver=False,
     )
+    # As late as can be: until then the other one answers.
+    replace_orphan(folder / "service.json")
+    app.init_httpserver()
     app.start()
 
 

@@ -182,7 +182,7 @@ def test_while_the_hub_is_away_only_known_callers_get_in_for_a_moment(
 
 
 def test_without_its_role_the_service_quotes_it(service_hub: ServiceHub) -> None:
-    narrow = service_hub.member("bob", scopes=["read:users:activity!user"])
+    narrow = service_hub.member("carol", scopes=["read:users:activity!user"])
     narrow.http.close()
     environment = {
         "JUPYTERHUB_API_URL": f"{service_hub.url}/hub/api",
