@@ -44,10 +44,17 @@ def list_placements(url: Url = None, token: Token = None, json: AsJson = False) 
     if not found:
         output.say("This server has no placements; its administrator names them.")
         return
-    rows = [row for placement in found for row in _rows(placement)]
+    users = {placement.get("user", "") for placement in found}
+    rows = [
+        {"user": placement.get("user", ""), **row}
+        for placement in found
+        for row in _rows(placement)
+    ]
     output.table(
         rows,
         {
+            # An administrator of a shared service sees those of all.
+            **({"user": "USER"} if len(users) > 1 else {}),
             "name": "PLACEMENT",
             "node": "NODE",
             "state": "STATE",

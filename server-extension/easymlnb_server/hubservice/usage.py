@@ -1,10 +1,11 @@
 """What every user's workers use, held against the limits of their groups."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from easymlnb.contract.errors import EasyMLNBError, Forbidden, NotReady
 from easymlnb_server.access import Caller
@@ -16,6 +17,9 @@ from easymlnb_server.store.store import Store
 WRITE_EVERY = 5.0
 """Seconds between two looks at groups and two writes of what GPUs were held; a server that is
 killed forgets no more than that."""
+
+KEPT_DAYS = 31
+"""Days for which it is kept who used how much."""
 
 log = logging.getLogger("easymlnb.limits")
 
@@ -113,11 +117,20 @@ class Meters:
         """Write down what is used, and ask for groups anew, for ever."""
         if not self._limits:
             return
+        day = ""
         while True:
+            if day != today():
+                day = today()
+                await self._forget(store)
             for meter in list(self._meters.values()):
                 await self.know(meter.user)
                 await self._write(store, meter)
             await asyncio.sleep(WRITE_EVERY)
+
+    async def _forget(self, store: Store) -> None:
+        before = (datetime.now(UTC) - timedelta(days=KEPT_DAYS)).date().isoformat()
+        with contextlib.suppress(EasyMLNBError):  # it is tried again tomorrow
+            await asyncio.to_thread(lambda: store.usage.forget(before=before))
 
     async def _write(self, store: Store, meter: UserMeter) -> None:
         held = meter.held()
