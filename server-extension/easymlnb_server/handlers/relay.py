@@ -128,6 +128,12 @@ class Ways:
                     self._changed.clear()
                     await self._changed.wait()
 
+    async def close(self) -> None:
+        """Cut the websockets that lead to others: their pages come back by another process."""
+        for task in self._joined:
+            task.cancel()
+        await asyncio.gather(*self._joined, return_exceptions=True)
+
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
             self._tls = ssl.create_default_context()
@@ -269,11 +275,13 @@ def _carried(headers: HTTPHeaders) -> HTTPHeaders:
 async def _join(here: IOStream, there: IOStream, first: str) -> None:
     there.write(first.encode("latin-1"))
     ways = [asyncio.create_task(_pump(here, there)), asyncio.create_task(_pump(there, here))]
-    await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-    # What the one that ended had still to say was written before; it goes out, then the end.
-    for stream in (here, there):
-        stream.close()
-    await asyncio.gather(*ways, return_exceptions=True)
+    try:
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        # What the one that ended had to say was written before; it goes out, then the end.
+        for stream in (here, there):
+            stream.close()
+        await asyncio.gather(*ways, return_exceptions=True)
 
 
 async def _pump(source: IOStream, target: IOStream) -> None:

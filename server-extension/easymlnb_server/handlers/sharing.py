@@ -46,6 +46,7 @@ class Sharing:
             await self._state.cluster.keeper.close()
             self._server.stop()
             await self._ways.drained(DRAIN)
+            await self._ways.close()
 
     def _left(self, names: Collection[str]) -> None:
         self._state.apps.places.leave_all(lambda place: place.service in names)
