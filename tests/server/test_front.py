@@ -85,6 +85,7 @@ class Services:
 def make_state(services: Services) -> Any:
     series = Series()
     return SimpleNamespace(
+        cluster=None,
         services=services,
         calls=CallLog(),
         metrics=SimpleNamespace(series=lambda name, version: series),

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Iterator, Mapping
 from email.utils import formatdate
-from functools import lru_cache
+from functools import lru_cache, partial
 from http.client import responses
 from typing import Protocol
 
@@ -147,10 +147,11 @@ class PlainCall:
             self._ask()
             return
         whole = time.monotonic() - self._began
-        note(
-            state, target, series, pending, answer,
+        # All callers of a batch first; nobody can look before it is noted.
+        asyncio.get_running_loop().call_soon(partial(
+            note, state, target, series, pending, answer,
             request_id=self._id, headers=self._headers, whole=whole,
-        )  # fmt: skip
+        ))  # fmt: skip
         if answer.result is not None:
             self._write(answer.result, answer.body)
         elif answer.error is not None:
