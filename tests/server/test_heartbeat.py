@@ -1,4 +1,7 @@
-"""Kernels that fall silent: given up when idle, left to their call's deadline when busy."""
+"""Kernels that fall silent: given up when idle, left to their call's deadline when busy.
+
+And what becomes of their calls when a link breaks.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +9,7 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import pytest
-from fakes import in_loop, spec, until
+from fakes import FakeLink, in_loop, spec, until
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
@@ -25,16 +28,19 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def dialled() -> AsyncIterator[tuple[LiveTable, ClientConnection]]:
+async def dialled(**passed_on: str) -> AsyncIterator[tuple[LiveTable, ClientConnection]]:
     """A link handler in a server that has nothing else, and a kernel that offers a service."""
     table = LiveTable(10)
     spool = SimpleNamespace(room=lambda: None)
-    state = SimpleNamespace(secret="secret", live=table, rendezvous=Rendezvous(), spool=spool)
+    state = SimpleNamespace(
+        secret="secret", live=table, rendezvous=Rendezvous(), spool=spool,
+        services=SimpleNamespace(shared=False),
+    )  # fmt: skip
     server = HTTPServer(Application([("/link", module.LinkHandler)], **{STATE: state}))
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
     url = f"ws://127.0.0.1:{sockets[0].getsockname()[1]}/link"
-    headers = {"Authorization": "easymlnb secret"}
+    headers = {"Authorization": "easymlnb secret", **passed_on}
     try:
         async with connect(url, additional_headers=headers, ping_interval=None) as kernel:
             await kernel.send(pack(Hello(kernel="k", source="", live=True)))
@@ -75,3 +81,21 @@ async def test_silent_kernel_with_a_call_is_waited_for() -> None:
         assert error.code == "deadline_exceeded"
         # Once its call is given up too, nothing speaks for it any more.
         await until(lambda: not table.all())
+
+
+@in_loop
+async def test_what_a_broken_link_held_begins_anew_unless_a_proxy_lost_its_answer() -> None:
+    assert await _begins_anew()
+    assert not await _begins_anew(**{"X-Forwarded-For": "10.0.0.7"})
+
+
+async def _begins_anew(**passed_on: str) -> bool:
+    """Say whether a call that waits on a kernel goes to the next one when the link breaks."""
+    async with dialled(**passed_on) as (table, kernel):
+        pool, other = table.all()[0].pool, FakeLink()
+        pending = pool.submit(Call(id=0, service="f", seconds=30), b"{}")
+        pending.held = True
+        pool.join(other, 1)
+        kernel.transport.abort()
+        await until(lambda: not table.all())
+        return bool(other.calls)

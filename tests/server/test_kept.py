@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from fakes import until
 
 from easymlnb.contract.errors import NotReady
 from easymlnb_server.hubservice import kept
@@ -106,8 +107,7 @@ def test_age_counts_from_the_question(clock: list[float]) -> None:
         asked.go.clear()
         known: Kept[str] = Kept(asked, 30)
         waiting = asyncio.create_task(known.get("a"))
-        while not asked.asked:
-            await asyncio.sleep(0)
+        await until(lambda: asked.asked)
         clock[0] += 20
         asked.go.set()
         await waiting

@@ -48,6 +48,9 @@ HEARTBEAT = 15.0
 SILENCE = 3
 """Heartbeats without a word after which a kernel that runs no call is taken for dead."""
 
+RELAYED = ("X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip")
+"""Headers by which proxies tell of themselves."""
+
 REFUSAL = (
     "Only workers that this service has started dial in here. Live services stay in their author's "
     "own server: publish the notebook to have it here."
@@ -175,8 +178,14 @@ class LinkHandler(websocket.WebSocketHandler):
         if self._asks is not None:
             self._asks.close()
         if self._link is not None:
-            self._link.close(by_kernel=self.close_code is None and not self._given_up)
+            broken = self.close_code is None and not self._given_up
+            self._link.close(by_kernel=broken and not self._relayed)
             self.state.live.drop(self._link)
+
+    @property
+    def _relayed(self) -> bool:
+        """Whether a proxy passes the link on; as it ends, answers may be lost that were sent."""
+        return any(header in self.request.headers for header in RELAYED)
 
     def _write(self, data: bytes) -> None:
         """Send with all that is written in this turn of the event loop, as one message."""
