@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from fakes import until
 
 from easymlnb.contract.errors import NotReady
 from easymlnb_server.hubservice import kept
@@ -17,11 +16,12 @@ class Asked:
         self.answers: dict[str, str] = {"a": "1"}
         self.asked: list[str] = []
         self.away = False
-        self.go = asyncio.Event()
+        self.began, self.go = asyncio.Event(), asyncio.Event()
         self.go.set()
 
     async def __call__(self, key: str) -> str | None:
         self.asked.append(key)
+        self.began.set()
         await self.go.wait()
         if self.away:
             raise NotReady("away")
@@ -107,7 +107,7 @@ def test_age_counts_from_the_question(clock: list[float]) -> None:
         asked.go.clear()
         known: Kept[str] = Kept(asked, 30)
         waiting = asyncio.create_task(known.get("a"))
-        await until(lambda: asked.asked)
+        await asked.began.wait()
         clock[0] += 20
         asked.go.set()
         await waiting
