@@ -8,6 +8,8 @@ import msgspec
 
 HINTS = "x-easymlnb"
 DEEPEST = 20
+MOST = 10_000
+"""Places in the schema of one parameter that are looked at, as a type may hold itself."""
 
 
 class Taker(msgspec.Struct, frozen=True):
@@ -29,7 +31,7 @@ def takers(schema: Mapping[str, Any]) -> list[Taker]:
         return []
     found = []
     for name, node in properties.items():
-        hints = list(_hints(node, schema, 0))
+        hints = list(_hints(node, schema, 0, [MOST]))
         if hints:
             accept = tuple(str(kind) for own in hints for kind in own["accept"])
             sizes = [int(own.get("max_bytes") or 0) for own in hints]
@@ -37,8 +39,11 @@ def takers(schema: Mapping[str, Any]) -> list[Taker]:
     return found
 
 
-def _hints(node: Any, root: Mapping[str, Any], depth: int) -> Iterator[Mapping[str, Any]]:
-    if not isinstance(node, Mapping) or depth > DEEPEST:
+def _hints(
+    node: Any, root: Mapping[str, Any], depth: int, left: list[int]
+) -> Iterator[Mapping[str, Any]]:
+    left[0] -= 1
+    if not isinstance(node, Mapping) or depth > DEEPEST or left[0] < 0:
         return
     own = node.get(HINTS)
     if isinstance(own, Mapping) and own.get("accept"):
@@ -51,7 +56,7 @@ def _hints(node: Any, root: Mapping[str, Any], depth: int) -> Iterator[Mapping[s
     if isinstance(reference, str):
         inner.append(root.get("$defs", {}).get(reference.rpartition("/")[2]))
     for one in inner:
-        yield from _hints(one, root, depth + 1)
+        yield from _hints(one, root, depth + 1, left)
 
 
 def fits(accept: tuple[str, ...], name: str, media_type: str) -> bool:

@@ -44,6 +44,12 @@ _SAMPLES: dict[str, Any] = {
     "string": "text",
 }
 
+MOST = 200
+"""Places in the schema of a value that are looked at: a type may hold itself, and has no end."""
+
+DEEPEST = 2
+"""Lists of lists that are told of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -88,10 +94,14 @@ def inputs(spec: ServiceSpec) -> list[str]:
     return sorted(found, key=lambda one: one.replace(" ", "") not in FILES)
 
 
-def kind(schema: Any, root: dict[str, Any]) -> str:
-    """Return what a value is, in a word or two."""
+def kind(schema: Any, root: dict[str, Any], depth: int = 0, left: list[int] | None = None) -> str:
+    """Return what a value is, in a word or two.
+
+    ``depth`` is in how many lists it is, ``left`` how much more of the schema may be looked at.
+    """
     found = []
-    for option in _options(schema, root):
+    left = left or [MOST]
+    for option in _options(schema, root, left):
         widget = (option.get("x-easymlnb") or {}).get("widget")
         if widget in FILES or widget in ("array", "plot", "html", "markdown", "colour"):
             found.append({"timeseries": "time series", "webcam": "image"}.get(widget, widget))
@@ -99,7 +109,8 @@ def kind(schema: Any, root: dict[str, Any]) -> str:
             found.append("choice")
         elif option.get("type") == "array":
             item = option.get("items")
-            inner = kind(item, root) if isinstance(item, dict) else ""
+            known = isinstance(item, dict) and depth < DEEPEST
+            inner = kind(item, root, depth + 1, left) if known else ""
             found.append(
                 "choices" if inner == "choice" else f"list of {inner}" if inner else "list"
             )
@@ -214,14 +225,20 @@ def _resolve(schema: Any, root: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _options(schema: Any, root: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _options(
+    schema: Any, root: dict[str, Any], left: list[int] | None = None
+) -> Iterator[dict[str, Any]]:
     """Yield what a value may be, without null; one with a widget of ours stands for itself."""
+    left = left or [MOST]
+    left[0] -= 1
+    if left[0] < 0:
+        return
     found = _resolve(schema, root)
     inner = found.get("anyOf") or found.get("oneOf")
     if inner and not (found.get("x-easymlnb") or {}).get("widget"):
         for option in inner:
             if _resolve(option, root).get("type") != "null":
-                yield from _options(option, root)
+                yield from _options(option, root, left)
     else:
         yield found
 
@@ -244,8 +261,9 @@ def _files(spec: ServiceSpec) -> Iterator[tuple[str, str]]:
                 yield name, FILES[widget]
 
 
-def _sample(schema: Any, root: dict[str, Any]) -> Any:
-    found = next(_options(schema, root), {})
+def _sample(schema: Any, root: dict[str, Any], left: list[int] | None = None) -> Any:
+    left = left or [MOST]
+    found = next(_options(schema, root, left), {})
     for key in ("default", "const", "minimum"):
         if key in found:
             return found[key]
@@ -253,7 +271,7 @@ def _sample(schema: Any, root: dict[str, Any]) -> Any:
         return found["enum"][0]
     if found.get("type") == "object":
         inner = found.get("properties", {})
-        return {name: _sample(inner[name], root) for name in found.get("required", ())}
+        return {name: _sample(inner[name], root, left) for name in found.get("required", ())}
     return _SAMPLES.get(str(found.get("type")))
 
 

@@ -6,6 +6,7 @@ import shlex
 import pytest
 
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb.contract.takers import takers
 from easymlnb_server import words
 
 PROPERTIES = {
@@ -103,3 +104,42 @@ def test_the_javascript_call_quotes_its_values():
 )
 def test_a_summary_is_the_first_paragraph_without_marks(markdown, text):
     assert words.summary(markdown) == text
+
+
+def test_types_that_hold_themselves_have_an_end():
+    tree = {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"$ref": "#/$defs/Tree"}}]}
+    whole = {"$ref": "#/$defs/Tree", "$defs": {"Tree": tree}}
+    inside = "whole number or list of whole number or list"
+    assert words.kind(whole, whole).startswith(inside)
+    given = {"type": "object", "properties": {"tree": {"$ref": "#/$defs/Tree"}}}
+    taking = spec(input={**given, "$defs": {"Tree": tree}}, output=whole)
+    assert words.shape(taking).count("→") == 1
+    assert words.snippets(taking, "http://h/")
+
+
+@pytest.mark.parametrize("end", ["integer", "null"])
+def test_types_that_branch_without_end_are_looked_at_for_a_moment(end):
+    # Twice as much with each of them; looked at to the end it would take years.
+    branches = {
+        f"A{n}": {"anyOf": [{"$ref": f"#/$defs/A{n + 1}"}, {"$ref": f"#/$defs/A{n + 1}"}]}
+        for n in range(60)
+    }
+    needs = {
+        f"B{n}": {
+            "type": "object",
+            "properties": {side: {"$ref": f"#/$defs/B{n + 1}"} for side in "ab"},
+            "required": ["a", "b"],
+        }
+        for n in range(60)
+    }
+    ends = {"A60": {"type": end}, "B60": {"type": end}}
+    whole = {
+        "type": "object",
+        "properties": {"a": {"$ref": "#/$defs/A0"}, "b": {"$ref": "#/$defs/B0"}},
+        "required": ["a", "b"],
+        "$defs": {**branches, **needs, **ends},
+    }
+    endless = spec(input=whole)
+    assert words.shape(endless) and words.inputs(endless) and words.fields(endless)
+    assert words.snippets(endless, "http://h/")
+    assert takers(whole) == []
