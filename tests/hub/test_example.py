@@ -26,7 +26,8 @@ def where(text: str = "hello") -> str:
 '''
 PUBLISH = "where.publish()"
 SHARE = 'where.share(groups=["ml"])'
-LIST = "!easymlnb list"
+# A job of Slurm has the PATH of a login shell.
+LIST = "import os, sys\n!{os.path.dirname(sys.executable)}/easymlnb list"
 
 RUN_ALL = """async () => {
     const app = window.jupyterapp;
