@@ -8,10 +8,14 @@ from typing import Any
 
 from jupyter_server.auth.identity import IdentityProvider
 
+from easymlnb.contract.errors import NotReady
 from easymlnb_server.access import Caller, Person
 
 FILE = "EASYMLNB_TEST_PEOPLE"
-"""Environment variable with the path of a file ``{name: {"groups": [...], "admin": bool}}``."""
+"""Environment variable with the path of a file ``{name: {"groups": [...], "admin": bool}}``.
+
+With ``"unknown": true`` nothing can be found out of somebody, as when a Hub is away.
+"""
 
 
 def known() -> dict[str, Any]:
@@ -26,6 +30,8 @@ class Directory:
         said = known().get(name)
         if said is None:
             return None
+        if said.get("unknown"):
+            raise NotReady("Nobody says who this is.")
         return Caller(name, frozenset(said.get("groups", ())), said.get("admin", False))
 
 

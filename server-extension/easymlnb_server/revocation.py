@@ -6,9 +6,11 @@ page, a stream, a call that waits in line.
 
 import asyncio
 import logging
+from collections.abc import Collection
 
 from easymlnb.contract.errors import EasyMLNBError, Forbidden
-from easymlnb_server.access import Action, labelled
+from easymlnb_server.access import Action, Caller, labelled
+from easymlnb_server.apps.places import Place
 from easymlnb_server.state import State
 
 EVERY = 10.0
@@ -42,12 +44,14 @@ class Revocation:
     async def look(self) -> None:
         """Look once."""
         await self._read()
-        for place in self._places.all():
-            who = None if place.public else place.visitor.user
-            if not await self._may(who, place.service):
+        places, calls = self._places.all(), self._metrics.open_calls()
+        asking = {self._of(one) for one in places} | {labelled(one.owner) for _, one in calls}
+        known = await self._find(asking)
+        for place in places:
+            if not self._may(known, self._of(place), place.service):
                 self._places.leave(place)
-        for name, pending in self._metrics.open_calls():
-            if not await self._may(labelled(pending.owner), name):
+        for name, pending in calls:
+            if not self._may(known, labelled(pending.owner), name):
                 pending.stop(Forbidden(GONE))
 
     async def _read(self) -> None:
@@ -61,8 +65,25 @@ class Revocation:
         for name, access in found.items():
             self._publications.let_in(name, access)
 
-    async def _may(self, who: str | None, name: str) -> bool:
-        if name not in self._publications.serving:
-            return True  # it is being removed, and what runs is seen to its end
-        caller = await self._people.find(who) if who is not None else None
-        return self._services.allows(caller, name, Action.CALL)
+    def _of(self, place: Place) -> str | None:
+        return None if place.public else place.visitor.user
+
+    async def _find(self, names: Collection[str | None]) -> dict[str | None, Caller | None]:
+        """Return who they are now; those of whom nothing can be told at the moment are left out."""
+        found: dict[str | None, Caller | None] = {None: None}
+
+        async def ask(name: str) -> None:
+            try:
+                found[name] = await self._people.find(name)
+            except EasyMLNBError as error:
+                log.warning("Whether somebody may still go on is not known: %s", error)
+
+        await asyncio.gather(*(ask(name) for name in names if name is not None))
+        return found
+
+    def _may(self, known: dict[str | None, Caller | None], who: str | None, name: str) -> bool:
+        # What is being removed is seen to its end, and so is what somebody unknown does: the Hub
+        # is away, and will say.
+        if name not in self._publications.serving or who not in known:
+            return True
+        return self._services.allows(known[who], name, Action.CALL)

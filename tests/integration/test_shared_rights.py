@@ -143,6 +143,24 @@ def test_open_pages_close_for_who_may_no_longer(shared: SharedServer) -> None:
                     line.recv(timeout=60)
 
 
+def test_who_cannot_be_looked_up_keeps_nobody_else_in(shared: SharedServer) -> None:
+    shared.share("alice/naps", users=[BOB])
+    shared.share("alice/one", users=["carol"])
+    page = opened(shared, shared.people["carol"], "apps/alice/one")
+    shared.know({**PEOPLE, "carol": {"groups": [], "unknown": True}})
+    events = {"Accept": "text/event-stream"}
+    nap = {"seconds": 55}
+    with shared.people[BOB].stream(
+        "POST", "services/alice/naps/call", json=nap, headers=events
+    ) as answer:
+        lines = answer.iter_lines()
+        shared.share("alice/naps")
+        told = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
+    assert told[-1]["error"]["code"] == "forbidden"
+    # Nothing was found against her.
+    assert shared.people["carol"].get(page).status_code == 200
+
+
 def test_one_key_or_request_id_of_two_people_is_two_calls(shared: SharedServer) -> None:
     shared.share("alice/naps", everyone=True)
     same = {"Idempotency-Key": "one-key", "X-Request-Id": "one-request-id"}
