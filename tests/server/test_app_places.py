@@ -203,6 +203,25 @@ def test_limits_and_the_line() -> None:
     asyncio.run(go())
 
 
+def test_whoever_has_a_name_has_no_more_pages_for_forgetting_a_cookie() -> None:
+    async def go() -> None:
+        async with running(visitor=2) as apps:
+
+            async def come(browser: str, user: str) -> Place:
+                return await apps.places.open(
+                    SPEC, Visitor(browser, user), public=False, url="", base="/", patience=60
+                )
+
+            for browser in ("first", "second"):
+                await come(browser, "ann")
+            with pytest.raises(Full) as full:
+                await come("third", "ann")
+            assert full.value.own
+            await come("third", "bob")
+
+    asyncio.run(go())
+
+
 def test_places_end_unopened_lost_and_unused() -> None:
     async def go() -> None:
         async with running(unopened=0.5, grace=3.0, idle=6.0) as apps:

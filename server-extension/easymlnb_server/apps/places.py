@@ -46,6 +46,11 @@ class Visitor:
     id: str
     user: str = ""
 
+    @property
+    def who(self) -> str:
+        """Whose pages are counted together: a name counts in all browsers, and without cookies."""
+        return f"user {self.user}" if self.user else self.id
+
 
 @dataclass(slots=True, eq=False)
 class Place:
@@ -126,9 +131,9 @@ class Places:
         name = str(uuid.uuid4())
         kernel = await self.pool.take(name, "public" if public else "user", patience)
         if kernel is None:
-            self._line.wait((visitor.id, spec.name))
-            raise Full(self._line.ahead((visitor.id, spec.name)), warming=True)
-        self._line.leave((visitor.id, spec.name))
+            self._line.wait((visitor.who, spec.name))
+            raise Full(self._line.ahead((visitor.who, spec.name)), warming=True)
+        self._line.leave((visitor.who, spec.name))
         secret = self._passes.give(spec.name, visitor.user or visitor.id, public=public)
         place = Place(name, spec.name, visitor, public, secrets.token_hex(16), secret, kernel)
         self._all[name] = place
@@ -145,7 +150,7 @@ class Places:
         return place
 
     def _admit(self, service: str, visitor: Visitor, public: bool) -> None:
-        own = [one for one in self._all.values() if one.visitor == visitor]
+        own = [one for one in self._all.values() if one.visitor.who == visitor.who]
         if len(own) >= self._limits.visitor:
             raise Full(own=True)
         free = self._limits.pages - len(self._all)
@@ -154,7 +159,7 @@ class Places:
             free = min(free, self._limits.public - there)
         of_app = sum(one.service == service for one in self._all.values())
         free = min(free, self._limits.app - of_app)
-        ticket = (visitor.id, service)
+        ticket = (visitor.who, service)
         self._line.wait(ticket)
         ahead = self._line.ahead(ticket)
         if free <= ahead:
