@@ -40,6 +40,7 @@ LAYERS = {
         engine
         openapi_routes descriptions plots idempotency tagged
         openapi activity serving
+        offered
         publications
         services cluster
         catalogue hubs metrics tracing storage

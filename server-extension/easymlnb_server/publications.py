@@ -21,12 +21,12 @@ from easymlnb_server import names as naming
 from easymlnb_server.access import Access
 from easymlnb_server.engine.deployment import Deployment
 from easymlnb_server.engine.workers import Worker
+from easymlnb_server.offered import checked
 from easymlnb_server.placement.base import Survivor
 from easymlnb_server.serving import Deploy, Serving
 from easymlnb_server.store.leases import Hold, LeaseLost
 from easymlnb_server.store.records import StoredBundle, Version
 from easymlnb_server.store.store import Store
-from easymlnb_server.tagged import with_pages
 
 DRAIN = 30.0
 """Seconds that calls on a replaced version have to finish."""
@@ -202,7 +202,7 @@ class Publications:
             worker, found = await deployment.launch(tuple(map(naming.plain, stored.names)))
             said = stored.manifest.get("metadata", {})
             specs = await _thread(
-                partial(with_pages, [spec.described(said) for spec in found], deployment.executed)
+                partial(checked, [spec.described(said) for spec in found], deployment.executed)
             )
             if self._shared:
                 specs = naming.owned(specs, stored.owner)

@@ -1,0 +1,68 @@
+"""What a worker offers, before others get to see it.
+
+A worker runs its author's code, which may send what it likes. Everybody's catalogue reads what
+becomes a service, so nothing does that cannot be read.
+"""
+
+import logging
+from collections.abc import Iterable
+
+import msgspec
+from nbformat import NotebookNode
+
+from easymlnb.contract import units
+from easymlnb.contract.errors import DeploymentFailed
+from easymlnb.contract.spec import NAME, ServiceSpec
+from easymlnb.contract.takers import takers
+from easymlnb_server import descriptions, openapi, tagged, words
+
+LARGEST = 32 * 2**20
+"""Bytes of what a service says of itself, as JSON, with its page and its examples."""
+
+LARGEST_TEXT = 2**20
+"""Bytes of that without those two: much of it stands in lists."""
+
+log = logging.getLogger("easymlnb.publications")
+
+
+def checked(offered: Iterable[ServiceSpec], notebook: NotebookNode) -> list[ServiceSpec]:
+    """Return the specs with their pages, see ``tagged``; raises ``DeploymentFailed``."""
+    found = tagged.with_pages(offered, notebook)
+    for spec in found:
+        _check(spec)
+    return found
+
+
+def _check(spec: ServiceSpec) -> None:
+    if not NAME.match(spec.name):
+        raise DeploymentFailed(f"{spec.name[:80]!r} is not the name of a service.")
+    plain = msgspec.structs.replace(spec, app=None, examples=())
+    try:
+        sizes = [len(msgspec.json.encode(one)) for one in (plain, spec)]
+        if sizes[0] <= LARGEST_TEXT:
+            _read(spec)
+    except Exception as error:
+        # RecursionError among them, from a schema that is too deep.
+        log.info("What %s says of itself cannot be read: %r", spec.name, error)
+        raise DeploymentFailed(
+            f"What the service {spec.name!r} says of itself cannot be read. Is its schema one of "
+            "JSON Schema (2020-12)?"
+        ) from error
+    for size, limit in zip(sizes, (LARGEST_TEXT, LARGEST), strict=True):
+        if size > limit:
+            raise DeploymentFailed(
+                f"What the service {spec.name!r} says of itself takes {units.shown(size)}, "
+                f"and {units.shown(limit)} is the limit. Keep data out of its texts and examples."
+            )
+
+
+def _read(spec: ServiceSpec) -> None:
+    """Read a spec in all the ways in which pages and lists do."""
+    takers(spec.input)
+    words.shape(spec)
+    words.inputs(spec)
+    words.fields(spec)
+    words.summary(spec.description)
+    words.snippets(spec, "")
+    openapi.service_document(spec, url="", version="")
+    descriptions.document(descriptions.Subject(spec, "1", "", "", ""))
