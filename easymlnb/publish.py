@@ -68,6 +68,7 @@ def publish(
     wait: ``False`` returns as soon as the server has accepted it.
     timeout: seconds to wait for it to serve, default 600.
 
+    To interrupt the cell calls it off; what served before goes on.
     In a worker, which runs the same cells, it does nothing and returns ``None``.
     Raises ``EasyMLNBError`` when the notebook is not saved, ``Forbidden`` when the shared service
     refuses this server's token, and what ``make`` and ``send`` raise.

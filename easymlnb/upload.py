@@ -46,6 +46,8 @@ def send(
     on: told each state once, ``"starting"``, then ``"ready"`` or ``"failed"``, and between them, in
         sentences, what the start waits for.
 
+    Whoever interrupts the wait calls the start off: the ``KeyboardInterrupt`` is raised once the
+    server has done so; a second one leaves at once.
     Raises ``BundleRejected`` or ``TooLarge`` when the server does not take it, ``DeploymentFailed``
     with the cell in ``details`` when it does not start, ``NotReady`` when that takes too long, and
     what ``discovery.find`` raises.
@@ -63,7 +65,12 @@ def send(
         status = _json(response)
         on(status["state"])
         if wait and status["state"] == "starting":
-            status = _follow(http, server, status["bundle"], timeout, on)
+            try:
+                status = _follow(http, server, status["bundle"], timeout, on)
+            except KeyboardInterrupt:
+                on("Calling it off ...")
+                on(_call_off(http, server, status["bundle"]))
+                raise
             on(status["state"])
     if status["state"] == "failed":
         raise failure(status.get("error") or {})
@@ -104,8 +111,19 @@ def _follow(
         if now > until:
             raise NotReady(
                 f"The notebook is still starting after {timeout:g} s. It goes on by itself: "
-                f"'GET bundles/{bundle}' tells how it ends."
+                f"'GET bundles/{bundle}' tells how it ends, DELETE calls it off."
             )
+
+
+def _call_off(http: httpx.Client, server: discovery.Server, bundle: str) -> str:
+    """End a start; returns in a sentence what came of it."""
+    try:
+        with network.translated(server, ANSWER_SECONDS):
+            response = http.delete(f"bundles/{bundle}", timeout=ANSWER_SECONDS)
+        checked(network.answer(response, response.content))
+    except EasyMLNBError as error:
+        return f"It was not called off: {error.message}"
+    return "Publishing was called off; what served before goes on."
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def publish_and_show(
     """Publish and print what came of it.
 
     A notebook that does not get ready shows its cell and traceback and ends with 1; whatever
-    else goes wrong is raised.
+    else goes wrong is raised. An interrupt calls it off, says so and is raised.
     """
     from easymlnb import hub
     from easymlnb.bundles import make
@@ -64,6 +64,7 @@ def publish_and_show(
     output.say(_summary(notebook.name, sorted(made.manifest.files), len(made.data)))
     for note in made.notes:
         output.say(output.clean(f"Note: {note}"))
+    said: list[str] = []
     try:
         with output.progress("Starting") as told:
             status = send(
@@ -72,8 +73,12 @@ def publish_and_show(
                 url=server.url,
                 token=server.token,
                 timeout=timeout,
-                on=lambda state: _tell(state, told),
+                on=lambda state: _tell(state, told, said),
             )
+    except KeyboardInterrupt:
+        # Its line of progress is gone from the terminal, and the last word with it.
+        output.say("\n".join(["", *said[-1:]]))
+        raise
     except EasyMLNBError as error:
         if not isinstance(error.details, Mapping) or "cell" not in error.details:
             raise
@@ -89,12 +94,14 @@ def publish_and_show(
             output.say(f"On the Hub's shared service: {hub.address(server)}")
 
 
-def _tell(state: str, told: "OnProgress | None") -> None:
+def _tell(state: str, told: "OnProgress | None", said: list[str]) -> None:
+    """Show what is new; ``said`` collects what stands in a line of progress only."""
     text = _STATES.get(state, state)
     if told is None:
         output.say(text)
     else:
         told(-1.0, text)
+        said.append(text)
 
 
 def failure_text(message: str, details: Mapping[str, Any]) -> str:

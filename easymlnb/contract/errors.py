@@ -17,6 +17,7 @@
     +-- NotAcceptable         406  the result cannot be written as ``Accept`` asks
     +-- StreamTooLarge        406  a stream is too long to be collected into one answer
     +-- NameTaken             409  another notebook already serves that name
+    +-- BundleServes          409  what serves already cannot be called off
     +-- NoSeat                409
     +-- UploadOffset          409  a part of an upload that does not continue what is there
     +-- UploadIncomplete      409  an upload is used before all of it was sent
@@ -211,6 +212,20 @@ class NameTaken(EasyMLNBError):
 
     code = "name_taken"
     status = 409
+
+
+class BundleServes(EasyMLNBError):
+    """A bundle is to be called off that serves already."""
+
+    code = "bundle_serves"
+    status = 409
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(
+            f"This bundle serves already: {', '.join(names)}. To end that, delete the service: "
+            f"DELETE services/{names[0]}, or 'easymlnb remove {names[0]}'.",
+            details={"services": list(names)},
+        )
 
 
 class NotShared(EasyMLNBError):

@@ -6,6 +6,7 @@
 from dataclasses import dataclass
 
 from easymlnb_server.openapi_access import ACCESS
+from easymlnb_server.openapi_bundles import BUNDLES
 from easymlnb_server.openapi_schemas import (
     BYTES,
     HTML,
@@ -198,24 +199,6 @@ ROUTES: tuple[Route, ...] = (
         {200: ("A small picture.", dict.fromkeys(PICTURES, BYTES))},
         (404,),
     ),
-    Route(
-        "get",
-        "/bundles/{id}",
-        "getBundle",
-        "Publish",
-        "See how far publishing is",
-        {200: ("The bundle, its state and its services.", {JSON: ref("Bundle")})},
-        (404,),
-    ),
-    Route(
-        "get",
-        "/bundles/{id}/notebook",
-        "getBundleNotebook",
-        "Publish",
-        "Fetch the executed notebook, the deployment log",
-        {200: ("A notebook with its outputs.", {"application/x-ipynb+json": {}})},
-        (404,),
-    ),
     Route("get", "/openapi.json", "getOpenapi", "Documents", "Describe all in OpenAPI", _OPENAPI),
     Route(
         "get",
@@ -290,5 +273,5 @@ ROUTES: tuple[Route, ...] = (
         {101: ("Switched to a WebSocket.", {})},
         (400, 404, 503),
     ),
-    *(Route(**one) for one in (*ACCESS, *UPLOADS)),
+    *(Route(**one) for one in (*BUNDLES, *ACCESS, *UPLOADS)),
 )

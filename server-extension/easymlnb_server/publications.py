@@ -24,6 +24,7 @@ from easymlnb_server.engine.workers import Worker
 from easymlnb_server.offered import checked
 from easymlnb_server.placement.base import Survivor
 from easymlnb_server.serving import Deploy, Serving
+from easymlnb_server.starts import Starts
 from easymlnb_server.store.leases import Hold, LeaseLost
 from easymlnb_server.store.records import StoredBundle, Version
 from easymlnb_server.store.store import Store
@@ -53,7 +54,7 @@ class Publications:
         self._deploy = deploy
         self._shared = shared
         self._running: dict[str, Deployment] = {}
-        self._starting: dict[str, asyncio.Task[None]] = {}
+        self._starting = Starts()
         self._first: dict[str, Deployment] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
@@ -94,8 +95,8 @@ class Publications:
     async def publish(self, data: bytes, names: tuple[str, ...], owner: str) -> StoredBundle:
         """Accept a bundle; when this returns it is on disk and its start is under way.
 
-        Raises ``BundleRejected`` or ``TooLarge``. A bundle that is published already comes back
-        as it is, and a failed one is tried again.
+        A bundle that is published already comes back as it is, and a failed one is tried again.
+        Raises ``BundleRejected`` or ``TooLarge``.
         """
         bundle = await _thread(lambda: open_bundle(data))
         id, wanted = bundle.id, tuple(names or bundle.manifest.services)
@@ -120,6 +121,11 @@ class Publications:
     async def bundle(self, bundle_id: str) -> StoredBundle:
         """Return a bundle's record; raises ``BundleNotFound``."""
         return await _thread(lambda: self.store.bundles.get(bundle_id))
+
+    async def call_off(self, bundle_id: str) -> None:
+        """End the start of a bundle; raises ``BundleServes`` or ``BundleNotFound``."""
+        await _thread(lambda: self.store.bundles.call_off(bundle_id))
+        self._starting.call_off(bundle_id)
 
     def waits_for(self, bundle_id: str) -> str:
         """Return in a sentence what the start of a bundle waits for; ``""`` when it does not."""
@@ -161,8 +167,7 @@ class Publications:
 
     async def stop(self) -> None:
         """End all workers, once their calls are done; what is published stays published."""
-        tasks = [*self._starting.values(), *self._tasks]
-        for task in tasks:
+        for task in (tasks := [*self._starting.tasks, *self._tasks]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         running = (deployment.stop(STOP_DRAIN) for deployment in self._running.values())
@@ -188,10 +193,7 @@ class Publications:
         return None
 
     def _start(self, stored: StoredBundle) -> None:
-        if stored.id not in self._starting:
-            task = asyncio.create_task(self._bring_up(stored))
-            self._starting[stored.id] = task
-            task.add_done_callback(lambda _: self._starting.pop(stored.id, None))
+        self._starting.begin(stored.id, partial(self._bring_up, stored))
 
     async def _bring_up(self, stored: StoredBundle) -> None:
         """Start a bundle's first worker, and make versions of it if it passes."""

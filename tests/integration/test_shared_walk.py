@@ -137,7 +137,7 @@ OF_NONE: dict[str, dict[str, int]] = {
     "uploads": {"post": 404},
     "uploads/UPLOAD": {"get": 404, "put": 404, "delete": 404},
     "calls/REQUEST": {"delete": 404},
-    "bundles/BUNDLE": {"get": 404},
+    "bundles/BUNDLE": {"get": 404, "delete": 404},
     "bundles/BUNDLE/notebook": {"get": 404},
     "placements": {"get": 200},
     ".*": dict.fromkeys(("get", "post", "put", "patch", "delete"), 404),
@@ -281,6 +281,13 @@ def test_bundles_are_their_owners(shared: SharedServer) -> None:
                 if expected == 404:
                     nothing = ask(shared, asker, "get", at.replace(bundle, "b" * 64))
                     assert answer.text.replace(bundle, "b" * 64) == nothing.text
+        for asker in ASKERS:
+            answer = ask(shared, asker, "delete", f"bundles/{bundle}")
+            check_secrets(asker, answer)
+            expected = 409 if asker in (owner, "root") else 401 if asker == VISITOR else 404
+            assert answer.status_code == expected, answer.text
+            if expected == 409:
+                assert answer.json()["error"]["code"] == "bundle_serves"
 
 
 def test_the_same_notebook_of_two_is_run_apart(shared: SharedServer) -> None:

@@ -74,7 +74,7 @@ class LeasedPublications(Publications):
         for name in self.serving.keys() - names:
             del self.serving[name]
         for bundle in [one for one in self._starting if view.hold(one) is None]:
-            self._starting[bundle].cancel()
+            self._starting.call_off(bundle)
         for stored in unfinished:
             if stored.state is State.STARTING and self._serves(stored.id):
                 self._start(stored)

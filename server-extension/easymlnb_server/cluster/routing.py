@@ -37,7 +37,7 @@ def read(
         parts = 2 if owned else 1
         name, after = "/".join(map(unquote, rest[:parts])), rest[parts:]
         return ANY if after and after[0] in LOCAL_PARTS else Subject(service=name)
-    if first == "bundles" and rest and method == "GET":
+    if first == "bundles" and rest and method in ("GET", "DELETE"):
         return Subject(bundle=rest[0])
     if first == "uploads":
         return Subject(mark=rest[0][:mark]) if rest and rest[0] else Subject(service=service)

@@ -70,11 +70,18 @@ class _BundleHandler(EasyHandler):
 
 
 class BundleHandler(_BundleHandler):
-    """``GET bundles/{id}``."""
+    """``GET bundles/{id}``, and ``DELETE``, which calls its start off."""
 
     @web.authenticated
     async def get(self, bundle: str) -> None:
         self.write_json(await describe(self, await self.find(bundle)))
+
+    @web.authenticated
+    async def delete(self, bundle: str) -> None:
+        await self.find(bundle)
+        await self.state.publications.call_off(bundle)
+        self.set_status(204)
+        self.finish()
 
 
 class BundleNotebookHandler(_BundleHandler):

@@ -6,11 +6,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, exists, insert, select, update
 
-from easymlnb.contract.errors import BundleNotFound
+from easymlnb.contract.errors import BundleNotFound, BundleServes, CallCancelled
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.leases import Hold, check
 from easymlnb_server.store.records import Added, State, StoredBundle
 from easymlnb_server.store.tables import bundles, services, versions
+
+CALLED_OFF = "Publishing was called off before it served. Publish again to start it anew."
 
 
 class Bundles:
@@ -88,6 +90,23 @@ class Bundles:
 
         return self._database.write(work)
 
+    def call_off(self, id: str) -> None:
+        """Record that a bundle shall not start any more, whoever is starting it.
+
+        Of one that does not start it changes nothing. Raises ``BundleServes``, ``BundleNotFound``.
+        """
+
+        def work(connection: Connection) -> None:
+            found = _get(connection, id)
+            if found.state is State.READY and (serving := _serving(connection, id)):
+                raise BundleServes(sorted(serving))
+            if found.state is State.STARTING:
+                error = {"code": CallCancelled.code, "message": CALLED_OFF}
+                values = {"state": State.FAILED, "error": error, "changed": time.time()}
+                connection.execute(update(bundles).where(bundles.c.id == id).values(**values))
+
+        self._database.write(work)
+
     def unfinished(self) -> list[StoredBundle]:
         """Return the bundles that were starting when the server ended, oldest first."""
 
@@ -136,12 +155,16 @@ def _is_done(connection: Connection, found: StoredBundle, wanted: tuple[str, ...
         return found.names == wanted
     if found.state is State.FAILED or (not wanted and found.names):
         return False
+    return _serving(connection, found.id).issuperset(wanted or found.provides)
+
+
+def _serving(connection: Connection, id: str) -> set[str]:
+    """Return the services that a bundle answers for now."""
     query = select(versions.c.service).join(
         services,
         (services.c.name == versions.c.service) & (services.c.current == versions.c.number),
     )
-    serving = set(connection.execute(query.where(versions.c.bundle == found.id)).scalars())
-    return serving.issuperset(wanted or found.provides)
+    return set(connection.execute(query.where(versions.c.bundle == id)).scalars())
 
 
 def _is_unused(before: float) -> Any:

@@ -8,7 +8,12 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
-from easymlnb.contract.errors import BundleNotFound, NameTaken, ServiceNotFound
+from easymlnb.contract.errors import (
+    BundleNotFound,
+    CallCancelled,
+    NameTaken,
+    ServiceNotFound,
+)
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.access import PRIVATE, Access
 from easymlnb_server.store.database import Database
@@ -39,8 +44,9 @@ class Services:
         ``log`` is the executed notebook in ``Files``. Each service gets the next number and becomes
         current; one that is current from this bundle already keeps its number, so doing it again
         changes nothing. The bundle becomes ready.
-        Raises ``NameTaken`` when a name belongs to another owner, ``BundleNotFound``, ``LeaseLost``
-        when ``hold`` is none any more; then nothing was changed.
+        Raises ``NameTaken`` when a name belongs to another owner, ``BundleNotFound``,
+        ``CallCancelled`` when it was called off, ``LeaseLost`` when ``hold`` is none any more; then
+        nothing was changed.
         """
 
         def work(connection: Connection) -> list[Version]:
@@ -197,10 +203,12 @@ def _set_ready(
     connection: Connection, bundle: str, names: Sequence[str], log: str | None, now: float
 ) -> None:
     before = connection.execute(
-        select(bundles.c.provides).where(bundles.c.id == bundle)
+        select(bundles.c.provides, bundles.c.state).where(bundles.c.id == bundle)
     ).one_or_none()
     if before is None:
         raise BundleNotFound(bundle)
+    if before.state == State.FAILED:
+        raise CallCancelled("Publishing was called off.")
     values = {
         "state": State.READY,
         "error": None,

@@ -1,0 +1,35 @@
+"""The routes of what was published, as ``openapi_routes`` lists them."""
+
+from typing import Any
+
+from easymlnb_server.openapi_schemas import JSON, ref
+
+BUNDLES: tuple[dict[str, Any], ...] = (
+    {
+        "method": "get",
+        "path": "/bundles/{id}",
+        "id": "getBundle",
+        "tag": "Publish",
+        "summary": "See how far publishing is",
+        "answers": {200: ("The bundle, its state and its services.", {JSON: ref("Bundle")})},
+        "errors": (404,),
+    },
+    {
+        "method": "delete",
+        "path": "/bundles/{id}",
+        "id": "callOffBundle",
+        "tag": "Publish",
+        "summary": "Call off what is still starting",
+        "answers": {204: ("It does not start any more.", {})},
+        "errors": (404, 409, 503),
+    },
+    {
+        "method": "get",
+        "path": "/bundles/{id}/notebook",
+        "id": "getBundleNotebook",
+        "tag": "Publish",
+        "summary": "Fetch the executed notebook, the deployment log",
+        "answers": {200: ("A notebook with its outputs.", {"application/x-ipynb+json": {}})},
+        "errors": (404,),
+    },
+)
