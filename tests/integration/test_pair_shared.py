@@ -100,7 +100,8 @@ def test_a_forged_pass_of_a_process_opens_nothing(both: Two) -> None:
     from easymlnb_server.apps.passes import SCHEME, sign
 
     for server in both.both:
-        for key in ("", "guessed"):
-            header = {"Authorization": f"{SCHEME} {sign(key, ALICES, 'alice')}"}
+        shown = [sign(key, ALICES, "alice") for key in ("", "guessed")]
+        for secret in (*shown, f"{shown[0]}\u00e9", ".", ".\u00e9"):
+            header = {"Authorization": f"{SCHEME} {secret}".encode("latin-1")}
             url = f"{server.url}easymlnb/services/{ALICES}/call"
             assert httpx.post(url, json={}, headers=header).status_code == 401

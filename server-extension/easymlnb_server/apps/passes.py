@@ -52,7 +52,9 @@ class Passes:
 
     def _signed(self, secret: str) -> Pass | None:
         told, dot, proof = secret.partition(".")
-        if not (dot and self.key and hmac.compare_digest(proof, _proof(self.key, told))):
+        if not (dot and self.key and proof.isascii()):
+            return None
+        if not hmac.compare_digest(proof, _proof(self.key, told)):
             return None
         service, visitor, *chain = json.loads(base64.urlsafe_b64decode(told))
         return Pass(service, visitor, False, tuple(chain))
