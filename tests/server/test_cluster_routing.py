@@ -24,6 +24,7 @@ ID = "a" * 64
         (f"GET bundles/{ID}", False, Subject(bundle=ID)),
         (f"DELETE bundles/{ID}", True, Subject(bundle=ID)),
         (f"GET bundles/{ID}/notebook", True, Subject(bundle=ID)),
+        (f"DELETE bundles/{ID}", True, Subject(bundle=ID)),
         ("POST uploads", False, Subject(service="asked")),
         ("PUT uploads/0123abcdrest", False, Subject(mark="0123abcd")),
         ("DELETE calls/some-call-id", False, Subject(call="some-call-id")),
