@@ -1,5 +1,6 @@
 """Two processes that many users share: names with owners, rights, and calls between owners."""
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -105,3 +106,20 @@ def test_a_forged_pass_of_a_process_opens_nothing(both: Two) -> None:
             header = {"Authorization": f"{SCHEME} {secret}".encode("latin-1")}
             url = f"{server.url}easymlnb/services/{ALICES}/call"
             assert httpx.post(url, json={}, headers=header).status_code == 401
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "OPTIONS", "NONSENSE"])
+def test_a_body_that_nobody_expects_is_no_request_of_the_next_one(both: Two, method: str) -> None:
+    holder, other = both.of(ALICES)
+    address = f"/easymlnb/services/{ALICES}"
+    inside = f"GET {address} HTTP/1.1\r\nHost: localhost\r\nAuthorization: token no-token\r\n\r\n"
+    head = f"{method} {address} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    text = f"{head}{len(inside):x}\r\n{inside}\r\n0\r\n\r\n"
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", other.port), 60) as line:
+            line.sendall(text.encode())
+            assert line.recv(2**16).startswith(b"HTTP/1.1 4")
+        for _ in range(3):
+            answer = other.people["alice"].get(f"services/{ALICES}")
+            assert answer.json()["full_name"] == ALICES
+    assert holder.people["alice"].get(f"services/{ALICES}").status_code == 200

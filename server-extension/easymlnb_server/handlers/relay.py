@@ -166,7 +166,7 @@ class Relay(HTTPMessageDelegate):
         self._connection: Any = None
         self._stream: IOStream | None = None
         self._swallow = self._answered = self._sent = self._closed = self._once = False
-        self._told = False
+        self._told = self._bodied = False
         self._task: asyncio.Task[None] | None = None
 
     async def open(self, body: Iterable[bytes], ended: bool) -> bool:
@@ -182,6 +182,9 @@ class Relay(HTTPMessageDelegate):
         headers = _carried(request.headers)
         headers[HOP] = mark_of(self.process.holder)
         headers.setdefault("X-Request-Id", uuid.uuid4().hex)
+        # Of another body nothing would tell where it ends: it would be read as the next request on
+        # this connection, which is somebody else's. No route of ours reads one.
+        self._bodied = "Content-Length" in headers or request.method in ("POST", "PUT", "PATCH")
         with contextlib.suppress(StreamClosedError):  # who reads the answer will see it
             await self._connection.write_headers(start, headers)
         self._task = asyncio.create_task(self._read())
@@ -193,7 +196,7 @@ class Relay(HTTPMessageDelegate):
 
     async def send(self, chunk: bytes) -> None:
         """Send a part of the body, once the one before is on its way."""
-        if not self._answered and not self._closed:
+        if self._bodied and not self._answered and not self._closed:
             with contextlib.suppress(StreamClosedError):
                 await self._connection.write(chunk)
 
