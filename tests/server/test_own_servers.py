@@ -1,5 +1,6 @@
 """What a shared service finds on its users' own servers, and that they never see its token."""
 
+import gzip
 import json
 import threading
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ class Hub:
     url: str = ""
     servers: dict[str, Any] = field(default_factory=dict)
     answer: bytes = json.dumps({"services": [ROLL]}).encode()
+    pack: bool = False
     tokens: int = 201
     hangs: bool = False
     over: threading.Event = field(default_factory=threading.Event)
@@ -54,6 +56,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _say(self, status: int, body: bytes) -> None:
         self.send_response(status)
+        if self.hub.pack and self.path.startswith("/user/"):
+            body = gzip.compress(body)
+            self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -122,6 +127,14 @@ async def test_a_server_that_answers_nonsense_is_not_reachable(hub: Hub, answer:
     hub.add("")
     hub.answer = answer
     assert [one.services for one in await look(hub)] == [None]
+
+
+@in_loop
+async def test_what_a_server_packs_is_not_unpacked(hub: Hub) -> None:
+    hub.add("")
+    assert (await look(hub))[0].services
+    hub.pack = True
+    assert (await look(hub))[0].services is None
 
 
 @in_loop

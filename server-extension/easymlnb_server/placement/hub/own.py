@@ -116,10 +116,12 @@ class OwnServers:
         return replace(server, services=tuple(one for one in lines[:MOST] if NAME.match(one.name)))
 
     async def _read(self, url: str, headers: dict[str, str]) -> bytes:
-        async with self._http.stream("GET", url, headers=headers) as answer:
+        # As it comes: what is packed may be a thousand times as large, and more.
+        plain = {**headers, "Accept-Encoding": "identity"}
+        async with self._http.stream("GET", url, headers=plain) as answer:
             found = b""
             if answer.status_code == 200:
-                async for part in answer.aiter_bytes():
+                async for part in answer.aiter_raw():
                     found += part
                     if len(found) > LARGEST:
                         return b""
