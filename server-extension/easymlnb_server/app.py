@@ -34,6 +34,7 @@ from easymlnb_server.engine.deployment import Deployment
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.rendezvous import Rendezvous
 from easymlnb_server.engine.settings import Settings
+from easymlnb_server.engine.turns import Gates
 from easymlnb_server.handlers import kernels
 from easymlnb_server.handlers.front import open_doors
 from easymlnb_server.handlers.gate import CALL
@@ -80,7 +81,9 @@ class EasyMLNB(AppSettings, HubSettings, StorageSettings, ExtensionApp):
     upload_quota = Integer(
         10 * 2**30, help="Bytes that the uploads of one caller may take together."
     ).tag(config=True)
-    starts_at_once = Integer(2, help="Workers that may start at the same time.").tag(config=True)
+    starts_at_once = Integer(
+        2, help="Workers that may start at the same time; for a Hub's shared service: of one user."
+    ).tag(config=True)
     worker_memory = Unicode(
         help="Memory that a worker may take whose service says nothing of it, such as 4G."
     ).tag(config=True)
@@ -111,7 +114,8 @@ class EasyMLNB(AppSettings, HubSettings, StorageSettings, ExtensionApp):
         self._owners = self.make_owners(self._folder, people)
         settings = app.web_app.settings
         times: dict[str, datetime] = settings.setdefault("last_activity_times", {})
-        self._gate = asyncio.Semaphore(self.starts_at_once)
+        # On nodes of their own nobody's starts are in the way of others'.
+        self._gates = Gates(self.starts_at_once, one=self._owners is None)
         self._ownership = Ownership(self._folder)
         self._tasks: list[asyncio.Task[Any]] = []
         spool = Spool(self._folder / "spool", self.spool_limit)
@@ -242,7 +246,7 @@ class EasyMLNB(AppSettings, HubSettings, StorageSettings, ExtensionApp):
     ) -> Deployment:
         settings = Settings(
             folder=self._folder / "work",
-            gate=self._gate,
+            gate=self._gates.of(owner),
             start_timeout=self.start_timeout,
             queue_limit=self.queue_limit,
             memory=units.size(self.worker_memory) if self.worker_memory else 0,

@@ -26,3 +26,22 @@ async def turn(gate: asyncio.Semaphore, seconds: float = TURN) -> AsyncIterator[
     finally:
         timer.cancel()
         release()
+
+
+class Gates:
+    """A gate for each owner, that lets ``count`` of theirs start at once.
+
+    With ``one`` all have the same: where all start on one machine.
+    """
+
+    def __init__(self, count: int, *, one: bool) -> None:
+        self._count = count
+        self._one = one
+        self._gates: dict[str, asyncio.Semaphore] = {}
+
+    def of(self, owner: str) -> asyncio.Semaphore:
+        """Return the gate for what somebody starts."""
+        key = "" if self._one else owner
+        if key not in self._gates:
+            self._gates[key] = asyncio.Semaphore(self._count)
+        return self._gates[key]
