@@ -89,7 +89,7 @@ class NodeKernel:
         self._file = file
         self._seats = seats
         self._auth = auth
-        self._away = self._unreached = 0
+        self._away = 0
         left = note.ends - time.time() if note.ends else math.inf
         self.until = time.monotonic() + left
 
