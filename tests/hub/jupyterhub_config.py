@@ -65,6 +65,7 @@ PLACEMENTS = {
     "cpu": {"profile": "cpu", "idle": "3s", "max_workers": 2, "seats": 2},
     "broken": {"profile": "no-such-queue"},
     "dies": {"profile": "dies"},
+    "slow": {"profile": "slow"},
     "unknown": {"profile": "unknown"},
     "brief": {"profile": "cpu", "idle": "3s", "lifetime": "28s", "max_workers": 2},
     "alone": {"profile": "cpu", "idle": "3s", "lifetime": "28s"},
@@ -96,6 +97,7 @@ PROFILES = {
     "gpu": ("gpu", "gpu:1"),
     "no-such-queue": ("nope", ""),
     "dies": ("cpu", ""),
+    "slow": ("cpu", ""),
 }
 
 
@@ -115,6 +117,8 @@ def apply_user_options(spawner, options):
     elif name == "dies":
         spawner.cmd = ["/bin/false"]
         spawner.http_timeout = 5  # the Hub does not look at the process while it waits for it
+    elif name == "slow":
+        spawner.cmd = ["/bin/sleep", "600"]  # it starts, and never comes up
     elif gres:
         # What a scheduler would say to a job with a GPU.
         spawner.environment["CUDA_VISIBLE_DEVICES"] = "0"

@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
+import psutil
 import pytest
 from conftest import make_notebook
 from hub.hubs import Hub, User
 
+from easymlnb.bundles import make
 from easymlnb.contract.errors import Forbidden
 from easymlnb.contract.hubs import OWN_TOKENS
 from easymlnb_server.placement.hub.api import HubApi
@@ -79,7 +82,7 @@ def test_a_gpu_is_found_where_there_is_one(hub: Hub, bob: User, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("placement", "told"),
     [
-        ("nothing", "there is: local, gpu, cpu, broken, dies, unknown, brief, alone."),
+        ("nothing", "there is: local, gpu, cpu, broken, dies, slow, unknown, brief, alone."),
         ("broken", "invalid partition specified: nope"),
         ("unknown", "The Hub refuses a node with {'profile': 'unknown'}: Invalid user options"),
         ("dies", "did not start"),
@@ -93,6 +96,28 @@ def test_author_is_told_why_there_is_no_node(
     assert found["state"] == "failed"
     assert told in found["error"]["message"]
     assert not [name for name in hub.servers("bob") if placement in name]
+
+
+def test_publishing_that_waits_for_a_node_is_called_off(
+    hub: Hub, bob: User, tmp_path: Path
+) -> None:
+    path = tmp_path / "slow.ipynb"
+    nbformat.write(make_notebook(SAYS.format(placement="slow")), path)
+    made = make(path)
+    sent = bob.http.post("services", content=made.data, headers={"Content-Type": "application/zip"})
+    assert sent.status_code == 202, sent.text
+    at = f"bundles/{sent.json()['bundle']}"
+    node = "easymlnb-slow-1"
+    hub.wait_for(
+        lambda: hub.servers("bob").get(node, {}).get("pending") == "spawn", "no node is started"
+    )
+    started = hub.wait_for(lambda: (hub.server("bob", node) or {}).get("state"), "no process")
+    assert bob.http.delete(at).status_code == 204
+    found = bob.http.get(at).json()
+    assert (found["state"], found["error"]["code"]) == ("failed", "cancelled")
+    hub.wait_for(lambda: node not in hub.servers("bob"), "the node was left in the Hub")
+    hub.wait_for(lambda: not psutil.pid_exists(started["pid"]), "its process was left")
+    assert bob.http.get("services/nowhere").status_code == 404
 
 
 def test_without_the_right_the_line_is_quoted_that_gives_it(hub: Hub, bob: User) -> None:

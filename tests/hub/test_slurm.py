@@ -1,6 +1,7 @@
 """The same on a real Slurm: the queue, its refusals, and a job that is taken away."""
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,6 +99,28 @@ def full(slurm_hub: Hub, cluster: Cluster, tmp_path: Path) -> Iterator[list[str]
     yield jobs
     cluster.run("scancel", "--name=hog")
     slurm_hub.wait_for(lambda: "hog" not in cluster.jobs(), "jobs were left")
+
+
+def test_ctrl_c_gives_the_place_in_the_queue_up(
+    slurm_hub: Hub, cluster: Cluster, alice: User, tmp_path: Path, full: list[str]
+) -> None:
+    before = cluster.jobs().count("hub-alice")
+    nbformat.write(make_notebook(LATER.format(name="never")), tmp_path / "never.ipynb")
+    with running(alice, "publish", str(tmp_path / "never.ipynb")) as publishing:
+        assert publishing.stderr is not None
+        assert any(QUEUED in line for line in publishing.stderr)
+        publishing.send_signal(signal.SIGINT)
+        said = publishing.stderr.read()
+    assert publishing.returncode == 130
+    assert "Publishing was called off" in said
+    slurm_hub.wait_for(
+        lambda: cluster.jobs().count("hub-alice") == before, "the job was left in the queue"
+    )
+    nodes = ("easymlnb-gpu-1", "easymlnb-gpu-2", "easymlnb-gpu-3")
+    slurm_hub.wait_for(
+        lambda: not any(slurm_hub.servers("alice").get(node, {}).get("pending") for node in nodes),
+        "a node was left in the Hub",
+    )
 
 
 def test_what_the_queue_says_reaches_all_who_wait(
