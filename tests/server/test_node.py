@@ -1,0 +1,91 @@
+"""A node ends kernels whose owner it does not hear of any more, and no others."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from fakes import in_loop
+from jupyter_client.kernelspec import KernelSpecManager
+
+from easymlnb_server.placement import nodekernel
+from easymlnb_server.placement.hub.wire import Wanted
+from easymlnb_server.placement.node import NodeKernels
+from easymlnb_server.placement.nodekernel import Kernel
+
+ALONE_AFTER = 1.5
+
+
+class Owner:
+    """A connection of whoever ordered a kernel."""
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodekernel, "ALONE_AFTER", ALONE_AFTER)
+
+
+@asynccontextmanager
+async def a_node(folder: Path) -> AsyncIterator[NodeKernels]:
+    made = NodeKernels(KernelSpecManager(), folder / "notes")
+    keeping = asyncio.create_task(made.keep())
+    try:
+        yield made
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await made.close()
+
+
+async def started(node: NodeKernels, folder: Path, worker: str = "") -> Kernel:
+    return await node.start(
+        Wanted(kernel="python3", key="k" * 32, worker=worker, folder=str(folder), seats=2)
+    )
+
+
+async def until(done: Callable[[], bool]) -> None:
+    for _ in range(1200):
+        if done():
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail("it did not come to that in a minute")
+
+
+@pytest.mark.parametrize("worker", ["", "w1"])
+@in_loop
+async def test_a_kernel_ends_when_its_owner_was_not_heard_of_for_long(
+    tmp_path: Path, worker: str
+) -> None:
+    async with a_node(tmp_path) as node:
+        kernel = await started(node, tmp_path, worker)
+        process = psutil.Process(kernel.pid)
+        for owner in (Owner(), Owner()):  # each comes before the time is over
+            kernel.join(owner)
+            await asyncio.sleep(2 * ALONE_AFTER)
+            assert node.get(kernel.id) is kernel and process.is_running()
+            kernel.leave(owner)
+        await until(lambda: node.get(kernel.id) is None and not process.is_running())
+        await until(lambda: not list((tmp_path / "notes").iterdir()))
+
+
+@in_loop
+async def test_an_owner_who_asks_without_being_connected_is_heard_of(tmp_path: Path) -> None:
+    async with a_node(tmp_path) as node:
+        kernel, unheard = [await started(node, tmp_path) for _ in range(2)]
+        process = psutil.Process(unheard.pid)
+
+        def gone() -> bool:
+            kernel.hear()
+            return node.get(unheard.id) is None and not process.is_running()
+
+        await until(gone)
+        await until(lambda: len(list((tmp_path / "notes").iterdir())) == 1)
+        assert node.get(kernel.id) is kernel
