@@ -27,12 +27,16 @@ log = logging.getLogger("easymlnb.hub")
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A user of the Hub. ``scopes`` are what the token is good for that was asked with."""
+    """A user of the Hub. ``scopes`` are what the token is good for that was asked with.
+
+    ``whole`` says that the token let us see the groups; without that right there seem to be none.
+    """
 
     name: str
     groups: frozenset[str] = frozenset()
     admin: bool = False
     scopes: frozenset[str] = frozenset()
+    whole: bool = True
 
     @classmethod
     def of(cls, model: Mapping[str, Any]) -> "Member | None":
@@ -44,6 +48,7 @@ class Member:
             groups=frozenset(map(str, model.get("groups") or ())),
             admin=model.get("admin") is True,
             scopes=frozenset(map(str, model.get("scopes") or ())),
+            whole="groups" in model,
         )
 
 
@@ -53,6 +58,7 @@ class Members:
     def __init__(self, api_url: str, token: str, seconds: float) -> None:
         self._token = token
         self._turn = asyncio.Semaphore(AT_ONCE)
+        self._strangers = asyncio.Semaphore(AT_ONCE)
         self._http = httpx.AsyncClient(base_url=f"{api_url.rstrip('/')}/", timeout=SECONDS)
         self._tokens: Kept[Member] = Kept(self._whose, seconds)
         self._names: Kept[Member] = Kept(self._named, seconds)
@@ -63,7 +69,7 @@ class Members:
     async def whose(self, token: str) -> Member | None:
         """Return whose token this is; ``None`` if it is nobody's. Raises ``NotReady``."""
         found = await self._tokens.get(token)
-        if found is not None and self._names.last(found.name) is None:
+        if found is not None and found.whole and self._names.last(found.name) is None:
             self._names.put(found.name, found, self._names.seconds)
         return found
 
@@ -88,17 +94,19 @@ class Members:
         return [scope for scope in scopes if scope not in held]
 
     async def _whose(self, token: str) -> Member | None:
-        return await self._ask("user", token)
+        # Whoever makes up tokens, however many, keeps nobody waiting who is known.
+        known = self._tokens.last(token) is not None
+        return await self._ask("user", token, self._turn if known else self._strangers)
 
     async def _named(self, name: str) -> Member | None:
-        return await self._ask(f"users/{quote(name, safe='')}", self._token)
+        return await self._ask(f"users/{quote(name, safe='')}", self._token, self._turn)
 
-    async def _ask(self, path: str, token: str) -> Member | None:
+    async def _ask(self, path: str, token: str, turn: asyncio.Semaphore) -> Member | None:
         if not (token.isascii() and token.isprintable()):
             return None  # it could not even be sent
         headers = {"Authorization": f"token {token}"}
         try:
-            async with asyncio.timeout(SECONDS), self._turn:
+            async with asyncio.timeout(SECONDS), turn:
                 answer = await self._http.get(path, headers=headers)
             if answer.status_code == 200:
                 return Member.of(answer.json())

@@ -1,0 +1,80 @@
+"""What the Hub is asked of people, while somebody makes up tokens."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fakes import in_loop
+
+from easymlnb_server.hubservice.members import AT_ONCE, Members
+
+ANN = {"kind": "user", "name": "ann", "groups": ["ml"]}
+NARROW = {"kind": "user", "name": "bob"}
+
+
+@asynccontextmanager
+async def hub() -> AsyncIterator[tuple[str, list[str]]]:
+    """Run a Hub that knows two tokens, and takes its time over all others."""
+    asked: list[str] = []
+    over = asyncio.Event()
+    answering: set[asyncio.Task[None]] = set()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        answering.add(task)
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                asked.append(head)
+                said = ANN if "token good" in head else NARROW
+                if "token made-up" in head:
+                    await over.wait()
+                body = json.dumps(said).encode()
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hub/api", asked
+    finally:
+        server.close()
+        over.set()
+        for one in answering:
+            one.cancel()
+        await asyncio.gather(*answering, return_exceptions=True)
+
+
+@in_loop
+async def test_tokens_that_are_made_up_keep_nobody_known_waiting() -> None:
+    async with hub() as (url, asked):
+        members = Members(url, "service", 0.0)
+        found = await members.whose("good")
+        assert found is not None
+        strangers = [
+            asyncio.ensure_future(members.whose(f"made-up-{number}"))
+            for number in range(2 * AT_ONCE)
+        ]
+        while sum("made-up" in one for one in asked) < AT_ONCE:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            again = await members.whose("good")
+            somebody = await members.find("ann")
+        assert again is not None and again.groups == {"ml"}
+        assert somebody is not None
+        for one in strangers:
+            one.cancel()
+        await asyncio.gather(*strangers, return_exceptions=True)
+        await members.close()
+
+
+@in_loop
+async def test_a_token_that_does_not_show_groups_tells_nothing_of_them() -> None:
+    async with hub() as (url, _):
+        members = Members(url, "service", 30.0)
+        for token, name, groups in (("good", "ann", {"ml"}), ("narrow", "bob", None)):
+            assert await members.whose(token) is not None
+            known = members.last(name)
+            assert (known.groups if known is not None else None) == groups
+        await members.close()
