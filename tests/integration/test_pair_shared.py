@@ -2,14 +2,19 @@
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
+import nbformat
+import psutil
 import pytest
+from conftest import make_notebook
 from databases import running
 from pairs import Pair, pair
 from sharing import BOB, OPTIONS, SharedServer
 
+from easymlnb.bundles import make
 from easymlnb.contract.names import path
 
 CELL = """
@@ -25,6 +30,15 @@ def {name}_asks(other: str) -> str:
 """
 ALICES, BOBS = "alice/here", f"{BOB}/there"
 SERVED = {ALICES: "here", BOBS: "there"}
+
+WAITS = """
+import os, time
+from pathlib import Path
+
+if "EASYMLNB_WORKER" in os.environ:
+    Path({file!r}).write_text(str(os.getpid()))
+    time.sleep(600)
+"""
 
 Two = Pair[SharedServer]
 
@@ -95,6 +109,32 @@ def test_a_service_asks_in_its_owners_name_across_processes(both: Two) -> None:
     assert both.one.people[BOB].put(f"services/{path(BOBS)}/access", json=access).status_code == 200
     for server in both.both:
         assert call(server, "alice", asks, other=BOBS).json() == "there7"
+
+
+@pytest.mark.parametrize("asked", ["one", "two"])
+def test_a_start_is_called_off_at_either_process(both: Two, tmp_path: Path, asked: str) -> None:
+    file = tmp_path / "worker"
+    cells = ["import easymlnb as ml", CELL.format(name="never"), WAITS.format(file=str(file))]
+    nbformat.write(make_notebook(*cells), tmp_path / "never.ipynb")
+    people = getattr(both, asked).people
+    sent = both.one.people["alice"].post(
+        "services",
+        content=make(tmp_path / "never.ipynb").data,
+        headers={"Content-Type": "application/zip"},
+    )
+    assert sent.status_code == 202, sent.text
+    at = f"bundles/{sent.json()['bundle']}"
+    both.wait_for(lambda: file.exists() and file.read_text(), "it is not executed")
+    worker = int(file.read_text())
+    for other in (BOB, "carol"):
+        assert people[other].delete(at).status_code == 404
+    assert psutil.pid_exists(worker)
+    assert people["alice"].delete(at).status_code == 204
+    both.wait_for(lambda: not psutil.pid_exists(worker), "its worker was left")
+    for server in both.both:
+        found = server.people["alice"].get(at).json()
+        assert (found["state"], found["error"]["code"]) == ("failed", "cancelled")
+        assert "alice/never" not in _names(server, "alice")
 
 
 def test_a_forged_pass_of_a_process_opens_nothing(both: Two) -> None:
