@@ -11,6 +11,7 @@ import httpx
 import msgspec
 
 from easymlnb.contract.errors import EasyMLNBError, NotReady
+from easymlnb_server.placement.hub import wary
 from easymlnb_server.placement.hub.api import HubApi
 from easymlnb_server.placement.hub.options import Spot
 from easymlnb_server.placement.hub.tokens import NodeAuth
@@ -27,6 +28,9 @@ HUB_AWAY = 60.0
 
 SILENT = 6.0
 """Seconds after which a node that the Hub calls ready, and that is not reached, is passed over."""
+
+PATIENCE = 90.0
+"""Seconds that a node may take to answer; starting a kernel is the longest that it is asked."""
 
 END_TIMEOUT = 12.0
 """Seconds that a node may take to end a kernel; what it is not told of it ends by itself later."""
@@ -65,11 +69,16 @@ class Nodes:
         self._placement = placement
         self._spot = spot
         self.auth = NodeAuth(api.account.node_token)
-        self._http = httpx.AsyncClient(auth=self.auth, timeout=httpx.Timeout(90.0))
+        self._http = wary.client(self.auth)
 
     async def close(self) -> None:
         await self._http.aclose()
         await self.api.close()
+
+    async def _ask(
+        self, method: str, url: str, seconds: float = PATIENCE, **more: Any
+    ) -> httpx.Response:
+        return await wary.ask(self._http, method, url, seconds, **more)
 
     async def seat(self, wanted: Wanted, tell: Tell) -> Seat:
         """Start a kernel on a node that has a seat, waking one if need be.
@@ -106,7 +115,7 @@ class Nodes:
         until = asyncio.get_running_loop().time() + SILENT
         while True:
             with contextlib.suppress(httpx.TransportError):
-                answer = await self._http.get(f"{address}easymlnb/node", timeout=SILENT / 2)
+                answer = await self._ask("GET", f"{address}easymlnb/node", SILENT / 2)
                 if answer.status_code not in UNREACHED:
                     return True
             if asyncio.get_running_loop().time() > until:
@@ -116,7 +125,7 @@ class Nodes:
     async def status(self, address: str) -> NodeStatus | None:
         """Return what a node tells of itself; ``None`` where none answers."""
         with contextlib.suppress(httpx.TransportError, msgspec.MsgspecError):
-            answer = await self._http.get(f"{address}easymlnb/node")
+            answer = await self._ask("GET", f"{address}easymlnb/node")
             if answer.status_code == 200:
                 return msgspec.json.decode(answer.content, type=NodeStatus)
         return None
@@ -125,7 +134,7 @@ class Nodes:
         """End a kernel and all it started; where the node is gone it is so already."""
         with contextlib.suppress(httpx.TransportError):
             url = f"{address}easymlnb/node/kernels/{kernel}"
-            await self._http.delete(url, timeout=END_TIMEOUT)
+            await self._ask("DELETE", url, END_TIMEOUT)
 
     async def free(self, address: str) -> None:
         """Stop a node at once if no kernel is left on it."""
@@ -237,7 +246,7 @@ class Nodes:
         until = asyncio.get_running_loop().time() + UP_TIMEOUT
         while True:
             try:
-                answer = await self._http.post(url, content=content, headers=headers)
+                answer = await self._ask("POST", url, content=content, headers=headers)
             except httpx.TransportError as error:
                 raise NotReady(f"The node {name} does not answer.") from error
             if answer.status_code == 201:

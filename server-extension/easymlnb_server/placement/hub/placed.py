@@ -11,11 +11,12 @@ import msgspec
 
 from easymlnb_server.placement import records
 from easymlnb_server.placement.base import Room
-from easymlnb_server.placement.hub import wire
+from easymlnb_server.placement.hub import wary, wire
 from easymlnb_server.placement.hub.meter import Meter, Unmetered
 from easymlnb_server.placement.hub.wire import Seated
 
 ASK_TIMEOUT = 10.0
+END_TIMEOUT = 30.0
 AWAY = 5
 """Times in a row, a second apart, that others answer for a node until it counts as gone."""
 
@@ -102,7 +103,7 @@ class NodeKernel:
         if self._seats.over:
             return False
         try:
-            answer = await asyncio.to_thread(self._ask)
+            answer = await self._ask()
         except httpx.TransportError:
             return True  # the proxy is away for a moment; the link tells whether the worker is
         if answer.status_code == 404 and wire.OURS in answer.headers:
@@ -117,7 +118,7 @@ class NodeKernel:
 
     def memory(self) -> int:
         try:
-            answer = self._ask()
+            answer = asyncio.run(self._ask())
             return msgspec.json.decode(answer.content, type=Seated).memory
         except (httpx.TransportError, msgspec.MsgspecError):
             return 0
@@ -128,15 +129,18 @@ class NodeKernel:
 
     async def stop(self) -> None:
         try:
-            await asyncio.to_thread(self._end)
+            await self._end()
             self._file.unlink(missing_ok=True)
         finally:
             self._seats.give_back()
 
-    def _ask(self) -> httpx.Response:
-        return httpx.get(self._url, auth=self._auth, timeout=ASK_TIMEOUT)
+    async def _ask(self) -> httpx.Response:
+        # In no thread: those of all users are few, and a node may keep one for as long as it likes.
+        async with wary.client(self._auth) as http:
+            return await wary.ask(http, "GET", self._url, ASK_TIMEOUT)
 
-    def _end(self) -> None:
+    async def _end(self) -> None:
         # Where it cannot be told, the node ends what nobody wants by itself.
         with contextlib.suppress(httpx.TransportError):
-            httpx.delete(self._url, auth=self._auth, timeout=30.0)
+            async with wary.client(self._auth) as http:
+                await wary.ask(http, "DELETE", self._url, END_TIMEOUT)
