@@ -37,7 +37,7 @@ def test_worker_killed_under_a_call(
 def test_call_of_an_idempotent_service_runs_again_on_the_next_worker(
     victim: RunningServer, callers: ThreadPoolExecutor, tmp_path: Path
 ) -> None:
-    again = Nap(victim, callers, tmp_path, 3, "nap_again")
+    again = Nap(victim, callers, tmp_path, 80, "nap_again")
     os.kill(first := again.pid, signal.SIGKILL)
     answer = again.answer.result(90)
     assert answer.status_code == 200, answer.text
