@@ -113,7 +113,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     placement: where published workers start: ``"local"`` or the name of a placement that the
         administrator of a JupyterHub gave (``easymlnb placement list``). Default: the server's own
         machine, or with ``gpu=``, where that has too few, the first placement that has enough.
-    public: kept with the service for later; calls need a login whatever it says.
+    public: visitors without a login may use its page, ``public/{name}``; calls over REST need a
+        login whatever it says.
     max_body: largest request body in bytes, default 100 MiB.
     batch: answer many calls with one run of the function; its parameters are ``ml.Batched[...]``.
     concurrency: how many calls of an ``async def`` run at once in one worker, default 16; with 1
