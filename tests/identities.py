@@ -40,6 +40,15 @@ class Identities(IdentityProvider):
 
     people = Directory()
 
+    def known(self, token: str) -> Person | None:
+        """Return whose token this is, as the file says now; plain calls are let in by this."""
+        name = token.removesuffix("-token")
+        said = known().get(name) if token == f"{name}-token" else None
+        if said is None:
+            return None
+        groups = frozenset(said.get("groups", ()))
+        return Person(username=name, groups=groups, admin=said.get("admin", False))
+
     def get_user(self, handler: Any) -> Person | Awaitable[Person | None] | None:
         scheme, _, secret = handler.request.headers.get("Authorization", "").partition(" ")
         name = secret.removesuffix("-token") if scheme == "token" else ""

@@ -37,7 +37,7 @@ from easymlnb_server.engine.settings import Settings
 from easymlnb_server.engine.turns import Gates
 from easymlnb_server.handlers import kernels
 from easymlnb_server.handlers.front import open_doors
-from easymlnb_server.handlers.gate import CALL
+from easymlnb_server.handlers.gate import CALL, SHARED_CALL
 from easymlnb_server.handlers.sharing import Sharing
 from easymlnb_server.hubs import HubSettings
 from easymlnb_server.idempotency import Keys
@@ -191,9 +191,9 @@ class EasyMLNB(AppSettings, HubSettings, StorageSettings, ExtensionApp):
             self._state.apps.open(self._link_url("http").removesuffix("link"), cafile)
         root = url_path_join(serverapp.base_url, f"{PREFIX}/")
         self._sharing = Sharing(serverapp, root, self._state)
-        if not self.shared:  # there each call's rights are the handlers' to look at
-            path = url_path_join(re.escape(serverapp.base_url), PREFIX, CALL)
-            open_doors(serverapp.http_server, serverapp.web_app, path, self._state)
+        call = SHARED_CALL if self.shared else CALL
+        path = url_path_join(re.escape(serverapp.base_url), PREFIX, call)
+        open_doors(serverapp.http_server, serverapp.web_app, path, self._state)
         self._state.metrics.open()
         state = self._state
         duties = (state.activity, state.metrics, state.uploads, state.node)

@@ -50,6 +50,23 @@ def test_published_service_answers_through_the_proxy(alice: User, tmp_path: Path
     assert "double" in alice.http.get("").text
 
 
+def test_known_token_has_the_short_way(hub: Hub, alice: User, tmp_path: Path) -> None:
+    assert alice.publish(make_notebook(SERVICE), tmp_path / "double.ipynb")["state"] == "ready"
+    url = f"{alice.url}easymlnb/services/double/call"
+    # As a script, without the cookies of pages; Tornado says its name where handlers answer.
+    for _ in range(2):
+        answer = httpx.post(url, json={"x": 4}, headers=alice.headers, timeout=60)
+        assert answer.json() == 8
+    assert "Server" not in answer.headers
+    hub.api.post("users/bob")
+    told = hub.api.post("users/bob/tokens", json={"expires_in": 600}).json()
+    headers = {"Authorization": f"token {told['token']}"}
+    for _ in range(3):
+        answer = httpx.post(url, json={"x": 4}, headers=headers, timeout=60)
+        assert answer.status_code in (401, 403)
+        assert "Server" in answer.headers
+
+
 def test_worker_gets_no_token_of_the_hub(alice: User, tmp_path: Path) -> None:
     found = alice.publish(make_notebook(SEES), tmp_path / "sees.ipynb")
     assert found["state"] == "ready", found.get("error")

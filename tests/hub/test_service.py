@@ -77,6 +77,23 @@ def test_worker_runs_in_a_named_server_of_its_author(
     assert not [name for name in told["names"] if name.startswith("JUPYTERHUB")]
 
 
+def test_known_token_has_the_short_way_until_it_is_revoked(
+    service_hub: ServiceHub, where: str
+) -> None:
+    short = service_hub.member("alice")
+    first = short.call(where, x=1)
+    assert (first.status_code, "Server" in first.headers) == (200, True)
+    service_hub.wait_for(
+        lambda: "Server" not in short.call(where, x=1).headers, "each call takes the long way"
+    )
+    service_hub.api.delete(f"users/alice/tokens/{short.token_id}").raise_for_status()
+    # The calls themselves keep nothing alive; the tests' service keeps the Hub's word for 5 s.
+    service_hub.wait_for(
+        lambda: short.call(where, x=1).status_code == 401, "the token still works", 20.0
+    )
+    short.http.close()
+
+
 def test_called_by_whom_the_author_says(service_hub: ServiceHub, alice: Member, where: str) -> None:
     bob, carol = service_hub.member("bob"), service_hub.member("carol")
     try:

@@ -85,6 +85,59 @@ def test_lists_and_calls_follow_the_rules(
             assert (call(shared, who, name).status_code == 200) is (name in expected)
 
 
+def is_plain(answer: httpx.Response) -> bool:
+    """Say whether a call was answered by the short way; Tornado says its name in others."""
+    return "Server" not in answer.headers
+
+
+def test_the_short_way_knows_the_rights_as_they_are_now(shared: SharedServer) -> None:
+    shared.share("alice/one", users=["carol"], groups=["ops"])
+    for who, enters in (("alice", True), (BOB, True), ("carol", True), ("dave", False)):
+        answer = call(shared, who, "alice/one")
+        assert (answer.status_code, is_plain(answer)) == ((200, True) if enters else (404, False))
+    shared.share("alice/one")
+    for who in (BOB, "carol"):
+        assert call(shared, who, "alice/one").status_code == 404
+    assert is_plain(call(shared, "root", "alice/one"))
+    # An owner whose name is quoted in the path goes the long way.
+    answer = call(shared, BOB, f"{BOB}/one")
+    assert (answer.json(), is_plain(answer)) == ("called", False)
+    for token in ("alice", "alice-token-token", "-token", "nobody-token"):
+        headers = {"Authorization": f"token {token}"}
+        url = f"{shared.url}easymlnb/services/alice/one/call"
+        assert httpx.post(url, json={}, headers=headers).status_code == 401
+
+
+def test_plain_calls_are_stopped_by_their_own_callers_and_by_unsharing(
+    shared: SharedServer,
+) -> None:
+    bob = shared.people[BOB]
+    url = "services/alice/naps/call"
+
+    def nap() -> httpx.Response:
+        return bob.post(url, json={"seconds": 55}, headers={"X-Request-Id": "a-nap-of-bobs"})
+
+    def running() -> bool:
+        stats = shared.people["alice"].get("services/alice/naps").json()["stats"]
+        return bool(stats["running"])
+
+    shared.share("alice/naps", users=[BOB, "carol"])
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(nap)
+        shared.wait_for(running, "no nap")
+        for who in ("carol", "alice"):
+            assert shared.people[who].delete("calls/a-nap-of-bobs").status_code == 404
+        assert bob.delete("calls/a-nap-of-bobs").status_code == 204
+        answer = first.result(60)
+        assert (answer.json()["error"]["code"], is_plain(answer)) == ("cancelled", True)
+        shared.wait_for(lambda: not running(), "the nap goes on")
+        second = pool.submit(nap)
+        shared.wait_for(running, "no second nap")
+        shared.share("alice/naps")
+        answer = second.result(60)
+        assert (answer.json()["error"]["code"], is_plain(answer)) == ("forbidden", True)
+
+
 def test_who_leaves_a_group_or_the_hub_is_out_at_once(shared: SharedServer) -> None:
     shared.share("alice/one", groups=["ml"])
     assert call(shared, "dave", "alice/one").status_code == 200

@@ -18,12 +18,14 @@ from tornado.web import Application, RequestHandler
 
 from easymlnb.contract.errors import Busy, ServiceNotFound
 from easymlnb.contract.frames import Call, Result
+from easymlnb_server.access import Action, Caller
 from easymlnb_server.activity import Activity
 from easymlnb_server.calllog import CallLog
 from easymlnb_server.engine.pending import Answer, Pending
 from easymlnb_server.handlers.front import open_doors
 from easymlnb_server.handlers.gate import BODY_LIMIT, Gate
 from easymlnb_server.handlers.plain import PlainCall
+from easymlnb_server.handlers.senders import Sender
 from easymlnb_server.metrics import Series
 from easymlnb_server.services import Target
 
@@ -33,6 +35,9 @@ PLAIN = (
     b"Content-Length: 2\r\n\r\n{}"
 )
 BY_TORNADO = b"by tornado"
+
+
+ME = Sender(Caller("me", admin=True), "user")
 
 
 class Elsewhere(RequestHandler):
@@ -68,12 +73,16 @@ class Pool:
 
 class Services:
     draining = False
+    shared = False
+    account = "me"
 
     def __init__(self, **changes: Any) -> None:
         self.pool = Pool()
         self.spec = spec(**changes)
 
-    def target(self, name: str) -> Target:
+    def target_for(self, caller: Caller | None, name: str, action: Action) -> Target:
+        assert caller == ME.caller
+        assert action is Action.CALL
         if name != "f":
             raise ServiceNotFound(name)
         return Target(self.spec, self.pool, "3")  # type: ignore[arg-type]
@@ -103,6 +112,14 @@ def settings(**changes: Any) -> dict[str, Any]:
     }
 
 
+def length(gate: Gate, headers: dict[str, str]) -> int | None:
+    found = gate.admit("f", headers)
+    if found is None:
+        return None
+    assert found.sender == ME
+    return found.length
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -120,7 +137,7 @@ def settings(**changes: Any) -> dict[str, Any]:
 )
 def test_plain_calls_are_let_through(changes: dict[str, str]) -> None:
     gate = Gate(make_state(Services()), settings())
-    assert gate.length("f", HEADERS | changes) == 2
+    assert length(gate, HEADERS | changes) == 2
 
 
 @pytest.mark.parametrize(
@@ -153,7 +170,7 @@ def test_plain_calls_are_let_through(changes: dict[str, str]) -> None:
 )  # fmt: skip
 def test_all_others_are_left_to_the_handlers(changes: dict[str, str]) -> None:
     gate = Gate(make_state(Services()), settings())
-    assert gate.length("f", HEADERS | changes) is None
+    assert length(gate, HEADERS | changes) is None
 
 
 class Strict(Authorizer):
@@ -181,29 +198,29 @@ class Own(IdentityProvider):
 )
 def test_settings_of_the_server_close_the_gate(changes: dict[str, Any]) -> None:
     gate = Gate(make_state(Services()), settings(**changes))
-    assert gate.length("f", HEADERS) is None
+    assert length(gate, HEADERS) is None
 
 
 def test_settings_are_looked_at_for_every_call() -> None:
     found = settings(identity_provider=PasswordIdentityProvider(token="secret"))
     gate = Gate(make_state(Services()), found)
-    assert gate.length("f", HEADERS) == 2
+    assert length(gate, HEADERS) == 2
     found["identity_provider"].token = "another"
-    assert gate.length("f", HEADERS) is None
+    assert length(gate, HEADERS) is None
     found["identity_provider"].token = "secret"
     found["authorizer"] = Strict()
-    assert gate.length("f", HEADERS) is None
+    assert length(gate, HEADERS) is None
 
 
 def test_any_host_is_fine_where_jupyter_says_so() -> None:
     gate = Gate(make_state(Services()), settings(allow_remote_access=True))
-    assert gate.length("f", HEADERS | {"host": "far.example"}) == 2
+    assert length(gate, HEADERS | {"host": "far.example"}) == 2
 
 
 def test_limits_and_streams_of_a_service_are_heeded() -> None:
-    assert Gate(make_state(Services(max_body=1)), settings()).length("f", HEADERS) is None
-    assert Gate(make_state(Services(stream=True)), settings()).length("f", HEADERS) is None
-    assert Gate(make_state(Services()), settings()).length("g", HEADERS) is None
+    assert Gate(make_state(Services(max_body=1)), settings()).admit("f", HEADERS) is None
+    assert Gate(make_state(Services(stream=True)), settings()).admit("f", HEADERS) is None
+    assert Gate(make_state(Services()), settings()).admit("g", HEADERS) is None
 
 
 class Client:
@@ -379,7 +396,7 @@ class Broken:
 async def test_an_answer_that_cannot_be_written_hurts_nobody_else(full: bool) -> None:
     services = Services()
     services.pool.full = full
-    call = PlainCall(make_state(services), "f", HEADERS, b"{}", Broken(StreamClosedError()))
+    call = PlainCall(make_state(services), ME, "f", HEADERS, b"{}", Broken(StreamClosedError()))
     call.start()
     for pending in services.pool.calls:
         end(pending)

@@ -55,6 +55,26 @@ def test_an_answer_is_asked_for_once_while_it_is_good(clock: list[float]) -> Non
     asyncio.run(work())
 
 
+def test_what_is_fresh_is_there_without_asking_and_bounded(clock: list[float]) -> None:
+    async def work() -> None:
+        asked = Asked()
+        asked.answers = {"a": "1", "b": "2", "c": "3"}
+        known: Kept[str] = Kept(asked, 30, most=2)
+        assert known.fresh("a") is None
+        await known.get("a")
+        await known.get("b")
+        clock[0] += 29.9
+        assert (known.fresh("a"), known.fresh("x")) == ("1", None)
+        await known.get("c")  # "b" was not used for longest
+        assert (known.fresh("a"), known.fresh("b"), len(known)) == ("1", None, 2)
+        # Having been used has not made it any younger.
+        clock[0] += 0.2
+        assert known.fresh("a") is None
+        assert asked.asked == ["a", "b", "c"]
+
+    asyncio.run(work())
+
+
 def test_all_who_wait_get_one_answer_and_may_go_away() -> None:
     async def work() -> None:
         asked = Asked()

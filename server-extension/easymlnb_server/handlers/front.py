@@ -23,6 +23,7 @@ from tornado.web import Application
 
 from easymlnb_server.handlers.gate import Gate
 from easymlnb_server.handlers.plain import PlainCall
+from easymlnb_server.handlers.senders import Sender
 from easymlnb_server.state import State
 
 REQUEST = re.compile(rb"POST ([!-~]+) HTTP/1\.1")
@@ -167,15 +168,16 @@ class Connection(asyncio.Protocol):
                 return
             self._head, self._asked = head, asked
         name, headers = self._asked
-        length = self._front.gate.length(name, headers)
-        if length is None:
+        admitted = self._front.gate.admit(name, headers)
+        if admitted is None:
             self._hand_over()
             return
-        whole = end + length
+        whole = end + admitted.length
         if len(self._read) < whole:
             return
         body, self._read = self._read[end:whole], self._read[whole:]
-        self._call = PlainCall(self._front.state, name, headers, body, self)
+        sender = admitted.sender
+        self._call = PlainCall(self._front.state, sender, name, headers, body, self)
         self._call.start()
 
     def _parse(self, head: bytes) -> tuple[str, dict[str, str]] | None:
@@ -221,17 +223,20 @@ class _Route(Router):
             return None
         name = kwargs["path_args"][0].decode()
         headers = {name.lower(): value for name, value in request.headers.items()}
-        if self._gate.length(name, headers) is None:
+        admitted = self._gate.admit(name, headers)
+        if admitted is None:
             return None
-        return _Message(self._state, name, headers, request.connection)
+        return _Message(self._state, admitted.sender, name, headers, request.connection)
 
 
 class _Message(HTTPMessageDelegate):
     """One plain call that Tornado reads."""
 
-    def __init__(self, state: State, name: str, headers: dict[str, str], connection: Any) -> None:
+    def __init__(
+        self, state: State, sender: Sender, name: str, headers: dict[str, str], connection: Any
+    ) -> None:
         self._state = state
-        self._asked = name, headers
+        self._asked = sender, name, headers
         self._connection = connection
         self._chunks: list[bytes] = []
 

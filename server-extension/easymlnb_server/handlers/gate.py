@@ -1,27 +1,30 @@
 """Which calls are plain: they ask for nothing special, and who sends them is known at once.
 
 Tornado's and Jupyter's request handlers do more work for a request than a whole call costs
-otherwise. A call that comes with the server's token, a known host name and no header beyond
-those in ``HEADERS`` needs none of it: what they would check and answer is known beforehand.
+otherwise. A call that comes with a token of which ``senders`` knows whose it is, a known host name
+and no header beyond those in ``HEADERS`` needs none of it: what they would check and answer is
+known beforehand.
 Every other request, and every refusal before the body, is left to the handlers of ``routes``.
 """
 
-import hmac
 import ipaddress
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from jupyter_server.auth.authorizer import AllowAllAuthorizer
-from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
-
-from easymlnb.contract.errors import ServiceNotFound
+from easymlnb.contract.errors import NotReady, ServiceNotFound
 from easymlnb.contract.takers import body_limit
+from easymlnb_server.access import Action
 from easymlnb_server.handlers.answers import EVENTS
+from easymlnb_server.handlers.senders import Sender, sender_of
 from easymlnb_server.state import State
 
 CALL = r"services/([A-Za-z0-9_-]+)/call"
 """The one route that has a short way, below that of the extension."""
+
+SHARED_CALL = r"services/([A-Za-z0-9_.~-]+/[A-Za-z0-9_-]+)/call"
+"""The same on a shared service, for owners whose names need no quoting in a path."""
 
 HEADERS = frozenset(
     (
@@ -38,9 +41,16 @@ BODY_LIMIT = 2**20
 """Bytes of a body; larger ones are the handlers' business."""
 
 JSON = "application/json"
-PROVIDERS = (IdentityProvider, PasswordIdentityProvider)
 HOSTS = 256
 """Host names that were found good and are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A plain call that may come in: whose it is, and the bytes of its body."""
+
+    sender: Sender
+    length: int
 
 
 class Gate:
@@ -51,8 +61,8 @@ class Gate:
         self._settings = settings
         self._hosts: set[str] = set()
 
-    def length(self, name: str, headers: Mapping[str, str]) -> int | None:
-        """Return the bytes of the body of a plain call to this name, ``None`` for all others.
+    def admit(self, name: str, headers: Mapping[str, str]) -> Admitted | None:
+        """Return what is to be known of a plain call to this name, ``None`` for all others.
 
         ``headers`` are those of a ``POST`` in HTTP/1.1, by their names in lower case.
         """
@@ -60,15 +70,15 @@ class Gate:
             not HEADERS.issuperset(headers)
             or headers.get("connection", "keep-alive").lower() != "keep-alive"
             or EVENTS in headers.get("accept", "")
-            or not self._may(headers)
+            or (sender := self._sender(headers)) is None
         ):
             return None
         cluster = self._state.cluster
         if cluster is not None and not cluster.serves(name):
             return None
         try:
-            spec = self._state.services.target(name).spec
-        except ServiceNotFound:
+            spec = self._state.services.target_for(sender.caller, name, Action.CALL).spec
+        except (ServiceNotFound, NotReady):
             return None
         said = headers.get("content-length", "")
         if spec.stream or len(said) > 9 or not (said.isascii() and said.isdigit()):
@@ -77,28 +87,26 @@ class Gate:
         if kind != JSON:
             limit = body_limit(spec.input, limit, kind.partition(";")[0].strip().lower())
         length = int(said)
-        return length if length <= min(BODY_LIMIT, limit) else None
+        return Admitted(sender, length) if length <= min(BODY_LIMIT, limit) else None
 
-    def _may(self, headers: Mapping[str, str]) -> bool:
-        """Say whether Jupyter's own checks would let this request in, for certain."""
+    def _sender(self, headers: Mapping[str, str]) -> Sender | None:
+        """Return whom Jupyter's own checks would let in with this request, for certain."""
         settings = self._settings
-        provider = settings.get("identity_provider")
         if (
-            type(provider) not in PROVIDERS
-            or type(settings.get("authorizer")) is not AllowAllAuthorizer
-            or settings.get("allow_origin")
+            settings.get("allow_origin")
             or settings.get("allow_origin_pat")
             or settings.get("allow_credentials")
         ):
-            return False
+            return None
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        token = provider.token  # type: ignore[union-attr]
-        return (
-            bool(token)
-            and scheme.lower() in ("token", "bearer")
-            and hmac.compare_digest(given.strip().encode(), token.encode())
-            and self._is_host(headers.get("host", ""))
-        )
+        token = given.strip()
+        if (
+            scheme.lower() not in ("token", "bearer")
+            or not token
+            or not self._is_host(headers.get("host", ""))
+        ):
+            return None
+        return sender_of(settings, self._state.services, token)
 
     def _is_host(self, host: str) -> bool:
         if host in self._hosts:

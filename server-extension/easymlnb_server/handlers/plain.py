@@ -23,12 +23,15 @@ from easymlnb.contract.errors import (
     NotReady,
 )
 from easymlnb.contract.frames import Call, Result
+from easymlnb_server.access import Action
 from easymlnb_server.engine.pending import Answer, Pending
 from easymlnb_server.handlers.answers import attachment
 from easymlnb_server.handlers.base import REQUEST_ID
 from easymlnb_server.handlers.ends import note
+from easymlnb_server.handlers.senders import Sender
 from easymlnb_server.handlers.spooled import send_file
 from easymlnb_server.metrics import Series
+from easymlnb_server.names import plain
 from easymlnb_server.services import Target
 from easymlnb_server.spool import Spooled
 from easymlnb_server.state import State
@@ -68,9 +71,16 @@ class PlainCall:
     """One call; ``start`` it, and ``leave`` when its caller does."""
 
     def __init__(
-        self, state: State, name: str, headers: Mapping[str, str], body: bytes, way: Way
+        self,
+        state: State,
+        sender: Sender,
+        name: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        way: Way,
     ) -> None:
         self._state = state
+        self._sender = sender
         self._name = name
         self._headers = headers
         self._body = body
@@ -110,20 +120,24 @@ class PlainCall:
         state = self._state
         if state.services.draining:
             raise Draining
-        target = self._target = state.services.target(self._name)
+        if state.cluster is not None:
+            state.cluster.check(self._name)
+        target = state.services.target_for(self._sender.caller, self._name, Action.CALL)
+        self._target = target
         spec = target.spec
         if spec.stream or len(self._body) > spec.max_body:
             raise NotReady("The service was replaced just now; call it again.")
         headers = self._headers
         call = Call(
             id=0,
-            service=spec.name,
+            service=plain(target.name),
             content_type=headers.get("content-type", ""),
             accept=headers.get("accept", ""),
             seconds=max(spec.timeout - (time.monotonic() - self._began), 0.001),
             request_id=self._id,
         )
         pending = self._pending = target.pool.submit(call, self._body, spec=spec)
+        pending.owner = self._sender.owner
         series = self._series = state.metrics.series(spec.name, target.version)
         series.open.add(pending)
         state.activity.touch(target.kernel)

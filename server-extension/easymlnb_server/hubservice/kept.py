@@ -33,16 +33,23 @@ class Kept(Generic[V]):
 
     async def get(self, key: str) -> V | None:
         """Return the answer to ``key``, at most ``seconds`` old."""
-        known = self._found.get(key)
-        if known is not None and time.monotonic() - known[0] < self.seconds:
-            self._found.move_to_end(key)
-            return known[1]
+        known = self.fresh(key)
+        if known is not None:
+            return known
         task = self._asking.get(key)
         if task is None:
             task = self._asking[key] = asyncio.create_task(self._fetch(key))
             task.add_done_callback(lambda done: self._done(key, done))
         # Who waits may go away; others wait for the same.
         return await asyncio.shield(task)
+
+    def fresh(self, key: str) -> V | None:
+        """Return the answer that ``get`` would give without asking; ``None`` if it would ask."""
+        known = self._found.get(key)
+        if known is None or time.monotonic() - known[0] >= self.seconds:
+            return None
+        self._found.move_to_end(key)
+        return known[1]
 
     def put(self, key: str, value: V, age: float = 0.0) -> None:
         """Keep what was learned in another way, ``age`` seconds ago."""

@@ -90,9 +90,25 @@ class HubIdentity(JupyterHubIdentityProvider):  # type: ignore[misc]
         if found is None:
             return None
         member: Member = found["member"]
-        if ACCESS not in member.scopes and "access:services" not in member.scopes:
+        if not _enters(member):
             raise Forbidden(NO_ENTRY)
-        return Person(username=member.name, groups=member.groups, admin=member.admin)
+        return _person(member)
+
+    def known(self, token: str) -> Person | None:
+        """Return whom ``get_user`` would with this token alone, if it is known without asking.
+
+        ``None`` says nothing: the Hub may have to be asked, or the token may not be good for us.
+        """
+        found: Member | None = self.people.known(token)
+        return _person(found) if found is not None and _enters(found) else None
+
+
+def _enters(member: Member) -> bool:
+    return ACCESS in member.scopes or "access:services" in member.scopes
+
+
+def _person(member: Member) -> Person:
+    return Person(username=member.name, groups=member.groups, admin=member.admin)
 
 
 class OwnRoutesOnly(Authorizer):

@@ -73,6 +73,10 @@ class Members:
             self._names.put(found.name, found, self._names.seconds)
         return found
 
+    def known(self, token: str) -> Member | None:
+        """Return what ``whose`` would without asking the Hub; ``None`` if it would ask."""
+        return self._tokens.fresh(token)
+
     async def find(self, name: str) -> Caller | None:
         """Return a user of the Hub; ``None`` for who is none any more. Raises ``NotReady``."""
         found = await self._names.get(name)

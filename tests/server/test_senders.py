@@ -1,0 +1,134 @@
+"""Whose a token is at once: only what known identity providers know just now, and no one else's."""
+
+import hashlib
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from jupyter_server.auth.authorizer import AllowAllAuthorizer, Authorizer
+from jupyter_server.auth.identity import IdentityProvider
+
+from easymlnb_server.access import Caller, Person
+from easymlnb_server.handlers.senders import Sender, sender_of
+
+SERVICES: Any = SimpleNamespace(shared=False, account="ann")
+SHARED: Any = SimpleNamespace(shared=True, account="service")
+ACCESS = "access:servers!server=ann/"
+
+
+class Knows(IdentityProvider):
+    def known(self, token: str) -> Person | None:
+        return Person("bob", groups=frozenset(["ml"])) if token == "bobs" else None
+
+
+class LetsOthersIn(Knows):
+    """Made of the one above: what it lets in is not what that one knows."""
+
+
+class Strict(Authorizer):
+    def is_authorized(self, *args: Any) -> bool:
+        return False
+
+
+def settings(provider: Any, authorizer: Any = None) -> dict[str, Any]:
+    return {"identity_provider": provider, "authorizer": authorizer or AllowAllAuthorizer()}
+
+
+def test_on_a_shared_service_a_provider_says_whom_it_knows() -> None:
+    bob = Sender(Caller("bob", frozenset(["ml"])), "user bob")
+    assert sender_of(settings(Knows()), SHARED, "bobs") == bob
+    assert sender_of(settings(Knows()), SHARED, "other") is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [settings(LetsOthersIn()), settings(Knows(), Strict()), settings(IdentityProvider()), {}],
+)
+def test_others_are_not_asked_there(changed: dict[str, Any]) -> None:
+    assert sender_of(changed, SHARED, "bobs") is None
+
+
+def test_the_token_of_a_shared_services_server_opens_nothing() -> None:
+    assert sender_of(settings(IdentityProvider(token="own")), SHARED, "own") is None
+    assert sender_of(settings(IdentityProvider(token="own")), SERVICES, "own") == Sender(
+        Caller("ann", admin=True), "user"
+    )
+
+
+class Told:
+    """What the Hub said of tokens."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self.found = found
+
+    def known(self, token: str) -> Any:
+        return self.found.get(token)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "enters"),
+    [({"access:services!service=easymlnb"}, True), ({"access:services"}, True), (set(), False)],
+)
+def test_the_services_own_login_asks_for_the_scope(scopes: set[str], enters: bool) -> None:
+    pytest.importorskip("jupyterhub")
+    from easymlnb_server.hubservice.login import HubIdentity, OwnRoutesOnly
+    from easymlnb_server.hubservice.members import Member
+
+    bob = Member("bob", frozenset(["ml"]), True, frozenset(scopes))
+    provider = HubIdentity()
+    provider.hub_auth.members = Told({"bobs": bob})
+    expected = Sender(Caller("bob", frozenset(["ml"]), admin=True), "user bob")
+    found = sender_of(settings(provider, OwnRoutesOnly()), SHARED, "bobs")
+    assert found == (expected if enters else None)
+    assert sender_of(settings(provider, OwnRoutesOnly()), SHARED, "other") is None
+    assert sender_of(settings(provider, Strict()), SHARED, "bobs") is None
+
+
+@pytest.fixture
+def hubs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """What JupyterHub puts into a user's server, with its answer for one token."""
+    pytest.importorskip("jupyterhub")
+    from jupyterhub.singleuser import extension
+
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "servers-own")
+    monkeypatch.setenv("JUPYTERHUB_OAUTH_ACCESS_SCOPES", f'["{ACCESS}"]')
+    yield extension
+
+
+def remember(provider: Any, token: str, model: dict[str, Any] | None) -> None:
+    key = hashlib.sha256(token.encode()).hexdigest()
+    provider.hub_auth.cache[f"token::{key}"] = model
+
+
+def test_a_users_server_takes_what_jupyterhub_remembers(hubs: Any) -> None:
+    provider = hubs.JupyterHubIdentityProvider()
+    authorizer = hubs.JupyterHubAuthorizer(identity_provider=provider)
+    remember(provider, "good", {"name": "ann", "scopes": [ACCESS]})
+    remember(provider, "narrow", {"name": "bob", "scopes": ["read:users!user=bob"]})
+    remember(provider, "wrong", None)
+    known = settings(provider, authorizer)
+    assert sender_of(known, SERVICES, "good") == Sender(Caller("ann", admin=True), "user ann")
+    for token in ("narrow", "wrong", "never seen", "servers-own"):
+        assert sender_of(known, SERVICES, token) is None
+    assert sender_of(settings(provider, Strict()), SERVICES, "good") is None
+    assert sender_of(known, SHARED, "good") is None
+    provider.hub_auth.cache.clear()
+    assert sender_of(known, SERVICES, "good") is None
+
+
+def test_classes_made_of_jupyterhubs_are_not_known(hubs: Any) -> None:
+    class Own(hubs.JupyterHubIdentityProvider):  # type: ignore[misc, name-defined]
+        pass
+
+    class OwnRules(hubs.JupyterHubAuthorizer):  # type: ignore[misc, name-defined]
+        pass
+
+    for kind, rules in (
+        (Own, hubs.JupyterHubAuthorizer),
+        (hubs.JupyterHubIdentityProvider, OwnRules),
+    ):
+        provider = kind()
+        remember(provider, "good", {"name": "ann", "scopes": [ACCESS]})
+        known = settings(provider, rules(identity_provider=provider))
+        assert sender_of(known, SERVICES, "good") is None
