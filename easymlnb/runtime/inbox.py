@@ -39,7 +39,7 @@ class Inbox:
         return self._waiting.popleft() if self._waiting else None
 
     def take_along(self, first: Call, turn: int, most: int) -> Members:
-        """Return what goes along with an open call after so many runs; the caller holds the lock."""
+        """Return what goes along with an open call after so many runs; the caller has the lock."""
         found: Members = []
         while self._waiting and len(found) < most:
             call = self._waiting[0][0][0]
