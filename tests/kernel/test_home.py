@@ -9,20 +9,27 @@ from pathlib import Path
 from queue import Queue
 
 import pytest
+from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
-from easymlnb.contract.frames import Return
+from easymlnb.contract.frames import FORGOTTEN, Return
 from easymlnb.runtime import home
 from easymlnb.runtime.home import Home
 from easymlnb.runtime.link import LinkLost
 
 
 class Listener:
-    """A server that takes note of the secrets it is dialled with."""
+    """A server that takes note of the secrets it is dialled with.
 
-    def __init__(self) -> None:
+    With ``refusal``, headers, it refuses until it is told to accept.
+    """
+
+    def __init__(self, refusal: dict[str, str] | None = None) -> None:
         self.secrets: Queue[str] = Queue()
-        self._server: Server = serve(self._take, "127.0.0.1", 0, compression=None)
+        self._refusal = refusal
+        self._server: Server = serve(
+            self._take, "127.0.0.1", 0, compression=None, process_request=self._look
+        )
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.url = f"ws://127.0.0.1:{self._server.socket.getsockname()[1]}/link"
 
@@ -31,6 +38,16 @@ class Listener:
         self.secrets.put(connection.request.headers["Authorization"])
         for _ in connection:
             pass
+
+    def _look(self, connection: ServerConnection, request: Request) -> Response | None:
+        if self._refusal is None:
+            return None
+        refused = connection.respond(401, "")
+        refused.headers.update(self._refusal)
+        return refused
+
+    def accept(self) -> None:
+        self._refusal = None
 
     def close(self) -> None:
         self._server.shutdown()
@@ -117,6 +134,25 @@ def test_address_that_cannot_be_read_is_waited_for(data: Data, first: Listener, 
     data.file.write_text(text)
     assert made.dial_again(BRIEFLY) is None
     assert first.secrets.empty()
+
+
+@pytest.mark.parametrize(("header", "again"), [(FORGOTTEN, None), ("X-Other", "easymlnb again")])
+def test_refused_worker_dials_until_it_is_told_to_end(
+    data: Data, header: str, again: str | None
+) -> None:
+    refusing = Listener({header: "1"})
+    try:
+        made = data.start(refusing.url, with_file=False)
+        timer = threading.Timer(0.3, refusing.accept)
+        timer.start()
+        link = made.dial_again(BACK)
+        timer.join()
+        assert (link is None) is (again is None)
+        if link is not None:
+            link.close()
+            assert refusing.secrets.get(timeout=20) == again
+    finally:
+        refusing.close()
 
 
 def test_server_that_is_not_there_yet_is_dialled_again(data: Data, first: Listener) -> None:

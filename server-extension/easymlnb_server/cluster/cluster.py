@@ -139,6 +139,12 @@ class Cluster:
             async with asyncio.timeout(LOOK):
                 await asyncio.shield(asyncio.ensure_future(self.keeper.look()))
 
+    def forgets(self, mark: str) -> bool:
+        """Say whether the process of a mark is gone, and others serve what it served."""
+        keeper = self.keeper
+        current = keeper.settled and not keeper.passed and not keeper.away
+        return current and mark not in {keeper.mark, *(mark_of(one.holder) for one in self.others)}
+
     @property
     def others(self) -> list[Process]:
         """All other processes that are alive."""

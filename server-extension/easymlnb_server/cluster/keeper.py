@@ -103,6 +103,11 @@ class Keeper:
         return self._leaving
 
     @property
+    def settled(self) -> bool:
+        """Say whether this process takes over what others left."""
+        return self._clock() - self._joined > SETTLED
+
+    @property
     def view(self) -> View | None:
         """How things stood at the last turn."""
         return self._publications.view
@@ -205,7 +210,7 @@ class Keeper:
         publications, holder = self._publications, self._holder
         ready, states = publications.prepared(), publications.states()
         release = publications.released
-        settled = self._clock() - self._joined > SETTLED
+        settled = self.settled
         self._turns += 1
         view = await asyncio.to_thread(
             lambda: store.leases.turn(

@@ -15,6 +15,7 @@ from tornado.ioloop import PeriodicCallback
 
 from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn
 from easymlnb.contract.frames import (
+    FORGOTTEN,
     PROTOCOL,
     Failure,
     Hello,
@@ -32,6 +33,7 @@ from easymlnb.contract.frames import (
     unpack_to_server,
 )
 from easymlnb.contract.questions import Ask, Lookup, Unask
+from easymlnb_server.cluster.keeper import MARK
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.engine.rendezvous import Arrival, Awaited
 from easymlnb_server.handlers.asks import Asks
@@ -112,14 +114,17 @@ class LinkHandler(websocket.WebSocketHandler):
             raise web.HTTPError(403)
         scheme, _, secret = self.request.headers.get("Authorization", "").partition(" ")
         if scheme != "easymlnb" or not self._admit(secret):
-            self._refuse()
+            self._refuse(secret)
             return
         await super().get(*args, **kwargs)
 
     # Its own secret is checked above; Jupyter's check looks for this mark.
     get.__allow_unauthenticated = True  # type: ignore[attr-defined]
 
-    def _refuse(self) -> None:
+    def _refuse(self, secret: str) -> None:
+        cluster = self.state.cluster
+        if cluster is not None and cluster.forgets(secret[:MARK]):
+            self.set_header(FORGOTTEN, "1")
         error = NotLoggedIn(REFUSAL) if self.state.services.shared else NotLoggedIn()
         self.set_status(error.status)
         self.set_header("Content-Type", "application/json")
