@@ -1,12 +1,15 @@
 """A server that many share, with people, notebooks and secrets, for tests of who gets what."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 from conftest import RunningServer, make_notebook, publish
+
+from easymlnb.contract.names import path
 
 PEOPLE: dict[str, dict[str, Any]] = {
     "alice": {"groups": ["ml"]},
@@ -106,3 +109,17 @@ OPTIONS = (
     "--EasyMLNB.shared=True",
     "--EasyMLNB.app_kernels=1",
 )
+
+
+def call(server: SharedServer, who: str, name: str, **values: Any) -> httpx.Response:
+    return server.people[who].post(f"services/{path(name)}/call", json=values)
+
+
+def opened(server: SharedServer, client: httpx.Client, at: str) -> str:
+    """Open a page and return the path of its place."""
+
+    def place() -> str:
+        found = re.search('data-place="([^"]+)"', client.get(at).text)
+        return f"{at}/api/kernels/{found[1]}" if found else ""
+
+    return str(server.wait_for(place, "there is no place for the page"))

@@ -3,7 +3,6 @@
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import nbformat
@@ -12,7 +11,7 @@ import pytest
 from conftest import make_notebook
 from databases import running
 from pairs import Pair, pair
-from sharing import BOB, OPTIONS, SharedServer
+from sharing import BOB, OPTIONS, SharedServer, call
 
 from easymlnb.bundles import make
 from easymlnb.contract.names import path
@@ -54,10 +53,6 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
                 who = name.rpartition("/")[0]
                 made.wait_for(lambda s=server, w=who, n=name: call(s, w, n), f"no {name}")  # type: ignore[misc]
         yield made
-
-
-def call(server: SharedServer, who: str, name: str, **values: Any) -> httpx.Response:
-    return server.people[who].post(f"services/{path(name)}/call", json=values)
 
 
 def test_each_owner_is_known_by_either_process(both: Two) -> None:

@@ -1,7 +1,6 @@
 """A shared service while rights change, and while several people do the same thing at once."""
 
 import json
-import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ import pytest
 from conftest import free_port
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sharing import BOB, FILES, OPTIONS, PEOPLE, SERVICE, SharedServer
+from sharing import BOB, FILES, OPTIONS, PEOPLE, SERVICE, SharedServer, call, opened
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -41,10 +40,6 @@ def shared(server: SharedServer) -> Iterator[SharedServer]:
     server.know(PEOPLE)
     for name in (*NAMES, "alice/naps", "alice/sizes"):
         server.share(name)
-
-
-def call(server: SharedServer, who: str, name: str, **values: Any) -> httpx.Response:
-    return server.people[who].post(f"services/{path(name)}/call", json=values)
 
 
 people = st.frozensets(st.sampled_from([*PEOPLE, "nobody known"])).map(sorted)
@@ -159,16 +154,6 @@ def test_what_runs_is_ended_for_who_may_no_longer(shared: SharedServer) -> None:
         told = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
     assert told[-1]["error"]["code"] == "forbidden"
     assert "not shared with you any more" in told[-1]["error"]["message"]
-
-
-def opened(server: SharedServer, client: httpx.Client, at: str) -> str:
-    """Open a page and return the path of its place."""
-
-    def place() -> str:
-        found = re.search('data-place="([^"]+)"', client.get(at).text)
-        return f"{at}/api/kernels/{found[1]}" if found else ""
-
-    return str(server.wait_for(place, "there is no place for the page"))
 
 
 def test_open_pages_close_for_who_may_no_longer(shared: SharedServer) -> None:
