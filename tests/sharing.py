@@ -22,6 +22,9 @@ PEOPLE: dict[str, dict[str, Any]] = {
 
 BOB = "b+ob@x.org"
 
+NOT_SHARED: dict[str, Any] = {"users": [], "groups": [], "everyone": False, "public": False}
+"""The access of a service that only its owner may call."""
+
 SERVICE = '''
 @ml.service(name="{name}", description="{see}", tags=["{see}"], author="{see}")
 def {name}(x: int = 1) -> str:

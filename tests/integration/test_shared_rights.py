@@ -12,7 +12,7 @@ import pytest
 from conftest import free_port
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sharing import BOB, FILES, OPTIONS, PEOPLE, SERVICE, SharedServer, call, opened
+from sharing import BOB, FILES, NOT_SHARED, OPTIONS, PEOPLE, SERVICE, SharedServer, call, opened
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -269,9 +269,7 @@ def test_access_that_makes_no_sense_changes_nothing(shared: SharedServer) -> Non
     for body in ({"users": "bob"}, {"everybody": True}, {"groups": [""]}):
         answer = alice.put("services/alice/one/access", json=body)
         assert answer.json()["error"]["code"] == "bad_request"
-    assert alice.get("services/alice/one/access").json() == {
-        "users": [], "groups": [], "everyone": False, "public": False,
-    }  # fmt: skip
+    assert alice.get("services/alice/one/access").json() == NOT_SHARED
 
 
 def test_live_services_and_nodes_are_not_here(shared: SharedServer) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from conftest import free_port
-from sharing import BOB, FILES, OPTIONS, PEOPLE, SERVICE, SharedServer
+from sharing import BOB, FILES, NOT_SHARED, OPTIONS, PEOPLE, SERVICE, SharedServer, opened
 from tornado.web import RequestHandler
 
 from easymlnb.contract.names import path
@@ -217,16 +217,7 @@ def test_services_are_there_for_those_who_may_only(
                 assert answer.status_code in ((302, 401, 404) if asker == VISITOR else (404,))
     for name in ACCESS:
         alive = shared.people["root"].get(f"services/{path(name)}")
-        assert (
-            alive.json()["shared"]
-            == {
-                "users": [],
-                "groups": [],
-                "everyone": False,
-                "public": False,
-            }
-            | ACCESS[name][0]
-        )
+        assert alive.json()["shared"] == NOT_SHARED | ACCESS[name][0]
 
 
 @pytest.mark.parametrize("asker", ASKERS)
@@ -302,11 +293,7 @@ def test_the_same_notebook_of_two_is_run_apart(shared: SharedServer) -> None:
 
 
 def test_places_are_their_visitors(shared: SharedServer) -> None:
-    def opened() -> str:
-        page = shared.people["alice"].get("apps/alice/kept").text
-        return found[1] if (found := re.search('data-place="([^"]+)"', page)) else ""
-
-    place = shared.wait_for(opened, "the page has no place")
+    place = opened(shared, shared.people["alice"], "apps/alice/kept").rpartition("/")[2]
     assert shared.people["alice"].get(f"apps/alice/kept/api/kernels/{place}").status_code == 200
     for asker in set(ASKERS) - {"alice"}:
         for at in ("apps", "public"):
