@@ -1,5 +1,6 @@
 """Names of services: ``segment`` on one's own server, ``alice/segment`` on a shared service."""
 
+import keyword
 from urllib.parse import quote
 
 from easymlnb.contract.errors import ServiceNotFound
@@ -7,6 +8,14 @@ from easymlnb.contract.spec import NAME
 
 LONGEST = 255
 """Characters of an owner's name: it is what a JupyterHub calls a user."""
+
+CLIENT_OWN = frozenset(
+    (
+        *("access", "call", "close", "full_name", "health", "log", "raw", "remove", "service"),
+        *("services", "share", "spec", "versions"),
+    )
+)
+"""Names that the Python client uses itself; such services are reached by ``c["name"]``."""
 
 
 def split(name: str) -> tuple[str, str]:
@@ -37,3 +46,8 @@ def path(name: str) -> str:
     """
     owner, plain = split(name)
     return f"{quote(owner, safe='')}/{plain}" if owner else plain
+
+
+def is_attribute(name: str) -> bool:
+    """Say whether a service is reached as an attribute of the Python client, ``c.name``."""
+    return "/" not in name and name not in CLIENT_OWN and not keyword.iskeyword(name)

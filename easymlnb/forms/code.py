@@ -1,14 +1,13 @@
 """The call that was just made, as code to paste: Python, curl, JavaScript."""
 
 import json
-import keyword
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from mimetypes import guess_extension
 from typing import Any
 
-from easymlnb.contract.names import path
+from easymlnb.contract.names import is_attribute, path
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms.node import Node
 
@@ -18,11 +17,6 @@ LONG = 300
 
 STORED = {"table": ("csv", "text/csv"), "timeseries": ("csv", "text/csv")}
 """Kinds of values that people keep in files: the ending and media type of these."""
-
-CLIENT_OWN = frozenset(
-    ("call", "close", "health", "log", "raw", "remove", "service", "services", "spec", "versions")
-)
-"""Names that the client uses itself; such services are reached by ``c["name"]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +63,7 @@ def python(spec: ServiceSpec, values: Mapping[str, Any], url: str) -> str:
     """Python, with the client."""
     named = _shown(spec, values)
     arguments = [f"{name}={_python(value)}" for name, value in named.items()]
-    call = (
-        f"c[{spec.name!r}]"
-        if spec.name in CLIENT_OWN or keyword.iskeyword(spec.name)
-        else (f"c.{spec.name}")
-    )
+    call = f"c.{spec.name}" if is_attribute(spec.name) else f"c[{spec.name!r}]"
     line = f"{call}({', '.join(arguments)})"
     if len(line) > 80:
         inside = "".join(f"    {argument},\n" for argument in arguments)

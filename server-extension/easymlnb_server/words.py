@@ -1,12 +1,12 @@
 """A service's schema in words and in ready-made calls, for its page; pure: a spec in, texts out."""
 
 import json
-import keyword
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from easymlnb.contract.names import is_attribute
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.names import path
 
@@ -19,10 +19,6 @@ FILES = {
     "webcam": "photo.jpg",
 }
 """Widgets whose value is a file, and what such a file may be called."""
-CLIENT_OWN = frozenset(
-    {"call", "close", "health", "log", "raw", "remove", "service", "services", "spec", "versions"}
-)
-"""Names that the Python client uses itself; services of that name are items of it."""
 _SPOKEN = {"text", "code_inline", "softbreak", "hardbreak"}
 _LIMITS = {
     "minimum": "from {}",
@@ -163,8 +159,8 @@ def _python(spec: ServiceSpec, url: str, values: dict[str, Any], files: dict[str
     ]
     imports = "import easymlnb as ml\n" + ("from pathlib import Path\n" if files else "")
     # `alice/segment` is no name of Python's.
-    own = "/" in spec.name or spec.name in CLIENT_OWN or keyword.iskeyword(spec.name)
-    function = f"c[{json.dumps(spec.name, ensure_ascii=False)}]" if own else f"c.{spec.name}"
+    item = f"c[{json.dumps(spec.name, ensure_ascii=False)}]"
+    function = f"c.{spec.name}" if is_attribute(spec.name) else item
     line = f"{function}({', '.join(given)})"
     call = f"for item in {line}:\n    print(item)" if spec.stream else f"print({line})"
     return f'{imports}\nc = ml.connect(\n    "{url}",\n    token="...",\n)\n{call}'

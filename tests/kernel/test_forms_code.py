@@ -6,8 +6,9 @@ import shlex
 
 import pytest
 
+from easymlnb.contract.names import CLIENT_OWN
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.forms.code import CLIENT_OWN, snippets
+from easymlnb.forms.code import snippets
 
 FILE = {"name": 'odd "name"; it\'s.tif', "media_type": "image/tiff", "b64": "AAAA"}
 PLAIN = {

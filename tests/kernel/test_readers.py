@@ -163,21 +163,18 @@ def test_what_is_posted_is_sent_though_nobody_sends(pair: Pair) -> None:
 
 
 def test_the_end_of_the_link_does_not_wait_for_a_job(pair: Pair) -> None:
-    hold, ended = threading.Event(), threading.Event()
+    hold, runs = threading.Event(), Queue[threading.Thread]()
 
     def job() -> None:
+        runs.put(threading.current_thread())
         hold.wait(WAIT)
-        ended.set()
         pair.readers.send(b"to nobody")
 
     pair.take = lambda data: [job]
     pair.peer.send(b"x")
     pair.peer.close()
     assert pair.join()
-    before = threading.active_count()
+    reader = runs.get(timeout=WAIT)
     hold.set()
-    assert ended.wait(WAIT)
-    until = time.monotonic() + WAIT
-    while threading.active_count() >= before and time.monotonic() < until:
-        time.sleep(0.01)
-    assert threading.active_count() < before
+    reader.join(WAIT)
+    assert not reader.is_alive()
