@@ -58,20 +58,11 @@ class Pair(Generic[Server]):
             server.stop()
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        import psycopg
-
-        with psycopg.connect(self.database) as connection:
-            return connection.execute(statement).fetchall()
+        return rows(self.database, statement)
 
     def holders(self) -> dict[str, str]:
         """Return service -> the address of the process that serves it, of those alive."""
-        found = self.rows(
-            "SELECT s.name, p.address FROM services s "
-            "JOIN versions v ON v.service = s.name AND v.number = s.current "
-            "JOIN leases l ON l.bundle = v.bundle JOIN processes p ON p.holder = l.holder "
-            "WHERE p.expires > extract(epoch FROM clock_timestamp())"
-        )
-        return {str(name): str(address) for name, address in found}
+        return holders(self.database)
 
     def of(self, name: str) -> tuple[Server, Server]:
         """Return who serves a service, and the other one."""
@@ -94,6 +85,25 @@ class Pair(Generic[Server]):
             assert time.monotonic() < until, f"{what}\n{logs}"
             time.sleep(0.05)
         return found
+
+
+def rows(database: str, statement: str) -> list[tuple[Any, ...]]:
+    import psycopg
+
+    with psycopg.connect(database) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def holders(database: str) -> dict[str, str]:
+    """Return service -> the address of the process that serves it, of those alive."""
+    found = rows(
+        database,
+        "SELECT s.name, p.address FROM services s "
+        "JOIN versions v ON v.service = s.name AND v.number = s.current "
+        "JOIN leases l ON l.bundle = v.bundle JOIN processes p ON p.holder = l.holder "
+        "WHERE p.expires > extract(epoch FROM clock_timestamp())",
+    )
+    return {str(name): str(address) for name, address in found}
 
 
 @contextmanager

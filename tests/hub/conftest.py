@@ -17,6 +17,12 @@ def _there() -> None:
         pytest.skip("configurable-http-proxy is not installed; scripts/test does it, with npm.")
 
 
+@pytest.fixture(scope="session")
+def real_hub() -> None:
+    """Skip where no Hub can run."""
+    _there()
+
+
 def _running(hub: Hub) -> Iterator[Hub]:
     try:
         hub.start()

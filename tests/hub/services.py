@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ PATIENCE = 120.0
 class ServiceHub(Hub):
     """A Hub that runs the shared service. ``settings`` are the service's."""
 
+    settings: dict[str, Any] = field(default_factory=lambda: SETTINGS)
+
     def start(self) -> None:
         if "TEST_HUB_BLOCK" not in self.variables:
             self._configure()
@@ -43,7 +46,7 @@ class ServiceHub(Hub):
 
     def _configure(self) -> None:
         settings = self.folder / "service.json"
-        settings.write_text(json.dumps(SETTINGS))
+        settings.write_text(json.dumps(self.settings))
         self.state = self.folder / "service"
         block = self.folder / "block.py"
         command = [str(Path(sys.executable).with_name("easymlnb")), "hub", "config"]
@@ -118,3 +121,18 @@ class Member:
     def share(self, name: str, **who: Any) -> None:
         answer = self.http.put(f"services/{name}/access", json=who)
         assert answer.status_code == 200, answer.text
+
+
+@contextlib.contextmanager
+def logged_in(hub: ServiceHub, name: str) -> Iterator[httpx.Client]:
+    """Log in as a browser does: led to the Hub by the service, and back."""
+    with httpx.Client(follow_redirects=True, timeout=60) as browser:
+        form = browser.get(hub.service_url)
+        assert form.url.path == "/hub/login", form.url
+        # JupyterHub's own cookie for the form; there may be one of each path.
+        xsrf = next(one.value for one in browser.cookies.jar if one.name == "_xsrf")
+        said = {"username": name, "password": hub.password, "_xsrf": xsrf or ""}
+        page = browser.post(str(form.url), data=said)
+        assert page.status_code == 200, page.text
+        assert str(page.url) == hub.service_url
+        yield browser

@@ -6,11 +6,10 @@ import os
 import re
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 import pytest
-from hub.services import Member, ServiceHub
+from hub.services import Member, ServiceHub, logged_in
 
 from easymlnb.contract.errors import Forbidden
 from easymlnb.contract.hubs import ACCESS, ROLE, TOKENS, USERS
@@ -26,21 +25,6 @@ def bob(service_hub: ServiceHub) -> Iterator[Member]:
     made = service_hub.member("bob")
     yield made
     made.http.close()
-
-
-@contextmanager
-def logged_in(hub: ServiceHub, name: str) -> Iterator[httpx.Client]:
-    """Log in as a browser does: led to the Hub by the service, and back."""
-    with httpx.Client(follow_redirects=True, timeout=60) as browser:
-        form = browser.get(hub.service_url)
-        assert form.url.path == "/hub/login", form.url
-        # JupyterHub's own cookie for the form; there may be one of each path.
-        xsrf = next(one.value for one in browser.cookies.jar if one.name == "_xsrf")
-        said = {"username": name, "password": hub.password, "_xsrf": xsrf or ""}
-        page = browser.post(str(form.url), data=said)
-        assert page.status_code == 200, page.text
-        assert str(page.url) == hub.service_url
-        yield browser
 
 
 def own_xsrf(browser: httpx.Client) -> str:

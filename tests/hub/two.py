@@ -1,0 +1,211 @@
+"""Two processes of the shared service behind an ingress, as the docs say of two processes."""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+from hub.hubs import free_ports
+from hub.services import ServiceHub
+from pairs import LEASE, holders
+
+PREFIX = "/services/easymlnb/"
+BY_OTHERS = """
+# It is started by others, behind an ingress.
+service = c.JupyterHub.services[-1]
+del service["command"]
+service |= {service!r}
+"""
+
+
+class Ingress:
+    """Gives connections to ports in turn; what one refuses goes to the next."""
+
+    def __init__(self, port: int, targets: tuple[int, ...]) -> None:
+        self.port = port
+        self._targets = targets
+        self._turn = count()
+        self._loop = asyncio.new_event_loop()
+        self._over = asyncio.Event()
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join()
+        self._loop.close()
+
+    async def _run(self) -> None:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        await self._over.wait()
+        server.close()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.sleep(0.1)  # what was closed is gone some turns of the loop later
+
+    async def _serve(self, asks: asyncio.StreamReader, answered: asyncio.StreamWriter) -> None:
+        first = next(self._turn)
+        for number in range(len(self._targets)):
+            port = self._targets[(first + number) % len(self._targets)]
+            with contextlib.suppress(OSError):
+                answers, asked = await asyncio.open_connection("127.0.0.1", port)
+                break
+        else:
+            answered.close()
+            return
+        pumps = [_pump(asks, asked), _pump(answers, answered)]
+        ways = [asyncio.ensure_future(one) for one in pumps]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            for writer in (asked, answered):
+                writer.close()
+
+
+async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await source.read(2**16):
+            target.write(data)
+            await target.drain()
+
+
+@dataclass
+class Served:
+    """One process of the service."""
+
+    folder: Path
+    port: int
+    environment: dict[str, str]
+    options: list[str]
+    process: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        self.url = f"http://127.0.0.1:{self.port}{PREFIX}"
+
+    @property
+    def log(self) -> str:
+        return self.folder.with_suffix(".log").read_text(errors="replace")
+
+    def start(self) -> None:
+        command = [str(Path(sys.executable).with_name("easymlnb")), "hub", "serve"]
+        command += ["--state-dir", str(self.folder), *self.options]
+        command += [f"--EasyMLNB.own_url=http://127.0.0.1:{self.port}"]
+        with self.folder.with_suffix(".log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(how)
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(10)
+
+    @property
+    def ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log[-3000:]
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{self.url}health/ready").status_code == 200
+        return False
+
+
+@dataclass
+class TwoServices(ServiceHub):
+    """A Hub whose shared service is two processes on this ``database``."""
+
+    database: str = ""
+    both: list[Served] = field(default_factory=list)
+
+    def start(self) -> None:
+        ingress, *ports = free_ports(3)
+        self.ingress = Ingress(ingress, tuple(ports))
+        self.secret = secrets.token_hex(16)
+        self._configure()
+        with Path(self.variables["TEST_HUB_BLOCK"]).open("a") as block:
+            told = {"url": f"http://127.0.0.1:{ingress}", "api_token": self.secret}
+            block.write(BY_OTHERS.format(service=told))
+        cookie = self.folder / "cookie"
+        cookie.write_text(secrets.token_hex(32))
+        cookie.chmod(0o600)
+        options = ["--config", str(self.folder / "service.json")]
+        options += [f"--ServerApp.cookie_secret_file={cookie}"]
+        options += [f"--EasyMLNB.database_url={self.database}"]
+        options += [f"--EasyMLNB.files_url={self.folder / 'files'}"]
+        options += [f"--EasyMLNB.lease_seconds={LEASE}"]
+        self.ingress.start()
+        for name, port in zip(("one", "two"), ports, strict=True):
+            environment = self._environment(port)
+            self.both.append(Served(self.folder / name, port, environment, options))
+            self.both[-1].start()
+        super().start()
+        self.wait_for(lambda: all(one.ready for one in self.both), "not both are ready")
+
+    def stop(self) -> None:
+        for one in self.both:
+            one.stop()
+        super().stop()
+        self.ingress.stop()
+
+    def _environment(self, port: int) -> dict[str, str]:
+        """Return what the Hub would give to a service that it starts itself."""
+        own = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("JUPYTER", "EASYMLNB", "JPY_"))
+        }
+        told = {
+            "SERVICE_NAME": "easymlnb",
+            "SERVICE_PREFIX": PREFIX,
+            "SERVICE_URL": f"http://127.0.0.1:{port}",
+            "API_TOKEN": self.secret,
+            "API_URL": f"http://127.0.0.1:{self.ports[1]}/hub/api",
+            "CLIENT_ID": "service-easymlnb",
+            "BASE_URL": "/",
+            "OAUTH_ACCESS_SCOPES": json.dumps(["access:services!service=easymlnb"]),
+            "PUBLIC_URL": f"{self.url}{PREFIX}",
+        }
+        return own | {f"JUPYTERHUB_{name}": value for name, value in told.items()}
+
+    def of(self, service: str) -> tuple[Served, Served]:
+        """Return which process serves a service, and the other one."""
+        address = self.wait_for(lambda: holders(self.database).get(service), "nobody serves it")
+        one, two = self.both
+        return (one, two) if address.endswith(f":{one.port}") else (two, one)
+
+
+def running(made: TwoServices) -> Iterator[TwoServices]:
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+def kernels(hub: ServiceHub, user: str, token: str, node: str) -> list[dict[str, Any]]:
+    """Return what one of a user's nodes carries."""
+    url = f"{hub.url}/user/{user}/{node}/easymlnb/node"
+    answer = httpx.get(url, headers={"Authorization": f"token {token}"})
+    found: list[dict[str, Any]] = answer.json()["kernels"]
+    return found
