@@ -44,7 +44,7 @@ c.JupyterHub.load_roles = [
             "tokens",
             "access:servers",
             "read:hub",
-            "groups",
+            "admin:groups",
         ],
         "services": ["tests"],
     }
