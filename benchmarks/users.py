@@ -30,6 +30,7 @@ from conftest import make_notebook  # noqa: E402
 from hub.services import Member, ServiceHub  # noqa: E402
 
 from easymlnb_server.access import Access, Action, Caller, may  # noqa: E402
+from easymlnb_server.handlers.catalogue import PAGE  # noqa: E402
 
 CELL = """
 import easymlnb as ml
@@ -100,13 +101,14 @@ class Trial:
         expected = {name for name in self.access if self.may(who, name, Action.SEE)}
         http = self.members[who].http
         listed = {one["full_name"] for one in http.get("services").json()["services"]}
-        self._check(f"the list of {who}", listed, expected)
-        page = http.get("").text
-        shown = {name for name in self.access if f"services/{name}/page" in page}
-        self._check(f"the catalogue of {who}", shown, expected)
+        self._check(f"list of {who}", listed, expected)
+        starts = range(0, len(self.access), PAGE)
+        pages = "".join(http.get("", params={"start": start}).text for start in starts)
+        shown = {name for name in self.access if f"services/{name}/page" in pages}
+        self._check(f"catalogue of {who}", shown, expected)
         paths = http.get("openapi.json").json()["paths"]
         described = {name for name in self.access if f"/services/{name}/call" in paths}
-        self._check(f"the OpenAPI of {who}", described, expected)
+        self._check(f"OpenAPI of {who}", described, expected)
 
     def ways(self, who: str) -> None:
         """Hold every way of somebody to every service against the rules."""
@@ -126,7 +128,7 @@ class Trial:
                 self._check(f"{kind} of {name} by {who}", got, 200 if allowed else 404)
                 if kind == "call" and got == 200:
                     expected = f"{name.replace('/', ' ')}7"
-                    self._check(f"the answer of {name} to {who}", answer.json(), expected)
+                    self._check(f"answer of {name} to {who}", answer.json(), expected)
             if not called:
                 got = http.get(f"apps/{name}").status_code
                 self._check(f"app of {name} for {who}", got, 404)
