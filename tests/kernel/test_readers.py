@@ -172,9 +172,9 @@ def test_the_end_of_the_link_does_not_wait_for_a_job(pair: Pair) -> None:
 
     pair.take = lambda data: [job]
     pair.peer.send(b"x")
+    reader = runs.get(timeout=WAIT)
     pair.peer.close()
     assert pair.join()
-    reader = runs.get(timeout=WAIT)
     hold.set()
     reader.join(WAIT)
     assert not reader.is_alive()
