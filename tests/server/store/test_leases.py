@@ -228,7 +228,9 @@ def _simulate(store: Store, steps: list[tuple[str, int]], now: list[float]) -> N
         if step == "wait":
             now[0] += number
         elif step == "join" and len(there) < 4:
-            there.append(Simulated(store, f"p{made + number}"))
+            # Of one mark there is one process at a time: it locks its folder.
+            if (mark := f"p{made + number}") not in {other.mark for other in there}:
+                there.append(Simulated(store, mark))
         elif step == "new":
             made += 1
             serve(store, f"b{made}", f"s{made}")
