@@ -5,6 +5,7 @@ sent on once is never sent on again, so there are no circles.
 """
 
 import asyncio
+import contextlib
 import json
 import uuid
 from http.client import responses
@@ -34,6 +35,10 @@ from easymlnb_server.store.leases import Process
 
 KEPT = 2**20
 """Bytes of a body that are kept, to be sent again when the service has just moved."""
+
+LINGER = 1.0
+"""Seconds that the rest of a body may still come once it is answered. Closed before that, a
+connection is reset, and the answer can be lost with it."""
 
 LOST = (
     "The server process that answered for this service was lost. What was asked may have been done."
@@ -99,6 +104,7 @@ class _Forwarded(HTTPMessageDelegate):
         self._kept: list[bytes] | None = []
         self._size = 0
         self._ended = False
+        self._whole = asyncio.Event()
         self._relay: Relay | None = None
         self._inner: HTTPMessageDelegate | None = None
         self._over = False
@@ -110,7 +116,10 @@ class _Forwarded(HTTPMessageDelegate):
         cluster = self._forward.cluster
         if self._hop is not None:
             here = self._hop == cluster.keeper.mark and await cluster.arrives(self._subject)
-            await (self._locally() if here else self._refuse(away(), {MOVED: "1"}))
+            if here:
+                await self._locally()
+            else:
+                self._soon(self._refuse(away(), {MOVED: "1"}))
             return
         self._left = await cluster.where(self._subject)
         if self.request.headers.get("Upgrade", "").lower() == "websocket":
@@ -137,12 +146,14 @@ class _Forwarded(HTTPMessageDelegate):
             self._inner.finish()
             return
         self._ended = True
+        self._whole.set()
         self._soon(self._end())
 
     def on_connection_close(self) -> None:
         if self._inner is not None:
             self._inner.on_connection_close()
         self._over = True
+        self._whole.set()
         if self._relay is not None:
             self._relay.close()
 
@@ -163,6 +174,12 @@ class _Forwarded(HTTPMessageDelegate):
 
     def end(self) -> None:
         self._over = True
+        self._soon(self._finish())
+
+    async def _finish(self) -> None:
+        """End the answer, after the body if that is still to come."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._whole.wait(), LINGER)
         if not self._connection.stream.closed():
             self._connection.finish()
 
@@ -184,10 +201,10 @@ class _Forwarded(HTTPMessageDelegate):
 
     async def _try_again(self) -> None:
         async with self._order:
-            if self._kept is None:
-                await self._refuse(away())
-            else:
+            if self._kept is not None:
                 await self._next()
+                return
+        await self._refuse(away())
 
     async def _next(self) -> None:
         """Ask the next process; without one, where the service is by now; then answer here."""
