@@ -44,8 +44,13 @@ def path(name: str) -> str:
 
     Raises ``ServiceNotFound``.
     """
-    owner, plain = split(name)
-    return f"{quote(owner, safe='')}/{plain}" if owner else plain
+    split(name)
+    return quoted(name)
+
+
+def quoted(name: str) -> str:
+    """Return the same for a name that is known to be one; an owner's has no slash."""
+    return quote(name, safe="/")
 
 
 def is_attribute(name: str) -> bool:

@@ -9,12 +9,19 @@ import msgspec
 from jupyter_server.auth.identity import User
 
 from easymlnb.contract.errors import BadRequest
+from easymlnb.contract.names import LONGEST
 
 MOST = 1000
 """Users, and groups, that a service may name."""
 
-LONGEST = 255
-"""Characters of the name of a user or a group; it is what JupyterHub's database holds."""
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks for something. A visitor without a login is ``None`` in place of this."""
+
+    name: str
+    groups: frozenset[str] = frozenset()
+    admin: bool = False
 
 
 @dataclass
@@ -27,14 +34,9 @@ class Person(User):
     groups: frozenset[str] = frozenset()
     admin: bool = False
 
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks for something. A visitor without a login is ``None`` in place of this."""
-
-    name: str
-    groups: frozenset[str] = frozenset()
-    admin: bool = False
+    @property
+    def caller(self) -> Caller:
+        return Caller(self.username, self.groups, self.admin)
 
 
 class Action(StrEnum):

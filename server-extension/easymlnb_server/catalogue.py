@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
+from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server import names as naming
 from easymlnb_server import words
 from easymlnb_server.access import Action, Caller
 from easymlnb_server.calllog import CallLog
@@ -72,7 +72,7 @@ def _read(spec: ServiceSpec) -> Entry:
         "summary": (about.summary if about else "") or words.summary(spec.description),
         "shape": words.shape(spec),
         "inputs": words.inputs(spec),
-        "thumbnail": f"services/{naming.path(spec.name)}/thumbnail?v={tag}" if picture else None,
+        "thumbnail": f"services/{quoted(spec.name)}/thumbnail?v={tag}" if picture else None,
     }
 
 

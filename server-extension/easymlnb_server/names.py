@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterable
-from urllib.parse import quote
 
 import msgspec
 
@@ -17,11 +16,6 @@ def full(owner: str, name: str) -> str:
 def plain(name: str) -> str:
     """Return what a service is called in its own notebook, and by its workers."""
     return name.rpartition("/")[2]
-
-
-def path(name: str) -> str:
-    """Return a name as a part of a URL; an owner's may have any characters but a slash."""
-    return quote(name, safe="/")
 
 
 def key(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from easymlnb.contract.errors import BY_CODE
+from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import VIEW, ServiceSpec
 from easymlnb_server import names as naming
 from easymlnb_server.openapi_headers import CALL, HEADERS, SECURITY, STREAM
@@ -65,7 +66,7 @@ def _document(
         schemas |= _components(f"{key}.Input", spec.input)
         schemas |= _components(f"{key}.Output", spec.output)
         for way in ("call", "view"):
-            paths[f"/services/{naming.path(spec.name)}/{way}"] = {"post": _call(spec, way)}
+            paths[f"/services/{quoted(spec.name)}/{way}"] = {"post": _call(spec, way)}
     names = dict.fromkeys(route.tag for route in ROUTES if paths.keys() & _spellings(route.path))
     return {
         "openapi": "3.1.0",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from easymlnb.contract.errors import ServiceNotFound
+from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server import names as naming
 from easymlnb_server.access import Action, Caller, may
@@ -46,7 +47,8 @@ class Services:
         account: str = "",
     ) -> None:
         self.shared = shared
-        self.account = account
+        self.user = Caller(account, admin=True)
+        """Who everybody is that got in, unless many share it."""
         self._live = live
         self._publications = publications
         self._derived: dict[str, tuple[ServiceSpec, dict[str, Any]]] = {}
@@ -118,7 +120,7 @@ class Services:
         found: dict[str, Any] = {
             "name": naming.plain(name),
             "full_name": name,
-            "owner": serving.owner if serving is not None else self.account,
+            "owner": serving.owner if serving is not None else self.user.name,
         }
         if self.shared and serving is not None and self.allows(caller, name, Action.MANAGE):
             found["shared"] = serving.access.to_dict()
@@ -133,7 +135,7 @@ class Services:
             "description": spec.description,
             "tags": list(spec.tags),
             "author": spec.author,
-            "url": f"services/{naming.path(name)}",
+            "url": f"services/{quoted(name)}",
             **self.state(name, caller),
         }
 

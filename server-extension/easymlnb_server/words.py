@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from easymlnb.contract.names import is_attribute
+from easymlnb.contract.names import is_attribute, quoted
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.names import path
 
 FILES = {
     "audio": "audio.wav",
@@ -167,7 +166,7 @@ def _python(spec: ServiceSpec, url: str, values: dict[str, Any], files: dict[str
 
 
 def _curl(spec: ServiceSpec, url: str, values: dict[str, Any], files: dict[str, str]) -> str:
-    parts = ["curl", f'"{url}services/{path(spec.name)}/call"']
+    parts = ["curl", f'"{url}services/{quoted(spec.name)}/call"']
     parts += ['-H "Authorization: token $EASYMLNB_TOKEN"']
     wanted = next((media for media in spec.produces if not media.startswith("text/")), "")
     if wanted:
@@ -200,7 +199,7 @@ def _javascript(spec: ServiceSpec, url: str, values: dict[str, Any], files: dict
     if read == "blob":
         headers = headers.replace(" }", f', Accept: "{spec.produces[0]}" }}')
     return (
-        f'{before}const answer = await fetch("{url}services/{path(spec.name)}/call", {{\n'
+        f'{before}const answer = await fetch("{url}services/{quoted(spec.name)}/call", {{\n'
         f'  method: "POST",\n  headers: {headers},\n  body: {body},\n}});\n'
         f"console.log(await answer.{read}());"
     )

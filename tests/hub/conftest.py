@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hub import clusters, networks
@@ -9,6 +10,8 @@ from hub.clusters import Cluster
 from hub.hubs import Hub, free_ports, proxy_command
 from hub.networks import Network
 from hub.services import ServiceHub
+
+Made = TypeVar("Made", bound=Hub | Cluster | Network)
 
 
 def _there() -> None:
@@ -23,12 +26,12 @@ def real_hub() -> None:
     _there()
 
 
-def _running(hub: Hub) -> Iterator[Hub]:
+def _running(made: Made) -> Iterator[Made]:
     try:
-        hub.start()
-        yield hub
+        made.start()
+        yield made
     finally:
-        hub.stop()
+        made.stop()
 
 
 @pytest.fixture(scope="session")
@@ -42,9 +45,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 def service_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceHub]:
     """A Hub whose users share a service."""
     _there()
-    made = ServiceHub(tmp_path_factory.mktemp("service-hub"))
-    for _ in _running(made):
-        yield made
+    yield from _running(ServiceHub(tmp_path_factory.mktemp("service-hub")))
 
 
 def _slurm_there() -> None:
@@ -54,12 +55,7 @@ def _slurm_there() -> None:
 
 
 def _clustered(folder: Path, network: Network | None = None) -> Iterator[Cluster]:
-    made = Cluster(folder, free_ports(1)[0], network)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
+    yield from _running(Cluster(folder, free_ports(1)[0], network))
 
 
 @pytest.fixture(scope="session")
@@ -81,12 +77,7 @@ def network() -> Iterator[Network]:
     """A network with a host name and an address for each node of a cluster."""
     if refused := networks.refusal():
         pytest.skip(refused)
-    made = Network(list(clusters.NODES))
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
+    yield from _running(Network(list(clusters.NODES)))
 
 
 @pytest.fixture(scope="session")

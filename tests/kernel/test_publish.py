@@ -2,14 +2,13 @@
 
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from answering import Answering, serving
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
 
@@ -55,7 +54,7 @@ class Fake:
         return told
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Answering):
     fake: ClassVar[Fake]
 
     def do_POST(self) -> None:
@@ -81,26 +80,13 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(503, b"<html>proxy</html>")
         self.answer(200, json.dumps(status).encode())
 
-    def answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
 
 @pytest.fixture
 def fake() -> Iterator[Fake]:
     kind = type("Ours", (Handler,), {"fake": Fake()})
-    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
-        kind.fake.url = f"http://127.0.0.1:{server.server_port}/"
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with serving(kind) as address:
+        kind.fake.url = f"{address}/"
         yield kind.fake
-        server.shutdown()
-        thread.join()
 
 
 def bundle() -> bytes:

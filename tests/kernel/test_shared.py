@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 import pytest
+from answering import Answering, serving
 from typer.testing import CliRunner
 
 import easymlnb as ml
@@ -67,7 +66,7 @@ class Shared:
         return Server(f"{self.url}{PATH}", "t")
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Answering):
     shared: ClassVar[Shared]
 
     def do_GET(self) -> None:
@@ -108,14 +107,8 @@ class Handler(BaseHTTPRequestHandler):
         self._say(200, json.dumps(value).encode())
 
     def _say(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json" if body[:1] != b"<" else "text/html")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: Any) -> None:
-        pass
+        kind = "application/json" if body[:1] != b"<" else "text/html"
+        self.answer(status, body, Content_Type=kind)
 
 
 @pytest.fixture
@@ -124,13 +117,8 @@ def shared(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[Shared]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
     kind = type("Ours", (Handler,), {"shared": Shared()})
-    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
-        kind.shared.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with serving(kind) as kind.shared.url:
         yield kind.shared
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ class Pool:
 class Services:
     draining = False
     shared = False
-    account = "me"
+    user = Caller("me", admin=True)
 
     def __init__(self, **changes: Any) -> None:
         self.pool = Pool()

@@ -5,10 +5,10 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 import pytest
+from answering import Answering, serving
 from fakes import in_loop
 
 from easymlnb_server.placement.hub import own
@@ -36,7 +36,7 @@ class Hub:
         self.servers[name] = {"name": name, "url": url, "ready": ready}
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Answering):
     hub: ClassVar[Hub]
 
     def do_GET(self) -> None:
@@ -55,29 +55,18 @@ class Handler(BaseHTTPRequestHandler):
     do_POST = do_GET
 
     def _say(self, status: int, body: bytes) -> None:
-        self.send_response(status)
         if self.hub.pack and self.path.startswith("/user/"):
-            body = gzip.compress(body)
-            self.send_header("Content-Encoding", "gzip")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: Any) -> None:
-        pass
+            self.answer(status, gzip.compress(body), Content_Encoding="gzip")
+        else:
+            self.answer(status, body)
 
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
     kind = type("Ours", (Handler,), {"hub": Hub()})
-    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
-        kind.hub.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with serving(kind) as kind.hub.url:
         yield kind.hub
         kind.hub.over.set()
-        server.shutdown()
-        thread.join()
 
 
 async def look(hub: Hub, times: int = 1) -> list[OwnServer]:

@@ -12,8 +12,8 @@ from jupyter_server.auth.identity import IdentityProvider
 from easymlnb_server.access import Caller, Person
 from easymlnb_server.handlers.senders import Sender, sender_of
 
-SERVICES: Any = SimpleNamespace(shared=False, account="ann")
-SHARED: Any = SimpleNamespace(shared=True, account="service")
+SERVICES: Any = SimpleNamespace(shared=False, user=Caller("ann", admin=True))
+SHARED: Any = SimpleNamespace(shared=True)
 ACCESS = "access:servers!server=ann/"
 
 

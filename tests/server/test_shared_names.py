@@ -4,12 +4,13 @@ from fakes import in_loop, spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from easymlnb.contract.names import quoted
 from easymlnb_server.access import Access, Action, Caller
 from easymlnb_server.calllog import CallLog
 from easymlnb_server.catalogue import entries
 from easymlnb_server.engine.absent import Absent
 from easymlnb_server.engine.live import LiveTable
-from easymlnb_server.names import bundle_of, full, key, path, plain
+from easymlnb_server.names import bundle_of, full, key, plain
 from easymlnb_server.openapi import document
 from easymlnb_server.publications import Publications, Serving
 from easymlnb_server.services import Services
@@ -99,7 +100,7 @@ names = st.builds(
 @given(names, names)
 def test_names_stay_apart_wherever_they_are_written(one, other):
     assert plain(full("a", plain(one))) == plain(one)
-    for written in (key, path):
+    for written in (key, quoted):
         assert (written(one) == written(other)) is (one == other)
     assert set(key(one)) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
-    assert path(one).count("/") == 1
+    assert quoted(one).count("/") == 1

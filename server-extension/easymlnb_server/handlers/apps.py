@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from easymlnb.contract.errors import BadRequest, RouteNotFound, ServiceNotFound
+from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.access import Action
 from easymlnb_server.apps.places import Full
@@ -12,7 +13,6 @@ from easymlnb_server.apps.plots import may_plot
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.handlers.pages import PageHandler, markdown
 from easymlnb_server.handlers.visitors import welcome
-from easymlnb_server.names import path
 
 AGAIN = 2
 """Seconds after which a waiting page asks again."""
@@ -91,7 +91,7 @@ class AppHandler(PageHandler):
             state = "own" if full.own else "warming" if warming else "full"
             self._wait(state, spec, full.ahead)
             return
-        here = f"{self.root}{'public' if self._public else 'apps'}/{path(spec.name)}/"
+        here = f"{self.root}{'public' if self._public else 'apps'}/{quoted(spec.name)}/"
         body = apps.pages.body(
             base=here,
             assets=f"{self.root}app-assets/",

@@ -119,10 +119,8 @@ class EasyHandler(JupyterHandler):
 
     def _who(self, user: User) -> Caller:
         if not self.state.services.shared:
-            return Caller(self.state.services.account, admin=True)
-        if isinstance(user, Person):
-            return Caller(user.username, user.groups, user.admin)
-        return Caller(user.username)
+            return self.state.services.user
+        return user.caller if isinstance(user, Person) else Caller(user.username)
 
     async def _identify_pass(self, header: str) -> User:
         held = self.held = self.state.apps.passes.find(header)

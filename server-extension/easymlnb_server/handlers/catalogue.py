@@ -9,8 +9,8 @@ from tornado import web
 from tornado.escape import url_escape
 
 from easymlnb.contract.errors import BadRequest, RouteNotFound
+from easymlnb.contract.names import quoted
 from easymlnb_server import catalogue, descriptions, plots, words
-from easymlnb_server import names as naming
 from easymlnb_server.access import Action
 from easymlnb_server.catalogue import Query
 from easymlnb_server.handlers import shared
@@ -161,6 +161,6 @@ def subject(handler: EasyHandler, name: str) -> descriptions.Subject:
         target.spec,
         target.version,
         datetime.fromtimestamp(created, UTC).date().isoformat() if created else "",
-        f"{handler.address}services/{naming.path(name)}/page",
+        f"{handler.address}services/{quoted(name)}/page",
         f"{handler.address}{line['thumbnail']}" if line["thumbnail"] else "",
     )

@@ -14,11 +14,11 @@ from easymlnb.contract.errors import (
     WorkerLost,
     from_code,
 )
+from easymlnb.contract.names import quoted
 from easymlnb_server.apps.passes import SCHEME, sign
 from easymlnb_server.cluster.cluster import Answered, Question
 from easymlnb_server.engine.absent import away
 from easymlnb_server.handlers.relay import MOVED, Relay, Ways
-from easymlnb_server.names import path
 from easymlnb_server.store.leases import Process
 
 LARGEST = 2**30
@@ -60,7 +60,7 @@ class Distant:
         }
         if question.accept:
             headers["Accept"] = question.accept
-        uri = f"{self._root}services/{path(question.service)}/call"
+        uri = f"{self._root}services/{quoted(question.service)}/call"
         return HTTPServerRequest("POST", uri, headers=HTTPHeaders(headers))
 
 

@@ -48,8 +48,7 @@ def sender_of(settings: dict[str, Any], services: Services, token: str) -> Sende
         person: Person | None = known(provider, token)
         if person is None:
             return None
-        caller = Caller(person.username, person.groups, person.admin)
-        return Sender(caller, label(caller.name))
+        return Sender(person.caller, label(person.username))
     owner = None
     if kind in JUPYTERS and type(authorizer) is AllowAllAuthorizer:
         owner = _by_own_token(provider, token)
@@ -57,7 +56,7 @@ def sender_of(settings: dict[str, Any], services: Services, token: str) -> Sende
         type(authorizer) is AllowAllAuthorizer or _is(authorizer, HUBS, "JupyterHubAuthorizer")
     ):
         owner = _by_the_hub(provider, token)
-    return None if owner is None else Sender(Caller(services.account, admin=True), owner)
+    return None if owner is None else Sender(services.user, owner)
 
 
 def _by_own_token(provider: Any, token: str) -> str | None:

@@ -6,11 +6,11 @@ On a server of one's own it is all empty.
 import asyncio
 from typing import Any
 
+from easymlnb.contract.names import quoted
 from easymlnb.contract.sharing import sentence
 from easymlnb_server.access import PRIVATE
 from easymlnb_server.catalogue import Query
 from easymlnb_server.handlers.base import EasyHandler
-from easymlnb_server.names import path
 
 
 async def of_catalogue(handler: EasyHandler, asked: Query) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def of_service(handler: EasyHandler, name: str) -> dict[str, Any]:
         "who": sentence(
             name, access, "you" if caller and caller.name == found["owner"] else found["owner"]
         ),
-        "link": f"{handler.address}{way}/{path(name)}",
+        "link": f"{handler.address}{way}/{quoted(name)}",
     }
 
 

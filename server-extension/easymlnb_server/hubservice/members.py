@@ -51,6 +51,10 @@ class Member:
             whole="groups" in model,
         )
 
+    @property
+    def caller(self) -> Caller:
+        return Caller(self.name, self.groups, self.admin)
+
 
 class Members:
     """Asks the Hub, and keeps what it says for ``seconds``. It is the ``People`` of a service."""
@@ -80,12 +84,12 @@ class Members:
     async def find(self, name: str) -> Caller | None:
         """Return a user of the Hub; ``None`` for who is none any more. Raises ``NotReady``."""
         found = await self._names.get(name)
-        return None if found is None else Caller(found.name, found.groups, found.admin)
+        return found.caller if found is not None else None
 
     def last(self, name: str) -> Caller | None:
         """Return what was said of a user last, however long ago; ``None`` if nothing was."""
         found = self._names.last(name)
-        return None if found is None else Caller(found.name, found.groups, found.admin)
+        return found.caller if found is not None else None
 
     async def missing(self, scopes: Iterable[str]) -> list[str]:
         """Return which of these the service itself does not hold, all if the Hub does not say."""
