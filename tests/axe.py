@@ -8,11 +8,19 @@ from typing import Any
 
 import pytest
 
+REST = """async () => {
+  const ends = (one) => isFinite(one.effect.getComputedTiming().endTime);
+  const moves = () => document.querySelector(".em-dim") || document.getAnimations().some(ends);
+  for (let turn = 0; turn < 200 && moves(); turn++) await new Promise((go) => setTimeout(go, 50));
+}"""
+"""Waits until no former result is shown, which is pale, and nothing moves that comes to an end."""
+
 
 def serious(page: Any) -> list[str]:
-    """Return what keeps somebody from using a page as it is now, with the element of each."""
+    """Return what keeps somebody from using a page once it is at rest, with the element of each."""
     if find_spec("axe_playwright_python") is None:
         pytest.skip("axe-core is not installed (pip install easymlnb[dev])")
+    page.evaluate(REST)
     page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text())
     found = page.evaluate("axe.run(document)")["violations"]
     return [

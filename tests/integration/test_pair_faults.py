@@ -72,6 +72,7 @@ class Load:
     def __init__(self, both: Two, folder: Path) -> None:
         self.seen: Counter[str] = Counter()
         self.wrong: list[str] = []
+        self.told: list[str] = []
         self._both = both
         self._folder = folder
         self._over = threading.Event()
@@ -103,6 +104,7 @@ class Load:
                 self.wrong.append(f"{id} of {name}: {answer.text}")
         else:
             self.seen[answer.json()["error"]["code"]] += 1
+            self.told.append(f"{name} by {server.port}: {answer.text}")
             if answer.status_code == 503 and not answer.headers.get("Retry-After"):
                 self.wrong.append(f"{answer.text} does not say when to come again")
 
@@ -279,14 +281,27 @@ def workers_of_slow(both: Two) -> int:
 
 def test_calls_go_on_while_the_database_is_away_for_a_moment(both: Two, tmp_path: Path) -> None:
     before = {mark for server in both.both for mark in workers(server)}
-    with Load(both, tmp_path) as load:
-        load.more(30)
-        both.postgres.stop()
-        load.more(30)
-        both.postgres.start()
-        load.more(30)
-    assert (load.wrong, set(load.seen)) == ([], {"ok"})
+    for attempt in ("a", "b", "c"):
+        folder = tmp_path / attempt
+        folder.mkdir()
+        too_long = _too_long(both)
+        with Load(both, folder) as load:
+            load.more(30)
+            both.postgres.stop()
+            load.more(30)
+            both.postgres.start()
+            load.more(30)
+        # On a machine that stood still meanwhile it was no moment: others may take over then.
+        if _too_long(both) == too_long:
+            break
+    logs = [server.log[-6000:] for server in both.both]
+    assert (load.wrong, set(load.seen)) == ([], {"ok"}), (load.told, *logs)
     assert {mark for server in both.both for mark in workers(server)} == before
+
+
+def _too_long(both: Two) -> int:
+    """Return how often one of them had no turn for as long as it holds something."""
+    return sum(server.log.count("it had no turn for too long") for server in both.both)
 
 
 def test_without_the_database_nobody_serves_longer_than_they_hold(
