@@ -89,3 +89,16 @@ async def test_an_owner_who_asks_without_being_connected_is_heard_of(tmp_path: P
         await until(gone)
         await until(lambda: len(list((tmp_path / "notes").iterdir())) == 1)
         assert node.get(kernel.id) is kernel
+
+
+@in_loop
+async def test_a_node_that_closes_as_a_kernel_ends_waits_for_that(tmp_path: Path) -> None:
+    async with a_node(tmp_path) as node:
+        kernel = await started(node, tmp_path, "w1")
+        process = psutil.Process(kernel.pid)
+        # Its owner is not heard of.
+        while node.get(kernel.id) is kernel:  # noqa: ASYNC110 - nothing announces it
+            await asyncio.sleep(0)
+        assert process.is_running()
+    assert not process.is_running()
+    assert not list((tmp_path / "notes").iterdir())

@@ -59,6 +59,7 @@ class NodeKernels:
         self._gpus: tuple[str, ...] = ()
         self._leave = leave
         self._kernels: dict[str, Kernel] = {}
+        self._ends: set[asyncio.Task[None]] = set()
         self._starting = 0
         self._seats = 1
         self._idle = 600.0
@@ -98,15 +99,22 @@ class NodeKernels:
             self._starting -= 1
 
     async def end(self, kernel: Kernel) -> None:
-        """End a kernel."""
+        """End a kernel; who is stopped while waiting for it does not stop that."""
         self._kernels.pop(kernel.id, None)
         self._used = time.monotonic()
+        end = asyncio.create_task(self._end(kernel))
+        self._ends.add(end)
+        end.add_done_callback(self._ends.discard)
+        await asyncio.shield(end)
+
+    async def _end(self, kernel: Kernel) -> None:
         await kernel.stop()
         (self._notes / f"{kernel.id}.json").unlink(missing_ok=True)
 
     async def close(self) -> None:
-        """End all kernels."""
-        await asyncio.gather(*(self.end(kernel) for kernel in list(self._kernels.values())))
+        """End all kernels, and wait for those that are ending."""
+        ends = [self.end(kernel) for kernel in list(self._kernels.values())]
+        await asyncio.gather(*ends, *self._ends)
 
     async def keep(self) -> None:
         """End what nobody needs any more, for ever; the node itself last."""
