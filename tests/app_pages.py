@@ -34,7 +34,7 @@ class Visit:
         self.context = context
         self.elsewhere: list[str] = []
         self.alarms: list[str] = []
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(60_000)
         context.route("**/*", self._guard)
         context.on("page", self._watch)
 
@@ -66,7 +66,7 @@ class Visit:
         page.goto(f"{self.server.url}easymlnb/{path}")
         if wait:
             try:
-                page.locator(".em-form .em-primary").wait_for(timeout=60_000)
+                page.locator(".em-form .em-primary").wait_for(timeout=90_000)
             except Exception:
                 # What it shows instead, for whoever reads the failure.
                 print(page.locator("body").inner_text(), *words, self.server.log[-3000:], sep="\n")
@@ -116,6 +116,19 @@ def until(page: Any, expression: str, seconds: float = 60.0) -> None:
     while not _holds(page, expression):
         assert time.monotonic() < end, expression
         page.wait_for_timeout(100)
+
+
+def note(page: Any, expression: str) -> None:
+    """Have a page note that an expression held: what passes may be over when somebody looks.
+
+    ``until(page, "window.noted")`` then waits for it.
+    """
+    page.evaluate(
+        "() => { window.noted = false;"
+        f" const look = () => {{ window.noted ||= Boolean({expression}); }};"
+        " new MutationObserver(look).observe(document.body,"
+        " { subtree: true, childList: true, characterData: true, attributes: true }); }"
+    )
 
 
 def _holds(page: Any, expression: str) -> bool:

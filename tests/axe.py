@@ -11,7 +11,11 @@ import pytest
 REST = """async () => {
   const ends = (one) => isFinite(one.effect.getComputedTiming().endTime);
   const moves = () => document.querySelector(".em-dim") || document.getAnimations().some(ends);
-  for (let turn = 0; turn < 200 && moves(); turn++) await new Promise((go) => setTimeout(go, 50));
+  for (let turn = 0; turn < 1200 && moves(); turn++) await new Promise((go) => setTimeout(go, 50));
+  // A form gives names to what is new one frame later; a page that nobody sees draws none.
+  const frame = () => new Promise((go) => { requestAnimationFrame(go); setTimeout(go, 1000); });
+  await frame();
+  await frame();
 }"""
 """Waits until no former result is shown, which is pale, and nothing moves that comes to an end."""
 

@@ -42,7 +42,8 @@ class NotebookKernel:
         headers = {"Authorization": f"token {self._token}"}
         self._open = ExitStack()
         self._socket = self._open.enter_context(
-            connect(url, additional_headers=headers, max_size=None)
+            # The server opens the line when the kernel has come up, which takes its time.
+            connect(url, additional_headers=headers, max_size=None, open_timeout=TIMEOUT)
         )
 
     def send(self, code: str) -> str:

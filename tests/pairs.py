@@ -81,8 +81,9 @@ class Pair(Generic[Server]):
     def wait_for(self, done: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
         until = time.monotonic() + seconds
         while not (found := done()):
-            logs = "\n".join(server.log[-3000:] for server in self.both)
-            assert time.monotonic() < until, f"{what}\n{logs}"
+            if time.monotonic() > until:
+                logs = "\n".join(server.log[-3000:] for server in self.both)
+                raise AssertionError(f"{what}\n{logs}")
             time.sleep(0.05)
         return found
 

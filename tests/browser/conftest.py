@@ -17,6 +17,14 @@ from typing import Any
 import pytest
 
 START_SECONDS = 180
+PATIENCE = 60_000
+"""Milliseconds that anything on a page may take where other work keeps the processors busy."""
+
+if find_spec("playwright") is not None:
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE)  # by itself it waits for 5 s
+
 SHARE = Path(__file__).parents[2] / "server-extension/share/jupyter"
 
 IMPORTS = """
@@ -37,6 +45,8 @@ class Point:
 
 RUN_ALL = """async () => {
     const app = window.jupyterapp;
+    // The notebook may be seen a moment before it is the current one.
+    while (!app.shell.currentWidget?.sessionContext) await new Promise((go) => setTimeout(go, 50));
     const context = app.shell.currentWidget.sessionContext;
     await context.ready;
     await context.session.kernel.info;
@@ -61,8 +71,9 @@ class Lab:
         """Write a notebook, open it in a page of its own and run all its cells."""
         write_notebook(self.root / f"{name}.ipynb", cells)
         page = self._browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(PATIENCE)
         page.goto(f"{self.url}lab/workspaces/{name}/tree/{name}.ipynb?token={self.token}&reset")
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=90_000)
         page.evaluate(RUN_ALL)
         return page
 
@@ -91,8 +102,13 @@ class FormPage:
     def in_new_cell(self, code: str) -> None:
         """Run code in a cell of its own below the last one, as an author does meanwhile."""
         self.page.locator(".jp-CodeCell").last.locator(".jp-InputPrompt").click()
+        # A key that comes too early would be a command of JupyterLab.
+        self.page.locator(".jp-Notebook.jp-mod-commandMode").wait_for()
         self.page.keyboard.press("b")
+        fresh = self.page.locator(".jp-CodeCell.jp-mod-active").filter(has_text="[ ]:")
+        fresh.wait_for()
         self.page.keyboard.press("Enter")
+        fresh.locator(".cm-content:focus").wait_for()
         self.page.keyboard.type(code)
         self.page.keyboard.press("Shift+Enter")
 
@@ -118,9 +134,8 @@ def open_form(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Callable[...
         name = re.sub(r"\W+", "-", request.node.name)[-60:]
         page = lab.open(name, [IMPORTS, *cells], **options)
         pages.append(page)
-        page.set_default_timeout(20_000)
         page.on("dialog", alarm)
-        page.locator(".em-form .em-primary").first.wait_for(timeout=60_000)
+        page.locator(".em-form .em-primary").first.wait_for(timeout=120_000)
         return FormPage(page, lab.root)
 
     yield start

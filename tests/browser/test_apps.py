@@ -9,6 +9,8 @@ import pytest
 from app_pages import SERVICES, form_kernels, run, until, visit
 from conftest import RunningServer, free_port, make_notebook
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture(scope="module")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
@@ -100,10 +102,12 @@ def test_theme_follows_the_system_and_the_switch(apps: RunningServer, chromium: 
 
 
 def test_assets_are_packed_and_kept(apps: RunningServer) -> None:
-    with httpx.Client(base_url=apps.url) as client:
-        page = client.get("easymlnb/public/shout").text
-        script = re.search(r'src="([^"]*voila\.js)"', page)
-        assert script
+    with httpx.Client(base_url=apps.url, timeout=60) as client:
+        # While no form kernel is warm, there is another page that waits for one.
+        script = apps.wait_for(
+            lambda: re.search(r'src="([^"]*voila\.js)"', client.get("easymlnb/public/shout").text),
+            "there is no script in the page",
+        )
         answer = client.get(script[1])
         assert answer.headers["Content-Encoding"] == "gzip"
         assert "immutable" in answer.headers["Cache-Control"]

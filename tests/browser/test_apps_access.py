@@ -8,7 +8,7 @@ from app_pages import SERVICES, run, visit
 from axe import keep, serious
 from conftest import RunningServer, free_port, make_notebook
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 ONE = ("--EasyMLNB.app_kernels=1", "--EasyMLNB.app_pages=1", "--EasyMLNB.app_lost_timeout=1")
 LOOKS = {"light": {"width": 1280, "height": 900}, "dark": {"width": 390, "height": 800}}
@@ -25,7 +25,6 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         server.stop()
 
 
-@pytest.mark.timeout(300)
 def test_an_app_and_the_page_of_who_waits_for_it(apps: RunningServer, chromium: Any) -> None:
     with visit(chromium, apps) as first, visit(chromium, apps) as second:
         page = first.open("public/shout")
@@ -46,7 +45,7 @@ def test_an_app_and_the_page_of_who_waits_for_it(apps: RunningServer, chromium: 
         waiting.reload()
         page.close()
         # Whoever waits goes on by itself once there is a place.
-        waiting.locator(".em-form .em-primary").wait_for(timeout=60_000)
+        waiting.locator(".em-form .em-primary").wait_for(timeout=90_000)
 
 
 def test_the_page_of_an_app_that_is_not_there(apps: RunningServer, chromium: Any) -> None:

@@ -8,6 +8,8 @@ import pytest
 from app_pages import run, visit
 from conftest import RunningServer, free_port, make_notebook
 
+pytestmark = pytest.mark.timeout(300)
+
 CANARY = "http://127.0.0.1:9/canary"
 """A request that goes there, or a dialog, fails the test of whoever caused it."""
 

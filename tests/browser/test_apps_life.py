@@ -8,6 +8,9 @@ import pytest
 from app_pages import SERVICES, form_kernels, run, until, visit
 from conftest import RunningServer, free_port, make_notebook
 
+# Servers and form kernels are started again and again.
+pytestmark = pytest.mark.timeout(300)
+
 OPTIONS = (
     "--EasyMLNB.app_kernels=1",
     "--EasyMLNB.app_pages_per_visitor=2",
@@ -42,7 +45,7 @@ def test_waits_for_room_and_goes_on_by_itself(apps: RunningServer, chromium: Any
         waiting = bob.open("public/shout", wait=False)
         waiting.get_by_text("Many people are here").wait_for()
         first.goto("about:blank")
-        waiting.locator(".em-form .em-primary").wait_for(timeout=60_000)
+        waiting.locator(".em-form .em-primary").wait_for(timeout=90_000)
 
 
 def test_place_is_given_back_when_the_page_is_closed(apps: RunningServer, chromium: Any) -> None:
@@ -81,7 +84,7 @@ def test_server_restarted_under_an_open_page(apps: RunningServer, chromium: Any)
         apart = f"document.documentElement.dataset.place !== {place!r}"
         until(page, f"{apart} && 'ready' in document.documentElement.dataset", 90)
         apps.wait_for(lambda: apps.state("shout") == "ready", "it did not come back", 90)
-        until(page, "document.querySelector('.em-form input[type=text]').value === 'kept'")
+        until(page, "document.querySelector('.em-form input[type=text]')?.value === 'kept'")
         run(page).get_by_text("KEPTKEPTKEPT").wait_for(timeout=60_000)
 
 
@@ -99,7 +102,7 @@ def test_many_tabs_opened_and_left(chromium: Any, tmp_path_factory: pytest.TempP
     server = RunningServer(tmp_path_factory.mktemp("tabs"), free_port())
     server.start()
     try:
-        server.publish(make_notebook(SERVICES))
+        assert server.publish(make_notebook(SERVICES))["state"] == "ready"
         with visit(chromium, server) as ann:
             # As many as one visitor may have open, and again as soon as those are closed.
             for _ in range(2):

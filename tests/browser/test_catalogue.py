@@ -68,7 +68,7 @@ PAGES = {
     "error": "services/nosuch/page",
 }
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +93,7 @@ class Visit:
         self.wrong = []
         self.server = server
         self.context = browser.new_context(**options)
+        self.context.set_default_timeout(60_000)
         self.context.route(re.compile(""), self._route)
         self.page = self.context.new_page()
         self.page.on("dialog", self._dialog)

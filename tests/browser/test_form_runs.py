@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_progress_moves_the_notebook_stays_usable_and_stop_stops(open_form: Any) -> None:
     it = open_form(
         """
 @ml.service
-def slow(n: int = 2000) -> int:
+def slow(n: int = 10_000) -> int:
     for at in range(n):
         ml.progress(at / n, f"step {at}")
         time.sleep(0.02)

@@ -4,15 +4,18 @@ import re
 
 import pytest
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
 def page(lab, chromium):
     context = chromium.new_context(viewport={"width": 1300, "height": 900})
+    context.set_default_timeout(60_000)
     made = context.new_page()
     made.goto(f"{lab.url}lab/workspaces/launcher?token={lab.token}&reset")
-    made.locator(".jp-Launcher").first.wait_for(timeout=60_000)
+    made.locator(".jp-Launcher").first.wait_for(timeout=90_000)
+    # The launcher may be seen before all extensions are there.
+    made.evaluate("async () => { await window.jupyterapp.started; }")
     yield made
     context.close()
 
@@ -21,11 +24,10 @@ def test_the_launcher_opens_the_catalogue(page, lab):
     card = page.locator('.jp-LauncherCard[title="Open the catalogue of services"]')
     card.wait_for()
     assert card.inner_text().strip() == "easymlnb"
-    assert card.locator("svg").count() == 1
+    card.locator("svg").wait_for()
     with page.context.expect_page() as opened:
         card.click()
-    opened.value.wait_for_load_state()
-    assert opened.value.url == f"{lab.url}easymlnb/"
+    opened.value.wait_for_url(f"{lab.url}easymlnb/")
     assert opened.value.get_by_role("heading", name="Services", level=1).is_visible()
 
 
@@ -58,10 +60,11 @@ def test_links_of_forms_lead_where_the_page_is(page, lab, path, leads):
 
 def test_the_extension_loads_without_a_complaint(lab, chromium):
     page = chromium.new_page()
+    page.set_default_timeout(60_000)
     said = []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.goto(f"{lab.url}lab/workspaces/quiet?token={lab.token}&reset")
-    page.locator(".jp-Launcher").first.wait_for(timeout=60_000)
+    page.locator(".jp-Launcher").first.wait_for(timeout=90_000)
     page.close()
     assert not [text for text in said if re.search("easymlnb|Failed to create module", text)]

@@ -1,5 +1,7 @@
 """The pages in a real browser: searching, themes, trying a call."""
 
+import re
+
 import pytest
 from conftest import RunningServer, free_port, make_notebook
 
@@ -17,7 +19,7 @@ def seen_tell(doc: ml.File) -> str:
     return doc.data.decode()
 '''
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,7 @@ def pages(tmp_path_factory, chromium):
 def page(pages):
     server, browser = pages
     context = browser.new_context(color_scheme="light")
+    context.set_default_timeout(60_000)
     made = context.new_page()
     errors = []
     made.on("pageerror", lambda error: errors.append(str(error)))
@@ -50,11 +53,12 @@ def test_search_and_tags_narrow_the_catalogue(page):
     expect(cards).to_have_count(2)
     page.get_by_label("Search services").fill("DIE roll")
     expect(cards).to_have_count(1)
-    assert page.url.endswith("?q=DIE+roll")
+    expect(page).to_have_url(re.compile(r"\?q=DIE\+roll$"))
     page.get_by_label("Search services").fill("nothing like it")
     expect(cards).to_have_count(0)
     page.get_by_role("link", name="Show all").click()
     expect(cards).to_have_count(2)
+    page.wait_for_load_state()  # its script listens from then on
     page.get_by_label("other", exact=True).check(force=True)
     expect(cards).to_have_count(1)
     page.reload()
@@ -81,6 +85,7 @@ def test_the_theme_can_be_switched_and_stays(page):
 
 def test_a_service_can_be_read_and_its_code_chosen_by_keyboard(page):
     page.get_by_role("link", name="Roll a die", exact=True).click()
+    page.wait_for_url("**/services/seen_roll/page")  # and for its scripts
     page.get_by_role("heading", name="Roll a die").wait_for()
     page.get_by_role("tab", name="Python").focus()
     page.keyboard.press("ArrowRight")
@@ -100,7 +105,12 @@ def test_a_call_can_be_tried(page, pages):
     form.get_by_role("button", name="Send").click()
     form.locator(".answer .error").wait_for()
     assert "not JSON" in form.locator(".answer .error").inner_text()
-    assert pages[0].http.get("services/seen_roll/log").json()["entries"][-1]["log"] == "rolled 4\n"
+
+    def logged():
+        return pages[0].http.get("services/seen_roll/log").json()["entries"][-1]["log"]
+
+    # An answer does not wait for the log.
+    pages[0].wait_for(lambda: logged() == "rolled 4\n", "it is not in the log")
 
 
 def test_a_file_can_be_tried(page, pages):

@@ -89,7 +89,7 @@ class Cluster:
         """Run one of Slurm's commands and return what it prints."""
         environment = {**os.environ, **self.variables}
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=30, check=True
+            command, env=environment, capture_output=True, text=True, timeout=60, check=True
         )
         return done.stdout
 
@@ -106,7 +106,7 @@ class Cluster:
         self._spawn("slurmctld", "-D")
         for node in NODES:
             self._spawn("slurmd", "-D", "-N", node, node=node)
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while self._idle() < len(NODES):
             assert time.monotonic() < until, (self.folder / "log").read_text()[-3000:]
             time.sleep(0.1)
@@ -145,7 +145,7 @@ class Cluster:
             "munged", "--foreground", "--force", "--num-threads=2", f"--key-file={key}",
             f"--socket={self.folder}/munge.socket", *options,
         )  # fmt: skip
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while not (self.folder / "munge.socket").exists():
             assert time.monotonic() < until, "munged did not start"
             time.sleep(0.05)

@@ -11,7 +11,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 LIMIT = 90.0
-OPEN = 15.0
+OPEN = 60.0
 
 
 @dataclass

@@ -136,6 +136,10 @@ class Hub:
             time.sleep(0.05)
         return found
 
+    def wait_for_node(self, done: Callable[[], Any], what: str, seconds: float) -> Any:
+        """Wait for what a node may have to be started for; that takes longer than most."""
+        return self.wait_for(done, what, max(seconds, START_TIMEOUT))
+
     # servers
 
     def server(self, user: str, name: str = "") -> dict[str, Any] | None:
@@ -185,17 +189,17 @@ class User:
     def __post_init__(self) -> None:
         self.url = f"{self.hub.url}/user/{self.name}/"
         self.headers = {"Authorization": f"token {self.token}"}
-        self.http = httpx.Client(base_url=f"{self.url}easymlnb/", headers=self.headers, timeout=90)
+        self.http = httpx.Client(base_url=f"{self.url}easymlnb/", headers=self.headers, timeout=150)
 
     def publish(self, notebook: Any, path: Path) -> dict[str, Any]:
         """Publish a notebook and wait for the end of it; returns the bundle's description."""
-        return publish(self.http, self.hub.wait_for, notebook, path)
+        return publish(self.http, self.hub.wait_for_node, notebook, path)
 
     def call(self, name: str, **values: Any) -> httpx.Response:
         return self.http.post(f"services/{name}/call", json=values)
 
     def kernels(self, node: str) -> list[dict[str, Any]]:
         """Return what a node carries."""
-        answer = httpx.get(f"{self.url}{node}/easymlnb/node", headers=self.headers)
+        answer = httpx.get(f"{self.url}{node}/easymlnb/node", headers=self.headers, timeout=60)
         found: list[dict[str, Any]] = answer.json()["kernels"]
         return found

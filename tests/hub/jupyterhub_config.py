@@ -70,7 +70,7 @@ PLACEMENTS = {
     "brief": {"profile": "cpu", "idle": "3s", "lifetime": "28s", "max_workers": 2},
     "alone": {"profile": "cpu", "idle": "3s", "lifetime": "28s"},
 }
-OPTIONS = {"ivan": ["--EasyMLNB.worker_stay=2"]}
+OPTIONS = {"ivan": ["--EasyMLNB.worker_stay=2"], "erin": ["--EasyMLNB.worker_stay=180"]}
 """What the servers of some users are told beside."""
 LEFT_OUT = ("jupyterlab", "jupyter_lsp", "jupyter_server_terminals", "notebook_shim")
 SETTINGS = {

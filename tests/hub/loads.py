@@ -61,7 +61,7 @@ class Load:
         self._hub.wait_for(lambda: self.ends["ok"] >= wanted, f"no answers but {self.ends}")
 
     def _call(self) -> None:
-        with httpx.Client(headers=self._headers, timeout=90) as http:
+        with httpx.Client(headers=self._headers, timeout=150) as http:
             while not self._over.wait(0.02):
                 end, value = self._once(http)
                 with self._line:

@@ -24,7 +24,10 @@ SETTINGS = {
     "EasyMLNB": {
         "placements": PLACEMENTS,
         "app_kernels": 1,
-        "group_limits": {"students": {"workers": 1, "gpu_seconds_a_day": 6}},
+        # The Hub notices only after 30 s that its service ended, and then has to start it.
+        "worker_stay": 120.0,
+        # Half a GPU is held from when a node is asked for, so the start counts, too.
+        "group_limits": {"students": {"workers": 1, "gpu_seconds_a_day": 20}},
     },
     "HubIdentity": {"cache_seconds": 5.0},
 }
@@ -63,7 +66,8 @@ class ServiceHub(Hub):
     def wait_until_ready(self) -> None:
         def ready() -> bool:
             try:
-                return httpx.get(f"{self.service_url}health/ready").status_code == 200
+                answer = httpx.get(f"{self.service_url}health/ready", timeout=60)
+                return answer.status_code == 200
             except httpx.TransportError:
                 return False
 
@@ -113,7 +117,7 @@ class Member:
 
     def publish(self, notebook: Any, path: Path) -> dict[str, Any]:
         """Publish a notebook and wait for the end of it; returns the bundle's description."""
-        return publish(self.http, self.hub.wait_for, notebook, path)
+        return publish(self.http, self.hub.wait_for_node, notebook, path)
 
     def call(self, name: str, **values: Any) -> httpx.Response:
         return self.http.post(f"services/{name}/call", json=values)

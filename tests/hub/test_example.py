@@ -32,6 +32,8 @@ LIST = "import os, sys\n!{os.path.dirname(sys.executable)}/easymlnb list"
 
 RUN_ALL = """async () => {
     const app = window.jupyterapp;
+    // The notebook may be seen a moment before it is the current one.
+    while (!app.shell.currentWidget?.sessionContext) await new Promise((go) => setTimeout(go, 50));
     const context = app.shell.currentWidget.sessionContext;
     await context.ready;
     await context.session.kernel.info;
@@ -65,8 +67,8 @@ class Browser:
     def __init__(self, chromium: Any, hub: ServiceHub, name: str) -> None:
         self.hub, self.name = hub, name
         self.context = chromium.new_context(viewport={"width": 1300, "height": 1000})
+        self.context.set_default_timeout(90_000)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(90_000)
 
     def open(self, url: str) -> Any:
         self.page.goto(url)

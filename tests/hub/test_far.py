@@ -17,7 +17,7 @@ from hub.hubs import Hub, User
 from hub.networks import Network
 from hub.test_kernels import command
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 WHERE = """
 import os, socket, time
@@ -118,7 +118,6 @@ def with_cables_pulled(network: Network, hosts: set[str], seconds: float) -> Non
             network.heal(host)
 
 
-@pytest.mark.timeout(400)
 def test_a_node_behind_a_pulled_cable_is_replaced_and_leaves_nothing(
     far_hub: Hub, far_cluster: Cluster, network: Network, service: User
 ) -> None:
@@ -141,7 +140,10 @@ def test_a_node_behind_a_pulled_cable_is_replaced_and_leaves_nothing(
         network.heal(before)
 
     def alone() -> bool:
-        carried = [service.kernels(name) for name in far_hub.servers("alice") if name]
+        try:
+            carried = [service.kernels(name) for name in far_hub.servers("alice") if name]
+        except (httpx.TransportError, ValueError, KeyError):
+            return False  # one of them has only just been reached again, or is just ending
         return sum(map(len, carried)) == 1
 
     far_hub.wait_for(alone, "the first worker was left behind", 240)

@@ -18,11 +18,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 NODE = "easymlnb-cpu-1"
 WHO = """
-import os, time
+import os, pathlib, time
 import easymlnb as ml
 
 @ml.service(placement="cpu", timeout=90)
 def who(seconds: float = 0.0) -> int:
+    if seconds:
+        pathlib.Path("~/begun").expanduser().touch()
     time.sleep(seconds)
     return os.getpid()
 
@@ -99,7 +101,8 @@ def test_hub_killed_under_load_and_no_call_fails(hub: Hub, frank: User) -> None:
         load.more(100)
     assert set(load.ends) == {"ok"}
     assert set(load.values) == {first}
-    assert set(hub.servers("frank")) == {"", NODE}
+    # A Hub may still be looking at what runs when it answers.
+    hub.wait_for(lambda: set(hub.servers("frank")) == {"", NODE}, "it does not know its servers")
     # A Hub that brings its own proxy along makes a gap, and no more than that.
     hub.kill()
     del hub.variables["TEST_HUB_PROXY_STAYS"]
@@ -118,7 +121,7 @@ def test_proxy_killed_under_load_and_the_worker_stays(hub: Hub, frank: User) -> 
             httpx.post, f"{base}services/who/call",
             json={"seconds": 60}, headers=frank.headers, timeout=90,
         )  # fmt: skip
-        time.sleep(0.5)
+        hub.wait_for((hub.folder / "homes/frank/begun").exists, "the long call did not begin")
         os.kill(hub.proxy, signal.SIGKILL)
         # Who waits in line is answered when the worker is back, who was served is told.
         assert long.result().json()["error"]["code"] == "worker_lost"

@@ -11,7 +11,7 @@ import pytest
 from conftest import make_notebook
 from hub.hubs import Hub, User
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 NODE = "easymlnb-cpu-1"
 PID = """
@@ -60,10 +60,11 @@ def kill(hub: Hub, name: str) -> None:
 
 
 def test_idle_node_stops_and_a_call_wakes_one(hub: Hub, erin: User, tmp_path: Path) -> None:
-    first = publish(erin, tmp_path, "min_workers=0, idle=1")
+    # The time of the call that wakes it runs while a node starts.
+    first = publish(erin, tmp_path, "min_workers=0, idle=1, timeout=180")
     hub.wait_for(lambda: NODE not in hub.servers("erin"), "the idle node did not stop")
-    assert not psutil.pid_exists(first)
-    assert hub.server("erin", NODE) is None
+    hub.wait_for(lambda: not psutil.pid_exists(first), "its worker was left behind")
+    hub.wait_for(lambda: hub.server("erin", NODE) is None, "its name was left")
     # The call that wakes it is told its place, what it waits for, and how long that took before.
     accept = {"Accept": "text/event-stream"}
     with erin.http.stream("POST", "services/pid/call", json={}, headers=accept) as told:

@@ -40,6 +40,7 @@ def test_apps_open_through_the_proxy_for_their_user_and_for_visitors(
     assert found["state"] == "ready", found.get("error")
     elsewhere: list[str] = []
     context = chromium.new_context()
+    context.set_default_timeout(60_000)
     here = urlsplit(hub.url).netloc
     context.on(
         "request",
@@ -54,6 +55,7 @@ def test_apps_open_through_the_proxy_for_their_user_and_for_visitors(
     page.get_by_role("link", name="Louder").first.wait_for()
     context.close()
     visitor = chromium.new_context()
+    visitor.set_default_timeout(60_000)
     page = visitor.new_page()
     page.goto(f"{alice.url}easymlnb/public/louder")
     _shout(page)

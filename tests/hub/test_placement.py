@@ -15,6 +15,9 @@ from easymlnb.contract.errors import Forbidden
 from easymlnb.contract.hubs import OWN_TOKENS
 from easymlnb_server.placement.hub.api import HubApi
 
+# Nodes are started in most of these.
+pytestmark = pytest.mark.timeout(300)
+
 WHERE = """
 import os
 import easymlnb as ml
@@ -95,7 +98,10 @@ def test_author_is_told_why_there_is_no_node(
     found = bob.publish(make_notebook(source), tmp_path / f"{placement}.ipynb")
     assert found["state"] == "failed"
     assert told in found["error"]["message"]
-    assert not [name for name in hub.servers("bob") if placement in name]
+    hub.wait_for(
+        lambda: not [name for name in hub.servers("bob") if placement in name],
+        "a node was left in the Hub",
+    )
 
 
 def test_publishing_that_waits_for_a_node_is_called_off(

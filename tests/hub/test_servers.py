@@ -9,6 +9,8 @@ from conftest import make_notebook
 from hub.consoles import Console
 from hub.hubs import Hub, User
 
+pytestmark = pytest.mark.timeout(300)
+
 SERVICE = """
 import easymlnb as ml
 
@@ -89,10 +91,11 @@ def test_cell_is_live_and_publishes_itself(hub: Hub, alice: User) -> None:
 
 
 def test_nobody_else_gets_in(hub: Hub, alice: User) -> None:
-    answer = httpx.post(f"{alice.url}easymlnb/services/double/call", json={"x": 1})
+    url = f"{alice.url}easymlnb/services/double/call"
+    answer = httpx.post(url, json={"x": 1}, timeout=60)
     assert answer.status_code in (401, 403)
     hub.api.post("users/bob")
     token = hub.api.post("users/bob/tokens", json={"expires_in": 600}).json()["token"]
     headers = {"Authorization": f"token {token}"}
-    answer = httpx.get(f"{alice.url}easymlnb/services", headers=headers)
+    answer = httpx.get(f"{alice.url}easymlnb/services", headers=headers, timeout=60)
     assert answer.status_code in (401, 403)

@@ -46,7 +46,7 @@ def spy(self, *args, **kwargs):
 httputil.HTTPServerRequest.__init__ = spy
 """
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_known_token_has_the_short_way_until_it_is_revoked(
     service_hub.api.delete(f"users/alice/tokens/{short.token_id}").raise_for_status()
     # The calls themselves keep nothing alive; the tests' service keeps the Hub's word for 5 s.
     service_hub.wait_for(
-        lambda: short.call(where, x=1).status_code == 401, "the token still works", 20.0
+        lambda: short.call(where, x=1).status_code == 401, "the token still works", 60.0
     )
     short.http.close()
 
@@ -104,7 +104,7 @@ def test_called_by_whom_the_author_says(service_hub: ServiceHub, alice: Member, 
         assert where not in carol.http.get("services").text
         service_hub.group("DELETE", "ml", "bob")
         service_hub.wait_for(
-            lambda: bob.call(where).status_code == 404, "bob is still let in", 20.0
+            lambda: bob.call(where).status_code == 404, "bob is still let in", 60.0
         )
     finally:
         service_hub.group("POST", "ml", "bob")
@@ -122,7 +122,7 @@ def test_being_called_opens_no_server_of_the_author(
         assert bob.call(where).status_code == 200
         node = f"{service_hub.url}/user/alice/easymlnb-local-1/"
         for path in ("easymlnb/node", "api/contents", "api/kernels"):
-            answer = httpx.get(f"{node}{path}", headers=bob.http.headers)
+            answer = httpx.get(f"{node}{path}", headers=bob.http.headers, timeout=60)
             assert answer.status_code in (302, 401, 403, 404), (path, answer.text)
             assert "oauth2/authorize" in answer.headers.get("Location", "oauth2/authorize")
     finally:
@@ -145,7 +145,9 @@ def test_a_node_is_shown_tokens_of_its_own_user_only(
         headers = {line for line in seen.read_text().splitlines() if line.startswith("token ")}
         assert headers
         for header in headers:
-            told = httpx.get(f"{service_hub.url}/hub/api/user", headers={"Authorization": header})
+            told = httpx.get(
+                f"{service_hub.url}/hub/api/user", headers={"Authorization": header}, timeout=60
+            )
             assert told.json()["name"] == "bob"
             assert {scope.partition("!")[2] for scope in told.json()["scopes"]} == {"user=bob"}
     finally:

@@ -127,7 +127,7 @@ class Served:
         assert self.process is not None
         assert self.process.poll() is None, self.log[-3000:]
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}health/ready").status_code == 200
+            return httpx.get(f"{self.url}health/ready", timeout=60).status_code == 200
         return False
 
 
@@ -206,6 +206,6 @@ def running(made: TwoServices) -> Iterator[TwoServices]:
 def kernels(hub: ServiceHub, user: str, token: str, node: str) -> list[dict[str, Any]]:
     """Return what one of a user's nodes carries."""
     url = f"{hub.url}/user/{user}/{node}/easymlnb/node"
-    answer = httpx.get(url, headers={"Authorization": f"token {token}"})
+    answer = httpx.get(url, headers={"Authorization": f"token {token}"}, timeout=60)
     found: list[dict[str, Any]] = answer.json()["kernels"]
     return found

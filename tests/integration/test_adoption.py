@@ -156,7 +156,7 @@ def test_workers_that_no_server_comes_for_end_with_all_they_started(
         assert any(child in found for found in workers(brief).values())
         brief.stop(signal.SIGKILL)
         assert isinstance(stuck.result(60), httpx.TransportError)
-    brief.wait_for(lambda: workers(brief) == {}, "workers are left", 30)
+    brief.wait_for(lambda: workers(brief) == {}, "workers are left")
     brief.start()
     check(brief, 2, "who")
 
@@ -181,15 +181,17 @@ def test_server_killed_while_workers_start_leaves_nothing(
     from easymlnb.bundles import make
 
     path = server.root / "slow.ipynb"
-    nbformat.write(make_notebook("import time; time.sleep(60)"), path)
+    nbformat.write(make_notebook("import time; time.sleep(600)"), path)
     server.http.post(
         "services", content=make(path).data, headers={"Content-Type": "application/zip"}
     )
     server.wait_for(lambda: workers(server), "no worker starts")
-    time.sleep(1)
+    # For the next server to clear up after.
+    server.wait_for(lambda: list(data(server).glob("workers/*.json")), "there is no note of it")
+    time.sleep(1)  # it begins with the notebook
     server.stop(signal.SIGKILL)
-    server.wait_for(lambda: workers(server) == {}, "the worker that was starting is left", 30)
-    assert list(data(server).glob("workers/*.json"))  # for the next server to clear up after
+    server.wait_for(lambda: workers(server) == {}, "the worker that was starting is left")
+    assert list(data(server).glob("workers/*.json"))
     server.start()
     server.stop()
     assert workers(server) == {}

@@ -65,7 +65,11 @@ class Page:
         url = f"ws://127.0.0.1:{self.server.port}{self.url()}"
         headers = {"Cookie": cookies, **headers}
         with connect(
-            url, subprotocols=[V1] if v1 else None, additional_headers=headers, max_size=None
+            url,
+            subprotocols=[V1] if v1 else None,
+            additional_headers=headers,
+            max_size=None,
+            open_timeout=60,
         ) as socket:
             yield Line(socket, v1)
 
@@ -93,7 +97,7 @@ class Line:
     def hear(self, kind: str) -> Any:
         """Return the content of the next message of a kind."""
         while True:
-            message = wire.read(self.socket.recv(timeout=20), self.v1)
+            message = wire.read(self.socket.recv(timeout=60), self.v1)
             if message.kind == kind:
                 return json.loads(message.content)
 
@@ -119,12 +123,18 @@ def page(apps: RunningServer) -> Iterator[Any]:
 
     def start(path: str = "public/shout", client: httpx.Client | None = None) -> Page:
         if client is None:
-            client = httpx.Client(base_url=apps.url)
+            client = httpx.Client(base_url=apps.url, timeout=60)
             clients.append(client)
-        text = client.get(f"easymlnb/{path}").raise_for_status().text
-        place = re.search(r'"kernelId": "([0-9a-f-]+)"', text)
+
+        def opened() -> tuple[str, re.Match[str]] | None:
+            # While there is no room, a page comes that says so and asks again.
+            text = client.get(f"easymlnb/{path}").raise_for_status().text
+            place = re.search(r'"kernelId": "([0-9a-f-]+)"', text)
+            return (text, place) if place else None
+
+        text, place = apps.wait_for(opened, "the page did not open")
         root = re.search(r'"model_id": "([0-9a-f]+)"', text)
-        assert place and root
+        assert root
         return Page(apps, client, f"{apps.base}easymlnb/{path}/", place[1], root[1])
 
     yield start
@@ -134,7 +144,7 @@ def page(apps: RunningServer) -> Iterator[Any]:
 
 @pytest.fixture
 def user(apps: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=apps.url) as client:
+    with httpx.Client(base_url=apps.url, timeout=60) as client:
         client.get("easymlnb/", params={"token": apps.token})
         yield client
 
@@ -226,7 +236,7 @@ def test_other_places_are_out_of_reach(page: Any, apps: RunningServer) -> None:
 def test_place_belongs_to_its_visitor(page: Any, apps: RunningServer, user: httpx.Client) -> None:
     hers, his = page(), page()
     host = f"http://127.0.0.1:{apps.port}"
-    with httpx.Client() as stranger:
+    with httpx.Client(timeout=60) as stranger:
         for client, status in ((hers.client, 200), (his.client, 404), (stranger, 404), (user, 404)):
             assert client.get(f"{host}{hers.url('')[:-1]}").status_code == status
         left = stranger.post(f"{host}{hers.here}leave/{hers.place}")
@@ -247,7 +257,7 @@ def test_private_place_wants_the_login_too(
         assert line.states()
     visitor = {one.name: one.value for one in user.cookies.jar if "visitor" in one.name}
     assert visitor
-    with httpx.Client(base_url=apps.url, cookies=visitor) as half:
+    with httpx.Client(base_url=apps.url, cookies=visitor, timeout=60) as half:
         answer = half.get(f"http://127.0.0.1:{apps.port}{mine.url('')[:-1]}")
         assert answer.status_code == 401
         # Nor by the way of those without a login.
@@ -302,7 +312,7 @@ def test_a_pass_opens_one_service_while_the_page_lives(page: Any, apps: RunningS
         secret = re.search(r"easymlnb-pass [\w-]+", json.dumps(line.states()))
     assert secret
     headers = {"Authorization": secret[0]}
-    with httpx.Client(base_url=f"{apps.url}easymlnb/", headers=headers) as client:
+    with httpx.Client(base_url=f"{apps.url}easymlnb/", headers=headers, timeout=60) as client:
         assert client.post("services/weigh/call", json={}).status_code == 422
         for path in ("services/shout/call", "services/whisper/call", "services"):
             assert client.post(path, json={"text": "x"}).status_code == 403

@@ -155,7 +155,8 @@ def test_deadline_ends_a_stream_whose_reader_is_stuck(
     server: RunningServer, tmp_path: Path
 ) -> None:
     told = tmp_path / "told"
-    reader = Reader(server, "pours", n=ITEMS, size=SIZE, told=str(told), timeout=2)
+    # Time enough to begin, too: a call that never began has nothing to close.
+    reader = Reader(server, "pours", n=ITEMS, size=SIZE, told=str(told), timeout=4)
     server.wait_for(told.exists, "the deadline did not end the generator")
     assert server.call("pours_free").json() == 1
     reader.close()

@@ -127,7 +127,7 @@ def test_gigabyte_is_refused_from_its_headers(
     http: httpx.Client, session_server: RunningServer
 ) -> None:
     with socket.create_connection(("127.0.0.1", session_server.port)) as plain:
-        plain.settimeout(10)
+        plain.settimeout(60)
         plain.sendall(
             b"POST /easymlnb/services/bad_image/call HTTP/1.1\r\nHost: localhost\r\n"
             + f"Authorization: token {session_server.token}\r\n".encode()
@@ -148,7 +148,7 @@ def test_chunked_body_over_the_limit(http: httpx.Client) -> None:
 
 def test_body_without_credentials_is_not_read(session_server: RunningServer) -> None:
     with socket.create_connection(("127.0.0.1", session_server.port)) as plain:
-        plain.settimeout(10)
+        plain.settimeout(60)
         plain.sendall(
             b"POST /easymlnb/services HTTP/1.1\r\nHost: localhost\r\n"
             b"Content-Type: application/zip\r\nContent-Length: 100000000\r\n\r\n"

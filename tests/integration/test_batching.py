@@ -1,9 +1,9 @@
 """Batched services over a real server and real kernels: many callers, one run of the function."""
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,12 +13,19 @@ from notebook_kernel import NotebookKernel
 from victim import error
 
 SOURCE = """
-import time
+import os, time
 import easymlnb as ml
 import numpy as np
 from typing import Annotated, Any
 
 sizes = {}
+
+def hold(x):
+    "The run of a 9 tells that it began, and lasts until it is let go."
+    if 9 in x:
+        open(BEGUN, "w").close()
+        while not os.path.exists(GO):
+            time.sleep(0.01)
 
 @ml.service(batch=ml.Batch(), examples=[{"x": 1}])
 def double(x: ml.Batched[int]) -> list[int]:
@@ -30,22 +37,31 @@ def double(x: ml.Batched[int]) -> list[int]:
 
 @ml.service(batch=ml.Batch())
 def short(x: ml.Batched[int]) -> list[int]:
+    hold(x)
     time.sleep(0.3)
     return x[:-1] if len(x) > 1 else x
 
 @ml.service(batch=ml.Batch())
 def odd(x: ml.Batched[int]) -> list[Any]:
+    hold(x)
     time.sleep(0.3)
     return [object() if n == 2 else n for n in x]
 
-@ml.service(batch=ml.Batch(max_wait=0.3))
-def slow(x: ml.Batched[float]) -> list[int]:
+def nap(x):
     until = time.monotonic() + max(x)
     while time.monotonic() < until:
         time.sleep(0.01)
     return [len(x)] * len(x)
 
-@ml.service(batch=ml.Batch(max_wait=0.3, stack=True))
+@ml.service(batch=ml.Batch(max_wait=0.3))
+def slow(x: ml.Batched[float]) -> list[int]:
+    return nap(x)
+
+@ml.service(batch=ml.Batch(max_size=4, max_wait=20))
+def four(x: ml.Batched[float]) -> list[int]:
+    return nap(x)
+
+@ml.service(batch=ml.Batch(max_size=4, max_wait=5, stack=True))
 def norms(x: ml.Batched[Annotated[np.ndarray, ml.Array()]]) -> list[tuple[int, float]]:
     return [(len(x), float(n)) for n in np.linalg.norm(x, axis=1)]
 
@@ -55,11 +71,25 @@ def seen(name: str) -> list[int]:
 """
 
 
+def begun(server: RunningServer) -> Path:
+    return server.folder / "begun"
+
+
+def go(server: RunningServer) -> Path:
+    return server.folder / "go"
+
+
+def under_way(server: RunningServer, service: str, many: int) -> bool:
+    stats = server.http.get(f"services/{service}").json()["stats"]
+    return bool(stats["running"] + stats["waiting"] == many)
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     made = RunningServer(tmp_path_factory.mktemp("batching"), free_port())
     made.start()
-    found = made.publish(make_notebook(SOURCE), "batching.ipynb")
+    source = SOURCE.replace("BEGUN", repr(str(begun(made)))).replace("GO", repr(str(go(made))))
+    found = made.publish(make_notebook(source), "batching.ipynb")
     assert found["state"] == "ready", found
     yield made
     made.stop()
@@ -109,10 +139,17 @@ def first_alone(
 ) -> list[httpx.Response]:
     """Keep the worker busy with one call, so that the others wait and go together."""
     first = callers.submit(ask, server, service, x=9)
-    time.sleep(0.1)
-    answers = ask_all(server, callers, service, values)
+    server.wait_for(begun(server).exists, "the first did not begin")
+    answers = [callers.submit(ask, server, service, x=value) for value in values]
+    try:
+        server.wait_for(lambda: under_way(server, service, 1 + len(values)), "not all came")
+    finally:
+        go(server).touch()
     assert first.result(60).json() == 9
-    return answers
+    found = [answer.result(60) for answer in answers]
+    for file in (begun(server), go(server)):
+        file.unlink()
+    return found
 
 
 def test_wrong_number_of_results_fails_the_whole_batch(
@@ -138,13 +175,14 @@ def test_one_of_four_does_not_stay(
     server: RunningServer, callers: ThreadPoolExecutor, how: str
 ) -> None:
     """Its function runs on for the other three, and they are answered by that very run."""
-    stay = [callers.submit(ask, server, "slow", x=2.0) for _ in range(3)]
+    stay = [callers.submit(ask, server, "four", x=5.0) for _ in range(3)]
+    server.wait_for(lambda: under_way(server, "four", 3), "not all came")
     if how == "leaves":
         with pytest.raises(httpx.ReadTimeout):
-            server.http.post("services/slow/call", json={"x": 2.0}, timeout=1.0)
+            server.http.post("services/four/call", json={"x": 5.0}, timeout=2.0)
     else:
         hurried = server.http.post(
-            "services/slow/call", json={"x": 2.0}, headers={"X-Timeout": "1"}
+            "services/four/call", json={"x": 5.0}, headers={"X-Timeout": "2"}
         )
         assert error(hurried) == "deadline_exceeded"
         assert not any(answer.done() for answer in stay)
@@ -170,7 +208,7 @@ def test_lost_worker_loses_its_whole_batch_and_no_more(
 import os, time
 import easymlnb as ml
 
-@ml.service(batch=ml.Batch(max_wait=0.3))
+@ml.service(batch=ml.Batch(max_size=3, max_wait=2))
 def dies(x: ml.Batched[int]) -> list[int]:
     if 13 in x:
         os._exit(1)

@@ -151,7 +151,7 @@ def test_a_second_ctrl_c_leaves_at_once(session_server: RunningServer, tmp_path:
         while "Calling it off" not in process.stderr.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=60)
     finally:
         session_server.process.send_signal(signal.SIGCONT)
     assert process.returncode == 130

@@ -27,7 +27,7 @@ def test_caller_who_leaves_stops_the_function(victim: RunningServer, tmp_path: P
 def test_full_queue_says_when_to_come_back(
     victim: RunningServer, callers: ThreadPoolExecutor, tmp_path: Path
 ) -> None:
-    nap = Nap(victim, callers, tmp_path, 3)
+    nap = Nap(victim, callers, tmp_path, 50)
     waiting = [callers.submit(ask, victim, "pid") for _ in range(2)]
     victim.wait_for(
         lambda: victim.http.get("services/pid").json()["stats"]["waiting"] == 2, "nobody waits"
@@ -37,6 +37,7 @@ def test_full_queue_says_when_to_come_back(
     assert error(refused) == "busy"
     assert refused.status_code == 503
     assert int(refused.headers["Retry-After"]) >= 1
+    nap.wake()
     assert nap.answer.result(60).status_code == 200
     assert [answer.result(60).status_code for answer in waiting] == [200, 200]
 

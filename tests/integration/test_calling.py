@@ -1,10 +1,11 @@
 """Services that call services by name: across bundles, in one, in batches, in circles."""
 
+import http.client
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
 from conftest import RunningServer, make_notebook
 from notebook_kernel import NotebookKernel
@@ -211,14 +212,20 @@ def test_a_stream_arrives_as_a_list(server: RunningServer) -> None:
 
 def test_the_end_of_the_outer_call_ends_the_inner(server: RunningServer, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
-    values = {"marker": str(marker)}
-    with pytest.raises(httpx.ReadTimeout):
-        server.http.post("services/outer_slow/call", json=values, timeout=2)
+    caller = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    headers = {"Content-Type": "application/json", "Authorization": f"token {server.token}"}
+    body = json.dumps({"marker": str(marker)})
+    caller.request("POST", "/easymlnb/services/outer_slow/call", body, headers)
+    server.wait_for(
+        lambda: marker.exists() and marker.read_text() == "begun", "the inner call did not begin"
+    )
+    caller.close()
     server.wait_for(lambda: marker.read_text() == "stopped", "the inner call went on")
 
 
 def test_the_inner_call_has_the_time_that_is_left(server: RunningServer, tmp_path: Path) -> None:
-    values, headers = {"marker": str(tmp_path / "marker")}, {"X-Timeout": "1"}
+    # As long as it takes until the inner one has begun, and then some.
+    values, headers = {"marker": str(tmp_path / "marker")}, {"X-Timeout": "4"}
     found = server.http.post("services/outer_slow/call", json=values, headers=headers)
     assert found.json()["error"]["code"] == "deadline_exceeded"
 

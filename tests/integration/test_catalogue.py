@@ -150,7 +150,8 @@ def test_a_manifest_with_bad_metadata_is_refused_with_its_field(http):
 
 def test_metadata_and_pictures_need_a_login(http):
     for path in ("metadata", "thumbnail"):
-        assert httpx.get(f"{http.base_url}services/shelf_picture/{path}").status_code == 401
+        url = f"{http.base_url}services/shelf_picture/{path}"
+        assert httpx.get(url, timeout=60).status_code == 401
 
 
 def test_a_live_service_shows_what_is_said_beside_its_notebook(session_server):

@@ -19,6 +19,8 @@ from PIL import Image
 from easymlnb.client import AsyncClient, Client, connect, connect_async
 from easymlnb.contract.errors import CallerError, CallFailed, InvalidInput, NotLoggedIn
 
+pytestmark = pytest.mark.timeout(300)  # each command is a process that imports much
+
 COMMAND = [sys.executable, "-c", "from easymlnb.cli import main; main()"]
 CELLS = (
     """
@@ -231,7 +233,7 @@ def test_following_a_log_ends_cleanly_with_an_interrupt(served):
     while b"rolling 77" not in process.stdout.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and b"Traceback" not in said
 
 
@@ -304,7 +306,7 @@ def test_serve_publishes_and_stops(tmp_path):
     )
     assert called.stdout == b"5\n"
     process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=40)
+    rest, _ = process.communicate(timeout=90)
     assert b"Traceback" not in rest
     assert process.returncode == 0  # told to stop, it stopped
     assert not list((tmp_path / "RUNTIME").glob("jpserver-*.json"))

@@ -14,6 +14,8 @@ from conftest import RunningServer, make_notebook
 from invariants import check, workers
 from victim import Nap, ask, error, pid
 
+pytestmark = pytest.mark.timeout(300)  # each death in a row makes the next worker come later
+
 
 def test_idle_worker_killed(victim: RunningServer) -> None:
     old = pid(victim)
@@ -27,7 +29,7 @@ def test_worker_killed_under_a_call(
     nap = Nap(victim, callers, tmp_path, 60)
     waiting = callers.submit(ask, victim, "pid")
     os.kill(nap.pid, signal.SIGKILL)
-    answer = nap.answer.result(20)
+    answer = nap.answer.result(50)  # which is before it would end by itself
     assert (answer.status_code, error(answer)) == (503, "worker_lost")
     assert answer.json()["error"]["details"]["retryable"] is True
     # Who stood in line behind it is served by the next worker.
@@ -52,7 +54,7 @@ def test_worker_killed_whose_child_holds_the_link(
     answer = callers.submit(ask, victim, "forks", started=str(started))
     victim.wait_for(lambda: started.exists() and started.read_text(), "it did not start")
     os.kill(int(started.read_text()), signal.SIGKILL)
-    assert error(answer.result(20)) == "worker_lost"
+    assert error(answer.result(50)) == "worker_lost"
 
 
 def test_stopped_worker_is_replaced(victim: RunningServer) -> None:
@@ -61,7 +63,7 @@ def test_stopped_worker_is_replaced(victim: RunningServer) -> None:
     answer = victim.http.post("services/pid/call", json={}, headers={"X-Timeout": "1"})
     assert (answer.status_code, error(answer)) == (504, "deadline_exceeded")
     assert pid(victim) != old
-    assert not psutil.pid_exists(old)
+    victim.wait_for(lambda: not psutil.pid_exists(old), "it is still there")
 
 
 def test_endless_loop_is_interrupted_and_its_worker_stays(victim: RunningServer) -> None:
@@ -140,8 +142,13 @@ def test_worker_that_keeps_crashing_is_seen_as_failed(
         "crashes.ipynb",
     )
     flag.touch()
-    victim.wait_for(lambda: victim.state("crashes") == "failed", "it does not count as failed")
-    assert "error" in victim.http.get("services/crashes").json()
+
+    def failed() -> bool:
+        # Each time it is tried again it does not, for a moment.
+        found = victim.http.get("services/crashes").json()
+        return found["state"] == "failed" and "error" in found
+
+    victim.wait_for(failed, "it does not count as failed")
     flag.unlink()
     victim.wait_for(lambda: victim.state("crashes") == "ready", "it was not tried again")
     assert ask(victim, "crashes").json() == 1
@@ -200,8 +207,14 @@ def test_every_call_is_answered_while_workers_die(victim: RunningServer) -> None
     over = threading.Event()
 
     def kill() -> None:
-        while not over.wait(2.0):
+        # After each death in a row the next worker comes later, in the end too late for a call.
+        for _ in range(3):
+            if over.wait(2.0):
+                return
             os.kill(pid(victim), signal.SIGKILL)
+
+    ask(victim, "swallows")  # whose end is no fault of its start: nor count the deaths before it
+    assert pid(victim)
 
     killer = threading.Thread(target=kill)
     killer.start()

@@ -359,7 +359,8 @@ def test_wrong_parts_are_refused(server: RunningServer) -> None:
 def test_nobody_uploads_without_a_login(server: RunningServer) -> None:
     url = f"{server.url}easymlnb/uploads"
     for method, at in (("POST", ""), ("PUT", "/" + "x" * 43), ("GET", "/" + "x" * 43)):
-        answer = httpx.request(method, url + at, params={"service": "large_mean", "offset": 0})
+        params = {"service": "large_mean", "offset": 0}
+        answer = httpx.request(method, url + at, params=params, timeout=60)
         assert answer.status_code == 401, method
 
 

@@ -50,7 +50,8 @@ def server(session_server: RunningServer, kernel: NotebookKernel) -> Iterator[Ru
 
 def dial(server: RunningServer, authorization: str, **more: str) -> ClientConnection:
     headers = {"Authorization": authorization, **more}
-    return connect(f"{server.url.replace('http', 'ws')}easymlnb/link", additional_headers=headers)
+    url = f"{server.url.replace('http', 'ws')}easymlnb/link"
+    return connect(url, additional_headers=headers, open_timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_noise_ends_the_link(server: RunningServer, secret: str, message: bytes 
         link.send(message)
         with pytest.raises(ConnectionClosed):
             while True:
-                link.recv(20)
+                link.recv(60)
     assert "Uncaught exception" not in server.log
 
 
@@ -98,7 +99,7 @@ def test_frames_out_of_turn_are_ignored(server: RunningServer, secret: str) -> N
         early = pack(Offer(specs=(SPEC,))) + pack(Withdraw(names=("noise",)))
         stray = pack(Result(id=1, content_type="x"), b"1") + pack(Item(id=2), b"1")
         link.send(early + stray + HELLO + stray)
-        data = link.recv(20)
+        data = link.recv(60)
         assert isinstance(data, bytes)
         assert [type(message) for message, _ in unpack_to_worker(data)] == [Welcome]
     assert server.call("noise_other").status_code == 404
@@ -112,7 +113,7 @@ def test_name_of_another_notebook_is_refused_and_an_own_one_goes_with_its_link(
         link.send(HELLO + pack(Offer(specs=(SPEC, taken))) + pack(Withdraw(names=("noise",))))
         said = []
         while len(said) < 3:
-            data = link.recv(20)
+            data = link.recv(60)
             assert isinstance(data, bytes)
             said += [message for message, _ in unpack_to_worker(data)]
         assert {type(message) for message in said} == {Welcome, Refused, Taken}

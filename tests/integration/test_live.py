@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from conftest import RunningServer
@@ -108,14 +109,19 @@ def test_second_kernel_of_the_same_notebook_takes_the_name(
 
 
 def test_calls_run_beside_a_busy_cell(
-    session_server: RunningServer, kernel: NotebookKernel
+    session_server: RunningServer, kernel: NotebookKernel, tmp_path: Path
 ) -> None:
     kernel.run(ROLL.format(name="live_busy", factor=2))
-    cell = kernel.send("import time; time.sleep(3); print('cell done')")
-    time.sleep(0.3)
-    began = time.monotonic()
-    assert session_server.call("live_busy", sides=3).json() == 6
-    assert time.monotonic() - began < 2.5  # the cell still runs
+    begun, over = tmp_path / "begun", tmp_path / "over"
+    cell = kernel.send(
+        f"import os, time\nopen({str(begun)!r}, 'w').close()\n"
+        f"while not os.path.exists({str(over)!r}):\n    time.sleep(0.01)\nprint('cell done')"
+    )
+    session_server.wait_for(begun.exists, "the cell does not run")
+    try:
+        assert session_server.call("live_busy", sides=3).json() == 6  # while it runs
+    finally:
+        over.touch()
     assert kernel.wait(cell).stdout == "cell done\n"
 
 
@@ -125,7 +131,7 @@ def test_call_from_a_cell_of_the_same_notebook_does_not_deadlock(
     kernel.run(ROLL.format(name="live_self", factor=2))
     url = f"{session_server.url}easymlnb/services/live_self/call"
     ran = kernel.run(
-        f"import httpx\nprint(httpx.post({url!r}, json={{'sides': 5}}, timeout=20,"
+        f"import httpx\nprint(httpx.post({url!r}, json={{'sides': 5}}, timeout=50,"
         f" headers={{'Authorization': 'token {session_server.token}'}}).json())"
     )
     assert (ran.stdout, ran.error) == ("10\n", "")
@@ -184,7 +190,7 @@ def test_endless_loop_is_stopped_at_the_deadline(
     session_server: RunningServer, kernel: NotebookKernel
 ) -> None:
     kernel.run(
-        "import easymlnb as ml\n@ml.service(timeout=1)\ndef live_loop(go: bool) -> int:\n"
+        "import easymlnb as ml\n@ml.service(timeout=3)\ndef live_loop(go: bool) -> int:\n"
         "    while go: pass\n    return 1"
     )
     assert session_server.call("live_loop", go=True).status_code == 504

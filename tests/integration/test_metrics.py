@@ -33,7 +33,7 @@ def counting(session_server: RunningServer) -> Iterator[RunningServer]:
 
 
 def scrape(server: RunningServer) -> httpx.Response:
-    return httpx.get(f"{server.url}metrics", headers=dict(server.http.headers))
+    return httpx.get(f"{server.url}metrics", headers=dict(server.http.headers), timeout=60)
 
 
 def sample(server: RunningServer, name: str, **labels: str) -> float | None:
@@ -49,8 +49,9 @@ def sample(server: RunningServer, name: str, **labels: str) -> float | None:
 
 def test_metrics_need_a_login(counting: RunningServer) -> None:
     bearer = {"Authorization": f"Bearer {counting.token}"}  # as Prometheus says it
-    assert "easymlnb_calls" in httpx.get(f"{counting.url}metrics", headers=bearer).text
-    answer = httpx.get(f"{counting.url}metrics")
+    answer = httpx.get(f"{counting.url}metrics", headers=bearer, timeout=60)
+    assert "easymlnb_calls" in answer.text
+    answer = httpx.get(f"{counting.url}metrics", timeout=60)
     assert answer.status_code == 403 and "easymlnb_calls" not in answer.text
 
 

@@ -19,6 +19,8 @@ from websockets.typing import Subprotocol
 
 from easymlnb_server.apps import wire
 
+pytestmark = pytest.mark.timeout(300)  # two servers and their kernels start
+
 MB = 2**20
 
 NOTEBOOK = """
@@ -77,11 +79,18 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
 
 def name_at(both: Two, server: RunningServer, what: str) -> str:
     """Return a service of a kind that this process serves."""
-    return next(name for name in sorted(both.held_by(server)) if name.startswith(what))
+
+    def held() -> str:
+        return next((name for name in sorted(both.held_by(server)) if name.startswith(what)), "")
+
+    # Who had no turn for too long holds nothing, until they share again.
+    return str(both.wait_for(held, f"{server.port} serves no {what}"))
 
 
 def test_each_serves_its_share_and_both_answer_for_all(both: Two) -> None:
-    assert len(both.held_by(both.one)) == len(both.held_by(both.two)) == 5
+    both.wait_for(
+        lambda: [len(both.held_by(server)) for server in both.both] == [5, 5], "they do not share"
+    )
     for number in range(40):
         for server in both.both:
             for service in (0, 1):
@@ -100,11 +109,11 @@ def test_refusals_come_from_whoever_serves_it(both: Two) -> None:
         wrong = server.http.post(f"services/{name}/call", json={"txt": 1})
         assert (wrong.status_code, wrong.json()["error"]["code"]) == (422, "invalid_input")
         assert server.http.get("services/none_such").status_code == 404
-        nobody = httpx.post(f"{server.url}easymlnb/services/{name}/call", json={"text": "a"})
+        url = f"{server.url}easymlnb/services/{name}/call"
+        nobody = httpx.post(url, json={"text": "a"}, timeout=60)
         assert (nobody.status_code, nobody.json()["error"]["code"]) == (401, "not_logged_in")
         evil = {"Host": "evil.example", "Authorization": f"token {server.token}"}
-        url = f"{server.url}easymlnb/services/{name}/call"
-        assert httpx.post(url, json={"text": "a"}, headers=evil).status_code == 403
+        assert httpx.post(url, json={"text": "a"}, headers=evil, timeout=60).status_code == 403
 
 
 def test_a_stream_comes_piece_by_piece_through_the_other(both: Two, tmp_path: Path) -> None:
@@ -203,7 +212,7 @@ def _running(server: RunningServer, name: str) -> int:
 
 def test_an_app_page_lives_with_its_service(both: Two) -> None:
     name, other = name_at(both, both.one, "shout"), both.two
-    with httpx.Client(base_url=f"{other.url}easymlnb/") as client:
+    with httpx.Client(base_url=f"{other.url}easymlnb/", timeout=60) as client:
 
         def opened() -> Any:
             text = client.get(f"public/{name}").raise_for_status().text
@@ -221,6 +230,7 @@ def test_an_app_page_lives_with_its_service(both: Two) -> None:
                 subprotocols=[Subprotocol(wire.V1)],
                 additional_headers={"Cookie": cookies},
                 max_size=None,
+                open_timeout=60,
             ) as socket:
                 assert _kernel_info(socket) == "kernel_info_reply"
         assert client.get(f"public/{name}/api/kernels/{place}").status_code == 200
@@ -233,7 +243,7 @@ def _kernel_info(socket: Any) -> str:
     )
     socket.send(wire.write(message, True))
     while True:
-        found = wire.read(socket.recv(timeout=20), True).kind
+        found = wire.read(socket.recv(timeout=60), True).kind
         if found == "kernel_info_reply":
             return found
 
@@ -292,6 +302,6 @@ def test_nothing_is_sent_on_twice(both: Two) -> None:
     name = name_at(both, both.one, "shout")
     url = f"{both.two.url}easymlnb/services/{name}/call"
     sent_on = {**both.two.http.headers, "X-Easymlnb-Hop": "somebody"}
-    answer = httpx.post(url, json={"text": "a"}, headers=sent_on)
+    answer = httpx.post(url, json={"text": "a"}, headers=sent_on, timeout=60)
     assert (answer.status_code, answer.headers["X-Easymlnb-Moved"]) == (503, "1")
     assert int(answer.headers["Retry-After"]) > 0

@@ -16,6 +16,8 @@ from sharing import BOB, OPTIONS, SharedServer, call
 from easymlnb.bundles import make
 from easymlnb.contract.names import path
 
+pytestmark = pytest.mark.timeout(300)  # two servers and their kernels start
+
 CELL = """
 import easymlnb as ml
 
@@ -51,12 +53,15 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
         for server in made.both:
             for name in SERVED:
                 who = name.rpartition("/")[0]
-                made.wait_for(lambda s=server, w=who, n=name: call(s, w, n), f"no {name}")  # type: ignore[misc]
+                made.wait_for(
+                    lambda s=server, w=who, n=name: call(s, w, n).status_code == 200,  # type: ignore[misc]
+                    f"no {name}",
+                )
         yield made
 
 
 def test_each_owner_is_known_by_either_process(both: Two) -> None:
-    assert both.of(ALICES)[0] is not both.of(BOBS)[0]
+    both.wait_for(lambda: both.of(ALICES)[0] is not both.of(BOBS)[0], "they do not share")
     for server in both.both:
         for name, said in SERVED.items():
             owner = name.rpartition("/")[0]
@@ -66,7 +71,8 @@ def test_each_owner_is_known_by_either_process(both: Two) -> None:
             refused = call(server, other, name)
             nothing = call(server, other, f"{owner}/none_such")
             assert refused.status_code == nothing.status_code == 404
-            assert httpx.post(f"{server.url}easymlnb/services/{path(name)}/call").status_code == 401
+            url = f"{server.url}easymlnb/services/{path(name)}/call"
+            assert httpx.post(url, timeout=60).status_code == 401
             listed = server.people[other].get("services").json()["services"]
             assert name not in [one["full_name"] for one in listed]
 
@@ -140,7 +146,7 @@ def test_a_forged_pass_of_a_process_opens_nothing(both: Two) -> None:
         for secret in (*shown, f"{shown[0]}\u00e9", ".", ".\u00e9"):
             header = {"Authorization": f"{SCHEME} {secret}".encode("latin-1")}
             url = f"{server.url}easymlnb/services/{ALICES}/call"
-            assert httpx.post(url, json={}, headers=header).status_code == 401
+            assert httpx.post(url, json={}, headers=header, timeout=60).status_code == 401
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "OPTIONS", "NONSENSE"])

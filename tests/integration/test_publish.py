@@ -12,6 +12,8 @@ from notebook_kernel import NotebookKernel
 
 from easymlnb.bundles import make
 
+pytestmark = pytest.mark.timeout(300)  # servers and kernels start several times
+
 ROLL = """
 import easymlnb as ml
 

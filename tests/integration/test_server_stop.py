@@ -64,7 +64,7 @@ def ended(server: RunningServer) -> bool:
     """Say whether the server has ended well, within the time that it has for it."""
     assert server.process is not None
     server.process.send_signal(signal.SIGTERM)
-    return server.process.wait(15) == 0
+    return server.process.wait(40) == 0
 
 
 def test_call_that_runs_is_answered_before_the_server_ends(
@@ -91,9 +91,9 @@ def test_new_calls_are_refused_while_the_server_stops(
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "draining")
         assert int(refused.headers["Retry-After"]) >= 1
 
-    assert under_call(serving, tmp_path / "started", 3, stop).json() == 3
+    assert under_call(serving, tmp_path / "started", 4, stop).json() == 4
     assert serving.process is not None
-    assert serving.process.wait(15) == 0
+    assert serving.process.wait(40) == 0
 
 
 def test_call_that_takes_too_long_is_told_so(serving: RunningServer, tmp_path: Path) -> None:

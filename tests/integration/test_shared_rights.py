@@ -18,6 +18,8 @@ from websockets.sync.client import connect
 
 from easymlnb.contract.names import path
 
+pytestmark = pytest.mark.timeout(300)
+
 NAMES = ("alice/one", "alice/two", f"{BOB}/one")
 
 
@@ -100,7 +102,7 @@ def test_the_short_way_knows_the_rights_as_they_are_now(shared: SharedServer) ->
     for token in ("alice", "alice-token-token", "-token", "nobody-token"):
         headers = {"Authorization": f"token {token}"}
         url = f"{shared.url}easymlnb/services/alice/one/call"
-        assert httpx.post(url, json={}, headers=headers).status_code == 401
+        assert httpx.post(url, json={}, headers=headers, timeout=60).status_code == 401
 
 
 def test_plain_calls_are_stopped_by_their_own_callers_and_by_unsharing(
@@ -170,7 +172,8 @@ def test_open_pages_close_for_who_may_no_longer(shared: SharedServer) -> None:
             if client is bob:
                 headers["Authorization"] = bob.headers["Authorization"]
             url = f"ws://127.0.0.1:{shared.port}/easymlnb/{at}/channels"
-            lines.append(stack.enter_context(connect(url, additional_headers=headers)))
+            line = connect(url, additional_headers=headers, open_timeout=60)
+            lines.append(stack.enter_context(line))
             assert client.get(at).status_code == 200
         shared.share("alice/one")
         for client, at in pages:
@@ -277,7 +280,7 @@ def test_live_services_and_nodes_are_not_here(shared: SharedServer) -> None:
     for at in ("services/alice/one/live/call", "node/kernels"):
         assert alice.post(at, json={}).json()["error"]["code"] == "not_found"
     secret = {"Authorization": "easymlnb whatever"}
-    refused = httpx.get(f"{shared.url}easymlnb/link", headers=secret)
+    refused = httpx.get(f"{shared.url}easymlnb/link", headers=secret, timeout=60)
     assert refused.status_code == 401
     assert "Live services stay in their author's own server" in refused.json()["error"]["message"]
 

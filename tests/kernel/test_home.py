@@ -93,7 +93,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Data:
     return Data(tmp_path, monkeypatch)
 
 
-BACK = Return(secret="again", seconds=20)
+BACK = Return(secret="again", seconds=60)
 BRIEFLY = Return(secret="again", seconds=0.3)
 
 

@@ -35,16 +35,16 @@ def test_coroutines_run_at_once_and_print_each_to_its_own_log(peer: Peer) -> Non
 
 
 def test_plain_calls_go_on_beside_coroutines_and_the_other_way_round(peer: Peer) -> None:
-    slow = peer.call("pause_beside", seconds=0.5)
+    slow = peer.call("pause_beside", seconds=2.0)
     assert peer.answer("double", x=2) == 4
-    spins = peer.call("spin", seconds=1.5)
+    spins = peer.call("spin", seconds=4.0)
     quick = peer.call("pause_beside", seconds=0.0)
     assert [peer.end().id for _ in range(3)] == [quick, slow, spins]
 
 
 def test_one_of_several_coroutines_is_cancelled(peer: Peer) -> None:
     stays, goes = peer.call("pause_beside", seconds=0.5), peer.call("pause_beside", seconds=WAIT)
-    time.sleep(0.1)
+    time.sleep(0.5)
     for _ in range(3):
         peer.send(pack(Cancel(id=goes)))
     found = ends(peer, 2)
@@ -80,8 +80,8 @@ def test_leave_waits_for_coroutines() -> None:
 
 
 def test_recalled_calls_are_given_back_unless_they_have_begun(peer: Peer) -> None:
-    running, *waiting = (peer.call("spin", seconds=0.5) for _ in range(4))
-    time.sleep(0.2)
+    running, *waiting = (peer.call("spin", seconds=1.2) for _ in range(4))
+    time.sleep(0.6)
     peer.send(*(pack(Recall(id=number)) for number in (running, *waiting[1:], 10**12)))
     found = ends(peer, 4)
     assert [type(found[number]) for number in (running, *waiting)] == [

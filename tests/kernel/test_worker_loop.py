@@ -81,8 +81,8 @@ def test_batch_is_run_as_one(peer: Peer) -> None:
 
 
 def test_one_of_a_batch_is_cancelled(peer: Peer) -> None:
-    numbers = batch(peer, 0.6, 0.6, 0.6, 0.6)
-    time.sleep(0.3)
+    numbers = batch(peer, 1.2, 1.2, 1.2, 1.2)
+    time.sleep(0.6)
     peer.send(pack(Cancel(id=numbers[1])))
     others = ends(peer, numbers)
     assert [others[at] for at in (0, 2, 3)] == ["ok"] * 3
@@ -99,7 +99,7 @@ def test_all_of_a_batch_are_cancelled(peer: Peer) -> None:
 
 
 def test_one_of_a_waiting_batch_is_cancelled(peer: Peer) -> None:
-    running = peer.call("nap", seconds=0.5)
+    running = peer.call("nap", seconds=1.2)
     numbers = batch(peer, 0, 0, 0)
     peer.send(pack(Cancel(id=numbers[0])))
     assert ends(peer, [running, *numbers]) == ["ok", "cancelled", "ok", "ok"]
@@ -116,7 +116,7 @@ def open_calls(peer: Peer, *seconds: Any) -> list[int]:
 
 
 def test_open_calls_that_are_there_run_as_one(peer: Peer) -> None:
-    numbers = [peer.call("nap", seconds=0.3), *open_calls(peer, 0, 0), *open_calls(peer, "no", 0)]
+    numbers = [peer.call("nap", seconds=1.2), *open_calls(peer, 0, 0), *open_calls(peer, "no", 0)]
     found = [peer.end() for _ in numbers]
     assert [end.id for end in found] == numbers
     assert [end.together for end in found] == [0, 0, 0, 0, 4]
@@ -124,7 +124,7 @@ def test_open_calls_that_are_there_run_as_one(peer: Peer) -> None:
 
 
 def test_open_calls_that_were_cancelled_or_given_back_do_not_run(peer: Peer) -> None:
-    running = peer.call("nap", seconds=0.5)
+    running = peer.call("nap", seconds=1.2)
     first, cancelled, back, last = open_calls(peer, 0, 0, 0, 0)
     peer.send(pack(Cancel(id=cancelled)), pack(Recall(id=back)))
     found = {end.id: end for end in (peer.end() for _ in range(5))}
@@ -136,7 +136,7 @@ def test_open_calls_that_were_cancelled_or_given_back_do_not_run(peer: Peer) -> 
 
 
 def test_run_of_open_calls_that_nobody_wants_has_an_end(peer: Peer) -> None:
-    running = peer.call("nap", seconds=0.5)
+    running = peer.call("nap", seconds=1.2)
     (only,) = open_calls(peer, 0)
     peer.send(pack(Cancel(id=only)))
     assert peer.end().id == running
@@ -190,7 +190,7 @@ def test_cancelled_generator_is_closed_before_the_next_call(peer: Peer) -> None:
 
 
 def test_heartbeat_is_answered_during_a_busy_loop(peer: Peer) -> None:
-    peer.call("spin", seconds=2)
+    peer.call("spin", seconds=4)
     time.sleep(0.3)
     assert peer.connection is not None
     assert peer.connection.ping().wait(WAIT)

@@ -185,7 +185,7 @@ async def test_lost_worker_loses_all_of_its_batch() -> None:
 async def test_batch_waits_for_more_and_lets_others_pass() -> None:
     pool, link = Pool(10), FakeLink()
     pool.join(link, 1)
-    slow = Batch(max_size=3, max_wait=0.2)
+    slow = Batch(max_size=3, max_wait=1.0)
     first = submit(pool, slow)
     await asyncio.sleep(0.01)
     assert link.calls == []

@@ -135,7 +135,7 @@ async def test_unexpected_failure_of_a_start_is_tried_again_too(
     assert world.gone()
 
 
-@in_world(start_timeout=0.1)
+@in_world(start_timeout=1.0)
 async def test_hanging_start_fails_in_time(world: World) -> None:
     world.placement.cell = partial(asyncio.sleep, 60)
     with pytest.raises(DeploymentFailed, match="it was in cell 1"):

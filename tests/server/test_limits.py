@@ -6,6 +6,7 @@ from easymlnb.contract.errors import Forbidden, NotReady
 from easymlnb_server.hubservice import limits, usage
 from easymlnb_server.hubservice.limits import Limit
 from easymlnb_server.hubservice.usage import UserMeter
+from easymlnb_server.placement.hub.placed import Seats
 
 TOLD = {
     "students": {"workers": 2, "gpu_seconds_a_day": 3600},
@@ -48,12 +49,13 @@ def test_what_is_no_limit_is_refused_with_the_group(limit: object) -> None:
 def test_workers_in_all_placements_count(monkeypatch: pytest.MonkeyPatch) -> None:
     meter = UserMeter("erin", lambda: Limit(workers=2))
     meter.check(0)
-    meter.began(0)
+    meter.began()
     meter.check(1)
-    meter.began(1)
+    meter.began()
+    meter.holds(1)
     with pytest.raises(Forbidden, match="allow 2 workers at a time, and 2 of yours run"):
         meter.check(0)
-    meter.ended(0)
+    meter.ended(1)
     meter.check(0)
 
 
@@ -62,8 +64,11 @@ def test_gpu_seconds_count_until_midnight(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(usage.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(usage, "today", lambda: day[0])
     meter = UserMeter("erin", lambda: Limit(gpu_seconds_a_day=100))
-    meter.began(2)
-    clock[0] = 30.0
+    meter.began()
+    clock[0] = 50.0  # it waits in the queue, and holds nothing
+    assert meter.held() == 0.0
+    meter.holds(2)
+    clock[0] = 80.0
     assert meter.held() == 60.0
     assert not meter.over(2)
     meter.elsewhere = 40.0  # another process, or the one before
@@ -81,3 +86,19 @@ def test_gpu_seconds_count_until_midnight(monkeypatch: pytest.MonkeyPatch) -> No
 def test_nothing_starts_before_the_groups_are_known() -> None:
     with pytest.raises(NotReady, match="groups"):
         UserMeter("erin", lambda: None).check(0)
+
+
+def test_a_worker_that_never_came_to_its_node_used_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(usage.time, "monotonic", lambda: clock[0])
+    meter = UserMeter("erin", lambda: Limit(workers=9, gpu_seconds_a_day=100))
+    seats = Seats(2, 1.0, meter)
+    assert seats.take() and seats.take() and not seats.take()
+    seats.sit()
+    clock[0] = 10.0
+    seats.give_back(sat=False)
+    assert (meter.workers, meter.held()) == (1, 10.0)
+    clock[0] = 20.0
+    seats.give_back(sat=True)
+    clock[0] = 30.0
+    assert (meter.workers, meter.held()) == (0, 20.0)

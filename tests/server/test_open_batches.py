@@ -9,7 +9,7 @@ from fakes import FakeLink, in_loop, spec, until
 from easymlnb.contract.errors import Busy, CallCancelled, NotReady
 from easymlnb.contract.frames import Call, Recall, Result, Unbegun
 from easymlnb.contract.spec import Batch
-from easymlnb_server.engine import crew
+from easymlnb_server.engine import crew, estimate, lookout
 from easymlnb_server.engine.crew import AHEAD
 from easymlnb_server.engine.pending import Pending
 from easymlnb_server.engine.pool import Pool
@@ -112,7 +112,7 @@ async def test_no_more_than_a_batch_and_nothing_else_waits_there() -> None:
 @in_loop
 async def test_calls_wait_in_line_as_long_as_a_run_has_time() -> None:
     link = FakeLink()
-    pool, (running,) = await busy(link, seconds=0.3)
+    pool, (running,) = await busy(link, seconds=1.0)
     waiting = submit(pool)
     await asyncio.sleep(0.05)
     assert (sent(link), pool.waiting) == ([], 1)
@@ -203,7 +203,10 @@ async def test_nobody_is_sent_past_their_deadline() -> None:
 
 
 @in_loop
-async def test_what_waits_behind_a_late_run_goes_to_a_free_worker() -> None:
+async def test_what_waits_behind_a_late_run_goes_to_a_free_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lookout, "LATE", 20.0)  # so that nothing but a free worker counts
     late, free = FakeLink("late"), FakeLink("free")
     pool, running = await busy(late, free)
     held = [submit(pool) for _ in range(2)]
@@ -235,10 +238,13 @@ async def test_late_run_keeps_nothing_for_long() -> None:
 
 
 @in_loop
-async def test_callers_of_one_moment_go_together_though_the_worker_is_free() -> None:
+async def test_callers_of_one_moment_go_together_though_the_worker_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(estimate, "LONGEST_MOMENT", 1.0)
     pool, link = Pool(100), FakeLink()
     pool.join(link, 1, AHEAD)
-    pool._fits.of("f").add(1, 5.0)
+    pool._fits.of("f").add(1, 100.0)
     calls = [submit(pool)]
     await asyncio.sleep(0.002)
     calls += [submit(pool), submit(pool)]

@@ -43,7 +43,7 @@ PATHS = [path_of(str(route[0])) for route in ROUTES]
 
 @pytest.fixture(scope="module")
 def anonymous(session_server: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{session_server.url}easymlnb/") as client:
+    with httpx.Client(base_url=f"{session_server.url}easymlnb/", timeout=60) as client:
         yield client
 
 
@@ -81,7 +81,7 @@ def test_link_wants_its_own_secret(session_server: RunningServer, secret: str) -
 @pytest.fixture
 def browser(session_server: RunningServer) -> Iterator[httpx.Client]:
     """A browser's client: a cookie from logging in, and no token."""
-    with httpx.Client(base_url=session_server.url) as client:
+    with httpx.Client(base_url=session_server.url, timeout=60) as client:
         client.get("easymlnb/", params={"token": session_server.token})
         assert client.cookies
         yield client
@@ -122,6 +122,7 @@ def test_everything_works_under_a_base_url(tmp_path: Path) -> None:
                 httpx.get(
                     f"http://127.0.0.1:{server.port}{asset}",
                     headers={"Authorization": f"token {server.token}"},
+                    timeout=60,
                 ).status_code
                 == 200
             )

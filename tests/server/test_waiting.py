@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from fakes import FakeLink, in_loop, spec
+from fakes import FakeLink, in_loop, spec, until
 
 from easymlnb.contract.frames import Call
 from easymlnb_server.engine.estimate import Absence
@@ -55,12 +55,12 @@ async def test_place_is_told_at_once_and_when_it_changes() -> None:
     await asyncio.sleep(0.1)
     assert out.told == [{"position": 2, "seconds": None}]
     link.answer(first.call.id, seconds=3.0)
-    await asyncio.sleep(0.1)
+    await until(lambda: out.told[1:])
     assert out.told[1:] == [{"position": 1, "seconds": 3.0}]
     link.answer(second.call.id, seconds=3.0)
     await asyncio.sleep(0.1)
     assert len(out.told) == 2
-    assert out.pings  # while it runs
+    await until(lambda: out.pings)  # while it runs
     link.answer(mine.call.id, b"42")
     assert (await heard).body == b"42"
 
@@ -81,7 +81,7 @@ async def test_without_workers_the_reason_is_told(absence: Absence, told: dict[s
     pool.absence = absence
     out = Out()
     heard = listen(pool, pending := submit(pool), out)
-    await asyncio.sleep(0.05)
+    await until(lambda: out.told)
     assert out.told == [told]
     pool.join(link := FakeLink(), 1)
     link.answer(pending.call.id)

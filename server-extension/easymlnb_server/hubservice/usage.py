@@ -58,9 +58,11 @@ class UserMeter:
                 "Workers with a GPU start again after midnight (UTC)."
             )
 
-    def began(self, gpus: float) -> None:
-        self._count()
+    def began(self) -> None:
         self.workers += 1
+
+    def holds(self, gpus: float) -> None:
+        self._count()
         self._gpus += gpus
 
     def ended(self, gpus: float) -> None:

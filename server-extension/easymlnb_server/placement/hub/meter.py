@@ -9,11 +9,14 @@ class Meter(Protocol):
     def check(self, gpus: float) -> None:
         """Raise ``Forbidden`` or ``NotReady`` in a sentence if one more may not start."""
 
-    def began(self, gpus: float) -> None:
-        """A worker with so many GPUs takes its place."""
+    def began(self) -> None:
+        """A worker takes its place, and may still wait for a node."""
+
+    def holds(self, gpus: float) -> None:
+        """It is on a node, and holds so many GPUs from now on."""
 
     def ended(self, gpus: float) -> None:
-        """It has left it."""
+        """It has left its place, and the GPUs that it held."""
 
     def over(self, gpus: float) -> bool:
         """Say whether workers with so many GPUs have to end now."""
@@ -25,7 +28,10 @@ class Unmetered:
     def check(self, gpus: float) -> None:
         pass
 
-    def began(self, gpus: float) -> None:
+    def began(self) -> None:
+        pass
+
+    def holds(self, gpus: float) -> None:
         pass
 
     def ended(self, gpus: float) -> None:

@@ -60,17 +60,24 @@ class Seats:
         self._meter.check(self._gpus)
         if self._free < 1:
             return None
-        self.hold()
+        self._free -= 1
+        self._meter.began()
         return Room()
 
-    def hold(self) -> None:
-        """Take one for a worker that is there already."""
-        self._free -= 1
-        self._meter.began(self._gpus)
+    def sit(self) -> None:
+        """The worker for whom one was taken is on its node."""
+        self._meter.holds(self._gpus)
 
-    def give_back(self) -> None:
+    def hold(self) -> None:
+        """Take one for a worker that is on its node already."""
+        self._free -= 1
+        self._meter.began()
+        self.sit()
+
+    def give_back(self, *, sat: bool) -> None:
+        """Give one back; ``sat`` says whether its worker came to its node."""
         self._free += 1
-        self._meter.ended(self._gpus)
+        self._meter.ended(self._gpus if sat else 0.0)
         for one in self._waiting:
             if not one.done():
                 one.set_result(None)
@@ -132,7 +139,7 @@ class NodeKernel:
             await self._end()
             self._file.unlink(missing_ok=True)
         finally:
-            self._seats.give_back()
+            self._seats.give_back(sat=True)
 
     async def _ask(self) -> httpx.Response:
         # In no thread: those of all users are few, and a node may keep one for as long as it likes.

@@ -70,7 +70,7 @@ class HubPlacement:
         return self._seats.take()
 
     def release(self, room: Room) -> None:
-        self._seats.give_back()
+        self._seats.give_back(sat=False)
 
     async def freed(self) -> None:
         await self._seats.freed()
@@ -94,12 +94,13 @@ class HubPlacement:
             placed = NodeKernel(note, file, self._seats, self._auth)
             kernel = _OnNode(placed, manager, self._seats)
         except BaseException as error:
-            self._seats.give_back()
+            self._seats.give_back(sat=False)
             if manager is not None:
                 await asyncio.shield(asyncio.ensure_future(shut_down(manager)))
             if isinstance(error, RuntimeError | OSError | httpx.HTTPError):
                 raise NotReady(f"The node for {self._name!r} could not be used.") from error
             raise
+        self._seats.sit()
         try:
             kernel.client.start_channels(stdin=False)
             await kernel.client.wait_for_ready(timeout=CONNECT_TIMEOUT)
