@@ -1,7 +1,7 @@
-"""Many visitors of one app page at once: each has a page open, types, clicks Run, reads the result.
+"""Many visitors of one app page at once: each has it open, types, clicks Run, reads the result.
 
-``python benchmarks/visitors.py [--visitors 500] [--seconds 60]``. They speak as a browser does, over
-HTTP and one WebSocket each. On average each clicks every ten seconds, at a moment of its own.
+``python benchmarks/visitors.py [--visitors 500] [--seconds 60]``. They speak as a browser does,
+over HTTP and one WebSocket each, and click every ten seconds on average, at moments of their own.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import quantiles
 from typing import Any
 
 import httpx
@@ -105,44 +105,41 @@ async def opened(url: str, number: int, gate: asyncio.Semaphore) -> Any:
         yield visitor, took
 
 
-async def stay(url: str, number: int, gate: asyncio.Semaphore, crowd: "Crowd") -> None:
-    chance = random.Random(number)
-    async with opened(url, number, gate) as (visitor, took):
-        crowd.opened.append(took)
-        await crowd.wait_for_all()
-        turn = 0
-        while (pause := chance.expovariate(1 / PAUSE)) < crowd.left:
-            await asyncio.sleep(pause)
-            crowd.clicked.append(await visitor.click(turn))
-            turn += 1
-        await asyncio.sleep(max(0.0, crowd.left))
-        await crowd.wait_for_measured()
-
-
 class Crowd:
     """What all together do, and what came of it."""
 
     def __init__(self, count: int, seconds: float) -> None:
         self.opened: list[float] = []
         self.clicked: list[float] = []
+        self.complete = asyncio.Event()
         self.measured = asyncio.Event()
-        self.until = 0.0
         self._count = count
         self._seconds = seconds
-        self._all = asyncio.Event()
+        self._until = 0.0
 
     @property
     def left(self) -> float:
-        return self.until - time.monotonic()
+        return max(0.0, self._until - time.monotonic())
 
-    async def wait_for_all(self) -> None:
+    async def join(self, took: float) -> None:
+        """Take note of a page that is open, and wait for the others."""
+        self.opened.append(took)
         if len(self.opened) == self._count:
-            self.until = time.monotonic() + self._seconds
-            self._all.set()
-        await self._all.wait()
+            self._until = time.monotonic() + self._seconds
+            self.complete.set()
+        await self.complete.wait()
 
-    async def wait_for_measured(self) -> None:
-        await self.measured.wait()
+
+async def stay(url: str, number: int, gate: asyncio.Semaphore, crowd: Crowd) -> None:
+    chance = random.Random(number)
+    async with opened(url, number, gate) as (visitor, took):
+        await crowd.join(took)
+        turn = 0
+        while (pause := chance.expovariate(1 / PAUSE)) < crowd.left:
+            await asyncio.sleep(pause)
+            crowd.clicked.append(await visitor.click(turn))
+            turn += 1
+        await crowd.measured.wait()
 
 
 def forms(url: str) -> Iterator[psutil.Process]:
@@ -165,20 +162,31 @@ async def visit(url: str, count: int, seconds: float) -> None:
     async with asyncio.TaskGroup() as tasks:
         for number in range(count):
             tasks.create_task(stay(url, number, gate, crowd))
-        while len(crowd.opened) < count:
-            await asyncio.sleep(0.1)
-        print(f"| all {count} pages open | {time.monotonic() - began:.1f} s |")
-        while crowd.left > 0 or not crowd.until:
-            await asyncio.sleep(0.2)
+        await crowd.complete.wait()
+        print(f"| all {count} pages open, {AT_ONCE} at a time | {time.monotonic() - began:.1f} s |")
+        await asyncio.sleep(seconds)
         after = await asyncio.to_thread(held, url)
         crowd.measured.set()
-    cuts, clicks = quantiles(crowd.opened, n=100), quantiles(crowd.clicked, n=100)
-    print(f"| a page, to its form, p50 and p99 | {median(crowd.opened):.2f} s, {cuts[98]:.2f} s |")
-    print(f"| clicks, each answered with its own | {len(crowd.clicked)} |")
-    print(f"| click to answer, p50 and p99 | {clicks[49] * 1e3:.0f} ms, {clicks[98] * 1e3:.0f} ms |")
-    print(f"| form kernels | {before[0]}, then {after[0]} |")
-    print(f"| memory of form kernels per visitor | {(after[1] - before[1]) / count:.2f} MB |")
-    print(f"| memory of the server per visitor | {(after[2] - before[2]) / count:.3f} MB |")
+    pages, clicks = quantiles(crowd.opened, n=100), quantiles(crowd.clicked, n=100)
+    rows = {
+        "a page, to its form, p50 and p99": f"{pages[49]:.2f} s, {pages[98]:.2f} s",
+        "clicks, each answered with its own": len(crowd.clicked),
+        "click to answer, p50 and p99": f"{clicks[49] * 1e3:.0f} ms, {clicks[98] * 1e3:.0f} ms",
+        "form kernels before and with all": f"{before[0]}, {after[0]}",
+        "their memory per visitor": f"{(after[1] - before[1]) / count:.2f} MB",
+        "memory of the server per visitor": f"{(after[2] - before[2]) / count:.3f} MB",
+    }
+    for what, found in rows.items():
+        print(f"| {what} | {found} |")
+
+
+def leave(url: str) -> None:
+    """Tell how long it takes until no more form kernels are there than before."""
+    began = time.monotonic()
+    while len(list(forms(url))) > 2 and time.monotonic() - began < 180:
+        time.sleep(1)
+    took = time.monotonic() - began
+    print(f"| form kernels when all have left | {len(list(forms(url)))}, after {took:.0f} s |")
 
 
 def main() -> None:
@@ -196,11 +204,7 @@ def main() -> None:
         with easymlnb(folder) as url:
             publish(url, SOURCE, "echo")
             asyncio.run(visit(url, options.visitors, options.seconds))
-            until = time.monotonic() + 180
-            first = time.monotonic()
-            while len(list(forms(url))) > 2 and time.monotonic() < until:
-                time.sleep(1)
-            print(f"| all have left: form kernels, after | {len(list(forms(url)))}, {time.monotonic() - first:.0f} s |")
+            leave(url)
 
 
 if __name__ == "__main__":

@@ -53,28 +53,38 @@ def send(
     what ``discovery.find`` raises.
     """
     server = discovery.find(url, token)
+    bundle = ""
     with httpx.Client(**network.settings(server)) as http:
-        with network.translated(server, UPLOAD_SECONDS):
-            response = http.post(
-                "services",
-                params=[("name", name) for name in names],
-                content=data,
-                headers={"Content-Type": "application/zip"},
-                timeout=httpx.Timeout(UPLOAD_SECONDS, connect=network.CONNECT_SECONDS),
-            )
-        status = _json(response)
-        on(status["state"])
-        if wait and status["state"] == "starting":
-            try:
-                status = _follow(http, server, status["bundle"], timeout, on)
-            except KeyboardInterrupt:
-                on("Calling it off ...")
-                on(_call_off(http, server, status["bundle"]))
-                raise
+        try:
+            status = _post(http, server, data, names)
+            bundle = status["bundle"]
             on(status["state"])
+            if wait and status["state"] == "starting":
+                status = _follow(http, server, bundle, timeout, on)
+                on(status["state"])
+        except KeyboardInterrupt:
+            if bundle and wait:
+                on("Calling it off ...")
+                on(_call_off(http, server, bundle))
+            raise
     if status["state"] == "failed":
         raise failure(status.get("error") or {})
     return status
+
+
+def _post(
+    http: httpx.Client, server: discovery.Server, data: bytes, names: Iterable[str]
+) -> dict[str, Any]:
+    """Send a bundle and return its first status."""
+    with network.translated(server, UPLOAD_SECONDS):
+        response = http.post(
+            "services",
+            params=[("name", name) for name in names],
+            content=data,
+            headers={"Content-Type": "application/zip"},
+            timeout=httpx.Timeout(UPLOAD_SECONDS, connect=network.CONNECT_SECONDS),
+        )
+    return _json(response)
 
 
 def _follow(

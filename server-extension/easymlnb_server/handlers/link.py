@@ -5,7 +5,6 @@ import contextlib
 import hmac
 import json
 import logging
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any, cast
@@ -72,7 +71,7 @@ class LinkHandler(websocket.WebSocketHandler):
         self._outbox: list[bytes] = []
         self._given_up = False
         self._heart = PeriodicCallback(self._beat, HEARTBEAT * 1000)
-        self._heard = time.monotonic()
+        self._unheard = 0
         self._takers: dict[type, Callable[[Any, bytes], None]] = {
             Result: self._on_event,
             Failure: self._on_event,
@@ -149,23 +148,24 @@ class LinkHandler(websocket.WebSocketHandler):
     def _beat(self) -> None:
         """Give a silent kernel up; but C code that holds the GIL is silent too, while it works.
 
-        So as long as a call is out its deadline decides, and after it whether the call stops.
+        So as long as a call is out its deadline decides, and after it whether the call stops. Beats
+        are counted, not seconds: it is not the kernel's silence when this server stood still.
         """
-        silent = time.monotonic() - self._heard
-        if silent > SILENCE * HEARTBEAT and not (self._link is not None and len(self._link)):
-            log.warning("A kernel was silent for %.0f s and is given up.", silent)
+        if self._unheard >= SILENCE and not (self._link is not None and len(self._link)):
+            log.warning("A kernel left %d heartbeats unanswered and is given up.", self._unheard)
             self._heart.stop()
             self._given_up = True
             self.close(1001)
             return
+        self._unheard += 1
         with contextlib.suppress(websocket.WebSocketClosedError):
             self.ping()
 
     def on_pong(self, data: bytes) -> None:
-        self._heard = time.monotonic()
+        self._unheard = 0
 
     def on_message(self, message: str | bytes) -> None:
-        self._heard = time.monotonic()
+        self._unheard = 0
         try:
             with self._link.next_first() if self._link is not None else contextlib.nullcontext():
                 for frame, body in unpack_to_server(cast("bytes", message)):
