@@ -5,8 +5,9 @@ import json
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -32,13 +33,31 @@ MANY = 1000
 ROUNDS = 2
 
 
-async def crowd(url: str) -> list[int]:
+async def slow_call(url: httpx.URL) -> int:
+    """Make one slow call and return the status of its answer."""
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = (
+        f"POST {url.path}services/slow/call HTTP/1.1",
+        f"Host: {url.host}",
+        f"Authorization: token {TOKEN}",
+        "Content-Type: application/json",
+        "Content-Length: 2",
+    )
+    writer.write("\r\n".join((*head, "", "{}")).encode())
+    status = int((await reader.readline()).split()[1])
+    writer.close()
+    return status
+
+
+async def crowd(url: str) -> set[int]:
     """Make all the slow calls at once and return the statuses of their answers."""
-    headers = {"Authorization": f"token {TOKEN}"}
-    limits = httpx.Limits(max_connections=MANY)
-    async with httpx.AsyncClient(headers=headers, limits=limits, timeout=300) as client:
-        ask = (client.post(f"{url}services/slow/call", json={}) for _ in range(MANY))
-        return [answer.status_code for answer in await asyncio.gather(*ask)]
+    async with asyncio.TaskGroup() as tasks:
+        sent = [tasks.create_task(slow_call(httpx.URL(url))) for _ in range(MANY)]
+    return {one.result() for one in sent}
+
+
+def gather(url: str) -> set[int]:
+    return asyncio.run(crowd(url))
 
 
 def waiting(url: str) -> int:
@@ -58,19 +77,20 @@ def main() -> None:
         caller = Caller(service(url, "quick", [b'{"x": 1.5}']))
         caller.times(500)
         rows: dict[str, list[tuple[float, float]]] = {"alone": [], "beside": []}
-        with ThreadPoolExecutor(1) as pool:
+        # In a process of their own, and without a library that looks at a thousand connections for
+        # each answer: what the calls cost their client must not be what is measured.
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             for _ in range(ROUNDS):
                 times = caller.times(2000)
                 rows["alone"].append((median(times), quantiles(times, n=100)[98]))
-                sent = pool.submit(asyncio.run, crowd(url))
+                sent = pool.submit(gather, url)
                 while not sent.done() and waiting(url) < MANY - 50:
                     time.sleep(0.1)
                 times = []
                 while waiting(url) > 100:
                     times += caller.times(200)
                 rows["beside"].append((median(times), quantiles(times, n=100)[98]))
-                statuses = sent.result()
-                print(f"  {len(times)} calls; slow ones: {set(statuses)}", file=sys.stderr)
+                print(f"  {len(times)} calls; slow ones: {sent.result()}", file=sys.stderr)
     print("| the other service's slow calls | p50 | p99 |\n|---|---|---|")
     for name, found in rows.items():
         p50, p99 = (median(column) * 1000 for column in zip(*found, strict=True))

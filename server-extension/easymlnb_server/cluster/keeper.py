@@ -76,7 +76,7 @@ class Keeper:
         self._store: Store | None = None
         self._holder = ""
         self._until = 0.0
-        self._joined = 0.0
+        self._joined = self._had = 0.0
         self._leaving = self._left = False
         self._away = False
         self._published: Published = {}
@@ -210,6 +210,8 @@ class Keeper:
         publications, holder = self._publications, self._holder
         ready, states = publications.prepared(), publications.states()
         release = publications.released
+        if self._clock() - self._had > self._seconds / 2:
+            self._joined = self._clock()  # the others may have had no turn either
         settled = self.settled
         self._turns += 1
         view = await asyncio.to_thread(
@@ -231,6 +233,7 @@ class Keeper:
             self._read = (view.stamp, changes)
         publications.follow(view, self._published, unfinished, survivors)
         self._read = (view.stamp, publications.changes)
+        self._had = view.since
         # A little early: clocks do not go equally fast.
         self._until = view.since + 0.9 * self._seconds - 0.5
 

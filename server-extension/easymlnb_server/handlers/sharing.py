@@ -10,6 +10,7 @@ from easymlnb_server.handlers.distant import Distant
 from easymlnb_server.handlers.forward import Forward
 from easymlnb_server.handlers.relay import Ways
 from easymlnb_server.state import State
+from easymlnb_server.store.leases import View
 
 DRAIN = 5.0
 """Seconds that requests which were sent on have to be answered when this process stops."""
@@ -28,7 +29,7 @@ class Sharing:
         router = Forward(application, root, state, cluster, self._ways)
         rule = Rule(PathMatches(f"{re.escape(root)}.*"), router)
         application.default_router.rules.insert(0, rule)
-        cluster.tell(self._ways.followed, self._left, Distant(root, self._ways).ask)
+        cluster.tell(self._followed, self._left, Distant(root, self._ways).ask)
         state.apps.passes.key = cluster.keeper.secret
         cluster.keeper.on_open = self._opened
         stop = self._server.stop
@@ -47,6 +48,11 @@ class Sharing:
             self._server.stop()
             await self._ways.drained(DRAIN)
             await self._ways.close()
+
+    def _followed(self, view: View) -> None:
+        cluster = self._state.cluster
+        if cluster is not None and cluster.keeper.settled:  # else who seems gone may come back
+            self._ways.followed(view)
 
     def _left(self, names: Collection[str]) -> None:
         self._state.apps.places.leave_all(lambda place: place.service in names)

@@ -96,6 +96,7 @@ def _give_out(
         if wish in stayers:
             chosen = wish
         elif former and not settled and mark_of(former) != mark_of(me):
+            found[id] = replace(found[id], holder=former, state="starting")  # known next time, too
             continue
         elif back:
             chosen = back[0]  # the same process, restarted: its workers may still be there

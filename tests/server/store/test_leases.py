@@ -164,6 +164,19 @@ def test_a_bundle_without_processes_that_stay_waits() -> None:
     assert found == {"b": Lease("b")}
 
 
+def test_what_others_left_waits_for_them_until_one_is_settled() -> None:
+    left = Lease("b", holder="p.1", token=3, state="ready")
+    alive = {"q.1": False}
+    for _ in range(3):  # turn by turn
+        left = decide("q.1", Situation(alive, {"b": left}, {"b": ""}), settled=False)["b"]
+        assert (left.holder, left.token, left.state) == ("p.1", 3, "starting")
+    back = {**alive, "p.2": False}
+    found = decide("p.2", Situation(back, {"b": left}, {"b": ""}), settled=False)["b"]
+    assert (found.holder, found.token) == ("p.2", 4)
+    found = decide("q.1", Situation(alive, {"b": left}, {"b": ""}))["b"]
+    assert (found.holder, found.token) == ("q.1", 4)
+
+
 class Simulated:
     """A process as ``cluster`` runs it: it serves what it holds until its own clock says stop."""
 
