@@ -30,7 +30,7 @@ def quick(x: float) -> float:
     return x
 """
 MANY = 1000
-ROUNDS = 2
+ROUNDS = 5
 
 
 async def slow_call(url: httpx.URL) -> int:
