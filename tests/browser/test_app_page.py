@@ -352,8 +352,6 @@ def test_pages_of_a_deep_tiff_are_seen_however_it_is_packed(user: Any, tmp_path:
         page.locator("input[type=file]").set_input_files(path)
         page.locator(".em-filename", has_text=path.name).wait_for()
         page.get_by_text("64 \u00d7 40, 16 bit, 2 pages").wait_for()
-        # As long as it is sent, the picture is put there again and again; a click might be lost.
-        page.locator(".em-sending").wait_for(state="hidden")
         page.get_by_label("Enlarge the picture").click()
         canvas = page.locator("canvas.em-large")
         dark, bright, middle = canvas.evaluate(SHADE)

@@ -81,6 +81,13 @@ async function send(file, to, told, signal) {
   return id;
 }
 
+// What stays is left alone: a click or a focus on it would be lost with every part that was sent.
+function put(place, ...nodes) {
+  const wanted = nodes.filter(Boolean);
+  const same = wanted.length === place.childNodes.length && wanted.every((one, at) => one === place.childNodes[at]);
+  if (!same) place.replaceChildren(...wanted);
+}
+
 function photograph(el, take) {
   const video = h("video", { autoplay: true, playsinline: true, muted: true });
   const dialog = h("dialog", { class: "em-camera-box", "aria-label": "Camera" }, video);
@@ -266,6 +273,9 @@ function show(model, el, { state, draws, take, remove }) {
   const camera = picture && navigator.mediaDevices?.getUserMedia;
   const shoot = camera && h("button", { type: "button", class: "em-button em-shoot", onclick: () => photograph(el, take) }, "Camera");
   const about = h("div", { class: "em-about" });
+  const name = h("b");
+  const facts = h("div", { class: "em-help" });
+  const named = h("div", { class: "em-filename" }, name, facts);
   const bar = h("i");
   const progress = h("div", { class: "em-sending", role: "progressbar", "aria-label": "Sending the file", "aria-valuemin": "0", "aria-valuemax": "100" }, bar);
   const drop = h("div", { class: "em-drop", role: "group", tabindex: "0", "aria-label": `${model.get("title") || word}: choose, drop or paste ${article} ${word}` }, about, choose, shoot || null, away, progress);
@@ -285,17 +295,15 @@ function show(model, el, { state, draws, take, remove }) {
     progress.setAttribute("aria-valuenow", String(part));
     if (state.chosen) {
       const sending = state.part === null ? "" : state.waiting ? " · waiting for the server" : ` · ${part} % sent`;
-      about.replaceChildren(
-        state.seen.thumb ?? "",
-        h("div", { class: "em-filename" }, h("b", {}, state.name), h("div", { class: "em-help" }, state.facts + sending))
-      );
+      name.textContent = state.name;
+      facts.textContent = state.facts + sending;
+      put(about, state.seen.thumb, named);
     } else {
       const most = model.get("max_bytes");
       const empty = `No ${word} yet${most ? `, up to ${size(most)}` : ""}. Drop or paste it here, too.`;
       about.replaceChildren(state.problem ? h("div", { class: "em-error", role: "alert" }, state.problem) : h("div", { class: "em-help" }, empty));
     }
-    if (state.seen.below) below.replaceChildren(state.seen.below);
-    else below.replaceChildren();
+    put(below, state.seen.below);
   };
   draws.add(draw);
   draw();
