@@ -78,9 +78,17 @@ def _given(lease: Lease, holder: str) -> Lease:
 
 
 def _loads(stayers: Collection[str], leases: Collection[Lease]) -> Counter[str]:
-    """Return how many bundles each will have when all that was offered is handed over."""
+    """Return how many bundles each will have when all that was offered is handed over.
+
+    What is left to one that joined anew counts as its own.
+    """
+    now = {mark_of(one): one for one in stayers}
     loads = Counter(dict.fromkeys(stayers, 0))
-    loads.update(lease.heir or lease.holder for lease in leases if lease.holder)
+    loads.update(
+        lease.heir or now.get(mark_of(lease.holder), lease.holder)
+        for lease in leases
+        if lease.holder
+    )
     return loads
 
 

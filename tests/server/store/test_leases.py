@@ -177,6 +177,15 @@ def test_what_others_left_waits_for_them_until_one_is_settled() -> None:
     assert (found.holder, found.token) == ("q.1", 4)
 
 
+def test_those_who_join_anew_together_have_what_they_had() -> None:
+    before = {f"b{n}": Lease(f"b{n}", holder="pq"[n % 2] + ".1", state="ready") for n in range(4)}
+    alive, wanted = {"p.2": False, "q.2": False}, dict.fromkeys(before, "")
+    for me in ("p.2", "q.2", "p.2"):
+        before = decide(me, Situation(alive, before, wanted), settled=False)
+    assert [one.holder for one in before.values()] == ["p.2", "q.2", "p.2", "q.2"]
+    assert not any(one.heir for one in before.values())
+
+
 class Simulated:
     """A process as ``cluster`` runs it: it serves what it holds until its own clock says stop."""
 
