@@ -54,7 +54,12 @@ class ClusterSpawner(batchspawner.MultiSlurmSpawner):
                         raise RuntimeError(f"job {self.job_id} ended before its server came up")
             return work.result()
         finally:
+            # Interrupted while it asks Slurm, upstream takes the job for gone, and forgets which it
+            # was: nobody would end it.
+            job = self.job_id
             work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            self.job_id = job
 
 
 SCRIPT = """#!/bin/bash

@@ -1,10 +1,12 @@
 """The same on a real Slurm: the queue, its refusals, and a job that is taken away."""
 
+import asyncio
 import json
 import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -95,6 +97,30 @@ def test_author_reads_what_slurm_says(
         "a node was left in the Hub",
     )
     alice.hub.wait_for(lambda: len(cluster.jobs()) == before, "a job was left in the queue")
+
+
+def test_a_start_that_is_called_off_still_knows_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    spawners = pytest.importorskip("hub.spawner")
+
+    async def start(self: Any) -> None:
+        self.job_id = "7"
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:  # as upstream does when the question to Slurm is interrupted
+            self.job_id = ""
+            raise RuntimeError("The Jupyter batch job has disappeared") from None
+
+    async def run() -> str:
+        made = spawners.ClusterSpawner()
+        starting = asyncio.ensure_future(made.start())
+        while not made.job_id:  # noqa: ASYNC110 - nothing announces it
+            await asyncio.sleep(0)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return str(made.job_id)
+
+    monkeypatch.setattr(spawners.batchspawner.MultiSlurmSpawner, "start", start)
+    assert asyncio.run(run()) == "7"
 
 
 @pytest.fixture
