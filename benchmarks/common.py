@@ -76,8 +76,11 @@ def process(command: list[str], environment: dict[str, str], folder: Path) -> It
 
 
 @contextlib.contextmanager
-def easymlnb(folder: Path) -> Iterator[str]:
-    """Run ``easymlnb serve`` with its folders below ``folder``; yields the URL of its routes."""
+def easymlnb(folder: Path, **settings: int) -> Iterator[str]:
+    """Run ``easymlnb serve`` with its folders below ``folder``; yields the URL of its routes.
+
+    ``settings`` are those of ``EasyMLNB``.
+    """
     port = free_port()
     folders = {
         f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")
@@ -86,6 +89,7 @@ def easymlnb(folder: Path) -> Iterator[str]:
         sys.executable, "-m", "easymlnb_server", f"--port={port}", "--no-browser", "--allow-root",
         "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}",
         f"--ServerApp.root_dir={folder}",
+        *(f"--EasyMLNB.{name}={value}" for name, value in settings.items()),
     ]  # fmt: skip
     with process(command, {**os.environ, **folders}, folder):
         url = f"http://127.0.0.1:{port}/easymlnb/"

@@ -1,7 +1,6 @@
 """One service while a thousand slow calls of another run and wait, beside the same without them."""
 
 import asyncio
-import json
 import sys
 import tempfile
 import time
@@ -12,7 +11,8 @@ from pathlib import Path
 from statistics import median, quantiles
 
 import httpx
-from common import TOKEN, Caller, easymlnb, publish, service
+from common import TOKEN, Caller, Peer, easymlnb, publish, service
+from load import answer, request
 
 SLOW = """
 import time
@@ -33,31 +33,23 @@ MANY = 1000
 ROUNDS = 5
 
 
-async def slow_call(url: httpx.URL) -> int:
+async def call(peer: Peer) -> int:
     """Make one slow call and return the status of its answer."""
-    reader, writer = await asyncio.open_connection(url.host, url.port)
-    head = (
-        f"POST {url.path}services/slow/call HTTP/1.1",
-        f"Host: {url.host}",
-        f"Authorization: token {TOKEN}",
-        "Content-Type: application/json",
-        "Content-Length: 2",
-    )
-    writer.write("\r\n".join((*head, "", "{}")).encode())
-    status = int((await reader.readline()).split()[1])
+    parts = httpx.URL(peer.url)
+    reader, writer = await asyncio.open_connection(parts.host, parts.port)
+    writer.write(request(peer, peer.bodies[0]))
+    status, _, _ = await answer(reader)
     writer.close()
     return status
 
 
-async def crowd(url: str) -> set[int]:
+async def crowd(peer: Peer) -> set[int]:
     """Make all the slow calls at once and return the statuses of their answers."""
-    async with asyncio.TaskGroup() as tasks:
-        sent = [tasks.create_task(slow_call(httpx.URL(url))) for _ in range(MANY)]
-    return {one.result() for one in sent}
+    return set(await asyncio.gather(*(call(peer) for _ in range(MANY))))
 
 
-def gather(url: str) -> set[int]:
-    return asyncio.run(crowd(url))
+def gather(peer: Peer) -> set[int]:
+    return asyncio.run(crowd(peer))
 
 
 def waiting(url: str) -> int:
@@ -68,10 +60,7 @@ def waiting(url: str) -> int:
 def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (folder / "config").mkdir()
-        config = {"EasyMLNB": {"queue_limit": MANY}}
-        (folder / "config" / "jupyter_server_config.json").write_text(json.dumps(config))
-        url = stack.enter_context(easymlnb(folder))
+        url = stack.enter_context(easymlnb(folder, queue_limit=MANY))
         publish(url, SLOW, "slow")
         publish(url, QUICK, "quick")
         caller = Caller(service(url, "quick", [b'{"x": 1.5}']))
@@ -83,7 +72,7 @@ def main() -> None:
             for _ in range(ROUNDS):
                 times = caller.times(2000)
                 rows["alone"].append((median(times), quantiles(times, n=100)[98]))
-                sent = pool.submit(gather, url)
+                sent = pool.submit(gather, service(url, "slow", [b"{}"]))
                 while not sent.done() and waiting(url) < MANY - 50:
                     time.sleep(0.1)
                 times = []

@@ -194,17 +194,15 @@ def main() -> None:
     parser.add_argument("--visitors", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=60.0)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        (folder / "config").mkdir()
-        most = options.visitors + 10
-        limits = dict.fromkeys(("app_pages", "app_public_pages", "app_pages_per_service"), most)
-        config = {"EasyMLNB": {**limits, "app_lost_timeout": 3}}
-        (folder / "config" / "jupyter_server_config.json").write_text(json.dumps(config))
-        with easymlnb(folder) as url:
-            publish(url, SOURCE, "echo")
-            asyncio.run(visit(url, options.visitors, options.seconds))
-            leave(url)
+    most = options.visitors + 10
+    limits = dict.fromkeys(("app_pages", "app_public_pages", "app_pages_per_service"), most)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        easymlnb(Path(name), app_lost_timeout=3, **limits) as url,
+    ):
+        publish(url, SOURCE, "echo")
+        asyncio.run(visit(url, options.visitors, options.seconds))
+        leave(url)
 
 
 if __name__ == "__main__":

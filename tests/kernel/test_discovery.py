@@ -2,13 +2,11 @@
 
 import json
 import os
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
+from answering import Answering, serving
 
 from easymlnb import discovery
 from easymlnb.contract.errors import ServerUnreachable
@@ -25,25 +23,15 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-class Health(BaseHTTPRequestHandler):
+class Health(Answering):
     def do_GET(self) -> None:
-        good = self.path == "/base/easymlnb/health/live"
-        self.send_response(200 if good else 404)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *args: Any) -> None:
-        pass
+        self.answer(200 if self.path == "/base/easymlnb/health/live" else 404, b"")
 
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Health) as made:
-        thread = threading.Thread(target=made.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{made.server_port}"
-        made.shutdown()
-        thread.join()
+    with serving(Health) as address:
+        yield address
 
 
 def advert(folder: Path, url: str, pid: int, token: str, age: int = 0, name: str = "") -> None:

@@ -60,8 +60,7 @@ class Seats:
         self._meter.check(self._gpus)
         if self._free < 1:
             return None
-        self._free -= 1
-        self._meter.began()
+        self._begin()
         return Room()
 
     def sit(self) -> None:
@@ -70,9 +69,12 @@ class Seats:
 
     def hold(self) -> None:
         """Take one for a worker that is on its node already."""
+        self._begin()
+        self.sit()
+
+    def _begin(self) -> None:
         self._free -= 1
         self._meter.began()
-        self.sit()
 
     def give_back(self, *, sat: bool) -> None:
         """Give one back; ``sat`` says whether its worker came to its node."""
