@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ from pathlib import Path
 import easymlnb as ml
 
 @ml.service
-def once_{n}(id: str, folder: str) -> str:
+def once_{n}(id: str, folder: str, seconds: float = 0.02) -> str:
     (Path(folder) / id).touch(exist_ok=False)  # a second run of one call would fail here
-    time.sleep(0.02)
+    time.sleep(seconds)
     return id + "{n}"
 """
 SERVICES = 4
@@ -161,13 +162,18 @@ def test_who_is_told_to_stop_hands_over_without_an_error(both: Two, tmp_path: Pa
     with Load(both, tmp_path) as load:
         load.more(50)
         assert both.one.process is not None
-        both.one.process.send_signal(signal.SIGTERM)
-        load.more(50)
-        assert both.one.process.wait(60) == 0
+        with ThreadPoolExecutor() as threads:
+            name = min(both.held_by(both.one))
+            long = threads.submit(both.two.call, name, id="long", folder=str(tmp_path), seconds=4)
+            both.wait_for((tmp_path / "long").exists, "it did not begin")
+            both.one.process.send_signal(signal.SIGTERM)
+            load.more(50)
+            assert both.one.process.wait(60) == 0
+        assert long.result().json() == f"long{name[-1]}"
         assert len(both.held_by(both.two)) == SERVICES
         load.more(50)
     assert load.wrong == []
-    assert set(load.seen) <= {"ok", "refused"}, load.seen
+    assert set(load.seen) <= {"ok", "refused"}, (load.seen, load.told)
     for server in both.both:
         assert "Traceback" not in server.log, server.log[-6000:]
 

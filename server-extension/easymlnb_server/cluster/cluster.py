@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
-from easymlnb_server.cluster.keeper import Keeper
+from easymlnb_server.cluster.keeper import BEAT, Keeper
 from easymlnb_server.cluster.publications import LeasedPublications
 from easymlnb_server.cluster.routing import Subject
 from easymlnb_server.engine.absent import Absent, away
@@ -18,6 +18,9 @@ LOOK = 2.0
 
 HEIR = 5.0
 """Seconds a request waits here that came because this process is about to hold its service."""
+
+NOTICED = 1.5 * BEAT
+"""Seconds in which the others see what was handed over, and ask here no more."""
 
 RARELY = 0.5
 """Seconds between two looks for the sake of names that nobody knows."""
@@ -138,6 +141,18 @@ class Cluster:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK):
                 await asyncio.shield(asyncio.ensure_future(self.keeper.look()))
+
+    async def leave(self) -> None:
+        """Hand everything over, then be gone; no call fails for it.
+
+        In between what came here before is answered: of who is gone nobody waits for an answer.
+        """
+        try:
+            await self.keeper.hand_over()
+            noticed = asyncio.sleep(NOTICED if self.others else 0)
+            await asyncio.gather(noticed, self._publications.drained())
+        finally:
+            await self.keeper.leave()
 
     def forgets(self, mark: str) -> bool:
         """Say whether the process of a mark is gone, and others serve what it served."""

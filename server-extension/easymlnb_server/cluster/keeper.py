@@ -154,19 +154,13 @@ class Keeper:
             except Exception:
                 log.exception("A turn failed.")
 
-    async def close(self) -> None:
-        """Hand everything over, then leave; what no heir gets ready for in time goes as it is."""
-        try:
-            await self._hand_over()
-        finally:
-            self._left = True
-
     @property
     def left(self) -> bool:
         """Say whether this process has given up what it held."""
         return self._left
 
-    async def _hand_over(self) -> None:
+    async def hand_over(self) -> None:
+        """Give all to heirs, ready or not when the time for that is over."""
         self._leaving = True
         if self._store is None:
             return
@@ -178,12 +172,20 @@ class Keeper:
             await asyncio.sleep(0.2)
         self._publications.release(all=True)
         await self.look()
+
+    async def leave(self) -> None:
+        """Be gone for the others; what this process still holds is free."""
+        self._leaving = self._left = True
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
         self._until = 0.0
-        with contextlib.suppress(EasyMLNBError):
-            await asyncio.to_thread(self._store.leases.leave, self._holder)
+        if self._store is None:
+            return
+        store = self._store
+        async with self._lock:  # a turn after it would join anew
+            with contextlib.suppress(EasyMLNBError):
+                await asyncio.to_thread(store.leases.leave, self._holder)
 
     def _held(self) -> bool:
         view = self.view

@@ -129,9 +129,12 @@ class LeasedPublications(Publications):
         await super().remove(name)
         self.changes += 1
 
-    async def stop(self) -> None:
-        if self._tasks:  # what was handed over still answers the calls it has
+    async def drained(self) -> None:
+        """Wait until what was handed over has answered the calls it had, for a time."""
+        if self._tasks:
             await asyncio.wait(self._tasks, timeout=STOP_DRAIN)
+
+    async def stop(self) -> None:
         prepared = (deployment.stop() for deployment in self._prepared.values())
         await asyncio.gather(*prepared, return_exceptions=True)
         await super().stop()

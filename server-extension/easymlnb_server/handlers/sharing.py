@@ -44,7 +44,7 @@ class Sharing:
     async def close(self) -> None:
         """Give what this process serves to the others; no call fails for it."""
         if self._state.cluster is not None:
-            await self._state.cluster.keeper.close()
+            await self._state.cluster.leave()
             self._server.stop()
             await self._ways.drained(DRAIN)
             await self._ways.close()
