@@ -87,6 +87,8 @@ class Field:
         if node.has_default:
             self.set(node.get("default"))
         self._initial = self.get()
+        self._refused: Any = MISSING
+        self._sheet = W.current()
         in_order(self.widget)
 
     def get(self) -> Any:
@@ -118,12 +120,25 @@ class Field:
             return
         self._error.value = html(message, "em-error", attributes=' role="alert"')
         self.widget.add_class("em-invalid")
+        self._refused = self.get()
+        if self._sheet is not None:
+            self._sheet.marked.add(self)
+
+    def look_again(self) -> None:
+        """Take away this field's message if it was about another value."""
+        if self.get() != self._refused:
+            self._unmark()
 
     def clear(self) -> None:
         """Take away this field's message and those inside."""
+        self._unmark()
+        self.control.clear()
+
+    def _unmark(self) -> None:
         self._error.value = ""
         self.widget.remove_class("em-invalid")
-        self.control.clear()
+        if self._sheet is not None:
+            self._sheet.marked.discard(self)
 
 
 Make = Callable[[Node, bool], Field]

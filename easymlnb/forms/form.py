@@ -61,6 +61,7 @@ class Form:
         self._watch: Watch | None = None
         self._called: dict[str, Any] = {}
         self.sheet = sheet or Sheet()
+        self.sheet.unmarked = self._unmarked
         with self.sheet.active():
             self.fields = Group(Node.root(spec.input), make)
             self.status = Status(self.run, self.stop)
@@ -186,6 +187,11 @@ class Form:
             path = str(item.get("field", "")).split(".")
             placed = self.fields.show(path, str(item.get("message", ""))) and placed
         return placed and bool(error.details)
+
+    def _unmarked(self) -> None:
+        """No field is marked any more, so none is to be looked at."""
+        if not self.busy:
+            self.status.end()
 
     @property
     def busy(self) -> bool:

@@ -6,11 +6,11 @@ theirs. A ``Sheet`` knows all widgets of one form, however and whenever they cam
 closing it leaves nothing behind in a kernel that carries many.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import ipywidgets as W
 from ipywidgets.widgets.widget_link import Link as JSLink
@@ -29,11 +29,22 @@ class Uploads:
     service: str = ""
 
 
+class Marked(Protocol):
+    """A field with a message."""
+
+    def look_again(self) -> None:
+        """Take the message away if it was about another value."""
+
+
 _SHEET: ContextVar["Sheet | None"] = ContextVar("easymlnb_sheet", default=None)
 
 
 class Sheet:
-    """What the widgets of one form share, and the list of them."""
+    """What the widgets of one form share, and the list of them.
+
+    ``marked`` are the fields with messages; ``unmarked`` is called when a person did away with the
+    last of them.
+    """
 
     def __init__(self, uploads: Uploads | None = None) -> None:
         self.uploads = uploads
@@ -41,6 +52,8 @@ class Sheet:
         self.layout: Any = W.Layout()
         self._styles: dict[type, Any] = {}
         self.widgets: set[Any] = set()
+        self.marked: set[Marked] = set()
+        self.unmarked: Callable[[], None] = lambda: None
 
     def style(self, kind: type) -> Any:
         """Return the form's one style of that kind."""
@@ -57,6 +70,14 @@ class Sheet:
         finally:
             _SHEET.reset(before)
 
+    def heard(self) -> None:
+        """A person did something: messages about values that are others now go."""
+        if self.marked:
+            for field in list(self.marked):
+                field.look_again()
+            if not self.marked:
+                self.unmarked()
+
     def close(self) -> None:
         """Free all widgets that joined; what still runs has nothing left to paint on."""
         self.closed = True
@@ -66,9 +87,14 @@ class Sheet:
             shared.close()
 
 
+def current() -> Sheet | None:
+    """Return the sheet of the form that is being made."""
+    return _SHEET.get()
+
+
 def uploads() -> Uploads | None:
     """Return how files are sent from the page of the form that is being made."""
-    sheet = _SHEET.get()
+    sheet = current()
     return sheet.uploads if sheet else None
 
 
@@ -83,7 +109,7 @@ class Lean:
     """Takes layout and style from the sheet that is active when it is made."""
 
     def __init__(self, *args: Any, **values: Any) -> None:
-        self._sheet = sheet = _SHEET.get()
+        self._sheet = sheet = current()
         if sheet is not None:
             kinds = type(self).class_traits()  # type: ignore[attr-defined]
             if "layout" in kinds:
@@ -100,6 +126,7 @@ class Lean:
             return
         with self._sheet.active():
             super()._handle_msg(message)  # type: ignore[misc]
+            self._sheet.heard()
 
     def close(self) -> None:
         if self._sheet is not None:

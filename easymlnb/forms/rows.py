@@ -63,6 +63,7 @@ class Rows:
 
     def _remove(self, row: _Row) -> None:
         self.rows.remove(row)
+        row.field.clear()
         self._draw()
         row.widget.close()
 
