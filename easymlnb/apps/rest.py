@@ -43,6 +43,9 @@ PATIENCE = 60.0
 GRACE = 3.0
 """Seconds that a call has to end by itself after it was told to."""
 
+AGAIN_SECONDS = 0.1
+"""Seconds until a server that does not know of a call is told once more to stop it."""
+
 RETRY_SECONDS = 1.0
 
 On = Callable[[Event], None]
@@ -92,6 +95,7 @@ class RestRunning:
         self._on = on
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self._over = asyncio.Event()
         self._body = json.dumps(values).encode()
         self._uploads = ",".join(uploads(values))
 
@@ -101,14 +105,24 @@ class RestRunning:
         _loop().start(self._stop())
 
     async def _stop(self) -> None:
-        # Where this cannot be said, closing the stream tells it, too.
-        with suppress(httpx.HTTPError):
-            await _loop().http.delete(
-                f"{self._caller.url}calls/{self.id}", headers=self._caller.headers
-            )
-        await asyncio.sleep(GRACE)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                while not (self._over.is_set() or await self._told()):
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(AGAIN_SECONDS):
+                            await self._over.wait()
+                await self._over.wait()
+        # Where it could not be said, closing the stream tells it, too.
         if self._task is not None:
             self._task.cancel()
+
+    async def _told(self) -> bool:
+        """Tell the server; says whether that was heard: what is told may overtake the call."""
+        with suppress(httpx.HTTPError):
+            url = f"{self._caller.url}calls/{self.id}"
+            answer = await _loop().http.delete(url, headers=self._caller.headers)
+            return answer.status_code != 404
+        return True
 
     async def run(self) -> None:
         """Make the call and tell what happens, to its end."""
@@ -125,6 +139,7 @@ class RestRunning:
             event = Failed(from_code(ServerUnreachable.code, BROKE_OFF, None, self.id))
         # Nobody cancels what has ended.
         self._task = None
+        self._over.set()
         self._on(event)
 
     async def _end(self, started: float) -> Done | Failed:

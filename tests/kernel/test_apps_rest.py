@@ -33,6 +33,8 @@ class Server(ThreadingHTTPServer):
         self.status = 200
         self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
         self.stopped = threading.Event()
+        self.unknown = 0
+        """How many requests to stop a call come before it, as far as this server knows."""
 
     @property
     def url(self) -> str:
@@ -58,8 +60,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_DELETE(self) -> None:
         self.server.seen.append(("DELETE", self.path, dict(self.headers), b""))
-        self.server.stopped.set()
-        self.send_response(204)
+        known = self.server.unknown == 0
+        self.server.unknown -= not known
+        if known:
+            self.server.stopped.set()
+        self.send_response(204 if known else 404)
+        self.send_header("Content-Length", "0")
         self.end_headers()
 
     def log_message(self, *args: Any) -> None:
@@ -167,7 +173,23 @@ def test_stopping_tells_the_server_which_call(server):
     running.stop()
     (failed,) = all_of(events)
     assert isinstance(failed.error, CallCancelled)
-    assert server.seen[-1][:2] == ("DELETE", f"/easymlnb/calls/{running.id}")
+    assert deleted(server) == [f"/easymlnb/calls/{running.id}"]
+
+
+def deleted(server: Server) -> list[str]:
+    return [path for method, path, *_ in server.seen if method == "DELETE"]
+
+
+def test_stopping_before_the_server_knows_of_the_call_is_said_again(server):
+    server.unknown = 2
+    server.script = [
+        server.stopped, event("error", {"error": {"code": "cancelled", "message": "Stopped."}})
+    ]  # fmt: skip
+    running, events = started(server.url)
+    running.stop()
+    (failed,) = all_of(events)
+    assert failed.error.message == "Stopped."
+    assert deleted(server) == [f"/easymlnb/calls/{running.id}"] * 3
 
 
 def test_a_call_that_does_not_heed_its_end_is_left(server, monkeypatch):
