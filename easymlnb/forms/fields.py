@@ -108,7 +108,8 @@ class Field:
     def check(self) -> bool:
         """Show what can be told without the service: an empty required field, broken JSON."""
         problem = self.control.check()
-        if problem is None and self.required and self.get() is MISSING:
+        coming = self._sheet is not None and self.control.widget in self._sheet.sending
+        if problem is None and self.required and not coming and self.get() is MISSING:
             problem = EMPTY_FIELD
         if problem:
             self.show((), problem)

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from easymlnb.forms.fields import MISSING, Make
-from easymlnb.forms.lean import uploads
+from easymlnb.forms.lean import current
 from easymlnb.forms.node import Node
 from easymlnb.forms.previews import MAX_PIXELS, as_csv, size
 from easymlnb.forms.upload import Uploader
@@ -35,8 +35,6 @@ ENDINGS = {
 SHOWN = 8 * 2**20
 """Bytes of an example's file that go to the page for a preview."""
 
-SENDING = "The file is still being sent; please wait a moment."
-
 
 class Picker:
     """A file as ``{"name", "media_type", "b64"}``, or the name under which it was uploaded."""
@@ -51,10 +49,10 @@ class Picker:
         self._max_bytes = int(node.hint("max_bytes") or 0)
         self._value: Any = MISSING
         self._problem = ""
-        self._sending = False
+        self._sheet = sheet = current()
         self.widget = Uploader(
             self._told,
-            uploads(),
+            sheet.uploads if sheet is not None else None,
             kind=kind,
             word=self._word,
             title=node.title,
@@ -65,7 +63,7 @@ class Picker:
         )
 
     def _told(self, event: str, words: dict[str, Any], data: bytes) -> None:
-        self._sending = event == "sending"
+        self._send(event == "sending", taken_back=event == "remove")
         if event == "ready":
             # What was set before the page was there went unheard.
             self._show(first=True)
@@ -79,9 +77,16 @@ class Picker:
         else:
             self.take(data, words["name"], words["type"])
 
+    def _send(self, on: bool, *, taken_back: bool = False) -> None:
+        """Say whether a file is on its way."""
+        if self._sheet is not None:
+            self._sheet.taken_back |= taken_back
+            sending = self._sheet.sending
+            (sending.add if on else sending.discard)(self.widget)
+
     def take(self, data: bytes, name: str, media_type: str = "") -> None:
         """Use a file, unless it is too large or of the wrong kind; that is said at the field."""
-        self._sending = False
+        self._send(False)
         name, media_type = _named(name, media_type)
         self._problem = self._refusal(data, name, media_type)
         if self._problem:
@@ -119,7 +124,8 @@ class Picker:
 
     def set(self, value: Any) -> None:
         """Fill in a file object, a data URI, or any other JSON form that its type reads."""
-        self._problem, self._sending = "", False
+        self._send(False)
+        self._problem = ""
         self._value = MISSING if value is None else value
         file = _file(value, self._word)
         if file is not None:
@@ -130,8 +136,6 @@ class Picker:
         self._show()
 
     def check(self) -> str | None:
-        if self._sending:
-            return SENDING
         return "" if self._problem else None
 
     def show(self, path: Sequence[str], message: str) -> bool:

@@ -29,6 +29,8 @@ LONG = 400
 
 LOOK = "Please look at the marked fields."
 
+SENDING = "Waiting for the file"
+
 
 @cache
 def style() -> str:
@@ -114,17 +116,26 @@ class Form:
 
     def fill(self, values: dict[str, Any]) -> None:
         """Fill in values, as an example does; all other fields go back to their defaults."""
+        self._call_off()
         with self.sheet.active():
             self.fields.clear()
             self.fields.set(values)
 
     def run(self) -> None:
-        """Call the service with what is filled in and return at once; one call at a time."""
+        """Call the service with what is filled in and return at once; one call at a time.
+
+        It begins when no file is on its way any more.
+        """
         if self._watch is not None:
             return
         self.fields.clear()
+        self.sheet.due = None
         if self.fields.check() is not None:
             self.status.end(LOOK)
+            return
+        if self.sheet.sending:
+            self.sheet.due, self.sheet.taken_back = self._arrived, False
+            self.status.start(SENDING)
             return
         self._called = values = self.values()
         self.code.show(snippets(self.spec, values, self.url))
@@ -141,14 +152,27 @@ class Form:
             watch.on(Failed(InternalError("The call could not be made.")))
             raise
 
+    def _arrived(self) -> None:
+        """Begin the call that waited for files, if none of them was taken back."""
+        if self.sheet.taken_back:
+            self.status.end()
+        else:
+            self.run()
+
     def stop(self) -> None:
-        """Ask the running call to end."""
+        """Ask the running call to end, or one that waits for a file not to begin."""
+        self._call_off()
         running, watch = self._running, self._watch
         if running is None or watch is None:
             return
         self.status.stopping()
         watch.stopping()
         running.stop()
+
+    def _call_off(self) -> None:
+        if self.sheet.due is not None:
+            self.sheet.due = None
+            self.status.end()
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the running call's end is shown; for tests and scripts."""
@@ -195,8 +219,8 @@ class Form:
 
     @property
     def busy(self) -> bool:
-        """Whether a call is running."""
-        return self._watch is not None
+        """Whether a call is running, or waits for a file."""
+        return self._watch is not None or self.sheet.due is not None
 
     def close(self) -> None:
         """Take the form off the page and out of memory; a running call is stopped."""

@@ -43,7 +43,8 @@ class Sheet:
     """What the widgets of one form share, and the list of them.
 
     ``marked`` are the fields with messages; ``unmarked`` is called when a person did away with the
-    last of them.
+    last of them. ``sending`` are the widgets whose file is on its way; when none is any more,
+    what is ``due`` then is done. ``taken_back`` says that one was meanwhile.
     """
 
     def __init__(self, uploads: Uploads | None = None) -> None:
@@ -54,6 +55,9 @@ class Sheet:
         self.widgets: set[Any] = set()
         self.marked: set[Marked] = set()
         self.unmarked: Callable[[], None] = lambda: None
+        self.sending: set[Any] = set()
+        self.due: Callable[[], None] | None = None
+        self.taken_back = False
 
     def style(self, kind: type) -> Any:
         """Return the form's one style of that kind."""
@@ -71,12 +75,15 @@ class Sheet:
             _SHEET.reset(before)
 
     def heard(self) -> None:
-        """A person did something: messages about values that are others now go."""
+        """A person did something: see what that changes."""
         if self.marked:
             for field in list(self.marked):
                 field.look_again()
             if not self.marked:
                 self.unmarked()
+        if self.due is not None and not self.sending:
+            due, self.due = self.due, None
+            due()
 
     def close(self) -> None:
         """Free all widgets that joined; what still runs has nothing left to paint on."""
@@ -90,12 +97,6 @@ class Sheet:
 def current() -> Sheet | None:
     """Return the sheet of the form that is being made."""
     return _SHEET.get()
-
-
-def uploads() -> Uploads | None:
-    """Return how files are sent from the page of the form that is being made."""
-    sheet = current()
-    return sheet.uploads if sheet else None
 
 
 def close(widget: Any) -> None:
@@ -131,6 +132,7 @@ class Lean:
     def close(self) -> None:
         if self._sheet is not None:
             self._sheet.widgets.discard(self)
+            self._sheet.sending.discard(self)
         super().close()  # type: ignore[misc]
 
 

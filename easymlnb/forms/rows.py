@@ -65,7 +65,7 @@ class Rows:
         self.rows.remove(row)
         row.field.clear()
         self._draw()
-        row.widget.close()
+        W.close(row.widget)
 
     def _draw(self) -> None:
         self._box.children = tuple(row.widget for row in self.rows)
@@ -79,7 +79,7 @@ class Rows:
             self.rows.append(self._row(MISSING, ""))
         self._draw()
         for row in old:
-            row.widget.close()
+            W.close(row.widget)
 
     def get(self) -> Any:
         return [None if (value := row.field.get()) is MISSING else value for row in self.rows]

@@ -44,14 +44,14 @@ class Status:
         self.widget.add_class("em-status")
         self._say("", KEYS)
 
-    def start(self) -> None:
-        """A call begins."""
+    def start(self, text: str = "Running") -> None:
+        """A call begins, or waits for what it needs."""
         self._run.disabled, self._stop.disabled = True, False
         self._progress = None
         self._bar.value = 0.0
         self.widget.add_class("em-running")
         self.widget.add_class("em-unknown")
-        self._say("Running")
+        self._say(text)
 
     def progress(self, told: Progress | Waiting | None, seconds: float) -> None:
         """Show how far it is, or at least for how long."""

@@ -272,11 +272,24 @@ def test_a_large_file_is_sent_in_parts_with_its_progress(user: Any, tmp_path: Pa
     with (tmp_path / "large.bin").open("wb") as file:
         file.truncate(size)
     note(page, "document.querySelector('.em-sending')?.hidden === false")
+    held: list[Any] | None = []
+
+    def hold(route: Any) -> None:
+        if held is None:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/uploads/*", hold)
     page.locator("input[type=file]").set_input_files(tmp_path / "large.bin")
     until(page, "window.noted")
+    run(page)
+    page.get_by_text("Waiting for the file").wait_for()
+    parts, held = held, None
+    for route in parts:
+        route.continue_()
     page.locator(".em-sending").wait_for(state="hidden", timeout=120_000)
     assert len(sent) > 2
-    run(page)
     page.locator(".em-stat b", has_text=f"{size:,}".replace(",", "\u2009")).wait_for()
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from easymlnb.forms.fields import MISSING, Field
-from easymlnb.forms.files import SENDING, Picker, accepted
+from easymlnb.forms.files import Picker, accepted
 from easymlnb.forms.lean import Sheet, Uploads
 from easymlnb.forms.node import HINTS, Node
 from easymlnb.forms.previews import as_csv, size, thumbnail
@@ -114,12 +114,15 @@ def test_what_the_page_refused_is_known_here_and_gone_with_the_next_file():
     assert one.check() is None
 
 
-def test_a_call_waits_for_the_file_that_is_being_sent():
-    one = picker()
-    one.widget.said({"do": "sending", "name": "a.txt"}, [])
-    field = Field(Node.root({"type": "object"}), one, required=True)
+def test_a_required_file_that_is_being_sent_is_not_missing():
+    with Sheet().active():
+        one = Picker("file", Node.root({}))
+        field = Field(Node.root({"type": "object"}), one, required=True)
     assert not field.check()
-    assert SENDING in field._error.value
+    one.widget.said({"do": "sending", "name": "a.txt"}, [])
+    assert field.check()
+    one.widget.said({"do": "remove"}, [])
+    assert not field.check()
 
 
 def test_an_uploaded_file_is_its_name_on_the_server():

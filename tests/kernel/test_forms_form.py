@@ -14,9 +14,11 @@ from easymlnb.contract.errors import CallerError, NotReady
 from easymlnb.definition import define
 from easymlnb.forms import watch
 from easymlnb.forms.caller import Done, Event, Progress
-from easymlnb.forms.form import Form
+from easymlnb.forms.fields import EMPTY_FIELD
+from easymlnb.forms.form import LOOK, Form
 from easymlnb.forms.gallery import gallery, preset_names
 from easymlnb.forms.local import LocalCaller
+from easymlnb.forms.nested import Optional
 from easymlnb.types.image import Image
 from easymlnb.types.numbers import Slider
 from easymlnb.types.plot import Plot
@@ -51,6 +53,82 @@ def half(value: Annotated[float, Slider(0, 10, 0.5)] = 3.0) -> dict[str, float]:
     """Halves a number."""
     print("halving", value)
     return {"half": value / 2}
+
+
+def sized(file: ml.File, name: str = "Ada") -> int:
+    return file.size
+
+
+def say(form: Form, **words: Any) -> None:
+    """Do what the script of the form's file field does."""
+    buffers = [words.pop("data")] if "data" in words else []
+    control = form.fields.fields["file"].control
+    widget = (control.field.control if isinstance(control, Optional) else control).widget
+    content = {"method": "custom", "content": words}
+    widget._handle_msg({"content": {"data": content}, "buffers": buffers})
+
+
+def chosen(form: Form, size: int) -> None:
+    say(form, do="sending", name="a.txt")
+    say(form, do="begin", name="a.txt", type="text/plain", size=size)
+
+
+def test_a_call_waits_for_the_file_that_is_being_sent():
+    form = form_of(sized)
+    chosen(form, 5)
+    form.run()
+    assert form.busy
+    say(form, do="piece", at=0, data=b"hello")
+    assert form._watch is None
+    say(form, do="end")
+    form.wait(PATIENCE)
+    assert "5" in result(form)
+    assert not form.busy
+
+
+def test_a_call_that_waits_for_a_file_can_be_stopped():
+    form = form_of(sized)
+    chosen(form, 0)
+    form.run()
+    form.stop()
+    assert not form.busy
+    say(form, do="end")
+    assert not form.busy
+    assert "Nothing yet" in result(form)
+
+
+def test_a_call_that_waited_for_a_file_that_is_refused_does_not_begin():
+    form = form_of(sized)
+    chosen(form, 5)
+    form.run()
+    say(form, do="refused", problem="Too large.")
+    assert not form.busy
+    assert LOOK in form.status._text.value
+
+
+def test_a_call_does_not_begin_without_the_file_that_it_waited_for():
+    def sized_if(file: ml.File | None = None) -> int:
+        return file.size if file else 0
+
+    form = form_of(sized_if)
+    chosen(form, 5)
+    form.run()
+    say(form, do="remove")
+    assert not form.busy
+    assert "Nothing yet" in result(form)
+
+
+def test_a_message_goes_with_the_value_that_it_is_about():
+    form = form_of(sized)
+    form.run()
+    field = form.fields.fields["file"]
+    assert EMPTY_FIELD in field._error.value
+    say(form, do="ready")
+    assert EMPTY_FIELD in field._error.value
+    chosen(form, 0)
+    say(form, do="end")
+    assert field._error.value == ""
+    assert LOOK not in form.status._text.value
 
 
 def test_a_call_shows_result_log_and_code():
