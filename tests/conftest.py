@@ -18,6 +18,8 @@ import httpx
 import nbformat
 import pytest
 
+from easymlnb.client.network import LIMITS
+
 TOKEN = "test-token-of-the-suite"
 START_TIMEOUT = 180.0
 
@@ -117,7 +119,8 @@ class RunningServer:
                 start_new_session=True,
             )  # fmt: skip
         headers = {"Authorization": f"token {self.token}"}
-        self.http = httpx.Client(base_url=f"{self.url}easymlnb/", headers=headers, timeout=60)
+        base_url = f"{self.url}easymlnb/"
+        self.http = httpx.Client(base_url=base_url, headers=headers, timeout=60, limits=LIMITS)
         try:
             self.wait_for(lambda: self._answers(), "the server did not start", START_TIMEOUT)
         except BaseException:

@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 
 from easymlnb.client.events import Events
+from easymlnb.client.network import LIMITS
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, ServerUnreachable, from_code
 from easymlnb.contract.names import path
 from easymlnb.contract.spec import VIEW, ServiceSpec
@@ -61,7 +62,7 @@ class Loop:
             # The calls go to the server that started this kernel, never through a proxy.
             trust_env=False,
             verify=_certificates(),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+            limits=LIMITS,
             timeout=httpx.Timeout(SILENT_SECONDS, connect=CONNECT_SECONDS, pool=None),
         )
         # A cookie that one visitor's answer sets must not go out with another's call.

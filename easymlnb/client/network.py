@@ -13,6 +13,10 @@ from easymlnb.discovery import Server
 
 CONNECT_SECONDS = 10.0
 
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+"""None. Of connections that are too many, httpcore 1.0 may close one that another thread was just
+given (encode/httpcore#1110)."""
+
 
 def settings(server: Server) -> dict[str, Any]:
     """Return what both kinds of httpx client are made with."""
@@ -20,6 +24,7 @@ def settings(server: Server) -> dict[str, Any]:
         "base_url": server.url,
         "headers": server.headers | {"User-Agent": f"easymlnb/{__version__}"},
         "trust_env": not server.local,
+        "limits": LIMITS,
     }
 
 

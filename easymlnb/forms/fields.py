@@ -128,7 +128,10 @@ class Field:
     def look_again(self) -> None:
         """Take away this field's message if it was about another value."""
         if self.get() != self._refused:
+            message = self._error.value
             self._unmark()
+            # Its place stays: a button that moves away under a click is not clicked.
+            self._error.value = message.replace('"em-error"', '"em-error em-past"', 1)
 
     def clear(self) -> None:
         """Take away this field's message and those inside."""

@@ -139,14 +139,15 @@ def wrong(name: str, count: Annotated[int, Field(ge=0)] = 3, points: list[Point]
     look = it.page.get_by_text("Please look at the marked fields.")
     it.input("Count").fill("5")
     it.input("Name").fill("Bob")  # who leaves a field has filled it in
-    it.field("Count").locator(".em-error").first.wait_for(state="detached")
+    it.field("Count").locator(".em-error").first.wait_for(state="hidden")
     assert it.field("X").locator(".em-error").is_visible() and look.is_visible()
     it.page.locator(".em-row").get_by_label("X", exact=True).fill("1")
     it.input("Name").fill("Ada")
-    it.page.locator(".em-error").first.wait_for(state="detached")
+    it.field("X").locator(".em-error").wait_for(state="hidden")
     look.wait_for(state="detached")
     it.run()
     it.result.get_by_text("5", exact=True).wait_for()
+    it.page.locator(".em-error").first.wait_for(state="detached")
 
 
 def test_files_are_chosen_seen_and_sent(open_form: Any, tmp_path: Path) -> None:

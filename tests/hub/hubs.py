@@ -18,6 +18,8 @@ import httpx
 import psutil
 from conftest import publish
 
+from easymlnb.client.network import LIMITS
+
 HERE = Path(__file__).parent
 PROXY = "configurable-http-proxy"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "easymlnb-proxy"
@@ -189,7 +191,8 @@ class User:
     def __post_init__(self) -> None:
         self.url = f"{self.hub.url}/user/{self.name}/"
         self.headers = {"Authorization": f"token {self.token}"}
-        self.http = httpx.Client(base_url=f"{self.url}easymlnb/", headers=self.headers, timeout=150)
+        base_url, headers = f"{self.url}easymlnb/", self.headers
+        self.http = httpx.Client(base_url=base_url, headers=headers, timeout=150, limits=LIMITS)
 
     def publish(self, notebook: Any, path: Path) -> dict[str, Any]:
         """Publish a notebook and wait for the end of it; returns the bundle's description."""

@@ -16,6 +16,8 @@ import psutil
 from conftest import publish
 from hub.hubs import Hub, free_ports
 
+from easymlnb.client.network import LIMITS
+
 PLACEMENTS = {
     "gpu": {"profile": "gpu", "idle": "10m", "max_workers": 2, "seats": 2},
     "local": {"idle": "5s", "max_workers": 4, "seats": 4},
@@ -113,7 +115,8 @@ class Member:
 
     def __post_init__(self) -> None:
         headers = {"Authorization": f"token {self.token}"}
-        self.http = httpx.Client(base_url=self.hub.service_url, headers=headers, timeout=90)
+        base_url = self.hub.service_url
+        self.http = httpx.Client(base_url=base_url, headers=headers, timeout=90, limits=LIMITS)
 
     def publish(self, notebook: Any, path: Path) -> dict[str, Any]:
         """Publish a notebook and wait for the end of it; returns the bundle's description."""

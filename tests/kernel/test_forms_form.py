@@ -127,6 +127,9 @@ def test_a_message_goes_with_the_value_that_it_is_about():
     assert EMPTY_FIELD in field._error.value
     chosen(form, 0)
     say(form, do="end")
+    assert "em-past" in field._error.value
+    form.run()
+    form.wait(PATIENCE)
     assert field._error.value == ""
     assert LOOK not in form.status._text.value
 
