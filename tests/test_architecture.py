@@ -85,7 +85,7 @@ ONLY_IN = {
     "easymlnb_server": ("easymlnb_server",),
 }
 HEAVY = ("torch", "pandas", "numpy", "sklearn", "plotly", "ipywidgets", "PIL", "tornado")
-LONGEST = 300
+LONGEST = 400
 LONG = ("easymlnb.contract.errors",)
 """One table, to be read as a whole."""
 

@@ -12,7 +12,7 @@ pass as they are and nothing is ever pickled.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -226,10 +226,8 @@ LARGE = 2**20
 """Bytes from which a body between a server and a kernel on one host goes through a file."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_DECODERS = {
-    ToServer: msgspec.msgpack.Decoder(ToServer).decode,
-    ToWorker: msgspec.msgpack.Decoder(ToWorker).decode,
-}
+_decode_to_server: Callable[[bytes], ToServer] = msgspec.msgpack.Decoder(ToServer).decode
+_decode_to_worker: Callable[[bytes], ToWorker] = msgspec.msgpack.Decoder(ToWorker).decode
 
 
 def pack(message: Message, body: bytes = b"") -> bytes:
@@ -258,13 +256,11 @@ def batch_of(frame: tuple[ToWorker, bytes]) -> int:
 
 def unpack_to_server(data: bytes) -> Iterator[tuple[ToServer, bytes]]:
     """Yield ``(message, body)`` of what a worker sent; raises ``ValueError`` on anything else."""
-    decode = _DECODERS[ToServer]
     for header, body in _frames(data):
-        yield decode(header), body
+        yield _decode_to_server(header), body
 
 
 def unpack_to_worker(data: bytes) -> Iterator[tuple[ToWorker, bytes]]:
     """Yield ``(message, body)`` of what the server sent; raises ``ValueError`` on anything else."""
-    decode = _DECODERS[ToWorker]
     for header, body in _frames(data):
-        yield decode(header), body
+        yield _decode_to_worker(header), body
