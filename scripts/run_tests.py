@@ -1,0 +1,163 @@
+"""Run the test suite: two halves at the same time, then what failed once more, alone.
+
+Most tests wait more than they compute, so two halves use two cores better than one. A test that
+fails next to others and passes alone does not fail the run, but it is counted and named at the end.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+ROOT = Path(__file__).parent.parent
+FAILED = 1
+NO_TESTS = 5
+INTERRUPTED = 130
+GRACE = 10.0
+"""Seconds that an interrupted half has to end what it started."""
+
+FAST = ("-m", "not slow and not browser", "tests/kernel", "tests/server")
+APART = ("tests/browser", "tests/hub")
+OLD = ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")
+"""Warnings that say only that a release is old; they are no errors with ``--oldest``."""
+
+
+class Interrupted(Exception):
+    """The run was interrupted by a signal."""
+
+
+@dataclass
+class Half:
+    """One pytest process with a cache of its own, so that it knows its own failures."""
+
+    name: str
+    arguments: list[str]
+    log: Path | None = None
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def _cache(self) -> str:
+        return f".pytest_cache/{self.name}"
+
+    def start(self, *more: str) -> None:
+        """Start pytest in a process group of its own, which an interrupt reaches as a whole."""
+        command = [sys.executable, "-m", "pytest", "-o", f"cache_dir={self._cache}"]
+        with contextlib.ExitStack() as stack:
+            output = stack.enter_context(self.log.open("ab")) if self.log else None
+            self.process = subprocess.Popen(
+                [*command, *self.arguments, *more],
+                cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0,
+            )  # fmt: skip
+
+    def wait(self) -> int:
+        assert self.process is not None
+        return self.process.wait()
+
+    def run(self, *more: str) -> int:
+        self.start(*more)
+        return self.wait()
+
+    def failures(self) -> set[str]:
+        """Return the tests that failed when this half ran last."""
+        path = ROOT / self._cache / "v/cache/lastfailed"
+        return set(json.loads(path.read_text())) if path.exists() else set()
+
+    def stop(self) -> None:
+        """Interrupt pytest, which then runs its fixtures to their ends; kill what remains."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGINT)
+            try:
+                self.process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+
+def say(text: str) -> None:
+    print(f"\033[1m{text}\033[0m", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into ``Interrupted``, also where the parent ignores SIGINT."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise Interrupted
+
+    before = {each: signal.signal(each, interrupt) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def run_halves(front: Half, back: Half) -> tuple[int, list[str]]:
+    """Run both halves and retry failures; returns the exit status and what passed the second time."""
+    back.start()
+    say("tests/browser and tests/hub run at the same time; their output follows at the end.")
+    statuses = {front.name: front.run(), back.name: back.wait()}
+    say("tests/browser and tests/hub:")
+    assert back.log is not None
+    print(back.log.read_text(errors="replace"), flush=True)
+    passed: list[str] = []
+    for half in (front, back):
+        if statuses[half.name] == FAILED and (first := half.failures()):
+            say("Retrying the tests that failed, with nothing running next to them:")
+            half.log = None
+            statuses[half.name] = half.run("--last-failed", "--maxfail=1")
+            passed += sorted(first - half.failures())
+    ran = [status for status in statuses.values() if status != NO_TESTS]
+    return next((status for status in ran if status), 0) if ran else NO_TESTS, passed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fast", action="store_true", help="units only")
+    parser.add_argument("--skipped", action="append", default=[], help="a kind of tests left out")
+    parser.add_argument("arguments", nargs="*", help="for pytest")
+    options = parser.parse_args()
+    if os.environ.get("EASYMLNB_TEST_VERSIONS") == "oldest":
+        options.arguments += [f"-Wignore::{name}" for name in OLD]
+    named = any(Path(each.partition("::")[0]).exists() for each in options.arguments)
+    started, passed = time.monotonic(), []
+    # Training does not spin while the other half wants the processor.
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+    with tempfile.TemporaryDirectory(prefix="easymlnb-tests-") as folder:
+        front = Half("front", list(options.arguments))
+        back = Half("back", [*options.arguments, *APART], Path(folder) / "back.log")
+        try:
+            with interrupts():
+                if named or options.fast:
+                    front.arguments[:0] = FAST if options.fast and not named else ()
+                    status = front.run()
+                else:
+                    front.arguments += [f"--ignore={path}" for path in APART]
+                    status, passed = run_halves(front, back)
+        except Interrupted:
+            say("Interrupted: ending the tests ...")
+            for half in (front, back):
+                half.stop()
+            return INTERRUPTED
+    for text in options.skipped:
+        say(f"Skipped: {text}")
+    if passed:
+        say(f"{len(passed)} passed only at the second try:")
+        print(*(f"  {test}" for test in passed), sep="\n", flush=True)
+    say(f"The tests took {(time.monotonic() - started) / 60:.1f} minutes.")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
