@@ -18,11 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+import psutil
+
 ROOT = Path(__file__).parent.parent
 FAILED = 1
 NO_TESTS = 5
 INTERRUPTED = 130
-GRACE = 10.0
+GRACE = 8.0
 """Seconds that an interrupted half has to end what it started."""
 
 FAST = ("-m", "not slow and not browser", "tests/kernel", "tests/server")
@@ -71,17 +73,24 @@ class Half:
         path = ROOT / self._cache / "v/cache/lastfailed"
         return set(json.loads(path.read_text())) if path.exists() else set()
 
-    def stop(self) -> None:
-        """Interrupt pytest, which then runs its fixtures to their ends; kill what remains."""
+    def interrupt(self) -> None:
+        """Let pytest end its fixtures, and with them what they started."""
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGINT)
+
+    def end(self, seconds: float) -> None:
+        """Wait for an interrupted pytest; kill it and what it started when the time is over."""
         if self.process is None or self.process.poll() is not None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGINT)
-            try:
-                self.process.wait(GRACE)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
+        descendants = psutil.Process(self.process.pid).children(recursive=True)
+        try:
+            self.process.wait(max(0.0, seconds))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        for left in psutil.wait_procs(descendants, timeout=1)[1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                left.kill()
 
 
 def say(text: str) -> None:
@@ -148,7 +157,10 @@ def main() -> int:
         except Interrupted:
             say("Interrupted: ending the tests ...")
             for half in (front, back):
-                half.stop()
+                half.interrupt()
+            until = time.monotonic() + GRACE
+            for half in (front, back):
+                half.end(until - time.monotonic())
             return INTERRUPTED
     for text in options.skipped:
         say(f"Skipped: {text}")
