@@ -26,6 +26,7 @@ class Listener:
 
     def __init__(self, refusal: dict[str, str] | None = None) -> None:
         self.secrets: Queue[str] = Queue()
+        self._connections: list[ServerConnection] = []
         self._refusal = refusal
         self._server: Server = serve(
             self._take, "127.0.0.1", 0, compression=None, process_request=self._look
@@ -35,6 +36,7 @@ class Listener:
 
     def _take(self, connection: ServerConnection) -> None:
         assert connection.request is not None
+        self._connections.append(connection)
         self.secrets.put(connection.request.headers["Authorization"])
         for _ in connection:
             pass
@@ -51,6 +53,8 @@ class Listener:
 
     def close(self) -> None:
         self._server.shutdown()
+        for connection in self._connections:  # older releases of websockets leave them open
+            connection.close()
 
 
 @pytest.fixture
