@@ -95,6 +95,10 @@ JSON = {"Content-Type": "application/json"}
         (b'{"x":' * 100_000, 400),
         (b"null", 400),
         (b"[1]", 400),
+        (b'{"x": 1, "x": 2}', 400),
+        (b'{"x": 1, "n": 2, "\\u0078": 3}', 400),
+        (b'{"x": "one", "x": 2}', 400),
+        (b'{"x": {"a": 1, "a": 1}}', 400),
         (b"{}", 422),
         (b'{"x": "one"}', 422),
         (b'{"x": null}', 422),
@@ -109,6 +113,18 @@ def test_bad_json(http: httpx.Client, body: bytes, status: int) -> None:
     answer = http.post("services/bad_number/call", content=body, headers=JSON)
     assert answer.status_code == status, answer.text
     assert error(answer)["message"]
+
+
+def test_a_key_that_comes_twice_is_named(http: httpx.Client) -> None:
+    name, way = "services/bad_number/call", {"headers": JSON}
+    found = error(http.post(name, content=b'{"x": 1, "n": 1, "n": 2}', **way))
+    assert (found["code"], "'n'" in found["message"]) == ("bad_request", True)
+    answer = http.put("services/bad_number/access", content=b'{"users": [], "users": ["bob"]}')
+    assert answer.status_code in (400, 409), answer.text  # 409: a server of one's own
+    answer = http.post(
+        "services/bad_number/call", files={"x": ("", b'{"a": 1, "a": 2}', "application/json")}
+    )
+    assert answer.status_code in (400, 422), answer.text
 
 
 def test_every_wrong_field_is_named(http: httpx.Client) -> None:
