@@ -8,6 +8,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from easymlnb import compiled, problems, signature
 from easymlnb.contract.errors import DefinitionError, EasyMLNBError, ResultNotEncodable
+from easymlnb.contract.jsonkeys import check_keys
 from easymlnb.signature import MISSING, Signature
 from easymlnb.types import form, natural
 from easymlnb.types.finite import OUTPUT
@@ -62,12 +63,15 @@ class Schema:
     def load_json(self, body: bytes) -> dict[str, Any]:
         """Turn a JSON body into checked keyword arguments.
 
-        Raises ``BadRequest`` when it is not JSON, ``InvalidInput`` when it breaks the schema.
+        Raises ``BadRequest`` when it is not JSON or gives a key twice, ``InvalidInput`` when it
+        breaks the schema.
         """
         try:
             found: dict[str, Any] = self._validate_json(body, strict=True)
         except ValidationError as error:
             raise self._refuse_json(error, body) from None
+        if body.count(b":") != len(found):
+            check_keys(body, len(found))
         return {**self.defaults, **found} if self.defaults else found
 
     def load(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,6 +141,10 @@ class Schema:
         first = error.errors(include_url=False, include_input=False)[0]
         if first["type"] == "json_invalid":
             return problems.broken(body, first["ctx"]["error"])
+        try:
+            check_keys(body)
+        except EasyMLNBError as repeated:
+            return repeated
         return problems.explain(error, lambda: from_json(body))
 
 

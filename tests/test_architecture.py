@@ -43,7 +43,7 @@ LAYERS = {
         offered
         publications
         services cluster
-        catalogue hubs metrics tracing storage
+        catalogue hubs inbound metrics tracing storage
         state
         revocation
         handlers

@@ -16,6 +16,7 @@
     +-- MethodNotAllowed      405
     +-- NotAcceptable         406  the result cannot be written as ``Accept`` asks
     +-- StreamTooLarge        406  a stream is too long to be collected into one answer
+    +-- RequestTimeout        408  the request arrived too slowly
     +-- NameTaken             409  another notebook already serves that name
     +-- BundleServes          409  what serves already cannot be called off
     +-- NoSeat                409
@@ -28,12 +29,14 @@
     +-- KeyReused             422  an idempotency key came again with another request
     +-- CallerError           422  what a service's function says to its caller
     +-- DeploymentFailed      422  a bundle could not be brought to serve; ``details`` has the cell
+    +-- HeadTooLarge          431  the request's line and headers are too long
     +-- CallFailed            500  the function raised
     +-- ResultNotEncodable    500  the function returned what cannot be sent
     +-- InternalError         500
     +-- CallCancelled         503  stopped on request
     +-- NotReady              503  the service is starting, or could not start
     +-- Busy                  503  the queue is full; ``Retry-After`` says when to come back
+    +-- TooManyConnections    503
     +-- WorkerLost            503  the kernel died under the call
     |   +-- WorkerOutOfMemory 503  it was ended, for it took far more memory than it may
     +-- Draining              503  the server is stopping
@@ -207,6 +210,13 @@ class StreamTooLarge(EasyMLNBError):
         )
 
 
+class RequestTimeout(EasyMLNBError):
+    """The headers or the body of a request arrived too slowly."""
+
+    code = "request_timeout"
+    status = 408
+
+
 class NameTaken(EasyMLNBError):
     """Another notebook already serves that name."""
 
@@ -357,6 +367,19 @@ class DeploymentFailed(EasyMLNBError):
     status = 422
 
 
+class HeadTooLarge(EasyMLNBError):
+    """The first line and the headers of a request are too long."""
+
+    code = "head_too_large"
+    status = 431
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"The request's first line and headers have more than {limit:,} bytes. Send less in "
+            "the address, in cookies and in other headers."
+        )
+
+
 class CallFailed(EasyMLNBError):
     """The service's function raised; only its log, not the caller, has the traceback."""
 
@@ -415,6 +438,20 @@ class Busy(EasyMLNBError):
             f"The service is busy: {waiting} calls wait already. "
             f"Try again in about {max(1, round(retry_after))} s.",
             details={"retry_after": max(1, round(retry_after))},
+        )
+
+
+class TooManyConnections(EasyMLNBError):
+    """The server, or the caller's address, has as many connections open as it may."""
+
+    code = "too_many_connections"
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Too many connections are open. Try again in a second, and use connections again "
+            "instead of opening new ones.",
+            details={"retry_after": 1},
         )
 
 

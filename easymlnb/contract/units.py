@@ -4,7 +4,7 @@ import re
 
 _SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _TIMES = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_TEXT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*\Z")
+_TEXT = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z]*)\Z")
 
 
 def size(value: object) -> int:
@@ -12,7 +12,7 @@ def size(value: object) -> int:
 
     Each unit is 1024 of the one below. Raises ``ValueError`` for anything else, and for nothing.
     """
-    if isinstance(value, str) and (found := _TEXT.match(value)):
+    if isinstance(value, str) and (found := _TEXT.match(value.strip())):
         unit = found[2].upper().removesuffix("IB" if found[2].upper().endswith("IB") else "B")
         if unit in _SIZES:
             value = int(float(found[1]) * _SIZES[unit])
@@ -26,7 +26,7 @@ def seconds(value: object) -> float:
 
     Raises ``ValueError`` for anything else, and for what is negative or without end.
     """
-    if isinstance(value, str) and (found := _TEXT.match(value)) and found[2] in _TIMES:
+    if isinstance(value, str) and (found := _TEXT.match(value.strip())) and found[2] in _TIMES:
         value = float(found[1]) * _TIMES[found[2]]
     if type(value) not in (int, float) or not 0 <= value < float("inf"):  # type: ignore[operator]
         raise ValueError(f"{value!r} is no time; write seconds, or a text such as '30s' or '10m'.")

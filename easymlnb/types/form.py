@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from easymlnb.contract.errors import BadRequest, TooLarge
+from easymlnb.contract.jsonkeys import check_keys
 from easymlnb.types.base import KEY, Upload
 from easymlnb.types.label import label
 from easymlnb.types.sent import Data, mapped
@@ -172,9 +173,11 @@ def _parsed(name: str, data: bytes) -> Parsed:
     from pydantic_core import from_json
 
     try:
-        return Parsed(from_json(data, allow_inf_nan=False))
+        value = from_json(data, allow_inf_nan=False)
     except ValueError as error:
         raise BadRequest(f"Part {name!r} is said to be JSON and is not: {error}.") from error
+    check_keys(data)
+    return Parsed(value)
 
 
 def text(name: str, data: Data) -> str:
@@ -215,6 +218,8 @@ def _json(part: str) -> Any:
     from pydantic_core import from_json
 
     try:
-        return from_json(part)
+        value = from_json(part)
     except ValueError:
         return part
+    check_keys(part)
+    return value

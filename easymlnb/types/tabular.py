@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from easymlnb.contract.jsonkeys import check_keys
 from easymlnb.types.base import Upload, is_a
 from easymlnb.types.sent import Data
 
@@ -78,6 +79,7 @@ def _json(data: bytes) -> "pd.DataFrame":
         value = from_json(data)
     except ValueError:
         raise ValueError("It looks like JSON, but cannot be read as such.") from None
+    check_keys(data)
     return from_records(value) if isinstance(value, list) else from_columns(value)
 
 

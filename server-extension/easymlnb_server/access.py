@@ -9,6 +9,7 @@ import msgspec
 from jupyter_server.auth.identity import User
 
 from easymlnb.contract.errors import BadRequest
+from easymlnb.contract.jsonkeys import check_keys
 from easymlnb.contract.names import LONGEST
 
 MOST = 1000
@@ -137,6 +138,7 @@ def parse(data: bytes) -> Access:
             'Say who may call as JSON: {"users": ["bob"], "groups": ["ml"], "everyone": false, '
             f'"public": false}} ({error}).'
         ) from error
+    check_keys(data)
     return msgspec.structs.replace(found, users=_once(found.users), groups=_once(found.groups))
 
 

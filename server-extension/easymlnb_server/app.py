@@ -41,6 +41,7 @@ from easymlnb_server.handlers.gate import CALL, SHARED_CALL
 from easymlnb_server.handlers.sharing import Sharing
 from easymlnb_server.hubs import HubSettings
 from easymlnb_server.idempotency import Keys
+from easymlnb_server.inbound import InboundSettings
 from easymlnb_server.metrics import Metrics
 from easymlnb_server.ownership import Ownership
 from easymlnb_server.placement import gpus
@@ -62,7 +63,7 @@ MESSAGE_LIMIT = 150 * 2**20
 """Bytes of a websocket message: a file chosen in a form under a cell comes as one."""
 
 
-class EasyMLNB(AppSettings, HubSettings, StorageSettings, ExtensionApp):
+class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, ExtensionApp):
     """Services from notebooks: live, published, with their API."""
 
     name = "easymlnb"
@@ -193,10 +194,12 @@ class EasyMLNB(AppSettings, HubSettings, StorageSettings, ExtensionApp):
         self._sharing = Sharing(serverapp, root, self._state)
         call = SHARED_CALL if self.shared else CALL
         path = url_path_join(re.escape(serverapp.base_url), PREFIX, call)
-        open_doors(serverapp.http_server, serverapp.web_app, path, self._state)
+        limits = self.make_inbound(proxied=serverapp.trust_xheaders)
+        server, application = serverapp.http_server, serverapp.web_app
+        connections = open_doors(server, application, path, self._state, limits)
         self._state.metrics.open()
         state = self._state
-        duties = (state.activity, state.metrics, state.uploads, state.node)
+        duties = (connections, state.activity, state.metrics, state.uploads, state.node)
         self._tasks += [asyncio.create_task(duty.keep()) for duty in duties]
         if self.shared:
             self._tasks.append(asyncio.create_task(Revocation(state).keep()))

@@ -52,7 +52,7 @@ CALL: tuple[dict[str, Any], ...] = (
     _asked(
         "X-Timeout",
         "Seconds to give the call, at most the service's own limit.",
-        {"type": "number", "exclusiveMinimum": 0},
+        {"type": "number", "minimum": 0.001},
     ),
     _asked(
         "X-Priority",

@@ -1,8 +1,11 @@
 """Whatever is sent gets a clear error; the server and its other services go on."""
 
+import contextlib
 import io
 import json
 import socket
+import time
+import uuid
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 from conftest import RunningServer, make_notebook
+
+from easymlnb_server.routes import ROUTES
 
 SERVICES = """
 import easymlnb as ml
@@ -90,6 +95,10 @@ JSON = {"Content-Type": "application/json"}
         (b'{"x":' * 100_000, 400),
         (b"null", 400),
         (b"[1]", 400),
+        (b'{"x": 1, "x": 2}', 400),
+        (b'{"x": 1, "n": 2, "\\u0078": 3}', 400),
+        (b'{"x": "one", "x": 2}', 400),
+        (b'{"x": {"a": 1, "a": 1}}', 400),
         (b"{}", 422),
         (b'{"x": "one"}', 422),
         (b'{"x": null}', 422),
@@ -104,6 +113,18 @@ def test_bad_json(http: httpx.Client, body: bytes, status: int) -> None:
     answer = http.post("services/bad_number/call", content=body, headers=JSON)
     assert answer.status_code == status, answer.text
     assert error(answer)["message"]
+
+
+def test_a_key_that_comes_twice_is_named(http: httpx.Client) -> None:
+    name, way = "services/bad_number/call", {"headers": JSON}
+    found = error(http.post(name, content=b'{"x": 1, "n": 1, "n": 2}', **way))
+    assert (found["code"], "'n'" in found["message"]) == ("bad_request", True)
+    answer = http.put("services/bad_number/access", content=b'{"users": [], "users": ["bob"]}')
+    assert answer.status_code in (400, 409), answer.text  # 409: a server of one's own
+    answer = http.post(
+        "services/bad_number/call", files={"x": ("", b'{"a": 1, "a": 2}', "application/json")}
+    )
+    assert answer.status_code in (400, 422), answer.text
 
 
 def test_every_wrong_field_is_named(http: httpx.Client) -> None:
@@ -154,6 +175,125 @@ def test_body_without_credentials_is_not_read(session_server: RunningServer) -> 
             b"Content-Type: application/zip\r\nContent-Length: 100000000\r\n\r\n"
         )
         assert plain.recv(65536).startswith(b"HTTP/1.1 401")
+
+
+PLACES = {
+    r"([A-Za-z0-9_-]+)": "nosuch",
+    r"([0-9a-f]{64})": "0" * 64,
+    r"([0-9a-f]{32})": "0" * 32,
+    r"([A-Za-z0-9_-]{43})": "a" * 43,
+    r"([0-9a-f-]{36})": str(uuid.UUID(int=0)),
+    r"([0-9a-f]{12})/([A-Za-z0-9@._/-]+)": "0" * 12 + "/x",
+    r"([a-z]+\.[a-z]+)": "style.css",
+    r"([A-Za-z0-9._-]{8,64})": "12345678",
+    r".*": "nosuch",
+    r"/?": "",
+    "\\.": ".",
+}
+
+
+def paths() -> list[str]:
+    """Return a path for every route, and two that no route has."""
+    found = {"/nosuch", "/api/nosuch"}
+    for pattern, *_ in ROUTES:
+        path = str(pattern)
+        for expression, text in PLACES.items():
+            path = path.replace(expression, text)
+        found.add(f"/easymlnb/{path}")
+    return sorted(found)
+
+
+def whole(plain: socket.socket) -> bytes:
+    parts = []
+    with contextlib.suppress(ConnectionResetError):
+        while part := plain.recv(65536):
+            parts.append(part)
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "BREW"])
+@pytest.mark.parametrize("length", ["Content-Length: 120000000", "Transfer-Encoding: chunked"])
+def test_nobody_without_a_login_can_send_a_body(
+    session_server: RunningServer, method: str, length: str
+) -> None:
+    for path in paths():
+        with socket.create_connection(("127.0.0.1", session_server.port)) as plain:
+            plain.settimeout(60)
+            plain.sendall(
+                f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{length}\r\n\r\n".encode()
+            )
+            began = time.monotonic()
+            answer = whole(plain)
+        assert time.monotonic() - began < 8, (path, "it waited for the body")
+        assert answer[9:12] in (b"401", b"403", b"404", b"405", b"413"), (path, answer[:200])
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "nosuch"),
+        ("GET", "me"),
+        ("DELETE", "calls/12345678"),
+        ("PUT", "services"),
+        ("POST", "services/nosuch/call"),
+        ("POST", "services/nosuch/live/view"),
+        ("PUT", "services/nosuch/access"),
+    ],
+)
+@pytest.mark.parametrize("length", ["Content-Length: 120000000", "Transfer-Encoding: chunked"])
+def test_nobody_at_all_can_send_a_body_to_what_takes_none(
+    session_server: RunningServer, method: str, path: str, length: str
+) -> None:
+    with socket.create_connection(("127.0.0.1", session_server.port)) as plain:
+        plain.settimeout(8)
+        plain.sendall(
+            f"{method} /easymlnb/{path} HTTP/1.1\r\nHost: localhost\r\n"
+            f"Authorization: token {session_server.token}\r\n{length}\r\n\r\n".encode()
+        )
+        answer = whole(plain)
+    assert answer[9:12] in (b"404", b"405", b"409", b"413"), answer[:200]
+    assert b'"error"' in answer
+
+
+def test_chunked_body_far_over_the_limit_is_answered(
+    http: httpx.Client, session_server: RunningServer
+) -> None:
+    with socket.create_connection(("127.0.0.1", session_server.port)) as plain:
+        plain.settimeout(60)
+        plain.sendall(
+            b"POST /easymlnb/services/bad_image/call HTTP/1.1\r\nHost: localhost\r\n"
+            + f"Authorization: token {session_server.token}\r\n".encode()
+            + b"Content-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        with contextlib.suppress(OSError):
+            for _ in range(100):
+                plain.sendall(b"186a0\r\n" + bytes(100_000) + b"\r\n")
+        answer = whole(plain)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b'"too_large"' in answer
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 900000", b"Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("path", [b"services/nosuch/call", b"services/bad_number/call", b"uploads"])
+@pytest.mark.parametrize("token", [True, False])
+def test_leaving_in_the_middle_of_a_body_is_no_error(
+    http: httpx.Client, session_server: RunningServer, length: bytes, path: bytes, token: bool
+) -> None:
+    before = len(session_server.log)
+    with socket.create_connection(("127.0.0.1", session_server.port)) as plain:
+        login = f"Authorization: token {session_server.token}\r\n".encode() if token else b""
+        plain.sendall(
+            b"POST /easymlnb/%s HTTP/1.1\r\nHost: localhost\r\n%s%s\r\n\r\n" % (path, login, length)
+            + b"2710\r\n"
+            + bytes(5_000)
+        )
+        plain.settimeout(0.2)
+        with contextlib.suppress(TimeoutError):
+            plain.recv(1)
+    assert http.get("me").status_code == 200  # whatever came of it is in the log now
+    found = session_server.log[before:]
+    assert "Traceback" not in found and " 500 " not in found
+    assert len(found) < 600, found
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_server_does_what_its_document_says(session_server: RunningServer) -> No
         )
         @given(case=operation.as_strategy())
         def check(case: Any) -> None:
-            # A deadline of a nanosecond is allowed, and rightly answered by 504.
+            # A deadline of a millisecond is allowed, and rightly answered by 504.
             (case.headers or {}).pop("X-Timeout", None)
             response = case.call(headers=dict(session_server.http.headers))
             case.validate_response(

@@ -7,14 +7,19 @@ from easymlnb.contract.errors import BadRequest
 from easymlnb_server.handlers import asked
 
 
-@pytest.mark.parametrize(("sent", "found"), [(None, 30.0), ("2.5", 2.5), ("99", 30.0)])
+@pytest.mark.parametrize(("sent", "found"), [
+    (None, 30.0), ("2.5", 2.5), ("99", 30.0), ("0.001", 0.001), ("1e+06", 30.0), ("2.", 2.0),
+])  # fmt: skip
 def test_seconds(sent: str | None, found: float) -> None:
     assert asked.seconds(HTTPHeaders({"X-Timeout": sent} if sent else {}), 30.0) == found
 
 
-@pytest.mark.parametrize("sent", ["", "0", "-1", "nan", "inf", "soon"])
+@pytest.mark.parametrize("sent", [
+    "", "0", "-1", "nan", "inf", "soon", "1e-9", "0.0009", "1e999", "+2", "1_0", "0x10", " 2", "2s",
+    "2,2", "2 3", ".5", "\u0662", "1e", "e1", "1e-400", "--2",
+])  # fmt: skip
 def test_bad_seconds(sent: str) -> None:
-    with pytest.raises(BadRequest):
+    with pytest.raises(BadRequest, match="X-Timeout"):
         asked.seconds(HTTPHeaders({"X-Timeout": sent}), 30.0)
 
 

@@ -7,6 +7,11 @@ from easymlnb.contract.errors import BadRequest
 PRIORITIES = ("interactive", "batch")
 LONGEST_KEY = 200
 
+SHORTEST = 0.001
+"""Seconds; no call can be answered in less."""
+
+_NUMBER = frozenset("0123456789.eE+-")
+
 
 def seconds(headers: HTTPHeaders, limit: float) -> float:
     """Return how long a call may take; raises ``BadRequest``."""
@@ -14,11 +19,15 @@ def seconds(headers: HTTPHeaders, limit: float) -> float:
     if asked is None:
         return limit
     try:
-        found = float(asked)
-    except ValueError:
+        # `float` also takes signs, words, blanks, underscores and the digits of other scripts.
+        found = float(asked) if _NUMBER.issuperset(asked) and asked[0].isdigit() else 0.0
+    except (ValueError, IndexError):
         found = 0.0
-    if not 0 < found < float("inf"):
-        raise BadRequest("X-Timeout must be a positive number of seconds.")
+    if not SHORTEST <= found < float("inf"):
+        raise BadRequest(
+            f"X-Timeout must be a number of seconds such as 2.5, and at least {SHORTEST:g}; "
+            f"it is {asked[:40]!r}."
+        )
     return min(found, limit)
 
 

@@ -1,13 +1,19 @@
 """Request bodies that are taken in only after the caller and the length were checked."""
 
+import contextlib
+import logging
 from collections.abc import Awaitable
 from typing import Any, ClassVar, cast
 
 from tornado import web
 from tornado.http1connection import HTTP1Connection
+from tornado.iostream import StreamClosedError
 
 from easymlnb.contract.errors import TooLarge
 from easymlnb_server.handlers.base import EasyHandler
+from easymlnb_server.handlers.refusals import refusal
+
+log = logging.getLogger("easymlnb.requests")
 
 SMALL = 2**20
 """Bytes of a refused body that are read all the same: a connection closed with a body unread is
@@ -50,7 +56,7 @@ class BodyHandler(EasyHandler):
             # Nothing that is said from here would reach the caller; `take_body` says it.
             self._chunks.clear()
             if self._size > self._limit + SMALL:
-                self.request.connection.stream.close()  # type: ignore[union-attr]
+                self._cut()
             return None
         return self.keep(chunk)
 
@@ -76,16 +82,33 @@ class BodyHandler(EasyHandler):
 
     def _check(self, size: int) -> None:
         if size > self._limit:
-            raise TooLarge(
-                f"The body of {size:,} bytes is over the limit of {self._limit:,} bytes here."
-            )
+            raise self._over(f"of {size:,} bytes ")
+
+    def _over(self, size: str = "") -> TooLarge:
+        return TooLarge(f"The body {size}is over the limit of {self._limit:,} bytes here.")
+
+    def _cut(self) -> None:
+        """Answer in the middle of a body that does not end, and close the connection."""
+        error = self._over()
+        error.request_id = self.request_id
+        log.info("refused", extra={"request_id": self.request_id, "code": error.code})
+        stream = self.request.connection.stream  # type: ignore[union-attr]
+        with contextlib.suppress(StreamClosedError):
+            stream.write(refusal(error))
+        stream.close()
 
     async def _let_go(self) -> None:
-        """Take a small body off the connection, so that it stays usable; end it for a large one."""
-        length = self.request.headers.get("Content-Length", "0")
+        """Take a small body off the connection, so that it stays usable; end it for a large one.
+
+        One that does not say its length counts as large.
+        """
+        headers = self.request.headers
         self._refused = True
-        self._closing = not length.isdigit() or int(length) > SMALL
+        self._closing = (
+            "Transfer-Encoding" in headers or int(headers.get("Content-Length", 0)) > SMALL
+        )
         prepared, body = self._prepared_future, getattr(self.request, "_body_future", None)
         if not self._closing and prepared is not None and body is not None:
             prepared.set_result(None)
-            await body
+            with contextlib.suppress(StreamClosedError):  # who left needs no usable connection
+                await body

@@ -18,6 +18,7 @@ from easymlnb.contract.names import quoted
 from easymlnb_server.apps.passes import SCHEME, sign
 from easymlnb_server.cluster.cluster import Answered, Question
 from easymlnb_server.engine.absent import away
+from easymlnb_server.handlers.asked import SHORTEST
 from easymlnb_server.handlers.relay import MOVED, Relay, Ways
 from easymlnb_server.store.leases import Process
 
@@ -55,7 +56,7 @@ class Distant:
             "Content-Type": question.content_type,
             "Content-Length": str(len(question.body)),
             "X-Request-Id": question.request_id,
-            "X-Timeout": f"{question.seconds:.3f}",
+            "X-Timeout": f"{max(question.seconds, SHORTEST):.3f}",
             "X-Priority": "batch" if question.patient else "interactive",
         }
         if question.accept:

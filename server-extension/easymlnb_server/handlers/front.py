@@ -9,6 +9,7 @@ encrypted, have the second door: Tornado reads them, and its application is pass
 
 import asyncio
 import contextlib
+import logging
 import os
 import re
 import socket
@@ -21,62 +22,93 @@ from tornado.iostream import IOStream, StreamClosedError
 from tornado.routing import PathMatches, Router, Rule
 from tornado.web import Application
 
+from easymlnb.contract.errors import EasyMLNBError, HeadTooLarge, TooManyConnections
+from easymlnb_server.handlers import heads
+from easymlnb_server.handlers.connections import Connections, Held, Phase, network_of
 from easymlnb_server.handlers.gate import Gate
 from easymlnb_server.handlers.plain import PlainCall
+from easymlnb_server.handlers.refusals import refusal
 from easymlnb_server.handlers.senders import Sender
+from easymlnb_server.handlers.watched import Watch
+from easymlnb_server.inbound import Inbound
 from easymlnb_server.state import State
 
-REQUEST = re.compile(rb"POST ([!-~]+) HTTP/1\.1")
-FIELD = re.compile(rb"([A-Za-z0-9-]+):[ \t]*((?:[!-~](?:[\t -~]*[!-~])?)?)[ \t]*")
-
-IDLE = 3600.0
-"""Seconds after which a silent connection is closed; it is Tornado's own time."""
-
 BACKLOG = 2**16
-"""Bytes that may come in while a call is under way; then no more are read until it ends."""
+"""Bytes that may come in while a call is under way or its answer is not taken yet; then no more
+are read until that ends."""
+
+log = logging.getLogger("easymlnb.connections")
 
 
-def open_doors(server: HTTPServer, application: Application, path: str, state: State) -> None:
-    """Let plain calls of ``path``, a pattern with a group for the name, in by both doors."""
+def open_doors(
+    server: HTTPServer, application: Application, path: str, state: State, limits: Inbound
+) -> Connections:
+    """Let plain calls of ``path``, a pattern with a group for the name, in by both doors.
+
+    Returns all connections of the server from now on; they must be kept.
+    """
     gate = Gate(state, application.settings)
     application.default_router.rules.insert(0, Rule(PathMatches(path), _Route(gate, state)))
-    front = Front(gate, state, server, re.compile(path.encode()))
+    connections = Connections(limits)
+    watch = Watch(server, application, connections)
+    front = Front(gate, state, server, re.compile(path.encode()), watch, connections)
     server.handle_stream = front.take  # type: ignore[method-assign]
+    return connections
 
 
 class Front:
     """Takes the connections of a server; those it does not want go the way they always went."""
 
     def __init__(
-        self, gate: Gate, state: State, server: HTTPServer, path: "re.Pattern[bytes]"
+        self,
+        gate: Gate,
+        state: State,
+        server: HTTPServer,
+        path: "re.Pattern[bytes]",
+        watch: Watch,
+        connections: Connections,
     ) -> None:
         self.gate = gate
         self.state = state
         self.path = path
+        self.watch = watch
+        self.connections = connections
         self._server = server
         self._further = server.handle_stream
         self._opening: set[asyncio.Task[Any]] = set()
 
     def take(self, stream: IOStream, address: Any) -> None:
+        network = network_of(address)
+        if not self.connections.admits(network):
+            if type(stream) is IOStream:
+                with contextlib.suppress(OSError):
+                    stream.socket.send(refusal(TooManyConnections()))
+            stream.close()
+            return
         if type(stream) is not IOStream:  # encrypted
+            self.watch.add(stream, network)
             self._further(stream, address)
             return
-        loop = asyncio.get_running_loop()
-        opening = loop.create_task(self._open(stream.socket, address))
+        made = Connection(self, address, network)
+        self.connections.add(made)
+        opening = asyncio.get_running_loop().create_task(self._open(made, stream.socket))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
 
-    async def _open(self, taken: socket.socket, address: Any) -> None:
+    async def _open(self, made: "Connection", taken: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        with contextlib.suppress(OSError):  # gone before it began
-            await loop.connect_accepted_socket(lambda: Connection(self, address), taken)
+        try:
+            await loop.connect_accepted_socket(lambda: made, taken)
+        except OSError:  # gone before it began
+            self.connections.remove(made)
 
-    def hand_over(self, taken: socket.socket, address: Any, read: bytes) -> None:
+    def hand_over(self, taken: socket.socket, address: Any, network: str, read: bytes) -> None:
         server = self._server
         stream = _Begun(
             taken, read,
             max_buffer_size=server.max_buffer_size, read_chunk_size=server.read_chunk_size,
         )  # fmt: skip
+        self.watch.add(stream, network)
         self._further(stream, address)
 
 
@@ -85,48 +117,66 @@ class _Begun(IOStream):
 
     def __init__(self, taken: socket.socket, read: bytes, **options: Any) -> None:
         super().__init__(taken, **options)
-        self._read = read
+        self._given = read
+        # All of it at once: for what is left nothing would call, as the socket has no more.
+        self._usual, self.read_chunk_size = (
+            self.read_chunk_size,
+            max(self.read_chunk_size, len(read)),
+        )
 
     def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
-        if not self._read:
+        if not self._given:
             return super().read_from_fd(buf)
-        size = min(len(buf), len(self._read))
-        buf[:size] = self._read[:size]
-        self._read = self._read[size:]
+        size = min(len(buf), len(self._given))
+        buf[:size] = self._given[:size]
+        self._given = self._given[size:]
+        self.read_chunk_size = self._usual
         return size
 
 
-class Connection(asyncio.Protocol):
+class Connection(Held, asyncio.Protocol):
     """One connection, as long as it brings nothing but plain calls, one after the other."""
 
-    def __init__(self, front: Front, address: Any) -> None:
+    def __init__(self, front: Front, address: Any, network: str) -> None:
+        super().__init__(network)
         self._front = front
         self._address = address
         self._read = b""
+        self._body = bytearray()
+        self._wanted = 0
         self._call: PlainCall | None = None
         self._head = b""
         self._asked: tuple[str, dict[str, str]] = ("", {})
+        self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
-        self._heard = self._loop.time()
-        self._idle = self._loop.call_later(IDLE, self._look)
+        self._waits = 0
         self._free = self._loop.create_future()
         self._free.set_result(None)
+        self._closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         # So that `pause_writing` comes with the first byte that the caller does not take at once.
         self._transport.set_write_buffer_limits(high=0)
+        if self._closed:
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        self._heard = self._loop.time()
+        self.heard = self._loop.time()
+        if self._wanted:
+            self._body += data
+            if len(self._body) < self._wanted:
+                return
+            data, self._wanted = bytes(self._body), 0
+            self._body = bytearray()
         self._read = self._read + data if self._read else data
-        if self._call is None:
+        if self._call is None and self._free.done():
             self._next()
-        elif len(self._read) > BACKLOG:
+        elif len(self._read) > BACKLOG and self._transport is not None:
             self._transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._idle.cancel()
+        self._front.connections.remove(self)
         if not self._free.done():
             self._free.set_exception(StreamClosedError())
             self._free.exception()
@@ -135,13 +185,16 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._free = self._loop.create_future()
+        self._waits += 1
+        self._front.connections.keeps_back(self.unsent)
 
     def resume_writing(self) -> None:
         self._free.set_result(None)
         if self._call is None:
-            self._next()
+            self._go_on()
 
     def write(self, data: bytes) -> Awaitable[None]:
+        assert self._transport is not None
         if self._transport.is_closing():
             raise StreamClosedError
         self._transport.write(data)
@@ -149,6 +202,41 @@ class Connection(asyncio.Protocol):
 
     def end(self) -> None:
         self._call = None
+        if self._free.done():
+            self._go_on()
+
+    @property
+    def phase(self) -> Phase:
+        if not self._free.done():
+            return Phase.SENDING
+        if self._call is not None:
+            return Phase.BUSY
+        if self._wanted:
+            return Phase.BODY
+        return Phase.IDLE if self._head else Phase.HEAD
+
+    @property
+    def request(self) -> int:
+        return self._waits
+
+    @property
+    def received(self) -> int:
+        return len(self._body)
+
+    @property
+    def unsent(self) -> int:
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def close(self, error: EasyMLNBError | None = None) -> None:
+        self._closed = True
+        if self._transport is None:
+            return
+        if error is not None and self._wanted:
+            self._tell(error)
+        self._transport.abort()
+
+    def _go_on(self) -> None:
+        assert self._transport is not None
         self._transport.resume_reading()
         if self._read:
             self._loop.call_soon(self._next)
@@ -157,12 +245,15 @@ class Connection(asyncio.Protocol):
         """Begin the next call if it is there as a whole."""
         if self._call is not None or not self._read or not self._free.done():
             return
-        if self._transport.is_closing():
+        if self._transport is None or self._transport.is_closing():
             return
-        end = self._read.find(b"\r\n\r\n") + 4
-        head = self._read[: max(end, 4)]
+        end = self._read.find(heads.END) + len(heads.END)
+        if (end if end >= len(heads.END) else len(self._read)) > heads.HEAD_LIMIT:
+            self._refuse(HeadTooLarge(heads.HEAD_LIMIT))
+            return
+        head = self._read[: max(end, len(heads.END))]
         if head != self._head:
-            asked = self._parse(head)
+            asked = heads.parse(head, self._front.path)
             if asked is None:
                 self._hand_over()
                 return
@@ -174,41 +265,44 @@ class Connection(asyncio.Protocol):
             return
         whole = end + admitted.length
         if len(self._read) < whole:
+            self._body += self._read
+            self._read, self._wanted = b"", whole
+            self._waits += 1
             return
         body, self._read = self._read[end:whole], self._read[whole:]
         sender = admitted.sender
         self._call = PlainCall(self._front.state, sender, name, headers, body, self)
         self._call.start()
 
-    def _parse(self, head: bytes) -> tuple[str, dict[str, str]] | None:
-        """Return the name and headers of a request in its strictest form, else ``None``."""
-        first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
-        request = REQUEST.fullmatch(first)
-        asked = request and self._front.path.fullmatch(request[1])
-        if not asked:
-            return None
-        headers: dict[str, str] = {}
-        for line in lines:
-            field = FIELD.fullmatch(line)
-            if field is None or (name := field[1].decode().lower()) in headers:
-                return None
-            headers[name] = field[2].decode()
-        return asked[1].decode(), headers
+    def _refuse(self, error: EasyMLNBError) -> None:
+        """Answer what nobody shall parse, and end the connection."""
+        log.info("refused", extra={"code": error.code})
+        self._tell(error)
+        self.close()
+
+    def _tell(self, error: EasyMLNBError) -> None:
+        """Answer with an error by the socket itself, which outlives its transport for a moment."""
+        assert self._transport is not None
+        if not self._transport.is_closing():
+            taken = self._duplicate()
+            with contextlib.suppress(OSError):
+                taken.send(refusal(error))
+            self._front.watch.linger(taken)
 
     def _hand_over(self) -> None:
-        self._idle.cancel()
-        taken = socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno()))
-        taken.setblocking(False)
+        self._front.connections.remove(self)
+        taken = self._duplicate()
+        assert self._transport is not None
         self._transport.abort()
         read, self._read = self._read, b""
-        self._front.hand_over(taken, self._address, read)
+        self._front.hand_over(taken, self._address, self.address, read)
 
-    def _look(self) -> None:
-        left = self._heard + IDLE - self._loop.time()
-        if left <= 0 and self._call is None:
-            self._transport.abort()
-        else:
-            self._idle = self._loop.call_later(max(left, 1.0), self._look)
+    def _duplicate(self) -> socket.socket:
+        assert self._transport is not None
+        found = self._transport.get_extra_info("socket")
+        taken = socket.socket(fileno=os.dup(found.fileno()))
+        taken.setblocking(False)
+        return taken
 
 
 class _Route(Router):

@@ -12,8 +12,10 @@ import msgspec
 from tornado import web, websocket
 from tornado.ioloop import PeriodicCallback
 
+from easymlnb.contract.archive import MAX_ZIP
 from easymlnb.contract.errors import BadRequest, RouteNotFound
 from easymlnb_server.handlers.base import EasyHandler
+from easymlnb_server.handlers.body import BodyHandler
 from easymlnb_server.handlers.wire import Wire
 from easymlnb_server.placement.hub.wire import Wanted
 from easymlnb_server.placement.node import NodeKernels
@@ -24,6 +26,9 @@ PING = 20.0
 """Seconds between two pings; a connection that is silent for two of them is dead."""
 
 MAX_MESSAGE = 2**30
+
+MAX_WANTED = MAX_ZIP + 2**20
+"""Bytes that say which kernel is wanted, with the files of a worker."""
 
 _wanted = msgspec.msgpack.Decoder(Wanted).decode
 
@@ -55,15 +60,18 @@ class NodeHandler(_NodeHandler):
         self.write_json(msgspec.to_builtins(status))
 
 
-class NodeKernelsHandler(_NodeHandler):
+class NodeKernelsHandler(BodyHandler, _NodeHandler):
     """Starts a kernel."""
 
     auth_resource = RESOURCE
 
+    def body_limit(self) -> int:
+        return MAX_WANTED
+
     @web.authenticated
     async def post(self) -> None:
         try:
-            wanted = _wanted(self.request.body)
+            wanted = _wanted(self.take_body())
         except msgspec.MsgspecError as error:
             raise BadRequest("The body is not what a node is asked for a kernel with.") from error
         kernel = await self.node.start(wanted)

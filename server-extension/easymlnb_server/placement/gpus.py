@@ -14,7 +14,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 ASK_TIMEOUT = 20.0
 """Seconds for ``nvidia-smi``, which is slow when the driver is not kept loaded."""
 
-_LINE = re.compile(r"^(\s*)(?:GPU|MIG) .*\(UUID: ([A-Za-z0-9/-]+)\)", re.MULTILINE)
+_LINE = re.compile(r"^([ \t]*)(?:GPU|MIG) .*\(UUID: ([A-Za-z0-9/-]+)\)", re.MULTILINE)
 
 
 def listed(text: str) -> tuple[str, ...]:

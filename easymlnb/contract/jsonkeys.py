@@ -1,0 +1,54 @@
+"""Keys that an object of JSON gives twice. The parsers that we use take the last one silently."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from easymlnb.contract.errors import BadRequest
+
+SHOWN = 80
+"""Characters of a key that are shown at most."""
+
+
+class _RepeatedError(Exception):
+    """An object gives a key twice."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) == len(pairs):
+        return
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise _RepeatedError(key)
+        seen.add(key)
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_once).decode
+# Python refuses to make a number of more than some thousand digits.
+_decode_long: Callable[[str], Any] = json.JSONDecoder(
+    object_pairs_hook=_once, parse_int=lambda _: 0
+).decode
+
+
+def check_keys(body: bytes | str, keys: int = 0) -> None:
+    """Raise ``BadRequest`` if an object in ``body``, which is known to be JSON, repeats a key.
+
+    ``keys`` is how many different ones the outermost object has. Each key has a colon, so when
+    there are as many colons there is nothing more to look for: what most calls bring costs nothing.
+    """
+    colons = body.count(b":") if isinstance(body, bytes) else body.count(":")
+    if colons <= max(keys, 1):
+        return
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+    try:
+        try:
+            _decode(text)
+        except ValueError:
+            _decode_long(text)
+    except _RepeatedError as error:
+        key = str(error)
+        shown = key if len(key) <= SHOWN else f"{key[:SHOWN]}..."
+        raise BadRequest(f"The key {shown!r} is given twice. Send each key once.") from None
+    except (ValueError, RecursionError):
+        return  # only what other parsers take and this one does not

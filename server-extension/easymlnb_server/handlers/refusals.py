@@ -1,0 +1,34 @@
+"""Whole answers to requests that no handler has seen, after which the connection is closed."""
+
+import json
+import uuid
+from email.utils import formatdate
+from http.client import responses
+
+from easymlnb.contract.errors import EasyMLNBError
+
+POLICY = "default-src 'none'; frame-ancestors 'self'"
+
+
+def refusal(error: EasyMLNBError) -> bytes:
+    """Return the bytes of an answer that tells an error and announces the end of the connection."""
+    request_id = error.request_id or uuid.uuid4().hex
+    body = json.dumps(error.to_dict(request_id)).encode()
+    lines = (
+        f"HTTP/1.1 {error.status} {responses[error.status]}",
+        "Content-Type: application/json",
+        "X-Content-Type-Options: nosniff",
+        f"Content-Security-Policy: {POLICY}",
+        "Cache-Control: no-store",
+        f"Date: {formatdate(usegmt=True)}",
+        f"X-Request-Id: {request_id}",
+        *_retry(error),
+        "Connection: close",
+        f"Content-Length: {len(body)}",
+    )
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def _retry(error: EasyMLNBError) -> tuple[str, ...]:
+    known = isinstance(error.details, dict) and "retry_after" in error.details
+    return (f"Retry-After: {error.details['retry_after']}",) if known else ()
