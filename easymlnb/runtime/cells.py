@@ -1,8 +1,10 @@
 """The first and the last cell of a worker, around those of its bundle."""
 
 import os
+from typing import Any, cast
 
 from easymlnb.contract.frames import Hello, Offer, pack
+from easymlnb.contract.texts import all_sendable
 from easymlnb.definition import DEFINED
 from easymlnb.runtime.bars import report_bars
 from easymlnb.runtime.context import limit_prints
@@ -21,7 +23,21 @@ def prepare() -> None:
     limit_prints(CELL_OUTPUT_LIMIT)
     shell = get_ipython()
     assert shell is not None
+    _send_any_text(getattr(shell, "kernel").session)  # noqa: B009 - IPython's own shell has none
     shell.events.register("pre_run_cell", lambda info: limit_prints(CELL_OUTPUT_LIMIT))
+
+
+def _send_any_text(session: Any) -> None:
+    """Let a kernel's messages hold any text: those with a lone surrogate were not sent at all."""
+    pack = session.pack
+
+    def pack_any(content: Any) -> bytes:
+        try:
+            return cast("bytes", pack(content))
+        except UnicodeEncodeError:
+            return cast("bytes", pack(all_sendable(content)))
+
+    session.pack = pack_any
 
 
 def serve() -> None:

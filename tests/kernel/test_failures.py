@@ -66,7 +66,7 @@ def test_lone_surrogates_in_prints_are_escaped_in_the_log() -> None:
 
     end, body, events = run(f)
     assert body == b"1"
-    assert end.log == f"name: \\ud83d caf\\udce9.txt\nto stderr \\ud83d\n\\ud83d\n"
+    assert end.log == "name: \\ud83d caf\\udce9.txt\nto stderr \\ud83d\n\\ud83d\n"
     assert events[0][0].text == "reads caf\\udce9.txt"
 
 
