@@ -60,6 +60,9 @@ class RunningKernel:
     async def alive(self) -> bool:
         return self._record.runs
 
+    async def frozen(self) -> bool:
+        return records.is_stopped(self._record.pid)
+
     async def returns(self) -> bool:
         return False  # nothing lies between: whoever broke the link was the worker
 

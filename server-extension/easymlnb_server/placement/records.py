@@ -100,6 +100,13 @@ def end_processes(pid: int, worker: str) -> None:
                 process.kill()
 
 
+def is_stopped(pid: int) -> bool:
+    """Say whether a process is stopped by a signal; one that a debugger holds is not."""
+    with contextlib.suppress(psutil.Error):
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    return False
+
+
 def resident(pid: int) -> int:
     """Return the resident bytes of a process and its children; 0 when it is gone."""
     total = 0
