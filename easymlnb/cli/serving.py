@@ -20,6 +20,7 @@ import typer
 from easymlnb import discovery
 from easymlnb.cli import output
 from easymlnb.contract.errors import EasyMLNBError, ServerUnreachable
+from easymlnb.contract.process import hide
 
 START_SECONDS = 60.0
 """How long the server may take until it answers."""
@@ -67,6 +68,7 @@ def serve_and_publish(settings: Settings, arguments: Sequence[str]) -> None:
     if settings.token is None:
         # A password in the user's configuration would leave the server without a token to use.
         settings = Settings(settings.port, settings.ip, secrets.token_hex(24), settings.browser)
+    hide()  # as the server itself does: this process holds the token as well
     process = subprocess.Popen(settings.arguments(options), env=settings.environment())
     try:
         with _forwarding(process):

@@ -21,7 +21,7 @@ from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
 from traitlets import Enum, Float, Integer, List, TraitError, Unicode, validate
 
-from easymlnb.contract import units
+from easymlnb.contract import process, units
 from easymlnb.contract.bundle import Bundle
 from easymlnb.contract.errors import EasyMLNBError, NotReady
 from easymlnb_server import logs
@@ -106,6 +106,9 @@ class EasyMLNB(AppSettings, HubSettings, StorageSettings, ExtensionApp):
 
     def initialize_settings(self) -> None:
         app = self._server
+        # Its environment and memory hold tokens, which workers, of the same account, have no
+        # business with.
+        process.hide()
         self._log_handler = logs.configure(self.log_style, cast("int | str", app.log_level))
         live = LiveTable(self.queue_limit)
         publications, cluster = self.make_publications(self._deployment, self.shared)

@@ -85,3 +85,57 @@ def test_lone_surrogates_end_no_link_of_an_authors_kernel(
     assert kernel.run(TEXTS.replace("{name}", "texts_live")).error == ""
     for name in ("texts_live", "texts_live_beside"):
         answers_whatever_is_said(session_server, name)
+
+
+PEEKS = r"""
+import os, sys
+import easymlnb as ml
+
+if (child := os.fork()) == 0:
+    print("a child says this", flush=True)
+    sys.stdout.flush()
+    os._exit(0)
+os.waitpid(child, 0)
+
+@ml.service
+def listens() -> list[int]:
+    "Return the TCP ports on which this worker listens."
+    import psutil
+    found = psutil.Process().net_connections("tcp")
+    return [one.laddr.port for one in found if one.status == psutil.CONN_LISTEN]
+
+@ml.service
+def writes(megabytes: int) -> int:
+    os.system("echo a child writes this")
+    for _ in range(megabytes):
+        os.write(1, b"x" * 1_000_000)
+        os.write(2, b"y" * 1_000_000)
+    return megabytes
+"""
+
+
+@pytest.fixture(scope="module")
+def peeking(session_server: RunningServer) -> tuple[RunningServer, str]:
+    """The server with the services of ``PEEKS``, and the notebook as their worker ran it."""
+    found = session_server.publish(make_notebook(PEEKS), "peeks.ipynb")
+    assert found["state"] == "ready", found
+    return session_server, session_server.http.get(f"bundles/{found['bundle']}/notebook").text
+
+
+def test_worker_listens_on_no_port(peeking: tuple[RunningServer, str]) -> None:
+    server, executed = peeking
+    assert server.call("listens").json() == []
+    assert "a child says this" in executed  # which comes over what was such a port
+
+
+def test_raw_output_is_cut_in_the_log_of_the_server(peeking: tuple[RunningServer, str]) -> None:
+    server, _ = peeking
+    before = len(server.log)
+    assert server.call("writes", megabytes=20).json() == 20
+    server.wait_for(
+        lambda: server.log[before:].count("output of this worker was cut") == 2, "no mark"
+    )
+    said = server.log[before:]
+    assert "a child writes this" in said
+    assert len(said) < 300_000
+    assert server.call("writes", megabytes=1).json() == 1

@@ -5,7 +5,6 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -14,7 +13,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 
 from easymlnb.contract.errors import NotReady
 from easymlnb_server.placement.base import Order, Room, Survivor
-from easymlnb_server.placement.local import LocalPlacement, worker_environment
+from easymlnb_server.placement.local import LocalPlacement
 
 KERNELS = {
     "real": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
@@ -184,13 +183,3 @@ def test_note_of_a_process_id_that_is_used_again_ends_nobody(place: Place) -> No
     assert place.next().survivors() == []
     assert left_in(place.records) == []
     assert place.records.exists()
-
-
-def test_workers_inherit_little() -> None:
-    given: dict[str, Any] = {
-        "PATH": "/bin", "LC_ALL": "C", "CUDA_VISIBLE_DEVICES": "0", "MY_SECRET": "x",
-        "JUPYTER_TOKEN": "x", "EASYMLNB_SECRET": "x", "WANTED": "y",
-    }  # fmt: skip
-    assert set(worker_environment(given, ["WANTED", "ABSENT"])) == {
-        "PATH", "LC_ALL", "CUDA_VISIBLE_DEVICES", "WANTED",
-    }  # fmt: skip

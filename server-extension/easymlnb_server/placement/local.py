@@ -3,7 +3,6 @@
 import asyncio
 import math
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -18,33 +17,12 @@ from easymlnb.contract.errors import NotReady
 from easymlnb.contract.running import Gpu
 from easymlnb_server.placement import records
 from easymlnb_server.placement.base import Order, Room, Survivor
+from easymlnb_server.placement.environment import worker_environment
 from easymlnb_server.placement.fresh import FreshKernel, shut_down
 from easymlnb_server.placement.gpus import VISIBLE, Gpus
 from easymlnb_server.placement.records import MARK, SOCKETS, Record
 
-ENVIRONMENT = (
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TERM",
-    "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHASHSEED", "LD_LIBRARY_PATH", "SSL_CERT_FILE",
-    "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
-    "no_proxy", "SYSTEMROOT",
-)  # fmt: skip
-PREFIXES = ("LC_", "CONDA_", "CUDA_", "NVIDIA_", "OMP_", "MKL_", "OPENBLAS_", "HF_", "XDG_")
-"""Variables a worker inherits. The server's own secrets are not among them."""
-
-SECRET = re.compile("TOKEN|SECRET|PASSWORD|KEY")
-"""What a variable with one of the prefixes must not have in its name."""
-
 CONNECT_TIMEOUT = 60.0
-
-
-def worker_environment(source: dict[str, str], extra: Iterable[str]) -> dict[str, str]:
-    """Return the part of an environment that workers get; ``extra`` names more variables."""
-    wanted = {*ENVIRONMENT, *extra}
-    return {
-        name: value
-        for name, value in source.items()
-        if name in wanted or (name.startswith(PREFIXES) and not SECRET.search(name))
-    }
 
 
 class RunningKernel:

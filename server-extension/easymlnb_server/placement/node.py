@@ -25,9 +25,9 @@ from jupyter_client.manager import AsyncKernelManager
 
 from easymlnb.contract.errors import NoSeat, NotReady
 from easymlnb_server.placement import records
+from easymlnb_server.placement.environment import worker_environment
 from easymlnb_server.placement.gpus import VISIBLE
 from easymlnb_server.placement.hub.wire import NodeStatus, Wanted
-from easymlnb_server.placement.local import worker_environment
 from easymlnb_server.placement.nodekernel import Kernel
 from easymlnb_server.placement.records import MARK, SOCKETS, Record
 
