@@ -47,6 +47,7 @@ from easymlnb_server.placement import gpus
 from easymlnb_server.placement.home import announce
 from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.places import Somewhere
+from easymlnb_server.private import make_private
 from easymlnb_server.revocation import Revocation
 from easymlnb_server.routes import PREFIX, ROUTES, SHARED_ROUTES
 from easymlnb_server.services import Services
@@ -168,6 +169,10 @@ class EasyMLNB(AppSettings, HubSettings, StorageSettings, ExtensionApp):
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """Start what needs the final port: the link of kernels, and what is published."""
+        try:
+            await asyncio.to_thread(make_private, self._folder)
+        except OSError as error:
+            self.log.error("The folder %s cannot be used: %s", self._folder, error)
         link = self._link_url()
         os.environ["EASYMLNB_LINK"] = link
         os.environ["EASYMLNB_SECRET"] = self._state.secret
