@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from conftest import RunningServer, make_notebook
+from invariants import data
 from notebook_kernel import NotebookKernel
 
 TEXTS = r"""
@@ -139,3 +140,13 @@ def test_raw_output_is_cut_in_the_log_of_the_server(peeking: tuple[RunningServer
     assert "a child writes this" in said
     assert len(said) < 300_000
     assert server.call("writes", megabytes=1).json() == 1
+
+
+def test_no_other_account_can_read_the_data_folder(peeking: tuple[RunningServer, str]) -> None:
+    folder = data(peeking[0])
+    open_ = [
+        path
+        for path in (folder, *folder.rglob("*"))
+        if not path.is_symlink() and path.lstat().st_mode & 0o077
+    ]
+    assert open_ == []

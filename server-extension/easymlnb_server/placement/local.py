@@ -4,7 +4,6 @@ import asyncio
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from easymlnb_server.placement.base import Order, Room, Survivor
 from easymlnb_server.placement.environment import worker_environment
 from easymlnb_server.placement.fresh import FreshKernel, shut_down
 from easymlnb_server.placement.gpus import VISIBLE, Gpus
-from easymlnb_server.placement.records import MARK, SOCKETS, Record
+from easymlnb_server.placement.records import MARK, Record
 
 CONNECT_TIMEOUT = 60.0
 
@@ -101,7 +100,11 @@ class LocalPlacement:
     async def start(self, order: Order) -> FreshKernel:
         # Unix sockets in a private folder: other accounts on the host cannot read the kernel's
         # output, and their paths must stay under 108 bytes.
-        sockets = Path(tempfile.mkdtemp(prefix=SOCKETS))
+        try:
+            sockets = records.socket_folder()
+        except OSError as error:
+            self._gpus.release(order.room)
+            raise NotReady(f"There is no folder for a kernel's sockets: {error}") from error
         manager = AsyncKernelManager(
             kernel_name=order.kernel, kernel_spec_manager=self._specs, transport="ipc"
         )

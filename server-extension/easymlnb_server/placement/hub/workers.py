@@ -3,7 +3,6 @@
 import asyncio
 import io
 import math
-import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -133,8 +132,8 @@ class HubPlacement:
     async def _manager(self, order: Order) -> tuple[AsyncKernelManager, HubProvisioner]:
         files = await asyncio.to_thread(_packed, order.folder)
         manager = AsyncKernelManager(kernel_spec_manager=_Specs(), transport="ipc")
-        folder = tempfile.mkdtemp(prefix=records.SOCKETS)
-        manager.connection_file = str(Path(folder) / "connection.json")
+        folder = records.socket_folder()
+        manager.connection_file = str(folder / "connection.json")
         provisioner = HubProvisioner(
             parent=manager,
             kernel_spec=manager.kernel_spec,
@@ -143,7 +142,7 @@ class HubPlacement:
             spot=msgspec.to_builtins(self._spot),
         )
         provisioner.account = self._account
-        provisioner.folder = Path(folder)
+        provisioner.folder = folder
         provisioner.tell = order.say
         provisioner.wanted = Wanted(
             kernel=self._spot.kernel or order.kernel,
