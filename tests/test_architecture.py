@@ -34,8 +34,8 @@ LAYERS = {
         cli
     """,
     "easymlnb_server": """
-        access names account
-        calllog logs ownership private spool words openapi_schemas openapi_headers store placement
+        access names account private
+        calllog logs ownership spool words openapi_schemas openapi_headers store placement
         apps uploads openapi_uploads openapi_access openapi_bundles hubservice starts
         engine
         openapi_routes descriptions plots idempotency tagged

@@ -13,6 +13,12 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 log = logging.getLogger("easymlnb.storage")
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and all above it that are missing, for this account only."""
+    for one in (*reversed(folder.parents), folder):
+        one.mkdir(mode=0o700, exist_ok=True)
+
+
 def make_private(folder: Path) -> None:
     """Make a folder that no other account can enter; of one that is there, close it and its files.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from easymlnb_server import private
-from easymlnb_server.private import make_private
+from easymlnb_server.private import make_folder, make_private
 
 
 def modes(folder: Path) -> dict[str, int]:
@@ -26,6 +26,12 @@ def usual_umask() -> Iterator[None]:
 def test_new_folder_is_private(tmp_path: Path) -> None:
     make_private(tmp_path / "above" / "state")
     assert modes(tmp_path / "above" / "state") == {"state": 0o700}
+
+
+def test_folders_above_are_private_too(tmp_path: Path) -> None:
+    make_folder(tmp_path / "nodes" / "gpu")
+    make_folder(tmp_path / "nodes" / "gpu")
+    assert modes(tmp_path / "nodes") == {"nodes": 0o700, "gpu": 0o700}
 
 
 def test_folder_that_was_there_is_closed_with_all_in_it(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from easymlnb_server.placement.gpus import VISIBLE
 from easymlnb_server.placement.hub.wire import NodeStatus, Wanted
 from easymlnb_server.placement.nodekernel import Kernel
 from easymlnb_server.placement.records import MARK, Record
+from easymlnb_server.private import make_folder
 
 LOOK_EVERY = 0.5
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}\Z")
@@ -133,7 +134,7 @@ class NodeKernels:
                 self._used = time.monotonic()
 
     def _clear(self) -> None:
-        self._notes.mkdir(parents=True, mode=0o700, exist_ok=True)
+        make_folder(self._notes)
         for name, record in records.read(self._notes).items():
             records.clear(self._notes / f"{name}.json", record)
 

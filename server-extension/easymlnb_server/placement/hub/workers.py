@@ -25,6 +25,7 @@ from easymlnb_server.placement.hub.placed import NodeKernel, Note, Seats
 from easymlnb_server.placement.hub.provisioner import HubProvisioner
 from easymlnb_server.placement.hub.tokens import NodeAuth
 from easymlnb_server.placement.hub.wire import Wanted
+from easymlnb_server.private import make_folder
 
 CONNECT_TIMEOUT = 60.0
 
@@ -88,7 +89,7 @@ class HubPlacement:
                 ends=_wall_clock(provisioner.until),
             )
             file = self._notes / f"{order.worker}.json"
-            self._notes.mkdir(parents=True, mode=0o700, exist_ok=True)
+            make_folder(self._notes)
             await asyncio.to_thread(records.write, file, note)
             placed = NodeKernel(note, file, self._seats, self._auth)
             kernel = _OnNode(placed, manager, self._seats)
