@@ -74,7 +74,7 @@ def write(schema: Schema, value: Any, accept: str = "") -> Written:
         except ValueError:
             # Not what the hint says, but perhaps it can become that: a list where an array is said.
             value = schema.fit(value)
-            offered += _offers(marker, value)
+            offered += _offers_of_fitting(marker, value)
     chosen = choose(accept, offered)
     if chosen is None:
         raise NotAcceptable(accept, offered)
@@ -84,7 +84,25 @@ def write(schema: Schema, value: Any, accept: str = "") -> Written:
         body = marker.write(value, chosen)
     except ValueError as error:
         raise ResultNotEncodable(f"The result cannot be written as {chosen}: {error}") from error
-    return Written(chosen, body, marker.filename(value, chosen))
+    return _checked(marker, Written(chosen, body, marker.filename(value, chosen)))
+
+
+def _checked(marker: Type, written: Written) -> Written:
+    """Return what a type wrote; one of the author's own may have written anything."""
+    kinds = {"write": bytes | bytearray | memoryview, "filename": str}
+    for name, value in (("write", written.body), ("filename", written.filename)):
+        if not isinstance(value, kinds[name]):
+            raise ResultNotEncodable(
+                f"{type(marker).__name__}.{name}() returned a {type(value).__name__}."
+            )
+    return written
+
+
+def _offers_of_fitting(marker: Type, value: Any) -> tuple[str, ...]:
+    try:
+        return _offers(marker, value)
+    except ValueError as error:
+        raise ResultNotEncodable(f"The result cannot be sent: {error}") from error
 
 
 def _offers(marker: Type, value: Any) -> tuple[str, ...]:

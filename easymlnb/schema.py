@@ -10,7 +10,7 @@ from easymlnb import compiled, problems, signature
 from easymlnb.contract.errors import DefinitionError, EasyMLNBError, ResultNotEncodable
 from easymlnb.contract.jsonkeys import check_keys
 from easymlnb.signature import MISSING, Signature
-from easymlnb.types import form, natural
+from easymlnb.types import form, natural, surrogates
 from easymlnb.types.finite import OUTPUT
 from easymlnb.types.resolve import marker_of
 
@@ -100,19 +100,36 @@ class Schema:
 
         Raises ``ResultNotEncodable`` naming what cannot be sent and where it is.
         """
+        found = self._dump(value)
+        if surrogates.REPLACEMENT in found:
+            surrogates.refuse(value)
+        return found
+
+    def _dump(self, value: Any) -> bytes:
         if self.untyped:
-            return to_json(natural.encode(value), inf_nan_mode="null")
+            return self._dump_plain(natural.encode(value))
         try:
             return self._to_json(value, warnings="error")
         except (PydanticSerializationError, ValueError):
+            surrogates.refuse(value)
             fitting = self.fit(value)
         try:
             return self._to_json(fitting, warnings=False)
         except (PydanticSerializationError, ValueError) as error:
             natural.encode(value)  # It knows the place, and raises.
-            raise ResultNotEncodable(
-                f"The result of {self.signature.name!r} ({type(value).__name__}) cannot be sent."
-            ) from error
+            raise self._unsendable(value) from error
+
+    def _dump_plain(self, value: Any) -> bytes:
+        try:
+            return to_json(value, inf_nan_mode="null")
+        except (PydanticSerializationError, ValueError) as error:
+            surrogates.refuse(value)
+            raise self._unsendable(value) from error
+
+    def _unsendable(self, value: Any) -> ResultNotEncodable:
+        return ResultNotEncodable(
+            f"The result of {self.signature.name!r} ({type(value).__name__}) cannot be sent."
+        )
 
     def fit(self, value: Any) -> Any:
         """Return the result as its hint says it is: a numpy number where ``int`` is said.

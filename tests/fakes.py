@@ -69,6 +69,7 @@ class FakeKernel:
         self.link = FakeLink(order.worker)
         self.runs = True
         self.far = False
+        self.is_frozen = False
         self.stopped = 0
         self.used = 1000
         self.until = math.inf
@@ -76,6 +77,9 @@ class FakeKernel:
 
     async def alive(self) -> bool:
         return self.runs
+
+    async def frozen(self) -> bool:
+        return self.is_frozen
 
     async def returns(self) -> bool:
         return self.far and self.runs

@@ -65,6 +65,14 @@ def swallows() -> int:
 def holds_the_gil() -> int:
     return sum(range(10**12))
 
+@ml.service(timeout=60)
+def computes(seconds: float) -> int:
+    "Compute in C code that never lets go of Python's lock, for so long at least."
+    size, began = 10**7, time.monotonic()
+    sum(range(size))
+    sum(range(int(size * (1 + seconds / (time.monotonic() - began)))))
+    return os.getpid()
+
 @ml.service
 def misbehaves(how: str) -> int:
     if how == "exit":

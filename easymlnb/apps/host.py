@@ -18,6 +18,7 @@ import ipywidgets as W
 from easymlnb.apps.page import App, Uploads
 from easymlnb.apps.place import HERE, Place, install
 from easymlnb.apps.rest import RestCaller
+from easymlnb.contract import process
 from easymlnb.contract.places import (
     LENGTH,
     Broken,
@@ -131,6 +132,7 @@ def _brief(error: BaseException) -> str:
 def _limit() -> None:
     """Hold the process to its memory, keep that out of core files, and its files to itself."""
     os.umask(0o077)
+    process.hide()  # it holds the passes of visitors
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 

@@ -220,14 +220,20 @@ def serve(
         str | None, typer.Option(help="Address to listen on; default: localhost.")
     ] = None,
     token: Annotated[
-        str | None, typer.Option(help="Token to ask for; default: a new random one.")
+        str | None,
+        typer.Option(help="Token to ask for, readable by other accounts of the machine."),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the token; default: EASYMLNB_TOKEN, else a new random one."),
     ] = None,
     browser: Annotated[bool, typer.Option(help="Open the catalogue in a browser.")] = False,
 ) -> None:
     """Start a server here, and publish notebooks on it."""
-    from easymlnb.cli.serving import Settings, serve_and_publish
+    from easymlnb.cli.serving import Settings, serve_and_publish, token_of
 
-    serve_and_publish(Settings(port=port, ip=ip, token=token, browser=browser), notebooks or [])
+    asked = token_of(token, token_file, notebooks or [])
+    serve_and_publish(Settings(port=port, ip=ip, token=asked, browser=browser), notebooks or [])
 
 
 @app.command()

@@ -6,6 +6,7 @@ import os
 import secrets
 import shlex
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -20,9 +21,13 @@ import typer
 from easymlnb import discovery
 from easymlnb.cli import output
 from easymlnb.contract.errors import EasyMLNBError, ServerUnreachable
+from easymlnb.contract.process import hide
 
 START_SECONDS = 60.0
 """How long the server may take until it answers."""
+JUPYTERS = ("--IdentityProvider.token=", "--ServerApp.token=")
+"""Options of Jupyter's that hold a token."""
+
 STOP_SECONDS = 20.0
 """How long it may take to end after it was asked to."""
 
@@ -53,6 +58,39 @@ class Settings:
         return os.environ | {"JUPYTER_TOKEN": self.token}
 
 
+def token_of(token: str | None, file: Path | None, arguments: Sequence[str]) -> str | None:
+    """Return the token that the server is to ask for; ``None`` leaves it to Jupyter.
+
+    Raises ``typer.BadParameter`` for one that cannot be used.
+    """
+    if token is not None and file is not None:
+        raise typer.BadParameter("give --token or --token-file, not both.")
+    if token is not None or any(one.startswith(JUPYTERS) for one in arguments):
+        output.say(
+            "easymlnb: Other accounts of this machine can read a token on the command line. "
+            "Use --token-file FILE, or the variable EASYMLNB_TOKEN."
+        )
+    if file is not None:
+        token = _read(file)
+    elif token is None:
+        token = os.environ.get("EASYMLNB_TOKEN") or os.environ.get("JUPYTER_TOKEN") or None
+    if token == "":
+        raise typer.BadParameter("an empty token would let everybody in.")
+    return token
+
+
+def _read(file: Path) -> str:
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+        if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            output.say(f"easymlnb: Other accounts can read {file}. Close it: chmod 600 {file}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"--token-file {str(file)!r} cannot be read ({error}).") from error
+    if len(token.splitlines()) > 1:
+        raise typer.BadParameter(f"--token-file {str(file)!r} has more than one line.")
+    return token
+
+
 def serve_and_publish(settings: Settings, arguments: Sequence[str]) -> None:
     """Run the server until it ends; the command ends with its exit code."""
     notebooks = [Path(argument) for argument in arguments if not argument.startswith("-")]
@@ -60,13 +98,12 @@ def serve_and_publish(settings: Settings, arguments: Sequence[str]) -> None:
     for notebook in notebooks:
         if not notebook.is_file():
             raise typer.BadParameter(f"{str(notebook)!r} is not a file.")
-    if settings.token == "":
-        raise typer.BadParameter("an empty token would let everybody in.")
     if not notebooks:
         os.execvpe(sys.executable, settings.arguments(options), settings.environment())
     if settings.token is None:
         # A password in the user's configuration would leave the server without a token to use.
         settings = Settings(settings.port, settings.ip, secrets.token_hex(24), settings.browser)
+    hide()  # as the server itself does: this process holds the token as well
     process = subprocess.Popen(settings.arguments(options), env=settings.environment())
     try:
         with _forwarding(process):

@@ -497,7 +497,8 @@ class DeadlineExceeded(EasyMLNBError):
     status = 504
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"The call was stopped: it took longer than its {seconds:g} s.")
+        shown = units.shown_seconds(seconds)
+        super().__init__(f"The call was stopped: it took longer than its {shown}.")
 
 
 class StorageBusy(EasyMLNBError):

@@ -20,6 +20,7 @@ import msgspec
 from easymlnb.contract.message import Message as Message
 from easymlnb.contract.questions import Ask, Denied, Given, Lookup, Unask
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb.contract.texts import all_sendable
 
 PROTOCOL = 1
 LENGTHS = struct.Struct("<II")
@@ -231,8 +232,11 @@ _decode_to_worker: Callable[[bytes], ToWorker] = msgspec.msgpack.Decoder(ToWorke
 
 
 def pack(message: Message, body: bytes = b"") -> bytes:
-    """Return one frame."""
-    header = _encode(message)
+    """Return one frame; text that no wire takes is escaped in it."""
+    try:
+        header = _encode(message)
+    except UnicodeEncodeError:
+        header = _encode(all_sendable(msgspec.to_builtins(message)))
     return LENGTHS.pack(len(header), len(body)) + header + body
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from easymlnb.contract.texts import all_sendable
+
 LENGTH = struct.Struct("<I")
 
 
@@ -85,6 +87,9 @@ to_server: Callable[[bytes], ToServer] = msgspec.msgpack.Decoder(ToServer).decod
 
 
 def pack(message: ToKernel | ToServer) -> bytes:
-    """Return a message as a frame."""
-    data = _encode(message)
+    """Return a message as a frame; text that no wire takes is escaped in it."""
+    try:
+        data = _encode(message)
+    except UnicodeEncodeError:
+        data = _encode(all_sendable(msgspec.to_builtins(message)))
     return LENGTH.pack(len(data)) + data

@@ -33,6 +33,11 @@ def seconds(value: object) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
+def shown_seconds(seconds: float) -> str:
+    """Return seconds as people write them: ``3 s``, also where a bit of them has passed."""
+    return f"{round(seconds, 2 if seconds >= 1 else 3):.15g} s"
+
+
 def shown(size: int) -> str:
     """Return a number of bytes as people write it: ``1.5 GB``."""
     for unit, factor in (("GB", 2**30), ("MB", 2**20)):

@@ -7,6 +7,7 @@ a process, so there is one such way.
 import itertools
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from easymlnb.contract.errors import EasyMLNBError, ServerUnreachable, from_code
@@ -73,7 +74,8 @@ class Question:
         self.reply, self.error = reply, error
         self.ended.set()
         if self._told is not None:
-            self._told()
+            with suppress(RuntimeError):  # the loop of whoever asked is closed: nobody waits
+                self._told()
 
     def result(self) -> Reply:
         """Return the answer of an ended question; raises its error."""

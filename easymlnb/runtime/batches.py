@@ -14,6 +14,7 @@ from easymlnb.runtime import files, loop
 from easymlnb.runtime.bars import report_bars
 from easymlnb.runtime.calls import Attempt, Guard, Raised, Stopped, answer, view_of, write
 from easymlnb.runtime.context import Context, Emit, running
+from easymlnb.runtime.failures import defect, trace_of
 from easymlnb.types.scratch import scratch
 
 End = tuple[Result | Failure, bytes]
@@ -23,6 +24,22 @@ def answers(
     service: Service, members: list[tuple[Call, bytes]], emit: Emit, guard: Guard
 ) -> list[End]:
     """Run calls in this thread: emit their events, return their ends in order."""
+    try:
+        return _answers(service, members, emit, guard)
+    except Exception as error:
+        # A defect of ours: it must cost these calls only, not their worker with all its others.
+        public, trace = defect(error), trace_of(error)
+        failures = [
+            Failure(id=call.id, code=public.code, message=public.message, trace=trace)
+            for call, _ in members
+        ]
+        failures[-1].together = len(failures) if service.spec.batch is not None else 0
+        return [(failure, b"") for failure in failures]
+
+
+def _answers(
+    service: Service, members: list[tuple[Call, bytes]], emit: Emit, guard: Guard
+) -> list[End]:
     if service.spec.batch is None:
         return [answer(service, call, body, emit, guard) for call, body in members]
     attempts = [Attempt(call) for call, _ in members]
@@ -69,11 +86,12 @@ def _run(
     """Run the function on a group; ``logs`` takes what it printed, by call."""
     context = _Shared([attempt.call for attempt in group], emit)
     raised: BaseException | None = None
+    columns = _columns(service, group)
     with running(context):
         report_bars()
         try:
             with guard(tuple(attempt.call.id for attempt in group)):
-                found = loop.plain(service.function(**_columns(service, group)))
+                found = loop.plain(service.function(**columns))
             results = _results(service, found, len(group))
         except (Stopped, ResultNotEncodable) as error:
             raised = error

@@ -6,40 +6,30 @@ thread it runs on and in how that thread can be interrupted (``guard``).
 
 import json
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from easymlnb import codec, show
-from easymlnb.contract.errors import (
-    CallCancelled,
-    CallerError,
-    CallFailed,
-    EasyMLNBError,
-    ResultNotEncodable,
-)
+from easymlnb.contract.errors import CallCancelled, EasyMLNBError, ResultNotEncodable
 from easymlnb.contract.frames import Call, Failure, Item, Result
 from easymlnb.contract.spec import VIEW
+from easymlnb.contract.texts import all_sendable, sendable
 from easymlnb.definition import Service
 from easymlnb.runtime import files, loop
 from easymlnb.runtime.bars import report_bars
 from easymlnb.runtime.context import Context, Emit, running
+from easymlnb.runtime.failures import Raised as Raised
+from easymlnb.runtime.failures import Stopped as Stopped
+from easymlnb.runtime.failures import told
 from easymlnb.types.scratch import scratch
 
 Guard = Callable[[tuple[int, ...]], AbstractContextManager[None]]
 """Makes the block in which the calls of these ids can be interrupted."""
 
-TRACE_LIMIT = 20_000
-OURS = str(Path(__file__).parent)
 RESULT_IN_VIEW = 2**20
 """Bytes of JSON up to which a view also carries the raw result."""
-
-
-class Stopped(BaseException):
-    """Raised inside a function whose call was cancelled; no ``except Exception`` swallows it."""
 
 
 def _no_guard(calls: tuple[int, ...]) -> AbstractContextManager[None]:
@@ -72,31 +62,17 @@ class Attempt:
             return False
         if isinstance(error, Stopped):
             self.failure = CallCancelled()
-        elif isinstance(error, Raised):
-            self.failure, self.trace = error.public, error.trace
-        elif isinstance(error, ResultNotEncodable):
-            self.failure, self.trace = error, _trace(error)
-        elif isinstance(error, EasyMLNBError):
-            self.failure = error
         else:
-            self.failure, self.trace = CallFailed(type(error).__name__), _trace(error)
+            self.failure, self.trace = told(error)
         return True
 
     def end(self, log: str) -> tuple[Result | Failure, bytes]:
-        """Return the call's one answer."""
+        """Return the call's one answer, whatever it is; it never raises."""
         seconds = time.perf_counter() - self.started
         if self.failure is None:
-            written = self.written
-            file = files.leave(self.call, written.body)
-            result = Result(
-                id=self.call.id,
-                content_type=written.content_type,
-                seconds=seconds,
-                filename=written.filename,
-                log=log,
-                file=file,
-            )
-            return result, b"" if file else bytes(written.body)
+            with self:
+                return self._result(seconds, log)
+        assert self.failure is not None
         failure = Failure(
             id=self.call.id,
             code=self.failure.code,
@@ -107,6 +83,19 @@ class Attempt:
             trace=self.trace,
         )
         return failure, b""
+
+    def _result(self, seconds: float, log: str) -> tuple[Result, bytes]:
+        written = self.written
+        file = files.leave(self.call, written.body)
+        result = Result(
+            id=self.call.id,
+            content_type=sendable(written.content_type),
+            seconds=seconds,
+            filename=sendable(written.filename),
+            log=log,
+            file=file,
+        )
+        return result, b"" if file else bytes(written.body)
 
 
 def answer(
@@ -138,29 +127,6 @@ def write(service: Service, call: Call, value: Any, seen: Any) -> codec.Written:
     if call.view:
         return codec.Written(VIEW, _view_json(service, value, seen))
     return codec.write(service.schema, value, call.accept)
-
-
-class Raised(Exception):
-    """The author's code raised: what the caller may know, and the traceback for the author."""
-
-    def __init__(self, error: BaseException) -> None:
-        if isinstance(error, CallerError):
-            self.public: EasyMLNBError = error
-        else:
-            self.public = CallFailed(type(error).__name__)
-        self.trace = _trace(error)
-
-
-def _trace(error: BaseException) -> str:
-    """Return the traceback from the author's own code on."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None and _is_ours(trace):
-        trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace))[-TRACE_LIMIT:]
-
-
-def _is_ours(trace: TracebackType) -> bool:
-    return trace.tb_frame.f_code.co_filename.startswith(OURS)
 
 
 def _run(service: Service, values: dict[str, Any], call: Call, emit: Emit) -> Any:
@@ -214,4 +180,13 @@ def _view_json(service: Service, value: Any, seen: Any) -> bytes:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+    try:
+        text = _dumped(value)
+        # Perhaps a lone surrogate. What people are shown is shown in any case, escaped as text.
+        return (_dumped(all_sendable(value)) if "\\ud" in text else text).encode()
+    except ValueError as error:  # a number of more digits than Python writes
+        raise ResultNotEncodable(f"The result cannot be shown: {error}") from error
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))

@@ -1,9 +1,13 @@
 """The first and the last cell of a worker, around those of its bundle."""
 
 import os
+import sys
+from typing import Any, cast
 
 from easymlnb.contract.frames import Hello, Offer, pack
+from easymlnb.contract.texts import all_sendable
 from easymlnb.definition import DEFINED
+from easymlnb.runtime import raw
 from easymlnb.runtime.bars import report_bars
 from easymlnb.runtime.context import limit_prints
 from easymlnb.runtime.home import MARK, Home, end, outlive_parent
@@ -21,7 +25,56 @@ def prepare() -> None:
     limit_prints(CELL_OUTPUT_LIMIT)
     shell = get_ipython()
     assert shell is not None
+    kernel = getattr(shell, "kernel")  # noqa: B009 - IPython's own shell has none
+    _send_any_text(kernel.session)
+    _listen_in_folder(kernel.iopub_thread)
+    for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+        raw.limit(stream, descriptor)
     shell.events.register("pre_run_cell", lambda info: limit_prints(CELL_OUTPUT_LIMIT))
+
+
+def _send_any_text(session: Any) -> None:
+    """Let a kernel's messages hold any text: those with a lone surrogate were not sent at all."""
+    pack = session.pack
+
+    def pack_any(content: Any) -> bytes:
+        try:
+            return cast("bytes", pack(content))
+        except UnicodeEncodeError:
+            return cast("bytes", pack(all_sendable(content)))
+
+    session.pack = pack_any
+
+
+def _listen_in_folder(thread: Any) -> None:
+    """Move the one socket of an ipykernel that is a TCP port whatever its transport.
+
+    It takes what forked processes print. In the folder of the kernel's other sockets no other
+    account reaches it.
+    """
+    import zmq
+    from ipykernel.kernelapp import IPKernelApp
+
+    app = IPKernelApp.instance()
+    if app.transport != "ipc" or not hasattr(thread, "_pipe_in"):
+        return
+    address = f"ipc://{app.ip}-pipe"
+
+    def move() -> None:
+        socket = thread._pipe_in.socket
+        before = socket.getsockopt(zmq.LAST_ENDPOINT)
+        socket.bind(address)
+        socket.unbind(before.rstrip(b"\0"))
+
+    def connect() -> Any:
+        context = zmq.Context()  # a new one: a forked process must not use its parent's
+        pipe = context.socket(zmq.PUSH)
+        pipe.linger = 3000
+        pipe.connect(address)
+        return context, pipe
+
+    thread.schedule(move)
+    thread._setup_pipe_out = connect
 
 
 def serve() -> None:

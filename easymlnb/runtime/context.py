@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from easymlnb.contract.frames import Call, Message, Progress
+from easymlnb.contract.texts import sendable
 
 Emit = Callable[[Message, bytes], None]
 
@@ -30,7 +31,7 @@ class Log:
     def write(self, text: str) -> None:
         room = self._limit - self._size
         if room > 0:
-            self._kept.append(text[:room])
+            self._kept.append(sendable(text[:room]))
         self._size += len(text)
 
     def text(self) -> str:
@@ -55,7 +56,7 @@ class Context:
         if not self.call.progress or (now - self._told < PROGRESS_EVERY and fraction < 1):
             return
         self._told = now
-        self._emit(Progress(id=self.call.id, fraction=fraction, text=text), b"")
+        self._emit(Progress(id=self.call.id, fraction=fraction, text=sendable(text)), b"")
 
 
 class Part(Context):
@@ -93,6 +94,9 @@ class _PerCall(TextIOBase):
         self.outside = outside
 
     def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        text = str.__str__(text)  # a subclass may slice and join as it likes
         context = CURRENT.get()
         if context is not None:
             context.log.write(text)

@@ -8,6 +8,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import AsyncIterator, Coroutine, Generator
+from contextlib import suppress
 from functools import cache
 from types import AsyncGeneratorType
 from typing import Any
@@ -19,8 +20,15 @@ NAME = "easymlnb-async"
 def shared() -> asyncio.AbstractEventLoop:
     """Return the loop of all coroutines; it runs in a thread of its own."""
     made = asyncio.new_event_loop()
-    threading.Thread(target=made.run_forever, name=NAME, daemon=True).start()
+    threading.Thread(target=_run, args=(made,), name=NAME, daemon=True).start()
     return made
+
+
+def _run(made: asyncio.AbstractEventLoop) -> None:
+    """Run a loop for ever: a task that calls ``sys.exit()`` ends itself, not the loop of all."""
+    while True:
+        with suppress(SystemExit, KeyboardInterrupt):
+            made.run_forever()
 
 
 def _wait(work: Coroutine[Any, Any, Any]) -> Any:

@@ -58,13 +58,13 @@ def encode(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> Any:
         return value
     if _is_scalar(value):
         return encode(value.item(), place, inside)
-    members = _members(value)
-    if members is not None:
+    named = members(value)
+    if named is not None:
         return {
             _key(key, place): item
             if type(item) in PLAIN
             else encode(item, f"{place}.{key}".lstrip("."), inside)
-            for key, item in members.items()
+            for key, item in named.items()
         }
     if isinstance(value, list | tuple | set | frozenset):
         # Plain entries are passed over here: results are often long lists of numbers.
@@ -78,7 +78,8 @@ def encode(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> Any:
     )
 
 
-def _members(value: Any) -> Mapping[Any, Any] | None:
+def members(value: Any) -> Mapping[Any, Any] | None:
+    """Return what a mapping, a model, a dataclass or a named tuple holds, by name."""
     if isinstance(value, Mapping):
         return value
     if hasattr(type(value), "__pydantic_fields__"):

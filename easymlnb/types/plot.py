@@ -70,7 +70,11 @@ def _picture(value: Any, kind: str) -> bytes:
     if not is_a(type(value), "matplotlib.figure.Figure"):
         raise ValueError(f"{type(value).__name__} is not a figure of plotly or matplotlib")
     target = io.BytesIO()
-    value.savefig(target, format=kind, dpi=DPI, bbox_inches="tight")
+    try:
+        value.savefig(target, format=kind, dpi=DPI, bbox_inches="tight")
+    except Exception as error:
+        # Drawing is put off until here, with all that is wrong in what was to be drawn.
+        raise ValueError(f"the figure cannot be drawn ({type(error).__name__})") from error
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is not None:
         # pyplot keeps every figure it made; a service would collect one per call.

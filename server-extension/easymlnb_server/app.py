@@ -21,7 +21,7 @@ from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
 from traitlets import Enum, Float, Integer, List, TraitError, Unicode, validate
 
-from easymlnb.contract import units
+from easymlnb.contract import process, units
 from easymlnb.contract.bundle import Bundle
 from easymlnb.contract.errors import EasyMLNBError, NotReady
 from easymlnb_server import logs
@@ -48,6 +48,7 @@ from easymlnb_server.placement import gpus
 from easymlnb_server.placement.home import announce
 from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.places import Somewhere
+from easymlnb_server.private import make_private
 from easymlnb_server.revocation import Revocation
 from easymlnb_server.routes import PREFIX, ROUTES, SHARED_ROUTES
 from easymlnb_server.services import Services
@@ -107,6 +108,9 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
 
     def initialize_settings(self) -> None:
         app = self._server
+        # Its environment and memory hold tokens, which workers, of the same account, have no
+        # business with.
+        process.hide()
         self._log_handler = logs.configure(self.log_style, cast("int | str", app.log_level))
         live = LiveTable(self.queue_limit)
         publications, cluster = self.make_publications(self._deployment, self.shared)
@@ -166,6 +170,10 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """Start what needs the final port: the link of kernels, and what is published."""
+        try:
+            await asyncio.to_thread(make_private, self._folder)
+        except OSError as error:
+            self.log.error("The folder %s cannot be used: %s", self._folder, error)
         link = self._link_url()
         os.environ["EASYMLNB_LINK"] = link
         os.environ["EASYMLNB_SECRET"] = self._state.secret

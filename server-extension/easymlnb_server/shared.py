@@ -18,6 +18,7 @@ from traitlets.config import Config
 
 from easymlnb.contract.hubs import SERVICE
 from easymlnb_server.__main__ import use_uvloop
+from easymlnb_server.private import make_private
 
 ORPHAN_TIMEOUT = 10.0
 FOLDER = "easymlnb-service"
@@ -85,9 +86,8 @@ def replace_orphan(note: Path) -> None:
             process.wait(ORPHAN_TIMEOUT)
     own = psutil.Process()
     half = note.with_suffix(".half")
-    half.write_text(
-        json.dumps({"pid": own.pid, "started": own.create_time(), "parent": own.ppid()})
-    )
+    with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        json.dump({"pid": own.pid, "started": own.create_time(), "parent": own.ppid()}, out)
     half.replace(note)
 
 
@@ -99,7 +99,8 @@ def main(arguments: list[str]) -> None:
         config = settings(os.environ, folder)
     except ValueError as error:
         sys.exit(f"easymlnb: {error}")
-    (folder / "nothing").mkdir(parents=True, mode=0o700, exist_ok=True)
+    make_private(folder)
+    (folder / "nothing").mkdir(mode=0o700, exist_ok=True)
     app = ServerApp.instance(config=config)
     app.initialize(
         argv=[one for one in arguments if not one.startswith("--EasyMLNB.state_dir=")],

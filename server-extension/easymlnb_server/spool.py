@@ -154,7 +154,8 @@ class Room:
         for place in places:
             (place.folder / self._name).mkdir(mode=0o700)
         self.probe = places[-1].folder / self._name / PROBE
-        self.probe.write_bytes(self._proof)
+        with open(os.open(self.probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(self._proof)
 
     def proven(self, proof: bytes) -> bool:
         """Say whether that is what the probe holds, so that its reader is on this host."""

@@ -57,19 +57,46 @@ def test_worker_killed_whose_child_holds_the_link(
     assert error(answer.result(50)) == "worker_lost"
 
 
-def test_stopped_worker_is_replaced(victim: RunningServer) -> None:
+def test_stopped_worker_is_replaced_and_its_call_told(
+    victim: RunningServer, callers: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    nap = Nap(victim, callers, tmp_path, 60)  # which is also its deadline
+    os.kill(nap.pid, signal.SIGSTOP)
+    answer = nap.answer.result(45)
+    assert (answer.status_code, error(answer)) == (503, "worker_lost")
+    assert pid(victim) != nap.pid
+    victim.wait_for(lambda: not psutil.pid_exists(nap.pid), "it is still there")
+
+
+def test_call_of_an_idempotent_service_runs_again_when_its_worker_is_stopped(
+    victim: RunningServer, callers: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    again = Nap(victim, callers, tmp_path, 80, "nap_again")
+    os.kill(first := again.pid, signal.SIGSTOP)
+    answer = again.answer.result(90)
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == again.pid != first
+
+
+def test_idle_worker_that_is_stopped_is_replaced(victim: RunningServer) -> None:
     old = pid(victim)
     os.kill(old, signal.SIGSTOP)
-    answer = victim.http.post("services/pid/call", json={}, headers={"X-Timeout": "1"})
-    assert (answer.status_code, error(answer)) == (504, "deadline_exceeded")
-    assert pid(victim) != old
     victim.wait_for(lambda: not psutil.pid_exists(old), "it is still there")
+    assert pid(victim) != old
+
+
+def test_worker_that_computes_without_a_word_is_left_alone(victim: RunningServer) -> None:
+    old = pid(victim)
+    answer = ask(victim, "computes", seconds=6)
+    assert (answer.status_code, answer.json()) == (200, old)
+    assert pid(victim) == old
 
 
 def test_endless_loop_is_interrupted_and_its_worker_stays(victim: RunningServer) -> None:
     old = pid(victim)
     answer = ask(victim, "spins")
     assert (answer.status_code, error(answer)) == (504, "deadline_exceeded")
+    assert "longer than its 1 s." in answer.text
     assert pid(victim) == old
 
 

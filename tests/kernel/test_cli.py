@@ -81,6 +81,43 @@ def test_serve_refuses_what_it_cannot_publish_before_it_starts():
     assert found.returncode == 2 and "everybody" in found.stderr
 
 
+def test_serve_warns_of_a_token_that_others_can_read(tmp_path, capsys):
+    found = run("serve", "--token", "secret", "/no/such/notebook.ipynb")
+    assert found.returncode == 2
+    assert "Use --token-file FILE" in found.stderr
+    assert serving.token_of(None, None, ["--IdentityProvider.token=secret"]) is None
+    assert "Use --token-file FILE" in capsys.readouterr().err
+
+
+def test_serve_reads_its_token_from_a_file_or_the_environment(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("JUPYTER_TOKEN", raising=False)
+    monkeypatch.delenv("EASYMLNB_TOKEN", raising=False)
+    assert serving.token_of(None, None, []) is None
+    monkeypatch.setenv("JUPYTER_TOKEN", "jupyters")
+    assert serving.token_of(None, None, []) == "jupyters"
+    monkeypatch.setenv("EASYMLNB_TOKEN", "own")
+    assert serving.token_of(None, None, []) == "own"
+    file = tmp_path / "token"
+    file.write_text("secret\n")
+    file.chmod(0o600)
+    assert serving.token_of(None, file, []) == "secret"
+    assert capsys.readouterr().err == ""
+    file.chmod(0o644)
+    assert serving.token_of(None, file, []) == "secret"
+    assert "chmod 600" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"two\nlines", b"\xff\xfe", None])
+def test_serve_refuses_a_file_without_a_token(tmp_path, content):
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+        file.chmod(0o600)
+    found = run("serve", "--token-file", str(file))
+    assert found.returncode == 2 and "Traceback" not in found.stderr
+    assert run("serve", "--token-file", str(file), "--token", "x").returncode == 2
+
+
 # doctor
 
 

@@ -121,3 +121,14 @@ def test_sizes_are_shown_as_people_write_them() -> None:
 )
 def test_gpu_is_read_from_the_source(source: str, gpu: Any) -> None:
     assert read_cells([{"cell_type": "code", "source": source, "metadata": {}}]).gpu == gpu
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (3, "3 s"), (3.0, "3 s"), (2.99999, "3 s"), (2.9951, "3 s"), (2.5, "2.5 s"),
+        (0.05, "0.05 s"), (0.9999, "1 s"), (1.25, "1.25 s"), (1e6, "1000000 s"),
+    ],
+)  # fmt: skip
+def test_seconds_are_shown_as_people_write_them(seconds: float, text: str) -> None:
+    assert units.shown_seconds(seconds) == text

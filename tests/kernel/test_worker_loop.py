@@ -44,6 +44,30 @@ def test_result_with_its_log_and_time(peer: Peer) -> None:
     assert message.seconds > 0
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "code"),
+    [
+        ("says", {}, ""),
+        ("returns_lone", {}, "result_not_encodable"),
+        ("yields_lone", {}, "result_not_encodable"),
+        ("raises_lone", {"kind": "plain"}, "call_failed"),
+        ("raises_lone", {"kind": "group"}, "call_failed"),
+        ("raises_lone", {"kind": "caller"}, "caller_error"),
+        ("exits_beside", {}, "call_failed"),
+        ("exits_in_a_task", {}, ""),
+    ],
+)
+def test_worker_survives_what_no_wire_takes(
+    peer: Peer, name: str, values: dict[str, Any], code: str
+) -> None:
+    numbers = [peer.call(name, **values), peer.call("double", x=1)]
+    ended = {end.id: end for end in (peer.end(), peer.end())}
+    assert getattr(ended[numbers[0]], "code", "") == code
+    assert isinstance(ended[numbers[1]], Result)
+    if name == "says":
+        assert ended[numbers[0]].log == "said \\ud83d\n"
+
+
 def test_bad_input_and_unknown_service(peer: Peer) -> None:
     assert peer.answer("double", x="no") == "invalid_input"
     assert peer.answer("nobody") == "service_not_found"

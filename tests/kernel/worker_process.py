@@ -8,9 +8,11 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 from easymlnb.batching import Batched
+from easymlnb.contract.errors import CallerError
 from easymlnb.contract.frames import Hello, Offer, pack
 from easymlnb.contract.spec import Batch
 from easymlnb.definition import Service, define
+from easymlnb.runtime.context import progress
 from easymlnb.runtime.link import Link
 from easymlnb.runtime.worker import Worker
 
@@ -100,11 +102,52 @@ def frozen() -> int:
     return gc.get_freeze_count()
 
 
+LONE = "\ud83d"
+"""A lone surrogate, which has no UTF-8 form."""
+
+
+def says(text: str = LONE) -> int:
+    print("said", text)
+    progress(0.5, text)
+    return 1
+
+
+def returns_lone() -> list[str]:
+    return ["x", LONE]
+
+
+def yields_lone() -> Iterator[str]:
+    yield "x"
+    yield LONE
+
+
+def raises_lone(kind: str) -> int:
+    if kind == "group":
+        raise ExceptionGroup(LONE, [ValueError(LONE)])
+    raise CallerError(LONE, details={LONE: object()}) if kind == "caller" else ValueError(LONE)
+
+
+async def exits_beside() -> int:
+    sys.exit(LONE)
+
+
+async def exits_in_a_task() -> int:
+    """Let a task raise what ends the event loop that it runs on."""
+
+    async def leave() -> None:
+        sys.exit(LONE)
+
+    leaving = asyncio.ensure_future(leave())
+    await asyncio.sleep(0.05)
+    return int(leaving.done())
+
+
 closed: list[int] = []
 sizes: list[int] = []
 FUNCTIONS = (
     *(double, spin, nap, count, was_closed, stubborn, forks, were_together, frozen),
     *(pause_beside, count_beside, pieces),
+    *(says, returns_lone, yields_lone, raises_lone, exits_beside, exits_in_a_task),
 )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from easymlnb_server.engine import breaker, deployment, pool, presence, starting
+from easymlnb_server.engine import breaker, deployment, pool, presence, pulse, starting
 
 
 @pytest.fixture
@@ -11,6 +11,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deployment, "TICK", 0.01)
     monkeypatch.setattr(pool, "GRACE", 0.02)
     monkeypatch.setattr(presence, "ALIVE_EVERY", 0.01)
+    monkeypatch.setattr(pulse, "LOOK_EVERY", 0.01)
     monkeypatch.setattr(breaker, "backoff", lambda failures: 0.01 * failures)
     monkeypatch.setattr(
         starting, "execute", lambda notebook, manager, *rest: manager.placement.execute(

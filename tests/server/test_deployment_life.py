@@ -9,9 +9,9 @@ from fakes import FakeKernel, FakeLink, in_loop, left_in, spec, until
 from worlds import World, in_world, submit
 
 from easymlnb.contract.errors import CallCancelled
-from easymlnb.contract.frames import Return
+from easymlnb.contract.frames import Call, Return
 from easymlnb.contract.running import Running
-from easymlnb_server.engine import adoption, memory
+from easymlnb_server.engine import adoption, memory, pulse
 from easymlnb_server.engine.rendezvous import Arrival, token_of
 from easymlnb_server.placement.base import Order, Survivor
 from easymlnb_server.placement.gpus import Gpus
@@ -394,3 +394,44 @@ async def test_workers_that_shall_not_stay_are_told_nothing(world: World) -> Non
     link = await world.ready()
     assert not any(isinstance(said, Return) for said in link.sent)
     assert world.placement.kernels[0].notes == []
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+@in_loop
+async def test_worker_stopped_by_a_signal_is_ended_and_replaced(
+    tmp_path: Path, idempotent: bool
+) -> None:
+    served = spec(running=Running(idempotent=idempotent))
+    world = World(tmp_path, specs=[served])
+    world.deployment.keep([served])
+    first = await world.ready()
+    pool = world.deployment.pool
+    pending = pool.submit(Call(id=0, service="f", seconds=30), b"{}", spec=served)
+    assert first.calls
+    world.placement.kernels[0].is_frozen = True
+    second = await until(lambda: len(world.placement.kernels) == 2 and world.placement.kernels[1])
+    if idempotent:
+        await until(lambda: answer(second.link))
+    error = (await pending.answered).error
+    assert (error.code if error else "") == ("" if idempotent else "worker_lost")
+    await until(lambda: world.deployment.state == "ready")
+    assert world.deployment.restarts == {"hung": 1}
+    await world.deployment.stop()
+    assert world.gone()
+
+
+@in_world()
+async def test_worker_that_was_stopped_for_a_moment_stays(world: World) -> None:
+    world.keep()
+    await world.ready()
+    kernel = world.placement.kernels[0]
+    looks = [True] * (pulse.LOOKS - 1) + [False]
+    seen: list[bool] = []
+
+    async def frozen() -> bool:
+        seen.append(looks[len(seen) % len(looks)])
+        return seen[-1]
+
+    kernel.frozen = frozen  # type: ignore[method-assign]
+    await until(lambda: len(seen) > 4 * len(looks))
+    assert (kernel.stopped, len(world.placement.kernels)) == (0, 1)

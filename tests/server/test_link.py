@@ -4,7 +4,7 @@ import asyncio
 
 from fakes import FakeLink, in_loop
 
-from easymlnb.contract.errors import CallCancelled, InvalidInput
+from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InvalidInput
 from easymlnb.contract.frames import Call, Failure, Item, Leave, Message, Progress
 from easymlnb_server.engine.pending import Pending
 
@@ -15,6 +15,7 @@ class Caller:
     def __init__(self, link: FakeLink, number: int = 1) -> None:
         self.events: list[tuple[Message, bytes]] = []
         self.ended: list[float] = []
+        self.errors: list[EasyMLNBError] = []
         call = Call(id=number, service="f", request_id=f"request-{number}")
         loop = asyncio.get_running_loop()
         self.pending = Pending(call, b"{}", loop, lambda *event: self.events.append(event))
@@ -114,3 +115,25 @@ async def test_says_what_it_is_told() -> None:
     link = FakeLink()
     link.say(Leave())
     assert link.sent == [Leave()]
+
+
+@in_loop
+async def test_caller_that_cannot_be_told_costs_others_nothing() -> None:
+    def broken(*anything: object) -> None:
+        raise KeyError("ours")
+
+    link = FakeLink()
+    first, other = Caller(link, 1), Caller(link, 2)
+    first.pending.listener = first.pending.then = broken
+    first.pending.canceller = lambda pending, error: first.errors.append(error)
+    link.take(Progress(id=1, fraction=0.5), b"")
+    with link.next_first():
+        link.answer(1)
+        link.answer(2, b"42")
+    assert [error.code for error in first.errors] == ["internal_error"]
+    assert (first.ended, other.ended, other.pending.answered.result().body) == (
+        [0.01],
+        [0.01],
+        b"42",
+    )
+    assert not link.lost

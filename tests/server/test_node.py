@@ -1,6 +1,8 @@
 """A node ends kernels whose owner it does not hear of any more, and no others."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -104,3 +106,20 @@ async def test_a_node_that_closes_as_a_kernel_ends_waits_for_that(tmp_path: Path
         assert process.is_running()
     assert not process.is_running()
     assert not list((tmp_path / "notes").iterdir())
+
+
+@in_loop
+async def test_worker_that_a_signal_stopped_is_ended_and_an_interactive_kernel_is_not(
+    tmp_path: Path,
+) -> None:
+    async with a_node(tmp_path) as node:
+        worker = await started(node, tmp_path, "w1")
+        other = await started(node, tmp_path)
+        worker.join(Owner())
+        other.join(Owner())
+        process = psutil.Process(other.pid)
+        for kernel in (other, worker):
+            os.kill(kernel.pid, signal.SIGSTOP)
+        await until(worker.over.is_set)
+        assert process.status() == psutil.STATUS_STOPPED
+        assert not other.over.is_set()

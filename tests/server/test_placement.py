@@ -5,7 +5,6 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -13,8 +12,9 @@ from fakes import in_loop, left_in, until
 from jupyter_client.kernelspec import KernelSpecManager
 
 from easymlnb.contract.errors import NotReady
+from easymlnb_server.placement import records
 from easymlnb_server.placement.base import Order, Room, Survivor
-from easymlnb_server.placement.local import LocalPlacement, worker_environment
+from easymlnb_server.placement.local import LocalPlacement
 
 KERNELS = {
     "real": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
@@ -186,11 +186,30 @@ def test_note_of_a_process_id_that_is_used_again_ends_nobody(place: Place) -> No
     assert place.records.exists()
 
 
-def test_workers_inherit_little() -> None:
-    given: dict[str, Any] = {
-        "PATH": "/bin", "LC_ALL": "C", "CUDA_VISIBLE_DEVICES": "0", "MY_SECRET": "x",
-        "JUPYTER_TOKEN": "x", "EASYMLNB_SECRET": "x", "WANTED": "y",
-    }  # fmt: skip
-    assert set(worker_environment(given, ["WANTED", "ABSENT"])) == {
-        "PATH", "LC_ALL", "CUDA_VISIBLE_DEVICES", "WANTED",
-    }  # fmt: skip
+@in_loop
+async def test_folder_for_temporary_files_may_have_a_long_name(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = place.temporary / ("x" * 100)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    kernel = await place.placement.start(place.order("real"))
+    (file,) = place.records.iterdir()
+    folder = records.read(place.records)["test-worker"].folder  # type: ignore[union-attr]
+    assert folder is not None and folder.stat().st_mode & 0o077 == 0
+    assert {path.name for path in folder.iterdir()} >= {"k-1", "k-2"}
+    await kernel.note("bundle", "token")
+    (found,) = place.next().survivors()
+    await found.kernel.stop()
+    await kernel.stop()
+    assert not folder.exists()
+    assert not file.exists()
+    assert left_in(deep) == []
+
+
+def test_no_folder_for_sockets_is_said_with_what_to_do(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "LONGEST", 20)
+    with pytest.raises(OSError, match="Set TMPDIR to a folder of"):
+        records.socket_folder()

@@ -7,6 +7,7 @@ else may take over: ``passed`` is asked before every request that depends on it.
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -41,7 +42,8 @@ def mark_in(folder: Path) -> str:
         if len(found := file.read_text().strip()) == MARK:
             return found
     made = secrets.token_hex(MARK // 2)
-    file.write_text(made)
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        out.write(made)
     return made
 
 

@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.engine import adoption, starting, terms
+from easymlnb_server.engine import adoption, pulse, starting, terms
 from easymlnb_server.engine.breaker import Breaker
 from easymlnb_server.engine.crew import AHEAD
 from easymlnb_server.engine.estimate import Absence
@@ -32,7 +32,7 @@ TICK = 0.5
 """Seconds between two looks at how many workers are wanted, when nothing asks for one."""
 
 REASONS = ("lost", "hung", "memory", "time")
-"""Why workers are replaced: they ended, did not let go of a call, or took too much memory."""
+"""Why workers are replaced: they ended, hung, took too much memory, or their time was over."""
 
 log = logging.getLogger("easymlnb.deployment")
 
@@ -143,7 +143,12 @@ class Deployment:
             self._open(survivor=survivor)
         if first is not None:
             self._open(first)
-        duties = (self._tend(), self._watch.keep(), terms.keep(self._staff, self._doom))
+        duties = (
+            self._tend(),
+            self._watch.keep(),
+            terms.keep(self._staff, self._doom),
+            pulse.keep(self._staff),
+        )
         self._tasks = [asyncio.create_task(duty) for duty in duties]
 
     async def stop(self, drain: float = 0.0) -> None:
@@ -256,7 +261,7 @@ class Deployment:
     def _count(self, worker: Worker) -> None:
         """Take note of a worker that was lost, or that we ended."""
         self.restarts[worker.cause or "lost"] += 1
-        if worker.cause == "hung":  # with a call that did not stop: no fault of its start
+        if worker.cause == "hung":  # in a call, or stopped by a signal: no fault of its start
             self.breaker.forgive()
             return
         log.warning("A worker of bundle %s was lost.", self.bundle[:12])

@@ -56,7 +56,7 @@ class WorkerLink:
         finally:
             self._aside = None
             for tell in aside:
-                tell()
+                _contained(tell)
 
     @property
     def lost(self) -> bool:
@@ -119,8 +119,9 @@ class WorkerLink:
         pending, ended = found
         if isinstance(message, Progress | Item):
             pending.given = pending.given or isinstance(message, Item)
-            if pending.listener is not None:
-                pending.listener(message, body)
+            listener = pending.listener
+            if listener is not None and not _contained(lambda: listener(message, body)):
+                pending.stop(InternalError())
             return
         del self._calls[message.id]
         if isinstance(message, Unbegun):
@@ -135,8 +136,15 @@ class WorkerLink:
         elif whole is None:
             pending.fail(InternalError())
         else:
-            pending.answer(Answer.of(message, whole, pending.call.request_id), self._aside)
+            self._answer(pending, message, whole)
         ended(pending, message.seconds)
+
+    def _answer(self, pending: Pending, message: Result | Failure, body: bytes | Spooled) -> None:
+        def answer() -> None:
+            pending.answer(Answer.of(message, body, pending.call.request_id), self._aside)
+
+        if not _contained(answer):
+            pending.fail(InternalError())
 
     def _claimed(self, message: Result) -> Spooled | None:
         try:
@@ -171,3 +179,16 @@ class WorkerLink:
                 ended(pending, 0.0)
         for pending in reversed(again):  # each is put before the others
             calls[pending.call.id][1](pending, None)
+
+
+def _contained(tell: Callable[[], object]) -> bool:
+    """Tell one caller; says whether that went well.
+
+    What goes wrong with it is logged and must not end the link, which carries the calls of others.
+    """
+    try:
+        tell()
+    except Exception:
+        log.exception("What a kernel sent could not be passed on to a caller.")
+        return False
+    return True

@@ -97,13 +97,15 @@ class Pending:
     ahead: its worker begins it when it has answered all that it was sent before. ``owner`` is
     whose it is, who alone may stop it by ``stop``. ``chain`` is what waits for it. ``then`` is
     called with the answer at once, where ``answered`` would tell a turn of the loop later; it
-    must not raise. ``once`` says that it must not run again, ``given`` that its caller has part of
+    must not raise. ``limit`` is its deadline in seconds from when it came in, 0 where only the rest
+    of it is known. ``once`` says that it must not run again, ``given`` that its caller has part of
     a stream.
     """
 
     __slots__ = (
         "answered", "body", "call", "canceller", "chain", "deadline", "given", "held", "late",
-        "listener", "once", "owner", "patient", "ripe", "run", "spec", "started", "then", "timer",
+        "limit", "listener", "once", "owner", "patient", "ripe", "run", "spec", "started",
+        "then", "timer",
     )  # fmt: skip
 
     def __init__(
@@ -130,6 +132,7 @@ class Pending:
         self.once = False
         self.given = False
         self.owner = OWNER
+        self.limit = 0.0
         self.chain: Chain = ()
         self.canceller: Callable[[Pending, EasyMLNBError], None] | None = None
         self.late: Callable[[Result | Failure], None] | None = None

@@ -8,6 +8,7 @@ from random import SystemRandom
 
 import msgspec
 
+from easymlnb.contract import units
 from easymlnb.contract.errors import Busy, DeadlineExceeded, EasyMLNBError, NotReady
 from easymlnb.contract.frames import Call
 from easymlnb.contract.spec import ServiceSpec
@@ -203,10 +204,11 @@ class Pool:
         self._dispatch()
 
     def _expire(self, pending: Pending) -> None:
-        seconds = pending.call.seconds
+        seconds = pending.limit or pending.call.seconds
         error: EasyMLNBError = DeadlineExceeded(seconds)
         if not pending.started and not self.workers:
-            error = NotReady(f"The service did not get ready within the call's {seconds:g} s.")
+            shown = units.shown_seconds(seconds)
+            error = NotReady(f"The service did not get ready within the call's {shown}.")
         self.cancel(pending, error)
 
     def _check(self, worker: WorkerLink, pending: Pending) -> None:

@@ -206,6 +206,8 @@ class Asks:
         pending = target.pool.submit(call, body, listen, spec=spec, patient=patient)
         pending.chain = chain
         pending.owner = label(self._owner)
+        if outer is None or pending.deadline < outer.deadline:
+            pending.limit = min(spec.timeout, ask.seconds or spec.timeout)
         series = state.metrics.series(spec.name, target.version)
         series.open.add(pending)
         state.activity.touch(target.kernel)

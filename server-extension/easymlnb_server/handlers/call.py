@@ -149,6 +149,7 @@ class CallHandler(SpooledBodyHandler):
             patient=self._patient,
         )
         pending.owner = owner_of(self)
+        pending.limit = asked.seconds(self.request.headers, target.spec.timeout)
         if self.held is not None:
             pending.chain = tuple((name, None) for name in self.held.chain)
         self._pending = pending

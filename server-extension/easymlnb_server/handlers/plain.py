@@ -138,6 +138,7 @@ class PlainCall:
         )
         pending = self._pending = target.pool.submit(call, self._body, spec=spec)
         pending.owner = self._sender.owner
+        pending.limit = spec.timeout
         series = self._series = state.metrics.series(spec.name, target.version)
         series.open.add(pending)
         state.activity.touch(target.kernel)

@@ -50,6 +50,9 @@ class Kernel(Protocol):
     async def alive(self) -> bool:
         """Say whether the kernel's process still runs."""
 
+    async def frozen(self) -> bool:
+        """Say whether the kernel's process is stopped by a signal, as far as this server knows."""
+
     async def returns(self) -> bool:
         """Say whether a worker here that lost its link may dial again, by the same way."""
 

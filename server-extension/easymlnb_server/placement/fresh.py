@@ -26,6 +26,9 @@ class FreshKernel:
     async def alive(self) -> bool:
         return bool(await self.manager.is_alive())
 
+    async def frozen(self) -> bool:
+        return await self._kernel.frozen()
+
     async def returns(self) -> bool:
         return await self.alive() and await self._kernel.returns()
 

@@ -3,9 +3,7 @@
 import asyncio
 import math
 import os
-import re
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,33 +16,12 @@ from easymlnb.contract.errors import NotReady
 from easymlnb.contract.running import Gpu
 from easymlnb_server.placement import records
 from easymlnb_server.placement.base import Order, Room, Survivor
+from easymlnb_server.placement.environment import worker_environment
 from easymlnb_server.placement.fresh import FreshKernel, shut_down
 from easymlnb_server.placement.gpus import VISIBLE, Gpus
-from easymlnb_server.placement.records import MARK, SOCKETS, Record
-
-ENVIRONMENT = (
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TERM",
-    "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHASHSEED", "LD_LIBRARY_PATH", "SSL_CERT_FILE",
-    "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
-    "no_proxy", "SYSTEMROOT",
-)  # fmt: skip
-PREFIXES = ("LC_", "CONDA_", "CUDA_", "NVIDIA_", "OMP_", "MKL_", "OPENBLAS_", "HF_", "XDG_")
-"""Variables a worker inherits. The server's own secrets are not among them."""
-
-SECRET = re.compile("TOKEN|SECRET|PASSWORD|KEY")
-"""What a variable with one of the prefixes must not have in its name."""
+from easymlnb_server.placement.records import MARK, Record
 
 CONNECT_TIMEOUT = 60.0
-
-
-def worker_environment(source: dict[str, str], extra: Iterable[str]) -> dict[str, str]:
-    """Return the part of an environment that workers get; ``extra`` names more variables."""
-    wanted = {*ENVIRONMENT, *extra}
-    return {
-        name: value
-        for name, value in source.items()
-        if name in wanted or (name.startswith(PREFIXES) and not SECRET.search(name))
-    }
 
 
 class RunningKernel:
@@ -59,6 +36,9 @@ class RunningKernel:
 
     async def alive(self) -> bool:
         return self._record.runs
+
+    async def frozen(self) -> bool:
+        return records.is_stopped(self._record.pid)
 
     async def returns(self) -> bool:
         return False  # nothing lies between: whoever broke the link was the worker
@@ -120,7 +100,11 @@ class LocalPlacement:
     async def start(self, order: Order) -> FreshKernel:
         # Unix sockets in a private folder: other accounts on the host cannot read the kernel's
         # output, and their paths must stay under 108 bytes.
-        sockets = Path(tempfile.mkdtemp(prefix=SOCKETS))
+        try:
+            sockets = records.socket_folder()
+        except OSError as error:
+            self._gpus.release(order.room)
+            raise NotReady(f"There is no folder for a kernel's sockets: {error}") from error
         manager = AsyncKernelManager(
             kernel_name=order.kernel, kernel_spec_manager=self._specs, transport="ipc"
         )

@@ -11,7 +11,6 @@ import math
 import os
 import re
 import socket
-import tempfile
 import time
 import uuid
 import zipfile
@@ -25,11 +24,12 @@ from jupyter_client.manager import AsyncKernelManager
 
 from easymlnb.contract.errors import NoSeat, NotReady
 from easymlnb_server.placement import records
+from easymlnb_server.placement.environment import worker_environment
 from easymlnb_server.placement.gpus import VISIBLE
 from easymlnb_server.placement.hub.wire import NodeStatus, Wanted
-from easymlnb_server.placement.local import worker_environment
 from easymlnb_server.placement.nodekernel import Kernel
-from easymlnb_server.placement.records import MARK, SOCKETS, Record
+from easymlnb_server.placement.records import MARK, Record
+from easymlnb_server.private import make_folder
 
 LOOK_EVERY = 0.5
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}\Z")
@@ -134,7 +134,7 @@ class NodeKernels:
                 self._used = time.monotonic()
 
     def _clear(self) -> None:
-        self._notes.mkdir(parents=True, mode=0o700, exist_ok=True)
+        make_folder(self._notes)
         for name, record in records.read(self._notes).items():
             records.clear(self._notes / f"{name}.json", record)
 
@@ -147,7 +147,10 @@ class NodeKernels:
         return tuple(gpu for gpu in self._gpus if gpu not in taken)[:each]
 
     async def _start(self, wanted: Wanted, gpus: tuple[str, ...]) -> Kernel:
-        folder = Path(tempfile.mkdtemp(prefix=SOCKETS))
+        try:
+            folder = records.socket_folder()
+        except OSError as error:
+            raise NotReady(f"There is no folder there for a kernel's sockets: {error}") from error
         manager = AsyncKernelManager(
             kernel_name=wanted.kernel, kernel_spec_manager=self._specs, transport="ipc"
         )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import shutil
+import signal
 import time
 import uuid
 from pathlib import Path
@@ -25,6 +26,10 @@ LAST_WORDS = 0.2
 
 KEPT_AFTER = 10.0
 """Seconds that its end is kept for an owner who is not connected."""
+
+
+STOPPED_LOOKS = 6
+"""Looks in a row that must find a worker's process stopped by a signal before it is killed."""
 
 
 class Connection(Protocol):
@@ -57,6 +62,7 @@ class Kernel:
         self._sockets: sockets.Sockets | None = None
         self._signals: set[asyncio.Task[None]] = set()
         self._ended: float | None = None
+        self._stopped = 0  # looks in a row that found it so
 
     @property
     def pid(self) -> int:
@@ -100,9 +106,9 @@ class Kernel:
         if frame is None or self._sockets is None:
             return
         if frame.channel == wire.SIGNAL:
-            signal = asyncio.ensure_future(self._signal(int(frame.parts[0])))
-            self._signals.add(signal)
-            signal.add_done_callback(self._signals.discard)
+            sending = asyncio.ensure_future(self._signal(int(frame.parts[0])))
+            self._signals.add(sending)
+            sending.add_done_callback(self._signals.discard)
         elif frame.channel in sockets.ASKED:
             self._sockets.send(frame.channel, frame.parts)
 
@@ -111,7 +117,11 @@ class Kernel:
             await self._manager.signal_kernel(number)
 
     async def look(self) -> None:
-        """Tell the owner when the process has ended."""
+        """Tell the owner when the process has ended; end a worker that a signal has stopped."""
+        if self.wanted.worker and self._ended is None:
+            self._stopped = self._stopped + 1 if records.is_stopped(self.pid) else 0
+            if self._stopped >= STOPPED_LOOKS:
+                await self._signal(signal.SIGKILL)
         if self._ended is None and not await self._manager.is_alive():
             code = await self._manager.provisioner.poll() if self._manager.provisioner else 0
             await asyncio.sleep(LAST_WORDS)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,6 +17,9 @@ MARK = "EASYMLNB_WORKER"
 
 SOCKETS = "emnb-"
 """How the folders of workers' sockets begin, in the folder for temporary files."""
+
+LONGEST = 107 if sys.platform.startswith("linux") else 103
+"""Bytes that the path of a socket may have."""
 
 END_TIMEOUT = 5.0
 """Seconds that a killed process may take to be gone; one that a driver holds never is."""
@@ -55,9 +59,37 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def folder(self) -> Path | None:
-        """The folder of its sockets; ``None`` where the note cannot be meant so."""
-        path = Path(tempfile.gettempdir()) / self.sockets
-        return path if path.name.startswith(SOCKETS) else None
+        """The folder of its sockets; ``None`` if it is gone, or the note cannot be meant so."""
+        if not self.sockets.startswith(SOCKETS) or Path(self.sockets).name != self.sockets:
+            return None
+        found = (root / self.sockets for root in _roots())
+        return next((path for path in found if path.is_dir()), None)
+
+
+def socket_folder(prefix: str = SOCKETS) -> Path:
+    """Make a folder for sockets that no other account can enter; raises ``OSError``.
+
+    The folder for temporary files may have too long a name: a socket's path is bounded.
+    """
+    failed: OSError | None = None
+    room = LONGEST - len(f"/{prefix}12345678/k-pipe")
+    for root in _roots():
+        if len(os.fsencode(root)) > room:
+            continue
+        try:
+            return Path(tempfile.mkdtemp(prefix=prefix, dir=root))
+        except OSError as error:
+            failed = error
+    raise failed or OSError(
+        f"{tempfile.gettempdir()} is too long a name for a folder of sockets. "
+        f"Set TMPDIR to a folder of {room} characters at most."
+    )
+
+
+def _roots() -> list[Path]:
+    """Return the folders that socket folders may be made in, the best one first."""
+    found = (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), "/tmp", "/var/tmp")
+    return [Path(name) for name in found if name]
 
 
 def write(file: Path, record: msgspec.Struct) -> None:
@@ -98,6 +130,13 @@ def end_processes(pid: int, worker: str) -> None:
         with contextlib.suppress(psutil.Error, OSError):
             if process.environ().get(MARK) == worker:
                 process.kill()
+
+
+def is_stopped(pid: int) -> bool:
+    """Say whether a process is stopped by a signal; one that a debugger holds is not."""
+    with contextlib.suppress(psutil.Error):
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    return False
 
 
 def resident(pid: int) -> int:

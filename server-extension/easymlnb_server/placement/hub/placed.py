@@ -122,6 +122,9 @@ class NodeKernel:
         self._away = self._away + 1 if answer.status_code in (302, 404, 424, 503) else 0
         return self._away < AWAY
 
+    async def frozen(self) -> bool:
+        return False  # its node looks itself, and ends it
+
     async def returns(self) -> bool:
         return await self.alive()
 

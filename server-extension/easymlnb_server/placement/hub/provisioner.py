@@ -9,7 +9,6 @@ import math
 import os
 import shutil
 import signal
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +18,7 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Dict, Unicode
 
+from easymlnb_server.placement import records
 from easymlnb_server.placement.hub import options
 from easymlnb_server.placement.hub.account import Account
 from easymlnb_server.placement.hub.api import HubApi
@@ -106,7 +106,7 @@ class HubProvisioner(KernelProvisionerBase):
             life=0.0 if spot.life == math.inf else spot.life,
         )
         if self.folder is None:
-            self.folder = Path(tempfile.mkdtemp(prefix="emnb-hub-"))
+            self.folder = records.socket_folder("emnb-hub-")
         self._remote = await there(self._launch(spot, wanted, self.folder))
         info: dict[str, Any] = {f"{name}_port": number for name, number in PORTS.items()}
         info |= {"transport": "ipc", "ip": str(self.folder / "k")}

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import math
-import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -26,6 +25,7 @@ from easymlnb_server.placement.hub.placed import NodeKernel, Note, Seats
 from easymlnb_server.placement.hub.provisioner import HubProvisioner
 from easymlnb_server.placement.hub.tokens import NodeAuth
 from easymlnb_server.placement.hub.wire import Wanted
+from easymlnb_server.private import make_folder
 
 CONNECT_TIMEOUT = 60.0
 
@@ -89,7 +89,7 @@ class HubPlacement:
                 ends=_wall_clock(provisioner.until),
             )
             file = self._notes / f"{order.worker}.json"
-            self._notes.mkdir(parents=True, mode=0o700, exist_ok=True)
+            make_folder(self._notes)
             await asyncio.to_thread(records.write, file, note)
             placed = NodeKernel(note, file, self._seats, self._auth)
             kernel = _OnNode(placed, manager, self._seats)
@@ -133,8 +133,8 @@ class HubPlacement:
     async def _manager(self, order: Order) -> tuple[AsyncKernelManager, HubProvisioner]:
         files = await asyncio.to_thread(_packed, order.folder)
         manager = AsyncKernelManager(kernel_spec_manager=_Specs(), transport="ipc")
-        folder = tempfile.mkdtemp(prefix=records.SOCKETS)
-        manager.connection_file = str(Path(folder) / "connection.json")
+        folder = records.socket_folder()
+        manager.connection_file = str(folder / "connection.json")
         provisioner = HubProvisioner(
             parent=manager,
             kernel_spec=manager.kernel_spec,
@@ -143,7 +143,7 @@ class HubPlacement:
             spot=msgspec.to_builtins(self._spot),
         )
         provisioner.account = self._account
-        provisioner.folder = Path(folder)
+        provisioner.folder = folder
         provisioner.tell = order.say
         provisioner.wanted = Wanted(
             kernel=self._spot.kernel or order.kernel,

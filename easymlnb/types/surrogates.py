@@ -1,0 +1,52 @@
+"""Where a result holds text that has no UTF-8 form, and so cannot be sent."""
+
+import enum
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any
+
+from easymlnb.contract.errors import ResultNotEncodable
+from easymlnb.contract.texts import sendable
+from easymlnb.types import natural
+
+REPLACEMENT = "\ufffd".encode()
+"""What pydantic writes in place of a lone surrogate in a name, without an error."""
+
+SHOWN = 40
+"""Characters of a text that are shown in a message."""
+
+
+def refuse(value: Any) -> None:
+    """Raise ``ResultNotEncodable`` with its place if a text in ``value`` has no UTF-8 form."""
+    for place, text in _texts(value, "", ()):
+        if sendable(text) != text:
+            at = f" at {sendable(place)!r}" if place else ""
+            raise ResultNotEncodable(
+                f"The result cannot be sent{at}: the text {text[:SHOWN]!a} holds a lone "
+                "surrogate, which is no character. Clean it before you return it: "
+                "text.encode('utf-8', 'replace').decode()."
+            )
+
+
+def _texts(value: Any, place: str, outer: tuple[int, ...]) -> Iterator[tuple[str, str]]:
+    if isinstance(value, enum.Enum):
+        value = value.value
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, PurePath):
+        yield place, str(value)
+    elif id(value) not in outer and len(outer) <= natural.MAX_DEPTH:
+        inside = (*outer, id(value))
+        for key, item in _members(value):
+            at = f"{place}.{key}".lstrip(".")
+            if isinstance(key, str):
+                yield at, key
+            yield from _texts(item, at, inside)
+
+
+def _members(value: Any) -> Iterator[tuple[Any, Any]]:
+    named = natural.members(value)
+    if named is not None:
+        yield from named.items()
+    elif isinstance(value, list | tuple | set | frozenset):
+        yield from enumerate(value)

@@ -1,0 +1,55 @@
+"""The server's folder, for its own account only: as it is made, and when it is there already."""
+
+import contextlib
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+"""What members of the group and everybody else may do with a file."""
+
+log = logging.getLogger("easymlnb.storage")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and all above it that are missing, for this account only."""
+    for one in (*reversed(folder.parents), folder):
+        one.mkdir(mode=0o700, exist_ok=True)
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that no other account can enter; of one that is there, close it and its files.
+
+    A folder that is meant for several accounts, or belongs to another one, is only warned of.
+    """
+    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+    found = folder.stat()
+    if not found.st_mode & OTHERS:
+        _close(folder.iterdir())
+    elif found.st_mode & stat.S_ISVTX or found.st_uid != os.geteuid() or _is_home(folder):
+        log.warning(
+            "Other accounts can enter %s (mode %04o). Give the server a folder of its own with "
+            "EasyMLNB.state_dir.",
+            folder,
+            stat.S_IMODE(found.st_mode),
+        )
+    else:
+        folder.chmod(stat.S_IMODE(found.st_mode) & ~OTHERS)
+        _close(folder.rglob("*"))
+
+
+def _close(paths: Iterator[Path]) -> None:
+    for path in paths:
+        # What is gone by now, or another account's, is passed over.
+        with contextlib.suppress(OSError):
+            mode = path.lstat().st_mode
+            if mode & OTHERS and not stat.S_ISLNK(mode):
+                path.chmod(stat.S_IMODE(mode) & ~OTHERS)
+
+
+def _is_home(folder: Path) -> bool:
+    with contextlib.suppress(OSError, RuntimeError):
+        return folder.samefile(Path.home())
+    return False
