@@ -40,7 +40,7 @@ LAYERS = {
         engine
         openapi_routes descriptions plots idempotency tagged
         openapi activity serving
-        offered
+        offered replacing
         publications
         services cluster
         catalogue hubs metrics tracing storage

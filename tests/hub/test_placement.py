@@ -85,7 +85,10 @@ def test_a_gpu_is_found_where_there_is_one(hub: Hub, bob: User, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("placement", "told"),
     [
-        ("nothing", "there is: local, gpu, cpu, broken, dies, slow, unknown, brief, alone."),
+        (
+            "nothing",
+            "there is: local, gpu, cpu, broken, dies, slow, unknown, brief, single, alone.",
+        ),
         ("broken", "invalid partition specified: nope"),
         ("unknown", "The Hub refuses a node with {'profile': 'unknown'}: Invalid user options"),
         ("dies", "did not start"),

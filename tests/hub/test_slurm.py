@@ -140,6 +140,25 @@ def full(slurm_hub: Hub, cluster: Cluster, tmp_path: Path) -> Iterator[list[str]
     slurm_hub.wait_for(lambda: "hog" not in cluster.jobs(), "jobs were left")
 
 
+def test_a_new_version_takes_the_place_of_the_former_one_where_the_cluster_is_full(
+    slurm_hub: Hub, cluster: Cluster, alice: User, tmp_path: Path, where: None, full: list[str]
+) -> None:
+    first = alice.call("where").json()
+    changed = WHERE.replace('"pid": os', '"changed": True, "pid": os')
+    path = tmp_path / "changed.ipynb"
+    nbformat.write(make_notebook(changed), path)
+    with running(alice, "publish", str(path)) as publishing:
+        assert publishing.stderr is not None
+        said = publishing.stderr.read()
+    assert publishing.returncode == 0, said
+    assert QUEUED in said
+    assert "Taken by version" in said
+    assert "makes some" in said
+    second = alice.call("where").json()
+    assert second["changed"]
+    assert second["SLURM_JOB_ID"] == first["SLURM_JOB_ID"]
+
+
 def test_ctrl_c_gives_the_place_in_the_queue_up(
     slurm_hub: Hub, cluster: Cluster, alice: User, tmp_path: Path, full: list[str]
 ) -> None:

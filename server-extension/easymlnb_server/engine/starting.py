@@ -24,7 +24,7 @@ from easymlnb_server.engine.rendezvous import Rendezvous, token_of
 from easymlnb_server.engine.settings import Settings
 from easymlnb_server.engine.turns import turn
 from easymlnb_server.engine.workers import Staff, Worker, clear
-from easymlnb_server.placement.base import Kernel, Order, Placement, Room
+from easymlnb_server.placement.base import Kernel, Order, Placement, Room, queued
 from easymlnb_server.placement.places import Places, one_of
 
 Load = Callable[[], Awaitable[Bundle]]
@@ -38,7 +38,9 @@ class Starter:
     ``executed`` is the notebook as the latest worker ran it, with outputs: the log. ``gpu`` is what
     a worker needs and ``place`` where it runs, ``None`` as long as only the bundle says it;
     ``reason`` says what workers wait for, if they do; ``cramped`` that it is the room of others,
-    ``starts`` how long they take.
+    ``queued`` since when, by the loop's clock, a scheduler has had no room. ``placement`` is where
+    the latest start looked for room, ``rooms`` how many starts have theirs. ``holders`` says who
+    has the room of a placement; ``starts`` is how long workers take.
     """
 
     def __init__(
@@ -54,6 +56,10 @@ class Starter:
         self.place: str | None = None
         self.reason = ""
         self.cramped = False
+        self.queued: float | None = None
+        self.placement: Placement | None = None
+        self.rooms = 0
+        self.holders: Callable[[Placement], str] = lambda placement: ""
         self.starts = Starts()
         self._load = load
         self._places = places
@@ -64,6 +70,12 @@ class Starter:
     def folder(self, worker: str) -> Path:
         """Return the folder that a worker of this name runs in."""
         return self._settings.folder / worker
+
+    def settle(self) -> None:
+        """Know where workers start before one does, such as when a former server's are adopted."""
+        with contextlib.suppress(DeploymentFailed):
+            chosen = self._places.chosen(self.place or "", self.gpu or 0.0)
+            self.placement = self._places.get(chosen)
 
     async def checked(
         self,
@@ -94,12 +106,15 @@ class Starter:
             chosen = self._places.chosen(place, needed)
             placement = self._places.get(chosen)
             try:
-                room = await self._room(placement, needed)
+                room = await self._room(chosen, placement, needed)
             except DeploymentFailed as error:
                 raise DeploymentFailed(error.message + self._places.elsewhere(chosen)) from error
-            async with turn(self._settings.gate):
-                worker = await self._start(bundle, placement, room)
-            self._staff.add(worker)
+            self.rooms += 1
+            try:
+                worker = await self._start_in_turn(bundle, placement, room)
+                self._staff.add(worker)
+            finally:
+                self.rooms -= 1
             try:
                 specs = wanted(worker.specs, names)
                 self.gpu, self.place = most_gpus(specs), one_of(specs)
@@ -111,15 +126,35 @@ class Starter:
             # Its code asks for other GPUs, or another place, than could be read before it ran.
             await asyncio.shield(self._staff.end(worker))
 
-    async def _room(self, placement: Placement, gpu: Gpu) -> Room:
+    @property
+    def waits_for(self) -> str:
+        """Return what workers wait for, and who has the room if it is room."""
+        if self.placement is None or not (self.cramped or self.queued is not None):
+            return self.reason
+        return f"{self.reason} {self.holders(self.placement)}".strip()
+
+    async def _room(self, name: str, placement: Placement, gpu: Gpu) -> Room:
+        self.placement = placement
         try:
             while (room := placement.reserve(gpu)) is None:
                 self.cramped = True
-                self.reason = "It waits for room: all GPUs or places that it could use are in use."
+                self.reason = (
+                    f"It waits for room: all GPUs or seats of the placement {name!r} are taken."
+                )
                 await placement.freed()
         finally:
             self.reason, self.cramped = "", False
         return room
+
+    async def _start_in_turn(self, bundle: Bundle, placement: Placement, room: Room) -> Worker:
+        held: Room | None = room
+        try:
+            async with turn(self._settings.gate):
+                held = None
+                return await self._start(bundle, placement, room)
+        finally:
+            if held is not None:  # stopped while it waited for its turn
+                placement.release(held)
 
     async def _start(self, bundle: Bundle, placement: Placement, room: Room) -> Worker:
         name = uuid.uuid4().hex
@@ -143,14 +178,14 @@ class Starter:
                 )
                 held = None
                 kernel = fresh = await placement.start(order)
-                self.reason = ""
+                self._quiet()
                 await execute(notebook, fresh.manager, fresh.client, cells.append)
                 serve(fresh.client)
                 found = await dialled(kernel, arrival)
                 # What is printed past `sys.stdout` would pile up here, unread.
                 fresh.client.stop_channels()
         except BaseException as error:
-            self.reason = ""
+            self._quiet()
             self._rendezvous.forget(token_of(secret))
             if held is not None:
                 placement.release(held)
@@ -166,6 +201,10 @@ class Starter:
 
         def hear(text: str) -> None:
             self.reason = text
+            if not queued(text):
+                self.queued = None
+            elif self.queued is None:
+                self.queued = loop.time()
             with contextlib.suppress(RuntimeError):  # it started meanwhile
                 clock.reschedule(loop.time() + self._settings.start_timeout)
 
@@ -173,6 +212,9 @@ class Starter:
             loop.call_soon_threadsafe(hear, text)
 
         return say
+
+    def _quiet(self) -> None:
+        self.reason, self.queued = "", None
 
     async def _read(self) -> Bundle:
         try:

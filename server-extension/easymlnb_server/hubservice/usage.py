@@ -12,6 +12,7 @@ from easymlnb_server.access import Caller
 from easymlnb_server.hubservice import limits
 from easymlnb_server.hubservice.limits import Limit
 from easymlnb_server.hubservice.members import Members
+from easymlnb_server.placement.base import LimitReached
 from easymlnb_server.store.store import Store
 
 WRITE_EVERY = 5.0
@@ -48,7 +49,7 @@ class UserMeter:
         if limit is None:
             raise NotReady("The Hub does not say just now which groups you are in.")
         if limit.workers is not None and self.workers >= limit.workers:
-            raise Forbidden(
+            raise LimitReached(
                 f"Your groups allow {limit.workers} worker{'s' * (limit.workers != 1)} at a time, "
                 f"and {self.workers} of yours run. Remove a service, or lower its workers=."
             )

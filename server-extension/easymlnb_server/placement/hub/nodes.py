@@ -11,6 +11,7 @@ import httpx
 import msgspec
 
 from easymlnb.contract.errors import EasyMLNBError, NotReady
+from easymlnb_server.placement.base import SeatsTaken
 from easymlnb_server.placement.hub import wary
 from easymlnb_server.placement.hub.api import HubApi
 from easymlnb_server.placement.hub.options import Spot
@@ -83,14 +84,14 @@ class Nodes:
     async def seat(self, wanted: Wanted, tell: Tell) -> Seat:
         """Start a kernel on a node that has a seat, waking one if need be.
 
-        Raises ``NotReady`` when all seats are
-        taken or the Hub or its scheduler refuses, in their words.
+        Raises ``SeatsTaken`` with who has them, or ``NotReady`` when the Hub or its scheduler
+        refuses, in their words.
         """
         await asyncio.to_thread(self.auth.headers)  # before a node is started in vain
         names = node_names(self._placement, self._spot)
         running = await self.api.servers()
         names.sort(key=lambda name: not running.get(name, {}).get("ready"))
-        left = list(names)
+        left, full = list(names), []
         while left:
             # One whose seats others wait for already comes last: its start may take hours.
             free = (n for n in left if _waiting[self.api.account.user, n] < self._spot.seats)
@@ -104,10 +105,25 @@ class Nodes:
             found = await self._start(name, address, wanted)
             if found is not None:
                 return Seat(address, *found)
-        count = len(names)
-        raise NotReady(
-            f"All {self._spot.max_workers} seats of the placement {self._placement!r} are taken "
-            f"(on {count} node{'s' * (count != 1)}). Stop a kernel there: easymlnb placement list."
+            full.append((name, address))
+        raise SeatsTaken(await self._taken(full))
+
+    async def _taken(self, full: list[tuple[str, str]]) -> str:
+        """Return a sentence that says who has the seats."""
+        found = []
+        for name, address in full:
+            status = await self.status(address)
+            found += [
+                f"a {'worker' if one.worker else 'kernel'} of {one.label or 'an unnamed notebook'} "
+                f"on {name}"
+                for one in (status.kernels if status is not None else ())
+            ]
+        count = self._spot.max_workers
+        seats = "The only seat" if count == 1 else f"All {count} seats"
+        by = f" by {', '.join(found)}" if found else ""
+        return (
+            f"{seats} of the placement {self._placement!r} {'is' if count == 1 else 'are'} taken"
+            f"{by}. Stop one of them; 'easymlnb placement list' shows them."
         )
 
     async def _answers(self, address: str) -> bool:
