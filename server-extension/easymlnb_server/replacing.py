@@ -33,8 +33,9 @@ class Replacement:
     """The start of one version.
 
     ``formers`` are the deployments that should end once it serves, ``others`` returns those that
-    may wait for the same room. ``how`` returns one of ``contract.replacing.CHOICES``, which may change.
-    ``lent`` are the formers that make room, or have; ``give_back`` starts their workers again.
+    may wait for the same room. ``how`` returns one of ``contract.replacing.CHOICES``, which may
+    change. ``lent`` are the formers that make room, or have; ``give_back`` starts their workers
+    again.
     """
 
     def __init__(

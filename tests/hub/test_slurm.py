@@ -159,6 +159,25 @@ def test_a_new_version_takes_the_place_of_the_former_one_where_the_cluster_is_fu
     assert second["SLURM_JOB_ID"] == first["SLURM_JOB_ID"]
 
 
+def test_publishing_right_after_a_job_was_cancelled(
+    slurm_hub: Hub, cluster: Cluster, alice: User, tmp_path: Path, where: None
+) -> None:
+    found = alice.publish(make_notebook(LATER.format(name="after")), tmp_path / "after.ipynb")
+    assert found["state"] == "ready", found.get("error")
+    for value in (2, 3, 4):
+        for name in slurm_hub.servers("alice"):
+            job = slurm_hub.server("alice", name) if name else None
+            if job is not None and job.get("ready"):
+                cluster.run("scancel", str(job["state"]["job_id"]))
+        source = LATER.format(name="after").replace("return 1", f"return {value}")
+        found = alice.publish(make_notebook(source), tmp_path / "after.ipynb")
+        assert found["state"] == "ready", found.get("error")
+        slurm_hub.wait_for(lambda: alice.call("where").is_success, "it did not come back")
+    state = alice.http.get("services/where").json()
+    assert (state["state"], state.get("error")) == ("ready", None)
+    assert alice.http.delete("services/after").status_code == 204
+
+
 def test_ctrl_c_gives_the_place_in_the_queue_up(
     slurm_hub: Hub, cluster: Cluster, alice: User, tmp_path: Path, full: list[str]
 ) -> None:

@@ -99,7 +99,10 @@ class Deployment:
             return "Its next version starts in its place. Calls wait for that."
         if len(self.pool.workers) >= self.wanted:
             return ""
-        return self.breaker.error.message if self.breaker.error else self.waits_for
+        if self.breaker.error is None:
+            return self.waits_for
+        again = f" It is tried again: {self.waits_for}" if self.waits_for else ""
+        return self.breaker.error.message + again
 
     @property
     def waits_for(self) -> str:
@@ -302,7 +305,7 @@ class Deployment:
                     self._staff.swap(worker, back)
                     worker = back
                     continue
-                self._count(worker)
+                await self._count(worker)
             except EasyMLNBError as error:
                 log.warning("A worker of %s did not start: %s", self.bundle[:12], error)
                 self._fail(error)
@@ -322,11 +325,15 @@ class Deployment:
         if not self.pool.workers:
             self.pool.fail_waiting(NotReady("The service could not start."))
 
-    def _count(self, worker: Worker) -> None:
+    async def _count(self, worker: Worker) -> None:
         """Take note of a worker that was lost, or that we ended."""
         self.restarts[worker.cause or "lost"] += 1
         if worker.cause == "hung":  # with a call that did not stop: no fault of its start
             self.breaker.forgive()
+            return
+        if not worker.cause and await worker.kernel.displaced():
+            log.warning("The node of a worker of bundle %s went away.", self.bundle[:12])
+            self.breaker.displaced(worker.lived)
             return
         log.warning("A worker of bundle %s was lost.", self.bundle[:12])
         why = "used more memory than it may" if worker.cause else "ended"

@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 
 from easymlnb.contract import units
 from easymlnb.contract.bundle import Bundle
-from easymlnb.contract.errors import DeploymentFailed
+from easymlnb.contract.errors import DeploymentFailed, NotReady
 from easymlnb.contract.frames import Call
 from easymlnb.contract.running import PREFER, Gpu
 from easymlnb.contract.spec import ServiceSpec
@@ -28,6 +28,19 @@ from easymlnb_server.placement.base import Kernel, Order, Placement, Room, queue
 from easymlnb_server.placement.places import Places, one_of
 
 Load = Callable[[], Awaitable[Bundle]]
+
+MOST_NODES = 3
+"""Nodes that may go away under one start of a worker."""
+
+
+class NodeLost(NotReady):
+    """The node that executed a notebook went away: its job was cancelled, or it crashed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The node that executed the notebook went away: its job was cancelled or out of time "
+            "or memory, or its host crashed."
+        )
 
 
 class Starter:
@@ -100,6 +113,7 @@ class Starter:
         Raises ``DeploymentFailed`` or ``NotReady``, leaving nothing behind.
         """
         bundle = await self._read()
+        displaced = 0
         while True:
             needed = bundle.manifest.gpu if self.gpu is None else self.gpu
             place = bundle.manifest.placement if self.place is None else self.place
@@ -113,6 +127,11 @@ class Starter:
             try:
                 worker = await self._start_in_turn(bundle, placement, room)
                 self._staff.add(worker)
+            except NodeLost:
+                displaced += 1
+                if displaced == MOST_NODES:
+                    raise
+                continue
             finally:
                 self.rooms -= 1
             try:
@@ -189,7 +208,10 @@ class Starter:
             self._rendezvous.forget(token_of(secret))
             if held is not None:
                 placement.release(held)
+            lost = kernel is not None and _may_be_lost(error) and await kernel.displaced()
             await asyncio.shield(self._staff.sees_through(clear(kernel, folder)))
+            if lost:
+                raise NodeLost from error
             if isinstance(error, TimeoutError):
                 raise self._too_slow(cells) from error
             raise
@@ -232,6 +254,13 @@ class Starter:
             f"{told}; it was in cell {cells[-1] + 1}.",
             details={"cell": cells[-1], "source": source, "traceback": ""},
         )
+
+
+def _may_be_lost(error: BaseException) -> bool:
+    """Say whether a start may have failed for want of its node, not by the notebook's code."""
+    if isinstance(error, DeploymentFailed):
+        return not (isinstance(error.details, dict) and error.details.get("traceback"))
+    return isinstance(error, Exception) and not isinstance(error, TimeoutError)
 
 
 def wanted(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tuple[ServiceSpec, ...]:

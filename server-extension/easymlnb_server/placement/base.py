@@ -74,6 +74,9 @@ class Kernel(Protocol):
     async def returns(self) -> bool:
         """Say whether a worker here that lost its link may dial again, by the same way."""
 
+    async def displaced(self) -> bool:
+        """Say of a kernel that is gone whether what it ran on is gone, too."""
+
     def memory(self) -> int:
         """Return the resident bytes of the kernel and its children; blocks for milliseconds."""
 

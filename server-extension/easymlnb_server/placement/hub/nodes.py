@@ -16,7 +16,7 @@ from easymlnb_server.placement.hub import wary
 from easymlnb_server.placement.hub.api import HubApi
 from easymlnb_server.placement.hub.options import Spot
 from easymlnb_server.placement.hub.tokens import NodeAuth
-from easymlnb_server.placement.hub.wire import FULL, NodeStatus, Wanted
+from easymlnb_server.placement.hub.wire import FULL, OURS, NodeStatus, Wanted
 
 PREFIX = "easymlnb-"
 """How the names of node servers begin; a server of such a name serves nothing but kernels."""
@@ -38,6 +38,12 @@ END_TIMEOUT = 12.0
 
 UNREACHED = (302, 424, 503)
 """How the proxy and the Hub answer in place of a node that they do not reach."""
+
+CUT = httpx.Response(503)
+"""Stands for an answer that did not come, as the way to a node broke."""
+
+RECHECK = 2.0
+"""Seconds without a way to a node after which the Hub is asked to look whether it still runs."""
 
 LOOK_EVERY = 0.3
 
@@ -102,9 +108,9 @@ class Nodes:
                 if not await self._answers(address):
                     continue  # its host is lost, which the Hub may learn minutes later
             address = await self._wake(name, tell)
-            found = await self._start(name, address, wanted)
-            if found is not None:
-                return Seat(address, *found)
+            seat = await self._start(name, address, wanted, tell)
+            if seat is not None:
+                return seat
             full.append((name, address))
         raise SeatsTaken(await self._taken(full))
 
@@ -178,8 +184,8 @@ class Nodes:
                     said = str(event.get("message", "")).strip() or said
         return said
 
-    async def _wake(self, name: str, tell: Tell) -> str:
-        """Return the address of a running node.
+    async def _wake(self, name: str, tell: Tell, *, doubted: bool = False) -> str:
+        """Return the address of a running node; one that is ``doubted`` the Hub looks at first.
 
         A start that nobody here waits for any more is called off: it would hold its place in the
         queue, and then a GPU.
@@ -187,7 +193,7 @@ class Nodes:
         key = (self.api.account.user, name)
         _waiting[key] += 1
         try:
-            return await self._woken(name, tell)
+            return await self._woken(name, tell, doubted)
         except asyncio.CancelledError:
             if _waiting[key] == 1:
                 await self._call_off(name)
@@ -200,14 +206,17 @@ class Nodes:
             if (await self.api.servers()).get(name, {}).get("pending") == "spawn":
                 await self.api.stop(name)
 
-    async def _woken(self, name: str, tell: Tell) -> str:
+    async def _woken(self, name: str, tell: Tell, doubted: bool) -> str:
         model = (await self.api.servers()).get(name, {})
-        if model.get("ready"):
+        if model.get("ready") and not doubted:
             return self.api.address(model)
         if model.get("pending") == "stop":
             tell("Waiting for a node to stop before it is started again ...")
             await self._settled(name, tell)
-        tell(f"Starting a node for the placement {self._placement!r} ...")
+        if model.get("ready"):
+            tell(f"The node {name} does not answer; the Hub looks whether it still runs ...")
+        else:
+            tell(f"Starting a node for the placement {self._placement!r} ...")
         title = f"easymlnb: {self._placement}"
         await self.api.start(name, title, self._spot.options)
         failed = ""
@@ -251,28 +260,56 @@ class Nodes:
                     raise
             await asyncio.sleep(LOOK_EVERY)
 
-    async def _start(self, name: str, address: str, wanted: Wanted) -> tuple[str, float] | None:
+    async def _start(self, name: str, address: str, wanted: Wanted, tell: Tell) -> Seat | None:
         """Start a kernel on a node; ``None`` when it is full.
 
-        Returns its id and the node's age in seconds.
+        A node that is not reached may have been stopped, or its job cancelled, and the Hub may not
+        know yet: it is asked to look, and starts the node again.
         """
-        url = f"{address}easymlnb/node/kernels"
         headers = {"Content-Type": "application/x-msgpack"}
         content = msgspec.msgpack.encode(wanted)
-        until = asyncio.get_running_loop().time() + UP_TIMEOUT
+        clock = asyncio.get_running_loop().time
+        until, recheck = clock() + UP_TIMEOUT, clock() + RECHECK
         while True:
+            url = f"{address}easymlnb/node/kernels"
             try:
                 answer = await self._ask("POST", url, content=content, headers=headers)
-            except httpx.TransportError as error:
+            except httpx.TimeoutException as error:
                 raise NotReady(f"The node {name} does not answer.") from error
+            except httpx.TransportError:
+                answer = CUT
             if answer.status_code == 201:
-                return str(answer.json()["id"]), float(answer.json()["age"])
+                told = answer.json()
+                return Seat(address, str(told["id"]), float(told["age"]))
             if answer.status_code == FULL:
                 return None
-            late = asyncio.get_running_loop().time() > until
-            if answer.status_code not in UNREACHED or late or "code" in answer.text:
+            if not await self._is_elsewhere(address, answer):
                 raise NotReady(_refused(name, answer))
+            now = clock()
+            if now > until:
+                raise NotReady(
+                    f"The node {name} is not reached, although the Hub says that it runs. "
+                    "Try again in a moment."
+                )
+            if now > recheck:
+                address = await self._wake(name, tell, doubted=True)
+                recheck = clock() + RECHECK
+                until += clock() - now  # what it took to start the node again does not count
             await asyncio.sleep(LOOK_EVERY)
+
+    async def _is_elsewhere(self, address: str, answer: httpx.Response) -> bool:
+        """Say whether something else than the node answered, for want of a way to it.
+
+        Where the proxy has no route to a node, the user's own server says 404, as a node
+        without easymlnb would; only the node has Jupyter's API at this address.
+        """
+        if "code" in answer.text and OURS in answer.headers:
+            return False
+        if answer.status_code != 404:
+            return answer.status_code in UNREACHED
+        with contextlib.suppress(httpx.TransportError):
+            return (await self._ask("GET", f"{address}api")).status_code != 200
+        return True
 
 
 def _refused(name: str, answer: httpx.Response) -> str:
