@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-from easymlnb.contract.errors import BadRequest, RouteNotFound, ServiceNotFound
+from easymlnb.contract.errors import BadRequest, Draining, RouteNotFound, ServiceNotFound
 from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.access import Action
@@ -26,7 +26,7 @@ LOOKS = ("document", "iframe", "frame", "empty")
 class AppHandler(PageHandler):
     """``GET apps/{service}``. ``public`` comes from the route."""
 
-    actions: ClassVar[dict[str, str]] = {"GET": "execute"}
+    actions: ClassVar[dict[str, str]] = {"GET": "execute", "HEAD": "execute"}
 
     def initialize(self, public: bool = False) -> None:
         super().initialize()
@@ -64,6 +64,15 @@ class AppHandler(PageHandler):
             self.page("app_wait.html", spec=spec, state="failed", ahead=0, again=0, reason="")
             return
         await self._open(spec)
+
+    async def head(self, name: str) -> None:
+        """Say whether the page can be had, without taking a place for it."""
+        if self.state.services.draining:
+            raise Draining
+        self._spec(name)
+        if not self.state.apps.on:
+            raise RouteNotFound
+        self.finish()
 
     def _spec(self, name: str) -> ServiceSpec:
         if not self._public:

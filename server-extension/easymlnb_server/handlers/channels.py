@@ -11,7 +11,7 @@ from typing import Any
 from jupyter_server.base.websocket import WebSocketMixin
 from tornado import websocket
 
-from easymlnb.contract.errors import RouteNotFound
+from easymlnb.contract.errors import Draining, RouteNotFound
 from easymlnb_server.access import Action
 from easymlnb_server.apps import wire
 from easymlnb_server.apps.channel import BEHIND, Channel, TooMuchError
@@ -53,6 +53,8 @@ class KernelHandler(PlaceHandler):
     """``GET api/kernels/{id}``: whether the page's place is still there."""
 
     def get(self, service: str, name: str) -> None:
+        if self.state.services.draining:
+            raise Draining  # its places are gone, but whoever asks shall ask the next server
         self.place(service, name)
         now = datetime.now(UTC).isoformat()
         state = {"execution_state": "idle", "connections": 1, "last_activity": now}
