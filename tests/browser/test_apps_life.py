@@ -148,16 +148,19 @@ def test_connection_is_called_lost_until_there_is_one(apps: RunningServer, chrom
     with visit(chromium, apps) as ann:
         page = ann.open("public/shout")
         kernel = "window.jupyterapp.widgetManager.kernel"
+        settings = f"{kernel}.serverSettings"
         page.evaluate(
-            "window.RealSocket = WebSocket; WebSocket = class { constructor() { throw 0; } }"
+            f"() => {{ window.Real = {settings}.WebSocket;"
+            # It opens, and nothing comes of it.
+            f" {settings}.WebSocket = class extends window.Real"
+            " { constructor(url) { super(url.replace('channels', 'nowhere')); } }; }"
         )
         # As a front end that has given up: it does not connect by itself any more.
-        page.evaluate(
-            f"{kernel}._reconnectLimit = 0; {kernel}._ws.onclose = null; {kernel}._ws.close();"
-            f"{kernel}._updateConnectionStatus('disconnected')"
-        )
+        page.evaluate(f"() => {{ {kernel}._reconnectLimit = 0; {kernel}._ws.close(); }}")
         page.get_by_text("Connecting again").wait_for()
-        page.evaluate(f"{kernel}._reconnectLimit = 7; WebSocket = window.RealSocket")
+        page.evaluate(
+            f"() => {{ {kernel}._reconnectLimit = 7; {settings}.WebSocket = window.Real; }}"
+        )
         page.get_by_text("Connecting again").wait_for(state="hidden")
         assert page.evaluate(f"{kernel}.connectionStatus") == "connected"
         run(page, Text="on").get_by_text("ONONON").wait_for()
