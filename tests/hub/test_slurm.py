@@ -210,6 +210,25 @@ def test_ctrl_c_gives_the_place_in_the_queue_up(
     )
 
 
+def test_a_kernel_in_the_queue_tells_of_it_and_begins_by_itself(
+    slurm_hub: Hub, cluster: Cluster, alice: User, full: list[str]
+) -> None:
+    assert command(alice, "placement", "install", "gpu").returncode == 0
+    console = Console(alice, "easymlnb-gpu")
+    try:
+        cell = console.begin("import os; print(os.environ['SLURMD_NODENAME'])")
+        ran = console.until(cell, QUEUED)
+        cluster.run("scancel", *full)
+        ran = console.end(cell, ran=ran)
+        assert ran.status == "ok"
+        assert "gpu" in ran.text.splitlines()[-1]
+    finally:
+        console.close()
+    slurm_hub.wait_for(
+        lambda: not any(name for name in slurm_hub.servers("alice")), "the node was not freed"
+    )
+
+
 def test_what_the_queue_says_reaches_all_who_wait(
     slurm_hub: Hub, cluster: Cluster, alice: User, tmp_path: Path, where: None, full: list[str]
 ) -> None:
