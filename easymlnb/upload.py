@@ -13,6 +13,7 @@ from easymlnb.contract.errors import (
     Draining,
     EasyMLNBError,
     NotReady,
+    RouteNotFound,
     ServerUnreachable,
     StorageBusy,
     from_code,
@@ -109,8 +110,11 @@ def _follow(
         try:
             with network.translated(server, ANSWER_SECONDS):
                 status = _json(http.get(f"bundles/{bundle}", timeout=ANSWER_SECONDS))
-        except _AWAY:
-            if now - seen > AWAY_SECONDS or now > until:
+        except (*_AWAY, RouteNotFound) as error:
+            # Without a request's id it is not the server that knows no such route, but a proxy that
+            # has none to the server: it was there before.
+            known = isinstance(error, RouteNotFound) and error.request_id
+            if known or now - seen > AWAY_SECONDS or now > until:
                 raise
             continue
         seen = now

@@ -34,7 +34,7 @@ LAYERS = {
         cli
     """,
     "easymlnb_server": """
-        access names account
+        access names account terminals
         calllog logs ownership spool words openapi_schemas openapi_headers store placement
         apps uploads openapi_uploads openapi_access openapi_bundles hubservice starts
         engine

@@ -1,22 +1,26 @@
 """Finding a seat on a node: what is asked of the Hub when a node does not answer."""
 
 import json
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from answering import Answering, serving
-from fakes import in_loop
+from fakes import in_loop, left_in
+from jupyter_client.manager import AsyncKernelManager
 
-from easymlnb.contract.errors import NotReady
+from easymlnb.contract.errors import Forbidden, NotReady
 from easymlnb_server.placement.base import SeatsTaken
 from easymlnb_server.placement.hub import nodes
 from easymlnb_server.placement.hub.account import Account
 from easymlnb_server.placement.hub.api import HubApi
 from easymlnb_server.placement.hub.nodes import Nodes, Seat
 from easymlnb_server.placement.hub.options import Spot
+from easymlnb_server.placement.hub.provisioner import HubProvisioner
 from easymlnb_server.placement.hub.wire import Wanted
 
 NODE = "easymlnb-gpu-1"
@@ -38,6 +42,7 @@ class Hub:
     there: bool = False
     bare: bool = False
     full: bool = False
+    renamed: bool = False
     begins: bool = True
     starts: int = 0
     told: list[str] = field(default_factory=list)
@@ -48,7 +53,11 @@ class Handler(Answering):
 
     def do_GET(self) -> None:
         hub = self.hub
-        if self.path == "/hub/api/users/ann":
+        if self.path == "/hub/api/user":
+            self._say(200, {"kind": "user", "name": "anna"})
+        elif self.path == "/hub/api/users/ann" and hub.renamed:
+            self._say(404, {"message": "Not Found"})
+        elif self.path == "/hub/api/users/ann":
             model = {"name": NODE, "url": AT, "ready": hub.ready}
             self._say(200, {"servers": {NODE: model} if hub.ready else {}})
         elif self.path.endswith("/progress"):
@@ -76,6 +85,10 @@ class Handler(Answering):
             self._say(409, {})
         else:
             self._say(201, {"id": "k", "age": 1.0})
+
+    def do_DELETE(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self._say(404, {"message": "Not Found"})
 
     def _say(self, status: int, what: Any) -> None:
         self.answer(status, json.dumps(what).encode())
@@ -132,3 +145,31 @@ async def test_who_has_the_seats_is_said(hub: Hub) -> None:
     told = "The only seat of the placement 'gpu' is taken by a kernel of a.ipynb on easymlnb-gpu-1"
     with pytest.raises(SeatsTaken, match=told):
         await seat(hub)
+
+
+@in_loop
+async def test_to_stop_what_is_not_there_is_fine_and_under_a_former_name_is_not(hub: Hub) -> None:
+    account = Account(user="ann", token="t", api_url=f"{hub.url}/hub/api", proxy=hub.url)
+    api = HubApi(account)
+    try:
+        await api.stop(NODE)
+        hub.renamed = True
+        # A node whose user was renamed learns by this that it has to stop by itself.
+        with pytest.raises(Forbidden, match="calls this user 'anna' now"):
+            await api.stop(NODE)
+    finally:
+        await api.close()
+
+
+@in_loop
+async def test_a_kernel_that_did_not_start_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    manager = AsyncKernelManager()
+    made = HubProvisioner(parent=manager, kernel_id="k", placement="gpu", spot={})
+    made.wanted = Wanted(kernel="python3", key="")
+    made.account = Account()
+    with pytest.raises(NotReady, match="JupyterHub"):
+        await made.launch_kernel([])
+    assert left_in(tmp_path) == []

@@ -116,10 +116,17 @@ class HubProvisioner(KernelProvisionerBase):
             idle=spot.seconds,
             life=0.0 if spot.life == math.inf else spot.life,
         )
+        fresh = self.folder is None
         if self.folder is None:
             self.folder = Path(tempfile.mkdtemp(prefix="emnb-hub-"))
         self._loop = asyncio.get_running_loop()
-        self._remote = await there(self._launch(spot, wanted, self.folder))
+        try:
+            self._remote = await there(self._launch(spot, wanted, self.folder))
+        except BaseException:
+            if fresh:
+                # Of a start that failed nobody cleans up after the kernel.
+                await asyncio.shield(asyncio.ensure_future(self._clear()))
+            raise
         info: dict[str, Any] = {f"{name}_port": number for name, number in PORTS.items()}
         info |= {"transport": "ipc", "ip": str(self.folder / "k")}
         info |= {"key": manager.session.key, "signature_scheme": manager.session.signature_scheme}
@@ -213,11 +220,16 @@ class HubProvisioner(KernelProvisionerBase):
             address = self.address or (remote.address if remote is not None else "")
             if address and self.wanted is None:
                 await there(self._nodes.free(address))
-            await there(self._nodes.close())
-            self._nodes = None
-        if self.folder is not None:
-            await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
-            self.folder = None
+        await self._clear()
+
+    async def _clear(self) -> None:
+        """Give back what was made for the kernel here."""
+        nodes, self._nodes = self._nodes, None
+        if nodes is not None:
+            await there(nodes.close())
+        folder, self.folder = self.folder, None
+        if folder is not None:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     def get_stable_start_time(self, recommended: float = 10.0) -> float:
         return max(recommended, 30.0)
