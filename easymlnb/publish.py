@@ -17,6 +17,7 @@ from easymlnb.bundles.code import plain
 from easymlnb.client import Client
 from easymlnb.contract import names
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
+from easymlnb.contract.replacing import AUTO, check
 from easymlnb.definition import DEFINED
 from easymlnb.discovery import Server
 from easymlnb.own import candidates
@@ -55,6 +56,7 @@ def publish(
     url: str | None = None,
     token: str | None = None,
     here: bool = False,
+    replace: str = AUTO,
     wait: bool = True,
     timeout: float = 600.0,
 ) -> Published | None:
@@ -65,19 +67,25 @@ def publish(
     url, token: the server; default: the Hub's shared service if there is one (``easymlnb.hub``),
         else see ``easymlnb.discovery.find``.
     here: ``True`` publishes on one's own server although the Hub has a shared service.
+    replace: what becomes of the former version while this one starts. ``"auto"`` keeps it serving,
+        unless its own workers have the only room there is: then they end and calls wait.
+        ``"in_place"`` ends them in any case, ``"wait"`` waits for other room. If this one fails,
+        the former one starts again.
     wait: ``False`` returns as soon as the server has accepted it.
     timeout: seconds to wait for it to serve, default 600.
 
     To interrupt the cell calls it off; what served before goes on.
     In a worker, which runs the same cells, it does nothing and returns ``None``.
     Raises ``EasyMLNBError`` when the notebook is not saved, ``Forbidden`` when the shared service
-    refuses this server's token, and what ``make`` and ``send`` raise.
+    refuses this server's token, ``BadRequest`` for another ``replace``, and what ``make`` and
+    ``send`` raise.
     """
     if "EASYMLNB_WORKER" in os.environ:
         log.info("publish() of %s does nothing in a worker.", service)
         return None
     if service not in DEFINED:
         raise ServiceNotFound(service)
+    check(replace)
     path = find_notebook(DEFINED[service].function, service, notebook)
     server = hub.server(url, token, here=here)
     made = make(path, include=include, exclude=exclude, requirements=requirements)
@@ -86,6 +94,7 @@ def publish(
         status = send(
             made.data,
             names=[service],
+            replace=replace,
             url=server.url,
             token=server.token,
             wait=wait,

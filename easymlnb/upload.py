@@ -1,7 +1,7 @@
 """Sending a bundle to a server and following it until it serves, from kernel or command line."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import httpx
@@ -13,10 +13,12 @@ from easymlnb.contract.errors import (
     Draining,
     EasyMLNBError,
     NotReady,
+    RouteNotFound,
     ServerUnreachable,
     StorageBusy,
     from_code,
 )
+from easymlnb.contract.replacing import AUTO, check
 
 UPLOAD_SECONDS = 300.0
 ANSWER_SECONDS = 30.0
@@ -31,6 +33,7 @@ def send(
     data: bytes,
     *,
     names: Iterable[str] = (),
+    replace: str = AUTO,
     url: str | None = None,
     token: str | None = None,
     wait: bool = True,
@@ -40,6 +43,7 @@ def send(
     """Publish a bundle and return its status, as ``GET bundles/{id}`` answers it.
 
     names: publish only these of its services.
+    replace: what becomes of the former version meanwhile, one of ``contract.replacing.CHOICES``.
     url, token: the server, as for ``discovery.find``.
     wait: return only when it serves, else as soon as the server has accepted it.
     timeout: seconds to wait for that.
@@ -53,10 +57,11 @@ def send(
     what ``discovery.find`` raises.
     """
     server = discovery.find(url, token)
+    how = [("replace", check(replace))] if replace != AUTO else []
     bundle = ""
     with httpx.Client(**network.settings(server)) as http:
         try:
-            status = _post(http, server, data, names)
+            status = _post(http, server, data, [*(("name", name) for name in names), *how])
             bundle = status["bundle"]
             on(status["state"])
             if wait and status["state"] == "starting":
@@ -73,13 +78,13 @@ def send(
 
 
 def _post(
-    http: httpx.Client, server: discovery.Server, data: bytes, names: Iterable[str]
+    http: httpx.Client, server: discovery.Server, data: bytes, params: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:
     """Send a bundle and return its first status."""
     with network.translated(server, UPLOAD_SECONDS):
         response = http.post(
             "services",
-            params=[("name", name) for name in names],
+            params=tuple(params),
             content=data,
             headers={"Content-Type": "application/zip"},
             timeout=httpx.Timeout(UPLOAD_SECONDS, connect=network.CONNECT_SECONDS),
@@ -105,8 +110,11 @@ def _follow(
         try:
             with network.translated(server, ANSWER_SECONDS):
                 status = _json(http.get(f"bundles/{bundle}", timeout=ANSWER_SECONDS))
-        except _AWAY:
-            if now - seen > AWAY_SECONDS or now > until:
+        except (*_AWAY, RouteNotFound) as error:
+            # Without a request's id it is not the server that knows no such route, but a proxy that
+            # has none to the server: it was there before.
+            known = isinstance(error, RouteNotFound) and error.request_id
+            if known or now - seen > AWAY_SECONDS or now > until:
                 raise
             continue
         seen = now

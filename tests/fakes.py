@@ -70,6 +70,7 @@ class FakeKernel:
         self.runs = True
         self.far = False
         self.is_frozen = False
+        self.taken = False
         self.stopped = 0
         self.used = 1000
         self.until = math.inf
@@ -83,6 +84,9 @@ class FakeKernel:
 
     async def returns(self) -> bool:
         return self.far and self.runs
+
+    async def displaced(self) -> bool:
+        return self.taken
 
     def memory(self) -> int:
         return self.used if self.runs else 0

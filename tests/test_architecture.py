@@ -34,13 +34,13 @@ LAYERS = {
         cli
     """,
     "easymlnb_server": """
-        access names account private
+        access names account private terminals
         calllog logs ownership spool words openapi_schemas openapi_headers store placement
         apps uploads openapi_uploads openapi_access openapi_bundles hubservice starts
         engine
         openapi_routes descriptions plots idempotency tagged
         openapi activity serving
-        offered
+        offered replacing
         publications
         services cluster
         catalogue hubs inbound metrics tracing storage

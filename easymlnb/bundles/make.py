@@ -15,6 +15,7 @@ from easymlnb.contract.archive import check_path, check_size
 from easymlnb.contract.bundle import Manifest
 from easymlnb.contract.errors import BundleRejected
 from easymlnb.contract.notebook import check_notebook, strip
+from easymlnb.contract.spec import NAME
 
 MAX_FILE = 200 * 2**20
 """Limit of a notebook with its outputs, in bytes."""
@@ -71,6 +72,7 @@ def make(
         kernel=_kernel(content),
         requirements=needed,
         services=tuple(sorted(set(names))),
+        defines=tuple(sorted(name for name in code.services if NAME.match(name))),
         gpu=code.gpu,
         placement=code.placement,
         environment=environment.record(path.parent, needed),

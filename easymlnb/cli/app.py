@@ -8,6 +8,7 @@ import typer
 from easymlnb.cli import output, placement, shared
 from easymlnb.cli.group import Group
 from easymlnb.cli.options import AsJson, Here, Token, Url
+from easymlnb.contract.replacing import AUTO
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -124,6 +125,12 @@ def publish(
     requirements: Annotated[
         Path | None, typer.Option(help="A requirements.txt to take the packages from.")
     ] = None,
+    replace: Annotated[
+        str,
+        typer.Option(
+            help="What the former version does meanwhile: auto, in_place or wait.", metavar="HOW"
+        ),
+    ] = AUTO,
     here: Here = False,
     url: Url = None,
     token: Token = None,
@@ -137,6 +144,7 @@ def publish(
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
         requirements=requirements,
+        replace=replace,
     )
     publish_and_show(notebook, choice, url=url, token=token, here=here, json=json)
 

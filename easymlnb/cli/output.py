@@ -1,6 +1,7 @@
 """Printing: tables and JSON on stdout, everything said about the work on stderr."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,10 @@ import typer
 
 if TYPE_CHECKING:
     from easymlnb.client.events import OnProgress
+
+
+DUMB = ("dumb", "unknown")
+"""What ``TERM`` says where a line cannot be drawn twice: then news go below each other."""
 
 
 def as_json(value: Any) -> None:
@@ -63,7 +68,7 @@ def _word(value: Any) -> str:
 @contextmanager
 def progress(what: str) -> Iterator["OnProgress | None"]:
     """Give a function that draws progress on stderr; ``None`` where nobody would see it."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or os.environ.get("TERM", "").lower() in DUMB:
         yield None
         return
     from rich.console import Console

@@ -9,6 +9,7 @@ import typer
 
 from easymlnb.cli import output
 from easymlnb.contract.errors import EasyMLNBError
+from easymlnb.contract.replacing import AUTO, check
 
 if TYPE_CHECKING:
     from easymlnb.client.events import OnProgress
@@ -25,12 +26,13 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What of a notebook is published, and with which files."""
+    """What of a notebook is published, with which files, and what becomes of the former version."""
 
     names: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     requirements: Path | None = None
+    replace: str = AUTO
 
 
 def publish_and_show(
@@ -52,6 +54,7 @@ def publish_and_show(
     from easymlnb.bundles import make
     from easymlnb.upload import send
 
+    check(choice.replace)
     # Where it goes is known before the work begins: a refusal comes at once.
     server = hub.server(url, token, here=here)
     made = make(
@@ -70,6 +73,7 @@ def publish_and_show(
             status = send(
                 made.data,
                 names=choice.names,
+                replace=choice.replace,
                 url=server.url,
                 token=server.token,
                 timeout=timeout,

@@ -108,6 +108,8 @@ def _foreign(answer: Answer) -> EasyMLNBError:
         )
     if status == 413:
         return TooLarge("The server, or a proxy before it, takes no body of that size.")
+    if status == 424:  # as a JupyterHub answers for a server that does not run
+        return ServerUnreachable("The JupyterHub says that this server does not run; start it.")
     if status in (502, 503, 504):
         return ServerUnreachable(
             f"A proxy answered {status} in place of the server; it may be starting. Try again soon."

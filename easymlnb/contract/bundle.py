@@ -64,7 +64,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     each path to its SHA-256, ``requirements`` are pip requirements, ``services`` the names to
     publish; none means all that the notebook defines. ``metadata`` is what is said about them
     beside the code (``contract.metadata``). ``gpu`` and ``placement`` are what its code seems to
-    ask for: a worker must have them before it runs any of it.
+    ask for: a worker must have them before it runs any of it. ``defines`` are the services that its
+    code seems to define, and so the versions that it replaces.
     """
 
     notebook: str
@@ -72,6 +73,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str] = {}
     requirements: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
+    defines: tuple[str, ...] = ()
     environment: Environment = Environment()
     metadata: dict[str, Any] = {}
     gpu: Gpu = 0.0
@@ -183,7 +185,7 @@ def write(
 def identify(manifest: Manifest, notebook: Mapping[str, Any]) -> str:
     """Return the bundle's id: 64 hex digits."""
     told = manifest.to_dict()
-    for label in ("environment", "gpu", "notebook", "placement", "services"):
+    for label in ("defines", "environment", "gpu", "notebook", "placement", "services"):
         del told[label]
     if not told["metadata"]:
         del told["metadata"]  # bundles without any keep the id they had before there were any
@@ -200,7 +202,7 @@ def _check_manifest(manifest: Manifest) -> None:
         raise BundleRejected("The bundle's notebook is named by a path; a file name is expected.")
     if not _KERNEL.match(manifest.kernel):
         raise BundleRejected(f"{manifest.kernel[:80]!r} is not the name of a kernelspec.")
-    for name in manifest.services:
+    for name in (*manifest.services, *manifest.defines):
         if not NAME.match(name):
             raise BundleRejected(f"{name[:80]!r} is not the name of a service.")
     for line in manifest.requirements:

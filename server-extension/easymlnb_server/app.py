@@ -55,6 +55,7 @@ from easymlnb_server.services import Services
 from easymlnb_server.spool import Spool
 from easymlnb_server.state import STATE, State
 from easymlnb_server.storage import StorageSettings, sweep
+from easymlnb_server.terminals import keep_path
 from easymlnb_server.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -206,6 +207,8 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         server, application = serverapp.http_server, serverapp.web_app
         connections = open_doors(server, application, path, self._state, limits)
         self._state.metrics.open()
+        if "JUPYTERHUB_USER" in os.environ:
+            keep_path(serverapp.web_app.settings)
         state = self._state
         duties = (connections, state.activity, state.metrics, state.uploads, state.node)
         self._tasks += [asyncio.create_task(duty.keep()) for duty in duties]
@@ -216,7 +219,8 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         except EasyMLNBError as error:
             # The author's notebooks and live services must work all the same.
             self._state.publications.unusable = NotReady(error.message)
-            self.log.error("Published services are not served: %s", error.message)
+            if not self.is_node:  # one carries kernels, and that is all that is wanted of it
+                self.log.error("Published services are not served: %s", error.message)
         # Python's search for garbage stands still for everybody: half a second, as long as it goes
         # through all that was loaded, which stays anyway.
         gc.freeze()

@@ -5,6 +5,7 @@
 
 from dataclasses import dataclass
 
+from easymlnb.contract.replacing import AUTO, CHOICES
 from easymlnb_server.openapi_access import ACCESS
 from easymlnb_server.openapi_bundles import BUNDLES
 from easymlnb_server.openapi_schemas import (
@@ -53,6 +54,14 @@ _NAMES: Schema = {
     "schema": list_of(TEXT),
     "explode": True,
 }
+_REPLACE: Schema = {
+    "name": "replace",
+    "in": "query",
+    "description": "What becomes of the former version while this one starts: `auto` ends its "
+    "workers only where they have the only room there is, `in_place` in any case; `wait` waits "
+    "for other room. If this one fails, the former one starts again.",
+    "schema": {**TEXT, "enum": list(CHOICES), "default": AUTO},
+}
 PICTURES = ("image/webp", "image/png", "image/jpeg")
 _OPENAPI = {200: ("This document.", {JSON: {"type": "object"}})}
 _LIVE = "As without `/live`, but answered by the author's kernel as it stands now."
@@ -80,7 +89,7 @@ ROUTES: tuple[Route, ...] = (
         },
         (400, 413, 415, 503, 507),
         {"application/zip": BYTES},
-        (_NAMES,),
+        (_NAMES, _REPLACE),
     ),
     Route(
         "get",

@@ -16,6 +16,7 @@ import nbformat
 
 from easymlnb.contract.bundle import Bundle, open_bundle
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady, ServiceNotFound
+from easymlnb.contract.replacing import AUTO
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server import names as naming
 from easymlnb_server.access import Access
@@ -23,10 +24,11 @@ from easymlnb_server.engine.deployment import Deployment
 from easymlnb_server.engine.workers import Worker
 from easymlnb_server.offered import checked
 from easymlnb_server.placement.base import Survivor
+from easymlnb_server.replacing import Replacement, formers_of, holders
 from easymlnb_server.serving import Deploy, Serving
 from easymlnb_server.starts import Starts
 from easymlnb_server.store.leases import Hold, LeaseLost
-from easymlnb_server.store.records import StoredBundle, Version
+from easymlnb_server.store.records import State, StoredBundle, Version
 from easymlnb_server.store.store import Store
 
 DRAIN = 30.0
@@ -34,6 +36,9 @@ DRAIN = 30.0
 
 STOP_DRAIN = 5.0
 """Seconds that calls have to finish when the server stops."""
+
+REPLACE = "replace"
+"""Where a bundle's row keeps, beside its manifest, what becomes of the former version."""
 
 T = TypeVar("T")
 
@@ -56,6 +61,8 @@ class Publications:
         self._running: dict[str, Deployment] = {}
         self._starting = Starts()
         self._first: dict[str, Deployment] = {}
+        self._replacements: dict[str, Replacement] = {}
+        self._how: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
 
@@ -92,17 +99,18 @@ class Publications:
         for survivor in (one for left in there.values() for one in left):
             await survivor.kernel.stop()
 
-    async def publish(self, data: bytes, names: tuple[str, ...], owner: str) -> StoredBundle:
+    async def publish(
+        self, data: bytes, names: tuple[str, ...], owner: str, replace: str = AUTO
+    ) -> StoredBundle:
         """Accept a bundle; when this returns it is on disk and its start is under way.
 
+        ``replace`` says what becomes of the former version meanwhile, see ``contract.replacing``.
         A bundle that is published already comes back as it is, and a failed one is tried again.
         Raises ``BundleRejected`` or ``TooLarge``.
         """
         bundle = await _thread(lambda: open_bundle(data))
-        id, wanted = bundle.id, tuple(names or bundle.manifest.services)
-        if self._shared:
-            id = naming.bundle_of(owner, id)
-            wanted = tuple(naming.full(owner, name) for name in wanted)
+        id = naming.bundle_of(owner, bundle.id) if self._shared else bundle.id
+        wanted = self._full(owner, names or bundle.manifest.services)
         async with self._lock:
             file = await _thread(lambda: self.store.files.put(data))
             added = await _thread(
@@ -110,10 +118,12 @@ class Publications:
                     id,
                     owner=owner,
                     names=wanted,
-                    manifest=bundle.manifest.to_dict(),
+                    manifest={**bundle.manifest.to_dict(), REPLACE: replace},
                     file=file,
                 )
             )
+            if added.bundle.state is State.STARTING:
+                self._how[id] = replace
             if added.fresh:
                 await self._accepted(added.bundle)
         return added.bundle
@@ -129,8 +139,8 @@ class Publications:
 
     def waits_for(self, bundle_id: str) -> str:
         """Return in a sentence what the start of a bundle waits for; ``""`` when it does not."""
-        deployment = self._first.get(bundle_id)
-        return deployment.waits_for if deployment is not None else ""
+        replacement = self._replacements.get(bundle_id)
+        return replacement.waits_for if replacement is not None else ""
 
     async def provided(self, bundle_id: str) -> list[Version]:
         """Return the versions that a bundle made and that are still there."""
@@ -182,7 +192,30 @@ class Publications:
         return await _thread(lambda: open_bundle(self.store.files.get(stored.file), verify=False))
 
     def _deployment(self, bundle_id: str, owner: str) -> Deployment:
-        return self._deploy(bundle_id, owner, lambda: self._open(bundle_id))
+        made = self._deploy(bundle_id, owner, lambda: self._open(bundle_id))
+        made.name_holders(
+            lambda placement: holders(placement, self.serving, self._starting_beside(made))
+        )
+        return made
+
+    def _full(self, owner: str, names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(naming.full(owner, name) if self._shared else name for name in names)
+
+    def _starting_beside(self, deployment: Deployment) -> list[Deployment]:
+        return [one for one in self._first.values() if one is not deployment]
+
+    def _replacement(self, stored: StoredBundle, deployment: Deployment) -> Replacement:
+        names = stored.names or self._full(stored.owner, stored.manifest.get("defines", ()))
+        formers = formers_of(stored.id, names, self.serving, self._running)
+
+        def others() -> list[Deployment]:
+            there = [*self._running.values(), *self._starting_beside(deployment)]
+            return [one for one in there if one not in formers]
+
+        def how() -> str:
+            return self._how.get(stored.id) or str(stored.manifest.get(REPLACE, AUTO))
+
+        return Replacement(deployment, formers, others, how)
 
     async def _accepted(self, stored: StoredBundle) -> None:
         """Have a bundle started that was published just now."""
@@ -198,10 +231,12 @@ class Publications:
     async def _bring_up(self, stored: StoredBundle) -> None:
         """Start a bundle's first worker, and make versions of it if it passes."""
         deployment: Deployment | None = None
+        replacement: Replacement | None = None
         worker: Worker | None = None
         try:
             deployment = self._first[stored.id] = self._deployment(stored.id, stored.owner)
-            worker, found = await deployment.launch(tuple(map(naming.plain, stored.names)))
+            replacement = self._replacements[stored.id] = self._replacement(stored, deployment)
+            worker, found = await replacement.launch(tuple(map(naming.plain, stored.names)))
             said = stored.manifest.get("metadata", {})
             specs = await _thread(
                 partial(checked, [spec.described(said) for spec in found], deployment.executed)
@@ -221,20 +256,29 @@ class Publications:
         except (asyncio.CancelledError, LeaseLost) as error:
             if deployment is not None:
                 await deployment.stop()
+            if replacement is not None:
+                replacement.give_back()
             if isinstance(error, LeaseLost):
                 return  # another process starts it
             raise
         except Exception as error:
-            await self._fail(stored, deployment, error)
+            await self._fail(stored, deployment, error, replacement)
             return
         finally:
             self._first.pop(stored.id, None)
+            self._replacements.pop(stored.id, None)
+            self._how.pop(stored.id, None)
         self._serve(deployment, versions)
         deployment.keep(self._specs(deployment), worker)
+        replacement.end({one.deployment for one in self.serving.values()})
         self._retire()
 
     async def _fail(
-        self, stored: StoredBundle, deployment: Deployment | None, error: Exception
+        self,
+        stored: StoredBundle,
+        deployment: Deployment | None,
+        error: Exception,
+        replacement: Replacement | None,
     ) -> None:
         if not isinstance(error, EasyMLNBError):
             log.error("Bundle %s failed to start.", stored.id[:12], exc_info=error)
@@ -243,7 +287,10 @@ class Publications:
         if deployment is not None:
             await deployment.stop()
         details = error.details if isinstance(error.details, dict) else {}
-        told = {"code": error.code, "message": error.message, **details}
+        message = error.message
+        if replacement is not None and replacement.give_back():
+            message += " The former version starts again."
+        told = {"code": error.code, "message": message, **details}
         hold = self._hold(stored.id)
         with contextlib.suppress(LeaseLost):  # another process tries it
             await _thread(

@@ -20,6 +20,14 @@ OPTIONS = (
 )
 
 
+SLOW = """
+@ml.service(public=True, timeout=120)
+def slow(seconds: float = 100) -> str:
+    time.sleep(seconds)
+    return "done"
+"""
+
+
 @pytest.fixture(scope="module")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Under a base URL, with room for few."""
@@ -28,7 +36,7 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     )
     server.start()
     try:
-        assert server.publish(make_notebook(SERVICES))["state"] == "ready"
+        assert server.publish(make_notebook(SERVICES, SLOW))["state"] == "ready"
         yield server
     finally:
         server.stop()
@@ -86,6 +94,95 @@ def test_server_restarted_under_an_open_page(apps: RunningServer, chromium: Any)
         apps.wait_for(lambda: apps.state("shout") == "ready", "it did not come back", 90)
         until(page, "document.querySelector('.em-form input[type=text]')?.value === 'kept'")
         run(page).get_by_text("KEPTKEPTKEPT").wait_for(timeout=60_000)
+
+
+def test_server_stopped_in_order_and_started_again_under_an_open_page(
+    apps: RunningServer, chromium: Any
+) -> None:
+    with visit(chromium, apps) as ann:
+        page = ann.open("public/shout")
+        field = page.get_by_label("Text", exact=True).first
+        field.fill("kept")
+        field.press("Tab")
+        until(page, "Object.values(sessionStorage).some((text) => text.includes('kept'))")
+        place = page.evaluate("document.documentElement.dataset.place")
+        apps.stop()
+        # The page stays, with what is on it, and says what is the matter.
+        page.get_by_text("The connection is lost").wait_for()
+        assert page.evaluate("document.documentElement.dataset.place") == place
+        assert field.input_value() == "kept"
+        apps.start()
+        apart = f"document.documentElement.dataset.place !== {place!r}"
+        until(page, f"{apart} && 'ready' in document.documentElement.dataset", 90)
+        until(page, "document.querySelector('.em-form input[type=text]')?.value === 'kept'")
+        apps.wait_for(lambda: apps.state("shout") == "ready", "it did not come back", 90)
+
+
+def test_something_else_that_answers_for_the_server_does_not_end_the_page(
+    apps: RunningServer, chromium: Any
+) -> None:
+    """A proxy without its routes answers 404 or with a page of its own."""
+    with visit(chromium, apps) as ann:
+        page = ann.open("public/shout")
+        place = page.evaluate("document.documentElement.dataset.place")
+        kernel = "window.jupyterapp.widgetManager.kernel"
+        answers = [404, 424, 200]
+        page.route(
+            "**/api/kernels/*",
+            lambda route: route.fulfill(status=answers[0], body="<html>Not here.</html>"),
+        )
+        page.evaluate("dispatchEvent(new Event('online'))")
+        page.get_by_text("The connection is lost").wait_for()
+        while len(answers) > 1:
+            with page.expect_response("**/api/kernels/*"):
+                answers.pop(0)
+        assert page.get_by_text("The connection is lost").is_visible()
+        page.unroute("**/api/kernels/*")
+        page.get_by_text("The connection is lost").wait_for(state="hidden")
+        assert page.evaluate("document.documentElement.dataset.place") == place
+        assert page.evaluate(f"{kernel}.connectionStatus") == "connected"
+
+
+def test_connection_is_called_lost_until_there_is_one(apps: RunningServer, chromium: Any) -> None:
+    """The server answers again before the page's own line is up."""
+    with visit(chromium, apps) as ann:
+        page = ann.open("public/shout")
+        kernel = "window.jupyterapp.widgetManager.kernel"
+        settings = f"{kernel}.serverSettings"
+        page.evaluate(
+            f"() => {{ window.Real = {settings}.WebSocket;"
+            # It opens, and nothing comes of it.
+            f" {settings}.WebSocket = class extends window.Real"
+            " { constructor(url) { super(url.replace('channels', 'nowhere')); } }; }"
+        )
+        # As a front end that has given up: it does not connect by itself any more.
+        page.evaluate(f"() => {{ {kernel}._reconnectLimit = 0; {kernel}._ws.close(); }}")
+        page.get_by_text("Connecting again").wait_for()
+        page.evaluate(
+            f"() => {{ {kernel}._reconnectLimit = 7; {settings}.WebSocket = window.Real; }}"
+        )
+        page.get_by_text("Connecting again").wait_for(state="hidden")
+        assert page.evaluate(f"{kernel}.connectionStatus") == "connected"
+        run(page, Text="on").get_by_text("ONONON").wait_for()
+
+
+def test_a_page_that_is_loaded_again_says_that_its_run_was_stopped(
+    apps: RunningServer, chromium: Any
+) -> None:
+    with visit(chromium, apps) as ann:
+        page = ann.open("public/slow")
+        page.locator(".em-form .em-primary").click()
+        page.locator(".em-running").wait_for()
+        page.reload()
+        said = page.get_by_text("The run was stopped; press Run to start it again")
+        said.wait_for()
+        page.get_by_label("Seconds", exact=True).first.fill("0")
+        page.locator(".em-form .em-primary").click()
+        said.wait_for(state="hidden")
+        page.locator(".em-form .em-parts").get_by_text("done", exact=True).wait_for()
+        page.reload()
+        page.locator(".em-form .em-primary").wait_for()
+        assert not said.is_visible()
 
 
 def test_nothing_is_left_of_a_killed_server(apps: RunningServer, chromium: Any) -> None:

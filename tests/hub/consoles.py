@@ -96,6 +96,8 @@ class Console:
                 continue
             if kind == "stream":
                 ran.text += content["text"]
+            elif kind == "clear_output":
+                ran.text = ""
             elif kind == "error":
                 ran.text += content["ename"]
             elif kind.startswith("comm_"):

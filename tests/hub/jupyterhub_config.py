@@ -68,6 +68,7 @@ PLACEMENTS = {
     "slow": {"profile": "slow"},
     "unknown": {"profile": "unknown"},
     "brief": {"profile": "cpu", "idle": "3s", "lifetime": "28s", "max_workers": 2},
+    "single": {"profile": "cpu"},
     "alone": {"profile": "cpu", "idle": "3s", "lifetime": "28s"},
 }
 OPTIONS = {"ivan": ["--EasyMLNB.worker_stay=2"], "erin": ["--EasyMLNB.worker_stay=180"]}

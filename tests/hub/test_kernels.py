@@ -122,3 +122,20 @@ def test_shutdown_frees_the_node(hub: Hub, carol: User, tmp_path: Path) -> None:
     last = nodes[-1]
     hub.wait_for(lambda: last not in hub.servers("carol"), "the node was not freed")
     hub.wait_for(lambda: not hub.server("carol", last), "its name was left")
+
+
+def test_a_kernel_says_what_its_node_waits_for_and_gives_it_up_with_its_user(
+    hub: Hub, carol: User
+) -> None:
+    assert command(carol, "placement", "install", "slow").returncode == 0
+    made = Console(carol, "easymlnb-slow")
+    try:
+        # It is there although its node is not, and says so under the cell.
+        cell = made.begin("1 + 1")
+        made.until(cell, "Spawning server")
+        made.post("interrupt")
+        assert made.end(cell).text.endswith("KeyboardInterrupt")
+        assert (hub.server("carol", "easymlnb-slow-1") or {}).get("pending") == "spawn"
+    finally:
+        made.close()
+    hub.wait_for(lambda: not hub.server("carol", "easymlnb-slow-1"), "the node was left in the Hub")

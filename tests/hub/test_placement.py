@@ -67,6 +67,8 @@ def test_worker_runs_on_a_node_and_answers_here(hub: Hub, bob: User, tmp_path: P
     assert answer["x"] == 3
     assert answer["gpu"] == "0"
     assert answer["data"] == "from the author's folder"
+    # A node that does what it is for complains of nothing.
+    assert "serves nothing itself" not in hub.log
     assert not [name for name in answer["names"] if name.startswith("JUPYTERHUB")]
     assert "SECRET_OF_THE_SITE" not in answer["names"]
     bob.http.delete("services/on_gpu")
@@ -85,7 +87,10 @@ def test_a_gpu_is_found_where_there_is_one(hub: Hub, bob: User, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("placement", "told"),
     [
-        ("nothing", "there is: local, gpu, cpu, broken, dies, slow, unknown, brief, alone."),
+        (
+            "nothing",
+            "there is: local, gpu, cpu, broken, dies, slow, unknown, brief, single, alone.",
+        ),
         ("broken", "invalid partition specified: nope"),
         ("unknown", "The Hub refuses a node with {'profile': 'unknown'}: Invalid user options"),
         ("dies", "did not start"),

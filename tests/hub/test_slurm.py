@@ -140,6 +140,54 @@ def full(slurm_hub: Hub, cluster: Cluster, tmp_path: Path) -> Iterator[list[str]
     slurm_hub.wait_for(lambda: "hog" not in cluster.jobs(), "jobs were left")
 
 
+def test_a_new_version_takes_the_place_of_the_former_one_where_the_cluster_is_full(
+    slurm_hub: Hub, cluster: Cluster, alice: User, tmp_path: Path, where: None, full: list[str]
+) -> None:
+    first = alice.call("where").json()
+    changed = WHERE.replace('"pid": os', '"changed": True, "pid": os')
+    path = tmp_path / "changed.ipynb"
+    nbformat.write(make_notebook(changed), path)
+    with running(alice, "publish", str(path)) as publishing:
+        assert publishing.stderr is not None
+        said = publishing.stderr.read()
+    assert publishing.returncode == 0, said
+    assert QUEUED in said
+    assert "Taken by version" in said
+    assert "makes some" in said
+    second = alice.call("where").json()
+    assert second["changed"]
+    assert second["SLURM_JOB_ID"] == first["SLURM_JOB_ID"]
+
+
+def test_publishing_right_after_a_job_was_cancelled(
+    slurm_hub: Hub, cluster: Cluster, alice: User, tmp_path: Path, where: None
+) -> None:
+    found = alice.publish(make_notebook(LATER.format(name="after")), tmp_path / "after.ipynb")
+    assert found["state"] == "ready", found.get("error")
+    nodes = [name for name in slurm_hub.servers("alice") if name]
+    for name in nodes:
+        job = slurm_hub.server("alice", name)
+        assert job is not None
+        cluster.run("scancel", str(job["state"]["job_id"]))
+    source = LATER.format(name="after").replace("return 1", "return 2")
+    found = alice.publish(make_notebook(source), tmp_path / "after.ipynb")
+    assert found["state"] == "ready", found.get("error")
+    slurm_hub.wait_for(lambda: alice.call("where").is_success, "it did not come back")
+    state = alice.http.get("services/where").json()
+    assert (state["state"], state.get("error")) == ("ready", None)
+    # The tests after this one find no node that waits for something to do.
+    assert alice.http.delete("services/after").status_code == 204
+
+    def left() -> list[str]:
+        return [name for name in nodes if name in slurm_hub.servers("alice")]
+
+    slurm_hub.wait_for(
+        lambda: any(not alice.kernels(name) for name in left()), "its worker did not end"
+    )
+    for name in [name for name in left() if not alice.kernels(name)]:
+        slurm_hub.stop_server("alice", name)
+
+
 def test_ctrl_c_gives_the_place_in_the_queue_up(
     slurm_hub: Hub, cluster: Cluster, alice: User, tmp_path: Path, full: list[str]
 ) -> None:
@@ -159,6 +207,25 @@ def test_ctrl_c_gives_the_place_in_the_queue_up(
     slurm_hub.wait_for(
         lambda: not any(slurm_hub.servers("alice").get(node, {}).get("pending") for node in nodes),
         "a node was left in the Hub",
+    )
+
+
+def test_a_kernel_in_the_queue_tells_of_it_and_begins_by_itself(
+    slurm_hub: Hub, cluster: Cluster, alice: User, full: list[str]
+) -> None:
+    assert command(alice, "placement", "install", "gpu").returncode == 0
+    console = Console(alice, "easymlnb-gpu")
+    try:
+        cell = console.begin("import os; print(os.environ['SLURMD_NODENAME'])")
+        ran = console.until(cell, QUEUED)
+        cluster.run("scancel", *full)
+        ran = console.end(cell, ran=ran)
+        assert ran.status == "ok"
+        assert "gpu" in ran.text.splitlines()[-1]
+    finally:
+        console.close()
+    slurm_hub.wait_for(
+        lambda: not any(name for name in slurm_hub.servers("alice")), "the node was not freed"
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from easymlnb._version import __version__
-from easymlnb.cli import calling, doctor, loglines, publishing, serving
+from easymlnb.cli import calling, doctor, loglines, output, publishing, serving
 from easymlnb.cli.group import sentence
 from easymlnb.contract.errors import NotReady, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
@@ -281,3 +281,12 @@ def test_publish_names_each_field_of_the_metadata_that_is_wrong(tmp_path):
     assert head == "easymlnb: The metadata cannot be used:"
     assert doi.startswith("  doi: It must be a DOI") and doi.endswith("(easymlnb.yaml)")
     assert date.startswith("  services.roll.date: It must be a date")
+
+
+@pytest.mark.parametrize(("term", "drawn"), [("dumb", False), ("xterm-256color", True)])
+def test_progress_is_drawn_only_where_a_line_can_be_drawn_twice(monkeypatch, term, drawn):
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with output.progress("Starting") as told:
+        # Without it, who has news prints them below each other.
+        assert (told is not None) is drawn

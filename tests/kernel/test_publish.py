@@ -33,6 +33,10 @@ ERROR = {
 }
 
 
+AWAY = {"away": 503, "no route": 404, "stopped": 424}
+"""How proxies and Hubs answer in place of a server that is being started again."""
+
+
 @dataclass
 class Fake:
     """What the server was sent, and what it will say: a list of states, one per question."""
@@ -76,8 +80,8 @@ class Handler(Answering):
         bundle = open_bundle(self.fake.bundles[-1]).id
         assert self.path == f"/easymlnb/bundles/{bundle}"
         status = self.fake.status()
-        if status["state"] == "away":
-            return self.answer(503, b"<html>proxy</html>")
+        if status["state"] in AWAY:
+            return self.answer(AWAY[status["state"]], b"<html>proxy</html>")
         self.answer(200, json.dumps(status).encode())
 
 
@@ -95,7 +99,7 @@ def bundle() -> bytes:
 
 
 def test_sending_follows_a_bundle_until_it_serves(fake: Fake) -> None:
-    fake.states = ["starting", "starting", "away", "ready"]
+    fake.states = ["starting", "starting", *AWAY, "ready"]
     seen: list[str] = []
     status = upload.send(bundle(), names=["a", "b"], url=fake.url, token="t", on=seen.append)
     assert status["services"] == [{"name": "roll", "version": 3}]

@@ -60,3 +60,17 @@ def test_reason_of_crashes_is_told() -> None:
         breaker.lost(1.0, "used more memory than it may")
     assert breaker.error is not None
     assert "used more memory than it may 3 times in a row" in breaker.error.message
+
+
+def test_nodes_that_are_taken_away_are_no_crashes() -> None:
+    clock = Clock()
+    breaker = Breaker(clock)
+    waits = []
+    for _ in range(CRASHES + 1):
+        breaker.displaced(lived=5.0)
+        waits.append(breaker.retry_in)
+        clock.now += waits[-1]
+    assert breaker.error is None
+    assert waits == [0, 1, 2, 4]
+    breaker.displaced(lived=STABLE + 1)
+    assert breaker.retry_in == 0

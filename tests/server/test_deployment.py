@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from fakes import in_loop, left_in, spec, until
+from fakes import FakeKernel, in_loop, left_in, spec, until
 from worlds import World, in_world, submit
 
 from easymlnb.contract.errors import (
@@ -14,8 +14,9 @@ from easymlnb.contract.errors import (
     NotReady,
     StorageDamaged,
 )
-from easymlnb_server.engine import breaker, presence
+from easymlnb_server.engine import breaker, presence, starting
 from easymlnb_server.engine.turns import turn
+from easymlnb_server.placement.base import Order
 
 pytestmark = pytest.mark.usefixtures("fast")
 
@@ -97,6 +98,64 @@ async def test_worker_that_keeps_crashing_counts_as_failed_until_it_stays(world:
     assert isinstance(world.deployment.breaker.error, DeploymentFailed)
     await world.ready()
     assert (world.deployment.state, world.deployment.breaker.error) == ("ready", None)
+
+
+@in_world()
+async def test_nodes_that_are_taken_away_do_not_make_it_failed(world: World) -> None:
+    world.keep(1)
+    for number in range(breaker.CRASHES + 1):
+        await until(lambda n=number: len(world.placement.kernels) > n)
+        await world.ready()
+        world.placement.kernels[number].taken = True
+        world.placement.kernels[number].die()
+    await until(lambda: len(world.placement.kernels) > breaker.CRASHES + 1)
+    assert world.deployment.breaker.error is None
+    assert world.deployment.restarts["lost"] == breaker.CRASHES + 1
+
+
+@in_world()
+async def test_a_node_that_goes_away_under_the_notebook_is_replaced(world: World) -> None:
+    def taken() -> None:
+        kernel = world.placement.kernels[-1]
+        if len(world.placement.kernels) == 1:
+            kernel.taken = True
+            raise DeploymentFailed("Cell 1 of the notebook ended the kernel.")
+
+    world.placement.cell = taken
+    await world.deployment.launch(())
+    assert [kernel.stopped for kernel in world.placement.kernels] == [1, 0]
+
+
+@in_world()
+async def test_a_start_whose_nodes_all_go_away_says_so(world: World) -> None:
+    def taken() -> None:
+        world.placement.kernels[-1].taken = True
+        raise DeploymentFailed("Cell 1 of the notebook ended the kernel.")
+
+    world.placement.cell = taken
+    with pytest.raises(NotReady, match="its job was cancelled"):
+        await world.deployment.launch(())
+    assert len(world.placement.kernels) == starting.MOST_NODES
+
+
+@in_world()
+async def test_what_a_retry_waits_for_is_said_with_why_it_is_one(world: World) -> None:
+    def broken() -> None:
+        raise DeploymentFailed("It is broken.")
+
+    world.placement.cell = broken
+    world.keep(1)
+    await until(lambda: world.deployment.state == "failed")
+    start = world.placement.start
+
+    async def pend(order: Order) -> FakeKernel:
+        order.say("Pending in queue...")
+        await asyncio.sleep(60)
+        return await start(order)
+
+    world.placement.start = pend  # type: ignore[method-assign]
+    await until(lambda: "Pending" in world.deployment.reason)
+    assert world.deployment.reason == "It is broken. It is tried again: Pending in queue..."
 
 
 @in_world()

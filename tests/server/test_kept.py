@@ -6,7 +6,7 @@ import pytest
 
 from easymlnb.contract.errors import NotReady
 from easymlnb_server.hubservice import kept
-from easymlnb_server.hubservice.kept import Kept
+from easymlnb_server.hubservice.kept import Kept, Outage
 
 
 class Asked:
@@ -117,6 +117,70 @@ def test_the_least_used_goes_when_there_are_too_many() -> None:
             await known.get(key)
         assert len(known) == 2
         assert known.last("b") is None
+
+    asyncio.run(work())
+
+
+def test_what_was_good_when_an_outage_began_is_good_for_as_long_again(clock: list[float]) -> None:
+    async def work() -> None:
+        asked, outage = Asked(), Outage()
+        tokens: Kept[str] = Kept(asked, 30, outage=outage)
+        names: Kept[str] = Kept(asked, 30, outage=outage)
+        asked.answers["old"] = "0"
+        await tokens.get("old")
+        clock[0] += 20
+        await names.get("a")
+        clock[0] += 20  # "a" has 10 s to go
+        await tokens.get("a")
+        asked.away = True
+        clock[0] += 9
+        assert await names.get("a") == "1"
+        with pytest.raises(NotReady):
+            await tokens.get("old")  # by which the outage shows; it was not good any more
+        # However it was asked for, all of it is good until 30 s after that.
+        clock[0] += 29
+        count = len(asked.asked)
+        assert [await tokens.get("a"), await names.get("a")] == ["1", "1"]
+        assert len(asked.asked) > count  # it may be over
+        clock[0] += 1.1
+        for known in (tokens, names):
+            with pytest.raises(NotReady):
+                await known.get("a")
+        asked.away = False
+        assert [await tokens.get("a"), await names.get("a")] == ["1", "1"]
+
+    asyncio.run(work())
+
+
+def test_during_an_outage_not_everybody_waits_for_the_answer(clock: list[float]) -> None:
+    async def work() -> None:
+        asked = Asked()
+        known: Kept[str] = Kept(asked, 30)
+        await known.get("a")
+        clock[0] += 31
+        known.vouch("a", "1")
+        asked.away = True
+        for _ in range(5):
+            assert await known.get("a") == "1"
+        assert asked.asked == ["a", "a"]
+        clock[0] += kept.AGAIN
+        assert await known.get("a") == "1"
+        assert asked.asked == ["a", "a", "a"]
+
+    asyncio.run(work())
+
+
+def test_made_up_questions_tell_of_no_outage(clock: list[float]) -> None:
+    async def work() -> None:
+        asked = Asked()
+        known: Kept[str] = Kept(asked, 30)
+        await known.get("a")
+        asked.away = True
+        with pytest.raises(NotReady):
+            await known.get("made-up")
+        clock[0] += 31
+        with pytest.raises(NotReady):
+            await known.get("a")
 
     asyncio.run(work())
 

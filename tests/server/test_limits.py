@@ -1,11 +1,14 @@
 """How much members of groups may use: the rules, and what is counted."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from easymlnb.contract.errors import Forbidden, NotReady
 from easymlnb_server.hubservice import limits, usage
 from easymlnb_server.hubservice.limits import Limit
-from easymlnb_server.hubservice.usage import UserMeter
+from easymlnb_server.hubservice.usage import Meters, UserMeter
 from easymlnb_server.placement.hub.placed import Seats
 
 TOLD = {
@@ -102,3 +105,35 @@ def test_a_worker_that_never_came_to_its_node_used_no_gpu(monkeypatch: pytest.Mo
     seats.give_back(sat=True)
     clock[0] = 30.0
     assert (meter.workers, meter.held()) == (0, 20.0)
+
+
+def test_a_removed_user_is_asked_for_ever_more_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(usage.time, "monotonic", lambda: clock[0])
+
+    class Hub:
+        asked = 0
+        known: Any = None
+
+        async def find(self, name: str) -> Any:
+            self.asked += 1
+            return self.known
+
+        def last(self, name: str) -> Any:
+            return self.known
+
+    hub = Hub()
+    meters = Meters(hub, {"students": Limit(1)})  # type: ignore[arg-type]
+
+    async def look(seconds: int) -> int:
+        before = hub.asked
+        for _ in range(0, seconds, 5):
+            await meters._look(meters.of("erin"))
+            clock[0] += 5
+        return hub.asked - before
+
+    assert asyncio.run(look(60)) == 1
+    assert asyncio.run(look(120)) == 1
+    assert asyncio.run(look(3600)) < 10
+    hub.known = "erin is back, and has shown a token"
+    assert asyncio.run(look(60)) == 12

@@ -78,3 +78,14 @@ async def test_a_token_that_does_not_show_groups_tells_nothing_of_them() -> None
             known = members.last(name)
             assert (known.groups if known is not None else None) == groups
         await members.close()
+
+
+@in_loop
+async def test_whom_a_token_named_is_known_to_their_pages_while_the_hub_is_away() -> None:
+    async with hub() as (url, asked):
+        members = Members(url, "service", 30.0)
+        assert await members.whose("good") is not None
+    found = await members.find("ann")
+    assert found is not None and found.groups == {"ml"}
+    assert not any("users/ann" in one for one in asked)
+    await members.close()

@@ -3,14 +3,18 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from conftest import RunningServer, free_port
+from jupyter_server.serverapp import ServerWebApplication
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from easymlnb_server.routes import ROUTES
+from easymlnb.contract.errors import Draining, EasyMLNBError, Forbidden, NotReady
+from easymlnb_server.handlers.base import retry_after
+from easymlnb_server.routes import ROUTES, SHARED_ROUTES
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 OPEN = {("health/live", "GET"), ("health/ready", "GET"), ("static/easymlnb.css", "GET")}
@@ -45,6 +49,20 @@ PATHS = [path_of(str(route[0])) for route in ROUTES]
 def anonymous(session_server: RunningServer) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=f"{session_server.url}easymlnb/", timeout=60) as client:
         yield client
+
+
+@pytest.mark.parametrize("routes", [ROUTES, SHARED_ROUTES])
+def test_jupyter_warns_of_no_route_at_the_start(routes: tuple[tuple[Any, ...], ...]) -> None:
+    check = ServerWebApplication._check_handler_auth
+    assert [said for path, handler, *_ in routes for said in check(Any, path, handler)] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [(NotReady("Away."), "2"), (Draining(), "5"), (Forbidden("No."), None)],
+)
+def test_who_may_try_again_is_told_when(error: EasyMLNBError, seconds: str | None) -> None:
+    assert retry_after(error) == seconds
 
 
 @pytest.mark.parametrize("method", METHODS)

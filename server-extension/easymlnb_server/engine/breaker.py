@@ -29,6 +29,7 @@ class Breaker:
         self.error: EasyMLNBError | None = None
         self._clock = clock
         self._failures = 0
+        self._displaced = 0
         self._until = 0.0
 
     @property
@@ -54,6 +55,14 @@ class Breaker:
             self.error = DeploymentFailed(
                 f"The worker {why} {self._failures} times in a row soon after its start."
             )
+
+    def displaced(self, lived: float) -> None:
+        """Take note of a worker whose node was taken away: that says nothing of the worker.
+
+        Nodes that go one after the other, as when a job has too little memory, are paused for.
+        """
+        self._displaced = 1 if lived > STABLE else self._displaced + 1
+        self._until = self._clock() + backoff(self._displaced)
 
     def forgive(self) -> None:
         """Take note of a worker that was ended for no fault of its start."""

@@ -5,12 +5,13 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from nbformat import NotebookNode
 
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady
+from easymlnb.contract.running import Gpu
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.engine import adoption, pulse, starting, terms
 from easymlnb_server.engine.breaker import Breaker
@@ -25,7 +26,7 @@ from easymlnb_server.engine.settings import Settings
 from easymlnb_server.engine.starting import Starter
 from easymlnb_server.engine.watch import MemoryWatch
 from easymlnb_server.engine.workers import Staff, Worker, clear
-from easymlnb_server.placement.base import Survivor
+from easymlnb_server.placement.base import Placement, Survivor
 from easymlnb_server.placement.places import Places, one_of
 
 TICK = 0.5
@@ -52,7 +53,8 @@ class Slot:
 class Deployment:
     """Keeps the workers of one bundle and supplies its pool with them.
 
-    ``restarts`` counts the workers that were replaced, by which of the ``REASONS``.
+    ``restarts`` counts the workers that were replaced, by which of the ``REASONS``; ``specs`` are
+    the services that its workers are kept for.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Deployment:
         self.breaker = Breaker()
         self.pool = Pool(settings.queue_limit, self._overdue, self._look)
         self.restarts: Counter[str] = Counter()
+        self.specs: dict[str, ServiceSpec] = {}
         self._settings = settings
         self._rendezvous = rendezvous
         self._staff = Staff(self.pool.leave)
@@ -77,6 +80,7 @@ class Deployment:
         self._slots: list[Slot] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._looking = asyncio.Event()
+        self._lent = 0
 
     @property
     def state(self) -> str:
@@ -85,24 +89,60 @@ class Deployment:
             return "ready"
         if self.breaker.error is not None:
             return "failed"
-        return "asleep" if self._scaler is not None and self.wanted == 0 else "starting"
+        asleep = self._scaler is not None and self.wanted == 0 and not self._lent
+        return "asleep" if asleep else "starting"
 
     @property
     def reason(self) -> str:
         """Return in a sentence why workers that are wanted are not there; ``""`` if they are."""
+        if self._lent and not self.pool.workers:
+            return "Its next version starts in its place. Calls wait for that."
         if len(self.pool.workers) >= self.wanted:
             return ""
-        return self.breaker.error.message if self.breaker.error else self._starter.reason
+        if self.breaker.error is None:
+            return self.waits_for
+        again = f" It is tried again: {self.waits_for}" if self.waits_for else ""
+        return self.breaker.error.message + again
 
     @property
     def waits_for(self) -> str:
         """Return in a sentence what a start waits for; ``""`` when it does not."""
-        return self._starter.reason
+        return self._starter.waits_for
+
+    @property
+    def cramped(self) -> bool:
+        """Say whether a start waits for room that others have."""
+        return self._starter.cramped
+
+    @property
+    def queued(self) -> float:
+        """Return for how many seconds a scheduler has had no room for a start."""
+        since = self._starter.queued
+        return 0.0 if since is None else asyncio.get_running_loop().time() - since
+
+    @property
+    def placement(self) -> Placement | None:
+        """Return where workers start; ``None`` before the first one looked for room."""
+        return self._starter.placement
+
+    @property
+    def held(self) -> int:
+        """Return how many workers have room, with those that are starting there."""
+        return len(self._staff.all) + self._starter.rooms
+
+    @property
+    def gpu(self) -> Gpu | None:
+        """Return the GPUs of each worker; ``None`` as long as only the bundle says it."""
+        return self._starter.gpu
+
+    def name_holders(self, holders: Callable[[Placement], str]) -> None:
+        """Have it say, while it waits for room, who has the room of that placement."""
+        self._starter.holders = holders
 
     @property
     def wanted(self) -> int:
         """Return how many workers there should be now."""
-        return self._scaler.wanted if self._scaler is not None else 0
+        return max(0, self._scaler.wanted - self._lent) if self._scaler is not None else 0
 
     @property
     def executed(self) -> NotebookNode:
@@ -134,8 +174,10 @@ class Deployment:
         """
         served = tuple(specs)
         self._names = tuple(spec.name for spec in served)
+        self.specs = {spec.name: spec for spec in served}
         self._starter.gpu = starting.most_gpus(served)
         self._starter.place = one_of(served)
+        self._starter.settle()
         self._watch.limit_to(served)
         there = list(survivors)
         self._scaler = Scaler(Limits.of(served), len(there) + (first is not None))
@@ -150,6 +192,30 @@ class Deployment:
             pulse.keep(self._staff),
         )
         self._tasks = [asyncio.create_task(duty) for duty in duties]
+
+    async def lend(self, count: int) -> None:
+        """Do with so many workers less until ``take_back``; returns when their room is free.
+
+        They answer the calls they have. Without any worker left, calls wait in line.
+        """
+        self._lent = count
+        ends = self._adjust()
+        try:
+            if ends:
+                await asyncio.wait(ends)
+        except asyncio.CancelledError:
+            self.take_back()
+            raise
+
+    def take_back(self) -> None:
+        """Have all workers again."""
+        self._lent = 0
+        self._look()
+
+    def hand_over(self, other: "Deployment") -> None:
+        """Have another version answer the calls that wait here without a worker."""
+        if not self.pool.workers:
+            self.pool.hand_over(other.pool, other.specs)
 
     async def stop(self, drain: float = 0.0) -> None:
         """End all workers; calls, those in line too, get ``drain`` seconds to be answered."""
@@ -180,23 +246,26 @@ class Deployment:
                 async with asyncio.timeout(TICK):
                     await self._looking.wait()
 
-    def _adjust(self) -> None:
+    def _adjust(self) -> list[asyncio.Task[None]]:
+        """Open and close slots as calls demand; returns the ends of workers that begin by it."""
         assert self._scaler is not None
         calls = self.pool.waiting + self.pool.running
         ready = len(self.pool.workers)
-        wanted = self._scaler.decide(Load(time.monotonic(), calls, ready))
+        self._scaler.decide(Load(time.monotonic(), calls, ready))
+        wanted = self.wanted
         kept = [slot for slot in self._slots if not slot.doomed]
         for _ in range(wanted - len(kept)):
             kept.append(self._open())
         # First those that have no worker yet, then those whose worker has nothing to do.
         kept.sort(key=lambda slot: len(slot.worker.link) + 1 if slot.worker else 0, reverse=True)
-        for slot in kept[wanted:]:
-            self._close(slot)
+        ends = [end for slot in kept[wanted:] for end in self._close(slot)]
         state = "asleep" if self.state == "asleep" else "starting"
-        self.pool.absence = Absence(state, self.waits_for, self._starter.starts.left)
+        why = self.reason if self._lent else self.waits_for
+        self.pool.absence = Absence(state, why, self._starter.starts.left)
         replaced = self._starter.cramped or all(slot.worker for slot in kept[:wanted])
         for slot in [slot for slot in self._slots if slot.doomed and replaced]:
             self._close(slot)
+        return ends
 
     def _open(self, worker: Worker | None = None, *, survivor: Survivor | None = None) -> Slot:
         slot = Slot()
@@ -204,14 +273,17 @@ class Deployment:
         slot.task = asyncio.create_task(self._fill(slot, worker, survivor))
         return slot
 
-    def _close(self, slot: Slot) -> None:
-        """Give up a place; its worker first answers the calls it has."""
+    def _close(self, slot: Slot) -> list[asyncio.Task[None]]:
+        """Give up a place; its worker first answers the calls it has. Returns what ends by it."""
         self._slots.remove(slot)
+        ends: list[asyncio.Task[None]] = []
         if slot.task is not None:
             slot.task.cancel()
+            ends.append(slot.task)
         if slot.worker is not None:
             self.pool.leave(slot.worker.link)
-            self._staff.sees_through(self._retire(slot.worker))
+            ends.append(self._staff.sees_through(self._retire(slot.worker)))
+        return ends
 
     async def _retire(self, worker: Worker) -> None:
         longest = max((spec.timeout for spec in worker.specs), default=0.0) + 2 * GRACE
@@ -238,7 +310,7 @@ class Deployment:
                     self._staff.swap(worker, back)
                     worker = back
                     continue
-                self._count(worker)
+                await self._count(worker)
             except EasyMLNBError as error:
                 log.warning("A worker of %s did not start: %s", self.bundle[:12], error)
                 self._fail(error)
@@ -258,11 +330,15 @@ class Deployment:
         if not self.pool.workers:
             self.pool.fail_waiting(NotReady("The service could not start."))
 
-    def _count(self, worker: Worker) -> None:
+    async def _count(self, worker: Worker) -> None:
         """Take note of a worker that was lost, or that we ended."""
         self.restarts[worker.cause or "lost"] += 1
         if worker.cause == "hung":  # in a call, or stopped by a signal: no fault of its start
             self.breaker.forgive()
+            return
+        if not worker.cause and await worker.kernel.displaced():
+            log.warning("The node of a worker of bundle %s went away.", self.bundle[:12])
+            self.breaker.displaced(worker.lived)
             return
         log.warning("A worker of bundle %s was lost.", self.bundle[:12])
         why = "used more memory than it may" if worker.cause else "ended"

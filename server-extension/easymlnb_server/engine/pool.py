@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 from random import SystemRandom
 
@@ -59,6 +59,7 @@ class Pool:
         self._lookout = Lookout()
         self._closed: EasyMLNBError | None = None
         self._changed = asyncio.Event()
+        self._heir: Pool | None = None
 
     @property
     def waiting(self) -> int:
@@ -136,10 +137,13 @@ class Pool:
         for position, other in enumerate(self._lines.of(pending.call.service), 1):
             if other is pending:
                 return position, self._wait(pending.call.service, pending.spec, position)
-        return None
+        return self._heir.place(pending) if self._heir is not None else None
 
     def cancel(self, pending: Pending, error: EasyMLNBError) -> None:
         """End a call for its caller now; whoever runs it is asked to stop."""
+        if self._heir is not None and pending.canceller != self.cancel:
+            self._heir.cancel(pending, error)
+            return
         if not pending.fail(error):
             return
         worker = self._out.get(pending.call.id)
@@ -155,12 +159,40 @@ class Pool:
         worker = self._out.get(pending.call.id)
         if worker is not None:
             worker.seen(pending.call.id, size)
+        elif self._heir is not None:
+            self._heir.seen(pending, size)
 
     def fail_waiting(self, error: EasyMLNBError) -> None:
         """Answer every call in line with this error."""
         for pending in self._lines.clear():
             pending.fail(error)
         self._changed.set()
+
+    def hand_over(self, other: "Pool", specs: Mapping[str, ServiceSpec]) -> None:
+        """Let another pool answer the calls in line, in their order and within their time.
+
+        ``specs`` are what it serves; calls of other services stay here.
+        """
+        self._heir = other
+        for pending in self._lines.clear():
+            spec = specs.get(pending.call.service)
+            if spec is None:
+                self._lines.add(pending)
+            else:
+                other.accept(pending, spec)
+        self._changed.set()
+
+    def accept(self, pending: Pending, spec: ServiceSpec) -> None:
+        """Put a call of another pool at the end of the line."""
+        loop = asyncio.get_running_loop()
+        if pending.timer is not None:
+            pending.timer.cancel()
+        pending.timer = loop.call_later(
+            max(0.0, pending.deadline - time.monotonic()), self._expire, pending
+        )
+        pending.spec, pending.canceller, pending.ripe = spec, self.cancel, True
+        self._lines.add(pending)
+        loop.call_soon(self._dispatch)
 
     def close(self, error: EasyMLNBError) -> None:
         """Take no more calls: those in line and those to come get this error."""

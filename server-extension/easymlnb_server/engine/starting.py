@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 
 from easymlnb.contract import units
 from easymlnb.contract.bundle import Bundle
-from easymlnb.contract.errors import DeploymentFailed
+from easymlnb.contract.errors import DeploymentFailed, NotReady
 from easymlnb.contract.frames import Call
 from easymlnb.contract.running import PREFER, Gpu
 from easymlnb.contract.spec import ServiceSpec
@@ -24,10 +24,23 @@ from easymlnb_server.engine.rendezvous import Rendezvous, token_of
 from easymlnb_server.engine.settings import Settings
 from easymlnb_server.engine.turns import turn
 from easymlnb_server.engine.workers import Staff, Worker, clear
-from easymlnb_server.placement.base import Kernel, Order, Placement, Room
+from easymlnb_server.placement.base import Kernel, Order, Placement, Room, queued
 from easymlnb_server.placement.places import Places, one_of
 
 Load = Callable[[], Awaitable[Bundle]]
+
+MOST_NODES = 3
+"""Nodes that may go away under one start of a worker."""
+
+
+class NodeLost(NotReady):
+    """The node that executed a notebook went away: its job was cancelled, or it crashed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The node that executed the notebook went away: its job was cancelled or out of time "
+            "or memory, or its host crashed."
+        )
 
 
 class Starter:
@@ -38,7 +51,9 @@ class Starter:
     ``executed`` is the notebook as the latest worker ran it, with outputs: the log. ``gpu`` is what
     a worker needs and ``place`` where it runs, ``None`` as long as only the bundle says it;
     ``reason`` says what workers wait for, if they do; ``cramped`` that it is the room of others,
-    ``starts`` how long they take.
+    ``queued`` since when, by the loop's clock, a scheduler has had no room. ``placement`` is where
+    the latest start looked for room, ``rooms`` how many starts have theirs. ``holders`` says who
+    has the room of a placement; ``starts`` is how long workers take.
     """
 
     def __init__(
@@ -54,6 +69,10 @@ class Starter:
         self.place: str | None = None
         self.reason = ""
         self.cramped = False
+        self.queued: float | None = None
+        self.placement: Placement | None = None
+        self.rooms = 0
+        self.holders: Callable[[Placement], str] = lambda placement: ""
         self.starts = Starts()
         self._load = load
         self._places = places
@@ -64,6 +83,12 @@ class Starter:
     def folder(self, worker: str) -> Path:
         """Return the folder that a worker of this name runs in."""
         return self._settings.folder / worker
+
+    def settle(self) -> None:
+        """Know where workers start before one does, such as when a former server's are adopted."""
+        with contextlib.suppress(DeploymentFailed):
+            chosen = self._places.chosen(self.place or "", self.gpu or 0.0)
+            self.placement = self._places.get(chosen)
 
     async def checked(
         self,
@@ -88,18 +113,27 @@ class Starter:
         Raises ``DeploymentFailed`` or ``NotReady``, leaving nothing behind.
         """
         bundle = await self._read()
+        displaced = 0
         while True:
             needed = bundle.manifest.gpu if self.gpu is None else self.gpu
             place = bundle.manifest.placement if self.place is None else self.place
             chosen = self._places.chosen(place, needed)
             placement = self._places.get(chosen)
             try:
-                room = await self._room(placement, needed)
+                room = await self._room(chosen, placement, needed)
             except DeploymentFailed as error:
                 raise DeploymentFailed(error.message + self._places.elsewhere(chosen)) from error
-            async with turn(self._settings.gate):
-                worker = await self._start(bundle, placement, room)
-            self._staff.add(worker)
+            self.rooms += 1
+            try:
+                worker = await self._start_in_turn(bundle, placement, room)
+                self._staff.add(worker)
+            except NodeLost:
+                displaced += 1
+                if displaced == MOST_NODES:
+                    raise
+                continue
+            finally:
+                self.rooms -= 1
             try:
                 specs = wanted(worker.specs, names)
                 self.gpu, self.place = most_gpus(specs), one_of(specs)
@@ -111,15 +145,35 @@ class Starter:
             # Its code asks for other GPUs, or another place, than could be read before it ran.
             await asyncio.shield(self._staff.end(worker))
 
-    async def _room(self, placement: Placement, gpu: Gpu) -> Room:
+    @property
+    def waits_for(self) -> str:
+        """Return what workers wait for, and who has the room if it is room."""
+        if self.placement is None or not (self.cramped or self.queued is not None):
+            return self.reason
+        return f"{self.reason} {self.holders(self.placement)}".strip()
+
+    async def _room(self, name: str, placement: Placement, gpu: Gpu) -> Room:
+        self.placement = placement
         try:
             while (room := placement.reserve(gpu)) is None:
                 self.cramped = True
-                self.reason = "It waits for room: all GPUs or places that it could use are in use."
+                self.reason = (
+                    f"It waits for room: all GPUs or seats of the placement {name!r} are taken."
+                )
                 await placement.freed()
         finally:
             self.reason, self.cramped = "", False
         return room
+
+    async def _start_in_turn(self, bundle: Bundle, placement: Placement, room: Room) -> Worker:
+        held: Room | None = room
+        try:
+            async with turn(self._settings.gate):
+                held = None
+                return await self._start(bundle, placement, room)
+        finally:
+            if held is not None:  # stopped while it waited for its turn
+                placement.release(held)
 
     async def _start(self, bundle: Bundle, placement: Placement, room: Room) -> Worker:
         name = uuid.uuid4().hex
@@ -143,18 +197,21 @@ class Starter:
                 )
                 held = None
                 kernel = fresh = await placement.start(order)
-                self.reason = ""
+                self._quiet()
                 await execute(notebook, fresh.manager, fresh.client, cells.append)
                 serve(fresh.client)
                 found = await dialled(kernel, arrival)
                 # What is printed past `sys.stdout` would pile up here, unread.
                 fresh.client.stop_channels()
         except BaseException as error:
-            self.reason = ""
+            self._quiet()
             self._rendezvous.forget(token_of(secret))
             if held is not None:
                 placement.release(held)
+            lost = kernel is not None and _may_be_lost(error) and await kernel.displaced()
             await asyncio.shield(self._staff.sees_through(clear(kernel, folder)))
+            if lost:
+                raise NodeLost from error
             if isinstance(error, TimeoutError):
                 raise self._too_slow(cells) from error
             raise
@@ -166,6 +223,10 @@ class Starter:
 
         def hear(text: str) -> None:
             self.reason = text
+            if not queued(text):
+                self.queued = None
+            elif self.queued is None:
+                self.queued = loop.time()
             with contextlib.suppress(RuntimeError):  # it started meanwhile
                 clock.reschedule(loop.time() + self._settings.start_timeout)
 
@@ -173,6 +234,9 @@ class Starter:
             loop.call_soon_threadsafe(hear, text)
 
         return say
+
+    def _quiet(self) -> None:
+        self.reason, self.queued = "", None
 
     async def _read(self) -> Bundle:
         try:
@@ -190,6 +254,13 @@ class Starter:
             f"{told}; it was in cell {cells[-1] + 1}.",
             details={"cell": cells[-1], "source": source, "traceback": ""},
         )
+
+
+def _may_be_lost(error: BaseException) -> bool:
+    """Say whether a start may have failed for want of its node, not by the notebook's code."""
+    if isinstance(error, DeploymentFailed):
+        return not (isinstance(error.details, dict) and error.details.get("traceback"))
+    return isinstance(error, Exception) and not isinstance(error, TimeoutError)
 
 
 def wanted(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tuple[ServiceSpec, ...]:

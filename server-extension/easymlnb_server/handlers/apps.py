@@ -2,15 +2,16 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import ClassVar
 
-from easymlnb.contract.errors import BadRequest, RouteNotFound, ServiceNotFound
+from easymlnb.contract.errors import BadRequest, Draining, RouteNotFound, ServiceNotFound
 from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.access import Action
 from easymlnb_server.apps.places import Full
 from easymlnb_server.apps.plots import may_plot
-from easymlnb_server.handlers.base import EasyHandler
+from easymlnb_server.handlers.base import EasyHandler, decides_itself
 from easymlnb_server.handlers.pages import PageHandler, markdown
 from easymlnb_server.handlers.visitors import welcome
 
@@ -26,7 +27,7 @@ LOOKS = ("document", "iframe", "frame", "empty")
 class AppHandler(PageHandler):
     """``GET apps/{service}``. ``public`` comes from the route."""
 
-    actions: ClassVar[dict[str, str]] = {"GET": "execute"}
+    actions: ClassVar[dict[str, str]] = {"GET": "execute", "HEAD": "execute"}
 
     def initialize(self, public: bool = False) -> None:
         super().initialize()
@@ -49,6 +50,7 @@ class AppHandler(PageHandler):
         if not self._public:
             super().on_anonymous()
 
+    @decides_itself
     async def get(self, name: str) -> None:
         if self.request.headers.get("Sec-Fetch-Dest", "document") not in LOOKS:
             raise BadRequest("An app is a page to look at.")
@@ -61,9 +63,20 @@ class AppHandler(PageHandler):
             return
         if state["state"] == "failed":
             self.set_status(503)
+            self.set_header("Retry-After", str(ceil(state.get("retry_in", AGAIN)) or AGAIN))
             self.page("app_wait.html", spec=spec, state="failed", ahead=0, again=0, reason="")
             return
         await self._open(spec)
+
+    @decides_itself
+    async def head(self, name: str) -> None:
+        """Say whether the page can be had, without taking a place for it."""
+        if self.state.services.draining:
+            raise Draining
+        self._spec(name)
+        if not self.state.apps.on:
+            raise RouteNotFound
+        self.finish()
 
     def _spec(self, name: str) -> ServiceSpec:
         if not self._public:
@@ -125,6 +138,7 @@ class AppAssetHandler(EasyHandler):
     def on_anonymous(self) -> None:
         """These are released files of Voila and its extensions: nothing about this server."""
 
+    @decides_itself
     def get(self, tag: str, name: str) -> None:
         assets = self.state.apps.assets
         asset = assets.files.get(name)

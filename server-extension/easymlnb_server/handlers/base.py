@@ -8,10 +8,10 @@ import json
 import logging
 import re
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from http.client import responses
 from types import TracebackType
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from jupyter_server.auth.identity import IdentityProvider, User
 from jupyter_server.base.handlers import JupyterHandler
@@ -37,9 +37,33 @@ RESOURCE = "easymlnb"
 
 ACTIONS = {"GET": "read", "HEAD": "read", "POST": "execute"}
 
+RETRY_AFTER = 2
+"""Seconds after which who got 503 may try again, where nothing better is known."""
+
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
 
 log = logging.getLogger("easymlnb.requests")
+
+
+def retry_after(error: EasyMLNBError) -> str | None:
+    """Return after how many seconds to try again; ``None`` where that does not help."""
+    told = error.details.get("retry_after") if isinstance(error.details, dict) else None
+    if told is None and error.status == 503:
+        told = RETRY_AFTER
+    return None if told is None else str(told)
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def decides_itself(method: Method) -> Method:
+    """Mark a method of a handler that decides by other means than a login who gets in.
+
+    Jupyter warns at each start of those that nobody seems to have thought of. Without a login
+    ``on_anonymous`` is still asked.
+    """
+    setattr(method, "__allow_unauthenticated", False)
+    return method
 
 
 class EasyHandler(JupyterHandler):
@@ -169,8 +193,8 @@ class EasyHandler(JupyterHandler):
         error = self.public(kwargs.get("exc_info", (None, None, None))[1])
         self.set_status(error.status)
         self.set_header("Content-Type", "application/json")
-        if isinstance(error.details, dict) and "retry_after" in error.details:
-            self.set_header("Retry-After", str(error.details["retry_after"]))
+        if (seconds := retry_after(error)) is not None:
+            self.set_header("Retry-After", seconds)
         self.finish(json.dumps(error.to_dict(self.request_id)))
 
     def public(self, error: BaseException | None) -> EasyMLNBError:

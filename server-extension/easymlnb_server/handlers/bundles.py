@@ -11,6 +11,7 @@ from easymlnb.contract.errors import (
     BundleNotFound,
     UnsupportedMediaType,
 )
+from easymlnb.contract.replacing import AUTO, check
 from easymlnb.contract.spec import NAME
 from easymlnb_server.access import PRIVATE, Action, may
 from easymlnb_server.catalogue import choose, entries
@@ -49,8 +50,9 @@ class ServicesHandler(BodyHandler):
                 raise BadRequest(f"{name[:80]!r} is not a service's name.")
         # Whose it is comes from who is logged in, never from what a request says.
         assert self.caller is not None
+        replace = check(self.get_query_argument("replace", AUTO))
         publish = self.state.publications.publish
-        stored = await publish(self.take_body(), names, self.caller.name)
+        stored = await publish(self.take_body(), names, self.caller.name, replace)
         self.set_header("Location", f"{self.base_url}easymlnb/bundles/{stored.id}")
         ready = stored.state is State.READY
         self.write_json(await describe(self, stored, unchanged=ready), 200 if ready else 202)

@@ -11,12 +11,12 @@ from typing import Any
 from jupyter_server.base.websocket import WebSocketMixin
 from tornado import websocket
 
-from easymlnb.contract.errors import RouteNotFound
+from easymlnb.contract.errors import Draining, RouteNotFound
 from easymlnb_server.access import Action
 from easymlnb_server.apps import wire
 from easymlnb_server.apps.channel import BEHIND, Channel, TooMuchError
 from easymlnb_server.apps.places import Place
-from easymlnb_server.handlers.base import EasyHandler
+from easymlnb_server.handlers.base import EasyHandler, decides_itself
 from easymlnb_server.handlers.visitors import visitor
 
 PING = 30.0
@@ -52,7 +52,10 @@ class PlaceHandler(EasyHandler):
 class KernelHandler(PlaceHandler):
     """``GET api/kernels/{id}``: whether the page's place is still there."""
 
+    @decides_itself
     def get(self, service: str, name: str) -> None:
+        if self.state.services.draining:
+            raise Draining  # its places are gone, but whoever asks shall ask the next server
         self.place(service, name)
         now = datetime.now(UTC).isoformat()
         state = {"execution_state": "idle", "connections": 1, "last_activity": now}
@@ -62,6 +65,7 @@ class KernelHandler(PlaceHandler):
 class LeaveHandler(PlaceHandler):
     """``POST leave/{id}``: the page is closed."""
 
+    @decides_itself
     def post(self, service: str, name: str) -> None:
         self.state.apps.places.leave(self.place(service, name))
         self.set_status(204)
@@ -95,6 +99,7 @@ class ChannelsHandler(WebSocketMixin, websocket.WebSocketHandler, PlaceHandler):
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         return wire.V1 if wire.V1 in subprotocols else None
 
+    @decides_itself
     async def get(self, *args: Any, **kwargs: Any) -> None:
         self.place(*self.path_args)
         await super().get(*args, **kwargs)

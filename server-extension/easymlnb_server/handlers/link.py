@@ -36,6 +36,7 @@ from easymlnb_server.cluster.keeper import MARK
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.engine.rendezvous import Arrival, Awaited
 from easymlnb_server.handlers.asks import Asks
+from easymlnb_server.handlers.base import decides_itself
 from easymlnb_server.handlers.wire import Wire
 from easymlnb_server.spool import Room
 from easymlnb_server.state import STATE, State
@@ -107,6 +108,7 @@ class LinkHandler(websocket.WebSocketHandler):
             return Wire(self, MAX_MESSAGE)
         return super().get_websocket_protocol()
 
+    @decides_itself  # by the kernel's own secret
     async def get(self, *args: Any, **kwargs: Any) -> None:
         if "Origin" in self.request.headers:
             # Only browsers send it, and no browser has business here, not even with a page of ours.
@@ -116,9 +118,6 @@ class LinkHandler(websocket.WebSocketHandler):
             self._refuse(secret)
             return
         await super().get(*args, **kwargs)
-
-    # Its own secret is checked above; Jupyter's check looks for this mark.
-    get.__allow_unauthenticated = True  # type: ignore[attr-defined]
 
     def _refuse(self, secret: str) -> None:
         cluster = self.state.cluster

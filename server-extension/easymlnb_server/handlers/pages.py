@@ -15,7 +15,7 @@ from tornado.httputil import url_concat
 from easymlnb.contract import units
 from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn, RouteNotFound
 from easymlnb_server import plots
-from easymlnb_server.handlers.base import EasyHandler
+from easymlnb_server.handlers.base import EasyHandler, decides_itself, retry_after
 
 HERE = Path(__file__).parent.parent
 STATIC = HERE / "static"
@@ -116,6 +116,8 @@ class PageHandler(EasyHandler):
         error: EasyMLNBError = self.public(kwargs.get("exc_info", (None, None, None))[1])
         self.set_status(error.status)
         self.set_header("X-Request-Id", self.request_id)  # tornado has cleared all headers
+        if (seconds := retry_after(error)) is not None:
+            self.set_header("Retry-After", seconds)
         # Where only one person is let in there is nobody to tell apart.
         who = self.caller.name if self.caller and self.state.services.shared else ""
         self.page("error.html", error=error, request_id=self.request_id, who=who)
@@ -137,6 +139,7 @@ class AssetHandler(EasyHandler):
     def on_anonymous(self) -> None:
         """Visitors of public apps need them, and they are the same everywhere."""
 
+    @decides_itself
     def get(self, name: str) -> None:
         if name not in _assets():
             raise RouteNotFound

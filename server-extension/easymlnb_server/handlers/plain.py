@@ -26,7 +26,7 @@ from easymlnb.contract.frames import Call, Result
 from easymlnb_server.access import Action
 from easymlnb_server.engine.pending import Answer, Pending
 from easymlnb_server.handlers.answers import attachment
-from easymlnb_server.handlers.base import REQUEST_ID
+from easymlnb_server.handlers.base import REQUEST_ID, retry_after
 from easymlnb_server.handlers.ends import note
 from easymlnb_server.handlers.senders import Sender
 from easymlnb_server.handlers.spooled import send_file
@@ -196,8 +196,8 @@ class PlainCall:
 
     def _refuse(self, error: EasyMLNBError) -> None:
         more = ""
-        if isinstance(error.details, dict) and "retry_after" in error.details:
-            more = f"Retry-After: {error.details['retry_after']}\r\n"
+        if (seconds := retry_after(error)) is not None:
+            more = f"Retry-After: {seconds}\r\n"
         body = json.dumps(error.to_dict(self._id)).encode()
         self._send(self._head(error.status, "application/json", REFUSAL, more, len(body)), body)
 

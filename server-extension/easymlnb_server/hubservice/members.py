@@ -12,7 +12,7 @@ import httpx
 from easymlnb.contract.errors import NotReady
 from easymlnb.contract.hubs import ROLE
 from easymlnb_server.access import Caller
-from easymlnb_server.hubservice.kept import Kept
+from easymlnb_server.hubservice.kept import Kept, Outage
 
 SECONDS = 10.0
 """How long a request may wait for the Hub's word in all."""
@@ -57,25 +57,27 @@ class Member:
 
 
 class Members:
-    """Asks the Hub, and keeps what it says for ``seconds``. It is the ``People`` of a service."""
+    """Asks the Hub, and keeps what it says for ``seconds``. It is the ``People`` of a service.
+
+    While the Hub is away, those whom it named within ``seconds`` before are let in for as long
+    again, whether they show a token or a page of theirs calls.
+    """
 
     def __init__(self, api_url: str, token: str, seconds: float) -> None:
         self._token = token
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._strangers = asyncio.Semaphore(AT_ONCE)
         self._http = httpx.AsyncClient(base_url=f"{api_url.rstrip('/')}/", timeout=SECONDS)
-        self._tokens: Kept[Member] = Kept(self._whose, seconds)
-        self._names: Kept[Member] = Kept(self._named, seconds)
+        outage = Outage()
+        self._tokens: Kept[Member] = Kept(self._whose, seconds, outage=outage)
+        self._names: Kept[Member] = Kept(self._named, seconds, outage=outage)
 
     async def close(self) -> None:
         await self._http.aclose()
 
     async def whose(self, token: str) -> Member | None:
         """Return whose token this is; ``None`` if it is nobody's. Raises ``NotReady``."""
-        found = await self._tokens.get(token)
-        if found is not None and found.whole and self._names.last(found.name) is None:
-            self._names.put(found.name, found, self._names.seconds)
-        return found
+        return await self._tokens.get(token)
 
     def known(self, token: str) -> Member | None:
         """Return what ``whose`` would without asking the Hub; ``None`` if it would ask."""
@@ -104,7 +106,11 @@ class Members:
     async def _whose(self, token: str) -> Member | None:
         # Whoever makes up tokens, however many, keeps nobody waiting who is known.
         known = self._tokens.last(token) is not None
-        return await self._ask("user", token, self._turn if known else self._strangers)
+        found = await self._ask("user", token, self._turn if known else self._strangers)
+        if found is not None and found.whole:
+            # Of a user who has shown a token their pages may go on for as long as it does.
+            self._names.vouch(found.name, found)
+        return found
 
     async def _named(self, name: str) -> Member | None:
         return await self._ask(f"users/{quote(name, safe='')}", self._token, self._turn)

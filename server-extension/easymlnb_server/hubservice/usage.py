@@ -12,11 +12,16 @@ from easymlnb_server.access import Caller
 from easymlnb_server.hubservice import limits
 from easymlnb_server.hubservice.limits import Limit
 from easymlnb_server.hubservice.members import Members
+from easymlnb_server.placement.base import LimitReached
 from easymlnb_server.store.store import Store
 
 WRITE_EVERY = 5.0
 """Seconds between two looks at groups and two writes of what GPUs were held; a server that is
 killed forgets no more than that."""
+
+GONE_FIRST, GONE_MOST = 60.0, 600.0
+"""Seconds until it is asked again for a user whom the Hub does not know any more: at first, at
+most."""
 
 KEPT_DAYS = 31
 """Days for which it is kept who used how much."""
@@ -38,6 +43,9 @@ class UserMeter:
         self.day = today()
         self.elsewhere = 0.0
         """GPU seconds of this day that others counted, or this server before it was killed."""
+        self.pause = self.ask_after = 0.0
+        """For how long a user whom the Hub does not know any more is not asked for, and until when
+        by the monotonic clock."""
         self._limit = limit
         self._gpus = 0.0
         self._since = time.monotonic()
@@ -48,7 +56,7 @@ class UserMeter:
         if limit is None:
             raise NotReady("The Hub does not say just now which groups you are in.")
         if limit.workers is not None and self.workers >= limit.workers:
-            raise Forbidden(
+            raise LimitReached(
                 f"Your groups allow {limit.workers} worker{'s' * (limit.workers != 1)} at a time, "
                 f"and {self.workers} of yours run. Remove a service, or lower its workers=."
             )
@@ -106,14 +114,18 @@ class Meters:
             self._meters[user] = UserMeter(user, lambda: self._limit(user))
         return self._meters[user]
 
-    async def know(self, user: str) -> None:
-        """Ask for a user's groups, unless they are known; what cannot be told is asked later."""
+    async def know(self, user: str) -> bool:
+        """Ask for a user's groups, unless they are known; what cannot be told is asked later.
+
+        Says whether the Hub still knows the user.
+        """
         if not self._limits:
-            return
+            return True
         try:
-            await self._members.find(user)
+            return await self._members.find(user) is not None
         except EasyMLNBError as error:
             log.warning("The groups of a user are not known: %s", error.message)
+            return True
 
     async def keep(self, store: Store) -> None:
         """Write down what is used, and ask for groups anew, for ever."""
@@ -125,9 +137,20 @@ class Meters:
                 day = today()
                 await self._forget(store)
             for meter in list(self._meters.values()):
-                await self.know(meter.user)
+                await self._look(meter)
                 await self._write(store, meter)
             await asyncio.sleep(WRITE_EVERY)
+
+    async def _look(self, meter: UserMeter) -> None:
+        """Ask for the groups of a user; of one who was removed ever more seldom."""
+        now = time.monotonic()
+        if now < meter.ask_after and self._members.last(meter.user) is None:
+            return
+        if await self.know(meter.user):
+            meter.pause = 0.0
+        else:
+            meter.pause = min(GONE_MOST, 2 * meter.pause or GONE_FIRST)
+        meter.ask_after = now + meter.pause
 
     async def _forget(self, store: Store) -> None:
         before = (datetime.now(UTC) - timedelta(days=KEPT_DAYS)).date().isoformat()

@@ -1,5 +1,6 @@
 """The seam between the engine and whatever starts worker kernels."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,27 @@ from typing import Protocol
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 
+from easymlnb.contract.errors import Forbidden, NotReady
 from easymlnb.contract.running import Gpu
+
+_QUEUED = re.compile(
+    r"pending in queue|nodes are available|insufficient|didn't trigger scale-up|unschedulable",
+    re.IGNORECASE,
+)
+"""How batchspawner and KubeSpawner say that the cluster has no room for a server now."""
+
+
+def queued(text: str) -> bool:
+    """Say whether a scheduler's words mean that there is no room now."""
+    return _QUEUED.search(text) is not None
+
+
+class SeatsTaken(NotReady):
+    """All seats of a placement are taken, by kernels that this server may not know of."""
+
+
+class LimitReached(Forbidden):
+    """A user has as many workers as their groups allow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +76,9 @@ class Kernel(Protocol):
 
     async def returns(self) -> bool:
         """Say whether a worker here that lost its link may dial again, by the same way."""
+
+    async def displaced(self) -> bool:
+        """Say of a kernel that is gone whether what it ran on is gone, too."""
 
     def memory(self) -> int:
         """Return the resident bytes of the kernel and its children; blocks for milliseconds."""

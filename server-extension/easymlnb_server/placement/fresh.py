@@ -32,6 +32,9 @@ class FreshKernel:
     async def returns(self) -> bool:
         return await self.alive() and await self._kernel.returns()
 
+    async def displaced(self) -> bool:
+        return await self._kernel.displaced()
+
     def memory(self) -> int:
         return self._kernel.memory()
 

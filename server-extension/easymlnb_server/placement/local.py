@@ -43,6 +43,9 @@ class RunningKernel:
     async def returns(self) -> bool:
         return False  # nothing lies between: whoever broke the link was the worker
 
+    async def displaced(self) -> bool:
+        return False  # this server runs on the same machine
+
     def memory(self) -> int:
         return records.resident(self._record.pid)
 

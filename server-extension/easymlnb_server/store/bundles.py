@@ -44,7 +44,10 @@ class Bundles:
             if row is not None:
                 found = _bundle(row)
                 if _is_done(connection, found, wanted):
-                    return Added(found, fresh=False)
+                    if found.state is State.STARTING:  # how it replaces may be said again
+                        of = update(bundles).where(bundles.c.id == id)
+                        connection.execute(of.values(manifest=dict(manifest)))
+                    return Added(_get(connection, id), fresh=False)
             values = {
                 "owner": owner,
                 "names": list(wanted),

@@ -91,8 +91,13 @@ class HubApi:
             await answer.aclose()
 
     async def stop(self, name: str) -> None:
-        """Stop a server and remove its name; nothing happens where it does not run."""
-        await self._ask("DELETE", f"/servers/{name}", {"remove": True})
+        """Stop a server and remove its name; nothing happens where it does not run.
+
+        Raises ``Forbidden`` when the Hub does not know the user any more, by this name at least.
+        """
+        answer = await self._ask("DELETE", f"/servers/{name}", {"remove": True})
+        if answer.status_code == 404:
+            await self.servers()  # by which the Hub says whether it knows the user
 
     async def close(self) -> None:
         await self._http.aclose()

@@ -11,11 +11,12 @@ import httpx
 import msgspec
 
 from easymlnb.contract.errors import EasyMLNBError, NotReady
+from easymlnb_server.placement.base import SeatsTaken
 from easymlnb_server.placement.hub import wary
 from easymlnb_server.placement.hub.api import HubApi
 from easymlnb_server.placement.hub.options import Spot
 from easymlnb_server.placement.hub.tokens import NodeAuth
-from easymlnb_server.placement.hub.wire import FULL, NodeStatus, Wanted
+from easymlnb_server.placement.hub.wire import FULL, OURS, NodeStatus, Wanted
 
 PREFIX = "easymlnb-"
 """How the names of node servers begin; a server of such a name serves nothing but kernels."""
@@ -37,6 +38,12 @@ END_TIMEOUT = 12.0
 
 UNREACHED = (302, 424, 503)
 """How the proxy and the Hub answer in place of a node that they do not reach."""
+
+CUT = httpx.Response(503)
+"""Stands for an answer that did not come, as the way to a node broke."""
+
+RECHECK = 2.0
+"""Seconds without a way to a node after which the Hub is asked to look whether it still runs."""
 
 LOOK_EVERY = 0.3
 
@@ -83,14 +90,14 @@ class Nodes:
     async def seat(self, wanted: Wanted, tell: Tell) -> Seat:
         """Start a kernel on a node that has a seat, waking one if need be.
 
-        Raises ``NotReady`` when all seats are
-        taken or the Hub or its scheduler refuses, in their words.
+        Raises ``SeatsTaken`` with who has them, or ``NotReady`` when the Hub or its scheduler
+        refuses, in their words.
         """
         await asyncio.to_thread(self.auth.headers)  # before a node is started in vain
         names = node_names(self._placement, self._spot)
         running = await self.api.servers()
         names.sort(key=lambda name: not running.get(name, {}).get("ready"))
-        left = list(names)
+        left, full = list(names), []
         while left:
             # One whose seats others wait for already comes last: its start may take hours.
             free = (n for n in left if _waiting[self.api.account.user, n] < self._spot.seats)
@@ -101,13 +108,28 @@ class Nodes:
                 if not await self._answers(address):
                     continue  # its host is lost, which the Hub may learn minutes later
             address = await self._wake(name, tell)
-            found = await self._start(name, address, wanted)
-            if found is not None:
-                return Seat(address, *found)
-        count = len(names)
-        raise NotReady(
-            f"All {self._spot.max_workers} seats of the placement {self._placement!r} are taken "
-            f"(on {count} node{'s' * (count != 1)}). Stop a kernel there: easymlnb placement list."
+            seat = await self._start(name, address, wanted, tell)
+            if seat is not None:
+                return seat
+            full.append((name, address))
+        raise SeatsTaken(await self._taken(full))
+
+    async def _taken(self, full: list[tuple[str, str]]) -> str:
+        """Return a sentence that says who has the seats."""
+        found = []
+        for name, address in full:
+            status = await self.status(address)
+            found += [
+                f"a {'worker' if one.worker else 'kernel'} of {one.label or 'an unnamed notebook'} "
+                f"on {name}"
+                for one in (status.kernels if status is not None else ())
+            ]
+        count = self._spot.max_workers
+        seats = "The only seat" if count == 1 else f"All {count} seats"
+        by = f" by {', '.join(found)}" if found else ""
+        return (
+            f"{seats} of the placement {self._placement!r} {'is' if count == 1 else 'are'} taken"
+            f"{by}. Stop one of them; 'easymlnb placement list' shows them."
         )
 
     async def _answers(self, address: str) -> bool:
@@ -162,8 +184,8 @@ class Nodes:
                     said = str(event.get("message", "")).strip() or said
         return said
 
-    async def _wake(self, name: str, tell: Tell) -> str:
-        """Return the address of a running node.
+    async def _wake(self, name: str, tell: Tell, *, doubted: bool = False) -> str:
+        """Return the address of a running node; one that is ``doubted`` the Hub looks at first.
 
         A start that nobody here waits for any more is called off: it would hold its place in the
         queue, and then a GPU.
@@ -171,7 +193,7 @@ class Nodes:
         key = (self.api.account.user, name)
         _waiting[key] += 1
         try:
-            return await self._woken(name, tell)
+            return await self._woken(name, tell, doubted)
         except asyncio.CancelledError:
             if _waiting[key] == 1:
                 await self._call_off(name)
@@ -184,14 +206,17 @@ class Nodes:
             if (await self.api.servers()).get(name, {}).get("pending") == "spawn":
                 await self.api.stop(name)
 
-    async def _woken(self, name: str, tell: Tell) -> str:
+    async def _woken(self, name: str, tell: Tell, doubted: bool) -> str:
         model = (await self.api.servers()).get(name, {})
-        if model.get("ready"):
+        if model.get("ready") and not doubted:
             return self.api.address(model)
         if model.get("pending") == "stop":
             tell("Waiting for a node to stop before it is started again ...")
             await self._settled(name, tell)
-        tell(f"Starting a node for the placement {self._placement!r} ...")
+        if model.get("ready"):
+            tell(f"The node {name} does not answer; the Hub looks whether it still runs ...")
+        else:
+            tell(f"Starting a node for the placement {self._placement!r} ...")
         title = f"easymlnb: {self._placement}"
         await self.api.start(name, title, self._spot.options)
         failed = ""
@@ -235,28 +260,61 @@ class Nodes:
                     raise
             await asyncio.sleep(LOOK_EVERY)
 
-    async def _start(self, name: str, address: str, wanted: Wanted) -> tuple[str, float] | None:
+    async def _start(self, name: str, address: str, wanted: Wanted, tell: Tell) -> Seat | None:
         """Start a kernel on a node; ``None`` when it is full.
 
-        Returns its id and the node's age in seconds.
+        A node that is not reached may have been stopped, or its job cancelled, and the Hub may not
+        know yet: it is asked to look, and starts the node again.
         """
-        url = f"{address}easymlnb/node/kernels"
         headers = {"Content-Type": "application/x-msgpack"}
         content = msgspec.msgpack.encode(wanted)
-        until = asyncio.get_running_loop().time() + UP_TIMEOUT
+        clock = asyncio.get_running_loop().time
+        until, recheck = clock() + UP_TIMEOUT, clock() + RECHECK
+        strange = 0
         while True:
+            url = f"{address}easymlnb/node/kernels"
             try:
                 answer = await self._ask("POST", url, content=content, headers=headers)
-            except httpx.TransportError as error:
+            except httpx.TimeoutException as error:
                 raise NotReady(f"The node {name} does not answer.") from error
+            except httpx.TransportError:
+                answer = CUT
             if answer.status_code == 201:
-                return str(answer.json()["id"]), float(answer.json()["age"])
+                told = answer.json()
+                return Seat(address, str(told["id"]), float(told["age"]))
             if answer.status_code == FULL:
                 return None
-            late = asyncio.get_running_loop().time() > until
-            if answer.status_code not in UNREACHED or late or "code" in answer.text:
-                raise NotReady(_refused(name, answer))
+            if not await self._is_elsewhere(address, answer):
+                foreign = answer.status_code == 404 and OURS not in answer.headers
+                strange += foreign
+                # Once may be a route that came, or went, between the two questions.
+                if not foreign or strange > 1:
+                    raise NotReady(_refused(name, answer))
+            now = clock()
+            if now > until:
+                raise NotReady(
+                    f"The node {name} is not reached, although the Hub says that it runs. "
+                    "Try again in a moment."
+                )
+            if now > recheck:
+                address = await self._wake(name, tell, doubted=True)
+                recheck = clock() + RECHECK
+                until += clock() - now  # what it took to start the node again does not count
             await asyncio.sleep(LOOK_EVERY)
+
+    async def _is_elsewhere(self, address: str, answer: httpx.Response) -> bool:
+        """Say whether something else than the node answered, for want of a way to it.
+
+        Where the proxy has no route to a node, the user's own server says 404, as a node
+        without easymlnb would; only the node has Jupyter's API at this address.
+        """
+        if "code" in answer.text and OURS in answer.headers:
+            return False
+        if answer.status_code != 404:
+            return answer.status_code in UNREACHED
+        with contextlib.suppress(httpx.TransportError):
+            return (await self._ask("GET", f"{address}api")).status_code != 200
+        return True
 
 
 def _refused(name: str, answer: httpx.Response) -> str:

@@ -128,6 +128,13 @@ class NodeKernel:
     async def returns(self) -> bool:
         return await self.alive()
 
+    async def displaced(self) -> bool:
+        # A node that still runs knows, or no longer knows, the kernel; both come with our header.
+        try:
+            return wire.OURS not in (await self._ask()).headers
+        except httpx.TransportError:
+            return True
+
     def memory(self) -> int:
         try:
             answer = asyncio.run(self._ask())

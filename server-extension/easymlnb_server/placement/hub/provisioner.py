@@ -5,6 +5,7 @@ a console, and the workers of published services.
 """
 
 import asyncio
+import contextlib
 import math
 import os
 import shutil
@@ -16,6 +17,8 @@ from typing import Any, cast
 import msgspec
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
+from jupyter_client.session import Session
+from jupyter_core.utils import ensure_async
 from traitlets import Dict, Unicode
 
 from easymlnb_server.placement import records
@@ -30,6 +33,11 @@ from easymlnb_server.placement.hub.wire import Wanted
 
 PASSED = ("JPY_SESSION_NAME", "EASYMLNB_SECRET")
 """Variables of a kernel that somebody types into that are not those of its node."""
+
+
+PATIENCE = 10.0
+"""Seconds that starting a kernel waits for its node; from then on the kernel is there to look at,
+and its cells say what it waits for."""
 
 
 class HubProvisioner(KernelProvisionerBase):
@@ -56,6 +64,8 @@ class HubProvisioner(KernelProvisionerBase):
     until = math.inf
     _nodes: Nodes | None = None
     _remote: Remote | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+    _said = ""
 
     @property
     def _account(self) -> Account:
@@ -74,6 +84,7 @@ class HubProvisioner(KernelProvisionerBase):
         remote = self._remote
         await there(_ended(remote))
         await there(remote.close())
+        self.address = self.address or remote.address
         self._remote = None
         return remote.exit
 
@@ -105,9 +116,17 @@ class HubProvisioner(KernelProvisionerBase):
             idle=spot.seconds,
             life=0.0 if spot.life == math.inf else spot.life,
         )
+        fresh = self.folder is None
         if self.folder is None:
             self.folder = records.socket_folder("emnb-hub-")
-        self._remote = await there(self._launch(spot, wanted, self.folder))
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._remote = await there(self._launch(spot, wanted, self.folder))
+        except BaseException:
+            if fresh:
+                # Of a start that failed nobody cleans up after the kernel.
+                await asyncio.shield(asyncio.ensure_future(self._clear()))
+            raise
         info: dict[str, Any] = {f"{name}_port": number for name, number in PORTS.items()}
         info |= {"transport": "ipc", "ip": str(self.folder / "k")}
         info |= {"key": manager.session.key, "signature_scheme": manager.session.signature_scheme}
@@ -117,11 +136,67 @@ class HubProvisioner(KernelProvisionerBase):
     async def _launch(self, spot: options.Spot, wanted: Wanted, folder: Path) -> Remote:
         if self._nodes is None:
             self._nodes = Nodes(HubApi(self._account), self.placement, spot)
-        tell = self.tell or self.log.info
-        found = await self._nodes.seat(wanted, tell)
-        self.address, self.kernel = found.address, found.kernel
-        self.until = time.monotonic() + spot.life - found.age
-        return Remote(self._nodes, self.address, self.kernel, folder)
+        tells: list[Tell] = [self.tell or self.log.info]
+
+        def tell(text: str) -> None:
+            self._said = text
+            for one in tells:
+                one(text)
+
+        seat = asyncio.ensure_future(self._nodes.seat(wanted, tell))
+        try:
+            # A worker has a deployment that waits; a person wants to read what is waited for.
+            patience = None if wanted.worker else PATIENCE
+            await asyncio.wait({seat}, timeout=patience)
+        except asyncio.CancelledError:
+            seat.cancel()
+            await asyncio.gather(seat, return_exceptions=True)
+            raise
+        if seat.done():
+            found = seat.result()
+            self.address, self.kernel = found.address, found.kernel
+            self.until = time.monotonic() + spot.life - found.age
+            remote = Remote(self._nodes, folder)
+            remote.sit(found)
+            return remote
+        remote = Remote(self._nodes, folder)
+        tells.append(
+            remote.wait_for(seat, self._session(), self._language, self._watched, self._give_up)
+        )
+        tell(self._said)
+        return remote
+
+    def _session(self) -> Session:
+        manager = self.parent
+        assert manager is not None
+        signed = manager.session
+        return Session(key=signed.key, signature_scheme=signed.signature_scheme, username="kernel")
+
+    @property
+    def _language(self) -> str:
+        return str(getattr(self.kernel_spec, "language", "") or "python")
+
+    def _watched(self) -> bool:
+        """Say whether somebody looks at the kernel; whoever cannot be asked does."""
+        connections = getattr(self._all_kernels, "_kernel_connections", None)
+        return connections is None or connections.get(self.kernel_id, 0) > 0
+
+    @property
+    def _all_kernels(self) -> Any:
+        """The kernels of the server that this one belongs to; ``None`` for that of a script."""
+        return self.parent.parent if self.parent is not None else None
+
+    def _give_up(self) -> None:
+        """Shut the kernel down, as its user would: nobody has waited for its node for a while."""
+        self.log.info("Nobody waits for the kernel %s any more.", self.kernel_id)
+        assert self._loop is not None
+        kernel = self.kernel_id
+
+        async def shut_down() -> None:
+            with contextlib.suppress(Exception):
+                await ensure_async(self._all_kernels.shutdown_kernel(kernel, now=True))
+
+        asyncio.run_coroutine_threadsafe(shut_down(), self._loop)
 
     def _typed_into(self, spot: options.Spot, **kwargs: Any) -> Wanted:
         environment = {n: v for n, v in kwargs.get("env", {}).items() if n in PASSED}
@@ -142,13 +217,19 @@ class HubProvisioner(KernelProvisionerBase):
         if restart:
             return
         if self._nodes is not None:
-            if self.address and self.wanted is None:
-                await there(self._nodes.free(self.address))
-            await there(self._nodes.close())
-            self._nodes = None
-        if self.folder is not None:
-            await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
-            self.folder = None
+            address = self.address or (remote.address if remote is not None else "")
+            if address and self.wanted is None:
+                await there(self._nodes.free(address))
+        await self._clear()
+
+    async def _clear(self) -> None:
+        """Give back what was made for the kernel here."""
+        nodes, self._nodes = self._nodes, None
+        if nodes is not None:
+            await there(nodes.close())
+        folder, self.folder = self.folder, None
+        if folder is not None:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     def get_stable_start_time(self, recommended: float = 10.0) -> float:
         return max(recommended, 30.0)

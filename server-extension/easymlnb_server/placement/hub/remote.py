@@ -1,15 +1,20 @@
 """The near end of a kernel on a node: sockets like a local kernel's, and the way to the far end."""
 
 import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import zmq
+from jupyter_client.session import Session
 from websockets.exceptions import InvalidStatus
 
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb_server.placement.hub import sockets, wire
 from easymlnb_server.placement.hub.line import Line
-from easymlnb_server.placement.hub.nodes import Nodes
+from easymlnb_server.placement.hub.lobby import Lobby
+from easymlnb_server.placement.hub.nodes import Nodes, Seat
 from easymlnb_server.placement.hub.pipe import Pipe
 
 LOST_AFTER = 300.0
@@ -18,6 +23,11 @@ LOST_AFTER = 300.0
 GONE = 1
 """Exit code of a kernel whose node went away."""
 
+LEFT_AFTER = 60.0
+"""Seconds after which a node is not waited for any more if nobody looks at its kernel."""
+
+LOOK_EVERY = 1.0
+
 
 class Remote:
     """A kernel that was started on a node. ``exit`` is its exit code once it has ended.
@@ -25,32 +35,97 @@ class Remote:
     All of it lives in one event loop. ``folder`` is where its sockets lie.
     """
 
-    def __init__(self, nodes: Nodes, address: str, kernel: str, folder: Path) -> None:
-        self.address = address
+    def __init__(self, nodes: Nodes, folder: Path) -> None:
+        self.address = ""
         self.exit: int | None = None
         self.ended = asyncio.Event()
         self._nodes = nodes
-        self._kernel = kernel
+        self._kernel = ""
         self._closed = False
         self._pipe = Pipe()
+        self._lobby: Lobby | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._sockets = sockets.in_place_of_kernel(self._context, folder / "k", self._pipe.put)
+        self._sockets = sockets.in_place_of_kernel(self._context, folder / "k", self._heard)
         self._pipe.on_room = self._sockets.resume
+        self._task: asyncio.Task[None] | None = None
+
+    def sit(self, seat: Seat) -> None:
+        """The kernel is there: carry its messages."""
+        self.address, self._kernel = seat.address, seat.kernel
+        kept = self._lobby.open() if self._lobby is not None else []
+        self._lobby = None
+        for channel, parts in kept:
+            self._pipe.put(channel, parts)
+        self._sockets.resume()
         self._task = asyncio.create_task(self._keep())
+
+    def wait_for(
+        self,
+        seat: "asyncio.Task[Seat]",
+        session: Session,
+        language: str,
+        watched: Callable[[], bool],
+        leave: Callable[[], None],
+    ) -> Callable[[str], None]:
+        """Stand in for a kernel whose seat is not found yet; returns what takes news of that.
+
+        ``leave`` is to shut it down: it is called when nobody has ``watched`` it for a while.
+        """
+        self._lobby = Lobby(session, language, self._sockets.send, lambda: self._end(0))
+        self._task = asyncio.create_task(self._wait(seat, self._lobby, watched, leave))
+        return self._lobby.tell
+
+    async def _wait(
+        self,
+        seat: "asyncio.Task[Seat]",
+        lobby: Lobby,
+        watched: Callable[[], bool],
+        leave: Callable[[], None],
+    ) -> None:
+        clock = asyncio.get_running_loop().time
+        seen = clock()
+        try:
+            while not seat.done():
+                await asyncio.wait({seat}, timeout=LOOK_EVERY)
+                seen = clock() if watched() else seen
+                if clock() - seen > LEFT_AFTER:
+                    leave()
+                    seen = clock()
+        except asyncio.CancelledError:
+            seat.cancel()  # by which its place in the queue is given up
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                found = await seat
+                await self._nodes.end(found.address, found.kernel)
+            raise
+        try:
+            self.sit(seat.result())
+        except Exception as error:
+            lobby.fail(str(error))
+
+    def _heard(self, channel: str, parts: list[bytes]) -> bool:
+        if self._lobby is not None:
+            return self._lobby.take(channel, parts)
+        return self._pipe.put(channel, parts)
 
     async def signal(self, number: int) -> None:
         """Send the kernel a signal."""
-        self._pipe.put(wire.SIGNAL, [str(number).encode()])
+        if self._lobby is None:
+            self._pipe.put(wire.SIGNAL, [str(number).encode()])
+        elif number == signal.SIGINT:
+            self._lobby.interrupt()
+        else:
+            self._end(0)
 
     async def close(self) -> None:
-        """End the kernel, if it runs, and take the sockets away."""
-        if self.exit is None:
+        """End the kernel, if it runs or is waited for, and take the sockets away."""
+        if self.exit is None and self._kernel:
             await self._nodes.end(self.address, self._kernel)
-            self._end(0)
+        self._end(0)
         if not self._closed:
             self._closed = True
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.gather(self._task, return_exceptions=True)
             self._sockets.close()
             self._context.destroy(linger=0)
 
