@@ -104,6 +104,32 @@ class EasyMLNB(AppSettings, HubSettings, StorageSettings, ExtensionApp):
             raise TraitError(f"EasyMLNB.worker_memory: {error}") from error
         return str(proposal["value"])
 
+    _refusal = ""
+    """Why the settings cannot be used; empty where they can."""
+
+    def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        try:
+            super()._link_jupyter_server_extension(serverapp)
+        except TraitError as error:
+            self._refusal = str(error)
+            raise
+
+    def initialize(self) -> None:  # type: ignore[override]
+        """Prepare the server, unless a setting was refused: traitlets then dropped all of them."""
+        if self._refusal:
+            raise TraitError(self._refusal)
+        super().initialize()  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def initialize_server(cls, *given: Any, **named: Any) -> ServerApp:
+        """Make the server of ``easymlnb serve``; it ends where the extension cannot be used."""
+        server: ServerApp = super().initialize_server(*given, **named)  # type: ignore[no-untyped-call]
+        made = server.extension_manager.extension_points[cls.name].app
+        if made._refusal:
+            server.log.critical("easymlnb: %s", made._refusal)
+            server.exit(1)
+        return server
+
     def initialize_settings(self) -> None:
         app = self._server
         self._log_handler = logs.configure(self.log_style, cast("int | str", app.log_level))
@@ -165,23 +191,15 @@ class EasyMLNB(AppSettings, HubSettings, StorageSettings, ExtensionApp):
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """Start what needs the final port: the link of kernels, and what is published."""
-        link = self._link_url()
-        os.environ["EASYMLNB_LINK"] = link
+        if self._refusal:
+            return
+        os.environ["EASYMLNB_LINK"] = self._link_url()
         os.environ["EASYMLNB_SECRET"] = self._state.secret
         if self.hub_proxy:
             os.environ["EASYMLNB_HUB_PROXY"] = self.hub_proxy
         os.environ["EASYMLNB_SERVER_PID"] = str(os.getpid())
         os.environ["EASYMLNB_CAFILE"] = serverapp.certfile or ""
-        local = LocalPlacement(
-            self._kernelspecs,
-            self._folder / "workers",
-            link=link,
-            cafile=serverapp.certfile or "",
-            home=self._folder / "server.json",
-            inherit=self.worker_environment,
-            gpus=await asyncio.to_thread(lambda: gpus.usable(os.environ, gpus.ask())),
-        )
-        self._places: Somewhere = self._owners or self.make_places(self._folder, local)
+        self._places = await asyncio.to_thread(self.make_somewhere)
         try:
             await asyncio.to_thread(self._state.spool.open)
         except OSError as error:
@@ -209,6 +227,21 @@ class EasyMLNB(AppSettings, HubSettings, StorageSettings, ExtensionApp):
         # Python's search for garbage stands still for everybody: half a second, as long as it goes
         # through all that was loaded, which stays anyway.
         gc.freeze()
+
+    def make_somewhere(self) -> Somewhere:
+        """Return where workers start; it blocks."""
+        if self._owners is not None:
+            return self._owners
+        local = LocalPlacement(
+            self._kernelspecs,
+            self._folder / "workers",
+            link=self._link_url(),
+            cafile=self._server.certfile or "",
+            home=self._folder / "server.json",
+            inherit=self.worker_environment,
+            gpus=gpus.usable(os.environ, gpus.ask()),
+        )
+        return self.make_places(self._folder, local)
 
     async def _open_store(self) -> None:
         if self.is_node:
@@ -265,6 +298,8 @@ class EasyMLNB(AppSettings, HubSettings, StorageSettings, ExtensionApp):
         return f"{scheme}://{host}" + url_path_join(self._server.base_url, PREFIX, "link")
 
     async def stop_extension(self) -> None:
+        if self._refusal:
+            return
         await self._sharing.close()
         self._state.services.draining = True
         self._state.metrics.close()
