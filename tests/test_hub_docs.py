@@ -40,7 +40,7 @@ def test_the_block_in_the_docs_is_the_one_that_is_printed(monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "executable", "/opt/jupyterhub/bin/python")
     place = Place(
         Path("/srv/easymlnb"),
-        Path("/etc/jupyterhub/easymlnb.py"),
+        Path("/etc/jupyterhub/easymlnb_settings.py"),
         public="https://hub.example.org/",
     )
     printed, said = fenced("service.md", "python")[0], place.block()

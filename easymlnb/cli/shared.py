@@ -99,6 +99,29 @@ def config(
 ) -> None:
     """Print what to add to jupyterhub_config.py."""
     output.say_out(Place(state_dir, settings, ip, port, public_url).block())
+    if settings is not None and not settings.is_file():
+        output.say(
+            f"Create {settings.absolute()} first: the service does not start without it, and a "
+            "service that does not start stops the Hub. An empty file will do."
+        )
+    output.say("Before the Hub is restarted: easymlnb hub check jupyterhub_config.py")
+
+
+@app.command()
+def check(
+    hub_config: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The Hub's settings, which are executed.")
+    ] = Path("jupyterhub_config.py"),
+    json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Say whether the Hub and the service would start; run it where the Hub runs."""
+    from easymlnb.cli.doctor import show
+    from easymlnb.cli.hubcheck import examine
+
+    findings = examine(hub_config.absolute())
+    show(findings, json=json)
+    if any(finding.bad for finding in findings):
+        raise typer.Exit(1)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -108,9 +131,14 @@ def serve(
     ] = None,
     state_dir: Folder = None,
     settings: Settings = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Look at the settings only, and say what is wrong.")
+    ] = False,
 ) -> None:
     """Run the service; the Hub does that, as its configuration says."""
     file = [] if settings is None else [f"--config={settings.absolute()}"]
     folder = [] if state_dir is None else [f"--EasyMLNB.state_dir={state_dir.absolute()}"]
-    command = [sys.executable, "-m", MODULE, *folder, *file, *(options or [])]
+    # -P: a file of the package's name in the Hub's folder must not be taken for the package.
+    command = [sys.executable, "-P", "-m", MODULE, *folder, *file]
+    command += [*(["--check"] if check else []), *(options or [])]
     os.execv(sys.executable, command)

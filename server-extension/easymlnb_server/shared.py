@@ -8,6 +8,8 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -30,6 +32,16 @@ NEEDED = (
     "JUPYTERHUB_API_TOKEN",
     "JUPYTERHUB_CLIENT_ID",
 )
+STAND_INS = {
+    "JUPYTERHUB_SERVICE_PREFIX": f"/services/{SERVICE}/",
+    "JUPYTERHUB_SERVICE_URL": "http://127.0.0.1:10180",
+    "JUPYTERHUB_API_URL": "http://127.0.0.1:8081/hub/api",
+    "JUPYTERHUB_API_TOKEN": "none",
+    "JUPYTERHUB_CLIENT_ID": f"service-{SERVICE}",
+}
+"""What a check takes for what a Hub says."""
+
+CHECK = "--check"
 LOGIN = "easymlnb_server.hubservice.login"
 EXTENSION = "easymlnb_server.sharedapp"
 
@@ -135,8 +147,26 @@ def _values(arguments: Sequence[str], option: str) -> list[str]:
     return [one.partition("=")[2] for one in arguments if one.startswith(f"{option}=")]
 
 
+def check(arguments: list[str]) -> None:
+    """Look at the settings as ``main`` would, without a Hub; raises ``ValueError`` in a sentence.
+
+    Nothing is written but into a folder that is gone afterwards.
+    """
+    for name, value in STAND_INS.items():
+        os.environ.setdefault(name, value)
+    with tempfile.TemporaryDirectory(prefix="easymlnb-check-") as folder:
+        quiet = "--ServerApp.log_level=CRITICAL"
+        initialized([*arguments, quiet], Path(folder))
+
+
 def main(arguments: list[str]) -> None:
     """Run it until it ends; options are Jupyter's."""
+    if CHECK in arguments:
+        warnings.simplefilter("ignore")
+        try:
+            return check([one for one in arguments if one != CHECK])
+        except ValueError as error:
+            sys.exit(f"easymlnb: {error}")
     folder = Path([FOLDER, *_values(arguments, "--EasyMLNB.state_dir")][-1]).absolute()
     try:
         app = initialized(arguments, folder)

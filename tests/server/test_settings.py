@@ -140,12 +140,12 @@ def test_settings_that_are_no_dictionaries_are_refused(setting: str, told: Any) 
 
 @pytest.mark.parametrize("limit", [float("nan"), float("inf"), -1.0])
 def test_numbers_that_are_no_limits_are_refused(limit: float) -> None:
-    with pytest.raises(ValueError, match="'gpu_seconds_a_day' is .*; a limit is a number"):
+    with pytest.raises(ValueError, match=r"'gpu_seconds_a_day' is .*; a limit is a number"):
         limits.read({"students": {"gpu_seconds_a_day": limit}})
 
 
 def test_it_cannot_be_set_to_be_not_shared() -> None:
-    with pytest.raises(TraitError, match="EasyMLNB.shared must be True"):
+    with pytest.raises(TraitError, match=r"EasyMLNB\.shared must be True"):
         SharedService(config=Config({"EasyMLNB": {"shared": False}}))
 
 
