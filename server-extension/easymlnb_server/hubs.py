@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from easymlnb_server.placement import gpus
 from easymlnb_server.placement.hub import options
 from easymlnb_server.placement.hub.account import Account
 from easymlnb_server.placement.hub.api import HubApi
+from easymlnb_server.placement.hub.common import CommonSpots
 from easymlnb_server.placement.hub.nodes import PREFIX
 from easymlnb_server.placement.hub.own import OwnServers
 from easymlnb_server.placement.hub.owners import Owners, OwnersViews
@@ -26,7 +28,7 @@ from easymlnb_server.placement.hub.view import OwnViews, PlacementView, Views
 from easymlnb_server.placement.hub.workers import HubPlacement
 from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.node import NodeKernels
-from easymlnb_server.placement.places import OwnPlaces
+from easymlnb_server.placement.places import LOCAL, OwnPlaces
 
 
 class _Server(Protocol):
@@ -88,12 +90,27 @@ class HubSettings(HasTraits):
         """Return what looks at users' own servers, on a shared service that a Hub started."""
         return OwnServers(owners.account) if owners is not None else None
 
-    def make_places(self, folder: Path, local: LocalPlacement) -> OwnPlaces:
-        """Return where workers start, on a server of one's own."""
+    @cached_property
+    def spots(self) -> CommonSpots:
+        """The placements of a server of one's own: those it names, and the shared service's."""
         account = Account.of(os.environ, self.hub_proxy)
-        spots = options.on_own_server(self.placements)
-        notes = folder / PLACED
-        others = {name: HubPlacement(name, spot, account, notes) for name, spot in spots.items()}
+        base_url = os.environ.get("JUPYTERHUB_BASE_URL", "/")
+        return CommonSpots(account, base_url, options.on_own_server(self.placements))
+
+    def make_places(self, folder: Path, local: LocalPlacement) -> OwnPlaces:
+        """Return where workers start, on a server of one's own; it blocks."""
+        account, notes = Account.of(os.environ, self.hub_proxy), folder / PLACED
+        made: dict[str, HubPlacement] = {}
+
+        def others() -> Mapping[str, HubPlacement]:
+            # Those that a service named once stay: there may be workers.
+            for name, spot in self.spots.last.items():
+                if name != LOCAL and name not in made:
+                    made[name] = HubPlacement(name, spot, account, notes)
+            return made
+
+        if not self.is_node:
+            self.spots.get()
         return OwnPlaces(local, others)
 
     def make_views(self, owners: Owners | None) -> Views:
@@ -101,9 +118,11 @@ class HubSettings(HasTraits):
         if owners is not None:
             return OwnersViews(owners)
         account = Account.of(os.environ, self.hub_proxy)
-        spots = options.on_own_server(self.placements).items()
         return OwnViews(
-            [PlacementView(name, spot, account, self.hub_proxy) for name, spot in spots]
+            lambda: [
+                PlacementView(name, spot, account, self.hub_proxy)
+                for name, spot in self.spots.get().items()
+            ]
         )
 
     def make_node(self, specs: KernelSpecManager, folder: Path, inherit: list[str]) -> NodeKernels:

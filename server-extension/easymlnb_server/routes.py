@@ -23,6 +23,7 @@ from easymlnb_server.handlers.health import LiveHandler, ReadyHandler
 from easymlnb_server.handlers.hub import HubHandler
 from easymlnb_server.handlers.link import LinkHandler
 from easymlnb_server.handlers.me import MeHandler
+from easymlnb_server.handlers.metrics import MetricsHandler
 from easymlnb_server.handlers.node import (
     NodeChannelsHandler,
     NodeHandler,
@@ -113,5 +114,6 @@ ROUTES: Routes = (
 SHARED_ROUTES: Routes = (
     *_of_all(FULL_NAME),
     (r"hub", HubHandler),
+    (r"metrics", MetricsHandler),
     (r".*", NotFoundHandler),
 )

@@ -237,12 +237,42 @@ def test_groups_have_limits(service_hub: ServiceHub, tmp_path: Path) -> None:
         erin.http.close()
 
 
+def test_metrics_are_for_administrators_and_tokens_made_for_them(
+    service_hub: ServiceHub, alice: Member, where: str
+) -> None:
+    assert alice.call(where).status_code == 200
+    dora = service_hub.member("dora")
+    prometheus = {"Authorization": f"Bearer {service_hub.token}-metrics"}
+    try:
+        for headers in (dora.http.headers, prometheus):
+            answer = httpx.get(f"{service_hub.service_url}metrics", headers=headers, timeout=60)
+            assert answer.status_code == 200, answer.text
+            assert answer.headers["Content-Type"].startswith("text/plain")
+            assert f'easymlnb_calls_total{{code="ok",service="{where}"' in answer.text
+        refused = alice.http.get("metrics")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden")
+        assert "read:metrics" in refused.json()["error"]["message"]
+        # It opens nothing else, and another service's token not even that.
+        services = f"{service_hub.service_url}services"
+        assert httpx.get(services, headers=prometheus, timeout=60).status_code == 401
+        tests = {"Authorization": f"token {service_hub.token}"}
+        answer = httpx.get(f"{service_hub.service_url}metrics", headers=tests, timeout=60)
+        assert answer.status_code == 403
+        assert httpx.get(f"{service_hub.service_url}metrics", timeout=60).status_code == 401
+    finally:
+        dora.http.close()
+    assert f"caller=alice service={where} version=1 status=200" in service_hub.log
+
+
 def test_administrators_may_stop_everything(
     service_hub: ServiceHub, alice: Member, where: str
 ) -> None:
     dora = service_hub.member("dora")
     try:
         assert dora.http.delete(f"services/{where}").status_code == 204
+        removed = f"caller=dora method=DELETE path=/services/easymlnb/services/{where} status=204"
+        assert "easymlnb.audit] audit" in service_hub.log
+        assert removed in service_hub.log
         assert alice.call(where).status_code == 404
         # The node has nothing to carry any more, and goes.
         service_hub.wait_for(lambda: not service_hub.servers("alice"), "the node stays")

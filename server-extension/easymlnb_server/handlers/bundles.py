@@ -87,6 +87,8 @@ class BundleHandler(_BundleHandler):
 class BundleNotebookHandler(_BundleHandler):
     """``GET bundles/{id}/notebook``: the executed notebook, the log of the deployment."""
 
+    audited_reads = True
+
     @web.authenticated
     async def get(self, bundle: str) -> None:
         stored = await self.find(bundle)

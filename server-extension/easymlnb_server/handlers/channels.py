@@ -62,6 +62,8 @@ class KernelHandler(PlaceHandler):
 class LeaveHandler(PlaceHandler):
     """``POST leave/{id}``: the page is closed."""
 
+    audited = False
+
     def post(self, service: str, name: str) -> None:
         self.state.apps.places.leave(self.place(service, name))
         self.set_status(204)

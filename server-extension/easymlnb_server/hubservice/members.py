@@ -101,6 +101,14 @@ class Members:
             held = set()
         return [scope for scope in scopes if scope not in held]
 
+    async def scopes(self, token: str) -> frozenset[str]:
+        """Return what a token is good for, whoever has it; nothing if it is nobody's.
+
+        Raises ``NotReady``.
+        """
+        model = await self._model("user", token, self._strangers)
+        return frozenset(map(str, (model or {}).get("scopes") or ()))
+
     async def _whose(self, token: str) -> Member | None:
         # Whoever makes up tokens, however many, keeps nobody waiting who is known.
         known = self._tokens.last(token) is not None
@@ -110,6 +118,12 @@ class Members:
         return await self._ask(f"users/{quote(name, safe='')}", self._token, self._turn)
 
     async def _ask(self, path: str, token: str, turn: asyncio.Semaphore) -> Member | None:
+        model = await self._model(path, token, turn)
+        return None if model is None else Member.of(model)
+
+    async def _model(
+        self, path: str, token: str, turn: asyncio.Semaphore
+    ) -> Mapping[str, Any] | None:
         if not (token.isascii() and token.isprintable()):
             return None  # it could not even be sent
         headers = {"Authorization": f"token {token}"}
@@ -117,7 +131,8 @@ class Members:
             async with asyncio.timeout(SECONDS), turn:
                 answer = await self._http.get(path, headers=headers)
             if answer.status_code == 200:
-                return Member.of(answer.json())
+                model: Mapping[str, Any] = answer.json()
+                return model
         except (httpx.HTTPError, TimeoutError, ValueError) as error:
             log.warning("The Hub does not answer: %s", error or type(error).__name__)
             raise NotReady(AWAY) from error
