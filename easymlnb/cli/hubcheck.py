@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from easymlnb.cli.doctor import BAD, NOTE, OK, Finding
-from easymlnb.contract.hubs import ACCESS, OWN_SCOPES, ROLE, SCOPES, SERVICE, TOKENS, USERS
+from easymlnb.contract.hubs import ACCESS, OWN_SCOPES, ROLE, SCOPES, SERVICE, TOKENS, USERS, held
 
 PRINTED = "Add what is printed by: easymlnb hub config"
 JUPYTERS_WORDS = "Bad config encountered during initialization: "
@@ -115,7 +115,7 @@ def _starts(service: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _rights(roles: list[Mapping[str, Any]], spawner: Mapping[str, Any]) -> Iterator[Finding]:
     own = _scopes(one for one in roles if SERVICE in (one.get("services") or ()))
-    missing = [scope for scope in SCOPES if not _held(scope, own)]
+    missing = [scope for scope in SCOPES if not held(scope, own)]
     if missing:
         says = f"the service lacks the rights {', '.join(missing)}."
         yield Finding("role", BAD, says, f"An entry of c.JupyterHub.load_roles: {ROLE}")
@@ -162,8 +162,3 @@ def _scopes(roles: Any) -> set[str]:
 
 def _enters(scopes: Collection[str]) -> bool:
     return bool({ACCESS, "access:services"} & {*scopes})
-
-
-def _held(scope: str, held: Collection[str]) -> bool:
-    """Say whether a scope is held, for everybody or narrowed to some (``scope!group=...``)."""
-    return any(one == scope or one.startswith(f"{scope}!") for one in held)

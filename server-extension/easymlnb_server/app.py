@@ -258,8 +258,10 @@ class EasyMLNB(AppSettings, HubSettings, StorageSettings, ExtensionApp):
         survivors = await asyncio.to_thread(self._places.survivors)
         await asyncio.to_thread(self._clear_work, {survivor.worker for survivor in survivors})
         store = await asyncio.to_thread(self.open_store)
+        await self.know_people(store)
         await self._state.publications.restore(store, survivors)
         self._tasks.append(asyncio.create_task(sweep(store)))
+        self._tasks.append(asyncio.create_task(self.meet_owners(store)))
         if self.meters is not None:
             self._tasks.append(asyncio.create_task(self.meters.keep(store)))
 

@@ -1,5 +1,7 @@
 """What an administrator may set about the nodes of a JupyterHub, and what is made of it."""
 
+import asyncio
+import contextlib
 import os
 import signal
 import threading
@@ -14,9 +16,11 @@ from traitlets import Bool, Dict, HasTraits, TraitError, Unicode, validate
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb_server.access import People
 from easymlnb_server.hubservice import limits
+from easymlnb_server.hubservice.guard import Guarded
 from easymlnb_server.hubservice.members import Members
 from easymlnb_server.hubservice.usage import Meters
 from easymlnb_server.placement import gpus
+from easymlnb_server.placement.base import Placement
 from easymlnb_server.placement.hub import options
 from easymlnb_server.placement.hub.account import Account
 from easymlnb_server.placement.hub.api import HubApi
@@ -29,6 +33,7 @@ from easymlnb_server.placement.hub.workers import HubPlacement
 from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.node import NodeKernels
 from easymlnb_server.placement.places import LOCAL, OwnPlaces
+from easymlnb_server.store.store import Store
 
 
 class _Server(Protocol):
@@ -45,6 +50,8 @@ class HubSettings(HasTraits):
     """Traits of the extension for servers on a Hub."""
 
     meters: Meters | None = None
+    people_of_hub: Members | None = None
+    own_url: str
 
     shared = Bool(
         False, help="Serve many users: names begin with their owners', who say who may call."
@@ -84,7 +91,27 @@ class HubSettings(HasTraits):
             return None
         self.meters = Meters(people, limits.read(self.group_limits))
         spots = options.on_shared_service(self.placements)
-        return Owners(account, spots, folder / PLACED, self.meters.of)
+        self.people_of_hub = people
+
+        def guard(user: str, placement: Placement) -> Placement:
+            return Guarded(placement, lambda: people.check_start(user))
+
+        return Owners(account, spots, folder / PLACED, self.meters.of, guard)
+
+    async def know_people(self, store: Store) -> None:
+        """Learn whose name is whose, on a shared service that a Hub started."""
+        if self.people_of_hub is not None:
+            await asyncio.to_thread(self.people_of_hub.register.open, store.people)
+
+    async def meet_owners(self, store: Store) -> None:
+        """Note whose the names are under which something was published before that was noted."""
+        if self.people_of_hub is None:
+            return
+        with contextlib.suppress(EasyMLNBError):  # then each is met when they come
+            for name in await asyncio.to_thread(store.people.owners):
+                await self.people_of_hub.find(name)
+        if self.own_url:
+            await self.people_of_hub.register.keep()
 
     def make_own_servers(self, owners: Owners | None) -> OwnServers | None:
         """Return what looks at users' own servers, on a shared service that a Hub started."""

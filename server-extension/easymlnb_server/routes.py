@@ -32,6 +32,7 @@ from easymlnb_server.handlers.node import (
 )
 from easymlnb_server.handlers.openapi import OpenapiHandler, ServiceOpenapiHandler
 from easymlnb_server.handlers.pages import AssetHandler, DocsHandler
+from easymlnb_server.handlers.people import TransferHandler, UserHandler
 from easymlnb_server.handlers.placements import PlacementsHandler
 from easymlnb_server.handlers.services import LogHandler, ServiceHandler, VersionsHandler
 from easymlnb_server.handlers.uploads import UploadHandler, UploadsHandler
@@ -40,6 +41,7 @@ PREFIX = "easymlnb"
 
 NAME = r"([A-Za-z0-9_-]+)"
 FULL_NAME = r"([^/]+/[A-Za-z0-9_-]+)"
+USER = r"([^/]+)"
 BUNDLE = r"([0-9a-f]{64})"
 UPLOAD = r"([A-Za-z0-9_-]{43})"
 KERNEL = r"([0-9a-f]{32})"
@@ -114,6 +116,8 @@ ROUTES: Routes = (
 SHARED_ROUTES: Routes = (
     *_of_all(FULL_NAME),
     (r"hub", HubHandler),
+    (rf"hub/users/{USER}", UserHandler),
+    (rf"hub/users/{USER}/transfer", TransferHandler),
     (r"metrics", MetricsHandler),
     (r".*", NotFoundHandler),
 )

@@ -129,6 +129,18 @@ class LeasedPublications(Publications):
         await super().remove(name)
         self.changes += 1
 
+    async def remove_owner(self, owner: str) -> list[str]:
+        self.changes += 1
+        removed = await super().remove_owner(owner)
+        self.changes += 1
+        return removed
+
+    async def transfer(self, owner: str, to: str, identity: str) -> dict[str, str]:
+        self.changes += 1
+        moved = await super().transfer(owner, to, identity)
+        self.changes += 1
+        return moved
+
     async def drained(self) -> None:
         """Wait until what was handed over has answered the calls it had, for a time."""
         if self._tasks:
@@ -138,6 +150,10 @@ class LeasedPublications(Publications):
         prepared = (deployment.stop() for deployment in self._prepared.values())
         await asyncio.gather(*prepared, return_exceptions=True)
         await super().stop()
+
+    async def _take_up_again(self, names: Collection[str]) -> None:
+        self.changes += 1
+        await self.look()
 
     async def _accepted(self, stored: StoredBundle) -> None:
         await self.look()
@@ -159,6 +175,10 @@ class LeasedPublications(Publications):
         for version in versions:
             self.let_in(version.service, version.access)
         deployment = self._running.get(bundle)
+        if deployment is not None and self._owners.get(bundle) != versions[0].owner:
+            # It changed hands by another process: its workers are to be the new owner's.
+            self._end(self._running.pop(bundle))
+            deployment = None
         if deployment is None and bundle in self._starting:
             return  # its versions were just made: whoever started them serves them next
         here = (self.serving.get(version.service) for version in versions)
@@ -192,6 +212,9 @@ class LeasedPublications(Publications):
             self._absent(found)
         if self.view.hold(bundle) is None and (former := self._running.pop(bundle, None)):
             self._end(former)
+        prepared = self._prepared.get(bundle)
+        if prepared is not None and self._owners.get(bundle) != versions[0].owner:
+            self._end(self._prepared.pop(bundle))
         lease = self.view.leases.get(bundle)
         if lease is not None and lease.heir == self.view.holder and bundle not in self._prepared:
             made = self._prepared[bundle] = self._deployment(bundle, versions[0].owner)
