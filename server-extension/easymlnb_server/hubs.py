@@ -28,6 +28,7 @@ from easymlnb_server.placement.hub.common import CommonSpots
 from easymlnb_server.placement.hub.nodes import PREFIX
 from easymlnb_server.placement.hub.own import OwnServers
 from easymlnb_server.placement.hub.owners import Owners, OwnersViews
+from easymlnb_server.placement.hub.tokens import UserTokens
 from easymlnb_server.placement.hub.view import OwnViews, PlacementView, Views
 from easymlnb_server.placement.hub.workers import HubPlacement
 from easymlnb_server.placement.local import LocalPlacement
@@ -96,7 +97,8 @@ class HubSettings(HasTraits):
         def guard(user: str, placement: Placement) -> Placement:
             return Guarded(placement, lambda: people.check_start(user))
 
-        return Owners(account, spots, folder / PLACED, self.meters.of, guard)
+        tokens = UserTokens(account, people.identity)
+        return Owners(account, spots, folder / PLACED, self.meters.of, guard, tokens)
 
     async def know_people(self, store: Store) -> None:
         """Learn whose name is whose, on a shared service that a Hub started."""
@@ -115,7 +117,7 @@ class HubSettings(HasTraits):
 
     def make_own_servers(self, owners: Owners | None) -> OwnServers | None:
         """Return what looks at users' own servers, on a shared service that a Hub started."""
-        return OwnServers(owners.account) if owners is not None else None
+        return OwnServers(owners.account, owners.tokens) if owners is not None else None
 
     @cached_property
     def spots(self) -> CommonSpots:

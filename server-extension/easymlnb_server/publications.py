@@ -56,8 +56,6 @@ class Publications:
         self._deploy = deploy
         self._shared = shared
         self._running: dict[str, Deployment] = {}
-        self._owners: dict[str, str] = {}
-        """Whose workers those of each bundle are."""
         self._starting = Starts()
         self._first: dict[str, Deployment] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -219,7 +217,6 @@ class Publications:
         return await _thread(lambda: open_bundle(self.store.files.get(stored.file), verify=False))
 
     def _deployment(self, bundle_id: str, owner: str) -> Deployment:
-        self._owners[bundle_id] = owner
         return self._deploy(bundle_id, owner, lambda: self._open(bundle_id))
 
     async def _take_up_again(self, names: Collection[str]) -> None:

@@ -7,6 +7,7 @@ import httpx
 import psutil
 import pytest
 from conftest import make_notebook
+from hub.commands import command
 from hub.services import Member, ServiceHub
 
 from easymlnb.cli.hub import examine_service
@@ -175,6 +176,23 @@ def test_administrators_see_all_nodes_and_others_their_own(
     finally:
         carol.http.close()
         dora.http.close()
+
+
+def test_ones_own_server_knows_the_placements_of_the_service(
+    service_hub: ServiceHub, where: str
+) -> None:
+    own = service_hub.serve("alice")
+    try:
+        found = {one["name"]: one for one in own.http.get("placements").json()["placements"]}
+        assert [node["name"] for node in found["local"]["nodes"]] == ["easymlnb-local-1"]
+        # What the server names itself counts before.
+        assert found["gpu"]["spot"]["max_workers"] == 3
+        listed = command(own, "placement", "list")
+        assert listed.returncode == 0, listed.stderr
+        assert "easymlnb-local-1" in listed.stdout
+        assert "worker" in listed.stdout
+    finally:
+        service_hub.stop_server("alice")
 
 
 def test_workers_outlive_the_service(service_hub: ServiceHub, alice: Member, where: str) -> None:

@@ -14,6 +14,8 @@ from easymlnb_server.hubservice.guard import Guarded
 from easymlnb_server.hubservice.members import Member, Members
 from easymlnb_server.hubservice.register import Register
 from easymlnb_server.placement.base import Order, Room
+from easymlnb_server.placement.hub.account import Account
+from easymlnb_server.placement.hub.tokens import UserTokens
 from easymlnb_server.store import Store
 
 
@@ -115,3 +117,21 @@ def test_workers_start_for_whom_the_service_knows(
             asyncio.run(start())
     else:
         assert asyncio.run(start()) == []
+
+
+def test_a_token_of_one_user_is_not_used_for_another_of_that_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    who, made = {"alice": "A"}, []
+    tokens = UserTokens(Account(api_url="http://hub/api"), who.__getitem__)
+
+    def make(user: str) -> str:
+        made.append(who[user])
+        return f"token of {who[user]}"
+
+    monkeypatch.setattr(tokens, "_made", make)
+    assert tokens.of("alice") == tokens.of("alice") == "token of A"
+    who["alice"] = "B"
+    assert tokens.of("alice") == "token of B"
+    assert made == ["A", "B"]
+    tokens.close()

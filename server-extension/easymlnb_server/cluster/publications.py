@@ -175,10 +175,6 @@ class LeasedPublications(Publications):
         for version in versions:
             self.let_in(version.service, version.access)
         deployment = self._running.get(bundle)
-        if deployment is not None and self._owners.get(bundle) != versions[0].owner:
-            # It changed hands by another process: its workers are to be the new owner's.
-            self._end(self._running.pop(bundle))
-            deployment = None
         if deployment is None and bundle in self._starting:
             return  # its versions were just made: whoever started them serves them next
         here = (self.serving.get(version.service) for version in versions)
@@ -212,9 +208,6 @@ class LeasedPublications(Publications):
             self._absent(found)
         if self.view.hold(bundle) is None and (former := self._running.pop(bundle, None)):
             self._end(former)
-        prepared = self._prepared.get(bundle)
-        if prepared is not None and self._owners.get(bundle) != versions[0].owner:
-            self._end(self._prepared.pop(bundle))
         lease = self.view.leases.get(bundle)
         if lease is not None and lease.heir == self.view.holder and bundle not in self._prepared:
             made = self._prepared[bundle] = self._deployment(bundle, versions[0].owner)

@@ -81,7 +81,8 @@ class Members:
         found = await self._tokens.get(token)
         if found is None:
             return None
-        if found.whole and self._names.last(found.name) is None:
+        last = self._names.last(found.name)
+        if found.whole and (last is None or last.identity != found.identity):
             self._names.put(found.name, found, self._names.seconds)
         await self.register.bind(found.name, found.identity)
         return found
@@ -108,7 +109,15 @@ class Members:
 
     async def look(self, name: str) -> Member | None:
         """Return what the Hub says of a name now; ``None`` for no user. Raises ``NotReady``."""
-        return await self._named(name)
+        found = await self._named(name)
+        if found is not None and found.whole:
+            self._names.put(name, found)
+        return found
+
+    def identity(self, name: str) -> str:
+        """Return what the Hub said last of who has a name; empty if nothing is known."""
+        found = self._names.last(name)
+        return found.identity if found is not None else ""
 
     async def forget(self) -> None:
         """Ask the Hub again about everybody, after names changed hands."""
@@ -159,7 +168,7 @@ class Members:
         if found is None or found.identity:
             return found
         # Tokens need not be good for that; the service's own is.
-        named = await self._named(found.name)
+        named = await self.look(found.name)
         return replace(found, identity=named.identity) if named is not None else found
 
     async def _named(self, name: str) -> Member | None:

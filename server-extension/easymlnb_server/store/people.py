@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from easymlnb.contract.errors import NameTaken
+from easymlnb_server.names import bundle_of
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.records import State
 from easymlnb_server.store.tables import bundles, people, services, versions
@@ -86,11 +87,8 @@ class People:
             _check_free(connection, list(found.values()))
             for row in rows:
                 _move(connection, row, new, found[row.name])
-            for row in connection.execute(select(bundles).where(bundles.c.owner == old)).all():
-                values: dict[str, Any] = {"owner": new, "changed": time.time()}
-                for column in ("names", "provides"):
-                    values[column] = [_under(new, name) for name in getattr(row, column)]
-                connection.execute(update(bundles).where(bundles.c.id == row.id).values(**values))
+            for bundle in connection.execute(select(bundles).where(bundles.c.owner == old)).all():
+                _give(connection, bundle, new)
             _rename_in_access(connection, lambda name: new if name == old else name)
             connection.execute(delete(people).where(people.c.name.in_([old, new])))
             connection.execute(insert(people).values(name=new, identity=identity))
@@ -155,6 +153,20 @@ def _move(connection: Connection, row: Row[Any], owner: str, name: str) -> None:
         connection.execute(update(versions).where(one).values(**changed))
     gone = {"deleted": now, "changed": now, "current": None, "access": None, "moved": name}
     connection.execute(update(services).where(services.c.name == row.name).values(**gone))
+
+
+def _give(connection: Connection, row: Row[Any], owner: str) -> None:
+    """Give a bundle another owner, and another id.
+
+    Ids are made of the owner's name and the content: who gets the name may publish the same.
+    """
+    id = bundle_of(owner, row.id)
+    values = {**row._mapping, "id": id, "owner": owner, "changed": time.time()}
+    for column in ("names", "provides"):
+        values[column] = [_under(owner, name) for name in values[column]]
+    connection.execute(insert(bundles).values(**values))
+    connection.execute(update(versions).where(versions.c.bundle == row.id).values(bundle=id))
+    connection.execute(delete(bundles).where(bundles.c.id == row.id))
 
 
 def _rename_in_access(connection: Connection, change: Callable[[str], str | None]) -> None:

@@ -29,6 +29,7 @@ class Owners:
     ``account`` is the service's own, whose token may start servers of all users, and ``spots`` are
     the placements, ``local`` among them. ``notes`` is a folder for what runs, ``meter`` returns
     what a user's workers are held against, ``guard`` what is to be asked before they start.
+    ``tokens`` open users' servers.
     """
 
     def __init__(
@@ -38,13 +39,14 @@ class Owners:
         notes: Path,
         meter: Callable[[str], Meter],
         guard: Callable[[str, Placement], Placement] = unguarded,
+        tokens: UserTokens | None = None,
     ) -> None:
         self.account = account
         self._spots = spots
         self._notes = notes
         self._meter = meter
         self._guard = guard
-        self._tokens = UserTokens(account)
+        self.tokens = tokens or UserTokens(account)
         self._placements: dict[str, dict[str, HubPlacement]] = {}
 
     def of(self, user: str) -> Places:
@@ -80,7 +82,7 @@ class Owners:
         return [PlacementView(name, spot, account) for name, spot in self._spots.items()]
 
     def _as(self, user: str) -> Account:
-        return dataclasses.replace(self.account, user=user, keys=lambda: self._tokens.of(user))
+        return dataclasses.replace(self.account, user=user, keys=lambda: self.tokens.of(user))
 
     def _of(self, user: str) -> dict[str, HubPlacement]:
         if user not in self._placements:
