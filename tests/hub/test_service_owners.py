@@ -24,7 +24,7 @@ def where(x: int = 1) -> str:
     return os.path.expanduser("~")
 """
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def renamed(hub: ServiceHub, old: str, new: str) -> None:
@@ -110,7 +110,7 @@ def test_services_stay_with_who_published_them(service_hub: ServiceHub, tmp_path
         not_for_her = [*options[:-1], former.token]
         done = CliRunner().invoke(app, ["hub", "transfer", "a", "b", *not_for_her])
         assert done.exit_code == 1
-        assert "Administrators of the Hub" in str(done.exception)
+        assert "Administrators of the Hub" in done.output
     finally:
         for member in people:
             member.http.close()
