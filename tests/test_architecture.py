@@ -35,6 +35,7 @@ LAYERS = {
     """,
     "easymlnb_server": """
         access names account private terminals
+        spelling
         calllog logs ownership spool words openapi_schemas openapi_headers store placement
         apps uploads openapi_uploads openapi_access openapi_bundles hubservice starts
         engine
@@ -49,6 +50,7 @@ LAYERS = {
         handlers
         routes
         app
+        sharedapp
         __main__
         shared
     """,
@@ -62,7 +64,7 @@ ONLY_IN = {
         "easymlnb_server.app",
         "easymlnb_server.activity",
         "easymlnb_server.hubservice.login",
-        "easymlnb_server.shared",
+        "easymlnb_server.sharedapp",
     ),
     "jupyterhub": ("easymlnb_server.hubservice.login",),
     "tornado": ("easymlnb_server.handlers",),

@@ -40,7 +40,7 @@ def test_the_block_in_the_docs_is_the_one_that_is_printed(monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "executable", "/opt/jupyterhub/bin/python")
     place = Place(
         Path("/srv/easymlnb"),
-        Path("/etc/jupyterhub/easymlnb.py"),
+        Path("/etc/jupyterhub/easymlnb_settings.py"),
         public="https://hub.example.org/",
     )
     printed, said = fenced("service.md", "python")[0], place.block()
@@ -57,7 +57,8 @@ def test_settings_in_the_docs_are_understood() -> None:
     class Told:
         EasyMLNB: Any = type("EasyMLNB", (), {})
 
-    exec(fenced("service.md", "python")[1], {"c": Told})
+    text = next(one for one in fenced("service.md", "python") if "group_limits" in one)
+    exec(text, {"c": Told})
     spots = options.on_shared_service(Told.EasyMLNB.placements)
     assert (spots["local"].max_workers, spots["local"].seats) == (8, 8)
     found = limits.read(Told.EasyMLNB.group_limits)
@@ -84,6 +85,9 @@ def test_kubernetes_runs_the_service_as_it_wants_to_be_run(tmp_path: Path) -> No
     container = pod["spec"]["containers"][0]
     told = {one["name"]: one.get("value", "secret") for one in container["env"]}
     assert set(NEEDED) <= set(told)
+    # What a Hub gives to a service that others start, as for two processes.
+    of_two = re.findall(r"JUPYTERHUB_\w+(?==)", "".join(fenced("service.md", "sh")))
+    assert set(of_two) <= set(told)
     found = settings(told, tmp_path)
     assert (found.ServerApp.base_url, found.ServerApp.port) == ("/services/", PORT)
     assert container["command"][:3] == ["easymlnb", "hub", "serve"]
@@ -99,6 +103,8 @@ def test_kubernetes_runs_the_service_as_it_wants_to_be_run(tmp_path: Path) -> No
         of_kind("Deployment")["spec"]["selector"]["matchLabels"],
     ):
         assert selector.items() <= labels.items()
+    allowed = [one["podSelector"]["matchLabels"] for one in policy["ingress"][0]["from"]]
+    assert [one["component"] for one in allowed] == ["proxy", "hub"]
     assert policy["ingress"][0]["ports"] == [{"port": PORT}]
     assert container["ports"] == [{"containerPort": PORT}]
 

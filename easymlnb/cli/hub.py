@@ -84,7 +84,7 @@ def _needs(told: Mapping[str, Any]) -> Iterator[Finding]:
         fix = f"In jupyterhub_config.py, an entry of c.JupyterHub.load_roles: {ROLE}"
         yield Finding(about, BAD, f"it lacks the rights {', '.join(told['missing'])}.", fix)
     else:
-        yield Finding(about, OK, "may start, stop and reach users' servers, and know groups")
+        yield Finding(about, OK, "may start, stop and reach users' servers, and know who users are")
     if told["reached"]:
         yield Finding(about, OK, f"nodes dial it at {told['proxy']}")
     else:
@@ -183,5 +183,5 @@ def placements(found: list[dict[str, Any]]) -> Iterator[Finding]:
         else:
             yield Finding(f"placement {one['name']}", OK, f"{len(one['nodes'])} node(s) now")
     if not found:
-        fix = "Its administrator sets c.EasyMLNB.placements in jupyter_server_config.py."
+        fix = "An administrator sets c.EasyMLNB.placements of the Hub's shared service."
         yield Finding("placements", NOTE, "this server has none.", fix)

@@ -43,7 +43,8 @@ class Settings:
 
     def arguments(self, more: Sequence[str]) -> list[str]:
         """Return the command line of the server, without the token: others can read it there."""
-        found = [sys.executable, "-m", "easymlnb_server"]
+        # -P: nothing in this folder is taken for a module of ours.
+        found = [sys.executable, "-P", "-m", "easymlnb_server"]
         found += [f"--ServerApp.port={self.port}"] if self.port is not None else []
         found += [f"--ServerApp.ip={self.ip}"] if self.ip is not None else []
         found += [] if self.browser else ["--no-browser"]

@@ -124,9 +124,12 @@ class ServiceNotFound(EasyMLNBError):
     code = "service_not_found"
     status = 404
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, now: str = "") -> None:
+        """Say that there is none, or under which name it is found ``now``."""
         super().__init__(
-            f"There is no service named {name!r}. 'GET services' lists those there are."
+            f"The service {name!r} has another owner and is {now!r} now."
+            if now
+            else f"There is no service named {name!r}. 'GET services' lists those there are."
         )
 
 

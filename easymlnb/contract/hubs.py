@@ -1,20 +1,28 @@
 """The lines of ``jupyterhub_config.py`` that easymlnb needs, told by whoever misses one."""
 
+from collections.abc import Collection
+
 SERVICE = "easymlnb"
 """Name of the shared service on a Hub: it answers at ``/services/easymlnb/``."""
 
 ACCESS = f"access:services!service={SERVICE}"
 """What somebody's token must be good for to be let in by the shared service."""
 
-SCOPES = ("servers", "tokens", "read:users:groups")
-"""What the shared service may do: start and stop users' servers, and know their groups.
+SCOPES = ("servers", "tokens", "read:users")
+"""What the shared service may do: start and stop users' servers, and know who they are.
 
-``servers`` includes to read users' names, and whether they are administrators. ``tokens``: it goes
+``read:users`` is for their groups, whether they are administrators, and since when they are users:
+by that somebody who gets the name of a former user is told from the former. ``tokens``: it goes
 to a user's server with a token of that user, made for this and short-lived, never with its own.
 """
 
 OWN_SCOPES = ("users:activity!user", "access:servers!user", "servers!user")
 """What the token of a user's own server must be good for to start and reach the user's others."""
+
+
+def held(scope: str, scopes: Collection[str]) -> bool:
+    """Say whether a scope is held, for everybody or narrowed to some (``scope!group=...``)."""
+    return any(one == scope or one.startswith(f"{scope}!") for one in scopes)
 
 
 def listed(scopes: tuple[str, ...]) -> str:

@@ -23,6 +23,19 @@ class Caller:
     name: str
     groups: frozenset[str] = frozenset()
     admin: bool = False
+    names: frozenset[str] | None = None
+    """The names under which they have rights, where that is not just ``name``: none for somebody
+    whose name was another's before, more for somebody who was renamed."""
+
+    def owns(self, owner: str) -> bool:
+        """Say whether what belongs to that name is theirs."""
+        return owner == self.name if self.names is None else owner in self.names
+
+    def among(self, users: Collection[str]) -> bool:
+        """Say whether one of these names is theirs."""
+        if self.names is None:
+            return self.name in users
+        return not self.names.isdisjoint(users)
 
 
 @dataclass
@@ -30,14 +43,16 @@ class Person(User):
     """Somebody who is logged in, with what an identity provider knows of them beyond the name.
 
     ``groups`` are their groups' names, ``admin`` says that they may manage everybody's services.
+    ``names`` are as those of a ``Caller``.
     """
 
     groups: frozenset[str] = frozenset()
     admin: bool = False
+    names: frozenset[str] | None = None
 
     @property
     def caller(self) -> Caller:
-        return Caller(self.username, self.groups, self.admin)
+        return Caller(self.username, self.groups, self.admin, self.names)
 
 
 class Action(StrEnum):
@@ -114,7 +129,7 @@ class OwnPeople:
 
 def may(caller: Caller | None, owner: str, access: Access, action: Action) -> bool:
     """Say whether a caller may do something with a service of ``owner``."""
-    if caller is not None and (caller.admin or caller.name == owner):
+    if caller is not None and (caller.admin or caller.owns(owner)):
         return True
     if action is Action.MANAGE:
         return False
@@ -123,9 +138,15 @@ def may(caller: Caller | None, owner: str, access: Access, action: Action) -> bo
     if caller is None:
         return False
     return (
-        access.everyone
-        or caller.name in access.users
-        or not caller.groups.isdisjoint(access.groups)
+        access.everyone or caller.among(access.users) or not caller.groups.isdisjoint(access.groups)
+    )
+
+
+def resolve(name: str) -> str:
+    """Return what an administrator can do about a name that another had before."""
+    return (
+        f"An administrator gives the services to somebody (easymlnb hub transfer {name} NEW) or "
+        f"removes them (easymlnb hub remove-user {name})."
     )
 
 

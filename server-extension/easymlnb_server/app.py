@@ -107,6 +107,32 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
             raise TraitError(f"EasyMLNB.worker_memory: {error}") from error
         return str(proposal["value"])
 
+    _refusal = ""
+    """Why the settings cannot be used; empty where they can."""
+
+    def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        try:
+            super()._link_jupyter_server_extension(serverapp)
+        except TraitError as error:
+            self._refusal = str(error)
+            raise
+
+    def initialize(self) -> None:  # type: ignore[override]
+        """Prepare the server, unless a setting was refused: traitlets then dropped all of them."""
+        if self._refusal:
+            raise TraitError(self._refusal)
+        super().initialize()  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def initialize_server(cls, *given: Any, **named: Any) -> ServerApp:
+        """Make the server of ``easymlnb serve``; it ends where the extension cannot be used."""
+        server: ServerApp = super().initialize_server(*given, **named)  # type: ignore[no-untyped-call]
+        made = server.extension_manager.extension_points[cls.name].app
+        if made._refusal:
+            server.log.critical("easymlnb: %s", made._refusal)
+            server.exit(1)
+        return server
+
     def initialize_settings(self) -> None:
         app = self._server
         # Its environment and memory hold tokens, which workers, of the same account, have no
@@ -171,6 +197,8 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """Start what needs the final port: the link of kernels, and what is published."""
+        if self._refusal:
+            return
         try:
             await asyncio.to_thread(make_private, self._folder)
         except OSError as error:
@@ -182,16 +210,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
             os.environ["EASYMLNB_HUB_PROXY"] = self.hub_proxy
         os.environ["EASYMLNB_SERVER_PID"] = str(os.getpid())
         os.environ["EASYMLNB_CAFILE"] = serverapp.certfile or ""
-        local = LocalPlacement(
-            self._kernelspecs,
-            self._folder / "workers",
-            link=link,
-            cafile=serverapp.certfile or "",
-            home=self._folder / "server.json",
-            inherit=self.worker_environment,
-            gpus=await asyncio.to_thread(lambda: gpus.usable(os.environ, gpus.ask())),
-        )
-        self._places: Somewhere = self._owners or self.make_places(self._folder, local)
+        self._places = await asyncio.to_thread(self.make_somewhere)
         try:
             await asyncio.to_thread(self._state.spool.open)
         except OSError as error:
@@ -225,6 +244,21 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         # through all that was loaded, which stays anyway.
         gc.freeze()
 
+    def make_somewhere(self) -> Somewhere:
+        """Return where workers start; it blocks."""
+        if self._owners is not None:
+            return self._owners
+        local = LocalPlacement(
+            self._kernelspecs,
+            self._folder / "workers",
+            link=self._link_url(),
+            cafile=self._server.certfile or "",
+            home=self._folder / "server.json",
+            inherit=self.worker_environment,
+            gpus=gpus.usable(os.environ, gpus.ask()),
+        )
+        return self.make_places(self._folder, local)
+
     async def _open_store(self) -> None:
         if self.is_node:
             raise NotReady("This server carries kernels of another one and serves nothing itself.")
@@ -240,8 +274,10 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         survivors = await asyncio.to_thread(self._places.survivors)
         await asyncio.to_thread(self._clear_work, {survivor.worker for survivor in survivors})
         store = await asyncio.to_thread(self.open_store)
+        await self.know_people(store)
         await self._state.publications.restore(store, survivors)
         self._tasks.append(asyncio.create_task(sweep(store)))
+        self._tasks.append(asyncio.create_task(self.meet_owners(store)))
         if self.meters is not None:
             self._tasks.append(asyncio.create_task(self.meters.keep(store)))
 
@@ -280,6 +316,8 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         return f"{scheme}://{host}" + url_path_join(self._server.base_url, PREFIX, "link")
 
     async def stop_extension(self) -> None:
+        if self._refusal:
+            return
         await self._sharing.close()
         self._state.services.draining = True
         self._state.metrics.close()

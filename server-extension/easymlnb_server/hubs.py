@@ -1,9 +1,12 @@
 """What an administrator may set about the nodes of a JupyterHub, and what is made of it."""
 
+import asyncio
+import contextlib
 import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,20 +16,25 @@ from traitlets import Bool, Dict, HasTraits, TraitError, Unicode, validate
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb_server.access import People
 from easymlnb_server.hubservice import limits
+from easymlnb_server.hubservice.guard import Guarded
 from easymlnb_server.hubservice.members import Members
 from easymlnb_server.hubservice.usage import Meters
 from easymlnb_server.placement import gpus
+from easymlnb_server.placement.base import Placement
 from easymlnb_server.placement.hub import options
 from easymlnb_server.placement.hub.account import Account
 from easymlnb_server.placement.hub.api import HubApi
+from easymlnb_server.placement.hub.common import CommonSpots
 from easymlnb_server.placement.hub.nodes import PREFIX
 from easymlnb_server.placement.hub.own import OwnServers
 from easymlnb_server.placement.hub.owners import Owners, OwnersViews
+from easymlnb_server.placement.hub.tokens import UserTokens
 from easymlnb_server.placement.hub.view import OwnViews, PlacementView, Views
 from easymlnb_server.placement.hub.workers import HubPlacement
 from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.node import NodeKernels
-from easymlnb_server.placement.places import OwnPlaces
+from easymlnb_server.placement.places import LOCAL, OwnPlaces
+from easymlnb_server.store.store import Store
 
 
 class _Server(Protocol):
@@ -43,6 +51,8 @@ class HubSettings(HasTraits):
     """Traits of the extension for servers on a Hub."""
 
     meters: Meters | None = None
+    people_of_hub: Members | None = None
+    own_url: str
 
     shared = Bool(
         False, help="Serve many users: names begin with their owners', who say who may call."
@@ -82,18 +92,54 @@ class HubSettings(HasTraits):
             return None
         self.meters = Meters(people, limits.read(self.group_limits))
         spots = options.on_shared_service(self.placements)
-        return Owners(account, spots, folder / PLACED, self.meters.of)
+        self.people_of_hub = people
+
+        def guard(user: str, placement: Placement) -> Placement:
+            return Guarded(placement, lambda: people.check_start(user))
+
+        tokens = UserTokens(account, people.identity)
+        return Owners(account, spots, folder / PLACED, self.meters.of, guard, tokens)
+
+    async def know_people(self, store: Store) -> None:
+        """Learn whose name is whose, on a shared service that a Hub started."""
+        if self.people_of_hub is not None:
+            await asyncio.to_thread(self.people_of_hub.register.open, store.people)
+
+    async def meet_owners(self, store: Store) -> None:
+        """Note whose the names are under which something was published before that was noted."""
+        if self.people_of_hub is None:
+            return
+        with contextlib.suppress(EasyMLNBError):  # then each is met when they come
+            for name in await asyncio.to_thread(store.people.owners):
+                await self.people_of_hub.find(name)
+        if self.own_url:
+            await self.people_of_hub.register.keep()
 
     def make_own_servers(self, owners: Owners | None) -> OwnServers | None:
         """Return what looks at users' own servers, on a shared service that a Hub started."""
-        return OwnServers(owners.account) if owners is not None else None
+        return OwnServers(owners.account, owners.tokens) if owners is not None else None
+
+    @cached_property
+    def spots(self) -> CommonSpots:
+        """The placements of a server of one's own: those it names, and the shared service's."""
+        account = Account.of(os.environ, self.hub_proxy)
+        base_url = os.environ.get("JUPYTERHUB_BASE_URL", "/")
+        return CommonSpots(account, base_url, options.on_own_server(self.placements))
 
     def make_places(self, folder: Path, local: LocalPlacement) -> OwnPlaces:
-        """Return where workers start, on a server of one's own."""
-        account = Account.of(os.environ, self.hub_proxy)
-        spots = options.on_own_server(self.placements)
-        notes = folder / PLACED
-        others = {name: HubPlacement(name, spot, account, notes) for name, spot in spots.items()}
+        """Return where workers start, on a server of one's own; it blocks."""
+        account, notes = Account.of(os.environ, self.hub_proxy), folder / PLACED
+        made: dict[str, HubPlacement] = {}
+
+        def others() -> Mapping[str, HubPlacement]:
+            # Those that a service named once stay: there may be workers.
+            for name, spot in self.spots.last.items():
+                if name != LOCAL and name not in made:
+                    made[name] = HubPlacement(name, spot, account, notes)
+            return made
+
+        if not self.is_node:
+            self.spots.get()
         return OwnPlaces(local, others)
 
     def make_views(self, owners: Owners | None) -> Views:
@@ -101,9 +147,11 @@ class HubSettings(HasTraits):
         if owners is not None:
             return OwnersViews(owners)
         account = Account.of(os.environ, self.hub_proxy)
-        spots = options.on_own_server(self.placements).items()
         return OwnViews(
-            [PlacementView(name, spot, account, self.hub_proxy) for name, spot in spots]
+            lambda: [
+                PlacementView(name, spot, account, self.hub_proxy)
+                for name, spot in self.spots.get().items()
+            ]
         )
 
     def make_node(self, specs: KernelSpecManager, folder: Path, inherit: list[str]) -> NodeKernels:

@@ -8,7 +8,10 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-FIELDS = ("request_id", "service", "version", "status", "seconds", "code")
+FIELDS = (
+    *("request_id", "caller", "method", "path"),
+    *("service", "version", "status", "seconds", "code"),
+)
 
 
 def fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from itertools import accumulate
 from math import ceil
 from typing import Any
 
-from prometheus_client import REGISTRY, CollectorRegistry, Metric
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Metric
+from prometheus_client import generate_latest as exposition
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -27,6 +28,9 @@ from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.pending import Pending
 from easymlnb_server.publications import Publications
 from easymlnb_server.services import LIVE
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+__all__ = ["CONTENT_TYPE", "Metrics", "Series", "Times", "exposition"]
 
 BOUNDS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),

@@ -7,7 +7,7 @@ the answer, and a version exists only once a worker has passed its health check.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -54,6 +54,8 @@ class Publications:
 
     def __init__(self, deploy: Deploy, *, shared: bool = False) -> None:
         self.serving: dict[str, Serving] = {}
+        self.moved: dict[str, str] = {}
+        """New names of services that changed hands, by their old ones."""
         self.unusable: EasyMLNBError = NotReady("The server is starting. Try again in a moment.")
         self._store: Store | None = None
         self._deploy = deploy
@@ -90,6 +92,7 @@ class Publications:
         unfinished = await _thread(store.bundles.unfinished)
         # From here on it says that it is ready, so all that is published has to be known at once.
         self._store = store
+        await self.read_moved()
         for bundle_id, versions in published.items():
             deployment = self._deployment(bundle_id, versions[0].owner)
             self._serve(deployment, versions)
@@ -175,6 +178,38 @@ class Publications:
         self.serving.pop(name, None)
         self._retire()
 
+    async def remove_owner(self, owner: str) -> list[str]:
+        """Remove all that somebody published, or is publishing; return the services' names."""
+        async with self._lock:
+            for stored in await _thread(self.store.bundles.unfinished):
+                if stored.owner == owner:
+                    await self.call_off(stored.id)
+            removed = await _thread(lambda: self.store.people.remove(owner))
+            for name in removed:
+                self.serving.pop(name, None)
+            self._retire()
+        await self.read_moved()
+        return removed
+
+    async def transfer(self, owner: str, to: str, identity: str) -> dict[str, str]:
+        """Give all that somebody published to ``to``; return new names by old ones.
+
+        Workers end, once their calls are done, and start again as those of ``to``, who has this
+        ``identity``. Raises ``NameTaken``.
+        """
+        async with self._lock:
+            moved = await _thread(lambda: self.store.people.transfer(owner, to, identity))
+            for name in moved:
+                self.serving.pop(name, None)
+            self._retire()
+            await self._take_up_again(set(moved.values()))
+        await self.read_moved()
+        return moved
+
+    async def read_moved(self) -> None:
+        """Read under which names services are served that changed hands."""
+        self.moved = await _thread(self.store.people.moved)
+
     async def stop(self) -> None:
         """End all workers, once their calls are done; what is published stays published."""
         for task in (tasks := [*self._starting.tasks, *self._tasks]):
@@ -216,6 +251,14 @@ class Publications:
             return self._how.get(stored.id) or str(stored.manifest.get(REPLACE, AUTO))
 
         return Replacement(deployment, formers, others, how)
+
+    async def _take_up_again(self, names: Collection[str]) -> None:
+        """Serve what has got these names."""
+        for bundle, versions in (await _thread(self.store.services.serving)).items():
+            if bundle not in self._running and {one.service for one in versions} & {*names}:
+                deployment = self._deployment(bundle, versions[0].owner)
+                self._serve(deployment, versions)
+                deployment.keep(self._specs(deployment))
 
     async def _accepted(self, stored: StoredBundle) -> None:
         """Have a bundle started that was published just now."""

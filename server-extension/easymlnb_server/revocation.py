@@ -58,12 +58,15 @@ class Revocation:
         if not self._publications.ready:
             return
         try:
-            found = await asyncio.to_thread(self._publications.store.services.access)
+            store = self._publications.store
+            found = await asyncio.to_thread(store.services.access)
+            moved = await asyncio.to_thread(store.people.moved)
         except EasyMLNBError as error:
             log.warning("Who may call what could not be read again: %s", error)
             return
         for name, access in found.items():
             self._publications.let_in(name, access)
+        self._publications.moved = moved
 
     def _of(self, place: Place) -> str | None:
         return None if place.public else place.visitor.user

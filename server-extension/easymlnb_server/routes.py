@@ -23,6 +23,7 @@ from easymlnb_server.handlers.health import LiveHandler, ReadyHandler
 from easymlnb_server.handlers.hub import HubHandler
 from easymlnb_server.handlers.link import LinkHandler
 from easymlnb_server.handlers.me import MeHandler
+from easymlnb_server.handlers.metrics import MetricsHandler
 from easymlnb_server.handlers.node import (
     NodeChannelsHandler,
     NodeHandler,
@@ -31,6 +32,7 @@ from easymlnb_server.handlers.node import (
 )
 from easymlnb_server.handlers.openapi import OpenapiHandler, ServiceOpenapiHandler
 from easymlnb_server.handlers.pages import AssetHandler, DocsHandler
+from easymlnb_server.handlers.people import TransferHandler, UserHandler
 from easymlnb_server.handlers.placements import PlacementsHandler
 from easymlnb_server.handlers.services import LogHandler, ServiceHandler, VersionsHandler
 from easymlnb_server.handlers.uploads import UploadHandler, UploadsHandler
@@ -39,6 +41,7 @@ PREFIX = "easymlnb"
 
 NAME = r"([A-Za-z0-9_-]+)"
 FULL_NAME = r"([^/]+/[A-Za-z0-9_-]+)"
+USER = r"([^/]+)"
 BUNDLE = r"([0-9a-f]{64})"
 UPLOAD = r"([A-Za-z0-9_-]{43})"
 KERNEL = r"([0-9a-f]{32})"
@@ -113,5 +116,8 @@ ROUTES: Routes = (
 SHARED_ROUTES: Routes = (
     *_of_all(FULL_NAME),
     (r"hub", HubHandler),
+    (rf"hub/users/{USER}", UserHandler),
+    (rf"hub/users/{USER}/transfer", TransferHandler),
+    (r"metrics", MetricsHandler),
     (r".*", NotFoundHandler),
 )

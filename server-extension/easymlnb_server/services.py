@@ -79,8 +79,18 @@ class Services:
         if not self.allows(caller, name, action):
             if not self._publications.ready:
                 raise self._publications.unusable
-            raise ServiceNotFound(name)
+            now = self._moved(name)
+            raise ServiceNotFound(name, now if self.allows(caller, now, Action.SEE) else "")
         return self.target(name, live=live)
+
+    def _moved(self, name: str) -> str:
+        """Return the name that a service has since it changed hands; empty if it did not."""
+        moved, seen = self._publications.moved, set[str]()
+        found = ""
+        while (following := moved.get(found or name)) and following not in seen:
+            seen.add(following)
+            found = following
+        return found
 
     def allows(self, caller: Caller | None, name: str, action: Action) -> bool:
         """Say whether somebody may do something with a service; not if there is none."""

@@ -8,17 +8,19 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
-from jupyter_server.serverapp import ServerApp
 from traitlets.config import Config
 
 from easymlnb.contract.hubs import SERVICE
 from easymlnb_server.__main__ import use_uvloop
 from easymlnb_server.private import make_private
+from easymlnb_server.sharedapp import SharedServer, read_file
 
 ORPHAN_TIMEOUT = 10.0
 FOLDER = "easymlnb-service"
@@ -31,7 +33,30 @@ NEEDED = (
     "JUPYTERHUB_API_TOKEN",
     "JUPYTERHUB_CLIENT_ID",
 )
+STAND_INS = {
+    "JUPYTERHUB_SERVICE_PREFIX": f"/services/{SERVICE}/",
+    "JUPYTERHUB_SERVICE_URL": "http://127.0.0.1:10180",
+    "JUPYTERHUB_API_URL": "http://127.0.0.1:8081/hub/api",
+    "JUPYTERHUB_API_TOKEN": "none",
+    "JUPYTERHUB_CLIENT_ID": f"service-{SERVICE}",
+}
+"""What a check takes for what a Hub says."""
+
+CHECK = "--check"
 LOGIN = "easymlnb_server.hubservice.login"
+EXTENSION = "easymlnb_server.sharedapp"
+
+FORCED = (
+    "allow_unauthenticated_access",
+    "authorizer_class",
+    "identity_provider_class",
+    "jpserver_extensions",
+    "reraise_server_extension_failures",
+    "root_dir",
+    "terminals_enabled",
+    "tornado_settings",
+)
+"""Settings of Jupyter's server on which it rests that nobody gets in who should not."""
 
 
 def settings(environment: Mapping[str, str], folder: Path) -> Config:
@@ -60,7 +85,8 @@ def settings(environment: Mapping[str, str], folder: Path) -> Config:
         allow_unauthenticated_access=False,
         identity_provider_class=f"{LOGIN}.HubIdentity",
         authorizer_class=f"{LOGIN}.OwnRoutesOnly",
-        jpserver_extensions={"easymlnb_server": True},
+        jpserver_extensions={EXTENSION: True},
+        reraise_server_extension_failures=True,
         terminals_enabled=False,
         root_dir=str(folder / "nothing"),
         cookie_secret_file=str(folder / "cookie_secret"),
@@ -91,27 +117,68 @@ def replace_orphan(note: Path) -> None:
     half.replace(note)
 
 
-def main(arguments: list[str]) -> None:
-    """Run it until it ends; options are Jupyter's."""
-    named = [one.partition("=")[2] for one in arguments if one.startswith("--EasyMLNB.state_dir=")]
-    folder = Path(named[-1] if named else FOLDER).absolute()
-    try:
-        config = settings(os.environ, folder)
-    except ValueError as error:
-        sys.exit(f"easymlnb: {error}")
+def initialized(arguments: list[str], folder: Path) -> SharedServer:
+    """Return the server with all its settings, checked; raises ``ValueError`` in a sentence.
+
+    It listens nowhere yet. What Jupyter itself refuses ends the process with a line in the log.
+    """
+    for file in _values(arguments, "--config"):
+        read_file(Path(file).absolute())
+    config = settings(os.environ, folder)
     make_private(folder)
     (folder / "nothing").mkdir(mode=0o700, exist_ok=True)
-    app = ServerApp.instance(config=config)
-    app.initialize(
-        argv=[one for one in arguments if not one.startswith("--EasyMLNB.state_dir=")],
-        find_extensions=False,
-        starter_extension=SERVICE,
-        new_httpserver=False,
-    )
+    app: SharedServer = SharedServer.instance(config=config)
+    app.raise_config_file_errors = True
+    forced = {name: config.ServerApp[name] for name in FORCED}
+    app.forced = Config(ServerApp=Config(forced), EasyMLNB=Config(config.EasyMLNB))
+    try:
+        app.initialize(
+            argv=[one for one in arguments if not one.startswith("--EasyMLNB.state_dir=")],
+            find_extensions=False,
+            starter_extension=SERVICE,
+            new_httpserver=False,
+        )
+    except Exception as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    app.check()
+    return app
+
+
+def _values(arguments: Sequence[str], option: str) -> list[str]:
+    return [one.partition("=")[2] for one in arguments if one.startswith(f"{option}=")]
+
+
+def check(arguments: list[str]) -> None:
+    """Look at the settings as ``main`` would, without a Hub; raises ``ValueError`` in a sentence.
+
+    Nothing is written but into a folder that is gone afterwards.
+    """
+    for name, value in STAND_INS.items():
+        os.environ.setdefault(name, value)
+    with tempfile.TemporaryDirectory(prefix="easymlnb-check-") as folder:
+        quiet = "--ServerApp.log_level=CRITICAL"
+        initialized([*arguments, quiet], Path(folder))
+
+
+def main(arguments: list[str]) -> None:
+    """Run it until it ends; options are Jupyter's."""
+    if CHECK in arguments:
+        warnings.simplefilter("ignore")
+        try:
+            return check([one for one in arguments if one != CHECK])
+        except ValueError as error:
+            sys.exit(f"easymlnb: {error}")
+    folder = Path([FOLDER, *_values(arguments, "--EasyMLNB.state_dir")][-1]).absolute()
+    try:
+        app = initialized(arguments, folder)
+    except ValueError as error:
+        sys.exit(f"easymlnb: {error}")
     # As late as can be: until then the other one answers.
     replace_orphan(folder / "service.json")
     app.init_httpserver()
     app.start()
+    if app.failed:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

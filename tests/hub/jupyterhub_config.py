@@ -34,7 +34,10 @@ c.JupyterHub.load_groups = {
 c.JupyterHub.allow_named_servers = True
 # A start is answered at once; its way is told by the events of its progress.
 c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
-c.JupyterHub.services = [{"name": "tests", "api_token": os.environ["TEST_HUB_TOKEN"]}]
+c.JupyterHub.services = [
+    {"name": "tests", "api_token": os.environ["TEST_HUB_TOKEN"]},
+    {"name": "prometheus", "api_token": f"{os.environ['TEST_HUB_TOKEN']}-metrics"},
+]
 c.JupyterHub.load_roles = [
     {
         "name": "tests",
@@ -47,7 +50,12 @@ c.JupyterHub.load_roles = [
             "admin:groups",
         ],
         "services": ["tests"],
-    }
+    },
+    {
+        "name": "prometheus",
+        "scopes": ["read:metrics", "access:services!service=easymlnb"],
+        "services": ["prometheus"],
+    },
 ]
 
 c.Spawner.environment = {

@@ -53,6 +53,8 @@ class ServiceHub(Hub):
         settings = self.folder / "service.json"
         settings.write_text(json.dumps(self.settings))
         self.state = self.folder / "service"
+        # In the Hub's own folder; nothing may import it in place of the package.
+        (self.folder / "easymlnb.py").write_text("raise SystemExit('not the package')\n")
         block = self.folder / "block.py"
         command = [str(Path(sys.executable).with_name("easymlnb")), "hub", "config"]
         command += ["--public-url", self.url]

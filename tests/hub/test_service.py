@@ -7,6 +7,7 @@ import httpx
 import psutil
 import pytest
 from conftest import make_notebook
+from hub.commands import command
 from hub.services import Member, ServiceHub
 
 from easymlnb.cli.hub import examine_service
@@ -177,6 +178,23 @@ def test_administrators_see_all_nodes_and_others_their_own(
         dora.http.close()
 
 
+def test_ones_own_server_knows_the_placements_of_the_service(
+    service_hub: ServiceHub, where: str
+) -> None:
+    own = service_hub.serve("alice")
+    try:
+        found = {one["name"]: one for one in own.http.get("placements").json()["placements"]}
+        assert [node["name"] for node in found["local"]["nodes"]] == ["easymlnb-local-1"]
+        # What the server names itself counts before.
+        assert found["gpu"]["spot"]["max_workers"] == 3
+        listed = command(own, "placement", "list")
+        assert listed.returncode == 0, listed.stderr
+        assert "easymlnb-local-1" in listed.stdout
+        assert "worker" in listed.stdout
+    finally:
+        service_hub.stop_server("alice")
+
+
 def test_workers_outlive_the_service(service_hub: ServiceHub, alice: Member, where: str) -> None:
     before = alice.call(where).json()["pid"]
     service_hub.kill_service()
@@ -237,12 +255,42 @@ def test_groups_have_limits(service_hub: ServiceHub, tmp_path: Path) -> None:
         erin.http.close()
 
 
+def test_metrics_are_for_administrators_and_tokens_made_for_them(
+    service_hub: ServiceHub, alice: Member, where: str
+) -> None:
+    assert alice.call(where).status_code == 200
+    dora = service_hub.member("dora")
+    prometheus = {"Authorization": f"Bearer {service_hub.token}-metrics"}
+    try:
+        for headers in (dora.http.headers, prometheus):
+            answer = httpx.get(f"{service_hub.service_url}metrics", headers=headers, timeout=60)
+            assert answer.status_code == 200, answer.text
+            assert answer.headers["Content-Type"].startswith("text/plain")
+            assert f'easymlnb_calls_total{{code="ok",service="{where}"' in answer.text
+        refused = alice.http.get("metrics")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden")
+        assert "read:metrics" in refused.json()["error"]["message"]
+        # It opens nothing else, and another service's token not even that.
+        services = f"{service_hub.service_url}services"
+        assert httpx.get(services, headers=prometheus, timeout=60).status_code == 401
+        tests = {"Authorization": f"token {service_hub.token}"}
+        answer = httpx.get(f"{service_hub.service_url}metrics", headers=tests, timeout=60)
+        assert answer.status_code == 403
+        assert httpx.get(f"{service_hub.service_url}metrics", timeout=60).status_code == 401
+    finally:
+        dora.http.close()
+    assert f"caller=alice service={where} version=1 status=200" in service_hub.log
+
+
 def test_administrators_may_stop_everything(
     service_hub: ServiceHub, alice: Member, where: str
 ) -> None:
     dora = service_hub.member("dora")
     try:
         assert dora.http.delete(f"services/{where}").status_code == 204
+        removed = f"caller=dora method=DELETE path=/services/easymlnb/services/{where} status=204"
+        assert "easymlnb.audit] audit" in service_hub.log
+        assert removed in service_hub.log
         assert alice.call(where).status_code == 404
         # The node has nothing to carry any more, and goes.
         service_hub.wait_for(lambda: not service_hub.servers("alice"), "the node stays")

@@ -14,7 +14,7 @@ from sharing import BOB, FILES, NOT_SHARED, OPTIONS, PEOPLE, SERVICE, SharedServ
 from tornado.web import RequestHandler
 
 from easymlnb.contract.names import path
-from easymlnb_server.routes import BUNDLE, FULL_NAME, PLACE, REQUEST, SHARED_ROUTES, UPLOAD
+from easymlnb_server.routes import BUNDLE, FULL_NAME, PLACE, REQUEST, SHARED_ROUTES, UPLOAD, USER
 
 VISITOR = "nobody"
 ASKERS = (*PEOPLE, VISITOR)
@@ -132,6 +132,9 @@ OF_NONE: dict[str, dict[str, int]] = {
     "docs": {"get": 200},
     "me": {"get": 200},
     "hub": {"get": 403},  # for administrators, where there is a Hub
+    "metrics": {"get": 403},
+    "hub/users/USER": {"delete": 403},
+    "hub/users/USER/transfer": {"post": 403},
     "openapi\\.json": {"get": 200},
     "services": {"get": 200, "post": 415},
     "uploads": {"post": 404},
@@ -153,6 +156,7 @@ STANDS_FOR = {
     UPLOAD: "UPLOAD",
     REQUEST: "REQUEST",
     PLACE: "PLACE",
+    USER: "USER",
 }
 
 
@@ -236,8 +240,10 @@ def test_what_is_for_all_shows_each_their_own(shared: SharedServer, asker: str) 
             check_secrets(asker, answer)
             if asker == VISITOR:
                 assert answer.status_code in (302, 401), answer.url
-            elif (asker, at) == ("root", "hub"):
+            elif asker == "root" and at.startswith("hub"):
                 assert answer.status_code == 404
+            elif (asker, at) == ("root", "metrics"):
+                assert answer.status_code == 200
             else:
                 assert answer.status_code == status, (method, at, answer.text)
 
@@ -258,6 +264,28 @@ def test_the_catalogue_and_openapi_list_what_one_may_use(shared: SharedServer, a
     page = client.get("").text
     for name in ACCESS:
         assert (f"services/{path(name)}/page" in page) is may(asker, name, "see")
+
+
+def test_the_log_says_who_changed_what_and_who_called(shared: SharedServer) -> None:
+    name = path("alice/kept")
+    at = f"services/{name}"
+    told = {"X-Request-Id": "audited-request"}
+    assert shared.people["root"].get(f"{at}/log", headers=told).status_code == 200
+    assert shared.people["carol"].delete(at, headers=told).status_code == 404
+    access = shared.people["alice"].put(f"{at}/access", json=ACCESS["alice/kept"][0], headers=told)
+    assert access.status_code == 200
+    assert shared.people["alice"].post(f"{at}/call", headers=told).status_code == 200
+    said = "request_id=audited-request caller="
+    found = [
+        "caller=" + line.partition(said)[2] for line in shared.log.splitlines() if said in line
+    ]
+    root = f"path=/easymlnb/{at}"
+    assert found[:3] == [
+        f"caller=root method=GET {root}/log status=200",
+        f"caller=carol method=DELETE {root} status=404",
+        f"caller=alice method=PUT {root}/access status=200",
+    ]
+    assert [line for line in found if line.startswith("caller=alice service=alice/kept")]
 
 
 def test_bundles_are_their_owners(shared: SharedServer) -> None:

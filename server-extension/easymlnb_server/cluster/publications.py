@@ -129,6 +129,18 @@ class LeasedPublications(Publications):
         await super().remove(name)
         self.changes += 1
 
+    async def remove_owner(self, owner: str) -> list[str]:
+        self.changes += 1
+        removed = await super().remove_owner(owner)
+        self.changes += 1
+        return removed
+
+    async def transfer(self, owner: str, to: str, identity: str) -> dict[str, str]:
+        self.changes += 1
+        moved = await super().transfer(owner, to, identity)
+        self.changes += 1
+        return moved
+
     async def drained(self) -> None:
         """Wait until what was handed over has answered the calls it had, for a time."""
         if self._tasks:
@@ -138,6 +150,10 @@ class LeasedPublications(Publications):
         prepared = (deployment.stop() for deployment in self._prepared.values())
         await asyncio.gather(*prepared, return_exceptions=True)
         await super().stop()
+
+    async def _take_up_again(self, names: Collection[str]) -> None:
+        self.changes += 1
+        await self.look()
 
     async def _accepted(self, stored: StoredBundle) -> None:
         await self.look()

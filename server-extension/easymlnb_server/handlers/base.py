@@ -42,7 +42,11 @@ RETRY_AFTER = 2
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
 
+LONGEST_PATH = 500
+"""Characters of a path in a log line."""
+
 log = logging.getLogger("easymlnb.requests")
+audit = logging.getLogger("easymlnb.audit")
 
 
 def retry_after(error: EasyMLNBError) -> str | None:
@@ -74,6 +78,10 @@ class EasyHandler(JupyterHandler):
 
     auth_resource = RESOURCE
     actions: ClassVar[dict[str, str]] = {}
+    audited: ClassVar[bool] = True
+    """Whether what it changes is worth a line in the log of a shared service."""
+    audited_reads: ClassVar[bool] = False
+    """The same of what it shows: only what others than the owner should have a reason to read."""
     request_id = ""
     held: Pass | None = None
     """The pass that came in place of a login: one app page's, for its one service."""
@@ -187,6 +195,22 @@ class EasyHandler(JupyterHandler):
         allowed = self.authorizer.is_authorized(self, self.current_user, action, self.auth_resource)
         if not (await allowed if isinstance(allowed, Awaitable) else allowed):
             raise Forbidden("You may not do this here.")
+
+    def on_finish(self) -> None:
+        """Log who changed something of a shared service, or tried to, and who read a log."""
+        method = self.request.method or ""
+        reads = method in ("GET", "HEAD", "OPTIONS")
+        if self.caller is None or not (self.audited_reads if reads else self.audited):
+            return
+        if self.state.services.shared:
+            told = {
+                "request_id": self.request_id,
+                "caller": self.caller.name,
+                "method": method,
+                "path": self.request.path[:LONGEST_PATH],
+                "status": self.get_status(),
+            }
+            audit.info("audit", extra=told)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         self.set_header("X-Request-Id", self.request_id)

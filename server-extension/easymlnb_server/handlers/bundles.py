@@ -9,11 +9,12 @@ from easymlnb.contract.archive import MAX_ZIP
 from easymlnb.contract.errors import (
     BadRequest,
     BundleNotFound,
+    Forbidden,
     UnsupportedMediaType,
 )
 from easymlnb.contract.replacing import AUTO, check
 from easymlnb.contract.spec import NAME
-from easymlnb_server.access import PRIVATE, Action, may
+from easymlnb_server.access import PRIVATE, Action, may, resolve
 from easymlnb_server.catalogue import choose, entries
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.handlers.body import BodyHandler
@@ -50,6 +51,11 @@ class ServicesHandler(BodyHandler):
                 raise BadRequest(f"{name[:80]!r} is not a service's name.")
         # Whose it is comes from who is logged in, never from what a request says.
         assert self.caller is not None
+        if not self.caller.owns(self.caller.name):
+            raise Forbidden(
+                f"Services under the name {self.caller.name!r} belong to somebody who had it on "
+                f"the Hub before. {resolve(self.caller.name)}"
+            )
         replace = check(self.get_query_argument("replace", AUTO))
         publish = self.state.publications.publish
         stored = await publish(self.take_body(), names, self.caller.name, replace)
@@ -88,6 +94,8 @@ class BundleHandler(_BundleHandler):
 
 class BundleNotebookHandler(_BundleHandler):
     """``GET bundles/{id}/notebook``: the executed notebook, the log of the deployment."""
+
+    audited_reads = True
 
     @web.authenticated
     async def get(self, bundle: str) -> None:

@@ -65,6 +65,8 @@ class KernelHandler(PlaceHandler):
 class LeaveHandler(PlaceHandler):
     """``POST leave/{id}``: the page is closed."""
 
+    audited = False
+
     @decides_itself
     def post(self, service: str, name: str) -> None:
         self.state.apps.places.leave(self.place(service, name))

@@ -6,11 +6,15 @@ from functools import partial
 from typing import Any
 
 from easymlnb.contract.errors import EasyMLNBError
+from easymlnb_server.access import labelled
 from easymlnb_server.calllog import Entry
 from easymlnb_server.engine.pending import Answer, Pending
 from easymlnb_server.metrics import Series
 from easymlnb_server.services import Target
 from easymlnb_server.state import State
+
+VISITOR = "(visitor)"
+"""Who calls without a login, in the log; no user of a Hub has such a name."""
 
 log = logging.getLogger("easymlnb.calls")
 
@@ -45,14 +49,17 @@ def note(
         series.sizes.add(ended.together)
     if state.tracing is not None:
         state.tracing.record(headers, target.spec.name, entry, error, whole)
-    # Every failure is worth a line; a success only for those who ask for them.
-    level = logging.DEBUG if error is None else logging.INFO
+    # Every failure is worth a line; a success where many share the server, or who asks for them.
+    shared = state.services.shared
+    level = logging.DEBUG if error is None and not shared else logging.INFO
     if log.isEnabledFor(level):
-        told = {
+        told: dict[str, Any] = {
             "request_id": entry.request_id,
             "service": target.spec.name,
             "version": entry.version,
             "status": entry.status,
             "seconds": entry.seconds,
         }
+        if shared:
+            told["caller"] = labelled(pending.owner) or VISITOR
         log.log(level, "call", extra=told if error is None else {**told, "code": error.code})

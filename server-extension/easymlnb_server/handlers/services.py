@@ -59,6 +59,8 @@ def _version(version: Version, own: bool) -> dict[str, Any]:
 class LogHandler(EasyHandler):
     """``GET services/{name}/log``: the last calls, for the author."""
 
+    audited_reads = True
+
     @web.authenticated
     def get(self, name: str) -> None:
         self.target(name, Action.MANAGE)

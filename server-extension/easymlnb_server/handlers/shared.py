@@ -26,7 +26,7 @@ async def of_catalogue(handler: EasyHandler, asked: Query) -> dict[str, Any]:
     if state.publications.ready:
         store = state.publications.store
         for bundle in await asyncio.to_thread(store.bundles.unfinished):
-            if caller.admin or bundle.owner == caller.name:
+            if caller.admin or caller.owns(bundle.owner):
                 waits = state.publications.waits_for(bundle.id)
                 found["starting"].append({"bundle": bundle, "waits": waits})
     return found
@@ -46,7 +46,7 @@ def of_service(handler: EasyHandler, name: str) -> dict[str, Any]:
         "access": access,
         "choice": _choice(access),
         "who": sentence(
-            name, access, "you" if caller and caller.name == found["owner"] else found["owner"]
+            name, access, "you" if caller and caller.owns(found["owner"]) else found["owner"]
         ),
         "link": f"{handler.address}{way}/{quoted(name)}",
     }

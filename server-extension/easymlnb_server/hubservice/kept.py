@@ -122,6 +122,10 @@ class Kept(Generic[V]):
         known = self._found.get(key)
         return known[1] if known else None
 
+    def clear(self) -> None:
+        """Keep nothing; what is being asked for is good for those who wait for it."""
+        self._found.clear()
+
     async def _fetch(self, key: str) -> V | None:
         # What was true when it was asked may have changed when the answer is here.
         asked = time.monotonic()

@@ -3,10 +3,13 @@
 Rules only: nothing here asks anybody or looks at a clock.
 """
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
+
+from easymlnb_server import spelling
 
 ALL = "*"
 """Stands for users who are in no group that is named."""
@@ -23,8 +26,10 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gpu_seconds_a_day: float | None = None
 
     def __post_init__(self) -> None:
-        if any(value is not None and value < 0 for value in (self.workers, self.gpu_seconds_a_day)):
-            raise ValueError("a limit cannot be below 0")
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ValueError(f"{name!r} is {value!r}; a limit is a number from 0 on.")
 
 
 NO_LIMIT = Limit()
@@ -32,15 +37,13 @@ NO_LIMIT = Limit()
 
 def read(told: Mapping[str, Any]) -> dict[str, Limit]:
     """Return the limits of ``c.EasyMLNB.group_limits``; raises ``ValueError`` in a sentence."""
-    found = {}
-    for group, limit in told.items():
-        try:
-            found[group] = msgspec.convert(limit, Limit)
-        except msgspec.ValidationError as error:
-            raise ValueError(f"The limit of the group {group!r} is not understood: {error}") from (
-                error
-            )
-    return found
+    wrong = next((group for group in told if not isinstance(group, str)), None)
+    if wrong is not None:
+        raise ValueError(f"The name of a group is a text, not {wrong!r}.")
+    return {
+        group: spelling.struct(limit, Limit, f"the limit of the group {group!r}")
+        for group, limit in told.items()
+    }
 
 
 def of(groups: Collection[str], limits: Mapping[str, Limit]) -> Limit:

@@ -12,7 +12,7 @@ from traitlets import Float, default
 
 from easymlnb.contract.errors import EasyMLNBError, Forbidden
 from easymlnb.contract.hubs import ACCESS, TOKENS, USERS
-from easymlnb_server.access import Person
+from easymlnb_server.access import Caller, Person
 from easymlnb_server.hubservice.members import Member, Members
 
 RESOURCE = "easymlnb"
@@ -92,7 +92,7 @@ class HubIdentity(JupyterHubIdentityProvider):  # type: ignore[misc]
         member: Member = found["member"]
         if not _enters(member):
             raise Forbidden(NO_ENTRY)
-        return _person(member)
+        return _person(self.people.caller(member))
 
     def known(self, token: str) -> Person | None:
         """Return whom ``get_user`` would with this token alone, if it is known without asking.
@@ -100,15 +100,19 @@ class HubIdentity(JupyterHubIdentityProvider):  # type: ignore[misc]
         ``None`` says nothing: the Hub may have to be asked, or the token may not be good for us.
         """
         found: Member | None = self.people.known(token)
-        return _person(found) if found is not None and _enters(found) else None
+        if found is None or not _enters(found):
+            return None
+        return _person(self.people.caller(found))
 
 
 def _enters(member: Member) -> bool:
     return ACCESS in member.scopes or "access:services" in member.scopes
 
 
-def _person(member: Member) -> Person:
-    return Person(username=member.name, groups=member.groups, admin=member.admin)
+def _person(caller: Caller) -> Person:
+    return Person(
+        username=caller.name, groups=caller.groups, admin=caller.admin, names=caller.names
+    )
 
 
 class OwnRoutesOnly(Authorizer):

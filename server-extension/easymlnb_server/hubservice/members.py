@@ -3,22 +3,25 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
+from easymlnb.contract import hubs
 from easymlnb.contract.errors import NotReady
-from easymlnb.contract.hubs import ROLE
-from easymlnb_server.access import Caller
+from easymlnb_server.access import Caller, resolve
 from easymlnb_server.hubservice.kept import Kept, Outage
+from easymlnb_server.hubservice.register import Register
 
 SECONDS = 10.0
 """How long a request may wait for the Hub's word in all."""
 
 AT_ONCE = 20
 """Questions that the Hub is asked at the same time."""
+
+UNKNOWN_TIME = "before 2018"
 
 AWAY = "The Hub does not say who you are just now. Try again in a moment."
 
@@ -30,6 +33,8 @@ class Member:
     """A user of the Hub. ``scopes`` are what the token is good for that was asked with.
 
     ``whole`` says that the token let us see the groups; without that right there seem to be none.
+    ``identity`` is when the Hub says that the user was made: it stays when the name changes, and
+    another user who gets the name has another; empty where the Hub does not say.
     """
 
     name: str
@@ -37,6 +42,7 @@ class Member:
     admin: bool = False
     scopes: frozenset[str] = frozenset()
     whole: bool = True
+    identity: str = ""
 
     @classmethod
     def of(cls, model: Mapping[str, Any]) -> "Member | None":
@@ -49,11 +55,9 @@ class Member:
             admin=model.get("admin") is True,
             scopes=frozenset(map(str, model.get("scopes") or ())),
             whole="groups" in model,
+            # Users of very old Hubs have none; who gets their name has one.
+            identity=str(model["created"] or UNKNOWN_TIME) if "created" in model else "",
         )
-
-    @property
-    def caller(self) -> Caller:
-        return Caller(self.name, self.groups, self.admin)
 
 
 class Members:
@@ -71,27 +75,78 @@ class Members:
         outage = Outage()
         self._tokens: Kept[Member] = Kept(self._whose, seconds, outage=outage)
         self._names: Kept[Member] = Kept(self._named, seconds, outage=outage)
+        self.register = Register()
+        """Under which names each has rights."""
 
     async def close(self) -> None:
         await self._http.aclose()
 
     async def whose(self, token: str) -> Member | None:
         """Return whose token this is; ``None`` if it is nobody's. Raises ``NotReady``."""
-        return await self._tokens.get(token)
+        found = await self._tokens.get(token)
+        if found is None:
+            return None
+        last = self._names.last(found.name)
+        if found.whole and (last is None or last.identity != found.identity):
+            self._names.put(found.name, found, self._names.seconds)
+        await self.register.bind(found.name, found.identity)
+        return found
 
     def known(self, token: str) -> Member | None:
-        """Return what ``whose`` would without asking the Hub; ``None`` if it would ask."""
-        return self._tokens.fresh(token)
+        """Return what ``whose`` would without asking anybody; ``None`` if it would ask."""
+        found = self._tokens.fresh(token)
+        if found is None or not self.register.knows(found.name, found.identity):
+            return None
+        return found
+
+    def caller(self, member: Member) -> Caller:
+        """Return somebody with the names under which they have rights."""
+        names = self.register.names(member.name, member.identity)
+        return Caller(member.name, member.groups, member.admin, names)
 
     async def find(self, name: str) -> Caller | None:
         """Return a user of the Hub; ``None`` for who is none any more. Raises ``NotReady``."""
         found = await self._names.get(name)
-        return found.caller if found is not None else None
+        if found is None:
+            return None
+        await self.register.bind(found.name, found.identity)
+        return self.caller(found)
+
+    async def look(self, name: str) -> Member | None:
+        """Return what the Hub says of a name now; ``None`` for no user. Raises ``NotReady``."""
+        found = await self._named(name)
+        if found is not None and found.whole:
+            self._names.put(name, found)
+        return found
+
+    def identity(self, name: str) -> str:
+        """Return what the Hub said last of who has a name; empty if nothing is known."""
+        found = self._names.last(name)
+        return found.identity if found is not None else ""
+
+    async def forget(self) -> None:
+        """Ask the Hub again about everybody, after names changed hands."""
+        await asyncio.to_thread(self.register.read)
+        self._tokens.clear()
+        self._names.clear()
+
+    async def check_start(self, name: str) -> None:
+        """Raise ``NotReady`` unless the Hub's user of this name is the one that is known here."""
+        found = await self.look(name)
+        if found is None:
+            raise NotReady(
+                f"The Hub has no user {name!r} any more: removed, or renamed. {resolve(name)}"
+            )
+        if not self.register.belongs(name, found.identity):
+            raise NotReady(
+                f"The Hub's user {name!r} is not the one who published this; the name was given "
+                f"to somebody else. {resolve(name)}"
+            )
 
     def last(self, name: str) -> Caller | None:
         """Return what was said of a user last, however long ago; ``None`` if nothing was."""
         found = self._names.last(name)
-        return found.caller if found is not None else None
+        return self.caller(found) if found is not None else None
 
     async def missing(self, scopes: Iterable[str]) -> list[str]:
         """Return which of these the service itself does not hold, all if the Hub does not say."""
@@ -101,14 +156,26 @@ class Members:
             held = set(answer.json()["scopes"])
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             held = set()
-        return [scope for scope in scopes if scope not in held]
+        return [scope for scope in scopes if not hubs.held(scope, held)]
+
+    async def scopes(self, token: str) -> frozenset[str]:
+        """Return what a token is good for, whoever has it; nothing if it is nobody's.
+
+        Raises ``NotReady``.
+        """
+        model = await self._model("user", token, self._strangers)
+        return frozenset(map(str, (model or {}).get("scopes") or ()))
 
     async def _whose(self, token: str) -> Member | None:
         # Whoever makes up tokens, however many, keeps nobody waiting who is known.
         known = self._tokens.last(token) is not None
         found = await self._ask("user", token, self._turn if known else self._strangers)
+        if found is not None and not found.identity:
+            # Tokens need not be good for that; the service's own is.
+            named = await self.look(found.name)
+            found = replace(found, identity=named.identity) if named is not None else found
         if found is not None and found.whole:
-            # Of a user who has shown a token their pages may go on for as long as it does.
+            # The pages of a user who has shown a token may continue for as long as the token.
             self._names.vouch(found.name, found)
         return found
 
@@ -116,6 +183,12 @@ class Members:
         return await self._ask(f"users/{quote(name, safe='')}", self._token, self._turn)
 
     async def _ask(self, path: str, token: str, turn: asyncio.Semaphore) -> Member | None:
+        model = await self._model(path, token, turn)
+        return None if model is None else Member.of(model)
+
+    async def _model(
+        self, path: str, token: str, turn: asyncio.Semaphore
+    ) -> Mapping[str, Any] | None:
         if not (token.isascii() and token.isprintable()):
             return None  # it could not even be sent
         headers = {"Authorization": f"token {token}"}
@@ -123,7 +196,8 @@ class Members:
             async with asyncio.timeout(SECONDS), turn:
                 answer = await self._http.get(path, headers=headers)
             if answer.status_code == 200:
-                return Member.of(answer.json())
+                model: Mapping[str, Any] = answer.json()
+                return model
         except (httpx.HTTPError, TimeoutError, ValueError) as error:
             log.warning("The Hub does not answer: %s", error or type(error).__name__)
             raise NotReady(AWAY) from error
@@ -132,7 +206,7 @@ class Members:
         if answer.status_code == 404:
             return None
         if answer.status_code in (401, 403):
-            log.error("The Hub refuses this service. Its role is missing: %s", ROLE)
+            log.error("The Hub refuses this service. Its role is missing: %s", hubs.ROLE)
         else:
             log.warning("The Hub answers %s.", answer.status_code)
         raise NotReady(AWAY)

@@ -1,6 +1,6 @@
 """The placements of a server, by the names that authors say."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from easymlnb.contract.errors import DeploymentFailed
@@ -60,17 +60,21 @@ class Somewhere(Protocol):
 
 
 class OwnPlaces:
-    """On one's own server all is one's own: ``local`` and ``others`` are for every worker."""
+    """On one's own server all is one's own: ``local`` and ``others`` are for every worker.
 
-    def __init__(self, local: Lasting, others: Mapping[str, Lasting]) -> None:
-        self._all = (local, *others.values())
-        self._places = Places(local, others)
+    ``others`` returns the placements that there are now, each the same as long as it is there.
+    """
+
+    def __init__(self, local: Lasting, others: Callable[[], Mapping[str, Lasting]]) -> None:
+        self._local = local
+        self._others = others
 
     def of(self, owner: str) -> Places:
-        return self._places
+        return Places(self._local, self._others())
 
     def survivors(self) -> list[Survivor]:
-        return [survivor for placement in self._all for survivor in placement.survivors()]
+        every = (self._local, *self._others().values())
+        return [survivor for placement in every for survivor in placement.survivors()]
 
 
 def one_of(specs: Iterable[ServiceSpec]) -> str:

@@ -178,7 +178,7 @@ def _publish_one(
             return
     number = 1 if row is None else row.last + 1
     values: dict[str, Any] = {"owner": owner, "last": number, "current": number}
-    values |= {"deleted": None, "changed": now}
+    values |= {"deleted": None, "changed": now, "moved": None}
     if row is None:
         connection.execute(insert(services).values(name=spec.name, created=now, **values))
     else:

@@ -10,6 +10,7 @@ from easymlnb_server.store.bundles import Bundles
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.files import Files
 from easymlnb_server.store.leases import Leases
+from easymlnb_server.store.people import People
 from easymlnb_server.store.services import Services
 from easymlnb_server.store.usage import Usage
 
@@ -31,6 +32,7 @@ class Store:
         self.services = Services(database)
         self.leases = Leases(database)
         self.usage = Usage(database)
+        self.people = People(database)
 
     @classmethod
     def open(cls, url: str, folder: Path, *, files: str = "") -> "Store":

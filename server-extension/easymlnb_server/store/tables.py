@@ -42,7 +42,8 @@ bundles = Table(
     Index(None, "state"),
 )
 
-# A deleted service keeps its row: ``last`` makes sure that no number is ever given twice.
+# A deleted service keeps its row: ``last`` makes sure that no number is ever given twice, and
+# ``moved`` says under which name it is served since it changed hands.
 services = Table(
     "services",
     metadata,
@@ -54,6 +55,7 @@ services = Table(
     Column("deleted", Float(53)),
     Column("access", JSON(none_as_null=True)),
     Column("changed", Float(53)),
+    Column("moved", String(320)),
 )
 
 versions = Table(
@@ -90,6 +92,14 @@ leases = Table(
     Column("heir", String(64), nullable=False),
     Column("ready", Boolean, nullable=False),
     Column("state", String(16), nullable=False),
+)
+
+# Whom a name belongs to. An identity is what the Hub says of a user and nobody can change.
+people = Table(
+    "people",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("identity", String(64), nullable=False),
 )
 
 # GPU seconds; each process writes a total of its own.

@@ -9,6 +9,7 @@ import msgspec
 
 from easymlnb.contract import units
 from easymlnb.contract.running import PREFER, Gpu
+from easymlnb_server import spelling
 
 NAME = re.compile(r"[a-z](?:-?[a-z0-9]){0,15}\Z")
 LOCAL = "local"
@@ -85,22 +86,21 @@ def read(placements: Mapping[str, Any]) -> dict[str, Spot]:
     """
     found = {}
     for name, told in placements.items():
-        if not NAME.match(name):
+        if not isinstance(name, str) or not NAME.match(name):
             raise ValueError(
                 f"{name!r} cannot name a placement: up to 16 small letters, digits and single "
                 "dashes, the first a letter."
             )
-        try:
-            spot = msgspec.convert(told, Spot)
-            units.seconds(spot.idle)
-            units.seconds(spot.lifetime)
-        except (msgspec.ValidationError, ValueError) as error:
-            raise ValueError(f"The placement {name!r} is not understood: {error}") from error
+        spot = found[name] = spelling.struct(told, Spot, f"the placement {name!r}")
+        for setting in ("idle", "lifetime"):
+            try:
+                units.seconds(getattr(spot, setting))
+            except ValueError as error:
+                raise ValueError(f"{setting!r} of the placement {name!r}: {error}") from error
         if spot.max_workers < 1 or spot.seats < 1:
             raise ValueError(f"max_workers and seats of the placement {name!r} start at 1.")
         if spot.gpus is not None and spot.gpus < 0:
             raise ValueError(f"gpus of the placement {name!r} must not be below 0.")
-        found[name] = spot
     return found
 
 

@@ -57,11 +57,11 @@ class OwnServer:
 
 
 class OwnServers:
-    """Asks users' servers; ``account`` is the shared service's own."""
+    """Asks users' servers; ``account`` is the shared service's own, ``tokens`` open them."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, tokens: UserTokens | None = None) -> None:
         self._account = account
-        self._tokens = UserTokens(account)
+        self._tokens = tokens or UserTokens(account)
         self._http = httpx.AsyncClient(timeout=PATIENCE)
         self._found: dict[str, tuple[float, list[OwnServer]]] = {}
 

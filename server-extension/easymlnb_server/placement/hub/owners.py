@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from easymlnb_server.access import Caller
-from easymlnb_server.placement.base import Survivor
+from easymlnb_server.placement.base import Placement, Survivor
 from easymlnb_server.placement.hub.account import Account
 from easymlnb_server.placement.hub.meter import Meter
 from easymlnb_server.placement.hub.options import Spot
@@ -18,12 +18,18 @@ from easymlnb_server.placement.hub.workers import HubPlacement
 from easymlnb_server.placement.places import LOCAL, Places
 
 
+def unguarded(user: str, placement: Placement) -> Placement:
+    """Return a placement as it is."""
+    return placement
+
+
 class Owners:
     """Makes the placements of a user when somebody asks for them first.
 
     ``account`` is the service's own, whose token may start servers of all users, and ``spots`` are
     the placements, ``local`` among them. ``notes`` is a folder for what runs, ``meter`` returns
-    what a user's workers are held against.
+    what a user's workers are held against, ``guard`` what is to be asked before they start.
+    ``tokens`` open users' servers.
     """
 
     def __init__(
@@ -32,17 +38,20 @@ class Owners:
         spots: Mapping[str, Spot],
         notes: Path,
         meter: Callable[[str], Meter],
+        guard: Callable[[str, Placement], Placement] = unguarded,
+        tokens: UserTokens | None = None,
     ) -> None:
         self.account = account
         self._spots = spots
         self._notes = notes
         self._meter = meter
-        self._tokens = UserTokens(account)
+        self._guard = guard
+        self.tokens = tokens or UserTokens(account)
         self._placements: dict[str, dict[str, HubPlacement]] = {}
 
     def of(self, user: str) -> Places:
         """Return where workers of this user start."""
-        found = self._of(user)
+        found = {name: self._guard(user, place) for name, place in self._of(user).items()}
         others = {name: place for name, place in found.items() if name != LOCAL}
         return Places(found[LOCAL], others)
 
@@ -73,7 +82,7 @@ class Owners:
         return [PlacementView(name, spot, account) for name, spot in self._spots.items()]
 
     def _as(self, user: str) -> Account:
-        return dataclasses.replace(self.account, user=user, keys=lambda: self._tokens.of(user))
+        return dataclasses.replace(self.account, user=user, keys=lambda: self.tokens.of(user))
 
     def _of(self, user: str) -> dict[str, HubPlacement]:
         if user not in self._placements:

@@ -26,11 +26,16 @@ MOST = 1000
 
 
 class UserTokens:
-    """Asks the Hub for tokens that open one user's servers. ``account`` is the service's own."""
+    """Asks the Hub for tokens that open one user's servers. ``account`` is the service's own.
 
-    def __init__(self, account: Account) -> None:
+    ``identity`` returns what tells a user from others of the same name, before and after: a token
+    of one must not be shown to servers of another.
+    """
+
+    def __init__(self, account: Account, identity: Callable[[str], str] = lambda user: "") -> None:
         self._account = account
-        self._kept: dict[str, tuple[float, str]] = {}
+        self._identity = identity
+        self._kept: dict[tuple[str, str], tuple[float, str]] = {}
         self._turn = threading.Lock()
         self._http = httpx.Client(
             base_url=f"{account.api_url.rstrip('/')}/users/", headers=account.headers, timeout=10.0
@@ -44,11 +49,12 @@ class UserTokens:
 
         Raises ``NotReady`` or ``Forbidden`` when the Hub gives none.
         """
-        since, token = self._kept.get(user, (0.0, ""))
+        key = (user, self._identity(user))
+        since, token = self._kept.get(key, (0.0, ""))
         if token and time.monotonic() - since < RENEW:
             return token
         with self._turn:
-            since, token = self._kept.get(user, (0.0, ""))
+            since, token = self._kept.get(key, (0.0, ""))
             if token and time.monotonic() - since < RENEW:
                 return token
             try:
@@ -57,8 +63,8 @@ class UserTokens:
                 if token and time.monotonic() - since < LIFE:
                     return token  # the Hub is away; it is good for some time yet
                 raise
-            self._kept.pop(user, None)
-            self._kept[user] = (time.monotonic(), fresh)
+            self._kept.pop(key, None)
+            self._kept[key] = (time.monotonic(), fresh)
             if len(self._kept) > MOST:
                 self._kept.pop(next(iter(self._kept)))
             return fresh

@@ -1,5 +1,6 @@
 """What is on the nodes of a placement, for people who want to know."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -72,14 +73,14 @@ class Views(Protocol):
     """What there is to see of placements."""
 
     def of(self, caller: Caller | None) -> list[PlacementView]:
-        """Return what somebody may see."""
+        """Return what somebody may see; it may block."""
 
 
 class OwnViews:
-    """The placements of one's own server."""
+    """The placements of one's own server, as they are when somebody looks."""
 
-    def __init__(self, views: list[PlacementView]) -> None:
+    def __init__(self, views: Callable[[], list[PlacementView]]) -> None:
         self._views = views
 
     def of(self, caller: Caller | None) -> list[PlacementView]:
-        return self._views
+        return self._views()
