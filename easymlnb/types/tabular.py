@@ -4,10 +4,12 @@ import functools
 import importlib.util
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from easymlnb.types import charset, delimited, inference
 from easymlnb.types.base import Upload, is_a
+from easymlnb.types.delimited import MAX_COLUMNS, Reading, TooLong
 from easymlnb.types.sent import Data
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ CSV = "text/csv"
 ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
 ENDINGS = {CSV: "csv", ARROW: "arrow", PARQUET: "parquet"}
-MAX_COLUMNS = 10_000
+ZIPPED = {b"xl/workbook": "Excel files", b"opendocument.spreadsheet": "OpenDocument files"}
 PLAIN = (str, int, float, bool, type(None))
 
 
@@ -26,87 +28,100 @@ def has_arrow() -> bool:
     return importlib.util.find_spec("pyarrow") is not None
 
 
-def read(found: Upload, max_rows: int) -> "pd.DataFrame":
+def read(found: Upload, reading: Reading) -> "pd.DataFrame":
     """Read a table from bytes, by what they are rather than by what they are called."""
-    begin = bytes(found.data[:4])
-    if begin == b"PAR1":
-        return _arrow(found.data, max_rows, parquet=True)
-    if begin == b"\xff\xff\xff\xff" or found.media_type == ARROW:
-        return _arrow(found.data, max_rows, parquet=False)
-    data = bytes(found.data)
-    if data.lstrip()[:1] in (b"[", b"{"):
-        return _json(data)
-    return _csv(data, max_rows)
+    begin = bytes(found.data[:8])
+    if begin.startswith(b"PAR1"):
+        return _arrow(found.data, reading, parquet=True)
+    if begin.startswith(b"\xff\xff\xff\xff") or found.media_type == ARROW:
+        return _arrow(found.data, reading, parquet=False)
+    _refuse(found.data)
+    text = charset.decode(found.data, found.charset)
+    if text.lstrip()[:1] in ("[", "{"):
+        return _json(text, reading)
+    return _limited(delimited.read(text, reading))
 
 
-def _csv(data: bytes, max_rows: int) -> "pd.DataFrame":
-    import pandas as pd
-
-    try:
-        first = data.decode("utf-8-sig").lstrip().partition("\n")[0]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"The CSV is not UTF-8 text (byte {error.start}).") from None
-    if not first.strip():
-        raise ValueError("The CSV is empty; its first line must name the columns.")
-    separator = max(",;\t", key=first.count)
-    try:
-        frame = pd.read_csv(
-            io.BytesIO(data),
-            sep=separator,
-            encoding="utf-8-sig",
-            nrows=max_rows + 1,
-            # 'index_col=False' would cut long rows off silently; a bad line is an error.
-            on_bad_lines="error",
-            low_memory=False,
-        )
-    except (ValueError, pd.errors.ParserError, OverflowError) as error:
-        raise ValueError(f"The CSV cannot be read: {_first_line(error)}") from None
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise ValueError("The CSV cannot be read: its rows have more cells than its first line.")
-    return _limited(frame)
+def _refuse(data: Data) -> None:
+    """Raise ``ValueError`` for files that people take for tables, by what they begin with."""
+    begin = bytes(data[:8])
+    if begin.startswith(b"PK\x03\x04"):
+        whole = bytes(data)
+        kind = next((kind for mark, kind in ZIPPED.items() if mark in whole), "ZIP files")
+        raise ValueError(f"{kind} are not read; save it as CSV.")
+    if begin == b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1":
+        raise ValueError("Excel files are not read; save it as CSV.")
+    if begin.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
+        raise ValueError("Compressed files are not read; unpack it first.")
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().partition("\n")[0].rpartition("C error: ")[2]
-    return f"{text[:200].rstrip('.')}."
-
-
-def _json(data: bytes) -> "pd.DataFrame":
+def _json(text: str, reading: Reading) -> "pd.DataFrame":
     from pydantic_core import from_json
 
     try:
-        value = from_json(data)
+        value = from_json(text)
     except ValueError:
         raise ValueError("It looks like JSON, but cannot be read as such.") from None
-    return from_records(value) if isinstance(value, list) else from_columns(value)
+    make = from_records if isinstance(value, list) else from_columns
+    return make(value, reading.kinds)
 
 
-def _arrow(data: Data, max_rows: int, *, parquet: bool) -> "pd.DataFrame":
+def _arrow(data: Data, reading: Reading, *, parquet: bool) -> "pd.DataFrame":
     if not has_arrow():
         raise ValueError("Arrow and parquet are not installed here; send CSV or JSON.")
-    import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
-    import pyarrow.parquet  # type: ignore[import-untyped]
-
     try:
-        if parquet:
-            file = pyarrow.parquet.ParquetFile(pa.BufferReader(data))
-            # Read from the footer: a small file may unpack to very many rows.
-            if file.metadata.num_rows > max_rows:
-                raise _TooLong(max_rows)
-            found = file.read()
-        else:
-            found = _stream(pa.ipc.open_stream(pa.BufferReader(data)), max_rows)
-        return _limited(found.to_pandas())
-    except _TooLong:
+        found = _arrow_table(data, reading.max_rows, parquet=parquet)
+        table = of_arrow(found, reading.kinds) if _unique(found.schema.names) else None
+    except TooLong:
         raise
     except Exception:
         # Arrow's readers of damaged files raise many kinds; none is fit for a caller.
         raise ValueError("The Arrow or parquet data is damaged and cannot be read.") from None
+    if table is None:
+        raise ValueError("Two columns of the table have the same name.")
+    return _limited(table)
 
 
-class _TooLong(ValueError):
-    def __init__(self, max_rows: int) -> None:
-        super().__init__(f"It has more than the {max_rows} rows allowed.")
+def _unique(names: list[str]) -> bool:
+    return len(set(names)) == len(names)
+
+
+def _arrow_table(data: Data, max_rows: int, *, parquet: bool) -> Any:
+    import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
+    import pyarrow.parquet  # type: ignore[import-untyped]
+
+    if not parquet:
+        return _stream(pa.ipc.open_stream(pa.BufferReader(data)), max_rows)
+    file = pyarrow.parquet.ParquetFile(pa.BufferReader(data))
+    # Read from the footer: a small file may unpack to very many rows.
+    if file.metadata.num_rows > max_rows:
+        raise TooLong(max_rows)
+    return file.read()
+
+
+def of_arrow(found: Any, kinds: Collection[str] = ()) -> "pd.DataFrame":
+    """Return a table of Arrow as one of pandas, without rounding whole numbers that have gaps.
+
+    pandas itself makes floats of them, and objects of truths with gaps.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    table: pd.DataFrame = found.to_pandas()
+    gapped = {
+        field.name: pa.types.is_integer(field.type)
+        for field, column in zip(found.schema, found.columns, strict=True)
+        if column.null_count
+        and (pa.types.is_integer(field.type) or pa.types.is_boolean(field.type))
+    }
+    for name in table.columns:
+        whole = gapped.get(str(name))
+        if whole is not None and table[name].dtype.kind in "fO":
+            exact = pd.Series(found[str(name)].to_pylist(), table.index, "object")
+            table[name] = (
+                exact.astype("Int64") if whole and name in kinds else (inference.of_json(exact))
+            )
+    return table
 
 
 def _stream(reader: Any, max_rows: int) -> Any:
@@ -116,7 +131,7 @@ def _stream(reader: Any, max_rows: int) -> Any:
     for batch in reader:
         rows += batch.num_rows
         if rows > max_rows:
-            raise _TooLong(max_rows)
+            raise TooLong(max_rows)
         batches.append(batch)
     return pa.Table.from_batches(batches, reader.schema)
 
@@ -124,10 +139,13 @@ def _stream(reader: Any, max_rows: int) -> Any:
 def _limited(frame: "pd.DataFrame") -> "pd.DataFrame":
     if frame.shape[1] > MAX_COLUMNS:
         raise ValueError(f"It has more than {MAX_COLUMNS} columns.")
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise ValueError(f"Two columns are called {str(twice)[:40]!r}; each needs its own name.")
     return frame
 
 
-def from_records(records: list[Any]) -> "pd.DataFrame":
+def from_records(records: list[Any], kinds: Collection[str] = ()) -> "pd.DataFrame":
     """Make a table of a list of objects; raises ``ValueError`` naming the row that is wrong."""
     import pandas as pd
 
@@ -137,10 +155,10 @@ def from_records(records: list[Any]) -> "pd.DataFrame":
         for name, cell in record.items():
             if not isinstance(cell, PLAIN):
                 raise ValueError(f"Row {row}, column {name!r} must be a plain value.")
-    return _limited(pd.DataFrame(records))
+    return _typed(pd.DataFrame(records, dtype="object"), kinds)
 
 
-def from_columns(columns: Any) -> "pd.DataFrame":
+def from_columns(columns: Any, kinds: Collection[str] = ()) -> "pd.DataFrame":
     """Make a table of an object of lists, all of one length."""
     import pandas as pd
 
@@ -153,7 +171,22 @@ def from_columns(columns: Any) -> "pd.DataFrame":
             raise ValueError(f"Column {name!r} must hold plain values.")
     if len({len(cells) for cells in columns.values()}) > 1:
         raise ValueError("All columns must have the same length.")
-    return _limited(pd.DataFrame(dict(columns)))
+    return _typed(pd.DataFrame(dict(columns), dtype="object"), kinds)
+
+
+def _typed(frame: "pd.DataFrame", kinds: Collection[str]) -> "pd.DataFrame":
+    """Give a type to the columns of JSON values, but not to those that are declared."""
+    import pandas as pd
+
+    _limited(frame)
+    if frame.columns.empty:
+        return frame
+    return pd.DataFrame(
+        {
+            name: frame[name] if name in kinds else inference.of_json(frame[name])
+            for name in frame.columns
+        }
+    )
 
 
 def frame(value: Any) -> "pd.DataFrame":
