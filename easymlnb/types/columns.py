@@ -189,8 +189,8 @@ def _from_texts(texts: "pd.Series[Any]", zone: str | None) -> "pd.Series[Any]":
         )
     target = zone or "UTC"
     parts = [_in_zone(_parsed(texts[fixed], utc=True), target), _in_zone(bare, target)]
-    found = pd.concat(parts).sort_index()
-    return found
+    joined: pd.Series[Any] = pd.concat(parts).sort_index()
+    return joined
 
 
 def _parsed(texts: "pd.Series[Any]", *, utc: bool) -> "pd.Series[Any]":

@@ -3,11 +3,13 @@
 import functools
 import importlib.util
 import io
+import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from easymlnb.types import charset, delimited, inference
+from easymlnb.contract.errors import ResultNotEncodable
+from easymlnb.types import charset, delimited, inference, natural
 from easymlnb.types.base import Upload, is_a
 from easymlnb.types.delimited import MAX_COLUMNS, Reading, TooLong
 from easymlnb.types.sent import Data
@@ -20,6 +22,7 @@ ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
 ENDINGS = {CSV: "csv", ARROW: "arrow", PARQUET: "parquet"}
 ZIPPED = {b"xl/workbook": "Excel files", b"opendocument.spreadsheet": "OpenDocument files"}
+SIMPLE = {str, int, float, bool, type(None)}
 PLAIN = (str, int, float, bool, type(None))
 
 
@@ -205,6 +208,9 @@ def flat(table: "pd.DataFrame") -> "pd.DataFrame":
     import pandas as pd
 
     if not (isinstance(table.index, pd.RangeIndex) and table.index.name is None):
+        for name in table.index.names:
+            if name is not None and name in table.columns:
+                raise ValueError(f"the index and a column of the table are both called {name!r}")
         table = table.reset_index()
     names = [
         " ".join(map(str, n)).strip() if isinstance(n, tuple) else str(n) for n in table.columns
@@ -221,34 +227,113 @@ def cells(table: "pd.DataFrame") -> tuple[list[str], list[list[Any]]]:
 
 
 def _cell(value: Any) -> Any:
-    if value is None or isinstance(value, str | bool | int):
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:
         return value
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    import pandas as pd
-
-    if value is pd.NaT or value is pd.NA:
-        return None
-    if hasattr(value, "isoformat"):
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if is_a(kind, "pandas.Timestamp") and not natural.is_missing(value):
         return value.isoformat().replace("+00:00", "Z")
-    if hasattr(value, "item"):
-        return _cell(value.item())
-    raise ValueError(f"a cell of the table holds {type(value).__name__}, which has no JSON form")
+    # Whatever else it is, it is written as it is outside of tables.
+    from pydantic_core import to_jsonable_python
+
+    try:
+        return to_jsonable_python(natural.encode(value), inf_nan_mode="null")
+    except ResultNotEncodable:
+        raise ValueError(
+            f"a cell of the table holds {kind.__name__}, which has no JSON form"
+        ) from None
+
+
+def _as_text(value: Any) -> str | None:
+    """Return a cell as text, for columns that have no type of their own in a file."""
+    found = _cell(value)
+    if found is None or isinstance(found, str):
+        return found
+    return json.dumps(found, ensure_ascii=False)
+
+
+def to_json(table: "pd.DataFrame") -> bytes:
+    """Return a flat table as a JSON object of columns, as it can be read again.
+
+    A cell that is no plain value is text; raises ``ValueError`` where it has none.
+    """
+    names, columns = cells(table)
+    plain = [
+        [cell if isinstance(cell, PLAIN) else _as_text(cell) for cell in one] for one in columns
+    ]
+    return json.dumps(dict(zip(names, plain, strict=True)), ensure_ascii=False).encode()
+
+
+def is_loose(table: "pd.DataFrame") -> bool:
+    """Tell whether a column has no type in Arrow, as numbers among texts have none."""
+    return any(_is_loose(table.iloc[:, at]) for at in range(table.shape[1]))
 
 
 def write(table: "pd.DataFrame", media_type: str) -> bytes:
     """Return a flat table as bytes."""
     if media_type == CSV:
-        text: str = table.to_csv(index=False, lineterminator="\n")
+        text: str = _with_text(table, _is_foreign).to_csv(index=False, lineterminator="\n")
         return text.encode()
-    import pyarrow as pa
     import pyarrow.parquet
 
-    found = pa.Table.from_pandas(table, preserve_index=False)
     target = io.BytesIO()
-    if media_type == PARQUET:
-        pyarrow.parquet.write_table(found, target)
-    else:
-        with pa.ipc.new_stream(target, found.schema) as stream:
-            stream.write_table(found)
+    try:
+        found = to_arrow(table)
+        if media_type == PARQUET:
+            pyarrow.parquet.write_table(found, target)
+        else:
+            with pyarrow.ipc.new_stream(target, found.schema) as stream:
+                stream.write_table(found)
+    except (pyarrow.ArrowException, TypeError) as error:
+        raise ValueError(str(error)) from error
     return target.getvalue()
+
+
+def to_arrow(table: "pd.DataFrame") -> Any:
+    """Return a flat table as one of Arrow; a column that has no type in it becomes text."""
+    import pyarrow as pa
+
+    return pa.Table.from_pandas(_with_text(table, _is_loose), preserve_index=False)
+
+
+def _with_text(table: "pd.DataFrame", chosen: Callable[["pd.Series[Any]"], bool]) -> "pd.DataFrame":
+    import pandas as pd
+
+    columns = [table.iloc[:, at] for at in range(table.shape[1])]
+    if not any(map(chosen, columns)):
+        return table
+    made = [
+        pd.Series([_as_text(cell) for cell in column.tolist()], table.index, "object")
+        if chosen(column)
+        else column
+        for column in columns
+    ]
+    return pd.concat(made, axis=1).set_axis(table.columns, axis=1)
+
+
+def _is_foreign(column: "pd.Series[Any]") -> bool:
+    """Tell whether pandas would write a column's cells to CSV as Python shows them."""
+    kind = _cell_type(column)
+    return kind.kind == "m" or (kind == "object" and not set(map(type, column.tolist())) <= SIMPLE)
+
+
+def _is_loose(column: "pd.Series[Any]") -> bool:
+    """Tell whether a column has no type in Arrow that others understand."""
+    import pyarrow as pa
+
+    kind = _cell_type(column)
+    if kind.name.startswith(("interval", "period")):
+        return True
+    if kind != "object":
+        return False
+    try:
+        return isinstance(pa.Array.from_pandas(column).type, pa.BaseExtensionType)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        return True
+
+
+def _cell_type(column: "pd.Series[Any]") -> Any:
+    """Return the type of a column's cells, also of one of categories."""
+    kind: Any = column.dtype
+    return kind.categories.dtype if kind == "category" else kind
