@@ -100,15 +100,20 @@ class Schema:
             return to_json(natural.encode(value), inf_nan_mode="null")
         try:
             return self._to_json(value, warnings="error")
-        except (PydanticSerializationError, ValueError):
+        except (PydanticSerializationError, ValueError, TypeError):
             fitting = self.fit(value)
         try:
             return self._to_json(fitting, warnings=False)
-        except (PydanticSerializationError, ValueError) as error:
-            natural.encode(value)  # It knows the place, and raises.
-            raise ResultNotEncodable(
-                f"The result of {self.signature.name!r} ({type(value).__name__}) cannot be sent."
-            ) from error
+        except (PydanticSerializationError, ValueError, TypeError) as error:
+            plain = natural.encode(value)  # It knows the place, and raises.
+            try:
+                # Of the class that is said, but without a JSON form of it: NaT as a time.
+                return self._to_json(self.fit(plain), warnings=False)
+            except (PydanticSerializationError, ValueError, TypeError):
+                name = type(value).__name__
+                raise ResultNotEncodable(
+                    f"The result of {self.signature.name!r} ({name}) cannot be sent."
+                ) from error
 
     def fit(self, value: Any) -> Any:
         """Return the result as its hint says it is: a numpy number where ``int`` is said.

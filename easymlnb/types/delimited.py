@@ -19,10 +19,11 @@ SEPARATORS = ",;\t"
 """What may separate cells, where nothing is declared."""
 
 MAX_COLUMNS = 10_000
+SPARE = 10_000
+"""Blank lines that a text may have more than others."""
 _SPOKEN = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 _HEAD = re.compile(r'(?:"[^"]*"|[^"\r\n]|")*?(?=[\r\n]|\Z)')
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
-_POINT = re.compile(r"[+-]?[0-9]+\.[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a text is read: its ``columns`` as far as its first line names any, and its ``rows``."""
+    """How a text is read: what separates its cells, how many columns and rows it has."""
 
     separator: str
     columns: int
@@ -49,6 +50,13 @@ class TooLong(ValueError):
 
     def __init__(self, max_rows: int) -> None:
         super().__init__(f"It has more than the {max_rows} rows allowed.")
+
+
+class TooWide(ValueError):
+    """The table has more columns than are read."""
+
+    def __init__(self) -> None:
+        super().__init__(f"It has more than {MAX_COLUMNS} columns.")
 
 
 class _Broken(ValueError):
@@ -75,7 +83,7 @@ def read(text: str, reading: Reading) -> "pd.DataFrame":
         at: _typed(frame[at].rename(name), declared.get(at, "any"), decimal or ".")
         for at, name in enumerate(names)
     }
-    return _named(pd.DataFrame(typed), names)
+    return pd.DataFrame(typed).set_axis(names, axis=1)
 
 
 def _guessed(
@@ -93,6 +101,10 @@ def _guessed(
     frame = _parse(text, found, texts, decimal or ".")
     numbers = frame.select_dtypes("float").to_numpy()
     return None if np.isinf(numbers).any() else frame
+
+
+def _is_fraction(text: str) -> bool:
+    return "." in text and not _THOUSANDS.fullmatch(text.strip().replace(".", ","))
 
 
 def _typed(column: "pd.Series[Any]", kind: str, decimal: str) -> "pd.Series[Any]":
@@ -141,21 +153,27 @@ def _layout(text: str, separator: str, max_rows: int) -> Layout:
     head, *rows = _lines(text, separator)
     if len(rows) > max_rows:
         raise TooLong(max_rows)
-    trailing = separator + " "
+
+    def filled(line: str) -> int:
+        return line.rstrip(separator + " ").count(separator) + 1
+
     columns = head.count(separator) + 1
-    if columns > MAX_COLUMNS:
-        raise ValueError(f"It has more than {MAX_COLUMNS} columns.")
-    named = head.rstrip(trailing).count(separator) + 1
-    for at, row in enumerate(rows, 1):
-        count = row.count(separator) + 1
-        if count == columns:
-            continue
-        if count > columns:
-            count = max(columns, row.rstrip(trailing).count(separator) + 1)
-        if not named <= count <= columns:
-            cells_ = "1 cell" if count == 1 else f"{count} cells"
-            more = "" if count > columns else "; leave a cell empty, but do not leave it out"
-            raise _Broken(f"row {at} has {cells_}, but its first line names {named}{more}.")
+    widths = [row.count(separator) + 1 for row in rows]
+    if columns > MAX_COLUMNS or max(widths, default=0) > MAX_COLUMNS:
+        raise TooWide
+    # Names that are empty, over cells that are, are no more than separators at the end of lines.
+    if filled(head) < columns and all(filled(row) <= filled(head) for row in rows):
+        columns = filled(head)
+    for at, (row, width) in enumerate(zip(rows, widths, strict=True)):
+        if width < columns:
+            raise _Broken(
+                f"row {at + 1} has fewer cells than its first line ({width}, not {columns}); "
+                "leave a cell empty, but do not leave it out."
+            )
+        if width > columns and filled(row) > columns:
+            raise _Broken(
+                f"row {at + 1} has more cells than its first line ({filled(row)}, not {columns})."
+            )
     return Layout(separator, columns, len(rows))
 
 
@@ -167,7 +185,11 @@ def _lines(text: str, separator: str) -> list[str]:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     blank = " \t".replace(separator, "")
-    return [line for line in text.split("\n") if line.strip(blank)]
+    lines = text.split("\n")
+    found = [line for line in lines if line.strip(blank)]
+    if len(lines) > 2 * len(found) + SPARE:
+        raise _Broken("it has too many blank lines.")
+    return found
 
 
 def _parse(text: str, found: Layout, types: Any, decimal: str = ".") -> "pd.DataFrame":
@@ -212,16 +234,8 @@ def _names(text: str, found: Layout) -> list[str]:
         )  # fmt: skip
     except (ValueError, pd.errors.ParserError) as error:
         raise _Broken(_first_line(error)) from None
-    cells_ = [str(cell) for cell in head.iloc[0]]
-    return [cell if cell.strip() else f"Unnamed: {at}" for at, cell in enumerate(cells_)]
-
-
-def _named(frame: "pd.DataFrame", names: list[str]) -> "pd.DataFrame":
-    """Return the table with its names, without columns that are no more than a last separator."""
-    last = len(names)
-    while last > 1 and names[last - 1] == f"Unnamed: {last - 1}" and frame[last - 1].isna().all():
-        last -= 1
-    return frame.iloc[:, :last].set_axis(names[:last], axis=1)
+    names = [str(name) for name in head.iloc[0, : found.columns]]
+    return [name if name.strip() else f"Unnamed: {at}" for at, name in enumerate(names)]
 
 
 def _care(separator: str, decimal: str) -> "re.Pattern[str]":
@@ -239,7 +253,7 @@ def _decimal(texts: "pd.DataFrame", declared: Mapping[int, str], separator: str)
     """Return the decimal sign of a file: a comma only if that cannot mean anything else.
 
     So the comma does not separate cells, a column consists of numbers with commas of which one
-    cannot be meant for thousands, and no column of numbers has a decimal point.
+    cannot be meant for thousands, and no column of numbers has a point that cannot be, either.
     """
     if separator == ",":
         return "."
@@ -254,6 +268,6 @@ def _decimal(texts: "pd.DataFrame", declared: Mapping[int, str], separator: str)
             certain = certain or not all(
                 _THOUSANDS.fullmatch(cell.strip()) for cell in known if "," in cell
             )
-        elif any(map(_POINT.fullmatch, known)) and inference.are_numbers(known, "."):
+        elif inference.are_numbers(known, ".") and any(map(_is_fraction, known)):
             return "."
     return "," if certain else "."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from easymlnb.contract.errors import ResultNotEncodable
 from easymlnb.types import charset, delimited, inference, natural
 from easymlnb.types.base import Upload, is_a
-from easymlnb.types.delimited import MAX_COLUMNS, Reading, TooLong
+from easymlnb.types.delimited import MAX_COLUMNS, Reading, TooLong, TooWide
 from easymlnb.types.sent import Data
 
 if TYPE_CHECKING:
@@ -41,7 +41,12 @@ def read(found: Upload, reading: Reading) -> "pd.DataFrame":
     _refuse(found.data)
     text = charset.decode(found.data, found.charset)
     if text.lstrip()[:1] in ("[", "{"):
-        return _json(text, reading)
+        try:
+            return _json(text, reading)
+        except _NoJson:
+            # The name of a column may begin so, too.
+            if found.media_type != CSV:
+                raise
     return _limited(delimited.read(text, reading))
 
 
@@ -58,13 +63,18 @@ def _refuse(data: Data) -> None:
         raise ValueError("Compressed files are not read; unpack it first.")
 
 
+class _NoJson(ValueError):
+    def __init__(self) -> None:
+        super().__init__("It looks like JSON, but cannot be read as such.")
+
+
 def _json(text: str, reading: Reading) -> "pd.DataFrame":
     from pydantic_core import from_json
 
     try:
         value = from_json(text)
     except ValueError:
-        raise ValueError("It looks like JSON, but cannot be read as such.") from None
+        raise _NoJson from None
     make = from_records if isinstance(value, list) else from_columns
     return make(value, reading.kinds)
 
@@ -75,7 +85,7 @@ def _arrow(data: Data, reading: Reading, *, parquet: bool) -> "pd.DataFrame":
     try:
         found = _arrow_table(data, reading.max_rows, parquet=parquet)
         table = of_arrow(found, reading.kinds) if _unique(found.schema.names) else None
-    except TooLong:
+    except (TooLong, TooWide):
         raise
     except Exception:
         # Arrow's readers of damaged files raise many kinds; none is fit for a caller.
@@ -94,8 +104,11 @@ def _arrow_table(data: Data, max_rows: int, *, parquet: bool) -> Any:
     import pyarrow.parquet  # type: ignore[import-untyped]
 
     if not parquet:
-        return _stream(pa.ipc.open_stream(pa.BufferReader(data)), max_rows)
+        reader = pa.ipc.open_stream(pa.BufferReader(data))
+        _narrow(len(reader.schema))
+        return _stream(reader, max_rows)
     file = pyarrow.parquet.ParquetFile(pa.BufferReader(data))
+    _narrow(file.metadata.num_columns)
     # Read from the footer: a small file may unpack to very many rows.
     if file.metadata.num_rows > max_rows:
         raise TooLong(max_rows)
@@ -139,9 +152,14 @@ def _stream(reader: Any, max_rows: int) -> Any:
     return pa.Table.from_batches(batches, reader.schema)
 
 
+def _narrow(columns: int) -> None:
+    """Raise ``TooWide`` for too many columns, before a table is made of them."""
+    if columns > MAX_COLUMNS:
+        raise TooWide
+
+
 def _limited(frame: "pd.DataFrame") -> "pd.DataFrame":
-    if frame.shape[1] > MAX_COLUMNS:
-        raise ValueError(f"It has more than {MAX_COLUMNS} columns.")
+    _narrow(frame.shape[1])
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise ValueError(f"Two columns are called {str(twice)[:40]!r}; each needs its own name.")
@@ -152,12 +170,15 @@ def from_records(records: list[Any], kinds: Collection[str] = ()) -> "pd.DataFra
     """Make a table of a list of objects; raises ``ValueError`` naming the row that is wrong."""
     import pandas as pd
 
+    names: set[Any] = set()
     for row, record in enumerate(records, 1):
         if not isinstance(record, Mapping):
             raise ValueError(f"Row {row} must be an object with a value for each column.")
         for name, cell in record.items():
             if not isinstance(cell, PLAIN):
                 raise ValueError(f"Row {row}, column {name!r} must be a plain value.")
+        names.update(record)
+        _narrow(len(names))
     return _typed(pd.DataFrame(records, dtype="object"), kinds)
 
 
@@ -167,6 +188,7 @@ def from_columns(columns: Any, kinds: Collection[str] = ()) -> "pd.DataFrame":
 
     if not isinstance(columns, Mapping):
         raise ValueError("It must be a list of records or an object of columns.")
+    _narrow(len(columns))
     for name, cells in columns.items():
         if not isinstance(cells, list | tuple):
             raise ValueError(f"Column {name!r} must be a list.")

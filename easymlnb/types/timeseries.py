@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from easymlnb.types import blob, table, tabular
 from easymlnb.types.base import KEY
@@ -43,7 +44,7 @@ class TimeSeries(table.Table):
     ) -> None:
         self.time = time
         self.values = [values] if isinstance(values, str) else list(values or ())
-        self.zone = zone
+        self.zone = _known(zone)
         super().__init__(
             separator=separator, decimal=decimal, max_rows=max_rows, max_bytes=max_bytes
         )
@@ -120,6 +121,17 @@ class TimeSeries(table.Table):
         layout = {"title": {"text": title}} if title else {}
         figure = {"data": lines, "layout": layout}
         return [{"kind": "plotly", "title": title, "data": figure}, *tables]
+
+
+def _known(zone: str) -> str:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
+        if zone != "UTC":
+            raise ValueError(
+                f"zone={zone!r} is unknown; use a name such as 'Europe/Berlin'."
+            ) from None
+    return zone
 
 
 def _is_time(column: "pd.Series[Any]") -> bool:

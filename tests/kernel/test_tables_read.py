@@ -72,13 +72,13 @@ def test_a_separator_at_the_end_shifts_no_column(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a,b\n1,2,3\n4,5,6\n", "row 1 has 3 cells, but its first line names 2"),
-        ("a,b\n1,2\n1,2,3\n", "row 2 has 3 cells"),
+        ("a,b\n1,2,3\n4,5,6\n", "row 1 has more cells than its first line (3, not 2)"),
+        ("a,b\n1,2\n1,2,3\n", "row 2 has more cells"),
         (
             "a,b,c\n1,2\n4,5,6\n",
-            "row 1 has 2 cells, but its first line names 3; leave a cell empty",
+            "row 1 has fewer cells than its first line (2, not 3); leave a cell empty",
         ),
-        ('a,b\n"1,5",2\n"3,4"\n', "row 2 has 1 cell"),
+        ('a,b\n"1,5",2\n"3,4"\n', "row 2 has fewer cells"),
         ("a,a\n1,2\n", "Two columns are called 'a'"),
         ('a,b\n"1,2\n3,4\n', "cannot be read"),
         ("a,b;c\n1,2;3\n", "by a comma or by a semicolon"),
@@ -251,6 +251,7 @@ def test_the_fast_way_reads_what_the_careful_one_reads(cells: list[str], mark: s
         ('ort;wert\nA;"-1,5"\nB;,25\n', [-1.5, 0.25]),
         ("ort;wert\nA;1,5e3\nB;NA\n", [1500, None]),
         ("ort;wert\nA;1,5\nB;3\n", [1.5, 3]),
+        ("ort;n;wert\nA;1.000;1,5\nB;2.500;3\n", [1.5, 3]),
     ],
 )
 def test_decimal_commas_are_read_where_they_can_be_nothing_else(
@@ -268,6 +269,7 @@ def test_decimal_commas_are_read_where_they_can_be_nothing_else(
     "text",
     [
         "a;b\nx;1,234\ny;5,678\n",
+        "a;b\n1.234;1,234\n",
         "a;b\n0.5;1,5\n0.7;2,5\n",
         "a;b\nx;1.234,56\n",
         'a,b\nx,"1,5"\n',
@@ -413,6 +415,26 @@ def test_declared_times_are_not_mixed_without_a_zone() -> None:
     ]
     for bare in ("45688", "1738324800", "2025"):
         assert f"row 1 has '{bare}'" in refused(f"at,n\n{bare},1\n", marker)
+
+
+def test_an_unknown_zone_is_the_authors_error() -> None:
+    for zone in ("Mars/Phobos", "", "../etc/passwd"):
+        with pytest.raises(ValueError, match="zone="):
+            ml.TimeSeries(zone=zone)
+
+
+def test_thousands_with_points_stay_text_beside_decimal_commas() -> None:
+    assert read("n;v\n1.000;1,5\n")["n"].tolist() == ["1.000"]
+
+
+def test_a_name_may_begin_as_json_does() -> None:
+    assert list(read("[kW],b\n1,2\n").columns) == ["[kW]", "b"]
+
+
+def test_a_few_names_make_no_table_of_ten_thousand_columns() -> None:
+    text = "a" + "," * 9_000 + "\n" + "1\n" * 1000
+    assert read(text).shape == (1000, 1)
+    assert "row 2 has fewer cells" in refused("a" + "," * 9 + "\n" + "1," * 9 + "1\n" + "1\n")
 
 
 # the index

@@ -81,6 +81,17 @@ def test_times_and_gaps_are_written_at_any_depth(value: Any, written: Any) -> No
     assert dumped(in_cells)[0]["a"] == written
 
 
+def test_no_time_is_null_where_the_hint_allows_it() -> None:
+    def f() -> dict[str, datetime.datetime | None]: ...
+
+    assert dumped({"a": pd.NaT}, Schema.of(f)) == {"a": None}
+
+    def g() -> datetime.datetime: ...
+
+    with pytest.raises(ResultNotEncodable, match="does not fit its return hint"):
+        Schema.of(g).dump(pd.NaT)
+
+
 @pytest.mark.parametrize("unit", ["ns", "us", "ms", "s", "m", "h"])
 def test_arrays_of_times_are_nested_text(unit: str) -> None:
     times = np.array([["2025-01-31T12:00", "NaT"]], f"M8[{unit}]")

@@ -7,7 +7,7 @@ const numbersWith = (point) =>
   new RegExp(`^ *-?(?:(?:(?:0|[1-9][0-9]*)(?:${point}[0-9]*)?|${point}[0-9]+)(?:[eE][+-]?[0-9]+)?|inf) *$`);
 const NUMBER = { ".": numbersWith("\\."), ",": numbersWith(",") };
 const THOUSANDS = /^[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+$/;
-const POINT = /^[+-]?[0-9]+\.[0-9]+$/;
+const isFraction = (cell) => cell.includes(".") && !THOUSANDS.test(cell.trim().replaceAll(".", ","));
 
 const begins = (bytes, ...signs) => signs.some((sign) => [...sign].every((one, at) => bytes[at] === one.charCodeAt(0)));
 
@@ -66,13 +66,12 @@ function rowsOf(text, sign, whole) {
 
 const lastFilled = (row) => row.reduce((last, cell, at) => (cell.trim() ? at + 1 : last), 0);
 
-function fits(rows) {
-  const columns = rows[0].length;
+// How many columns rows have; null where they do not fit the first one.
+function columnsOf(rows) {
   const named = Math.max(1, lastFilled(rows[0]));
-  return rows.every((row) => {
-    const count = row.length > columns ? Math.max(columns, lastFilled(row)) : row.length;
-    return named <= count && count <= columns;
-  });
+  const columns = rows.every((row) => lastFilled(row) <= named) ? named : rows[0].length;
+  const fit = rows.every((row) => row.length >= columns && (row.length === columns || lastFilled(row) <= columns));
+  return fit ? columns : null;
 }
 
 // How a text is read: {sign, rows, decimal, fitting}; `reading` is what the parameter says.
@@ -84,12 +83,11 @@ function understood(text, reading, whole) {
   signs.sort((a, b) => count(b) - count(a));
   const ways = signs.map((sign) => ({ sign, rows: rowsOf(text, sign, whole) })).filter((way) => way.rows.length);
   if (!ways.length) return null;
-  const good = ways.filter((way) => fits(way.rows));
+  const good = ways.filter((way) => columnsOf(way.rows));
   const [way, other] = good.length ? good : ways.slice(0, 1);
   const doubtful = good.length && other && count(other.sign) === count(way.sign);
-  let columns = way.rows[0].length;
+  const columns = columnsOf(way.rows) ?? way.rows[0].length;
   const rows = way.rows.slice(1);
-  while (columns > 1 && !way.rows.some((row) => row[columns - 1]?.trim())) columns--;
   const names = way.rows[0].slice(0, columns).map((name, at) => (name.trim() ? name : `Unnamed: ${at}`));
   const decimal = reading.decimal || decimalOf(names, rows, way.sign, reading.columns ?? {});
   return { sign: way.sign, names, rows, decimal, fitting: good.length > 0 && !doubtful };
@@ -103,7 +101,7 @@ function decimalOf(names, rows, sign, kinds) {
     const known = rows.map((row) => row[at] ?? "").filter((cell) => cell !== "" && !ABSENT.has(cell));
     if (known.some((cell) => cell.includes(",")) && known.every((cell) => NUMBER[","].test(cell)))
       certain ||= known.some((cell) => cell.includes(",") && !THOUSANDS.test(cell.trim()));
-    else if (known.some((cell) => POINT.test(cell)) && known.every((cell) => NUMBER["."].test(cell))) return ".";
+    else if (known.every((cell) => NUMBER["."].test(cell)) && known.some(isFraction)) return ".";
   }
   return certain ? "," : ".";
 }
