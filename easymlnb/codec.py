@@ -12,7 +12,7 @@ from easymlnb.contract.errors import (
 )
 from easymlnb.schema import Schema
 from easymlnb.types import natural
-from easymlnb.types.accept import JSON, bare, choose, covered
+from easymlnb.types.accept import JSON, bare, charset, choose, covered
 from easymlnb.types.base import Type, Upload
 from easymlnb.types.scratch import scratch
 from easymlnb.types.sent import Data
@@ -49,7 +49,8 @@ def read(schema: Schema, content_type: str, body: Data, path: Path | None = None
 
         return schema.load(form.read(content_type, body, schema.shapes))
     if schema.raw and media_type and covered(media_type, schema.accepts):
-        return schema.load({schema.raw: Upload(body, media_type=media_type, path=path)})
+        said = charset(content_type)
+        return schema.load({schema.raw: Upload(body, "", media_type, path, said)})
     raise UnsupportedMediaType(media_type, (JSON, MULTIPART, *schema.accepts))
 
 

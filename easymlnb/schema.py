@@ -110,14 +110,18 @@ class Schema:
             return self._dump_plain(natural.encode(value))
         try:
             return self._to_json(value, warnings="error")
-        except (PydanticSerializationError, ValueError):
+        except (PydanticSerializationError, ValueError, TypeError):
             surrogates.refuse(value)
             fitting = self.fit(value)
         try:
             return self._to_json(fitting, warnings=False)
-        except (PydanticSerializationError, ValueError) as error:
-            natural.encode(value)  # It knows the place, and raises.
-            raise self._unsendable(value) from error
+        except (PydanticSerializationError, ValueError, TypeError) as error:
+            plain = natural.encode(value)  # It knows the place, and raises.
+            try:
+                # Of the class that is said, but without a JSON form of it: NaT as a time.
+                return self._to_json(self.fit(plain), warnings=False)
+            except (PydanticSerializationError, ValueError, TypeError):
+                raise self._unsendable(value) from error
 
     def _dump_plain(self, value: Any) -> bytes:
         try:

@@ -142,17 +142,28 @@ def _table(value: Any) -> Any:
         return value
     import pandas
 
+    from easymlnb.types import inference
+
     if isinstance(value, Mapping) and {"columns", "data"} <= set(value):
-        return pandas.DataFrame(value["data"], columns=value["columns"])
-    return pandas.DataFrame(value)
+        frame = pandas.DataFrame(value["data"], columns=value["columns"], dtype="object")
+    else:
+        frame = pandas.DataFrame(value, dtype="object")
+    for name in frame.columns if frame.columns.is_unique else ():
+        # pandas itself would round whole numbers in a column with gaps.
+        frame[name] = inference.of_json(frame[name])
+    return frame
 
 
 def _csv(data: bytes) -> Any:
     if not find_spec("pandas"):
         return data.decode()
-    import pandas
+    from easymlnb.types import delimited
 
-    return pandas.read_csv(io.BytesIO(data))
+    text = data.decode("utf-8-sig", errors="replace")
+    try:
+        return delimited.read(text, delimited.Reading(2**62))
+    except ValueError:
+        return text  # no table after all: better raw than lost
 
 
 def _arrow(data: bytes) -> Any:
@@ -160,8 +171,10 @@ def _arrow(data: bytes) -> Any:
         return data
     import pyarrow  # type: ignore[import-untyped]
 
+    from easymlnb.types import tabular
+
     with pyarrow.ipc.open_stream(data) as reader:
-        return reader.read_all().to_pandas()
+        return tabular.of_arrow(reader.read_all())
 
 
 MAKERS: dict[str, Callable[[Any], Any]] = {

@@ -130,6 +130,9 @@ def _picture(value: Any, hint: Mapping[str, Any]) -> Part:
 
 
 def _array(value: Any, hint: Mapping[str, Any]) -> Any:
+    value = _uncovered(value)
+    if value.dtype.kind in "mM":
+        return _times(value)
     widget = hint.get("widget")
     if widget in ("image", "webcam"):
         from PIL import Image
@@ -147,6 +150,31 @@ def _array(value: Any, hint: Mapping[str, Any]) -> Any:
     }
 
 
+def _uncovered(array: Any) -> Any:
+    """Return an array as it is, or with NaN in place of what is masked."""
+    if type(array).__module__.partition(".")[0] != "numpy" or not hasattr(array, "mask"):
+        return array
+    from easymlnb.types.npy import unmasked
+
+    try:
+        return unmasked(array)
+    except ValueError as error:
+        raise TypeError(f"{error}.") from None
+
+
+def _times(array: Any) -> Any:
+    """Return times of numpy as text, nested as they are, durations as seconds."""
+    import numpy
+
+    if array.dtype.kind == "m":
+        seconds = numpy.asarray(array / numpy.timedelta64(1, "s"), dtype="object")
+        seconds[numpy.isnat(array)] = None
+        return seconds.tolist()
+    from easymlnb.types import moments
+
+    return moments.listed(array)
+
+
 def _npy(array: Any) -> bytes:
     import numpy
 
@@ -160,6 +188,10 @@ def _tensor(value: Any, hint: Mapping[str, Any]) -> Any:
 
 
 def _scalar(value: Any, hint: Mapping[str, Any]) -> Any:
+    if value.dtype.kind in "mM":
+        import numpy
+
+        return _times(numpy.asarray(value))
     return convert(value.item(), hint)
 
 
@@ -168,35 +200,41 @@ def _table(value: Any, hint: Mapping[str, Any]) -> Any:
     if hint.get("widget") not in ("table", "timeseries"):
         rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
         return convert(rows)
-    if ARROW in hint.get("accept", ()) and find_spec("pyarrow"):
-        return Part(_arrow(frame), "table.arrow", ARROW)
-    return Part(frame.to_csv(index=False).encode(), "table.csv", "text/csv")
+    from easymlnb.types import tabular
+
+    arrow = ARROW in hint.get("accept", ()) and find_spec("pyarrow")
+    if arrow and not (tabular.is_loose(frame) and _has_json_types(frame)):
+        return Part(tabular.write(frame, ARROW), "table.arrow", ARROW)
+    if arrow or any(kind.kind not in "biufM" for kind in frame.dtypes):
+        # CSV would not tell the text 7 from the number.
+        return Part(tabular.to_json(frame), "table.json", "application/json")
+    decimal = hint.get("decimal") or "."
+    separator = hint.get("separator") or ("," if decimal == "." else ";")
+    text = frame.to_csv(index=False, sep=separator, decimal=decimal)
+    return Part(text.encode(), "table.csv", "text/csv")
+
+
+def _has_json_types(frame: Any) -> bool:
+    return all(kind.kind in "biufO" for kind in frame.dtypes)
 
 
 def _flat(frame: Any, hint: Mapping[str, Any]) -> Any:
     """Return the frame with an index that carries something as its first column."""
-    if type(frame.index).__name__ == "RangeIndex":
-        return frame
-    if frame.index.name is None and frame.index.nlevels == 1:
+    from easymlnb.types import tabular
+
+    if type(frame.index).__name__ == "DatetimeIndex" and frame.index.name is None:
         wanted = hint.get("time")
         frame = frame.rename_axis(index=wanted if isinstance(wanted, str) else "time")
-    return frame.reset_index()
+    try:
+        return tabular.flat(frame)
+    except ValueError as error:
+        raise TypeError(f"{error}.") from None
 
 
 def _series(value: Any, hint: Mapping[str, Any]) -> Any:
     if hint.get("widget") not in ("table", "timeseries"):
         return convert(value.tolist())
     return _table(value.to_frame(name=value.name if value.name is not None else "value"), hint)
-
-
-def _arrow(frame: Any) -> bytes:
-    import pyarrow  # type: ignore[import-untyped]
-
-    table = pyarrow.Table.from_pandas(frame, preserve_index=False)
-    sink = pyarrow.BufferOutputStream()
-    with pyarrow.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue().to_pybytes())
 
 
 # all else
@@ -224,6 +262,10 @@ CONVERTERS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
     "numpy.generic": _scalar,
     "numpy.ndarray": _array,
     "pandas.DataFrame": _table,
+    "pandas.Interval": _text,
+    "pandas.NAType": lambda value, hint: None,
+    "pandas.NaTType": lambda value, hint: None,
+    "pandas.Period": _text,
     "pandas.Series": _series,
     "pathlib.PurePath": _path,
     "pydantic.BaseModel": lambda value, hint: value.model_dump(mode="json"),

@@ -31,6 +31,11 @@ ENDINGS = {
 }
 """Endings of files whose media type many systems do not know."""
 
+TABLES = ("table", "timeseries")
+SHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
+READING = ("separator", "decimal", "columns")
+"""What a parameter says about its tables that decides what a preview makes of them."""
+
 
 SHOWN = 8 * 2**20
 """Bytes of an example's file that go to the page for a preview."""
@@ -60,6 +65,7 @@ class Picker:
             kinds=_kinds(self._accept),
             max_bytes=self._max_bytes,
             max_pixels=int(node.hint("max_pixels") or MAX_PIXELS),
+            reading={key: value for key in READING if (value := node.hint(key))},
         )
 
     def _told(self, event: str, words: dict[str, Any], data: bytes) -> None:
@@ -100,6 +106,8 @@ class Picker:
         if self._max_bytes and len(data) > self._max_bytes:
             return f"{name} has {size(len(data))}; at most {size(self._max_bytes)} are read here."
         if self._accept and not any(_admits(one, name, media_type) for one in self._accept):
+            if self._kind in TABLES and name.lower().endswith(SHEETS):
+                return f"{name} is a spreadsheet; Excel files are not read, save it as CSV."
             return f"{name} is not one of the kinds read here: {_kinds(self._accept)}."
         return ""
 
@@ -116,7 +124,7 @@ class Picker:
             seen = data if len(data) <= SHOWN else None
             tell(name, media_type, size(len(data)), seen)
         else:
-            rows = as_csv(value) if self._kind in ("table", "timeseries") else None
+            rows = as_csv(value) if self._kind in TABLES else None
             tell("Example values", "text/csv", f"{self._word} as JSON", rows)
 
     def get(self) -> Any:

@@ -23,7 +23,7 @@ Told = Callable[[str, dict[str, Any], bytes], None]
 class Uploader(Scripted):
     """The widget of one file field; ``told`` gets what happens: an event, its words, its bytes."""
 
-    script_names = ("preview", "upload")
+    script_names = ("csv", "preview", "upload")
     to = Dict().tag(sync=True)
     kind = Unicode().tag(sync=True)
     word = Unicode().tag(sync=True)
@@ -32,6 +32,7 @@ class Uploader(Scripted):
     kinds = Unicode().tag(sync=True)
     max_bytes = Int(0).tag(sync=True)
     max_pixels = Int(0).tag(sync=True)
+    reading = Dict().tag(sync=True)
     alone = Bool(False).tag(sync=True)
 
     def __init__(self, told: Told, uploads: Uploads | None, **values: Any) -> None:

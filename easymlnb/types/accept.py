@@ -1,6 +1,7 @@
 """Media types: matching them, and choosing one by an ``Accept`` header."""
 
 from collections.abc import Iterable
+from email.message import Message
 
 JSON = "application/json"
 
@@ -8,6 +9,15 @@ JSON = "application/json"
 def bare(media_type: str) -> str:
     """Return a media type in lower case without its parameters."""
     return media_type.partition(";")[0].strip().lower()
+
+
+def charset(media_type: str) -> str:
+    """Return the charset that a media type names, or an empty string."""
+    if ";" not in media_type:
+        return ""
+    message = Message()
+    message["content-type"] = media_type
+    return str(message.get_content_charset(""))
 
 
 def matches(media_type: str, pattern: str) -> bool:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
-from easymlnb.types import blob, pixels
+from easymlnb.types import blob, moments, pixels
 from easymlnb.types.base import KEY, Type, is_a
 from easymlnb.types.file import File, part
 from easymlnb.types.npy import (
@@ -168,9 +168,15 @@ class Array(Type):
     def encode(self, value: Any) -> Any:
         import numpy as np
 
+        if (
+            isinstance(value, np.ma.MaskedArray)
+            and value.dtype.kind in "biuUS"
+            and not self.compact
+        ):
+            return value.tolist()
         array = to_numpy(value)
         if array.dtype.kind in "mM":
-            array = array.astype(str)
+            return moments.listed(array)
         if array.dtype.kind == "O" or array.dtype.kind == "V":
             raise ValueError(f"an array of {array.dtype} has no JSON form")
         if self.compact and array.dtype.kind in KINDS:
@@ -185,7 +191,13 @@ class Array(Type):
         return array.tolist()
 
     def offers(self, value: Any) -> tuple[str, ...]:
-        return self.writes if to_numpy(value).dtype.kind in KINDS else ()
+        try:
+            array = to_numpy(value)
+        except ValueError:
+            if is_a(type(value), "numpy.ma.MaskedArray"):
+                return ()
+            raise
+        return self.writes if array.dtype.kind in KINDS else ()
 
     def write(self, value: Any, media_type: str) -> bytes:
         return write_npy(to_numpy(value))

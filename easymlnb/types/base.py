@@ -30,14 +30,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Upload:
     """A value that came as bytes: a part of a form, a raw body, a file picked by a person.
 
-    ``name`` is a label, never a path to open. ``media_type`` may be empty or a lie. Large ``data``
-    is a memoryview of a file, which ``path`` names if it holds nothing else.
+    ``name`` is a label, never a path to open. ``media_type`` may be empty or a lie, and so may
+    ``charset``, what the sender said of a text. Large ``data`` is a memoryview of a file, which
+    ``path`` names if it holds nothing else.
     """
 
     data: Data
     name: str = ""
     media_type: str = ""
     path: Path | None = None
+    charset: str = ""
 
 
 def loaded(name: str) -> Any:

@@ -10,7 +10,7 @@ from urllib.parse import unquote, unquote_to_bytes
 
 from easymlnb.contract.takers import fits
 from easymlnb.types import sent
-from easymlnb.types.accept import bare
+from easymlnb.types.accept import bare, charset
 from easymlnb.types.base import Upload
 from easymlnb.types.label import label
 
@@ -55,7 +55,8 @@ def too_large(max_bytes: int) -> str:
 
 def _read(value: Any, max_bytes: int) -> Upload | None:
     if isinstance(value, Upload):
-        return Upload(value.data, label(value.name), bare(value.media_type), value.path)
+        said = value.charset or charset(value.media_type)
+        return Upload(value.data, label(value.name), bare(value.media_type), value.path, said)
     if isinstance(value, str):
         return (
             _data_uri(value, max_bytes) if value[:5].lower() == "data:" else _text(value, max_bytes)
@@ -82,9 +83,9 @@ def _object(value: Mapping[str, Any], max_bytes: int) -> Upload | None:
         if not isinstance(name, str) or not isinstance(media_type, str):
             raise ValueError("Its name and media_type must be text.")
         found = read(value[key], max_bytes)
-        if isinstance(found, Path):
-            return Upload(sent.contents(found), label(name), bare(media_type), found)
-        return Upload(found, label(name), bare(media_type))
+        path = found if isinstance(found, Path) else None
+        data = sent.contents(found) if isinstance(found, Path) else found
+        return Upload(data, label(name), bare(media_type), path, charset(media_type))
     return None
 
 
@@ -106,7 +107,8 @@ def _data_uri(value: str, max_bytes: int) -> Upload:
         data = decode64(unquote(body) if "%" in body else body, max_bytes)
     else:
         data = unquote_to_bytes(body)
-    return Upload(data, label(unquote(named[0])) if named else "", bare(media_type))
+    name = label(unquote(named[0])) if named else ""
+    return Upload(data, name, bare(media_type), charset=charset(head))
 
 
 def decode64(text: str, max_bytes: int) -> bytes:

@@ -1,7 +1,10 @@
 """What the columns of a table must hold, and saying which one does not."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from easymlnb.types import inference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,71 +34,192 @@ def check(frame: "pd.DataFrame", columns: Mapping[str, str]) -> "pd.DataFrame":
     converted = {
         name: convert(frame[name], kind) for name, kind in columns.items() if kind != "any"
     }
-    return frame.assign(**converted) if converted else frame
+    if converted:
+        frame = frame.copy(deep=False)
+        for name, column in converted.items():
+            frame[name] = column
+    return frame
 
 
-def convert(column: "pd.Series[Any]", kind: str) -> "pd.Series[Any]":
-    """Return a column as its kind; missing values stay missing."""
-    found = _READERS[kind](column)
+def convert(
+    column: "pd.Series[Any]", kind: str, decimal: str = ".", zone: str | None = None
+) -> "pd.Series[Any]":
+    """Return a column as its kind; missing values stay missing.
+
+    ``decimal`` is the decimal sign of numbers that are texts, ``zone`` that of times without one.
+    """
+    found = times(column, zone) if kind == "datetime" else _READERS[kind](column, decimal)
     lost = (found.isna() & column.notna()).to_numpy()
     if lost.any():
         row = int(lost.argmax())
         shown = str(column.iloc[row])[:40]
         raise ValueError(
             f"Column {column.name!r} must hold {KINDS[kind]}; row {row + 1} has {shown!r}."
+            f"{_advice(shown, kind, decimal)}"
         )
     return found
 
 
-def _float(column: "pd.Series[Any]") -> "pd.Series[Any]":
+def _advice(shown: str, kind: str, decimal: str) -> str:
+    """Return what to do about a number that is written in another country's way."""
+    digits = re.fullmatch(r"[+-]?[0-9.,' ]*[0-9]", shown.strip())
+    if kind not in ("int", "float") or not digits or inference.number(shown, decimal) is not None:
+        return ""
+    sign = "point" if decimal == "." else "comma"
+    return f" Numbers need a decimal {sign} here and no separators between thousands."
+
+
+def _by_cell(
+    column: "pd.Series[Any]", read: Callable[[Any], Any], plain: Any, gapped: Any
+) -> "pd.Series[Any]":
+    """Return what ``read`` makes of each cell that is not missing, in one of two types."""
     import pandas as pd
 
+    found = [None if cell is None else read(cell) for cell in inference.listed(column)]
+    kind = gapped if any(cell is None for cell in found) else plain
+    return pd.Series(found, index=column.index, name=column.name, dtype=kind)
+
+
+def _float(column: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(column):
+        return pd.to_numeric(column).astype("float64")
     if pd.api.types.is_datetime64_any_dtype(column):
         return column.map(lambda _: None)
-    return pd.to_numeric(column, errors="coerce").astype("float64")
+    return _by_cell(column, lambda cell: _as_number(cell, decimal), "float64", "float64")
 
 
-def _int(column: "pd.Series[Any]") -> "pd.Series[Any]":
+def _as_number(cell: Any, decimal: str) -> float | None:
+    if isinstance(cell, str):
+        return inference.number(cell, decimal)
+    try:
+        return float(cell)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _int(column: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
     import pandas as pd
 
     if pd.api.types.is_integer_dtype(column.dtype):
         return column
-    found = _float(column)
-    whole = found.where(found.isna() | (found % 1 == 0))
-    # Only pandas' own integers can have missing values.
-    return whole.astype("Int64" if whole.isna().any() else "int64")
+    if pd.api.types.is_float_dtype(column.dtype):
+        exact = (column % 1 == 0) & (column.abs() <= inference.EXACT)
+        whole = column.where(exact)
+        # Only pandas' own integers can have missing values.
+        return whole.astype("Int64" if whole.isna().any() else "int64")
+    return _by_cell(column, lambda cell: _as_whole(cell, decimal), "int64", "Int64")
 
 
-def _str(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    return column.map(lambda cell: None if cell is None or cell != cell else str(cell)).astype(
-        "str"
+def _as_whole(cell: Any, decimal: str) -> int | None:
+    if isinstance(cell, str) and re.fullmatch(r"\s*[+-]?[0-9]+\s*", cell, re.ASCII):
+        found = int(cell) if len(cell) < 50 else 2**63
+    elif isinstance(cell, int):
+        found = int(cell)
+    else:
+        number = _as_number(cell, decimal)
+        if number is None or not number.is_integer() or abs(number) > inference.EXACT:
+            return None
+        found = int(number)
+    return found if -(2**63) <= found < 2**63 else None
+
+
+def _str(column: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
+    import pandas as pd
+
+    kind = inference.text_type()
+    if kind != "object" and column.dtype == kind:
+        return column
+    return _by_cell(column, str, kind, kind) if len(column) else pd.Series(column, dtype=kind)
+
+
+def _bool(column: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
+    import pandas as pd
+
+    if pd.api.types.is_bool_dtype(column.dtype) and not column.isna().any():
+        return column
+    return _by_cell(
+        column,
+        lambda cell: TRUTHS.get(str(cell).strip().lower().removesuffix(".0")),
+        "bool",
+        "boolean",
     )
 
 
-def _bool(column: "pd.Series[Any]") -> "pd.Series[Any]":
+def times(column: "pd.Series[Any]", zone: str | None = None) -> "pd.Series[Any]":
+    """Return a column of times; what is none becomes ``NaT``.
+
+    Those with an offset are converted to ``zone``, those without are in it. Without a ``zone``
+    all need an offset, and become UTC, or none may have one.
+    """
     import pandas as pd
 
-    if pd.api.types.is_bool_dtype(column.dtype):
-        return column
-    found = column.map(lambda cell: TRUTHS.get(str(cell).strip().lower().removesuffix(".0")))
-    return found.astype("boolean" if found.isna().any() else "bool")
-
-
-def _datetime(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    import pandas as pd
-
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return column
     if pd.api.types.is_numeric_dtype(column):
         # A bare number may count days, seconds or nanoseconds: guessing would be wrong silently.
         return column.map(lambda _: pd.NaT)
-    return pd.to_datetime(column, errors="coerce", format="ISO8601", utc=_has_zone(column))
+    if not pd.api.types.is_datetime64_any_dtype(column):
+        cells = map(_time_text, inference.listed(column))
+        texts = pd.Series(list(cells), name=column.name, dtype="object")
+        found: pd.Series[Any] = _from_texts(texts, zone).set_axis(column.index)
+        return found
+    return column if zone is None else _in_zone(column, zone)
 
 
-def _has_zone(column: "pd.Series[Any]") -> bool:
-    """Tell whether the texts name a zone; pandas cannot mix those that do and those that do not."""
-    texts = column.dropna().astype(str)
-    return bool(texts.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$", regex=True).any())
+def _time_text(cell: Any) -> str | None:
+    """Return the text to parse; a date may lack its dashes, but other bare numbers are no times."""
+    text = "" if cell is None else str(cell).strip()
+    return None if not text or (text.isdigit() and len(text) != len("20250131")) else text
 
 
-_READERS = {"float": _float, "int": _int, "str": _str, "bool": _bool, "datetime": _datetime}
+def _from_texts(texts: "pd.Series[Any]", zone: str | None) -> "pd.Series[Any]":
+    import pandas as pd
+
+    fixed = pd.Series([bool(text and _OFFSET.search(text)) for text in texts], dtype="bool")
+    if fixed.all() or not fixed.any():
+        same = _parsed(texts, utc=bool(fixed.any()))
+        return same if zone is None else _in_zone(same, zone)
+    # pandas cannot read the two together.
+    bare = _parsed(texts[~fixed], utc=False)
+    if zone is None and bare.notna().any():
+        row = int(bare.index[bare.notna()][0])
+        raise ValueError(
+            f"Column {texts.name!r} mixes times with and without an offset; "
+            f"row {row + 1} has {texts.iloc[row][:40]!r}."
+        )
+    target = zone or "UTC"
+    parts = [_in_zone(_parsed(texts[fixed], utc=True), target), _in_zone(bare, target)]
+    joined: pd.Series[Any] = pd.concat(parts).sort_index()
+    return joined
+
+
+def _parsed(texts: "pd.Series[Any]", *, utc: bool) -> "pd.Series[Any]":
+    import pandas as pd
+
+    found: pd.Series[Any] = pd.to_datetime(texts, errors="coerce", format="ISO8601", utc=utc)
+    return found
+
+
+def _in_zone(column: "pd.Series[Any]", zone: str) -> "pd.Series[Any]":
+    if column.dt.tz is None:
+        return _localized(column, zone)
+    found: pd.Series[Any] = column.dt.tz_convert(zone)
+    return found
+
+
+def _localized(column: "pd.Series[Any]", zone: str) -> "pd.Series[Any]":
+    """Return times without a zone as times in it; raise ``ValueError`` at a clock change."""
+    found: pd.Series[Any] = column.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
+    lost = (found.isna() & column.notna()).to_numpy()
+    if lost.any():
+        # A clock that is put back shows an hour twice, one put forward leaves one out.
+        time = column.iloc[int(lost.argmax())].isoformat()
+        raise ValueError(
+            f"The time {time} is ambiguous or does not exist in {zone}; "
+            "send it with its offset, such as 2025-10-26T02:00:00+02:00."
+        )
+    return found
+
+
+_OFFSET = re.compile(r"[Tt ]\s*\d.*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$")
+_READERS = {"float": _float, "int": _int, "str": _str, "bool": _bool}

@@ -7,6 +7,7 @@ from typing import Any
 
 from easymlnb.contract.errors import BadRequest, TooLarge
 from easymlnb.contract.jsonkeys import check_keys
+from easymlnb.types.accept import bare, charset
 from easymlnb.types.base import KEY, Upload
 from easymlnb.types.label import label
 from easymlnb.types.sent import Data, mapped
@@ -157,11 +158,12 @@ class _Stream(io.RawIOBase):
 
 def _part(part: Any) -> Upload | Parsed | str:
     data: Data = part.raw if part.is_buffered() else mapped(part.file)
-    media_type = (part.content_type or "").partition(";")[0].strip().lower()
+    media_type = bare(part.content_type or "")
+    said = {name.lower(): value for name, value in part.headerlist}.get("content-type", "")
     if part.filename is not None:
-        return Upload(data, label(part.filename), media_type)
+        return Upload(data, label(part.filename), media_type, charset=charset(said))
     if media_type not in ("", "text/plain", "application/json"):
-        return Upload(data, "", media_type)
+        return Upload(data, "", media_type, charset=charset(said))
     if len(data) > MAX_TEXT:
         raise TooLarge(f"Part {part.name!r} is longer than {MAX_TEXT >> 20} MB; send it as a file.")
     if media_type == "application/json":

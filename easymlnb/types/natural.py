@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from easymlnb.contract.errors import ResultNotEncodable
-from easymlnb.types import record
-from easymlnb.types.base import Type
+from easymlnb.types import moments, record
+from easymlnb.types.base import Type, is_a, loaded
 from easymlnb.types.native import native
 
 PLAIN = (bool, int, float, str, types.NoneType)
@@ -40,7 +40,12 @@ def marker(value: Any) -> Type | None:
 
 def encode(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> Any:
     """Return ``value`` in JSON values; ``ResultNotEncodable`` names the place and the type."""
-    if type(value) in PLAIN or isinstance(value, KNOWN):
+    if type(value) in PLAIN:
+        return value
+    # Of a class of times that says that there is none, pydantic cannot write it.
+    if is_missing(value):
+        return None
+    if isinstance(value, KNOWN):
         return value
     if id(value) in outer:
         raise ResultNotEncodable(f"The result contains itself{_at(place)}.")
@@ -56,6 +61,10 @@ def encode(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> Any:
         return encode(value.value, place, inside)
     if isinstance(value, str | int | float):
         return value
+    if moments.is_moment(type(value)):
+        return moments.text(value)
+    if is_a(type(value), "pandas.Interval", "pandas.Period"):
+        return str(value)
     if _is_scalar(value):
         return encode(value.item(), place, inside)
     named = members(value)
@@ -75,6 +84,14 @@ def encode(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> Any:
     raise ResultNotEncodable(
         f"The result cannot be sent{_at(place)}: {_name(type(value))} has no JSON form. "
         "Return plain values, arrays, tables, images, figures or files."
+    )
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether a value is the one by which pandas says that there is none."""
+    kind = type(value).__name__
+    return (kind == "NaTType" and value is loaded("pandas.NaT")) or (
+        kind == "NAType" and value is loaded("pandas.NA")
     )
 
 

@@ -24,9 +24,32 @@ def to_numpy(value: Any) -> "np.ndarray[Any, Any]":
         tensor = value.detach().cpu()
         # numpy has no bfloat16.
         return np.asarray((tensor.float() if "bfloat16" in str(tensor.dtype) else tensor).numpy())
+    if isinstance(value, np.ma.MaskedArray):
+        return unmasked(value)
     if isinstance(value, np.ndarray):
         return np.asarray(value)
     raise ValueError(f"{type(value).__name__} is not an array")
+
+
+def unmasked(value: "np.ma.MaskedArray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """Return an array with NaN, or NaT, for what is masked; raise ``ValueError`` if none can be.
+
+    What lies under a mask is not meant to be seen, so it never travels.
+    """
+    import numpy as np
+
+    if not np.ma.is_masked(value):
+        return np.asarray(value.data)
+    kind = value.dtype.kind
+    found: np.ndarray[Any, Any] = np.array(value.data)
+    if kind in "biu":
+        known = value.compressed()
+        if not known.size or max(abs(int(known.min())), abs(int(known.max()))) <= 2**53:
+            kind, found = "f", found.astype("float64")
+    if kind in "fcmM":
+        found[np.ma.getmaskarray(value)] = "NaT" if kind in "mM" else np.nan
+        return found
+    raise ValueError(f"a masked array of {value.dtype} has no number for what is masked; fill it")
 
 
 def write_npy(array: "np.ndarray[Any, Any]") -> bytes:

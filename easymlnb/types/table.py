@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from easymlnb.types import blob, tabular
 from easymlnb.types.base import KEY, Type, is_a
 from easymlnb.types.columns import KINDS, check
+from easymlnb.types.delimited import Reading
 from easymlnb.types.file import File
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ class Table(Type):
     kept. Empty cells are missing values. Limits: ``max_rows`` (1 million), ``max_bytes`` (100 MB).
 
     It comes as JSON (a list of records, or an object of columns), CSV with commas, semicolons or
-    tabs, an Arrow stream or parquet; a result's index is a column of its own unless it only counts.
+    tabs, an Arrow stream or parquet; an index is a column of its own unless it only counts.
+    ``separator`` and ``decimal`` (``"."`` or ``","``) say how its CSV is written; without them that
+    is found where a file leaves no doubt.
     """
 
     natives: ClassVar[tuple[str, ...]] = ("pandas.DataFrame", "pandas.Series")
@@ -43,9 +46,14 @@ class Table(Type):
         self,
         columns: Sequence[str] | Mapping[str, str] | None = None,
         *,
+        separator: str = "",
+        decimal: str = "",
         max_rows: int = MAX_ROWS,
         max_bytes: int = blob.MAX_BYTES,
     ) -> None:
+        _check_signs(separator, decimal)
+        self.separator = separator
+        self.decimal = decimal
         named = columns if isinstance(columns, Mapping) else dict.fromkeys(columns or (), "any")
         self.columns = dict(named)
         for name, kind in self.columns.items():
@@ -60,8 +68,8 @@ class Table(Type):
 
     def json_schema(self) -> dict[str, Any]:
         own = {"widget": self.widget, "accept": [*self.reads, ".csv"], "max_bytes": self.max_bytes}
-        if self.columns:
-            own["columns"] = self.columns
+        said = {"columns": self.columns, "separator": self.separator, "decimal": self.decimal}
+        own |= {name: value for name, value in said.items() if value}
         return {
             "anyOf": [
                 {"type": "array", "items": {"type": "object"}, "description": "Records."},
@@ -92,6 +100,10 @@ class Table(Type):
         if rows > self.max_rows:
             raise ValueError(f"It has more than the {self.max_rows} rows allowed.")
 
+    def kinds(self) -> Mapping[str, str]:
+        """Return the columns that are read as what they are declared as, without a guess before."""
+        return {name: kind for name, kind in self.columns.items() if kind != "any"}
+
     def _read(self, value: Any) -> "pd.DataFrame":
         if is_a(type(value), "pandas.DataFrame", "pandas.Series"):
             return tabular.frame(value)
@@ -99,12 +111,13 @@ class Table(Type):
             value = value.upload()
         found = blob.upload(value, self.max_bytes)
         if found is not None:
-            return tabular.read(found, self.max_rows)
+            reading = Reading(self.max_rows, self.kinds(), self.separator, self.decimal)
+            return self.as_result(tabular.read(found, reading))
         if isinstance(value, list | tuple):
             self.limit(len(value))
-            return tabular.from_records(list(value))
+            return tabular.from_records(list(value), self.kinds())
         if isinstance(value, Mapping):
-            return tabular.from_columns(value)
+            return tabular.from_columns(value, self.kinds())
         raise ValueError("It must be a table: a list of records, an object of columns, or a file.")
 
     def encode(self, value: Any) -> Any:
@@ -135,6 +148,15 @@ class Table(Type):
         if len(frame) > SHOWN:
             part["more"] = {"columns_gzip": packed(frame)}
         return [part]
+
+
+def _check_signs(separator: str, decimal: str) -> None:
+    if separator and (len(separator) != 1 or separator.isalnum() or separator in '"\r\n. -+'):
+        raise ValueError(f"separator={separator!r} must be one sign, such as ';'.")
+    if decimal not in ("", ".", ","):
+        raise ValueError(f"decimal={decimal!r} must be '.' or ','.")
+    if decimal and decimal == separator:
+        raise ValueError("decimal and separator must not be the same sign.")
 
 
 def packed(frame: "pd.DataFrame") -> str:

@@ -1,7 +1,8 @@
 """Time series: tables whose index is time, always in UTC unless another zone is asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from easymlnb.types import blob, table, tabular
 from easymlnb.types.base import KEY
@@ -36,18 +37,27 @@ class TimeSeries(table.Table):
         values: str | Sequence[str] | None = None,
         *,
         zone: str = "UTC",
+        separator: str = "",
+        decimal: str = "",
         max_rows: int = table.MAX_ROWS,
         max_bytes: int = blob.MAX_BYTES,
     ) -> None:
         self.time = time
         self.values = [values] if isinstance(values, str) else list(values or ())
-        self.zone = zone
-        super().__init__(max_rows=max_rows, max_bytes=max_bytes)
+        self.zone = _known(zone)
+        super().__init__(
+            separator=separator, decimal=decimal, max_rows=max_rows, max_bytes=max_bytes
+        )
 
     def json_schema(self) -> dict[str, Any]:
         found = super().json_schema()
         own = {"time": self.time, "values": self.values or None}
         return {**found, KEY: {**found[KEY], **{k: v for k, v in own.items() if v is not None}}}
+
+    def kinds(self) -> Mapping[str, str]:
+        # Times stay as they were written: what has no offset is in the zone.
+        times = {} if self.time is None else {self.time: "str"}
+        return dict.fromkeys(self.values, "float") | times
 
     def prepare(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         import pandas as pd
@@ -84,21 +94,10 @@ class TimeSeries(table.Table):
         raise ValueError("No column holds times; write them as 2025-01-31T12:00:00Z.")
 
     def _times(self, column: "pd.Series[Any]") -> "pd.Series[Any]":
-        times: pd.Series[Any] = convert(column, "datetime")
+        times: pd.Series[Any] = convert(column, "datetime", zone=self.zone)
         if times.isna().any():
             row = int(times.isna().to_numpy().argmax())
             raise ValueError(f"Column {column.name!r} has no time in row {row + 1}.")
-        if times.dt.tz is None:
-            try:
-                times = times.dt.tz_localize(self.zone)
-            except Exception:
-                # A clock that is put back shows an hour twice, one put forward leaves one out.
-                raise ValueError(
-                    f"Some times are ambiguous or do not exist in {self.zone}; "
-                    "send them with their offset, such as 2025-10-26T02:00:00+02:00."
-                ) from None
-        else:
-            times = times.dt.tz_convert(self.zone)
         twice = times.duplicated().to_numpy()
         if twice.any():
             raise ValueError(
@@ -124,9 +123,21 @@ class TimeSeries(table.Table):
         return [{"kind": "plotly", "title": title, "data": figure}, *tables]
 
 
+def _known(zone: str) -> str:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
+        if zone != "UTC":
+            raise ValueError(
+                f"zone={zone!r} is unknown; use a name such as 'Europe/Berlin'."
+            ) from None
+    return zone
+
+
 def _is_time(column: "pd.Series[Any]") -> bool:
     try:
-        return len(column) > 0 and bool(convert(column, "datetime").notna().all())
+        # In UTC no time is ambiguous; what the zone says to them comes later.
+        return len(column) > 0 and bool(convert(column, "datetime", zone="UTC").notna().all())
     except ValueError:
         return False
 

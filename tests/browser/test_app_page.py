@@ -383,10 +383,17 @@ def test_a_series_shows_its_curve(user: Any, tmp_path: Path) -> None:
     (tmp_path / "good.csv").write_text("time,load\n" + lines.replace(",", ".").replace(";", ","))
     page.locator("input[type=file]").set_input_files(tmp_path / "good.csv")
     page.locator(".em-curve polyline").wait_for()
-    page.get_by_text("2 columns, 28 rows").wait_for()
+    page.get_by_text("28 rows, 2 columns; separator ','").wait_for()
     page.locator(".em-sending").wait_for(state="hidden")
     run(page)
     page.locator(".em-stat", has_text="28").wait_for()
+    # Here each number of the lines is one with a decimal comma.
+    (tmp_path / "commas.csv").write_text("time;load\n" + lines)
+    page.locator("input[type=file]").set_input_files(tmp_path / "commas.csv")
+    page.get_by_text("28 rows, 2 columns; separator ';', decimal comma").wait_for()
+    (tmp_path / "load.xlsx").write_bytes(b"PK\x03\x04")
+    page.locator("input[type=file]").set_input_files(tmp_path / "load.xlsx")
+    page.get_by_text("load.xlsx is a spreadsheet; Excel files are not read").wait_for()
 
 
 def test_a_table_of_100000_rows_scrolls_sorts_and_is_saved(user: Any) -> None:

@@ -92,6 +92,9 @@ def test_a_file_of_the_wrong_kind_is_refused_at_once():
     choose(one, b"x", "letter.pdf", "application/pdf")
     assert one.get() is MISSING
     assert told(one)["problem"] == "letter.pdf is not one of the kinds read here: csv."
+    choose(one, b"PK", "load.XLSX", "")
+    said = "load.XLSX is a spreadsheet; Excel files are not read, save it as CSV."
+    assert told(one)["problem"] == said
     # Windows calls a CSV file a sheet of Excel.
     choose(one, CSV, "load.csv", "application/vnd.ms-excel")
     assert one.get()["name"] == "load.csv"

@@ -319,27 +319,13 @@ function painted(values, width, height, bands, it) {
 
 // ---- tables and curves
 
-async function rowsOf(file) {
-  const text = (await file.slice(0, HEAD).text()).replace(/^\uFEFF/, "");
-  if (text.includes("\u0000")) return [];
-  const line = text.slice(0, 4096).split(/\r?\n/, 1)[0];
-  const mark = [",", ";", "\t", "|"].sort((a, b) => line.split(b).length - line.split(a).length)[0];
-  const rows = [[""]];
-  let quoted = false;
-  for (let at = 0; at < text.length; at++) {
-    const sign = text[at];
-    const row = rows[rows.length - 1];
-    if (sign === '"') {
-      if (quoted && text[at + 1] === '"') row[row.length - 1] += text[at++];
-      else quoted = !quoted;
-    } else if (quoted) row[row.length - 1] += sign;
-    else if (sign === mark) row.push("");
-    else if (sign === "\n") rows.push([""]);
-    else if (sign !== "\r") row[row.length - 1] += sign;
-  }
-  // The last line may be cut in its middle.
-  if (file.size > HEAD || rows[rows.length - 1].join("") === "") rows.pop();
-  return rows;
+async function table(file, reading) {
+  const whole = file.size <= HEAD;
+  const bytes = new Uint8Array(await file.slice(0, HEAD).arrayBuffer());
+  const { text, problem } = textOf(bytes, file.name, whole);
+  if (problem) return { problem };
+  const found = text === undefined ? null : understood(text, reading, whole);
+  return found ? { found, facts: inWords(found, whole) } : {};
 }
 
 function firstRows(rows) {
@@ -352,23 +338,20 @@ function firstRows(rows) {
   return h("div", { class: "em-table", tabindex: "0", role: "region", "aria-label": "First rows" }, table);
 }
 
-async function sheet(file) {
-  const rows = await rowsOf(file);
-  if (!rows.length) return {};
-  return { facts: `${rows[0].length} columns${counted(rows, file)}`, below: firstRows(rows) };
+async function sheet(file, limits) {
+  const { found, ...seen } = await table(file, limits.reading);
+  return found ? { ...seen, below: firstRows([found.names, ...found.rows]) } : seen;
 }
 
-const counted = (rows, file) => (file.size > HEAD ? "" : `, ${rows.length - 1} rows`);
-
-async function series(file) {
-  const rows = await rowsOf(file);
-  if (rows.length < 3) return sheet(file);
-  for (let column = 1; column < rows[0].length; column++) {
-    const known = rows.slice(1).map((row) => (row[column]?.trim() ? Number(row[column]) : NaN)).filter(Number.isFinite);
-    if (known.length > 1 && known.length > (rows.length - 1) / 2)
-      return { facts: `${rows[0].length} columns${counted(rows, file)}`, below: curve(known, rows[0][column]) };
+async function series(file, limits) {
+  const { found, ...seen } = await table(file, limits.reading);
+  if (!found) return seen;
+  for (let column = 1; column < found.names.length; column++) {
+    const known = found.rows.map((row) => numberOf(row[column], found.decimal)).filter(Number.isFinite);
+    if (known.length > 1 && known.length > found.rows.length / 2)
+      return { ...seen, below: curve(known, found.names[column]) };
   }
-  return sheet(file);
+  return { ...seen, below: firstRows([found.names, ...found.rows]) };
 }
 
 function curve(values, name) {

@@ -3,6 +3,7 @@
 const RETRIES = [1, 2, 4, 8, 15, 15, 15, 15, 15]; // seconds between attempts when the network fails
 const PIECE = 2 ** 19; // bytes of one message where the kernel's connection carries the file
 
+const TABLES = ["table", "timeseries"];
 const ENDINGS = { "image/tiff": /\.tiff?$/i, "text/csv": /\.csv$/i, "application/x-npy": /\.npy$/i };
 
 function admits(rule, name, type) {
@@ -134,7 +135,7 @@ function keep(model) {
   const state = { name: "", facts: "", problem: "", part: null, waiting: false, seen: {}, chosen: false };
   const draws = new Set();
   const draw = () => draws.forEach((one) => one());
-  const limits = { pixels: model.get("max_pixels") };
+  const limits = { pixels: model.get("max_pixels"), reading: model.get("reading") ?? {} };
   let going = null; // the AbortController of the file on its way
   let pieces = null; // the file that goes through the kernel's connection
 
@@ -164,7 +165,7 @@ function keep(model) {
     const most = model.get("max_bytes");
     if (most && file.size > most) return refuse(`${file.name} has ${size(file.size)}; at most ${size(most)} are read here.`);
     if (rules.length && !rules.some((rule) => admits(rule, file.name, file.type)))
-      return refuse(`${file.name} is not one of the kinds read here: ${model.get("kinds")}.`);
+      return refuse(TABLES.includes(model.get("kind")) && SHEETS.test(file.name) ? noSheet(file.name) : `${file.name} is not one of the kinds read here: ${model.get("kinds")}.`);
     const controller = (going = new AbortController());
     reset();
     Object.assign(state, { name: file.name, facts: size(file.size), chosen: true, part: 0 });

@@ -1,0 +1,51 @@
+"""Bytes to text, by what the sender says and by the marks that files begin with."""
+
+import codecs
+
+from easymlnb.types.sent import Data
+
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    # UTF-32 first: its mark begins with the one of UTF-16.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""Byte order marks, which outrank a charset that was declared, as browsers have it."""
+
+NO_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"})
+"""Python's codecs of text that are no encodings of files."""
+
+
+def decode(data: Data, charset: str = "") -> str:
+    """Return the text without its mark; raise ``ValueError`` saying what to do about it."""
+    head = bytes(data[:4])
+    name = next((name for mark, name in MARKS if head.startswith(mark)), charset or "utf-8")
+    try:
+        if codecs.lookup(name).name.replace("-", "_") in NO_CHARSETS:
+            raise LookupError(name)
+        found = str(data, name)
+    except LookupError:
+        raise ValueError(
+            f"Its charset {charset[:40]!r} is unknown; use one such as utf-8 or windows-1252."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ValueError(_broken(error, charset)) from None
+    except UnicodeError:
+        raise ValueError(f"It is not text in {name}.") from None
+    if "\0" in found:
+        raise ValueError(
+            "It is not a text: it has NUL characters. UTF-16 needs its byte order mark, or "
+            "'; charset=utf-16-le' in the content type."
+        )
+    return found
+
+
+def _broken(error: UnicodeDecodeError, charset: str) -> str:
+    if charset:
+        return f"It is not text in {charset}, as its content type says (byte {error.start})."
+    return (
+        f"It is not UTF-8 text (byte {error.start}). Save it as UTF-8, or name its encoding in "
+        "the content type, such as 'text/csv; charset=windows-1252'."
+    )

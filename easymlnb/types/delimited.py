@@ -1,0 +1,273 @@
+"""CSV as a table: its separator, its decimal sign, its rows, and what each column holds.
+
+pandas reads the cells, but none of its silent choices is passed on: rows that are longer or
+shorter than the first line, names that occur twice, and columns whose type would lose something.
+"""
+
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from easymlnb.types import columns, inference
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEPARATORS = ",;\t"
+"""What may separate cells, where nothing is declared."""
+
+MAX_COLUMNS = 10_000
+SPARE = 10_000
+"""Blank lines that a text may have more than others."""
+_SPOKEN = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
+_HEAD = re.compile(r'(?:"[^"]*"|[^"\r\n]|")*?(?=[\r\n]|\Z)')
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a parameter says about its tables; an empty ``separator`` or ``decimal`` is found."""
+
+    max_rows: int
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    separator: str = ""
+    decimal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a text is read: what separates its cells, how many columns and rows it has."""
+
+    separator: str
+    columns: int
+    rows: int
+
+
+class TooLong(ValueError):
+    """The table has more rows than are allowed."""
+
+    def __init__(self, max_rows: int) -> None:
+        super().__init__(f"It has more than the {max_rows} rows allowed.")
+
+
+class TooWide(ValueError):
+    """The table has more columns than are read."""
+
+    def __init__(self) -> None:
+        super().__init__(f"It has more than {MAX_COLUMNS} columns.")
+
+
+class _Broken(ValueError):
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The CSV cannot be read: {why}")
+
+
+def read(text: str, reading: Reading) -> "pd.DataFrame":
+    """Read a text; raise ``ValueError`` saying what is wrong with it."""
+    import pandas as pd
+
+    found = layout(text, reading)
+    names = _names(text, found)
+    declared = {at: reading.kinds[name] for at, name in enumerate(names) if name in reading.kinds}
+    decimal = reading.decimal
+    frame = _guessed(text, found, declared, decimal)
+    if frame is None:
+        frame = _parse(text, found, "object")
+        decimal = decimal or _decimal(frame, declared, found.separator)
+        if decimal == "," and not reading.decimal:
+            guessed = _guessed(text, found, declared, decimal)
+            frame = frame if guessed is None else guessed
+    typed = {
+        at: _typed(frame[at].rename(name), declared.get(at, "any"), decimal or ".")
+        for at, name in enumerate(names)
+    }
+    return pd.DataFrame(typed).set_axis(names, axis=1)
+
+
+def _guessed(
+    text: str, found: Layout, declared: Mapping[int, str], decimal: str
+) -> "pd.DataFrame | None":
+    """Return the rows with pandas' own types, or ``None`` if one of them is not ours.
+
+    That is several times faster than to look at each cell.
+    """
+    import numpy as np
+
+    if _care(found.separator, decimal).search(text):
+        return None
+    texts = {at: "object" for at, kind in declared.items() if kind in ("str", "datetime")}
+    frame = _parse(text, found, texts, decimal or ".")
+    numbers = frame.select_dtypes("float").to_numpy()
+    return None if np.isinf(numbers).any() else frame
+
+
+def _is_fraction(text: str) -> bool:
+    return "." in text and not _THOUSANDS.fullmatch(text.strip().replace(".", ","))
+
+
+def _typed(column: "pd.Series[Any]", kind: str, decimal: str) -> "pd.Series[Any]":
+    """Return a column that pandas may have found numbers or truths in as its kind."""
+    import pandas as pd
+
+    if kind == "str":
+        return column.astype(inference.text_type())
+    if column.dtype.kind in "iufb":
+        return column if kind == "any" else columns.convert(column, kind)
+    if kind == "any":
+        return inference.of_texts(column, decimal)
+    words = {"", *inference.MISSING}
+    known = [None if isinstance(c, str) and c.strip() in words else c for c in column.tolist()]
+    return columns.convert(pd.Series(known, name=column.name, dtype="object"), kind, decimal)
+
+
+def layout(text: str, reading: Reading) -> Layout:
+    """Find out how the cells of a text are separated; raise ``ValueError`` if nothing fits."""
+    if not text.strip():
+        raise ValueError("The CSV is empty; its first line must name the columns.")
+    if reading.separator:
+        return _layout(text, reading.separator, reading.max_rows)
+    head = re.sub(r'"[^"]*"', "", _HEAD.match(text.lstrip("\r\n "))[0])  # type: ignore[index]
+    counts = {mark: head.count(mark) for mark in SEPARATORS if mark in head}
+    if len(counts) < 2:
+        return _layout(text, next(iter(counts), ","), reading.max_rows)
+    fitting = {}
+    for mark in counts:
+        try:
+            fitting[mark] = _layout(text, mark, reading.max_rows)
+        except _Broken:
+            continue
+    if not fitting:
+        return _layout(text, max(counts, key=lambda mark: counts[mark]), reading.max_rows)
+    best, *others = sorted(fitting, key=lambda mark: -counts[mark])
+    if others and counts[others[0]] == counts[best]:
+        raise _Broken(
+            f"its cells may be separated by {_SPOKEN[best]} or by {_SPOKEN[others[0]]}; "
+            "put names that have one of them in them into double quotes."
+        )
+    return fitting[best]
+
+
+def _layout(text: str, separator: str, max_rows: int) -> Layout:
+    head, *rows = _lines(text, separator)
+    if len(rows) > max_rows:
+        raise TooLong(max_rows)
+
+    def filled(line: str) -> int:
+        return line.rstrip(separator + " ").count(separator) + 1
+
+    columns = head.count(separator) + 1
+    widths = [row.count(separator) + 1 for row in rows]
+    if columns > MAX_COLUMNS or max(widths, default=0) > MAX_COLUMNS:
+        raise TooWide
+    # Names that are empty, over cells that are, are no more than separators at the end of lines.
+    if filled(head) < columns and all(filled(row) <= filled(head) for row in rows):
+        columns = filled(head)
+    for at, (row, width) in enumerate(zip(rows, widths, strict=True)):
+        if width < columns:
+            raise _Broken(
+                f"row {at + 1} has fewer cells than its first line ({width}, not {columns}); "
+                "leave a cell empty, but do not leave it out."
+            )
+        if width > columns and filled(row) > columns:
+            raise _Broken(
+                f"row {at + 1} has more cells than its first line ({filled(row)}, not {columns})."
+            )
+    return Layout(separator, columns, len(rows))
+
+
+def _lines(text: str, separator: str) -> list[str]:
+    """Return the lines that are not blank, each quoted cell replaced by a letter."""
+    if '"' in text:
+        quoted = rf'(^|[{re.escape(separator)}\r\n])"(?:[^"]++|"")*+"'
+        text = re.sub(quoted, r"\1x", text)
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    blank = " \t".replace(separator, "")
+    lines = text.split("\n")
+    found = [line for line in lines if line.strip(blank)]
+    if len(lines) > 2 * len(found) + SPARE:
+        raise _Broken("it has too many blank lines.")
+    return found
+
+
+def _parse(text: str, found: Layout, types: Any, decimal: str = ".") -> "pd.DataFrame":
+    """Return the rows with numbers for names; a column without a type gets what pandas guesses."""
+    import pandas as pd
+
+    try:
+        frame: pd.DataFrame = pd.read_csv(
+            io.StringIO(text),
+            sep=found.separator,
+            header=0,
+            names=range(found.columns),
+            # With it what a row has more than the first line, nothing but separators, is ignored.
+            usecols=range(found.columns),
+            index_col=False,
+            dtype=types,
+            decimal=decimal,
+            keep_default_na=False,
+            na_values=[""],
+            low_memory=False,
+        )
+    except (ValueError, pd.errors.ParserError, OverflowError) as error:
+        raise _Broken(_first_line(error)) from None
+    if len(frame) != found.rows:
+        raise _Broken("a cell has a double quote at its beginning, but not at its end.")
+    return frame
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().partition("\n")[0].rpartition("C error: ")[2]
+    return f"{text[:200].rstrip('.')}."
+
+
+def _names(text: str, found: Layout) -> list[str]:
+    """Return the names of the columns; one without a name is called by its place, as in pandas."""
+    import pandas as pd
+
+    try:
+        head = pd.read_csv(
+            io.StringIO(text), sep=found.separator, header=None, nrows=1, dtype="object",
+            index_col=False, na_filter=False,
+        )  # fmt: skip
+    except (ValueError, pd.errors.ParserError) as error:
+        raise _Broken(_first_line(error)) from None
+    names = [str(name) for name in head.iloc[0, : found.columns]]
+    return [name if name.strip() else f"Unnamed: {at}" for at, name in enumerate(names)]
+
+
+def _care(separator: str, decimal: str) -> "re.Pattern[str]":
+    """Return what finds a cell that pandas might take for another number than we do."""
+    around = re.escape(separator) + r'"\r\n'
+    begin, end = f"[{around} ]", rf" *(?:[{around}]|\Z)"
+    found = [r"\+[0-9.,]", rf"-?0[0-9][0-9.,]*{end}", "-?[0-9]{16}", "[+-]?(?i:inf|nan)"]
+    if not decimal and separator != ",":
+        # Numbers with a comma decide about the decimal sign of the whole file.
+        found.append(rf"-?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]+)?{end}")
+    return re.compile(f"{begin}(?:{'|'.join(found)})")
+
+
+def _decimal(texts: "pd.DataFrame", declared: Mapping[int, str], separator: str) -> str:
+    """Return the decimal sign of a file: a comma only if that cannot mean anything else.
+
+    So the comma does not separate cells, a column consists of numbers with commas of which one
+    cannot be meant for thousands, and no column of numbers has a point that cannot be, either.
+    """
+    if separator == ",":
+        return "."
+    certain = False
+    for at in range(texts.shape[1]):
+        if declared.get(at) in ("str", "bool", "datetime"):
+            continue
+        known = [
+            cell.strip() for cell in texts[at].dropna() if cell.strip() not in inference.MISSING
+        ]
+        if any("," in cell for cell in known) and inference.are_numbers(known, ","):
+            certain = certain or not all(
+                _THOUSANDS.fullmatch(cell.strip()) for cell in known if "," in cell
+            )
+        elif inference.are_numbers(known, ".") and any(map(_is_fraction, known)):
+            return "."
+    return "," if certain else "."
