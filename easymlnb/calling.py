@@ -6,7 +6,6 @@ batches and deadlines as every call. In plain Python it goes over HTTP, as the c
 """
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -143,7 +142,7 @@ def _run(function: Callable[..., Any], values: dict[str, Any], stream: bool) -> 
 
 
 def _not_in_a_coroutine(name: str) -> None:
-    if threading.current_thread().name == loop.NAME:
+    if loop.in_call_loop():
         raise RuntimeError(
             f"In an async function a plain call of {name!r} would hold up all others: "
             f"write 'await {name}.aio(...)'."

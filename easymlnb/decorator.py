@@ -8,6 +8,7 @@ from easymlnb import live, own
 from easymlnb.contract.errors import DefinitionError, EasyMLNBError
 from easymlnb.contract.spec import Batch
 from easymlnb.definition import DEFINED, Service, define
+from easymlnb.runtime import notebook
 
 if TYPE_CHECKING:
     from easymlnb.publish import Published
@@ -135,6 +136,7 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
     if hasattr(function, "service") and isinstance(function.service, Service):
         raise DefinitionError(f"{function.__name__} is a service already; decorate it once.")
     made = define(function, **options)
+    notebook.follow()
     if live.has_server():
         made.spec = made.spec.described(own.said())
     decorated = cast("Any", function)

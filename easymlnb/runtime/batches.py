@@ -14,6 +14,7 @@ from easymlnb.runtime import files, loop
 from easymlnb.runtime.bars import report_bars
 from easymlnb.runtime.calls import Attempt, Guard, Raised, Stopped, answer, view_of, write
 from easymlnb.runtime.context import Context, Emit, running
+from easymlnb.runtime.figures import own_figures
 from easymlnb.types.scratch import scratch
 
 End = tuple[Result | Failure, bytes]
@@ -69,7 +70,7 @@ def _run(
     """Run the function on a group; ``logs`` takes what it printed, by call."""
     context = _Shared([attempt.call for attempt in group], emit)
     raised: BaseException | None = None
-    with running(context):
+    with running(context), own_figures(context):
         report_bars()
         try:
             with guard(tuple(attempt.call.id for attempt in group)):

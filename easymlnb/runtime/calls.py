@@ -27,6 +27,8 @@ from easymlnb.definition import Service
 from easymlnb.runtime import files, loop
 from easymlnb.runtime.bars import report_bars
 from easymlnb.runtime.context import Context, Emit, running
+from easymlnb.runtime.figures import own_figures
+from easymlnb.runtime.hints import advise
 from easymlnb.types.scratch import scratch
 
 Guard = Callable[[tuple[int, ...]], AbstractContextManager[None]]
@@ -115,7 +117,7 @@ def answer(
     """Run one call in this thread: emit its events, return its one ``Result`` or ``Failure``."""
     attempt = Attempt(call)
     context = Context(call, emit)
-    with running(context), scratch(), attempt:
+    with running(context), own_figures(context), scratch(), attempt:
         report_bars()
         values = files.read(service, call, body)
         # Only the author's code runs under the guard: an interrupt breaks nothing of ours.
@@ -148,6 +150,7 @@ class Raised(Exception):
             self.public: EasyMLNBError = error
         else:
             self.public = CallFailed(type(error).__name__)
+            advise(error)
         self.trace = _trace(error)
 
 
