@@ -150,7 +150,11 @@ def _requirements(
     for name, file in files.items():
         if name.endswith(".py"):
             imports |= read_module(file.read_text(encoding="utf-8", errors="replace")).imports
-    return environment.required(name for name in imports if not folder.local(name))
+    return environment.required(
+        name
+        for name in imports
+        if not folder.local(name) and name.partition(".")[0] not in folder.explained
+    )
 
 
 def _patterns(given: Iterable[str]) -> tuple[str, ...]:
