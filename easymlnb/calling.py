@@ -19,6 +19,7 @@ from easymlnb.asking import Asking
 from easymlnb.asking import way as link_way
 from easymlnb.client import Client, connect, flows
 from easymlnb.contract.errors import CallCycle
+from easymlnb.contract.options import named_options
 from easymlnb.definition import DEFINED, Service
 from easymlnb.runtime import loop
 from easymlnb.runtime.asks import KernelWay
@@ -88,6 +89,7 @@ class Used:
             return list(pool.map(lambda item: _rest(self.name, self._timeout, *split(item)), items))
 
 
+@named_options
 def use(name: str, *, timeout: float | None = None) -> Used:
     """Return a service by its name, to be called like a function.
 

@@ -2,10 +2,12 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
+from functools import cache
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, get_overloads, overload
 
 from easymlnb import live, own
 from easymlnb.contract.errors import DefinitionError, EasyMLNBError
+from easymlnb.contract.options import check, known
 from easymlnb.contract.spec import Batch
 from easymlnb.definition import DEFINED, Service, define
 from easymlnb.runtime import notebook
@@ -127,9 +129,16 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
 
     Raises ``DefinitionError`` (a ``TypeError``) that names the parameter and the fix.
     """
+    check("ml.service", options, options_of_service())
     if function is None:
         return lambda decorated: _attach(decorated, options)
     return _attach(function, options)
+
+
+@cache
+def options_of_service() -> tuple[str, ...]:
+    """Return the names of the options of ``ml.service``."""
+    return known(get_overloads(service)[1])
 
 
 def _attach(function: Any, options: dict[str, Any]) -> Any:

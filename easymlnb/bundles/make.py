@@ -15,6 +15,7 @@ from easymlnb.contract.archive import check_path, check_size
 from easymlnb.contract.bundle import Manifest
 from easymlnb.contract.errors import BundleRejected
 from easymlnb.contract.notebook import check_notebook, strip
+from easymlnb.contract.options import named_options
 
 MAX_FILE = 200 * 2**20
 """Limit of a notebook with its outputs, in bytes."""
@@ -35,6 +36,7 @@ class Made:
     data: bytes = field(repr=False)
 
 
+@named_options
 def make(
     notebook: str | Path,
     *,

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeVar, get_origin
 
+from easymlnb.contract.options import check, known
 from easymlnb.types.sent import Data
 
 if TYPE_CHECKING:
@@ -92,6 +93,11 @@ class Hint:
     ``source`` is the hint that is meant when the marker stands alone (``x: ml.LongText``).
     Iterating gives the annotations that pydantic is to apply instead of the marker.
     """
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        if options:
+            check(cls.__name__, options, known(cls.__init__))
+        return super().__new__(cls)
 
     source: ClassVar[Any] = Any
     # By this attribute pydantic knows that a marker stands for what it iterates over.
