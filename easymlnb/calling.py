@@ -6,7 +6,6 @@ batches and deadlines as every call. In plain Python it goes over HTTP, as the c
 """
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from easymlnb.asking import Asking
 from easymlnb.asking import way as link_way
 from easymlnb.client import Client, connect, flows
 from easymlnb.contract.errors import CallCycle
+from easymlnb.contract.options import named_options
 from easymlnb.definition import DEFINED, Service
 from easymlnb.runtime import loop
 from easymlnb.runtime.asks import KernelWay
@@ -89,6 +89,7 @@ class Used:
             return list(pool.map(lambda item: _rest(self.name, self._timeout, *split(item)), items))
 
 
+@named_options
 def use(name: str, *, timeout: float | None = None) -> Used:
     """Return a service by its name, to be called like a function.
 
@@ -143,7 +144,7 @@ def _run(function: Callable[..., Any], values: dict[str, Any], stream: bool) -> 
 
 
 def _not_in_a_coroutine(name: str) -> None:
-    if threading.current_thread().name == loop.NAME:
+    if loop.in_call_loop():
         raise RuntimeError(
             f"In an async function a plain call of {name!r} would hold up all others: "
             f"write 'await {name}.aio(...)'."

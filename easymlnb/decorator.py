@@ -2,12 +2,15 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
+from functools import cache
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, get_overloads, overload
 
 from easymlnb import live, own
 from easymlnb.contract.errors import DefinitionError, EasyMLNBError
+from easymlnb.contract.options import check, known
 from easymlnb.contract.spec import Batch
 from easymlnb.definition import DEFINED, Service, define
+from easymlnb.runtime import notebook
 
 if TYPE_CHECKING:
     from easymlnb.publish import Published
@@ -126,15 +129,23 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
 
     Raises ``DefinitionError`` (a ``TypeError``) that names the parameter and the fix.
     """
+    check("ml.service", options, options_of_service())
     if function is None:
         return lambda decorated: _attach(decorated, options)
     return _attach(function, options)
+
+
+@cache
+def options_of_service() -> tuple[str, ...]:
+    """Return the names of the options of ``ml.service``."""
+    return known(get_overloads(service)[1])
 
 
 def _attach(function: Any, options: dict[str, Any]) -> Any:
     if hasattr(function, "service") and isinstance(function.service, Service):
         raise DefinitionError(f"{function.__name__} is a service already; decorate it once.")
     made = define(function, **options)
+    notebook.follow()
     if live.has_server():
         made.spec = made.spec.described(own.said())
     decorated = cast("Any", function)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from easymlnb.contract.options import named_options
+
 if TYPE_CHECKING:
     import pandas
     import torch
@@ -82,6 +84,7 @@ class Optimized:
         return "\n".join([*lines, f"* is kept: the fastest with an error up to {self.tolerance:g}"])
 
 
+@named_options
 def optimize(
     model: "torch.nn.Module",
     how: Sequence[str] = ("compile", "bf16", "int8"),

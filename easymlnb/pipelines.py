@@ -13,7 +13,8 @@ from typing import Any
 
 from easymlnb import signature
 from easymlnb.contract.errors import DefinitionError
-from easymlnb.decorator import ServiceFunction, service
+from easymlnb.contract.options import check, known
+from easymlnb.decorator import ServiceFunction, options_of_service, service
 from easymlnb.joints import Piece, joint, merged, returned
 from easymlnb.runtime import steps as running
 from easymlnb.runtime.steps import PIECES, Step
@@ -42,6 +43,7 @@ def pipeline(
     Raises ``DefinitionError`` that names the steps, for one when what one returns is not what the
     next one takes.
     """
+    check("ml.pipeline", options, (*known(pipeline), *options_of_service()))
     if not steps:
         raise DefinitionError("A pipeline needs steps: ml.pipeline(prepare, predict).")
     pieces = [_piece(one, f"step {at} {_said(one)!r}") for at, one in enumerate(steps, 1)]
@@ -81,6 +83,7 @@ def gather(
     """
     members = {key: value for key, value in steps_and_options.items() if callable(value)}
     options = {key: value for key, value in steps_and_options.items() if key not in members}
+    check("ml.gather", options, (*known(gather), *options_of_service()))
     if not members:
         raise DefinitionError("gather needs functions by name: ml.gather(a=model1, b=model2).")
     pieces = {key: _piece(one, repr(key)) for key, one in members.items()}

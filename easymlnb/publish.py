@@ -17,6 +17,7 @@ from easymlnb.bundles.code import plain
 from easymlnb.client import Client
 from easymlnb.contract import names
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
+from easymlnb.contract.options import named_options
 from easymlnb.contract.replacing import AUTO, check
 from easymlnb.definition import DEFINED
 from easymlnb.discovery import Server
@@ -46,6 +47,7 @@ class Published:
         return f"{self.service} version {self.version} serves at {self.url}{same}"
 
 
+@named_options
 def publish(
     service: str,
     *,

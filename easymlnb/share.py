@@ -9,6 +9,7 @@ from easymlnb.client import Client
 from easymlnb.client.sharing import wanted
 from easymlnb.contract import names
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
+from easymlnb.contract.options import named_options
 from easymlnb.contract.sharing import sentence
 
 
@@ -42,6 +43,7 @@ class Access:
         }
 
 
+@named_options
 def share(
     service: str,
     *,
@@ -83,6 +85,7 @@ def share(
     return Access(full, users, groups, told["everyone"], told["public"], app)
 
 
-def unshare(service: str, **options: Any) -> Access:
+@named_options
+def unshare(service: str, *, url: str | None = None, token: str | None = None) -> Access:
     """Keep a published service to its owner again; ``url`` and ``token`` as for ``share``."""
-    return share(service, users=(), **options)
+    return share(service, users=(), url=url, token=token)

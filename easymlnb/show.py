@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import to_jsonable_python
 
 from easymlnb.types import natural, record
-from easymlnb.types.base import Type
+from easymlnb.types.base import Marked, Type
+from easymlnb.types.model import is_model
 from easymlnb.types.resolve import inner, marker_of
 
 if TYPE_CHECKING:
@@ -31,8 +32,12 @@ def parts(value: Any, schema: "Schema | None" = None) -> list[dict[str, Any]]:
 
 
 def _parts(value: Any, title: str, hint: Any) -> list[dict[str, Any]]:
+    if is_model(value) and natural.marker(value) is None:
+        value = natural.model(value, title, marked=True)
     said = marker_of(hint) if value is not None else None
     found = said or natural.marker(value)
+    if isinstance(value, Marked):
+        value = value.value
     if found is not None and (shown := _by_type(found, value, title)) is not None:
         return shown
     named = _named(value)
@@ -57,8 +62,6 @@ def _by_type(marker: Type, value: Any, title: str) -> list[dict[str, Any]] | Non
 def _named(value: Any) -> Mapping[str, Any] | None:
     if isinstance(value, Mapping):
         return {str(name): item for name, item in value.items()}
-    if hasattr(type(value), "__pydantic_fields__"):
-        return {name: getattr(value, name) for name in type(value).__pydantic_fields__}
     if record.is_named_tuple(type(value)) or (
         dataclasses.is_dataclass(value) and not isinstance(value, type)
     ):

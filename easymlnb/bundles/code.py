@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
+from easymlnb.bundles.paths import last, path_text, search_folders, variables, working_folders
 from easymlnb.contract.running import PREFER, Gpu
 
 # Cell magics whose body is Python of this kernel; the bodies of others (%%bash) are not.
@@ -17,7 +18,8 @@ class Code:
     """Facts of some source.
 
     ``imports`` are dotted names (``from a import b`` gives ``a`` and ``a.b``), ``texts`` string
-    literals, with paths that are joined from literals put together, ``services`` the names of
+    literals, with paths that are joined from literals put together, ``searched`` the folders that
+    it adds to ``sys.path``, ``entered`` those that it changes to, ``services`` the names of
     decorated functions. ``gpu`` is the most that one of them asks for in so many words,
     ``placement`` where the last of them wants to run. ``unread`` numbers the cells that are not
     Python.
@@ -25,6 +27,8 @@ class Code:
 
     imports: frozenset[str] = frozenset()
     texts: frozenset[str] = frozenset()
+    searched: frozenset[str] = frozenset()
+    entered: frozenset[str] = frozenset()
     services: tuple[str, ...] = ()
     gpu: Gpu = 0.0
     placement: str = ""
@@ -84,9 +88,12 @@ def _facts(trees: list[ast.Module], unread: tuple[int, ...]) -> Code:
     nodes = [node for tree in trees for node in ast.walk(tree)]
     functions = [n for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     services = dict.fromkeys(name for function in functions for name in _service(function))
+    names = variables(nodes)
     return Code(
         imports=frozenset(name for node in nodes for name in _imports(node)),
         texts=frozenset(text for node in nodes if (text := path_text(node))),
+        searched=frozenset(text for node in nodes for text in search_folders(node, names)),
+        entered=frozenset(text for node in nodes for text in working_folders(node, names)),
         services=tuple(services),
         gpu=_most(gpu for function in functions for gpu in _gpus(function)),
         placement=_placement(functions),
@@ -100,38 +107,16 @@ def _imports(node: ast.AST) -> Iterator[str]:
     elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
         yield node.module
         yield from (f"{node.module}.{alias.name}" for alias in node.names if alias.name != "*")
-    elif isinstance(node, ast.Call) and _last(node.func) in ("import_module", "__import__"):
+    elif isinstance(node, ast.Call) and last(node.func) in ("import_module", "__import__"):
         name = path_text(node.args[0]) if node.args else None
         if name and not name.startswith("."):
             yield name
 
 
-def path_text(node: ast.AST) -> str | None:
-    """Return the text of a literal, or of literals joined to a path, when all of it is known.
-
-    ``"a"``, ``Path("a", "b")``, ``Path("a") / "b"``, ``os.path.join("a", "b")``.
-    """
-    if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, str) else None
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-        return _join([path_text(node.left), path_text(node.right)])
-    if isinstance(node, ast.Call) and not node.keywords:
-        if _last(node.func) in ("Path", "PurePath", "join") and node.args:
-            return _join([path_text(argument) for argument in node.args])
-        if _last(node.func) == "cwd" and not node.args:
-            return "."
-    return None
-
-
-def _join(parts: list[str | None]) -> str | None:
-    known = [part for part in parts if part is not None]
-    return "/".join(known) if len(known) == len(parts) else None
-
-
 def _service(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
     for decorator in function.decorator_list:
         call = decorator if isinstance(decorator, ast.Call) else None
-        if _last(call.func if call else decorator) != "service":
+        if last(call.func if call else decorator) != "service":
             continue
         given = [k.value for k in call.keywords if k.arg == "name"] if call else []
         if not given:
@@ -154,7 +139,7 @@ def _placement(functions: Iterable[ast.FunctionDef | ast.AsyncFunctionDef]) -> s
 def _said(function: ast.FunctionDef | ast.AsyncFunctionDef, option: str) -> Iterator[Any]:
     """Yield what the decorator is given for an option, where it is given as a literal."""
     for call in function.decorator_list:
-        if isinstance(call, ast.Call) and _last(call.func) == "service":
+        if isinstance(call, ast.Call) and last(call.func) == "service":
             for word in call.keywords:
                 if word.arg == option and isinstance(word.value, ast.Constant):
                     yield word.value.value
@@ -165,10 +150,3 @@ def _most(asked: Iterable[Gpu]) -> Gpu:
     found = list(asked)
     firm = max((float(one) for one in found if one != PREFER and one >= 0), default=0.0)
     return firm or (PREFER if PREFER in found else 0.0)
-
-
-def _last(node: ast.AST) -> str:
-    """Return the last part of a dotted name."""
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""

@@ -2,11 +2,14 @@
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from functools import cache, cached_property
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from easymlnb.bundles.code import Code, read_module
+from easymlnb.bundles.paths import HERE
 from easymlnb.contract.archive import check_path
 from easymlnb.contract.errors import BundleRejected
 
@@ -30,6 +33,10 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self.notes: list[str] = []
+        self.explained: set[str] = set()  # imports that a note says all about
+        self._searched = [""]  # where modules are, relative to the notebook's folder
+        self._entered = [""]  # where the code opens files
+        self._outside: list[Path] = []  # where modules are that no bundle takes
 
     def needed(self, code: Code, notebook: str) -> dict[str, Path]:
         """Return what the code imports or names, and what that imports or names in turn.
@@ -37,16 +44,28 @@ class Folder:
         Never the notebook itself, nothing hidden, no secrets, nothing that a link leads out to.
         """
         found: dict[str, Path] = {}
-        waiting = [code]
+        read = waiting = [("", code)]
         while waiting:
-            facts = waiting.pop()
+            at, facts = waiting[0]
+            waiting = waiting[1:]
+            if self._search(facts, at):
+                waiting = read  # what was imported before may lie in the new folders
+                continue
             named = {*self._modules(facts.imports), *self._named(facts.texts)}
             for path in sorted(named - found.keys() - {notebook}):
                 if not self._may_take(path):
                     continue
                 found[path] = self.root / path
                 if path.endswith(".py"):
-                    waiting.append(read_module(self._text(path)))
+                    new = (path, read_module(self._text(path)))
+                    read, waiting = [*read, new], [*waiting, new]
+        self._explain({name.partition(".")[0] for _, facts in read for name in facts.imports})
+        for folder in self._entered[1:]:
+            if not any(path.startswith(f"{folder}/") for path in found):
+                self._note(
+                    f"The code changes to the folder {folder!r}, from which nothing is taken. "
+                    f"include=[{f'{folder}/**'!r}] takes it."
+                )
         return found
 
     def local(self, name: str) -> bool:
@@ -79,25 +98,85 @@ class Folder:
                     found[path] = self.root / path
         return found
 
+    def _search(self, facts: Code, at: str) -> bool:
+        """Note the folders that the code in the file ``at`` uses; says whether any is new."""
+        before = len(self._searched), len(self._entered), len(self._outside)
+        for text in sorted(facts.entered):
+            for folder in self._folders(text, at):
+                self._entered += [folder] if folder not in self._entered else []
+        for text in sorted(facts.searched | facts.entered):
+            for folder in self._folders(text, at):
+                self._searched += [folder] if folder not in self._searched else []
+        return before != (len(self._searched), len(self._entered), len(self._outside))
+
+    def _folders(self, text: str, at: str) -> list[str]:
+        """Return the folders here that a path may mean; one outside is noted."""
+        starts = self._entered
+        if text.startswith(HERE):
+            if not at:
+                return []  # a notebook has no file in its kernel
+            starts, text = [""], f"{at}{text.removeprefix(HERE)}"
+        if not _may_be_path(text):
+            return []
+        found = []
+        for start in starts:
+            # Not resolved by links: the worker sees the same names.
+            folder = Path(os.path.normpath(self.root / start / text))
+            if not folder.is_dir():
+                continue
+            if folder.is_relative_to(self.root):
+                inside = folder.relative_to(self.root).as_posix()
+                found.append("" if inside == "." else inside)
+            elif folder not in self._outside:
+                self._outside.append(folder)
+        if os.path.isabs(text) and any(found):
+            self._note(
+                f"{text!r} is a full path, which is another folder elsewhere. Write {found[0]!r}."
+            )
+        return found
+
+    def _explain(self, tops: set[str]) -> None:
+        """Note where modules lie that are neither taken nor installed."""
+        unknown = {top for top in tops if not self.local(top)} - sys.stdlib_module_names
+        unknown -= {"easymlnb"}
+        if not unknown:
+            return
+        for top in sorted(unknown - packages_distributions().keys()):
+            outside = next((one for one in self._outside if _holds(one, top)), None)
+            if outside is not None:
+                self._note(
+                    f"{top!r} is imported from {os.path.relpath(outside, self.root)!r}, outside of "
+                    "the notebook's folder, and not taken. Move it into that folder, or install it."
+                )
+            elif (folder := self._below(top)) is not None:
+                self._note(
+                    f"{top!r} is imported and not found, but lies in {folder!r}. "
+                    f"include=[{f'{folder}/**'!r}] takes it."
+                )
+            else:
+                continue
+            self.explained.add(top)
+
+    def _below(self, top: str) -> str | None:
+        """Return the folder below the notebook's that holds a module of that name."""
+        ends = (f"/{top}.py", f"/{top}/__init__.py")
+        try:
+            hit = next((path for path in self._files if path.endswith(ends)), None)
+        except BundleRejected:  # too many files to look through
+            return None
+        return hit.rpartition(f"/{top}")[0] if hit is not None else None
+
     def _modules(self, names: Iterable[str]) -> Iterator[str]:
         """Yield the files of the modules that lie here; of a package all its modules."""
         for top in sorted({name.partition(".")[0] for name in names}):
             if top == "easymlnb" or not top.isidentifier():
                 continue
-            folder = self.root / top
-            if (folder / "__init__.py").is_file() or self._is_namespace(top, names):
-                yield from self._python_below(folder)
-            elif (self.root / f"{top}.py").is_file():
-                yield f"{top}.py"
-
-    def _is_namespace(self, top: str, names: Iterable[str]) -> bool:
-        if (self.root / f"{top}.py").is_file() or not (self.root / top).is_dir():
-            return False
-        tails = [name.replace(".", "/") for name in names if name.startswith(f"{top}.")]
-        return any(
-            (self.root / f"{tail}.py").is_file() or (self.root / tail / "__init__.py").is_file()
-            for tail in tails
-        )
+            for start in self._searched:
+                place = self.root / start
+                if (place / top / "__init__.py").is_file() or _is_namespace(place, top, names):
+                    yield from self._python_below(place / top)
+                elif (place / f"{top}.py").is_file():
+                    yield (place / f"{top}.py").relative_to(self.root).as_posix()
 
     def _python_below(self, folder: Path) -> Iterator[str]:
         for file in sorted(folder.rglob("*.py")):
@@ -107,16 +186,18 @@ class Folder:
 
     def _named(self, texts: Iterable[str]) -> Iterator[str]:
         """Yield the files that literals name, also by a glob with a file ending."""
-        for text in sorted(texts):
-            path = os.path.normpath(text).replace(os.sep, "/") if _may_be_path(text) else ""
-            if path in ("", ".") or path.startswith(("/", "../")):
+        starts = [(start, text) for text in sorted(texts) for start in self._entered]
+        for start, text in starts:
+            path = os.path.normpath(os.path.join(start, text)) if _may_be_path(text) else ""
+            path = path.replace(os.sep, "/")
+            if path in ("", ".", "..") or path.startswith(("/", "../")):
                 continue
             if _WILD.search(path):
                 if re.search(r"\.\w+\Z", path):
                     yield from (hit for hit in self._files if matches(hit, [path]))
             elif os.path.isfile(self.root / path):
                 yield path
-            elif "/" in text and os.path.isdir(self.root / path):
+            elif "/" in text and os.path.isdir(self.root / path) and path not in self._searched:
                 self._note(
                     f"The folder {path!r} is named, but not taken. include=[{path!r}] takes it."
                 )
@@ -184,6 +265,20 @@ def _regex(pattern: str) -> str:
     said = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
     return "".join(said.get(part) or re.escape(part) for part in parts)
+
+
+def _is_namespace(place: Path, top: str, names: Iterable[str]) -> bool:
+    if (place / f"{top}.py").is_file() or not (place / top).is_dir():
+        return False
+    tails = [name.replace(".", "/") for name in names if name.startswith(f"{top}.")]
+    return any(
+        (place / f"{tail}.py").is_file() or (place / tail / "__init__.py").is_file()
+        for tail in tails
+    )
+
+
+def _holds(folder: Path, top: str) -> bool:
+    return (folder / f"{top}.py").is_file() or (folder / top).is_dir()
 
 
 def _may_be_path(text: str) -> bool:

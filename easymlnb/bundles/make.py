@@ -15,6 +15,7 @@ from easymlnb.contract.archive import check_path, check_size
 from easymlnb.contract.bundle import Manifest
 from easymlnb.contract.errors import BundleRejected
 from easymlnb.contract.notebook import check_notebook, strip
+from easymlnb.contract.options import named_options
 from easymlnb.contract.spec import NAME
 
 MAX_FILE = 200 * 2**20
@@ -36,6 +37,7 @@ class Made:
     data: bytes = field(repr=False)
 
 
+@named_options
 def make(
     notebook: str | Path,
     *,
@@ -152,7 +154,11 @@ def _requirements(
     for name, file in files.items():
         if name.endswith(".py"):
             imports |= read_module(file.read_text(encoding="utf-8", errors="replace")).imports
-    return environment.required(name for name in imports if not folder.local(name))
+    return environment.required(
+        name
+        for name in imports
+        if not folder.local(name) and name.partition(".")[0] not in folder.explained
+    )
 
 
 def _patterns(given: Iterable[str]) -> tuple[str, ...]:

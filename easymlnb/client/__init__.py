@@ -19,6 +19,7 @@ from easymlnb.client.results import Download
 from easymlnb.client.sync import Client
 from easymlnb.client.values import Part
 from easymlnb.contract.errors import ServerUnreachable
+from easymlnb.contract.options import named_options
 
 __all__ = [
     "AsyncClient",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 
+@named_options
 def connect(url: str | None = None, token: str | None = None, *, shared: bool = False) -> Client:
     """Return a client of the server at ``url``.
 
@@ -44,6 +46,7 @@ def connect(url: str | None = None, token: str | None = None, *, shared: bool = 
     return Client(_find(url, token, shared))
 
 
+@named_options
 def connect_async(
     url: str | None = None, token: str | None = None, *, shared: bool = False
 ) -> AsyncClient:

@@ -18,6 +18,7 @@ from easymlnb.client.values import prepare
 from easymlnb.client.wire import Answer, Request, call_body, checked
 from easymlnb.contract import names
 from easymlnb.contract.errors import InvalidInput, NotShared, ServerUnreachable, ServiceNotFound
+from easymlnb.contract.options import named_options
 from easymlnb.contract.spec import ServiceSpec
 
 T = TypeVar("T")
@@ -30,6 +31,7 @@ PATIENCE = 15.0
 """Seconds to wait for an answer beyond the service's own deadline, for queue and network."""
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Options:
     """How a call is made.

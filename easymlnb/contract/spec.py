@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.metadata import SERVICES, Metadata, default_title
+from easymlnb.contract.options import named_options
 from easymlnb.contract.running import Running
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
@@ -22,7 +24,9 @@ VIEW = "application/vnd.easymlnb.view+json"
 """Media type of what a person should see of a result (``docs/reference/views.md``)."""
 
 
-class Batch(msgspec.Struct, frozen=True, kw_only=True):
+@named_options
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
     """How calls of a service are gathered, so that one run of its function answers many.
 
     max_size: calls that one run takes at most, default 64.

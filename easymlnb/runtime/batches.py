@@ -15,6 +15,7 @@ from easymlnb.runtime.bars import report_bars
 from easymlnb.runtime.calls import Attempt, Guard, Raised, Stopped, answer, view_of, write
 from easymlnb.runtime.context import Context, Emit, running
 from easymlnb.runtime.failures import defect, trace_of
+from easymlnb.runtime.figures import own_figures
 from easymlnb.types.scratch import scratch
 
 End = tuple[Result | Failure, bytes]
@@ -87,7 +88,7 @@ def _run(
     context = _Shared([attempt.call for attempt in group], emit)
     raised: BaseException | None = None
     columns = _columns(service, group)
-    with running(context):
+    with running(context), own_figures(context):
         report_bars()
         try:
             with guard(tuple(attempt.call.id for attempt in group)):

@@ -1,4 +1,4 @@
-"""Calls of ``async def`` functions: many at once, on the loop of coroutines beside the threads."""
+"""Calls of ``async def`` functions: many at once, on the loops of coroutines beside the threads."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Any
 from easymlnb.contract.errors import ResultNotEncodable
 from easymlnb.contract.frames import Call, Item
 from easymlnb.definition import Service
-from easymlnb.runtime import files, loop
+from easymlnb.runtime import files, loop, settings
 from easymlnb.runtime.bars import report_bars
 from easymlnb.runtime.calls import (
     Attempt,
@@ -21,6 +21,7 @@ from easymlnb.runtime.calls import (
     write,
 )
 from easymlnb.runtime.context import Context, Emit, running
+from easymlnb.runtime.figures import own_figures
 from easymlnb.runtime.flow import Flow
 from easymlnb.types.scratch import scratch
 
@@ -29,7 +30,8 @@ class Beside:
     """The calls that run as tasks. ``idle`` is told, in the loop's thread, when the last ended."""
 
     def __init__(self, idle: Callable[[], None] = lambda: None) -> None:
-        self._known: set[int] = set()  # started, not yet answered
+        # Started, not yet answered: call -> the loop that it runs on.
+        self._known: dict[int, asyncio.AbstractEventLoop] = {}
         self._tasks: dict[int, asyncio.Task[Any]] = {}  # those that can be cancelled
         self._unwanted: set[int] = set()
         self._idle = idle
@@ -42,13 +44,16 @@ class Beside:
         self, service: Service, call: Call, body: bytes, emit: Emit, flow: Flow | None = None
     ) -> None:
         """Run a call soon; ``emit`` is called from the loop's thread."""
-        self._known.add(call.id)
-        loop.shared().call_soon_threadsafe(self._begin, service, call, body, emit, flow)
+        where = self._known[call.id] = loop.home(service.function)
+        where.call_soon_threadsafe(
+            self._begin, service, call, body, emit, flow, context=settings.context()
+        )
 
     def cancel(self, call: int) -> None:
         """Stop a call that was started; it is answered all the same. Others are ignored."""
-        if call in self._known:
-            loop.shared().call_soon_threadsafe(self._stop, call)
+        where = self._known.get(call)
+        if where is not None:
+            where.call_soon_threadsafe(self._stop, call)
 
     def stop(self) -> None:
         """Stop all calls that were started."""
@@ -72,16 +77,17 @@ class Beside:
     async def _answer(
         self, service: Service, call: Call, body: bytes, emit: Emit, flow: Flow | None
     ) -> None:
+        settings.enter()
         attempt = Attempt(call)
         context = Context(call, emit)
-        with running(context), scratch(), attempt:
+        with running(context), own_figures(context), scratch(), attempt:
             if call.id in self._unwanted:
                 raise Stopped
             report_bars()
             values = files.read(service, call, body)
             value, seen = await self._open(service, values, call, emit, flow)
             attempt.written = write(service, call, value, seen)
-        self._known.discard(call.id)
+        self._known.pop(call.id, None)
         self._unwanted.discard(call.id)
         emit(*attempt.end(context.log.text()))
         if not self._known:
@@ -134,7 +140,7 @@ class Beside:
             return value
         # A view is mostly plain code that draws: in a thread it keeps no other call waiting.
         try:
-            return await asyncio.to_thread(view_of, service, values, value)
+            return await asyncio.to_thread(settings.entered, view_of, service, values, value)
         except asyncio.CancelledError as error:
             raise self._raised(call, error) from error
 

@@ -23,6 +23,7 @@ from easymlnb.runtime.context import Context, Emit, running
 from easymlnb.runtime.failures import Raised as Raised
 from easymlnb.runtime.failures import Stopped as Stopped
 from easymlnb.runtime.failures import told
+from easymlnb.runtime.figures import own_figures
 from easymlnb.types.scratch import scratch
 
 Guard = Callable[[tuple[int, ...]], AbstractContextManager[None]]
@@ -104,7 +105,7 @@ def answer(
     """Run one call in this thread: emit its events, return its one ``Result`` or ``Failure``."""
     attempt = Attempt(call)
     context = Context(call, emit)
-    with running(context), scratch(), attempt:
+    with running(context), own_figures(context), scratch(), attempt:
         report_bars()
         values = files.read(service, call, body)
         # Only the author's code runs under the guard: an interrupt breaks nothing of ours.

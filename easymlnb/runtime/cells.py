@@ -7,7 +7,7 @@ from typing import Any, cast
 from easymlnb.contract.frames import Hello, Offer, pack
 from easymlnb.contract.texts import all_sendable
 from easymlnb.definition import DEFINED
-from easymlnb.runtime import raw
+from easymlnb.runtime import loop, notebook, raw
 from easymlnb.runtime.bars import report_bars
 from easymlnb.runtime.context import limit_prints
 from easymlnb.runtime.home import MARK, Home, end, outlive_parent
@@ -83,6 +83,8 @@ def serve() -> None:
     A server that is lost is waited for, as long as it said beforehand.
     """
     report_bars()  # it may import, which no caller shall wait for
+    notebook.follow()  # the settings of the last cell
+    loop.leave_thread()
     home = Home()
     link: Link | None = home.dial()
     outlive_parent()

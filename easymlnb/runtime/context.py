@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from contextvars import ContextVar
 from io import TextIOBase
@@ -47,6 +48,7 @@ class Context:
     def __init__(self, call: Call, emit: Emit) -> None:
         self.call = call
         self.log = Log()
+        self.figures: OrderedDict[Any, Any] = OrderedDict()  # pyplot's, by number
         self._emit = emit
         self._told = 0.0
 

@@ -25,6 +25,7 @@ from easymlnb.contract.errors import (
     from_code,
 )
 from easymlnb.contract.texts import all_sendable, sendable
+from easymlnb.runtime.hints import advise
 from easymlnb.types import natural
 
 TRACE_LIMIT = 20_000
@@ -50,6 +51,8 @@ class Raised(Exception):
     """The author's code raised: what the caller may know, and the traceback for the author."""
 
     def __init__(self, error: BaseException) -> None:
+        if not issubclass(type(error), CallerError):
+            advise(error)
         self.trace = trace_of(error)
         if issubclass(type(error), CallerError):
             self.public, left_out = _public(error)

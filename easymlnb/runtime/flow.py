@@ -9,7 +9,6 @@ import threading
 import time
 
 from easymlnb.contract.frames import WINDOW, Item, Message
-from easymlnb.runtime import loop
 from easymlnb.runtime.context import Emit
 
 SHORTEST, LONGEST = 0.001, 0.05
@@ -22,7 +21,8 @@ class Flow:
     def __init__(self) -> None:
         self._out: dict[int, int] = {}
         self._lock = threading.Lock()
-        self._waiters: dict[int, asyncio.Event] = {}
+        # call -> what its coroutine waits for, and the loop that it runs on
+        self._waiters: dict[int, tuple[asyncio.Event, asyncio.AbstractEventLoop]] = {}
 
     def enter(self, call: int, size: int) -> bool:
         """Count an item in if there is room for it, else return ``False``."""
@@ -43,7 +43,8 @@ class Flow:
             with self._lock:
                 if self._enter(call, size):
                     return
-                waiter = self._waiters[call] = asyncio.Event()
+                waiter = asyncio.Event()
+                self._waiters[call] = waiter, asyncio.get_running_loop()
             await waiter.wait()
 
     def seen(self, call: int, size: int) -> None:
@@ -52,9 +53,10 @@ class Flow:
             if call not in self._out:
                 return
             self._out[call] -= size
-            waiter = self._waiters.pop(call, None)
-        if waiter is not None:
-            loop.shared().call_soon_threadsafe(waiter.set)
+            waiting = self._waiters.pop(call, None)
+        if waiting is not None:
+            waiter, where = waiting
+            where.call_soon_threadsafe(waiter.set)
 
     def forget(self, call: int) -> None:
         """That stream has ended."""

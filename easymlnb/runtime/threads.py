@@ -18,6 +18,7 @@ from functools import partial
 from easymlnb.contract.errors import CallCancelled
 from easymlnb.contract.frames import Call, Failure
 from easymlnb.definition import Service
+from easymlnb.runtime import settings
 from easymlnb.runtime.batches import End, answers
 from easymlnb.runtime.beside import Beside
 from easymlnb.runtime.calls import Stopped
@@ -122,7 +123,7 @@ class Threads:
                     continue
                 error = CallCancelled()
                 ends.append((Failure(id=call.id, code=error.code, message=error.message), b""))
-            end(ends + answers(service, wanted, slowly, self._guard))
+            end(ends + settings.call(answers, service, wanted, slowly, self._guard))
         finally:
             self._forget([call.id for call, _ in members])
             if flow is not None:

@@ -1,8 +1,9 @@
 """Several functions run side by side, each in a thread, as one call that can be stopped."""
 
 import ctypes
-from collections.abc import Mapping
-from contextlib import suppress
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -11,6 +12,8 @@ from typing import Any
 
 from easymlnb.runtime.calls import Stopped
 from easymlnb.runtime.context import CURRENT, Part
+from easymlnb.runtime.figures import own_figures
+from easymlnb.runtime.settings import Settings
 from easymlnb.runtime.steps import Step
 
 TICK = 0.05
@@ -41,10 +44,11 @@ def side_by_side(steps: Mapping[str, Step], values: dict[str, Any]) -> dict[str,
     Only the calling thread emits, and it never waits for long, so it can be interrupted.
     """
     box: SimpleQueue[_Told | _Ended] = SimpleQueue()
+    own = Settings()
     threads = {
         name: Thread(
             target=copy_context().run,
-            args=(_run, name, step, values, box),
+            args=(_run, own, name, step, values, box),
             name=f"easymlnb-{name}",
             daemon=True,
         )
@@ -62,16 +66,36 @@ def side_by_side(steps: Mapping[str, Step], values: dict[str, Any]) -> dict[str,
     return {name: found[name] for name in steps}
 
 
-def _run(name: str, step: Step, values: dict[str, Any], box: "SimpleQueue[_Told | _Ended]") -> None:
+def _run(
+    own: Settings,
+    name: str,
+    step: Step,
+    values: dict[str, Any],
+    box: "SimpleQueue[_Told | _Ended]",
+) -> None:
     # An interrupt may come when the step is done; the call is over then, and nobody listens.
     with suppress(Stopped):
-        whole = CURRENT.get()
-        if whole is not None:
-            CURRENT.set(Part(whole, lambda done, text: box.put(_Told(name, done, text))))
+        own.apply()
         try:
-            box.put(_Ended(name, step.run(values, {})))
+            with _part(lambda done, text: box.put(_Told(name, done, text))):
+                found = step.run(values, {})
+            box.put(_Ended(name, found))
         except BaseException as error:
             box.put(_Ended(name, error=error))
+
+
+@contextmanager
+def _part(tell: Callable[[float, str], None]) -> Iterator[None]:
+    """Make the code inside ``with`` a part of the current call that draws for itself."""
+    whole = CURRENT.get()
+    if whole is None:
+        yield
+        return
+    part = Part(whole, tell)
+    part.figures = OrderedDict()
+    CURRENT.set(part)
+    with own_figures(part):
+        yield
 
 
 def _collect(steps: Mapping[str, Step], box: "SimpleQueue[_Told | _Ended]") -> dict[str, Any]:

@@ -8,12 +8,15 @@ To add a type, subclass ``Type``, say in ``natives`` which class it stands for, 
 ``json_schema``, ``decode`` and ``encode``; ``docs/reference/types.md`` has an example.
 """
 
+import secrets
 import sys
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeVar, get_origin
 
+from easymlnb.contract.options import check, known
 from easymlnb.types.sent import Data
 
 if TYPE_CHECKING:
@@ -93,6 +96,11 @@ class Hint:
     Iterating gives the annotations that pydantic is to apply instead of the marker.
     """
 
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        if options:
+            check(cls.__name__, options, known(cls.__init__))
+        return super().__new__(cls)
+
     source: ClassVar[Any] = Any
     # By this attribute pydantic knows that a marker stands for what it iterates over.
     __is_annotated_types_grouped_metadata__: ClassVar[Any] = True
@@ -109,6 +117,33 @@ class Hint:
         self, source: Any, handler: "GetCoreSchemaHandler"
     ) -> "CoreSchema":
         return handler.generate_schema(Annotated[self.alone(source), *self])
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A value in what a model writes, with the type that it is to be written by."""
+
+    marker: "Type"
+    value: Any
+
+
+class Kept:
+    """The objects that stay as they are while a model is written, by the marks in their places."""
+
+    MARK: ClassVar[str] = secrets.token_hex(16)
+
+    def __init__(self) -> None:
+        self.items: dict[str, Any] = {}
+
+    def keep(self, item: Any) -> str:
+        """Keep an object; returns its mark."""
+        mark = f"{self.MARK}{len(self.items)}"
+        self.items[mark] = item
+        return mark
+
+
+KEEPING: ContextVar[Kept | None] = ContextVar("easymlnb_keeping", default=None)
+"""Where values of our types are kept, rather than written."""
 
 
 class Type(Hint):
@@ -178,9 +213,13 @@ class Type(Hint):
         return core_schema.no_info_plain_validator_function(
             lambda value: self.decode(value, target),
             serialization=core_schema.plain_serializer_function_ser_schema(
-                self.encode, when_used="json"
+                self._serialize, when_used="json"
             ),
         )
+
+    def _serialize(self, value: Any) -> Any:
+        kept = KEEPING.get()
+        return self.encode(value) if kept is None else kept.keep(Marked(self, value))
 
     @on_class
     def __get_pydantic_json_schema__(

@@ -12,7 +12,8 @@ from typing import Any
 
 from easymlnb.contract.errors import ResultNotEncodable
 from easymlnb.types import moments, record
-from easymlnb.types.base import Type, is_a, loaded
+from easymlnb.types.base import Marked, Type, is_a, loaded
+from easymlnb.types.model import is_model, opened
 from easymlnb.types.native import native
 
 PLAIN = (bool, int, float, str, types.NoneType)
@@ -32,6 +33,8 @@ def marker(value: Any) -> Type | None:
     """Return the type that a value's class stands for."""
     if isinstance(value, Type):
         return value
+    if isinstance(value, Marked):
+        return value.marker
     if type(value) in PLAIN or type(value) in CONTAINERS:
         return None
     kind = native(type(value))
@@ -52,11 +55,10 @@ def encode(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> Any:
     if len(outer) > MAX_DEPTH:
         raise ResultNotEncodable(f"The result is nested deeper than {MAX_DEPTH} levels.")
     inside = (*outer, id(value))
+    if isinstance(value, Marked):
+        return _marked(value.marker, value.value, place)
     if (found := marker(value)) is not None:
-        try:
-            return found.encode(value)
-        except ValueError as error:
-            raise ResultNotEncodable(f"The result cannot be sent{_at(place)}: {error}") from error
+        return _marked(found, value, place)
     if isinstance(value, enum.Enum):
         return encode(value.value, place, inside)
     if isinstance(value, str | int | float):
@@ -67,6 +69,8 @@ def encode(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> Any:
         return str(value)
     if _is_scalar(value):
         return encode(value.item(), place, inside)
+    if is_model(value):
+        return encode(model(value, place, inside), place, inside)
     named = members(value)
     if named is not None:
         return {
@@ -95,12 +99,33 @@ def is_missing(value: Any) -> bool:
     )
 
 
+def _marked(marker: Type, value: Any, place: str) -> Any:
+    try:
+        return marker.encode(value)
+    except ValueError as error:
+        raise ResultNotEncodable(f"The result cannot be sent{_at(place)}: {error}") from error
+
+
+def model(value: Any, place: str, outer: tuple[int, ...] = (), *, marked: bool = False) -> Any:
+    """Return what a model writes, in which ``encode`` writes what is no JSON value yet.
+
+    ``marked`` leaves the values of our types in it. Raises ``ResultNotEncodable``.
+    """
+    try:
+        return opened(value, lambda item: encode(item, place, outer), marked=marked)
+    except ValueError as error:
+        if "Circular reference" in str(error):
+            raise ResultNotEncodable(f"The result contains itself{_at(place)}.") from error
+        raise ResultNotEncodable(
+            f"The result cannot be sent{_at(place)}: "
+            f"{_name(type(value))} cannot be written as JSON."
+        ) from error
+
+
 def members(value: Any) -> Mapping[Any, Any] | None:
-    """Return what a mapping, a model, a dataclass or a named tuple holds, by name."""
+    """Return what a mapping, a dataclass or a named tuple holds, by name."""
     if isinstance(value, Mapping):
         return value
-    if hasattr(type(value), "__pydantic_fields__"):
-        return {name: getattr(value, name) for name in type(value).__pydantic_fields__}
     if record.is_named_tuple(type(value)) or (
         dataclasses.is_dataclass(value) and not isinstance(value, type)
     ):

@@ -45,7 +45,9 @@ def _texts(value: Any, place: str, outer: tuple[int, ...]) -> Iterator[tuple[str
 
 
 def _members(value: Any) -> Iterator[tuple[Any, Any]]:
-    named = natural.members(value)
+    # Of a model all fields are searched, though it may write fewer: each has a place to name.
+    fields = getattr(type(value), "__pydantic_fields__", None)
+    named = natural.members(value) if fields is None else vars(value)
     if named is not None:
         yield from named.items()
     elif isinstance(value, list | tuple | set | frozenset):

@@ -95,6 +95,72 @@ def test_local_modules_are_taken_with_what_they_import(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "sys.path.insert(0, 'src')",
+        "sys.path.append('./src/')",
+        "sys.path.append(str(Path('src')))",
+        "sys.path.append(os.path.join('.', 'src'))",
+        "sys.path.append(os.path.join(os.getcwd(), 'src'))",
+        "sys.path.insert(1, os.path.abspath('src'))",
+        "sys.path.insert(0, str(Path.cwd() / 'src'))",
+        "sys.path.insert(0, Path('src').resolve().as_posix())",
+        "sys.path.insert(0, f'{os.getcwd()}/src')",
+        "sys.path.insert(0, os.getcwd() + '/src')",
+        "sys.path.insert(0, str((Path('src/x') / 'y.py').parents[1]))",
+        "SRC = Path('src')\nif str(SRC) not in sys.path:\n    sys.path.insert(0, str(SRC))",
+        "sys.path.extend(['lib', 'src'])",
+        "sys.path += ['src']",
+        "sys.path[:0] = ['src']",
+        "sys.path = ['src', *sys.path]",
+        "site.addsitedir('src')",
+        "%cd src",
+        "%cd -q './src/'",
+        "os.chdir('src')",
+        "%cd .\n%cd src/tools\nsys.path.append('..')",
+        "import start",
+    ],
+)
+def test_modules_in_folders_that_the_code_searches_are_taken(tmp_path: Path, source: str) -> None:
+    put(tmp_path, *("src/tools/__init__.py", "src/tools/deep.py", "src/other.py", "lib/no.py"))
+    put(tmp_path, "src/plain.py", content="import other\nimport msgspec")
+    put(tmp_path, "start.py", content="sys.path.append(os.path.dirname(__file__) + '/src')")
+    made = make(save(tmp_path / "n.ipynb", "import os, sys", source, "import tools, plain"))
+    taken = [path for path in files(made) if path != "start.py"]
+    assert taken == ["src/other.py", "src/plain.py", "src/tools/__init__.py", "src/tools/deep.py"]
+    assert made.manifest.requirements == (f"msgspec=={version('msgspec')}",)
+    assert made.notes == ()
+
+
+def test_files_in_a_folder_that_the_code_changes_to_are_taken(tmp_path: Path) -> None:
+    put(tmp_path, "data/a.csv", "data/more/b.csv", "c.csv", "empty/x.txt")
+    path = save(tmp_path / "n.ipynb", "%cd data", "open('a.csv'); open('more/b.csv')", "%cd ..")
+    assert files(make(path)) == ["data/a.csv", "data/more/b.csv"]
+    (note,) = make(save(tmp_path / "m.ipynb", "%cd empty")).notes
+    assert "include=['empty/**']" in note
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("sys.path.append(found_somehow())\nimport tools", "include=['work/src/**']"),
+        ("sys.path.append('..')\nimport beside", "'beside' is imported from '..', outside"),
+        ("sys.path.append(str(Path.cwd().parent))\nimport pack.one", "'pack' is imported from"),
+        ("%cd ..\nimport beside", "Move it into that folder, or install it"),
+        ("sys.path.append('{full}')\nimport tools", "Write 'work/src'"),
+        ("sys.path.append('nowhere')\nimport nothing", "'nothing' is imported but not installed"),
+    ],
+)
+def test_modules_that_cannot_be_taken_are_explained(tmp_path: Path, source: str, said: str) -> None:
+    folder = tmp_path / "notebooks"
+    put(tmp_path, "beside.py", "pack/one.py")
+    put(folder, "work/src/tools/__init__.py", "work/src/tools.txt")
+    source = source.format(full=folder / "work/src")
+    (note,) = make(save(folder / "n.ipynb", source)).notes
+    assert said in note
+
+
 def test_magics_do_not_hide_imports(tmp_path: Path) -> None:
     put(tmp_path, "a.py", "b.py", "c.py", "d.py", "helper.py")
     path = save(
@@ -333,6 +399,12 @@ def test_names_of_services_are_read_from_the_code() -> None:
         ("f'{x}.csv'", None),
         ("3 / 4", None),
         ("', '.join(names)", None),
+        ("os.path.join(os.pardir, 'a')", "../a"),
+        ("Path.cwd().parent / 'a'", "./../a"),
+        ("Path().resolve() / 'a'", "./a"),
+        ("'a' + '/b'", "a/b"),
+        ("f'{str(1)}/b'", None),
+        ("x.parents[y]", None),
     ],
 )
 def test_paths_are_put_together_when_all_of_them_is_known(source: str, expected: str) -> None:

@@ -1,0 +1,61 @@
+"""What an author can do about errors that come from where a call runs: its thread, its loop."""
+
+import re
+import threading
+from contextlib import suppress
+
+PAGE = "docs/how-to/live-and-published.md lists what differs."
+
+ALONE = "A live call runs in a thread of its own,"
+
+THREAD = {
+    "SQLite objects created in a thread": f"{ALONE} and the connection belongs to the thread of "
+    "the cells. Open it with sqlite3.connect(..., check_same_thread=False), or in the function.",
+    "OperationalError.*no such table": f"{ALONE} and a database in memory may belong to the "
+    "thread of the cells. Use a file, or with SQLAlchemy create_engine(..., "
+    'poolclass=StaticPool, connect_args={"check_same_thread": False}).',
+    "AttributeError: '[^']*local' object has no attribute": f"{ALONE} and this object keeps other "
+    "values for each thread. Set them in the function, or use a ContextVar.",
+    "only works in main thread": f"{ALONE} where Python allows no signal handlers. Set them in a "
+    "cell, or publish the service: there its calls run in the main thread.",
+    "annot switch to a different thread|main thread is not in main loop": f"{ALONE} and this "
+    "object belongs to the thread of the cells. Make it in the function.",
+}
+"""Patterns of messages that only calls beside the cells meet, and what to do."""
+
+LOOP = {
+    "attached to a different loop|bound to a different event loop|Event loop is closed"
+    "|Timeout context manager should be used inside a task": "Something that belongs to one event "
+    "loop was used in another. Make it in a cell, outside of any function, and use it in "
+    "'async def' services, without asyncio.run.",
+    r"asyncio\.run\(\) cannot be called from|This event loop is already running": "Write 'await' "
+    "instead, or make the service a plain function.",
+    "no running event loop": "Make it in a cell, or in an 'async def'.",
+    "no current event loop in thread": "A plain service has no event loop. Use asyncio.run(...), "
+    "or make the service 'async def'.",
+}
+"""The same for calls anywhere."""
+
+
+def advise(error: BaseException) -> None:
+    """Note on an error what its author can do about it, or about what caused it."""
+    beside = threading.current_thread() is not threading.main_thread()
+    table = THREAD | LOOP if beside else LOOP
+    cause: BaseException | None = error
+    for _ in range(10):  # as far as it is worth looking
+        if cause is None:
+            return
+        said = _text(cause)
+        advice = next((what for pattern, what in table.items() if re.search(pattern, said)), None)
+        if advice is not None:
+            with suppress(Exception):  # an author's own class may refuse notes
+                error.add_note(f"{advice} {PAGE}")
+            return
+        cause = cause.__cause__ or cause.__context__
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # an author's own class
+        return type(error).__name__

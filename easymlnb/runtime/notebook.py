@@ -1,0 +1,53 @@
+"""What services take from the notebook around them: settings of its cells, their loop, displays."""
+
+import sys
+import threading
+from typing import Any
+
+from easymlnb.runtime import loop, settings
+from easymlnb.runtime.context import CURRENT
+
+
+def follow() -> None:
+    """Follow the cells of this notebook from now on; calling it again changes nothing.
+
+    Where no notebook runs, or another thread calls, nothing happens.
+    """
+    shell = _shell()
+    if shell is None or threading.current_thread() is not threading.main_thread():
+        return
+    _look()
+    shell.events.register("pre_run_cell", _look)
+    shell.events.register("post_run_cell", _look)
+    _keep_displays(shell.display_pub)
+
+
+def _shell() -> Any:
+    found = sys.modules.get("IPython")
+    return found.get_ipython() if found is not None else None
+
+
+def _look(*told: Any) -> None:
+    loop.note_cells()
+    settings.remember()
+
+
+def _keep_displays(publisher: Any) -> None:
+    """Put what calls display into their logs, as text, rather than under the author's cell."""
+    publish, clear = publisher.publish, publisher.clear_output
+    if hasattr(publish, "easymlnb"):
+        return
+
+    def publish_outside(data: Any, *args: Any, **kwargs: Any) -> Any:
+        context = CURRENT.get()
+        if context is None:
+            return publish(data, *args, **kwargs)
+        if isinstance(data, dict) and "text/plain" in data:
+            context.log.write(f"{data['text/plain']}\n")
+        return None
+
+    def clear_outside(*args: Any, **kwargs: Any) -> Any:
+        return clear(*args, **kwargs) if CURRENT.get() is None else None
+
+    publish_outside.easymlnb = True  # type: ignore[attr-defined]
+    publisher.publish, publisher.clear_output = publish_outside, clear_outside

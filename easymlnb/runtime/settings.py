@@ -1,0 +1,167 @@
+"""Settings that a thread keeps for itself, as the notebook's cells made them, for other threads.
+
+A cell that sets decimal's precision, a ``ContextVar``, scikit-learn's configuration or torch's grad
+mode does so for the main thread. Calls that run in other threads begin with the same settings.
+"""
+
+import asyncio
+import decimal
+import gc
+import sys
+import threading
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Apply = Callable[[], None]
+"""Gives the thread that calls it one of the settings."""
+
+
+class Settings:
+    """The settings of the thread that makes this, for others to take over."""
+
+    __slots__ = ("_applies", "context", "thread")
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+        self.context = _own_context()
+        self._applies = [*_of_libraries(), *map(_of_local, _notebook_locals())]
+
+    def apply(self) -> None:
+        """Give this thread the settings, except for the context variables."""
+        if threading.get_ident() != self.thread:
+            for apply in self._applies:
+                apply()
+
+
+_cells: Settings | None = None
+
+
+def remember() -> None:
+    """Take this thread's settings, if it is the one that runs the notebook's cells."""
+    global _cells
+    if threading.current_thread() is threading.main_thread():
+        _cells = Settings()
+
+
+def context() -> Context:
+    """Return a context for a call: the variables as the cells have set them by now."""
+    return copy_context() if _cells is None else _cells.context.copy()
+
+
+def enter() -> None:
+    """Begin a call in this thread, inside a ``context()``, with the settings of the cells."""
+    if _cells is not None:
+        _cells.apply()
+        # The context variable holds an object, which the copies of a context would share.
+        decimal.setcontext(decimal.getcontext().copy())
+
+
+def entered(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a function in this thread, inside a ``context()``, with the settings of the cells."""
+    enter()
+    return function(*args, **kwargs)
+
+
+def call(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a function in this thread with the context and the settings of the cells."""
+    if _cells is None or threading.get_ident() == _cells.thread:
+        return function(*args, **kwargs)
+    run: Callable[..., R] = _cells.context.copy().run
+    return run(entered, function, *args, **kwargs)
+
+
+def _own_context() -> Context:
+    """Return the context of this thread itself where possible: what is set later is seen, too."""
+    try:
+        task: Any = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    if task is None:
+        return copy_context()
+    if hasattr(task, "get_context"):
+        found: Context = task.get_context()
+        return found
+    # Python 3.11 has no way to ask; the first context that a task refers to is its own.
+    held = (one for one in gc.get_referents(task) if isinstance(one, Context))
+    return next(held, None) or copy_context()
+
+
+# what libraries keep in thread-local storage
+
+
+def _of_libraries() -> list[Apply]:
+    found = []
+    for name, take in LIBRARIES.items():
+        module = sys.modules.get(name)
+        if module is None:
+            continue
+        try:
+            found.append(take(module))
+        except (AttributeError, RuntimeError):  # another version, or half imported
+            continue
+    return found
+
+
+def _of_sklearn(config: Any) -> Apply:
+    mine = config._get_threadlocal_config()
+
+    def apply() -> None:
+        own = config._get_threadlocal_config()
+        own.clear()
+        own.update(mine)
+
+    return apply
+
+
+def _of_numpy(numpy: Any) -> Apply:
+    mine = numpy.geterrobj()  # gone with numpy 2, which has a context variable
+    return lambda: numpy.seterrobj(mine)
+
+
+def _of_sympy(parameters: Any) -> Apply:
+    return _of_local(parameters.global_parameters)
+
+
+def _of_torch(torch: Any) -> Apply:
+    grad = torch.is_grad_enabled()
+    default = torch.get_default_device()
+    chosen = torch.cuda.current_device() if torch.cuda.is_initialized() else None
+
+    def apply() -> None:
+        torch.set_grad_enabled(grad)
+        if torch.get_default_device() != default:
+            torch.set_default_device(default)
+        if chosen is not None:
+            torch.cuda.set_device(chosen)
+
+    return apply
+
+
+LIBRARIES: dict[str, Callable[[Any], Apply]] = {
+    "numpy": _of_numpy,
+    "sklearn._config": _of_sklearn,
+    "sympy.core.parameters": _of_sympy,
+    "torch": _of_torch,
+}
+"""How the settings of a library are taken over, by the module that must have been imported."""
+
+
+def _of_local(local: threading.local) -> Apply:
+    mine = vars(local)
+
+    def apply() -> None:
+        own = vars(local)
+        own.clear()
+        own.update(mine)
+
+    return apply
+
+
+def _notebook_locals() -> list[threading.local]:
+    """Return the ``threading.local()`` objects among the names of the notebook."""
+    names = vars(sys.modules["__main__"])
+    return [value for value in list(names.values()) if isinstance(value, threading.local)]
