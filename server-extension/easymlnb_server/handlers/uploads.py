@@ -8,7 +8,12 @@ from typing import Any, ClassVar
 from jupyter_server.auth.identity import IdentityProvider
 from tornado import web
 
-from easymlnb.contract.errors import BadRequest, EasyMLNBError, StorageFull
+from easymlnb.contract.errors import (
+    BadRequest,
+    EasyMLNBError,
+    StorageFull,
+    UploadNotFound,
+)
 from easymlnb_server.access import Action, label
 from easymlnb_server.apps.passes import Pass
 from easymlnb_server.handlers.base import EasyHandler
@@ -92,11 +97,17 @@ class UploadHandler(BodyHandler):
         self._left = False
 
     def admits(self, held: Pass) -> bool:
-        # Whose it is decides: `get` of the uploads asks for the owner.
-        return True
+        return True  # whose it is decides, and for which service: see `_own`
+
+    def _own(self, id: str) -> Upload:
+        """Return one of the caller's uploads; through a pass, one of its service."""
+        found = self.state.uploads.get(id, owner_of(self))
+        if self.held is not None and found.service != self.held.service:
+            raise UploadNotFound(id)
+        return found
 
     def body_limit(self) -> int:
-        upload = self.state.uploads.get(self.path_args[0], owner_of(self))
+        upload = self._own(self.path_args[0])
         offset = self.get_query_argument("offset", "")
         if not (offset.isascii() and offset.isdigit() and len(offset) < 17):
             raise BadRequest("Say with ?offset= at which byte this part begins.")
@@ -134,12 +145,12 @@ class UploadHandler(BodyHandler):
 
     @web.authenticated
     def get(self, id: str) -> None:
-        upload = self.state.uploads.get(id, owner_of(self))
+        upload = self._own(id)
         self.write_json({"offset": upload.offset, "size": upload.size})
 
     @web.authenticated
     def delete(self, id: str) -> None:
-        self.state.uploads.remove(id, owner_of(self))
+        self.state.uploads.remove(self._own(id).id, owner_of(self))
         self.set_status(204)
         self.finish()
 
