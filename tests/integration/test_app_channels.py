@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from app_lines import Page, open_page, pass_of
 from app_pages import SERVICES, form_kernels
 from conftest import RunningServer, free_port, make_notebook
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from easymlnb_server.uploads import VISITOR_MOST
 
 FILES = """
 import easymlnb as ml
@@ -233,6 +236,33 @@ def test_a_pass_opens_one_service_while_the_page_lives(page: Any, apps: RunningS
         )
         assert left.status_code == 204
         assert client.post("services/weigh/call", json={}).status_code == 401
+
+
+def test_files_that_visitors_only_announce_take_nothing_from_others(
+    page: Any, apps: RunningServer
+) -> None:
+    assert apps.process is not None
+    server = psutil.Process(apps.process.pid)
+    announced: dict[str, Any] = {"params": {"service": "weigh"}, "json": {"name": "x", "size": 0}}
+    headers = [{"Authorization": pass_of(page("public/weigh"))} for _ in range(2)]
+    with httpx.Client(base_url=f"{apps.url}easymlnb/", timeout=60) as client:
+        before = server.num_fds()
+        for _ in range(VISITOR_MOST):
+            for one in headers:
+                made = client.post("uploads", headers=one, **announced)
+                assert made.status_code == 201
+        assert server.num_fds() < before + 20
+        refused = client.post("uploads", headers=headers[0], **announced)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (413, "upload_quota")
+        used = {"file": {"upload": made.json()["id"], "name": "x"}}
+        called = {"json": used, "headers": {**one, "X-Easymlnb-Uploads": made.json()["id"]}}
+        assert client.post("services/weigh/call", **called).json() == 1
+        # A large body of a visitor's takes the same way as a small one.
+        large = {"content": b"x" * 2 * 2**20, "headers": {**one, "Content-Type": "image/png"}}
+        assert client.post("services/weigh/call", **large).json() == 1
+    own = apps.http.post("uploads", **announced)
+    assert own.status_code == 201
+    assert apps.http.delete(f"uploads/{own.json()['id']}").status_code == 204
 
 
 def test_one_kernel_lost_harms_no_other_page(page: Any, apps: RunningServer) -> None:

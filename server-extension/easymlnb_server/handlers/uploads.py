@@ -19,7 +19,7 @@ from easymlnb_server.apps.passes import Pass
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.handlers.body import BodyHandler
 from easymlnb_server.handlers.spooled import read_faster
-from easymlnb_server.uploads import CHUNK, Upload
+from easymlnb_server.uploads import CHUNK, Sender, Upload
 
 ANNOUNCEMENT = 64 * 1024
 """Bytes of the longest announcement of a file."""
@@ -44,6 +44,14 @@ def owner_of(handler: EasyHandler) -> str:
     return label(handler.current_user.username)
 
 
+def sender_of(handler: EasyHandler) -> Sender:
+    """Return who sends a file, and from which page."""
+    held = handler.held
+    if held is None:
+        return Sender(owner_of(handler))
+    return Sender(owner_of(handler), held.visitor, held.public)
+
+
 class UploadsHandler(BodyHandler):
     """``POST uploads``: announce a file for a service."""
 
@@ -61,7 +69,7 @@ class UploadsHandler(BodyHandler):
         spec = self.target(service, Action.CALL).spec
         name, media_type, size = _announced(self.take_body())
         field = self.get_query_argument("field", "")
-        made = self.state.uploads.begin(owner_of(self), spec, field, name, media_type, size)
+        made = self.state.uploads.begin(sender_of(self), spec, field, name, media_type, size)
         self.set_header("Location", f"{self.base_url}easymlnb/uploads/{made.id}")
         self.write_json({"id": made.id, "offset": 0, "chunk": CHUNK}, 201)
 
@@ -124,7 +132,7 @@ class UploadHandler(BodyHandler):
         assert self._upload is not None
         self._busy = True
         try:
-            await asyncio.to_thread(self._upload.file.write, chunk)
+            await asyncio.to_thread(self._upload.write, chunk)
         except StorageFull as error:
             self._wrong = error
             self._refused = True
