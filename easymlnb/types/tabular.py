@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from easymlnb.types import width
 from easymlnb.types.base import Upload, is_a
 from easymlnb.types.sent import Data
 
@@ -49,6 +50,7 @@ def _csv(data: bytes, max_rows: int) -> "pd.DataFrame":
     if not first.strip():
         raise ValueError("The CSV is empty; its first line must name the columns.")
     separator = max(",;\t", key=first.count)
+    width.check(data, separator, MAX_COLUMNS)
     try:
         frame = pd.read_csv(
             io.BytesIO(data),
@@ -62,7 +64,7 @@ def _csv(data: bytes, max_rows: int) -> "pd.DataFrame":
     except (ValueError, pd.errors.ParserError, OverflowError) as error:
         raise ValueError(f"The CSV cannot be read: {_first_line(error)}") from None
     if not isinstance(frame.index, pd.RangeIndex):
-        raise ValueError("The CSV cannot be read: its rows have more cells than its first line.")
+        raise ValueError(width.WIDER)
     return _limited(frame)
 
 
@@ -93,11 +95,14 @@ def _arrow(data: Data, max_rows: int, *, parquet: bool) -> "pd.DataFrame":
             # Read from the footer: a small file may unpack to very many rows.
             if file.metadata.num_rows > max_rows:
                 raise _TooLong(max_rows)
+            _narrow(file.metadata.num_columns)
             found = file.read()
         else:
-            found = _stream(pa.ipc.open_stream(pa.BufferReader(data)), max_rows)
+            reader = pa.ipc.open_stream(pa.BufferReader(data))
+            _narrow(len(reader.schema))
+            found = _stream(reader, max_rows)
         return _limited(found.to_pandas())
-    except _TooLong:
+    except (_TooLong, _TooWide):
         raise
     except Exception:
         # Arrow's readers of damaged files raise many kinds; none is fit for a caller.
@@ -107,6 +112,17 @@ def _arrow(data: Data, max_rows: int, *, parquet: bool) -> "pd.DataFrame":
 class _TooLong(ValueError):
     def __init__(self, max_rows: int) -> None:
         super().__init__(f"It has more than the {max_rows} rows allowed.")
+
+
+class _TooWide(ValueError):
+    def __init__(self) -> None:
+        super().__init__(f"It has more than {MAX_COLUMNS} columns.")
+
+
+def _narrow(columns: int) -> None:
+    """Raise ``_TooWide`` for too many columns, before a table is made of them."""
+    if columns > MAX_COLUMNS:
+        raise _TooWide
 
 
 def _stream(reader: Any, max_rows: int) -> Any:
@@ -122,8 +138,7 @@ def _stream(reader: Any, max_rows: int) -> Any:
 
 
 def _limited(frame: "pd.DataFrame") -> "pd.DataFrame":
-    if frame.shape[1] > MAX_COLUMNS:
-        raise ValueError(f"It has more than {MAX_COLUMNS} columns.")
+    _narrow(frame.shape[1])
     return frame
 
 
@@ -131,12 +146,15 @@ def from_records(records: list[Any]) -> "pd.DataFrame":
     """Make a table of a list of objects; raises ``ValueError`` naming the row that is wrong."""
     import pandas as pd
 
+    names: set[Any] = set()
     for row, record in enumerate(records, 1):
         if not isinstance(record, Mapping):
             raise ValueError(f"Row {row} must be an object with a value for each column.")
         for name, cell in record.items():
             if not isinstance(cell, PLAIN):
                 raise ValueError(f"Row {row}, column {name!r} must be a plain value.")
+        names.update(record)
+        _narrow(len(names))
     return _limited(pd.DataFrame(records))
 
 
@@ -146,6 +164,7 @@ def from_columns(columns: Any) -> "pd.DataFrame":
 
     if not isinstance(columns, Mapping):
         raise ValueError("It must be a list of records or an object of columns.")
+    _narrow(len(columns))
     for name, cells in columns.items():
         if not isinstance(cells, list | tuple):
             raise ValueError(f"Column {name!r} must be a list.")

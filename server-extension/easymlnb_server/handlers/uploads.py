@@ -78,7 +78,7 @@ def _announced(body: bytes) -> tuple[str, str, int]:
     """Return name, media type and size; raises ``BadRequest``."""
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise BadRequest('Announce a file as JSON: {"name": "x.csv", "size": 1234}.')
