@@ -113,7 +113,7 @@ def interrupts() -> Iterator[None]:
 
 
 def run_halves(front: Half, back: Half) -> tuple[int, list[str]]:
-    """Run both halves and retry failures; returns the exit status and what passed the second time."""
+    """Run both halves, retry failures; returns the exit status and what passed the second time."""
     back.start()
     say("tests/browser and tests/hub run at the same time; their output follows at the end.")
     statuses = {front.name: front.run(), back.name: back.wait()}

@@ -298,15 +298,15 @@ class TooLarge(EasyMLNBError):
 
 
 class UploadQuota(EasyMLNBError):
-    """The uploads of one caller would take too much together."""
+    """The uploads of one caller would be too many, or too large together."""
 
     code = "upload_quota"
     status = 413
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, most: int) -> None:
         super().__init__(
-            f"Your uploads would take more than {units.shown(limit)} together. "
-            "Delete some, or wait until they expire."
+            f"Your uploads would be more than {most:,}, or take more than {units.shown(limit)} "
+            "together. Delete some, or wait until they expire."
         )
 
 
@@ -523,8 +523,8 @@ class StorageFull(EasyMLNBError):
     code = "storage_full"
     status = 507
 
-    def __init__(self) -> None:
-        super().__init__("The server's disk is full; nothing was stored.")
+    def __init__(self, message: str = "The server's disk is full; nothing was stored.") -> None:
+        super().__init__(message)
 
 
 class CallCycle(EasyMLNBError):

@@ -76,8 +76,10 @@ def text(part: Part) -> Any:
 
 
 def rich(part: Part) -> Any:
-    """Markdown."""
-    return titled(part, markdown(str(part.get("data", ""))), "em-prose")
+    """Markdown, as the worker has rendered it: that takes long for some texts."""
+    rendered = (part.get("more") or {}).get("html")
+    shown = clean(rendered) if isinstance(rendered, str) else markdown(str(part.get("data", "")))
+    return titled(part, shown, "em-prose")
 
 
 def html(part: Part) -> Any:
@@ -193,7 +195,7 @@ def audio(part: Part) -> Any:
 def plotly(part: Part) -> Any:
     """A plotly figure through the front end's own plotly, which is loaded once and cached."""
     data = part.get("data")
-    shown = json.loads(data) if isinstance(data, str) else data
+    shown = _self_contained(json.loads(data) if isinstance(data, str) else data)
     out = W.Output()
     out.add_class("em-plot")
     if _unthemed(shown):
@@ -208,6 +210,19 @@ def plotly(part: Part) -> Any:
     )
     title = _title(part)
     return W.VBox([titled({"title": title}, "", ""), out]) if title else out
+
+
+def _self_contained(value: Any) -> Any:
+    """Return a part of a figure without pictures that a browser would load from elsewhere."""
+    if isinstance(value, dict):
+        return {key: _self_contained(one) for key, one in value.items() if not _far(key, one)}
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [_self_contained(one) for one in value]
+    return value
+
+
+def _far(key: str, value: Any) -> bool:
+    return key == "source" and isinstance(value, str) and not value.startswith("data:image/")
 
 
 def _legend_above(figure: dict[str, Any]) -> dict[str, Any]:

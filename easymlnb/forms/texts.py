@@ -13,13 +13,15 @@ def _markdown() -> Any:
     return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 
 
+LOADED = frozenset(("src", "srcset", "background", "poster", "data"))
+"""Attributes whose value a browser loads by itself, without a click."""
+
+
 def _attribute(tag: str, name: str, value: str) -> str | None:
     """Keep pictures that are inside the text, and links that lead to pages."""
-    if name == "src":
-        return value if value.startswith("data:image/") else None
-    if name == "href":
-        return None if value.startswith("data:") else value
-    return value
+    if name in LOADED:
+        return value if name == "src" and value.startswith("data:image/") else None
+    return None if value.strip().lower().startswith("data:") else value
 
 
 def clean(html: str) -> str:

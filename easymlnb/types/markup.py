@@ -1,4 +1,6 @@
-"""HTML and Markdown as results; whatever a function writes, no script leaves with it."""
+"""HTML and Markdown as results; whatever a function writes, what is shown of it runs no script
+and loads nothing from elsewhere.
+"""
 
 import functools
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,8 +14,14 @@ if TYPE_CHECKING:
 PICTURES = ("data:image/png", "data:image/jpeg", "data:image/gif", "data:image/webp")
 
 
+LOADED = frozenset(("src", "srcset", "background", "poster", "data"))
+"""Attributes whose value a browser loads by itself, without a click."""
+
+
 def clean(html: str) -> str:
-    """Return HTML without scripts, styles, frames, forms and event handlers."""
+    """Return HTML without scripts, styles, frames, forms, event handlers, and pictures that are
+    not in the text itself: showing it asks no server for anything.
+    """
     import nh3
 
     return nh3.clean(
@@ -25,11 +33,11 @@ def clean(html: str) -> str:
 
 
 def _attribute(tag: str, name: str, value: str) -> str | None:
-    """Allow ``data:`` only where it is a picture in an ``img``."""
-    if value.strip().lower().startswith("data:"):
+    """Allow ``data:`` only where it is a picture in an ``img``, and nothing else to be loaded."""
+    if name in LOADED:
         picture = tag == "img" and name == "src" and value.lower().startswith(PICTURES)
         return value if picture else None
-    return value
+    return None if value.strip().lower().startswith("data:") else value
 
 
 @functools.cache

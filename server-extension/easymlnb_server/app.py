@@ -78,6 +78,9 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
     spool_limit = Integer(
         20 * 2**30, help="Bytes of large bodies and uploads that may lie on disk at once."
     ).tag(config=True)
+    visitor_share = Float(
+        0.25, help="Part of spool_limit that visitors without a login may take together."
+    ).tag(config=True)
     upload_seconds = Float(3600.0, help="Seconds an upload is kept after its last use.").tag(
         config=True
     )
@@ -150,7 +153,8 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         self._gates = Gates(self.starts_at_once, one=self._owners is None)
         self._ownership = Ownership(self._folder)
         self._tasks: list[asyncio.Task[Any]] = []
-        spool = Spool(self._folder / "spool", self.spool_limit)
+        spool = Spool(self._folder / "spool", self.spool_limit, visitors=self.visitor_share)
+        apps = self.make_apps()
         self._state = State(
             services=services,
             publications=publications,
@@ -161,8 +165,10 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
             activity=Activity(app.kernel_manager, times, live),
             secret=secrets.token_urlsafe(32),
             spool=spool,
-            uploads=Uploads(spool, self.upload_seconds, self.upload_quota),
-            apps=self.make_apps(),
+            uploads=Uploads(
+                spool, self.upload_seconds, self.upload_quota, open_pages=apps.places.holders
+            ),
+            apps=apps,
             node=self.make_node(self._kernelspecs, self._folder, self.worker_environment),
             nodes=self.make_views(self._owners),
             keys=Keys(),

@@ -54,6 +54,7 @@ class Wait:
 
     request_id: str
     owner: str
+    service: str
     answer: "asyncio.Future[Answer]"
 
     def stop(self, error: EasyMLNBError) -> None:
@@ -91,9 +92,9 @@ class Keys:
         return found, False
 
     @contextmanager
-    def waiting(self, once: Once, request_id: str, owner: str) -> Iterator[Wait]:
+    def waiting(self, once: Once, request_id: str, owner: str, service: str) -> Iterator[Wait]:
         """Wait for a call that another request runs; whoever ends the wait early has left it."""
-        wait = Wait(request_id, owner, asyncio.get_running_loop().create_future())
+        wait = Wait(request_id, owner, service, asyncio.get_running_loop().create_future())
 
         def tell(answer: "asyncio.Future[Answer]") -> None:
             if not wait.answer.done():
@@ -107,12 +108,17 @@ class Keys:
             self._waits.discard(wait)
             once.answer.remove_done_callback(tell)
 
-    def waits(self, request_id: str, owner: str | None) -> list[Wait]:
-        """Return the waits of this request id that are this owner's, or anybody's."""
+    def waits(self, request_id: str, owner: str | None, service: str | None = None) -> list[Wait]:
+        """Return the waits of this request id that are this owner's, or anybody's.
+
+        ``service``: only waits for calls of this service.
+        """
         return [
             wait
             for wait in self._waits
-            if wait.request_id == request_id and owner in (None, wait.owner)
+            if wait.request_id == request_id
+            and owner in (None, wait.owner)
+            and service in (None, wait.service)
         ]
 
     async def run(self, once: Once, work: Awaitable[Answer]) -> Answer:

@@ -147,13 +147,20 @@ class Metrics:
             found = self._series[name, version] = Series()
         return found
 
-    def under_way(self, request_id: str, owner: str | None) -> list[Pending]:
-        """Return the calls with this request id that are this owner's, or anybody's."""
+    def under_way(
+        self, request_id: str, owner: str | None, service: str | None = None
+    ) -> list[Pending]:
+        """Return the calls with this request id that are this owner's, or anybody's.
+
+        ``service``: only calls of this service.
+        """
         return [
             pending
-            for series in self._series.values()
+            for (name, _), series in self._series.items()
             for pending in series.open
-            if pending.call.request_id == request_id and owner in (None, pending.owner)
+            if pending.call.request_id == request_id
+            and owner in (None, pending.owner)
+            and service in (None, name)
         ]
 
     def open_calls(self) -> list[tuple[str, Pending]]:

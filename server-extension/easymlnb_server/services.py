@@ -102,11 +102,12 @@ class Services:
     def public(self, name: str) -> bool:
         """Say whether a service's page is open to visitors without a login.
 
-        Raises ``ServiceNotFound``.
+        Only what is published is: a cell that runs may be an unfinished draft.
         """
-        return (
-            self.allows(None, name, Action.CALL) if self.shared else self.target(name).spec.public
-        )
+        if self.shared:
+            return self.allows(None, name, Action.CALL)
+        serving = self._publications.serving.get(name)
+        return serving is not None and serving.spec.public
 
     def replaced(self, target: Target) -> bool:
         """Say whether another version has taken the place of the one that a call was sent to."""

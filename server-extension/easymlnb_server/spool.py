@@ -36,21 +36,63 @@ MEMORY_FILE = 256 * 2**20
 PIECE = 2**20
 """Bytes of a file that are in memory at once while it is read or taken in."""
 
+FULL_DISK = "The server's disk is full; nothing was stored."
+FULL_SHARE = (
+    "Visitors have sent as much as the server keeps for all of them together; try again later."
+)
+
 SPARE = 256 * 2**20
 """Bytes that are left free on a disk."""
 
 
-class Spooled:
-    """A file of the spool with ``size`` bytes; ``close`` removes it, as does its last reference."""
+class Share:
+    """Bytes that several files may take together. Any thread may take and give back."""
 
-    def __init__(self, place: "_Place", path: Path, handle: int, size: int = 0) -> None:
+    def __init__(self, limit: int, full: str) -> None:
+        self.limit = limit
+        self.used = 0
+        self._full = full
+        self._lock = threading.Lock()
+
+    def check(self, size: int) -> None:
+        """Raise ``StorageFull`` if so many more bytes do not fit now."""
+        if self.used + size > self.limit:
+            raise StorageFull(self._full)
+
+    def take(self, size: int) -> None:
+        """Count so many bytes; raises ``StorageFull``."""
+        with self._lock:
+            self.check(size)
+            self.used += size
+
+    def give_back(self, size: int) -> None:
+        with self._lock:
+            self.used -= size
+
+
+class Spooled:
+    """A file of the spool with ``size`` bytes; ``close`` removes it, as does its last reference.
+
+    It counts against its place, and against each of ``shares``.
+    """
+
+    def __init__(
+        self,
+        place: "_Place",
+        path: Path,
+        handle: int,
+        size: int = 0,
+        shares: tuple[Share, ...] = (),
+    ) -> None:
         self.path = path
         self.size = size
         self._place = place
+        self._shares = shares
         self._handle = handle
+        self._closed = False
         self._held = size
         self._gate = threading.Lock()
-        place.used += size
+        place.give_back(-size)  # it is there, whether it fits or not
 
     @property
     def in_memory(self) -> bool:
@@ -62,9 +104,19 @@ class Spooled:
 
     def hold(self, size: int) -> None:
         """Count ``size`` bytes in advance; raises ``StorageFull``."""
-        if size > self._held:
-            self._place.take(size - self._held)
-            self._held = size
+        more = size - self._held
+        if more <= 0:
+            return
+        taken: list[Share] = []
+        try:
+            for share in (self._place, *self._shares):
+                share.take(more)
+                taken.append(share)
+        except StorageFull:
+            for share in taken:
+                share.give_back(more)
+            raise
+        self._held = size
 
     def write(self, data: bytes) -> None:
         """Add to the end; raises ``StorageFull``. After ``close`` it does nothing.
@@ -76,7 +128,9 @@ class Spooled:
         try:
             # A number that was closed meanwhile may be that of another file.
             with self._gate:
-                while left and self._handle >= 0:
+                if self._handle < 0 and not self._closed:
+                    self._handle = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+                while left and not self._closed:
                     written = os.pwrite(self._handle, left, self.size)
                     self.size += written
                     left = left[written:]
@@ -87,7 +141,15 @@ class Spooled:
 
     def read(self, offset: int = 0, size: int = -1) -> bytes:
         """Return ``size`` bytes from ``offset`` on, by default all the rest."""
-        return os.pread(self._handle, self.size - offset if size < 0 else size, offset)
+        wanted = self.size - offset if size < 0 else size
+        with self._gate:
+            if self._handle >= 0:
+                return os.pread(self._handle, wanted, offset)
+        handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(handle, wanted, offset)
+        finally:
+            os.close(handle)
 
     def pieces(self) -> Iterator[bytes]:
         """Return all of it, a piece after the other."""
@@ -106,39 +168,42 @@ class Spooled:
 
     def protect(self) -> None:
         """Keep what reads it from changing it; it is complete."""
-        os.fchmod(self._handle, 0o400)
+        self.path.chmod(0o400)
 
-    def close(self) -> None:
+    def rest(self) -> None:
+        """Give its descriptor back to the process; it is opened again when it is needed."""
         with self._gate:
             handle, self._handle = self._handle, -1
         if handle >= 0:
             os.close(handle)
-            self._place.used -= self._held
-            self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        with self._gate:
+            if self._closed:
+                return
+            self._closed = True
+        self.rest()
+        for share in (self._place, *self._shares):
+            share.give_back(self._held)
+        self.path.unlink(missing_ok=True)
 
     def __del__(self) -> None:
-        if getattr(self, "_handle", -1) >= 0:
+        if not getattr(self, "_closed", True):
             self.close()
 
 
-class _Place:
+class _Place(Share):
     """One folder of the spool and how much it holds."""
 
     def __init__(self, folder: Path, limit: int, memory: bool) -> None:
+        super().__init__(limit, FULL_DISK)
         self.folder = folder
-        self.limit = limit
         self.memory = memory
-        self.used = 0
 
     def fits(self, size: int) -> bool:
         if self.memory and size > MEMORY_FILE:
             return False
         return self.used + size <= self.limit and size + self._spare() <= _free(self.folder)
-
-    def take(self, size: int) -> None:
-        if self.used + size > self.limit:
-            raise StorageFull
-        self.used += size
 
     def _spare(self) -> int:
         return 0 if self.memory else SPARE
@@ -197,10 +262,14 @@ class Room:
 class Spool:
     """Where a server keeps large bodies: in shared memory first, then in ``disk``.
 
-    ``limit`` is how many bytes may lie on disk at once. Before ``open`` nothing fits.
+    ``limit`` is how many bytes may lie on disk at once, ``visitors`` the part of them that all
+    callers without a login may take together. Before ``open`` nothing fits.
     """
 
-    def __init__(self, disk: Path, limit: int, memory: Path | None = MEMORY) -> None:
+    def __init__(
+        self, disk: Path, limit: int, memory: Path | None = MEMORY, *, visitors: float = 0.25
+    ) -> None:
+        self.visitors = Share(int(limit * visitors), FULL_SHARE)
         self._disk = disk
         self._limit = limit
         self._memory = memory
@@ -226,18 +295,36 @@ class Spool:
         self._places.append(_Place(folder, limit, memory))
 
     def file(self, size: int = 0) -> Spooled:
-        """Begin a file that ``size`` bytes are held for; raises ``StorageFull``."""
+        """Begin a file that ``size`` bytes fit into now; raises ``StorageFull``.
+
+        In memory they are held for it, as another place is there for who finds none. On a disk
+        they count as they come: who only announces a file takes nothing away from others.
+        """
         place = next((place for place in self._places if place.fits(size)), None)
         if place is None:
             raise StorageFull
-        return _begin(place, size)
+        made = _begin(place)
+        made.hold(size if place.memory else 0)
+        return made
 
-    def lasting(self, size: int) -> Spooled:
-        """Begin a file that may stay for long, so on disk; raises ``StorageFull``."""
-        place = next((place for place in self._places if not place.memory), None)
-        if place is None or not place.fits(size):
+    def check(self, size: int, *, visitor: bool = False) -> None:
+        """Raise ``StorageFull`` if a file of this size would not fit on disk now."""
+        if visitor:
+            self.visitors.check(size)
+        if not any(place.fits(size) for place in self._on_disk):
             raise StorageFull
-        return _begin(place, size)
+
+    def lasting(self, size: int = 0, *, visitor: bool = False) -> Spooled:
+        """Begin a file that may stay for long, so on disk; raises ``StorageFull``.
+
+        ``visitor``: it is sent by somebody without a login.
+        """
+        self.check(size, visitor=visitor)
+        return _begin(self._on_disk[0], (self.visitors,) if visitor else ())
+
+    @property
+    def _on_disk(self) -> list[_Place]:
+        return [place for place in self._places if not place.memory]
 
     def room(self) -> Room | None:
         """Open a folder for a kernel, if this spool is open."""
@@ -251,15 +338,13 @@ class Spool:
         self._places, self._locks = [], []
 
 
-def _begin(place: _Place, size: int) -> Spooled:
+def _begin(place: _Place, shares: tuple[Share, ...] = ()) -> Spooled:
     path = place.folder / secrets.token_hex(16)
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StorageFull from error
-    made = Spooled(place, path, handle)
-    made.hold(size)
-    return made
+    return Spooled(place, path, handle, shares=shares)
 
 
 def _free(folder: Path) -> int:

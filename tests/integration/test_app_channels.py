@@ -1,26 +1,21 @@
 """The line between an app page and its place, as somebody who means no good would use it."""
 
-import json
-import re
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
+from app_lines import Page, open_page, pass_of
 from app_pages import SERVICES, form_kernels
 from conftest import RunningServer, free_port, make_notebook
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Subprotocol
 
-from easymlnb_server.apps import wire
+from easymlnb_server.uploads import VISITOR_MOST
 
-V1 = Subprotocol(wire.V1)
 FILES = """
 import easymlnb as ml
 
@@ -46,76 +41,6 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         server.stop()
 
 
-@dataclass
-class Page:
-    """What a browser would know of a page: its cookies, its place, its widget."""
-
-    server: RunningServer
-    client: httpx.Client
-    here: str
-    place: str
-    root: str
-
-    def url(self, rest: str = "channels") -> str:
-        return f"{self.here}api/kernels/{self.place}/{rest}"
-
-    @contextmanager
-    def line(self, v1: bool = True, **headers: str) -> Iterator["Line"]:
-        cookies = "; ".join(f"{one.name}={one.value}" for one in self.client.cookies.jar)
-        url = f"ws://127.0.0.1:{self.server.port}{self.url()}"
-        headers = {"Cookie": cookies, **headers}
-        with connect(
-            url,
-            subprotocols=[V1] if v1 else None,
-            additional_headers=headers,
-            max_size=None,
-            open_timeout=60,
-        ) as socket:
-            yield Line(socket, v1)
-
-
-@dataclass
-class Line:
-    socket: ClientConnection
-    v1: bool
-    count: int = 0
-
-    def say(self, kind: str, content: Any, channel: str = "shell", *buffers: bytes) -> None:
-        self.count += 1
-        header = {"msg_id": f"m{self.count}", "msg_type": kind, "session": "s", "username": ""}
-        message = wire.Message(
-            channel,
-            kind,
-            json.dumps(header).encode(),
-            b"{}",
-            b"{}",
-            json.dumps(content).encode(),
-            buffers,
-        )
-        self.socket.send(wire.write(message, self.v1))
-
-    def hear(self, kind: str) -> Any:
-        """Return the content of the next message of a kind."""
-        while True:
-            message = wire.read(self.socket.recv(timeout=60), self.v1)
-            if message.kind == kind:
-                return json.loads(message.content)
-
-    def states(self) -> dict[str, Any]:
-        """Return what the page may know of widgets."""
-        self.say("comm_open", {"comm_id": "c", "target_name": "jupyter.widget.control", "data": {}})
-        self.say("comm_msg", {"comm_id": "c", "data": {"method": "request_states"}})
-        while True:
-            content = self.hear("comm_msg")
-            if content["comm_id"] == "c":
-                self.say("comm_close", {"comm_id": "c", "data": {}})
-                found: dict[str, Any] = content["data"]["states"]
-                return found
-
-    def update(self, model: str, **state: Any) -> None:
-        self.say("comm_msg", {"comm_id": model, "data": {"method": "update", "state": state}})
-
-
 @pytest.fixture
 def page(apps: RunningServer) -> Iterator[Any]:
     """Open pages, each with the cookies of a visitor of its own unless one is given."""
@@ -125,17 +50,7 @@ def page(apps: RunningServer) -> Iterator[Any]:
         if client is None:
             client = httpx.Client(base_url=apps.url, timeout=60)
             clients.append(client)
-
-        def opened() -> tuple[str, re.Match[str]] | None:
-            # While there is no room, a page comes that says so and asks again.
-            text = client.get(f"easymlnb/{path}").raise_for_status().text
-            place = re.search(r'"kernelId": "([0-9a-f-]+)"', text)
-            return (text, place) if place else None
-
-        text, place = apps.wait_for(opened, "the page did not open")
-        root = re.search(r'"model_id": "([0-9a-f]+)"', text)
-        assert root
-        return Page(apps, client, f"{apps.base}easymlnb/{path}/", place[1], root[1])
+        return open_page(apps, client, path)
 
     yield start
     for client in clients:
@@ -308,10 +223,7 @@ def test_noise_ends_the_line_and_nothing_else(page: Any, noise: Any, v1: bool) -
 
 def test_a_pass_opens_one_service_while_the_page_lives(page: Any, apps: RunningServer) -> None:
     one = page("public/weigh")
-    with one.line() as line:
-        secret = re.search(r"easymlnb-pass [\w-]+", json.dumps(line.states()))
-    assert secret
-    headers = {"Authorization": secret[0]}
+    headers = {"Authorization": pass_of(one)}
     with httpx.Client(base_url=f"{apps.url}easymlnb/", headers=headers, timeout=60) as client:
         assert client.post("services/weigh/call", json={}).status_code == 422
         for path in ("services/shout/call", "services/whisper/call", "services"):
@@ -324,6 +236,33 @@ def test_a_pass_opens_one_service_while_the_page_lives(page: Any, apps: RunningS
         )
         assert left.status_code == 204
         assert client.post("services/weigh/call", json={}).status_code == 401
+
+
+def test_files_that_visitors_only_announce_take_nothing_from_others(
+    page: Any, apps: RunningServer
+) -> None:
+    assert apps.process is not None
+    server = psutil.Process(apps.process.pid)
+    announced: dict[str, Any] = {"params": {"service": "weigh"}, "json": {"name": "x", "size": 0}}
+    headers = [{"Authorization": pass_of(page("public/weigh"))} for _ in range(2)]
+    with httpx.Client(base_url=f"{apps.url}easymlnb/", timeout=60) as client:
+        before = server.num_fds()
+        for _ in range(VISITOR_MOST):
+            for one in headers:
+                made = client.post("uploads", headers=one, **announced)
+                assert made.status_code == 201
+        assert server.num_fds() < before + 20
+        refused = client.post("uploads", headers=headers[0], **announced)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (413, "upload_quota")
+        used = {"file": {"upload": made.json()["id"], "name": "x"}}
+        called = {"json": used, "headers": {**one, "X-Easymlnb-Uploads": made.json()["id"]}}
+        assert client.post("services/weigh/call", **called).json() == 1
+        # A large body of a visitor's takes the same way as a small one.
+        large = {"content": b"x" * 2 * 2**20, "headers": {**one, "Content-Type": "image/png"}}
+        assert client.post("services/weigh/call", **large).json() == 1
+    own = apps.http.post("uploads", **announced)
+    assert own.status_code == 201
+    assert apps.http.delete(f"uploads/{own.json()['id']}").status_code == 204
 
 
 def test_one_kernel_lost_harms_no_other_page(page: Any, apps: RunningServer) -> None:

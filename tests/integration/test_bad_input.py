@@ -127,6 +127,37 @@ def test_a_key_that_comes_twice_is_named(http: httpx.Client) -> None:
     assert answer.status_code in (400, 422), answer.text
 
 
+DEEP = [b"[" * 60_000, b'{"a":' * 12_000]
+PART = b'--x\r\nContent-Disposition: form-data; name="x"\r\nContent-Type: application/json\r\n\r\n'
+BODIES = [
+    ("POST", "services/bad_number/call", JSON, b"%s"),
+    ("POST", "services/bad_number/call", JSON, b'{"x": %s'),
+    ("POST", "services/bad_number/view", JSON, b'{"x": %s'),
+    (
+        "POST",
+        "services/bad_number/call",
+        {"Content-Type": "multipart/form-data; boundary=x"},
+        PART + b"%s\r\n--x--\r\n",
+    ),
+    ("POST", "services/bad_table/call", {"Content-Type": "text/csv"}, b"%s"),
+    ("POST", "uploads?service=bad_name", JSON, b"%s"),
+    ("POST", "uploads?service=bad_name", JSON, b'{"size": %s'),
+    ("POST", "services", JSON, b"%s"),
+    ("PUT", "services/bad_number/access", JSON, b"%s"),
+    ("PUT", "services/bad_number/access", JSON, b'{"users": %s'),
+]
+
+
+@pytest.mark.parametrize("deep", DEEP, ids=["lists", "objects"])
+@pytest.mark.parametrize(("method", "path", "headers", "body"), BODIES, ids=range(len(BODIES)))
+def test_deep_json_is_refused(
+    http: httpx.Client, method: str, path: str, headers: dict[str, str], body: bytes, deep: bytes
+) -> None:
+    answer = http.request(method, path, content=body % deep, headers=headers)
+    assert 400 <= answer.status_code < 500, answer.text
+    error(answer)
+
+
 def test_every_wrong_field_is_named(http: httpx.Client) -> None:
     found = error(http.post("services/bad_number/call", json={"n": "two", "z": 1}))
     assert {item["field"] for item in found["details"]} == {"x", "n", "z"}

@@ -9,12 +9,23 @@ from typing import Any
 
 import httpx
 import pytest
+from app_lines import open_page, pass_of
 from conftest import free_port
 from sharing import BOB, FILES, NOT_SHARED, OPTIONS, PEOPLE, SERVICE, SharedServer, opened
-from tornado.web import RequestHandler
+from walking import METHODS, REFUSED, methods, upgrade
 
 from easymlnb.contract.names import path
-from easymlnb_server.routes import BUNDLE, FULL_NAME, PLACE, REQUEST, SHARED_ROUTES, UPLOAD, USER
+from easymlnb_server.routes import (
+    ASSET,
+    BUNDLE,
+    FILE,
+    FULL_NAME,
+    PLACE,
+    REQUEST,
+    SHARED_ROUTES,
+    UPLOAD,
+    USER,
+)
 
 VISITOR = "nobody"
 ASKERS = (*PEOPLE, VISITOR)
@@ -32,6 +43,9 @@ ACCESS: dict[str, tuple[dict[str, Any], frozenset[str]]] = {
 """Name -> what its owner says, and who may then use it, beside administrators."""
 
 NOWHERE = "alice/nosuch"
+
+PAGED = "alice/sizes"
+"""A public service that takes files, so that its page shows a pass."""
 
 
 def secret(name: str, level: str) -> str:
@@ -79,6 +93,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServer]:
         server.bring("dave", FILES)
         for name, (access, _) in ACCESS.items():
             server.share(name, **access)
+        server.share(PAGED, public=True)
+        for name in ACCESS:
             called = server.people[name.partition("/")[0]].post(f"services/{path(name)}/call")
             assert called.json() == secret(name, "call")
         visitor = httpx.Client(base_url=f"{server.url}easymlnb/", timeout=60)
@@ -166,11 +182,6 @@ def plain(pattern: str) -> str:
     return pattern
 
 
-def methods(handler: type[RequestHandler]) -> set[str]:
-    every = ("get", "post", "put", "patch", "delete")
-    return {one for one in every if getattr(handler, one) is not getattr(RequestHandler, one)}
-
-
 def test_every_method_of_every_route_is_walked() -> None:
     walked = {at: {probe.method for probe in probes} for at, probes in OF_SERVICES.items()}
     walked |= {at: set(found) for at, found in OF_NONE.items()}
@@ -178,7 +189,8 @@ def test_every_method_of_every_route_is_walked() -> None:
         walked |= {route.format(at=at): {method} for method, route in PLACES}
     for pattern, handler, *_ in SHARED_ROUTES:
         if pattern not in OPEN and not pattern.startswith("app-assets/"):
-            assert walked.get(plain(pattern)) == methods(handler), pattern
+            defined = {method.lower() for method in methods(handler)}
+            assert walked.get(plain(pattern)) == defined, pattern
 
 
 def ask(server: SharedServer, asker: str, method: str, at: str, **send: Any) -> httpx.Response:
@@ -333,3 +345,90 @@ def test_places_are_their_visitors(shared: SharedServer) -> None:
                     expected = (404, 302, 401, 403) if asker == VISITOR else (404,)
                     assert answer.status_code in expected, (asker, where)
     assert shared.people["alice"].get(f"apps/alice/kept/api/kernels/{place}").status_code == 200
+
+
+def example(pattern: str, name: str) -> str:
+    """Return the path of a route for a service."""
+    examples = {
+        "/?": "",
+        ".*": "no/such/route",
+        ASSET: "easymlnb.css",
+        FILE: "0" * 12 + "/none.js",
+        FULL_NAME: path(name),
+        BUNDLE: "b" * 64,
+        UPLOAD: "u" * 43,
+        REQUEST: "nobodys-request",
+        PLACE: "0" * 36,
+    }
+    for group, one in examples.items():
+        pattern = pattern.replace(group, one)
+    return pattern.replace("\\.", ".")
+
+
+ROUTES = {plain(pattern): (pattern, methods(handler)) for pattern, handler, *_ in SHARED_ROUTES}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_methods_that_a_route_lacks_are_refused(shared: SharedServer, route: str) -> None:
+    pattern, defined = ROUTES[route]
+    for asker in ASKERS:
+        for method in set(METHODS) - defined:
+            answer = ask(shared, asker, method, example(pattern, "alice/kept"))
+            allowed = REFUSED if asker == VISITOR else (403, 404, 405)
+            assert answer.status_code in allowed, (asker, method)
+
+
+OPENED = {
+    ("POST", f"{OWN}/call"): 422,  # it wants a file
+    ("POST", f"{OWN}/view"): 422,
+    ("POST", "uploads"): 201,
+    ("GET", "uploads/UPLOAD"): 404,
+    ("PUT", "uploads/UPLOAD"): 404,
+    ("DELETE", "uploads/UPLOAD"): 404,
+    ("DELETE", "calls/REQUEST"): 404,
+}
+"""All that a pass opens, for its own service."""
+
+
+@pytest.fixture(scope="module")
+def passes(shared: SharedServer) -> Iterator[dict[str, httpx.Client]]:
+    """Programs that have nothing but the pass of a page: a visitor's, and carol's."""
+    made = {}
+    for asker, at in ((VISITOR, "public"), ("carol", "apps")):
+        shown = pass_of(open_page(shared, shared.people[asker], f"{at}/{PAGED}"))
+        made[asker] = httpx.Client(
+            base_url=f"{shared.url}easymlnb/", headers={"Authorization": shown}, timeout=60
+        )
+    yield made
+    for client in made.values():
+        client.close()
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_pass_opens_calls_of_its_service_only(
+    shared: SharedServer, passes: dict[str, httpx.Client], route: str
+) -> None:
+    for asker, client in passes.items():
+        # The others are public, too, or carol may call them by her login.
+        for name in (PAGED, "alice/posted", "alice/opened"):
+            at = example(ROUTES[route][0], name)
+            for method in METHODS:
+                send = {}
+                if (method, route) == ("POST", "uploads"):
+                    announced = {"name": "x", "size": 1}
+                    send = {"params": {"service": name}, "json": announced}
+                answer = client.request(method, at, **send)
+                check_secrets(VISITOR, answer)
+                told = (asker, name, method, answer.text[:300])
+                own = name == PAGED or ("NAME" not in route and route != "uploads")
+                if own and (method, route) in OPENED:
+                    assert answer.status_code == OPENED[method, route], told
+                else:
+                    assert answer.status_code in REFUSED, told
+            assert upgrade(client, at) in REFUSED
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_no_route_becomes_a_websocket_without_its_place(shared: SharedServer, route: str) -> None:
+    for asker in ASKERS:
+        assert upgrade(shared.people[asker], example(ROUTES[route][0], "alice/kept")) != 101

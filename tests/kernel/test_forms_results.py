@@ -125,3 +125,17 @@ def test_short_json_stays_on_one_line_and_all_of_it_is_kept():
     written = written_json(value)
     assert '"a": [1.0, 2.0],' in written
     assert json.loads(written) == value
+
+
+def test_a_figure_loads_no_pictures_from_elsewhere():
+    own, far = {"source": "data:image/png;base64,xx"}, {"source": "http://evil.example/x.png"}
+    data = {
+        "data": [{"type": "image", **far}, {"type": "sankey", "link": {"source": [0, 1]}}],
+        "layout": {"images": [own, far], "template": {"layout": {"images": [far]}}},
+        "frames": [{"layout": {"images": [far]}}],
+    }
+    (out,) = draw([{"kind": "plotly", "data": data}])
+    figure = out.outputs[0]["data"][PLOTLY]
+    assert "evil" not in json.dumps(figure)
+    assert figure["layout"]["images"] == [own, {}]
+    assert figure["data"][1]["link"]["source"] == [0, 1]

@@ -43,6 +43,60 @@ def test_html_is_cleaned(dirty, gone, kept):
     assert show.parts(value) == [{"kind": "html", "title": "", "data": found}]
 
 
+ELSEWHERE = [
+    "<img src='http://evil.example/x.png' alt=a>",
+    "<img src='HTTPS://evil.example/x.png'>",
+    "<img src='//evil.example/x.png'>",
+    "<img src=' \n//evil.example/x.png'>",
+    "<img src='/evil.example/relative.png'>",
+    "<img src='data:image/png;base64,xx' srcset='http://evil.example/x.png 2x'>",
+    "<picture><source srcset='http://evil.example/x.png'><img></picture>",
+    "<p style='background:url(http://evil.example/x.png)'>a</p>",
+    "<style>@import url(http://evil.example/x.css); p {background: url(//evil.example)}</style>",
+    "<link rel=stylesheet href='http://evil.example/x.css'>",
+    "<link rel=preload as=image href='http://evil.example/x.png'>",
+    "<svg><image href='http://evil.example/x.png'/><use xlink:href='//evil.example/#x'/></svg>",
+    "<svg><style>@import '//evil.example/x.css'</style></svg>",
+    "<object data='http://evil.example/x.svg'></object>",
+    "<embed src='http://evil.example/x.svg'>",
+    "<iframe src='http://evil.example/'></iframe>",
+    "<video src='http://evil.example/x.mp4' poster='http://evil.example/x.png'></video>",
+    "<audio><source src='http://evil.example/x.wav'></audio>",
+    "<table background='http://evil.example/x.png'><tr><td background='//evil.example'>a</table>",
+    "<body background='http://evil.example/x.png'>a</body>",
+    "<input type=image src='http://evil.example/x.png'>",
+    "<base href='http://evil.example/'>",
+    "<meta http-equiv=refresh content='0;url=http://evil.example/'>",
+    "<math><mtext><img src='http://evil.example/x.png'></mtext></math>",
+]
+
+
+@pytest.mark.parametrize("dirty", ELSEWHERE)
+def test_nothing_is_loaded_from_elsewhere(dirty):
+    from easymlnb.forms import texts
+
+    assert "evil" not in clean(dirty) + to_html(dirty) + texts.clean(dirty)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["![a](http://evil.example/x.png)", "![a][1]\n\n[1]: //evil.example/x.png", ELSEWHERE[0]],
+)
+def test_markdown_is_shown_without_pictures_from_elsewhere(text):
+    from easymlnb.forms.results import draw
+    from easymlnb.forms.texts import markdown
+
+    assert "evil.example" not in to_html(text)
+    assert "<img" not in markdown(text) or "evil.example" not in markdown(text)
+    (part,) = show.parts(ml.Markdown(text))
+    assert "evil.example" not in part["more"]["html"]
+    assert "evil.example" not in draw([part])[0].value
+
+
+def test_links_are_kept_and_lead_away_only_by_a_click():
+    assert 'href="https://example.org/"' in clean("<a href='https://example.org/'>a</a>")
+
+
 @settings(deadline=None, max_examples=50)
 @given(st.text())
 def test_cleaning_twice_changes_nothing_and_leaves_no_script(text):

@@ -83,6 +83,71 @@ def test_what_is_no_table_is_refused(value, said):
     assert said in refused(TABLE, value)
 
 
+MANY = 300_000
+WIDE = ",".join(map(str, range(MANY))).encode()
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "value",
+    [
+        ml.Upload(WIDE + b"\n1\n"),
+        ml.Upload(b"a," * MANY + b"a\n1\n"),
+        ml.Upload(WIDE.replace(b",", b"\t") + b"\n1\n"),
+        ml.Upload(b'"a\n",' * MANY + b"b\n1\n"),
+        ml.Upload(b'"""a"",",' * MANY + b"b\n1\n"),
+        ml.Upload(b'a",' * MANY + b"b\n1\n"),
+        ml.Upload(b"\xef\xbb\xbf\n \n" + WIDE + b"\r1\r"),
+        ml.Upload(b"a,b\n" + WIDE + b"\n"),
+        ml.Upload(b"a,b\r\n \r\n\r\n" + b'"x",' * MANY + b"1\r\n"),
+        {str(at): [1] for at in range(10_001)},
+        [{str(at): 1} for at in range(10_001)],
+    ],
+    ids=range(11),
+)
+def test_what_is_too_wide_is_refused_before_it_is_read(value):
+    assert "more than 10000 columns" in refused(TABLE, value)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"a,b\n" + b"1," * 9_000 + b"1\n", "more cells than its first line"),
+        (b"a,b\n" + b"\n" * 10**7 + b"1,2\n", "blank lines"),
+    ],
+)
+def test_csv_that_would_take_long_is_refused(text, said):
+    assert said in refused(TABLE, ml.Upload(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'id,text\n1,"' + b'well, so, ""no"", ' * 20_000 + b'"\n',
+        b'id,text\r1,"a\r\nb, c"\r2,d\r',
+        b"id\ttext\n\tx\n",
+        b",".join(b"id%d" % at for at in range(10_000)) + b"\n" + b"," * 9_999 + b"\n",
+    ],
+    ids=range(4),
+)
+def test_long_texts_and_many_columns_are_read(text):
+    assert len(TABLE.load({"x": ml.Upload(text)})["x"]) >= 1
+
+
+@pytest.mark.parametrize("kind", ["arrow", "parquet"])
+def test_wide_arrow_and_parquet_are_refused(kind):
+    pa = pytest.importorskip("pyarrow")
+    table, out = pa.table({str(at): [1] for at in range(10_001)}), io.BytesIO()
+    if kind == "arrow":
+        with pa.ipc.new_stream(out, table.schema) as stream:
+            stream.write_table(table)
+    else:
+        pytest.importorskip("pyarrow.parquet").write_table(table, out)
+    value = ml.Upload(out.getvalue(), media_type=ARROW if kind == "arrow" else "")
+    assert "more than 10000 columns" in refused(TABLE, value)
+
+
 COLUMNS = {"load": "float", "n": "int", "name": "str", "ok": "bool", "at": "datetime", "x": "any"}
 
 

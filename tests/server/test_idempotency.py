@@ -179,8 +179,13 @@ async def test_one_who_waits_can_be_stopped_alone() -> None:
 
     first, _ = keys.join(KEY, SEEN)
     running = asyncio.create_task(keys.run(first, work()))
-    with keys.waiting(first, "mine", "user") as mine, keys.waiting(first, "other", "user") as other:
+    with (
+        keys.waiting(first, "mine", "user", "f") as mine,
+        keys.waiting(first, "other", "user", "f") as other,
+    ):
         assert keys.waits("mine", "somebody") == []
+        assert keys.waits("mine", "user", "f") == [mine]
+        assert keys.waits("mine", "user", "g") == []
         assert keys.waits("mine", None) == keys.waits("mine", "user") == [mine]
         mine.stop(CallCancelled())
         mine.stop(CallCancelled())

@@ -1,4 +1,6 @@
-"""Every route and method without credentials, from another site, and under a base URL."""
+"""Every route, method and WebSocket, walked by everybody who may come: with nothing, with the pass
+of an app page, with a login. Also from another site, and under a base URL.
+"""
 
 import re
 from collections.abc import Iterator
@@ -7,48 +9,165 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import RunningServer, free_port
+from app_lines import open_page, pass_of
+from conftest import RunningServer, free_port, make_notebook
 from jupyter_server.serverapp import ServerWebApplication
+from notebook_kernel import NotebookKernel
+from walking import METHODS, REFUSED, Probe, example, methods, upgrade
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from easymlnb.contract.errors import Draining, EasyMLNBError, Forbidden, NotReady
 from easymlnb_server.handlers.base import retry_after
-from easymlnb_server.routes import ROUTES, SHARED_ROUTES
+from easymlnb_server.routes import (
+    ASSET,
+    BUNDLE,
+    FILE,
+    KERNEL,
+    NAME,
+    PLACE,
+    REQUEST,
+    ROUTES,
+    SHARED_ROUTES,
+    UPLOAD,
+)
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-OPEN = {("health/live", "GET"), ("health/ready", "GET"), ("static/easymlnb.css", "GET")}
-FOR_ALL = ("public/", "app-assets/")
-"""Pages of public services, of which there are none here, and the files they are made with."""
+SERVICE = """
+import easymlnb as ml
+
+@ml.service(public=True)
+def {name}(file: ml.File | None = None) -> str:
+    return "{said}"
+"""
+
+NOBODY, WRONG = "nobody", "a wrong token"
+PASS, OTHER, OWN = "a visitor's pass", "a pass of another service", "a user's pass"
+USER = "user"
+"""Whoever logs in to a server of their own is owner and administrator of all there is."""
+
+CALLERS = (NOBODY, WRONG, PASS, OTHER, OWN, USER)
+LOGIN = (USER,)
+PASSES = (PASS, OTHER, OWN)
+HERE = (PASS, OWN, USER)
+"""Who may call the service that the walk is about."""
+BROWSERS = (NOBODY, WRONG, USER)
+"""Those who may look at public pages; a pass opens nothing but calls and their uploads."""
+
+ANNOUNCED = {"json": {"name": "x.csv", "size": 1}}
+EVERY = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+OF_PLACES = {
+    "{at}": {"GET": Probe(LOGIN)},
+    "{at}/api/kernels/PLACE": {"GET": Probe(LOGIN, 404)},
+    "{at}/api/kernels/PLACE/channels": {"GET": Probe(LOGIN, 404)},
+    "{at}/leave/PLACE": {"POST": Probe(LOGIN, 404)},
+}
+"""The page of an app and what it finds below itself, for somebody whose place it is not."""
+
+EXPECTED: dict[str, dict[str, Probe]] = {
+    "/?": {"GET": Probe(LOGIN)},
+    "docs": {"GET": Probe(LOGIN)},
+    "openapi.json": {"GET": Probe(LOGIN)},
+    "static/ASSET": {"GET": Probe(BROWSERS)},
+    "services": {"GET": Probe(LOGIN), "POST": Probe(LOGIN, 415)},
+    "services/NAME": {"GET": Probe(LOGIN), "DELETE": Probe(LOGIN, harms=True)},
+    "services/NAME/access": {"GET": Probe(LOGIN, 409), "PUT": Probe(LOGIN, 409)},
+    "services/NAME/call": {"POST": Probe(HERE)},
+    "services/NAME/view": {"POST": Probe(HERE)},
+    "services/NAME/live/call": {"POST": Probe(LOGIN)},
+    "services/NAME/live/view": {"POST": Probe(LOGIN)},
+    "services/NAME/versions": {"GET": Probe(LOGIN)},
+    "services/NAME/log": {"GET": Probe(LOGIN)},
+    "services/NAME/openapi.json": {"GET": Probe(LOGIN)},
+    "services/NAME/page": {"GET": Probe(LOGIN)},
+    "services/NAME/metadata": {"GET": Probe(LOGIN)},
+    "services/NAME/thumbnail": {"GET": Probe(LOGIN, 404)},
+    "uploads": {"POST": Probe(HERE, 201, ANNOUNCED, "?service=walked")},
+    # One of the visitor's; that is what their pass is told of, and nobody else.
+    "uploads/UPLOAD": {
+        "GET": Probe((PASS,)),
+        "PUT": Probe((PASS,), harms=True),
+        "DELETE": Probe((PASS,), harms=True),
+    },
+    "calls/REQUEST": {"DELETE": Probe((*PASSES, USER), 404)},
+    "bundles/BUNDLE": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
+    "bundles/BUNDLE/notebook": {"GET": Probe(LOGIN, 404)},
+    **{at.format(at="apps/NAME"): found for at, found in OF_PLACES.items()},
+    **{at.format(at="public/NAME"): found for at, found in OF_PLACES.items()},
+    "public/NAME": {"GET": Probe(BROWSERS)},
+    "app-assets/FILE": {"GET": Probe(BROWSERS, 404)},
+    "health/live": {"GET": Probe(BROWSERS)},
+    "health/ready": {"GET": Probe(BROWSERS)},
+    "link": {"GET": Probe(())},
+    "placements": {"GET": Probe(LOGIN)},
+    "me": {"GET": Probe(LOGIN)},
+    "node": {"GET": Probe(LOGIN)},
+    "node/kernels": {"POST": Probe(LOGIN, 400)},
+    "node/kernels/KERNEL": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
+    "node/kernels/KERNEL/channels": {"GET": Probe(LOGIN, 404)},
+    ".*": dict.fromkeys(EVERY, Probe(LOGIN, 404)),
+}
+"""Route -> method -> who is let in. A route or method that is missing here fails the walk."""
+
+STANDS_FOR = {
+    NAME: "NAME",
+    BUNDLE: "BUNDLE",
+    KERNEL: "KERNEL",
+    ASSET: "ASSET",
+    UPLOAD: "UPLOAD",
+    PLACE: "PLACE",
+    FILE: "FILE",
+    REQUEST: "REQUEST",
+}
 EXAMPLES = {
-    r"([A-Za-z0-9_-]+)": "some_service",
-    r"([0-9a-f]{64})": "0" * 64,
-    r"([0-9a-f]{32})": "0" * 32,
-    r"([a-z]+\.[a-z]+)": "easymlnb.css",
-    r"([A-Za-z0-9_-]{43})": "x" * 43,
-    r"([0-9a-f-]{36})": "0" * 36,
-    r"([0-9a-f]{12})/([A-Za-z0-9@._/-]+)": "0" * 12 + "/none.js",
-    r"([A-Za-z0-9._-]{8,64})": "some-request",
-    r"/?": "",
-    r".*": "anything/else",
+    "/?": "",
+    ".*": "anything/else",
+    "BUNDLE": "0" * 64,
+    "KERNEL": "0" * 32,
+    "ASSET": "easymlnb.css",
+    "PLACE": "0" * 36,
+    "FILE": "0" * 12 + "/none.js",
+    "REQUEST": "some-request",
 }
 
 
-def path_of(pattern: str) -> str:
-    for expression, example in EXAMPLES.items():
-        pattern = pattern.replace(expression, example)
-    pattern = pattern.replace("\\.", ".")
-    assert re.fullmatch(r"[a-zA-Z0-9_./-]*", pattern), f"no example for {pattern}"
-    return pattern
-
-
-PATHS = [path_of(str(route[0])) for route in ROUTES]
+def named(pattern: str) -> str:
+    for expression, word in STANDS_FOR.items():
+        pattern = pattern.replace(expression, word)
+    return pattern.replace("\\.", ".")
 
 
 @pytest.fixture(scope="module")
-def anonymous(session_server: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{session_server.url}easymlnb/", timeout=60) as client:
-        yield client
+def callers(session_server: RunningServer) -> Iterator[dict[str, httpx.Client]]:
+    """The callers of a public service that is published, and whose notebook has another draft."""
+    server = session_server
+    services = [SERVICE.format(name=name, said="published") for name in ("walked", "neighbour")]
+    assert server.publish(make_notebook(*services), "walked.ipynb")["state"] == "ready"
+    kernel = NotebookKernel(server.http, "draft.ipynb")
+    address = f"{server.url}easymlnb/"
+    visitor, person = httpx.Client(timeout=60), httpx.Client(timeout=60)
+    made = {name: httpx.Client(base_url=address, timeout=60) for name in CALLERS}
+    try:
+        for name in ("walked", "unpublished"):
+            kernel.run(SERVICE.format(name=name, said="draft"))
+        person.get(address, params={"token": server.token})
+        shown = {
+            WRONG: "token test-token-of-the-suit",
+            # The same visitor's twice: only the service is another one.
+            PASS: pass_of(open_page(server, visitor, "public/walked")),
+            OTHER: pass_of(open_page(server, visitor, "public/neighbour")),
+            OWN: pass_of(open_page(server, person, "apps/walked")),
+            USER: f"token {server.token}",
+        }
+        for name, said in shown.items():
+            made[name].headers["Authorization"] = said
+        yield made
+    finally:
+        for client in (visitor, person, *made.values()):
+            client.close()
+        kernel.close()
+        for name in ("walked", "neighbour"):
+            server.http.delete(f"services/{name}")
 
 
 @pytest.mark.parametrize("routes", [ROUTES, SHARED_ROUTES])
@@ -65,26 +184,56 @@ def test_who_may_try_again_is_told_when(error: EasyMLNBError, seconds: str | Non
     assert retry_after(error) == seconds
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("path", PATHS)
-def test_nothing_without_credentials(anonymous: httpx.Client, path: str, method: str) -> None:
-    answer = anonymous.request(method, path)
-    if (path, method) in OPEN:
-        assert answer.status_code == 200
-    elif path.startswith(FOR_ALL):
-        assert answer.status_code in (403, 404, 405), answer.text
-    else:
-        assert answer.status_code in (302, 401, 403, 405), answer.text
-        if answer.status_code == 302:
-            assert "/login" in answer.headers["Location"]
+@pytest.fixture(scope="module")
+def upload(callers: dict[str, httpx.Client]) -> str:
+    answer = callers[PASS].post("uploads?service=walked", **ANNOUNCED)
+    return str(answer.json()["id"])
 
 
-@pytest.mark.parametrize("token", ["x", "test-token-of-the-suit"])
-@pytest.mark.parametrize("path", PATHS)
-def test_nothing_with_a_wrong_token(anonymous: httpx.Client, path: str, token: str) -> None:
-    if (path, "GET") not in OPEN and not path.startswith(FOR_ALL):
-        answer = anonymous.get(path, headers={"Authorization": f"token {token}"})
-        assert answer.status_code in (302, 401, 405)
+def test_every_route_and_method_has_its_expectation() -> None:
+    walked = {at: set(found) for at, found in EXPECTED.items()}
+    assert walked == {named(pattern): methods(handler) for pattern, handler, *_ in ROUTES}
+
+
+@pytest.mark.parametrize("route", EXPECTED)
+def test_callers_get_what_is_theirs(
+    callers: dict[str, httpx.Client], upload: str, route: str
+) -> None:
+    path = example(route, {**EXAMPLES, "NAME": "walked", "UPLOAD": upload})
+    for caller, client in callers.items():
+        for method in METHODS:
+            probe = EXPECTED[route].get(method, Probe(()))
+            if caller in probe.callers and probe.harms:
+                continue
+            answer = client.request(method, path + probe.query, **probe.send)
+            told = (caller, method, route, answer.text[:300])
+            if caller in probe.callers:
+                assert answer.status_code == probe.status, told
+            else:
+                assert answer.status_code in REFUSED, told
+            if answer.status_code == 302:
+                assert "/login" in answer.headers["Location"], told
+            # A method that is not there is refused also to those who may do everything.
+            if caller == USER and method not in EXPECTED[route]:
+                assert answer.status_code in (403, 405), told
+            assert caller == USER or "draft" not in answer.text, told
+
+
+def test_a_draft_has_no_public_page(callers: dict[str, httpx.Client]) -> None:
+    assert callers[USER].get("apps/unpublished").status_code == 200
+    for client in (callers[NOBODY], callers[USER]):
+        assert client.get("public/unpublished").status_code == 404
+
+
+@pytest.mark.parametrize("route", EXPECTED)
+def test_no_route_becomes_a_websocket_of_somebody_elses(
+    callers: dict[str, httpx.Client], upload: str, route: str
+) -> None:
+    path = example(route, {**EXAMPLES, "NAME": "walked", "UPLOAD": upload})
+    for caller, client in callers.items():
+        probe = EXPECTED[route].get("GET", Probe(()))
+        allowed = (probe.status,) if caller in probe.callers else REFUSED
+        assert upgrade(client, path) in allowed, (caller, route)
 
 
 @pytest.mark.parametrize("secret", ["", "easymlnb ", "easymlnb wrong", "token {token}"])

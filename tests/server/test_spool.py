@@ -71,6 +71,7 @@ def test_no_more_than_the_limit(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "disk", 4 * MB, None)
     spool.open()
     held = spool.file(3 * MB)
+    held.write(b"x" * 3 * MB)
     with pytest.raises(StorageFull):
         spool.file(2 * MB)
     growing = spool.file()
@@ -80,6 +81,31 @@ def test_no_more_than_the_limit(tmp_path: Path) -> None:
     held.close()
     growing.write(b"x")
     spool.close()
+
+
+def test_on_disk_what_is_only_announced_takes_no_room(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "disk", 4 * MB, None)
+    spool.open()
+    first, second = spool.file(3 * MB), spool.file(3 * MB)
+    first.write(b"x" * 3 * MB)
+    with pytest.raises(StorageFull):
+        second.write(b"x" * 2 * MB)
+    second.write(b"x" * MB)
+    spool.close()
+
+
+def test_a_file_at_rest_is_read_and_goes_on(spool: Spool) -> None:
+    file = spool.lasting()
+    file.write(b"first, ")
+    file.rest()
+    assert file.read() == b"first, "
+    file.write(b"then")
+    file.rest()
+    path = file.path
+    assert b"".join(file.pieces()) == b"first, then"
+    file.close()
+    file.write(b"too late")
+    assert not path.exists()
 
 
 def test_a_full_disk_is_said(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:

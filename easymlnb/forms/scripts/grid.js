@@ -40,10 +40,20 @@ function sorted(column, down) {
   });
 }
 
+// A spreadsheet takes text that begins like a formula for one, also behind what it may take for a
+// separator. An apostrophe in front makes it text; numbers stay numbers.
+const FORMULA = /(^|[;\t\r\n])(\s{0,20})([=+\-@\uff1d\uff0b\uff0d\uff20])/g;
+const NUMBER = /^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i;
+
+function harmless(text) {
+  return NUMBER.test(text) ? text : text.replace(FORMULA, "$1$2'$3");
+}
+
 function csv(names, columns) {
   const cell = (value) => {
-    const text = value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
-    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    if (typeof value === "number") return String(value);
+    const text = harmless(value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value));
+    return /[",;\t\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const lines = [names.map(cell).join(",")];
   for (let row = 0; row < (columns[0]?.length ?? 0); row++) lines.push(columns.map((one) => cell(one[row])).join(","));

@@ -47,6 +47,11 @@ class Visitor:
     user: str = ""
 
     @property
+    def holder(self) -> str:
+        """Who the passes of their pages belong to."""
+        return self.user or self.id
+
+    @property
     def who(self) -> str:
         """Whose pages are counted together: a name counts in all browsers, and without cookies."""
         return f"user {self.user}" if self.user else self.id
@@ -114,6 +119,10 @@ class Places:
             return None
         return found
 
+    def holders(self) -> set[tuple[str, str]]:
+        """Return who has a page of which service, as passes call them."""
+        return {(one.visitor.holder, one.service) for one in self._all.values()}
+
     async def open(
         self,
         spec: ServiceSpec,
@@ -134,7 +143,7 @@ class Places:
             self._line.wait((visitor.who, spec.name))
             raise Full(self._line.ahead((visitor.who, spec.name)), warming=True)
         self._line.leave((visitor.who, spec.name))
-        secret = self._passes.give(spec.name, visitor.user or visitor.id, public=public)
+        secret = self._passes.give(spec.name, visitor.holder, public=public)
         place = Place(name, spec.name, visitor, public, secrets.token_hex(16), secret, kernel)
         self._all[name] = place
         place.say(

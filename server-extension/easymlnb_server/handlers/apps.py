@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import ClassVar
 
-from easymlnb.contract.errors import BadRequest, Draining, RouteNotFound, ServiceNotFound
+from easymlnb.contract.errors import BadRequest, Draining, RouteNotFound
 from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.access import Action
@@ -81,11 +81,8 @@ class AppHandler(PageHandler):
     def _spec(self, name: str) -> ServiceSpec:
         if not self._public:
             return self.target(name, Action.CALL).spec
-        try:
-            if self.state.services.public(name):
-                return self.state.services.target(name).spec
-        except ServiceNotFound:
-            pass
+        if self.state.services.public(name):
+            return self.state.services.target(name).spec
         # Whether there is something under a name is not everybody's business.
         raise RouteNotFound
 

@@ -20,6 +20,7 @@ from easymlnb.contract.errors import (
     Draining,
     EasyMLNBError,
     NotReady,
+    ServiceNotFound,
 )
 from easymlnb.contract.frames import Call, Item, Progress
 from easymlnb.contract.takers import body_limit
@@ -37,7 +38,7 @@ from easymlnb_server.handlers.waiting import answered, standing
 from easymlnb_server.idempotency import Once
 from easymlnb_server.metrics import NOBODY, Series
 from easymlnb_server.names import plain
-from easymlnb_server.services import Target
+from easymlnb_server.services import LIVE, Target
 from easymlnb_server.spool import Spooled
 
 
@@ -64,10 +65,15 @@ class CallHandler(SpooledBodyHandler):
         return body_limit(spec.input, spec.max_body, kind)
 
     def admits(self, held: Pass) -> bool:
-        return held.service == self.path_args[0]
+        # A page calls what is published under its name; the notebook's draft is its author's.
+        return held.service == self.path_args[0] and not self._live
 
     def _find(self, name: str) -> Target:
-        return self.target(name, Action.CALL, live=self._live)
+        found = self.target(name, Action.CALL, live=self._live)
+        if self.held is not None and self.held.public and found.version == LIVE:
+            # The version was removed meanwhile.
+            raise ServiceNotFound(name)
+        return found
 
     @web.authenticated
     async def post(self, name: str) -> None:
@@ -108,7 +114,7 @@ class CallHandler(SpooledBodyHandler):
         self._series = self.state.metrics.series(name, target.version)  # it is counted there
         try:
             with (
-                self.state.keys.waiting(once, self.request_id, owner_of(self)) as wait,
+                self.state.keys.waiting(once, self.request_id, owner_of(self), name) as wait,
                 contextlib.suppress(TimeoutError),
             ):
                 async with asyncio.timeout(self._left(target.spec.timeout)):

@@ -18,7 +18,7 @@ class RunningCallHandler(EasyHandler):
     actions: ClassVar[dict[str, str]] = {"DELETE": "execute"}
 
     def admits(self, held: Pass) -> bool:
-        return True  # whose it is decides
+        return True  # whose it is decides, and for which service: see `_found`
 
     @web.authenticated
     def delete(self, request_id: str) -> None:
@@ -33,5 +33,6 @@ class RunningCallHandler(EasyHandler):
         self.finish()
 
     def _found(self, request_id: str, owner: str | None) -> list[Pending | Wait]:
-        running = self.state.metrics.under_way(request_id, owner)
-        return [*running, *self.state.keys.waits(request_id, owner)]
+        service = self.held.service if self.held is not None else None
+        running = self.state.metrics.under_way(request_id, owner, service)
+        return [*running, *self.state.keys.waits(request_id, owner, service)]

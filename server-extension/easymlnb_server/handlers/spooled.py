@@ -28,7 +28,7 @@ class SpooledBodyHandler(BodyHandler):
         if self.request.method == "POST" and length > LARGE:
             read_faster(self.request.connection)
             try:
-                self._file = self.state.spool.file(length)
+                self._file = self._room(length)
             except EasyMLNBError:
                 await self._let_go()
                 raise
@@ -47,9 +47,15 @@ class SpooledBodyHandler(BodyHandler):
             self._fail(error)
         return None
 
+    def _room(self, size: int) -> Spooled:
+        """Begin the body's file; those of visitors count together. Raises ``StorageFull``."""
+        if self.held is not None and self.held.public:
+            return self.state.spool.lasting(size, visitor=True)
+        return self.state.spool.file(size)
+
     def _spill(self) -> None:
         """Move what came so far, of a body that did not say its length, into a file."""
-        self._file = self.state.spool.file(self._size)
+        self._file = self._room(self._size)
         for chunk in self._chunks:
             self._file.write(chunk)
         self._chunks.clear()

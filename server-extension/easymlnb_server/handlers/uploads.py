@@ -8,13 +8,18 @@ from typing import Any, ClassVar
 from jupyter_server.auth.identity import IdentityProvider
 from tornado import web
 
-from easymlnb.contract.errors import BadRequest, EasyMLNBError, StorageFull
+from easymlnb.contract.errors import (
+    BadRequest,
+    EasyMLNBError,
+    StorageFull,
+    UploadNotFound,
+)
 from easymlnb_server.access import Action, label
 from easymlnb_server.apps.passes import Pass
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.handlers.body import BodyHandler
 from easymlnb_server.handlers.spooled import read_faster
-from easymlnb_server.uploads import CHUNK, Upload
+from easymlnb_server.uploads import CHUNK, Sender, Upload
 
 ANNOUNCEMENT = 64 * 1024
 """Bytes of the longest announcement of a file."""
@@ -39,6 +44,14 @@ def owner_of(handler: EasyHandler) -> str:
     return label(handler.current_user.username)
 
 
+def sender_of(handler: EasyHandler) -> Sender:
+    """Return who sends a file, and from which page."""
+    held = handler.held
+    if held is None:
+        return Sender(owner_of(handler))
+    return Sender(owner_of(handler), held.visitor, held.public)
+
+
 class UploadsHandler(BodyHandler):
     """``POST uploads``: announce a file for a service."""
 
@@ -56,7 +69,7 @@ class UploadsHandler(BodyHandler):
         spec = self.target(service, Action.CALL).spec
         name, media_type, size = _announced(self.take_body())
         field = self.get_query_argument("field", "")
-        made = self.state.uploads.begin(owner_of(self), spec, field, name, media_type, size)
+        made = self.state.uploads.begin(sender_of(self), spec, field, name, media_type, size)
         self.set_header("Location", f"{self.base_url}easymlnb/uploads/{made.id}")
         self.write_json({"id": made.id, "offset": 0, "chunk": CHUNK}, 201)
 
@@ -65,7 +78,7 @@ def _announced(body: bytes) -> tuple[str, str, int]:
     """Return name, media type and size; raises ``BadRequest``."""
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise BadRequest('Announce a file as JSON: {"name": "x.csv", "size": 1234}.')
@@ -92,11 +105,17 @@ class UploadHandler(BodyHandler):
         self._left = False
 
     def admits(self, held: Pass) -> bool:
-        # Whose it is decides: `get` of the uploads asks for the owner.
-        return True
+        return True  # whose it is decides, and for which service: see `_own`
+
+    def _own(self, id: str) -> Upload:
+        """Return one of the caller's uploads; through a pass, one of its service."""
+        found = self.state.uploads.get(id, owner_of(self))
+        if self.held is not None and found.service != self.held.service:
+            raise UploadNotFound(id)
+        return found
 
     def body_limit(self) -> int:
-        upload = self.state.uploads.get(self.path_args[0], owner_of(self))
+        upload = self._own(self.path_args[0])
         offset = self.get_query_argument("offset", "")
         if not (offset.isascii() and offset.isdigit() and len(offset) < 17):
             raise BadRequest("Say with ?offset= at which byte this part begins.")
@@ -113,7 +132,7 @@ class UploadHandler(BodyHandler):
         assert self._upload is not None
         self._busy = True
         try:
-            await asyncio.to_thread(self._upload.file.write, chunk)
+            await asyncio.to_thread(self._upload.write, chunk)
         except StorageFull as error:
             self._wrong = error
             self._refused = True
@@ -134,12 +153,12 @@ class UploadHandler(BodyHandler):
 
     @web.authenticated
     def get(self, id: str) -> None:
-        upload = self.state.uploads.get(id, owner_of(self))
+        upload = self._own(id)
         self.write_json({"offset": upload.offset, "size": upload.size})
 
     @web.authenticated
     def delete(self, id: str) -> None:
-        self.state.uploads.remove(id, owner_of(self))
+        self.state.uploads.remove(self._own(id).id, owner_of(self))
         self.set_status(204)
         self.finish()
 
