@@ -51,7 +51,8 @@ def read(image: "PIL.Image.Image", reopen: Any) -> "np.ndarray[Any, Any]":
         # Four bytes a pixel, which is what colors with alpha have.
         pairs = _decoded(image, "RGBA")
         gray: np.ndarray[Any, Any] = pairs[..., ::2].astype(np.uint16) << 8
-        return gray | pairs[..., 1::2]
+        gray |= pairs[..., 1::2]
+        return gray
     big = raw.endswith("B") or (raw.endswith("N") and sys.byteorder == "big")
     high, low = ("16B", "16L") if big else ("16L", "16B")
     found = _decoded(image, f"{kind};{high}").astype(np.uint16) << 8

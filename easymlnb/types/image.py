@@ -261,6 +261,7 @@ OTHERS = {
     b"ftypavif": "AVIF",
     b"<svg": "SVG",
     b"%PDF": "a PDF",
+    b"\x93NUMPY": "a .npy file",
     b"MM\0+": "a big-endian BigTIFF",
 }
 """What people take for an image, by what its first bytes hold."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from easymlnb.types import deep
 from easymlnb.types.base import is_a
 from easymlnb.types.file import part
+from easymlnb.types.npy import to_numpy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +53,7 @@ def to_array(image: Any) -> "np.ndarray[Any, Any]":
             raise ValueError("The pages of the image differ in size.")
         return np.stack(pages)
     if is_a(type(image), "torch.Tensor"):
-        array = image.detach().cpu().numpy()
+        array = to_numpy(image)
         # torch has the colours first.
         return (
             np.moveaxis(array, 0, -1) if array.ndim == 3 and array.shape[0] in (1, 3, 4) else array
@@ -128,7 +129,9 @@ def _colours(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
         return array.astype(np.uint8) * (255 if array.dtype.kind == "b" else 1)
     if array.dtype == np.uint16:
         return array
-    raise ValueError("colours are whole numbers from 0 to 255 or fractions from 0 to 1")
+    raise ValueError(
+        "colors of an image are whole numbers from 0 to 255, uint16, or fractions from 0 to 1"
+    )
 
 
 def is_deep(array: "np.ndarray[Any, Any]") -> bool:
@@ -180,6 +183,8 @@ def offers(value: Any) -> tuple[str, ...]:
 def write(value: Any, media_type: str) -> bytes:
     """Return an image as bytes of one of ``offers(value)``."""
     pages = value if _many(value) else [value]
+    if len(pages) == 0:
+        raise ValueError("a list without pages is not an image")
     if media_type == "image/png" and is_deep(page := exact(pages[0])):
         return deep.write_png(page)
     first, *others = [from_array(page) for page in pages]
