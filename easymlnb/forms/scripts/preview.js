@@ -343,13 +343,19 @@ async function rowsOf(file) {
 }
 
 function firstRows(rows) {
+  const short = (cell) => (cell.length > 40 ? `${cell.slice(0, 39)}…` : cell);
   const cells = (row, tag) => {
-    const shown = row.slice(0, SHOWN_COLUMNS).map((cell) => h(tag, tag === "th" ? { scope: "col" } : {}, cell.slice(0, 40)));
+    const shown = row.slice(0, SHOWN_COLUMNS).map((cell) => h(tag, tag === "th" ? { scope: "col" } : {}, short(cell)));
     return h("tr", {}, ...shown, row.length > SHOWN_COLUMNS ? h("td", {}, "…") : null);
   };
   const body = rows.slice(1, SHOWN_ROWS + 1).map((row) => cells(row, "td"));
   const table = h("table", {}, h("thead", {}, cells(rows[0], "th")), h("tbody", {}, ...body));
-  return h("div", { class: "em-table", tabindex: "0", role: "region", "aria-label": "First rows" }, table);
+  const shown = h("div", { class: "em-table", tabindex: "0", role: "region", "aria-label": "First rows" }, table);
+  const parts = [];
+  if (rows.length - 1 > SHOWN_ROWS) parts.push(`${SHOWN_ROWS} rows`);
+  if (rows[0].length > SHOWN_COLUMNS) parts.push(`${SHOWN_COLUMNS} columns`);
+  if (!parts.length) return shown;
+  return h("div", {}, shown, h("div", { class: "em-help" }, `Preview of the first ${parts.join(" and ")}; the whole file is sent.`));
 }
 
 async function sheet(file) {
@@ -366,12 +372,12 @@ async function series(file) {
   for (let column = 1; column < rows[0].length; column++) {
     const known = rows.slice(1).map((row) => (row[column]?.trim() ? Number(row[column]) : NaN)).filter(Number.isFinite);
     if (known.length > 1 && known.length > (rows.length - 1) / 2)
-      return { facts: `${rows[0].length} columns${counted(rows, file)}`, below: curve(known, rows[0][column]) };
+      return { facts: `${rows[0].length} columns${counted(rows, file)}`, below: curve(known, rows[0][column], file.size > HEAD) };
   }
   return sheet(file);
 }
 
-function curve(values, name) {
+function curve(values, name, begin) {
   const stride = Math.max(1, Math.floor(values.length / 400));
   const shown = values.filter((_, at) => at % stride === 0);
   const low = shown.reduce((a, b) => Math.min(a, b));
@@ -384,7 +390,8 @@ function curve(values, name) {
     '<svg viewBox="0 0 300 50" preserveAspectRatio="none" role="img" aria-label="Curve">' +
     `<polyline points="${points}" vector-effect="non-scaling-stroke"/></svg>`;
   const short = (value) => Number(value.toPrecision(6)).toString();
-  figure.append(h("figcaption", {}, `${name}, ${short(low)} to ${short(high)}`));
+  const part = begin ? "; preview of the beginning, the whole file is sent" : "";
+  figure.append(h("figcaption", {}, `${name}, ${short(low)} to ${short(high)}${part}`));
   return figure;
 }
 
