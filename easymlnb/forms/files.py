@@ -60,6 +60,7 @@ class Picker:
             kinds=_kinds(self._accept),
             max_bytes=self._max_bytes,
             max_pixels=int(node.hint("max_pixels") or MAX_PIXELS),
+            pages=bool(node.hint("pages")),
         )
 
     def _told(self, event: str, words: dict[str, Any], data: bytes) -> None:

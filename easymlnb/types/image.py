@@ -66,15 +66,15 @@ class Image(Type):
         self.max_pixels = max_pixels
 
     def json_schema(self) -> dict[str, Any]:
-        return {
-            **blob.SCHEMA,
-            KEY: {
-                "widget": self.widget,
-                "accept": list(self.reads),
-                "max_bytes": self.max_bytes,
-                "max_pixels": self.max_pixels,
-            },
+        own = {
+            "widget": self.widget,
+            "accept": list(self.reads),
+            "max_bytes": self.max_bytes,
+            "max_pixels": self.max_pixels,
         }
+        if self.pages:
+            own["pages"] = True
+        return {**blob.SCHEMA, KEY: own}
 
     def decode(self, value: Any, source: Any) -> Any:
         if is_a(type(value), "PIL.Image.Image", "numpy.ndarray"):

@@ -134,7 +134,7 @@ function keep(model) {
   const state = { name: "", facts: "", problem: "", part: null, waiting: false, seen: {}, chosen: false };
   const draws = new Set();
   const draw = () => draws.forEach((one) => one());
-  const limits = { pixels: model.get("max_pixels") };
+  const limits = { pixels: model.get("max_pixels"), pages: model.get("pages") };
   let going = null; // the AbortController of the file on its way
   let pieces = null; // the file that goes through the kernel's connection
 
