@@ -14,6 +14,9 @@ from easymlnb.types import form, natural, surrogates
 from easymlnb.types.finite import OUTPUT
 from easymlnb.types.resolve import marker_of
 
+MASKED = b"**********"
+"""What pydantic writes instead of a secret."""
+
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -84,7 +87,7 @@ class Schema:
 
     def encode_input(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return checked values as JSON values, as a caller would send them, without defaults."""
-        body = self._reader.dump_json(self._check(values), warnings=False)
+        body = self._reader.dump_json(self._check(values), warnings=False, by_alias=True)
         found: dict[str, Any] = from_json(body)
         return found
 
@@ -189,12 +192,14 @@ def _input_schema(
                 "Change the type or the marker so that they fit each other."
             )
     for name, value in defaults.items():
+        adapter = compiled.adapter(hints.hints[name])
         try:
-            adapter = compiled.adapter(hints.hints[name])
-            properties[name] = {
-                **properties[name],
-                "default": from_json(adapter.dump_json(value, warnings="error")),
-            }
+            written = adapter.dump_json(value, warnings="error", by_alias=True)
+            if name not in hints.markers:
+                read = adapter.validate_json(written, strict=True)
+                if MASKED in written and read != value:
+                    continue  # A secret: whoever sends its asterisks sends another value.
+            properties[name] = {**properties[name], "default": from_json(written)}
         except (PydanticSerializationError, ValueError):
             continue  # A default without JSON form still works: it is the function's own.
     found.pop("title", None)

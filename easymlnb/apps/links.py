@@ -18,12 +18,24 @@ LARGEST = 100_000
 """Bytes of JSON that a link may unfold to; what is larger was not made here."""
 
 
+NOTE = ""
+"""The entry of what stayed behind; no parameter has this name."""
+
+MOST = 100
+"""Parameters of a note that are read; a link may come from anybody."""
+
+WORDS = {
+    "file": "The file was not kept. Please choose it again.",
+    "secret": "This was not kept because it is secret. Please type it again.",
+}
+
+
 def fold(spec: ServiceSpec, values: Mapping[str, Any]) -> str | None:
     """Return values as a piece of an address; None when they are too long for one.
 
     Files and secrets stay behind.
     """
-    packed = zlib.compress(text(spec, values).encode(), 9)
+    packed = zlib.compress(noted(spec, values).encode(), 9)
     code = base64.urlsafe_b64encode(packed).decode().rstrip("=")
     return code if len(code) <= LONGEST else None
 
@@ -39,13 +51,50 @@ def unfold(code: str) -> dict[str, Any] | None:
         return None
 
 
-def text(spec: ServiceSpec, values: Mapping[str, Any], *, uploads: bool = False) -> str:
-    """Return what may leave the form as JSON: neither files nor secrets.
+def text(spec: ServiceSpec, values: Mapping[str, Any]) -> str:
+    """Return what may leave the form as JSON: neither files nor secrets."""
+    kept, _ = _parted(spec, values, uploads=False)
+    return json.dumps(kept, ensure_ascii=False)
+
+
+def noted(spec: ServiceSpec, values: Mapping[str, Any], *, uploads: bool = False) -> str:
+    """Return the same with a note of what stayed behind, which ``missing`` reads.
 
     ``uploads`` keeps the names that the server gave to files which lie there.
     """
-    kept = _kept(Node.root(spec.input), dict(values), uploads)
-    return json.dumps({} if kept is LEFT_OUT else kept, ensure_ascii=False)
+    kept, gone = _parted(spec, values, uploads=uploads)
+    return json.dumps({**kept, NOTE: gone} if gone else kept, ensure_ascii=False)
+
+
+def missing(values: dict[str, Any]) -> dict[str, str]:
+    """Take the note out of values that came back: what to say at which parameter."""
+    gone = values.pop(NOTE, None)
+    names = gone if isinstance(gone, list) else []
+    return {
+        name: WORDS[kind]
+        for one in names[:MOST]
+        if isinstance(one, list) and len(one) == 2
+        for name, kind in [one]
+        if isinstance(name, str) and isinstance(kind, str) and kind in WORDS
+    }
+
+
+def _parted(
+    spec: ServiceSpec, values: Mapping[str, Any], *, uploads: bool
+) -> tuple[dict[str, Any], list[list[str]]]:
+    """Return what may leave the form, and the names of the others with what they are."""
+    root = Node.root(spec.input)
+    kept: dict[str, Any] = {}
+    gone: list[list[str]] = []
+    for name, value in values.items():
+        place = _inside(root, name)
+        left: set[str] = set()
+        found = _kept(place, value, uploads, left)
+        if found is not LEFT_OUT:
+            kept[name] = found
+        if left and value != place.get("default", LEFT_OUT):
+            gone.append([name, min(left)])
+    return kept, gone
 
 
 def read(raw: str | bytes) -> dict[str, Any] | None:
@@ -60,14 +109,17 @@ def read(raw: str | bytes) -> dict[str, Any] | None:
 LEFT_OUT: Any = object()
 
 
-def _kept(node: Node, value: Any, uploads: bool) -> Any:
+def _kept(node: Node, value: Any, uploads: bool, left: set[str]) -> Any:
+    """Return a value without files and secrets, and note in ``left`` which of them it had."""
     if _file(value, uploads) or _secret(node, value):
+        if value != "":
+            left.add("file" if _file(value, uploads) else "secret")
         return LEFT_OUT
     if isinstance(value, Mapping):
-        entries = {key: _kept(_inside(node, key), one, uploads) for key, one in value.items()}
+        entries = {key: _kept(_inside(node, key), one, uploads, left) for key, one in value.items()}
         return {key: one for key, one in entries.items() if one is not LEFT_OUT}
     if isinstance(value, list):
-        kept = [_kept(_item(node), one, uploads) for one in value]
+        kept = [_kept(_item(node), one, uploads, left) for one in value]
         return LEFT_OUT if any(one is LEFT_OUT for one in kept) else kept
     return value
 

@@ -139,8 +139,13 @@ class App:
         self._runs.value = self._history.html(self._shown)
 
     def _fill(self, values: dict[str, Any] | None) -> None:
-        if values is not None and not self.form.busy:
-            self.form.fill(values)
+        if values is None or self.form.busy:
+            return
+        missing = links.missing(values)
+        self.form.fill(values)
+        for name, words in missing.items():
+            if name in self.form.fields.fields:
+                self.form.fields.fields[name].show((), words)
 
     def _show(self, number: str) -> None:
         run = self._history.get(number)
@@ -183,14 +188,17 @@ class App:
         self.form.desk.save(name, "application/json", _report(self.spec, run))
 
     def _link(self, _: str) -> None:
-        code = links.fold(self.spec, self.form.values())
+        values = self.form.values()
+        code = links.fold(self.spec, values)
         if code is None:
             self.form.desk.tell("words", value="Too long for a link")
-        else:
-            self.form.desk.tell("link", value=code)
+            return
+        whole = not links.missing(json.loads(links.noted(self.spec, values)))
+        words = "Link copied" if whole else "Link copied, without files and secrets"
+        self.form.desk.tell("link", value=code, words=words)
 
     def _draft(self, _: str) -> None:
-        kept = links.text(self.spec, self.form.values(), uploads=True)
+        kept = links.noted(self.spec, self.form.values(), uploads=True)
         self.form.desk.tell("draft", value=kept if len(kept) <= DRAFT else "")
 
     def close(self) -> None:

@@ -18,6 +18,8 @@ from easymlnb.client.schemas import hints
 from easymlnb.contract.spec import ServiceSpec
 
 JSON = "application/json"
+FILES = ("image", "webcam", "audio", "file")
+"""Widgets of results that are files."""
 _EXTRA_TYPES = {
     ".arrow": "application/vnd.apache.arrow.stream",
     ".npy": "application/x-npy",
@@ -62,11 +64,13 @@ def _accept(spec: ServiceSpec, wish: Wish) -> str:
     """
     if wish.accept or wish.json:
         return wish.accept or JSON
-    is_file = hints(spec.output, spec.output).get("widget") in ("image", "audio", "file")
+    is_file = hints(spec.output, spec.output).get("widget") in FILES
     if wish.save is None:
         if is_file and spec.produces and sys.stdout.isatty():
             raise typer.BadParameter("the result is a file: name one with --output, or use --json.")
-        return spec.produces[0] if is_file and spec.produces else ""
+        if not is_file or not spec.produces:
+            return ""
+        return best(spec.output, spec.produces) or spec.produces[0]
     ending = wish.save.suffix.lower()
     kind = _EXTRA_TYPES.get(ending) or mimetypes.guess_type(wish.save.name)[0] or ""
     if kind in spec.produces or kind == JSON:

@@ -15,7 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from easymlnb.client.schemas import Schema, hints, options, resolve
-from easymlnb.client.values import ARROW, NPY
+from easymlnb.client.values import ARROW, IMAGES, NPY
+
+JSON = "application/json"
+NO_LIMIT = 2**62
+"""Pixels of a result, which the caller asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +40,19 @@ class Download:
 
 
 def accept(output: Schema, produces: tuple[str, ...]) -> str:
-    """Return the ``Accept`` that brings the result over best: binary where it is understood."""
-    widget = hints(output, output).get("widget")
-    if widget == "image":
-        found = next((media for media in produces if media.startswith("image/")), "")
-        return found if find_spec("PIL") else ""
+    """Return the ``Accept`` that brings the result over best: binary where it is understood.
+
+    JSON is taken, too: an optional result may be none at all.
+    """
+    wanted = _binary(hints(output, output).get("widget"), produces)
+    return f"{wanted}, {JSON};q=0.1" if wanted else ""
+
+
+def _binary(widget: Any, produces: tuple[str, ...]) -> str:
+    if widget in IMAGES:
+        # Which of them holds the values, only the service knows.
+        some = any(media.startswith("image/") for media in produces)
+        return "image/*" if some and find_spec("PIL") else ""
     if widget == "array" and NPY in produces and find_spec("numpy"):
         return NPY
     if widget in ("table", "timeseries") and ARROW in produces:
@@ -57,7 +69,12 @@ def decode(content_type: str, body: bytes, output: Schema, name: str = "") -> An
         return revive(json.loads(body), output)
     reader = READERS.get(media) or READERS.get(media.partition("/")[0])
     if reader is not None and hints(output, output).get("widget") not in ("file", "audio"):
-        return reader(body)
+        try:
+            return reader(body)
+        except ValueError:
+            if reader is not _picture:
+                raise
+            # A picture that is not made of pixels stays a file.
     return Download(body, name or "file", media)
 
 
@@ -111,13 +128,20 @@ def _image(value: Any) -> Any:
 
 
 def _picture(data: bytes) -> Any:
+    """Return an image of Pillow's, or an array where it has no mode for the numbers.
+
+    Several pages are a list of them.
+    """
     if not find_spec("PIL"):
         return data
-    from PIL import Image
+    from easymlnb.types import tiff
+    from easymlnb.types.image import Image
 
-    image = Image.open(io.BytesIO(data))
-    image.load()
-    return image
+    if tiff.is_tiff(data):
+        pages = Image(pages=True, max_pixels=NO_LIMIT).open(data)
+        if len(pages) > 1:
+            return pages
+    return Image(max_pixels=NO_LIMIT).open(data)
 
 
 def _array(value: Any) -> Any:
@@ -182,6 +206,7 @@ MAKERS: dict[str, Callable[[Any], Any]] = {
     "audio": _file,
     "file": _file,
     "image": _image,
+    "webcam": _image,
     "table": _table,
     "timeseries": _table,
 }

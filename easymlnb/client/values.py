@@ -15,13 +15,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from easymlnb.client.schemas import Schema, fields, hints
+from easymlnb.client.schemas import Schema, fields, hints, options
 
 ARROW = "application/vnd.apache.arrow.stream"
 NPY = "application/x-npy"
 LARGE_ARRAY = 2**16
 """Bytes from which an array is sent as a file: it would be a third larger as text, and slow."""
-_PNG_MODES = {"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"}
+IMAGES = ("image", "webcam")
+OWN_FORMS = (*IMAGES, "array", "table", "timeseries", "file", "audio")
+"""Widgets of types that take a list or a dict as a whole."""
+_PNG_MODES = {"1", "L", "LA", "I;16", "P", "RGB", "RGBA"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,10 +50,32 @@ def prepare(values: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
     ready = {}
     for name, value in values.items():
         try:
-            ready[name] = convert(value, hints(known.get(name), schema))
+            ready[name] = _placed(value, known.get(name), schema)
         except TypeError as error:
             raise TypeError(f"{name}: {error}") from error
     return ready
+
+
+def _placed(value: Any, place: Any, root: Schema) -> Any:
+    """Convert a value by the schema of its place, and what is in it by the schemas inside."""
+    hint = hints(place, root)
+    if hint.get("widget") not in OWN_FORMS:
+        found = list(options(place, root))
+        inner = found[0] if len(found) == 1 else {}
+        if dataclasses.is_dataclass(value) and not isinstance(value, type | Part):
+            value = _members(value)
+        if isinstance(value, Mapping):
+            known, rest = fields(inner), inner.get("additionalProperties")
+            return {
+                str(key): _inlined(_placed(item, known.get(key, rest), root))
+                for key, item in value.items()
+            }
+        if isinstance(value, list | tuple):
+            first = list(inner.get("prefixItems") or ())
+            places = [*first, *[inner.get("items")] * (len(value) - len(first))]
+            pairs = zip(value, places, strict=False)
+            return [_inlined(_placed(item, one, root)) for item, one in pairs]
+    return convert(value, hint)
 
 
 def convert(value: Any, hint: Mapping[str, Any] | None = None) -> Any:
@@ -63,6 +88,8 @@ def convert(value: Any, hint: Mapping[str, Any] | None = None) -> Any:
         return float(value) if math.isfinite(value) else _word(value)
     if isinstance(value, Mapping):
         return {str(key): _inside(item, hint) for key, item in value.items()}
+    if hint.get("widget") in IMAGES and _are_pages(value):
+        return _image(list(value))
     if isinstance(value, list | tuple | set | frozenset):
         return [_inside(item, hint) for item in value]
     for kind in type(value).__mro__:
@@ -77,16 +104,22 @@ def _word(value: float) -> str:
 
 
 def _inside(value: Any, hint: Mapping[str, Any]) -> Any:
-    found = convert(value, hint)
+    return _inlined(convert(value, hint))
+
+
+def _inlined(found: Any) -> Any:
     return found.inline() if isinstance(found, Part) else found
+
+
+def _members(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
 def _other(value: Any, hint: Mapping[str, Any]) -> Any:
     if hasattr(value, "read"):
         return _stream(value, hint)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value)]
-        return {name: _inside(getattr(value, name), {}) for name in names}
+        return {name: _inside(item, {}) for name, item in _members(value).items()}
     if hasattr(value, "__array__"):
         import numpy
 
@@ -119,14 +152,40 @@ def _guess(name: str) -> str:
 # images, arrays, tables
 
 
+def _image(value: Any) -> Part:
+    """Write an image or its pages as the server does; raises ``TypeError`` for what is none."""
+    from easymlnb.types import pixels
+
+    try:
+        media_type = pixels.offers(value)[0]
+        data = pixels.write(value, media_type)
+    except ValueError as error:
+        raise TypeError(f"{error}.") from error
+    return Part(data, "image.png" if media_type == "image/png" else "image.tif", media_type)
+
+
+def _are_pages(value: Any) -> bool:
+    """Tell whether a list holds images, not plain values."""
+    if not isinstance(value, list | tuple) or not value:
+        return False
+    # Asked of the classes: an image would make all its pixels bytes to answer.
+    kinds = set(map(type, value))
+    return all(hasattr(one, "__array_interface__") or hasattr(one, "detach") for one in kinds)
+
+
 def _picture(value: Any, hint: Mapping[str, Any]) -> Part:
-    # Floating point pixels do not fit into a PNG, and a photograph's colour spaces neither.
-    form, name = ("TIFF", "image.tif") if value.mode == "F" else ("PNG", "image.png")
-    if form == "PNG" and value.mode not in _PNG_MODES:
-        value = value.convert("RGB")
+    from easymlnb.types import pixels
+
+    if value.format == "TIFF" and getattr(value, "n_frames", 1) > 1:
+        from PIL import ImageSequence
+
+        return _image([page.copy() for page in ImageSequence.Iterator(value)])
+    value = pixels.upright(value)
+    if value.mode not in _PNG_MODES:
+        return _image(value)
     buffer = io.BytesIO()
-    value.save(buffer, form)
-    return Part(buffer.getvalue(), name, f"image/{form.lower()}")
+    value.save(buffer, "PNG")
+    return Part(buffer.getvalue(), "image.png", "image/png")
 
 
 def _array(value: Any, hint: Mapping[str, Any]) -> Any:
@@ -134,10 +193,8 @@ def _array(value: Any, hint: Mapping[str, Any]) -> Any:
     if value.dtype.kind in "mM":
         return _times(value)
     widget = hint.get("widget")
-    if widget in ("image", "webcam"):
-        from PIL import Image
-
-        return _picture(Image.fromarray(value), hint)
+    if widget in IMAGES:
+        return _image(value)
     if widget != "array" or value.dtype.kind not in "biuf":
         return convert(value.tolist())
     if value.nbytes >= LARGE_ARRAY and NPY in hint.get("accept", ()):
@@ -184,6 +241,8 @@ def _npy(array: Any) -> bytes:
 
 
 def _tensor(value: Any, hint: Mapping[str, Any]) -> Any:
+    if hint.get("widget") in IMAGES:
+        return _image(value)
     return _array(value.detach().cpu().numpy(), hint)
 
 

@@ -56,6 +56,8 @@ def choice(node: Node, make: Make) -> Simple:
     def put(value: Any) -> None:
         found = [at for at, one in enumerate(values) if _same(one, value)]
         widget.index = found[0] if found else None
+        if not found and value is not MISSING:
+            raise ValueError("There is no such choice.")
 
     return Simple(widget, get, put, labelled=labelled)
 
@@ -103,8 +105,17 @@ def choices(node: Node, make: Make) -> Simple:
         wanted = value if isinstance(value, list) else []
         for one, box in zip(values, boxes, strict=True):
             box.value = any(_same(one, other) for other in wanted)
+        _refuse_others(value, values)
 
     return Simple(column, get, put, labelled=False)
+
+
+def _refuse_others(value: Any, values: list[Any]) -> None:
+    """Raise ``ValueError`` for a list with anything but choices in it."""
+    if value is MISSING:
+        return
+    if not isinstance(value, list) or not all(any(_same(a, b) for b in values) for a in value):
+        raise ValueError("There is no such choice.")
 
 
 def _tags(values: list[Any], labels: list[str]) -> Simple:
@@ -121,5 +132,6 @@ def _tags(values: list[Any], labels: list[str]) -> Simple:
         widget.value = [
             labels[at] for other in wanted for at, one in enumerate(values) if _same(one, other)
         ]
+        _refuse_others(value, values)
 
     return Simple(widget, get, put, labelled=False)

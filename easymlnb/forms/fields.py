@@ -42,7 +42,12 @@ class Control(Protocol):
 
 @dataclass(slots=True)
 class Simple:
-    """A control made of one widget, with nothing inside that has a path of its own."""
+    """A control made of one widget, with nothing inside that has a path of its own.
+
+    ``get`` returns what its widget says; ``set`` shows a value there and raises for one that the
+    widget cannot show. A value that was set comes back exactly as it was, all its digits and its
+    zone, until a person changes the widget; ``state`` is how that is noticed.
+    """
 
     widget: Any
     get: Callable[[], Any]
@@ -50,6 +55,22 @@ class Simple:
     labelled: bool = True
     visible: bool = True
     problem: Callable[[], str | None] = lambda: None
+    state: Callable[[], Any] | None = None
+
+    def __post_init__(self) -> None:
+        read, put, state = self.get, self.set, self.state or self.get
+        given, shown = MISSING, None
+
+        def get() -> Any:
+            return given if given is not MISSING and state() == shown else read()
+
+        def set(value: Any) -> None:
+            nonlocal given, shown
+            given = MISSING
+            put(value)
+            given, shown = value, state()
+
+        self.get, self.set = get, set
 
     def check(self) -> str | None:
         return self.problem()
@@ -109,11 +130,16 @@ class Field:
         """Show what can be told without the service: an empty required field, broken JSON."""
         problem = self.control.check()
         coming = self._sheet is not None and self.control.widget in self._sheet.sending
-        if problem is None and self.required and not coming and self.get() is MISSING:
+        if problem is None and self._needed and not coming and self.get() is MISSING:
             problem = EMPTY_FIELD
         if problem:
             self.show((), problem)
         return problem is None
+
+    @property
+    def _needed(self) -> bool:
+        """Whether it must be filled in: one that was emptied would not send what it shows."""
+        return self.required or (self.node.has_default and self._initial is not MISSING)
 
     def show(self, path: Sequence[str], message: str) -> None:
         """Show a message here, or as deep inside as ``path`` leads."""

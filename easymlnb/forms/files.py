@@ -66,6 +66,7 @@ class Picker:
             max_bytes=self._max_bytes,
             max_pixels=int(node.hint("max_pixels") or MAX_PIXELS),
             reading={key: value for key in READING if (value := node.hint(key))},
+            pages=bool(node.hint("pages")),
         )
 
     def _told(self, event: str, words: dict[str, Any], data: bytes) -> None:

@@ -10,6 +10,12 @@ HINTS = "x-easymlnb"
 SLIDER_STEPS = 1000
 """Bounds further apart than this many steps are typed, not dragged."""
 
+MASKED = "**********"
+"""What pydantic writes as the default of a secret."""
+
+LARGEST = 2**53
+"""Whole numbers up to here are the same in Python and in a browser."""
+
 OWN_WORDS = ("title", "description", "default")
 
 TYPE_WORDS = {
@@ -86,8 +92,8 @@ class Node:
 
     @property
     def has_default(self) -> bool:
-        """Whether leaving it out has a known meaning."""
-        return "default" in self.schema
+        """Whether leaving it out has a known meaning; a secret's default is not known."""
+        return "default" in self.schema and self.schema["default"] != MASKED
 
     @property
     def alternatives(self) -> tuple["Node", ...]:
@@ -147,6 +153,8 @@ class Node:
         """Whether both bounds are known and near enough for a slider."""
         low, high = self._edges
         if low is None or high is None or not 0 < high - low < math.inf:
+            return False
+        if max(abs(low), abs(high)) > LARGEST:
             return False
         return (high - low) / self.step <= SLIDER_STEPS
 

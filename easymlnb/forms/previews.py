@@ -6,6 +6,8 @@ import csv
 import io
 from typing import Any
 
+from easymlnb.types.pixels import upright
+
 MAX_PIXELS = 40_000_000
 THUMB = 144
 """Edge of a thumbnail in pixels; shown at half of it, for sharp screens."""
@@ -27,7 +29,7 @@ def thumbnail(data: bytes) -> str:
         if picture.width * picture.height > MAX_PIXELS:
             raise ValueError("The picture has too many pixels to be opened.")
         picture.draft("RGB", (THUMB, THUMB))
-        small = _visible(picture)
+        small = _visible(upright(picture))
         small.thumbnail((THUMB, THUMB))
         out = io.BytesIO()
         small.save(out, "PNG")

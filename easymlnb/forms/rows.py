@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from easymlnb.forms import lean as W
-from easymlnb.forms.fields import MISSING, Field, Make
+from easymlnb.forms.fields import MISSING, Field, Make, html
 from easymlnb.forms.node import Node
 from easymlnb.forms.order import in_order
 
@@ -41,7 +41,8 @@ class Rows:
         self._add = W.Button(description="Add")
         self._add.add_class("em-quiet")
         self._add.on_click(lambda _: self.add())
-        self.widget = W.VBox([self._box, self._add])
+        self._full = W.HTML()
+        self.widget = W.VBox([self._box, self._add, self._full])
         self._fill(())
 
     def add(self, value: Any = MISSING, key: str = "") -> None:
@@ -69,7 +70,9 @@ class Rows:
 
     def _draw(self) -> None:
         self._box.children = tuple(row.widget for row in self.rows)
-        self._add.disabled = self._most is not None and len(self.rows) >= self._most
+        full = self._most is not None and len(self.rows) >= self._most
+        self._add.disabled = full
+        self._full.value = html(f"No more than {self._most}.", "em-help") if full else ""
 
     def _fill(self, items: Sequence[tuple[str, Any]]) -> None:
         old, self.rows = self.rows, []

@@ -1,15 +1,23 @@
-"""Controls for single values: text, numbers, dates, colours, and JSON for all else."""
+"""Controls for single values: text, numbers, colors, and JSON for all else."""
 
 import json
 import math
-from datetime import date, datetime, time
+import re
 from decimal import Decimal
 from typing import Any
 
 from easymlnb.forms import lean as W
 from easymlnb.forms.fields import MISSING, Make, Simple
 from easymlnb.forms.nested import Tuple
-from easymlnb.forms.node import Node
+from easymlnb.forms.node import LARGEST, Node
+
+COLOR = re.compile("#[0-9a-fA-F]{6}")
+NO_COLOR = "It must be a color such as #1a2b3c."
+BLUE = "#2450c8"
+"""The color that a field begins with."""
+
+DIGITS = 4
+"""Digits of a number on a logarithmic slider, shown and sent."""
 
 
 def _label(node: Node) -> dict[str, Any]:
@@ -25,7 +33,7 @@ def _texted(node: Node, widget: Any) -> Simple:
     def put(value: Any) -> None:
         widget.value = "" if value is MISSING or value is None else str(value)
 
-    return Simple(widget, get, put)
+    return Simple(widget, get, put, state=lambda: widget.value)
 
 
 def _placeholder(node: Node) -> str:
@@ -34,6 +42,8 @@ def _placeholder(node: Node) -> str:
 
 def text(node: Node, make: Make) -> Simple:
     """One line; with the schema's ``examples`` it suggests them."""
+    if "\n" in str(node.get("default") or ""):
+        return longtext(node, make)  # a line would be shown without its breaks
     shared = {"placeholder": _placeholder(node), "continuous_update": False, **_label(node)}
     suggested = [one for one in node.get("examples") or () if isinstance(one, str)]
     if suggested:
@@ -79,7 +89,7 @@ def json_value(node: Node, make: Make) -> Simple:
             return f"This is not JSON: {error}."
         return None
 
-    return Simple(widget, get, put, problem=problem)
+    return Simple(widget, get, put, problem=problem, state=lambda: widget.value)
 
 
 def _parse(text: str) -> Any:
@@ -100,6 +110,8 @@ def number(node: Node, make: Make) -> Simple:
     loose = bool(node.alternatives)
     if loose or isinstance(default, bool) or not isinstance(default, int | float):
         return _typed_number(node, whole)
+    if isinstance(default, int) and abs(default) > LARGEST:
+        return _typed_number(node, whole)
     if whole:
         widget = W.IntText(step=max(1, int(node.step)), **_label(node))
     else:
@@ -107,9 +119,16 @@ def number(node: Node, make: Make) -> Simple:
 
     def put(value: Any) -> None:
         if value is not MISSING:
-            widget.value = value
+            _put(widget, value)
 
     return Simple(widget, lambda: widget.value, put)
+
+
+def _put(widget: Any, value: Any) -> None:
+    """Set a widget's value; raises ``ValueError`` where it shows another one."""
+    widget.value = value
+    if widget.value != value:
+        raise ValueError("The widget cannot show this value.")
 
 
 def _typed_number(node: Node, whole: bool) -> Simple:
@@ -117,26 +136,32 @@ def _typed_number(node: Node, whole: bool) -> Simple:
     widget = W.Text(
         placeholder=_placeholder(node) or _range(node), continuous_update=False, **_label(node)
     )
+    exact = any(one.get("type") == "string" for one in node.alternatives)
 
     def get() -> Any:
-        return read_number(widget.value, whole) if widget.value.strip() else MISSING
+        text = widget.value.strip()
+        return read_number(text, whole, exact=exact) if text else MISSING
 
     def put(value: Any) -> None:
         widget.value = "" if value is MISSING or value is None else str(value)
 
-    return Simple(widget, get, put)
+    return Simple(widget, get, put, state=lambda: widget.value)
 
 
-def read_number(text: str, whole: bool) -> int | float | str:
-    """Return the number that was typed, or the text itself, for the service to refuse in words."""
+def read_number(text: str, whole: bool, *, exact: bool = False) -> int | float | str:
+    """Return the number that was typed, or the text itself, for the service to refuse in words.
+
+    ``exact`` keeps a text whose value a float would change: all digits of a decimal are meant.
+    """
+    text = text.strip()
     for kind in (int, float) if whole else (float,):
         try:
-            found = kind(text.strip())
+            found = kind(text)
         except ValueError:
             continue
-        if math.isfinite(found):
+        if math.isfinite(found) and not (exact and Decimal(text) != Decimal(str(found))):
             return found
-    return text.strip()
+    return text
 
 
 def _range(node: Node) -> str:
@@ -154,17 +179,16 @@ def slider(node: Node, make: Make) -> Simple:
     if low is None or high is None or low >= high:
         return number(node, make)
     shared = {"continuous_update": False, **_label(node)}
-    places = _places(node.step)
+    places = max(map(_places_of, (node.step, float(low), node.get("default"))))
     if node.hint("log") and low > 0:
         widget = W.FloatLogSlider(
             min=math.log10(low),
             max=math.log10(high),
             value=low,
             step=0.05,
-            readout_format=".2g",
+            readout_format=f".{DIGITS}g",
             **shared,
         )
-        places = 12
     elif node.get("type") == "integer":
         widget = W.IntSlider(
             min=int(low), max=int(high), value=int(low), step=max(1, int(node.step)), **shared
@@ -176,20 +200,28 @@ def slider(node: Node, make: Make) -> Simple:
     widget.add_class("em-slider")
 
     def get() -> Any:
-        # A browser's steps add up to 0.30000000000000004.
-        return widget.value if isinstance(widget.value, int) else round(widget.value, places + 2)
+        value = widget.value
+        if isinstance(value, int):
+            return value
+        # What is shown is sent; a browser's steps add up to 0.30000000000000004.
+        return float(f"{value:.{DIGITS}g}") if node.hint("log") else round(value, places)
 
     def put(value: Any) -> None:
         if value is not MISSING:
-            widget.value = value
+            _put(widget, value)
 
-    return Simple(widget, get, put)
+    return Simple(widget, get, put, state=lambda: widget.value)
 
 
 def _places(step: float) -> int:
     """Return how many decimals a step has: 0.25 has 2."""
     exponent = Decimal(str(step)).normalize().as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 2
+
+
+def _places_of(value: Any) -> int:
+    """Return how many decimals show a number, at most 6."""
+    return min(6, _places(value)) if isinstance(value, float) and math.isfinite(value) else 0
 
 
 def interval(node: Node, make: Make) -> Any:
@@ -206,7 +238,11 @@ def interval(node: Node, make: Make) -> Any:
             make,
         )
     kind = W.IntRangeSlider if edge.get("type") == "integer" else W.FloatRangeSlider
-    form = {} if kind is W.IntRangeSlider else {"readout_format": f".{_places(edge.step)}f"}
+    ends = node.get("default")
+    numbers = (edge.step, low, *(ends if isinstance(ends, list) else ()))
+    form = {"readout_format": f".{max(map(_places_of, map(float, numbers)))}f"}
+    if kind is W.IntRangeSlider:
+        form = {}
     step = int(edge.step) if kind is W.IntRangeSlider else edge.step
     widget = kind(
         min=low,
@@ -221,7 +257,7 @@ def interval(node: Node, make: Make) -> Any:
 
     def put(value: Any) -> None:
         if value is not MISSING:
-            widget.value = tuple(value)
+            _put(widget, tuple(value))
 
     return Simple(widget, lambda: list(widget.value), put)
 
@@ -231,49 +267,42 @@ def checkbox(node: Node, make: Make) -> Simple:
     widget = W.Checkbox(value=False, indent=False, **_label(node))
 
     def put(value: Any) -> None:
-        widget.value = bool(value) and value is not MISSING
+        widget.value = value is True
+        if value not in (True, False, None, MISSING):
+            raise ValueError("A box is ticked or not.")
 
     return Simple(widget, lambda: widget.value, put)
-
-
-def _picker(widget: Any, read: Any) -> Simple:
-    def get() -> Any:
-        return MISSING if widget.value is None else widget.value.isoformat()
-
-    def put(value: Any) -> None:
-        widget.value = None if value is MISSING or value is None else read(value)
-
-    return Simple(widget, get, put)
-
-
-def day(node: Node, make: Make) -> Simple:
-    """A date."""
-    return _picker(W.DatePicker(**_label(node)), date.fromisoformat)
-
-
-def moment(node: Node, make: Make) -> Simple:
-    """A date and a time of day, without a zone."""
-
-    def read(value: str) -> datetime:
-        return datetime.fromisoformat(value).replace(tzinfo=None)
-
-    return _picker(W.NaiveDatetimePicker(**_label(node)), read)
-
-
-def clock(node: Node, make: Make) -> Simple:
-    """A time of day."""
-    return _picker(W.TimePicker(step=1, **_label(node)), time.fromisoformat)
 
 
 def colour(node: Node, make: Make) -> Simple:
-    """A colour as ``#rrggbb``."""
-    widget = W.ColorPicker(value="#2450c8", **_label(node))
+    """A color as ``#rrggbb``: typed, or taken from a palette. What is typed is what is sent."""
+    typed = W.Text(value=BLUE, continuous_update=False, placeholder="#1a2b3c", **_label(node))
+    palette = W.ColorPicker(concise=True, value=BLUE)
+    both = W.Box([typed, palette])
+    both.add_class("em-color")
+
+    def follow(change: Any) -> None:
+        if COLOR.fullmatch(change.new.strip()):
+            palette.value = change.new.strip().lower()
+
+    def take(change: Any) -> None:
+        if typed.value.strip().lower() != change.new:
+            typed.value = change.new
+
+    typed.observe(follow, names="value")
+    palette.observe(take, names="value")
+
+    def read() -> Any:
+        return typed.value.strip() or MISSING  # what is no color, the service refuses
 
     def put(value: Any) -> None:
-        if value is not MISSING:
-            widget.value = value
+        typed.value = BLUE if value is MISSING or value is None else str(value)
 
-    return Simple(widget, lambda: widget.value, put)
+    def problem() -> str | None:
+        text = typed.value.strip()
+        return None if not text or COLOR.fullmatch(text) else NO_COLOR
+
+    return Simple(both, read, put, problem=problem, state=lambda: typed.value)
 
 
 def const(node: Node, make: Make) -> Simple:

@@ -1,6 +1,7 @@
 """The control for a value of one of several kinds."""
 
 from collections.abc import Callable, Sequence
+from datetime import date, datetime, time
 from typing import Any
 
 from easymlnb.forms import lean as W
@@ -66,10 +67,14 @@ class Union:
             field.clear()
 
 
+NUMBERS = ("array", "number", "boolean")
+"""The JSON types of an array: a single number is one without axes."""
+
+
 def array(node: Node, make: Make) -> Union:
     """Numbers typed as JSON, or a file that holds them."""
     hints = {key: node.hint(key) for key in ("accept", "max_bytes")}
-    typed = {"title": "Values", "type": "array", HINTS: {"widget": "json"}}
+    typed = {"title": "Values", "type": list(NUMBERS), HINTS: {"widget": "json"}}
     file = {
         "title": "File",
         "type": "object",
@@ -90,6 +95,25 @@ SHAPES: dict[str, Callable[[Any], bool]] = {
 }
 
 
+FORMATS: dict[str, Callable[[str], Any]] = {
+    "date": date.fromisoformat,
+    "date-time": datetime.fromisoformat,
+    "time": time.fromisoformat,
+}
+
+
+def _parses(node: Node, value: Any) -> bool:
+    """Tell whether a text is in the format that an alternative asks for."""
+    parse = FORMATS.get(str(node.get("format")))
+    if parse is None:
+        return True
+    try:
+        parse(value)
+    except ValueError:
+        return False
+    return True
+
+
 def fits(node: Node, value: Any) -> bool:
     """Tell roughly whether a JSON value is meant for this alternative."""
     if "const" in node.schema:
@@ -99,7 +123,7 @@ def fits(node: Node, value: Any) -> bool:
     shape = SHAPES.get(str(node.get("type")))
     if shape is None:
         return not node.alternatives or any(fits(one, value) for one in node.alternatives)
-    if not shape(value):
+    if not shape(value) or not _parses(node, value):
         return False
     if not isinstance(value, dict):
         return True

@@ -33,6 +33,7 @@ class Uploader(Scripted):
     max_bytes = Int(0).tag(sync=True)
     max_pixels = Int(0).tag(sync=True)
     reading = Dict().tag(sync=True)
+    pages = Bool(False).tag(sync=True)
     alone = Bool(False).tag(sync=True)
 
     def __init__(self, told: Told, uploads: Uploads | None, **values: Any) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from easymlnb.forms import choices, files, nested, rows, scalars, unions
+from easymlnb.forms import choices, files, moments, nested, rows, scalars, unions
 from easymlnb.forms.fields import Control, Field, Make
 from easymlnb.forms.node import Node
 
@@ -14,9 +14,9 @@ WIDGETS: dict[str, Callable[[Node, Make], Control]] = {
     "slider": scalars.slider,
     "interval": scalars.interval,
     "checkbox": scalars.checkbox,
-    "date": scalars.day,
-    "datetime": scalars.moment,
-    "time": scalars.clock,
+    "date": moments.day,
+    "datetime": moments.moment,
+    "time": moments.clock,
     "colour": scalars.colour,
     "const": scalars.const,
     "json": scalars.json_value,
@@ -38,7 +38,7 @@ WIDGETS: dict[str, Callable[[Node, Make], Control]] = {
 }
 """By the author's hint (``x-easymlnb.widget``) or by the shape of the schema (``Node.kind``)."""
 
-ABSENT = nested.EMPTIABLE | {"const", "optional", "list", "dict", "choices"}
+ABSENT = nested.EMPTIABLE | {"const", "optional"}
 """Kinds that need no checkbox to say "leave it out" when the schema gives no default."""
 
 

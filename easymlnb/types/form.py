@@ -58,6 +58,9 @@ def _branches(
         yield from _branches(branch, defs, depth + 1)
 
 
+_JSON_KINDS: dict[type, str] = {str: "string", list: "array", dict: "object"}
+
+
 def _kinds(nodes: list[Mapping[str, Any]]) -> frozenset[str]:
     found: set[str] = set()
     for node in nodes:
@@ -66,7 +69,7 @@ def _kinds(nodes: list[Mapping[str, Any]]) -> frozenset[str]:
         if node.get(KEY, {}).get("accept"):
             kinds = {"bytes"}
         for value in (*node.get("enum", ()), *([node["const"]] if "const" in node else ())):
-            kinds.add("string" if isinstance(value, str) else "number")
+            kinds.add(_JSON_KINDS.get(type(value), "number"))
         if not kinds:
             return frozenset()
         found |= kinds

@@ -5,9 +5,11 @@ in ``pixels``.
 """
 
 import io
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from easymlnb.types import blob, pixels, scratch
+from easymlnb.types import blob, deep, pixels, scratch, tiff
 from easymlnb.types.base import KEY, Type, is_a
 from easymlnb.types.file import File
 from easymlnb.types.sent import Data
@@ -64,19 +66,19 @@ class Image(Type):
         self.max_pixels = max_pixels
 
     def json_schema(self) -> dict[str, Any]:
-        return {
-            **blob.SCHEMA,
-            KEY: {
-                "widget": self.widget,
-                "accept": list(self.reads),
-                "max_bytes": self.max_bytes,
-                "max_pixels": self.max_pixels,
-            },
+        own = {
+            "widget": self.widget,
+            "accept": list(self.reads),
+            "max_bytes": self.max_bytes,
+            "max_pixels": self.max_pixels,
         }
+        if self.pages:
+            own["pages"] = True
+        return {**blob.SCHEMA, KEY: own}
 
     def decode(self, value: Any, source: Any) -> Any:
         if is_a(type(value), "PIL.Image.Image", "numpy.ndarray"):
-            return self._as(value, source)
+            return _native(value, source)
         if isinstance(value, File):
             value = value.upload()
         found = blob.upload(value, self.max_bytes)
@@ -92,9 +94,7 @@ class Image(Type):
         """Return images as the annotated class."""
         if is_a(source, "numpy.ndarray"):
             return pixels.to_array(value)
-        if is_a(type(value), "numpy.ndarray"):
-            return pixels.from_array(value)
-        return value
+        return [_pillow(page) for page in value] if isinstance(value, list) else _pillow(value)
 
     def check(self, data: Data) -> str:
         """Return Pillow's name of the format; raises ``ValueError`` when it cannot be decoded."""
@@ -102,9 +102,13 @@ class Image(Type):
         return _format(data)
 
     def open(self, data: Data) -> Any:
-        """Decode an image, or all its pages; raises ``ValueError`` with one sentence."""
+        """Decode an image, or all its pages; raises ``ValueError`` with one sentence.
+
+        An image is Pillow's, or an array where Pillow has no mode for its numbers.
+        """
         try:
-            return self._open(data)
+            found = self._arrays(data) if tiff.is_tiff(data) else None
+            return self._open(data) if found is None else found
         except ValueError:
             raise
         except MemoryError:
@@ -113,38 +117,65 @@ class Image(Type):
             # Decoders of damaged files raise nearly anything: SyntaxError, struct.error, OSError.
             raise ValueError(_wrong(error)) from None
 
+    def _arrays(self, data: Data) -> Any:
+        """Decode a TIFF that Pillow cannot read, or reads wrongly; ``None`` for any other."""
+        found: list[tiff.Page] = []
+        for page in tiff.pages(data):
+            found.append(page)
+            if page.units * len(found) > self.max_pixels:
+                raise ValueError(self._too_many())
+            if not self.pages:
+                break
+        if not any(page.is_ours for page in found):
+            return None
+        arrays = [self._moded(page.array()) for page in found]
+        return arrays if self.pages else arrays[0]
+
     def _open(self, data: Data) -> Any:
         import PIL.Image
 
-        try:
+        def opened(page: int = 0) -> Any:
             image = PIL.Image.open(io.BytesIO(data), formats=tuple(FORMATS))
+            image.seek(page)
+            return image
+
+        try:
+            image = opened()
         except PIL.UnidentifiedImageError:
-            raise ValueError(NO_IMAGE) from None
+            raise ValueError(_unreadable(data)) from None
         except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
             raise ValueError(self._too_many()) from None
         width, height = image.size
-        count = getattr(image, "n_frames", 1) if self.pages else 1
+        # The other pictures of an MPO are no pages: a second lens, a depth map.
+        many = self.pages and image.format != "MPO"
+        count = getattr(image, "n_frames", 1) if many else 1
         if width * height * count > self.max_pixels:
             raise ValueError(self._too_many())
         if not self.pages:
-            return self._page(image)
+            return self._page(image, opened)
         found = []
         for page in range(count):
             image.seek(page)
             # Pages may differ in size, and only the first one's is in the header read above.
             if image.size[0] * image.size[1] * count > self.max_pixels:
                 raise ValueError(self._too_many())
-            found.append(self._page(image.copy()))
+            if _is_thumbnail(image):
+                continue
+            found.append(self._page(image, partial(opened, page)))
         return found
 
-    def _page(self, image: "PIL.Image.Image") -> "PIL.Image.Image":
-        from PIL import ImageOps
-
+    def _page(self, image: "PIL.Image.Image", reopen: Callable[[], Any]) -> Any:
+        """Decode the page that an opened file is at."""
+        if deep.is_deep(image):
+            array = deep.read(image, reopen)
+            return self._moded(tiff.turned(array, pixels.orientation(image)))
         image.load()
-        if image.format == "JPEG":
-            # Cameras store how they were held; people expect the picture upright.
-            image = ImageOps.exif_transpose(image)
-        if self.mode and image.mode != self.mode:
+        # A page of several shares its pixels with the next one.
+        return self._moded(pixels.upright(image.copy() if self.pages else image))
+
+    def _moded(self, image: Any) -> Any:
+        """Convert an image to the mode that is asked for."""
+        if self.mode and getattr(image, "mode", "") != self.mode:
             return pixels.convert(image, self.mode)
         return image
 
@@ -183,11 +214,66 @@ class Webcam(Image):
     widget = "webcam"
 
 
+def _native(image: Any, source: Any) -> Any:
+    """Return an image that Python gave as the annotated class."""
+    if is_a(source, "numpy.ndarray"):
+        return pixels.to_array(image)
+    if is_a(type(image), "numpy.ndarray"):
+        return pixels.from_array(image)
+    return pixels.upright(image)
+
+
+def _pillow(image: Any) -> Any:
+    """Return an image that was read as one of Pillow's; raises ``ValueError`` if that loses bits.
+
+    Floating point numbers of 64 bits become the 32 that Pillow has.
+    """
+    if not is_a(type(image), "numpy.ndarray"):
+        return image
+    if image.ndim == 3 and image.dtype.itemsize > 1:
+        raise ValueError(
+            f"The image has {8 * image.dtype.itemsize} bits per color, and 8 are read here. "
+            "Save it with 8 bits per color."
+        )
+    return pixels.from_array(image)
+
+
+def _is_thumbnail(image: Any) -> bool:
+    """Tell whether a page of a TIFF is a smaller copy of another one."""
+    return bool(getattr(image, "tag_v2", {}).get(tiff.SUBFILE, 0) & tiff.REDUCED)
+
+
 def _format(data: Data) -> str:
     import PIL.Image
 
+    if tiff.is_tiff(data):
+        return "TIFF"
     with PIL.Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as image:
-        return image.format or "PNG"
+        found = image.format or "PNG"
+    return "JPEG" if found == "MPO" else found
+
+
+OTHERS = {
+    b"GIF8": "a GIF",
+    b"ftypheic": "HEIC",
+    b"ftypheix": "HEIC",
+    b"ftypmif1": "HEIC",
+    b"ftypavif": "AVIF",
+    b"<svg": "SVG",
+    b"%PDF": "a PDF",
+    b"\x93NUMPY": "a .npy file",
+    b"MM\0+": "a big-endian BigTIFF",
+}
+"""What people take for an image, by what its first bytes hold."""
+
+
+def _unreadable(data: Data) -> str:
+    """Say why a file is not read."""
+    if tiff.is_tiff(data):
+        return "The TIFF has a kind of pixels that is not read. " + tiff.SAVE_AS
+    head = bytes(data[:16])
+    name = next((name for mark, name in OTHERS.items() if mark in head), "")
+    return f"{NO_IMAGE} This is {name}; save it as one of them." if name else NO_IMAGE
 
 
 def _wrong(error: Exception) -> str:

@@ -3,8 +3,10 @@
 import io
 from typing import TYPE_CHECKING, Any
 
+from easymlnb.types import deep
 from easymlnb.types.base import is_a
 from easymlnb.types.file import part
+from easymlnb.types.npy import to_numpy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +18,29 @@ SHOWN = 2000
 EVERYDAY = ("image/png", "image/tiff", "image/jpeg", "image/webp")
 EXACT = ("image/png", "image/tiff")
 WIDE = ("image/tiff",)
+DEEP = ("image/png",)
 SAVED = {"image/png": "PNG", "image/tiff": "TIFF", "image/jpeg": "JPEG", "image/webp": "WEBP"}
+
+
+ORIENTATION = 274
+"""The EXIF tag that says how a camera was held."""
+
+
+def orientation(image: "PIL.Image.Image") -> int:
+    """Return the EXIF orientation of a loaded image, 1 if it has none that can be read."""
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except Exception:
+        # Damaged EXIF data raise nearly anything, and the picture itself may be whole.
+        return 1
+    return found if isinstance(found, int) else 1
+
+
+def upright(image: "PIL.Image.Image") -> "PIL.Image.Image":
+    """Return an image as people expect it: turned as its camera was held."""
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(image) if 1 < orientation(image) <= 8 else image
 
 
 def to_array(image: Any) -> "np.ndarray[Any, Any]":
@@ -29,13 +53,13 @@ def to_array(image: Any) -> "np.ndarray[Any, Any]":
             raise ValueError("The pages of the image differ in size.")
         return np.stack(pages)
     if is_a(type(image), "torch.Tensor"):
-        array = image.detach().cpu().numpy()
+        array = to_numpy(image)
         # torch has the colours first.
         return (
             np.moveaxis(array, 0, -1) if array.ndim == 3 and array.shape[0] in (1, 3, 4) else array
         )
     if is_a(type(image), "PIL.Image.Image"):
-        return _from_pillow(image)
+        return _from_pillow(upright(image))
     if not isinstance(image, np.ndarray):
         raise ValueError(f"{type(image).__name__} is not an image")
     return image
@@ -44,9 +68,9 @@ def to_array(image: Any) -> "np.ndarray[Any, Any]":
 def _from_pillow(image: "PIL.Image.Image") -> "np.ndarray[Any, Any]":
     import numpy as np
 
-    if image.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV"):
-        has_alpha = image.mode == "PA" or "transparency" in image.info
-        image = image.convert("RGBA" if has_alpha else "RGB")
+    if image.mode in ("P", "PA", "La", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"):
+        has_alpha = image.mode in ("PA", "La", "RGBa") or "transparency" in image.info
+        image = image.convert({"La": "LA"}.get(image.mode, "RGBA" if has_alpha else "RGB"))
     array = np.array(image)
     # Pillow keeps the byte order of the file; numpy code expects the machine's.
     return array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -69,7 +93,7 @@ def exact(image: Any) -> "np.ndarray[Any, Any]":
     if array.ndim != 2:
         raise ValueError(f"an array of shape {array.shape} is not an image; use rows x columns")
     if array.dtype.kind == "f":
-        return array.astype(np.float32)
+        return _single(array)
     if array.dtype in (np.bool_, np.uint8, np.uint16):
         return array
     low, high = int(array.min()), int(array.max())
@@ -80,8 +104,22 @@ def exact(image: Any) -> "np.ndarray[Any, Any]":
     raise ValueError("an image holds whole numbers of 32 bits at most")
 
 
+def _single(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """Return floating point numbers in 32 bits; raises ``ValueError`` for those that are larger."""
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        found = array.astype(np.float32)
+    if np.isinf(found).sum() > np.isinf(array).sum():
+        raise ValueError("an image holds numbers up to 3.4e38")
+    return found
+
+
 def _colours(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """Return colours as bytes; fractions from 0 to 1 are what scikit-image and matplotlib use."""
+    """Return colours as bytes; fractions from 0 to 1 are what scikit-image and matplotlib use.
+
+    Those of 16 bits stay, unless bytes hold them.
+    """
     import numpy as np
 
     low, high = array.min(), array.max()
@@ -89,43 +127,66 @@ def _colours(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
         return (array * 255).round().astype(np.uint8)
     if array.dtype.kind != "f" and low >= 0 and high <= 255:
         return array.astype(np.uint8) * (255 if array.dtype.kind == "b" else 1)
-    raise ValueError("colours are whole numbers from 0 to 255 or fractions from 0 to 1")
+    if array.dtype == np.uint16:
+        return array
+    raise ValueError(
+        "colors of an image are whole numbers from 0 to 255, uint16, or fractions from 0 to 1"
+    )
+
+
+def is_deep(array: "np.ndarray[Any, Any]") -> bool:
+    """Tell whether an exact array has colors of 16 bits, which Pillow has no mode for."""
+    return array.ndim == 3 and array.dtype == "uint16"
 
 
 def from_array(array: Any) -> "PIL.Image.Image":
     """Return an array as one of Pillow's images."""
     import PIL.Image
 
-    return PIL.Image.fromarray(exact(array))
+    found = exact(array)
+    if is_deep(found):
+        raise ValueError("colors of 16 bits can only be written as PNG, one page a file")
+    return PIL.Image.fromarray(found)
 
 
-def convert(image: "PIL.Image.Image", mode: str) -> "PIL.Image.Image":
+def convert(image: Any, mode: str) -> "PIL.Image.Image":
     """Convert to an 8 bit mode; deeper images are scaled to it, where Pillow would cut them off."""
     import numpy as np
     import PIL.Image
 
-    if image.mode.startswith(("I", "F")):
+    if is_a(type(image), "numpy.ndarray"):
+        if is_deep(image):
+            image = (image // 257).astype(np.uint8)
+        elif image.dtype not in (np.bool_, np.uint8):
+            image = _scaled(image)
+        image = PIL.Image.fromarray(image)
+    elif image.mode.startswith(("I", "F")):
         image = PIL.Image.fromarray(_scaled(np.asarray(to_array(image))))
-    return image.convert(mode)
+    converted: PIL.Image.Image = image.convert(mode)
+    return converted
 
 
 def offers(value: Any) -> tuple[str, ...]:
     """Return the media types that keep an image as it is, the preferred one first."""
     import numpy as np
 
-    if isinstance(value, list):
+    if _many(value):
         return WIDE
-    if is_a(type(value), "numpy.ndarray") and value.ndim == 4:
-        return WIDE
-    kind = exact(value).dtype
-    if kind in (np.bool_, np.uint8):
+    page = exact(value)
+    if page.dtype in (np.bool_, np.uint8):
         return EVERYDAY
-    return EXACT if kind == np.uint16 else WIDE
+    if is_deep(page):
+        return DEEP
+    return EXACT if page.dtype == np.uint16 else WIDE
 
 
 def write(value: Any, media_type: str) -> bytes:
     """Return an image as bytes of one of ``offers(value)``."""
-    pages = value if isinstance(value, list) else [value]
+    pages = value if _many(value) else [value]
+    if len(pages) == 0:
+        raise ValueError("a list without pages is not an image")
+    if media_type == "image/png" and is_deep(page := exact(pages[0])):
+        return deep.write_png(page)
     first, *others = [from_array(page) for page in pages]
     options: dict[str, Any] = {}
     if media_type == "image/tiff":
@@ -216,4 +277,9 @@ def parts(value: Any, title: str, labels: bool | None) -> list[dict[str, Any]]:
 
 
 def _many(value: Any) -> bool:
-    return isinstance(value, list) or (is_a(type(value), "numpy.ndarray") and value.ndim == 4)
+    """Tell whether a value is pages: a list, or an array with one more axis in front."""
+    if isinstance(value, list):
+        return True
+    if not is_a(type(value), "numpy.ndarray"):
+        return False
+    return bool(value.ndim == 4 or (value.ndim == 3 and value.shape[-1] > 4))

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from easymlnb.types import record
 from easymlnb.types.base import Hint, Type, loaded
 from easymlnb.types.finite import Anything, Finite
+from easymlnb.types.members import Members
 from easymlnb.types.native import native
 
 NONE = type(None)
@@ -84,6 +85,8 @@ def _class(kind: type, seen: tuple[type, ...]) -> Any:
         return Annotated[kind, marker.of(kind)]
     if (plain := _python_number(kind)) is not None:
         return plain
+    if (members := Members.of(kind)) is not None:
+        return Annotated[kind, members]
     if hasattr(kind, "__pydantic_fields__"):
         return Annotated[kind, Finite()]
     required = record.fields(kind)

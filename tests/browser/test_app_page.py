@@ -376,6 +376,31 @@ def test_pages_of_a_deep_tiff_are_seen_however_it_is_packed(user: Any, tmp_path:
         # It is drawn after that is said.
         shown = f"({SHADE})(document.querySelector('canvas.em-large'))"
         until(page, f"(([bright, dark]) => bright > 200 && 60 > dark)({shown})")
+        assert page.get_by_text("of which the service reads the first").is_visible()
+
+
+def test_a_tiff_is_previewed_upright(user: Any, tmp_path: Path) -> None:
+    from PIL import ImageOps
+
+    page = user.open("apps/look")
+    image = Image.fromarray(np.array([[0, 60, 120], [150, 200, 255]], np.uint8))
+    for turn in range(1, 9):
+        exif = Image.Exif()
+        exif[274] = turn
+        path = tmp_path / f"turn{turn}.tif"
+        image.save(path, exif=exif)
+        held = image.copy()
+        held.getexif()[274] = turn
+        wanted = np.asarray(ImageOps.exif_transpose(held))
+        page.locator("input[type=file]").set_input_files(path)
+        page.locator(".em-filename", has_text=path.name).wait_for()
+        width, height = wanted.shape[1], wanted.shape[0]
+        page.get_by_text(f"{width} \u00d7 {height}", exact=False).wait_for()
+        seen = page.locator("canvas.em-large").evaluate(
+            "canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width,"
+            " canvas.height).data].filter((_, at) => at % 4 === 0)"
+        )
+        assert seen == wanted.reshape(-1).tolist(), turn
 
 
 def test_a_series_shows_its_curve(user: Any, tmp_path: Path) -> None:

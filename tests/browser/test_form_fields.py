@@ -150,6 +150,80 @@ def wrong(name: str, count: Annotated[int, Field(ge=0)] = 3, points: list[Point]
     it.page.locator(".em-error").first.wait_for(state="detached")
 
 
+def test_what_is_shown_is_what_is_sent(open_form: Any, lab: Any) -> None:
+    from playwright.sync_api import expect
+
+    it = open_form(
+        """
+from datetime import timedelta, timezone
+from decimal import Decimal
+BERLIN = timezone(timedelta(hours=2))
+TAGS = [f"tag{at}" for at in range(12)]
+@ml.service
+def shown(
+    tint: ml.Colour = "#ff8800",
+    day: date = date(2026, 1, 1),
+    tags: Annotated[list[str], ml.MultipleChoice(TAGS)] = ["tag3"],
+    moment: datetime = datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=BERLIN),
+    amount: Decimal = Decimal("12345678901234567890.12"),
+    large: int = 2**53 + 1,
+) -> str:
+    Path("shown.txt").write_text(repr(locals()))
+    return "called"
+""",
+        height=1600,
+    )
+    expect(it.input("Amount")).to_have_value("12345678901234567890.12")
+    expect(it.input("Large")).to_have_value("9007199254740993")
+    it.run()
+    it.result.get_by_text("called").wait_for()
+    untouched = (lab.root / "shown.txt").read_text()
+    for expected in (
+        "'tint': '#ff8800'",
+        "'day': datetime.date(2026, 1, 1)",
+        "12, 30, 15, 123456, tzinfo=",
+        "7200",
+        "'amount': Decimal('12345678901234567890.12')",
+        "'large': 9007199254740993",
+    ):
+        assert expected in untouched
+    (lab.root / "shown.txt").unlink()
+
+    it.input("Tint").fill("notacolour")
+    it.run()
+    it.field("Tint").get_by_text("It must be a color such as #1a2b3c.").wait_for()
+    assert it.input("Tint").input_value() == "notacolour"
+    it.input("Tint").fill("#00ff00")
+    it.input("Tint").blur()
+    expect(it.field("Tint").locator("input[type=color]")).to_have_value("#00ff00")
+
+    it.input("Day").focus()
+    it.page.keyboard.press("Backspace")  # half a date
+    it.run()
+    it.field("Day").get_by_text("Please fill this in.").wait_for()
+    it.input("Day").fill("2026-11-20")
+    # What is no tag is only known to the browser, which says so itself.
+    tag = it.field("Tags").locator("input")
+    tag.fill("nosuch")
+    it.run()
+    it.page.wait_for_function("document.activeElement.validationMessage?.startsWith('Pick one')")
+    tag.fill("tag7")
+    tag.press("Enter")
+    it.input("Time zone").fill("nowhere")
+    it.run()
+    it.field("Moment").get_by_text("The time zone must be an offset").wait_for()
+    assert not (lab.root / "shown.txt").exists()
+    it.input("Time zone").fill("America/New_York")
+    it.input("Tint").focus()
+    it.run()
+    it.page.wait_for_function("!document.querySelector('.em-running')")
+    it.page.locator(".em-error").first.wait_for(state="detached")
+    it.result.get_by_text("called").wait_for()
+    edited = (lab.root / "shown.txt").read_text()
+    for expected in ("'#00ff00'", "2026, 11, 20", "['tag3', 'tag7']", "-18000"):
+        assert expected in edited
+
+
 def test_files_are_chosen_seen_and_sent(open_form: Any, tmp_path: Path) -> None:
     it = open_form(
         """

@@ -44,7 +44,7 @@ def cli_roll(sides: Annotated[int, types.Slider(2, 100)] = 6) -> int:
 
 @ml.service
 def cli_invert(image: Annotated[np.ndarray, types.Image()]) -> Annotated[np.ndarray, types.Image()]:
-    return np.iinfo(image.dtype).max - image
+    return -image if image.dtype.kind in "if" else np.iinfo(image.dtype).max - image
 
 @ml.service
 def cli_double(frame: pd.DataFrame) -> pd.DataFrame:
@@ -133,6 +133,10 @@ def test_images_go_and_come(client):
     found = client.cli_invert(image=pixels)
     assert isinstance(found, Image.Image)
     assert np.array_equal(np.asarray(found), 65535 - pixels)
+    for numbers in (np.array([[70_000, -5]]), np.array([[0.25, 1.5]], "float32")):
+        found = client.cli_invert(numbers)
+        assert np.array_equal(np.asarray(found), -numbers)
+        assert np.array_equal(np.asarray(client.cli_invert(found)), numbers)
     picture = Image.new("L", (4, 3), 255)
     assert np.asarray(client.cli_invert(picture)).max() == 0
 
@@ -205,6 +209,10 @@ def test_call_with_files(served, tmp_path):
         assert found.format == "TIFF" and found.getpixel((0, 0)) == 5
     piped = run(served, "call", "cli_invert", "image=@-", stdin=image.read_bytes())
     assert piped.stdout.startswith(b"\x89PNG")
+    labels = tmp_path / "labels.tif"
+    Image.fromarray(np.full((3, 4), 70_000, "int32")).save(labels)
+    piped = run(served, "call", "cli_invert", f"image=@{labels}")
+    assert np.asarray(Image.open(io.BytesIO(piped.stdout))).min() == -70_000
     told = run(served, "call", "cli_tell", f"doc=@{image}", "text=007", "mixed=[1]")
     assert json.loads(told.stdout)["text"] == "007"
     table = run(served, "call", "cli_double", "frame=@-", "--accept", "text/csv", stdin=b"a\n2\n")

@@ -83,12 +83,44 @@ def test_a_link_carries_what_was_filled_in_but_no_secret_and_no_file():
     do(app, "link")
     (content, _) = app.heard[-1]  # type: ignore[attr-defined]
     assert content["tell"] == "link"
-    assert links.unfold(content["value"]) == {"name": "Ada", "times": 4}
+    assert content["words"] == "Link copied, without files and secrets"
+    found = links.unfold(content["value"])
+    assert sorted(links.missing(found)) == ["key", "photo"]
+    assert found == {"name": "Ada", "times": 4}
+    assert "hunter2" not in json.dumps(found)
     other = app_of()
     do(other, "open", content["value"])
     assert other.form.values()["times"] == 4
+    # Both fields are empty now, and say why.
+    fields = other.form.fields.fields
+    assert "Please choose it again" in fields["photo"]._error.value
+    assert "Please type it again" in fields["key"]._error.value
+    assert fields["name"]._error.value == ""
+    fields["photo"].set(photo)
+    other.form.sheet.heard()
+    assert "em-past" in fields["photo"]._error.value
     app.close()
     other.close()
+
+
+def test_a_link_with_everything_in_it_says_nothing():
+    app = app_of()
+    app.form.fill({"name": "Ada"})
+    do(app, "link")
+    content = app.heard[-1][0]  # type: ignore[attr-defined]
+    assert content["words"] == "Link copied"
+    do(app, "open", content["value"])
+    assert not app.form.sheet.marked
+    app.close()
+
+
+@pytest.mark.parametrize("note", [7, [7], [["photo"]], [["nosuch", "file"]], [["photo", "x"]],
+                                  [[["photo"], "file"]], {"photo": "file"}])  # fmt: skip
+def test_a_note_that_is_none_marks_nothing(note):
+    app = app_of()
+    do(app, "restore", json.dumps({"name": "Ada", links.NOTE: note}))
+    assert app.form.values()["name"] == "Ada" and not app.form.sheet.marked
+    app.close()
 
 
 def test_what_is_too_long_for_a_link_says_so():
@@ -121,7 +153,8 @@ def test_a_draft_keeps_names_of_uploads_and_comes_back():
     do(app, "draft")
     kept = app.heard[-1][0]["value"]  # type: ignore[attr-defined]
     assert json.loads(kept) == {
-        "name": "Ada", "times": 1, "photo": {"upload": "abc", "name": "a.png"}
+        "name": "Ada", "times": 1, "photo": {"upload": "abc", "name": "a.png"},
+        links.NOTE: [["key", "secret"]],
     }  # fmt: skip
     other = app_of(uploads=Uploads("/easymlnb/uploads", "easymlnb-pass x"))
     do(other, "restore", kept)

@@ -245,13 +245,13 @@ TABLE = ServiceSpec(name="f", title="F", input={}, output={}, produces=("text/cs
 @pytest.mark.parametrize(
     ("spec", "wish", "accept"),
     [
-        (IMAGE, calling.Wish(), "image/png"),
+        (IMAGE, calling.Wish(), "image/*, application/json;q=0.1"),
         (IMAGE, calling.Wish(json=True), "application/json"),
         (TABLE, calling.Wish(), ""),
         (IMAGE, calling.Wish(save=Path("x.tif")), "image/tiff"),
         (IMAGE, calling.Wish(save=Path("x.json")), "application/json"),
         (IMAGE, calling.Wish(save=Path("x.png"), json=True), "application/json"),
-        (IMAGE, calling.Wish(save=Path("x.dat")), "image/png"),
+        (IMAGE, calling.Wish(save=Path("x.dat")), "image/*, application/json;q=0.1"),
         (TABLE, calling.Wish(save=Path("x.csv")), "text/csv"),
         (TABLE, calling.Wish(accept="text/csv"), "text/csv"),
         (TABLE, calling.Wish(save=Path("x")), "text/csv, application/json;q=0.1"),

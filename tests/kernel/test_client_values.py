@@ -10,14 +10,20 @@ import subprocess
 import sys
 import uuid
 from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from easymlnb import codec
 from easymlnb.client.results import Download, accept, decode, revive
 from easymlnb.client.values import ARROW, Part, convert, prepare
+from easymlnb.schema import Schema as ServiceSchema
+from easymlnb.types import Image as ImageType
+from easymlnb.types import Upload
+from easymlnb.types.pixels import to_array
 
 IMAGE = {"widget": "image"}
 ARRAY = {"widget": "array"}
@@ -102,10 +108,129 @@ def test_an_image_parameter_takes_arrays_and_keeps_their_values(pixels, kind):
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(part.data))), pixels)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
+MODES = ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB",
+         "HSV", "I", "I;16", "I;16B", "F"]  # fmt: skip
+
+
+def received(part: Part, kind: type = np.ndarray) -> Any:
+    """Return what a service gets for a part."""
+    return ImageType().decode(Upload(part.data, part.name, part.media_type), kind)
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_images_of_every_mode_can_be_sent(mode):
-    part = convert(Image.new(mode, (3, 2)), IMAGE)
-    assert Image.open(io.BytesIO(part.data)).size == (3, 2)
+    image = Image.new("RGB", (3, 2), (200, 100, 50)).convert("L" if mode[0] in "IF" else "RGB")
+    image = image.convert("F").convert("I").convert(mode) if mode[0] == "I" else _as(image, mode)
+    part = convert(image, IMAGE)
+    assert received(part, Image.Image).size == (3, 2)
+    assert np.array_equal(received(part), to_array(image))
+
+
+def _as(image: Image.Image, mode: str) -> Image.Image:
+    through = {"La": "LA", "RGBa": "RGBA", "LAB": "", "PA": "LA"}.get(mode)
+    if mode == "LAB":
+        return Image.new("LAB", image.size)
+    return (image.convert(through) if through else image).convert(mode)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.array([[0, 300], [1, 2]]),
+        np.array([[0, 70_000], [-1, 2]]),
+        np.array([[0, 70_000]], "uint32"),
+        np.full((4, 5, 1), 200, "uint8"),
+        np.full((4, 5, 1), 0.25),
+        np.full((4, 5, 3), 51 / 255),
+        np.full((4, 5, 3), 60_000, "uint16"),
+        np.full((4, 5, 4), 250, "int64"),
+        np.full((4, 5), -0.25, "float64"),
+        np.eye(4, dtype="float16"),
+        np.eye(4, dtype=bool),
+        np.full((3, 4, 5), 7, "uint8"),
+        np.full((2, 4, 5, 3), 7, "uint8"),
+    ],
+)
+def test_arrays_are_sent_as_the_server_would_write_them(pixels):
+    part = convert(pixels, IMAGE)
+    pages = pixels.ndim == 4 or (pixels.ndim == 3 and pixels.shape[-1] > 4)
+    kind = ImageType(pages=pages)
+    found = kind.decode(Upload(part.data), np.ndarray)
+    expected = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    if expected.ndim == 3 and expected.dtype.kind == "f":
+        expected = expected * 255
+    assert np.array_equal(found, expected)
+    # And what a service returned is sent to the next one.
+    written = kind.write(found, kind.offers(found)[0])
+    result = decode(kind.offers(found)[0], written, {"x-easymlnb": IMAGE})
+    again = convert(result, IMAGE)
+    assert np.array_equal(kind.decode(Upload(again.data), np.ndarray), expected)
+
+
+def test_a_tensor_is_an_image_with_its_colors_first():
+    torch = pytest.importorskip("torch")
+    part = convert(torch.full((3, 4, 5), 0.2, dtype=torch.bfloat16, requires_grad=True), IMAGE)
+    assert received(part).shape == (4, 5, 3)
+
+
+def test_a_photo_is_sent_upright():
+    image = Image.new("RGB", (3, 2))
+    image.getexif()[274] = 6
+    assert received(convert(image, IMAGE)).shape == (3, 2, 3)
+
+
+def test_images_inside_lists_dicts_and_dataclasses_are_images():
+    place = {"x-easymlnb": IMAGE}
+    schema = {
+        "properties": {
+            "several": {"type": "array", "items": {"anyOf": [place, {"type": "null"}]}},
+            "named": {"type": "object", "additionalProperties": place},
+            "point": {"$ref": "#/$defs/P"},
+        },
+        "$defs": {"P": {"type": "object", "properties": {"x": place, "at": {"type": "string"}}}},
+    }
+    mask = np.array([[0, 70_000]])
+    values = {
+        "several": [mask, None],
+        "named": {"a": mask},
+        "point": Point(mask, datetime.date(2024, 2, 3)),
+    }
+    found = prepare(values, schema)
+    assert found["several"][1] is None and found["point"]["at"] == "2024-02-03"
+    for one in (found["several"][0], found["named"]["a"], found["point"]["x"]):
+        assert ImageType().decode(one, np.ndarray).tolist() == mask.tolist()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [np.array([[2**40]]), np.zeros(3), np.full((2, 2, 3), 300), np.zeros((0, 4)),
+     np.array([["a"]]), np.full((2, 2), 1e300), [np.zeros((2, 2)), np.zeros(3)]],
+)  # fmt: skip
+def test_what_is_no_image_is_refused_by_name_before_it_is_sent(value):
+    with pytest.raises(TypeError, match=r"mask: .+ image"):
+        prepare({"mask": value}, {"properties": {"mask": {"x-easymlnb": IMAGE}}})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [np.full((2, 3), 0.25, "float32"), np.full((2, 3), 70_000), np.full((2, 3), 7, "uint8"),
+     np.full((2, 3, 3), 999, "uint16"), np.full((2, 4, 5), 70_000), None],
+)  # fmt: skip
+def test_any_image_that_a_service_returns_comes_to_the_client(value):
+    def mask() -> Annotated[np.ndarray, ImageType()] | None: ...
+
+    schema = ServiceSchema.of(mask)
+    written = codec.write(schema, value, accept(schema.output, ("image/png", "image/tiff")))
+    found = decode(written.content_type, bytes(written.body), schema.output)
+    if value is None:
+        assert found is None
+    else:
+        assert np.array_equal(to_array(found), value)
+
+
+def test_a_picture_that_pillow_does_not_know_stays_a_file():
+    svg = b"<svg/>"
+    assert decode("image/svg+xml", svg, {}, "a.svg") == Download(svg, "a.svg", "image/svg+xml")
 
 
 def test_a_table_goes_as_csv_with_an_index_that_says_something():
@@ -236,8 +361,9 @@ def test_a_download_stays_in_its_folder(tmp_path):
 @pytest.mark.parametrize(
     ("widget", "produces", "wanted"),
     [
-        ("image", ("image/png", "image/tiff"), "image/png"),
-        ("array", ("application/x-npy",), "application/x-npy"),
+        # Which of them holds the values, only the service knows; and there may be none.
+        ("image", ("image/png", "image/tiff"), "image/*, application/json;q=0.1"),
+        ("array", ("application/x-npy",), "application/x-npy, application/json;q=0.1"),
         ("array", (), ""),
         ("text", ("text/plain",), ""),
     ],

@@ -192,6 +192,14 @@ def test_pictures_of_all_depths_have_a_thumbnail(array):
     assert 'class="em-thumb"' in thumbnail(png(array, "TIFF"))
 
 
+def test_a_thumbnail_is_upright():
+    exif, out = Image.Exif(), io.BytesIO()
+    exif[274] = 6
+    Image.new("RGB", (8, 4)).save(out, "JPEG", exif=exif)
+    code = thumbnail(out.getvalue()).partition("base64,")[2].partition('"')[0]
+    assert Image.open(io.BytesIO(base64.b64decode(code))).size == (4, 8)
+
+
 def test_a_deep_image_is_stretched_over_its_own_range():
     shown = thumbnail(png(np.linspace(100, 300, 16, dtype=np.uint16).reshape(4, 4), "TIFF"))
     code = shown.partition("base64,")[2].partition('"')[0]

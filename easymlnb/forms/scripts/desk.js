@@ -64,6 +64,8 @@ function name(root) {
   for (const input of root.querySelectorAll(
     ".em-field input:not([aria-label]), .em-field select:not([aria-label]), .em-field textarea:not([aria-label]), .em-row > .widget-text input:not([aria-label])"
   )) {
+    // A palette has a text field of its own, which is never seen.
+    if (input.matches('.em-color .widget-colorpicker input[type="text"]')) continue;
     if (input.labels?.length && [...input.labels].some((one) => one.textContent.trim())) continue;
     const label = labelOf(input);
     const said = label?.textContent || input.placeholder;
@@ -184,6 +186,19 @@ export default {
       event.stopPropagation();
     };
 
+    // Text that did not become a tag is shown, but the kernel never hears of it: no call without it.
+    const untagged = (event) => {
+      if (!event.target.closest?.(".em-primary")) return;
+      const inputs = [...root.querySelectorAll(".em-tags input")];
+      const wrong = inputs.find((one) => one.offsetParent && one.value.trim());
+      if (!wrong) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      wrong.setCustomValidity("Pick one of the choices, or clear this.");
+      wrong.addEventListener("input", () => wrong.setCustomValidity(""), { once: true });
+      wrong.reportValidity();
+    };
+
     const click = (event) => {
       const button = event.target.closest?.("[data-em-do]");
       if (!button || !root.contains(button)) return;
@@ -209,12 +224,12 @@ export default {
           // Too long, or storage is refused: then there is no draft.
         }
       },
-      link: ({ value }) => {
+      link: ({ value, words }) => {
         const url = new URL(location.href);
         url.hash = `v=${value}`;
         url.searchParams.delete("token");
         history.replaceState(null, "", url);
-        copy(url.href).then(() => told && flash(told, "Link copied"));
+        copy(url.href).then(() => told && flash(told, words));
       },
       words: ({ value }) => told && flash(told, value),
       save: ({ name, type }, [data]) => save(name, type, data),
@@ -239,6 +254,7 @@ export default {
       look();
       // First of all, for JupyterLab would take the keys for itself.
       on(window, "keydown", keys, true);
+      on(root, "click", untagged, true);
       on(root, "click", click);
       if (!app) return;
       on(root, "change", changed);

@@ -89,9 +89,9 @@ async function pages(file, limits) {
   const problem = tooMany(first.width, first.height, limits.pixels);
   if (problem) return { problem };
   const count = tiff.length;
-  const facts = [`${first.width} × ${first.height}`];
+  const facts = [(first.turn > 4 ? [first.height, first.width] : [first.width, first.height]).join(" × ")];
   if (first.bits > 8) facts.push(`${first.bits} bit`);
-  if (count > 1) facts.push(`${count} pages`);
+  if (count > 1) facts.push(`${count} pages${limits.pages ? "" : ", of which the service reads the first"}`);
   const canvas = await page(file, first);
   if (count === 1) return { facts: facts.join(", "), ...zoomable(canvas) };
   let at = 0;
@@ -153,7 +153,7 @@ function shape(tags, little) {
   const height = one(257, 0);
   return {
     little, width, height, tiled,
-    bits: one(258, 1), samples: one(277, 1), format: one(339, 1), palette: tags[320],
+    turn: one(274, 1), bits: one(258, 1), samples: one(277, 1), format: one(339, 1), palette: tags[320],
     compression: one(259, 1), photometric: one(262, 1), predictor: one(317, 1), planar: one(284, 1),
     blockWidth: tiled ? one(322) : width,
     blockHeight: tiled ? one(323) : Math.min(height, one(278, height)),
@@ -169,7 +169,7 @@ async function page(file, it) {
   const width = Math.ceil(it.width / step);
   const height = Math.ceil(it.height / step);
   const planes = it.planar === 2 ? 1 : it.samples;
-  if (![1, 2, 4].includes(bytes) || it.width * it.height * planes * bytes > MOST) throw new Error("not shown");
+  if (!(it.format === 3 ? [4, 8] : [1, 2, 4]).includes(bytes) || it.width * it.height * planes * bytes > MOST) throw new Error("not shown");
   const bands = it.photometric === 2 && planes >= 3 ? 3 : 1;
   const values = new Float32Array(width * height * bands);
   const across = Math.ceil(it.width / it.blockWidth);
@@ -190,11 +190,26 @@ async function page(file, it) {
             values[((y / step) * width + x / step) * bands + band] = sample(at);
         }
   }
-  return painted(values, width, height, bands, it);
+  return turned(painted(values, width, height, bands, it), it.turn);
+}
+
+// As the camera was held: what the tag's numbers do to x and y.
+const TURNS = { 2: [-1, 0, 0, 1], 3: [-1, 0, 0, -1], 4: [1, 0, 0, -1], 5: [0, 1, 1, 0], 6: [0, 1, -1, 0], 7: [0, -1, -1, 0], 8: [0, -1, 1, 0] };
+
+function turned(canvas, how) {
+  if (!TURNS[how]) return canvas;
+  const out = h("canvas");
+  [out.width, out.height] = how > 4 ? [canvas.height, canvas.width] : [canvas.width, canvas.height];
+  const [a, b, c, d] = TURNS[how];
+  const pen = out.getContext("2d");
+  // What is turned to below zero is moved back into the picture.
+  pen.setTransform(a, b, c, d, a + c < 0 ? out.width : 0, b + d < 0 ? out.height : 0);
+  pen.drawImage(canvas, 0, 0);
+  return out;
 }
 
 function reader(view, it) {
-  const name = it.format === 3 && it.bits === 32 ? "getFloat32" : `get${it.format === 2 ? "Int" : "Uint"}${it.bits}`;
+  const name = `get${{ 2: "Int", 3: "Float" }[it.format] ?? "Uint"}${it.bits}`;
   return (at) => view[name](at, it.little);
 }
 
@@ -329,13 +344,19 @@ async function table(file, reading) {
 }
 
 function firstRows(rows) {
+  const short = (cell) => (cell.length > 40 ? `${cell.slice(0, 39)}…` : cell);
   const cells = (row, tag) => {
-    const shown = row.slice(0, SHOWN_COLUMNS).map((cell) => h(tag, tag === "th" ? { scope: "col" } : {}, cell.slice(0, 40)));
+    const shown = row.slice(0, SHOWN_COLUMNS).map((cell) => h(tag, tag === "th" ? { scope: "col" } : {}, short(cell)));
     return h("tr", {}, ...shown, row.length > SHOWN_COLUMNS ? h("td", {}, "…") : null);
   };
   const body = rows.slice(1, SHOWN_ROWS + 1).map((row) => cells(row, "td"));
   const table = h("table", {}, h("thead", {}, cells(rows[0], "th")), h("tbody", {}, ...body));
-  return h("div", { class: "em-table", tabindex: "0", role: "region", "aria-label": "First rows" }, table);
+  const shown = h("div", { class: "em-table", tabindex: "0", role: "region", "aria-label": "First rows" }, table);
+  const parts = [];
+  if (rows.length - 1 > SHOWN_ROWS) parts.push(`${SHOWN_ROWS} rows`);
+  if (rows[0].length > SHOWN_COLUMNS) parts.push(`${SHOWN_COLUMNS} columns`);
+  if (!parts.length) return shown;
+  return h("div", {}, shown, h("div", { class: "em-help" }, `Preview of the first ${parts.join(" and ")}; the whole file is sent.`));
 }
 
 async function sheet(file, limits) {
@@ -349,12 +370,12 @@ async function series(file, limits) {
   for (let column = 1; column < found.names.length; column++) {
     const known = found.rows.map((row) => numberOf(row[column], found.decimal)).filter(Number.isFinite);
     if (known.length > 1 && known.length > found.rows.length / 2)
-      return { ...seen, below: curve(known, found.names[column]) };
+      return { ...seen, below: curve(known, found.names[column], file.size > HEAD) };
   }
   return { ...seen, below: firstRows([found.names, ...found.rows]) };
 }
 
-function curve(values, name) {
+function curve(values, name, begin) {
   const stride = Math.max(1, Math.floor(values.length / 400));
   const shown = values.filter((_, at) => at % stride === 0);
   const low = shown.reduce((a, b) => Math.min(a, b));
@@ -367,7 +388,8 @@ function curve(values, name) {
     '<svg viewBox="0 0 300 50" preserveAspectRatio="none" role="img" aria-label="Curve">' +
     `<polyline points="${points}" vector-effect="non-scaling-stroke"/></svg>`;
   const short = (value) => Number(value.toPrecision(6)).toString();
-  figure.append(h("figcaption", {}, `${name}, ${short(low)} to ${short(high)}`));
+  const part = begin ? "; preview of the beginning, the whole file is sent" : "";
+  figure.append(h("figcaption", {}, `${name}, ${short(low)} to ${short(high)}${part}`));
   return figure;
 }
 

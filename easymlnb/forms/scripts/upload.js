@@ -135,7 +135,7 @@ function keep(model) {
   const state = { name: "", facts: "", problem: "", part: null, waiting: false, seen: {}, chosen: false };
   const draws = new Set();
   const draw = () => draws.forEach((one) => one());
-  const limits = { pixels: model.get("max_pixels"), reading: model.get("reading") ?? {} };
+  const limits = { pixels: model.get("max_pixels"), pages: model.get("pages"), reading: model.get("reading") ?? {} };
   let going = null; // the AbortController of the file on its way
   let pieces = null; // the file that goes through the kernel's connection
 
