@@ -1,7 +1,6 @@
 """Keys that an object of JSON gives twice. The parsers that we use take the last one silently."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from easymlnb.contract.errors import BadRequest
@@ -25,10 +24,6 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
 
 
 _decode = json.JSONDecoder(object_pairs_hook=_once).decode
-# Python refuses to make a number of more than some thousand digits.
-_decode_long: Callable[[str], Any] = json.JSONDecoder(
-    object_pairs_hook=_once, parse_int=lambda _: 0
-).decode
 
 
 def check_keys(body: bytes | str, keys: int = 0) -> None:
@@ -42,10 +37,7 @@ def check_keys(body: bytes | str, keys: int = 0) -> None:
         return
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
     try:
-        try:
-            _decode(text)
-        except ValueError:
-            _decode_long(text)
+        _decode(text)
     except _RepeatedError as error:
         key = str(error)
         shown = key if len(key) <= SHOWN else f"{key[:SHOWN]}..."
