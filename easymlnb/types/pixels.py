@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from easymlnb.types.base import is_a
 from easymlnb.types.file import part
+from easymlnb.types.npy import to_numpy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +39,7 @@ def to_array(image: Any) -> "np.ndarray[Any, Any]":
         return _from_pillow(image)
     if not isinstance(image, np.ndarray):
         raise ValueError(f"{type(image).__name__} is not an image")
-    return image
+    return to_numpy(image)
 
 
 def _from_pillow(image: "PIL.Image.Image") -> "np.ndarray[Any, Any]":
