@@ -62,7 +62,7 @@ def to_array(image: Any) -> "np.ndarray[Any, Any]":
         return _from_pillow(upright(image))
     if not isinstance(image, np.ndarray):
         raise ValueError(f"{type(image).__name__} is not an image")
-    return image
+    return to_numpy(image)
 
 
 def _from_pillow(image: "PIL.Image.Image") -> "np.ndarray[Any, Any]":

@@ -39,10 +39,17 @@ def test_services_stay_with_who_published_them(service_hub: ServiceHub, tmp_path
         found = former.publish(make_notebook(WHERE), tmp_path / "where.ipynb")
         assert found["state"] == "ready", found.get("error")
         bundle = found["bundle"]
-        former.share("gina/where", users=["hugo"])
+        friend = service_hub.member("ivy")  # who has never been at the service
+        former.share("gina/where", users=["hugo", "ivy"])
+        renamed(service_hub, "ivy", "ivy2")
         renamed(service_hub, "gina", "gina2")
         newcomer, hugo = service_hub.member("gina"), service_hub.member("hugo")
-        people += [newcomer, hugo]
+        stranger = service_hub.member("ivy")
+        people += [newcomer, hugo, friend, stranger]
+
+        # What is shared with somebody is not shared with who gets the name.
+        assert stranger.call("gina/where").status_code == 404
+        assert friend.call("gina/where").status_code == 200
 
         # The newcomer finds nothing, neither in lists nor by its address.
         assert "where" not in newcomer.http.get("services").text

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import easymlnb.types as ml
 from easymlnb import codec, show
@@ -360,6 +361,16 @@ def test_what_is_masked_is_nan_in_bytes_and_views() -> None:
     with pytest.raises(NotAcceptable):
         codec.write(ARRAY, long, NPY)
     json.dumps(show.parts(long))
+
+
+def test_what_is_masked_is_nan_in_images() -> None:
+    def f() -> Annotated[np.ndarray, ml.Image()]: ...
+
+    masked = np.ma.array(np.full((4, 5), 7, "uint8"), mask=np.eye(4, 5, dtype=bool))
+    written = codec.write(Schema.of(f), masked, "image/*")
+    assert written.content_type == "image/tiff"
+    found = np.asarray(Image.open(io.BytesIO(written.body)))
+    np.testing.assert_array_equal(np.isnan(found), masked.mask)
 
 
 @pytest.mark.parametrize("array", [WHOLE, REAL])

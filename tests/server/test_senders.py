@@ -70,15 +70,19 @@ class Told:
     ("scopes", "enters"),
     [({"access:services!service=easymlnb"}, True), ({"access:services"}, True), (set(), False)],
 )
-def test_the_services_own_login_asks_for_the_scope(scopes: set[str], enters: bool) -> None:
+def test_the_services_own_login_asks_for_the_scope(
+    scopes: set[str], enters: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("jupyterhub")
     from easymlnb_server.hubservice.login import HubIdentity, OwnRoutesOnly
     from easymlnb_server.hubservice.members import Member
 
     bob = Member("bob", frozenset(["ml"]), True, frozenset(scopes))
     provider = HubIdentity()
-    provider.hub_auth.members = Told({"bobs": bob})
-    expected = Sender(Caller("bob", frozenset(["ml"]), admin=True), "user bob")
+    members = provider.hub_auth.members
+    monkeypatch.setattr(members, "known", Told({"bobs": bob}).known)
+    caller = Caller("bob", frozenset(["ml"]), admin=True, names=frozenset(["bob"]))
+    expected = Sender(caller, "user bob")
     found = sender_of(settings(provider, OwnRoutesOnly()), SHARED, "bobs")
     assert found == (expected if enters else None)
     assert sender_of(settings(provider, OwnRoutesOnly()), SHARED, "other") is None

@@ -1,5 +1,7 @@
 """Who may call a service: looked at and set by its owner."""
 
+import asyncio
+from collections.abc import Collection
 from typing import ClassVar
 
 from tornado import web
@@ -37,5 +39,15 @@ class AccessHandler(BodyHandler):
         wanted = parse(self.take_body())
         # Asked again: it may have been removed while the body came in.
         self._check_may(name)
+        before = self.state.publications.serving[name].access
+        await self._meet(set(wanted.users) - set(before.users))
         await self.state.publications.set_access(name, wanted)
         self.write_json(wanted.to_dict())
+
+    async def _meet(self, names: Collection[str]) -> None:
+        """Have it noted who has these names now: it is them who are let in.
+
+        Names that nobody has yet may be given; whoever gets them first is meant.
+        """
+        find = self.state.people.find
+        await asyncio.gather(*(find(name) for name in names), return_exceptions=True)
