@@ -178,13 +178,13 @@ def test_publishing_right_after_a_job_was_cancelled(
     # The tests after this one find no node that waits for something to do.
     assert alice.http.delete("services/after").status_code == 204
 
-    def left() -> list[str]:
-        return [name for name in nodes if name in slurm_hub.servers("alice")]
+    def spare() -> list[str] | None:
+        there = {name: model for name, model in slurm_hub.servers("alice").items() if name}
+        busy = [name for name in there if there[name]["ready"] and alice.kernels(name)]
+        return [name for name in there if name not in busy] if len(busy) == 1 else None
 
-    slurm_hub.wait_for(
-        lambda: any(not alice.kernels(name) for name in left()), "its worker did not end"
-    )
-    for name in [name for name in left() if not alice.kernels(name)]:
+    slurm_hub.wait_for(lambda: spare() is not None, "its worker did not end")
+    for name in spare() or []:
         slurm_hub.stop_server("alice", name)
 
 
@@ -214,6 +214,7 @@ def test_a_kernel_in_the_queue_tells_of_it_and_begins_by_itself(
     slurm_hub: Hub, cluster: Cluster, alice: User, full: list[str]
 ) -> None:
     assert command(alice, "placement", "install", "gpu").returncode == 0
+    before = set(slurm_hub.servers("alice"))
     console = Console(alice, "easymlnb-gpu")
     try:
         cell = console.begin("import os; print(os.environ['SLURMD_NODENAME'])")
@@ -224,9 +225,7 @@ def test_a_kernel_in_the_queue_tells_of_it_and_begins_by_itself(
         assert "gpu" in ran.text.splitlines()[-1]
     finally:
         console.close()
-    slurm_hub.wait_for(
-        lambda: not any(name for name in slurm_hub.servers("alice")), "the node was not freed"
-    )
+    slurm_hub.wait_for(lambda: set(slurm_hub.servers("alice")) <= before, "the node is not freed")
 
 
 def test_what_the_queue_says_reaches_all_who_wait(
