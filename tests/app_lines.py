@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -52,6 +52,7 @@ class Line:
     socket: ClientConnection
     v1: bool
     count: int = 0
+    known: dict[str, Any] = field(default_factory=dict)
 
     def say(self, kind: str, content: Any, channel: str = "shell", *buffers: bytes) -> None:
         self.count += 1

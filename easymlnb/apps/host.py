@@ -10,11 +10,14 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, BinaryIO
 
 import ipywidgets as W
 
+from easymlnb.apps.lanes import TICK, Lane, OverTimeError
 from easymlnb.apps.page import App, Uploads
 from easymlnb.apps.place import HERE, Place, install
 from easymlnb.apps.rest import RestCaller
@@ -25,6 +28,8 @@ from easymlnb.contract.places import (
     Leave,
     Open,
     Say,
+    Spent,
+    ToKernel,
     ToServer,
     Up,
     pack,
@@ -35,6 +40,9 @@ from easymlnb.contract.spec import ServiceSpec
 MEMORY = "EASYMLNB_MEMORY"
 """Variable with the bytes of memory that the process may take."""
 
+STACK = 8 * 2**20
+"""Bytes of a thread's stack."""
+
 BROKEN = (
     '<div class="em-error" role="alert">This page cannot be shown. Reload it; if that does not '
     "help, tell the author of the service.</div>"
@@ -44,7 +52,7 @@ log = logging.getLogger("easymlnb.apps")
 
 
 class Host:
-    """Carries places. One thread does what pages say, in the order in which they say it."""
+    """Carries places. What a page says is done in its order; pages do not wait for each other."""
 
     def __init__(self, reads: BinaryIO, writes: BinaryIO) -> None:
         self._reads = reads
@@ -52,6 +60,7 @@ class Host:
         self._lock = threading.Lock()
         self._places: dict[str, Place] = {}
         self._apps: dict[str, App] = {}
+        self._lanes: dict[str, Lane] = {}
         self._takers: dict[type, Callable[[Any], None]] = {
             Open: self._open,
             Say: self._say,
@@ -60,18 +69,33 @@ class Host:
 
     def run(self) -> None:
         """Serve until the server closes the line."""
+        threading.Thread(target=self._watch, name="easymlnb-watch", daemon=True).start()
         self.send(Up())
         while (head := self._reads.read(LENGTH.size)) and len(head) == LENGTH.size:
             message = to_kernel(self._reads.read(*LENGTH.unpack(head)))
-            place = self._places.get(message.place)
-            mark = HERE.set(place)
-            try:
-                self._takers[type(message)](message)
-            except Exception as error:
-                # One page's trouble is not another's: the kernel goes on.
-                log.warning("A page's %s failed: %s", type(message).__name__, _brief(error))
-            finally:
-                HERE.reset(mark)
+            if isinstance(message, Open):
+                self._lanes[message.place] = Lane(self._do, partial(self._put_out, message.place))
+            if (lane := self._lanes.get(message.place)) is not None:
+                lane.put(message)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(TICK)
+            for lane in list(self._lanes.values()):
+                lane.look()
+
+    def _put_out(self, place: str, reason: str) -> None:
+        self.send(Spent(place=place, reason=reason))
+
+    def _do(self, message: ToKernel) -> None:
+        mark = HERE.set(self._places.get(message.place))
+        try:
+            self._takers[type(message)](message)
+        except Exception as error:
+            # One page's trouble is not another's: the kernel goes on.
+            log.warning("A page's %s failed: %s", type(message).__name__, _brief(error))
+        finally:
+            HERE.reset(mark)
 
     def send(self, message: ToServer) -> None:
         """Write a frame; any thread may."""
@@ -87,7 +111,7 @@ class Host:
         try:
             app = self._apps[message.place] = _build(message)
             root.children = (app.widget,)
-        except Exception as error:
+        except (Exception, OverTimeError) as error:
             root.children = (W.HTML(BROKEN),)
             self.send(Broken(place=message.place, reason=_brief(error)))
 
@@ -97,6 +121,7 @@ class Host:
 
     def _leave(self, message: Leave) -> None:
         app, place = self._apps.pop(message.place, None), self._places.pop(message.place, None)
+        self._lanes.pop(message.place, None)
         try:
             if app is not None:
                 app.close()
@@ -149,6 +174,8 @@ def main() -> None:
         os.dup2(nothing.fileno(), 0)
     logging.basicConfig(stream=sys.stderr, format="%(message)s")
     _limit()
+    # JSON that is nested as deep as Python reads it needs some of it.
+    threading.stack_size(STACK)
     install()
     Host(reads, writes).run()
     # Threads of calls may still wait for answers that nobody will see.

@@ -8,20 +8,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb.forms.bounds import nodes
 from easymlnb.forms.code import LONG
 from easymlnb.forms.node import Node
 
 LONGEST = 6000
 """Characters of an address that every browser and messenger carries."""
 
+DRAFT = 60_000
+"""Characters of what was typed that the browser keeps over a reload."""
+
+MOST = DRAFT // 2
+"""Values in a draft or link; each has two characters at least."""
+
+DEEPEST = 50
+"""Levels of values that a form is filled in with."""
+
 LARGEST = 100_000
 """Bytes of JSON that a link may unfold to; what is larger was not made here."""
-
 
 NOTE = ""
 """The entry of what stayed behind; no parameter has this name."""
 
-MOST = 100
+MOST_NOTED = 100
 """Parameters of a note that are read; a link may come from anybody."""
 
 WORDS = {
@@ -35,7 +44,12 @@ def fold(spec: ServiceSpec, values: Mapping[str, Any]) -> str | None:
 
     Files and secrets stay behind.
     """
-    packed = zlib.compress(noted(spec, values).encode(), 9)
+    if nodes(values, MOST) > MOST:
+        return None
+    plain = noted(spec, values).encode()
+    if len(plain) > LARGEST:
+        return None
+    packed = zlib.compress(plain, 9)
     code = base64.urlsafe_b64encode(packed).decode().rstrip("=")
     return code if len(code) <= LONGEST else None
 
@@ -49,6 +63,14 @@ def unfold(code: str) -> dict[str, Any] | None:
         return read(raw)
     except (Error, ValueError, zlib.error):
         return None
+
+
+def draft(spec: ServiceSpec, values: Mapping[str, Any]) -> str:
+    """Return what a browser keeps over a reload; "" when it is too long for that."""
+    if nodes(values, MOST) > MOST:
+        return ""
+    kept = noted(spec, values, uploads=True)
+    return kept if len(kept) <= DRAFT else ""
 
 
 def text(spec: ServiceSpec, values: Mapping[str, Any]) -> str:
@@ -72,7 +94,7 @@ def missing(values: dict[str, Any]) -> dict[str, str]:
     names = gone if isinstance(gone, list) else []
     return {
         name: WORDS[kind]
-        for one in names[:MOST]
+        for one in names[:MOST_NOTED]
         if isinstance(one, list) and len(one) == 2
         for name, kind in [one]
         if isinstance(name, str) and isinstance(kind, str) and kind in WORDS
@@ -101,9 +123,11 @@ def read(raw: str | bytes) -> dict[str, Any] | None:
     """Return JSON that a browser kept for us; None when it is something else."""
     try:
         found = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    if not isinstance(found, dict) or nodes(found, LARGEST, DEEPEST) > LARGEST:
+        return None
+    return found
 
 
 LEFT_OUT: Any = object()
@@ -119,7 +143,8 @@ def _kept(node: Node, value: Any, uploads: bool, left: set[str]) -> Any:
         entries = {key: _kept(_inside(node, key), one, uploads, left) for key, one in value.items()}
         return {key: one for key, one in entries.items() if one is not LEFT_OUT}
     if isinstance(value, list):
-        kept = [_kept(_item(node), one, uploads, left) for one in value]
+        item = _item(node)
+        kept = [_kept(item, one, uploads, left) for one in value]
         return LEFT_OUT if any(one is LEFT_OUT for one in kept) else kept
     return value
 

@@ -21,8 +21,8 @@ from easymlnb.forms.order import in_order
 from easymlnb.forms.outcome import Tabs
 from easymlnb.forms.texts import markdown
 
-DRAFT = 60_000
-"""Characters of what was typed that the browser keeps over a reload."""
+READABLE = 100_000
+"""Characters of a run that are saved with a line for each value."""
 
 __all__ = ["App", "Uploads"]
 
@@ -198,8 +198,7 @@ class App:
         self.form.desk.tell("link", value=code, words=words)
 
     def _draft(self, _: str) -> None:
-        kept = links.noted(self.spec, self.form.values(), uploads=True)
-        self.form.desk.tell("draft", value=kept if len(kept) <= DRAFT else "")
+        self.form.desk.tell("draft", value=links.draft(self.spec, self.form.values()))
 
     def close(self) -> None:
         """Stop what runs and free all widgets."""
@@ -215,7 +214,9 @@ def _report(spec: ServiceSpec, run: Run) -> bytes:
         "input": json.loads(links.text(spec, run.values)),
         "result": run.parts,
     }
-    return json.dumps(told, ensure_ascii=False, indent=1).encode()
+    # Python takes its time for lines of their own.
+    indent = 1 if run.size < READABLE else None
+    return json.dumps(told, ensure_ascii=False, indent=indent).encode()
 
 
 _HEAD = (

@@ -24,6 +24,14 @@ HERE: ContextVar["Place | None"] = ContextVar("easymlnb_place", default=None)
 CONTROL = "jupyter.widget.control"
 """The one comm that a page opens: it asks for the state of all its widgets."""
 
+MAY_SET = frozenset(("value", "index", "selected_index"))
+"""What a person changes on a page. A page that could set all else of a widget could put boxes into
+each other again and again, or lift the bounds of a field.
+"""
+
+LONGEST = 1000
+"""Entries of a list that a person chooses, such as tags."""
+
 VERSION = "1.0.0"
 
 Json = dict[str, Any]
@@ -143,6 +151,13 @@ class Place:
     def _message(self, said: Say) -> None:
         content = json.loads(said.content)
         found = self.comms.get(content["comm_id"])
+        state = content["data"].get("state")
+        if isinstance(state, dict):
+            content["data"]["state"] = {
+                name: value
+                for name, value in state.items()
+                if name in MAY_SET and not (isinstance(value, list) and len(value) > LONGEST)
+            }
         if found is not None:
             found.handle_msg({"content": content, "buffers": list(said.buffers)})
 

@@ -21,7 +21,13 @@ import httpx
 
 from easymlnb.client.events import Events
 from easymlnb.client.network import LIMITS
-from easymlnb.contract.errors import CallCancelled, EasyMLNBError, ServerUnreachable, from_code
+from easymlnb.contract.errors import (
+    CallCancelled,
+    EasyMLNBError,
+    ServerUnreachable,
+    TooLarge,
+    from_code,
+)
 from easymlnb.contract.names import path
 from easymlnb.contract.spec import VIEW, ServiceSpec
 from easymlnb.forms.caller import Done, Event, Failed, Item, Progress, Waiting
@@ -31,6 +37,14 @@ RESTARTING = "The server is restarting; what you typed is kept"
 BROKE_OFF = (
     "The connection to the server broke off; what you typed is kept. Whether the call was done "
     "is unknown: run it again when the server is back."
+)
+
+LARGEST = 48 * 2**20
+"""Bytes of one result; a page's connection carries 64 MB at once."""
+
+TOO_LARGE = (
+    f"The result has more than the {LARGEST >> 20} MB that a page shows. Call the service from a "
+    "program to get it."
 )
 
 CONNECT_SECONDS = 5.0
@@ -136,7 +150,7 @@ class RestRunning:
         except EasyMLNBError as error:
             error.request_id = error.request_id or self.id
             event = Failed(error)
-        except (httpx.HTTPError, httpx.StreamError, ValueError):
+        except (httpx.HTTPError, httpx.StreamError, ValueError, RecursionError):
             event = Failed(from_code(ServerUnreachable.code, BROKE_OFF, None, self.id))
         # Nobody cancels what has ended.
         self._task = None
@@ -191,10 +205,14 @@ def uploads(value: Any) -> Iterator[str]:
 
 
 async def _events(response: httpx.Response) -> AsyncIterator[tuple[str, str]]:
-    events = Events()
+    events, size = Events(), 0
     async for chunk in response.aiter_bytes():
+        size += len(chunk)
         for event in events.feed(chunk):
             yield event
+            size = 0
+        if size > LARGEST:
+            raise TooLarge(TOO_LARGE)
 
 
 def _refusal(body: bytes, request: str) -> EasyMLNBError:

@@ -16,18 +16,22 @@ class Events:
     """Split a byte stream into events, wherever its chunks are cut."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []
         self._name = ""
         self._data: list[str] = []
 
     def feed(self, chunk: bytes) -> Iterator[tuple[str, str]]:
         """Yield the ``(event, data)`` that ``chunk`` completes."""
+        waits = bool(self._rest) and self._rest[-1].endswith(b"\r")
+        self._rest.append(chunk)
+        if not waits and b"\n" not in chunk and b"\r" not in chunk:
+            return  # The middle of a line: a long one is put together only once.
         # A chunk may end between the \r and the \n of one line end.
-        text = self._rest + chunk
+        text = b"".join(self._rest)
         held = text.endswith(b"\r")
         lines = (text[:-1] if held else text).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *whole, self._rest = lines.split(b"\n")
-        self._rest += b"\r" if held else b""
+        *whole, rest = lines.split(b"\n")
+        self._rest = [rest + b"\r" if held else rest]
         for line in whole:
             yield from self._line(line.decode(errors="replace"))
 

@@ -78,8 +78,15 @@ class Broken(Message):
     reason: str
 
 
+class Spent(Message):
+    """The page asked for more than a page may, and its place is to be left; ``reason`` says how."""
+
+    reason: str
+
+
 ToKernel = Open | Say | Leave
-ToServer = Up | Told | Broken
+OfPlace = Told | Broken | Spent
+ToServer = Up | OfPlace
 
 _encode = msgspec.msgpack.Encoder().encode
 to_kernel: Callable[[bytes], ToKernel] = msgspec.msgpack.Decoder(ToKernel).decode

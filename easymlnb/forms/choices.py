@@ -123,9 +123,10 @@ def _tags(values: list[Any], labels: list[str]) -> Simple:
         allowed_tags=labels, allow_duplicates=False, placeholder="Type to find a choice"
     )
     widget.add_class("em-tags")
+    known = dict(zip(labels, values, strict=True))
 
     def get() -> Any:
-        return [values[labels.index(label)] for label in widget.value]
+        return [known[label] for label in dict.fromkeys(widget.value)]
 
     def put(value: Any) -> None:
         wanted = value if isinstance(value, list) else []

@@ -9,11 +9,17 @@ from typing import Any
 
 from easymlnb.contract.names import is_attribute, path
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb.forms.bounds import nodes
 from easymlnb.forms.node import Node
 
 SOMEWHERE = "http://localhost:8888/"
 LONG = 300
 """Characters of base64, or of a table's JSON, that still fit into code."""
+
+MOST = 1000
+LONGEST = 20_000
+CUT = "... too long to be shown here ..."
+"""Values and characters of one parameter that are shown in code, and what stands for more."""
 
 STORED = {"table": ("csv", "text/csv"), "timeseries": ("csv", "text/csv")}
 """Kinds of values that people keep in files: the ending and media type of these."""
@@ -42,6 +48,12 @@ def with_file_names(value: Any, name: str = "file") -> Any:
     return value
 
 
+def _long(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) > LONGEST and not value.startswith("data:")
+    return nodes(value, MOST) > MOST
+
+
 def _shown(spec: ServiceSpec, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values as code shows them."""
     root = Node.root(spec.input)
@@ -51,6 +63,9 @@ def _shown(spec: ServiceSpec, values: Mapping[str, Any]) -> dict[str, Any]:
         node = root.child(properties.get(name), name)
         kinds = [str(one.hint("widget")) for one in (node, *node.alternatives)]
         ending, media_type = next((STORED[kind] for kind in kinds if kind in STORED), ("", ""))
+        if _long(value):
+            found[name] = FileName(f"{name}.{ending}", media_type) if ending else CUT
+            continue
         shown = with_file_names(value, name)
         plain = not isinstance(shown, FileName | None)
         if ending and plain and len(_json(shown)) > LONG:

@@ -27,6 +27,9 @@ from easymlnb.forms.widgets import make
 LONG = 400
 """Characters of a description that are shown unfolded."""
 
+MORE = 2000
+"""Widgets that values may need beyond those of the empty form: rows, and what is folded out."""
+
 LOOK = "Please look at the marked fields."
 
 SENDING = "Waiting for the file"
@@ -74,6 +77,7 @@ class Form:
             self.code.show(snippets(spec, self.values(), url))
             self.widget = self._draw() if place == "cell" else W.VBox()
             self.widget.add_class("em-form")
+        self.sheet.most = len(self.sheet.widgets) + MORE
         in_order(self.widget)
 
     def _draw(self) -> Any:

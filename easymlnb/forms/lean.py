@@ -58,6 +58,13 @@ class Sheet:
         self.sending: set[Any] = set()
         self.due: Callable[[], None] | None = None
         self.taken_back = False
+        self.most = 2**31
+        """Widgets that it may have; ``full`` forms show what is more as JSON."""
+
+    @property
+    def full(self) -> bool:
+        """Whether no more widgets should be made for values."""
+        return len(self.widgets) >= self.most
 
     def style(self, kind: type) -> Any:
         """Return the form's one style of that kind."""

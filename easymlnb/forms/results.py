@@ -19,6 +19,9 @@ PLOTLY = "application/vnd.plotly.v1+json"
 FOLDED = 40
 """Lines of JSON that are shown without being asked for."""
 
+LONGEST = 100_000
+"""Characters of JSON that are shown at all."""
+
 SHORT = 72
 """Characters of JSON that are kept on one line."""
 
@@ -107,6 +110,11 @@ def written_json(value: Any, indent: str = "") -> str:
 
 def json_value(part: Part) -> Any:
     """JSON, folded when long."""
+    written = json.dumps(part.get("data"), ensure_ascii=False)
+    if len(written) > LONGEST:
+        note = f"The first {figure(LONGEST)} of {figure(len(written))} characters of JSON."
+        cut = f'<pre class="em-code">{escape(written[:LONGEST])}</pre>'
+        return titled(part, f"<details><summary>{note}</summary>{cut}</details>", "")
     written = written_json(part.get("data"))
     block = f'<pre class="em-code">{escape(written)}</pre>'
     lines = written.count("\n") + 1

@@ -4,9 +4,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from easymlnb.forms import lean as W
-from easymlnb.forms.fields import MISSING, Field, Make, html
+from easymlnb.forms.bounds import nodes
+from easymlnb.forms.fields import MISSING, Field, Make, Simple, html
 from easymlnb.forms.node import Node
 from easymlnb.forms.order import in_order
+from easymlnb.forms.scalars import json_value
+
+ROWS = 200
+"""Rows of one list. Longer ones are shown, and edited, as JSON: a row is five widgets."""
+
+NODES = 500
+"""Values inside of a list, at any depth, that are shown as rows."""
+
+
+def _full() -> bool:
+    sheet = W.current()
+    return sheet is not None and sheet.full
 
 
 class _Row:
@@ -42,6 +55,8 @@ class Rows:
         self._add.add_class("em-quiet")
         self._add.on_click(lambda _: self.add())
         self._full = W.HTML()
+        self._written: Simple | None = None
+        self._node = node
         self.widget = W.VBox([self._box, self._add, self._full])
         self._fill(())
 
@@ -70,27 +85,57 @@ class Rows:
 
     def _draw(self) -> None:
         self._box.children = tuple(row.widget for row in self.rows)
-        full = self._most is not None and len(self.rows) >= self._most
-        self._add.disabled = full
-        self._full.value = html(f"No more than {self._most}.", "em-help") if full else ""
+        most = ROWS if self._most is None else min(self._most, ROWS)
+        reached = len(self.rows) >= most
+        self._add.disabled = reached or _full()
+        self._full.value = html(f"No more than {most}.", "em-help") if reached else ""
 
-    def _fill(self, items: Sequence[tuple[str, Any]]) -> None:
+    def _fill(self, items: Sequence[tuple[str, Any]]) -> bool:
+        """Show values as rows; False if there are more than a form shows."""
         old, self.rows = self.rows, []
         for key, value in items:
+            if len(self.rows) == ROWS or _full():
+                break
             self.rows.append(self._row(value, key))
-        while len(self.rows) < self._least:
+        whole = len(self.rows) == len(items)
+        while len(self.rows) < min(self._least, ROWS):
             self.rows.append(self._row(MISSING, ""))
         self._draw()
         for row in old:
             W.close(row.widget)
+        return whole
+
+    def _put(self, items: Sequence[tuple[str, Any]], value: Any) -> None:
+        """Show values as rows, or as the JSON that they are where these would be too many."""
+        if self._written is not None:
+            W.close(self._written.widget)
+            self._written = None
+        if len(items) <= ROWS and nodes(value, NODES) <= NODES and self._fill(items):
+            self.widget.children = (self._box, self._add)
+            return
+        self._fill(())
+        self._written = json_value(self._node.without("description"), self._make)
+        self._written.set(value)
+        in_order(self._written.widget)
+        self.widget.children = (self._written.widget,)
 
     def get(self) -> Any:
+        if self._written is not None:
+            found = self._written.get()
+            return self._empty if found is MISSING else found
         return [None if (value := row.field.get()) is MISSING else value for row in self.rows]
 
+    @property
+    def _empty(self) -> Any:
+        return {} if self.keyed else []
+
     def set(self, value: Any) -> None:
-        self._fill([("", one) for one in value] if isinstance(value, list | tuple) else ())
+        items = [("", one) for one in value] if isinstance(value, list | tuple) else []
+        self._put(items, value)
 
     def check(self) -> str | None:
+        if self._written is not None:
+            return self._written.check()
         wrong = [row for row in self.rows if not row.field.check()]
         return "" if wrong else None
 
@@ -119,10 +164,12 @@ class Map(Rows):
 
     def get(self) -> Any:
         values = super().get()
+        if self._written is not None:
+            return values
         return {row.key.value: value for row, value in zip(self.rows, values, strict=True)}
 
     def set(self, value: Any) -> None:
-        self._fill(list(value.items()) if isinstance(value, dict) else ())
+        self._put(list(value.items()) if isinstance(value, dict) else [], value)
 
     def check(self) -> str | None:
         names = [row.key.value for row in self.rows]

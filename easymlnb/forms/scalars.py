@@ -75,7 +75,7 @@ def json_value(node: Node, make: Make) -> Simple:
             return MISSING
         try:
             return _parse(widget.value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return widget.value
 
     def put(value: Any) -> None:
@@ -87,6 +87,8 @@ def json_value(node: Node, make: Make) -> Simple:
             _parse(widget.value or "null")
         except ValueError as error:
             return f"This is not JSON: {error}."
+        except RecursionError:
+            return "This is nested too deep."
         return None
 
     return Simple(widget, get, put, problem=problem, state=lambda: widget.value)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from easymlnb.forms import choices, files, moments, nested, rows, scalars, unions
 from easymlnb.forms.fields import Control, Field, Make
+from easymlnb.forms.lean import current
 from easymlnb.forms.node import Node
 
 WIDGETS: dict[str, Callable[[Node, Make], Control]] = {
@@ -42,6 +43,10 @@ ABSENT = nested.EMPTIABLE | {"const", "optional"}
 """Kinds that need no checkbox to say "leave it out" when the schema gives no default."""
 
 
+BOXES = frozenset(("object", "tuple", "optional", "list", "dict", "union"))
+"""Kinds that hold other fields."""
+
+
 def register(kind: str, maker: Callable[[Node, Make], Control]) -> None:
     """Add a widget for a hint of your own, or replace one."""
     WIDGETS[kind] = maker
@@ -58,4 +63,6 @@ def make(node: Node, required: bool) -> Field:
     kind = kind_of(node)
     if not required and not node.has_default and kind not in ABSENT:
         kind = "optional"
+    if kind in BOXES and (sheet := current()) is not None and sheet.full:
+        kind = "json"
     return Field(node, WIDGETS[kind](node, make), required=required)

@@ -1,7 +1,10 @@
 """The line between an app page and its place, as somebody who means no good would use it."""
 
+import base64
+import json
 import struct
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from app_pages import SERVICES, form_kernels
 from conftest import RunningServer, free_port, make_notebook
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from easymlnb_server.apps import wire
 from easymlnb_server.uploads import VISITOR_MOST
 
 FILES = """
@@ -23,6 +27,27 @@ import easymlnb as ml
 def weigh(file: ml.File) -> int:
     return 1
 """
+VALUES = '''
+from datetime import date, datetime
+from typing import Annotated, Any
+from pydantic import BaseModel
+import easymlnb as ml
+
+class Tree(BaseModel):
+    name: str = ""
+    twin: "Tree | None" = None
+    kids: list["Tree"] = []
+
+@ml.service(public=True)
+def values(
+    note: str = "", number: int | None = None, anything: Any = None, color: ml.Colour = "#112233",
+    day: date | None = None, moment: datetime | None = None, names: list[str] = [],
+    points: list[list[float]] = [], tree: Tree = Tree(), tally: dict[str, int] = {},
+    tags: Annotated[list[str], ml.MultipleChoice([f"tag {n}" for n in range(2000)])] = [],
+) -> Any:
+    """Give back what came."""
+    return anything
+'''
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +60,7 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     )
     server.start()
     try:
-        assert server.publish(make_notebook(SERVICES, FILES))["state"] == "ready"
+        assert server.publish(make_notebook(SERVICES, FILES, VALUES))["state"] == "ready"
         yield server
     finally:
         server.stop()
@@ -69,6 +94,21 @@ def named(states: dict[str, Any], **state: Any) -> str:
     found = [name for name, one in states.items() if state.items() <= one["state"].items()]
     assert len(found) == 1, found
     return found[0]
+
+
+TITLES = {
+    "note": "Note", "number": "Number", "anything": "Anything", "color": "Color", "day": "Day",
+    "moment": "Moment",
+}  # fmt: skip
+
+
+def control(states: dict[str, Any], field: str) -> str:
+    """Return the id of the widget of a field of ``values``."""
+    if field == "tags":
+        return named(states, _model_name="TagsInputModel")
+    # Beside an optional field there is its checkbox, of the same name.
+    fields = {name: one for name, one in states.items() if one["model_name"] != "CheckboxModel"}
+    return named(fields, description=TITLES[field])
 
 
 @pytest.mark.parametrize("v1", [True, False])
@@ -263,6 +303,116 @@ def test_files_that_visitors_only_announce_take_nothing_from_others(
     own = apps.http.post("uploads", **announced)
     assert own.status_code == 201
     assert apps.http.delete(f"uploads/{own.json()['id']}").status_code == 204
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+def restored(**values: Any) -> dict[str, Any]:
+    return {"do": "restore", "value": json.dumps(values)}
+
+
+def nested(levels: int) -> str:
+    return '{"tree": ' + '{"twin": ' * levels + "null" + "}" * levels + "}"
+
+
+def unfolding() -> str:
+    packed = zlib.compress(json.dumps({"names": ["a"] * 20_000}).encode(), 9)
+    return base64.urlsafe_b64encode(packed).decode()
+
+
+ASKED: dict[str, list[dict[str, Any]]] = {
+    "a long list": [restored(names=["a"] * 16_000)],
+    "many long lists": [restored(names=["a"] * 4000, tally=dict.fromkeys(map(str, range(4000))))],
+    "lists in lists": [restored(points=[[1.0] * 100] * 150)],
+    "lists of one": [restored(points=[[1.0]] * 10_000)],
+    "deep values": [{"do": "restore", "value": nested(900)}],
+    "very deep values": [{"do": "restore", "value": nested(9000)}],
+    "deep lists": [{"do": "restore", "value": DEEP[:99_000]}],
+    "a wide tree": [restored(tree={"kids": [{"kids": [{"kids": []}] * 50}] * 50})],
+    "a link": [{"do": "open", "value": unfolding()}],
+    "a link to too much": [
+        {"do": "open", "value": base64.urlsafe_b64encode(zlib.compress(b"[" * 10**7)).decode()}
+    ],
+    "again and again": [restored(names=["a"] * 400)] * 200,
+}
+"""What the page's script may ask for, with values that it never would send."""
+
+SET: dict[str, tuple[str, Any]] = {
+    "long text": ("note", "x" * 900_000),
+    "a number of many digits": ("number", "9" * 900_000),
+    "deep JSON": ("anything", DEEP),
+    "much JSON": ("anything", json.dumps([1] * 300_000)),
+    "no color": ("color", "rgb(" + " " * 900_000),
+    "no colour": ("color", "#" + "1" * 900_000),
+    "a day": ("day", {"year": 10**300, "month": -1, "date": 0}),
+    "a moment": ("moment", {"year": 2026, "month": 10**18, "date": 1}),
+    "tags": ("tags", ["tag 1999"] * 50_000),
+}
+
+
+def fine(other: Any) -> None:
+    """Find that a page still answers."""
+    assert other.states()
+
+
+def asks(line: Any, content: dict[str, Any]) -> None:
+    desk = named(line.known, _anywidget_id="easymlnb.desk")
+    line.say("comm_msg", {"comm_id": desk, "data": {"method": "custom", "content": content}})
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("asked", ASKED)
+def test_no_page_keeps_another_waiting_by_what_it_asks_for(page: Any, asked: str) -> None:
+    with page("public/values").line() as line, page("public/values").line() as other:
+        line.known = line.states()
+        for content in ASKED[asked]:
+            asks(line, content)
+        for act in ("draft", "link", "origin", "download"):
+            asks(line, {"do": act, "value": "http://localhost"})
+        fine(other)
+        if len(ASKED[asked]) == 1:
+            # Its own page answers, too, and has not grown beyond what a browser could show.
+            assert len(line.states()) < 6000
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("what", SET)
+def test_no_page_keeps_another_waiting_by_what_it_types(page: Any, what: str) -> None:
+    with page("public/values").line() as line, page("public/values").line() as other:
+        line.known = line.states()
+        field, value = SET[what]
+        line.update(control(line.known, field), value=value)
+        run = named(line.known, description="Run")
+        for act in ("draft", "link", "origin", "draft", "link"):
+            asks(line, {"do": act, "value": "http://localhost"})
+        clicked = {"method": "custom", "content": {"event": "click"}}
+        line.say("comm_msg", {"comm_id": run, "data": clicked})
+        fine(other)
+        fine(line)
+
+
+def test_a_page_changes_values_only(page: Any) -> None:
+    with page().line() as line:
+        states = line.states()
+        text = named(states, _model_name="TextModel", value="")
+        box = next(name for name, one in states.items() if one["state"].get("children"))
+        line.update(box, children=[f"IPY_MODEL_{box}"] * 2)
+        line.update(text, value="typed", description="Password", disabled=True)
+        after = line.states()
+        assert after[box] == states[box]
+        assert after[text]["state"] == {**states[text]["state"], "value": "typed"}
+
+
+def test_a_long_header_ends_the_line(page: Any) -> None:
+    one = page()
+    with one.line() as line, pytest.raises(ConnectionClosed):
+        header = json.dumps({"msg_id": "x" * 10_000, "msg_type": "comm_info_request"}).encode()
+        message = wire.Message("shell", "comm_info_request", header, b"{}", b"{}", b"{}")
+        line.socket.send(wire.write(message, True))
+        line.hear("nothing")
+    with one.line() as line:
+        assert line.states()
 
 
 def test_one_kernel_lost_harms_no_other_page(page: Any, apps: RunningServer) -> None:

@@ -287,3 +287,30 @@ def test_a_call_in_line_shows_its_place():
     app.form.wait(PATIENCE)
     assert not app.form.busy
     app.close()
+
+
+@pytest.mark.parametrize(
+    "raw", ["[" * 50_000, '{"a":' * 2000, '{"a":' * 60 + "1" + "}" * 60, "3", "nothing"]
+)
+def test_what_is_no_draft_of_a_form_changes_nothing(raw):
+    app = app_of()
+    app.form.fill({"name": "Ada"})
+    do(app, "restore", raw)
+    assert app.form.values()["name"] == "Ada"
+    assert links.read(raw) is None
+
+
+def test_much_that_was_typed_is_neither_kept_nor_linked():
+    spec = define(greet).spec
+    for value in (["a"] * 40_000, "a" * 200_000):
+        assert links.draft(spec, {"name": value}) == ""
+        assert links.fold(spec, {"name": value}) is None
+    assert links.draft(spec, {"name": "Ada"}) == '{"name": "Ada"}'
+
+
+def test_long_values_are_left_out_of_the_code():
+    app = app_of()
+    app.form.fill({"name": "Ada" * 10_000})
+    do(app, "origin", "http://localhost")
+    assert len(app.form.code.widget.value) < 10_000
+    assert "too long to be shown" in app.form.code.widget.value

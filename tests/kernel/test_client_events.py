@@ -24,6 +24,16 @@ def test_chunks_may_be_cut_anywhere(size):
     assert found + list(events.feed(b"\n")) == EVENTS
 
 
+def test_a_long_line_is_put_together_once():
+    events, piece = Events(), b"x" * 2**16
+    assert list(events.feed(b"data: ")) == []
+    for _ in range(1000):
+        assert list(events.feed(piece)) == []
+    assert len(events._rest) == 1001 + (events._rest[0] == b"")
+    ((_, data),) = [*events.feed(b"\n"), *events.feed(b"\n")]
+    assert len(data) == 1000 * len(piece)
+
+
 def test_a_reader_without_listener_passes_over_progress():
     reader = Reader({})
     assert list(reader.feed(b'event: progress\ndata: {"fraction": 1}\n\n')) == []

@@ -139,3 +139,15 @@ def test_a_figure_loads_no_pictures_from_elsewhere():
     assert "evil" not in json.dumps(figure)
     assert figure["layout"]["images"] == [own, {}]
     assert figure["data"][1]["link"]["source"] == [0, 1]
+
+
+def test_long_json_is_cut():
+    written = said([{"kind": "json", "data": [1] * 100_000}])
+    assert len(written) < 110_000
+    assert "characters of JSON" in written
+
+
+def test_markdown_is_shown_as_the_worker_rendered_it():
+    part = {"kind": "markdown", "data": "a", "more": {"html": f"<b>rendered</b>{NASTY}"}}
+    assert "<b>rendered</b>" in said([part])
+    assert "onerror" not in said([part])

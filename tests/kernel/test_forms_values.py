@@ -11,9 +11,13 @@ import pytest
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from easymlnb.forms.form import Form
+from easymlnb.definition import define
+from easymlnb.forms.bounds import nodes
+from easymlnb.forms.form import MORE, Form
+from easymlnb.forms.local import LocalCaller
 from easymlnb.forms.nested import Group
 from easymlnb.forms.node import Node
+from easymlnb.forms.rows import ROWS
 from easymlnb.forms.widgets import make
 from easymlnb.schema import Schema
 from easymlnb.types.choices import Choice, MultipleChoice
@@ -240,3 +244,82 @@ def test_a_form_is_made_from_the_spec_alone():
 
     spec = ServiceSpec(name="roll", title="Roll", input={"type": "object"}, output={})
     assert Form(ServiceSpec.from_dict(spec.to_dict()), caller=None).values() == {}
+
+
+# more than rows show
+
+
+def listing(names: list[str], tally: dict[str, int], grid: list[list[int]]) -> None: ...
+
+
+MUCH: dict[str, Any] = {
+    "names": ["a"] * 1000,
+    "tally": {str(at): at for at in range(1000)},
+    "grid": [[1, 2, 3]] * 300,
+}
+
+
+@pytest.mark.parametrize("name", MUCH)
+def test_more_values_than_rows_show_are_edited_as_json(name):
+    group, schema = form_of(listing)
+    control = group.fields[name].control
+    few = control.widget.children
+    group.set(MUCH)
+    assert control.rows == []
+    assert group.get()[name] == MUCH[name]
+    assert schema.load(group.get())[name] == MUCH[name]
+    (text,) = control.widget.children
+    text.value = "no JSON"
+    assert not group.fields[name].check()
+    text.value = ""
+    assert group.get()[name] == type(MUCH[name])()
+    group.set({name: MUCH[name][:3] if isinstance(MUCH[name], list) else {"a": 1}})
+    assert control.widget.children == few
+    assert control.rows
+    group.set({})
+    assert group.get()[name] == type(MUCH[name])()
+
+
+def test_rows_are_added_up_to_a_bound():
+    group, _ = form_of(listing)
+    control = group.fields["names"].control
+    control.set(["a"] * (ROWS - 1))
+    assert not control._add.disabled
+    control.add("b")
+    assert control._add.disabled
+
+
+@pytest.mark.parametrize("levels", [40, 200])
+def test_values_that_contain_themselves_are_folded_into_json_at_some_depth(levels):
+    def f(tree: Tree) -> None: ...
+
+    value: dict[str, Any] = {"name": "leaf"}
+    for _ in range(levels):
+        value = {"name": "x", "twin": value}
+    form = Form(define(f).spec, LocalCaller(define(f)))
+    before = len(form.sheet.widgets)
+    form.fill({"tree": value})
+    assert len(form.sheet.widgets) < before + 2 * MORE
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[" * 100_000 + "]" * 100_000, "1" * 10_000])
+def test_json_that_python_does_not_read_is_a_message_at_the_field(text):
+    def f(x: Any) -> None: ...
+
+    group, _ = form_of(f)
+    group.fields["x"].control.widget.value = text
+    assert not group.fields["x"].check()
+    assert group.get() == {"x": text}
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [(1, 1), ([], 1), ([1, 2], 3), ({"a": [1]}, 3), ([[]] * 5, 6), ([1] * 11, 11), ([[1] * 9], 11)],
+)
+def test_values_are_counted_up_to_a_bound(value, count):
+    assert nodes(value, 10) == count
+
+
+def test_values_that_are_too_deep_count_as_too_many():
+    assert nodes([[[1]]], 10, 4) == 4
+    assert nodes([[[1]]], 10, 3) == 11

@@ -15,9 +15,8 @@ import psutil
 
 from easymlnb.contract.places import (
     LENGTH,
-    Broken,
+    OfPlace,
     ToKernel,
-    Told,
     ToServer,
     Up,
     pack,
@@ -47,7 +46,7 @@ class FormKernel:
         self,
         process: asyncio.subprocess.Process,
         folder: str,
-        told: Callable[[Told | Broken], None],
+        told: Callable[[OfPlace], None],
     ) -> None:
         self.pid = process.pid
         self.places: set[str] = set()
@@ -142,7 +141,7 @@ class FormKernel:
             log.warning("form kernel %s: %s", self.pid, text)
 
 
-async def start(told: Callable[[Told | Broken], None], *, memory: int, cafile: str) -> FormKernel:
+async def start(told: Callable[[OfPlace], None], *, memory: int, cafile: str) -> FormKernel:
     """Start a form kernel in a folder of its own; it is not ``ready`` yet."""
     folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="emnb-app-")
     environment = {

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from easymlnb.contract.places import Broken, Leave, Open, ToKernel, Told
+from easymlnb.contract.places import Broken, Leave, OfPlace, Open, Spent, ToKernel, Told
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.apps.kernels import FormKernel
 from easymlnb_server.apps.line import Line
@@ -175,7 +175,7 @@ class Places:
             raise Full(ahead)
         self._line.leave(ticket)
 
-    def told(self, message: Told | Broken) -> None:
+    def told(self, message: OfPlace) -> None:
         """Take what a kernel says."""
         place = self._all.get(message.place)
         if place is None:
@@ -183,6 +183,9 @@ class Places:
         if isinstance(message, Broken):
             place.broken = True
             log.error("The page of %s could not be built: %s", place.service, message.reason)
+        elif isinstance(message, Spent):
+            log.warning("A page of %s is put out: %s.", place.service, message.reason)
+            self.leave(place)
         elif place.hear is not None:
             place.hear(message)
 

@@ -14,6 +14,9 @@ V1 = "v1.kernel.websocket.jupyter.org"
 
 NAMES = ("header", "parent_header", "metadata", "content")
 
+LONGEST_HEADER = 4096
+"""Bytes of a header; front ends send about 300."""
+
 MOST_PARTS = 256
 """Parts of a message that are taken; a page's have five and a few buffers."""
 
@@ -83,6 +86,9 @@ def _message(
     content: bytes,
     buffers: list[bytes],
 ) -> Message:
+    # Each answer carries it, so that a long one would be sent back a thousand times.
+    if len(header) > LONGEST_HEADER:
+        raise ValueError("The header of this message is too long.")
     kind = json.loads(header)["msg_type"]
     if not isinstance(kind, str):
         raise ValueError("A message's type is a text.")

@@ -1,0 +1,142 @@
+"""Lanes: each page's messages in their order, none of them for ever, no page in another's way."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from easymlnb.apps import lanes
+from easymlnb.apps.lanes import STRIKES, Lane
+from easymlnb.contract.places import Leave, Say
+
+PATIENCE = 30.0
+
+
+def say(kind: str, content: bytes = b"") -> Say:
+    return Say(kind=kind, header=b"{}", content=content)
+
+
+def spin() -> None:
+    """Compute for ever, as a message that builds too many widgets would."""
+    while True:
+        sum(range(100))
+
+
+def until(done: Callable[[], Any], look: Callable[[], None] = lambda: None) -> None:
+    end = time.monotonic() + PATIENCE
+    while not done():
+        assert time.monotonic() < end
+        look()
+        time.sleep(0.01)
+
+
+class Page:
+    """A lane, and what was done in it."""
+
+    def __init__(self, seconds: float = 0.05, **acts: Callable[[], None]) -> None:
+        self.done: list[str] = []
+        self.spent: list[str] = []
+        self.begun = threading.Event()
+        self._acts = acts
+        self.lane = Lane(self._take, self.spent.append, seconds=seconds)
+
+    def _take(self, message: Any) -> None:
+        self.begun.set()
+        kind = "leave" if isinstance(message, Leave) else message.kind
+        self._acts.get(kind, lambda: None)()
+        self.done.append(kind)
+
+
+def test_messages_are_done_in_their_order_and_threads_do_not_stay():
+    page = Page()
+    said = [str(at) for at in range(300)]
+    for one in said:
+        page.lane.put(say(one))
+    until(lambda: page.done == said)
+    until(lambda: not any(one.name == "easymlnb-page" for one in threading.enumerate()))
+
+
+def test_a_busy_page_keeps_no_other_waiting():
+    release = threading.Event()
+    busy, other = Page(wait=lambda: bool(release.wait(PATIENCE)) and None), Page()
+    busy.lane.put(say("wait"))
+    busy.begun.wait(PATIENCE)
+    other.lane.put(say("mine"))
+    until(lambda: other.done == ["mine"])
+    assert busy.done == []
+    release.set()
+    until(lambda: busy.done == ["wait"])
+
+
+def test_what_takes_too_long_is_ended_and_what_follows_is_done():
+    page = Page(spin=spin)
+    for kind in ("spin", "one", "two"):
+        page.lane.put(say(kind))
+    until(lambda: page.done == ["one", "two"], page.lane.look)
+    assert page.spent == []
+
+
+def test_an_interrupt_that_is_swallowed_is_repeated():
+    def deaf() -> None:
+        try:
+            spin()
+        except BaseException:
+            spin()
+
+    page = Page(deaf=deaf)
+    page.lane.put(say("deaf"))
+    page.lane.put(say("next"))
+    until(lambda: page.done == ["next"], page.lane.look)
+
+
+def test_waiting_is_no_work_that_is_ended():
+    page = Page(rest=lambda: time.sleep(0.3))
+    page.lane.put(say("rest"))
+    until(lambda: page.done == ["rest"], page.lane.look)
+
+
+def test_a_page_that_does_it_again_and_again_is_given_up():
+    page = Page(spin=spin)
+    for _ in range(STRIKES):
+        page.lane.put(say("spin"))
+    until(lambda: page.spent, page.lane.look)
+    assert page.spent == ["its messages take too long"]
+    page.lane.put(Leave())
+    until(lambda: page.done == ["leave"])
+
+
+def test_leaving_ends_what_runs_and_forgets_what_waits():
+    page = Page(seconds=PATIENCE * 10, spin=spin)
+    page.lane.put(say("spin"))
+    page.lane.put(say("never"))
+    assert page.begun.wait(PATIENCE)
+    page.lane.put(Leave())
+    until(lambda: page.done == ["leave"])
+    page.lane.put(say("late"))
+    assert page.done == ["leave"]
+
+
+@pytest.mark.parametrize("bound", ["MOST", "MOST_BYTES"])
+def test_no_more_waits_than_a_page_may_say(bound, monkeypatch):
+    monkeypatch.setattr(lanes, bound, 10)
+    release = threading.Event()
+    page = Page(wait=lambda: bool(release.wait(PATIENCE)) and None)
+    page.lane.put(say("wait"))
+    assert page.begun.wait(PATIENCE)
+    for _ in range(12):
+        page.lane.put(say("more", b"x"))
+    assert "it says more than can be done" in page.spent
+    release.set()
+    until(lambda: "wait" in page.done)
+
+
+def test_an_error_of_one_message_is_not_the_end_of_the_others():
+    def fail() -> None:
+        raise MemoryError
+
+    page = Page(fail=fail)
+    page.lane.put(say("fail"))
+    page.lane.put(say("next"))
+    until(lambda: page.done == ["next"])
