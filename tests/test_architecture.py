@@ -35,7 +35,7 @@ LAYERS = {
     """,
     "easymlnb_server": """
         access names account
-        calllog logs ownership spool words openapi_schemas openapi_headers store placement
+        calllog logfilter logs ownership spool words openapi_schemas openapi_headers store placement
         apps uploads openapi_uploads openapi_access openapi_bundles hubservice starts
         engine
         openapi_routes descriptions plots idempotency tagged

@@ -42,6 +42,7 @@ from easymlnb_server.handlers.sharing import Sharing
 from easymlnb_server.hubs import HubSettings
 from easymlnb_server.idempotency import Keys
 from easymlnb_server.inbound import InboundSettings
+from easymlnb_server.logfilter import Careful
 from easymlnb_server.metrics import Metrics
 from easymlnb_server.ownership import Ownership
 from easymlnb_server.placement import gpus
@@ -107,6 +108,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
 
     def initialize_settings(self) -> None:
         app = self._server
+        self._careful = Careful()
         self._log_handler = logs.configure(self.log_style, cast("int | str", app.log_level))
         live = LiveTable(self.queue_limit)
         publications, cluster = self.make_publications(self._deployment, self.shared)
@@ -166,6 +168,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """Start what needs the final port: the link of kernels, and what is published."""
+        self._careful.watch_all()  # by now every other extension has its own log, too
         link = self._link_url()
         os.environ["EASYMLNB_LINK"] = link
         os.environ["EASYMLNB_SECRET"] = self._state.secret
