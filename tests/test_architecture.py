@@ -36,7 +36,7 @@ LAYERS = {
     "easymlnb_server": """
         access names account private terminals
         spelling
-        calllog logs ownership spool words openapi_schemas openapi_headers store placement
+        calllog logfilter logs ownership spool words openapi_schemas openapi_headers store placement
         apps uploads openapi_uploads openapi_access openapi_bundles hubservice starts
         engine
         openapi_routes descriptions plots idempotency tagged

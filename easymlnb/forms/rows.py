@@ -111,7 +111,7 @@ class Rows:
             W.close(self._written.widget)
             self._written = None
         if len(items) <= ROWS and nodes(value, NODES) <= NODES and self._fill(items):
-            self.widget.children = (self._box, self._add)
+            self.widget.children = (self._box, self._add, self._full)
             return
         self._fill(())
         self._written = json_value(self._node.without("description"), self._make)

@@ -42,6 +42,7 @@ from easymlnb_server.handlers.sharing import Sharing
 from easymlnb_server.hubs import HubSettings
 from easymlnb_server.idempotency import Keys
 from easymlnb_server.inbound import InboundSettings
+from easymlnb_server.logfilter import Careful
 from easymlnb_server.metrics import Metrics
 from easymlnb_server.ownership import Ownership
 from easymlnb_server.placement import gpus
@@ -141,6 +142,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         # Its environment and memory hold tokens, which workers, of the same account, have no
         # business with.
         process.hide()
+        self._careful = Careful()
         self._log_handler = logs.configure(self.log_style, cast("int | str", app.log_level))
         live = LiveTable(self.queue_limit)
         publications, cluster = self.make_publications(self._deployment, self.shared)
@@ -205,6 +207,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         """Start what needs the final port: the link of kernels, and what is published."""
         if self._refusal:
             return
+        self._careful.watch_all()  # by now every other extension has its own log, too
         try:
             await asyncio.to_thread(make_private, self._folder)
         except OSError as error:

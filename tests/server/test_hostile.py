@@ -150,7 +150,7 @@ async def test_leaving_in_the_middle_of_a_body_is_no_error(
 # bodies that nobody reads
 
 
-@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"BREW"])
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"DELETE", b"OPTIONS"])
 @pytest.mark.parametrize("length", [b"Content-Length: 120000000", b"Transfer-Encoding: chunked"])
 @in_loop
 async def test_methods_without_a_body_get_none(method: bytes, length: bytes) -> None:
@@ -158,6 +158,15 @@ async def test_methods_without_a_body_get_none(method: bytes, length: bytes) -> 
         client = await connect()
         client.send(method + b" /x HTTP/1.1\r\nHost: localhost\r\n" + length + b"\r\n\r\n")
         assert said(await everything(client)) == (413, "too_large")
+
+
+@pytest.mark.parametrize("more", [b"", b"Content-Length: 2", b"Transfer-Encoding: chunked"])
+@in_loop
+async def test_unknown_methods_are_refused(more: bytes) -> None:
+    async with serving() as (_, connect):
+        client = await connect()
+        client.send(b"BREW /x HTTP/1.1\r\nHost: localhost\r\n" + more + b"\r\n\r\n")
+        assert said(await everything(client)) == (405, "method_not_allowed")
 
 
 @in_loop

@@ -114,6 +114,8 @@ class EasyHandler(JupyterHandler):
         self.request_id = given if REQUEST_ID.match(given) else uuid.uuid4().hex
         self.set_header("X-Request-Id", self.request_id)
         method = self.request.method or ""
+        # Pages of errors ask for it, also of those that come before anybody is identified.
+        self.current_user = self._jupyter_current_user = None
         if not self.check_host():
             raise Forbidden("This host name is not one that the server answers to.")
         user = self.current_user = self._jupyter_current_user = await self._identify()

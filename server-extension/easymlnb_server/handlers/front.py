@@ -27,6 +27,7 @@ from easymlnb_server.handlers import heads
 from easymlnb_server.handlers.connections import Connections, Held, Phase, network_of
 from easymlnb_server.handlers.gate import Gate
 from easymlnb_server.handlers.plain import PlainCall
+from easymlnb_server.handlers.redirects import OnThisHost
 from easymlnb_server.handlers.refusals import refusal
 from easymlnb_server.handlers.senders import Sender
 from easymlnb_server.handlers.watched import Watch
@@ -48,6 +49,7 @@ def open_doors(
     Returns all connections of the server from now on; they must be kept.
     """
     gate = Gate(state, application.settings)
+    application.transforms.append(OnThisHost)
     application.default_router.rules.insert(0, Rule(PathMatches(path), _Route(gate, state)))
     connections = Connections(limits)
     watch = Watch(server, application, connections)

@@ -23,9 +23,15 @@ from tornado.httputil import (
     ResponseStartLine,
 )
 from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
-from tornado.web import Application
+from tornado.web import Application, RequestHandler
 
-from easymlnb.contract.errors import BadRequest, EasyMLNBError, HeadTooLarge, TooLarge
+from easymlnb.contract.errors import (
+    BadRequest,
+    EasyMLNBError,
+    HeadTooLarge,
+    MethodNotAllowed,
+    TooLarge,
+)
 from easymlnb_server.handlers.connections import Connections, Held, Phase
 from easymlnb_server.handlers.heads import HEAD_LIMIT
 from easymlnb_server.handlers.refusals import refusal
@@ -72,17 +78,23 @@ class Watch:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    def takes_body(self, start: RequestStartLine, headers: HTTPHeaders, connection: Any) -> bool:
-        """Say whether there is anybody at an address who wants a large body."""
-        if start.method not in BODIES:
-            return False
+    def unwanted(
+        self, start: RequestStartLine, headers: HTTPHeaders, connection: Any
+    ) -> EasyMLNBError | None:
+        """Return why a request is refused from its headers, if it is."""
+        known = start.method in RequestHandler.SUPPORTED_METHODS
+        length = headers.get("Content-Length")
+        large = "Transfer-Encoding" in headers or (length is not None and int(length) > UNASKED)
+        if known and not large:
+            return None
         request = HTTPServerRequest(connection=connection, start_line=start, headers=headers)
+        # There is no handler of Tornado's for the fast path, nor for what another process answers.
         handler = getattr(self._application.find_handler(request), "handler_class", None)
-        if handler is None:  # no handler of Tornado's: the fast path, or another process
-            return True
-        if handler.__module__.startswith(f"{__name__.partition('.')[0]}."):
-            return getattr(handler, "takes", "") == start.method
-        return not issubclass(handler, Template404)
+        if not known and start.method not in getattr(handler, "SUPPORTED_METHODS", ()):
+            return MethodNotAllowed(start.method[:20])
+        if large and not _takes_body(handler, start.method):
+            return TooLarge("No body is read here; send the request without one.")
+        return None
 
     def _begin(self, server_conn: Any, request_conn: Any) -> HTTPMessageDelegate:
         delegate = self._start(server_conn, request_conn)
@@ -217,7 +229,7 @@ class _Guarded(HTTPMessageDelegate):
     ) -> Awaitable[None] | None:
         self._watched.enter(Phase.BODY)
         assert isinstance(start_line, RequestStartLine)
-        error = misframed(headers) or self._unwanted(start_line, headers)
+        error = misframed(headers) or self._watch.unwanted(start_line, headers, self._connection)
         if error is not None:
             self._refused = True
             self._watched.answer(error)
@@ -236,13 +248,16 @@ class _Guarded(HTTPMessageDelegate):
         if not self._refused:
             self._delegate.on_connection_close()
 
-    def _unwanted(self, start: RequestStartLine, headers: HTTPHeaders) -> EasyMLNBError | None:
-        length = headers.get("Content-Length")
-        if "Transfer-Encoding" not in headers and (length is None or int(length) <= UNASKED):
-            return None
-        if self._watch.takes_body(start, headers, self._connection):
-            return None
-        return TooLarge("No body is read here; send the request without one.")
+
+def _takes_body(handler: type[RequestHandler] | None, method: str) -> bool:
+    """Say whether there is anybody who wants a large body."""
+    if method not in BODIES:
+        return False
+    if handler is None:
+        return True
+    if handler.__module__.startswith(f"{__name__.partition('.')[0]}."):
+        return getattr(handler, "takes", "") == method
+    return not issubclass(handler, Template404)
 
 
 def misframed(headers: HTTPHeaders) -> BadRequest | None:
