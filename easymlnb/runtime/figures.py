@@ -29,7 +29,8 @@ class own_figures:
         self._context = context
 
     def __enter__(self) -> None:
-        _watch()
+        if not _watching:
+            _watch()
 
     def __exit__(
         self,
@@ -117,18 +118,22 @@ class _OnImport(MetaPathFinder):
         return spec
 
 
-_awaited = _OnImport()
+_watching = False
 
 
 def _watch() -> None:
+    """Replace pyplot's table, now or when it is imported."""
+    global _watching
     module = sys.modules.get(TABLE)
-    if module is not None:
+    if module is None:
+        sys.meta_path.insert(0, _OnImport())
+    elif not hasattr(module, "Gcf"):
+        return  # a cell is importing it
+    else:
         _replace(module)
-    elif _awaited not in sys.meta_path:
-        sys.meta_path.insert(0, _awaited)
+    _watching = True
 
 
 def _replace(module: Any) -> None:
-    table = getattr(module, "Gcf", None)  # missing while it is being imported
-    if table is not None and not isinstance(table.figs, _PerCall):
-        table.figs = _PerCall(table.figs)
+    if not isinstance(module.Gcf.figs, _PerCall):
+        module.Gcf.figs = _PerCall(module.Gcf.figs)

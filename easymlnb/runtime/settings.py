@@ -16,6 +16,8 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
+PLAIN = (bool, int, float, complex, str, bytes, tuple, type(None))
+
 Apply = Callable[[], None]
 """Gives the thread that calls it one of the settings."""
 
@@ -154,9 +156,10 @@ def _of_local(local: threading.local) -> Apply:
     mine = vars(local)
 
     def apply() -> None:
-        own = vars(local)
-        own.clear()
-        own.update(mine)
+        values = mine.copy()
+        # Where it holds objects, it keeps one for each thread, such as a connection.
+        if all(isinstance(value, PLAIN) for value in values.values()):
+            vars(local).update(values)
 
     return apply
 

@@ -4,6 +4,7 @@ import asyncio
 import decimal
 import signal
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -167,6 +168,22 @@ def test_what_a_call_sets_is_not_set_for_the_next(threads: Threads) -> None:
     assert answer(one, sets) == "1"
     assert answer(one, looks) == f'"{third()} nobody default"'
     assert (third(), transform_output()) == ("0.3333333333333333333333333333", "default")
+
+
+def test_a_local_that_holds_objects_makes_one_for_each_thread(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = threading.local()
+    monkeypatch.setattr(sys.modules["__main__"], "held", held, raising=False)
+    held.made, held.connection = True, TABLE
+
+    def reads() -> int:
+        if not getattr(held, "made", False):
+            held.made, held.connection = True, sqlite3.connect(":memory:")
+        return int(held.connection.execute("SELECT 3").fetchone()[0])
+
+    settings.remember()
+    assert [answer(threads, reads) for _ in range(3)] == ["3"] * 3
 
 
 @pytest.mark.parametrize(
