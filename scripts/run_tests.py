@@ -27,7 +27,8 @@ INTERRUPTED = 130
 GRACE = 8.0
 """Seconds that an interrupted half has to end what it started."""
 
-FAST = ("-m", "not slow and not browser", "tests/kernel", "tests/server")
+FAST = ("-m", "not slow")
+UNITS = ("tests/kernel", "tests/server")
 APART = ("tests/browser", "tests/hub")
 OLD = ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")
 """Warnings that say only that a release is old; they are no errors with ``--oldest``."""
@@ -68,10 +69,17 @@ class Half:
         self.start(*more)
         return self.wait()
 
+    @property
+    def _failures(self) -> Path:
+        return ROOT / self._cache / "v/cache/lastfailed"
+
+    def forget(self) -> None:
+        """Forget the failures of earlier runs: pytest keeps those of tests that it did not run."""
+        self._failures.unlink(missing_ok=True)
+
     def failures(self) -> set[str]:
         """Return the tests that failed when this half ran last."""
-        path = ROOT / self._cache / "v/cache/lastfailed"
-        return set(json.loads(path.read_text())) if path.exists() else set()
+        return set(json.loads(self._failures.read_text())) if self._failures.exists() else set()
 
     def interrupt(self) -> None:
         """Let pytest end its fixtures, and with them what they started."""
@@ -114,10 +122,12 @@ def interrupts() -> Iterator[None]:
 
 def run_halves(front: Half, back: Half) -> tuple[int, list[str]]:
     """Run both halves, retry failures; returns the exit status and what passed the second time."""
+    for half in (front, back):
+        half.forget()
     back.start()
-    say("tests/browser and tests/hub run at the same time; their output follows at the end.")
+    say("Two halves of the tests run at the same time; the output of the second follows later.")
     statuses = {front.name: front.run(), back.name: back.wait()}
-    say("tests/browser and tests/hub:")
+    say("The second half:")
     assert back.log is not None
     print(back.log.read_text(errors="replace"), flush=True)
     passed: list[str] = []
@@ -129,6 +139,15 @@ def run_halves(front: Half, back: Half) -> tuple[int, list[str]]:
             passed += sorted(first - half.failures())
     ran = [status for status in statuses.values() if status != NO_TESTS]
     return next((status for status in ran if status), 0) if ran else NO_TESTS, passed
+
+
+def halves(arguments: list[str], *, fast: bool, log: Path) -> tuple[Half, Half]:
+    """Return what to run: of all tests, or of the units that take less than a second each."""
+    if fast:
+        kernel, server = ([*arguments, *FAST, path] for path in UNITS)
+        return Half("front", kernel), Half("back", server, log)
+    rest = [f"--ignore={path}" for path in APART]
+    return Half("front", [*arguments, *rest]), Half("back", [*arguments, *APART], log)
 
 
 def main() -> int:
@@ -144,15 +163,14 @@ def main() -> int:
     # Training does not spin while the other half wants the processor.
     os.environ["OMP_WAIT_POLICY"] = "passive"
     with tempfile.TemporaryDirectory(prefix="easymlnb-tests-") as folder:
-        front = Half("front", list(options.arguments))
-        back = Half("back", [*options.arguments, *APART], Path(folder) / "back.log")
+        front, back = halves(options.arguments, fast=options.fast, log=Path(folder) / "back.log")
+        if named:
+            front.arguments = options.arguments
         try:
             with interrupts():
-                if named or options.fast:
-                    front.arguments[:0] = FAST if options.fast and not named else ()
+                if named:
                     status = front.run()
                 else:
-                    front.arguments += [f"--ignore={path}" for path in APART]
                     status, passed = run_halves(front, back)
         except Interrupted:
             say("Interrupted: ending the tests ...")
