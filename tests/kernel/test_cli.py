@@ -13,6 +13,8 @@ from easymlnb.cli.group import sentence
 from easymlnb.contract.errors import NotReady, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-c", "from easymlnb.cli import main; main()"]
 
 

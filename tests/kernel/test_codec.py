@@ -377,6 +377,7 @@ def test_names_of_files_are_labels(name, clean):
     assert label(name) == clean
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.text(max_size=300))
 def test_no_label_leaves_its_folder(name):

@@ -17,6 +17,8 @@ from easymlnb.runtime import home
 from easymlnb.runtime.home import Home
 from easymlnb.runtime.link import LinkLost
 
+pytestmark = pytest.mark.slow
+
 
 class Listener:
     """A server that takes note of the secrets it is dialled with.

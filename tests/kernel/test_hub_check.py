@@ -12,6 +12,8 @@ from easymlnb.cli.app import app
 from easymlnb.cli.doctor import Finding
 from easymlnb.cli.shared import Place
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = str(Path(sys.executable).with_name("easymlnb"))
 
 

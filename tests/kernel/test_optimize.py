@@ -110,6 +110,7 @@ def test_what_cannot_be_optimized(model: Any, more: dict[str, Any], error: Any) 
         ml.optimize(**{"model": model, "examples": examples(), **more})
 
 
+@pytest.mark.slow
 def test_compiling_either_works_or_says_why(model: Any) -> None:
     trial = by_name(ml.optimize(model, ["compile"], examples=examples()[:1]))["compile"]
     assert trial.problem or trial.error < 1e-4

@@ -57,6 +57,7 @@ def test_axes_stand_for_their_figure():
     assert show.parts(drawn().axes[0])[0]["kind"] == "image"
 
 
+@pytest.mark.slow
 def test_figures_do_not_pile_up():
     before = len(plt.get_fignums())
     for _ in range(30):

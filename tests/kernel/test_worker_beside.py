@@ -19,6 +19,8 @@ from easymlnb.contract.frames import (
     pack,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def ends(peer: Peer, many: int) -> dict[int, Any]:
     return {(end := peer.end()).id: end for _ in range(many)}

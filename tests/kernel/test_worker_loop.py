@@ -22,6 +22,8 @@ from easymlnb.contract.frames import (
     pack,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def own() -> Iterator[Peer]:

@@ -43,6 +43,7 @@ def let_in(
     return {"manage": managers, "see": users, "call": users}
 
 
+@pytest.mark.slow
 @given(memberships, subsets(PEOPLE), st.sampled_from(PEOPLE), accesses, st.sampled_from(Action))
 def test_everybody_gets_what_the_model_says(
     members: dict[str, frozenset[str]],

@@ -18,6 +18,8 @@ from easymlnb_server.apps.line import Line
 from easymlnb_server.apps.passes import SCHEME
 from easymlnb_server.apps.places import Full, Limits, Place, Visitor
 
+pytestmark = pytest.mark.slow
+
 SPEC = ServiceSpec(
     name="roll",
     title="Roll",

@@ -21,6 +21,8 @@ from easymlnb_server.engine.rendezvous import Rendezvous
 from easymlnb_server.handlers import link as module
 from easymlnb_server.state import STATE
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:

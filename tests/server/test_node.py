@@ -17,6 +17,8 @@ from easymlnb_server.placement.hub.wire import Wanted
 from easymlnb_server.placement.node import NodeKernels
 from easymlnb_server.placement.nodekernel import Kernel
 
+pytestmark = pytest.mark.slow
+
 ALONE_AFTER = 1.5
 
 

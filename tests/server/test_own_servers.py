@@ -134,6 +134,7 @@ async def test_names_that_lead_elsewhere_are_left_out(hub: Hub) -> None:
     assert [line.name for line in found.services or ()] == ["roll"]
 
 
+@pytest.mark.slow
 @in_loop
 async def test_a_server_that_hangs_is_given_up(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own, "PATIENCE", 3.0)

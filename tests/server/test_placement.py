@@ -16,6 +16,8 @@ from easymlnb_server.placement import records
 from easymlnb_server.placement.base import Order, Room, Survivor
 from easymlnb_server.placement.local import LocalPlacement
 
+pytestmark = pytest.mark.slow
+
 KERNELS = {
     "real": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
     "dies": [sys.executable, "-c", "raise SystemExit(1)"],

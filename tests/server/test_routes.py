@@ -32,6 +32,8 @@ from easymlnb_server.routes import (
     UPLOAD,
 )
 
+pytestmark = pytest.mark.slow
+
 SERVICE = """
 import easymlnb as ml
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from random import Random
 
+import pytest
 from fakes import spec
 
 from easymlnb.contract.running import Running
@@ -203,6 +204,7 @@ def test_slow_starts_do_not_order_workers_for_what_only_waits() -> None:
     assert service.worst(400, 900) < 1
 
 
+@pytest.mark.slow
 def test_sleeping_service_serves_whoever_wakes_it() -> None:
     limits = Limits(least=0, most=4, idle=60)
     # One call every ten minutes, on average.

@@ -26,6 +26,8 @@ from easymlnb_server.placement.hub.options import Spot
 from easymlnb_server.shared import NEEDED
 from easymlnb_server.sharedapp import OURS, SharedServer, SharedService, read_file
 
+pytestmark = pytest.mark.slow
+
 KINDS = (SharedServer, SharedService, HubIdentity, OwnRoutesOnly)
 
 

@@ -1,5 +1,6 @@
 """The services of many users on one server: who finds which in the lists, against a model."""
 
+import pytest
 from fakes import in_loop, spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,6 +38,7 @@ def served(said):
     return Services(LiveTable(10), publications, shared=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(accesses, min_size=len(NAMES), max_size=len(NAMES)),

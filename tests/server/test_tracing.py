@@ -67,6 +67,7 @@ def test_without_a_provider_nothing_is_traced() -> None:
     assert tracing.configured() is None
 
 
+@pytest.mark.slow
 def test_the_server_imports_opentelemetry_for_nobody() -> None:
     code = "import sys, easymlnb_server.app as app; print(app._tracing(), *sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

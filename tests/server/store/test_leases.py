@@ -229,6 +229,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=STEPS)
 def test_whatever_happens_nobody_serves_what_another_holds(steps: list[tuple[str, int]]) -> None:

@@ -27,6 +27,8 @@ from easymlnb_server.store import Store, schema, sqlite
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.tables import metadata
 
+pytestmark = pytest.mark.slow
+
 Postgres = Any
 
 
