@@ -140,54 +140,6 @@ def full(slurm_hub: Hub, cluster: Cluster, tmp_path: Path) -> Iterator[list[str]
     slurm_hub.wait_for(lambda: "hog" not in cluster.jobs(), "jobs were left")
 
 
-def test_a_new_version_takes_the_place_of_the_former_one_where_the_cluster_is_full(
-    slurm_hub: Hub, cluster: Cluster, alice: User, tmp_path: Path, where: None, full: list[str]
-) -> None:
-    first = alice.call("where").json()
-    changed = WHERE.replace('"pid": os', '"changed": True, "pid": os')
-    path = tmp_path / "changed.ipynb"
-    nbformat.write(make_notebook(changed), path)
-    with running(alice, "publish", str(path)) as publishing:
-        assert publishing.stderr is not None
-        said = publishing.stderr.read()
-    assert publishing.returncode == 0, said
-    assert QUEUED in said
-    assert "Taken by version" in said
-    assert "makes some" in said
-    second = alice.call("where").json()
-    assert second["changed"]
-    assert second["SLURM_JOB_ID"] == first["SLURM_JOB_ID"]
-
-
-def test_publishing_right_after_a_job_was_cancelled(
-    slurm_hub: Hub, cluster: Cluster, alice: User, tmp_path: Path, where: None
-) -> None:
-    found = alice.publish(make_notebook(LATER.format(name="after")), tmp_path / "after.ipynb")
-    assert found["state"] == "ready", found.get("error")
-    nodes = [name for name in slurm_hub.servers("alice") if name]
-    for name in nodes:
-        job = slurm_hub.server("alice", name)
-        assert job is not None
-        cluster.run("scancel", str(job["state"]["job_id"]))
-    source = LATER.format(name="after").replace("return 1", "return 2")
-    found = alice.publish(make_notebook(source), tmp_path / "after.ipynb")
-    assert found["state"] == "ready", found.get("error")
-    slurm_hub.wait_for(lambda: alice.call("where").is_success, "it did not come back")
-    state = alice.http.get("services/where").json()
-    assert (state["state"], state.get("error")) == ("ready", None)
-    # The tests after this one find no node that waits for something to do.
-    assert alice.http.delete("services/after").status_code == 204
-
-    def spare() -> list[str] | None:
-        there = {name: model for name, model in slurm_hub.servers("alice").items() if name}
-        busy = [name for name in there if there[name]["ready"] and alice.kernels(name)]
-        return [name for name in there if name not in busy] if len(busy) == 1 else None
-
-    slurm_hub.wait_for(lambda: spare() is not None, "its worker did not end")
-    for name in spare() or []:
-        slurm_hub.stop_server("alice", name)
-
-
 def test_ctrl_c_gives_the_place_in_the_queue_up(
     slurm_hub: Hub, cluster: Cluster, alice: User, tmp_path: Path, full: list[str]
 ) -> None:
@@ -287,3 +239,55 @@ def test_what_the_queue_says_reaches_all_who_wait(
     for name in ("last", "later"):
         slurm_hub.wait_for(lambda name=name: alice.http.get(f"services/{name}").is_success, name)
         assert alice.http.delete(f"services/{name}").status_code == 204
+
+
+@pytest.fixture
+def nothing_there(slurm_hub: Hub, alice: User) -> None:
+    """No service, and no node that could take one at once."""
+    for service in alice.http.get("services").json()["services"]:
+        assert alice.http.delete(f"services/{service['name']}").status_code in (204, 404)
+    for name in [name for name in slurm_hub.servers("alice") if name]:
+        slurm_hub.stop_server("alice", name)
+
+
+def test_a_new_version_takes_the_place_of_the_former_one_where_the_cluster_is_full(
+    slurm_hub: Hub,
+    cluster: Cluster,
+    alice: User,
+    tmp_path: Path,
+    nothing_there: None,
+    where: None,
+    full: list[str],
+) -> None:
+    first = alice.call("where").json()
+    changed = WHERE.replace('"pid": os', '"changed": True, "pid": os')
+    path = tmp_path / "changed.ipynb"
+    nbformat.write(make_notebook(changed), path)
+    with running(alice, "publish", str(path)) as publishing:
+        assert publishing.stderr is not None
+        said = publishing.stderr.read()
+    assert publishing.returncode == 0, said
+    assert QUEUED in said
+    assert "Taken by version" in said
+    assert "makes some" in said
+    second = alice.call("where").json()
+    assert second["changed"]
+    assert second["SLURM_JOB_ID"] == first["SLURM_JOB_ID"]
+
+
+def test_publishing_right_after_a_job_was_cancelled(
+    slurm_hub: Hub, cluster: Cluster, alice: User, tmp_path: Path, nothing_there: None, where: None
+) -> None:
+    found = alice.publish(make_notebook(LATER.format(name="after")), tmp_path / "after.ipynb")
+    assert found["state"] == "ready", found.get("error")
+    nodes = [name for name in slurm_hub.servers("alice") if name]
+    for name in nodes:
+        job = slurm_hub.server("alice", name)
+        assert job is not None
+        cluster.run("scancel", str(job["state"]["job_id"]))
+    source = LATER.format(name="after").replace("return 1", "return 2")
+    found = alice.publish(make_notebook(source), tmp_path / "after.ipynb")
+    assert found["state"] == "ready", found.get("error")
+    slurm_hub.wait_for(lambda: alice.call("where").is_success, "it did not come back")
+    state = alice.http.get("services/where").json()
+    assert (state["state"], state.get("error")) == ("ready", None)
