@@ -75,6 +75,7 @@ class Lane:
                 # What the page said before is of no use any more.
                 self._over = True
                 self._waiting.clear()
+                self._bytes = 0
                 self._interrupt()
             self._waiting.append(message)
             self._bytes += _size(message)
@@ -114,15 +115,23 @@ class Lane:
         self._spent(reason)
 
     def _work(self) -> None:
-        while (message := self._next()) is not None:
+        while True:
             heard = 0
             try:
-                self._take(message)
+                if not self._step():
+                    return
             except OverTimeError:
                 heard = 1
             except BaseException:
                 log.exception("A page's message failed.")
             self._rest(heard)
+
+    def _step(self) -> bool:
+        """Do the next message; False if there is none."""
+        message = self._next()
+        if message is not None:
+            self._take(message)
+        return message is not None
 
     def _next(self) -> ToKernel | None:
         with self._lock:
@@ -151,7 +160,7 @@ class Lane:
 def _size(message: ToKernel) -> int:
     if not isinstance(message, Say):
         return 0
-    return len(message.content) + sum(map(len, message.buffers))
+    return len(message.content) + len(message.metadata) + sum(map(len, message.buffers))
 
 
 def _spent_by(thread: int) -> float:

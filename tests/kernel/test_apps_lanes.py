@@ -118,6 +118,16 @@ def test_leaving_ends_what_runs_and_forgets_what_waits():
     assert page.done == ["leave"]
 
 
+def test_leaving_is_never_lost_whenever_it_comes():
+    for at in range(300):
+        page = Page(seconds=PATIENCE * 10, spin=lambda at=at: time.sleep(0.00001 * at))
+        for kind in ("spin", "spin"):
+            page.lane.put(say(kind))
+        time.sleep(0.00001 * (at % 30))
+        page.lane.put(Leave())
+        until(lambda: page.done[-1:] == ["leave"])  # noqa: B023
+
+
 @pytest.mark.parametrize("bound", ["MOST", "MOST_BYTES"])
 def test_no_more_waits_than_a_page_may_say(bound, monkeypatch):
     monkeypatch.setattr(lanes, bound, 10)
