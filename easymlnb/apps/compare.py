@@ -3,10 +3,14 @@
 from html import escape
 from typing import Any
 
-from easymlnb.apps.history import Run, inputs
+from easymlnb.apps.history import Run, clock
+from easymlnb.apps.words import inputs
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import lean as W
 from easymlnb.forms.results import draw
+
+CUT = 120
+"""Characters of a value that differs."""
 
 
 def side_by_side(spec: ServiceSpec, one: Run, other: Run) -> Any:
@@ -21,11 +25,12 @@ def side_by_side(spec: ServiceSpec, one: Run, other: Run) -> Any:
     columns.add_class("em-compare")
     card = W.VBox([head, columns])
     card.add_class("em-card")
+    card.add_class("em-compare-card")
     return card
 
 
 def _column(run: Run) -> Any:
-    title = f'<h3 class="em-part-title">{run.at:%H:%M:%S}</h3>'
+    title = f'<h3 class="em-part-title">{clock(run.at)}</h3>'
     column = W.VBox([W.HTML(title), *draw(run.parts or [])])
     column.add_class("em-parts")
     return column
@@ -33,8 +38,13 @@ def _column(run: Run) -> Any:
 
 def differences(spec: ServiceSpec, left: Run, right: Run) -> str:
     """Return the inputs that differ, as a table."""
-    one, other = dict(inputs(spec, left.values)), dict(inputs(spec, right.values))
-    names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+    # By the values themselves: long ones may differ only where their words are cut off.
+    same = [name for name, value in left.values.items() if (name, value) in right.values.items()]
+    one, other = (
+        dict(inputs(spec, {k: v for k, v in run.values.items() if k not in same}, CUT))
+        for run in (left, right)
+    )
+    names = list({**one, **other})
     if not names:
         return '<p class="em-help">Both had the same input.</p>'
     rows = "".join(

@@ -1,35 +1,45 @@
-"""The runs of this visit: what was put in, what came out, to go back to and to compare."""
+"""The runs of a tab: what was put in, what came out, to go back to and to compare."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
+from easymlnb.apps import links, words
+from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InvalidInput
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.forms.caller import Done, Failed, Part
-from easymlnb.forms.node import Node
-from easymlnb.forms.results import figure
+from easymlnb.forms.caller import Done, Part
+from easymlnb.forms.form import Ended
+from easymlnb.forms.outcome import joined
 
 MOST = 20
 """Runs that are remembered."""
 
 ROOM = 4 * 2**20
-"""Characters of JSON for the inputs and results of a visit; then the oldest results go."""
+"""Characters of JSON for the inputs and results of a tab; then the oldest results go."""
+
+KEPT = 300_000
+"""Characters of JSON that the browser keeps of all runs over a reload."""
 
 WORDS = 3
-"""Values of the input, and of the result, that a line of the history shows."""
+"""Values of the input, and of the result, that a run shows."""
 
-CUT = 28
-"""Characters of a value in a line."""
+CUT = 200
+"""Characters of an error's message that a run shows."""
 
-WORDS_FOR = {True: "yes", False: "no", None: "none"}
+STATES = {
+    "done": ("Done", "good"),
+    "stopped": ("Stopped", "still"),
+    "refused": ("Input not accepted", "bad"),
+    "failed": ("Failed", "bad"),
+}
+"""State of a run -> its word and the look of its dot."""
 
 
 @dataclass(slots=True)
 class Run:
-    """One call. ``parts`` is None when its result was not kept, or when it failed."""
+    """One call. ``parts`` is None when its result was not kept, or when there was none."""
 
     number: int
     at: datetime
@@ -37,29 +47,35 @@ class Run:
     seconds: float = 0.0
     parts: list[Part] | None = None
     request_id: str = ""
+    state: str = "done"
     failure: str = ""
+    items: int = 0
     size: int = 0
     found: list[tuple[str, str]] = field(default_factory=list)
 
 
 class History:
-    """The runs of one visit, newest first; bounded in number and size."""
+    """The runs of one tab, newest first; bounded in number and size."""
 
     def __init__(self, spec: ServiceSpec) -> None:
         self._spec = spec
         self._count = 0
         self.runs: list[Run] = []
 
-    def add(self, values: dict[str, Any], event: Done | Failed) -> Run:
+    def add(self, ended: Ended) -> Run:
         """Remember a call that ended now."""
         self._count += 1
-        run = Run(self._count, datetime.now(UTC), values)
+        event = ended.event
+        run = Run(self._count, datetime.now(UTC), ended.values, ended.seconds, items=ended.count)
         if isinstance(event, Done):
-            run.seconds, run.request_id = event.seconds, event.request_id
-            run.parts = event.parts
-            run.found = found(event.parts)
+            run.seconds, run.request_id = event.seconds or ended.seconds, event.request_id
+            run.parts = event.parts or joined(ended.items)
         else:
-            run.failure = event.error.message
+            run.state, run.request_id = state(event.error), event.error.request_id or ""
+            run.failure = "" if run.state == "stopped" else event.error.message
+            # What a stream gave before its end is worth as much as before.
+            run.parts = joined(ended.items) or None
+        run.found = words.found(run.parts or [], WORDS)
         run.size = len(json.dumps([run.values, run.parts or []], default=str))
         self.runs.insert(0, run)
         self._trim()
@@ -84,38 +100,104 @@ class History:
         """Return a run by its number as a page sends it."""
         return next((run for run in self.runs if str(run.number) == number), None)
 
+    def text(self) -> str:
+        """Return what a browser keeps: no secrets, no files, and results while there is room."""
+        room = KEPT
+        kept: list[str] = []
+        for run in self.runs:
+            told = {one.name: getattr(run, one.name) for one in fields(run)}
+            told |= {"at": run.at.isoformat(), "size": 0}
+            told["values"] = json.loads(links.noted(self._spec, run.values, uploads=True))
+            if run.size > room // 2:
+                told["parts"] = None
+            written = json.dumps(told, default=str)
+            if len(written) > room:
+                break
+            room -= len(written)
+            kept.append(written)
+        return f"[{','.join(kept)}]"
+
+    def restore(self, raw: str) -> None:
+        """Take back what a browser kept of earlier runs; what makes no sense is left out."""
+        if self.runs:
+            return
+        try:
+            told = json.loads(raw)
+        except (ValueError, RecursionError):
+            return
+        found = told[:MOST] if isinstance(told, list) else []
+        self.runs = [run for run in map(read, found) if run is not None]
+        self._count = len(self.runs)
+        for at, run in enumerate(self.runs):
+            run.number = self._count - at
+        self._trim()
+
     def html(self, shown: int = 0) -> str:
-        """Return the runs as a table; ``shown`` is the one whose result is on the page."""
+        """Return the runs as a list; ``shown`` is the one whose result is on the page."""
         if not self.runs:
             return ""
-        rows = "".join(self._row(run, shown) for run in self.runs)
+        runs = "".join(self._card(run, shown) for run in self.runs)
+        return f'<h2 class="em-part-title">History</h2><ol class="em-history">{runs}</ol>'
+
+    def _card(self, run: Run, shown: int) -> str:
+        here = ' class="em-shown" aria-current="true"' if run.number == shown else ""
+        word, look = STATES[run.state]
+        result = " \u00b7 ".join(filter(None, (_items(run), pairs(run.found))))
+        if run.failure:
+            result = escape(cut(run.failure)) + (f"<br>{result}" if result else "")
+        rows = (("Input", pairs(words.inputs(self._spec, run.values))), ("Result", result))
+        facts = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in rows if text)
         return (
-            '<h2 class="em-part-title">This visit</h2>'
-            '<div class="em-table" tabindex="0"><table class="em-history"><thead><tr>'
-            '<th scope="col">Time</th><th scope="col">Input</th><th scope="col">Result</th>'
-            '<th scope="col" class="em-num">Took</th><th scope="col">Actions</th></tr></thead>'
-            f"<tbody>{rows}</tbody></table></div>"
+            f'<li{here}><div class="em-run-head"><span class="em-run-state em-run-{look}">{word}'
+            f"</span>{clock(run.at)}<span>{took(run)}</span></div>"
+            f'<dl class="em-run-facts">{facts}</dl>{self._acts(run, shown)}</li>'
         )
 
-    def _row(self, run: Run, shown: int) -> str:
-        said = escape(run.failure[:80]) if run.failure else pairs(run.found) or "done"
-        kind = ' class="em-shown"' if run.number == shown else ""
+    def _acts(self, run: Run, shown: int) -> str:
         acts = [("again", "Run again")]
         if run.parts is not None and run.number != shown:
             acts = [("show", "Open"), *acts]
             if any(one.number == shown and one.parts is not None for one in self.runs):
                 acts.append(("compare", "Compare"))
-        buttons = " ".join(
+        buttons = "".join(
             f'<button type="button" class="em-link" data-em-do="{act}" '
-            f'data-em-value="{run.number}">{words}</button>'
-            for act, words in acts
+            f'data-em-value="{run.number}">{said}</button>'
+            for act, said in acts
         )
-        moment = run.at.isoformat(timespec="seconds")
-        return (
-            f'<tr{kind}><td><time datetime="{moment}" title="{moment}">{run.at:%H:%M:%S}</time>'
-            f"</td><td>{pairs(inputs(self._spec, run.values))}</td><td>{said}</td>"
-            f'<td class="em-num">{run.seconds:.2f} s</td><td>{buttons}</td></tr>'
-        )
+        return f'<div class="em-run-acts">{buttons}</div>'
+
+
+def state(error: EasyMLNBError) -> str:
+    """Return how a call that gave no result ended, as a key of ``STATES``."""
+    if isinstance(error, CallCancelled):
+        return "stopped"
+    return "refused" if isinstance(error, InvalidInput) else "failed"
+
+
+def took(run: Run) -> str:
+    """Return how long a run took, in words that fit how it ended."""
+    seconds = run.seconds
+    said = "less than 0.01 s" if seconds < 0.01 else f"{seconds:.2f} s" if seconds < 100 else ""
+    said = said or f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    return f"after {said}" if run.state in ("stopped", "failed") else f"took {said}"
+
+
+def clock(at: datetime) -> str:
+    """Return a time of day; the page's script puts it into the person's own zone."""
+    moment = at.isoformat(timespec="seconds")
+    return f'<time datetime="{moment}" title="{moment}">{at:%H:%M:%S} UTC</time>'
+
+
+def cut(text: str) -> str:
+    """Return the beginning of a message."""
+    return text if len(text) <= CUT else text[: CUT - 1] + "\u2026"
+
+
+def _items(run: Run) -> str:
+    if not run.items:
+        return ""
+    said = f"{run.items} item{'s' if run.items > 1 else ''}"
+    return f"{said} streamed" if run.state == "done" else f"{said} streamed until then"
 
 
 def pairs(values: list[tuple[str, str]]) -> str:
@@ -126,37 +208,33 @@ def pairs(values: list[tuple[str, str]]) -> str:
     )
 
 
-def inputs(spec: ServiceSpec, values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what a person filled in, as labels and short words; files by their names."""
-    root = Node.root(spec.input)
-    properties = root.get("properties") or {}
-    told = []
-    for name, value in values.items():
-        node = root.child(properties.get(name), name)
-        secret = "secret" in (node.kind, *(one.kind for one in node.alternatives))
-        told.append((node.title, "\u2022\u2022\u2022" if secret else short(value)))
-    return told
+def read(told: Any) -> Run | None:
+    """Return a run that a browser kept; None where that is not what it once was told."""
+    try:
+        run = Run(
+            0,
+            datetime.fromisoformat(told["at"]),
+            dict(told["values"]),
+            float(told["seconds"]),
+            _parts(told["parts"]),
+            str(told["request_id"]),
+            told["state"],
+            str(told["failure"]),
+            int(told["items"]),
+            found=[(str(name), str(value)) for name, value in told["found"][:WORDS]],
+        )
+        run.size = len(json.dumps([run.values, run.parts]))
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError):
+        return None
+    return run if run.state in STATES and 0 <= run.seconds < 1e9 else None
 
 
-def short(value: Any) -> str:
-    """Return a JSON value in a few characters."""
-    if isinstance(value, dict) and isinstance(value.get("name"), str):
-        text = str(value["name"])
-    elif isinstance(value, str):
-        text = "a file" if value.startswith("data:") else value
-    elif isinstance(value, bool) or value is None:
-        text = WORDS_FOR[value]
-    elif isinstance(value, int | float):
-        text = figure(value)
-    else:
-        text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= CUT else text[: CUT - 1] + "\u2026"
-
-
-def found(parts: list[Part]) -> list[tuple[str, str]]:
-    """Return a result in a few words: its numbers and short texts."""
+def _parts(told: Any) -> list[Part] | None:
+    """Return the parts of a result, less Markdown that would have to be rendered here."""
+    if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
+        return None
     return [
-        (str(part.get("title") or "").replace("_", " "), short(part.get("data")))
-        for part in parts
-        if part.get("kind") in ("number", "text")
-    ][:WORDS]
+        part
+        for part in told
+        if part.get("kind") != "markdown" or isinstance((part.get("more") or {}).get("html"), str)
+    ]

@@ -12,9 +12,9 @@ from easymlnb.contract.names import path
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import lean as W
 from easymlnb.forms.arrange import Arranger
-from easymlnb.forms.caller import Caller, Done, Failed
+from easymlnb.forms.caller import Caller, Done
 from easymlnb.forms.code import snippets
-from easymlnb.forms.form import Form
+from easymlnb.forms.form import Ended, Form
 from easymlnb.forms.gallery import gallery
 from easymlnb.forms.lean import Sheet, Uploads
 from easymlnb.forms.order import in_order
@@ -60,6 +60,7 @@ class App:
             "download": self._download,
             "draft": self._draft,
             "link": self._link,
+            "history": self._remember,
             "open": lambda code: self._fill(links.unfold(code)),
             "origin": self._origin,
             "restore": lambda raw: self._fill(links.read(raw)),
@@ -132,10 +133,16 @@ class App:
             self.form.url = origin + self._base.removesuffix("easymlnb/")
             self.form.code.show(snippets(self.spec, self.form.values(), self.form.url))
 
-    def _ended(self, values: dict[str, Any], event: Done | Failed) -> None:
-        run = self._history.add(values, event)
+    def _ended(self, ended: Ended) -> None:
+        run = self._history.add(ended)
         if run.parts is not None:
             self._shown = run.number
+        self._runs.value = self._history.html(self._shown)
+        self.form.desk.tell("history", value=self._history.text())
+
+    def _remember(self, kept: str) -> None:
+        """Take back the runs that the browser kept over a reload."""
+        self._history.restore(kept)
         self._runs.value = self._history.html(self._shown)
 
     def _fill(self, values: dict[str, Any] | None) -> None:
@@ -151,17 +158,25 @@ class App:
         run = self._history.get(number)
         if run is None or run.parts is None or self.form.busy:
             return
-        self.form.fill(run.values)
+        self._fill(dict(run.values))
         with self.form.sheet.active():
             self.form.outcome.begin()
             self.form.outcome.done(Done(run.parts, run.seconds, run.request_id))
         self._shown = run.number
         self._uncompare()
+        self.form.desk.tell("go", to=".em-outcome")
 
     def _again(self, number: str) -> None:
         run = self._history.get(number)
-        if run is not None and not self.form.busy:
-            self.form.fill(run.values)
+        if run is None or self.form.busy:
+            return
+        values = dict(run.values)
+        gone = links.missing(dict(values))
+        self._fill(values)
+        if gone:
+            # Not run without the file or secret that it was run with.
+            self.form.lead_to_marked()
+        else:
             self.form.run()
 
     def _compare(self, number: str) -> None:
@@ -171,6 +186,7 @@ class App:
             with self.form.sheet.active():
                 self._pair.children = (side_by_side(self.spec, one, other),)
             in_order(self._pair)
+            self.form.desk.tell("go", to=".em-compare-card")
 
     def _uncompare(self) -> None:
         old, self._pair.children = self._pair.children, ()
@@ -206,12 +222,13 @@ class App:
 
 
 def _report(spec: ServiceSpec, run: Run) -> bytes:
+    plain = {name: value for name, value in run.values.items() if name != links.NOTE}
     told = {
         "service": spec.name,
         "time": run.at.isoformat(timespec="seconds"),
         "seconds": run.seconds,
         "request_id": run.request_id,
-        "input": json.loads(links.text(spec, run.values)),
+        "input": json.loads(links.text(spec, plain)),
         "result": run.parts,
     }
     # Python takes its time for lines of their own.

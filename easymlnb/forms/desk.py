@@ -14,6 +14,9 @@ from easymlnb.forms.scripted import Scripted
 LONGEST = 100_000
 """Characters of a value that a page may send with an action."""
 
+LONGER = {"history": 500_000}
+"""The same for actions that need more."""
+
 Act = Callable[[str], None]
 
 
@@ -24,7 +27,7 @@ class Desk(Scripted):
     and ``cell`` under a cell.
     """
 
-    script_names = ("desk",)
+    script_names = ("seek", "desk")
     place = Unicode("cell").tag(sync=True)
 
     def __init__(self, acts: dict[str, Act], *, place: str = "cell") -> None:
@@ -36,11 +39,12 @@ class Desk(Scripted):
         found = content if isinstance(content, dict) else {}
         act = self._acts.get(str(found.get("do")))
         value = found.get("value", "")
-        if act is not None and isinstance(value, str) and len(value) <= LONGEST:
+        most = LONGER.get(str(found.get("do")), LONGEST)
+        if act is not None and isinstance(value, str) and len(value) <= most:
             act(value)
 
     def tell(self, what: str, **values: Any) -> None:
-        """Have the script do something: ``draft``, ``link``, ``save``."""
+        """Have the script do something, such as ``draft``, ``link``, ``wrong``, ``arrived``."""
         self.send({"tell": what, **values})
 
     def save(self, name: str, media_type: str, data: bytes) -> None:

@@ -1,23 +1,26 @@
 """The form of a service: fields on the left, what came of them on the right."""
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from easymlnb.contract.errors import EasyMLNBError, InternalError, InvalidInput
+from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InternalError, InvalidInput
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import lean as W
-from easymlnb.forms.caller import Caller, Done, Failed, Running
+from easymlnb.forms.caller import Caller, Done, Failed, Part, Running
 from easymlnb.forms.code import snippets
 from easymlnb.forms.desk import Desk
 from easymlnb.forms.fields import html
 from easymlnb.forms.gallery import gallery
 from easymlnb.forms.lean import Sheet
+from easymlnb.forms.limits import broken
 from easymlnb.forms.nested import Group
 from easymlnb.forms.node import Node
 from easymlnb.forms.order import in_order
-from easymlnb.forms.outcome import Code, Outcome, Tabs
+from easymlnb.forms.outcome import KEPT_ITEMS, Code, Outcome, Tabs
 from easymlnb.forms.status import Status
 from easymlnb.forms.texts import markdown
 from easymlnb.forms.watch import News, Watch
@@ -30,9 +33,39 @@ LONG = 400
 MORE = 2000
 """Widgets that values may need beyond those of the empty form: rows, and what is folded out."""
 
-LOOK = "Please look at the marked fields."
+LOOK = "Please check the highlighted fields."
+
+READY = "Result ready"
+
+ARRIVING = "First results"
+
+FAILED = "The run failed"
 
 SENDING = "Waiting for the file"
+
+
+@dataclass(slots=True)
+class Ended:
+    """A call from its start to its end: what the history of a page wants to know of it."""
+
+    values: dict[str, Any]
+    started: float = 0.0
+    seconds: float = 0.0
+    event: Done | Failed = field(default_factory=Done)
+    items: list[list[Part]] = field(default_factory=list)
+    count: int = 0
+
+    def came(self, items: list[list[Part]]) -> bool:
+        """Keep the last elements of a stream; return whether these were the first."""
+        first = bool(items) and not self.count
+        self.count += len(items)
+        self.items = [*self.items, *items][-KEPT_ITEMS:]
+        return first
+
+    def end(self, event: Done | Failed) -> None:
+        """Note how it ended, and how long it took until then."""
+        self.event = event
+        self.seconds = time.monotonic() - self.started
 
 
 @cache
@@ -60,11 +93,11 @@ class Form:
         self.spec = spec
         self.url = url
         self.acts: dict[str, Callable[[str], None]] = {"example": self._example}
-        self.ended: Callable[[dict[str, Any], Done | Failed], None] = lambda values, event: None
+        self.ended: Callable[[Ended], None] = lambda ended: None
         self._caller = caller
         self._running: Running | None = None
         self._watch: Watch | None = None
-        self._called: dict[str, Any] = {}
+        self._call = Ended({})
         self.sheet = sheet or Sheet()
         self.sheet.unmarked = self._unmarked
         with self.sheet.active():
@@ -135,13 +168,14 @@ class Form:
         self.fields.clear()
         self.sheet.due = None
         if self.fields.check() is not None:
-            self.status.end(LOOK)
+            self._refuse()
             return
         if self.sheet.sending:
             self.sheet.due, self.sheet.taken_back = self._arrived, False
             self.status.start(SENDING)
             return
-        self._called = values = self.values()
+        values = self.values()
+        self._call = Ended(values, time.monotonic())
         self.code.show(snippets(self.spec, values, self.url))
         self.outcome.begin()
         self.status.start()
@@ -155,6 +189,19 @@ class Form:
             # The form must come back to life; the cell's output has the traceback.
             watch.on(Failed(InternalError("The call could not be made.")))
             raise
+
+    def _refuse(self) -> None:
+        """Mark everything that is known to be wrong, and lead to the first of it."""
+        for place, message in broken(Node.root(self.spec.input), self.values()):
+            self.fields.show(place, message)
+        # What cannot be sent at all is said rather than what is wrong with its value.
+        self.fields.check()
+        self.lead_to_marked()
+
+    def lead_to_marked(self) -> None:
+        """Say that fields are marked, and bring the first of them into view."""
+        self.status.end(LOOK, wrong=True)
+        self.desk.tell("wrong", words=LOOK)
 
     def _arrived(self) -> None:
         """Begin the call that waited for files, if none of them was taken back."""
@@ -191,22 +238,34 @@ class Form:
         self.status.progress(news.progress, news.seconds)
         self.outcome.log(news.log)
         self.outcome.items(news.items)
+        if self._call.came(news.items):
+            self.desk.tell("arrived", words=ARRIVING)
 
     def end(self, event: Done | Failed) -> None:
         """Paint the running call's end."""
         if self.sheet.closed:
             return
-        said = ""
+        marked = False
         if isinstance(event, Done):
             self.outcome.done(event)
         else:
             marked = isinstance(event.error, InvalidInput) and self._mark(event.error)
-            said = LOOK if marked else ""
             self.outcome.failed(event, marked)
-        self.ended(self._called, event)
+        self._call.end(event)
+        self.ended(self._call)
         # Only now may the next call begin: it paints on the same widgets.
         self._watch = None
-        self.status.end(said)
+        self.status.end(LOOK if marked else "", wrong=marked)
+        self._lead(event, marked)
+
+    def _lead(self, event: Done | Failed, marked: bool) -> None:
+        """Have the page go to what came of a call, as far as the person did nothing else."""
+        if marked:
+            self.desk.tell("wrong", words=LOOK)
+        elif isinstance(event, Done):
+            self.desk.tell("arrived", words=READY)
+        elif not isinstance(event.error, CallCancelled):
+            self.desk.tell("arrived", words=FAILED)
 
     def _mark(self, error: InvalidInput) -> bool:
         """Show each message at its field; False when one of them has no field here."""

@@ -87,8 +87,7 @@ class Outcome:
             W.close(widget)
 
     def _appended(self, shown: list[Any], parts: list[Part]) -> list[Any]:
-        plain = len(parts) == 1 and parts[0].get("kind") == "text" and not parts[0].get("title")
-        if not plain:
+        if not _piece(parts):
             self._pieces = ""
             return [*shown, *draw(parts)]
         first = not self._pieces
@@ -151,6 +150,21 @@ class Outcome:
         if self._fresh and len(self._parts.children) == 1 and not self._about.value:
             # Before the first result there is nothing worth keeping beside the message.
             self._empty("" if self._failure.value else "Nothing yet.")
+
+
+def joined(items: list[list[Part]]) -> list[Part]:
+    """Return the elements of a stream as one result; pieces of text make one text."""
+    found: list[Part] = []
+    for parts in items:
+        if _piece(parts) and _piece(found[-1:]):
+            found[-1] = {**parts[0], "data": f"{found[-1]['data']}{parts[0].get('data', '')}"}
+        else:
+            found += parts
+    return found
+
+
+def _piece(parts: list[Part]) -> bool:
+    return len(parts) == 1 and parts[0].get("kind") == "text" and not parts[0].get("title")
 
 
 def _card(error: EasyMLNBError, trace: str) -> str:

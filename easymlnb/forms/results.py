@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any
 
+from easymlnb.forms import figures
 from easymlnb.forms import lean as W
 from easymlnb.forms.caller import Part
 from easymlnb.forms.grid import grid
@@ -212,11 +213,17 @@ def plotly(part: Part) -> Any:
     out.outputs = (
         {
             "output_type": "display_data",
-            "data": {PLOTLY: {"config": {"responsive": True}, **_legend_above(shown or {})}},
+            "data": {
+                PLOTLY: {
+                    "config": {"responsive": True, "displaylogo": False},
+                    **figures.fitted(shown or {}),
+                }
+            },
             "metadata": {},
         },
     )
-    title = _title(part)
+    # Its own title says more than the name of a result; two would say the same twice.
+    title = figures.title(shown or {}) or _title(part)
     return W.VBox([titled({"title": title}, "", ""), out]) if title else out
 
 
@@ -231,13 +238,6 @@ def _self_contained(value: Any) -> Any:
 
 def _far(key: str, value: Any) -> bool:
     return key == "source" and isinstance(value, str) and not value.startswith("data:image/")
-
-
-def _legend_above(figure: dict[str, Any]) -> dict[str, Any]:
-    """Put a legend above the plot unless its author chose: beside it, half a phone would be it."""
-    layout = figure.get("layout") or {}
-    above = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
-    return {**figure, "layout": {"legend": above, **layout}}
 
 
 def _unthemed(figure: Any) -> bool:

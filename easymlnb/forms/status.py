@@ -73,15 +73,15 @@ class Status:
         self._stop.disabled = True
         self._say("Stopping")
 
-    def end(self, text: str = "") -> None:
-        """The call is over."""
+    def end(self, text: str = "", *, wrong: bool = False) -> None:
+        """Free the buttons and say how it ended; ``wrong`` where something must be corrected."""
         self.widget.remove_class("em-running")
         self.widget.remove_class("em-unknown")
         self._run.disabled, self._stop.disabled = False, True
-        self._say(text, KEYS)
+        self._say(text, KEYS, "em-wrong" if wrong else "")
 
-    def _say(self, text: str, right: str = "") -> None:
+    def _say(self, text: str, right: str = "", kind: str = "") -> None:
         self._text.value = (
-            f'<div class="em-line" role="status">{html(text, "", "span")}'
+            f'<div class="em-line" role="status">{html(text, kind, "span")}'
             f"{html(right, 'em-push', 'span')}</div>"
         )

@@ -52,13 +52,22 @@ class Raised(Exception):
 
     def __init__(self, error: BaseException) -> None:
         if not issubclass(type(error), CallerError):
-            advise(error)
+            _advise(error)
         self.trace = trace_of(error)
         if issubclass(type(error), CallerError):
             self.public, left_out = _public(error)
             self.trace += NO_DETAILS * left_out
         else:
             self.public = CallFailed(kind(error))
+
+
+def _advise(error: BaseException) -> None:
+    try:
+        advise(error)
+    except Stopped:
+        raise
+    except BaseException:
+        return  # an author's own class may raise whatever it is asked for
 
 
 def told(error: BaseException) -> tuple[EasyMLNBError, str]:

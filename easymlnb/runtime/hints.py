@@ -2,7 +2,6 @@
 
 import re
 import threading
-from contextlib import suppress
 
 PAGE = "docs/how-to/live-and-published.md lists what differs."
 
@@ -45,17 +44,9 @@ def advise(error: BaseException) -> None:
     for _ in range(10):  # as far as it is worth looking
         if cause is None:
             return
-        said = _text(cause)
+        said = f"{type(cause).__name__}: {cause}"
         advice = next((what for pattern, what in table.items() if re.search(pattern, said)), None)
         if advice is not None:
-            with suppress(Exception):  # an author's own class may refuse notes
-                error.add_note(f"{advice} {PAGE}")
+            error.add_note(f"{advice} {PAGE}")
             return
         cause = cause.__cause__ or cause.__context__
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # an author's own class
-        return type(error).__name__

@@ -348,7 +348,7 @@ def test_what_cannot_be_read_is_refused_before_it_is_sent(user: Any, tmp_path: P
     page.get_by_text("at most 1.9 MB are read here").wait_for()
     assert not [one for one in requests if "/uploads" in one]
     run(page)
-    page.get_by_text("Please look at the marked fields.").wait_for()
+    page.get_by_text("Please check the highlighted fields.").wait_for()
 
 
 SHADE = """canvas => {

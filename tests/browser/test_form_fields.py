@@ -136,7 +136,7 @@ def wrong(name: str, count: Annotated[int, Field(ge=0)] = 3, points: list[Point]
     it.field("Count").locator(".em-error").first.wait_for()
     it.field("X").locator(".em-error").wait_for()
     assert it.input("Count").input_value() == "-3"
-    look = it.page.get_by_text("Please look at the marked fields.")
+    look = it.page.get_by_text("Please check the highlighted fields.")
     it.input("Count").fill("5")
     it.input("Name").fill("Bob")  # who leaves a field has filled it in
     it.field("Count").locator(".em-error").first.wait_for(state="hidden")

@@ -9,11 +9,13 @@ from ipywidgets.widgets.widget import _instances
 
 import easymlnb as ml
 from easymlnb.apps import links
-from easymlnb.apps.history import MOST, ROOM, History
+from easymlnb.apps.history import KEPT, MOST, ROOM, History
 from easymlnb.apps.page import App, Uploads
-from easymlnb.contract.errors import from_code
+from easymlnb.apps.words import short
+from easymlnb.contract.errors import CallCancelled, from_code
 from easymlnb.definition import define
 from easymlnb.forms.caller import Done, Failed, Waiting
+from easymlnb.forms.form import Ended
 from easymlnb.forms.local import LocalCaller
 from easymlnb.forms.status import waiting
 
@@ -22,6 +24,10 @@ PATIENCE = 20.0
 
 def greet(name: str, times: int = 1, key: ml.Secret = "", photo: ml.File | None = None) -> str:
     return f"Hello {name}! " * times
+
+
+def ended(values: dict[str, Any], event: Any, **known: Any) -> Ended:
+    return Ended(values, event=event, **known)
 
 
 def app_of(**options: Any) -> App:
@@ -52,7 +58,7 @@ def test_runs_are_listed_and_can_be_gone_back_to():
     ran(app, name="Ada")
     ran(app, name="Bo")
     assert "Hello Bo!" in shown(app)
-    assert app._runs.value.count("<tr") == 3
+    assert app._runs.value.count("<li") == 2
     do(app, "show", "1")
     assert "Hello Ada!" in shown(app)
     assert app.form.values()["name"] == "Ada"
@@ -226,7 +232,7 @@ def test_history_forgets_old_runs_and_large_results_first():
     history = History(service.spec)
     large = [{"kind": "text", "title": "", "data": "x" * (ROOM // 3)}]
     for at in range(MOST + 5):
-        history.add({"name": f"n{at}"}, Done(large, 0.1, "r"))
+        history.add(ended({"name": f"n{at}"}, Done(large, 0.1, "r")))
     assert len(history.runs) == MOST
     kept = [run for run in history.runs if run.parts is not None]
     assert 0 < len(kept) < 4
@@ -237,13 +243,108 @@ def test_history_forgets_old_runs_and_large_results_first():
 def test_what_failed_is_in_the_history_in_words():
     history = History(define(greet).spec)
     history.add(
-        {"name": "<b>x</b>", "key": "hunter2"},
-        Failed(from_code("busy", "Too <i>busy</i>", None, "")),
+        ended(
+            {"name": "<b>x</b>", "key": "hunter2"},
+            Failed(from_code("busy", "Too <i>busy</i>", None, "")),
+            seconds=2.5,
+        )
     )
     shown = history.html()
+    assert "Failed" in shown and "after 2.50 s" in shown
     assert "Too &lt;i&gt;busy" in shown
     assert "&lt;b&gt;x" in shown
     assert "hunter2" not in shown
+
+
+def test_a_stopped_stream_keeps_what_came_until_then():
+    history = History(define(greet).spec)
+    pieces = [[{"kind": "text", "data": word}] for word in ("one ", "two")]
+    run = history.add(ended({}, Failed(CallCancelled()), seconds=90.0, items=pieces, count=2))
+    assert run.parts == [{"kind": "text", "data": "one two"}]
+    shown = history.html()
+    for words in ("Stopped", "after 90.00 s", "2 items streamed until then", "one two"):
+        assert words in shown
+    assert "Failed" not in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ([1, 2.5, "x"], "1, 2.5, x"),
+        ([], "empty list"),
+        ([1, 2, 3, 4, 5], "5 entries: 1, 2, 3, 4, \u2026"),
+        ([[1, 2], [3, 4]], "1, 2; 3, 4"),
+        ({"a_b": True, "c": None}, "a b yes, c none"),
+        ([{"x": 1}, {"x": 2}], "x 1; x 2"),
+        ({}, "empty"),
+        ({"name": "a.png", "b64": "eA=="}, "a.png"),
+        ("two\nlines", "two lines"),
+    ],
+)
+def test_values_are_said_without_brackets_and_quotes(value, said):
+    assert short(value) == said
+
+
+def test_values_that_differ_far_behind_are_compared():
+    app = app_of()
+    ran(app, name="a" * 200 + "x")
+    ran(app, name="a" * 200 + "y")
+    do(app, "compare", "1")
+    assert "same input" not in app._pair.children[0].children[0].value
+    app.close()
+
+
+def test_the_history_comes_back_after_a_reload_without_secrets_and_files():
+    app = app_of()
+    photo = {"name": "a.png", "media_type": "image/png", "b64": "eA=="}
+    ran(app, name="Ada", key="hunter2", photo=photo)
+    ran(app, name="Bo", times=2)
+    kept = next(
+        content["value"]
+        for content, _ in reversed(app.heard)  # type: ignore[attr-defined]
+        if content["tell"] == "history"
+    )
+    assert "hunter2" not in kept and "eA==" not in kept
+    other = app_of()
+    do(other, "history", kept)
+    do(other, "history", kept)
+    assert other._runs.value.count("<li") == 2
+    do(other, "show", "2")
+    assert "Hello Bo! Hello Bo!" in shown(other)
+    assert other.form.values()["times"] == 2
+    # It is not run without the file that it was run with.
+    do(other, "again", "1")
+    assert not other.form.busy
+    assert "Please choose it again" in other.form.fields.fields["photo"]._error.value
+    ran(other, name="Cy")
+    assert [run.number for run in other._history.runs] == [3, 2, 1]
+    app.close()
+    other.close()
+
+
+def test_what_a_browser_keeps_is_bounded_and_results_go_first():
+    service = define(greet)
+    history = History(service.spec)
+    for at in range(MOST):
+        parts = [{"kind": "text", "title": "", "data": "x" * (KEPT // 6)}]
+        history.add(ended({"name": f"n{at}"}, Done(parts, 0.1, "r")))
+    kept = history.text()
+    assert len(kept) <= KEPT + MOST
+    back = History(service.spec)
+    back.restore(kept)
+    assert len(back.runs) == MOST
+    assert back.runs[0].parts is not None and back.runs[-1].parts is None
+
+
+@pytest.mark.parametrize(
+    "kept",
+    ["", "7", "{}", "[7]", "[null, {}]", "[" * 100_000, '[{"at": "x"}]',
+     '[{"at": "2026-01-01", "values": [], "seconds": "y"}]'],
+)  # fmt: skip
+def test_a_history_that_is_none_changes_nothing(kept):
+    history = History(define(greet).spec)
+    history.restore(kept)
+    assert history.runs == []
 
 
 @pytest.mark.parametrize(

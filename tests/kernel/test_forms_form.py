@@ -414,3 +414,48 @@ def test_a_long_description_is_folded_and_its_markdown_is_safe():
     assert "<details>" in said
     assert "<script" not in said
     assert "<b>Ada" not in said
+
+
+def test_all_that_is_wrong_is_marked_at_once():
+    def limited(
+        name: str,
+        count: Annotated[int, Field(ge=1)] = 1,
+        share: Annotated[float, Field(lt=2)] = 1.0,
+        words: Annotated[str, Field(max_length=3)] = "x",
+        pair: tuple[int, Annotated[int, Field(gt=0)]] = (1, 1),
+        maybe: Annotated[int, Field(le=5)] | None = None,
+    ) -> int:
+        return count
+
+    form = form_of(limited)
+    told: list[Any] = []
+    form.desk.send = lambda content, buffers=None: told.append(content)
+    form.fill({"count": 0, "share": 2.0, "words": "long", "pair": [1, 0], "maybe": 6})
+    form.run()
+    assert not form.busy
+    fields = form.fields.fields
+    said = {
+        "name": EMPTY_FIELD,
+        "count": "at least 1",
+        "share": "less than 2",
+        "words": "at most 3 characters",
+    }
+    for name, words in said.items():
+        assert words in fields[name]._error.value, name
+    assert "greater than 0" in fields["pair"].control.fields["1"]._error.value
+    assert "at most 5" in fields["maybe"].control.field._error.value or (
+        "at most 5" in fields["maybe"]._error.value
+    )
+    assert "em-wrong" in form.status._text.value
+    assert told[-1]["tell"] == "wrong"
+
+
+def test_limits_alone_refuse_no_call():
+    # The service decides; the schema's limits are only looked at beside what cannot be sent.
+    def limited(count: Annotated[int, Field(ge=1)] = 1) -> int:
+        return count
+
+    form = form_of(limited)
+    form.fill({"count": 0})
+    ran(form)
+    assert "at least 1" in form.fields.fields["count"]._error.value

@@ -72,6 +72,10 @@ function name(root) {
     const words = said && input.type === "color" ? `${said}, palette` : said;
     if (words) set(input, "aria-label", words);
   }
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const here = new Date(time.dateTime).toLocaleTimeString();
+    if (time.textContent !== here) time.textContent = here;
+  }
   for (const button of root.querySelectorAll(".em-remove")) set(button, "aria-label", "Remove this row");
   root.querySelectorAll(".em-field").forEach(describe);
 }
@@ -159,6 +163,22 @@ export default {
     let told = null; // the button whose action the kernel answers
     const app = model.get("place") === "app";
     const drawer = `easymlnb:${location.pathname}`;
+    const shelf = `easymlnb-history:${location.pathname}`;
+    const keep = (place, value) => {
+      try {
+        if (value) sessionStorage.setItem(place, value);
+        else sessionStorage.removeItem(place);
+      } catch {
+        // Too long, or storage is refused: then it is not kept.
+      }
+    };
+    const kept = (place) => {
+      try {
+        return sessionStorage.getItem(place);
+      } catch {
+        return null;
+      }
+    };
     const ask = (what, value = "") => model.send({ do: what, value });
     const on = (target, event, act, options) => {
       target.addEventListener(event, act, options);
@@ -199,6 +219,8 @@ export default {
       wrong.reportValidity();
     };
 
+    const begun = (event) => event.target.closest?.(".em-primary, [data-em-do=again]") && seek.begin();
+
     const click = (event) => {
       const button = event.target.closest?.("[data-em-do]");
       if (!button || !root.contains(button)) return;
@@ -216,14 +238,8 @@ export default {
     };
 
     const TOLD = {
-      draft: ({ value }) => {
-        try {
-          if (value) sessionStorage.setItem(drawer, value);
-          else sessionStorage.removeItem(drawer);
-        } catch {
-          // Too long, or storage is refused: then there is no draft.
-        }
-      },
+      draft: ({ value }) => keep(drawer, value),
+      history: ({ value }) => keep(shelf, value),
       link: ({ value, words }) => {
         const url = new URL(location.href);
         url.hash = `v=${value}`;
@@ -234,6 +250,10 @@ export default {
       words: ({ value }) => told && flash(told, value),
       save: ({ name, type }, [data]) => save(name, type, data),
     };
+    let seek = null;
+    TOLD.wrong = ({ words }) => seek?.wrong(words);
+    TOLD.arrived = ({ words }) => seek?.result(words);
+    TOLD.go = ({ to }) => seek?.show(to);
     const message = (content, buffers) => TOLD[content.tell]?.(content, buffers);
     model.on("msg:custom", message);
     undo.push(() => model.off("msg:custom", message));
@@ -256,15 +276,15 @@ export default {
       on(window, "keydown", keys, true);
       on(root, "click", untagged, true);
       on(root, "click", click);
+      seek = seeker(root, on, app);
+      on(root, "click", begun, true);
       if (!app) return;
       on(root, "change", changed);
       on(root, "click", changed);
       ask("origin", location.origin);
       if (location.hash.startsWith("#v=")) ask("open", location.hash.slice(3));
-      else {
-        const kept = sessionStorage.getItem(drawer);
-        if (kept) ask("restore", kept);
-      }
+      else if (kept(drawer)) ask("restore", kept(drawer));
+      if (kept(shelf)) ask("history", kept(shelf));
     };
     undo.push(whenPlaced(el, start) ?? (() => {}));
     return () => undo.forEach((act) => act());

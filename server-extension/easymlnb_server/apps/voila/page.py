@@ -49,6 +49,12 @@ class Pages:
             # A theme of JupyterLab would be fetched and laid over our own.
             "jupyterLabTheme": "light",
         }
+        # Its code is fetched while the form is filled in, not when the first plot is there.
+        ahead = [
+            name
+            for name in self._assets.files
+            if plots and name.startswith(f"labextensions/{PLOTS}/") and name.endswith(".js")
+        ]
         view = {"version_major": 2, "version_minor": 0, "model_id": root}
         output = {
             "output_type": "display_data",
@@ -61,7 +67,10 @@ class Pages:
             '<div id="rendered_cells"><div>'
             '<script type="application/vnd.voila.cell-output+json">{}</script></div></div>\n'
             '<script src="{}static/voila.js" defer></script>\n'
-        ).format(_inline(config), _inline(output), where)
+        ).format(_inline(config), _inline(output), where) + Markup("").join(
+            Markup('<link rel="prefetch" as="script" href="{}{}">\n').format(where, name)
+            for name in ahead
+        )
 
 
 def _inline(value: Any) -> Markup:
