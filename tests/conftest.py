@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import nbformat
 import pytest
+from hypothesis import HealthCheck, settings
 
 from easymlnb.client.network import LIMITS
 
@@ -42,6 +43,9 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # On a busy machine examples are slow, not wrong.
+    settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

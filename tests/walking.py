@@ -34,7 +34,7 @@ def methods(handler: type[RequestHandler]) -> set[str]:
         one
         for one in METHODS
         if getattr(handler, one.lower()) is not getattr(RequestHandler, one.lower())
-        and one not in ("HEAD", "OPTIONS")
+        and one != "OPTIONS"
     }
 
 

@@ -133,8 +133,8 @@ OF_SERVICES: dict[str, tuple[Probe, ...]] = {
     f"{OWN}/page": (Probe("get", "see"),),
     f"{OWN}/metadata": (Probe("get", "see"),),
     f"{OWN}/thumbnail": (Probe("get", "see", 404),),  # none of them has a picture
-    "apps/NAME": (Probe("get", "call"),),
-    "public/NAME": (Probe("get", "public"),),
+    "apps/NAME": (Probe("get", "call"), Probe("head", "call")),
+    "public/NAME": (Probe("get", "public"), Probe("head", "public")),
 }
 PLACES = (
     ("get", "{at}/NAME/api/kernels/PLACE"),

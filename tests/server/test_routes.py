@@ -59,7 +59,7 @@ ANNOUNCED = {"json": {"name": "x.csv", "size": 1}}
 EVERY = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 OF_PLACES = {
-    "{at}": {"GET": Probe(LOGIN)},
+    "{at}": {"GET": Probe(LOGIN), "HEAD": Probe(LOGIN)},
     "{at}/api/kernels/PLACE": {"GET": Probe(LOGIN, 404)},
     "{at}/api/kernels/PLACE/channels": {"GET": Probe(LOGIN, 404)},
     "{at}/leave/PLACE": {"POST": Probe(LOGIN, 404)},
@@ -96,7 +96,7 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "bundles/BUNDLE/notebook": {"GET": Probe(LOGIN, 404)},
     **{at.format(at="apps/NAME"): found for at, found in OF_PLACES.items()},
     **{at.format(at="public/NAME"): found for at, found in OF_PLACES.items()},
-    "public/NAME": {"GET": Probe(BROWSERS)},
+    "public/NAME": {"GET": Probe(BROWSERS), "HEAD": Probe(BROWSERS)},
     "app-assets/FILE": {"GET": Probe(BROWSERS, 404)},
     "health/live": {"GET": Probe(BROWSERS)},
     "health/ready": {"GET": Probe(BROWSERS)},
