@@ -69,7 +69,7 @@ def send(
                 on(status["state"])
         except KeyboardInterrupt:
             if bundle and wait:
-                on("Calling it off ...")
+                on("Canceling ...")
                 on(_call_off(http, server, bundle))
             raise
     if status["state"] == "failed":
@@ -128,8 +128,8 @@ def _follow(
                 until = now + timeout
         if now > until:
             raise NotReady(
-                f"The notebook is still starting after {timeout:g} s. It goes on by itself: "
-                f"'GET bundles/{bundle}' tells how it ends, DELETE calls it off."
+                f"The notebook is still starting after {timeout:g} s. The server continues: "
+                f"'GET bundles/{bundle}' returns the outcome, DELETE cancels publishing."
             )
 
 
@@ -140,8 +140,8 @@ def _call_off(http: httpx.Client, server: discovery.Server, bundle: str) -> str:
             response = http.delete(f"bundles/{bundle}", timeout=ANSWER_SECONDS)
         checked(network.answer(response, response.content))
     except EasyMLNBError as error:
-        return f"It was not called off: {error.message}"
-    return "Publishing was called off; what served before goes on."
+        return f"Publishing was not canceled: {error.message}"
+    return "Publishing was canceled. The previous version stays online."
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:

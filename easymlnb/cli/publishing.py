@@ -1,7 +1,7 @@
 """``easymlnb publish``: the bundle goes out, its way is shown, and where it failed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +12,17 @@ from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.replacing import AUTO, check
 
 if TYPE_CHECKING:
+    from easymlnb.addresses import Addresses
     from easymlnb.client.events import OnProgress
+    from easymlnb.discovery import Server
 
 SHOWN_FILES = 10
 SHOWN_LINES = 30
 """Lines of a failed cell that are printed; its end is where most cells fail."""
 _STATES = {
     "starting": "Accepted. A worker executes the notebook and tries the examples ...",
-    "ready": "Ready.",
-    "failed": "Failed. What served before goes on serving.",
+    "ready": "Published.",
+    "failed": "Publishing failed. The previous version stays online.",
 }
 
 
@@ -91,9 +93,9 @@ def publish_and_show(
             output.as_json(error.to_dict())
         raise typer.Exit(1) from error
     if json:
-        output.as_json(status)
+        output.as_json(_with_addresses(status, server))
     else:
-        _show(status)
+        _show(status, server)
         if server.shared:
             output.say(f"On the Hub's shared service: {hub.address(server)}")
 
@@ -125,9 +127,23 @@ def _summary(notebook: str, files: list[str], size: int) -> str:
     )
 
 
-def _show(status: Mapping[str, Any]) -> None:
+def _show(status: Mapping[str, Any], server: "Server") -> None:
     same = " (unchanged)" if status.get("unchanged") else ""
     for service in status["services"]:
         version = service.get("version")
         said = f"version {version}" if version is not None else "starting"
         output.say_out(f"{service['name']} {said}{same}")
+        for line in _addresses(service, server).lines():
+            output.say_out(line)
+
+
+def _with_addresses(status: Mapping[str, Any], server: "Server") -> dict[str, Any]:
+    services = [{**one, **asdict(_addresses(one, server))} for one in status["services"]]
+    return {**status, "services": services}
+
+
+def _addresses(service: Mapping[str, Any], server: "Server") -> "Addresses":
+    from easymlnb import addresses
+
+    name = str(service.get("full_name") or service["name"])
+    return addresses.of(server, name, public=bool(service.get("public")))

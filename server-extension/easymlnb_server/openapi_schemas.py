@@ -36,6 +36,8 @@ def _asked(name: str, description: str, schema: Schema) -> Schema:
     return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
+PUBLIC = "Whether visitors without a login may open its app, at `public/{name}`."
+
 NAMED: dict[str, Schema] = {
     "name": TEXT,
     "full_name": {"type": "string", "description": "On a shared service `owner/name`."},
@@ -230,7 +232,13 @@ SCHEMAS: dict[str, Schema] = {
             "state": {"type": "string", "enum": ["starting", "ready", "failed"]},
             "services": list_of(
                 object_of(
-                    {"name": TEXT, "full_name": TEXT, "version": NUMBER_OR_NONE}, ("version",)
+                    {
+                        "name": TEXT,
+                        "full_name": TEXT,
+                        "version": NUMBER_OR_NONE,
+                        "public": {"type": "boolean", "description": PUBLIC},
+                    },
+                    ("version", "public"),
                 )
             ),
             "error": {

@@ -119,7 +119,7 @@ def test_a_gpu_service_from_jupyterlab_for_a_group_and_nobody_else(
         said = lab.locator(".jp-OutputArea-output")
         # Which version depends on what other tests published by that name: numbers only grow.
         published = re.compile(
-            rf"alice/where version \d+ serves at {re.escape(services)}services/alice/where"
+            rf"alice/where version \d+ is published[^/]+{re.escape(services)}apps/alice/where"
         )
         said.get_by_text(published).wait_for(timeout=LIMIT)
         said.get_by_text(f"may be called by group ml. Its page: {app}").wait_for()

@@ -251,10 +251,17 @@ def test_publish_and_remove(session_server, tmp_path):
     write(path, source)
     first = run(session_server, "publish", str(path))
     assert first.returncode == 0, first.stderr
-    assert first.stdout == b"cli_dice version 1\n"
+    head, *links = first.stdout.decode().splitlines()
+    assert head == "cli_dice version 1"
+    base = f"{session_server.url}easymlnb/"
+    assert [line.split()[-1].removeprefix(base) for line in links] == [
+        *("apps/cli_dice", "services/cli_dice/page", "services/cli_dice")
+    ]
     assert b"A worker executes the notebook" in first.stderr
     again = run(session_server, "publish", str(path), "--json")
-    assert json.loads(again.stdout)["unchanged"] is True
+    told = json.loads(again.stdout)
+    assert told["unchanged"] is True
+    assert told["services"][0]["page"] == f"{base}services/cli_dice/page"
     assert run(session_server, "call", "cli_dice").stdout == b"6\n"
     assert run(session_server, "remove", "cli_dice").returncode == 0
     gone = run(session_server, "remove", "cli_dice")

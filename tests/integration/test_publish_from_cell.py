@@ -45,7 +45,13 @@ def test_a_cell_publishes_its_notebook(session_server: RunningServer) -> None:
     ran = author.publish()
     assert ran.error == "", session_server.log[-3000:]
     assert "dice.ipynb" in ran.stdout and "pub_cell_tools.py" in ran.stdout
-    assert "pub_cell version 1 serves at" in ran.displays[-1]["text/plain"]
+    shown = ran.displays[-1]["text/plain"]
+    assert "pub_cell version 1 is published" in shown
+    for path in ("apps/pub_cell", "services/pub_cell/page"):
+        assert f":{session_server.port}/easymlnb/{path}\n" in shown
+        opened = session_server.http.get(path, headers={"Accept": "text/html"})
+        assert opened.status_code == 200, opened.text[:300]
+        assert opened.headers["Content-Type"].startswith("text/html")
     names = [service["name"] for service in session_server.http.get("services").json()["services"]]
     assert "pub_cell" in names
 

@@ -78,7 +78,7 @@ class _BundleHandler(EasyHandler):
 
 
 class BundleHandler(_BundleHandler):
-    """``GET bundles/{id}``, and ``DELETE``, which calls its start off."""
+    """``GET bundles/{id}``, and ``DELETE``, which cancels publishing."""
 
     @web.authenticated
     async def get(self, bundle: str) -> None:
@@ -127,7 +127,12 @@ async def describe(
         found["reason"] = reason
     versions = await handler.state.publications.provided(stored.id)
     found["services"] = [
-        {"name": plain(one.service), "full_name": one.service, "version": one.number}
+        {
+            "name": plain(one.service),
+            "full_name": one.service,
+            "version": one.number,
+            "public": handler.state.services.public(one.service),
+        }
         for one in versions
     ]
     return found

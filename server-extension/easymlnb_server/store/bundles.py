@@ -12,7 +12,7 @@ from easymlnb_server.store.leases import Hold, check
 from easymlnb_server.store.records import Added, State, StoredBundle
 from easymlnb_server.store.tables import bundles, services, versions
 
-CALLED_OFF = "Publishing was called off before it served. Publish again to start it anew."
+CALLED_OFF = "Publishing was canceled before the service was ready. Publish again to retry."
 
 
 class Bundles:
