@@ -111,7 +111,7 @@ def publish(
             on=lambda state: _say(_STATES.get(state, state)),
         )
     except EasyMLNBError as error:
-        _say(*_where(error.details))
+        _say(*_where(error.details, hub.address(server)))
         raise
     return _published(service, server, status)
 
@@ -230,15 +230,20 @@ def _summary(notebook: str, files: list[str], size: int) -> str:
     return f"Publishing {notebook} ({size / 1000:.0f} kB) with {shown or 'no other files'}."
 
 
-def _where(details: Any) -> Iterator[str]:
-    """Yield what the author needs to see of a failure, the cell and its traceback."""
+def _where(details: Any, base: str) -> Iterator[str]:
+    """Yield what the author needs to see of a failure: cell, line, traceback and notebook."""
     if not isinstance(details, dict):
         return
     if "cell" in details:
-        yield f"Cell {details['cell'] + 1} failed:"  # people count from 1
+        line = f" at line {details['line']}" if "line" in details else ""
+        yield f"Cell {details['cell'] + 1} failed{line}:"  # people count from 1
     for name in ("source", "traceback"):
         if details.get(name):
             yield indent(str(details[name]).rstrip(), "    ")
+    if details.get("example") and "cell" in details:
+        yield f"The example: {details['example']}"
+    if details.get("notebook"):
+        yield f"Executed notebook: {base}{details['notebook']}"
 
 
 def _say(*lines: str) -> None:

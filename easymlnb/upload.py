@@ -26,6 +26,9 @@ ANSWER_SECONDS = 30.0
 AWAY_SECONDS = 60.0
 """How long a server may be away while it is followed; what it accepted outlives its restart."""
 
+DETAILS = ("cell", "line", "source", "example", "traceback")
+"""What a failed bundle's error may say of where it failed."""
+
 _AWAY = (ServerUnreachable, Draining, NotReady, StorageBusy)
 
 
@@ -73,7 +76,7 @@ def send(
                 on(_call_off(http, server, bundle))
             raise
     if status["state"] == "failed":
-        raise failure(status.get("error") or {})
+        raise failure(status.get("error") or {}, str(status.get("notebook") or ""))
     return status
 
 
@@ -152,8 +155,14 @@ def _json(response: httpx.Response) -> dict[str, Any]:
     return found
 
 
-def failure(error: dict[str, Any]) -> EasyMLNBError:
-    """Return the error of a bundle that failed; ``details`` are cell, source and traceback."""
-    details = {name: error[name] for name in ("cell", "source", "traceback") if name in error}
+def failure(error: dict[str, Any], notebook: str = "") -> EasyMLNBError:
+    """Return the error of a bundle that failed.
+
+    ``details`` are cell, line, source, traceback, the example, and ``notebook``: the path of the
+    executed notebook, relative to the server's address.
+    """
+    details = {name: error[name] for name in DETAILS if name in error}
+    if notebook:
+        details["notebook"] = notebook
     message = error.get("message") or "The notebook did not start."
     return from_code(error.get("code") or "deployment_failed", message, details or None)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SHOWN_FILES = 10
 SHOWN_LINES = 30
 """Lines of a failed cell that are printed; its end is where most cells fail."""
+WHERE = {"cell", "traceback", "notebook"}
+"""Details of an error that say where a notebook failed."""
 _STATES = {
     "starting": "Accepted. A worker executes the notebook and tries the examples ...",
     "ready": "Published.",
@@ -86,9 +88,12 @@ def publish_and_show(
         output.say("\n".join(["", *said[-1:]]))
         raise
     except EasyMLNBError as error:
-        if not isinstance(error.details, Mapping) or "cell" not in error.details:
+        if not isinstance(error.details, Mapping) or not {*error.details} & WHERE:
             raise
         output.say("easymlnb: " + failure_text(error.message, error.details))
+        if error.details.get("notebook"):
+            path = f"{hub.address(server)}{error.details['notebook']}"
+            output.say(output.clean(f"\nExecuted notebook: {path}"))
         if json:
             output.as_json(error.to_dict())
         raise typer.Exit(1) from error
@@ -116,7 +121,11 @@ def failure_text(message: str, details: Mapping[str, Any]) -> str:
     left_out = [f"... ({len(source) - SHOWN_LINES} lines)"] if len(source) > SHOWN_LINES else []
     lines = [message, "", *(f"    {line}" for line in [*left_out, *source[-SHOWN_LINES:]])]
     trace = str(details.get("traceback") or "").rstrip().splitlines()
-    return output.clean("\n".join([*lines, *([""] if trace else []), *trace]))
+    example = [f"The example: {details['example']}"] if details.get("example") else []
+    shown = [*lines, *([""] if trace else []), *trace]
+    if example and "cell" in details:
+        shown += ["", *example]
+    return output.clean("\n".join(shown))
 
 
 def _summary(notebook: str, files: list[str], size: int) -> str:

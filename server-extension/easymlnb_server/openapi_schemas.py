@@ -42,6 +42,7 @@ NAMED: dict[str, Schema] = {
     "name": TEXT,
     "full_name": {"type": "string", "description": "On a shared service `owner/name`."},
     "owner": TEXT,
+    "public": {"type": "boolean", "description": PUBLIC},
     "shared": {"description": "Who may call it; for its owner, on a shared service."},
 }
 
@@ -172,6 +173,7 @@ SCHEMAS: dict[str, Schema] = {
         {
             "calls": {**COUNT, "description": "Calls that have ended."},
             "errors": {**COUNT, "description": "Those of them that ended in an error."},
+            "stopped": {**COUNT, "description": "Those that their callers stopped or left."},
             "refused": {**COUNT, "description": "Calls that were not accepted."},
             "p50": {**SECONDS, "description": "Half of the last calls took no longer."},
             "p95": {**SECONDS, "description": "95 % of the last calls took no longer."},
@@ -195,6 +197,8 @@ SCHEMAS: dict[str, Schema] = {
                         "seconds": {"type": "number"},
                         "log": {"type": "string", "description": "What the call printed."},
                         "trace": {"description": "The traceback, when the function raised."},
+                        "code": {"type": "string", "description": "The error's; empty for none."},
+                        "outcome": {"type": "string", "enum": ["answered", "stopped", "error"]},
                     },
                     optional=("log", "trace"),
                 )
@@ -245,13 +249,16 @@ SCHEMAS: dict[str, Schema] = {
                 "type": ["object", "null"],
                 "description": "Why it failed: code, message, and the cell with its traceback.",
             },
+            "notebook": {"type": "string", "description": "Path of the executed notebook."},
             "reason": {"type": "string", "description": "What its start waits for."},
             "created": {},
             "files": list_of(TEXT),
             "requirements": list_of(TEXT),
             "environment": {"type": "object"},
         },
-        optional=("error", "reason", "created", "files", "requirements", "environment"),
+        optional=(
+            *("error", "notebook", "reason", "created", "files", "requirements", "environment"),
+        ),
     ),
     "View": object_of(
         {

@@ -157,7 +157,7 @@ def test_a_gpu_service_from_jupyterlab_for_a_group_and_nobody_else(
 
         # Carol is of no group: for her it does not exist.
         page = carol.open(app)
-        page.get_by_role("heading", name="Nothing is here").wait_for()
+        page.get_by_role("heading", name="Page not found").wait_for()
         page.get_by_text("There is no service named 'alice/where'").wait_for()
         page.get_by_text("You are logged in as carol").wait_for()
         assert serious(page) == []
@@ -173,7 +173,7 @@ def test_a_gpu_service_from_jupyterlab_for_a_group_and_nobody_else(
         page.get_by_text("nobody but you").wait_for()
         alice.keep("taken-back")
         bob.page.mouse.move(200, 200)
-        bob.page.get_by_role("heading", name="Nothing is here").wait_for(timeout=60_000)
+        bob.page.get_by_role("heading", name="Page not found").wait_for(timeout=60_000)
         bob.keep("closed")
     finally:
         with hub.member("alice").http as http:

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -276,6 +277,31 @@ def test_a_notebook_that_fails_shows_its_cell(session_server, tmp_path):
     said = failed.stderr.decode()
     assert "y = 1 / 0" in said and "ZeroDivisionError" in said
     assert "cli/" not in said  # no traceback of ours
+
+
+def test_an_example_that_fails_is_located_and_listed(session_server, tmp_path):
+    path = tmp_path / "halves.ipynb"
+    helper = "import easymlnb as ml\ndef half(x):\n    return 1 / x"
+    service = "@ml.service(examples=[{'x': 0}])\ndef cli_half(x: int) -> float:\n    return half(x)"
+    write(path, helper, service)
+    failed = run(session_server, "publish", str(path))
+    assert failed.returncode == 1 and failed.stdout == b""
+    said = failed.stderr.decode()
+    assert "Example 1 of 'cli_half' failed in cell 1, line 3" in said
+    assert "return 1 / x" in said and "Traceback" in said and "ZeroDivisionError" in said
+    assert 'The example: {"x":0}' in said
+    link = re.search(r"Executed notebook: (\S+/bundles/\w+/notebook)$", said, re.MULTILINE)
+    assert link is not None
+    executed = session_server.http.get(link[1])
+    assert executed.status_code == 200 and executed.json()["nbformat"] == 4
+
+    listed = session_server.http.get("").text
+    assert "Publishing failed" in listed and "halves.ipynb" in listed
+    assert "in cell 1, line 3" in listed and link[1].partition("/easymlnb/")[2] in listed
+    write(path, helper, service.replace("'x': 0", "'x': 2"))
+    assert run(session_server, "publish", str(path)).returncode == 0
+    assert "halves.ipynb" not in session_server.http.get("").text
+    session_server.http.delete("services/cli_half")
 
 
 @pytest.mark.parametrize("content", [None, b"no notebook"])

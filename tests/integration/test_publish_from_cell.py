@@ -1,5 +1,7 @@
 """``f.publish()`` in a cell of a real server: found, bundled, started, answered."""
 
+import re
+
 import nbformat
 from conftest import RunningServer, make_notebook
 from notebook_kernel import NotebookKernel, Ran
@@ -110,5 +112,7 @@ def test_a_failure_shows_the_cell_to_its_author(session_server: RunningServer) -
     author.run("sides")
     ran = author.publish()
     assert ran.error.startswith("DeploymentFailed: Cell 4 of the notebook raised ZeroDivisionError")
-    assert "Cell 4 failed:\n    1 / 0" in ran.stdout and "Traceback" in ran.stdout
+    assert "at line 1" in ran.error
+    assert "Cell 4 failed at line 1:\n    1 / 0" in ran.stdout and "Traceback" in ran.stdout
+    assert re.search(r"Executed notebook: http\S+/bundles/\w+/notebook\n", ran.stdout)
     author.kernel.close()
