@@ -50,8 +50,10 @@ def shared(token: str | None = None, told: Mapping[str, str] | None = None) -> S
 
 def address(found: Server) -> str:
     """Return a server's address as a person's browser knows it."""
-    public = _public(os.environ)
-    return f"{public}{urlsplit(found.url).path}" if found.shared and public else found.url
+    public, path = _public(os.environ), urlsplit(found.url).path
+    prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX", "")
+    own = bool(prefix) and found.local and path.startswith(prefix)
+    return f"{public}{path}" if public and (found.shared or own) else found.url
 
 
 def _public(told: Mapping[str, str]) -> str:

@@ -11,11 +11,10 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from easymlnb import hub
+from easymlnb import addresses, hub
 from easymlnb.bundles import make
 from easymlnb.bundles.code import plain
 from easymlnb.client import Client
-from easymlnb.contract import names
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
 from easymlnb.contract.options import named_options
 from easymlnb.contract.replacing import AUTO, check
@@ -32,6 +31,8 @@ log = logging.getLogger("easymlnb")
 class Published:
     """What came of publishing. ``version`` is ``None`` as long as it is starting.
 
+    ``url`` is the REST address, ``app`` and ``page`` are for a browser. ``public`` is the address
+    for visitors without a login; empty when the service is not public.
     ``unchanged`` says that this very content was published already.
     """
 
@@ -39,12 +40,18 @@ class Published:
     version: int | None
     url: str
     unchanged: bool = False
+    app: str = ""
+    page: str = ""
+    public: str = ""
 
     def __repr__(self) -> str:
         if self.version is None:
-            return f"{self.service} is starting; it will serve at {self.url}"
-        same = " (unchanged)" if self.unchanged else ""
-        return f"{self.service} version {self.version} serves at {self.url}{same}"
+            head = f"{self.service} is starting. When it is ready, find it here:"
+        else:
+            same = " (unchanged)" if self.unchanged else ""
+            head = f"{self.service} version {self.version} is published{same}."
+        found = addresses.Addresses(self.app, self.page, self.url, self.public)
+        return "\n".join([head, *found.lines()])
 
 
 @named_options
@@ -76,7 +83,7 @@ def publish(
     wait: ``False`` returns as soon as the server has accepted it.
     timeout: seconds to wait for it to serve, default 600.
 
-    To interrupt the cell calls it off; what served before goes on.
+    Interrupting the cell cancels publishing; the previous version stays online.
     In a worker, which runs the same cells, it does nothing and returns ``None``.
     Raises ``EasyMLNBError`` when the notebook is not saved, ``Forbidden`` when the shared service
     refuses this server's token, ``BadRequest`` for another ``replace``, and what ``make`` and
@@ -104,7 +111,7 @@ def publish(
             on=lambda state: _say(_STATES.get(state, state)),
         )
     except EasyMLNBError as error:
-        _say(*_where(error.details))
+        _say(*_where(error.details, hub.address(server)))
         raise
     return _published(service, server, status)
 
@@ -114,15 +121,23 @@ def _published(service: str, server: Server, status: dict[str, Any]) -> Publishe
     if server.shared:
         with Client(server) as client:
             full = client.full_name(service)
-    version = next((s["version"] for s in status["services"] if s["name"] in (service, full)), None)
-    address = f"{hub.address(server)}services/{names.path(full)}"
-    return Published(full, version, address, bool(status.get("unchanged")))
+    served = next((s for s in status["services"] if s["name"] in (service, full)), {})
+    found = addresses.of(server, full, public=bool(served.get("public")))
+    return Published(
+        full,
+        served.get("version"),
+        found.rest,
+        bool(status.get("unchanged")),
+        app=found.app,
+        page=found.page,
+        public=found.public,
+    )
 
 
 _STATES = {
     "starting": "A worker executes the notebook and tries the examples ...",
-    "ready": "It serves.",
-    "failed": "It failed; what served before goes on.",
+    "ready": "Published.",
+    "failed": "Publishing failed. The previous version stays online.",
 }
 
 
@@ -215,15 +230,20 @@ def _summary(notebook: str, files: list[str], size: int) -> str:
     return f"Publishing {notebook} ({size / 1000:.0f} kB) with {shown or 'no other files'}."
 
 
-def _where(details: Any) -> Iterator[str]:
-    """Yield what the author needs to see of a failure, the cell and its traceback."""
+def _where(details: Any, base: str) -> Iterator[str]:
+    """Yield what the author needs to see of a failure: cell, line, traceback and notebook."""
     if not isinstance(details, dict):
         return
     if "cell" in details:
-        yield f"Cell {details['cell'] + 1} failed:"  # people count from 1
+        line = f" at line {details['line']}" if "line" in details else ""
+        yield f"Cell {details['cell'] + 1} failed{line}:"  # people count from 1
     for name in ("source", "traceback"):
         if details.get(name):
             yield indent(str(details[name]).rstrip(), "    ")
+    if details.get("example") and "cell" in details:
+        yield f"The example: {details['example']}"
+    if details.get("notebook"):
+        yield f"Executed notebook: {base}{details['notebook']}"
 
 
 def _say(*lines: str) -> None:

@@ -26,6 +26,9 @@ ANSWER_SECONDS = 30.0
 AWAY_SECONDS = 60.0
 """How long a server may be away while it is followed; what it accepted outlives its restart."""
 
+DETAILS = ("cell", "line", "source", "example", "traceback")
+"""What a failed bundle's error may say of where it failed."""
+
 _AWAY = (ServerUnreachable, Draining, NotReady, StorageBusy)
 
 
@@ -69,11 +72,11 @@ def send(
                 on(status["state"])
         except KeyboardInterrupt:
             if bundle and wait:
-                on("Calling it off ...")
+                on("Canceling ...")
                 on(_call_off(http, server, bundle))
             raise
     if status["state"] == "failed":
-        raise failure(status.get("error") or {})
+        raise failure(status.get("error") or {}, str(status.get("notebook") or ""))
     return status
 
 
@@ -128,8 +131,8 @@ def _follow(
                 until = now + timeout
         if now > until:
             raise NotReady(
-                f"The notebook is still starting after {timeout:g} s. It goes on by itself: "
-                f"'GET bundles/{bundle}' tells how it ends, DELETE calls it off."
+                f"The notebook is still starting after {timeout:g} s. The server continues: "
+                f"'GET bundles/{bundle}' returns the outcome, DELETE cancels publishing."
             )
 
 
@@ -140,8 +143,8 @@ def _call_off(http: httpx.Client, server: discovery.Server, bundle: str) -> str:
             response = http.delete(f"bundles/{bundle}", timeout=ANSWER_SECONDS)
         checked(network.answer(response, response.content))
     except EasyMLNBError as error:
-        return f"It was not called off: {error.message}"
-    return "Publishing was called off; what served before goes on."
+        return f"Publishing was not canceled: {error.message}"
+    return "Publishing was canceled. The previous version stays online."
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:
@@ -152,8 +155,14 @@ def _json(response: httpx.Response) -> dict[str, Any]:
     return found
 
 
-def failure(error: dict[str, Any]) -> EasyMLNBError:
-    """Return the error of a bundle that failed; ``details`` are cell, source and traceback."""
-    details = {name: error[name] for name in ("cell", "source", "traceback") if name in error}
+def failure(error: dict[str, Any], notebook: str = "") -> EasyMLNBError:
+    """Return the error of a bundle that failed.
+
+    ``details`` are cell, line, source, traceback, the example, and ``notebook``: the path of the
+    executed notebook, relative to the server's address.
+    """
+    details = {name: error[name] for name in DETAILS if name in error}
+    if notebook:
+        details["notebook"] = notebook
     message = error.get("message") or "The notebook did not start."
     return from_code(error.get("code") or "deployment_failed", message, details or None)

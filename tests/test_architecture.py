@@ -18,6 +18,7 @@ LAYERS = {
         _version contract
         discovery problems signature types
         hub
+        addresses
         compiled batching thumbnail
         schema fitting
         joints

@@ -80,7 +80,9 @@ class App:
         self._runs.add_class("em-visit")
         self._pair = W.VBox()
         page = self._usual() if self.spec.app is None else self._custom(self.spec.app)
-        api = W.VBox([W.HTML(_api(self.spec, self._base, self._public)), form.code.widget])
+        # A visitor without a login has no token, so the code would not work for them.
+        self._code = W.HTML() if self._public else form.code.widget
+        api = W.VBox([W.HTML(_api(self.spec, self._base, self._public)), self._code])
         about = W.HTML(_about(self.spec))
         for card in (api, about):
             card.add_class("em-card")
@@ -107,7 +109,7 @@ class App:
             "result": self._result,
             "examples": lambda: W.HTML(gallery(self.spec)),
             "history": self._history_of_runs,
-            "code": lambda: form.code.widget,
+            "code": lambda: self._code,
         }
         arranger = Arranger(form.fields.fields, parts)
         page = arranger.build(tree)
@@ -245,17 +247,15 @@ _HEAD = (
 
 
 def _api(spec: ServiceSpec, base: str, public: bool) -> str:
+    head = '<h2 class="em-part-title">The same call from a program</h2>'
+    if public:
+        # The service page asks for a login, which visitors of a public page do not have.
+        return f"{head}<p>Programs need a token. Ask the author of this service for access.</p>"
     service = escape(f"{base}services/{path(spec.name)}", quote=True)
-    more = (
-        "Calls from programs need a token of this server: ask whoever runs it."
-        if public
-        # Its pages ask for a login, which visitors of a public page do not have.
-        else f'See the <a href="{service}/page">page of the service</a> or its '
-        f'<a href="{service}/openapi.json">OpenAPI description</a>.'
-    )
     return (
-        '<h2 class="em-part-title">The same call from a program</h2>'
-        f"<p>What is filled in on this page, as code. {more}</p>"
+        f"{head}<p>What is filled in on this page, as code. See the "
+        f'<a href="{service}/page">page of the service</a> or its '
+        f'<a href="{service}/openapi.json">OpenAPI description</a>.</p>'
     )
 
 

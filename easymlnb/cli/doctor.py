@@ -69,7 +69,7 @@ def show(findings: list[Finding], *, json: bool) -> None:
             output.say_out(f"      -> {finding.fix}")
     count = sum(finding.bad for finding in findings)
     output.say_out("")
-    output.say_out("All is well." if not count else f"{count} thing(s) to mend.")
+    output.say_out("No problems found." if not count else f"{count} thing(s) to mend.")
 
 
 def _pip(what: str) -> str:

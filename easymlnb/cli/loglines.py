@@ -49,8 +49,9 @@ def _show(entries: Iterable[dict[str, Any]], seen: set[str], json: bool) -> set[
 def text(entry: dict[str, Any]) -> str:
     """Return one entry as lines for a terminal."""
     moment = str(entry.get("time", ""))[:19].replace("T", " ")
+    status = "stopped" if entry.get("outcome") == "stopped" else entry.get("status")
     head = (
-        f"{moment}  {entry.get('status')}  {entry.get('seconds', 0):.3f} s  "
+        f"{moment}  {status}  {entry.get('seconds', 0):.3f} s  "
         f"v{entry.get('version')}  {entry.get('request_id')}"
     ).replace("vlive", "live")
     said = [str(entry.get("log") or ""), str(entry.get("trace") or "")]

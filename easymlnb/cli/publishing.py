@@ -1,7 +1,7 @@
 """``easymlnb publish``: the bundle goes out, its way is shown, and where it failed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +12,19 @@ from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.replacing import AUTO, check
 
 if TYPE_CHECKING:
+    from easymlnb.addresses import Addresses
     from easymlnb.client.events import OnProgress
+    from easymlnb.discovery import Server
 
 SHOWN_FILES = 10
 SHOWN_LINES = 30
 """Lines of a failed cell that are printed; its end is where most cells fail."""
+WHERE = {"cell", "traceback", "notebook"}
+"""Details of an error that say where a notebook failed."""
 _STATES = {
     "starting": "Accepted. A worker executes the notebook and tries the examples ...",
-    "ready": "Ready.",
-    "failed": "Failed. What served before goes on serving.",
+    "ready": "Published.",
+    "failed": "Publishing failed. The previous version stays online.",
 }
 
 
@@ -84,16 +88,19 @@ def publish_and_show(
         output.say("\n".join(["", *said[-1:]]))
         raise
     except EasyMLNBError as error:
-        if not isinstance(error.details, Mapping) or "cell" not in error.details:
+        if not isinstance(error.details, Mapping) or not {*error.details} & WHERE:
             raise
         output.say("easymlnb: " + failure_text(error.message, error.details))
+        if error.details.get("notebook"):
+            path = f"{hub.address(server)}{error.details['notebook']}"
+            output.say(output.clean(f"\nExecuted notebook: {path}"))
         if json:
             output.as_json(error.to_dict())
         raise typer.Exit(1) from error
     if json:
-        output.as_json(status)
+        output.as_json(_with_addresses(status, server))
     else:
-        _show(status)
+        _show(status, server)
         if server.shared:
             output.say(f"On the Hub's shared service: {hub.address(server)}")
 
@@ -114,7 +121,11 @@ def failure_text(message: str, details: Mapping[str, Any]) -> str:
     left_out = [f"... ({len(source) - SHOWN_LINES} lines)"] if len(source) > SHOWN_LINES else []
     lines = [message, "", *(f"    {line}" for line in [*left_out, *source[-SHOWN_LINES:]])]
     trace = str(details.get("traceback") or "").rstrip().splitlines()
-    return output.clean("\n".join([*lines, *([""] if trace else []), *trace]))
+    example = [f"The example: {details['example']}"] if details.get("example") else []
+    shown = [*lines, *([""] if trace else []), *trace]
+    if example and "cell" in details:
+        shown += ["", *example]
+    return output.clean("\n".join(shown))
 
 
 def _summary(notebook: str, files: list[str], size: int) -> str:
@@ -125,9 +136,23 @@ def _summary(notebook: str, files: list[str], size: int) -> str:
     )
 
 
-def _show(status: Mapping[str, Any]) -> None:
+def _show(status: Mapping[str, Any], server: "Server") -> None:
     same = " (unchanged)" if status.get("unchanged") else ""
     for service in status["services"]:
         version = service.get("version")
         said = f"version {version}" if version is not None else "starting"
         output.say_out(f"{service['name']} {said}{same}")
+        for line in _addresses(service, server).lines():
+            output.say_out(line)
+
+
+def _with_addresses(status: Mapping[str, Any], server: "Server") -> dict[str, Any]:
+    services = [{**one, **asdict(_addresses(one, server))} for one in status["services"]]
+    return {**status, "services": services}
+
+
+def _addresses(service: Mapping[str, Any], server: "Server") -> "Addresses":
+    from easymlnb import addresses
+
+    name = str(service.get("full_name") or service["name"])
+    return addresses.of(server, name, public=bool(service.get("public")))

@@ -162,7 +162,7 @@ class RouteNotFound(EasyMLNBError):
     status = 404
 
     def __init__(
-        self, message: str = "Nothing is here. 'GET openapi.json' lists the routes."
+        self, message: str = "There is no such route. 'GET openapi.json' lists the routes."
     ) -> None:
         super().__init__(message)
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from easymlnb.contract.errors import CallCancelled
 from easymlnb.contract.frames import Failure, Result
 
 KEPT = 200
@@ -16,7 +17,10 @@ KEPT = 200
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One call that ended. ``seconds`` is the time in the worker; ``status`` the HTTP status."""
+    """One call that ended. ``seconds`` is the time in the worker; ``status`` the HTTP status.
+
+    ``code`` is that of its error; empty when it was answered.
+    """
 
     request_id: str
     version: str
@@ -24,10 +28,18 @@ class Entry:
     seconds: float
     log: str = ""
     trace: str = ""
+    code: str = ""
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
 
+    @property
+    def outcome(self) -> str:
+        """Return ``"answered"``, ``"error"``, or ``"stopped"`` if the caller stopped it or left."""
+        if self.status < 400:
+            return "answered"
+        return "stopped" if self.code == CallCancelled.code else "error"
+
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "outcome": self.outcome}
 
 
 class CallLog:

@@ -21,7 +21,7 @@ from prometheus_client.core import (
     HistogramMetricFamily,
 )
 
-from easymlnb.contract.errors import EasyMLNBError
+from easymlnb.contract.errors import CallCancelled, EasyMLNBError
 from easymlnb_server.engine.absent import Absent
 from easymlnb_server.engine.deployment import REASONS
 from easymlnb_server.engine.live import LiveTable
@@ -105,11 +105,13 @@ class Series:
         return sum(pending.started > 0 for pending in self.open)
 
     def stats(self) -> dict[str, Any]:
-        errors = sum(count for (status, _), count in self.ended.items() if status >= 400)
+        stopped = sum(n for (_, code), n in self.ended.items() if code == CallCancelled.code)
+        errors = sum(count for (status, _), count in self.ended.items() if status >= 400) - stopped
         recent = sorted(self.recent)
         return {
             "calls": self.ended.total(),
             "errors": errors,
+            "stopped": stopped,
             "refused": self.refused.total(),
             "p50": _quantile(recent, 0.5),
             "p95": _quantile(recent, 0.95),

@@ -19,7 +19,7 @@ BUNDLES: tuple[dict[str, Any], ...] = (
         "path": "/bundles/{id}",
         "id": "callOffBundle",
         "tag": "Publish",
-        "summary": "Call off what is still starting",
+        "summary": "Cancel publishing",
         "answers": {204: ("It does not start any more.", {})},
         "errors": (404, 409, 503),
     },

@@ -36,10 +36,13 @@ def _asked(name: str, description: str, schema: Schema) -> Schema:
     return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
+PUBLIC = "Whether visitors without a login may open its app, at `public/{name}`."
+
 NAMED: dict[str, Schema] = {
     "name": TEXT,
     "full_name": {"type": "string", "description": "On a shared service `owner/name`."},
     "owner": TEXT,
+    "public": {"type": "boolean", "description": PUBLIC},
     "shared": {"description": "Who may call it; for its owner, on a shared service."},
 }
 
@@ -170,6 +173,7 @@ SCHEMAS: dict[str, Schema] = {
         {
             "calls": {**COUNT, "description": "Calls that have ended."},
             "errors": {**COUNT, "description": "Those of them that ended in an error."},
+            "stopped": {**COUNT, "description": "Those that their callers stopped or left."},
             "refused": {**COUNT, "description": "Calls that were not accepted."},
             "p50": {**SECONDS, "description": "Half of the last calls took no longer."},
             "p95": {**SECONDS, "description": "95 % of the last calls took no longer."},
@@ -193,6 +197,8 @@ SCHEMAS: dict[str, Schema] = {
                         "seconds": {"type": "number"},
                         "log": {"type": "string", "description": "What the call printed."},
                         "trace": {"description": "The traceback, when the function raised."},
+                        "code": {"type": "string", "description": "The error's; empty for none."},
+                        "outcome": {"type": "string", "enum": ["answered", "stopped", "error"]},
                     },
                     optional=("log", "trace"),
                 )
@@ -230,20 +236,29 @@ SCHEMAS: dict[str, Schema] = {
             "state": {"type": "string", "enum": ["starting", "ready", "failed"]},
             "services": list_of(
                 object_of(
-                    {"name": TEXT, "full_name": TEXT, "version": NUMBER_OR_NONE}, ("version",)
+                    {
+                        "name": TEXT,
+                        "full_name": TEXT,
+                        "version": NUMBER_OR_NONE,
+                        "public": {"type": "boolean", "description": PUBLIC},
+                    },
+                    ("version", "public"),
                 )
             ),
             "error": {
                 "type": ["object", "null"],
                 "description": "Why it failed: code, message, and the cell with its traceback.",
             },
+            "notebook": {"type": "string", "description": "Path of the executed notebook."},
             "reason": {"type": "string", "description": "What its start waits for."},
             "created": {},
             "files": list_of(TEXT),
             "requirements": list_of(TEXT),
             "environment": {"type": "object"},
         },
-        optional=("error", "reason", "created", "files", "requirements", "environment"),
+        optional=(
+            *("error", "notebook", "reason", "created", "files", "requirements", "environment"),
+        ),
     ),
     "View": object_of(
         {

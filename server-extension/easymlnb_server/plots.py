@@ -3,6 +3,7 @@
 Colours come from the stylesheet by class, so both themes fit; every text is escaped.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,17 +22,20 @@ BARS = 24
 """Bars of the plot of calls over time."""
 WIDTH, HEIGHT, LEFT, BOTTOM = 520, 120, 44, 18
 """Size of a plot and of its margins, in its own units."""
+KINDS = {"answered": "good", "stopped": "stopped", "error": "bad"}
+"""Outcome of a call -> the class that colors it."""
 _STEPS = (60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600)
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """Calls between ``start`` and ``end``, and those of them that ended in an error."""
+    """Calls between ``start`` and ``end``: all, those with an error, and the stopped ones."""
 
     start: datetime
     end: datetime
     calls: int
     errors: int
+    stopped: int = 0
 
 
 def bars(entries: Sequence[Entry], now: datetime) -> list[Bar]:
@@ -47,8 +51,8 @@ def bars(entries: Sequence[Entry], now: datetime) -> list[Bar]:
         start = last - timedelta(seconds=step * number)
         end = start + timedelta(seconds=step)
         inside = [e for e, time in zip(entries, times, strict=True) if start <= time < end]
-        errors = sum(entry.status >= 400 for entry in inside)
-        found.append(Bar(start, end, len(inside), errors))
+        count = Counter(entry.outcome for entry in inside)
+        found.append(Bar(start, end, len(inside), count["error"], count["stopped"]))
     return found
 
 
@@ -60,16 +64,20 @@ def calls(found: Sequence[Bar]) -> Markup:
     for at, bar in enumerate(found):
         if not bar.calls:
             continue
-        whole, bad = height * bar.calls / most, height * bar.errors / most
-        x, base = LEFT + at * room + 1, HEIGHT - BOTTOM
+        x, top = LEFT + at * room + 1, float(HEIGHT - BOTTOM)
         errors = f", {bar.errors} with an error" if bar.errors else ""
-        told = f"{bar.start:%d %b %H:%M} to {bar.end:%H:%M} UTC: {bar.calls} calls{errors}"
-        drawn.append(
-            f'<g><title>{told}</title><rect class="good" x="{x:.1f}" y="{base - whole:.1f}" '
-            f'width="{room - 2:.1f}" height="{whole - bad:.1f}" rx="1.5"/>'
-            f'<rect class="bad" x="{x:.1f}" y="{base - bad:.1f}" width="{room - 2:.1f}" '
-            f'height="{bad:.1f}"/></g>'
-        )
+        stopped = f", {bar.stopped} stopped" if bar.stopped else ""
+        title = f"{bar.start:%d %b %H:%M} to {bar.end:%H:%M} UTC: {bar.calls} calls"
+        answered = bar.calls - bar.errors - bar.stopped
+        rects = ""
+        for kind, count in (("bad", bar.errors), ("stopped", bar.stopped), ("good", answered)):
+            tall = height * count / most
+            top -= tall
+            rects += (
+                f'<rect class="{kind}" x="{x:.1f}" y="{top:.1f}" width="{room - 2:.1f}" '
+                f'height="{tall:.1f}"/>'
+            )
+        drawn.append(f"<g><title>{title}{errors}{stopped}</title>{rects}</g>")
     ends = (f"{found[0].start:%d %b %H:%M}", f"{found[-1].end:%H:%M} UTC") if found else ("", "")
     total = sum(bar.calls for bar in found)
     return _frame(f"Calls over time: {total} in all", "".join(drawn), str(most), ends)
@@ -85,8 +93,9 @@ def times(entries: Sequence[Entry]) -> Markup:
     for at, entry in enumerate(shown):
         x = LEFT + 6 + at * room
         y = HEIGHT - BOTTOM - height * entry.seconds / most
-        kind = "good" if entry.status < 400 else "bad"
-        told = escape(f"{entry.seconds:.3f} s, status {entry.status}, {entry.time[11:19]} UTC")
+        kind = KINDS[entry.outcome]
+        said = "stopped" if kind == "stopped" else f"status {entry.status}"
+        told = escape(f"{entry.seconds:.3f} s, {said}, {entry.time[11:19]} UTC")
         drawn.append(
             f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{told}</title></circle>'
         )

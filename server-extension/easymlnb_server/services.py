@@ -126,12 +126,16 @@ class Services:
         return [self.target(name).spec for name in self.names(caller)]
 
     def named(self, name: str, caller: Caller | None) -> dict[str, Any]:
-        """Return what a service is called, whose it is and, for who manages it, who may call it."""
+        """Return a service's names, owner, whether it is public, and who may call it.
+
+        The last only for those who manage it.
+        """
         serving = self._publications.serving.get(name)
         found: dict[str, Any] = {
             "name": naming.plain(name),
             "full_name": name,
             "owner": serving.owner if serving is not None else self.user.name,
+            "public": self.public(name),
         }
         if self.shared and serving is not None and self.allows(caller, name, Action.MANAGE):
             found["shared"] = serving.access.to_dict()

@@ -61,7 +61,7 @@ def test_private_and_missing_look_alike(apps: RunningServer, chromium: Any, name
         assert answer.status == 404
         text = re.sub(r"Request [0-9a-f]+", "", page.locator("body").inner_text())
         assert name not in text
-        assert "Nothing is here" in text
+        assert "Page not found" in text
 
 
 def test_private_page_leads_to_the_login(apps: RunningServer, chromium: Any) -> None:

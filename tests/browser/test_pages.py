@@ -8,7 +8,7 @@ from conftest import RunningServer, free_port, make_notebook
 NOTEBOOK = '''
 import easymlnb as ml
 
-@ml.service(title="Roll a die", tags=["demo"], examples=[{"sides": 4}])
+@ml.service(title="Roll a die", tags=["demo"], examples=[{"sides": 4}], public=True)
 def seen_roll(sides: int = 6) -> int:
     """Answer the **sides**."""
     print("rolled", sides)
@@ -65,7 +65,7 @@ def test_search_and_tags_narrow_the_catalogue(page):
     expect(cards).to_have_count(1)
     page.get_by_label("other", exact=True).uncheck(force=True)
     expect(cards).to_have_count(2)
-    page.get_by_label("What it takes").select_option("file")
+    page.get_by_label("Input", exact=True).select_option("file")
     expect(cards).to_have_count(1)
 
 
@@ -131,3 +131,32 @@ def test_no_page_is_wider_than_its_window(page, pages, width):
         page.goto(f"{pages[0].url}easymlnb/{path}")
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+def test_a_public_service_has_a_badge_and_its_link_to_copy(page, pages):
+    from playwright.sync_api import expect
+
+    server, browser = pages
+    link = f"{server.url}easymlnb/public/seen_roll"
+    cards = page.locator("#cards li")
+    expect(cards.filter(has_text="Roll a die").get_by_text("public", exact=True)).to_be_visible()
+    assert cards.filter(has_text="seen_tell").get_by_text("public", exact=True).count() == 0
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("link", name="Roll a die", exact=True).click()
+    expect(page.locator("header").get_by_text("public", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Copy public link").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == link
+
+    context = browser.new_context()
+    visitor = context.new_page()
+    visitor.goto(link)
+    visitor.locator(".em-form .em-primary").wait_for(timeout=120_000)
+    assert "TOKEN" not in visitor.content()
+    visitor.get_by_role("tab", name="API").click()
+    expect(visitor.get_by_text("Programs need a token.")).to_be_visible()
+    context.close()
+
+    page.goto(f"{server.url}easymlnb/services/seen_tell/page")
+    assert page.get_by_role("button", name="Copy public link").count() == 0
+    assert page.locator("header").get_by_text("public", exact=True).count() == 0

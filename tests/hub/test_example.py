@@ -119,7 +119,7 @@ def test_a_gpu_service_from_jupyterlab_for_a_group_and_nobody_else(
         said = lab.locator(".jp-OutputArea-output")
         # Which version depends on what other tests published by that name: numbers only grow.
         published = re.compile(
-            rf"alice/where version \d+ serves at {re.escape(services)}services/alice/where"
+            rf"alice/where version \d+ is published[^/]+{re.escape(services)}apps/alice/where"
         )
         said.get_by_text(published).wait_for(timeout=LIMIT)
         said.get_by_text(f"may be called by group ml. Its page: {app}").wait_for()
@@ -157,7 +157,7 @@ def test_a_gpu_service_from_jupyterlab_for_a_group_and_nobody_else(
 
         # Carol is of no group: for her it does not exist.
         page = carol.open(app)
-        page.get_by_role("heading", name="Nothing is here").wait_for()
+        page.get_by_role("heading", name="Page not found").wait_for()
         page.get_by_text("There is no service named 'alice/where'").wait_for()
         page.get_by_text("You are logged in as carol").wait_for()
         assert serious(page) == []
@@ -173,7 +173,7 @@ def test_a_gpu_service_from_jupyterlab_for_a_group_and_nobody_else(
         page.get_by_text("nobody but you").wait_for()
         alice.keep("taken-back")
         bob.page.mouse.move(200, 200)
-        bob.page.get_by_role("heading", name="Nothing is here").wait_for(timeout=60_000)
+        bob.page.get_by_role("heading", name="Page not found").wait_for(timeout=60_000)
         bob.keep("closed")
     finally:
         with hub.member("alice").http as http:

@@ -71,7 +71,7 @@ def test_services_of_the_notebook_are_live_on_the_authors_server(
 def test_doctor_finds_the_hub_in_order(carol: User) -> None:
     found = command(carol, "doctor", "--hub")
     assert found.returncode == 0, found.stdout + found.stderr
-    assert "All is well." in found.stdout
+    assert "No problems found." in found.stdout
     assert "placement gpu" in found.stdout
 
 

@@ -151,7 +151,7 @@ def test_ctrl_c_gives_the_place_in_the_queue_up(
         publishing.send_signal(signal.SIGINT)
         said = publishing.stderr.read()
     assert publishing.returncode == 130
-    assert "Publishing was called off" in said
+    assert "Publishing was canceled" in said
     slurm_hub.wait_for(
         lambda: cluster.jobs().count("hub-alice") == before, "the job was left in the queue"
     )
@@ -232,7 +232,7 @@ def test_what_the_queue_says_reaches_all_who_wait(
 
         # What waits begins by itself when there is a GPU.
         cluster.run("scancel", *full)
-        assert "It serves." in console.end(cell).text
+        assert "Published." in console.end(cell).text
     finally:
         console.close()
     assert alice.call("last").json() == 1

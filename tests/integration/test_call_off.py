@@ -86,7 +86,7 @@ def test_a_start_is_called_off_and_what_served_before_goes_on(
     assert session_server.http.delete(f"bundles/{bundle}").status_code == 204
     found = status(session_server, bundle)
     assert (found["state"], found["error"]["code"]) == ("failed", "cancelled")
-    assert "called off" in found["error"]["message"]
+    assert "canceled" in found["error"]["message"]
     slow.called_off(worker)
     assert session_server.call("off_next").json() == 1
     # Again: it has failed already.
@@ -134,7 +134,7 @@ def test_ctrl_c_in_a_terminal_calls_it_off(session_server: RunningServer, tmp_pa
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "Publishing was called off" in said
+    assert "Publishing was canceled" in said
     assert "Traceback" not in said
     slow.called_off(worker)
     assert session_server.http.get("services/off_command").status_code == 404
@@ -148,14 +148,14 @@ def test_a_second_ctrl_c_leaves_at_once(session_server: RunningServer, tmp_path:
     session_server.process.send_signal(signal.SIGSTOP)  # so that it does not answer
     try:
         process.send_signal(signal.SIGINT)
-        while "Calling it off" not in process.stderr.readline():
+        while "Canceling" not in process.stderr.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     finally:
         session_server.process.send_signal(signal.SIGCONT)
     assert process.returncode == 130
-    assert "Traceback" not in said and "was called off" not in said
+    assert "Traceback" not in said and "was canceled" not in said
     slow.file.unlink(missing_ok=True)
     session_server.wait_for(
         # Whether the server had read the request by then is open.
@@ -178,7 +178,7 @@ def test_interrupting_the_cell_calls_it_off(session_server: RunningServer, tmp_p
         session_server.http.post(f"{root}api/kernels/{kernel.id}/interrupt").raise_for_status()
         ran = kernel.wait(cell)
         assert ran.error.startswith("KeyboardInterrupt")
-        assert "Publishing was called off; what served before goes on." in ran.stdout
+        assert "Publishing was canceled. The previous version stays online." in ran.stdout
         slow.called_off(worker)
         # Its live service is still there: only what was to be published is not.
         assert session_server.http.get("services/off_cell").json()["version"] is None

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -251,10 +252,17 @@ def test_publish_and_remove(session_server, tmp_path):
     write(path, source)
     first = run(session_server, "publish", str(path))
     assert first.returncode == 0, first.stderr
-    assert first.stdout == b"cli_dice version 1\n"
+    head, *links = first.stdout.decode().splitlines()
+    assert head == "cli_dice version 1"
+    base = f"{session_server.url}easymlnb/"
+    assert [line.split()[-1].removeprefix(base) for line in links] == [
+        *("apps/cli_dice", "services/cli_dice/page", "services/cli_dice")
+    ]
     assert b"A worker executes the notebook" in first.stderr
     again = run(session_server, "publish", str(path), "--json")
-    assert json.loads(again.stdout)["unchanged"] is True
+    told = json.loads(again.stdout)
+    assert told["unchanged"] is True
+    assert told["services"][0]["page"] == f"{base}services/cli_dice/page"
     assert run(session_server, "call", "cli_dice").stdout == b"6\n"
     assert run(session_server, "remove", "cli_dice").returncode == 0
     gone = run(session_server, "remove", "cli_dice")
@@ -269,6 +277,31 @@ def test_a_notebook_that_fails_shows_its_cell(session_server, tmp_path):
     said = failed.stderr.decode()
     assert "y = 1 / 0" in said and "ZeroDivisionError" in said
     assert "cli/" not in said  # no traceback of ours
+
+
+def test_an_example_that_fails_is_located_and_listed(session_server, tmp_path):
+    path = tmp_path / "halves.ipynb"
+    helper = "import easymlnb as ml\ndef half(x):\n    return 1 / x"
+    service = "@ml.service(examples=[{'x': 0}])\ndef cli_half(x: int) -> float:\n    return half(x)"
+    write(path, helper, service)
+    failed = run(session_server, "publish", str(path))
+    assert failed.returncode == 1 and failed.stdout == b""
+    said = failed.stderr.decode()
+    assert "Example 1 of 'cli_half' failed in cell 1, line 3" in said
+    assert "return 1 / x" in said and "Traceback" in said and "ZeroDivisionError" in said
+    assert 'The example: {"x":0}' in said
+    link = re.search(r"Executed notebook: (\S+/bundles/\w+/notebook)$", said, re.MULTILINE)
+    assert link is not None
+    executed = session_server.http.get(link[1])
+    assert executed.status_code == 200 and executed.json()["nbformat"] == 4
+
+    listed = session_server.http.get("").text
+    assert "Publishing failed" in listed and "halves.ipynb" in listed
+    assert "in cell 1, line 3" in listed and link[1].partition("/easymlnb/")[2] in listed
+    write(path, helper, service.replace("'x': 0", "'x': 2"))
+    assert run(session_server, "publish", str(path)).returncode == 0
+    assert "halves.ipynb" not in session_server.http.get("").text
+    session_server.http.delete("services/cli_half")
 
 
 @pytest.mark.parametrize("content", [None, b"no notebook"])

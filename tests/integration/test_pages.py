@@ -1,6 +1,7 @@
 """The pages as a server sends them: whole, private, and harmless whatever authors write."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 
 import httpx
@@ -18,6 +19,15 @@ import easymlnb as ml
 def page_evil(text: str = {EVIL!r}) -> str:
     print(text)
     return text
+
+@ml.service
+def page_nap(fail: bool = False) -> int:
+    import time
+    if fail:
+        raise ValueError("no")
+    for _ in range(3000):
+        time.sleep(0.02)
+    return 1
 """
 PAGES = ["", "services/page_evil/page", "docs"]
 ASSETS = [
@@ -57,7 +67,8 @@ def http(session_server):
     found = session_server.publish(make_notebook(NOTEBOOK), "pages.ipynb")
     assert found["state"] == "ready", found
     yield session_server.http
-    session_server.http.delete("services/page_evil")
+    for name in ("page_evil", "page_nap"):
+        session_server.http.delete(f"services/{name}")
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -198,3 +209,33 @@ def test_the_page_says_that_workers_do_not_stay(session_server):
     page = session_server.http.get("services/page_dies/page").text
     assert "This version does not run" in page and "in a row" in page
     session_server.http.delete("services/page_dies")
+
+
+def test_calls_that_their_callers_stopped_or_left_are_no_errors(http, session_server):
+    def stats():
+        return http.get("services/page_nap").json()["stats"]
+
+    def running():
+        return stats()["running"] == 1
+
+    call = {"url": "services/page_nap/call", "json": {}}
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(http.post, **call, headers={"X-Request-Id": "stopped-nap"})
+        session_server.wait_for(running, "the call does not run")
+        assert http.delete("calls/stopped-nap").status_code == 204
+        assert sent.result(60).json()["error"]["code"] == "cancelled"
+    with pytest.raises(httpx.ReadTimeout):
+        http.post(**call, timeout=httpx.Timeout(30, read=1))
+    session_server.wait_for(lambda: stats()["stopped"] == 2, "the caller that left is not noticed")
+    assert http.post(**{**call, "json": {"fail": True}}).status_code == 500
+
+    found = stats()
+    assert (found["calls"], found["stopped"], found["errors"]) == (3, 2, 1)
+    entries = http.get("services/page_nap/log").json()["entries"]
+    assert [entry["outcome"] for entry in entries] == ["stopped", "stopped", "error"]
+    page = http.get("services/page_nap/page").text
+    log = page[page.index('<table class="log">') :]
+    assert log.count("</span> stopped</span>") == 2
+    assert log.count('class="dot bad"') == 1
+    circles = [attributes["class"] for tag, attributes in tags(page) if tag == "circle"]
+    assert sorted(circles) == ["bad", "stopped", "stopped"]

@@ -1,5 +1,7 @@
 """``f.publish()`` in a cell of a real server: found, bundled, started, answered."""
 
+import re
+
 import nbformat
 from conftest import RunningServer, make_notebook
 from notebook_kernel import NotebookKernel, Ran
@@ -45,7 +47,13 @@ def test_a_cell_publishes_its_notebook(session_server: RunningServer) -> None:
     ran = author.publish()
     assert ran.error == "", session_server.log[-3000:]
     assert "dice.ipynb" in ran.stdout and "pub_cell_tools.py" in ran.stdout
-    assert "pub_cell version 1 serves at" in ran.displays[-1]["text/plain"]
+    shown = ran.displays[-1]["text/plain"]
+    assert "pub_cell version 1 is published" in shown
+    for path in ("apps/pub_cell", "services/pub_cell/page"):
+        assert f":{session_server.port}/easymlnb/{path}\n" in shown
+        opened = session_server.http.get(path, headers={"Accept": "text/html"})
+        assert opened.status_code == 200, opened.text[:300]
+        assert opened.headers["Content-Type"].startswith("text/html")
     names = [service["name"] for service in session_server.http.get("services").json()["services"]]
     assert "pub_cell" in names
 
@@ -104,5 +112,7 @@ def test_a_failure_shows_the_cell_to_its_author(session_server: RunningServer) -
     author.run("sides")
     ran = author.publish()
     assert ran.error.startswith("DeploymentFailed: Cell 4 of the notebook raised ZeroDivisionError")
-    assert "Cell 4 failed:\n    1 / 0" in ran.stdout and "Traceback" in ran.stdout
+    assert "at line 1" in ran.error
+    assert "Cell 4 failed at line 1:\n    1 / 0" in ran.stdout and "Traceback" in ran.stdout
+    assert re.search(r"Executed notebook: http\S+/bundles/\w+/notebook\n", ran.stdout)
     author.kernel.close()

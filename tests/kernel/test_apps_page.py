@@ -4,6 +4,7 @@ import json
 import time
 from typing import Any
 
+import msgspec
 import pytest
 from ipywidgets.widgets.widget import _instances
 
@@ -182,6 +183,22 @@ def test_a_result_is_saved_with_its_input_and_request():
     assert saved["result"][0]["data"] == "Hello Ada! "
     assert saved["request_id"]
     app.close()
+
+
+@pytest.mark.parametrize("layout", [None, {"column": [{"part": "code"}]}])
+def test_visitors_without_a_login_see_no_code_with_a_token(layout):
+    def texts(widget):
+        yield getattr(widget, "value", "")
+        for child in getattr(widget, "children", ()):
+            yield from texts(child)
+
+    service = define(greet, title="Greeter")
+    spec = msgspec.structs.replace(service.spec, app=layout)
+    for public in (True, False):
+        app = App(spec, LocalCaller(service), base="/base/easymlnb/", public=public)
+        do(app, "origin", "https://hub.example.org")
+        assert any("TOKEN" in str(text) for text in texts(app.widget)) is not public
+        app.close()
 
 
 def test_the_code_names_the_address_that_the_visitor_sees():

@@ -219,7 +219,9 @@ def test_publishing_a_saved_notebook(at: tuple[Run, Path, Fake]) -> None:
     printed, error = run("roll.publish()")
     assert error == ""
     assert "dice.ipynb" in printed and "tools.py" in printed and "executes" in printed
-    assert f"roll version 3 serves at {fake.url}easymlnb/services/roll" in printed
+    assert "roll version 3 is published." in printed
+    for address in ("apps/roll", "services/roll/page", "services/roll"):
+        assert f"{fake.url}easymlnb/{address}\n" in f"{printed}\n"
     sent = open_bundle(fake.bundles[0])
     assert list(sent.manifest.files) == ["tools.py"]
     assert sent.manifest.services == () and fake.queries == ["name=roll"]
@@ -298,11 +300,14 @@ def test_a_worker_publishes_nothing(at: tuple[Run, Path, Fake]) -> None:
 def test_results_read_like_sentences() -> None:
     def told(**more: Any) -> str:
         values: dict[str, Any] = {"service": "roll", "version": 2, "url": "http://h/x"} | more
-        return repr(publishing.Published(**values))
+        return repr(publishing.Published(**values, app="http://h/app", page="http://h/page"))
 
-    assert told() == "roll version 2 serves at http://h/x"
-    assert told(unchanged=True) == "roll version 2 serves at http://h/x (unchanged)"
-    assert told(version=None) == "roll is starting; it will serve at http://h/x"
+    head, *links = told().splitlines()
+    assert head == "roll version 2 is published."
+    assert [line.split()[-1] for line in links] == ["http://h/app", "http://h/page", "http://h/x"]
+    assert told(unchanged=True).splitlines()[0] == "roll version 2 is published (unchanged)."
+    assert told(version=None).startswith("roll is starting.")
+    assert told(public="http://h/public").endswith("Public link:   http://h/public")
 
 
 def test_names_of_collaborative_sessions_are_understood(

@@ -214,6 +214,12 @@ def test_what_is_published_there_has_its_owners_name_and_the_public_address(
     made = _published("segment", inside.server, status)
     assert (made.service, made.version) == ("alice/segment", 2)
     assert made.url == f"https://hub.example.org{PATH}services/alice/segment"
+    assert made.app == f"https://hub.example.org{PATH}apps/alice/segment"
+    assert made.page == f"https://hub.example.org{PATH}services/alice/segment/page"
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/jhub/user/alice/")
+    own = Server("http://127.0.0.1:1/jhub/user/alice/easymlnb/")
+    made = _published("roll", own, {"services": [{"name": "roll", "version": 1}]})
+    assert made.app == "https://hub.example.org/jhub/user/alice/easymlnb/apps/roll"
     near = Server("http://127.0.0.1:1/easymlnb/")
     made = _published("roll", near, {"services": [{"name": "roll", "version": 1}]})
     assert (made.service, made.url) == ("roll", "http://127.0.0.1:1/easymlnb/services/roll")

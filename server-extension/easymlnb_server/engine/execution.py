@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 from traitlets.config import Config
 
 from easymlnb.contract.errors import DeploymentFailed
+from easymlnb_server.engine.cell_lines import in_cell
 
 SKIP = "skip"
 """Cells with this tag are for the author and are not executed in a worker."""
@@ -82,7 +83,10 @@ async def execute(
         try:
             await runner.async_execute_cell(cell, index)
         except CellExecutionError as error:
-            raise _failed(index, cell, f"raised {error.ename}", _traceback(cell)) from error
+            trace = _traceback(cell)
+            line = in_cell(cell, trace)
+            where = f" at line {line}" if line is not None else ""
+            raise _failed(index, cell, f"raised {error.ename}{where}", trace, line) from error
         except DeadKernelError as error:
             if _cancelled():
                 # nbclient takes our own cancellation for a death of the kernel.
@@ -111,10 +115,13 @@ def serve(client: AsyncKernelClient) -> None:
     client.execute(SERVE, silent=True, store_history=False)
 
 
-def _failed(index: int, cell: NotebookNode, what: str, trace: str) -> DeploymentFailed:
+def _failed(
+    index: int, cell: NotebookNode, what: str, trace: str, line: int | None = None
+) -> DeploymentFailed:
+    details = {"cell": index, "source": cell.source[:10_000], "traceback": trace}
     return DeploymentFailed(
         f"Cell {index + 1} of the notebook {what}, so it cannot serve.",
-        details={"cell": index, "source": cell.source[:10_000], "traceback": trace},
+        details=details if line is None else {**details, "line": line},
     )
 
 

@@ -5,6 +5,7 @@ import contextlib
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import nbformat
@@ -16,6 +17,7 @@ from easymlnb.contract.errors import DeploymentFailed, NotReady
 from easymlnb.contract.frames import Call
 from easymlnb.contract.running import PREFER, Gpu
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.engine.cell_lines import in_notebook
 from easymlnb_server.engine.estimate import Starts
 from easymlnb_server.engine.execution import execute, serve
 from easymlnb_server.engine.pool import Pool
@@ -101,7 +103,7 @@ class Starter:
             worker = await self.start(names)
             try:
                 specs = wanted(worker.specs, names)
-                await check(pool, worker, specs, limit_to(specs))
+                await check(pool, worker, specs, limit_to(specs), self.executed)
             except BaseException:
                 await asyncio.shield(self._staff.end(worker))
                 raise
@@ -279,10 +281,16 @@ def wanted(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tuple[Serv
     return tuple(found[name] for name in names) if names else specs
 
 
-async def check(pool: Pool, worker: Worker, specs: tuple[ServiceSpec, ...], limit: int) -> None:
+async def check(
+    pool: Pool,
+    worker: Worker,
+    specs: tuple[ServiceSpec, ...],
+    limit: int,
+    notebook: NotebookNode,
+) -> None:
     """Run every example as an ordinary call, on this worker; ``limit`` is its memory in bytes.
 
-    Raises ``DeploymentFailed``.
+    Raises ``DeploymentFailed``, with the cell and line of ``notebook`` where an example failed.
     """
     for spec in specs:
         for number, example in enumerate(spec.examples):
@@ -291,9 +299,11 @@ async def check(pool: Pool, worker: Worker, specs: tuple[ServiceSpec, ...], limi
             answer = await pool.submit(call, body, spec=spec, worker=worker.link).answered
             if answer.error is not None:
                 trace = answer.failure.trace if answer.failure else ""
+                given = body[:10_000].decode(errors="replace")
+                where, details = _place(notebook, trace)
                 raise DeploymentFailed(
-                    f"Example {number + 1} of {spec.name!r} failed: {answer.error.message}",
-                    details={"source": body[:10_000].decode(), "traceback": trace},
+                    f"Example {number + 1} of {spec.name!r} failed{where}: {answer.error.message}",
+                    details={"source": given, "example": given, **details, "traceback": trace},
                 )
     used = await asyncio.to_thread(worker.kernel.memory) if limit else 0
     if used > limit:
@@ -301,6 +311,16 @@ async def check(pool: Pool, worker: Worker, specs: tuple[ServiceSpec, ...], limi
             f"The worker takes {units.shown(used)} of memory before its first call, and may take "
             f"{units.shown(limit)}. Load less, or raise memory= of the service."
         )
+
+
+def _place(notebook: NotebookNode, trace: str) -> tuple[str, dict[str, Any]]:
+    """Return where an example failed, in words and as details; empty when it is unknown."""
+    found = in_notebook(notebook, trace)
+    if found is None:
+        return "", {}
+    cell, line = found
+    source = str(notebook.cells[cell].source)[:10_000]
+    return f" in cell {cell + 1}, line {line}", {"cell": cell, "line": line, "source": source}
 
 
 def most_gpus(specs: tuple[ServiceSpec, ...]) -> Gpu:

@@ -78,7 +78,7 @@ class _BundleHandler(EasyHandler):
 
 
 class BundleHandler(_BundleHandler):
-    """``GET bundles/{id}``, and ``DELETE``, which calls its start off."""
+    """``GET bundles/{id}``, and ``DELETE``, which cancels publishing."""
 
     @web.authenticated
     async def get(self, bundle: str) -> None:
@@ -104,6 +104,8 @@ class BundleNotebookHandler(_BundleHandler):
             raise BundleNotFound(f"{bundle} with an executed notebook yet")
         data = await self.state.publications.log_of(stored)
         self.set_header("Content-Type", "application/x-ipynb+json")
+        name = f"executed-{stored.id[:10]}.ipynb"
+        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
         self.finish(data)
 
 
@@ -123,11 +125,18 @@ async def describe(
         found["unchanged"] = True
     if stored.error is not None and stored.state is State.FAILED:
         found["error"] = stored.error
+    if stored.log is not None:
+        found["notebook"] = f"bundles/{stored.id}/notebook"
     if reason := handler.state.publications.waits_for(stored.id):
         found["reason"] = reason
     versions = await handler.state.publications.provided(stored.id)
     found["services"] = [
-        {"name": plain(one.service), "full_name": one.service, "version": one.number}
+        {
+            "name": plain(one.service),
+            "full_name": one.service,
+            "version": one.number,
+            "public": handler.state.services.public(one.service),
+        }
         for one in versions
     ]
     return found

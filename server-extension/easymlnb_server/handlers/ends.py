@@ -40,6 +40,7 @@ def note(
         seconds=round(ended.seconds, 6) if ended else 0.0,
         log=ended.log if ended else "",
         trace=answer.failure.trace if answer.failure else "",
+        code=error.code if error is not None else "",
     )
     state.calls.add(target.spec.name, entry)
     if ended is None and pending.started:  # it goes on in its worker until that gives it up

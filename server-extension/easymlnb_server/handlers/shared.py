@@ -1,9 +1,7 @@
-"""What pages of a shared service show beyond those of one's own server: whose, for whom, what else.
-
-On a server of one's own it is all empty.
-"""
+"""What pages show of publications under way, and, on a shared service, of owners and sharing."""
 
 import asyncio
+import time
 from typing import Any
 
 from easymlnb.contract.names import quoted
@@ -12,16 +10,19 @@ from easymlnb_server.access import PRIVATE
 from easymlnb_server.catalogue import Query
 from easymlnb_server.handlers.base import EasyHandler
 
+FAILED_SHOWN = 7 * 86400.0
+"""Seconds for which the catalog lists a failed publication, unless a later one succeeds."""
+
 
 async def of_catalogue(handler: EasyHandler, asked: Query) -> dict[str, Any]:
     """Return what the catalogue shows of the caller's own: what starts, what is live elsewhere."""
     state, caller = handler.state, handler.caller
     found: dict[str, Any] = {"shared": state.services.shared, "caller": caller, "at_home": []}
-    found["starting"] = []
+    found["starting"], found["failed"] = [], []
     first = not asked.start and asked.whose != "others" and asked.owner in ("", asked.me)
-    if not state.services.shared or caller is None or not first:
+    if caller is None or not first:
         return found
-    if state.own_servers is not None:
+    if state.services.shared and state.own_servers is not None:
         found["at_home"] = await state.own_servers.of(caller.name)
     if state.publications.ready:
         store = state.publications.store
@@ -29,6 +30,10 @@ async def of_catalogue(handler: EasyHandler, asked: Query) -> dict[str, Any]:
             if caller.admin or caller.owns(bundle.owner):
                 waits = state.publications.waits_for(bundle.id)
                 found["starting"].append({"bundle": bundle, "waits": waits})
+        since = time.time() - FAILED_SHOWN
+        for bundle in await asyncio.to_thread(lambda: store.bundles.failed(since=since)):
+            if not state.services.shared or caller.owns(bundle.owner):
+                found["failed"].append(bundle)
     return found
 
 
@@ -37,6 +42,7 @@ def of_service(handler: EasyHandler, name: str) -> dict[str, Any]:
     services, caller = handler.state.services, handler.caller
     found: dict[str, Any] = {"shared": services.shared, "caller": caller, "access": None}
     found |= services.named(name, caller)
+    found["public_link"] = f"{handler.address}public/{quoted(name)}"
     if not services.shared or not handler.manages(name):
         return found
     access = found.pop("shared", PRIVATE.to_dict())

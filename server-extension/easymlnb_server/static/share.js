@@ -47,7 +47,10 @@ async function show() {
     const [code, next] = [now.querySelector("code"), then.querySelector("code")];
     if (code) code.textContent = next.textContent;
     else now.textContent = then.textContent;
+    const [button, label] = [now.querySelector("button"), then.querySelector("button")];
+    if (button) button.textContent = label.textContent;
   }
+  document.getElementById("public-badge").replaceChildren(...found.getElementById("public-badge").childNodes);
 }
 
 form.addEventListener("submit", async (event) => {

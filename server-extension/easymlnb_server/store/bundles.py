@@ -12,7 +12,7 @@ from easymlnb_server.store.leases import Hold, check
 from easymlnb_server.store.records import Added, State, StoredBundle
 from easymlnb_server.store.tables import bundles, services, versions
 
-CALLED_OFF = "Publishing was called off before it served. Publish again to start it anew."
+CALLED_OFF = "Publishing was canceled before the service was ready. Publish again to retry."
 
 
 class Bundles:
@@ -119,6 +119,24 @@ class Bundles:
 
         return self._database.read(work)
 
+    def failed(self, *, since: float, limit: int = 200) -> list[StoredBundle]:
+        """Return the failed bundles that are the latest of their notebook, newest first.
+
+        Canceled ones are left out, and those that changed before ``since``. At most ``limit``
+        bundles of any state are read.
+        """
+
+        def work(connection: Connection) -> list[StoredBundle]:
+            query = select(bundles).where(bundles.c.changed >= since)
+            query = query.order_by(bundles.c.changed.desc()).limit(limit)
+            latest: dict[tuple[str, Any], StoredBundle] = {}
+            for row in connection.execute(query):
+                found = _bundle(row)
+                latest.setdefault((found.owner, found.manifest.get("notebook")), found)
+            return [one for one in latest.values() if _has_failed(one)]
+
+        return self._database.read(work)
+
     def unused(self, *, before: float) -> list[StoredBundle]:
         """Return the bundles without a version that have not changed since ``before``."""
 
@@ -144,6 +162,11 @@ class Bundles:
             return {name for row in rows for name in row if name}
 
         return self._database.read(work)
+
+
+def _has_failed(bundle: StoredBundle) -> bool:
+    canceled = (bundle.error or {}).get("code") == CallCancelled.code
+    return bundle.state is State.FAILED and not canceled
 
 
 def _get(connection: Connection, id: str) -> StoredBundle:

@@ -208,7 +208,7 @@ def _set_ready(
     if before is None:
         raise BundleNotFound(bundle)
     if before.state == State.FAILED:
-        raise CallCancelled("Publishing was called off.")
+        raise CallCancelled("Publishing was canceled.")
     values = {
         "state": State.READY,
         "error": None,
