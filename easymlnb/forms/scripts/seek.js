@@ -3,7 +3,7 @@
 const TYPED = "input:not([type=file]), select, textarea, [contenteditable], .noUi-handle, .em-drop, button";
 const QUIET = 120; // ms without a change after which something counts as painted
 const PATIENCE = 1500; // ms after which that is no longer waited for
-const SLACK = 40; // px that a page may move without anybody having scrolled
+const SLACK = 1 / 3; // of the window: so far a page may move by itself, as messages come and go
 
 const onPage = (el) => Boolean(el?.offsetParent);
 
@@ -95,7 +95,7 @@ function seeker(root, on, app) {
   const arrive = async (area, words, find, go, shown) => {
     await painted(area);
     if (shown(find())) return;
-    const moved = busy || (from !== null && Math.abs(scrollY - from) > SLACK);
+    const moved = busy || (from !== null && Math.abs(scrollY - from) > SLACK * innerHeight);
     if (moved) offer(words, find, go);
     else go();
     from = null;
