@@ -121,7 +121,9 @@ def _published(service: str, server: Server, status: dict[str, Any]) -> Publishe
     if server.shared:
         with Client(server) as client:
             full = client.full_name(service)
-    served = next((s for s in status["services"] if s["name"] in (service, full)), {})
+    served: dict[str, Any] = next(
+        (s for s in status["services"] if s["name"] in (service, full)), {}
+    )
     found = addresses.of(server, full, public=bool(served.get("public")))
     return Published(
         full,
