@@ -79,9 +79,9 @@ class App:
         self._runs.add_class("em-card")
         self._runs.add_class("em-visit")
         self._pair = W.VBox()
-        page = self._usual() if self.spec.app is None else self._custom(self.spec.app)
         # A visitor without a login has no token, so the code would not work for them.
         self._code = W.HTML() if self._public else form.code.widget
+        page = self._usual() if self.spec.app is None else self._custom(self.spec.app)
         api = W.VBox([W.HTML(_api(self.spec, self._base, self._public)), self._code])
         about = W.HTML(_about(self.spec))
         for card in (api, about):

@@ -287,7 +287,7 @@ def test_an_example_that_fails_is_located_and_listed(session_server, tmp_path):
     failed = run(session_server, "publish", str(path))
     assert failed.returncode == 1 and failed.stdout == b""
     said = failed.stderr.decode()
-    assert "Example 1 of 'cli_half' failed in cell 1, line 3" in said
+    assert "Example 1 of 'cli_half' failed in cell 1, line 3: ZeroDivisionError" in said
     assert "return 1 / x" in said and "Traceback" in said and "ZeroDivisionError" in said
     assert 'The example: {"x":0}' in said
     link = re.search(r"Executed notebook: (\S+/bundles/\w+/notebook)$", said, re.MULTILINE)

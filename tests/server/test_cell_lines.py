@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from easymlnb_server.engine.cell_lines import in_cell, in_notebook
+from easymlnb_server.engine.cell_lines import ending, in_cell, in_notebook
 
 HELPER = "import math\n\ndef half(x):\n    return x / 0"
 SERVICE = "@ml.service\ndef half_of(x: int) -> float:\n    y = half(x)\n    return y"
@@ -53,3 +53,11 @@ def test_line_of_a_failed_cell_is_that_of_its_own_frame() -> None:
     shown = "Cell In[3], line 2\n----> 2 half(x)\n\nCell In[1], line 4, in half(x)\nno"
     assert in_cell(cell, shown) == 2
     assert in_cell(cell, "Cell In[1], line 4") is None
+
+
+def test_ending_of_a_traceback_is_the_exception_with_its_notes() -> None:
+    assert ending(trace(OUTER, INNER)) == "ZeroDivisionError: no"
+    assert ending(trace(INNER) + "A note.\n  Its second line.\n") == (
+        "ZeroDivisionError: no\nA note.\n  Its second line."
+    )
+    assert ending("no traceback") == ending("") == ""

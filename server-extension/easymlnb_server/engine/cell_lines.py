@@ -8,7 +8,9 @@ from nbformat import NotebookNode
 _FRAME = re.compile(r'^  File "[^"\n]*", line (\d+), in (\S+)\n    (.+)$', re.MULTILINE)
 _CELL = re.compile(r"Cell In\[(\d+)\], line (\d+)")
 _LARGEST = 9
-"""Digits of a line number; more are no line number."""
+"""Digits of a line number that are read."""
+_LONGEST = 2000
+"""Characters of an exception and its notes that are shown."""
 
 
 def in_cell(cell: NotebookNode, trace: str) -> int | None:
@@ -30,6 +32,17 @@ def in_notebook(notebook: NotebookNode, trace: str) -> tuple[int, int] | None:
             if _holds(notebook.cells[index], line, function, text):
                 return index, line
     return None
+
+
+def ending(trace: str) -> str:
+    """Return the exception at the end of a plain Python traceback, with its notes."""
+    lines = trace.rstrip().splitlines()
+    frames = [number for number, line in enumerate(lines) if line.startswith('  File "')]
+    if not frames:
+        return ""
+    after = lines[frames[-1] + 1 :]
+    start = next((at for at, line in enumerate(after) if line and line[0] != " "), len(after))
+    return "\n".join(after[start:])[:_LONGEST]
 
 
 def _frames(trace: str) -> Iterator[tuple[int, str, str]]:

@@ -17,7 +17,7 @@ from easymlnb.contract.errors import DeploymentFailed, NotReady
 from easymlnb.contract.frames import Call
 from easymlnb.contract.running import PREFER, Gpu
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.engine.cell_lines import in_notebook
+from easymlnb_server.engine.cell_lines import ending, in_notebook
 from easymlnb_server.engine.estimate import Starts
 from easymlnb_server.engine.execution import execute, serve
 from easymlnb_server.engine.pool import Pool
@@ -301,8 +301,9 @@ async def check(
                 trace = answer.failure.trace if answer.failure else ""
                 given = body[:10_000].decode(errors="replace")
                 where, details = _place(notebook, trace)
+                why = ending(trace) or answer.error.message
                 raise DeploymentFailed(
-                    f"Example {number + 1} of {spec.name!r} failed{where}: {answer.error.message}",
+                    f"Example {number + 1} of {spec.name!r} failed{where}: {why}",
                     details={"source": given, "example": given, **details, "traceback": trace},
                 )
     used = await asyncio.to_thread(worker.kernel.memory) if limit else 0
