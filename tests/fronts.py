@@ -4,8 +4,10 @@ as the test says."""
 import asyncio
 import contextlib
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -128,11 +130,17 @@ class Client:
 
 
 @asynccontextmanager
-async def serving(limits: Inbound | None = None) -> AsyncIterator[tuple[Pool, Callable[[], Any]]]:
-    """Serve by both doors; yields the pool of calls, and what connects a client."""
+async def serving(
+    limits: Inbound | None = None, certificate: Path | None = None
+) -> AsyncIterator[tuple[Pool, Callable[..., Any]]]:
+    """Serve by both doors; yields the pool of calls, and what connects a client.
+
+    With a certificate, a file that also has its key, connections are encrypted.
+    """
     services = Services()
     application = Application([(r"/.*", Elsewhere)], **settings())
-    server = HTTPServer(application)
+    secure = {"certfile": str(certificate), "keyfile": str(certificate)} if certificate else None
+    server = HTTPServer(application, ssl_options=secure)
     path = r"/services/([A-Za-z0-9_-]+)/call"
     found = open_doors(server, application, path, make_state(services), limits or Inbound())
     services.pool.connections = found
@@ -141,9 +149,13 @@ async def serving(limits: Inbound | None = None) -> AsyncIterator[tuple[Pool, Ca
     server.add_sockets(sockets)
     clients: list[Client] = []
 
-    async def connect() -> Client:
+    async def connect(*, plain: bool = False) -> Client:
         port = sockets[0].getsockname()[1]
-        clients.append(Client(*await asyncio.open_connection("127.0.0.1", port)))
+        context = None
+        if certificate is not None and not plain:
+            context = ssl.create_default_context(cafile=str(certificate))
+            context.check_hostname = False
+        clients.append(Client(*await asyncio.open_connection("127.0.0.1", port, ssl=context)))
         return clients[-1]
 
     try:

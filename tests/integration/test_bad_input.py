@@ -224,8 +224,8 @@ PLACES = {
 
 
 def paths() -> list[str]:
-    """Return a path for every route, and two that no route has."""
-    found = {"/nosuch", "/api/nosuch"}
+    """Return a path for every route, and some that are not ours."""
+    found = {"/nosuch", "/api/nosuch", "/api/contents/x", "/api/kernels", "/login"}  # Jupyter's
     for pattern, *_ in ROUTES:
         path = str(pattern)
         for expression, text in PLACES.items():
@@ -284,6 +284,42 @@ def test_nobody_at_all_can_send_a_body_to_what_takes_none(
         answer = whole(plain)
     assert answer[9:12] in (b"404", b"405", b"409", b"413"), answer[:200]
     assert b'"error"' in answer
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    ["Authorization: token wrong", "Cookie: username=wrong", 'Cookie: _xsrf="2|1|x|2"; a=b', ""],
+)
+def test_wrong_credentials_bring_no_body_to_jupyters_routes(
+    session_server: RunningServer, credentials: str
+) -> None:
+    lines = ["PUT /api/contents/x HTTP/1.1", "Host: localhost", "Content-Length: 120000000"]
+    lines += [credentials] if credentials else []
+    with socket.create_connection(("127.0.0.1", session_server.port)) as plain:
+        plain.settimeout(8)
+        plain.sendall("\r\n".join([*lines, "", ""]).encode())
+        assert whole(plain).startswith(b"HTTP/1.1 401")
+
+
+@pytest.mark.parametrize("way", ["header", "address", "cookie"])
+def test_jupyters_routes_take_large_bodies_of_their_user(
+    session_server: RunningServer, way: str
+) -> None:
+    url, token = session_server.url, session_server.token
+    large = {"type": "file", "format": "text", "content": "x" * 300_000}
+    with httpx.Client(base_url=url, timeout=60) as browser:
+        headers, params = {}, {}
+        if way == "header":
+            headers["Authorization"] = f"token {token}"
+        elif way == "address":
+            params["token"] = token
+        else:
+            browser.get("lab", params={"token": token})
+            headers["X-XSRFToken"] = browser.cookies["_xsrf"]
+        sent = browser.put(
+            f"api/contents/large-{way}.txt", json=large, headers=headers, params=params
+        )
+    assert sent.status_code == 201, sent.text
 
 
 def test_chunked_body_far_over_the_limit_is_answered(

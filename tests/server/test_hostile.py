@@ -3,6 +3,9 @@
 import asyncio
 import json
 import logging
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -345,6 +348,18 @@ async def test_a_body_that_comes_fast_enough_may_take_long(head: bytes, quick: N
         assert (await client.answer())[0] == 200
 
 
+@pytest.mark.parametrize("sent", [GET[:20], HEAD + b"Content-Length: 2\r\n\r\n{"])
+@in_loop
+async def test_limits_can_be_switched_off(sent: bytes, quick: None) -> None:
+    none = Inbound(head_timeout=0, body_timeout=0, connections=0, per_address=0)
+    async with serving(none) as (_, connect):
+        client = await connect()
+        client.send(sent)
+        await asyncio.sleep(0.5)
+        client.send((GET + b"}")[20:] if sent == GET[:20] else b"}")
+        assert (await client.answer())[0] == 200
+
+
 @pytest.mark.parametrize("first", [GET, PLAIN])
 @in_loop
 async def test_a_used_connection_may_be_idle(first: bytes, quick: None) -> None:
@@ -413,3 +428,52 @@ async def test_a_full_house_refuses(caplog: pytest.LogCaptureFixture) -> None:
         late = await connect()
         late.send(GET)
         assert (await late.answer())[0] == 200
+
+
+# encrypted
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl on this machine to make a certificate with")
+    folder = tmp_path_factory.mktemp("certificate")
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+        "-subj /CN=localhost -keyout key.pem -out own.pem"
+    )
+    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
+    both = folder / "both.pem"
+    both.write_text((folder / "own.pem").read_text() + (folder / "key.pem").read_text())
+    return both
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (GET[:20], 408),
+        (HEAD + b"Content-Length: 100\r\n\r\n{", 408),
+        (GET[:-2] + b"X: " + b"a" * 100_000, 431),
+        (HEAD + b"Content-Length: 2, 2\r\n\r\n{}", 400),
+        (GET[:-2] + b"Content-Length: 120000000\r\n\r\n", 413),
+    ],
+)
+@in_loop
+async def test_encrypted_connections_have_the_same_limits(
+    sent: bytes, status: int, certificate: Path, quick: None
+) -> None:
+    async with serving(QUICK, certificate) as (_, connect):
+        client = await connect()
+        client.send(sent)
+        assert said(await everything(client))[0] == status
+
+
+@in_loop
+async def test_an_encrypted_connection_must_begin_as_one(certificate: Path, quick: None) -> None:
+    async with serving(QUICK, certificate) as (pool, connect):
+        silent = await connect(plain=True)
+        assert await everything(silent) == b""
+        good = await connect()
+        good.send(GET)
+        assert (await good.answer())[0] == 200
+        assert len(pool.connections) == 1

@@ -35,6 +35,8 @@ TOLD_EVERY = 60.0
 BATCH = 64
 """A full house makes room for a 64th of its connections at once, not for each new one again."""
 
+_EVER = float("inf")
+
 log = logging.getLogger("easymlnb.connections")
 
 
@@ -98,7 +100,7 @@ class Held(ABC):
             self._begin(phase, limits)
         if phase is Phase.BODY:
             got, self._moved = self.received - self._moved, self.received
-            self._left = min(self._left + got / limits.body_rate, limits.body_timeout)
+            self._left = min(self._left + got / limits.body_rate, limits.body_timeout or _EVER)
         self._left -= elapsed
         if self._left <= 0:
             self._expire(phase, limits)
@@ -106,8 +108,8 @@ class Held(ABC):
     def _begin(self, phase: Phase, limits: Inbound) -> None:
         self._moved = self.received
         self._left = {
-            Phase.HEAD: limits.head_timeout or float("inf"),
-            Phase.BODY: limits.body_timeout or float("inf"),
+            Phase.HEAD: limits.head_timeout or _EVER,
+            Phase.BODY: limits.body_timeout or _EVER,
         }.get(phase, STUCK + self.unsent / SLOWEST)
 
     def _expire(self, phase: Phase, limits: Inbound) -> None:

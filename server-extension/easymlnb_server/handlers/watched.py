@@ -12,34 +12,26 @@ import socket
 from collections.abc import Awaitable
 from typing import Any
 
-from jupyter_server.base.handlers import Template404
 from tornado.httpserver import HTTPServer
 from tornado.httputil import (
     HTTPHeaders,
     HTTPInputError,
     HTTPMessageDelegate,
-    HTTPServerRequest,
     RequestStartLine,
     ResponseStartLine,
 )
 from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
-from tornado.web import Application, RequestHandler
+from tornado.web import Application
 
 from easymlnb.contract.errors import (
     BadRequest,
     EasyMLNBError,
     HeadTooLarge,
-    MethodNotAllowed,
-    TooLarge,
 )
 from easymlnb_server.handlers.connections import Connections, Held, Phase
 from easymlnb_server.handlers.heads import HEAD_LIMIT
 from easymlnb_server.handlers.refusals import refusal
-
-UNASKED = 2**16
-"""Bytes of a body that a route may be sent though it takes none: some clients send ``{}``."""
-
-BODIES = ("POST", "PUT", "PATCH")
+from easymlnb_server.handlers.unwanted import misframed, unwanted
 
 LINGER = 2.0
 """Seconds for which a closed connection is read on. One that is closed with bytes unread is reset,
@@ -56,7 +48,7 @@ class Watch:
     def __init__(
         self, server: HTTPServer, application: Application, connections: Connections
     ) -> None:
-        self._application = application
+        self.application = application
         self._connections = connections
         self._watched: dict[int, Watched] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -77,24 +69,6 @@ class Watch:
         task = asyncio.get_running_loop().create_task(_linger(taken))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-
-    def unwanted(
-        self, start: RequestStartLine, headers: HTTPHeaders, connection: Any
-    ) -> EasyMLNBError | None:
-        """Return why a request is refused from its headers, if it is."""
-        known = start.method in RequestHandler.SUPPORTED_METHODS
-        length = headers.get("Content-Length")
-        large = "Transfer-Encoding" in headers or (length is not None and int(length) > UNASKED)
-        if known and not large:
-            return None
-        request = HTTPServerRequest(connection=connection, start_line=start, headers=headers)
-        # There is no handler of Tornado's for the fast path, nor for what another process answers.
-        handler = getattr(self._application.find_handler(request), "handler_class", None)
-        if not known and start.method not in getattr(handler, "SUPPORTED_METHODS", ()):
-            return MethodNotAllowed(start.method[:20])
-        if large and not _takes_body(handler, start.method):
-            return TooLarge("No body is read here; send the request without one.")
-        return None
 
     def _begin(self, server_conn: Any, request_conn: Any) -> HTTPMessageDelegate:
         delegate = self._start(server_conn, request_conn)
@@ -229,7 +203,9 @@ class _Guarded(HTTPMessageDelegate):
     ) -> Awaitable[None] | None:
         self._watched.enter(Phase.BODY)
         assert isinstance(start_line, RequestStartLine)
-        error = misframed(headers) or self._watch.unwanted(start_line, headers, self._connection)
+        error = misframed(headers) or unwanted(
+            self._watch.application, start_line, headers, self._connection
+        )
         if error is not None:
             self._refused = True
             self._watched.answer(error)
@@ -247,37 +223,6 @@ class _Guarded(HTTPMessageDelegate):
     def on_connection_close(self) -> None:
         if not self._refused:
             self._delegate.on_connection_close()
-
-
-def _takes_body(handler: type[RequestHandler] | None, method: str) -> bool:
-    """Say whether there is anybody who wants a large body."""
-    if method not in BODIES:
-        return False
-    if handler is None:
-        return True
-    if handler.__module__.startswith(f"{__name__.partition('.')[0]}."):
-        return getattr(handler, "takes", "") == method
-    return not issubclass(handler, Template404)
-
-
-def misframed(headers: HTTPHeaders) -> BadRequest | None:
-    """Return what is wrong with the headers that say how long a body is, if anything is.
-
-    Tornado would tell only after a handler has begun with the request.
-    """
-    lengths = headers.get_list("Content-Length")
-    codings = headers.get_list("Transfer-Encoding")
-    if lengths and codings:
-        return BadRequest("Send either Content-Length or Transfer-Encoding, not both.")
-    if codings and [coding.lower() for coding in codings] != ["chunked"]:
-        return BadRequest("The only Transfer-Encoding that is read is: chunked.")
-    if len(lengths) > 1:
-        return BadRequest("Send Content-Length once.")
-    if lengths and not (lengths[0].isascii() and lengths[0].isdigit() and len(lengths[0]) < 19):
-        return BadRequest(
-            f"Content-Length must be the number of the body's bytes, not {lengths[0][:40]!r}."
-        )
-    return None
 
 
 def _unreadable(phase: Phase) -> EasyMLNBError:
