@@ -78,6 +78,8 @@ class Outcome:
         if not items:
             return
         shown = [] if self._fresh else list(self._parts.children)
+        if self._fresh:
+            self._about.value = ""  # it was about the last call
         self._undim()
         for parts in items:
             shown = self._appended(shown, parts)
