@@ -1,6 +1,6 @@
-"""Run the test suite: two halves at the same time, then what failed once more, alone.
+"""Run the test suite: parts of it at the same time, then what failed once more, alone.
 
-Most tests wait more than they compute, so two halves use two cores better than one. A test that
+Most tests wait more than they compute, so several parts use the cores better than one. A test that
 fails next to others and passes alone does not fail the run, but it is counted and named at the end.
 """
 
@@ -25,11 +25,13 @@ FAILED = 1
 NO_TESTS = 5
 INTERRUPTED = 130
 GRACE = 8.0
-"""Seconds that an interrupted half has to end what it started."""
+"""Seconds that interrupted parts have to end what they started."""
 
 FAST = ("-m", "not slow")
 UNITS = ("tests/kernel", "tests/server")
 APART = ("tests/browser", "tests/hub")
+"""What runs next to all the rest, each as a part of its own."""
+
 OLD = ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")
 """Warnings that say only that a release is old; they are no errors with ``--oldest``."""
 
@@ -39,7 +41,7 @@ class Interrupted(Exception):
 
 
 @dataclass
-class Half:
+class Part:
     """One pytest process with a cache of its own, so that it knows its own failures."""
 
     name: str
@@ -78,7 +80,7 @@ class Half:
         self._failures.unlink(missing_ok=True)
 
     def failures(self) -> set[str]:
-        """Return the tests that failed when this half ran last."""
+        """Return the tests that failed when this part ran last."""
         return set(json.loads(self._failures.read_text())) if self._failures.exists() else set()
 
     def interrupt(self) -> None:
@@ -120,34 +122,47 @@ def interrupts() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def run_halves(front: Half, back: Half) -> tuple[int, list[str]]:
-    """Run both halves, retry failures; returns the exit status and what passed the second time."""
-    for half in (front, back):
-        half.forget()
-    back.start()
-    say("Two halves of the tests run at the same time; the output of the second follows later.")
-    statuses = {front.name: front.run(), back.name: back.wait()}
-    say("The second half:")
-    assert back.log is not None
-    print(back.log.read_text(errors="replace"), flush=True)
+def run_parts(parts: list[Part]) -> tuple[int, list[str]]:
+    """Run all parts, retry failures; returns the exit status and what passed the second time."""
+    first, *others = parts
+    for part in parts:
+        part.forget()
+    for part in others:
+        part.start()
+        say(f"{part.name} runs at the same time; its output follows when all parts have ended.")
+    statuses = {first.name: first.run()}
+    for part in others:
+        statuses[part.name] = part.wait()
+        say(f"{part.name}:")
+        assert part.log is not None
+        print(part.log.read_text(errors="replace"), flush=True)
     passed: list[str] = []
-    for half in (front, back):
-        if statuses[half.name] == FAILED and (first := half.failures()):
+    for part in parts:
+        if statuses[part.name] == FAILED and (failed := part.failures()):
             say("Retrying the tests that failed, with nothing running next to them:")
-            half.log = None
-            statuses[half.name] = half.run("--last-failed", "--maxfail=1")
-            passed += sorted(first - half.failures())
+            part.log = None
+            statuses[part.name] = part.run("--last-failed", "--maxfail=1")
+            passed += sorted(failed - part.failures())
     ran = [status for status in statuses.values() if status != NO_TESTS]
     return next((status for status in ran if status), 0) if ran else NO_TESTS, passed
 
 
-def halves(arguments: list[str], *, fast: bool, log: Path) -> tuple[Half, Half]:
-    """Return what to run: of all tests, or of the units that take less than a second each."""
+def parts_of(arguments: list[str], *, fast: bool, named: bool, folder: Path) -> list[Part]:
+    """Return what to run: the tests that are named, quick units only, or everything."""
+    if named:
+        return [Part("tests", arguments)]
     if fast:
-        kernel, server = ([*arguments, *FAST, path] for path in UNITS)
-        return Half("front", kernel), Half("back", server, log)
-    rest = [f"--ignore={path}" for path in APART]
-    return Half("front", [*arguments, *rest]), Half("back", [*arguments, *APART], log)
+        marked = [*arguments, *FAST]
+        first, second = UNITS
+        return [Part(first, [*marked, first]), Part(second, [*marked, second], folder / "1.log")]
+    rest = Part("tests", [*arguments, *(f"--ignore={path}" for path in APART)])
+    return [
+        rest,
+        *(
+            Part(path, [*arguments, path], folder / f"{number}.log")
+            for number, path in enumerate(APART)
+        ),
+    ]
 
 
 def main() -> int:
@@ -159,26 +174,21 @@ def main() -> int:
     if os.environ.get("EASYMLNB_TEST_VERSIONS") == "oldest":
         options.arguments += [f"-Wignore::{name}" for name in OLD]
     named = any(Path(each.partition("::")[0]).exists() for each in options.arguments)
-    started, passed = time.monotonic(), []
-    # Training does not spin while the other half wants the processor.
+    started = time.monotonic()
+    # Training does not spin while other parts want the processor.
     os.environ["OMP_WAIT_POLICY"] = "passive"
     with tempfile.TemporaryDirectory(prefix="easymlnb-tests-") as folder:
-        front, back = halves(options.arguments, fast=options.fast, log=Path(folder) / "back.log")
-        if named:
-            front.arguments = options.arguments
+        parts = parts_of(options.arguments, fast=options.fast, named=named, folder=Path(folder))
         try:
             with interrupts():
-                if named:
-                    status = front.run()
-                else:
-                    status, passed = run_halves(front, back)
+                status, passed = run_parts(parts)
         except Interrupted:
             say("Interrupted: ending the tests ...")
-            for half in (front, back):
-                half.interrupt()
+            for part in parts:
+                part.interrupt()
             until = time.monotonic() + GRACE
-            for half in (front, back):
-                half.end(until - time.monotonic())
+            for part in parts:
+                part.end(until - time.monotonic())
             return INTERRUPTED
     for text in options.skipped:
         say(f"Skipped: {text}")
