@@ -44,8 +44,8 @@ class InboundSettings(HasTraits):
     connections_per_address = Integer(
         500,
         min=0,
-        help="The same for one client address; not applied with ServerApp.trust_xheaders, where "
-        "all connections come from a proxy. 0: any number.",
+        help="Connections of one client address that may wait for a request; not applied with "
+        "ServerApp.trust_xheaders, where all come from a proxy. 0: any number.",
     ).tag(config=True)
 
     def make_inbound(self, *, proxied: bool) -> Inbound:

@@ -389,9 +389,9 @@ async def test_a_call_may_take_longer_than_its_request(quick: None) -> None:
 # many
 
 
-@pytest.mark.parametrize("limits", [Inbound(connections=3), Inbound(per_address=3)])
+@pytest.mark.parametrize("limits", [Inbound(connections=3), Inbound(per_address=2)])
 @in_loop
-async def test_the_longest_idle_connection_makes_room(limits: Inbound) -> None:
+async def test_the_longest_idle_connection_makes_room(limits: Inbound, quick: None) -> None:
     async with serving(limits) as (pool, connect):
         busy = await connect()
         busy.send(PLAIN)
@@ -408,6 +408,40 @@ async def test_the_longest_idle_connection_makes_room(limits: Inbound) -> None:
         assert (await fresh.answer())[0] == 200
         end(pool.calls[0])
         assert (await busy.answer())[0] == 200
+
+
+@in_loop
+async def test_connections_in_use_do_not_count_for_their_address(quick: None) -> None:
+    async with serving(Inbound(per_address=2)) as (pool, connect):
+        clients = []
+        for number in range(6):
+            clients.append(await connect())
+            clients[-1].send(PLAIN)
+            await until(lambda number=number: len(pool.calls) > number)
+        pool.connections.look()
+        for number, client in enumerate(clients):
+            end(pool.calls[number])
+            assert (await client.answer())[0] == 200
+        await until(lambda: len(pool.connections) == 2)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        (("127.0.0.1", 1), "127.0.0.1"),
+        (("::1", 1, 0, 0), "::/64"),
+        (("2001:db8:1:2:3:4:5:6", 1, 0, 0), "2001:db8:1:2::/64"),
+        (("2001:db8:1:2::9", 1, 0, 0), "2001:db8:1:2::/64"),
+        (("fe80::1%eth0", 1, 0, 3), "fe80::/64"),
+        (("::ffff:10.0.0.1", 1, 0, 0), "10.0.0.1"),
+        ("", ""),
+        (b"\0socket", ""),
+        ((), ""),
+        (("somewhere", 1), ""),
+    ],
+)
+def test_what_counts_as_one_address(address: Any, network: str) -> None:
+    assert connections.network_of(address) == network
 
 
 @in_loop

@@ -143,17 +143,10 @@ class Connections:
     def __len__(self) -> int:
         return len(self._open)
 
-    def admits(self, address: str) -> bool:
-        """Say whether one more connection may come from an address, making room if need be."""
-        limits = self._limits
-        own = self._per_address[address] if address else 0
-        good = (
-            not (limits.per_address and own >= limits.per_address)
-            or self._make_room(limits.per_address, address)
-        ) and (
-            not (limits.connections and len(self._open) >= limits.connections)
-            or self._make_room(limits.connections, "")
-        )
+    def admits(self) -> bool:
+        """Say whether one more connection may come, making room if need be."""
+        limit = self._limits.connections
+        good = not limit or len(self._open) < limit or self._make_room(max(1, limit // BATCH)) > 0
         self._refused += not good
         return good
 
@@ -195,22 +188,35 @@ class Connections:
                 self._close(held)
             else:
                 held.look(elapsed, self._limits)
+        self._thin_out()
         self._shed()
         if now - self._told >= TOLD_EVERY:
             self._tell(now)
 
-    def _make_room(self, limit: int, address: str) -> bool:
-        """Close those that have been idle for the longest time; says whether there were any."""
-        idle = (
-            held
-            for held in self._open
-            if (not address or held.address == address) and held.phase in (Phase.IDLE, Phase.HEAD)
-        )
-        chosen = heapq.nsmallest(max(1, limit // BATCH), idle, key=lambda held: held.heard)
+    def _make_room(self, count: int, address: str = "") -> int:
+        """Close those that have been idle for the longest time; returns how many."""
+        idle = (held for held in self._open if not address or held.address == address)
+        idle = (held for held in idle if held.phase in (Phase.IDLE, Phase.HEAD))
+        chosen = heapq.nsmallest(count, idle, key=lambda held: held.heard)
         for held in chosen:
             self._close(held)
         self._made_room += len(chosen)
-        return bool(chosen)
+        return len(chosen)
+
+    def _thin_out(self) -> None:
+        """Close what is too much of one address.
+
+        Those that are in use do not count: behind one address many callers may be.
+        """
+        limit = self._limits.per_address
+        for address, count in list(self._per_address.items()):
+            if limit and count > limit:
+                waiting = sum(
+                    held.address == address and held.phase in (Phase.IDLE, Phase.HEAD)
+                    for held in self._open
+                )
+                if waiting > limit:
+                    self._make_room(waiting - limit, address)
 
     def _shed(self) -> None:
         sizes = {held: size for held in self._open if (size := held.unsent)}

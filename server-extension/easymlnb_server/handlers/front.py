@@ -81,7 +81,7 @@ class Front:
 
     def take(self, stream: IOStream, address: Any) -> None:
         network = network_of(address)
-        if not self.connections.admits(network):
+        if not self.connections.admits():
             if type(stream) is IOStream:
                 with contextlib.suppress(OSError):
                     stream.socket.send(refusal(TooManyConnections()))
