@@ -136,7 +136,6 @@ async def test_a_node_without_easymlnb_is_known_by_what_else_it_has(hub: Hub) ->
     hub.there = hub.bare = True
     with pytest.raises(NotReady, match="runs without easymlnb: install it"):
         await seat(hub)
-    assert hub.starts == 0
 
 
 @in_loop
