@@ -65,7 +65,7 @@ def test_search_and_tags_narrow_the_catalogue(page):
     expect(cards).to_have_count(1)
     page.get_by_label("other", exact=True).uncheck(force=True)
     expect(cards).to_have_count(2)
-    page.get_by_label("Input", exact=True).select_option("file")
+    page.get_by_role("combobox", name="Input").select_option("file")
     expect(cards).to_have_count(1)
 
 
