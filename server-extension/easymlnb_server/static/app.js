@@ -71,6 +71,7 @@
     if (notice.textContent !== shown) notice.textContent = shown;
   }
 
+  const REFUSALS = 5;
   const LOST = "The connection is lost. What you typed is kept; the page goes on by itself.";
   const rest = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -108,9 +109,13 @@
     return checking;
   }
 
-  // A server that is stopping says that the place is gone, and then says nothing any more.
+  // A server that is stopping says that the place is gone, and then says nothing any more. One that
+  // refuses the page again and again means it: the service was removed, or is no longer shared.
+  let refusals = 0;
   async function loads() {
-    return (await get(location.href, { method: "HEAD" })).ok;
+    const answer = await get(location.href, { method: "HEAD" });
+    refusals = answer.ok || answer.status >= 500 ? 0 : refusals + 1;
+    return answer.ok || refusals >= REFUSALS;
   }
 
   async function ask(started) {
