@@ -112,7 +112,7 @@ def test_the_page_is_searched_without_a_script(http):
     page = http.get("?tag=shelf&tag=blue&sort=newest").text
     assert "Shelf picture" in page and "The table" not in page
     assert re.search(r'value="newest" selected', page) and re.search(r'value="blue" checked', page)
-    assert "Nothing fits this search" in http.get("?q=nothing+like+it").text
+    assert "No services match" in http.get("?q=nothing+like+it").text
     assert http.get("?sort=price").status_code == 400
 
 
