@@ -261,6 +261,8 @@ def test_a_new_version_takes_the_place_of_the_former_one_where_the_cluster_is_fu
 ) -> None:
     first = alice.call("where").json()
     changed = WHERE.replace('"pid": os', '"changed": True, "pid": os')
+    # Longer than the command line waits between two looks at the state.
+    changed = f"import time\ntime.sleep(6)\n{changed}"
     path = tmp_path / "changed.ipynb"
     nbformat.write(make_notebook(changed), path)
     with running(alice, "publish", str(path)) as publishing:
