@@ -197,10 +197,6 @@ class Return(Message):
     seconds: float
 
 
-FORGOTTEN = "X-Easymlnb-Forgotten"
-"""Header of a refusal: whom this worker returns to is gone, and others do its work. It may end."""
-
-
 ToServer = (
     Hello
     | Offer

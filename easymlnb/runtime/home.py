@@ -46,10 +46,7 @@ class Home:
             if not self._file or found.get("run", self._run) != self._run:
                 try:
                     link = Link(found["link"], back.secret, found["cafile"])
-                except LinkRefused as refused:
-                    if refused.forgotten:
-                        return None  # others need its seat
-                except (OSError, LinkLost):
+                except (OSError, LinkLost, LinkRefused):
                     pass  # it has not got so far, or is gone too
                 else:
                     self._run = found.get("run")

@@ -15,13 +15,10 @@ import threading
 from urllib.parse import urlsplit
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import OPEN
 from websockets.uri import parse_uri
-
-from easymlnb.contract.frames import FORGOTTEN
 
 CONNECT_TIMEOUT = 10.0
 SEND_TIMEOUT = 60.0
@@ -29,16 +26,7 @@ CHUNK = 256 * 1024
 
 
 class LinkRefused(Exception):
-    """The server answered and did not take the link: wrong secret, or no easymlnb there.
-
-    ``forgotten`` says that it will not do so later either.
-    """
-
-    def __init__(self, refusal: Exception) -> None:
-        super().__init__(str(refusal))
-        self.forgotten = False
-        if isinstance(refusal, InvalidStatus):
-            self.forgotten = FORGOTTEN in refusal.response.headers
+    """The server answered and did not take the link: wrong secret, or no easymlnb there."""
 
 
 class LinkLost(Exception):
@@ -79,10 +67,10 @@ class Link:
             for event in self._protocol.events_received():
                 if isinstance(event, Response):
                     if self._protocol.handshake_exc is not None:
-                        raise LinkRefused(self._protocol.handshake_exc)
+                        raise LinkRefused(str(self._protocol.handshake_exc))
                     return
             if self._protocol.handshake_exc is not None:
-                raise LinkRefused(self._protocol.handshake_exc)
+                raise LinkRefused(str(self._protocol.handshake_exc))
 
     def _set_timeout(self) -> None:
         """Bound how long a ``send`` may block; a ``receive`` never does."""

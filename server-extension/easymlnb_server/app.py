@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -30,6 +31,8 @@ from easymlnb_server.account import account
 from easymlnb_server.activity import Activity
 from easymlnb_server.apps.settings import AppSettings
 from easymlnb_server.calllog import CallLog
+from easymlnb_server.cluster.lease import Lease
+from easymlnb_server.cluster.membership import Membership
 from easymlnb_server.engine.deployment import Deployment
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.rendezvous import Rendezvous
@@ -38,7 +41,6 @@ from easymlnb_server.engine.turns import Gates
 from easymlnb_server.handlers import kernels
 from easymlnb_server.handlers.front import open_doors
 from easymlnb_server.handlers.gate import CALL, SHARED_CALL
-from easymlnb_server.handlers.sharing import Sharing
 from easymlnb_server.hubs import HubSettings
 from easymlnb_server.idempotency import Keys
 from easymlnb_server.inbound import InboundSettings
@@ -50,17 +52,25 @@ from easymlnb_server.placement.home import announce
 from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.places import Somewhere
 from easymlnb_server.private import make_private
+from easymlnb_server.publications import Publications
 from easymlnb_server.revocation import Revocation
 from easymlnb_server.routes import PREFIX, ROUTES, SHARED_ROUTES
 from easymlnb_server.services import Services
 from easymlnb_server.spool import Spool
 from easymlnb_server.state import STATE, State
 from easymlnb_server.storage import StorageSettings, sweep
+from easymlnb_server.store.store import Store
 from easymlnb_server.terminals import keep_path
 from easymlnb_server.uploads import Uploads
 
 if TYPE_CHECKING:
     from easymlnb_server.tracing import Tracing
+
+ON_STANDBY = NotReady(
+    "This server process is on standby: another one serves what is published. Send requests to the "
+    "process whose 'health/ready' answers 200.",
+    details={"retry_after": 1},
+)
 
 MESSAGE_LIMIT = 150 * 2**20
 """Bytes of a websocket message: a file chosen in a form under a cell comes as one."""
@@ -145,7 +155,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         self._careful = Careful()
         self._log_handler = logs.configure(self.log_style, cast("int | str", app.log_level))
         live = LiveTable(self.queue_limit)
-        publications, cluster = self.make_publications(self._deployment, self.shared)
+        publications = Publications(self._deployment, shared=self.shared)
         services = Services(live, publications, shared=self.shared, account=account())
         people = getattr(app.identity_provider, "people", OwnPeople())
         self._owners = self.make_owners(self._folder, people)
@@ -155,6 +165,9 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         self._gates = Gates(self.starts_at_once, one=self._owners is None)
         self._ownership = Ownership(self._folder)
         self._tasks: list[asyncio.Task[Any]] = []
+        self._store: Store | None = None
+        self._membership: Membership | None = None
+        self._active_tasks: list[asyncio.Task[Any]] = []
         spool = Spool(self._folder / "spool", self.spool_limit, visitors=self.visitor_share)
         apps = self.make_apps()
         self._state = State(
@@ -175,7 +188,6 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
             nodes=self.make_views(self._owners),
             keys=Keys(),
             tracing=_tracing(),
-            cluster=cluster,
             people=people,
             own_servers=self.make_own_servers(self._owners),
         )
@@ -227,8 +239,6 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         if not self.is_node:
             cafile = serverapp.certfile or ""
             self._state.apps.open(self._link_url("http").removesuffix("link"), cafile)
-        root = url_path_join(serverapp.base_url, f"{PREFIX}/")
-        self._sharing = Sharing(serverapp, root, self._state)
         call = SHARED_CALL if self.shared else CALL
         path = url_path_join(re.escape(serverapp.base_url), PREFIX, call)
         limits = self.make_inbound(proxied=serverapp.trust_xheaders)
@@ -272,23 +282,50 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         if self.is_node:
             raise NotReady("This server carries kernels of another one and serves nothing itself.")
         await asyncio.to_thread(self._make_folders)
-        holder = self._ownership.take(self._server.connection_url)
+        url = self._server.connection_url
+        holder = self._ownership.take(url, shared=self.may_have_standbys)
         if holder is not None:
             raise NotReady(
                 f"Another Jupyter server of this account ({holder}) serves what is published. "
                 "Publish and call there, or give this server its own EasyMLNB.state_dir."
             )
+        store = self._store = await asyncio.to_thread(self.open_store)
+        if not self.may_have_standbys:
+            await self._activate(store)
+            return
+        lease = Lease(store.database, self.lease_seconds, url)
+        store.database.fence = lease.fence
+        self._membership = Membership(lease, partial(self._activate, store), self._deactivate)
+        await self._membership.start()
+
+    async def _activate(self, store: Store) -> None:
+        """Serve what is published in this store."""
         home, cafile = self._folder / "server.json", self._server.certfile or ""
         await asyncio.to_thread(announce, home, self._link_url(), cafile)
         survivors = await asyncio.to_thread(self._places.survivors)
         await asyncio.to_thread(self._clear_work, {survivor.worker for survivor in survivors})
-        store = await asyncio.to_thread(self.open_store)
         await self.know_people(store)
-        await self._state.publications.restore(store, survivors)
-        self._tasks.append(asyncio.create_task(sweep(store)))
-        self._tasks.append(asyncio.create_task(self.meet_owners(store)))
+        guard = self._membership.check if self._membership is not None else None
+        await self._state.publications.restore(store, survivors, guard=guard)
+        self._active_tasks += [
+            asyncio.create_task(sweep(store)),
+            asyncio.create_task(self.meet_owners(store)),
+        ]
         if self.meters is not None:
-            self._tasks.append(asyncio.create_task(self.meters.keep(store)))
+            self._active_tasks.append(asyncio.create_task(self.meters.keep(store)))
+
+    async def _deactivate(self) -> None:
+        """Go on standby, and leave the workers to the active server process."""
+        self._state.publications.unusable = ON_STANDBY
+        await self._end_active_tasks()
+        await self._state.publications.leave(drain=0)
+        self._state.apps.places.leave_all(lambda place: True)
+
+    async def _end_active_tasks(self) -> None:
+        for task in self._active_tasks:
+            task.cancel()
+        await asyncio.gather(*self._active_tasks, return_exceptions=True)
+        self._active_tasks.clear()
 
     def _make_folders(self) -> None:
         for folder in (self._folder, self._folder / "workers", self._folder / "work"):
@@ -327,21 +364,32 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
     async def stop_extension(self) -> None:
         if self._refusal:
             return
-        await self._sharing.close()
         self._state.services.draining = True
+        await self._stop_serving()
         self._state.metrics.close()
         await self._state.apps.close()
         for task in self._tasks:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._state.publications.stop()
         await self._state.node.close()
         if self._state.own_servers is not None:
             await self._state.own_servers.close()
         self._ownership.release()
         await asyncio.to_thread(self._state.spool.close)
         logging.getLogger("easymlnb").removeHandler(self._log_handler)
+
+    async def _stop_serving(self) -> None:
+        """Stop serving what is published; a standby on this folder takes the workers over."""
+        await self._end_active_tasks()
+        if self._membership is not None and not await asyncio.to_thread(self._ownership.alone):
+            await self._state.publications.leave()
+        else:
+            await self._state.publications.stop()
+        if self._membership is not None:
+            await self._membership.close()
+        if self._store is not None:
+            await asyncio.to_thread(self._store.close)
 
 
 def _tracing() -> "Tracing | None":

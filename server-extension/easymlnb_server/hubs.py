@@ -52,7 +52,6 @@ class HubSettings(HasTraits):
 
     meters: Meters | None = None
     people_of_hub: Members | None = None
-    own_url: str
 
     shared = Bool(
         False, help="Serve many users: names begin with their owners', who say who may call."
@@ -112,8 +111,6 @@ class HubSettings(HasTraits):
         with contextlib.suppress(EasyMLNBError):  # then each is met when they come
             for name in await asyncio.to_thread(store.people.owners):
                 await self.people_of_hub.find(name)
-        if self.own_url:
-            await self.people_of_hub.register.keep()
 
     def make_own_servers(self, owners: Owners | None) -> OwnServers | None:
         """Return what looks at users' own servers, on a shared service that a Hub started."""

@@ -22,7 +22,6 @@ from prometheus_client.core import (
 )
 
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError
-from easymlnb_server.engine.absent import Absent
 from easymlnb_server.engine.deployment import REASONS
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.pending import Pending
@@ -236,8 +235,6 @@ class Metrics:
         )
         for name, serving in tuple(self._publications.serving.items()):
             deployment = serving.deployment
-            if isinstance(deployment, Absent):  # counted where they run
-                continue
             labels = [name, str(serving.version), deployment.bundle[:12]]
             ready.add_metric(labels, len(deployment.pool.workers))
             wanted.add_metric(labels, deployment.wanted)

@@ -20,6 +20,7 @@ from easymlnb.contract.replacing import AUTO
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server import names as naming
 from easymlnb_server.access import Access
+from easymlnb_server.cluster.lease import LeaseLost
 from easymlnb_server.engine.deployment import Deployment
 from easymlnb_server.engine.workers import Worker
 from easymlnb_server.offered import checked
@@ -27,7 +28,6 @@ from easymlnb_server.placement.base import Survivor
 from easymlnb_server.replacing import Replacement, formers_of, holders
 from easymlnb_server.serving import Deploy, Serving
 from easymlnb_server.starts import Starts
-from easymlnb_server.store.leases import Hold, LeaseLost
 from easymlnb_server.store.records import State, StoredBundle, Version
 from easymlnb_server.store.store import Store
 
@@ -58,6 +58,7 @@ class Publications:
         """New names of services that changed hands, by their old ones."""
         self.unusable: EasyMLNBError = NotReady("The server is starting. Try again in a moment.")
         self._store: Store | None = None
+        self._guard: Callable[[], None] = _no_guard
         self._deploy = deploy
         self._shared = shared
         self._running: dict[str, Deployment] = {}
@@ -77,22 +78,40 @@ class Publications:
 
     @property
     def ready(self) -> bool:
-        """Say whether the store is open, so that publishing works."""
-        return self._store is not None
+        """Say whether published services are served from here."""
+        try:
+            self.check()
+        except EasyMLNBError:
+            return False
+        return True
 
-    async def restore(self, store: Store, survivors: Iterable[Survivor] = ()) -> None:
+    def check(self) -> None:
+        """Raise why published services are not served from here, if they are not."""
+        if self._store is None:
+            raise self.unusable
+        self._guard()
+
+    async def restore(
+        self,
+        store: Store,
+        survivors: Iterable[Survivor] = (),
+        *,
+        guard: Callable[[], None] | None = None,
+    ) -> None:
         """Take up what was published before; returns before the workers are ready.
 
-        ``survivors`` are workers of a killed server; those that serve nothing any more are ended.
+        ``survivors`` are workers of a former server; those that serve nothing any more are ended.
+        ``guard`` raises ``NotReady`` while another server process may serve.
         """
+        self._guard = guard or _no_guard
         there: dict[str, list[Survivor]] = {}
         for survivor in survivors:
             there.setdefault(survivor.bundle, []).append(survivor)
         published = await _thread(store.services.serving)
         unfinished = await _thread(store.bundles.unfinished)
+        self.moved = await _thread(store.people.moved)
         # From here on it says that it is ready, so all that is published has to be known at once.
         self._store = store
-        await self.read_moved()
         for bundle_id, versions in published.items():
             deployment = self._deployment(bundle_id, versions[0].owner)
             self._serve(deployment, versions)
@@ -111,6 +130,7 @@ class Publications:
         A bundle that is published already comes back as it is, and a failed one is tried again.
         Raises ``BundleRejected`` or ``TooLarge``.
         """
+        self.check()
         bundle = await _thread(lambda: open_bundle(data))
         id = naming.bundle_of(owner, bundle.id) if self._shared else bundle.id
         wanted = self._full(owner, names or bundle.manifest.services)
@@ -128,7 +148,7 @@ class Publications:
             if added.bundle.state is State.STARTING:
                 self._how[id] = replace
             if added.fresh:
-                await self._accepted(added.bundle)
+                self._start(added.bundle)
         return added.bundle
 
     async def bundle(self, bundle_id: str) -> StoredBundle:
@@ -212,15 +232,23 @@ class Publications:
 
     async def stop(self) -> None:
         """End all workers, once their calls are done; what is published stays published."""
+        await self._end_all(lambda deployment: deployment.stop(STOP_DRAIN))
+
+    async def leave(self, drain: float = STOP_DRAIN) -> None:
+        """Stop serving and leave the workers to the next server process.
+
+        Their calls get ``drain`` seconds to finish.
+        """
+        await self._end_all(lambda deployment: deployment.leave(drain))
+
+    async def _end_all(self, end: Callable[[Deployment], Coroutine[Any, Any, None]]) -> None:
         for task in (tasks := [*self._starting.tasks, *self._tasks]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        running = (deployment.stop(STOP_DRAIN) for deployment in self._running.values())
-        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.gather(*map(end, self._running.values()), return_exceptions=True)
         self._running.clear()
         self.serving.clear()
-        if self._store is not None:
-            await _thread(self._store.close)
+        self._store = None
 
     async def _open(self, bundle_id: str) -> Bundle:
         stored = await self.bundle(bundle_id)
@@ -260,14 +288,6 @@ class Publications:
                 self._serve(deployment, versions)
                 deployment.keep(self._specs(deployment))
 
-    async def _accepted(self, stored: StoredBundle) -> None:
-        """Have a bundle started that was published just now."""
-        self._start(stored)
-
-    def _hold(self, bundle: str) -> Hold | None:
-        """Return what proves that this process may write for a bundle; nobody else is there."""
-        return None
-
     def _start(self, stored: StoredBundle) -> None:
         self._starting.begin(stored.id, partial(self._bring_up, stored))
 
@@ -293,7 +313,6 @@ class Publications:
                     specs,
                     owner=stored.owner,
                     log=notebook,
-                    hold=self._hold(stored.id),
                 )
             )
         except (asyncio.CancelledError, LeaseLost) as error:
@@ -302,7 +321,7 @@ class Publications:
             if replacement is not None:
                 replacement.give_back()
             if isinstance(error, LeaseLost):
-                return  # another process starts it
+                return  # the active process starts it again
             raise
         except Exception as error:
             await self._fail(stored, deployment, error, replacement)
@@ -334,11 +353,8 @@ class Publications:
         if replacement is not None and replacement.give_back():
             message += " The former version starts again."
         told = {"code": error.code, "message": message, **details}
-        hold = self._hold(stored.id)
-        with contextlib.suppress(LeaseLost):  # another process tries it
-            await _thread(
-                lambda: self.store.bundles.set_failed(stored.id, told, log=notebook, hold=hold)
-            )
+        with contextlib.suppress(LeaseLost):  # the active process starts it again
+            await _thread(lambda: self.store.bundles.set_failed(stored.id, told, log=notebook))
 
     async def _keep_log(self, deployment: Deployment) -> str:
         text = nbformat.writes(deployment.executed)
@@ -384,6 +400,10 @@ class Publications:
         """Return the services that a deployment answers for."""
         specs = (one.spec for one in self.serving.values() if one.deployment is deployment)
         return naming.as_known_inside(specs)
+
+
+def _no_guard() -> None:
+    """No other server process serves."""
 
 
 def _thread(work: Callable[[], T]) -> Coroutine[Any, Any, T]:

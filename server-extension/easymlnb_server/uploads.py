@@ -127,8 +127,6 @@ class Uploads:
         self._quota = quota
         self._clock = clock
         self._open_pages = open_pages
-        self.mark = ""
-        """What all ids begin with: by it other server processes know whose uploads they are."""
         self._all: dict[str, Upload] = {}
         self._empty: WeakValueDictionary[str, Spooled] = WeakValueDictionary()
         """The one file of all uploads without a byte, as long as calls use it."""
@@ -146,7 +144,7 @@ class Uploads:
         _taker(spec, field, name, media_type, size)
         self._check_quota(sender, size)
         self._spool.check(size, visitor=sender.visitor)
-        id = self.mark + secrets.token_urlsafe(32)[len(self.mark) :]
+        id = secrets.token_urlsafe(32)
         make = partial(self._spool.lasting, visitor=sender.visitor)
         made = Upload(id, sender, spec.name, size, make)
         made.used = self._clock()

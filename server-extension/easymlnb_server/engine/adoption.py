@@ -25,15 +25,14 @@ than a worker needs to break off the call that it ran for somebody who is gone."
 log = logging.getLogger("easymlnb.deployment")
 
 
-async def prepare(worker: Worker, bundle: str, seconds: float, mark: str = "") -> None:
+async def prepare(worker: Worker, bundle: str, seconds: float) -> None:
     """Let a worker wait so long for the next server when this one is gone, and note whose it is.
 
-    ``mark`` is what secrets of this server begin with.
     Where the note cannot be written the worker serves all the same, and ends with this server.
     """
     if not seconds:
         return
-    secret = mark + secrets.token_urlsafe(32)
+    secret = secrets.token_urlsafe(32)
     try:
         await worker.kernel.note(bundle, token_of(secret))
     except OSError as error:

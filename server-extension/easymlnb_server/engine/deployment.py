@@ -219,18 +219,29 @@ class Deployment:
 
     async def stop(self, drain: float = 0.0) -> None:
         """End all workers; calls, those in line too, get ``drain`` seconds to be answered."""
-        tasks = [*self._tasks, *(slot.task for slot in self._slots if slot.task)]
-        for task in tasks:
-            task.cancel()
         try:
-            await asyncio.gather(*tasks, return_exceptions=True)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(drain):
-                    await self.pool.drained()
+            await self._wind_down(drain)
         finally:
             # Also when a server that stops breaks off the wait.
             self.pool.close(NotReady("The service was stopped."))
             await self._staff.gone()
+
+    async def leave(self, drain: float) -> None:
+        """Stop serving but leave the workers running, for the next server process to adopt."""
+        try:
+            await self._wind_down(drain)
+        finally:
+            self.pool.close(NotReady("Another server process takes over. Try again in a moment."))
+            await self._staff.leave_all()
+
+    async def _wind_down(self, drain: float) -> None:
+        tasks = [*self._tasks, *(slot.task for slot in self._slots if slot.task)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(drain):
+                await self.pool.drained()
 
     def _look(self) -> None:
         """See soon how many workers are wanted: something has changed."""
@@ -299,8 +310,7 @@ class Deployment:
                 if worker is None:
                     await self.breaker.closed()
                     worker = await self._start()
-                stay, mark = self._settings.stay, self._rendezvous.mark
-                await adoption.prepare(worker, self.bundle, stay, mark)
+                await adoption.prepare(worker, self.bundle, self._settings.stay)
                 slot.worker = worker
                 self.breaker.started()
                 self.pool.join(worker.link, 1, AHEAD)

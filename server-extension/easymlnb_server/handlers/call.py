@@ -79,8 +79,6 @@ class CallHandler(SpooledBodyHandler):
     async def post(self, name: str) -> None:
         if self.state.services.draining:
             raise Draining
-        if self.state.cluster is not None and not self._live:
-            self.state.cluster.check(name)
         body = self._with_uploads(self.take(), name)
         self._began = time.monotonic()
         self._patient = asked.patient(self.request.headers)
@@ -156,8 +154,6 @@ class CallHandler(SpooledBodyHandler):
         )
         pending.owner = owner_of(self)
         pending.limit = asked.seconds(self.request.headers, target.spec.timeout)
-        if self.held is not None:
-            pending.chain = tuple((name, None) for name in self.held.chain)
         self._pending = pending
         out = self._open(target)  # not before: a refusal has its own status
         series = self._series = self.state.metrics.series(target.spec.name, target.version)

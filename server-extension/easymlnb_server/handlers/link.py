@@ -14,7 +14,6 @@ from tornado.ioloop import PeriodicCallback
 
 from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn
 from easymlnb.contract.frames import (
-    FORGOTTEN,
     PROTOCOL,
     Failure,
     Hello,
@@ -32,7 +31,6 @@ from easymlnb.contract.frames import (
     unpack_to_server,
 )
 from easymlnb.contract.questions import Ask, Lookup, Unask
-from easymlnb_server.cluster.keeper import MARK
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.engine.rendezvous import Arrival, Awaited
 from easymlnb_server.handlers.asks import Asks
@@ -115,14 +113,11 @@ class LinkHandler(websocket.WebSocketHandler):
             raise web.HTTPError(403)
         scheme, _, secret = self.request.headers.get("Authorization", "").partition(" ")
         if scheme != "easymlnb" or not self._admit(secret):
-            self._refuse(secret)
+            self._refuse()
             return
         await super().get(*args, **kwargs)
 
-    def _refuse(self, secret: str) -> None:
-        cluster = self.state.cluster
-        if cluster is not None and cluster.forgets(secret[:MARK]):
-            self.set_header(FORGOTTEN, "1")
+    def _refuse(self) -> None:
         error = NotLoggedIn(REFUSAL) if self.state.services.shared else NotLoggedIn()
         self.set_status(error.status)
         self.set_header("Content-Type", "application/json")

@@ -120,8 +120,6 @@ class PlainCall:
         state = self._state
         if state.services.draining:
             raise Draining
-        if state.cluster is not None:
-            state.cluster.check(self._name)
         target = state.services.target_for(self._sender.caller, self._name, Action.CALL)
         self._target = target
         spec = target.spec

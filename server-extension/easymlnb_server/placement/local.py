@@ -54,9 +54,13 @@ class RunningKernel:
         self._record = changed
         await asyncio.to_thread(records.write, self._file, changed)
 
+    async def adopted(self) -> bool:
+        return await asyncio.to_thread(records.has_other_token, self._file, self._record.token)
+
     async def stop(self) -> None:
         try:
-            await asyncio.to_thread(records.clear, self._file, self._record)
+            if not await self.adopted():
+                await asyncio.to_thread(records.clear, self._file, self._record)
         finally:
             self._gpus.release(Room(self._record.gpus, self._record.share))
 

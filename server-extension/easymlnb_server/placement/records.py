@@ -100,6 +100,21 @@ def write(file: Path, record: msgspec.Struct) -> None:
     half.replace(file)
 
 
+def has_other_token(file: Path, token: str) -> bool:
+    """Say whether another server process has written this note since: the worker is its own."""
+    try:
+        found = msgspec.json.decode(file.read_bytes(), type=_Proof)
+    except (OSError, msgspec.MsgspecError):
+        return False
+    return found.token != token
+
+
+class _Proof(msgspec.Struct):
+    """The part of a note that changes with the server."""
+
+    token: str = ""
+
+
 def read(records: Path) -> dict[str, Record | None]:
     """Return all notes by the worker's name; ``None`` where one cannot be read."""
     found: dict[str, Record | None] = {}

@@ -48,6 +48,8 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.fence: Callable[[Connection], None] = _no_fence
+        """Called first in each writing transaction; raises where this process must not write."""
 
     @classmethod
     def open(cls, url: str | URL, *, expected: bool = False) -> "Database":
@@ -92,14 +94,24 @@ class Database:
         return self._run(work, reading=True, patience=READ_PATIENCE)
 
     def write(
-        self, work: Callable[[Connection], Result], *, patience: float = WRITE_PATIENCE
+        self,
+        work: Callable[[Connection], Result],
+        *,
+        patience: float = WRITE_PATIENCE,
+        fenced: bool = True,
     ) -> Result:
         """Run ``work`` in one transaction that is on disk when this returns.
 
         For ``patience`` seconds it is tried again while the database is away. Raises
-        ``StorageBusy`` or ``StorageFull``; then nothing was changed.
+        ``StorageBusy``, ``StorageFull``, or what ``fence`` raises unless ``fenced`` is false; then
+        nothing was changed.
         """
-        return self._run(work, reading=False, patience=patience)
+
+        def checked(connection: Connection) -> Result:
+            self.fence(connection)
+            return work(connection)
+
+        return self._run(checked if fenced else work, reading=False, patience=patience)
 
     @property
     def name(self) -> str:
@@ -145,6 +157,10 @@ class Database:
             if path and found:
                 sqlite.backup(path, found)
             schema.upgrade(connection)
+
+
+def _no_fence(connection: Connection) -> None:
+    """Let the only process write."""
 
 
 def _lost_content(shown: str) -> StorageUnusable:

@@ -17,7 +17,6 @@ from easymlnb.contract.errors import (
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.access import PRIVATE, Access
 from easymlnb_server.store.database import Database
-from easymlnb_server.store.leases import Hold, check
 from easymlnb_server.store.records import State, StoredService, Version
 from easymlnb_server.store.tables import bundles, services, versions
 
@@ -37,7 +36,6 @@ class Services:
         *,
         owner: str,
         log: str | None = None,
-        hold: Hold | None = None,
     ) -> list[Version]:
         """Make the services of a bundle that has started serve, in one transaction.
 
@@ -45,12 +43,10 @@ class Services:
         current; one that is current from this bundle already keeps its number, so doing it again
         changes nothing. The bundle becomes ready.
         Raises ``NameTaken`` when a name belongs to another owner, ``BundleNotFound``,
-        ``CallCancelled`` when it was called off, ``LeaseLost`` when ``hold`` is none any more; then
-        nothing was changed.
+        or ``CallCancelled`` when it was called off; then nothing was changed.
         """
 
         def work(connection: Connection) -> list[Version]:
-            check(connection, hold)
             now = time.time()
             for spec in specs:
                 _publish_one(connection, bundle, spec, owner, now)
