@@ -44,8 +44,8 @@ LAYERS = {
         openapi activity serving
         offered replacing
         publications
-        services cluster
-        catalogue hubs inbound metrics tracing storage
+        services
+        catalogue cluster hubs inbound metrics tracing storage
         state
         revocation
         handlers

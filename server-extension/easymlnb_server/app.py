@@ -31,7 +31,6 @@ from easymlnb_server.account import account
 from easymlnb_server.activity import Activity
 from easymlnb_server.apps.settings import AppSettings
 from easymlnb_server.calllog import CallLog
-from easymlnb_server.cluster.lease import Lease
 from easymlnb_server.cluster.membership import Membership
 from easymlnb_server.engine.deployment import Deployment
 from easymlnb_server.engine.live import LiveTable
@@ -59,6 +58,7 @@ from easymlnb_server.services import Services
 from easymlnb_server.spool import Spool
 from easymlnb_server.state import STATE, State
 from easymlnb_server.storage import StorageSettings, sweep
+from easymlnb_server.store.lease import Lease
 from easymlnb_server.store.store import Store
 from easymlnb_server.terminals import keep_path
 from easymlnb_server.uploads import Uploads
@@ -305,8 +305,8 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         survivors = await asyncio.to_thread(self._places.survivors)
         await asyncio.to_thread(self._clear_work, {survivor.worker for survivor in survivors})
         await self.know_people(store)
-        guard = self._membership.check if self._membership is not None else None
-        await self._state.publications.restore(store, survivors, guard=guard)
+        guard = [self._membership.check] if self._membership is not None else []
+        await self._state.publications.restore(store, survivors, *guard)
         self._active_tasks += [
             asyncio.create_task(sweep(store)),
             asyncio.create_task(self.meet_owners(store)),
@@ -318,7 +318,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         """Go on standby, and leave the workers to the active server process."""
         self._state.publications.unusable = ON_STANDBY
         await self._end_active_tasks()
-        await self._state.publications.leave(drain=0)
+        await self._state.publications.stop(drain=0, hand_over=True)
         self._state.apps.places.leave_all(lambda place: True)
 
     async def _end_active_tasks(self) -> None:
@@ -382,10 +382,8 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
     async def _stop_serving(self) -> None:
         """Stop serving what is published; a standby on this folder takes the workers over."""
         await self._end_active_tasks()
-        if self._membership is not None and not await asyncio.to_thread(self._ownership.alone):
-            await self._state.publications.leave()
-        else:
-            await self._state.publications.stop()
+        alone = self._membership is None or await asyncio.to_thread(self._ownership.alone)
+        await self._state.publications.stop(hand_over=not alone)
         if self._membership is not None:
             await self._membership.close()
         if self._store is not None:

@@ -20,7 +20,6 @@ from easymlnb.contract.replacing import AUTO
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server import names as naming
 from easymlnb_server.access import Access
-from easymlnb_server.cluster.lease import LeaseLost
 from easymlnb_server.engine.deployment import Deployment
 from easymlnb_server.engine.workers import Worker
 from easymlnb_server.offered import checked
@@ -28,19 +27,19 @@ from easymlnb_server.placement.base import Survivor
 from easymlnb_server.replacing import Replacement, formers_of, holders
 from easymlnb_server.serving import Deploy, Serving
 from easymlnb_server.starts import Starts
+from easymlnb_server.store.lease import LeaseLost
 from easymlnb_server.store.records import State, StoredBundle, Version
 from easymlnb_server.store.store import Store
 
-DRAIN = 30.0
-"""Seconds that calls on a replaced version have to finish."""
-
-STOP_DRAIN = 5.0
-"""Seconds that calls have to finish when the server stops."""
+DRAIN, STOP_DRAIN = 30.0, 5.0
+"""Seconds that calls have to finish on a replaced version, and when the server stops."""
 
 REPLACE = "replace"
 """Where a bundle's row keeps, beside its manifest, what becomes of the former version."""
 
 T = TypeVar("T")
+
+Guard = Callable[[], None]
 
 log = logging.getLogger("easymlnb.publications")
 
@@ -58,7 +57,7 @@ class Publications:
         """New names of services that changed hands, by their old ones."""
         self.unusable: EasyMLNBError = NotReady("The server is starting. Try again in a moment.")
         self._store: Store | None = None
-        self._guard: Callable[[], None] = _no_guard
+        self.guard: Guard = lambda: None
         self._deploy = deploy
         self._shared = shared
         self._running: dict[str, Deployment] = {}
@@ -79,31 +78,29 @@ class Publications:
     @property
     def ready(self) -> bool:
         """Say whether published services are served from here."""
-        try:
+        with contextlib.suppress(EasyMLNBError):
             self.check()
-        except EasyMLNBError:
-            return False
-        return True
+            return True
+        return False
 
     def check(self) -> None:
         """Raise why published services are not served from here, if they are not."""
         if self._store is None:
             raise self.unusable
-        self._guard()
+        self.guard()
 
     async def restore(
         self,
         store: Store,
         survivors: Iterable[Survivor] = (),
-        *,
-        guard: Callable[[], None] | None = None,
+        guard: Callable[[], None] = lambda: None,
     ) -> None:
         """Take up what was published before; returns before the workers are ready.
 
         ``survivors`` are workers of a former server; those that serve nothing any more are ended.
         ``guard`` raises ``NotReady`` while another server process may serve.
         """
-        self._guard = guard or _no_guard
+        self.guard = guard
         there: dict[str, list[Survivor]] = {}
         for survivor in survivors:
             there.setdefault(survivor.bundle, []).append(survivor)
@@ -127,7 +124,7 @@ class Publications:
         """Accept a bundle; when this returns it is on disk and its start is under way.
 
         ``replace`` says what becomes of the former version meanwhile, see ``contract.replacing``.
-        A bundle that is published already comes back as it is, and a failed one is tried again.
+        A bundle that is published already comes back as it is; a failed one is tried again.
         Raises ``BundleRejected`` or ``TooLarge``.
         """
         self.check()
@@ -162,8 +159,8 @@ class Publications:
 
     def waits_for(self, bundle_id: str) -> str:
         """Return in a sentence what the start of a bundle waits for; ``""`` when it does not."""
-        replacement = self._replacements.get(bundle_id)
-        return replacement.waits_for if replacement is not None else ""
+        found = self._replacements.get(bundle_id)
+        return found.waits_for if found is not None else ""
 
     async def provided(self, bundle_id: str) -> list[Version]:
         """Return the versions that a bundle made and that are still there."""
@@ -212,9 +209,9 @@ class Publications:
         return removed
 
     async def transfer(self, owner: str, to: str, identity: str) -> dict[str, str]:
-        """Give all that somebody published to ``to``; return new names by old ones.
+        """Give all that ``owner`` published to ``to``; return new names by old ones.
 
-        Workers end, once their calls are done, and start again as those of ``to``, who has this
+        Workers end once their calls are done, and start again as those of ``to``, who has this
         ``identity``. Raises ``NameTaken``.
         """
         async with self._lock:
@@ -230,22 +227,17 @@ class Publications:
         """Read under which names services are served that changed hands."""
         self.moved = await _thread(self.store.people.moved)
 
-    async def stop(self) -> None:
-        """End all workers, once their calls are done; what is published stays published."""
-        await self._end_all(lambda deployment: deployment.stop(STOP_DRAIN))
+    async def stop(self, *, drain: float = STOP_DRAIN, hand_over: bool = False) -> None:
+        """Stop serving; calls get ``drain`` seconds to finish. What is published stays published.
 
-    async def leave(self, drain: float = STOP_DRAIN) -> None:
-        """Stop serving and leave the workers to the next server process.
-
-        Their calls get ``drain`` seconds to finish.
+        Workers end, unless ``hand_over`` leaves them to the next server process.
         """
-        await self._end_all(lambda deployment: deployment.leave(drain))
-
-    async def _end_all(self, end: Callable[[Deployment], Coroutine[Any, Any, None]]) -> None:
         for task in (tasks := [*self._starting.tasks, *self._tasks]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*map(end, self._running.values()), return_exceptions=True)
+        end = Deployment.leave if hand_over else Deployment.stop
+        running = (end(deployment, drain) for deployment in self._running.values())
+        await asyncio.gather(*running, return_exceptions=True)
         self._running.clear()
         self.serving.clear()
         self._store = None
@@ -387,8 +379,7 @@ class Publications:
 
     def _retire(self) -> None:
         """Stop the deployments that serve nothing any more, once their calls are done."""
-        used = {serving.bundle for serving in self.serving.values()}
-        for bundle_id in [bundle_id for bundle_id in self._running if bundle_id not in used]:
+        for bundle_id in self._running.keys() - {one.bundle for one in self.serving.values()}:
             self._end(self._running.pop(bundle_id))
 
     def _end(self, deployment: Deployment) -> None:
@@ -400,10 +391,6 @@ class Publications:
         """Return the services that a deployment answers for."""
         specs = (one.spec for one in self.serving.values() if one.deployment is deployment)
         return naming.as_known_inside(specs)
-
-
-def _no_guard() -> None:
-    """No other server process serves."""
 
 
 def _thread(work: Callable[[], T]) -> Coroutine[Any, Any, T]:

@@ -63,7 +63,7 @@ class Services:
         """
         serving = None if live else self._publications.serving.get(name)
         if serving is not None:
-            self._publications.check()
+            self._publications.guard()
             return Target(serving.spec, serving.deployment.pool, str(serving.version))
         here = self._live.get(name)
         if here is None:

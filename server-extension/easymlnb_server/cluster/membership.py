@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from easymlnb.contract.errors import EasyMLNBError, NotReady
-from easymlnb_server.cluster.lease import Lease, LeaseLost
+from easymlnb_server.store.lease import Lease, LeaseLost
 
 POLL = 0.25
 """Seconds between two attempts of a standby to become the active process."""

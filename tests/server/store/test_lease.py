@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from easymlnb_server.cluster import lease as leases
-from easymlnb_server.cluster.lease import Lease, LeaseLost
+from easymlnb_server.store import lease as leases
+from easymlnb_server.store.lease import Lease, LeaseLost
 from easymlnb_server.store.store import Store
 
 pytestmark = pytest.mark.slow
@@ -81,7 +81,7 @@ def test_process_that_was_replaced_can_neither_renew_nor_write(
 
 
 def test_lease_of_a_dead_process_on_this_machine_is_free(store: Store) -> None:
-    code = "from easymlnb_server.cluster.lease import this_process; print(this_process())"
+    code = "from easymlnb_server.store.lease import this_process; print(this_process())"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     one, other = Lease(store.database, 60, "http://one"), Lease(store.database, 60, "http://two")
     assert one.acquire()
