@@ -35,7 +35,7 @@ LAYERS = {
         cli
     """,
     "easymlnb_server": """
-        access names account private terminals
+        access names account private supervisor terminals
         spelling
         calllog logfilter logs ownership spool words openapi_schemas openapi_headers store placement
         apps uploads openapi_uploads openapi_access openapi_bundles hubservice starts
@@ -47,7 +47,7 @@ LAYERS = {
         services
         catalogue cluster hubs inbound metrics tracing storage
         state
-        revocation
+        lifecycle revocation
         handlers
         routes
         app

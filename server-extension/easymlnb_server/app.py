@@ -1,15 +1,13 @@
 """The extension: its settings, and the one place where the server's objects are made."""
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
 import re
 import secrets
-import shutil
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -31,7 +29,6 @@ from easymlnb_server.account import account
 from easymlnb_server.activity import Activity
 from easymlnb_server.apps.settings import AppSettings
 from easymlnb_server.calllog import CallLog
-from easymlnb_server.cluster.membership import Membership
 from easymlnb_server.engine.deployment import Deployment
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.rendezvous import Rendezvous
@@ -43,9 +40,9 @@ from easymlnb_server.handlers.gate import CALL, SHARED_CALL
 from easymlnb_server.hubs import HubSettings
 from easymlnb_server.idempotency import Keys
 from easymlnb_server.inbound import InboundSettings
+from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.logfilter import Careful
 from easymlnb_server.metrics import Metrics
-from easymlnb_server.ownership import Ownership
 from easymlnb_server.placement import gpus
 from easymlnb_server.placement.home import announce
 from easymlnb_server.placement.local import LocalPlacement
@@ -57,20 +54,14 @@ from easymlnb_server.routes import PREFIX, ROUTES, SHARED_ROUTES
 from easymlnb_server.services import Services
 from easymlnb_server.spool import Spool
 from easymlnb_server.state import STATE, State
-from easymlnb_server.storage import StorageSettings, sweep
-from easymlnb_server.store.lease import Lease
+from easymlnb_server.storage import StorageSettings
 from easymlnb_server.store.store import Store
+from easymlnb_server.supervisor import Supervisor, Work
 from easymlnb_server.terminals import keep_path
 from easymlnb_server.uploads import Uploads
 
 if TYPE_CHECKING:
     from easymlnb_server.tracing import Tracing
-
-ON_STANDBY = NotReady(
-    "This server process is on standby: another one serves what is published. Send requests to the "
-    "process whose 'health/ready' answers 200.",
-    details={"retry_after": 1},
-)
 
 MESSAGE_LIMIT = 150 * 2**20
 """Bytes of a websocket message: a file chosen in a form under a cell comes as one."""
@@ -163,11 +154,8 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         times: dict[str, datetime] = settings.setdefault("last_activity_times", {})
         # On nodes of their own nobody's starts are in the way of others'.
         self._gates = Gates(self.starts_at_once, one=self._owners is None)
-        self._ownership = Ownership(self._folder)
-        self._tasks: list[asyncio.Task[Any]] = []
-        self._store: Store | None = None
-        self._membership: Membership | None = None
-        self._active_tasks: list[asyncio.Task[Any]] = []
+        self._supervisor = Supervisor()
+        self._lifecycle: ServingLifecycle | None = None
         spool = Spool(self._folder / "spool", self.spool_limit, visitors=self.visitor_share)
         apps = self.make_apps()
         self._state = State(
@@ -248,10 +236,10 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         if "JUPYTERHUB_USER" in os.environ:
             keep_path(serverapp.web_app.settings)
         state = self._state
-        duties = (connections, state.activity, state.metrics, state.uploads, state.node)
-        self._tasks += [asyncio.create_task(duty.keep()) for duty in duties]
+        for duty in (connections, state.activity, state.metrics, state.uploads, state.node):
+            self._supervisor.run(type(duty).__name__, duty.keep)
         if self.shared:
-            self._tasks.append(asyncio.create_task(Revocation(state).keep()))
+            self._supervisor.run("Revocation", Revocation(state).keep)
         try:
             await self._open_store()
         except EasyMLNBError as error:
@@ -281,62 +269,26 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
     async def _open_store(self) -> None:
         if self.is_node:
             raise NotReady("This server carries kernels of another one and serves nothing itself.")
-        await asyncio.to_thread(self._make_folders)
-        url = self._server.connection_url
-        holder = self._ownership.take(url, shared=self.may_have_standbys)
-        if holder is not None:
-            raise NotReady(
-                f"Another Jupyter server of this account ({holder}) serves what is published. "
-                "Publish and call there, or give this server its own EasyMLNB.state_dir."
-            )
-        store = self._store = await asyncio.to_thread(self.open_store)
-        if not self.may_have_standbys:
-            await self._activate(store)
-            return
-        lease = Lease(store.database, self.lease_seconds, url)
-        store.database.fence = lease.fence
-        self._membership = Membership(lease, partial(self._activate, store), self._deactivate)
-        await self._membership.start()
+        self._lifecycle = ServingLifecycle(
+            self._folder,
+            self._server.connection_url,
+            self._state,
+            announce=self._announce,
+            survivors=self._places.survivors,
+            prepare=self.know_people,
+            duties=self._duties,
+        )
+        await self._lifecycle.open(
+            self.open_store, self.lease_seconds if self.may_have_standbys else 0.0
+        )
 
-    async def _activate(self, store: Store) -> None:
-        """Serve what is published in this store."""
-        home, cafile = self._folder / "server.json", self._server.certfile or ""
-        await asyncio.to_thread(announce, home, self._link_url(), cafile)
-        survivors = await asyncio.to_thread(self._places.survivors)
-        await asyncio.to_thread(self._clear_work, {survivor.worker for survivor in survivors})
-        await self.know_people(store)
-        guard = [self._membership.check] if self._membership is not None else []
-        await self._state.publications.restore(store, survivors, *guard)
-        self._active_tasks += [
-            asyncio.create_task(sweep(store)),
-            asyncio.create_task(self.meet_owners(store)),
-        ]
+    def _announce(self) -> None:
+        announce(self._folder / "server.json", self._link_url(), self._server.certfile or "")
+
+    def _duties(self, store: Store) -> Iterator[tuple[str, Work]]:
+        yield "owners", partial(self.meet_owners, store)
         if self.meters is not None:
-            self._active_tasks.append(asyncio.create_task(self.meters.keep(store)))
-
-    async def _deactivate(self) -> None:
-        """Go on standby, and leave the workers to the active server process."""
-        self._state.publications.unusable = ON_STANDBY
-        await self._end_active_tasks()
-        await self._state.publications.stop(drain=0, hand_over=True)
-        self._state.apps.places.leave_all(lambda place: True)
-
-    async def _end_active_tasks(self) -> None:
-        for task in self._active_tasks:
-            task.cancel()
-        await asyncio.gather(*self._active_tasks, return_exceptions=True)
-        self._active_tasks.clear()
-
-    def _make_folders(self) -> None:
-        for folder in (self._folder, self._folder / "workers", self._folder / "work"):
-            folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-
-    def _clear_work(self, used: set[str]) -> None:
-        """Remove what the workers of a killed server left in their folders."""
-        for folder in (self._folder / "work").iterdir():
-            if folder.name in used:
-                continue
-            shutil.rmtree(folder, ignore_errors=True)
+            yield "meters", partial(self.meters.keep, store)
 
     def _deployment(
         self, bundle: str, owner: str, load: Callable[[], Awaitable[Bundle]]
@@ -365,29 +317,18 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         if self._refusal:
             return
         self._state.services.draining = True
-        await self._stop_serving()
+        if self._lifecycle is not None:
+            await self._lifecycle.close()
         self._state.metrics.close()
         await self._state.apps.close()
-        for task in self._tasks:
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._supervisor.close()
         await self._state.node.close()
         if self._state.own_servers is not None:
             await self._state.own_servers.close()
-        self._ownership.release()
+        if self._lifecycle is not None:
+            self._lifecycle.release()
         await asyncio.to_thread(self._state.spool.close)
         logging.getLogger("easymlnb").removeHandler(self._log_handler)
-
-    async def _stop_serving(self) -> None:
-        """Stop serving what is published; a standby on this folder takes the workers over."""
-        await self._end_active_tasks()
-        alone = self._membership is None or await asyncio.to_thread(self._ownership.alone)
-        await self._state.publications.stop(hand_over=not alone)
-        if self._membership is not None:
-            await self._membership.close()
-        if self._store is not None:
-            await asyncio.to_thread(self._store.close)
 
 
 def _tracing() -> "Tracing | None":

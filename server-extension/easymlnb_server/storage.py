@@ -1,12 +1,11 @@
 """What an administrator may set about where a server keeps things, and with whom it shares them."""
 
-import asyncio
 from pathlib import Path
 
 from jupyter_core.paths import jupyter_data_dir
 from traitlets import Float, HasTraits, TraitError, Unicode, default, validate
 
-from easymlnb_server.store.store import DAY, Store
+from easymlnb_server.store.store import Store
 
 SHORTEST = 3.0
 """Seconds of the shortest lease: renewing it takes time, and is done five times in its length."""
@@ -46,10 +45,3 @@ class StorageSettings(HasTraits):
     def open_store(self) -> Store:
         """Open the store; raises ``StorageUnusable``. Blocks."""
         return Store.open(self.database_url, Path(self.state_dir), files=self.files_url)
-
-
-async def sweep(store: Store) -> None:
-    """Remove what nothing needs any more, now and once a day."""
-    while True:
-        await asyncio.to_thread(store.sweep)
-        await asyncio.sleep(DAY)
