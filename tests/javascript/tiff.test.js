@@ -16,8 +16,12 @@ for (const [name, pages] of Object.entries(files)) {
     const file = await openAsBlob(join(folder, name));
     const found = await directories(file);
     assert.equal(found.length, pages.length);
-    for (const [at, page] of found.entries())
-      assert.deepEqual(Array.from((await decode(file, page, unlimited)).values), pages[at].flat());
+    for (const [at, page] of found.entries()) {
+      const { values } = await decode(file, page, unlimited);
+      assert.equal(values.length, pages[at].length);
+      // Comparing the arrays would draw the difference of thousands of numbers for minutes.
+      assert.equal(values.findIndex((value, n) => value !== pages[at][n]), -1, `page ${at + 1}`);
+    }
   });
 }
 
