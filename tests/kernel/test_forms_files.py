@@ -81,7 +81,7 @@ def test_a_file_that_is_too_large_is_refused_whatever_the_page_says_of_its_size(
     assert one.get() is MISSING
     one.take(b"x" * 2049, "big.bin")
     assert one.get() is MISSING
-    assert "at most 2 kB" in told(one)["problem"]
+    assert "the maximum is 2 kB" in told(one)["problem"]
     assert one.check() == ""
     choose(one, b"x", "small.bin")
     assert one.check() is None
