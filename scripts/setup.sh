@@ -105,6 +105,17 @@ run_npm() {
   PATH=$home/bin:$PATH "$home/bin/node" "$home/lib/node_modules/npm/bin/npm-cli.js" --silent "$@"
 }
 
+# Check types and style of the browser scripts. The tools are in node_modules, as package-lock.json
+# names them; they are installed again after a change of that file.
+check_javascript() {
+  local stamp=node_modules/installed.stamp
+  if [ ! "$stamp" -nt package-lock.json ]; then
+    say "Installing the checkers of JavaScript ..."
+    run_npm ci --no-audit --no-fund >/dev/null && touch "$stamp"
+  fi
+  run_npm run check
+}
+
 # Install JupyterHub's proxy into the environment, for the tests in tests/hub.
 install_proxy() {
   local folder; folder=$(python -c 'import sys; print(sys.prefix)')/proxy

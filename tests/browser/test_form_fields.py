@@ -250,7 +250,7 @@ def look(
     choose("Image", "cells.png")
     it.field("Image").get_by_text("64 \u00d7 40").wait_for()
     it.field("Image").get_by_role("button", name="Remove").click()
-    it.field("Image").get_by_text("No image yet").wait_for()
+    it.field("Image").get_by_text("No image selected").wait_for()
     choose("Image", "cells.png")
     choose("Load", "load.csv")
     it.page.locator(".em-curve polyline").wait_for()

@@ -104,7 +104,7 @@ def test_a_call_can_be_tried(page, pages):
     form.get_by_label("JSON").fill("{")
     form.get_by_role("button", name="Send").click()
     form.locator(".answer .error").wait_for()
-    assert "not JSON" in form.locator(".answer .error").inner_text()
+    assert "not valid JSON" in form.locator(".answer .error").inner_text()
 
     def logged():
         return pages[0].http.get("services/seen_roll/log").json()["entries"][-1]["log"]

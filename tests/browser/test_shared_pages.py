@@ -150,7 +150,7 @@ def test_naming_nobody_is_said_and_changes_nothing(window: Any, shared: SharedSe
     page = window("alice").open(PAGE)
     page.get_by_label("Groups", exact=True).fill(" , ")
     page.get_by_role("button", name="Save").click()
-    page.get_by_role("alert").get_by_text("Name somebody").wait_for()
+    page.get_by_role("alert").get_by_text("Enter at least one person or group").wait_for()
     told = shared.people["alice"].get("services/alice/segment/access").json()
     assert told["groups"] == ["ml"]
 

@@ -119,7 +119,7 @@ def test_the_page_is_searched_without_a_script(http):
 def test_the_whole_first_visit_is_light(http):
     page = http.get("")
     assets = set(re.findall(r'(?:src|href)="/easymlnb/(static/[^"]+)"', page.text))
-    assets |= {f"static/{name}" for name in ("times.js", "dom.js")}
+    assets |= {f"static/{name}" for name in ("times.js", "dom.js", "text.js", "urls.js")}
     size = len(page.content) + sum(len(http.get(asset).content) for asset in assets)
     assert size < 100_000
     # What it shows is in it: nothing is to be asked before the first paint.

@@ -41,6 +41,8 @@ ASSETS = [
     "try.js",
     "schema.js",
     "dom.js",
+    "text.js",
+    "urls.js",
     "mark.svg",
 ]
 
