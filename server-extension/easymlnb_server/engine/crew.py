@@ -1,15 +1,13 @@
 """The workers of a pool, and the places that calls take on them.
 
 A plain call takes its worker's main thread. A short one may be sent ahead, to wait on the worker
-itself: the worker then never idles while its answer travels and the next call comes. So may those
-of a batched service, shortly before the worker is free: it makes a batch of all that are there
-then. Calls of an ``async def`` take places beside the main thread.
+itself: the worker then never idles while its answer travels and the next call comes. Calls of an
+``async def`` take places beside the main thread.
 """
 
 import time
 from collections import Counter
 from collections.abc import Iterator
-from math import inf
 
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.engine.link import WorkerLink
@@ -20,10 +18,6 @@ AHEAD_SECONDS = 0.002
 
 AHEAD = 16
 """Calls that a worker may hold beyond the one it runs."""
-
-NEAR = 0.003
-"""Seconds before the expected end of a run from which batched calls may wait behind it: what they
-need to get there, and the error of a timer. Those that wait in line go to whoever is free first."""
 
 LATE = 0.02
 """Seconds after its expected end from which a run keeps nothing waiting behind it."""
@@ -60,34 +54,22 @@ class Member:
             self.since = time.monotonic()
         self.line.append(run)
         if len(self.line) > self.slots:
-            run.open = run.calls[0].spec.batch is not None
             for pending in run.calls:
                 pending.held = True
 
-    def done(self, run: Run) -> int:
-        """Take a run away; the next one, if any waits, begins now. Returns how many ended.
-
-        Calls that were left over of an open one begin now too, with those that waited behind.
-        """
+    def done(self, run: Run) -> None:
+        """Take a run away; the next one, if any waits, begins now."""
         if run.beside:
             self.beside[run.service] -= 1
-            return 1
+            return
         at = self.line.index(run)
+        del self.line[at]
         if at >= self.slots:  # it was given back, and changes nothing for those before it
-            del self.line[at]
-            return 1
-        ended = 1
-        if run.calls:
-            behind = self.line[1:]
-            ended = int(bool(behind) and behind[0].service == run.service)
-            run.add(self.line.pop().calls if ended else [])
-        else:
-            del self.line[at]
+            return
         self.since = time.monotonic()
         self.stuck = False
         for pending in (p for first in self.line[: self.slots] for p in first.calls):
             pending.held = False
-        return ended
 
     @property
     def left(self) -> float:
@@ -100,23 +82,7 @@ class Member:
         """Say whether a run of so many seconds may wait here."""
         if not self.ahead or self.stuck or len(self.line) >= self.slots + self.ahead:
             return False
-        if self.line[-1].open:
-            # What joins that late stands behind what comes now, and must not be taken for begun.
-            return False
         return sum(run.seconds for run in self.line) + seconds <= AHEAD_SECONDS
-
-    def opens_in(self, service: str) -> float:
-        """Return the seconds until batched calls of a service may wait here, or infinity."""
-        if not self.ahead or self.stuck or self.slots != 1 or not self.line:
-            return inf
-        if len(self.line) == 1:
-            return self.left - NEAR
-        return inf if self.joinable(service) is None else 0.0
-
-    def joinable(self, service: str) -> Run | None:
-        """Return the run of a service that waits here and takes more calls."""
-        last = self.line[-1] if len(self.line) > self.slots else None
-        return last if last is not None and last.open and last.service == service else None
 
     def held(self) -> Iterator[Run]:
         """Return the runs that wait here, the last one first."""
@@ -148,14 +114,6 @@ class Crew:
         places = sum(each or member.slots for member in self)
         return min(places, spec.max_concurrent or places)
 
-    def next_free(self, service: str) -> tuple[float, Member | None]:
-        """Return the seconds until batched calls may wait on a busy worker, and on which."""
-        return min(
-            ((member.opens_in(service), member) for member in self),
-            key=lambda found: found[0],
-            default=(inf, None),
-        )
-
     def find(self, service: str, spec: ServiceSpec, seconds: float) -> Member | None:
         """Return a worker that takes a run of this service; ``seconds`` is 0 while unknown."""
         if spec.concurrency > 1:
@@ -166,10 +124,7 @@ class Crew:
         for member in self:
             if member.free:
                 return member
-        if not seconds:
+        if not seconds or spec.batch is not None:
             return None
-        if spec.batch is not None:
-            wait, busy = self.next_free(service)
-            return busy if wait <= 0 else None
         holding = (member for member in self if member.may_hold(seconds))
         return min(holding, key=lambda member: len(member.line), default=None)

@@ -1,10 +1,8 @@
 """Taking back what waits on a worker behind a call that lasts longer than was thought."""
 
 import asyncio
-from collections.abc import Callable
-from math import inf
 
-from easymlnb_server.engine.crew import LATE, NEAR, Crew, Member
+from easymlnb_server.engine.crew import LATE, Member
 
 
 class Lookout:
@@ -12,29 +10,6 @@ class Lookout:
 
     def __init__(self) -> None:
         self._watched: set[Member] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
-
-    def wake(self, seconds: float, then: Callable[[], None]) -> None:
-        """Call this in so many seconds, if they are finite, unless that is due before anyway."""
-        if seconds == inf:
-            return
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        if self._timer is not None:
-            if now <= self._due <= now + seconds:
-                return
-            self._timer.cancel()
-        self._due = now + seconds
-        self._timer = loop.call_later(seconds, then)
-
-    def relieve(self, crew: Crew) -> None:
-        """Take back what waits behind a run that is late, once another worker has nothing to do."""
-        members = [*crew]
-        if len(members) > 1 and any(member.free for member in members):
-            for member in members:
-                if not member.stuck and member.left < -NEAR and next(member.held(), None):
-                    take_back(member)
 
     def watch(self, member: Member) -> None:
         """Look after this worker, for as long as it holds anything."""

@@ -122,7 +122,7 @@ class Pool:
         pending.timer = loop.call_later(call.seconds, self._expire, pending)
         if worker is not None:
             self._choice.began(call.service)
-            self._send(Run([pending]), [pending], worker)
+            self._send(Run([pending]), worker)
         elif member is not None:
             self._start([pending], member)
         else:
@@ -259,32 +259,25 @@ class Pool:
             assert choice.found is not None
             self._start(calls, choice.found)
             choice.renew()
-        if choice.batched:
-            self._lookout.wake(self._crew.next_free(choice.batched)[0], self._dispatch)
 
     def _start(self, calls: list[Pending], member: Member) -> None:
         service = calls[0].call.service
-        run = member.joinable(service)
-        if run is not None:
-            run.add(calls)
-        else:
-            run = Run(calls, self._fits.of(service).seconds)
-            run.leave = member.done
-            member.put(run)
-            self._choice.began(service)
-        self._send(run, calls, member.link)
+        run = Run(calls, self._fits.of(service).seconds(len(calls)))
+        run.leave = member.done
+        member.put(run)
+        self._choice.began(service)
+        self._send(run, member.link)
         self._lookout.watch(member)
 
-    def _send(self, run: Run, calls: list[Pending], worker: WorkerLink) -> None:
+    def _send(self, run: Run, worker: WorkerLink) -> None:
         now = time.monotonic()
-        batch = calls[0].call.id if len(calls) > 1 and not run.open else 0
-        for pending in calls:
+        batch = run.calls[0].call.id if run.size > 1 else 0
+        for pending in run.calls:
             pending.started = now
             pending.run = run
             pending.call.batch = batch
-            pending.call.open = worker.turn + 1 if run.open else 0
             self._out[pending.call.id] = worker
-        for pending in list(calls):  # by a lost worker each is ended at once
+        for pending in list(run.calls):  # by a lost worker each is ended at once
             worker.start(pending, pending.call, self._ended)
 
     def _ended(self, pending: Pending, seconds: float | None) -> None:
@@ -293,17 +286,15 @@ class Pool:
         run = pending.run
         assert run is not None
         run.calls.remove(pending)
-        if run.over:
+        if not run.calls:
             if seconds:
-                fit = self._fits.of(run.service)
-                fit.add(run.together or run.size, seconds, whole=pending.was_let_end)
+                self._fits.of(run.service).add(run.size, seconds, whole=pending.was_let_end)
             self._choice.ended(run)
         if worker.lost:
             self.leave(worker)
         if seconds is None and not pending.answered.done():
             self._again(pending)
         self._dispatch()
-        self._lookout.relieve(self._crew)
         self._changed.set()
 
     def _again(self, pending: Pending) -> None:
