@@ -33,7 +33,7 @@ class Inbox:
         return self._waiting.popleft() if self._waiting else None
 
     def give_back(self, call: int) -> bool:
-        """Take a call out; ``False`` if it is not here, or bound to others in a closed batch."""
+        """Take a call out; ``False`` if it is not here, or part of a batch."""
         with self.lock:
             for members in self._waiting:
                 if [member.id for member, _ in members] == [call]:

@@ -11,7 +11,7 @@ from easymlnb.contract.frames import Call
 from easymlnb.contract.spec import Batch
 from easymlnb_server.engine import estimate
 from easymlnb_server.engine import pool as module
-from easymlnb_server.engine.crew import AHEAD
+from easymlnb_server.engine.crew import PREFETCH_LIMIT
 from easymlnb_server.engine.pending import Pending
 from easymlnb_server.engine.pool import Pool
 
@@ -232,7 +232,7 @@ async def test_calls_that_arrive_together_share_a_batch_though_a_worker_is_free(
 @in_loop
 async def test_batch_is_not_sent_before_its_worker_is_free() -> None:
     pool, link = Pool(100), FakeLink()
-    pool.join(link, 1, AHEAD)
+    pool.join(link, 1, PREFETCH_LIMIT)
     first = submit(pool)
     await asyncio.sleep(0)
     link.answer(first.call.id, seconds=0.0001)

@@ -11,6 +11,9 @@ from easymlnb_server.engine.crew import Crew, Member
 from easymlnb_server.engine.estimate import Fits
 from easymlnb_server.engine.pending import Pending, Run
 
+SHORT = 0.001
+"""Seconds up to which a call may be prefetched, so that it waits a few milliseconds at most."""
+
 
 class Choice:
     """Looks at lines in the order of their turns, until one has calls that may go.
@@ -27,9 +30,9 @@ class Choice:
     def renew(self) -> None:
         """Begin with the first line again."""
         self.found: Member | None = None
-        # Nothing is sent ahead past one whose turn it is and who needs a free worker: workers
+        # Nothing is prefetched past one whose turn it is and who needs a free worker: workers
         # that always hold something would never be free.
-        self._ahead = True
+        self._prefetch = True
 
     def began(self, service: str) -> None:
         """A run of this service was sent."""
@@ -41,25 +44,31 @@ class Choice:
         if run.leave is not None:
             run.leave(run)
 
-    def place(self, service: str, spec: ServiceSpec, *, ahead: bool = True) -> Member | None:
-        """Return who takes a run of this service now; ``ahead`` says that it may wait there."""
+    def place(self, service: str, spec: ServiceSpec, *, prefetch: bool = True) -> Member | None:
+        """Return who takes a run of this service now; with ``prefetch`` it may wait there."""
         if self._is_full(service, spec):
             return None
-        return self._crew.find(service, spec, self._fits.of(service).seconds(1) if ahead else 0.0)
+        prefetch = prefetch and spec.batch is None and self.is_short(service, 1)
+        return self._crew.find(service, spec, prefetch=prefetch)
+
+    def is_short(self, service: str, size: int) -> bool:
+        """Return whether runs of so many calls were measured to take next to no time."""
+        return 0.0 < self._fits.of(service).seconds(size) <= SHORT
 
     def look(self, line: Iterator[Pending]) -> int:
         """Return how many of the first calls in a line go now."""
         first = next(line)
         service, spec = first.call.service, first.spec
-        ahead = self._ahead and isinstance(first.body, bytes)
-        self.found = self.place(service, spec, ahead=ahead)
+        # A service waits for a call that it makes, and must not wait for what runs before that too.
+        prefetch = self._prefetch and isinstance(first.body, bytes) and not first.chain
+        self.found = self.place(service, spec, prefetch=prefetch)
         if self.found is not None:
             if spec.batch is None:
                 return 1
             calls = chain((first,), line)
             return gather(calls, spec.batch, self._fits.of(service), time.monotonic())
         on_main = spec.concurrency == 1 and first.ripe
-        self._ahead = self._ahead and not (on_main and not self._is_full(service, spec))
+        self._prefetch = self._prefetch and not (on_main and not self._is_full(service, spec))
         return 0
 
     def _is_full(self, service: str, spec: ServiceSpec) -> bool:

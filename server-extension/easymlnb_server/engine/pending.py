@@ -44,18 +44,18 @@ class Answer(msgspec.Struct, frozen=True):
 class Run:
     """Calls that are sent as one; mostly a single one.
 
-    ``calls`` are those not answered yet, ``size`` how many there were, ``seconds`` what the run
-    should last, infinite when nothing is known. ``beside`` says that it takes a place beside its
-    worker's main thread; ``leave`` gives that place to others.
+    ``calls`` are those not answered yet, ``size`` how many there were. ``short`` says that the run
+    should take so little time that calls may wait behind it on its worker, ``beside`` that it takes
+    a place beside its worker's main thread; ``leave`` gives that place to others.
     """
 
-    __slots__ = ("beside", "calls", "leave", "seconds", "service", "size")
+    __slots__ = ("beside", "calls", "leave", "service", "short", "size")
 
-    def __init__(self, calls: "list[Pending]", seconds: float = 0.0) -> None:
+    def __init__(self, calls: "list[Pending]", *, short: bool = False) -> None:
         spec = calls[0].spec
         self.calls = calls
         self.size = len(calls)
-        self.seconds = seconds or float("inf")
+        self.short = short
         self.service = calls[0].call.service
         self.beside = spec.concurrency > 1
         self.leave: Callable[[Run], None] | None = None

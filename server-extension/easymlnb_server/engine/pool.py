@@ -18,9 +18,8 @@ from easymlnb_server.engine.crew import Crew, Member
 from easymlnb_server.engine.estimate import Absence, Fits
 from easymlnb_server.engine.lines import Lines
 from easymlnb_server.engine.link import WorkerLink
-from easymlnb_server.engine.lookout import Lookout
 from easymlnb_server.engine.overdue import settle
-from easymlnb_server.engine.pending import PLAIN, Listener, Pending, Run
+from easymlnb_server.engine.pending import PLAIN, Chain, Listener, Pending, Run
 
 GRACE = 5.0
 """Seconds a worker has to give up a cancelled call before ``overdue`` is told."""
@@ -56,7 +55,6 @@ class Pool:
         self._out: dict[int, WorkerLink] = {}
         self._fits = Fits()
         self._choice = Choice(self._crew, self._fits)
-        self._lookout = Lookout()
         self._closed: EasyMLNBError | None = None
         self._changed = asyncio.Event()
         self._heir: Pool | None = None
@@ -102,23 +100,26 @@ class Pool:
         spec: ServiceSpec = PLAIN,
         patient: bool = False,
         worker: WorkerLink | None = None,
+        chain: Chain = (),
     ) -> Pending:
         """Accept a call; raises ``Busy``. With ``worker`` that one runs it now (a warm-up).
 
-        ``spec`` is the service it calls; ``patient`` lets interactive calls go first.
+        ``spec`` is the service it calls; ``patient`` lets interactive calls go first. ``chain`` is
+        what waits for it.
         """
         if self._closed is not None:
             raise self._closed
         member = None
         if worker is None:
             if spec.batch is None and not self._lines:
-                member = self._choice.place(call.service, spec, ahead=isinstance(body, bytes))
+                prefetch = isinstance(body, bytes) and not chain
+                member = self._choice.place(call.service, spec, prefetch=prefetch)
             if member is None:
                 self._refuse_if_full(call.service, spec)
         loop = asyncio.get_running_loop()
         call = msgspec.structs.replace(call, id=next(_ids))
         pending = Pending(call, body, loop, listener, spec, patient)
-        pending.canceller, pending.once = self.cancel, worker is not None
+        pending.canceller, pending.once, pending.chain = self.cancel, worker is not None, chain
         pending.timer = loop.call_later(call.seconds, self._expire, pending)
         if worker is not None:
             self._choice.began(call.service)
@@ -259,15 +260,15 @@ class Pool:
             assert choice.found is not None
             self._start(calls, choice.found)
             choice.renew()
+        self._crew.recall()
 
     def _start(self, calls: list[Pending], member: Member) -> None:
         service = calls[0].call.service
-        run = Run(calls, self._fits.of(service).seconds(len(calls)))
+        run = Run(calls, short=self._choice.is_short(service, len(calls)))
         run.leave = member.done
         member.put(run)
         self._choice.began(service)
         self._send(run, member.link)
-        self._lookout.watch(member)
 
     def _send(self, run: Run, worker: WorkerLink) -> None:
         now = time.monotonic()
