@@ -64,8 +64,6 @@ class Result(Message):
     """The call's one good answer: the body of the response. ``log`` is what it printed.
 
     ``file`` names the file in the call's ``room`` that holds the body; then the frame has none.
-    The last answer of a run says how many of a batch ran as one (``together``) and how many runs
-    of its worker have ended with it (``turn``); else both are 0.
     """
 
     id: int
@@ -74,15 +72,10 @@ class Result(Message):
     filename: str = ""
     log: str = ""
     file: str = ""
-    together: int = 0
-    turn: int = 0
 
 
 class Failure(Message):
-    """The call's one bad answer. ``trace`` is for the author's log and never reaches a caller.
-
-    ``together`` and ``turn`` are those of ``Result``.
-    """
+    """The call's one bad answer. ``trace`` is for the author's log and never reaches a caller."""
 
     id: int
     code: str
@@ -91,8 +84,6 @@ class Failure(Message):
     seconds: float = 0.0
     log: str = ""
     trace: str = ""
-    together: int = 0
-    turn: int = 0
 
 
 class Progress(Message):
@@ -142,10 +133,6 @@ class Call(Message):
 
     ``view`` asks for what a person should see (``contract.spec.VIEW``) instead of the raw result.
     Calls that follow one another with the same ``batch``, which is not 0, are run together.
-    Those that are ``open``, not 0, are run together with all of their service that are there when
-    the worker gets to the first of them, as many as a batch may have. It is 1 more than the
-    ``turn`` that the server knew: what was sent when it knew the last run to have ended stays for
-    the next but one. So the server knows what was not begun.
 
     ``file`` is the path of a large body, which then is not in the frame, ``room`` the folder that
     takes a large result. ``uploads`` are files sent before: id, path and size of each; without a
@@ -164,7 +151,6 @@ class Call(Message):
     file: str = ""
     room: str = ""
     uploads: tuple[tuple[str, str, int], ...] = ()
-    open: int = 0
 
 
 class Cancel(Message):

@@ -15,7 +15,7 @@ from easymlnb.contract.running import Gpu
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.engine import adoption, pulse, starting, terms
 from easymlnb_server.engine.breaker import Breaker
-from easymlnb_server.engine.crew import AHEAD
+from easymlnb_server.engine.crew import PREFETCH_LIMIT
 from easymlnb_server.engine.estimate import Absence
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.engine.pool import GRACE, Pool
@@ -313,7 +313,7 @@ class Deployment:
                 await adoption.prepare(worker, self.bundle, self._settings.stay)
                 slot.worker = worker
                 self.breaker.started()
-                self.pool.join(worker.link, 1, AHEAD)
+                self.pool.join(worker.link, 1, PREFETCH_LIMIT)
                 self._look()
                 await lost(worker.kernel, worker.link)
                 if (back := await adoption.again(worker, self._rendezvous)) is not None:

@@ -39,8 +39,6 @@ class WorkerLink:
         self._calls: dict[int, tuple[Pending, Ended]] = {}
         self.room: Room | None = None
         """For large bodies, where the kernel is on this host and has proven it."""
-        self.turn = 0
-        """How many runs on the kernel's main thread have ended."""
         self._aside: list[Callable[[], None]] | None = None
         self.closed = asyncio.Event()
 
@@ -127,9 +125,6 @@ class WorkerLink:
         if isinstance(message, Unbegun):
             ended(pending, None)
             return
-        self.turn = message.turn or self.turn
-        if pending.run is not None:
-            pending.run.together = message.together
         if pending.answered.done():
             if pending.late is not None:
                 pending.late(message)

@@ -161,8 +161,7 @@ class Asks:
             request_id=_request_id(ask, outer),
         )
         patient = outer is not None and outer.patient
-        pending = target.pool.submit(call, body, listen, spec=spec, patient=patient)
-        pending.chain = chain
+        pending = target.pool.submit(call, body, listen, spec=spec, patient=patient, chain=chain)
         pending.owner = label(self._owner)
         if outer is None or pending.deadline < outer.deadline:
             pending.limit = min(spec.timeout, ask.seconds or spec.timeout)
