@@ -60,7 +60,10 @@ class Step:
         found = _named(result)
         needed = ", ".join(sorted(self.required))
         if found is None:
-            raise TypeError(f"It needs {needed} by name, but was given one {_kind(result)}.")
+            raise TypeError(
+                f"The step requires {needed} by name, but received one value of type "
+                f"{_kind(result)}."
+            )
         missing = sorted(self.required - found.keys() - own.keys())
         unknown = sorted(map(str, found.keys() - self.parameters))
         if missing or unknown:
@@ -69,7 +72,7 @@ class Step:
                 for what, names in (("lacks", missing), ("has the unknown", unknown))
                 if names
             )
-            raise TypeError(f"The result that it was given by name {said}.")
+            raise TypeError(f"The result of the previous step {said}.")
         return found
 
 
