@@ -68,7 +68,7 @@ def test_worker_runs_on_a_node_and_answers_here(hub: Hub, bob: User, tmp_path: P
     assert answer["gpu"] == "0"
     assert answer["data"] == "from the author's folder"
     # A node that does what it is for complains of nothing.
-    assert "serves nothing itself" not in hub.log
+    assert "offers no services itself" not in hub.log
     assert not [name for name in answer["names"] if name.startswith("JUPYTERHUB")]
     assert "SECRET_OF_THE_SITE" not in answer["names"]
     bob.http.delete("services/on_gpu")

@@ -282,7 +282,7 @@ def test_live_services_and_nodes_are_not_here(shared: SharedServer) -> None:
     secret = {"Authorization": "easymlnb whatever"}
     refused = httpx.get(f"{shared.url}easymlnb/link", headers=secret, timeout=60)
     assert refused.status_code == 401
-    assert "Live services stay in their author's own server" in refused.json()["error"]["message"]
+    assert "Live services run on their author's own server" in refused.json()["error"]["message"]
 
 
 def test_what_was_set_outlives_the_server(shared: SharedServer) -> None:

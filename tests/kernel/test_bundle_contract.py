@@ -360,7 +360,7 @@ def test_a_malformed_bundle_is_refused(
         ({"notebook": 5}, "not valid"),
         ({"kernel": "../k"}, "kernelspec"),
         ({"services": ["Bad Name"]}, "name of a service"),
-        ({"requirements": ["a\n--index-url=http://evil"]}, "one requirement"),
+        ({"requirements": ["a\n--index-url=http://evil"]}, "Invalid requirement"),
         ({"files": {"a": "no"}}, "SHA-256"),
     ],
 )

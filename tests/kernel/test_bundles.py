@@ -173,7 +173,7 @@ def test_magics_do_not_hide_imports(tmp_path: Path) -> None:
     )
     made = make(path)
     assert files(made) == ["a.py", "b.py", "c.py", "helper.py"]
-    assert made.notes == ("Cell 4 is not Python; what it needs is not seen.",)
+    assert made.notes == ("Cell 4 is not valid Python; its imports and files are not detected.",)
 
 
 def test_skipped_cells_and_markdown_do_not_count(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_data_that_the_code_names_is_taken(tmp_path: Path) -> None:
     assert files(made) == [
         *("a.csv", "data/b.csv", "data/c.csv", "g.json", "joined/f.csv", "m/w.pt", "x y.txt")
     ]
-    assert len(made.notes) == 1 and "'more' is named, but not taken" in made.notes[0]
+    assert len(made.notes) == 1 and "'more' is used but not included" in made.notes[0]
 
 
 def test_secrets_and_ways_out_are_left_out_unless_named_in_full(tmp_path: Path) -> None:
@@ -330,10 +330,10 @@ def test_what_is_not_a_notebook_is_refused_with_a_sentence(tmp_path: Path) -> No
     for name, sentence in [
         ("gone.ipynb", "There is no notebook"),
         ("folder.ipynb", "not a file"),
-        ("a.txt", r"does not end in \.ipynb"),
-        ("bad.ipynb", "cannot be read as JSON"),
-        ("binary.ipynb", "cannot be read as JSON"),
-        ("deep.ipynb", "cannot be read as JSON"),
+        ("a.txt", r"does not end with \.ipynb"),
+        ("bad.ipynb", "is not valid JSON"),
+        ("binary.ipynb", "is not valid JSON"),
+        ("deep.ipynb", "is not valid JSON"),
         ("list.ipynb", "not a notebook"),
         ("object.ipynb", "not a notebook"),
         ("new.ipynb", "nbformat 4"),

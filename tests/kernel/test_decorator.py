@@ -80,11 +80,11 @@ def lambda_free() -> Callable[[float], float]:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"name": "Has Spaces"}, "cannot be a service's name"),
-        ({"name": "../etc"}, "cannot be a service's name"),
+        ({"name": "Has Spaces"}, "Invalid service name"),
+        ({"name": "../etc"}, "Invalid service name"),
         ({"timeout": -1}, "timeout must be a positive number"),
         ({"timeout": True}, "timeout must be a positive number"),
-        ({"workers": 0}, "workers must be a whole number from 1"),
+        ({"workers": 0}, "workers must be a whole number of at least 1"),
         ({"max_body": "1"}, "max_body must be a positive number"),
         ({"tags": "one"}, "tags must be a list of texts"),
         ({"author": 3}, "author must be a text"),
@@ -105,7 +105,7 @@ def test_what_cannot_be_a_service() -> None:
         with pytest.raises(TypeError) as told:
             ml.service(wrong)
         assert len(str(told.value)) > 20, wrong
-    with pytest.raises(DefinitionError, match="decorate it once"):
+    with pytest.raises(DefinitionError, match="Decorate the function only once"):
         ml.service(bare)
 
 

@@ -234,7 +234,7 @@ def test_details_that_cannot_be_sent_are_named_in_the_log() -> None:
     def f() -> int:
         raise ml.CallerError("x", details=object())
 
-    assert "details of this error have no JSON form" in failure(f).trace
+    assert "details of this error cannot be converted to JSON" in failure(f).trace
 
 
 # what is returned
@@ -413,7 +413,7 @@ Ours = _compiled(DEFECT)
 def _defect_of(found: Failure) -> None:
     assert found.code == "internal_error"
     assert "KeyError" in found.message
-    assert "not of the service's function" in found.message
+    assert "not in the service's function" in found.message
     assert "broken.py" in found.trace
 
 

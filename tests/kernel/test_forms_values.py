@@ -160,7 +160,7 @@ def test_what_is_left_empty_is_left_out():
     assert group.get() == {}
     assert group.check() is not None
     said = [field._error.value for field in group.fields.values()]
-    assert all("Please fill this in." in one for one in said)
+    assert all("Please fill in this field." in one for one in said)
 
 
 def test_an_empty_text_counts_where_a_default_shows_that_it_can_be_meant():

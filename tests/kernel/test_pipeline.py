@@ -234,7 +234,10 @@ def stream(n: int) -> Iterator[int]:
         ((frame, array), "step 2 'array' takes ndarray, but step 1 'frame' returns DataFrame."),
         ((cut, array), "step 2 'array' takes ndarray, but step 1 'cut' returns list[str]."),
         ((nothing, array), "step 2 'array' takes ndarray, but step 1 'nothing' returns None."),
-        ((cut, nothing), "step 2 'nothing' takes nothing, but follows step 1 'cut'."),
+        (
+            (cut, nothing),
+            "step 2 'nothing' has no parameters, so it cannot receive the result of step 1 'cut'.",
+        ),
         ((data, needs_two), "needs n, other, but step 1 'data' returns n, word."),
         ((cut, report), "needs n, word, but step 1 'cut' returns one list[str]."),
         (
@@ -243,7 +246,7 @@ def stream(n: int) -> Iterator[int]:
         ),
         ((stream, anything), "step 1 'stream' is a generator; only the last step"),
         ((cut, lambda x: x), "A lambda has no name"),
-        ((), "A pipeline needs steps"),
+        ((), "A pipeline needs at least one step"),
     ],
 )
 def test_mistakes_are_found_at_once(steps: tuple[Any, ...], said: str) -> None:
@@ -280,9 +283,9 @@ def test_a_service_cannot_contain_itself() -> None:
     inner = ml.pipeline(cut, count, name="inner")
     outer = ml.pipeline(inner, anything, name="outer")
     for step in (inner, outer):
-        with pytest.raises(DefinitionError, match="'inner' cannot be made of itself"):
+        with pytest.raises(DefinitionError, match="'inner' cannot contain itself"):
             ml.pipeline(step, anything, name="inner")
-    with pytest.raises(DefinitionError, match="cannot be made of itself"):
+    with pytest.raises(DefinitionError, match="cannot contain itself"):
         ml.gather(a=inner, name="inner")
 
 

@@ -142,7 +142,7 @@ def test_refusals_arrive_as_they_were_raised(fake: Fake) -> None:
 
 
 def test_a_server_that_is_not_there_is_said() -> None:
-    with pytest.raises(ServerUnreachable, match="look whether it runs"):
+    with pytest.raises(ServerUnreachable, match="Check that the server is running"):
         upload.send(bundle(), url="http://127.0.0.1:9/", token="t")
 
 

@@ -113,7 +113,7 @@ def test_what_is_too_wide_is_refused_before_it_is_read(value):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"a,b\n" + b"1," * 9_000 + b"1\n", "more cells than its first line"),
+        (b"a,b\n" + b"1," * 9_000 + b"1\n", "more cells than the first line"),
         (b"a,b\n" + b"\n" * 10**7 + b"1,2\n", "blank lines"),
     ],
 )
@@ -299,7 +299,7 @@ def test_the_time_column_is_found_by_name_then_by_looking():
     assert by_name.index.name == "timestamp"
     by_looking = load(SERIES, {"v": [1], "name": ["x"], "when": ["2025-01-01T06:00"]})
     assert by_looking.index.name == "when" and list(by_looking.columns) == ["v", "name"]
-    assert "No column holds times" in refused(SERIES, {"v": [1], "w": ["x"]})
+    assert "No column contains times" in refused(SERIES, {"v": [1], "w": ["x"]})
 
 
 def test_times_are_utc_and_sorted():

@@ -86,7 +86,7 @@ def test_identity_is_since_when_the_hub_knows_somebody(
     ("now", "said"),
     [
         (Member("alice", identity="A"), ""),
-        (Member("alice", identity="B"), "given to somebody else.*hub transfer alice NEW"),
+        (Member("alice", identity="B"), "the name was reused.*hub transfer alice NEW"),
         (None, "no user 'alice' any more.*hub remove-user alice"),
     ],
 )

@@ -178,7 +178,7 @@ async def test_to_wait_is_a_choice_that_can_be_changed(tmp_path: Path) -> None:
     launch = world.launch()
     await until(lambda: world.next.cramped)
     assert world.replacement.waits_for == (
-        "It waits for room: all GPUs or seats of the placement 'local' are taken. "
+        "Waiting for capacity: all GPUs or slots of the placement 'local' are in use. "
         "Taken by version 1 of 'f' (1 worker)."
     )
     await asyncio.sleep(3 * replacing.LOOK_EVERY)

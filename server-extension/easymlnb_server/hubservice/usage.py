@@ -58,8 +58,8 @@ class UserMeter:
         if limit.workers is not None and self.workers >= limit.workers:
             raise LimitReached(
                 f"Your groups allow {limit.workers} worker{'s' * (limit.workers != 1)} at a "
-                f"time, and {self.workers} of your workers are running. Remove a service, or "
-                "lower its workers=."
+                f"time, and you have {self.workers} running. Remove a service, or lower its "
+                "workers=."
             )
         if gpus and self._used_up(limit):
             raise Forbidden(
