@@ -260,7 +260,7 @@ def _api(spec: ServiceSpec, base: str, public: bool) -> str:
 
 
 def _about(spec: ServiceSpec) -> str:
-    facts = [("Author", spec.author), ("Licence", spec.license), ("Tags", ", ".join(spec.tags))]
+    facts = [("Author", spec.author), ("License", spec.license), ("Tags", ", ".join(spec.tags))]
     rows = "".join(
         f'<tr><th scope="row">{name}</th><td>{escape(value)}</td></tr>'
         for name, value in facts

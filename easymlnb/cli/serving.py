@@ -173,7 +173,7 @@ def _publish(notebook: Path, server: discovery.Server) -> bool:
 def _say_where(server: discovery.Server, failed: list[Path]) -> None:
     if failed:
         output.say(f"Not published: {', '.join(str(notebook) for notebook in failed)}.")
-    output.say(f"Catalogue: {server.url}?token={server.token}")
+    output.say(f"Catalog: {server.url}?token={server.token}")
     line = _line_to_paste(server)
     if line:
         output.say(f"Try a call:  {line}")

@@ -332,7 +332,7 @@ class Publications:
         details = error.details if isinstance(error.details, dict) else {}
         message = error.message
         if replacement is not None and replacement.give_back():
-            message += " The former version starts again."
+            message += " The previous version starts again."
         told = {"code": error.code, "message": message, **details}
         hold = self._hold(stored.id)
         with contextlib.suppress(LeaseLost):  # another process tries it

@@ -215,7 +215,7 @@ class LinkHandler(websocket.WebSocketHandler):
         if self._link is not None:
             raise ValueError("The kernel sent a second hello message.")
         if hello.protocol != PROTOCOL or hello.live is (self._arrival is not None):
-            log.error("A kernel speaks protocol %s, not %s.", hello.protocol, PROTOCOL)
+            log.error("A kernel uses protocol %s, not %s.", hello.protocol, PROTOCOL)
             self.close(1002)
             return
         self._link = WorkerLink(hello, self._write)
