@@ -67,10 +67,12 @@ def page(notebook: NotebookNode) -> dict[str, Any] | None:
             size += len(code)
             if size > LIMIT or len(shown) >= MOST:
                 raise _refused(
-                    index, cell, f"exceeds the page's limits of {MOST} outputs and texts of cells tagged "
-                        f"{CELL!r}, and {LIMIT // 10**6} MB in total. Show fewer outputs, or "
-                        "smaller images.",
-                )  # fmt: skip
+                    index,
+                    cell,
+                    f"exceeds the page's limits of {MOST} outputs and texts of cells tagged "
+                    f"{CELL!r}, and {LIMIT // 10**6} MB in total. Show fewer outputs, or smaller "
+                    "images.",
+                )
             shown.append({"static": msgspec.json.decode(code)})
         if FORM in tags and not placed:
             placed = True

@@ -92,8 +92,11 @@ def test_a_gpu_is_found_where_there_is_one(hub: Hub, bob: User, tmp_path: Path) 
             "there is: local, gpu, cpu, broken, dies, slow, unknown, brief, single, alone.",
         ),
         ("broken", "invalid partition specified: nope"),
-        ("unknown", "The Hub refuses a node with {'profile': 'unknown'}: Invalid user options"),
-        ("dies", "did not start"),
+        (
+            "unknown",
+            "The Hub rejected a node with the options {'profile': 'unknown'}: Invalid user options",
+        ),
+        ("dies", "failed to start"),
     ],
 )
 def test_author_is_told_why_there_is_no_node(

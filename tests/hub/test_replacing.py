@@ -58,7 +58,7 @@ def test_versions_take_the_only_seat_from_each_other(hub: Hub, heidi: User, tmp_
         # One that fails gives the place back.
         found = publish("1 / 0")
         assert found["state"] == "failed"
-        assert str(found["error"]).count("The former version starts again.") == 1
+        assert str(found["error"]).count("The previous version starts again.") == 1
         load.more()
     assert set(load.ends) == {"ok"}
     assert heidi.call(NAME).json() == 2

@@ -155,7 +155,7 @@ def test_what_runs_is_ended_for_who_may_no_longer(shared: SharedServer) -> None:
         shared.share("alice/naps")
         told = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
     assert told[-1]["error"]["code"] == "forbidden"
-    assert "not shared with you any more" in told[-1]["error"]["message"]
+    assert "no longer shared with you" in told[-1]["error"]["message"]
 
 
 def test_open_pages_close_for_who_may_no_longer(shared: SharedServer) -> None:

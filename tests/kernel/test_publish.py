@@ -147,7 +147,7 @@ def test_a_server_that_is_not_there_is_said() -> None:
 
 
 def test_a_failure_without_words_still_has_some() -> None:
-    assert "did not start" in upload.failure({}).message
+    assert "failed to start" in upload.failure({}).message
     assert from_code("deployment_failed", "x").code == upload.failure({}).code
 
 

@@ -40,7 +40,7 @@ def test_what_a_notebook_says_is_taken() -> None:
 
 @pytest.mark.parametrize("name", ["", "../../bob/one", "bob/one", "a\nb", "F", "x" * 64])
 def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
-    with pytest.raises(DeploymentFailed, match="is not the name of a service"):
+    with pytest.raises(DeploymentFailed, match="Invalid service name"):
         checked([offer(name=name)], NOTEBOOK)
 
 

@@ -147,7 +147,9 @@ def test_too_many_things_are_refused() -> None:
 
 
 def test_what_is_no_text_is_refused() -> None:
-    with pytest.raises(DeploymentFailed, match="Cell 1 of the notebook shows what cannot be sent"):
+    with pytest.raises(
+        DeploymentFailed, match="Cell 1 of the notebook has an output that cannot be displayed"
+    ):
         page(book(code(shows(text_plain="\ud800"))))
 
 
