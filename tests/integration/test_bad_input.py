@@ -462,7 +462,7 @@ def zipped(**files: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("content", "media", "status"),
     [
-        (b"not a zip", "application/zip", 400),
+        (b"not a valid zip", "application/zip", 400),
         (b"", "application/zip", 400),
         (zipped(x=b"1"), "application/zip", 400),
         (b"{}", "application/json", 415),

@@ -120,7 +120,7 @@ def test_live_call_that_cannot_be_stopped_does_not_block_the_next(victim: Runnin
         victim.wait_for(
             lambda: ask(victim, "live_stuck", seconds=0).status_code == 200, "its slot is lost"
         )
-        assert "does not stop" in victim.log
+        assert "did not stop" in victim.log
     finally:
         kernel.close()
 

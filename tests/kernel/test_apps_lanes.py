@@ -102,7 +102,7 @@ def test_a_page_that_does_it_again_and_again_is_given_up():
     for _ in range(STRIKES):
         page.lane.put(say("spin"))
     until(lambda: page.spent, page.lane.look)
-    assert page.spent == ["its messages take too long"]
+    assert page.spent == ["its messages take too long to process"]
     page.lane.put(Leave())
     until(lambda: page.done == ["leave"])
 

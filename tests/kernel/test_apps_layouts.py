@@ -86,7 +86,7 @@ def test_an_error_at_a_field_that_is_not_on_the_page_is_shown_as_a_card():
         (lambda form: W.VBox([form.run]), r"form.fields\['name'\]"),
         (lambda form: W.VBox([form.inputs, form.run]), "already"),
         (lambda form: W.VBox([form.run, form.run, form.fields["name"]]), "twice"),
-        (lambda form: form.fields["nobody"], "no parameter 'nobody'; it has: name, times"),
+        (lambda form: form.fields["nobody"], "no parameter 'nobody'. Its parameters: name, times"),
         (lambda form: W.VBox([form.inputs, W.Button()]), "Button is not supported on a page"),
         (lambda form: "a text", "must return ipywidgets"),
         (lambda form: W.VBox([form.inputs] + [W.Label("x")] * 600), "500 widgets"),

@@ -134,7 +134,7 @@ def test_what_is_too_long_for_a_link_says_so():
     app = app_of()
     app.form.fill({"name": "".join(chr(0x4E00 + at * 37 % 20000) for at in range(9000))})
     do(app, "link")
-    assert app.heard[-1][0] == {"tell": "words", "value": "Too long for a link"}  # type: ignore[attr-defined]
+    assert app.heard[-1][0] == {"tell": "words", "value": "Input too long for a link"}  # type: ignore[attr-defined]
     app.close()
 
 
@@ -367,7 +367,7 @@ def test_a_history_that_is_none_changes_nothing(kept):
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        (Waiting(3, 12.0), "Waiting: 3 before you, about 12 s"),
+        (Waiting(3, 12.0), "Waiting: 3 ahead of you, about 12 s"),
         (Waiting(0), "Waiting"),
         (Waiting(state="starting"), "The service is starting"),
         (
@@ -398,7 +398,7 @@ def test_a_call_in_line_shows_its_place():
     app = App(define(greet).spec, caller, base="/easymlnb/", values={"name": "Ada"})
     app.form.run()
     deadline = time.monotonic() + PATIENCE
-    while "2 before you" not in app.form.status._text.value:
+    while "2 ahead of you" not in app.form.status._text.value:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     app.form.stop()

@@ -108,7 +108,7 @@ def test_refusals_say_what_to_do() -> None:
         (default, "'x' of 'default' is batched and has a default"),
         (none, "no parameters to batch"),
         (stream, "generator"),
-        (wrong, "one result for each call"),
+        (wrong, "one result per call"),
     ):
         with pytest.raises(DefinitionError, match=told):
             batched(function)

@@ -147,7 +147,7 @@ def test_files_in_a_folder_that_the_code_changes_to_are_taken(tmp_path: Path) ->
         ("sys.path.append(found_somehow())\nimport tools", "include=['work/src/**']"),
         ("sys.path.append('..')\nimport beside", "'beside' is imported from '..', outside"),
         ("sys.path.append(str(Path.cwd().parent))\nimport pack.one", "'pack' is imported from"),
-        ("%cd ..\nimport beside", "Move it into that folder, or install it"),
+        ("%cd ..\nimport beside", "Move the module into that folder, or install it"),
         ("sys.path.append('{full}')\nimport tools", "Write 'work/src'"),
         ("sys.path.append('nowhere')\nimport nothing", "'nothing' is imported but not installed"),
     ],
@@ -288,7 +288,7 @@ def test_a_requirements_file_beside_the_notebook_counts(tmp_path: Path) -> None:
     assert make(path, requirements=tmp_path / "other.txt").manifest.requirements == ("b==2",)
     with pytest.raises(BundleRejected, match=r"gone\.txt"):
         make(path, requirements=tmp_path / "gone.txt")
-    with pytest.raises(BundleRejected, match="one requirement"):
+    with pytest.raises(BundleRejected, match="Invalid requirement"):
         make(path, requirements=["a\nb"])
 
 

@@ -281,8 +281,8 @@ def test_publish_names_each_field_of_the_metadata_that_is_wrong(tmp_path):
     assert found.returncode == 1
     head, doi, date = found.stderr.strip().splitlines()
     assert head == "easymlnb: The metadata is invalid:"
-    assert doi.startswith("  doi: It must be a DOI") and doi.endswith("(easymlnb.yaml)")
-    assert date.startswith("  services.roll.date: It must be a date")
+    assert doi.startswith("  doi: The value must be a DOI") and doi.endswith("(easymlnb.yaml)")
+    assert date.startswith("  services.roll.date: The value must be a date")
 
 
 @pytest.mark.parametrize(("term", "drawn"), [("dumb", False), ("xterm-256color", True)])

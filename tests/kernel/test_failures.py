@@ -210,7 +210,7 @@ class WithoutMessage(ml.CallerError):
          {"a": ["\\ud83d"], "\\ud83d": 1}),
         (ml.CallerError(42), "42", None),  # type: ignore[arg-type]
         (ml.CallerError(Plain("why")), "why", None),  # type: ignore[arg-type]
-        (ml.CallerError(TextRaises()), "cannot be shown", None),  # type: ignore[arg-type]
+        (ml.CallerError(TextRaises()), "cannot be displayed", None),  # type: ignore[arg-type]
         (ml.CallerError("x", details={"at": Path("/a"), "n": float("nan")}), "x",
          {"at": "/a", "n": None}),
         (ml.CallerError("x", details=object()), "x", None),

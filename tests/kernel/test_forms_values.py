@@ -200,7 +200,7 @@ def test_broken_json_is_told_at_its_field():
     group, _ = form_of(f)
     group.fields["a"].control.widget.value = '{"x": NaN}'
     assert group.check() == ""
-    assert "This is not JSON" in group.fields["a"]._error.value
+    assert "Invalid JSON" in group.fields["a"]._error.value
     group.fields["a"].control.widget.value = '{"x": 1}'
     group.clear()
     assert group.check() is None

@@ -89,7 +89,7 @@ def test_rights_may_be_narrowed_to_groups(folder: Path) -> None:
     text = text.replace('"servers", "tokens"', '"servers!group=ml", "tokens!group=ml"')
     found = findings(folder, text)
     assert not found["role"].bad
-    assert "narrowed" in found["role"].says
+    assert "restricted" in found["role"].says
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def test_publishing_a_saved_notebook(at: tuple[Run, Path, Fake]) -> None:
     assert run("# before\n" + ROLL + "# after\n") == ("", "")
     printed, error = run("roll.publish()")
     assert error == ""
-    assert "dice.ipynb" in printed and "tools.py" in printed and "executes" in printed
+    assert "dice.ipynb" in printed and "tools.py" in printed and "runs" in printed
     assert "roll version 3 is published." in printed
     for address in ("apps/roll", "services/roll/page", "services/roll"):
         assert f"{fake.url}easymlnb/{address}\n" in f"{printed}\n"
@@ -255,13 +255,13 @@ def test_publishing_a_pipeline_asks_to_save_its_steps(at: tuple[Run, Path, Fake]
 def test_a_renamed_notebook_is_found(at: tuple[Run, Path, Fake]) -> None:
     run, folder, fake = at
     run(ROLL)
-    assert run("roll.publish()")[1].startswith("EasyMLNBError: Which notebook")
+    assert run("roll.publish()")[1].startswith("EasyMLNBError: The notebook to publish")
     save(folder / "renamed.ipynb", ROLL)
     save(folder / "other.ipynb", "1")
     assert run("roll.publish()")[1] == ""
     assert open_bundle(fake.bundles[0]).manifest.notebook == "renamed.ipynb"
     save(folder / "copy.ipynb", ROLL)
-    assert run("roll.publish()")[1].startswith("EasyMLNBError: Which notebook")
+    assert run("roll.publish()")[1].startswith("EasyMLNBError: The notebook to publish")
     assert run("roll.publish(notebook='copy.ipynb')")[1] == ""
     assert run("roll.publish(notebook='other.ipynb')")[1].startswith("EasyMLNBError: Save the")
     assert run("roll.publish(notebook='gone.ipynb')")[1].startswith("BundleRejected: There is no")

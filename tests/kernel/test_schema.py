@@ -168,7 +168,7 @@ def test_defaults_stand_in_and_are_in_the_schema():
     assert "default" not in schema.input["properties"]["b"]
     assert schema.input["properties"]["c"]["type"] == "number"
     assert schema.load_json(b'{"d": {"any": [1]}, "e": null}')["d"] == {"any": [1]}
-    assert refused(schema, {"c": "x"}) == {"c": "It must be a number."}
+    assert refused(schema, {"c": "x"}) == {"c": "The value must be a number."}
 
 
 def test_descriptions_reach_the_schema():
@@ -194,16 +194,20 @@ def nested(a: list[Point], b: int | str = 1, c: Annotated[int, Field(ge=2)] = 3)
 @pytest.mark.parametrize(
     ("body", "field", "message"),
     [
-        ({"a": [{"x": "no"}]}, "a.0.x", "It must be a number."),
+        ({"a": [{"x": "no"}]}, "a.0.x", "The value must be a number."),
         ({"a": [{"y": 1}]}, "a.0.x", "A value is required."),
         ({"a": [{"x": 1, "z": 1}]}, "a.0.z", "Unknown field. Remove it."),
         ({}, "a", "A value is required."),
-        ({"a": [], "d": 1}, "d", "There is no such parameter."),
-        ({"a": [], "b": 1.5}, "b", "It must be a whole number. Or: It must be text."),
-        ({"a": [], "c": 1}, "c", "It must be at least 2."),
-        ({"a": [], "c": "3"}, "c", "It must be a whole number."),
-        ({"a": [], "c": True}, "c", "It must be a whole number."),
-        ({"a": 3}, "a", "It must be a list."),
+        ({"a": [], "d": 1}, "d", "The service has no such parameter. Remove it."),
+        (
+            {"a": [], "b": 1.5},
+            "b",
+            "The value must be a whole number. Or: The value must be a string.",
+        ),
+        ({"a": [], "c": 1}, "c", "The value must be at least 2."),
+        ({"a": [], "c": "3"}, "c", "The value must be a whole number."),
+        ({"a": [], "c": True}, "c", "The value must be a whole number."),
+        ({"a": 3}, "a", "The value must be a list."),
     ],
 )
 def test_errors_name_the_field_in_plain_words(body, field, message):
@@ -379,7 +383,9 @@ def test_open_hints_take_whatever_can_be_sent(hint, tmp_path):
 def test_results_that_break_their_hint_are_refused():
     def f() -> dict[str, list[int]]: ...
 
-    with pytest.raises(ResultNotEncodable, match=r"'f' \(dict\).*'a.1': It must be a whole number"):
+    with pytest.raises(
+        ResultNotEncodable, match=r"'f' \(dict\).*'a.1': The value must be a whole number"
+    ):
         Schema.of(f).dump({"a": [1, "x"]})
 
 
@@ -455,7 +461,7 @@ def test_iterables_are_checked_before_the_call():
     def f(x: Iterable[int]): ...
 
     assert Schema.of(f).load_json(b'{"x": [1, 2]}') == {"x": [1, 2]}
-    assert refused(Schema.of(f), {"x": [1, "a"]}) == {"x.1": "It must be a whole number."}
+    assert refused(Schema.of(f), {"x": [1, "a"]}) == {"x.1": "The value must be a whole number."}
 
 
 def test_typed_dicts_know_what_is_required():
@@ -511,7 +517,9 @@ def test_a_type_of_ones_own_works_as_documented():
 
     schema = checked(Schema.of(f))
     assert schema.load_json(b'{"m": "CCO", "more": ["C"]}')["more"][0].smiles == "C"
-    assert refused(schema, {"m": "?"}) == {"m": "It must be a molecule in SMILES, such as CCO."}
+    assert refused(schema, {"m": "?"}) == {
+        "m": "The value must be a molecule in SMILES, such as CCO."
+    }
     assert schema.dump(Molecule("CCO")) == b'"CCO"'
     smiles = "chemical/x-daylight-smiles"
     assert schema.accepts == schema.produces == (smiles,)

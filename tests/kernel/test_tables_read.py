@@ -360,10 +360,13 @@ def workbook(name: str) -> bytes:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (workbook("xl/workbook.xml"), "Excel files are not read; save it as CSV"),
+        (workbook("xl/workbook.xml"), "Excel files are not supported. Save the table as CSV"),
         (workbook("opendocument.spreadsheet"), "OpenDocument files are not read; save it as CSV"),
         (workbook("table.csv"), "ZIP files are not read"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1rest", "Excel files are not read; save it as CSV"),
+        (
+            b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1rest",
+            "Excel files are not supported. Save the table as CSV",
+        ),
         (b"\x1f\x8b\x08rest", "Compressed files are not supported. Unpack"),
     ],
 )

@@ -89,7 +89,7 @@ def npy(header: str) -> bytes:
         ({"b64": "AAAA", "dtype": "uint8", "shape": [3], "x": 1}, "exactly"),
         (packed(np.array([np.nan])), "finite"),
         (ml.Upload(b""), "npy"),
-        (ml.Upload(write_npy(np.eye(3))[:-1]), "cut off"),
+        (ml.Upload(write_npy(np.eye(3))[:-1]), "truncated"),
         (
             ml.Upload(npy("{'descr': '<f8', 'fortran_order': False, 'shape': (999999999999,)}")),
             "cut",

@@ -133,7 +133,7 @@ async def test_a_start_whose_nodes_all_go_away_says_so(world: World) -> None:
         raise DeploymentFailed("Cell 1 of the notebook ended the kernel.")
 
     world.placement.cell = taken
-    with pytest.raises(NotReady, match="its job was cancelled"):
+    with pytest.raises(NotReady, match="its job was canceled"):
         await world.deployment.launch(())
     assert len(world.placement.kernels) == starting.MOST_NODES
 

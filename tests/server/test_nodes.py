@@ -136,7 +136,7 @@ async def test_a_node_that_the_hub_takes_for_running_is_not_said_to_lack_anythin
 @in_loop
 async def test_a_node_without_easymlnb_is_known_by_what_else_it_has(hub: Hub) -> None:
     hub.there = hub.bare = True
-    with pytest.raises(NotReady, match="does not run easymlnb. Install"):
+    with pytest.raises(NotReady, match="does not run easymlnb"):
         await seat(hub)
 
 

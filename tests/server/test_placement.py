@@ -214,5 +214,5 @@ def test_no_folder_for_sockets_is_said_with_what_to_do(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records, "LONGEST", 20)
-    with pytest.raises(OSError, match="Set TMPDIR to a folder of"):
+    with pytest.raises(OSError, match="Set TMPDIR to a folder with a path of at most"):
         records.socket_folder()

@@ -83,7 +83,7 @@ async def test_the_only_room_is_given_up_and_calls_wait_for_the_new_version(tmp_
     assert len(world.placement.running) == 1
     assert world.deployment.state == "starting"
     assert "next version" in world.deployment.reason
-    assert "makes some" in world.replacement.waits_for
+    assert "not enough capacity" in world.replacement.waits_for
     waiting = submit(world)
     assert world.deployment.pool.place(waiting)
     world.next.keep([spec(running=WANTS)], worker)
