@@ -476,7 +476,7 @@ class WorkerLost(EasyMLNBError):
     code = "worker_lost"
     status = 503
 
-    def __init__(self, message: str = "The kernel that ran this call died. Try again.") -> None:
+    def __init__(self, message: str = "The kernel that ran this call was lost. Try again.") -> None:
         super().__init__(message, details={"retryable": True})
 
 

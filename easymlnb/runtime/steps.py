@@ -69,7 +69,7 @@ class Step:
         if missing or unknown:
             said = " and ".join(
                 f"{what} {', '.join(names)}"
-                for what, names in (("lacks", missing), ("has the unknown", unknown))
+                for what, names in (("has no value for", missing), ("has unknown values:", unknown))
                 if names
             )
             raise TypeError(f"The result of the previous step {said}.")

@@ -86,8 +86,8 @@ def lambda_free() -> Callable[[float], float]:
         ({"timeout": True}, "timeout must be a positive number"),
         ({"workers": 0}, "workers must be a whole number of at least 1"),
         ({"max_body": "1"}, "max_body must be a positive number"),
-        ({"tags": "one"}, "tags must be a list of texts"),
-        ({"author": 3}, "author must be a text"),
+        ({"tags": "one"}, "tags must be a list of strings"),
+        ({"author": 3}, "author must be a string"),
     ],
 )
 def test_wrong_options_are_told(options: dict[str, Any], said: str) -> None:
@@ -145,7 +145,7 @@ def test_view_takes_what_it_names() -> None:
     assert shown(1, 2) == "1 2"
     with pytest.raises(DefinitionError, match="needs a parameter named 'result'"):
         seen.view(lambda a: a)
-    with pytest.raises(DefinitionError, match="asks for c, which 'seen' does not have"):
+    with pytest.raises(DefinitionError, match="has the parameters c, which 'seen' does not have"):
         seen.view(lambda c, result: c)
 
 

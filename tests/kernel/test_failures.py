@@ -508,7 +508,7 @@ def test_type_of_the_author_that_writes_no_bytes_is_named() -> None:
 
     end, _, _ = run(f, "text/odd")
     assert end.code == "result_not_encodable"
-    assert "Odd.write() returned a str" in end.message
+    assert "Odd.write() returned an unexpected value of type str" in end.message
 
 
 class _nothing:

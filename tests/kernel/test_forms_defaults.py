@@ -498,4 +498,4 @@ def test_a_list_that_is_full_says_so():
     rows = group.fields["x"].control
     assert not rows._add.disabled and rows._full.value == ""
     rows.add()
-    assert rows._add.disabled and "No more than 2" in rows._full.value
+    assert rows._add.disabled and "At most 2" in rows._full.value

@@ -106,7 +106,10 @@ def test_the_limit_of_a_parameter_holds_whatever_the_way(tmp_path: Path, way: st
         "upload": ("application/json", b'{"f": {"upload": "ID", "name": "x.bin"}}'),
     }
     kind, body = bodies[way]
-    with sent.sent({"ID": path}), pytest.raises(InvalidInput, match="larger than the 4 MB"):
+    with (
+        sent.sent({"ID": path}),
+        pytest.raises(InvalidInput, match="larger than the limit of 4 MB"),
+    ):
         codec.read(Schema.of(_file), kind, body)
 
 

@@ -60,7 +60,7 @@ def lambda_free() -> Callable[..., Any]:
         (lambda: ml.Batch(maxsize=3), "Batch has no option 'maxsize'. Did you mean 'max_size'"),
         (lambda: ml.Number(minimum=3), "Number has no option 'minimum'. Options:"),
         (lambda: ml.Image(page=True), "Image has no option 'page'. Did you mean 'pages'"),
-        (lambda: ml.Plot(title="a"), "Plot has no option 'title'. accepts no options"),
+        (lambda: ml.Plot(title="a"), "Plot has no option 'title'. Plot accepts no options"),
         (lambda: ml.Webcam(lable="a"), "Webcam has no option 'lable'. Did you mean 'label"),
         (lambda: Own(presicion=1), "Own has no option 'presicion'. Did you mean 'precision'"),
         (lambda: OwnHint(units="m"), "OwnHint has no option 'units'. Did you mean 'unit'"),

@@ -232,7 +232,7 @@ def test_publishing_asks_to_save_first(at: tuple[Run, Path, Fake]) -> None:
     save(folder / "dice.ipynb", ROLL)
     run(ROLL.replace("return sides", "return sides + 1"))
     _, error = run("roll.publish()")
-    assert error.startswith("EasyMLNBError: Save the notebook first: 'dice.ipynb'")
+    assert error.startswith("EasyMLNBError: Save the notebook first: 'roll' in 'dice.ipynb'")
     assert fake.bundles == []
     save(folder / "dice.ipynb", ROLL.replace("return sides", "return sides + 1  \n\n"))
     assert run("roll.publish()")[1] == ""

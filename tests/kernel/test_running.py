@@ -42,7 +42,7 @@ def test_bounds(options: dict[str, Any], bounds: tuple[int, int]) -> None:
         ({"workers": 0}, "workers must be a whole number of at least 1"),
         ({"workers": True}, "workers must be"),
         ({"workers": 1.5}, "workers must be"),
-        ({"min_workers": -1}, "min_workers must be a whole number from 0"),
+        ({"min_workers": -1}, "min_workers must be a whole number of at least 0"),
         ({"max_workers": 0}, "max_workers must be"),
         ({"min_workers": 2, "max_workers": 1}, "must not be greater than"),
         ({"workers": 2, "min_workers": 0}, "sets both limits"),

@@ -74,7 +74,7 @@ class Thing:
     ("function", "said"),
     [
         (lambda x: x, "lambda"),
-        (len, "built in"),
+        (len, "built-in"),
         (Thing, "is a class"),
         (functools.partial(int, base=2), "partial"),
         (Thing().method, "is a method"),

@@ -207,7 +207,7 @@ def test_mixed_columns_are_written_in_every_form() -> None:
 
 def test_an_index_that_collides_with_a_column_is_named() -> None:
     frame = pd.DataFrame({"a": [1]}, index=pd.Index(["x"], name="a"))
-    with pytest.raises(ResultNotEncodable, match="both called 'a'"):
+    with pytest.raises(ResultNotEncodable, match="both have the name 'a'"):
         TABLE.dump(frame)
     with pytest.raises(TypeError, match="x: the table's index and a column both have the name"):
         prepare({"x": frame}, TABLE.input)

@@ -73,9 +73,9 @@ def npy(header: str) -> bytes:
     ("value", "said"),
     [
         ([[1], [1, 2]], "same length"),
-        (["a"], "must be a number"),
-        ([1, "a"], "must be a number"),
-        ([{}], "must be a number"),
+        (["a"], "must be numbers"),
+        ([1, "a"], "must be numbers"),
+        ([{}], "must be numbers"),
         ({"a": 1}, "must be an array"),
         ([None, 1.0], "finite"),
         ({"b64": "AAA=", "dtype": "float32", "shape": [1]}, "2 bytes"),
@@ -92,7 +92,7 @@ def npy(header: str) -> bytes:
         (ml.Upload(write_npy(np.eye(3))[:-1]), "truncated"),
         (
             ml.Upload(npy("{'descr': '<f8', 'fortran_order': False, 'shape': (999999999999,)}")),
-            "cut",
+            "truncated",
         ),
         (ml.Upload(npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}")), "number"),
         (ml.Upload(npy("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,)}")), "shape"),

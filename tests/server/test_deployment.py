@@ -155,7 +155,7 @@ async def test_what_a_retry_waits_for_is_said_with_why_it_is_one(world: World) -
 
     world.placement.start = pend  # type: ignore[method-assign]
     await until(lambda: "Pending" in world.deployment.reason)
-    assert world.deployment.reason == "It is broken. It is tried again: Pending in queue..."
+    assert world.deployment.reason == "It is broken. Retrying: Pending in queue..."
 
 
 @in_world()

@@ -179,7 +179,7 @@ async def test_to_wait_is_a_choice_that_can_be_changed(tmp_path: Path) -> None:
     await until(lambda: world.next.cramped)
     assert world.replacement.waits_for == (
         "Waiting for capacity: all GPUs or slots of the placement 'local' are in use. "
-        "Taken by version 1 of 'f' (1 worker)."
+        "In use by version 1 of 'f' (1 worker)."
     )
     await asyncio.sleep(3 * replacing.LOOK_EVERY)
     assert not world.replacement.lent
@@ -257,7 +257,7 @@ async def test_a_scheduler_without_room_is_waited_for_a_while_only(
     world.placement.start = pend  # type: ignore[method-assign]
     launch = world.launch()
     await until(lambda: world.next.queued)
-    assert world.next.waits_for == "Pending in queue... Taken by version 1 of 'f' (1 worker)."
+    assert world.next.waits_for == "Pending in queue... In use by version 1 of 'f' (1 worker)."
     await launch
     assert len(world.placement.running) == 1
     await world.end()
