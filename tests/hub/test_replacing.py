@@ -69,7 +69,7 @@ def test_versions_take_the_only_seat_from_each_other(hub: Hub, heidi: User, tmp_
     at = f"bundles/{sent.json()['bundle']}"
     reason = hub.wait_for(lambda: heidi.http.get(at).json().get("reason"), "it does not wait")
     assert "all GPUs or slots of the placement 'single' are in use" in reason
-    assert "Taken by version 2 of 'only' (1 worker)." in reason
+    assert "In use by version 2 of 'only' (1 worker)." in reason
     assert heidi.call(NAME).json() == 2
     assert post(heidi, "3", tmp_path, replace="in_place").status_code == 202
     hub.wait_for(lambda: heidi.http.get(at).json()["state"] == "ready", "it does not serve")
