@@ -197,7 +197,7 @@ def test_names_that_are_only_known_late_are_checked_then(result: Any) -> None:
     def late() -> Any:
         return result
 
-    with pytest.raises(TypeError, match="by name|result of the previous step") as caught:
+    with pytest.raises(TypeError, match=r"by name|result of the previous step") as caught:
         ml.pipeline(late, report)()
     assert caught.value.__notes__ == ["In step 2 'report' of 'late_report'."]
 
