@@ -143,7 +143,9 @@ def options_of_service() -> tuple[str, ...]:
 
 def _attach(function: Any, options: dict[str, Any]) -> Any:
     if hasattr(function, "service") and isinstance(function.service, Service):
-        raise DefinitionError(f"{function.__name__} is a service already; decorate it once.")
+        raise DefinitionError(
+            f"{function.__name__!r} is already a service. Decorate the function only once."
+        )
     made = define(function, **options)
     notebook.follow()
     if live.has_server():
@@ -233,4 +235,4 @@ def _show(made: Service) -> None:
         _SHOWN[made.name] = form = _form(made)
         display(form)  # type: ignore[no-untyped-call]
     except (ImportError, EasyMLNBError) as error:
-        warnings.warn(f"The form could not be shown: {error}", stacklevel=4)
+        warnings.warn(f"The form cannot be displayed: {error}", stacklevel=4)

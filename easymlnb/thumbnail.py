@@ -23,10 +23,10 @@ def of_file(path: Path) -> str:
     """Return the thumbnail of an image file, as a data URI; ``ValueError`` says what is wrong."""
     try:
         if path.stat().st_size > MAX_FILE:
-            raise ValueError(f"It is larger than {MAX_FILE // 2**20} MB.")
+            raise ValueError(f"The file is larger than {MAX_FILE // 2**20} MB.")
         data = path.read_bytes()
     except OSError as error:
-        raise ValueError(f"There is no such file that can be read: {path.name!r}.") from error
+        raise ValueError(f"The file {path.name!r} does not exist or is not readable.") from error
     return of_bytes(data)
 
 
@@ -66,4 +66,4 @@ def of_bytes(data: bytes) -> str:
         made = blob.data_uri(target.getvalue(), "image/webp")
         if len(made) <= THUMBNAIL_LIMIT:
             return made
-    raise ValueError("It has too much detail for a thumbnail; take a simpler picture.")
+    raise ValueError("The image has too much detail for a thumbnail. Use a simpler image.")

@@ -48,14 +48,16 @@ def _yaml(file: Path) -> Any:
     try:
         data = file.read_bytes()
         if len(data) > MAX_FILE:
-            raise BundleRejected(f"{file.name} is larger than {MAX_FILE // 1024} KB.")
+            raise BundleRejected(
+                f"{file.name} exceeds the limit of {MAX_FILE // 1024} KB. Shorten the file."
+            )
         return yaml.safe_load(data)
     except OSError as error:
         raise BundleRejected(f"{file.name} cannot be read ({error.strerror}).") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise BundleRejected(f"{file.name} is not YAML{where}.") from error
+        raise BundleRejected(f"{file.name} is not valid YAML{where}.") from error
 
 
 def _with_pictures(told: Any, folder: Path) -> Any:

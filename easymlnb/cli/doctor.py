@@ -52,7 +52,7 @@ def examine(url: str | None = None, token: str | None = None) -> list[Finding]:
         try:
             found += check()
         except Exception as error:  # a broken installation breaks in ways nobody foresaw
-            says = f"could not be looked at ({type(error).__name__}: {error})."
+            says = f"could not be checked ({type(error).__name__}: {error})."
             found.append(Finding(about, BAD, says, "Install easymlnb again: " + _pip("easymlnb")))
     return found
 
@@ -69,7 +69,7 @@ def show(findings: list[Finding], *, json: bool) -> None:
             output.say_out(f"      -> {finding.fix}")
     count = sum(finding.bad for finding in findings)
     output.say_out("")
-    output.say_out("No problems found." if not count else f"{count} thing(s) to mend.")
+    output.say_out("No problems found." if not count else f"{count} problem(s) found.")
 
 
 def _pip(what: str) -> str:
@@ -83,7 +83,7 @@ def python(version: tuple[int, ...]) -> Iterator[Finding]:
         yield Finding("python", OK, f"{text} at {sys.executable}")
     else:
         least = ".".join(map(str, MIN_PYTHON))
-        yield Finding("python", BAD, f"{text} is too old.", f"Use Python {least} or newer.")
+        yield Finding("python", BAD, f"Python {text} is too old.", f"Use Python {least} or newer.")
 
 
 def packages() -> Iterator[Finding]:
@@ -97,15 +97,17 @@ def packages() -> Iterator[Finding]:
         try:
             installed = metadata.version(item.name)
         except metadata.PackageNotFoundError:
-            says = f"{item.name} is missing."
+            says = f"{item.name} is not installed."
         else:
             if item.specifier.contains(installed, prereleases=True):
                 continue
-            says = f"{item.name} {installed} is not {item.specifier}."
+            says = f"{item.name} {installed} does not satisfy {item.specifier}."
         wrong += 1
         yield Finding("packages", BAD, says, _pip(f"{item.name}{item.specifier}"))
     if not wrong:
-        yield Finding("packages", OK, f"all {len(needed)} are there and new enough.")
+        yield Finding(
+            "packages", OK, f"all {len(needed)} packages are installed in supported versions."
+        )
 
 
 def extension() -> Iterator[Finding]:
@@ -113,16 +115,16 @@ def extension() -> Iterator[Finding]:
     from jupyter_core.paths import jupyter_config_path
 
     if find_spec("easymlnb_server") is None:
-        yield Finding("extension", BAD, "easymlnb_server is missing.", _pip("easymlnb"))
+        yield Finding("extension", BAD, "easymlnb_server is not installed.", _pip("easymlnb"))
         return
     enabled, file = _switch([Path(folder) for folder in jupyter_config_path()])
     if enabled:
         yield Finding("extension", OK, f"enabled by {file}")
     elif file is not None:
         fix = "jupyter server extension enable easymlnb_server"
-        yield Finding("extension", BAD, f"switched off by {file}.", fix)
+        yield Finding("extension", BAD, f"disabled by {file}.", fix)
     else:
-        says = "no Jupyter configuration of this interpreter enables it."
+        says = "not enabled in any Jupyter configuration of this interpreter."
         yield Finding("extension", BAD, says, _pip("easymlnb") + " --force-reinstall --no-deps")
 
 
@@ -154,7 +156,7 @@ def kernel() -> Iterator[Finding]:
     own = {"python", f"python{sys.version_info[0]}", "python{}.{}".format(*sys.version_info)}
     program = sys.executable if spec.argv[0] in own else shutil.which(spec.argv[0])
     if program is None:
-        says = f"the kernelspec 'python3' starts {spec.argv[0]}, which is not there."
+        says = f"the kernelspec 'python3' starts {spec.argv[0]}, which does not exist."
         yield Finding("kernel", BAD, says, install)
         return
     try:
@@ -166,7 +168,7 @@ def kernel() -> Iterator[Finding]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        yield Finding("kernel", BAD, f"{program} does not answer.", install)
+        yield Finding("kernel", BAD, f"{program} does not respond.", install)
         return
     if tried.returncode:
         said = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
@@ -195,12 +197,12 @@ def data_folder(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> Itera
     yield _writable("data folder", folder, "JUPYTER_DATA_DIR")
     kind = filesystem(_existing(folder), mounts)
     if kind in NETWORK_FILESYSTEMS:
-        says = f"{folder} is on {kind}, where a database can break."
+        says = f"{folder} is on the network file system {kind}, which can damage the database."
         fix = "Set EasyMLNB.state_dir to a folder on a local disk."
         yield Finding("data folder", BAD, says, fix)
     free = shutil.disk_usage(_existing(folder)).free
     if free < MIN_FREE:
-        says = f"only {free // 2**20} MB are free on its disk."
+        says = f"only {free // 2**20} MB of disk space are free."
         yield Finding("data folder", NOTE, says, "Free some space before publishing more.")
 
 
@@ -228,7 +230,7 @@ def _writable(about: str, folder: Path, variable: str) -> Finding:
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         return Finding(about, OK, str(folder))
     fix = f"Make it writable, or set {variable} to another folder."
-    return Finding(about, BAD, f"{there} cannot be written to.", fix)
+    return Finding(about, BAD, f"{there} is not writable.", fix)
 
 
 def server(url: str | None, token: str | None) -> Iterator[Finding]:
@@ -242,18 +244,20 @@ def server(url: str | None, token: str | None) -> Iterator[Finding]:
         if named:
             yield Finding("server", BAD, error.message)
         else:
-            yield Finding("server", NOTE, "none runs here.", "Start one: easymlnb serve")
+            yield Finding(
+                "server", NOTE, "no server is running on this machine.", "Start one: easymlnb serve"
+            )
         return
     with client:
         try:
             ready = client.health().get("status") == "ok"
             count = len(client.services())
         except EasyMLNBError as error:
-            fix = "Look at the server's own output; check --url and --token."
+            fix = "Check the server's output, --url and --token."
             yield Finding("server", BAD, f"{client!r}: {error.message}", fix)
             return
     if ready:
-        yield Finding("server", OK, f"{client!r} is ready, with {count} service(s).")
+        yield Finding("server", OK, f"{client!r} is ready with {count} service(s).")
     else:
-        fix = "It may be starting; if it stays so, its own output says why."
-        yield Finding("server", BAD, f"{client!r} does not serve what is published.", fix)
+        fix = "The server may still be starting. If not, see its output for the cause."
+        yield Finding("server", BAD, f"{client!r} does not run the published services.", fix)

@@ -226,11 +226,11 @@ def _frames(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     at, end = 0, len(data)
     while at < end:
         if end - at < LENGTHS.size:
-            raise ValueError("A frame is cut off in its lengths.")
+            raise ValueError("The frame is truncated in its header.")
         header, body = LENGTHS.unpack_from(data, at)
         at += LENGTHS.size
         if end - at < header + body:
-            raise ValueError("A frame is cut off.")
+            raise ValueError("The frame is truncated.")
         yield data[at : at + header], data[at + header : at + header + body]
         at += header + body
 

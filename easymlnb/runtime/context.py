@@ -38,7 +38,7 @@ class Log:
     def text(self) -> str:
         """Return what was kept, ending in a mark if something was cut."""
         cut = self._size - self._limit
-        mark = f"\n... {cut} more characters were cut.\n" if cut > 0 else ""
+        mark = f"\n... {cut} more characters were truncated.\n" if cut > 0 else ""
         return "".join(self._kept) + mark
 
 
@@ -82,7 +82,7 @@ def progress(fraction: float, text: str = "") -> None:
     Raises ``ValueError`` when ``fraction`` is not a number from 0 to 1.
     """
     if not 0 <= fraction <= 1:
-        raise ValueError(f"progress takes a fraction from 0 to 1, not {fraction!r}.")
+        raise ValueError(f"progress requires a fraction from 0 to 1, not {fraction!r}.")
     context = CURRENT.get()
     if context is not None:
         context.progress(float(fraction), str(text))

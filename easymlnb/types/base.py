@@ -189,7 +189,7 @@ class Type(Hint):
 
     def write(self, value: Any, media_type: str) -> Data:
         """Turn a result into bytes of one of ``offers(value)``; a memoryview of them will do."""
-        raise ValueError(f"A {type(self).__name__} cannot be written as {media_type}.")
+        raise ValueError(f"A {type(self).__name__} cannot be encoded as {media_type}.")
 
     def offers(self, value: Any) -> tuple[str, ...]:
         """Return what this very result can be written as."""

@@ -109,7 +109,7 @@ class HtmlType(Type):
         try:
             text = self.text(value)
         except ValueError:
-            raise ValueError("It must be text.") from None
+            raise ValueError("The value must be a string.") from None
         return source(text) if isinstance(source, type) and issubclass(source, str) else text
 
     def encode(self, value: Any) -> Any:

@@ -75,34 +75,38 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
     extension_url = "/easymlnb/"
     load_other_extensions = True
 
-    start_timeout = Float(600.0, help="Seconds a notebook may take to get ready.").tag(config=True)
-    queue_limit = Integer(64, help="Calls that may wait per version.").tag(config=True)
+    start_timeout = Float(
+        600.0, help="Maximum seconds from starting a worker until its notebook is ready."
+    ).tag(config=True)
+    queue_limit = Integer(64, help="Maximum number of waiting calls per version.").tag(config=True)
     spool_limit = Integer(
-        20 * 2**30, help="Bytes of large bodies and uploads that may lie on disk at once."
+        20 * 2**30, help="Maximum total bytes of large bodies and uploads on disk."
     ).tag(config=True)
     visitor_share = Float(
-        0.25, help="Part of spool_limit that visitors without a login may take together."
+        0.25, help="Share of spool_limit available to all visitors without a login together."
     ).tag(config=True)
-    upload_seconds = Float(3600.0, help="Seconds an upload is kept after its last use.").tag(
+    upload_seconds = Float(
+        3600.0, help="Seconds after its last use until an upload is deleted."
+    ).tag(config=True)
+    upload_quota = Integer(10 * 2**30, help="Maximum total bytes of one caller's uploads.").tag(
         config=True
     )
-    upload_quota = Integer(
-        10 * 2**30, help="Bytes that the uploads of one caller may take together."
-    ).tag(config=True)
     starts_at_once = Integer(
-        2, help="Workers that may start at the same time; for a Hub's shared service: of one user."
+        2,
+        help="Maximum number of workers starting at the same time; on a Hub's shared service: per "
+        "user.",
     ).tag(config=True)
     worker_memory = Unicode(
-        help="Memory that a worker may take whose service says nothing of it, such as 4G."
+        help="Default memory limit of a worker whose service sets none, such as 4G."
     ).tag(config=True)
     worker_stay = Float(
-        60.0, help="Seconds that workers wait for the next server when this one was killed."
+        60.0, help="Seconds that workers wait for the next server after this one was killed."
     ).tag(config=True)
     worker_environment = List(
-        Unicode(), help="Names of more environment variables that workers inherit."
+        Unicode(), help="Names of additional environment variables that workers inherit."
     ).tag(config=True)
     # Not `log_format`: that name is traitlets', and formats the lines of every application.
-    log_style = Enum(["text", "json"], "text", help="How log lines are written.").tag(config=True)
+    log_style = Enum(["text", "json"], "text", help="Format of log lines.").tag(config=True)
 
     @validate("worker_memory")
     def _worker_memory(self, proposal: Any) -> str:
@@ -211,7 +215,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         try:
             await asyncio.to_thread(make_private, self._folder)
         except OSError as error:
-            self.log.error("The folder %s cannot be used: %s", self._folder, error)
+            self.log.error("Cannot use the folder %s: %s", self._folder, error)
         link = self._link_url()
         os.environ["EASYMLNB_LINK"] = link
         os.environ["EASYMLNB_SECRET"] = self._state.secret
@@ -223,7 +227,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         try:
             await asyncio.to_thread(self._state.spool.open)
         except OSError as error:
-            self.log.error("Bodies over 1 MB are refused: %s", error)
+            self.log.error("Request bodies over 1 MB are rejected: %s", error)
         if not self.is_node:
             cafile = serverapp.certfile or ""
             self._state.apps.open(self._link_url("http").removesuffix("link"), cafile)
@@ -246,7 +250,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
             # The author's notebooks and live services must work all the same.
             self._state.publications.unusable = NotReady(error.message)
             if not self.is_node:  # one carries kernels, and that is all that is wanted of it
-                self.log.error("Published services are not served: %s", error.message)
+                self.log.error("Published services are not available: %s", error.message)
         # Python's search for garbage stands still for everybody: half a second, as long as it goes
         # through all that was loaded, which stays anyway.
         gc.freeze()
@@ -268,7 +272,9 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
 
     async def _open_store(self) -> None:
         if self.is_node:
-            raise NotReady("This server carries kernels of another one and serves nothing itself.")
+            raise NotReady(
+                "This server runs kernels for another server and offers no services itself."
+            )
         self._lifecycle = ServingLifecycle(
             self._folder,
             self._server.connection_url,

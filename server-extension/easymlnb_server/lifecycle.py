@@ -75,8 +75,8 @@ class ServingLifecycle:
         holder = self._lock.take(self._url, shared=lease_seconds > 0)
         if holder is not None:
             raise NotReady(
-                f"Another Jupyter server of this account ({holder}) serves what is published. "
-                "Publish and call there, or give this server its own EasyMLNB.state_dir."
+                f"Another Jupyter server of this account ({holder}) runs the published services. "
+                "Publish and call there, or set a different EasyMLNB.state_dir for this server."
             )
         store = self._store = await asyncio.to_thread(open_store)
         if not lease_seconds:

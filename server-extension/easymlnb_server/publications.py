@@ -343,7 +343,7 @@ class Publications:
         details = error.details if isinstance(error.details, dict) else {}
         message = error.message
         if replacement is not None and replacement.give_back():
-            message += " The former version starts again."
+            message += " The previous version starts again."
         told = {"code": error.code, "message": message, **details}
         with contextlib.suppress(LeaseLost):  # the active process starts it again
             await _thread(lambda: self.store.bundles.set_failed(stored.id, told, log=notebook))

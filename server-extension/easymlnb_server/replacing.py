@@ -18,8 +18,8 @@ QUEUE_PATIENCE = 15.0
 LOOK_EVERY = 0.2
 
 MADE_ROOM = (
-    "There is no room beside the former version, so it makes some: calls that find no worker wait "
-    "until the new version serves."
+    "There is not enough capacity for both versions, so workers of the previous version are "
+    "ended. Calls without a worker wait until the new version is ready."
 )
 
 ALL = 1_000_000
@@ -173,8 +173,8 @@ def holders(
     ]
     early = sum(one.held for one in starting if one.placement is placement)
     if early:
-        said.append(f"what is starting ({_workers(early)})")
-    return f"Taken by {', '.join(said)}." if said else ""
+        said.append(f"starting services ({_workers(early)})")
+    return f"In use by {', '.join(said)}." if said else ""
 
 
 def _workers(count: int) -> str:

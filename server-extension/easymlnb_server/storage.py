@@ -15,7 +15,7 @@ class StorageSettings(HasTraits):
     """Traits of the extension."""
 
     state_dir = Unicode(
-        help="Folder of the database and the files; default: Jupyter's data folder."
+        help="Folder for the database and the files; default: Jupyter's data folder."
     ).tag(config=True)
     database_url = Unicode(help="SQLAlchemy URL; default: SQLite in state_dir.").tag(config=True)
     files_url = Unicode(help="fsspec URL for bundles; default: a folder in state_dir.").tag(

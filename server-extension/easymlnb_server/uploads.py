@@ -88,7 +88,7 @@ class Upload:
         if self.writing or offset != self.offset:
             raise UploadOffset(self.offset)
         if offset + length > self.size:
-            raise TooLarge(f"This upload was announced with {self.size:,} bytes and has more.")
+            raise TooLarge(f"The upload exceeds its declared size of {self.size:,} bytes.")
         self.writing = True
 
     def write(self, data: bytes) -> None:
@@ -239,4 +239,4 @@ def _taker(spec: ServiceSpec, field: str, name: str, media_type: str, size: int)
         if not one.max_bytes or size <= one.max_bytes:
             return one
     most = max(one.max_bytes for one in fitting)
-    raise TooLarge(f"This file of {units.shown(size)} is over the limit of {units.shown(most)}.")
+    raise TooLarge(f"The file of {units.shown(size)} exceeds the limit of {units.shown(most)}.")

@@ -48,10 +48,10 @@ def test_waits_for_room_and_goes_on_by_itself(apps: RunningServer, chromium: Any
         ann.open("public/shout")
         # Two are enough for one visitor.
         third = ann.open("public/shout", wait=False)
-        third.get_by_text("You have many pages open").wait_for()
+        third.get_by_text("You have too many pages open").wait_for()
         bob.open("public/shout")
         waiting = bob.open("public/shout", wait=False)
-        waiting.get_by_text("Many people are here").wait_for()
+        waiting.get_by_text("All slots are in use").wait_for()
         first.goto("about:blank")
         waiting.locator(".em-form .em-primary").wait_for(timeout=90_000)
 

@@ -170,7 +170,7 @@ def test_a_live_service_shows_what_is_said_beside_its_notebook(session_server):
         assert (spec["author"], spec["license"], spec["state"]) == ("Beside", "MIT", "live")
         file.write_text("author: Beside\ndoi: nothing like it\n")
         ran = kernel.run(cell)
-        assert ran.error == "" and "doi: It must be a DOI" in ran.stderr
+        assert ran.error == "" and "doi: The value must be a DOI" in ran.stderr
         assert session_server.call("shelf_live", x=3).json() == 3
     finally:
         kernel.close()

@@ -96,12 +96,12 @@ class Deployment:
     def reason(self) -> str:
         """Return in a sentence why workers that are wanted are not there; ``""`` if they are."""
         if self._lent and not self.pool.workers:
-            return "Its next version starts in its place. Calls wait for that."
+            return "The next version is starting in its place; calls wait for it."
         if len(self.pool.workers) >= self.wanted:
             return ""
         if self.breaker.error is None:
             return self.waits_for
-        again = f" It is tried again: {self.waits_for}" if self.waits_for else ""
+        again = f" Retrying: {self.waits_for}" if self.waits_for else ""
         return self.breaker.error.message + again
 
     @property
@@ -338,7 +338,7 @@ class Deployment:
     def _fail(self, error: EasyMLNBError) -> None:
         self.breaker.failed(error)
         if not self.pool.workers:
-            self.pool.fail_waiting(NotReady("The service could not start."))
+            self.pool.fail_waiting(NotReady("The service failed to start."))
 
     async def _count(self, worker: Worker) -> None:
         """Take note of a worker that was lost, or that we ended."""
@@ -347,11 +347,11 @@ class Deployment:
             self.breaker.forgive()
             return
         if not worker.cause and await worker.kernel.displaced():
-            log.warning("The node of a worker of bundle %s went away.", self.bundle[:12])
+            log.warning("The node that ran a worker of bundle %s is gone.", self.bundle[:12])
             self.breaker.displaced(worker.lived)
             return
         log.warning("A worker of bundle %s was lost.", self.bundle[:12])
-        why = "used more memory than it may" if worker.cause else "ended"
+        why = "used more memory than allowed" if worker.cause else "ended"
         self.breaker.lost(worker.lived, why)
 
     async def _start(self) -> Worker:
@@ -375,7 +375,7 @@ class Deployment:
         """Have a worker replaced while it still serves; ``why`` is one of the ``REASONS``."""
         for slot in self._slots:
             if slot.worker is worker and not slot.doomed:
-                log.warning("A worker has reached its limit of %s and is replaced.", why)
+                log.warning("A worker reached its limit of %s and is being replaced.", why)
                 slot.doomed = True
                 self.restarts[why] += 1
         self._look()
@@ -384,6 +384,6 @@ class Deployment:
         """End a worker that does not let go of a cancelled call; its slot replaces it."""
         worker = self._staff.of(link)
         if worker is not None:
-            log.warning("A worker did not stop its call and is killed.")
+            log.warning("A worker did not stop its call in time and is being killed.")
             worker.cause = "hung"
             self._staff.end(worker)

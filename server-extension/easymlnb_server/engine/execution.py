@@ -50,7 +50,9 @@ class _Client(NotebookClient):
             return None
         self._sizes[cell_index] = before + _size(msg["content"])
         if self._sizes[cell_index] > OUTPUT_LIMIT:
-            cut = nbformat.v4.new_output("stream", name="stderr", text="... more output was cut.\n")
+            cut = nbformat.v4.new_output(
+                "stream", name="stderr", text="... more output was truncated.\n"
+            )
             outs.append(cut)
             return None
         return super().output(outs, msg, display_id, cell_index)
@@ -105,7 +107,7 @@ async def _prepare(client: AsyncKernelClient) -> None:
     )
     if reply["content"]["status"] != "ok":
         raise DeploymentFailed(
-            "The kernel cannot import easymlnb: install it in the environment of that kernel.",
+            "The kernel cannot import easymlnb: install easymlnb in the kernel's environment.",
             details={"traceback": ANSI.sub("", "\n".join(reply["content"].get("traceback", ())))},
         )
 
@@ -120,7 +122,7 @@ def _failed(
 ) -> DeploymentFailed:
     details = {"cell": index, "source": cell.source[:10_000], "traceback": trace}
     return DeploymentFailed(
-        f"Cell {index + 1} of the notebook {what}, so it cannot serve.",
+        f"Cell {index + 1} of the notebook {what}, so the notebook cannot be deployed.",
         details=details if line is None else {**details, "line": line},
     )
 

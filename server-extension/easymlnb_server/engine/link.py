@@ -145,7 +145,7 @@ class WorkerLink:
         try:
             return self.room.claim(message.file) if self.room is not None else None
         except ValueError:
-            log.exception("A kernel's large result is not where it said.")
+            log.exception("The file with a kernel's large result is missing.")
             return None
 
     def close(self, error: EasyMLNBError | None = None, *, by_kernel: bool = False) -> None:
@@ -184,6 +184,6 @@ def _contained(tell: Callable[[], object]) -> bool:
     try:
         tell()
     except Exception:
-        log.exception("What a kernel sent could not be passed on to a caller.")
+        log.exception("Could not forward a kernel's message to the caller.")
         return False
     return True

@@ -241,7 +241,10 @@ class Pool:
         error: EasyMLNBError = DeadlineExceeded(seconds)
         if not pending.started and not self.workers:
             shown = units.shown_seconds(seconds)
-            error = NotReady(f"The service did not get ready within the call's {shown}.")
+            error = NotReady(
+                f"The service was not ready within the call's timeout of {shown}. Try again, or "
+                "set a longer timeout."
+            )
         self.cancel(pending, error)
 
     def _check(self, worker: WorkerLink, pending: Pending) -> None:

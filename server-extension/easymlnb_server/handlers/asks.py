@@ -72,7 +72,13 @@ class Asks:
     def _begin(self, id: int, work: Coroutine[Any, Any, None]) -> None:
         if id in self._open or len(self._open) >= MOST:
             work.close()
-            self._deny(id, InternalError("This kernel asks too much at once."))
+            self._deny(
+                id,
+                InternalError(
+                    "This kernel has too many pending calls to other services. Wait until some of "
+                    "them finish."
+                ),
+            )
             return
         task = self._open[id] = asyncio.create_task(self._guarded(id, work))
         task.add_done_callback(lambda done: self._open.pop(id, None))
@@ -83,7 +89,7 @@ class Asks:
         except EasyMLNBError as error:
             self._deny(id, error)
         except Exception:
-            log.exception("A service's question failed.")
+            log.exception("A service's call of another service failed.")
             self._deny(id, InternalError())
 
     def _deny(self, id: int, error: EasyMLNBError) -> None:

@@ -99,7 +99,10 @@ class CallHandler(SpooledBodyHandler):
         """Run the call, or wait for the one that runs under this key, or repeat its answer."""
         target = self._target = self._find(name)
         if target.spec.stream:
-            raise BadRequest(f"{name!r} streams, and a stream cannot be repeated: send no key.")
+            raise BadRequest(
+                f"{name!r} is a streaming service, and a stream cannot be replayed. Remove the "
+                "Idempotency-Key header."
+            )
         route = f"{name} {self._view} {self._live}"
         fingerprint = await self._fingerprint(body)
         once, new = self.state.keys.join((owner_of(self), route, key), fingerprint)
@@ -288,7 +291,7 @@ class CallHandler(SpooledBodyHandler):
         if self._once is not None:
             self._leave()
         else:
-            self._cancel(CallCancelled("The caller left."))
+            self._cancel(CallCancelled("The caller disconnected."))
 
     def _leave(self) -> None:
         """Wait no longer for a call that others may wait for."""

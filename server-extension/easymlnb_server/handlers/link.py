@@ -52,8 +52,8 @@ RELAYED = ("X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip")
 """Headers by which proxies tell of themselves."""
 
 REFUSAL = (
-    "Only workers that this service has started dial in here. Live services stay in their author's "
-    "own server: publish the notebook to have it here."
+    "Only workers that this service started can connect here. Live services run on their "
+    "author's own server; publish the notebook to run it here."
 )
 
 log = logging.getLogger("easymlnb.link")
@@ -146,7 +146,7 @@ class LinkHandler(websocket.WebSocketHandler):
         are counted, not seconds: it is not the kernel's silence when this server stood still.
         """
         if self._unheard >= SILENCE and not (self._link is not None and len(self._link)):
-            log.warning("A kernel left %d heartbeats unanswered and is given up.", self._unheard)
+            log.warning("A kernel missed %d heartbeats; its connection is closed.", self._unheard)
             self._heart.stop()
             self._given_up = True
             self.close(1001)
@@ -166,7 +166,7 @@ class LinkHandler(websocket.WebSocketHandler):
                     self._takers[type(frame)](frame, body)
                 self._flush()
         except (ValueError, TypeError, AttributeError) as error:
-            log.error("A kernel sent what is not a frame and is cut off: %s", error)
+            log.error("A kernel sent an invalid frame; its connection is closed: %s", error)
             self._given_up = True
             self.close(1002)
 
@@ -200,7 +200,7 @@ class LinkHandler(websocket.WebSocketHandler):
             try:
                 self.write_message(data, binary=True)
             except websocket.WebSocketClosedError:
-                log.debug("A kernel left as it was written to.")
+                log.debug("A kernel disconnected during a write.")
 
     def _on_event(self, frame: ToServer, body: bytes) -> None:
         if self._link is not None:
@@ -208,9 +208,9 @@ class LinkHandler(websocket.WebSocketHandler):
 
     def _on_hello(self, hello: Hello, body: bytes) -> None:
         if self._link is not None:
-            raise ValueError("It said hello before.")
+            raise ValueError("The kernel sent a second hello message.")
         if hello.protocol != PROTOCOL or hello.live is (self._arrival is not None):
-            log.error("A kernel speaks protocol %s, not %s.", hello.protocol, PROTOCOL)
+            log.error("A kernel uses protocol %s, not %s.", hello.protocol, PROTOCOL)
             self.close(1002)
             return
         self._link = WorkerLink(hello, self._write)

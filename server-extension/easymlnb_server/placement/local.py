@@ -111,7 +111,7 @@ class LocalPlacement:
             sockets = records.socket_folder()
         except OSError as error:
             self._gpus.release(order.room)
-            raise NotReady(f"There is no folder for a kernel's sockets: {error}") from error
+            raise NotReady(f"Cannot create the folder for a kernel's sockets: {error}") from error
         manager = AsyncKernelManager(
             kernel_name=order.kernel, kernel_spec_manager=self._specs, transport="ipc"
         )
@@ -133,10 +133,13 @@ class LocalPlacement:
             end = kernel.stop() if kernel else self._undo(manager, order, sockets)
             await asyncio.shield(asyncio.ensure_future(end))
             if isinstance(error, NoSuchKernel):
-                raise NotReady(f"There is no kernel named {order.kernel!r} here.") from error
+                raise NotReady(
+                    f"There is no kernel named {order.kernel!r} on this server."
+                ) from error
             if isinstance(error, RuntimeError | OSError | psutil.Error):
                 raise NotReady(
-                    f"The kernel {order.kernel!r} did not start. Is ipykernel installed for it?"
+                    f"The kernel {order.kernel!r} failed to start. Check that ipykernel is "
+                    "installed in its environment."
                 ) from error
             raise
         return kernel

@@ -81,8 +81,8 @@ def socket_folder(prefix: str = SOCKETS) -> Path:
         except OSError as error:
             failed = error
     raise failed or OSError(
-        f"{tempfile.gettempdir()} is too long a name for a folder of sockets. "
-        f"Set TMPDIR to a folder of {room} characters at most."
+        f"The path {tempfile.gettempdir()} is too long for sockets. Set TMPDIR to a folder with "
+        f"a path of at most {room} characters."
     )
 
 

@@ -64,7 +64,10 @@ class Database:
         path = None
         if known.get_backend_name() == "sqlite":
             if not known.database or known.database == ":memory:":
-                raise StorageUnusable("The database needs a file; memory does not last.")
+                raise StorageUnusable(
+                    "The database must be a file; an in-memory database is lost at the server's "
+                    "stop."
+                )
             path = Path(known.database).absolute()
             known = known.set(database=str(path))
             shown = str(path)
@@ -77,8 +80,8 @@ class Database:
         except DBAPIError as error:
             made.close()
             raise StorageUnusable(
-                f"The database {shown} does not answer ({_first_line(error.orig)}). "
-                "Start it, or correct its URL."
+                f"The database {shown} does not respond ({_first_line(error.orig)}). Start the "
+                "database, or correct its URL."
             ) from error
         except BaseException:
             made.close()
@@ -165,8 +168,9 @@ def _no_fence(connection: Connection) -> None:
 
 def _lost_content(shown: str) -> StorageUnusable:
     return StorageUnusable(
-        f"The database {shown} is missing or empty, but there are published bundles among the "
-        "files. Restore it from a backup, or move the files away to start with nothing published."
+        f"The database {shown} is missing or empty, but the file storage contains published "
+        "bundles. Restore the database from a backup, or move the files away to start without "
+        "published services."
     )
 
 
@@ -175,8 +179,8 @@ def _parse(url: str | URL) -> URL:
         known = make_url(url)
     except ArgumentError as error:
         raise StorageUnusable(
-            "The database's URL cannot be read; it looks like sqlite:////path/easymlnb.sqlite "
-            "or postgresql://user@host/name."
+            "Invalid database URL. Use a URL such as sqlite:////path/easymlnb.sqlite or "
+            "postgresql://user@host/name."
         ) from error
     if known.drivername in ("postgres", "postgresql"):
         known = known.set(drivername="postgresql+psycopg")
@@ -207,7 +211,7 @@ def _engine(url: URL) -> Engine:
         )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise StorageUnusable(
-            "For PostgreSQL a driver is missing: pip install 'easymlnb[postgres]'."
+            "The driver for PostgreSQL is not installed. Run: pip install 'easymlnb[postgres]'"
         ) from error
 
 

@@ -168,7 +168,7 @@ def _publish_one(
     if row is not None and row.deleted is None:
         if row.owner != owner:
             raise NameTaken(
-                f"The service {spec.name!r} belongs to {row.owner!r}; take another name."
+                f"The service {spec.name!r} belongs to {row.owner!r}. Choose another name."
             )
         if _serves(connection, row, bundle):
             return
@@ -236,7 +236,7 @@ def _version(row: Row[Any]) -> Version | None:
     try:
         spec = ServiceSpec.from_dict(row.spec)
     except msgspec.ValidationError as error:
-        logger.error("Version %s of service %s cannot be read: %s", row.number, row.service, error)
+        logger.error("Cannot read version %s of service %s: %s", row.number, row.service, error)
         return None
     return Version(
         row.service,
@@ -255,5 +255,5 @@ def _access(stored: Any) -> Access:
     try:
         return msgspec.convert(stored or {}, Access)
     except msgspec.ValidationError as error:
-        logger.error("Who may call a service cannot be read, so nobody may: %s", error)
+        logger.error("Cannot read the access rules of a service, so access is denied: %s", error)
         return PRIVATE

@@ -44,8 +44,8 @@ class Store:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StorageUnusable(
-                f"The folder {folder} cannot be made ({error.strerror}). Name one that the server "
-                "may write."
+                f"The folder {folder} cannot be created ({error.strerror}). Choose a writable "
+                "folder."
             ) from error
         kept = Files(files or str(folder / FILES))
         default = URL.create("sqlite", database=str(folder / DATABASE))

@@ -100,7 +100,7 @@ def test_a_database_of_something_else_is_refused(database_url: str, tmp_path: Pa
     for statement in ("DROP TABLE alembic_version", "CREATE TABLE theirs (a INTEGER)"):
         database.write(lambda connection, s=statement: connection.execute(text(s)) and None)  # type: ignore[misc]
     database.close()
-    with pytest.raises(StorageUnusable, match="belongs to something else"):
+    with pytest.raises(StorageUnusable, match="belongs to another application"):
         Store.open(url, tmp_path)
 
 
@@ -237,9 +237,9 @@ def test_a_missing_database_is_not_replaced_in_silence(tmp_path: Path) -> None:
     [
         ("nonsense", "cannot be read"),
         ("mysql://h/x", "not supported"),
-        ("sqlite://", "memory does not last"),
-        ("sqlite:////proc/none/x.sqlite", "cannot be written"),
-        ("postgresql://user:hidden@127.0.0.1:9/x?connect_timeout=1", "does not answer"),
+        ("sqlite://", "an in-memory database is lost"),
+        ("sqlite:////proc/none/x.sqlite", "is not writable"),
+        ("postgresql://user:hidden@127.0.0.1:9/x?connect_timeout=1", "does not respond"),
     ],
 )
 def test_a_database_that_cannot_be_used_is_refused(tmp_path: Path, url: str, sentence: str) -> None:
@@ -252,7 +252,7 @@ def test_a_database_that_cannot_be_used_is_refused(tmp_path: Path, url: str, sen
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StorageUnusable, match="cannot be made"):
+    with pytest.raises(StorageUnusable, match="cannot be created"):
         Store.open("", tmp_path / "file")
 
 
@@ -265,7 +265,7 @@ def test_a_read_only_database_is_refused() -> None:
         folder.chmod(0o555)
         if os.geteuid() == 0:  # who may write everywhere
             os.seteuid(65534)
-        with pytest.raises(StorageUnusable, match=r"cannot be written.*PostgreSQL"):
+        with pytest.raises(StorageUnusable, match=r"is not writable.*PostgreSQL"):
             sqlite.prepare(folder / "easymlnb.sqlite")
     finally:
         os.seteuid(os.getuid())

@@ -95,7 +95,9 @@ class Line(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._beat.cancel()
         if not self._opened.done():
-            self._opened.set_exception(ConnectionError("It was closed before it was open."))
+            self._opened.set_exception(
+                ConnectionError("The connection was closed before it opened.")
+            )
             self._opened.exception()  # whoever waited for it may be gone
         if not self.ended.done():
             self.ended.set_result(None)
