@@ -20,6 +20,7 @@
     +-- NameTaken             409  another notebook already serves that name
     +-- BundleServes          409  what serves already cannot be called off
     +-- NoSeat                409
+    +-- VersionMismatch       409  kernel and server do not speak the same protocol
     +-- UploadOffset          409  a part of an upload that does not continue what is there
     +-- UploadIncomplete      409  an upload is used before all of it was sent
     +-- TooLarge              413
@@ -253,6 +254,13 @@ class NotShared(EasyMLNBError):
         "Publish to the shared service of the JupyterHub to let others in.",
     ) -> None:
         super().__init__(message)
+
+
+class VersionMismatch(EasyMLNBError):
+    """A kernel and its server have versions of easymlnb that do not work together."""
+
+    code = "version_mismatch"
+    status = 409
 
 
 class UploadOffset(EasyMLNBError):

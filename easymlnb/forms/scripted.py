@@ -5,7 +5,6 @@ than all else of a small widget where one kernel carries the pages of hundreds o
 """
 
 from functools import cache
-from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
@@ -14,12 +13,8 @@ from traitlets import Unicode
 
 from easymlnb.forms.lean import Lean
 
-
-@cache
-def _front_end() -> str:
-    """Return which versions of the front end's half fit the one that is installed here."""
-    major, minor, *_ = version("anywidget").split(".")
-    return f"~{major}.{minor}.*"
+FRONT_END = ">=0.9.13"
+"""Versions of anywidget's front end that run the scripts; it is installed where the server is."""
 
 
 @cache
@@ -45,8 +40,8 @@ class Scripted(Lean, W.DOMWidget):  # type: ignore[misc]
 
     def __init__(self, **values: Any) -> None:
         super().__init__(
-            _model_module_version=_front_end(),
-            _view_module_version=_front_end(),
+            _model_module_version=FRONT_END,
+            _view_module_version=FRONT_END,
             _esm=script(*self.script_names),
             _anywidget_id=f"easymlnb.{self.script_names[-1]}",
             **values,

@@ -6,6 +6,7 @@ cancel during a long call.
 """
 
 import contextlib
+import json
 import os
 import selectors
 import socket
@@ -21,7 +22,8 @@ from websockets.http11 import Response
 from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
-from easymlnb.contract.frames import FORGOTTEN
+from easymlnb.contract.errors import VersionMismatch
+from easymlnb.contract.frames import FORGOTTEN, version_headers
 
 CONNECT_TIMEOUT = 10.0
 SEND_TIMEOUT = 60.0
@@ -31,14 +33,25 @@ CHUNK = 256 * 1024
 class LinkRefused(Exception):
     """The server answered and did not take the link: wrong secret, or no easymlnb there.
 
-    ``forgotten`` says that it will not do so later either.
+    ``forgotten`` says that it will not do so later either, ``skew`` is the server's sentence on
+    versions that do not work together.
     """
 
     def __init__(self, refusal: Exception) -> None:
         super().__init__(str(refusal))
         self.forgotten = False
+        self.skew = ""
         if isinstance(refusal, InvalidStatus):
             self.forgotten = FORGOTTEN in refusal.response.headers
+            self.skew = _skew(refusal.response)
+
+
+def _skew(response: Response) -> str:
+    try:
+        error = json.loads(response.body or b"")["error"]
+        return str(error["message"]) if error["code"] == VersionMismatch.code else ""
+    except (ValueError, KeyError, TypeError):
+        return ""  # a proxy's page, or another server's
 
 
 class LinkLost(Exception):
@@ -72,6 +85,7 @@ class Link:
     def _shake_hands(self, secret: str) -> None:
         request = self._protocol.connect()
         request.headers["Authorization"] = f"easymlnb {secret}"
+        request.headers.update(version_headers())
         self._protocol.send_request(request)
         self._flush()
         while True:

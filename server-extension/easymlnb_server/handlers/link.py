@@ -12,10 +12,12 @@ from typing import Any, cast
 from tornado import web, websocket
 from tornado.ioloop import PeriodicCallback
 
-from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn
+from easymlnb.contract import installation
+from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn, VersionMismatch
 from easymlnb.contract.frames import (
     FORGOTTEN,
-    PROTOCOL,
+    PROTOCOL_HEADER,
+    VERSION_HEADER,
     Failure,
     Hello,
     Item,
@@ -114,16 +116,28 @@ class LinkHandler(websocket.WebSocketHandler):
             # Only browsers send it, and no browser has business here, not even with a page of ours.
             raise web.HTTPError(403)
         scheme, _, secret = self.request.headers.get("Authorization", "").partition(" ")
+        if scheme == "easymlnb" and (skew := self._skew()):
+            log.error("%s", skew)
+            self.set_header(FORGOTTEN, "1")  # a worker of this secret has no use here any more
+            self._answer(VersionMismatch(skew))
+            return
         if scheme != "easymlnb" or not self._admit(secret):
             self._refuse(secret)
             return
         await super().get(*args, **kwargs)
 
+    def _skew(self) -> str:
+        headers = self.request.headers
+        version, protocol = headers.get(VERSION_HEADER, ""), headers.get(PROTOCOL_HEADER, "")
+        return installation.version_skew("The kernel", version[:40], protocol[:10])
+
     def _refuse(self, secret: str) -> None:
         cluster = self.state.cluster
         if cluster is not None and cluster.forgets(secret[:MARK]):
             self.set_header(FORGOTTEN, "1")
-        error = NotLoggedIn(REFUSAL) if self.state.services.shared else NotLoggedIn()
+        self._answer(NotLoggedIn(REFUSAL) if self.state.services.shared else NotLoggedIn())
+
+    def _answer(self, error: EasyMLNBError) -> None:
         self.set_status(error.status)
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(error.to_dict(uuid.uuid4().hex)))
@@ -214,8 +228,8 @@ class LinkHandler(websocket.WebSocketHandler):
     def _on_hello(self, hello: Hello, body: bytes) -> None:
         if self._link is not None:
             raise ValueError("It said hello before.")
-        if hello.protocol != PROTOCOL or hello.live is (self._arrival is not None):
-            log.error("A kernel speaks protocol %s, not %s.", hello.protocol, PROTOCOL)
+        if hello.live is (self._arrival is not None):
+            log.error("A kernel dialled in with a secret that is not of its kind.")
             self.close(1002)
             return
         self._link = WorkerLink(hello, self._write)
