@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import nbformat
 import pytest
-from conftest import RunningServer, free_port, make_notebook
+from conftest import START_TIMEOUT, RunningServer, free_port, make_notebook
 from environments import Installed, build_wheel, copy_source, install, run
 from notebook_kernel import NotebookKernel
 
@@ -51,6 +51,12 @@ def closure(names):
 
 installed = {canonicalize_name(one.name) for one in distributions()}
 print(json.dumps(sorted(installed - closure(["ipykernel", "ipywidgets"]) - {"easymlnb"})))
+"""
+
+IMPORT_ALL = """
+import importlib, pkgutil, easymlnb
+for module in pkgutil.walk_packages(easymlnb.__path__, "easymlnb."):
+    importlib.import_module(module.name)
 """
 
 OTHER_VERSION = """
@@ -95,6 +101,23 @@ def notebook(kernel: str, source: str) -> nbformat.NotebookNode:
 def test_light_install_stays_light(light: Installed) -> None:
     more = json.loads(run(light.python, "-c", COUNT))
     assert len(more) <= MOST_PACKAGES, more
+
+
+def test_every_module_of_the_kernel_side_imports(light: Installed) -> None:
+    run(light.python, "-c", IMPORT_ALL)
+
+
+def test_doctor_says_what_a_server_needs(light: Installed, tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [light.folder / "bin/easymlnb", "doctor", "--json"],
+        env={**os.environ, "JUPYTER_RUNTIME_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    told = {finding["about"]: finding for finding in json.loads(ran.stdout)}
+    assert told["packages"]["state"] == "ok"
+    assert told["extension"]["state"] == "note"
+    assert "easymlnb[server]" in told["extension"]["fix"]
 
 
 @pytest.mark.usefixtures("kernels")
@@ -212,11 +235,16 @@ def bare_server(wheel: Path, tmp_path: Path) -> Iterator[dict[str, Any]]:
         http.base_url = f"http://127.0.0.1:{port}/easymlnb/"
         http.headers["Authorization"] = "token t"
         process = subprocess.Popen(
-            list(map(str, command)), env={**os.environ, **folders}, stdout=out, stderr=out
+            list(map(str, command)),
+            env={**os.environ, **folders},
+            cwd=tmp_path,
+            stdout=out,
+            stderr=out,
         )
         waiting = RunningServer(tmp_path, port)
         try:
-            waiting.wait_for(lambda: _up(http, port), "the server did not start")
+            # Python compiles the new environment's modules first.
+            waiting.wait_for(lambda: _up(http, port), "the server did not start", START_TIMEOUT)
             yield {"http": http, "log": log}
         finally:
             process.terminate()
