@@ -122,7 +122,7 @@ class Live:
         self._answers: dict[str, str | None] = {}
         self._answered = threading.Condition()
         self._skew = ""
-        """Why the server takes no link of this kernel, where its version is the reason."""
+        """The server's sentence on the versions of both, if they do not work together."""
         threading.Thread(target=self._run, name="easymlnb-live", daemon=True).start()
 
     def offer(self, service: Service) -> str | None:
@@ -155,12 +155,13 @@ class Live:
                     os.environ.get("EASYMLNB_CAFILE", ""),
                 )
             except (OSError, LinkLost, LinkRefused) as error:
-                self._refuse(error.skew if isinstance(error, LinkRefused) else "")
+                if isinstance(error, LinkRefused) and error.skew:
+                    self._give_up(error.skew)  # this kernel keeps its version until it ends
+                    return
                 threading.Event().wait(RETRY[min(attempt, len(RETRY) - 1)])
                 attempt += 1
                 continue
             attempt = 0
-            self._refuse("")
             try:
                 self._serve(link)
             except LinkLost:
@@ -233,7 +234,7 @@ class Live:
         elif isinstance(message, Leave):
             raise LinkLost("The server is stopping.")
 
-    def _refuse(self, skew: str) -> None:
+    def _give_up(self, skew: str) -> None:
         with self._answered:
             self._skew = skew
             self._answered.notify_all()
