@@ -66,6 +66,8 @@ def writer(hints: Hints) -> TypeAdapter[Any]:
         return adapter(hints.returns, RESULT)
     except DefinitionError:
         raise
+    except ImportError as error:
+        raise DefinitionError(f"The result of {hints.signature.name!r}: {error}.") from error
     except Exception as error:
         raise DefinitionError(
             f"The return hint {hints.signature.returns} of {hints.signature.name!r} cannot be "

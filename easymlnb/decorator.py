@@ -29,6 +29,10 @@ class NameWarning(UserWarning):
     """The server did not take a live service; the function itself still works."""
 
 
+class ServerWarning(UserWarning):
+    """The Jupyter server of this notebook does not run easymlnb."""
+
+
 class ServiceFunction(Protocol[P, R]):
     """What the decorator returns: the very function, with these attributes attached."""
 
@@ -160,11 +164,20 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
     decorated.unshare = lambda: _share(made, {"users": ()})
     decorated.remove = lambda: _remove(made)
     DEFINED[made.name] = made
+    _warn_of_lack_of_server()
     refused = _offer(made)
     if refused is not None:
         warnings.warn(refused, NameWarning, stacklevel=3)
     _show(made)
     return decorated
+
+
+@cache
+def _warn_of_lack_of_server() -> None:
+    """Warn at the first service of a kernel only; its other cells would repeat the same."""
+    lack = live.lack_of_server()
+    if lack:
+        warnings.warn(lack, ServerWarning, stacklevel=4)
 
 
 def _offer(made: Service) -> str | None:

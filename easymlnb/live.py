@@ -95,6 +95,21 @@ def has_server() -> bool:
     )
 
 
+def lack_of_server() -> str:
+    """Return a sentence for a notebook whose Jupyter server does not run the extension, else "".
+
+    Jupyter servers name the notebook of a kernel that they start; nbconvert and the like do not.
+    """
+    lacks = not in_worker() and "EASYMLNB_SERVER_PID" not in os.environ
+    if not (lacks and os.environ.get("JPY_SESSION_NAME") and kernel_id()):
+        return ""
+    return (
+        "The Jupyter server of this notebook does not run easymlnb, so its services get no form "
+        "and answer no calls: run pip install 'easymlnb[server]' in the environment of that "
+        "server, and restart it."
+    )
+
+
 def server_url() -> str:
     """Return the base URL of this kernel's Jupyter server, as reached from here; else ``""``."""
     link = os.environ.get("EASYMLNB_LINK", "") if has_server() else ""
@@ -109,6 +124,8 @@ class Live:
         self._flow = Flow()
         self._answers: dict[str, str | None] = {}
         self._answered = threading.Condition()
+        self._skew = ""
+        """The server's sentence on the versions of both, if they do not work together."""
         threading.Thread(target=self._run, name="easymlnb-live", daemon=True).start()
 
     def offer(self, service: Service) -> str | None:
@@ -117,8 +134,10 @@ class Live:
             self._answers.pop(service.name, None)
         self._send(Offer(specs=(service.spec,)))
         with self._answered:
-            self._answered.wait_for(lambda: service.name in self._answers, ANSWER_TIMEOUT)
-            return self._answers.get(service.name)
+            self._answered.wait_for(
+                lambda: service.name in self._answers or self._skew, ANSWER_TIMEOUT
+            )
+            return self._answers.get(service.name) or self._skew or None
 
     def withdraw(self, name: str) -> None:
         """Stop answering this service."""
@@ -138,7 +157,10 @@ class Live:
                     os.environ["EASYMLNB_SECRET"],
                     os.environ.get("EASYMLNB_CAFILE", ""),
                 )
-            except (OSError, LinkLost, LinkRefused):
+            except (OSError, LinkLost, LinkRefused) as error:
+                if isinstance(error, LinkRefused) and error.skew:
+                    self._give_up(error.skew)  # this kernel keeps its version until it ends
+                    return
                 threading.Event().wait(RETRY[min(attempt, len(RETRY) - 1)])
                 attempt += 1
                 continue
@@ -208,6 +230,11 @@ class Live:
             ASKS.take(message, body)
         elif isinstance(message, Leave):
             raise LinkLost("The server is stopping.")
+
+    def _give_up(self, skew: str) -> None:
+        with self._answered:
+            self._skew = skew
+            self._answered.notify_all()
 
     def _note(self, answers: dict[str, str | None]) -> None:
         with self._answered:

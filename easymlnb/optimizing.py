@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from easymlnb.contract import installation
 from easymlnb.contract.options import named_options
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Optimized:
     @property
     def table(self) -> "pandas.DataFrame":
         """Return the trials side by side, one line each."""
+        installation.require("The table of trials", "pandas")
         import pandas
 
         return pandas.DataFrame(

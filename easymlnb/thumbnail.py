@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from easymlnb.contract import installation
 from easymlnb.contract.fields import THUMBNAIL_LIMIT
 from easymlnb.types import blob, pixels
 from easymlnb.types.image import Image
@@ -50,6 +51,8 @@ def of_examples(schema: Mapping[str, Any], examples: Iterable[Mapping[str, Any]]
 
 def of_bytes(data: bytes) -> str:
     """Return a small WebP of an image's first page, as a data URI."""
+    if packages := installation.missing("PIL", "numpy"):
+        raise ValueError(f"{installation.install_hint('A thumbnail', *packages)}.")
     picture = pixels.convert(Image().open(data), "RGB")
     width, height = SIZE
     # A card is wider than high: what fills its width is cut to its height, from the middle.

@@ -55,7 +55,8 @@ use_environment() {
 
 pip_install() { python -m pip install -qq --disable-pip-version-check "$@"; }
 
-# install EXTRA [VERSIONS]: install this project with that extra, and torch without CUDA packages.
+# install EXTRAS [VERSIONS]: install this project with those extras (a list with commas), and torch
+# without CUDA packages.
 # VERSIONS: "locked" (default), "newest", or "oldest" (the lower bounds in setup.py).
 # A stamp file makes the next start a matter of seconds.
 install() {

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parent.parent
 # An area is a module or a folder; it imports only from itself and from lines above its own.
 LAYERS = {
     "easymlnb": """
-        _version contract
+        _version
+        contract
         discovery problems signature types
         hub
         addresses
@@ -35,7 +36,7 @@ LAYERS = {
         cli
     """,
     "easymlnb_server": """
-        access names account private supervisor terminals
+        access names account private supervisor terminals incomplete
         spelling
         calllog logfilter logs ownership spool words openapi_schemas openapi_headers store placement
         apps uploads openapi_uploads openapi_access openapi_bundles hubservice starts

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from easymlnb.contract import metadata
+from easymlnb.contract import installation, metadata
 from easymlnb.contract.errors import BundleRejected
 from easymlnb.contract.metadata import SERVICES, Problem
 
@@ -43,6 +43,8 @@ def said(path: Path, notebook: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _yaml(file: Path) -> Any:
+    if packages := installation.missing("yaml"):
+        raise BundleRejected(f"{installation.install_hint(file.name, *packages)}.")
     import yaml
 
     try:

@@ -11,6 +11,7 @@ from easymlnb.bundles.beside import said
 from easymlnb.bundles.code import Code, read_cells, read_module
 from easymlnb.bundles.folder import Folder, matches
 from easymlnb.contract import bundle as contract
+from easymlnb.contract import installation
 from easymlnb.contract.archive import check_path, check_size
 from easymlnb.contract.bundle import Manifest
 from easymlnb.contract.errors import BundleRejected
@@ -121,6 +122,9 @@ def _read(path: Path) -> Any:
 
 
 def _upgraded(old: dict[str, Any]) -> Any:
+    if packages := installation.missing("nbformat"):
+        purpose = f"Publishing a notebook of the old nbformat {old['nbformat']}"
+        raise BundleRejected(f"{installation.install_hint(purpose, *packages)}.")
     import nbformat
 
     try:

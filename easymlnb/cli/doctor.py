@@ -7,11 +7,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 
 from easymlnb.cli import output
+from easymlnb.contract import installation
 from easymlnb.contract.errors import EasyMLNBError, ServerUnreachable
 
 MIN_PYTHON = (3, 11)
@@ -19,6 +18,8 @@ MIN_FREE = 2**30
 """Bytes of free disk space below which publishing may soon fail."""
 NETWORK_FILESYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "lustre"}
 """Filesystems on which SQLite's locks cannot be trusted."""
+ASKED = "import ipykernel, easymlnb._version as v; print(v.__version__, v.PROTOCOL)"
+"""What a kernel's interpreter is asked."""
 OK, NOTE, BAD = "ok", "note", "bad"
 
 
@@ -88,34 +89,22 @@ def python(version: tuple[int, ...]) -> Iterator[Finding]:
 
 def packages() -> Iterator[Finding]:
     """Everything easymlnb asks for is installed, and new enough."""
-    from packaging.requirements import Requirement
-
-    wanted = [Requirement(text) for text in metadata.requires("easymlnb") or []]
-    needed = [item for item in wanted if not item.marker or item.marker.evaluate({"extra": ""})]
-    wrong = 0
-    for item in needed:
-        try:
-            installed = metadata.version(item.name)
-        except metadata.PackageNotFoundError:
-            says = f"{item.name} is not installed."
-        else:
-            if item.specifier.contains(installed, prereleases=True):
-                continue
-            says = f"{item.name} {installed} does not satisfy {item.specifier}."
-        wrong += 1
-        yield Finding("packages", BAD, says, _pip(f"{item.name}{item.specifier}"))
+    wrong = list(installation.unmet())
+    for wanted, found in wrong:
+        says = f"{wanted} is required; installed: {found or 'none'}."
+        yield Finding("packages", BAD, says, _pip(wanted))
     if not wrong:
-        yield Finding(
-            "packages", OK, f"all {len(needed)} packages are installed in supported versions."
-        )
+        yield Finding("packages", OK, "all packages are installed in supported versions.")
 
 
 def extension() -> Iterator[Finding]:
     """Jupyter servers of this interpreter load the extension."""
     from jupyter_core.paths import jupyter_config_path
 
-    if find_spec("easymlnb_server") is None:
-        yield Finding("extension", BAD, "easymlnb_server is not installed.", _pip("easymlnb"))
+    if unmet := list(installation.unmet(installation.SERVER)):
+        lacking = installation.listed(unmet)
+        says = f"kernels and clients work, but a Jupyter server does not: {lacking} missing."
+        yield Finding("extension", NOTE, says, _pip("easymlnb[server]"))
         return
     enabled, file = _switch([Path(folder) for folder in jupyter_config_path()])
     if enabled:
@@ -125,7 +114,8 @@ def extension() -> Iterator[Finding]:
         yield Finding("extension", BAD, f"disabled by {file}.", fix)
     else:
         says = "not enabled in any Jupyter configuration of this interpreter."
-        yield Finding("extension", BAD, says, _pip("easymlnb") + " --force-reinstall --no-deps")
+        fix = _pip("easymlnb[server]") + " --force-reinstall --no-deps"
+        yield Finding("extension", BAD, says, fix)
 
 
 def _switch(folders: list[Path]) -> tuple[bool, Path | None]:
@@ -161,7 +151,7 @@ def kernel() -> Iterator[Finding]:
         return
     try:
         tried = subprocess.run(
-            [program, "-c", "import ipykernel, easymlnb"],
+            [program, "-c", ASKED],
             capture_output=True,
             text=True,
             timeout=60,
@@ -174,6 +164,8 @@ def kernel() -> Iterator[Finding]:
         said = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
         fix = f"{program} -m pip install easymlnb ipykernel"
         yield Finding("kernel", BAD, f"{program}: {said}", fix)
+    elif skew := installation.version_skew(program, *tried.stdout.split()):
+        yield Finding("kernel", BAD, skew)
     else:
         yield Finding("kernel", OK, f"'python3' is {program}")
 

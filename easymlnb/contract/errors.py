@@ -20,6 +20,7 @@
     +-- NameTaken             409  another notebook already uses the service name
     +-- BundleServes          409  the bundle is already deployed and cannot be canceled
     +-- NoSeat                409
+    +-- VersionMismatch       409  kernel and server use different protocols
     +-- UploadOffset          409  the part does not start where the last one ended
     +-- UploadIncomplete      409  the upload is used before it is complete
     +-- TooLarge              413
@@ -256,6 +257,13 @@ class NotShared(EasyMLNBError):
         "share a service, publish it to the JupyterHub's shared service.",
     ) -> None:
         super().__init__(message)
+
+
+class VersionMismatch(EasyMLNBError):
+    """A kernel and its server have versions of easymlnb that do not work together."""
+
+    code = "version_mismatch"
+    status = 409
 
 
 class UploadOffset(EasyMLNBError):

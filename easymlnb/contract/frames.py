@@ -17,12 +17,12 @@ from typing import Any
 
 import msgspec
 
+from easymlnb._version import PROTOCOL, __version__
 from easymlnb.contract.message import Message as Message
 from easymlnb.contract.questions import Ask, Denied, Given, Lookup, Unask
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.texts import all_sendable
 
-PROTOCOL = 1
 LENGTHS = struct.Struct("<II")
 
 
@@ -39,7 +39,6 @@ class Hello(Message):
     kernel: str
     source: str
     live: bool = False
-    protocol: int = PROTOCOL
 
 
 class Offer(Message):
@@ -181,6 +180,15 @@ class Return(Message):
 
     secret: str
     seconds: float
+
+
+VERSION_HEADER = "X-Easymlnb-Version"
+PROTOCOL_HEADER = "X-Easymlnb-Protocol"
+
+
+def version_headers() -> dict[str, str]:
+    """Return the headers by which a kernel that dials says which easymlnb it has."""
+    return {VERSION_HEADER: __version__, PROTOCOL_HEADER: str(PROTOCOL)}
 
 
 ToServer = (

@@ -6,7 +6,6 @@ than all else of a small widget where one kernel carries the pages of hundreds o
 
 import re
 from functools import cache
-from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
@@ -15,12 +14,8 @@ from traitlets import Unicode
 
 from easymlnb.forms.lean import Lean
 
-
-@cache
-def _front_end() -> str:
-    """Return which versions of the front end's half fit the one that is installed here."""
-    major, minor, *_ = version("anywidget").split(".")
-    return f"~{major}.{minor}.*"
+FRONT_END = ">=0.9.13"
+"""Versions of anywidget's front end that run the scripts; it is installed where the server is."""
 
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
@@ -63,8 +58,8 @@ class Scripted(Lean, W.DOMWidget):  # type: ignore[misc]
 
     def __init__(self, **values: Any) -> None:
         super().__init__(
-            _model_module_version=_front_end(),
-            _view_module_version=_front_end(),
+            _model_module_version=FRONT_END,
+            _view_module_version=FRONT_END,
             _esm=script(self.script_name),
             _anywidget_id=f"easymlnb.{self.script_name}",
             **values,

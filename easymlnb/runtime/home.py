@@ -46,7 +46,10 @@ class Home:
             if not self._file or found.get("run", self._run) != self._run:
                 try:
                     link = Link(found["link"], back.secret, found["cafile"])
-                except (OSError, LinkLost, LinkRefused):
+                except LinkRefused as refused:
+                    if refused.skew:
+                        return None  # the next server has another version, and starts new workers
+                except (OSError, LinkLost):
                     pass  # it has not got so far, or is gone too
                 else:
                     self._run = found.get("run")

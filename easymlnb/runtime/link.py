@@ -6,6 +6,7 @@ cancel during a long call.
 """
 
 import contextlib
+import json
 import os
 import selectors
 import socket
@@ -15,9 +16,13 @@ import threading
 from urllib.parse import urlsplit
 
 from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidStatus
+from websockets.http11 import Response
 from websockets.uri import parse_uri
 
+from easymlnb.contract.errors import VersionMismatch
 from easymlnb.contract.frame_connection import FrameConnection
+from easymlnb.contract.frames import version_headers
 
 CONNECT_TIMEOUT = 10.0
 SEND_TIMEOUT = 60.0
@@ -25,7 +30,22 @@ CHUNK = 256 * 1024
 
 
 class LinkRefused(Exception):
-    """The server answered and did not take the link: wrong secret, or no easymlnb there."""
+    """The server answered and did not take the link: wrong secret, or no easymlnb there.
+
+    ``skew`` is the server's message about versions that do not work together, or ``""``.
+    """
+
+    def __init__(self, refusal: Exception) -> None:
+        super().__init__(str(refusal))
+        self.skew = _skew(refusal.response) if isinstance(refusal, InvalidStatus) else ""
+
+
+def _skew(response: Response) -> str:
+    try:
+        error = json.loads(response.body or b"")["error"]
+        return str(error["message"]) if error["code"] == VersionMismatch.code else ""
+    except (ValueError, KeyError, TypeError):
+        return ""  # a proxy's page, or another server's
 
 
 class LinkLost(Exception):
@@ -59,12 +79,13 @@ class Link:
     def _shake_hands(self, secret: str) -> None:
         request = self._protocol.connect()
         request.headers["Authorization"] = f"easymlnb {secret}"
+        request.headers.update(version_headers())
         self._protocol.send_request(request)
         self._frames.flush()
         while not self._frames.is_open:
             self._read()
             if self._protocol.handshake_exc is not None:
-                raise LinkRefused(str(self._protocol.handshake_exc))
+                raise LinkRefused(self._protocol.handshake_exc)
 
     def _set_timeout(self) -> None:
         """Bound how long a ``send`` may block; a ``receive`` never does."""

@@ -38,6 +38,7 @@ class Array(Type):
     """
 
     natives = ("numpy.ndarray", "torch.Tensor")
+    needs = ("numpy",)
     reads = (NPY,)
     writes = (NPY,)
 

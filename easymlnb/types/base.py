@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeVar, get_origin
 
+from easymlnb.contract import installation
 from easymlnb.contract.options import check, known
 from easymlnb.types.sent import Data
 
@@ -163,6 +164,9 @@ class Type(Hint):
     __is_annotated_types_grouped_metadata__ = None
     __iter__ = None  # type: ignore[assignment]
 
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Modules that its values are read and written with; a hint without them is refused."""
+
     result_only: ClassVar[bool] = False
     """Whether it makes no sense as a parameter."""
 
@@ -209,6 +213,7 @@ class Type(Hint):
     ) -> "CoreSchema":
         from pydantic_core import core_schema
 
+        installation.require(f"ml.{type(self).__name__}", *self.needs)
         target = self.alone(source)
         return core_schema.no_info_plain_validator_function(
             lambda value: self.decode(value, target),

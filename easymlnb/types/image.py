@@ -44,6 +44,7 @@ class Image(Type):
     """
 
     natives: ClassVar[tuple[str, ...]] = ("PIL.Image.Image",)
+    needs: ClassVar[tuple[str, ...]] = ("PIL", "numpy")
     reads: tuple[str, ...] = tuple(FORMATS.values())
     writes: tuple[str, ...] = ("image/png", "image/tiff", "image/jpeg", "image/webp")
     widget: ClassVar[str] = "image"

@@ -38,6 +38,7 @@ class Table(Type):
     """
 
     natives: ClassVar[tuple[str, ...]] = ("pandas.DataFrame", "pandas.Series")
+    needs: ClassVar[tuple[str, ...]] = ("pandas",)
     reads: tuple[str, ...] = (tabular.CSV, tabular.ARROW, tabular.PARQUET)
     writes: tuple[str, ...] = (tabular.CSV, tabular.ARROW, tabular.PARQUET)
     widget: ClassVar[str] = "table"

@@ -18,9 +18,11 @@ import psutil
 from traitlets.config import Config
 
 from easymlnb.contract.hubs import SERVICE
-from easymlnb_server.__main__ import use_uvloop
+from easymlnb_server.__main__ import complete, use_uvloop
 from easymlnb_server.private import make_private
-from easymlnb_server.sharedapp import SharedServer, read_file
+
+with complete():
+    from easymlnb_server.sharedapp import SharedServer, read_file
 
 ORPHAN_TIMEOUT = 10.0
 FOLDER = "easymlnb-service"

@@ -12,9 +12,11 @@ from typing import Any, cast
 from tornado import web, websocket
 from tornado.ioloop import PeriodicCallback
 
-from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn
+from easymlnb.contract import installation
+from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn, VersionMismatch
 from easymlnb.contract.frames import (
-    PROTOCOL,
+    PROTOCOL_HEADER,
+    VERSION_HEADER,
     Failure,
     Hello,
     Item,
@@ -112,13 +114,24 @@ class LinkHandler(websocket.WebSocketHandler):
             # Only browsers send it, and no browser has business here, not even with a page of ours.
             raise web.HTTPError(403)
         scheme, _, secret = self.request.headers.get("Authorization", "").partition(" ")
+        if scheme == "easymlnb" and (skew := self._skew()):
+            log.error("%s", skew)
+            self._answer(VersionMismatch(skew))
+            return
         if scheme != "easymlnb" or not self._admit(secret):
             self._refuse()
             return
         await super().get(*args, **kwargs)
 
+    def _skew(self) -> str:
+        headers = self.request.headers
+        version, protocol = headers.get(VERSION_HEADER, ""), headers.get(PROTOCOL_HEADER, "")
+        return installation.version_skew("The kernel", version[:40], protocol[:10])
+
     def _refuse(self) -> None:
-        error = NotLoggedIn(REFUSAL) if self.state.services.shared else NotLoggedIn()
+        self._answer(NotLoggedIn(REFUSAL) if self.state.services.shared else NotLoggedIn())
+
+    def _answer(self, error: EasyMLNBError) -> None:
         self.set_status(error.status)
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(error.to_dict(uuid.uuid4().hex)))
@@ -209,8 +222,8 @@ class LinkHandler(websocket.WebSocketHandler):
     def _on_hello(self, hello: Hello, body: bytes) -> None:
         if self._link is not None:
             raise ValueError("The kernel sent a second hello message.")
-        if hello.protocol != PROTOCOL or hello.live is (self._arrival is not None):
-            log.error("A kernel uses protocol %s, not %s.", hello.protocol, PROTOCOL)
+        if hello.live is (self._arrival is not None):
+            log.error("A kernel connected with a secret of the wrong kind.")
             self.close(1002)
             return
         self._link = WorkerLink(hello, self._write)

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import os
+import shlex
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -133,9 +134,7 @@ class LocalPlacement:
             end = kernel.stop() if kernel else self._undo(manager, order, sockets)
             await asyncio.shield(asyncio.ensure_future(end))
             if isinstance(error, NoSuchKernel):
-                raise NotReady(
-                    f"There is no kernel named {order.kernel!r} on this server."
-                ) from error
+                raise NotReady(_no_kernel(order.kernel, self._specs)) from error
             if isinstance(error, RuntimeError | OSError | psutil.Error):
                 raise NotReady(
                     f"The kernel {order.kernel!r} failed to start. Check that ipykernel is "
@@ -172,6 +171,14 @@ class LocalPlacement:
             kernel = RunningKernel(self._gpus, file, record)
             found.append(Survivor(worker, record.bundle, record.token, kernel))
         return found
+
+
+def _no_kernel(name: str, specs: KernelSpecManager) -> str:
+    known = ", ".join(sorted(specs.find_kernel_specs())) or "none"
+    return (
+        f"There is no kernel named {name!r} here (there are: {known}); register the environment "
+        f"that has it: python -m ipykernel install --user --name {shlex.quote(name)}"
+    )
 
 
 def _pid(manager: AsyncKernelManager) -> int:

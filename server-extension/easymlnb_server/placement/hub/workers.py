@@ -132,7 +132,10 @@ class HubPlacement:
 
     async def _manager(self, order: Order) -> tuple[AsyncKernelManager, HubProvisioner]:
         files = await asyncio.to_thread(_packed, order.folder)
-        manager = AsyncKernelManager(kernel_spec_manager=_Specs(), transport="ipc")
+        kernel = self._spot.kernel or order.kernel
+        manager = AsyncKernelManager(
+            kernel_name=kernel, kernel_spec_manager=_Specs(), transport="ipc"
+        )
         folder = records.socket_folder()
         manager.connection_file = str(folder / "connection.json")
         provisioner = HubProvisioner(
@@ -146,7 +149,7 @@ class HubPlacement:
         provisioner.folder = folder
         provisioner.tell = order.say
         provisioner.wanted = Wanted(
-            kernel=self._spot.kernel or order.kernel,
+            kernel=kernel,
             key="",
             worker=order.worker,
             label=order.label,
