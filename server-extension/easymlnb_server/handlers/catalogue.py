@@ -10,6 +10,7 @@ from tornado.escape import url_escape
 
 from easymlnb.contract.errors import BadRequest, RouteNotFound
 from easymlnb.contract.names import quoted
+from easymlnb.contract.snippets import snippets
 from easymlnb_server import catalogue, descriptions, plots, words
 from easymlnb_server.access import Action
 from easymlnb_server.catalogue import Query
@@ -114,7 +115,7 @@ class ServicePageHandler(PageHandler):
             description=markdown(spec.description),
             fields=words.fields(spec),
             result=words.kind(spec.output, spec.output),
-            snippets=words.snippets(spec, self.address),
+            snippets=snippets(spec, words.example(spec), self.address.removesuffix("easymlnb/")),
             own=own,
             stats=self.state.metrics.stats(name, target.version) if own else None,
             versions=versions,
