@@ -77,18 +77,20 @@ class Field:
 
 def fields(spec: ServiceSpec) -> list[Field]:
     """Return the rows of the table of parameters."""
-    needed = required(spec.input)
-    return [
-        Field(
-            name,
-            kind(field, spec.input),
-            name in needed,
-            _short(json.dumps(field["default"], ensure_ascii=False)) if "default" in field else "",
-            _limits(field, spec.input),
-            str(resolve(field, spec.input).get("description", "")),
-        )
-        for name, field in properties(spec.input).items()
-    ]
+    return [_field(spec, name, schema) for name, schema in properties(spec.input).items()]
+
+
+def _field(spec: ServiceSpec, name: str, schema: Any) -> Field:
+    found = resolve(schema, spec.input)
+    default = json.dumps(found["default"], ensure_ascii=False) if "default" in found else ""
+    return Field(
+        name,
+        kind(schema, spec.input),
+        name in required(spec.input),
+        _short(default),
+        _limits(schema, spec.input),
+        str(found.get("description", "")),
+    )
 
 
 def shape(spec: ServiceSpec) -> str:

@@ -42,6 +42,12 @@ def test_parameters_become_rows():
     assert rows["day"].description == "Which day."
 
 
+def test_parameters_without_a_schema_take_any_value():
+    open_ended = spec(input={"properties": {"a": True}, "required": ["a"]})
+    assert [(row.kind, row.required) for row in words.fields(open_ended)] == [("any value", True)]
+    assert words.example(open_ended) == {"a": None}
+
+
 @pytest.mark.parametrize(
     ("schema", "kind"),
     [
