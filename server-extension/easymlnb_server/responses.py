@@ -30,6 +30,18 @@ SharedWith = Annotated[
 ServiceStatus = Literal["live", "ready", "starting", "failed", "busy", "asleep"]
 BundleStatus = Literal["starting", "ready", "failed"]
 Reason = Annotated[str, Meta(description="Why workers that are needed are missing.")]
+StartError = Annotated[
+    dict[str, Any], Meta(description="Why the newest version did not start: code and message.")
+]
+RetryIn = Annotated[float, Meta(description="Seconds until the next attempt to start.")]
+CurrentVersion = Annotated[
+    int | None, Meta(description="The published version that answers, if any.")
+]
+IsLive = Annotated[bool, Meta(description="Whether an author's kernel serves it now.")]
+Summary = Annotated[str, Meta(description="Its purpose in one line.")]
+Shape = Annotated[str, Meta(description="Its parameters and its result in words.")]
+Inputs = Annotated[list[str], Meta(description="The kinds of values that it takes.")]
+Thumbnail = Annotated[str | None, Meta(description="The URL of its picture.")]
 
 
 # errors
@@ -70,24 +82,20 @@ class ServiceState(msgspec.Struct, frozen=True, kw_only=True):
 
     state: ServiceStatus
     bundle: str | UnsetType = UNSET
-    error: Annotated[
-        dict[str, Any] | UnsetType, Meta(description="Why the newest version did not start.")
-    ] = UNSET
+    error: StartError | UnsetType = UNSET
     reason: Reason | UnsetType = UNSET
-    retry_in: Annotated[
-        float | UnsetType, Meta(description="Seconds until the next attempt to start.")
-    ] = UNSET
-    version: Annotated[int | None, Meta(description="The published version that answers, if any.")]
-    live: Annotated[bool, Meta(description="Whether an author's kernel serves it now.")]
+    retry_in: RetryIn | UnsetType = UNSET
+    version: CurrentVersion
+    live: IsLive
 
 
 class ServiceText(msgspec.Struct, frozen=True, kw_only=True):
     """What lists show of a service's schema and metadata."""
 
-    summary: Annotated[str, Meta(description="Its purpose in one line.")]
-    shape: Annotated[str, Meta(description="Its parameters and its result in words.")]
-    inputs: Annotated[list[str], Meta(description="The kinds of values that it takes.")]
-    thumbnail: Annotated[str | None, Meta(description="The URL of its picture.")]
+    summary: Summary
+    shape: Shape
+    inputs: Inputs
+    thumbnail: Thumbnail
 
 
 class ServiceSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,15 +113,15 @@ class ServiceSummary(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     state: ServiceStatus
     bundle: str | UnsetType = UNSET
-    error: dict[str, Any] | UnsetType = UNSET
+    error: StartError | UnsetType = UNSET
     reason: Reason | UnsetType = UNSET
-    retry_in: float | UnsetType = UNSET
-    version: int | None
-    live: bool
-    summary: Annotated[str, Meta(description="Its purpose in one line.")]
-    shape: Annotated[str, Meta(description="Its parameters and its result in words.")]
-    inputs: Annotated[list[str], Meta(description="The kinds of values that it takes.")]
-    thumbnail: Annotated[str | None, Meta(description="The URL of its picture.")]
+    retry_in: RetryIn | UnsetType = UNSET
+    version: CurrentVersion
+    live: IsLive
+    summary: Summary
+    shape: Shape
+    inputs: Inputs
+    thumbnail: Thumbnail
     called: Annotated[str | None, Meta(description="The time of the last call.")]
     created: Annotated[str | None, Meta(description="When it was published or made live.")]
 
@@ -140,9 +148,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     workers: Annotated[int | None, Meta(description="Null for a live service.")] = None
     workers_wanted: int | None = None
     restarts: Annotated[int | None, Meta(description="Workers lost and replaced.")] = None
-    memory_bytes: Annotated[int | None, Meta(description="Resident memory of all its workers.")] = (
-        None
-    )
+    memory_bytes: Annotated[int | None, Meta(description="Resident memory of the workers.")] = None
 
 
 class Service(ServiceSpec, frozen=True, kw_only=True, omit_defaults=True):
@@ -154,11 +160,11 @@ class Service(ServiceSpec, frozen=True, kw_only=True, omit_defaults=True):
     shared: SharedWith | UnsetType = UNSET
     state: ServiceStatus
     bundle: str | UnsetType = UNSET
-    error: dict[str, Any] | UnsetType = UNSET
+    error: StartError | UnsetType = UNSET
     reason: Reason | UnsetType = UNSET
-    retry_in: float | UnsetType = UNSET
-    version: int | None
-    live: bool
+    retry_in: RetryIn | UnsetType = UNSET
+    version: CurrentVersion
+    live: IsLive
     stats: Stats | UnsetType = UNSET
 
     @classmethod
