@@ -241,7 +241,7 @@ def test_the_ten_lines_are_those_of_the_quickstart() -> None:
     notebook = json.loads(text(ROOT / "notebooks/00_quickstart.ipynb"))
     cells = ["".join(c["source"]).strip() for c in notebook["cells"] if c["cell_type"] == "code"]
     lines, *more = code_of(ROOT / "README.md")
-    assert lines == cells[0] == code_of(DOCS / "tutorial/first-service.md")[0]
+    assert lines == cells[0] == code_of(DOCS / "get-started/first-service.md")[0]
     assert set(more) <= set(cells)
     assert len([line for line in lines.splitlines() if line.strip()]) <= 10
 
