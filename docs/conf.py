@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from docutils.nodes import Node
+from docutils.parsers.rst.directives.images import Figure
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
@@ -57,6 +59,17 @@ LOADED = re.compile(
 )
 
 
+class Screenshot(Figure):
+    """A figure with an image of ``scripts/screenshots``; nothing where it has not been taken."""
+
+    def run(self) -> list[Node]:
+        name = self.arguments[0]
+        if not (Path(__file__).parent / "_static/screenshots" / name).exists():
+            return []
+        self.arguments[0] = f"/_static/screenshots/{name}"
+        return super().run()
+
+
 def refuse_other_hosts(app: Sphinx, exception: Exception | None) -> None:
     """Fail the build when a page would load something from another host."""
     if exception is not None or app.builder.format != "html":
@@ -69,4 +82,5 @@ def refuse_other_hosts(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
+    app.add_directive("screenshot", Screenshot)
     app.connect("build-finished", refuse_other_hosts)
