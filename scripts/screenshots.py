@@ -32,6 +32,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 START_SECONDS = 180.0
 PAGE_SECONDS = 120.0
 DESKTOP = (1280, 860)
+LAB = (1280, 1240)
 PHONE = (390, 844)
 
 COOLING = '''
@@ -141,7 +142,7 @@ def take(browser: Browser, server: Server, target: Path) -> None:
 
 def lab(browser: Browser, server: Server, file: Path) -> None:
     """JupyterLab with the form under a cell."""
-    page = new_page(browser)
+    page = new_page(browser, LAB)
     page.goto(server.page("lab/tree/cooling.ipynb"))
     page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
     page.evaluate(RUN_ALL)
@@ -149,7 +150,9 @@ def lab(browser: Browser, server: Server, file: Path) -> None:
     run.scroll_into_view_if_needed()
     run.click()
     page.locator(".em-form .js-plotly-plot").first.wait_for()
-    page.locator(".em-form").first.scroll_into_view_if_needed()
+    page.locator(".jp-CodeCell").filter(has_text="@ml.service").first.evaluate(
+        "cell => cell.scrollIntoView()"
+    )
     shoot(page, file)
 
 
@@ -193,7 +196,8 @@ def shoot(page: Any, file: Path) -> None:
 def write_notebook(file: Path, source: str) -> None:
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     book = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
-    book.cells.append(nbformat.v4.new_code_cell(source.strip()))
+    # A blank line too many begins a cell, as it would begin a new part of a module.
+    book.cells += [nbformat.v4.new_code_cell(part) for part in source.strip().split("\n\n\n")]
     nbformat.write(book, file)
 
 
