@@ -58,13 +58,15 @@ SERVER_SIDE = [
 # Imported only where a service uses them; who misses one gets a sentence that names it.
 DATA = ["nh3>=0.2.20", "numpy>=1.26", "pandas>=2.2", "pillow>=11", "pyyaml>=6"]
 EXAMPLES = [*DATA, "scikit-learn>=1.4", "plotly>=6"]
-# A range that admits the CPU builds; from which index is the user's choice (docs/install.md).
+# A range that admits the CPU builds; users choose the index (docs/get-started/install.md).
 TORCH = ["torch>=2.4,<3"]
 ARROW = ["pyarrow>=16"]
 HUB = [*SERVER_SIDE, "jupyterhub>=5.3,<7"]
 BATCH = ["batchspawner>=1.3,<2"]
 OTEL = ["opentelemetry-sdk>=1.25"]
 POSTGRES = ["psycopg[binary]>=3.1.18"]
+# The documentation site; its screenshots need the extra `dev` too.
+DOCS = ["myst-parser>=4", "pydata-sphinx-theme>=0.16", "sphinx>=8.1"]
 DEV = [
     # Bundles axe-core, which the browser tests check the pages with.
     "axe-playwright-python>=0.1.4",
@@ -148,6 +150,7 @@ setup(
     extras_require={
         "arrow": ARROW,
         "data": DATA,
+        "docs": DOCS,
         "examples": EXAMPLES,
         "hub": HUB,
         "otel": OTEL,

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 else:
 
     class Batched:
-        """``Batched[Row]``: a list of rows, one for each call; callers send one ``Row``."""
+        """Hint of every parameter of a batched service: a list of rows, one for each call.
+
+        ``ml.Batched[Row]`` is ``list[Row]`` for the function; each caller sends one ``Row``.
+        """
 
         def __class_getitem__(cls, row: Any) -> Any:
             return Annotated[list[row], _MARK]

@@ -34,7 +34,7 @@ _inside: ContextVar[tuple[str, ...]] = ContextVar("easymlnb_inside", default=())
 
 
 class Used:
-    """A service to call by its name. Nothing is looked up before it is called."""
+    """A service that is called by name. The first call looks it up."""
 
     def __init__(self, name: str, timeout: float | None = None) -> None:
         self.name = name
@@ -44,10 +44,16 @@ class Used:
         return f"<service {self.name!r}>"
 
     def __call__(self, *given: Any, **values: Any) -> Any:
-        """Call it and return its result; a service that streams returns the list of its items.
+        """Call the service and return its result; of a stream, the list of its items.
 
-        Raises ``InvalidInput`` for values that it does not take, ``CallFailed`` when it failed,
-        ``CallCycle`` when it would wait for itself, and the other errors of a call.
+        Raises
+        ------
+        InvalidInput
+            The service does not accept the values.
+        CallFailed
+            The service failed.
+        CallCycle
+            The service would wait for itself.
         """
         _not_in_a_coroutine(self.name)
         service = DEFINED.get(self.name)
@@ -60,7 +66,7 @@ class Used:
         return Asking(found, self.name, self._timeout).call(given, values)
 
     async def aio(self, *given: Any, **values: Any) -> Any:
-        """Call it from a coroutine: other calls run while this one is waited for."""
+        """Call the service from a coroutine; other calls run while this one waits."""
         service = DEFINED.get(self.name)
         if service is not None and iscoroutinefunction(service.function):
             with _deeper(self.name):
@@ -72,10 +78,19 @@ class Used:
         return await Asking(found, self.name, self._timeout).call_async(given, values)
 
     def map(self, items: Iterable[Any], *, at_once: int = AT_ONCE) -> list[Any]:
-        """Call it for each item, ``at_once`` at the same time, and return the results in order.
+        """Call the service for each item and return the results in order.
 
-        An item is a mapping of parameters, or else the value of its first parameter. The first
-        error ends all.
+        Parameters
+        ----------
+        items : iterable
+            Mappings of parameters, or values of the first parameter.
+        at_once : int, default 32
+            Calls that run at the same time.
+
+        Raises
+        ------
+        EasyMLNBError
+            The first error ends all calls.
         """
         _not_in_a_coroutine(self.name)
         service = DEFINED.get(self.name)
@@ -91,10 +106,29 @@ class Used:
 
 @named_options
 def use(name: str, *, timeout: float | None = None) -> Used:
-    """Return a service by its name, to be called like a function.
+    """Return a service by name, to call it like a function.
 
-    name: ``"segment"``, or ``"alice/segment"`` for what another user of the Hub shares with you.
-    timeout: seconds that a call may take at most. It also ends with the call that it is made in.
+    Nothing is looked up before the first call.
+
+    Parameters
+    ----------
+    name : str
+        ``"segment"``, or ``"alice/segment"`` for a service that another user of the Hub shares.
+    timeout : float, optional
+        Seconds that one call may take. It also ends with the call that it is made in.
+
+    Returns
+    -------
+    Used
+        ``f(...)`` waits for the result, ``await f.aio(...)`` is for coroutines, and
+        ``f.map(items, at_once=32)`` makes many calls and returns their results in order.
+
+    Raises
+    ------
+    CallCycle
+        On a call: the service would wait for itself.
+    InvalidInput, CallFailed
+        On a call: the values are invalid, or the service failed; and the other errors of a call.
     """
     return Used(name, timeout)
 

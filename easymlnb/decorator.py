@@ -34,7 +34,7 @@ class ServerWarning(UserWarning):
 
 
 class ServiceFunction(Protocol[P, R]):
-    """What the decorator returns: the very function, with these attributes attached."""
+    """The type of a decorated function: the function itself, with these attributes attached."""
 
     __name__: str
     service: Service
@@ -42,25 +42,96 @@ class ServiceFunction(Protocol[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
     def view(self, function: V, /) -> V:
-        """Decorator: ``function(<any parameters>, result)`` returns what people see of a result."""
+        """Register a function that returns what people see of a result.
+
+        It takes ``result`` and any of the service's parameters by name. It returns anything that a
+        service may return: text, figures, images, tables, or a dict of them with titles as keys.
+        """
 
     def app(self, function: V, /) -> V:
-        """Decorator: ``function(form)`` returns ipywidgets that lay out the service's page."""
+        """Register a function that lays out the app page.
+
+        It receives the parts of the form (``fields``, ``run``, ``inputs``, ``result``,
+        ``examples``, ``history``, ``code``) and returns ipywidgets. It runs once, where the
+        notebook runs.
+
+        Raises
+        ------
+        DefinitionError
+            If a part is missing or used twice, or a widget would need code on the page.
+        """
 
     def form(self) -> Any:
         """Return the form as a widget, to show it again or elsewhere."""
 
     def publish(self, **options: Any) -> "Published":
-        """Freeze the saved notebook as a new version, once it has passed its examples."""
+        """Publish the saved notebook as a new version, and wait until it serves.
+
+        Parameters
+        ----------
+        notebook : str or Path, optional
+            Path of the notebook. Default: the notebook of this kernel.
+        include, exclude : iterable of str, optional
+            Paths, folders or globs, relative to the notebook's folder. ``exclude`` takes
+            precedence.
+        requirements : iterable of str, str or Path, optional
+            Requirements, or a requirements file. Default: ``requirements.txt`` next to the
+            notebook, else the installed versions of the imported packages.
+        url, token : str, optional
+            The server. Default: the Hub's shared service if there is one, else this kernel's
+            server.
+        here : bool, default False
+            Publish on your own server although the Hub has a shared service.
+        replace : {"auto", "in_place", "wait"}, default "auto"
+            What happens to the former version if there is no room for two.
+        wait : bool, default True
+            ``False`` returns as soon as the server has accepted the bundle.
+        timeout : float, default 600
+            Seconds to wait until the version serves.
+
+        Returns
+        -------
+        Published or None
+            A record with ``service``, ``version``, ``url`` and ``unchanged``; ``None`` in a worker.
+
+        Raises
+        ------
+        DeploymentFailed
+            The notebook or an example failed; ``details`` has the cell and the traceback.
+        Forbidden
+            The shared service refuses this server's token.
+        EasyMLNBError
+            The notebook is not saved, or the server refuses the bundle.
+        """
 
     def share(self, **options: Any) -> "Access":
-        """Say who may call it on a Hub's shared service: users, groups, everyone, public."""
+        """Set who may call the service on a Hub's shared service; without arguments, return it.
+
+        Parameters
+        ----------
+        users, groups : iterable of str, optional
+            Names at the Hub.
+        everyone : bool, default False
+            Everyone who can log in to the Hub.
+        public : bool, default False
+            Also visitors without a login, on the app page.
+
+        Returns
+        -------
+        Access
+            A record with ``service``, ``users``, ``groups``, ``everyone``, ``public`` and ``app``.
+
+        Raises
+        ------
+        EasyMLNBError
+            The service is not published on a shared service, or there is none.
+        """
 
     def unshare(self) -> "Access":
-        """Keep it to yourself again."""
+        """Restrict the service to its owner again."""
 
     def remove(self) -> None:
-        """Take the live service away; what is published stays."""
+        """Remove the live service; published versions stay."""
 
 
 @overload
@@ -95,43 +166,77 @@ def service(
 def service(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a service: a form under the cell, and a route that answers calls.
 
-    The function stays itself: calling it, ``help`` and pickling work as before. Hints and defaults
-    of its parameters become the form's fields and the checks of every call.
+    The function remains itself: calling it, ``help`` and pickling work as before. Hints and
+    defaults of its parameters become the form's fields and the checks of every call.
 
-    name: small letters, digits and ``_``; default: the function's name.
-    title: heading for people; default: the name in words.
-    description: Markdown; default: the docstring.
-    tags, author, license: metadata for the catalogue.
-    examples: dicts of parameters; presets of the form, documentation and health check at once.
-    timeout: seconds a call may take, default 30.
-    workers: how many calls run at once (live: threads; published: kernels), default 1.
-    min_workers, max_workers: in place of ``workers``, bounds between which published workers come
-        and go with the calls; with ``min_workers=0`` the last one ends after a time without calls,
-        and the next call waits until there is one again.
-    target_calls: calls, running and in line, that one worker should have on average; with more,
-        another is started. Default: what it runs at once (1, or ``max_size``, or ``concurrency``).
-    idle: how long without calls until the last worker ends (``"10m"``, the default, or seconds).
-    memory: what one published worker may take (``"2G"`` or bytes), default the server's. One that
-        stays above it is replaced, one that is far above is ended with its call.
-    gpu: GPUs of each published worker: 1, 2, ..., a share such as 0.5 of one that workers then
-        share, or ``"prefer"`` for one if there is any; default 0.
-    idempotent: ``True`` where running a call twice does no harm: one whose worker is lost then runs
-        once more on another, and its caller is not told ``worker_lost``. Default ``False``.
-    placement: where published workers start: ``"local"`` or the name of a placement that the
-        administrator of a JupyterHub gave (``easymlnb placement list``). Default: the server's own
-        machine, or with ``gpu=``, where that has too few, the first placement that has enough.
-    public: visitors without a login may use its page, ``public/{name}``; calls over REST need a
-        login whatever it says.
-    max_body: largest request body in bytes, default 100 MiB.
-    batch: answer many calls with one run of the function; its parameters are ``ml.Batched[...]``.
-    concurrency: how many calls of an ``async def`` run at once in one worker, default 16; with 1
-        they come one at a time, as those of plain functions always do.
-    max_concurrent: how many calls of this service run at once over all its workers, so that others
-        of the notebook have their share; a batch counts as one. Default: no bound of its own.
-    metadata: more for catalogues: summary, date, citation, doi, dataset, source, documentation,
-        libraries, tasks, resources, thumbnail.
+    Parameters
+    ----------
+    name : str, optional
+        Lowercase letters, digits and ``_``, at most 63. Default: the function's name.
+    title : str, optional
+        Heading for people. Default: the name in words.
+    description : str, optional
+        Markdown. Default: the docstring.
+    tags, author, license : optional
+        Metadata for the catalog.
+    examples : sequence of dict, optional
+        Values of the parameters: presets of the form, documentation and health check.
+    timeout : float, default 30
+        Seconds that a call may take.
+    workers : int, default 1
+        Calls that run at a time: threads of the kernel when live, kernels when published.
+    min_workers, max_workers : int, optional
+        Bounds for the number of published workers, instead of ``workers``. With ``min_workers=0``
+        the last worker ends after ``idle``, and the next call starts one and waits for it.
+    target_calls : float, optional
+        Running and waiting calls that one worker should have on average; with more, another worker
+        starts. Default: what a worker runs at a time (1, ``max_size`` or ``concurrency``).
+    idle : float or str, default "10m"
+        Time without calls after which the last worker ends: seconds, ``"30s"``, ``"10m"``,
+        ``"1h"``.
+    memory : int or str, optional
+        Memory limit of one published worker: bytes, ``"500M"``, ``"2G"``. A worker that stays above
+        it is replaced; one above 1.5 times is killed. Default: ``EasyMLNB.worker_memory``.
+    gpu : float or str, default 0
+        GPUs of each published worker: 1, 2, ..., a share such as 0.5, or ``"prefer"`` for one if
+        there is any.
+    idempotent : bool, default False
+        Whether a call whose worker is lost may run once more on another worker.
+    placement : str, optional
+        Where published workers start: ``"local"``, or the name of a placement of the JupyterHub
+        (``easymlnb placement list``). Default: the server's own machine, or the first placement
+        that has enough GPUs.
+    public : bool, default False
+        Whether visitors without a login may use the app page ``public/{name}``. REST calls always
+        need a login.
+    max_body : int, default 104857600
+        Largest request body in bytes.
+    batch : Batch, optional
+        Answer many calls with one run; all parameters are then ``ml.Batched[...]``.
+    concurrency : int, default 16
+        Calls of an ``async def`` that run at a time in one worker. Plain functions run one at a
+        time.
+    max_concurrent : int, optional
+        Runs of this service at a time over all its workers; a batch is one run. Default: no limit.
+    metadata : dict, optional
+        More for catalogs: summary, date, citation, doi, dataset, source, documentation, libraries,
+        tasks, resources, thumbnail.
 
-    Raises ``DefinitionError`` (a ``TypeError``) that names the parameter and the fix.
+    Returns
+    -------
+    ServiceFunction
+        The function itself, with attributes attached.
+
+    Raises
+    ------
+    DefinitionError
+        A ``TypeError`` that names the parameter or option and the fix.
+
+    Examples
+    --------
+    >>> @ml.service(examples=[{"sides": 6}])
+    ... def roll(sides: Annotated[int, ml.Slider(2, 100)] = 6) -> int:
+    ...     return random.randint(1, sides)
     """
     check("ml.service", options, options_of_service())
     if function is None:

@@ -47,7 +47,20 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Optimized:
-    """The best ``model``, ``how`` it was made, and the ``trials`` it was chosen from."""
+    """The result of ``ml.optimize``: the best model and the trials it was chosen from.
+
+    Attributes
+    ----------
+    model : torch.nn.Module
+        The best model.
+    how : str
+        The method that made it, ``"original"`` if none was better.
+    tolerance : float
+        The largest accepted deviation.
+    trials : tuple of Trial
+        ``how``, ``size`` in bytes, ``seconds`` for one example (median), relative ``error``, and
+        ``problem`` for a method that does not work here.
+    """
 
     model: Any
     how: str
@@ -56,7 +69,7 @@ class Optimized:
 
     @property
     def table(self) -> "pandas.DataFrame":
-        """Return the trials side by side, one line each."""
+        """The trials as a DataFrame: ``size_mb``, ``ms``, ``error``, ``kept``, ``problem``."""
         installation.require("The table of trials", "pandas")
         import pandas
 
@@ -96,16 +109,32 @@ def optimize(
     examples: Sequence[Any],
     tolerance: float = 0.01,
 ) -> Optimized:
-    """Try ways to make a PyTorch model faster; return the best and a table of all.
+    """Try to make a PyTorch model faster, and return the best result with a table of all.
 
-    The model is set to evaluation mode and otherwise left as it is.
+    The model is set to evaluation mode and otherwise unchanged. Each method is tried on the
+    examples, on this machine. A method must be at least 5 % faster than the original to be kept.
 
-    how: ``"compile"`` (``torch.compile``), ``"bf16"`` (weights and inputs in bfloat16, results
-        back in float32), ``"int8"`` (linear and recurrent layers, on a CPU).
-    examples: inputs: a tensor, a tuple of arguments or a dict of keyword arguments each.
-    tolerance: largest deviation of any output, relative to the original's largest output.
+    Parameters
+    ----------
+    model : torch.nn.Module
+    how : sequence of str, default ("compile", "bf16", "int8")
+        ``"compile"``: ``torch.compile``. ``"bf16"``: weights and inputs in bfloat16, results in
+        float32. ``"int8"``: linear and recurrent layers with 8-bit weights, on a CPU.
+    examples : sequence
+        Inputs: each a tensor, a tuple of arguments or a dict of keyword arguments.
+    tolerance : float, default 0.01
+        Largest deviation of any output, relative to the original's largest output.
 
-    Raises ``ValueError`` for an unknown way or no examples, ``TypeError`` for another model.
+    Returns
+    -------
+    Optimized
+
+    Raises
+    ------
+    ValueError
+        An unknown method, or no examples.
+    TypeError
+        ``model`` is not a ``torch.nn.Module``.
     """
     import torch
 

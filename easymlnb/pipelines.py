@@ -30,18 +30,30 @@ def pipeline(
 ) -> ServiceFunction[..., Any]:
     """Make one service of functions that run one after another.
 
-    The first step's parameters are the service's, the last step's result is its result. Between
-    two steps the result goes to the next one's only required parameter, or by name to several
-    when it is a dict, dataclass, TypedDict, NamedTuple or model whose names match them. Steps are
-    functions, plain or async, services, pipelines and gathers; the last may be a generator. They
-    call each other directly: nothing is turned into JSON in between.
+    The parameters are those of the first step, the result is that of the last one. The result of a
+    step goes to the next one's only required parameter. A dict, dataclass, TypedDict, NamedTuple or
+    model whose names match several parameters is passed by name. Values are passed as they are.
 
-    name: default: the steps' names, joined by ``_``.
-    expose: names of parameters with defaults of later steps that callers may send, too.
-    options: those of ``ml.service``.
+    Parameters
+    ----------
+    *steps : callable
+        Functions with ``def`` or ``async def``, services, pipelines and gathers. The last one may
+        be a generator.
+    name : str, optional
+        Default: the steps' names, joined by ``_``.
+    expose : sequence of str, optional
+        Names of parameters with defaults of later steps that callers may set.
+    **options
+        Options of ``ml.service``.
 
-    Raises ``DefinitionError`` that names the steps, for one when what one returns is not what the
-    next one takes.
+    Returns
+    -------
+    ServiceFunction
+
+    Raises
+    ------
+    DefinitionError
+        Names the steps, for example if the result of one does not fit the parameter of the next.
     """
     check("ml.pipeline", options, (*known(pipeline), *options_of_service()))
     if not steps:
@@ -72,17 +84,32 @@ def pipeline(
 def gather(
     *, name: str | None = None, concurrent: bool = True, **steps_and_options: Any
 ) -> ServiceFunction[..., Any]:
-    """Make one service of functions that all get the same input: ``ml.gather(a=one, b=two)``.
+    """Make one service of functions that all get the same input.
 
-    The result is a dict with each one's result under its name. The parameters are those of all;
-    what several take, each of them gets. They may be whatever ``ml.pipeline`` takes, except
-    generators.
+    The result is a dict with each function's result under its name. The parameters are those of all
+    functions; a parameter that several of them have is passed to each.
 
-    name: default: the names of the results, joined by ``_``.
-    concurrent: run them at the same time, each in a thread; ``False``: one after another.
-    steps_and_options: the functions by name, and the options of ``ml.service``.
+    Parameters
+    ----------
+    name : str, optional
+        Default: the names of the results, joined by ``_``.
+    concurrent : bool, default True
+        Run the functions at the same time, each in a thread; ``False`` runs them one after another.
+    **steps_and_options
+        Functions by name (as in ``ml.pipeline``, but no generators), and options of ``ml.service``.
 
-    Raises ``DefinitionError`` naming the parameter that two of them take with different types.
+    Returns
+    -------
+    ServiceFunction
+
+    Raises
+    ------
+    DefinitionError
+        Names the parameter that two functions have with different types or defaults.
+
+    Examples
+    --------
+    >>> vote = ml.gather(forest=forest, net=net, name="vote")
     """
     members = {key: value for key, value in steps_and_options.items() if callable(value)}
     options = {key: value for key, value in steps_and_options.items() if key not in members}

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from traitlets import TraitType
 import easymlnb
 from easymlnb.cli.app import app as commands
 from easymlnb.contract.errors import BY_CODE
+from easymlnb.decorator import options_of_service
 from easymlnb_server.app import EasyMLNB
 from easymlnb_server.placement.environment import NAMES
 from easymlnb_server.routes import ROUTES
@@ -147,6 +149,27 @@ def test_every_public_name_is_in_the_reference_and_no_other() -> None:
     assert "`ml.__version__`" in page
 
 
+def test_every_public_name_is_in_the_generated_reference() -> None:
+    page = text(REFERENCE / "api.md")
+    generated = set(re.findall(r"^\.\. auto(?:function|class):: (\w+)", page, re.MULTILINE))
+    assert set(easymlnb.__all__) - {"__version__"} <= generated
+
+
+@pytest.mark.parametrize("name", sorted(set(easymlnb.__all__) - {"__version__", "ServiceFunction"}))
+def test_docstrings_of_public_names_explain_each_parameter(name: str) -> None:
+    item = getattr(easymlnb, name)
+    docstring = inspect.getdoc(item) or ""
+    assert docstring[:1].isupper()
+    if "Parameters\n----" in docstring:
+        part = docstring.partition("Parameters\n----")[2].partition("\n\n")[0]
+        wanted = set(inspect.signature(item).parameters)
+        if item is easymlnb.service:
+            wanted = set(options_of_service())
+        explained = re.findall(r"^\*{0,2}(\w+(?:, \w+)*)(?: : .+)?$", part, re.MULTILINE)
+        names = {one for row in explained for one in row.split(", ")}
+        assert wanted <= names
+
+
 def test_every_option_of_the_decorator_is_in_the_reference() -> None:
     source = ast.parse(text(ROOT / "easymlnb/decorator.py"))
     found = [
@@ -241,7 +264,7 @@ def test_the_ten_lines_are_those_of_the_quickstart() -> None:
     notebook = json.loads(text(ROOT / "notebooks/00_quickstart.ipynb"))
     cells = ["".join(c["source"]).strip() for c in notebook["cells"] if c["cell_type"] == "code"]
     lines, *more = code_of(ROOT / "README.md")
-    assert lines == cells[0] == code_of(DOCS / "tutorial/first-service.md")[0]
+    assert lines == cells[0] == code_of(DOCS / "get-started/first-service.md")[0]
     assert set(more) <= set(cells)
     assert len([line for line in lines.splitlines() if line.strip()]) <= 10
 

@@ -15,7 +15,7 @@ from easymlnb_server.hubservice import limits
 from easymlnb_server.placement.hub import options
 from easymlnb_server.shared import NEEDED, settings
 
-HUB = Path(__file__).parent.parent / "docs/hub"
+HUB = Path(__file__).parent.parent / "docs/deploy"
 
 
 def fenced(page: str, language: str) -> list[str]:
@@ -43,7 +43,7 @@ def test_the_block_in_the_docs_is_the_one_that_is_printed(monkeypatch: pytest.Mo
         Path("/etc/jupyterhub/easymlnb_settings.py"),
         public="https://hub.example.org/",
     )
-    printed, said = fenced("service.md", "python")[0], place.block()
+    printed, said = fenced("hub.md", "python")[0], place.block()
     assert printed == said
     compile(said, "block", "exec")
 
@@ -57,7 +57,7 @@ def test_settings_in_the_docs_are_understood() -> None:
     class Told:
         EasyMLNB: Any = type("EasyMLNB", (), {})
 
-    text = next(one for one in fenced("service.md", "python") if "group_limits" in one)
+    text = next(one for one in fenced("hub.md", "python") if "group_limits" in one)
     exec(text, {"c": Told})
     spots = options.on_shared_service(Told.EasyMLNB.placements)
     assert (spots["local"].max_workers, spots["local"].seats) == (8, 8)
@@ -86,7 +86,7 @@ def test_kubernetes_runs_the_service_as_it_wants_to_be_run(tmp_path: Path) -> No
     told = {one["name"]: one.get("value", "secret") for one in container["env"]}
     assert set(NEEDED) <= set(told)
     # What a Hub gives to a service that others start, as for two processes.
-    of_two = re.findall(r"JUPYTERHUB_\w+(?==)", "".join(fenced("service.md", "sh")))
+    of_two = re.findall(r"JUPYTERHUB_\w+(?==)", "".join(fenced("hub.md", "sh")))
     assert set(of_two) <= set(told)
     found = settings(told, tmp_path)
     assert (found.ServerApp.base_url, found.ServerApp.port) == ("/services/", PORT)

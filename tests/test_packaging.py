@@ -92,7 +92,7 @@ def test_wheel_says_what_it_is_and_needs(metadata: Message, names: set[str]) -> 
 
 
 def test_documented_extras_are_those_there_are(metadata: Message) -> None:
-    page = (ROOT / "docs/install.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/get-started/install.md").read_text(encoding="utf-8")
     table = page.partition("## Extras")[2].partition("**torch")[0]
     told = {line.split("`")[1] for line in table.splitlines() if line.startswith("| `")}
     assert set(metadata.get_all("Provides-Extra") or []) == told

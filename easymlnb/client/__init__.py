@@ -35,13 +35,29 @@ __all__ = [
 
 @named_options
 def connect(url: str | None = None, token: str | None = None, *, shared: bool = False) -> Client:
-    """Return a client of the server at ``url``.
+    """Return a client of a server.
 
-    Without ``url`` it is the one named by ``EASYMLNB_URL``, else the one running on this machine.
-    ``shared=True`` in a server of a JupyterHub is the service that all its users share.
+    Parameters
+    ----------
+    url : str, optional
+        Address of the server, its catalog or its JupyterLab; a ``?token=...`` in it is used.
+        Default: ``EASYMLNB_URL``, else the server of this kernel, else the newest server that runs
+        on this machine.
+    token : str, optional
+        Default: ``EASYMLNB_TOKEN``, or the token of the server that was found.
+    shared : bool, default False
+        In a server of a JupyterHub: connect to the Hub's shared service.
 
-    Raises ``ServerUnreachable`` with what to do when there is none, ``Forbidden`` when the shared
-    service refuses the token of this server.
+    Returns
+    -------
+    Client
+
+    Raises
+    ------
+    ServerUnreachable
+        There is no server; the message says what to do.
+    Forbidden
+        The shared service refuses the token of this server.
     """
     return Client(_find(url, token, shared))
 
@@ -50,7 +66,7 @@ def connect(url: str | None = None, token: str | None = None, *, shared: bool = 
 def connect_async(
     url: str | None = None, token: str | None = None, *, shared: bool = False
 ) -> AsyncClient:
-    """Return the async client; arguments and errors as of ``connect``."""
+    """Return an ``AsyncClient``; parameters and errors are those of ``connect``."""
     return AsyncClient(_find(url, token, shared))
 
 

@@ -89,10 +89,11 @@ class Pending:
 
 
 class AsyncClient:
-    """Calls the services of one server: ``await c.roll(sides=6)``, ``async for x in c.count(n=3)``.
+    """The client for ``async`` code: ``await c.roll(sides=6)``, ``async for x in c.count(n=3)``.
 
-    Methods and arguments are those of ``Client``. ``help(c.roll)`` knows the parameters once
-    ``await c.spec("roll")`` or a call has fetched them.
+    Methods and parameters are those of ``Client``. A call is made when it is awaited or iterated;
+    awaiting a service that streams returns the list of its results. ``help(c.roll)`` knows the
+    parameters after ``await c.spec("roll")`` or a first call.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class AsyncClient:
         return f"<easymlnb async client of {self._server.url}>"
 
     async def full_name(self, name: str) -> str:
-        """Return a name with its owner on a shared service, where a plain one is yours."""
+        """Return the name with its owner on a shared service; a short name is your own."""
         return await self._run(flows.full_name(self._specs, name))
 
     async def services(self) -> list[dict[str, Any]]:
@@ -129,21 +130,21 @@ class AsyncClient:
         return dict(await self._run(flows.of_service(self._specs, name)))
 
     async def spec(self, name: str) -> ServiceSpec:
-        """Return a service's spec, which is trusted for half a minute."""
+        """Return a service's spec; it is cached for 30 seconds."""
         return await self._run(flows.spec(self._specs, name))
 
     async def versions(self, name: str) -> list[dict[str, Any]]:
-        """Return the published versions of a service."""
+        """Return the published versions of a service, oldest first."""
         return list(
             await self._run(flows.of_service(self._specs, name, "versions", key="versions"))
         )
 
     async def log(self, name: str) -> list[dict[str, Any]]:
-        """Return the last calls of a service with what they printed, newest last."""
+        """Return the last 200 calls of a service with their prints, newest last."""
         return list(await self._run(flows.of_service(self._specs, name, "log", key="entries")))
 
     async def health(self) -> dict[str, Any]:
-        """Return the server's own word on whether it takes calls."""
+        """Return the server's state: whether it accepts calls."""
         return await self._run(flows.health())
 
     async def remove(self, name: str) -> None:
@@ -163,19 +164,50 @@ class AsyncClient:
         everyone: bool = False,
         public: bool = False,
     ) -> dict[str, Any]:
-        """Let these and nobody else call a service of yours; returns that.
+        """Replace who may call a service of yours, and return the new setting.
 
-        Only a Hub's shared service knows others; raises ``NotShared`` elsewhere.
+        Parameters
+        ----------
+        name : str
+        users, groups : iterable of str, optional
+            Names at the Hub.
+        everyone : bool, default False
+            Everyone who can log in to the Hub.
+        public : bool, default False
+            Also visitors without a login, on the app page.
+
+        Raises
+        ------
+        NotShared
+            The server is not a Hub's shared service.
         """
         wanted = sharing.wanted(users, groups, everyone, public)
         return await self._run(flows.access(self._specs, name, wanted))
 
     def call(self, name: str, values: Mapping[str, Any] | None = None, **options: Any) -> Pending:
-        """Call a service with its values in one mapping; ``options`` as in ``flows.Options``."""
+        """Call a service with its values in one mapping.
+
+        Parameters
+        ----------
+        name : str
+        values : mapping, optional
+            Values of the parameters; omitted ones take their defaults.
+        **options
+            ``timeout``, ``progress``, ``accept``, ``live``, ``priority``, ``idempotency_key``.
+
+        Raises
+        ------
+        InvalidInput
+            ``details`` names each invalid field.
+        CallFailed, CallerError, DeadlineExceeded, Busy, WorkerLost
+            The call failed; see the reference of errors.
+        ServiceNotFound, ServerUnreachable
+            There is no such service, or no server.
+        """
         return Pending(self, name, (), values or {}, Options(**options))
 
     async def raw(self, name: str, values: Mapping[str, Any] | None = None, **options: Any) -> Raw:
-        """Call a service and return the answer as it came; with ``progress`` always as JSON."""
+        """Call a service and return the response unchanged; with ``progress`` always as JSON."""
         spec = await self.spec(name)
         how = flows.as_raw(Options(**options))
         request = await asyncio.to_thread(flows.call_request, spec, values or {}, how)
@@ -212,7 +244,7 @@ class AsyncClient:
         reader.end()
 
     async def close(self) -> None:
-        """Give the connections back; the client is of no use afterwards."""
+        """Close the connections; the client cannot be used afterwards."""
         await self._http.aclose()
 
     async def __aenter__(self) -> Self:

@@ -23,11 +23,15 @@ T = TypeVar("T")
 
 
 class Client:
-    """Calls the services of one server.
+    """A client of one server.
 
-    ``c.roll(sides=6)`` calls the service ``roll``; ``c["roll"]`` is the same for names that the
-    client uses itself. A service that streams returns an iterator of its results.
-    ``transport`` replaces the network, for tests.
+    ``c.roll(sides=6)`` calls the service ``roll``. ``c["log"](...)`` does the same for names that
+    the client uses itself. A service that streams returns an iterator of its results.
+    ``c.roll.options(...)`` accepts ``timeout`` (seconds), ``progress`` (a function of a fraction
+    and a text), ``accept`` (a media type), ``live``, ``priority`` and ``idempotency_key``.
+
+    Make one with ``ml.connect()``. It is a context manager; ``transport`` replaces the network in
+    tests.
     """
 
     def __init__(self, server: Server, *, transport: httpx.BaseTransport | None = None) -> None:
@@ -79,7 +83,7 @@ class Client:
     # what the server knows
 
     def full_name(self, name: str) -> str:
-        """Return a name with its owner on a shared service, where a plain one is yours."""
+        """Return the name with its owner on a shared service; a short name is your own."""
         return self._run(flows.full_name(self._specs, name))
 
     def services(self) -> list[dict[str, Any]]:
@@ -91,19 +95,19 @@ class Client:
         return dict(self._run(flows.of_service(self._specs, name)))
 
     def spec(self, name: str) -> ServiceSpec:
-        """Return a service's spec, which is trusted for half a minute."""
+        """Return a service's spec; it is cached for 30 seconds."""
         return self._run(flows.spec(self._specs, name))
 
     def versions(self, name: str) -> list[dict[str, Any]]:
-        """Return the published versions of a service."""
+        """Return the published versions of a service, oldest first."""
         return list(self._run(flows.of_service(self._specs, name, "versions", key="versions")))
 
     def log(self, name: str) -> list[dict[str, Any]]:
-        """Return the last calls of a service with what they printed, newest last."""
+        """Return the last 200 calls of a service with their prints, newest last."""
         return list(self._run(flows.of_service(self._specs, name, "log", key="entries")))
 
     def health(self) -> dict[str, Any]:
-        """Return the server's own word on whether it takes calls."""
+        """Return the server's state: whether it accepts calls."""
         return self._run(flows.health())
 
     def remove(self, name: str) -> None:
@@ -123,9 +127,22 @@ class Client:
         everyone: bool = False,
         public: bool = False,
     ) -> dict[str, Any]:
-        """Let these and nobody else call a service of yours; returns that.
+        """Replace who may call a service of yours, and return the new setting.
 
-        Only a Hub's shared service knows others; raises ``NotShared`` elsewhere.
+        Parameters
+        ----------
+        name : str
+        users, groups : iterable of str, optional
+            Names at the Hub.
+        everyone : bool, default False
+            Everyone who can log in to the Hub.
+        public : bool, default False
+            Also visitors without a login, on the app page.
+
+        Raises
+        ------
+        NotShared
+            The server is not a Hub's shared service.
         """
         wanted = sharing.wanted(users, groups, everyone, public)
         return self._run(flows.access(self._specs, name, wanted))
@@ -133,11 +150,29 @@ class Client:
     # calls
 
     def call(self, name: str, values: Mapping[str, Any] | None = None, **options: Any) -> Any:
-        """Call a service with its values in one mapping; ``options`` as in ``flows.Options``."""
+        """Call a service with its values in one mapping.
+
+        Parameters
+        ----------
+        name : str
+        values : mapping, optional
+            Values of the parameters; omitted ones take their defaults.
+        **options
+            ``timeout``, ``progress``, ``accept``, ``live``, ``priority``, ``idempotency_key``.
+
+        Raises
+        ------
+        InvalidInput
+            ``details`` names each invalid field.
+        CallFailed, CallerError, DeadlineExceeded, Busy, WorkerLost
+            The call failed; see the reference of errors.
+        ServiceNotFound, ServerUnreachable
+            There is no such service, or no server.
+        """
         return self._call(self.spec(name), values or {}, Options(**options))
 
     def raw(self, name: str, values: Mapping[str, Any] | None = None, **options: Any) -> Raw:
-        """Call a service and return the answer as it came; with ``progress`` always as JSON."""
+        """Call a service and return the response unchanged; with ``progress`` always as JSON."""
         how = flows.as_raw(Options(**options))
         request = flows.call_request(self.spec(name), values or {}, how)
         if how.progress is None:
@@ -204,7 +239,7 @@ class Client:
         reader.end()
 
     def close(self) -> None:
-        """Give the connections back; the client is of no use afterwards."""
+        """Close the connections; the client cannot be used afterwards."""
         self._http.close()
 
     def __enter__(self) -> Self:

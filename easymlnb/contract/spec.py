@@ -28,15 +28,23 @@ VIEW = "application/vnd.easymlnb.view+json"
 @named_options
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """How calls of a service are gathered, so that one run of its function answers many.
+    """How one run of a function answers many calls.
 
-    max_size: calls that one run takes at most, default 64.
-    max_wait: seconds that a call waits for others while a worker is free, default 0: a free worker
-        takes what there is, and batches grow by themselves when calls come faster than they run.
-    stack: hand each parameter over as one array, stacked along a new first axis, instead of as a
-        list; calls whose arrays differ in shape or dtype are run apart.
+    Parameters
+    ----------
+    max_size : int, default 64
+        Largest number of calls in one run.
+    max_wait : float, default 0
+        Seconds (0 to 60) that a call waits for others while a worker is free. With 0, a free worker
+        takes all waiting calls, and batches grow when calls arrive faster than they are answered.
+    stack : bool, default False
+        Pass each parameter as one array, stacked along a new first axis, instead of a list. Calls
+        whose arrays differ in shape or dtype run separately.
 
-    Raises ``DefinitionError`` for numbers that make no sense.
+    Raises
+    ------
+    DefinitionError
+        A number is out of range.
     """
 
     max_size: int = 64

@@ -75,11 +75,21 @@ class Running(Protocol):
 
 
 class Caller(Protocol):
-    """Runs calls for a form."""
+    """Runs calls for a form; implement it to use forms elsewhere."""
 
     def start(self, values: dict[str, Any], on: Callable[[Event], None]) -> Running:
-        """Begin a call with JSON values and return at once.
+        """Start a call with JSON values and return at once.
 
-        ``on`` is told everything from other threads, last of all one ``Done`` or ``Failed``; it
-        returns at once, too.
+        Parameters
+        ----------
+        values : dict
+            JSON values of the parameters.
+        on : callable
+            Receives events from any thread (``Waiting``, ``Progress``, ``Log``, ``Item``), and
+            finally one ``Done`` or ``Failed``. It returns at once.
+
+        Returns
+        -------
+        Running
+            ``stop()`` asks the call to end.
         """

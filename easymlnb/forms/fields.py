@@ -42,11 +42,25 @@ class Control(Protocol):
 
 @dataclass(slots=True)
 class Simple:
-    """A control made of one widget, with nothing inside that has a path of its own.
+    """A control made of one widget.
 
-    ``get`` returns what its widget says; ``set`` shows a value there and raises for one that the
-    widget cannot show. A value that was set comes back exactly as it was, all its digits and its
-    zone, until a person changes the widget; ``state`` is how that is noticed.
+    A value that was set is returned unchanged, with all its digits and its zone, until a person
+    changes the widget.
+
+    Parameters
+    ----------
+    widget : ipywidgets.Widget
+    get : callable
+        Returns the widget's value as a JSON value, or ``MISSING`` to leave the parameter out.
+    set : callable
+        Shows a value, from a default or an example; raises an exception if it cannot.
+    labelled : bool, default True
+        Whether the field has a label.
+    visible : bool, default True
+    problem : callable, optional
+        Returns an error message for the field, or ``None``.
+    state : callable, optional
+        Returns what changes when a person changes the widget. Default: ``get``.
     """
 
     widget: Any

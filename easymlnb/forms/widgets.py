@@ -49,7 +49,17 @@ BOXES = frozenset(("object", "tuple", "optional", "list", "dict", "union"))
 
 
 def register(kind: str, maker: Callable[[SchemaNode, Make], Control]) -> None:
-    """Add a widget for a hint of your own, or replace one."""
+    """Add a widget for a hint, or replace one.
+
+    Parameters
+    ----------
+    kind : str
+        Name of the widget, as in ``{"x-easymlnb": {"widget": kind}}`` of a schema.
+    maker : callable
+        ``maker(node, make)`` returns a control for one value, usually a ``Simple``. ``node`` is the
+        value's schema (``title``, ``default``, ``hint(name)``); ``make(node, required)`` makes the
+        field of a part.
+    """
     WIDGETS[kind] = maker
 
 

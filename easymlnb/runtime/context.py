@@ -76,10 +76,21 @@ CURRENT: ContextVar[Context | None] = ContextVar("easymlnb_call", default=None)
 
 
 def progress(fraction: float, text: str = "") -> None:
-    """Say inside a service's function how far it is, 0 to 1, and in words what it does.
+    """Report the progress of the running call to its caller.
 
     Outside a call, and for callers who did not ask for progress, it does nothing.
-    Raises ``ValueError`` when ``fraction`` is not a number from 0 to 1.
+
+    Parameters
+    ----------
+    fraction : float
+        From 0 to 1.
+    text : str, default ""
+        What the function is doing.
+
+    Raises
+    ------
+    ValueError
+        ``fraction`` is not from 0 to 1.
     """
     if not 0 <= fraction <= 1:
         raise ValueError(f"progress requires a fraction from 0 to 1, not {fraction!r}.")

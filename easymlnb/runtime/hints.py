@@ -3,7 +3,7 @@
 import re
 import threading
 
-PAGE = "docs/how-to/live-and-published.md lists what differs."
+PAGE = "docs/guides/live-and-published.md lists what differs."
 
 ALONE = "A live call runs in its own thread,"
 

@@ -29,12 +29,20 @@ SHOWN = 100
 
 
 class Array(Type):
-    """An array of numbers: ``numpy.ndarray`` or ``torch.Tensor``, whichever is annotated.
+    """An array of numbers: ``numpy.ndarray`` or ``torch.Tensor``, as annotated.
 
-    ``dtype`` (``"float32"``) is what the values are converted to where that loses nothing but
-    precision; ``shape`` has a number or ``None`` (any) for each axis. NaN and infinity are refused
-    unless ``allow_nan``; in nested lists ``null`` stands for NaN. In JSON a result is nested lists,
-    or with ``compact`` ``{"b64", "dtype", "shape"}``, which is smaller and faster.
+    Parameters
+    ----------
+    dtype : str, optional
+        Type to convert to, such as ``"float32"``, if nothing but precision is lost.
+    shape : sequence of int or None, optional
+        Size of each axis; ``None`` is any size.
+    allow_nan : bool, default False
+        Accept NaN and infinity; in nested lists ``null`` is NaN.
+    compact : bool, default False
+        Write a result in JSON as ``{"b64", "dtype", "shape"}``, which is smaller and faster than
+        nested lists.
+    max_bytes : int, default 104857600
     """
 
     natives = ("numpy.ndarray", "torch.Tensor")

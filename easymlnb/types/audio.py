@@ -4,9 +4,9 @@ from easymlnb.types.file import File
 
 
 class Audio(File):
-    """An audio file: uploaded or recorded as an input, played as a result. Not decoded.
+    """An audio file: uploaded or recorded as an input, played as a result. It is not decoded.
 
-    As ``File``, it is a hint and a value.
+    It is a hint and a value; parameters are those of ``File``.
     """
 
     widget = "audio"

@@ -32,11 +32,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A value that came as bytes: a part of a form, a raw body, a file picked by a person.
+    """A value that arrived as bytes: a part of a form, a raw body, or a chosen file.
 
-    ``name`` is a label, never a path to open. ``media_type`` may be empty or a lie, and so may
-    ``charset``, what the sender said of a text. Large ``data`` is a memoryview of a file, which
-    ``path`` names if it holds nothing else.
+    Attributes
+    ----------
+    data : bytes or memoryview
+        The content; a memoryview of a file if it is large.
+    name : str
+        A label, never a path to open.
+    media_type : str
+        As the caller sent it; may be empty or wrong.
+    path : Path or None
+        The file that contains the value, if it contains nothing else.
+    charset : str
+        Encoding of a text, as the caller sent it; may be empty or wrong.
     """
 
     data: Data
@@ -91,10 +100,10 @@ class Extra:
 
 
 class Hint:
-    """Base of all markers.
+    """Base class of all markers, which are written in ``Annotated[type, marker]`` or alone.
 
-    ``source`` is the hint that is meant when the marker stands alone (``x: ml.LongText``).
-    Iterating gives the annotations that pydantic is to apply instead of the marker.
+    ``source`` is the type of a marker that is written alone (``x: ml.LongText``). Iterating over a
+    marker yields the annotations that pydantic applies instead of it.
     """
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
@@ -148,7 +157,12 @@ KEEPING: ContextVar[Kept | None] = ContextVar("easymlnb_keeping", default=None)
 
 
 class Type(Hint):
-    """Base of every marker that owns its wire form; subclass it to add a type."""
+    """Base class of markers with their own encoding; subclass it to add a type.
+
+    A subclass sets ``source`` (the class it represents) or ``natives``, and implements
+    ``json_schema``, ``decode`` and ``encode``. With ``reads``, ``writes`` and ``write`` it supports
+    encodings besides JSON.
+    """
 
     natives: ClassVar[tuple[str, ...]] = ()
     """Dotted names of classes that mean this type without a marker; never imported for it."""
@@ -172,39 +186,74 @@ class Type(Hint):
 
     @classmethod
     def of(cls, hint: Any) -> "Type":
-        """Return the marker for a class in ``natives``, or a generic alias of it, found bare."""
+        """Return the marker for a class in ``natives``, or its generic alias, used as a hint."""
         return cls()
 
     def json_schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of the JSON form, with what the form needs under ``KEY``."""
+        """Return the JSON Schema of the JSON encoding; form hints are under ``x-easymlnb``."""
         return {}
 
     def decode(self, value: Any, source: Any) -> Any:
-        """Turn a JSON value or an ``Upload`` into what ``source``, the annotated class, names.
+        """Decode a JSON value or an ``Upload``.
 
-        A native value (from Python, not from a wire) comes as it is. Raise ``ValueError`` with
-        one sentence for the caller on anything else.
+        Parameters
+        ----------
+        value : object
+            A JSON value, an ``Upload``, or a native value that Python code passed.
+        source : type
+            The annotated class, which the function expects.
+
+        Returns
+        -------
+        object
+            The value for the function.
+
+        Raises
+        ------
+        ValueError
+            The value is invalid; the message is one sentence for the caller.
         """
         return value
 
     def encode(self, value: Any) -> Any:
-        """Turn a result into a JSON value; raise ``ValueError`` with a sentence if it has none."""
+        """Encode a result as a JSON value.
+
+        Raises
+        ------
+        ValueError
+            The result has no JSON encoding; the message is one sentence for the author.
+        """
         return value
 
     def write(self, value: Any, media_type: str) -> Data:
-        """Turn a result into bytes of one of ``offers(value)``; a memoryview of them will do."""
+        """Encode a result as bytes.
+
+        Parameters
+        ----------
+        value : object
+            The result.
+        media_type : str
+            One of ``offers(value)``.
+
+        Returns
+        -------
+        bytes or memoryview
+        """
         raise ValueError(f"A {type(self).__name__} cannot be encoded as {media_type}.")
 
     def offers(self, value: Any) -> tuple[str, ...]:
-        """Return what this very result can be written as."""
+        """Return the media types, besides JSON, that this result can be written as."""
         return self.writes
 
     def filename(self, value: Any, media_type: str) -> str:
-        """Return the name to offer for a downloaded result, or an empty string."""
+        """Return the file name of a downloaded result, or an empty string."""
         return ""
 
     def parts(self, value: Any, title: str) -> list[dict[str, Any]] | None:
-        """Return what a person should see of a result; ``None`` leaves it to ``show``."""
+        """Return what a person sees of a result, as parts of a view.
+
+        ``None`` leaves the choice to easymlnb. See the reference of views for the parts.
+        """
         return None
 
     @on_class

@@ -36,9 +36,21 @@ def _said(values: Sequence[Option]) -> str:
 
 
 class Choice(Hint):
-    """One of ``options``, a list of texts or numbers, or a dict from the words shown to them.
+    """One of several options that are known only at run time.
 
-    ``Literal[...]`` and ``Enum`` hints need no marker; this one is for options made at run time.
+    ``Literal[...]`` and ``Enum`` hints need no marker.
+
+    Parameters
+    ----------
+    options : sequence or mapping
+        Texts, numbers or booleans, or a dict from labels to such values.
+    label : str, optional
+        Label of the field.
+
+    Raises
+    ------
+    ValueError
+        No options, duplicate options, or an option of another type.
     """
 
     def __init__(
@@ -66,9 +78,22 @@ class Choice(Hint):
 
 
 class MultipleChoice(Hint):
-    """Several of ``options``, each at most once, as a list in the order given.
+    """Several of the options, each at most once, as a list in the order given.
 
-    At least ``min_count`` and at most ``max_count`` of them; by default from none to all.
+    Parameters
+    ----------
+    options : sequence or mapping
+        As in ``Choice``.
+    min_count : int, default 0
+    max_count : int, optional
+        Default: the number of options.
+    label : str, optional
+        Label of the field.
+
+    Raises
+    ------
+    ValueError
+        Invalid options, or ``min_count`` is not from 0 to ``max_count``.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ PATTERN = "^#[0-9a-fA-F]{6}$"
 
 
 class Colour(Hint):
-    """A colour as ``#rrggbb``; it reaches the function in small letters."""
+    """A color as ``#rrggbb``; the function gets lowercase letters."""
 
     source = str
 

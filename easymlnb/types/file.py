@@ -22,12 +22,23 @@ SHOWN_AS = {
 class File(Type):
     """A file, as a hint and as a value.
 
-    As a hint, bare or in ``Annotated``, it gives the function a ``File``, ``bytes`` or a ``Path``
-    to a temporary copy, whichever is annotated. ``accept`` lists endings (``".csv"``) and media
-    types (``"image/*"``) that are taken, by default any; ``max_bytes`` is the limit, 100 MB.
+    As a hint, alone or in ``Annotated``, the function gets a ``File``, ``bytes`` or a ``Path`` to a
+    temporary copy, as annotated. As a value, ``File(data, name, media_type)`` is what a function
+    gets or returns. A large file is read when ``data`` is; ``open()`` and ``path`` do not read it
+    into memory.
 
-    As a value, ``File(data, name, media_type)`` is what a function gets or returns. A large one
-    that it gets is read when ``data`` is; ``open()`` and ``path`` do not take it into memory.
+    Parameters
+    ----------
+    data : bytes or str
+        Content of a value.
+    name : str, default ""
+        File name; a label, without folders.
+    media_type : str, optional
+        Default: guessed from the name, else ``application/octet-stream``.
+    accept : sequence of str, optional
+        Accepted extensions (``".csv"``) and media types (``"image/*"``). Default: any.
+    max_bytes : int, default 104857600
+        Largest accepted size.
     """
 
     source: ClassVar[Any]
@@ -66,23 +77,23 @@ class File(Type):
 
     @property
     def data(self) -> bytes:
-        """All its bytes."""
+        """All bytes of the file."""
         if not isinstance(self._data, bytes):
             self._data = bytes(self._data)
         return self._data
 
     @property
     def size(self) -> int:
-        """The number of its bytes."""
+        """Number of bytes."""
         return len(self._data)
 
     @property
     def path(self) -> Path:
-        """A temporary file with its content and name, to be read until the call ends."""
+        """Path of a temporary file with the content and name; valid until the call ends."""
         return scratch.put(self.name or "file", self._data, self._path)
 
     def open(self) -> BinaryIO:
-        """Open it for reading; to be closed by whoever opened it, best with ``with``."""
+        """Open the file for reading; close it, or use ``with``."""
         return io.BytesIO(self._data) if isinstance(self._data, bytes) else self.path.open("rb")
 
     def __eq__(self, other: object) -> bool:

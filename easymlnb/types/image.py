@@ -32,15 +32,24 @@ NO_IMAGE = "The value must be an image: PNG, JPEG, TIFF, BMP or WebP."
 
 
 class Image(Type):
-    """An image: a ``PIL.Image.Image``, a numpy array or a ``Path``, whichever is annotated.
+    """An image: a ``PIL.Image.Image``, a ``numpy.ndarray`` or a ``Path``, as annotated.
 
-    ``mode`` converts to one of Pillow's modes (``"L"``, ``"RGB"``, ``"RGBA"``), by default the
-    file's own is kept, 16 bit included. Of a file with many pages the first is taken, or with
-    ``pages`` all: a list of images, or an array with one more axis in front. Limits: ``max_bytes``
-    of the file (100 MB), ``max_pixels`` of all pages together (40 million).
+    As a result, integer arrays keep their exact values (PNG or TIFF).
 
-    As a result, arrays of whole numbers keep their exact values (PNG or TIFF); ``labels`` says
-    whether the numbers are labels, which decides how they are shown. By default that is guessed.
+    Parameters
+    ----------
+    mode : str, optional
+        Convert to one of Pillow's modes (``"L"``, ``"RGB"``, ``"RGBA"``). Default: the file's own,
+        including 16 bits.
+    pages : bool, default False
+        Read all pages of a file: a list of images, or an array with one more axis in front.
+        Otherwise the first page is read.
+    labels : bool, optional
+        Whether the numbers of a result are labels, which are shown in colors. Default: guessed.
+    max_bytes : int, default 104857600
+        Largest accepted file.
+    max_pixels : int, default 40000000
+        Largest number of pixels of all pages together, checked before decoding.
     """
 
     natives: ClassVar[tuple[str, ...]] = ("PIL.Image.Image",)
@@ -209,7 +218,7 @@ class Image(Type):
 
 
 class Webcam(Image):
-    """A picture taken with the camera of the person who fills in the form, or uploaded."""
+    """An image taken with the camera, or uploaded; options are those of ``Image``."""
 
     natives: ClassVar[tuple[str, ...]] = ()
     widget = "webcam"

@@ -55,7 +55,10 @@ def to_html(markdown: str) -> str:
 
 
 class HTML(str):
-    """HTML to show: ``def report() -> ml.HTML: return ml.HTML("<b>42</b>")``."""
+    """HTML to show: ``def report() -> ml.HTML: return ml.HTML("<b>42</b>")``.
+
+    What is shown contains no scripts and loads nothing from other hosts.
+    """
 
     __slots__ = ()
 
@@ -80,7 +83,7 @@ class HTML(str):
 
 
 class Markdown(HTML):
-    """Markdown to show, with tables; HTML inside of it is cleaned."""
+    """Markdown to show, with tables; HTML in it is cleaned."""
 
     __slots__ = ()
 

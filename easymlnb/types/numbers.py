@@ -16,11 +16,27 @@ def _check_order(low: float | None, high: float | None) -> None:
 
 
 class Number(Hint):
-    """A number, by default any finite one.
+    """A number, by default any finite one; a ``float``, or the annotated ``int``.
 
-    ``low`` and ``high`` are bounds, both included; ``step`` is what the form's arrows add.
-    ``unit`` (``"kW"``) is shown behind the number. With ``allow_nan`` NaN and infinity are taken
-    and given as the strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``.
+    Parameters
+    ----------
+    low, high : float, optional
+        Bounds, both included.
+    step : float, optional
+        Step of the form's arrows.
+    allow_nan : bool, default False
+        Accept and return NaN and infinity as ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``.
+    log : bool, default False
+        Space a slider by orders of magnitude.
+    unit : str, optional
+        Shown after the number, such as ``"kW"``.
+    label : str, optional
+        Label of the field. Default: the parameter's name in words.
+
+    Raises
+    ------
+    ValueError
+        ``low`` is greater than ``high``.
     """
 
     source = float
@@ -86,9 +102,10 @@ def _to_word(value: float) -> Any:
 
 
 class Slider(Number):
-    """A number between ``low`` and ``high``, both included, picked with a slider.
+    """A number between two bounds, both included, picked with a slider.
 
-    ``log`` spaces the slider by orders of magnitude; then ``low`` must be above zero.
+    Parameters are those of ``Number`` without ``allow_nan``. With ``log``, ``low`` must be greater
+    than zero, else a ``ValueError`` is raised.
     """
 
     def __init__(
@@ -110,9 +127,19 @@ class Slider(Number):
 
 
 class Interval(Hint):
-    """Two numbers ``[from, to]`` between ``low`` and ``high``, the first not above the second.
+    """Two numbers ``[from, to]``, the first not greater than the second.
 
-    On ``tuple[float, float]`` (the default) or ``tuple[int, int]``.
+    For ``tuple[float, float]`` (the default) or ``tuple[int, int]``. The form has one slider with
+    two ends.
+
+    Parameters
+    ----------
+    low, high : float, optional
+        Bounds of both numbers, included.
+    step : float, optional
+        Step of the slider.
+    unit, label : str, optional
+        As in ``Number``.
     """
 
     source = tuple[float, float]

@@ -14,7 +14,11 @@ DPI = 150
 
 
 class Plot(Type):
-    """A figure. In JSON a plotly figure is its own object, one of matplotlib a PNG data URI."""
+    """A figure of plotly or matplotlib, as a result.
+
+    In JSON, a plotly figure is its own object and a matplotlib figure is a PNG data URI. With
+    ``Accept``, plotly gives ``application/vnd.plotly.v1+json``, matplotlib PNG or SVG.
+    """
 
     natives = (
         "plotly.basedatatypes.BaseFigure",

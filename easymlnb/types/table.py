@@ -27,14 +27,20 @@ SENT_CELLS = 2_000_000
 class Table(Type):
     """A table as ``pandas.DataFrame``.
 
-    ``columns`` names the columns that must be there: a list, or a dict with the kind of each:
-    ``"int"``, ``"float"``, ``"str"``, ``"bool"``, ``"datetime"`` or ``"any"``. More columns are
-    kept. Empty cells are missing values. Limits: ``max_rows`` (1 million), ``max_bytes`` (100 MB).
+    It is accepted as JSON (records, or an object of columns), CSV, Arrow or Parquet. An index
+    becomes a column unless it only counts. Empty cells are missing values.
 
-    It comes as JSON (a list of records, or an object of columns), CSV with commas, semicolons or
-    tabs, an Arrow stream or parquet; an index is a column of its own unless it only counts.
-    ``separator`` and ``decimal`` (``"."`` or ``","``) say how its CSV is written; without them that
-    is found where a file leaves no doubt.
+    Parameters
+    ----------
+    columns : sequence or mapping, optional
+        Required columns: a list, or a dict with the kind of each: ``"int"``, ``"float"``,
+        ``"str"``, ``"bool"``, ``"datetime"`` or ``"any"``. More columns are kept.
+    separator : str, optional
+        Separator of CSV. Default: found out from the file.
+    decimal : {".", ","}, optional
+        Decimal sign of CSV. Default: found out where a file leaves no doubt.
+    max_rows : int, default 1000000
+    max_bytes : int, default 104857600
     """
 
     natives: ClassVar[tuple[str, ...]] = ("pandas.DataFrame", "pandas.Series")

@@ -9,8 +9,14 @@ from easymlnb.types.base import Extra, Hint
 class Text(Hint):
     """One line of text.
 
-    ``min_length`` and ``max_length`` count characters, ``pattern`` is a regular expression that
-    the whole text must match; ``label`` and ``placeholder`` are words for the form.
+    Parameters
+    ----------
+    min_length, max_length : int, optional
+        Number of characters.
+    pattern : str, optional
+        Regular expression that the whole text must match.
+    label, placeholder : str, optional
+        Texts for the form.
     """
 
     source = str
@@ -48,13 +54,16 @@ class Text(Hint):
 
 
 class LongText(Text):
-    """Text of many lines."""
+    """Text of many lines; options are those of ``Text``."""
 
     widget = "longtext"
 
 
 class Secret(Text):
-    """Text that the form hides while it is typed; it is no protection beyond that."""
+    """Text that the form hides while it is typed; options are those of ``Text``.
+
+    It has no other protection. Its default is not written into the schema.
+    """
 
     widget = "secret"
 

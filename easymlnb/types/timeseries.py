@@ -19,13 +19,21 @@ DRAWN = 5000
 
 
 class TimeSeries(table.Table):
-    """A table with a ``DatetimeIndex``, sorted, as ``pandas.DataFrame``.
+    """A table with a sorted ``DatetimeIndex``, as ``pandas.DataFrame``.
 
-    ``time`` names the column of times (ISO 8601); without it the first one that is called like
-    time, else the first whose every cell is one, is taken. ``values`` names the columns to keep,
-    all numbers; without it all others stay as they are. Times with an offset are converted to
-    ``zone``, times without are taken to be in it; the default is UTC. No time may be missing or
-    occur twice.
+    No time may be missing or occur twice.
+
+    Parameters
+    ----------
+    time : str, optional
+        Column of times (ISO 8601). Default: the first with a name like time, else the first that
+        contains only times.
+    values : str or sequence of str, optional
+        Columns to keep, all numbers. Default: all others, unchanged.
+    zone : str, default "UTC"
+        Times with an offset are converted to this zone; times without one are taken as in it.
+    separator, decimal, max_rows, max_bytes
+        As in ``Table``.
     """
 
     natives = ()

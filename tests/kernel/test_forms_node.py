@@ -104,7 +104,7 @@ def test_a_widget_of_ones_own_is_registered():
 
 
 def test_the_widget_of_the_documentation_works():
-    page = Path(__file__).parents[2] / "docs/how-to/forms.md"
+    page = Path(__file__).parents[2] / "docs/guides/forms.md"
     code = page.read_text(encoding="utf-8").split("```python\n")[2].partition("```")[0]
     before = dict(WIDGETS)
     try:
