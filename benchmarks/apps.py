@@ -206,7 +206,7 @@ def main() -> None:
         publish(ours_url, MODEL, "estimate")
         publish(ours_url, ECHO, "echo")
         plain_url = stack.enter_context(voila(folders[1]))
-        ours = Side(f"{ours_url}apps/estimate", "easymlnb.apps.host")
+        ours = Side(f"{ours_url}apps/estimate", "easymlnb.apps.form_kernel")
         plain = Side(f"{plain_url}voila/render/form.ipynb", "ipykernel_launcher")
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(

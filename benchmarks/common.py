@@ -122,7 +122,7 @@ def server(url: str) -> psutil.Process:
 
 def publish(url: str, source: str, name: str) -> None:
     """Publish a notebook of one cell and wait until it serves."""
-    from easymlnb.bundles import make
+    from easymlnb.publishing.bundle import make
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.ipynb"

@@ -29,8 +29,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 from conftest import make_notebook  # noqa: E402
 from hub.services import Member, ServiceHub  # noqa: E402
 
-from easymlnb_server.access import Access, Action, Caller, may  # noqa: E402
-from easymlnb_server.handlers.catalogue import PAGE  # noqa: E402
+from easymlnb_server.identity.access import Access, Action, Caller, may  # noqa: E402
+from easymlnb_server.services.catalog_handlers import PAGE  # noqa: E402
 
 CELL = """
 import easymlnb as ml

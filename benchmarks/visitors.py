@@ -145,7 +145,7 @@ async def stay(url: str, number: int, gate: asyncio.Semaphore, crowd: Crowd) -> 
 def forms(url: str) -> Iterator[psutil.Process]:
     for one in server(url).children():
         with contextlib.suppress(psutil.Error):
-            if "easymlnb.apps.host" in one.cmdline():
+            if "easymlnb.apps.form_kernel" in one.cmdline():
                 yield one
 
 

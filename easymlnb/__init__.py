@@ -11,15 +11,15 @@ from easymlnb._version import __version__
 
 if TYPE_CHECKING:
     # The same names once more, for editors and type checkers; a test compares the two.
-    from easymlnb.batching import Batched
-    from easymlnb.calling import use
+    from easymlnb.calling.use import use
     from easymlnb.client import AsyncClient, Client, connect, connect_async
+    from easymlnb.compose.pipelines import gather, pipeline
     from easymlnb.contract.errors import CallerError, EasyMLNBError
     from easymlnb.contract.spec import Batch
-    from easymlnb.decorator import ServiceFunction, service
-    from easymlnb.optimizing import Optimized, optimize
-    from easymlnb.pipelines import gather, pipeline
+    from easymlnb.optimization import Optimized, optimize
     from easymlnb.runtime.context import progress
+    from easymlnb.services.batching import Batched
+    from easymlnb.services.decorator import ServiceFunction, service
     from easymlnb.types import (
         HTML,
         Array,

@@ -12,9 +12,9 @@ from conftest import RunningServer
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from easymlnb_server.apps import wire
+from easymlnb_server.apps import jupyter_messages
 
-V1 = Subprotocol(wire.V1)
+V1 = Subprotocol(jupyter_messages.V1)
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Line:
     def say(self, kind: str, content: Any, channel: str = "shell", *buffers: bytes) -> None:
         self.count += 1
         header = {"msg_id": f"m{self.count}", "msg_type": kind, "session": "s", "username": ""}
-        message = wire.Message(
+        message = jupyter_messages.Message(
             channel,
             kind,
             json.dumps(header).encode(),
@@ -66,12 +66,12 @@ class Line:
             json.dumps(content).encode(),
             buffers,
         )
-        self.socket.send(wire.write(message, self.v1))
+        self.socket.send(jupyter_messages.write(message, self.v1))
 
     def hear(self, kind: str) -> Any:
         """Return the content of the next message of a kind."""
         while True:
-            message = wire.read(self.socket.recv(timeout=60), self.v1)
+            message = jupyter_messages.read(self.socket.recv(timeout=60), self.v1)
             if message.kind == kind:
                 return json.loads(message.content)
 

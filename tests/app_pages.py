@@ -103,7 +103,7 @@ def form_kernels(server: RunningServer) -> list[psutil.Process]:
     found = []
     for child in psutil.Process(server.process.pid).children():
         try:
-            if "easymlnb.apps.host" in child.cmdline():
+            if "easymlnb.apps.form_kernel" in child.cmdline():
                 found.append(child)
         except psutil.Error:
             continue

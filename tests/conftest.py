@@ -19,7 +19,7 @@ import nbformat
 import pytest
 from hypothesis import HealthCheck, settings
 
-from easymlnb.client.network import LIMITS
+from easymlnb.client.transport import LIMITS
 
 TOKEN = "test-token-of-the-suite"
 START_TIMEOUT = 180.0
@@ -185,7 +185,7 @@ def publish(
     path: Path,
 ) -> dict[str, Any]:
     """Write a notebook, publish it, wait for the end of it; returns the bundle's description."""
-    from easymlnb.bundles import make
+    from easymlnb.publishing.bundle import make
 
     nbformat.write(notebook, path)
     sent = http.post(

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from easymlnb.contract.errors import EasyMLNBError
-from easymlnb.contract.frames import Call, Cancel, Failure, Hello, Result, unpack_to_worker
-from easymlnb.contract.running import Gpu
+from easymlnb.contract.resources import Gpu
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.engine.link import WorkerLink
-from easymlnb_server.engine.rendezvous import Arrival, Rendezvous
+from easymlnb.contract.worker_protocol import Call, Cancel, Failure, Hello, Result, unpack_to_worker
+from easymlnb_server.dispatch.worker_link import WorkerLink
 from easymlnb_server.placement.base import Order, Room
 from easymlnb_server.placement.gpus import Gpus
+from easymlnb_server.workers.registration import Arrival, Rendezvous
 
 
 def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:

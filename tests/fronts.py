@@ -19,17 +19,17 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from easymlnb.contract.errors import Busy, ServiceNotFound
-from easymlnb.contract.frames import Call, Result
-from easymlnb_server.access import Action, Caller
-from easymlnb_server.activity import Activity
-from easymlnb_server.calllog import CallLog
-from easymlnb_server.engine.pending import Answer, Pending
-from easymlnb_server.handlers.connections import Connections
-from easymlnb_server.handlers.front import open_doors
-from easymlnb_server.handlers.senders import Sender
-from easymlnb_server.inbound import Inbound
-from easymlnb_server.metrics import Series
-from easymlnb_server.services import Target
+from easymlnb.contract.worker_protocol import Call, Result
+from easymlnb_server.calls.log import CallLog
+from easymlnb_server.dispatch.call import Answer, Pending
+from easymlnb_server.http.connection_settings import Inbound
+from easymlnb_server.http.connections import Connections
+from easymlnb_server.http.fastpath.credentials import Sender
+from easymlnb_server.http.fastpath.listener import open_doors
+from easymlnb_server.identity.access import Action, Caller
+from easymlnb_server.observability.activity import Activity
+from easymlnb_server.observability.metrics import Series
+from easymlnb_server.services.registry import Target
 
 HEADERS = {"host": "localhost:8888", "authorization": "token secret", "content-length": "2"}
 PLAIN = (

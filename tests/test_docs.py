@@ -18,10 +18,10 @@ from traitlets import TraitType
 import easymlnb
 from easymlnb.cli.app import app as commands
 from easymlnb.contract.errors import BY_CODE
-from easymlnb.decorator import options_of_service
+from easymlnb.services.decorator import options_of_service
 from easymlnb_server.app import EasyMLNB
+from easymlnb_server.http.routes import ROUTES
 from easymlnb_server.placement.environment import NAMES
-from easymlnb_server.routes import ROUTES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -171,7 +171,7 @@ def test_docstrings_of_public_names_explain_each_parameter(name: str) -> None:
 
 
 def test_every_option_of_the_decorator_is_in_the_reference() -> None:
-    source = ast.parse(text(ROOT / "easymlnb/decorator.py"))
+    source = ast.parse(text(ROOT / "easymlnb/services/decorator.py"))
     found = [
         {argument.arg for argument in node.args.kwonlyargs}
         for node in source.body

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from easymlnb.cli.shared import PORT, Place
-from easymlnb.contract.hubs import ACCESS, OWN_SCOPES, SCOPES, SERVICE
-from easymlnb_server.hubservice import limits
-from easymlnb_server.placement.hub import options
-from easymlnb_server.shared import NEEDED, settings
+from easymlnb.cli.hub import PORT, Place
+from easymlnb.contract.hub_config import ACCESS, OWN_SCOPES, SCOPES, SERVICE
+from easymlnb_server.hub import group_limits
+from easymlnb_server.hub.shared_service import NEEDED, settings
+from easymlnb_server.placement.hub import profiles
 
 HUB = Path(__file__).parent.parent / "docs/deploy"
 
@@ -59,11 +59,11 @@ def test_settings_in_the_docs_are_understood() -> None:
 
     text = next(one for one in fenced("hub.md", "python") if "group_limits" in one)
     exec(text, {"c": Told})
-    spots = options.on_shared_service(Told.EasyMLNB.placements)
+    spots = profiles.on_shared_service(Told.EasyMLNB.placements)
     assert (spots["local"].max_workers, spots["local"].seats) == (8, 8)
-    found = limits.read(Told.EasyMLNB.group_limits)
-    assert limits.of(["students"], found).workers == 2
-    assert limits.of([], found).workers == 8
+    found = group_limits.read(Told.EasyMLNB.group_limits)
+    assert group_limits.of(["students"], found).workers == 2
+    assert group_limits.of([], found).workers == 8
 
 
 def test_kubernetes_values_give_the_rights_that_are_needed() -> None:
@@ -93,8 +93,8 @@ def test_kubernetes_runs_the_service_as_it_wants_to_be_run(tmp_path: Path) -> No
     assert container["command"][:3] == ["easymlnb", "hub", "serve"]
     text = of_kind("ConfigMap")["data"]["easymlnb.json"]
     said = json.loads(text)["EasyMLNB"]
-    assert list(options.on_shared_service(said["placements"])) == ["local", "gpu"]
-    assert limits.read(said["group_limits"])
+    assert list(profiles.on_shared_service(said["placements"])) == ["local", "gpu"]
+    assert group_limits.read(said["group_limits"])
     labels = pod["metadata"]["labels"]
     policy = of_kind("NetworkPolicy")["spec"]
     for selector in (

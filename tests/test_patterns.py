@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from easymlnb_server.handlers import heads
-from easymlnb_server.handlers.gate import CALL, SHARED_CALL
-from easymlnb_server.routes import ROUTES, SHARED_ROUTES
+from easymlnb_server.http.fastpath import request_head
+from easymlnb_server.http.fastpath.eligibility import CALL, SHARED_CALL
+from easymlnb_server.http.routes import ROUTES, SHARED_ROUTES
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = (ROOT / "server-extension/easymlnb_server", ROOT / "easymlnb/contract")
@@ -158,15 +158,15 @@ def test_quadratic_patterns_are_found() -> None:
 
 
 VALUES = [
-    b"X: " + b" " * heads.HEAD_LIMIT + b"\x00",
-    b"X: " + b"\t" * heads.HEAD_LIMIT + b"\x7f",
-    b"X: a" + b" " * heads.HEAD_LIMIT + b"\x00",
-    b"X: " + b"a " * (heads.HEAD_LIMIT // 2) + b"\x00",
-    b"a" * heads.HEAD_LIMIT,
-    b"a" * heads.HEAD_LIMIT + b"\x00:",
-    b":" * heads.HEAD_LIMIT,
-    b"\r\n".join(b"a:" for _ in range(heads.HEAD_LIMIT // 4)),
-    b"\r\n".join(b"a%d:" % number for number in range(heads.HEAD_LIMIT // 8)),
+    b"X: " + b" " * request_head.HEAD_LIMIT + b"\x00",
+    b"X: " + b"\t" * request_head.HEAD_LIMIT + b"\x7f",
+    b"X: a" + b" " * request_head.HEAD_LIMIT + b"\x00",
+    b"X: " + b"a " * (request_head.HEAD_LIMIT // 2) + b"\x00",
+    b"a" * request_head.HEAD_LIMIT,
+    b"a" * request_head.HEAD_LIMIT + b"\x00:",
+    b":" * request_head.HEAD_LIMIT,
+    b"\r\n".join(b"a:" for _ in range(request_head.HEAD_LIMIT // 4)),
+    b"\r\n".join(b"a%d:" % number for number in range(request_head.HEAD_LIMIT // 8)),
 ]
 
 
@@ -176,6 +176,8 @@ def test_heads_take_linear_time(lines: bytes) -> None:
 
     def run(size: int) -> object:
         part = lines[:3] + lines[3:-2][: size // 2] + lines[-2:]
-        return heads.parse(b"POST services/f/call HTTP/1.1\r\n" + part + heads.END, path)
+        return request_head.parse(
+            b"POST services/f/call HTTP/1.1\r\n" + part + request_head.END, path
+        )
 
     assert not grows_too_fast(lambda size: [run(8 * size) for _ in range(20)])

@@ -10,15 +10,15 @@ import nbformat
 from conftest import make_notebook
 from fakes import FakeLink, FakePlacement, left_in, spec, until
 
-from easymlnb.bundles import make
 from easymlnb.contract.bundle import Bundle, open_bundle
 from easymlnb.contract.errors import EasyMLNBError
-from easymlnb.contract.frames import Call
-from easymlnb_server.engine.deployment import Deployment
-from easymlnb_server.engine.rendezvous import Rendezvous
-from easymlnb_server.engine.settings import Settings
-from easymlnb_server.engine.workers import Worker
-from easymlnb_server.placement.places import Places
+from easymlnb.contract.worker_protocol import Call
+from easymlnb.publishing.bundle import make
+from easymlnb_server.placement.registry import Places
+from easymlnb_server.workers.deployment import Deployment
+from easymlnb_server.workers.registration import Rendezvous
+from easymlnb_server.workers.settings import Settings
+from easymlnb_server.workers.worker_set import Worker
 
 
 class World:

@@ -6,8 +6,8 @@ from typing import Any
 from easymlnb.apps.history import Run, clock
 from easymlnb.apps.words import inputs
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.forms import lean as W
-from easymlnb.forms.results import draw
+from easymlnb.forms import shared_style as W
+from easymlnb.forms.renderers import draw
 
 CUT = 120
 """Characters of a value that differs."""

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from easymlnb.apps import links, words
+from easymlnb.apps import permalinks, words
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InvalidInput
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.forms.caller import Done, Part
+from easymlnb.forms.call_protocol import Done, Part
 from easymlnb.forms.form import Ended
-from easymlnb.forms.outcome import joined
+from easymlnb.forms.result_panel import joined
 
 MOST = 20
 """Runs that are remembered."""
@@ -107,7 +107,7 @@ class History:
         for run in self.runs:
             told = {one.name: getattr(run, one.name) for one in fields(run)}
             told |= {"at": run.at.isoformat(), "size": 0}
-            told["values"] = json.loads(links.noted(self._spec, run.values, uploads=True))
+            told["values"] = json.loads(permalinks.noted(self._spec, run.values, uploads=True))
             if run.size > room // 2:
                 told["parts"] = None
             written = json.dumps(told, default=str)

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from easymlnb.contract.places import Leave, Say, ToKernel
+from easymlnb.contract.page_protocol import Leave, Say, ToKernel
 
 SECONDS = 5.0
 """Seconds of a processor that one message may take."""

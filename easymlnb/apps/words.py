@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from easymlnb.apps.links import NOTE
+from easymlnb.apps.permalinks import NOTE
 from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.forms.caller import Part
-from easymlnb.forms.results import figure
+from easymlnb.forms.call_protocol import Part
+from easymlnb.forms.renderers import figure
 from easymlnb.forms.widget_kinds import widget_kind
 
 CUT = 28

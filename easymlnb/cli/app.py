@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from easymlnb.cli import output, placement, shared
-from easymlnb.cli.group import Group
+from easymlnb.cli import hub, output, placement
+from easymlnb.cli.errors import Group
 from easymlnb.cli.options import AsJson, Here, Token, Url
 from easymlnb.contract.replacing import AUTO
 
@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 
 app.add_typer(placement.app, name="placement")
-app.add_typer(shared.app, name="hub")
+app.add_typer(hub.app, name="hub")
 
 Name = Annotated[str, typer.Argument(help="The service's name.", metavar="NAME")]
 
@@ -34,7 +34,7 @@ Name = Annotated[str, typer.Argument(help="The service's name.", metavar="NAME")
 def _client_of(
     name: str, url: str | None, token: str | None, here: bool
 ) -> "AbstractContextManager[Client]":
-    from easymlnb.cli.where import client_of
+    from easymlnb.cli.target import client_of
 
     return client_of(name, url, token, here=here)
 
@@ -57,7 +57,7 @@ def list_services(
     here: Here = False, url: Url = None, token: Token = None, json: AsJson = False
 ) -> None:
     """List the services of the server."""
-    from easymlnb.cli.where import listed
+    from easymlnb.cli.target import listed
 
     found = listed(url, token, here=here)
     if json:
@@ -99,7 +99,7 @@ def call(
     json: AsJson = False,
 ) -> None:
     """Call a service and print its result."""
-    from easymlnb.cli.calling import Wish, call_and_show
+    from easymlnb.cli.call import Wish, call_and_show
 
     how = {
         "timeout": timeout,
@@ -139,7 +139,7 @@ def publish(
     json: AsJson = False,
 ) -> None:
     """Publish a notebook as a new version of its services."""
-    from easymlnb.cli.publishing import Choice, publish_and_show
+    from easymlnb.cli.publish import Choice, publish_and_show
 
     choice = Choice(
         names=tuple(name or ()),
@@ -161,7 +161,7 @@ def logs(
     json: AsJson = False,
 ) -> None:
     """Show a service's recent calls with their output and tracebacks."""
-    from easymlnb.cli.loglines import show_log
+    from easymlnb.cli.logs import show_log
 
     with _client_of(name, url, token, here) as client:
         show_log(client, name, follow=follow, json=json)
@@ -215,7 +215,7 @@ def share(
     json: AsJson = False,
 ) -> None:
     """Show or set the access to a service on the Hub's shared service."""
-    from easymlnb.cli.sharing import Who, share_and_show
+    from easymlnb.cli.share import Who, share_and_show
 
     who = Who(tuple(user or ()), tuple(group or ()), everyone, public, nobody)
     share_and_show(name, who, url=url, token=token, json=json)
@@ -247,7 +247,7 @@ def serve(
     browser: Annotated[bool, typer.Option(help="Open the catalog in a browser.")] = False,
 ) -> None:
     """Start a server on this machine and publish notebooks on it."""
-    from easymlnb.cli.serving import Settings, serve_and_publish, token_of
+    from easymlnb.cli.serve import Settings, serve_and_publish, token_of
 
     asked = token_of(token, token_file, notebooks or [])
     serve_and_publish(Settings(port=port, ip=ip, token=asked, browser=browser), notebooks or [])
@@ -270,7 +270,7 @@ def doctor(
     from easymlnb.cli.doctor import examine, show
 
     if hub:
-        from easymlnb.cli import hub as nodes
+        from easymlnb.cli import doctor_hub as nodes
 
         if url is not None:
             findings = nodes.examine_service(url, token or "")

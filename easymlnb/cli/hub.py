@@ -1,196 +1,198 @@
-"""``easymlnb doctor --hub``: whether this user's server can use nodes of its JupyterHub."""
+"""``easymlnb hub``: the service that all users of a JupyterHub share."""
 
 import os
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
 
-from easymlnb.cli.doctor import BAD, NOTE, OK, Finding
-from easymlnb.contract.hubs import OWN_TOKENS, ROLE, SERVICE, TOKENS, USERS
+import typer
 
-if TYPE_CHECKING:
-    import httpx
+from easymlnb.cli import output
+from easymlnb.cli.options import Token, Url
+from easymlnb.contract import hub_config
 
-SECONDS = 10.0
-SLOW = 2.0
-"""Seconds after which the Hub is thought to wait for a start instead of answering at once."""
-AT_ONCE = 'c.JupyterHub.tornado_settings.update({"slow_spawn_timeout": 0})'
-NEEDED = ("servers", "access:servers")
-"""Scopes, each of the user's own servers, without which nodes cannot be started or reached."""
+app = typer.Typer(
+    help="Set up and manage the shared service of a JupyterHub.", no_args_is_help=True
+)
 
-
-def examine(environment: Mapping[str, str] | None = None) -> list[Finding]:
-    """Look at what a Hub gives the server that this runs in; says first whether there is one."""
-    told = os.environ if environment is None else environment
-    url, user = told.get("JUPYTERHUB_API_URL", ""), told.get("JUPYTERHUB_USER", "")
-    if not url or not user:
-        fix = "Run this command in a terminal of a server that the Hub started."
-        return [Finding("hub", BAD, "this server was not started by a JupyterHub.", fix)]
-    import httpx
-
-    token = told.get("JUPYTERHUB_API_TOKEN", "")
-    headers = {"Authorization": f"token {token}"}
-    with httpx.Client(headers=headers, timeout=SECONDS) as http:
-        found = [*_hub(http, url), *_rights(http, url, user), *_proxy(http, told)]
-        if address := _service_of(told):
-            found += service(http, address)
-        return found
-
-
-def examine_service(url: str, token: str) -> list[Finding]:
-    """Look at the shared service at this address, such as from outside of any server."""
-    import httpx
-
-    headers = {"Authorization": f"token {token}"}
-    with httpx.Client(headers=headers, timeout=SECONDS) as http:
-        return [*service(http, f"{url.rstrip('/')}/")]
-
-
-def service(http: "httpx.Client", address: str) -> Iterator[Finding]:
-    """Look at the shared service: whether it is there, lets us in, and has what it needs."""
-    import httpx
-
-    about = "shared service"
-    try:
-        there = http.get(f"{address}health/live")
-        me = http.get(f"{address}me")
-    except httpx.HTTPError:
-        yield Finding(about, BAD, f"not reachable at {address}.", "Ask the Hub's administrator.")
-        return
-    if there.status_code == 404 or not _is_ours(there):
-        fix = "The Hub's administrator can add the output of: easymlnb hub config"
-        if there.status_code in (502, 503, 504):
-            yield Finding(
-                about, BAD, f"no response at {address}.", "See the Hub's log for the cause."
-            )
-        else:
-            yield Finding(about, NOTE, "this Hub has no shared service.", fix)
-        return
-    if me.status_code != 200:
-        fix = f"In jupyterhub_config.py, c.JupyterHub.load_roles: {USERS}, and {TOKENS}"
-        yield Finding(about, BAD, "the shared service rejects this token.", fix)
-        return
-    told = me.json()
-    yield Finding(about, OK, f"accepts {told['name']} at {address}")
-    if not told["admin"]:
-        says = "only administrators of the Hub can see its own requirements."
-        yield Finding(about, NOTE, says)
-        return
-    yield from _needs(http.get(f"{address}hub").json())
+MODULE = "easymlnb_server.hub.shared_service"
+PORT = 10180
+SECONDS = 60.0
+BLOCK = """\
+# easymlnb: the shared service of all users, at {public}/services/{name}/
+c.JupyterHub.services.append(
+    {{
+        "name": "{name}",
+        "url": "http://{address}:{port}",
+        "command": {command},
+        "oauth_no_confirm": True,
+    }}
+)
+# The service's permissions: start and stop users' servers, which run the workers; access them
+# with users' tokens, created for this purpose; read users and their groups.
+c.JupyterHub.load_roles.append(
+    {role}
+)
+# All users can log in to the service. The authors decide who can call their services.
+c.JupyterHub.load_roles.append(
+    {users}
+)
+# So can their servers; "servers!user" and "access:servers!user" are for their own nodes.
+{tokens}
+# Workers run in named servers. The Hub responds to a start immediately and sends events.
+c.JupyterHub.allow_named_servers = True
+c.JupyterHub.tornado_settings.update({{"slow_spawn_timeout": 0}})
+{url}"""
+URL = """\
+# The URL at which users and nodes reach the Hub's proxy.
+{comment}c.JupyterHub.public_url = "{public}"
+"""
 
 
-def _needs(told: Mapping[str, Any]) -> Iterator[Finding]:
-    """Return what the service says of itself to an administrator."""
-    about = "shared service"
-    if told["missing"]:
-        fix = f"In jupyterhub_config.py, an entry of c.JupyterHub.load_roles: {ROLE}"
-        yield Finding(about, BAD, f"missing scopes: {', '.join(told['missing'])}.", fix)
-    else:
-        yield Finding(about, OK, "can start, stop and reach users' servers, and read users")
-    if told["reached"]:
-        yield Finding(about, OK, f"nodes connect at {told['proxy']}")
-    else:
-        fix = (
-            'Set c.JupyterHub.public_url = "https://...", or c.EasyMLNB.hub_proxy for the '
-            "service only."
-        )
-        where = f"at {told['proxy']}" if told["proxy"] else "because its URL is unknown"
-        yield Finding(
-            about, BAD, f"the service cannot reach itself through the proxy {where}.", fix
-        )
-    if told["slowest_start"] > SLOW:
-        says = f"the Hub took {told['slowest_start']:g} s to accept the start of a server."
-        yield Finding(about, BAD, says, f"In jupyterhub_config.py: {AT_ONCE}")
-    from easymlnb._version import __version__
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the service runs: its folder and settings, its address, and the one of the Hub."""
 
-    if told["easymlnb"] != __version__:
-        says = f"its easymlnb is {told['easymlnb']}, but the local one is {__version__}."
-        yield Finding(about, BAD, says, "Install the same version in both environments.")
-    else:
-        yield Finding(
-            about, OK, f"easymlnb {__version__}, JupyterHub {told['hub'] or '(unavailable)'}"
+    folder: Path | None = None
+    settings: Path | None = None
+    address: str = "127.0.0.1"
+    port: int = PORT
+    public: str = ""
+
+    def block(self) -> str:
+        """Return what to add to ``jupyterhub_config.py``."""
+        command = [str(Path(sys.executable).with_name("easymlnb")), "hub", "serve"]
+        if self.folder is not None:
+            command += ["--state-dir", str(self.folder.absolute())]
+        if self.settings is not None:
+            command += ["--config", str(self.settings.absolute())]
+        public = self.public.rstrip("/") or "https://hub.example.org"
+        return BLOCK.format(
+            name=hub_config.SERVICE,
+            address=self.address,
+            port=self.port,
+            command=hub_config.listed(tuple(command)),
+            role=hub_config.ROLE,
+            users=hub_config.USERS,
+            tokens=hub_config.TOKENS,
+            public=public,
+            url=URL.format(public=public, comment="" if self.public else "# "),
         )
 
 
-def _is_ours(answer: "httpx.Response") -> bool:
-    try:
-        return bool(answer.json() == {"status": "ok"})
-    except ValueError:
-        return False
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir", help="Folder for all published services; default: next to the Hub's folder."
+    ),
+]
+Settings = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="Additional configuration file, besides those in Jupyter's folders."
+    ),
+]
 
 
-def _service_of(told: Mapping[str, str]) -> str:
-    """Return where the shared service would be; empty if the proxy's address is not known."""
-    parts = urlsplit(told.get("JUPYTERHUB_PUBLIC_URL", ""))
-    if not parts.netloc:
-        return ""
-    base = told.get("JUPYTERHUB_BASE_URL") or "/"
-    return f"{parts.scheme}://{parts.netloc}{base.rstrip('/')}/services/{SERVICE}/"
+@app.command()
+def config(
+    state_dir: Folder = None,
+    settings: Settings = None,
+    public_url: Annotated[
+        str, typer.Option(help="URL at which users and nodes reach the Hub.")
+    ] = "",
+    port: Annotated[int, typer.Option(help="Port of the service.")] = PORT,
+    ip: Annotated[str, typer.Option(help="IP address of the service.")] = "127.0.0.1",
+) -> None:
+    """Print what to add to jupyterhub_config.py."""
+    output.say_out(Place(state_dir, settings, ip, port, public_url).block())
+    if settings is not None and not settings.is_file():
+        output.say(
+            f"Create {settings.absolute()} first; an empty file is enough. Without it the "
+            "service fails to start, which stops the Hub."
+        )
+    output.say("Before you restart the Hub, run: easymlnb hub check jupyterhub_config.py")
 
 
-def _hub(http: "httpx.Client", url: str) -> Iterator[Finding]:
+@app.command()
+def check(
+    hub_config: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The Hub's configuration file; it is executed.")
+    ] = Path("jupyterhub_config.py"),
+    json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Check whether the Hub and the service would start; run it on the Hub's machine."""
+    from easymlnb.cli.doctor import show
+    from easymlnb.cli.hub_check import examine
+
+    findings = examine(hub_config.absolute())
+    show(findings, json=json)
+    if any(finding.bad for finding in findings):
+        raise typer.Exit(1)
+
+
+def _administer(method: str, path: str, url: str | None, token: str | None, body: Any) -> Any:
+    """Ask something of the shared service that administrators may."""
     import httpx
 
-    try:
-        version = str(http.get(f"{url}/").json().get("version", "?"))
-    except (httpx.HTTPError, ValueError):
-        yield Finding("hub", BAD, f"no response at {url}.", "Ask the Hub's administrator.")
-        return
-    if version.split(".")[0].isdecimal() and int(version.split(".")[0]) < 5:
-        yield Finding("hub", BAD, f"JupyterHub {version}", "Nodes require JupyterHub 5.3 or newer.")
-    else:
-        yield Finding("hub", OK, f"JupyterHub {version} at {url}")
+    from easymlnb.client import hub, transport
+    from easymlnb.client.messages import checked
+
+    server = hub.server(url, token)
+    with httpx.Client(**transport.settings(server)) as http, transport.translated(server, SECONDS):
+        answer = http.request(method, path, json=body, timeout=SECONDS)
+    return checked(transport.answer(answer, answer.content)).json()
 
 
-def _rights(http: "httpx.Client", url: str, user: str) -> Iterator[Finding]:
-    import httpx
-
-    try:
-        answer = http.get(f"{url}/user")
-        scopes = answer.json().get("scopes", []) if answer.status_code == 200 else []
-    except (httpx.HTTPError, ValueError):
-        return
-    missing = [name for name in NEEDED if not _holds(scopes, name, user)]
-    if missing:
-        says = f"this server cannot start and reach nodes (missing scopes: {', '.join(missing)})."
-        fix = f"In jupyterhub_config.py, then restart this server: {OWN_TOKENS}"
-        yield Finding("rights", BAD, says, fix)
-    else:
-        yield Finding("rights", OK, f"can start and reach servers of {user}")
-
-
-def _holds(scopes: list[str], name: str, user: str) -> bool:
-    return any(scope in (name, f"{name}!user={user}", f"{name}!user") for scope in scopes)
+@app.command()
+def transfer(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Current owner of the services.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="New owner, a user of the Hub.")],
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Transfer all services of a user to another, for example after a user was renamed."""
+    path = f"hub/users/{quote(old, safe='')}/transfer"
+    moved = _administer("POST", path, url, token, {"to": new})["moved"]
+    for before, after in moved.items():
+        output.say_out(f"{before} is now {after}")
+    if not moved:
+        output.say(f"{old} had no services; another user can now use the name.")
 
 
-def _proxy(http: "httpx.Client", told: Mapping[str, str]) -> Iterator[Finding]:
-    import httpx
-
-    parts = urlsplit(told.get("JUPYTERHUB_PUBLIC_URL", ""))
-    if not parts.netloc:
-        says = "the URL of the Hub's proxy is unknown."
-        fix = "Set c.JupyterHub.public_url, or c.EasyMLNB.hub_proxy of the users' servers."
-        yield Finding("proxy", NOTE, says, fix)
-        return
-    address = f"{parts.scheme}://{parts.netloc}{told.get('JUPYTERHUB_SERVICE_PREFIX', '/')}"
-    try:
-        code = http.get(f"{address}easymlnb/health/live").status_code
-    except httpx.HTTPError:
-        code = 0
-    if code == 200:
-        yield Finding("proxy", OK, f"this server is reachable at {address}")
-    else:
-        fix = "If nodes need another URL, set c.EasyMLNB.hub_proxy."
-        yield Finding("proxy", BAD, f"this server not reachable at {address}.", fix)
+@app.command("remove-user")
+def remove_user(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the former user.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Remove all services of a user, and the user's access to other services."""
+    if not yes:
+        typer.confirm(f"Remove all services of {name} and all their versions?", abort=True)
+    removed = _administer("DELETE", f"hub/users/{quote(name, safe='')}", url, token, None)
+    for one in removed["removed"]:
+        output.say_out(f"{one} removed")
+    output.say(f"Another user can now use the name {name}.")
 
 
-def placements(found: list[dict[str, Any]]) -> Iterator[Finding]:
-    """Return what there is to say of the placements of a server."""
-    for one in found:
-        if one.get("error"):
-            yield Finding(f"placement {one['name']}", BAD, one["error"])
-        else:
-            yield Finding(f"placement {one['name']}", OK, f"{len(one['nodes'])} node(s) running")
-    if not found:
-        fix = "An administrator can set c.EasyMLNB.placements of the Hub's shared service."
-        yield Finding("placements", NOTE, "this server has no placements.", fix)
+@app.command(context_settings={"ignore_unknown_options": True})
+def serve(
+    options: Annotated[
+        list[str] | None, typer.Argument(help="Options of Jupyter and easymlnb.", metavar="OPTION")
+    ] = None,
+    state_dir: Folder = None,
+    settings: Settings = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only check the settings and report problems.")
+    ] = False,
+) -> None:
+    """Run the shared service; the Hub starts this command."""
+    file = [] if settings is None else [f"--config={settings.absolute()}"]
+    folder = [] if state_dir is None else [f"--EasyMLNB.state_dir={state_dir.absolute()}"]
+    # -P: a file of the package's name in the Hub's folder must not be taken for the package.
+    command = [sys.executable, "-P", "-m", MODULE, *folder, *file]
+    command += [*(["--check"] if check else []), *(options or [])]
+    os.execv(sys.executable, command)

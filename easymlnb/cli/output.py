@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from easymlnb.client.events import OnProgress
+    from easymlnb.client.sse import OnProgress
 
 
 DUMB = ("dumb", "unknown")

@@ -22,15 +22,14 @@ def there(url: str | None, token: str | None) -> list[dict[str, Any]]:
     """Return the placements of a server, with their nodes and what runs there."""
     import httpx
 
-    from easymlnb import discovery
-    from easymlnb.client import network
-    from easymlnb.client.wire import checked
+    from easymlnb.client import discovery, transport
+    from easymlnb.client.messages import checked
 
     server = discovery.find(url, token)
-    with httpx.Client(**network.settings(server)) as http, network.translated(server, SECONDS):
+    with httpx.Client(**transport.settings(server)) as http, transport.translated(server, SECONDS):
         answer = http.get("placements", timeout=SECONDS)
     found: list[dict[str, Any]]
-    found = checked(network.answer(answer, answer.content)).json()["placements"]
+    found = checked(transport.answer(answer, answer.content)).json()["placements"]
     return found
 
 

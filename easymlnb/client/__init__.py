@@ -12,12 +12,12 @@
 Errors are those of ``easymlnb.contract.errors``: ``InvalidInput``, ``ServiceNotFound``, ``Busy``...
 """
 
-from easymlnb import discovery, hub
-from easymlnb.client.aio import AsyncClient
-from easymlnb.client.flows import Options, Raw
-from easymlnb.client.results import Download
-from easymlnb.client.sync import Client
-from easymlnb.client.values import Part
+from easymlnb.client import discovery, hub
+from easymlnb.client.async_client import AsyncClient
+from easymlnb.client.decoding import Download
+from easymlnb.client.encoding import Part
+from easymlnb.client.operations import Options, Raw
+from easymlnb.client.sync_client import Client
 from easymlnb.contract.errors import ServerUnreachable
 from easymlnb.contract.options import named_options
 

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterable
 
-from easymlnb.client.wire import FormPart
+from easymlnb.client.messages import FormPart
 
 _ESCAPED = {'"': "%22", "\r": "%0D", "\n": "%0A"}
 

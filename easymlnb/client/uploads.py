@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from easymlnb.client.flows import Flow
-from easymlnb.client.wire import Request, checked
+from easymlnb.client.messages import Request, checked
+from easymlnb.client.operations import Flow
 from easymlnb.contract.errors import UploadOffset
+from easymlnb.contract.file_parameters import takers
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.contract.takers import takers
 
 LARGE = 32 * 2**20
 """Bytes from which a file is sent so: in parts, of which one at a time is in memory."""

@@ -30,7 +30,7 @@ from easymlnb.contract import metadata
 from easymlnb.contract.archive import MAX_UNPACKED, MAX_ZIP, Archive, check_path, check_size
 from easymlnb.contract.errors import BundleRejected, DefinitionError
 from easymlnb.contract.notebook import check_notebook, strip, tags_of, text_of
-from easymlnb.contract.running import Gpu, check_gpu
+from easymlnb.contract.resources import Gpu, check_gpu
 from easymlnb.contract.spec import NAME
 
 FORMAT = 1

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from easymlnb.contract.errors import BundleRejected
-from easymlnb.contract.fields import FIELDS
+from easymlnb.contract.metadata_schema import FIELDS
 
 SERVICES = "services"
 """Key under which a notebook with several services says what holds for one of them only."""

@@ -11,7 +11,7 @@ from msgspec import Meta
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.metadata import SERVICES, Metadata, default_title
 from easymlnb.contract.options import named_options
-from easymlnb.contract.running import Running
+from easymlnb.contract.resources import Running
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from easymlnb.contract.jsonschema import SchemaNode
-from easymlnb.forms import lean as W
+from easymlnb.forms import shared_style as W
 from easymlnb.forms.fields import MISSING, Make, Simple
 
 FEW = 4

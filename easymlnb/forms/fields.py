@@ -9,8 +9,8 @@ from typing import Any, Final, Protocol
 from traitlets import TraitError
 
 from easymlnb.contract.jsonschema import SchemaNode
-from easymlnb.forms import lean as W
-from easymlnb.forms.order import in_order
+from easymlnb.forms import shared_style as W
+from easymlnb.forms.message_order import in_order
 
 MISSING: Final[Any] = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
 """No value was given; the parameter is left out of the call."""

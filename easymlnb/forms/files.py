@@ -10,9 +10,9 @@ from typing import Any
 
 from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.forms.fields import MISSING, Make
-from easymlnb.forms.lean import current
+from easymlnb.forms.file_upload import Uploader
 from easymlnb.forms.previews import MAX_PIXELS, as_csv, size
-from easymlnb.forms.upload import Uploader
+from easymlnb.forms.shared_style import current
 
 WORDS = {
     "image": "image",

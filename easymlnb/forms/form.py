@@ -11,21 +11,21 @@ from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InternalError
 from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.contract.snippets import snippets
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.forms import lean as W
-from easymlnb.forms.caller import Caller, Done, Failed, Part, Running
-from easymlnb.forms.desk import Desk
+from easymlnb.forms import shared_style as W
+from easymlnb.forms.call_monitor import News, Watch
+from easymlnb.forms.call_protocol import Caller, Done, Failed, Part, Running
+from easymlnb.forms.containers import Group
+from easymlnb.forms.examples import gallery
 from easymlnb.forms.fields import html
-from easymlnb.forms.gallery import gallery
-from easymlnb.forms.lean import Sheet
+from easymlnb.forms.form_script import Desk
 from easymlnb.forms.limits import broken
-from easymlnb.forms.nested import Group
-from easymlnb.forms.order import in_order
-from easymlnb.forms.outcome import KEPT_ITEMS, Code, Outcome, Tabs
-from easymlnb.forms.status import Status
-from easymlnb.forms.texts import markdown
-from easymlnb.forms.watch import News, Watch
-from easymlnb.forms.ways import ways
-from easymlnb.forms.widgets import make
+from easymlnb.forms.message_order import in_order
+from easymlnb.forms.page_links import ways
+from easymlnb.forms.registry import make
+from easymlnb.forms.result_panel import KEPT_ITEMS, Code, Outcome, Tabs
+from easymlnb.forms.run_bar import Status
+from easymlnb.forms.sanitize import markdown
+from easymlnb.forms.shared_style import Sheet
 
 LONG = 400
 """Characters of a description that are shown unfolded."""

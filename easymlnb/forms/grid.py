@@ -7,7 +7,7 @@ from typing import Any
 
 from traitlets import Bytes, Int, List, Unicode
 
-from easymlnb.forms.scripted import Scripted
+from easymlnb.forms.esm_widget import Scripted
 
 
 class Grid(Scripted):

@@ -9,7 +9,7 @@ from operator import ge, gt, le, lt
 from typing import Any
 
 from easymlnb.contract.jsonschema import SchemaNode
-from easymlnb.problems import WORDS
+from easymlnb.services.validation_errors import WORDS
 
 Found = Iterator[tuple[list[str], str]]
 

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from easymlnb.contract.jsonschema import SchemaNode
-from easymlnb.forms import lean as W
+from easymlnb.forms import shared_style as W
 from easymlnb.forms.fields import MISSING, Make, Simple
 
 OFFSET = re.compile(r"([+-])(\d\d?)(?::?(\d\d))?")

@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from easymlnb.types.pixels import upright
+from easymlnb.types.image_encoding import upright
 
 MAX_PIXELS = 40_000_000
 THUMB = 144

@@ -5,9 +5,9 @@ from typing import Any
 
 from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.contract.value_size import count_nodes
-from easymlnb.forms import lean as W
+from easymlnb.forms import shared_style as W
 from easymlnb.forms.fields import MISSING, Field, Make, Simple, html
-from easymlnb.forms.order import in_order
+from easymlnb.forms.message_order import in_order
 from easymlnb.forms.scalars import json_value
 
 ROWS = 200

@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from easymlnb.contract.jsonschema import SchemaNode
-from easymlnb.forms import lean as W
+from easymlnb.forms import shared_style as W
+from easymlnb.forms.containers import Tuple
 from easymlnb.forms.fields import MISSING, Make, Simple
-from easymlnb.forms.nested import Tuple
 from easymlnb.forms.ranges import LARGEST, bounds
 from easymlnb.forms.ranges import step as step_of
 

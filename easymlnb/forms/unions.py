@@ -5,7 +5,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from easymlnb.contract.jsonschema import HINTS, SchemaNode
-from easymlnb.forms import lean as W
+from easymlnb.forms import shared_style as W
 from easymlnb.forms.choices import segments
 from easymlnb.forms.fields import MISSING, Field, Make
 

@@ -9,8 +9,8 @@ from io import TextIOBase
 from types import TracebackType
 from typing import Any
 
-from easymlnb.contract.frames import Call, Message, Progress
 from easymlnb.contract.texts import sendable
+from easymlnb.contract.worker_protocol import Call, Message, Progress
 
 Emit = Callable[[Message, bytes], None]
 

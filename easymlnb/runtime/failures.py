@@ -26,7 +26,7 @@ from easymlnb.contract.errors import (
 )
 from easymlnb.contract.texts import all_sendable, sendable
 from easymlnb.runtime.hints import advise
-from easymlnb.types import natural
+from easymlnb.types import inference
 
 TRACE_LIMIT = 20_000
 """Characters of a traceback that are kept."""
@@ -141,7 +141,7 @@ def _plain(details: Any) -> Any:
     """Return details in JSON values, ``None`` where they have none."""
     try:
         found = to_jsonable_python(
-            all_sendable(details), inf_nan_mode="null", fallback=natural.encode
+            all_sendable(details), inf_nan_mode="null", fallback=inference.encode
         )
         msgspec.msgpack.encode(found)
     except Exception:

@@ -4,7 +4,7 @@ import threading
 from collections import deque
 from itertools import chain
 
-from easymlnb.contract.frames import Call
+from easymlnb.contract.worker_protocol import Call
 
 Members = list[tuple[Call, bytes]]
 """Calls that run as one; mostly a single one."""

@@ -22,7 +22,7 @@ from websockets.uri import parse_uri
 
 from easymlnb.contract.errors import VersionMismatch
 from easymlnb.contract.frame_connection import FrameConnection
-from easymlnb.contract.frames import version_headers
+from easymlnb.contract.worker_protocol import version_headers
 
 CONNECT_TIMEOUT = 10.0
 SEND_TIMEOUT = 60.0

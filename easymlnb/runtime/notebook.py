@@ -4,7 +4,7 @@ import sys
 import threading
 from typing import Any
 
-from easymlnb.runtime import loop, settings
+from easymlnb.runtime import event_loop, settings
 from easymlnb.runtime.context import CURRENT
 
 
@@ -28,7 +28,7 @@ def _shell() -> Any:
 
 
 def _look(*told: Any) -> None:
-    loop.note_cells()
+    event_loop.note_cells()
     settings.remember()
 
 

@@ -17,7 +17,8 @@ from itertools import groupby
 from typing import Any, cast
 
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, ServiceNotFound
-from easymlnb.contract.frames import (
+from easymlnb.contract.service_call_protocol import Denied, Given
+from easymlnb.contract.worker_protocol import (
     Call,
     Cancel,
     Failure,
@@ -33,17 +34,16 @@ from easymlnb.contract.frames import (
     pack,
     unpack_to_worker,
 )
-from easymlnb.contract.questions import Denied, Given
-from easymlnb.definition import Service
-from easymlnb.runtime.asks import ASKS, KernelWay
-from easymlnb.runtime.batches import End, answers
-from easymlnb.runtime.beside import Beside
-from easymlnb.runtime.calls import Stopped
-from easymlnb.runtime.files import answer_probe
-from easymlnb.runtime.flow import Flow
-from easymlnb.runtime.home import end
+from easymlnb.runtime.async_calls import Beside
+from easymlnb.runtime.batch_execution import End, answers
+from easymlnb.runtime.body_files import answer_probe
+from easymlnb.runtime.call_execution import Stopped
 from easymlnb.runtime.inbox import Inbox, Members
 from easymlnb.runtime.link import Link, LinkLost
+from easymlnb.runtime.link_requests import ASKS, KernelWay
+from easymlnb.runtime.server_address import end
+from easymlnb.runtime.stream_window import Flow
+from easymlnb.services.definition import Service
 
 BUSY_TICK = 0.02
 IDLE_TICK = 0.1

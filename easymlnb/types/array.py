@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
-from easymlnb.types import blob, moments, pixels
+from easymlnb.types import image_encoding, inline_bytes, moments
 from easymlnb.types.base import KEY, Type, is_a
 from easymlnb.types.file import File, part
 from easymlnb.types.npy import (
@@ -57,7 +57,7 @@ class Array(Type):
         *,
         allow_nan: bool = False,
         compact: bool = False,
-        max_bytes: int = blob.MAX_BYTES,
+        max_bytes: int = inline_bytes.MAX_BYTES,
     ) -> None:
         self.dtype = _name(dtype)
         self.shape = None if shape is None else tuple(shape)
@@ -90,7 +90,7 @@ class Array(Type):
             "additionalProperties": False,
         }
         return {
-            "anyOf": [self._nested(), packed, *blob.SCHEMA["anyOf"]],
+            "anyOf": [self._nested(), packed, *inline_bytes.SCHEMA["anyOf"]],
             KEY: {key: value for key, value in own.items() if value is not None},
         }
 
@@ -123,7 +123,7 @@ class Array(Type):
             return self._listed(value)
         if isinstance(value, File):
             value = value.upload()
-        found = blob.upload(value, self.max_bytes)
+        found = inline_bytes.upload(value, self.max_bytes)
         if found is None:
             raise ValueError("The value must be an array: nested lists, or an object with 'b64'.")
         return read_npy(found.data)
@@ -153,7 +153,7 @@ class Array(Type):
         kind = number_type(name)
         if not isinstance(shape, list | tuple) or not all(is_size(size) for size in shape):
             raise ValueError("'shape' must be a list of whole numbers of at least 0.")
-        data = blob.decode64(text, self.max_bytes)
+        data = inline_bytes.decode64(text, self.max_bytes)
         if len(data) != math.prod(shape) * kind.itemsize:
             raise ValueError(
                 f"'b64' has {len(data)} bytes, but {name} with this shape requires "
@@ -193,7 +193,7 @@ class Array(Type):
         if self.compact and array.dtype.kind in KINDS:
             ordered = array.astype(array.dtype.newbyteorder("<"))
             return {
-                "b64": blob.encode64(np.ascontiguousarray(ordered).tobytes()),
+                "b64": inline_bytes.encode64(np.ascontiguousarray(ordered).tobytes()),
                 "dtype": str(array.dtype),
                 "shape": list(array.shape),
             }
@@ -228,7 +228,7 @@ class Array(Type):
             return [{"kind": "number" if plain else "text", "title": title,
                      "data": number if plain else str(number)}]  # fmt: skip
         if _is_picture(array):
-            return pixels.parts(array, title, None)
+            return image_encoding.parts(array, title, None)
         more = {"dtype": str(array.dtype), "shape": list(array.shape)}
         file = part("file", title, write_npy(array), NPY, f"{title or 'array'}.npy")
         if array.size <= SHOWN and array.dtype.kind != "c":

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeV
 
 from easymlnb.contract import installation
 from easymlnb.contract.options import check, known
-from easymlnb.types.sent import Data
+from easymlnb.types.uploaded_files import Data
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler

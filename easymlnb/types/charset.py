@@ -2,7 +2,7 @@
 
 import codecs
 
-from easymlnb.types.sent import Data
+from easymlnb.types.uploaded_files import Data
 
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),

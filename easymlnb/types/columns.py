@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from easymlnb.types import inference
+from easymlnb.types import column_inference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +63,11 @@ def convert(
 def _advice(shown: str, kind: str, decimal: str) -> str:
     """Return what to do about a number that is written in another country's way."""
     digits = re.fullmatch(r"[+-]?[0-9.,' ]*[0-9]", shown.strip())
-    if kind not in ("int", "float") or not digits or inference.number(shown, decimal) is not None:
+    if (
+        kind not in ("int", "float")
+        or not digits
+        or column_inference.number(shown, decimal) is not None
+    ):
         return ""
     sign = "point" if decimal == "." else "comma"
     return f" Write numbers with a decimal {sign} and without thousands separators."
@@ -75,7 +79,7 @@ def _by_cell(
     """Return what ``read`` makes of each cell that is not missing, in one of two types."""
     import pandas as pd
 
-    found = [None if cell is None else read(cell) for cell in inference.listed(column)]
+    found = [None if cell is None else read(cell) for cell in column_inference.listed(column)]
     kind = gapped if any(cell is None for cell in found) else plain
     return pd.Series(found, index=column.index, name=column.name, dtype=kind)
 
@@ -92,7 +96,7 @@ def _float(column: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
 
 def _as_number(cell: Any, decimal: str) -> float | None:
     if isinstance(cell, str):
-        return inference.number(cell, decimal)
+        return column_inference.number(cell, decimal)
     try:
         return float(cell)
     except (TypeError, ValueError, OverflowError):
@@ -105,7 +109,7 @@ def _int(column: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
     if pd.api.types.is_integer_dtype(column.dtype):
         return column
     if pd.api.types.is_float_dtype(column.dtype):
-        exact = (column % 1 == 0) & (column.abs() <= inference.EXACT)
+        exact = (column % 1 == 0) & (column.abs() <= column_inference.EXACT)
         whole = column.where(exact)
         # Only pandas' own integers can have missing values.
         return whole.astype("Int64" if whole.isna().any() else "int64")
@@ -119,7 +123,7 @@ def _as_whole(cell: Any, decimal: str) -> int | None:
         found = int(cell)
     else:
         number = _as_number(cell, decimal)
-        if number is None or not number.is_integer() or abs(number) > inference.EXACT:
+        if number is None or not number.is_integer() or abs(number) > column_inference.EXACT:
             return None
         found = int(number)
     return found if -(2**63) <= found < 2**63 else None
@@ -128,7 +132,7 @@ def _as_whole(cell: Any, decimal: str) -> int | None:
 def _str(column: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
     import pandas as pd
 
-    kind = inference.text_type()
+    kind = column_inference.text_type()
     if kind != "object" and column.dtype == kind:
         return column
     return _by_cell(column, str, kind, kind) if len(column) else pd.Series(column, dtype=kind)
@@ -159,7 +163,7 @@ def times(column: "pd.Series[Any]", zone: str | None = None) -> "pd.Series[Any]"
         # A bare number may count days, seconds or nanoseconds: guessing would be wrong silently.
         return column.map(lambda _: pd.NaT)
     if not pd.api.types.is_datetime64_any_dtype(column):
-        cells = map(_time_text, inference.listed(column))
+        cells = map(_time_text, column_inference.listed(column))
         texts = pd.Series(list(cells), name=column.name, dtype="object")
         found: pd.Series[Any] = _from_texts(texts, zone).set_axis(column.index)
         return found

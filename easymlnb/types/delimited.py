@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from easymlnb.types import columns, inference
+from easymlnb.types import column_inference, columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,12 +112,12 @@ def _typed(column: "pd.Series[Any]", kind: str, decimal: str) -> "pd.Series[Any]
     import pandas as pd
 
     if kind == "str":
-        return column.astype(inference.text_type())
+        return column.astype(column_inference.text_type())
     if column.dtype.kind in "iufb":
         return column if kind == "any" else columns.convert(column, kind)
     if kind == "any":
-        return inference.of_texts(column, decimal)
-    words = {"", *inference.MISSING}
+        return column_inference.of_texts(column, decimal)
+    words = {"", *column_inference.MISSING}
     known = [None if isinstance(c, str) and c.strip() in words else c for c in column.tolist()]
     return columns.convert(pd.Series(known, name=column.name, dtype="object"), kind, decimal)
 
@@ -262,12 +262,14 @@ def _decimal(texts: "pd.DataFrame", declared: Mapping[int, str], separator: str)
         if declared.get(at) in ("str", "bool", "datetime"):
             continue
         known = [
-            cell.strip() for cell in texts[at].dropna() if cell.strip() not in inference.MISSING
+            cell.strip()
+            for cell in texts[at].dropna()
+            if cell.strip() not in column_inference.MISSING
         ]
-        if any("," in cell for cell in known) and inference.are_numbers(known, ","):
+        if any("," in cell for cell in known) and column_inference.are_numbers(known, ","):
             certain = certain or not all(
                 _THOUSANDS.fullmatch(cell.strip()) for cell in known if "," in cell
             )
-        elif inference.are_numbers(known, ".") and any(map(_is_fraction, known)):
+        elif column_inference.are_numbers(known, ".") and any(map(_is_fraction, known)):
             return "."
     return "," if certain else "."

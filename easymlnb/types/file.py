@@ -4,11 +4,11 @@ import io
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
-from easymlnb.types import blob, scratch
+from easymlnb.types import inline_bytes, temp_files
 from easymlnb.types.base import KEY, Type, Upload, is_a
-from easymlnb.types.blob import OCTETS
-from easymlnb.types.label import label
-from easymlnb.types.sent import Data, contents
+from easymlnb.types.filenames import label
+from easymlnb.types.inline_bytes import OCTETS
+from easymlnb.types.uploaded_files import Data, contents
 
 SHOWN_AS = {
     "image/png": "image",
@@ -52,12 +52,12 @@ class File(Type):
         media_type: str = "",
         *,
         accept: tuple[str, ...] | list[str] = (),
-        max_bytes: int = blob.MAX_BYTES,
+        max_bytes: int = inline_bytes.MAX_BYTES,
     ) -> None:
         self._data: Data = data.encode() if isinstance(data, str) else bytes(data)
         self._path: Path | None = None
         self.name = label(name)
-        self.media_type = media_type or blob.guess(self.name) or OCTETS
+        self.media_type = media_type or inline_bytes.guess(self.name) or OCTETS
         self.accept = tuple(accept)
         self.max_bytes = max_bytes
 
@@ -90,7 +90,7 @@ class File(Type):
     @property
     def path(self) -> Path:
         """Path of a temporary file with the content and name; valid until the call ends."""
-        return scratch.put(self.name or "file", self._data, self._path)
+        return temp_files.put(self.name or "file", self._data, self._path)
 
     def open(self) -> BinaryIO:
         """Open the file for reading; close it, or use ``with``."""
@@ -112,7 +112,7 @@ class File(Type):
     def json_schema(self) -> dict[str, Any]:
         accept = list(self.accept or self.reads)
         return {
-            **blob.SCHEMA,
+            **inline_bytes.SCHEMA,
             KEY: {"widget": self.widget, "accept": accept, "max_bytes": self.max_bytes},
         }
 
@@ -120,15 +120,15 @@ class File(Type):
         if isinstance(value, File):
             found: Upload | None = value.upload()
         else:
-            found = blob.upload(value, self.max_bytes)
+            found = inline_bytes.upload(value, self.max_bytes)
         if found is None:
             raise ValueError(
                 "The value must be a file: a data URI, base64 text, or an object with 'b64'."
             )
-        if not blob.allowed(found, self.accept):
+        if not inline_bytes.allowed(found, self.accept):
             raise ValueError(f"The file must have one of these types: {', '.join(self.accept)}.")
         if is_a(source, "pathlib.Path"):
-            return scratch.put(found.name or "file", found.data, found.path)
+            return temp_files.put(found.name or "file", found.data, found.path)
         if is_a(source, "builtins.bytes"):
             return bytes(found.data)
         if is_a(source, "builtins.bytearray"):
@@ -137,7 +137,11 @@ class File(Type):
 
     def encode(self, value: Any) -> Any:
         file = self.file(value)
-        return {"b64": blob.encode64(file.data), "name": file.name, "media_type": file.media_type}
+        return {
+            "b64": inline_bytes.encode64(file.data),
+            "name": file.name,
+            "media_type": file.media_type,
+        }
 
     def file(self, value: Any) -> "File":
         """Return a result (``File``, ``bytes``, a path) as a file; raises ``ValueError``."""
@@ -176,7 +180,7 @@ def part(kind: str, title: str, data: bytes, media_type: str, name: str) -> dict
     return {
         "kind": kind,
         "title": title,
-        "data": blob.encode64(data),
+        "data": inline_bytes.encode64(data),
         "media_type": media_type,
         "name": name or "file",
     }

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from easymlnb.types import blob, deep, pixels, scratch, tiff
+from easymlnb.types import deep, image_encoding, inline_bytes, temp_files, tiff
 from easymlnb.types.base import KEY, Type, is_a
 from easymlnb.types.file import File
-from easymlnb.types.sent import Data
+from easymlnb.types.uploaded_files import Data
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -64,7 +64,7 @@ class Image(Type):
         mode: str | None = None,
         pages: bool = False,
         labels: bool | None = None,
-        max_bytes: int = blob.MAX_BYTES,
+        max_bytes: int = inline_bytes.MAX_BYTES,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         if mode not in (None, "1", "L", "RGB", "RGBA"):
@@ -84,26 +84,26 @@ class Image(Type):
         }
         if self.pages:
             own["pages"] = True
-        return {**blob.SCHEMA, KEY: own}
+        return {**inline_bytes.SCHEMA, KEY: own}
 
     def decode(self, value: Any, source: Any) -> Any:
         if is_a(type(value), "PIL.Image.Image", "numpy.ndarray"):
             return _native(value, source)
         if isinstance(value, File):
             value = value.upload()
-        found = blob.upload(value, self.max_bytes)
+        found = inline_bytes.upload(value, self.max_bytes)
         if found is None:
             raise ValueError(NO_IMAGE)
         if is_a(source, "pathlib.Path"):
             kind = self.check(found.data)
             stem = found.name.rpartition(".")[0] or "image"
-            return scratch.put(f"{stem}.{ENDINGS[kind]}", found.data, found.path)
+            return temp_files.put(f"{stem}.{ENDINGS[kind]}", found.data, found.path)
         return self._as(self.open(found.data), source)
 
     def _as(self, value: Any, source: Any) -> Any:
         """Return images as the annotated class."""
         if is_a(source, "numpy.ndarray"):
-            return pixels.to_array(value)
+            return image_encoding.to_array(value)
         return [_pillow(page) for page in value] if isinstance(value, list) else _pillow(value)
 
     def check(self, data: Data) -> str:
@@ -178,15 +178,15 @@ class Image(Type):
         """Decode the page that an opened file is at."""
         if deep.is_deep(image):
             array = deep.read(image, reopen)
-            return self._moded(tiff.turned(array, pixels.orientation(image)))
+            return self._moded(tiff.turned(array, image_encoding.orientation(image)))
         image.load()
         # A page of several shares its pixels with the next one.
-        return self._moded(pixels.upright(image.copy() if self.pages else image))
+        return self._moded(image_encoding.upright(image.copy() if self.pages else image))
 
     def _moded(self, image: Any) -> Any:
         """Convert an image to the mode that is asked for."""
         if self.mode and getattr(image, "mode", "") != self.mode:
-            return pixels.convert(image, self.mode)
+            return image_encoding.convert(image, self.mode)
         return image
 
     def _too_many(self) -> str:
@@ -201,20 +201,20 @@ class Image(Type):
 
     def encode(self, value: Any) -> Any:
         value = self._result(value)
-        kind = "image/png" if "image/png" in pixels.offers(value) else "image/tiff"
-        return blob.data_uri(pixels.write(value, kind), kind)
+        kind = "image/png" if "image/png" in image_encoding.offers(value) else "image/tiff"
+        return inline_bytes.data_uri(image_encoding.write(value, kind), kind)
 
     def offers(self, value: Any) -> tuple[str, ...]:
-        return pixels.offers(self._result(value))
+        return image_encoding.offers(self._result(value))
 
     def write(self, value: Any, media_type: str) -> bytes:
-        return pixels.write(self._result(value), media_type)
+        return image_encoding.write(self._result(value), media_type)
 
     def filename(self, value: Any, media_type: str) -> str:
         return f"image.{media_type.rpartition('/')[2]}"
 
     def parts(self, value: Any, title: str) -> list[dict[str, Any]] | None:
-        return pixels.parts(self._result(value), title, self.labels)
+        return image_encoding.parts(self._result(value), title, self.labels)
 
 
 class Webcam(Image):
@@ -227,10 +227,10 @@ class Webcam(Image):
 def _native(image: Any, source: Any) -> Any:
     """Return an image that Python gave as the annotated class."""
     if is_a(source, "numpy.ndarray"):
-        return pixels.to_array(image)
+        return image_encoding.to_array(image)
     if is_a(type(image), "numpy.ndarray"):
-        return pixels.from_array(image)
-    return pixels.upright(image)
+        return image_encoding.from_array(image)
+    return image_encoding.upright(image)
 
 
 def _pillow(image: Any) -> Any:
@@ -245,7 +245,7 @@ def _pillow(image: Any) -> Any:
             f"The image has {8 * image.dtype.itemsize} bits per color, but only 8 are supported. "
             "Save the image with 8 bits per color."
         )
-    return pixels.from_array(image)
+    return image_encoding.from_array(image)
 
 
 def _is_thumbnail(image: Any) -> bool:

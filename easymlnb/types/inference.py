@@ -1,145 +1,161 @@
-"""Cells of a table that was read, as text or as JSON, to columns with a type.
+"""Values to JSON by what they are, for functions that do not say what they return."""
 
-A column gets a type only if every cell of it says so and none loses anything by it: ``007``,
-``+49``, and whole numbers that would be rounded stay what they are.
-"""
+import dataclasses
+import datetime
+import decimal
+import enum
+import sys
+import types
+import uuid
+from collections.abc import Mapping
+from typing import Any
 
-import math
-import re
-from typing import TYPE_CHECKING, Any
+from easymlnb.contract.errors import ResultNotEncodable
+from easymlnb.types import moments, record
+from easymlnb.types.base import Marked, Type, is_a, loaded
+from easymlnb.types.class_registry import native
+from easymlnb.types.model import is_model, opened
 
-if TYPE_CHECKING:
-    import pandas as pd
+PLAIN = (bool, int, float, str, types.NoneType)
+MAX_DEPTH = 200
+CONTAINERS = (dict, list, tuple, set, frozenset)
+KNOWN = (
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    decimal.Decimal,
+    uuid.UUID,
+)
+"""What pydantic writes as JSON by itself."""
 
-MISSING = frozenset({"NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None"})
-"""Words for a missing value; they count only in columns that are no text."""
 
-EXACT = 2**53
-"""Up to here a float holds every whole number."""
+def marker(value: Any) -> Type | None:
+    """Return the type that a value's class stands for."""
+    if isinstance(value, Type):
+        return value
+    if isinstance(value, Marked):
+        return value.marker
+    if type(value) in PLAIN or type(value) in CONTAINERS:
+        return None
+    kind = native(type(value))
+    return kind() if kind else None
 
-_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)")
-_LONG = re.compile(r"-?[0-9]{16,}")
-_BITS = {"true": True, "false": False}
 
-
-def _number(point: str) -> "re.Pattern[str]":
-    return re.compile(
-        rf" *-?(?:(?:(?:0|[1-9][0-9]*)(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?|inf) *"
+def encode(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> Any:
+    """Return ``value`` in JSON values; ``ResultNotEncodable`` names the place and the type."""
+    if type(value) in PLAIN:
+        return value
+    # Of a class of times that says that there is none, pydantic cannot write it.
+    if is_missing(value):
+        return None
+    if isinstance(value, KNOWN):
+        return value
+    if id(value) in outer:
+        raise ResultNotEncodable(f"The result contains itself{_at(place)}.")
+    if len(outer) > MAX_DEPTH:
+        raise ResultNotEncodable(f"The result is nested deeper than {MAX_DEPTH} levels.")
+    inside = (*outer, id(value))
+    if isinstance(value, Marked):
+        return _marked(value.marker, value.value, place)
+    if (found := marker(value)) is not None:
+        return _marked(found, value, place)
+    if isinstance(value, enum.Enum):
+        return encode(value.value, place, inside)
+    if isinstance(value, str | int | float):
+        return value
+    if moments.is_moment(type(value)):
+        return moments.text(value)
+    if is_a(type(value), "pandas.Interval", "pandas.Period"):
+        return str(value)
+    if _is_scalar(value):
+        return encode(value.item(), place, inside)
+    if is_model(value):
+        return encode(model(value, place, inside), place, inside)
+    named = members(value)
+    if named is not None:
+        return {
+            _key(key, place): item
+            if type(item) in PLAIN
+            else encode(item, f"{place}.{key}".lstrip("."), inside)
+            for key, item in named.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        # Plain entries are passed over here: results are often long lists of numbers.
+        return [
+            item if type(item) in PLAIN else encode(item, f"{place}.{at}".lstrip("."), inside)
+            for at, item in enumerate(value)
+        ]
+    raise ResultNotEncodable(
+        f"The result cannot be sent{_at(place)}: {_name(type(value))} cannot be converted to "
+        "JSON. Return plain values, arrays, tables, images, figures or files."
     )
 
 
-_NUMBERS = {".": _number(r"\."), ",": _number(",")}
-_DECLARED = {
-    sign: re.compile(
-        rf"[+-]?(?:[0-9]+(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
-        "|[+-]?inf(?:inity)?",
-        re.IGNORECASE,
+def is_missing(value: Any) -> bool:
+    """Tell whether a value is the one by which pandas says that there is none."""
+    kind = type(value).__name__
+    return (kind == "NaTType" and value is loaded("pandas.NaT")) or (
+        kind == "NAType" and value is loaded("pandas.NA")
     )
-    for sign, point in ((".", r"\."), (",", ","))
-}
 
 
-def listed(column: "pd.Series[Any]") -> list[Any]:
-    """Return the cells of a column, ``None`` for each that is missing, in whatever way."""
-    gaps = column.isna().tolist()
-    return [None if gap else cell for cell, gap in zip(column.tolist(), gaps, strict=True)]
+def _marked(marker: Type, value: Any, place: str) -> Any:
+    try:
+        return marker.encode(value)
+    except ValueError as error:
+        raise ResultNotEncodable(f"The result cannot be sent{_at(place)}: {error}") from error
 
 
-def number(text: str, decimal: str = ".") -> float | None:
-    """Return the number that a text is where one is declared; ``None`` if it is none."""
-    text = text.strip()
-    return float(text.replace(decimal, ".")) if _DECLARED[decimal].fullmatch(text) else None
+def model(value: Any, place: str, outer: tuple[int, ...] = (), *, marked: bool = False) -> Any:
+    """Return what a model writes, in which ``encode`` writes what is no JSON value yet.
 
-
-def are_numbers(texts: list[str], decimal: str) -> bool:
-    """Tell whether all texts are numbers though none was declared."""
-    return all(map(_NUMBERS[decimal].fullmatch, texts))
-
-
-def of_texts(column: "pd.Series[Any]", decimal: str = ".") -> "pd.Series[Any]":
-    """Return a column of texts, NaN where a cell is empty, with the type that all of them have."""
-    import pandas as pd
-
-    if column.isna().all():
-        return column.astype("float64")
-    cells = listed(column)
-    if set(map(type, cells)) > {bool}:
-        return of_json(column)  # truths with gaps, as pandas reads them
-    bare = [None if cell is None or (text := cell.strip()) in MISSING else text for cell in cells]
-    known = [cell for cell in bare if cell is not None]
-    values: list[Any] | None = None
-    if not known:
-        pass
-    elif all(map(_WHOLE.fullmatch, known)):
-        values = [None if cell is None else int(cell) for cell in bare]
-    elif are_numbers(known, decimal):
-        values = _floats(bare, decimal)
-    elif all(cell.lower() in _BITS for cell in known):
-        values = [None if cell is None else _BITS[cell.lower()] for cell in bare]
-    if values is not None and (typed := _typed(values)) is not None:
-        return pd.Series(typed, index=column.index, name=column.name)
-    return column.astype(text_type())
-
-
-def _floats(cells: list[str | None], decimal: str) -> list[Any] | None:
-    found = []
-    for cell in cells:
-        value = math.nan if cell is None else float(cell.replace(decimal, "."))
-        if cell is not None and (
-            (math.isinf(value) and "inf" not in cell)
-            or (_LONG.fullmatch(cell) and int(value) != int(cell))
-        ):
-            return None
-        found.append(value)
-    # A column of nothing but "inf" is more likely one of words.
-    return found if any(math.isfinite(value) for value in found) else None
-
-
-def of_json(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Return a column of JSON values, as ``object``, with the type that all of them have."""
-    import pandas as pd
-
-    cells = listed(column)
-    kinds = set(map(type, cells)) - {type(None)}
-    if kinds == {str}:
-        return column.astype(text_type())
-    typed = None
-    if kinds in ({int}, {bool}):
-        typed = _typed(cells)
-    elif kinds and kinds <= {int, float}:
-        try:
-            typed = _typed([math.nan if cell is None else float(cell) for cell in cells])
-        except OverflowError:
-            typed = None
-    return column if typed is None else pd.Series(typed, index=column.index, name=column.name)
-
-
-def text_type() -> Any:
-    """Return what this pandas makes of texts: its own type since 3.0, ``object`` before."""
-    import pandas as pd
-
-    return pd.Series(["a"]).dtype
-
-
-def _typed(values: list[Any]) -> Any:
-    """Return numbers of one kind, ``None`` where missing, as an array; ``None`` if none holds all.
-
-    Whole numbers with gaps are floats, as always in pandas, unless that would round them.
+    ``marked`` leaves the values of our types in it. Raises ``ResultNotEncodable``.
     """
-    import numpy as np
-    import pandas as pd
+    try:
+        return opened(value, lambda item: encode(item, place, outer), marked=marked)
+    except ValueError as error:
+        if "Circular reference" in str(error):
+            raise ResultNotEncodable(f"The result contains itself{_at(place)}.") from error
+        raise ResultNotEncodable(
+            f"The result cannot be sent{_at(place)}: {_name(type(value))} cannot be converted to "
+            "JSON."
+        ) from error
 
-    known = [value for value in values if value is not None]
-    gaps = len(known) < len(values)
-    if isinstance(known[0], bool):
-        return pd.array(values, "boolean") if gaps else np.array(values, "bool")
-    if isinstance(known[0], float):
-        return np.array(values, "float64")
-    low, high = min(known), max(known)
-    if gaps and low >= -EXACT and high <= EXACT:
-        return np.array([math.nan if value is None else value for value in values], "float64")
-    if low >= -(2**63) and high < 2**63:
-        return pd.array(values, "Int64") if gaps else np.array(values, "int64")
-    if low >= 0 and high < 2**64:
-        return pd.array(values, "UInt64") if gaps else np.array(values, "uint64")
+
+def members(value: Any) -> Mapping[Any, Any] | None:
+    """Return what a mapping, a dataclass or a named tuple holds, by name."""
+    if isinstance(value, Mapping):
+        return value
+    if record.is_named_tuple(type(value)) or (
+        dataclasses.is_dataclass(value) and not isinstance(value, type)
+    ):
+        found: Mapping[Any, Any] = record.as_dict(value)
+        return found
     return None
+
+
+def _is_scalar(value: Any) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.generic) and hasattr(value, "item")
+
+
+def _key(key: Any, place: str) -> str:
+    if isinstance(key, enum.Enum):
+        key = key.value
+    if isinstance(key, bool | int | float | str | datetime.date | uuid.UUID) or _is_scalar(key):
+        return str(key)
+    raise ResultNotEncodable(
+        f"The result cannot be sent{_at(place)}: its keys must be strings, not {_name(type(key))}."
+    )
+
+
+def _at(place: str) -> str:
+    return f" at {place!r}" if place else ""
+
+
+def _name(kind: type) -> str:
+    return (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )

@@ -5,7 +5,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from easymlnb.types.base import is_a
-from easymlnb.types.sent import Data
+from easymlnb.types.uploaded_files import Data
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any
 
-from easymlnb.types import blob
+from easymlnb.types import inline_bytes
 from easymlnb.types.base import KEY, Type, is_a
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -39,7 +39,7 @@ class Plot(Type):
     def encode(self, value: Any) -> Any:
         if _is_plotly(value):
             return json.loads(value.to_json())
-        return blob.data_uri(_picture(value, "png"), "image/png")
+        return inline_bytes.data_uri(_picture(value, "png"), "image/png")
 
     def offers(self, value: Any) -> tuple[str, ...]:
         return (PLOTLY,) if _is_plotly(value) else ("image/png", "image/svg+xml")
@@ -57,7 +57,7 @@ class Plot(Type):
             {
                 "kind": "image",
                 "title": title,
-                "data": blob.encode64(_picture(value, "png")),
+                "data": inline_bytes.encode64(_picture(value, "png")),
                 "media_type": "image/png",
                 "name": f"{title or 'plot'}.png",
             }

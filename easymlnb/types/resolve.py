@@ -9,9 +9,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from easymlnb.types import record
 from easymlnb.types.base import Hint, Type, loaded
-from easymlnb.types.finite import Anything, Finite
+from easymlnb.types.class_registry import native
+from easymlnb.types.finite_numbers import Anything, Finite
 from easymlnb.types.members import Members
-from easymlnb.types.native import native
 
 NONE = type(None)
 BARE: dict[Any, Any] = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from easymlnb.contract.errors import ResultNotEncodable
 from easymlnb.contract.texts import sendable
-from easymlnb.types import natural
+from easymlnb.types import inference
 
 REPLACEMENT = "\ufffd".encode()
 """What pydantic writes in place of a lone surrogate in a name, without an error."""
@@ -35,7 +35,7 @@ def _texts(value: Any, place: str, outer: tuple[int, ...]) -> Iterator[tuple[str
         yield place, value
     elif isinstance(value, PurePath):
         yield place, str(value)
-    elif id(value) not in outer and len(outer) <= natural.MAX_DEPTH:
+    elif id(value) not in outer and len(outer) <= inference.MAX_DEPTH:
         inside = (*outer, id(value))
         for key, item in _members(value):
             at = f"{place}.{key}".lstrip(".")
@@ -47,7 +47,7 @@ def _texts(value: Any, place: str, outer: tuple[int, ...]) -> Iterator[tuple[str
 def _members(value: Any) -> Iterator[tuple[Any, Any]]:
     # Of a model all fields are searched, though it may write fewer: each has a place to name.
     fields = getattr(type(value), "__pydantic_fields__", None)
-    named = natural.members(value) if fields is None else vars(value)
+    named = inference.members(value) if fields is None else vars(value)
     if named is not None:
         yield from named.items()
     elif isinstance(value, list | tuple | set | frozenset):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from easymlnb.types import blob, tabular
+from easymlnb.types import inline_bytes, table_encoding
 from easymlnb.types.base import KEY, Type, is_a
 from easymlnb.types.columns import KINDS, check
 from easymlnb.types.delimited import Reading
@@ -45,8 +45,8 @@ class Table(Type):
 
     natives: ClassVar[tuple[str, ...]] = ("pandas.DataFrame", "pandas.Series")
     needs: ClassVar[tuple[str, ...]] = ("pandas",)
-    reads: tuple[str, ...] = (tabular.CSV, tabular.ARROW, tabular.PARQUET)
-    writes: tuple[str, ...] = (tabular.CSV, tabular.ARROW, tabular.PARQUET)
+    reads: tuple[str, ...] = (table_encoding.CSV, table_encoding.ARROW, table_encoding.PARQUET)
+    writes: tuple[str, ...] = (table_encoding.CSV, table_encoding.ARROW, table_encoding.PARQUET)
     widget: ClassVar[str] = "table"
 
     def __init__(
@@ -56,7 +56,7 @@ class Table(Type):
         separator: str = "",
         decimal: str = "",
         max_rows: int = MAX_ROWS,
-        max_bytes: int = blob.MAX_BYTES,
+        max_bytes: int = inline_bytes.MAX_BYTES,
     ) -> None:
         _check_signs(separator, decimal)
         self.separator = separator
@@ -68,8 +68,8 @@ class Table(Type):
                 raise ValueError(
                     f"Invalid kind {kind!r} of column {name!r}: use one of {', '.join(KINDS)}."
                 )
-        if not tabular.has_arrow():
-            self.reads = self.writes = (tabular.CSV,)
+        if not table_encoding.has_arrow():
+            self.reads = self.writes = (table_encoding.CSV,)
         self.max_rows = max_rows
         self.max_bytes = max_bytes
 
@@ -85,7 +85,7 @@ class Table(Type):
                     "additionalProperties": {"type": "array"},
                     "description": "Columns.",
                 },
-                *blob.SCHEMA["anyOf"],
+                *inline_bytes.SCHEMA["anyOf"],
             ],
             KEY: own,
         }
@@ -113,41 +113,41 @@ class Table(Type):
 
     def _read(self, value: Any) -> "pd.DataFrame":
         if is_a(type(value), "pandas.DataFrame", "pandas.Series"):
-            return tabular.frame(value)
+            return table_encoding.frame(value)
         if isinstance(value, File):
             value = value.upload()
-        found = blob.upload(value, self.max_bytes)
+        found = inline_bytes.upload(value, self.max_bytes)
         if found is not None:
             reading = Reading(self.max_rows, self.kinds(), self.separator, self.decimal)
-            return self.as_result(tabular.read(found, reading))
+            return self.as_result(table_encoding.read(found, reading))
         if isinstance(value, list | tuple):
             self.limit(len(value))
-            return tabular.from_records(list(value), self.kinds())
+            return table_encoding.from_records(list(value), self.kinds())
         if isinstance(value, Mapping):
-            return tabular.from_columns(value, self.kinds())
+            return table_encoding.from_columns(value, self.kinds())
         raise ValueError(
             "The value must be a table: a list of records, an object of columns, or a file."
         )
 
     def encode(self, value: Any) -> Any:
-        names, columns = tabular.cells(self.as_result(value))
+        names, columns = table_encoding.cells(self.as_result(value))
         if len(set(names)) != len(names):
             raise ValueError("two columns of the table have the same name")
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def as_result(self, value: Any) -> "pd.DataFrame":
         """Return a result as a plain table; raises ``ValueError`` when it is none."""
-        return tabular.flat(tabular.frame(value))
+        return table_encoding.flat(table_encoding.frame(value))
 
     def write(self, value: Any, media_type: str) -> bytes:
-        return tabular.write(self.as_result(value), media_type)
+        return table_encoding.write(self.as_result(value), media_type)
 
     def filename(self, value: Any, media_type: str) -> str:
-        return f"table.{tabular.ENDINGS[media_type]}"
+        return f"table.{table_encoding.ENDINGS[media_type]}"
 
     def parts(self, value: Any, title: str) -> list[dict[str, Any]] | None:
         frame = self.as_result(value)
-        names, columns = tabular.cells(frame.head(SHOWN))
+        names, columns = table_encoding.cells(frame.head(SHOWN))
         rows = [list(row) for row in zip(*columns, strict=True)]
         part: dict[str, Any] = {
             "kind": "table",
@@ -171,6 +171,6 @@ def _check_signs(separator: str, decimal: str) -> None:
 def packed(frame: "pd.DataFrame") -> str:
     """Return the rows that a page may scroll through: base64 of gzip of a JSON list of columns."""
     most = min(SENT_ROWS, SENT_CELLS // max(1, frame.shape[1]))
-    _, columns = tabular.cells(frame.head(most))
+    _, columns = table_encoding.cells(frame.head(most))
     data = json.dumps(columns, ensure_ascii=False, separators=(",", ":")).encode()
     return base64.b64encode(gzip.compress(data, 1)).decode()

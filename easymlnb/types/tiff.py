@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from easymlnb.types.sent import Data
+from easymlnb.types.uploaded_files import Data
 
 if TYPE_CHECKING:
     import numpy as np

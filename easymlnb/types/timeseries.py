@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from easymlnb.types import blob, table, tabular
+from easymlnb.types import inline_bytes, table, table_encoding
 from easymlnb.types.base import KEY
 from easymlnb.types.columns import convert
 
@@ -48,7 +48,7 @@ class TimeSeries(table.Table):
         separator: str = "",
         decimal: str = "",
         max_rows: int = table.MAX_ROWS,
-        max_bytes: int = blob.MAX_BYTES,
+        max_bytes: int = inline_bytes.MAX_BYTES,
     ) -> None:
         self.time = time
         self.values = [values] if isinstance(values, str) else list(values or ())
@@ -116,14 +116,14 @@ class TimeSeries(table.Table):
     def as_result(self, value: Any) -> "pd.DataFrame":
         import pandas as pd
 
-        frame = tabular.frame(value)
+        frame = table_encoding.frame(value)
         if isinstance(frame.index, pd.DatetimeIndex) and frame.index.name is None:
             frame = frame.rename_axis(self.time or "time")
-        return tabular.flat(frame)
+        return table_encoding.flat(frame)
 
     def parts(self, value: Any, title: str) -> list[dict[str, Any]] | None:
         tables = super().parts(value, title) or []
-        lines = _lines(tabular.frame(value))
+        lines = _lines(table_encoding.frame(value))
         if not lines:
             return tables
         layout = {"title": {"text": title}} if title else {}
@@ -157,7 +157,7 @@ def _lines(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     if not isinstance(frame.index, pd.DatetimeIndex) or frame.empty:
         return []
     drawn = frame.iloc[:: max(1, -(-len(frame) // DRAWN))].select_dtypes("number")
-    names, columns = tabular.cells(drawn)
+    names, columns = table_encoding.cells(drawn)
     times = [time.isoformat() for time in drawn.index]
     return [
         {"type": "scatter", "mode": "lines", "name": name, "x": times, "y": column}

@@ -23,45 +23,45 @@ from traitlets import Enum, Float, Integer, List, TraitError, Unicode, validate
 from easymlnb.contract import process, units
 from easymlnb.contract.bundle import Bundle
 from easymlnb.contract.errors import EasyMLNBError, NotReady
-from easymlnb_server import logs
-from easymlnb_server.access import OwnPeople
-from easymlnb_server.account import account
-from easymlnb_server.activity import Activity
 from easymlnb_server.apps.settings import AppSettings
-from easymlnb_server.calllog import CallLog
-from easymlnb_server.engine.deployment import Deployment
-from easymlnb_server.engine.live import LiveTable
-from easymlnb_server.engine.rendezvous import Rendezvous
-from easymlnb_server.engine.settings import Settings
-from easymlnb_server.engine.turns import Gates
-from easymlnb_server.handlers import kernels
-from easymlnb_server.handlers.front import open_doors
-from easymlnb_server.handlers.gate import CALL, SHARED_CALL
-from easymlnb_server.hubs import HubSettings
-from easymlnb_server.idempotency import Keys
-from easymlnb_server.inbound import InboundSettings
+from easymlnb_server.calls.idempotency import Keys
+from easymlnb_server.calls.log import CallLog
+from easymlnb_server.context import STATE, State
+from easymlnb_server.http import kernel_channels
+from easymlnb_server.http.connection_settings import InboundSettings
+from easymlnb_server.http.fastpath.eligibility import CALL, SHARED_CALL
+from easymlnb_server.http.fastpath.listener import open_doors
+from easymlnb_server.http.routes import PREFIX, ROUTES, SHARED_ROUTES
+from easymlnb_server.http.terminals import keep_path
+from easymlnb_server.hub.settings import HubSettings
+from easymlnb_server.identity.access import OwnPeople
+from easymlnb_server.identity.revocation import Revocation
 from easymlnb_server.lifecycle import ServingLifecycle
-from easymlnb_server.logfilter import Careful
-from easymlnb_server.metrics import Metrics
+from easymlnb_server.observability import log_format
+from easymlnb_server.observability.activity import Activity
+from easymlnb_server.observability.log_filter import Careful
+from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement import gpus
-from easymlnb_server.placement.home import announce
+from easymlnb_server.placement.address_file import announce
 from easymlnb_server.placement.local import LocalPlacement
-from easymlnb_server.placement.places import Somewhere
-from easymlnb_server.private import make_private
-from easymlnb_server.publications import Publications
-from easymlnb_server.revocation import Revocation
-from easymlnb_server.routes import PREFIX, ROUTES, SHARED_ROUTES
-from easymlnb_server.services import Services
-from easymlnb_server.spool import Spool
-from easymlnb_server.state import STATE, State
-from easymlnb_server.storage import StorageSettings
+from easymlnb_server.placement.registry import Somewhere
+from easymlnb_server.publishing.publisher import Publications
+from easymlnb_server.services.account import account
+from easymlnb_server.services.live import LiveTable
+from easymlnb_server.services.registry import Services
+from easymlnb_server.store.private_folder import make_private
+from easymlnb_server.store.settings import StorageSettings
 from easymlnb_server.store.store import Store
 from easymlnb_server.supervisor import Supervisor, Work
-from easymlnb_server.terminals import keep_path
-from easymlnb_server.uploads import Uploads
+from easymlnb_server.uploads.spool import Spool
+from easymlnb_server.uploads.uploads import Uploads
+from easymlnb_server.workers.deployment import Deployment
+from easymlnb_server.workers.registration import Rendezvous
+from easymlnb_server.workers.settings import Settings
+from easymlnb_server.workers.start_limiter import Gates
 
 if TYPE_CHECKING:
-    from easymlnb_server.tracing import Tracing
+    from easymlnb_server.observability.tracing import Tracing
 
 MESSAGE_LIMIT = 150 * 2**20
 """Bytes of a websocket message: a file chosen in a form under a cell comes as one."""
@@ -148,7 +148,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         # business with.
         process.hide()
         self._careful = Careful()
-        self._log_handler = logs.configure(self.log_style, cast("int | str", app.log_level))
+        self._log_handler = log_format.configure(self.log_style, cast("int | str", app.log_level))
         live = LiveTable(self.queue_limit)
         publications = Publications(self._deployment, shared=self.shared)
         services = Services(live, publications, shared=self.shared, account=account())
@@ -191,7 +191,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         for path, *rest in (*own, *(SHARED_ROUTES if self.shared else ROUTES)):
             self.handlers.append((url_path_join(f"/{PREFIX}/", path), *rest))
         if self.kernel_nodelay and not self.shared:
-            self.handlers.append((kernels.PATTERN, kernels.KernelChannelsHandler))
+            self.handlers.append((kernel_channels.PATTERN, kernel_channels.KernelChannelsHandler))
 
     @property
     def _server(self) -> ServerApp:
@@ -341,7 +341,7 @@ def _tracing() -> "Tracing | None":
     # Whoever has configured OpenTelemetry has imported it; nobody else shall pay for that.
     if "opentelemetry.trace" not in sys.modules:
         return None
-    from easymlnb_server import tracing
+    from easymlnb_server.observability import tracing
 
     return tracing.configured()
 

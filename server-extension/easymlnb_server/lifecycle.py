@@ -8,9 +8,9 @@ from pathlib import Path
 
 from easymlnb.contract.errors import NotReady
 from easymlnb_server.cluster.membership import Membership
-from easymlnb_server.ownership import Ownership
+from easymlnb_server.context import State
 from easymlnb_server.placement.base import Survivor
-from easymlnb_server.state import State
+from easymlnb_server.store.folder_lock import Ownership
 from easymlnb_server.store.lease import Lease
 from easymlnb_server.store.store import DAY, Store
 from easymlnb_server.supervisor import Supervisor, Work

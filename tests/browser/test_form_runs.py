@@ -55,8 +55,8 @@ def test_results_are_drawn_and_nothing_in_them_runs(open_form: Any, tmp_path: Pa
     it = open_form(
         """
 NASTY = "<img src=x onerror=alert(1)><script>alert(2)</script>"
-from easymlnb.definition import define
-from easymlnb.forms.caller import Done
+from easymlnb.services.definition import define
+from easymlnb.forms.call_protocol import Done
 from easymlnb.forms.form import Form
 import base64
 BIG = base64.b64encode(b"0123456789" * 300_000).decode()

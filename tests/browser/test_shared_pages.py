@@ -10,8 +10,8 @@ from axe import keep, serious
 from conftest import free_port, make_notebook
 from sharing import BOB, OPTIONS, SharedServer
 
-from easymlnb.bundles import make
 from easymlnb.contract.names import path
+from easymlnb.publishing.bundle import make
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from easymlnb.forms.scripted import script
+from easymlnb.forms.esm_widget import script
 from easymlnb.types import delimited
 
 pytestmark = pytest.mark.browser

@@ -19,7 +19,7 @@ import httpx
 import psutil
 from conftest import publish
 
-from easymlnb.client.network import LIMITS
+from easymlnb.client.transport import LIMITS
 
 HERE = Path(__file__).parent
 PROXY = "configurable-http-proxy"

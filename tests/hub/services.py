@@ -16,7 +16,7 @@ import psutil
 from conftest import publish
 from hub.hubs import Hub, free_ports
 
-from easymlnb.client.network import LIMITS
+from easymlnb.client.transport import LIMITS
 
 PLACEMENTS = {
     "gpu": {"profile": "gpu", "idle": "10m", "max_workers": 2, "seats": 2},
@@ -93,7 +93,7 @@ class ServiceHub(Hub):
         for child in psutil.Process(self.process.pid).children():
             with contextlib.suppress(psutil.Error):  # such as one that the Hub has not missed yet
                 words = child.cmdline()  # of the command, and of what it becomes
-                if {"hub", "serve"} <= set(words) or "easymlnb_server.shared" in words:
+                if {"hub", "serve"} <= set(words) or "easymlnb_server.hub.shared_service" in words:
                     return child
         raise AssertionError(self.log[-3000:])
 

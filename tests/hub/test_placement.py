@@ -10,10 +10,10 @@ import pytest
 from conftest import make_notebook
 from hub.hubs import Hub, User
 
-from easymlnb.bundles import make
 from easymlnb.contract.errors import Forbidden
-from easymlnb.contract.hubs import OWN_TOKENS
-from easymlnb_server.placement.hub.api import HubApi
+from easymlnb.contract.hub_config import OWN_TOKENS
+from easymlnb.publishing.bundle import make
+from easymlnb_server.placement.hub.client import HubApi
 
 # Nodes are started in most of these.
 pytestmark = pytest.mark.timeout(300)

@@ -10,7 +10,7 @@ from conftest import make_notebook
 from hub.hubs import Hub, User
 from hub.loads import Load
 
-from easymlnb.bundles import make
+from easymlnb.publishing.bundle import make
 
 pytestmark = pytest.mark.timeout(300)
 

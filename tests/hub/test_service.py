@@ -10,8 +10,8 @@ from conftest import make_notebook
 from hub.commands import command
 from hub.services import Member, ServiceHub
 
-from easymlnb.cli.hub import examine_service
-from easymlnb.contract.hubs import TOKENS
+from easymlnb.cli.doctor_hub import examine_service
+from easymlnb.contract.hub_config import TOKENS
 
 WHERE = """
 import os

@@ -8,8 +8,8 @@ from conftest import make_notebook
 from hub.services import ServiceHub
 from typer.testing import CliRunner
 
-from easymlnb.bundles import make
 from easymlnb.cli.app import app
+from easymlnb.publishing.bundle import make
 
 ZIP = {"Content-Type": "application/zip"}
 

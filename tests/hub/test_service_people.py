@@ -12,9 +12,9 @@ import pytest
 from hub.services import Member, ServiceHub, logged_in
 
 from easymlnb.contract.errors import Forbidden
-from easymlnb.contract.hubs import ACCESS, ROLE, TOKENS, USERS
-from easymlnb_server.placement.hub.account import Account
-from easymlnb_server.placement.hub.api import HubApi
+from easymlnb.contract.hub_config import ACCESS, ROLE, TOKENS, USERS
+from easymlnb_server.placement.hub.client import HubApi
+from easymlnb_server.placement.hub.credentials import Account
 
 LATER = 60.0
 """Seconds until a change at the Hub shows; the tests' service keeps the Hub's word for five."""

@@ -178,7 +178,7 @@ def test_server_killed_while_workers_start_leaves_nothing(
 ) -> None:
     import nbformat
 
-    from easymlnb.bundles import make
+    from easymlnb.publishing.bundle import make
 
     path = server.root / "slow.ipynb"
     nbformat.write(make_notebook("import time; time.sleep(600)"), path)

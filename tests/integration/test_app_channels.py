@@ -17,8 +17,8 @@ from app_pages import SERVICES, form_kernels
 from conftest import RunningServer, free_port, make_notebook
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from easymlnb_server.apps import wire
-from easymlnb_server.uploads import VISITOR_MOST
+from easymlnb_server.apps import jupyter_messages
+from easymlnb_server.uploads.uploads import VISITOR_MOST
 
 FILES = """
 import easymlnb as ml
@@ -408,8 +408,10 @@ def test_a_long_header_ends_the_line(page: Any) -> None:
     one = page()
     with one.line() as line, pytest.raises(ConnectionClosed):
         header = json.dumps({"msg_id": "x" * 10_000, "msg_type": "comm_info_request"}).encode()
-        message = wire.Message("shell", "comm_info_request", header, b"{}", b"{}", b"{}")
-        line.socket.send(wire.write(message, True))
+        message = jupyter_messages.Message(
+            "shell", "comm_info_request", header, b"{}", b"{}", b"{}"
+        )
+        line.socket.send(jupyter_messages.write(message, True))
         line.hear("nothing")
     with one.line() as line:
         assert line.states()

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from conftest import RunningServer, make_notebook
 
-from easymlnb_server.routes import ROUTES
+from easymlnb_server.http.routes import ROUTES
 
 SERVICES = """
 import easymlnb as ml

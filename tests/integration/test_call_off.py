@@ -12,7 +12,7 @@ import psutil
 from conftest import RunningServer, make_notebook
 from notebook_kernel import NotebookKernel
 
-from easymlnb.bundles import make
+from easymlnb.publishing.bundle import make
 
 COMMAND = [sys.executable, "-c", "from easymlnb.cli import main; main()"]
 FUNCTION = "import easymlnb as ml\n@ml.service\ndef {name}() -> int:\n    return {value}\n"

@@ -9,7 +9,8 @@ from notebook_kernel import NotebookKernel
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from easymlnb.contract.frames import (
+from easymlnb.contract.spec import ServiceSpec
+from easymlnb.contract.worker_protocol import (
     LENGTHS,
     PROTOCOL_HEADER,
     VERSION_HEADER,
@@ -26,7 +27,6 @@ from easymlnb.contract.frames import (
     unpack_to_worker,
     version_headers,
 )
-from easymlnb.contract.spec import ServiceSpec
 
 SPEC = ServiceSpec(name="noise_other", title="Other", input={}, output={})
 HELLO = pack(Hello(kernel="not-a-kernel", source="noise.ipynb", live=True))

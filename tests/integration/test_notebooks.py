@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from notebook_code import NOTEBOOKS, read, run
 
-from easymlnb.definition import DEFINED
+from easymlnb.services.definition import DEFINED
 
 NAMES = ("00_quickstart", "01_energy_forecast", "02_cell_segmentation")
 

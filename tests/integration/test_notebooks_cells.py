@@ -13,10 +13,10 @@ from notebook_code import data, run
 from PIL import Image
 from scipy import ndimage
 
-from easymlnb import codec
 from easymlnb.contract.errors import InvalidInput
-from easymlnb.definition import DEFINED
-from easymlnb.show import parts
+from easymlnb.services import codec
+from easymlnb.services.definition import DEFINED
+from easymlnb.services.presentation import parts
 
 SERVICE = "cell_segmentation"
 

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from notebook_code import data, run
 
-from easymlnb import codec
 from easymlnb.contract.errors import CallerError
-from easymlnb.definition import DEFINED
-from easymlnb.show import parts
+from easymlnb.services import codec
+from easymlnb.services.definition import DEFINED
+from easymlnb.services.presentation import parts
 
 NAME = "01_energy_forecast"
 SERVICE = "energy_forecast"

@@ -12,7 +12,7 @@ from notebook_code import data, read
 from PIL import Image
 
 import easymlnb as ml
-from easymlnb.bundles import make
+from easymlnb.publishing.bundle import make
 
 
 def publish(server: RunningServer, name: str, seconds: float) -> None:

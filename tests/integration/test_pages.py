@@ -160,7 +160,7 @@ INSIDE = re.compile(r"static/|app-assets/|node\b|(?:apps|public)/\([^)]*\)/")
 
 
 def test_every_route_is_described():
-    from easymlnb_server.routes import OPERATIONS, ROUTES
+    from easymlnb_server.http.routes import OPERATIONS, ROUTES
 
     described = {one.path for one in OPERATIONS}
     for pattern, *_ in ROUTES:

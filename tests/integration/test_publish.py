@@ -10,7 +10,7 @@ import pytest
 from conftest import RunningServer, free_port, make_notebook
 from notebook_kernel import NotebookKernel
 
-from easymlnb.bundles import make
+from easymlnb.publishing.bundle import make
 
 pytestmark = pytest.mark.timeout(300)  # servers and kernels start several times
 

@@ -14,7 +14,7 @@ import pytest
 from conftest import RunningServer, make_notebook
 from invariants import check, data, workers
 
-from easymlnb.bundles import make
+from easymlnb.publishing.bundle import make
 
 SERVICES = """
 import subprocess, time

@@ -15,7 +15,7 @@ from sharing import BOB, FILES, NOT_SHARED, OPTIONS, PEOPLE, SERVICE, SharedServ
 from walking import METHODS, REFUSED, methods, upgrade
 
 from easymlnb.contract.names import path
-from easymlnb_server.routes import (
+from easymlnb_server.http.routes import (
     ASSET,
     BUNDLE,
     FILE,

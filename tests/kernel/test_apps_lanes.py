@@ -9,7 +9,7 @@ import pytest
 
 from easymlnb.apps import lanes
 from easymlnb.apps.lanes import STRIKES, Lane
-from easymlnb.contract.places import Leave, Say
+from easymlnb.contract.page_protocol import Leave, Say
 
 PATIENCE = 30.0
 

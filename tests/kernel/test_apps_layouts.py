@@ -5,11 +5,11 @@ from typing import Any
 import ipywidgets as W
 import pytest
 
-from easymlnb.apps.page import App
+from easymlnb.apps.app_page import App
 from easymlnb.contract.errors import DefinitionError
-from easymlnb.definition import define
-from easymlnb.forms.layouts import taken_down
-from easymlnb.forms.local import LocalCaller
+from easymlnb.forms.layout_capture import taken_down
+from easymlnb.forms.local_caller import LocalCaller
+from easymlnb.services.definition import define
 
 NASTY = "<img src=x onerror=alert(1)><b>bold</b>"
 

@@ -9,16 +9,16 @@ import pytest
 from ipywidgets.widgets.widget import _instances
 
 import easymlnb as ml
-from easymlnb.apps import links
+from easymlnb.apps import permalinks
+from easymlnb.apps.app_page import App, Uploads
 from easymlnb.apps.history import KEPT, MOST, ROOM, History
-from easymlnb.apps.page import App, Uploads
 from easymlnb.apps.words import short
 from easymlnb.contract.errors import CallCancelled, from_code
-from easymlnb.definition import define
-from easymlnb.forms.caller import Done, Failed, Waiting
+from easymlnb.forms.call_protocol import Done, Failed, Waiting
 from easymlnb.forms.form import Ended
-from easymlnb.forms.local import LocalCaller
-from easymlnb.forms.status import waiting
+from easymlnb.forms.local_caller import LocalCaller
+from easymlnb.forms.run_bar import waiting
+from easymlnb.services.definition import define
 
 PATIENCE = 20.0
 
@@ -91,8 +91,8 @@ def test_a_link_carries_what_was_filled_in_but_no_secret_and_no_file():
     (content, _) = app.heard[-1]  # type: ignore[attr-defined]
     assert content["tell"] == "link"
     assert content["words"] == "Link copied, without files and secrets"
-    found = links.unfold(content["value"])
-    assert sorted(links.missing(found)) == ["key", "photo"]
+    found = permalinks.unfold(content["value"])
+    assert sorted(permalinks.missing(found)) == ["key", "photo"]
     assert found == {"name": "Ada", "times": 4}
     assert "hunter2" not in json.dumps(found)
     other = app_of()
@@ -125,7 +125,7 @@ def test_a_link_with_everything_in_it_says_nothing():
                                   [[["photo"], "file"]], {"photo": "file"}])  # fmt: skip
 def test_a_note_that_is_none_marks_nothing(note):
     app = app_of()
-    do(app, "restore", json.dumps({"name": "Ada", links.NOTE: note}))
+    do(app, "restore", json.dumps({"name": "Ada", permalinks.NOTE: note}))
     assert app.form.values()["name"] == "Ada" and not app.form.sheet.marked
     app.close()
 
@@ -151,7 +151,7 @@ def test_a_link_that_unfolds_to_too_much_is_not_read():
     import zlib
 
     bomb = zlib.compress(b'{"name": "' + b"a" * 50_000_000 + b'"}', 9)
-    assert links.unfold(base64.urlsafe_b64encode(bomb).decode()) is None
+    assert permalinks.unfold(base64.urlsafe_b64encode(bomb).decode()) is None
 
 
 def test_a_draft_keeps_names_of_uploads_and_comes_back():
@@ -161,7 +161,7 @@ def test_a_draft_keeps_names_of_uploads_and_comes_back():
     kept = app.heard[-1][0]["value"]  # type: ignore[attr-defined]
     assert json.loads(kept) == {
         "name": "Ada", "times": 1, "photo": {"upload": "abc", "name": "a.png"},
-        links.NOTE: [["key", "secret"]],
+        permalinks.NOTE: [["key", "secret"]],
     }  # fmt: skip
     other = app_of(uploads=Uploads("/easymlnb/uploads", "easymlnb-pass x"))
     do(other, "restore", kept)
@@ -415,15 +415,15 @@ def test_what_is_no_draft_of_a_form_changes_nothing(raw):
     app.form.fill({"name": "Ada"})
     do(app, "restore", raw)
     assert app.form.values()["name"] == "Ada"
-    assert links.read(raw) is None
+    assert permalinks.read(raw) is None
 
 
 def test_much_that_was_typed_is_neither_kept_nor_linked():
     spec = define(greet).spec
     for value in (["a"] * 40_000, "a" * 200_000):
-        assert links.draft(spec, {"name": value}) == ""
-        assert links.fold(spec, {"name": value}) is None
-    assert links.draft(spec, {"name": "Ada"}) == '{"name": "Ada"}'
+        assert permalinks.draft(spec, {"name": value}) == ""
+        assert permalinks.fold(spec, {"name": value}) is None
+    assert permalinks.draft(spec, {"name": "Ada"}) == '{"name": "Ada"}'
 
 
 def test_long_values_are_left_out_of_the_code():

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from easymlnb.apps import rest
-from easymlnb.apps.rest import RestCaller, uploads
+from easymlnb.apps import http_caller
+from easymlnb.apps.http_caller import RestCaller, uploads
 from easymlnb.contract.errors import CallCancelled, InvalidInput, ServerUnreachable
-from easymlnb.definition import define
-from easymlnb.forms.caller import Done, Failed, Item, Progress, Waiting
+from easymlnb.forms.call_protocol import Done, Failed, Item, Progress, Waiting
+from easymlnb.services.definition import define
 
 PATIENCE = 20.0
 
@@ -193,7 +193,7 @@ def test_stopping_before_the_server_knows_of_the_call_is_said_again(server):
 
 
 def test_a_call_that_does_not_heed_its_end_is_left(server, monkeypatch):
-    monkeypatch.setattr(rest, "GRACE", 0.05)
+    monkeypatch.setattr(http_caller, "GRACE", 0.05)
     server.script = [event("progress", {"fraction": 0.1}), threading.Event()]
     running, events = started(server.url)
     events.get(timeout=PATIENCE)
@@ -204,12 +204,12 @@ def test_a_call_that_does_not_heed_its_end_is_left(server, monkeypatch):
 
 
 def test_a_server_that_restarts_is_waited_for(server, monkeypatch):
-    monkeypatch.setattr(rest, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(http_caller, "RETRY_SECONDS", 0.05)
     address = server.server_address[:2]
     server.shutdown()
     server.server_close()
     _, events = started(server.url)
-    assert events.get(timeout=PATIENCE) == Progress(-1.0, rest.RESTARTING)
+    assert events.get(timeout=PATIENCE) == Progress(-1.0, http_caller.RESTARTING)
     back = Server.__new__(Server)
     ThreadingHTTPServer.__init__(back, address, Handler)
     back.status, back.seen, back.script = 200, [], [event("result", {"parts": []})]
@@ -221,8 +221,8 @@ def test_a_server_that_restarts_is_waited_for(server, monkeypatch):
 
 
 def test_a_server_that_does_not_come_back_is_given_up(server, monkeypatch):
-    monkeypatch.setattr(rest, "RETRY_SECONDS", 0.05)
-    monkeypatch.setattr(rest, "PATIENCE", 0.1)
+    monkeypatch.setattr(http_caller, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(http_caller, "PATIENCE", 0.1)
     server.shutdown()
     server.server_close()
     *_, failed = all_of(started(server.url)[1])

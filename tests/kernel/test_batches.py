@@ -12,12 +12,12 @@ import torch
 
 import easymlnb as ml
 from easymlnb.contract.errors import DefinitionError
-from easymlnb.contract.frames import Call, Failure, Message, Progress, Result
 from easymlnb.contract.spec import VIEW, ServiceSpec
-from easymlnb.definition import Service, define
-from easymlnb.runtime.batches import answers
-from easymlnb.runtime.calls import _no_guard
-from easymlnb.runtime.threads import Threads
+from easymlnb.contract.worker_protocol import Call, Failure, Message, Progress, Result
+from easymlnb.runtime.batch_execution import answers
+from easymlnb.runtime.call_execution import _no_guard
+from easymlnb.runtime.thread_calls import Threads
+from easymlnb.services.definition import Service, define
 
 Array = Annotated[np.ndarray, ml.Array()]
 

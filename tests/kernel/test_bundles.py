@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from easymlnb.bundles import Made, make
-from easymlnb.bundles.code import parse, path_text, read_cells
-from easymlnb.bundles.folder import is_private, matches
 from easymlnb.contract.bundle import open_bundle
 from easymlnb.contract.errors import BundleRejected, TooLarge
+from easymlnb.publishing.bundle import Made, make
+from easymlnb.publishing.bundle.file_collector import is_private, matches
+from easymlnb.publishing.bundle.static_analysis import parse, path_text, read_cells
 
 
 def cell(source: str, *tags: str, kind: str = "code") -> dict[str, Any]:

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 import easymlnb as ml
-from easymlnb import calling
+from easymlnb.calling import use
 from easymlnb.client.multipart import encode
 from easymlnb.contract.errors import CallCycle, InvalidInput, ServerUnreachable, UploadNotFound
-from easymlnb.contract.frames import Call
-from easymlnb.contract.questions import Denied, Given, Unask
-from easymlnb.definition import DEFINED, define
-from easymlnb.runtime.asks import ASKS, KernelWay
+from easymlnb.contract.service_call_protocol import Denied, Given, Unask
+from easymlnb.contract.worker_protocol import Call
 from easymlnb.runtime.context import Context, running
-from easymlnb.types import form
+from easymlnb.runtime.link_requests import ASKS, KernelWay
+from easymlnb.services.definition import DEFINED, define
+from easymlnb.types import multipart
 
 
 @pytest.fixture(autouse=True)
@@ -155,7 +155,7 @@ def test_without_a_link_the_client_is_asked(monkeypatch: pytest.MonkeyPatch) -> 
     def nobody() -> None:
         raise ServerUnreachable("no server")
 
-    monkeypatch.setattr(calling, "_client", nobody)
+    monkeypatch.setattr(use, "_client", nobody)
     with pytest.raises(ServerUnreachable):
         ml.use("elsewhere")(1)
 
@@ -166,6 +166,6 @@ def test_a_form_is_read_as_it_was_written() -> None:
         ("a", ('a"\r\n;ü.npy', array, "application/x-npy")),
         ("n", (None, b"7", "application/json")),
     ])  # fmt: skip
-    found = form.read(kind, body, {})
+    found = multipart.read(kind, body, {})
     assert (found["a"].data, found["a"].media_type, found["n"]) == (array, "application/x-npy", 7)
     assert "ü" in found["a"].name

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from easymlnb._version import __version__
-from easymlnb.cli import calling, doctor, loglines, output, publishing, serving
-from easymlnb.cli.group import sentence
+from easymlnb.cli import call, doctor, logs, output, publish, serve
+from easymlnb.cli.errors import sentence
 from easymlnb.contract.errors import NotReady, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
 
@@ -87,25 +87,25 @@ def test_serve_warns_of_a_token_that_others_can_read(tmp_path, capsys):
     found = run("serve", "--token", "secret", "/no/such/notebook.ipynb")
     assert found.returncode == 2
     assert "Use --token-file FILE" in found.stderr
-    assert serving.token_of(None, None, ["--IdentityProvider.token=secret"]) is None
+    assert serve.token_of(None, None, ["--IdentityProvider.token=secret"]) is None
     assert "Use --token-file FILE" in capsys.readouterr().err
 
 
 def test_serve_reads_its_token_from_a_file_or_the_environment(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("JUPYTER_TOKEN", raising=False)
     monkeypatch.delenv("EASYMLNB_TOKEN", raising=False)
-    assert serving.token_of(None, None, []) is None
+    assert serve.token_of(None, None, []) is None
     monkeypatch.setenv("JUPYTER_TOKEN", "jupyters")
-    assert serving.token_of(None, None, []) == "jupyters"
+    assert serve.token_of(None, None, []) == "jupyters"
     monkeypatch.setenv("EASYMLNB_TOKEN", "own")
-    assert serving.token_of(None, None, []) == "own"
+    assert serve.token_of(None, None, []) == "own"
     file = tmp_path / "token"
     file.write_text("secret\n")
     file.chmod(0o600)
-    assert serving.token_of(None, file, []) == "secret"
+    assert serve.token_of(None, file, []) == "secret"
     assert capsys.readouterr().err == ""
     file.chmod(0o644)
-    assert serving.token_of(None, file, []) == "secret"
+    assert serve.token_of(None, file, []) == "secret"
     assert "chmod 600" in capsys.readouterr().err
 
 
@@ -196,7 +196,7 @@ def test_a_service_cannot_drive_the_terminal():
         "log": "a\x1b[2Jb\n",
         "trace": "Traceback\n  boom",
     }
-    lines = loglines.text(entry).splitlines()
+    lines = logs.text(entry).splitlines()
     assert lines[0] == "2024-02-03 04:05:06  500  0.500 s  v3  r1"
     assert lines[1:] == ["    a[2Jb", "    Traceback", "      boom"]
 
@@ -219,16 +219,16 @@ class Log:
 def test_following_shows_each_call_once(capsys):
     log = Log(*({"time": f"t{n}", "request_id": f"r{n}", "version": "live"} for n in range(3)))
     with pytest.raises(KeyboardInterrupt):
-        loglines.show_log(log, "roll", follow=True, wait=lambda seconds: None)
+        logs.show_log(log, "roll", follow=True, wait=lambda seconds: None)
     shown = [line.split()[-1] for line in capsys.readouterr().out.splitlines()]
     assert shown == ["r0", "r1", "r2"]
 
 
 def test_a_failed_bundle_shows_cell_and_traceback():
-    text = publishing.failure_text("Cell 2 raised.", {"source": "1/0", "traceback": "Z\x1b[0m\n"})
+    text = publish.failure_text("Cell 2 raised.", {"source": "1/0", "traceback": "Z\x1b[0m\n"})
     assert text.splitlines() == ["Cell 2 raised.", "", "    1/0", "", "Z[0m"]
-    long = publishing.failure_text("Cell 2 raised.", {"source": "x\n" * 99})
-    assert len(long.splitlines()) == 2 + 1 + publishing.SHOWN_LINES
+    long = publish.failure_text("Cell 2 raised.", {"source": "x\n" * 99})
+    assert len(long.splitlines()) == 2 + 1 + publish.SHOWN_LINES
 
 
 # what is asked for
@@ -247,24 +247,24 @@ TABLE = ServiceSpec(name="f", title="F", input={}, output={}, produces=("text/cs
 @pytest.mark.parametrize(
     ("spec", "wish", "accept"),
     [
-        (IMAGE, calling.Wish(), "image/*, application/json;q=0.1"),
-        (IMAGE, calling.Wish(json=True), "application/json"),
-        (TABLE, calling.Wish(), ""),
-        (IMAGE, calling.Wish(save=Path("x.tif")), "image/tiff"),
-        (IMAGE, calling.Wish(save=Path("x.json")), "application/json"),
-        (IMAGE, calling.Wish(save=Path("x.png"), json=True), "application/json"),
-        (IMAGE, calling.Wish(save=Path("x.dat")), "image/*, application/json;q=0.1"),
-        (TABLE, calling.Wish(save=Path("x.csv")), "text/csv"),
-        (TABLE, calling.Wish(accept="text/csv"), "text/csv"),
-        (TABLE, calling.Wish(save=Path("x")), "text/csv, application/json;q=0.1"),
+        (IMAGE, call.Wish(), "image/*, application/json;q=0.1"),
+        (IMAGE, call.Wish(json=True), "application/json"),
+        (TABLE, call.Wish(), ""),
+        (IMAGE, call.Wish(save=Path("x.tif")), "image/tiff"),
+        (IMAGE, call.Wish(save=Path("x.json")), "application/json"),
+        (IMAGE, call.Wish(save=Path("x.png"), json=True), "application/json"),
+        (IMAGE, call.Wish(save=Path("x.dat")), "image/*, application/json;q=0.1"),
+        (TABLE, call.Wish(save=Path("x.csv")), "text/csv"),
+        (TABLE, call.Wish(accept="text/csv"), "text/csv"),
+        (TABLE, call.Wish(save=Path("x")), "text/csv, application/json;q=0.1"),
     ],
 )
 def test_the_ending_of_the_file_chooses_the_form(spec, wish, accept):
-    assert calling._accept(spec, wish) == accept
+    assert call._accept(spec, wish) == accept
 
 
 def test_the_server_is_told_its_token_where_others_cannot_read_it():
-    settings = serving.Settings(port=8900, ip="0.0.0.0", token="secret")
+    settings = serve.Settings(port=8900, ip="0.0.0.0", token="secret")
     arguments = settings.arguments(["--ServerApp.base_url=/x/"])
     assert "--ServerApp.port=8900" in arguments and "--ServerApp.base_url=/x/" in arguments
     assert not any("secret" in argument for argument in arguments)

@@ -5,10 +5,10 @@ from typing import Any, Literal
 import pytest
 import typer
 
-from easymlnb.cli.values import read
-from easymlnb.client.values import Part
+from easymlnb.cli.arguments import read
+from easymlnb.client.encoding import Part
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.schema import Schema
+from easymlnb.services.schema import Schema
 
 
 def everything(

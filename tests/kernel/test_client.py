@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from easymlnb.client import AsyncClient, Client, Download
+from easymlnb.client.discovery import Server
 from easymlnb.contract.errors import (
     Busy,
     CallFailed,
@@ -22,7 +23,6 @@ from easymlnb.contract.errors import (
     ServerUnreachable,
     ServiceNotFound,
 )
-from easymlnb.discovery import Server
 
 SERVER = Server("http://localhost:1/easymlnb/", "secret")
 ROLL = {

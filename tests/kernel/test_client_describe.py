@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from easymlnb.client.describe import docstring, signature, type_text
+from easymlnb.client.signatures import docstring, signature, type_text
 from easymlnb.contract.spec import ServiceSpec
 
 ROOT = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from easymlnb.client.events import Events, Reader
+from easymlnb.client.sse import Events, Reader
 from easymlnb.contract.errors import EasyMLNBError, ServerUnreachable
 
 STREAM = (

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from easymlnb.client import AsyncClient, Client, uploads
+from easymlnb.client.discovery import Server
 from easymlnb.contract.errors import TooLarge
-from easymlnb.discovery import Server
 
 SERVER = Server("http://localhost:1/easymlnb/", "secret")
 READ = {

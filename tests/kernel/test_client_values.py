@@ -17,13 +17,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from easymlnb import codec
-from easymlnb.client.results import Download, accept, decode, revive
-from easymlnb.client.values import ARROW, Part, convert, prepare
-from easymlnb.schema import Schema as ServiceSchema
+from easymlnb.client.decoding import Download, accept, decode, revive
+from easymlnb.client.encoding import ARROW, Part, convert, prepare
+from easymlnb.services import codec
+from easymlnb.services.schema import Schema as ServiceSchema
 from easymlnb.types import Image as ImageType
 from easymlnb.types import Upload
-from easymlnb.types.pixels import to_array
+from easymlnb.types.image_encoding import to_array
 
 IMAGE = {"widget": "image"}
 ARRAY = {"widget": "array"}
@@ -376,7 +376,7 @@ def test_plain_values_need_no_heavy_package():
     heavy = ("numpy", "pandas", "PIL", "torch", "pyarrow", "IPython", "ipywidgets")
     code = (
         "import sys\n"
-        "from easymlnb.client.values import prepare\n"
+        "from easymlnb.client.encoding import prepare\n"
         "from easymlnb.client import Client\n"
         "prepare({'a': [1, {'b': 'c'}]}, {})\n"
         f"sys.exit(' '.join(sorted(set(sys.modules) & set({heavy!r}))) or 0)"

@@ -5,11 +5,11 @@ from typing import Any
 import httpx
 import pytest
 
-from easymlnb import codec
-from easymlnb.client.values import Part
-from easymlnb.client.wire import Answer, call_body, error_of
+from easymlnb.client.encoding import Part
+from easymlnb.client.messages import Answer, call_body, error_of
 from easymlnb.contract.errors import BadRequest, Forbidden
-from easymlnb.schema import Schema
+from easymlnb.services import codec
+from easymlnb.services.schema import Schema
 
 
 def anything(

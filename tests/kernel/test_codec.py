@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import easymlnb.types as ml
-from easymlnb import codec
 from easymlnb.contract.errors import (
     BadRequest,
     EasyMLNBError,
@@ -22,9 +21,10 @@ from easymlnb.contract.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from easymlnb.schema import Schema
-from easymlnb.types.accept import choose
-from easymlnb.types.label import MAX, label
+from easymlnb.services import codec
+from easymlnb.services.schema import Schema
+from easymlnb.types.filenames import MAX, label
+from easymlnb.types.media_types import choose
 
 BOUNDARY = "7d1f"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"

@@ -12,7 +12,7 @@ import pytest
 
 import easymlnb as ml
 from easymlnb.contract.errors import DefinitionError
-from easymlnb.definition import DEFINED
+from easymlnb.services.definition import DEFINED
 
 
 @pytest.fixture(autouse=True)

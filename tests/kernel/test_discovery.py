@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from answering import Answering, serving
 
-from easymlnb import discovery
+from easymlnb.client import discovery
 from easymlnb.contract.errors import ServerUnreachable
 
 OWN = ("JPY_PARENT_PID", "EASYMLNB_SERVER_PID")

@@ -11,18 +11,11 @@ import pytest
 from pydantic import AfterValidator, BaseModel, field_serializer
 
 import easymlnb as ml
-from easymlnb.contract.frames import (
-    Call,
-    Failure,
-    Message,
-    Result,
-    pack,
-    unpack_to_server,
-)
 from easymlnb.contract.spec import Batch
-from easymlnb.definition import define
-from easymlnb.runtime.batches import answers
-from easymlnb.runtime.calls import answer
+from easymlnb.contract.worker_protocol import Call, Failure, Message, Result, pack, unpack_to_server
+from easymlnb.runtime.batch_execution import answers
+from easymlnb.runtime.call_execution import answer
+from easymlnb.services.definition import define
 from easymlnb.types.base import Type
 
 LONE = "\ud83d"
@@ -463,7 +456,7 @@ def test_defect_of_the_runtime_itself_costs_no_more_than_its_call(
     def broken(*anything: Any) -> Any:
         raise KeyError("ours")
 
-    monkeypatch.setattr("easymlnb.runtime.batches.answer", broken)
+    monkeypatch.setattr("easymlnb.runtime.batch_execution.answer", broken)
     service = define(_one, name="f")
     members = [(Call(id=at, service="f"), b"{}") for at in range(2)]
     ends = answers(service, members, lambda *one: None, lambda calls: _nothing())

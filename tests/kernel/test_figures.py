@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from sink import WAIT, Sink
 
-from easymlnb.contract.frames import Call
-from easymlnb.definition import define
-from easymlnb.runtime.steps import Step
-from easymlnb.runtime.threads import Threads
-from easymlnb.runtime.together import side_by_side
+from easymlnb.compose.parallel import side_by_side
+from easymlnb.compose.steps import Step
+from easymlnb.contract.worker_protocol import Call
+from easymlnb.runtime.thread_calls import Threads
+from easymlnb.services.definition import define
 
 matplotlib = pytest.importorskip("matplotlib")
 
@@ -118,9 +118,9 @@ def test_a_figure_of_the_notebook_is_sent_and_stays_open(plt: Any, threads: Thre
 FIRST = """
 import sys, threading
 from sink import Sink
-from easymlnb.contract.frames import Call
-from easymlnb.definition import define
-from easymlnb.runtime.threads import Threads
+from easymlnb.contract.worker_protocol import Call
+from easymlnb.services.definition import define
+from easymlnb.runtime.thread_calls import Threads
 import easymlnb.types.plot
 
 def lines() -> list[int]:

@@ -20,13 +20,13 @@ from pydantic import AwareDatetime, BaseModel, Field, NaiveDatetime
 from typing_extensions import TypedDict
 
 import easymlnb.types as ml
-from easymlnb import codec
 from easymlnb.contract.errors import InvalidInput
 from easymlnb.contract.jsonschema import SchemaNode
+from easymlnb.forms.containers import Group
 from easymlnb.forms.fields import EMPTY_FIELD
-from easymlnb.forms.nested import Group
-from easymlnb.forms.widgets import make
-from easymlnb.schema import Schema
+from easymlnb.forms.registry import make
+from easymlnb.services import codec
+from easymlnb.services.schema import Schema
 
 BERLIN = dt.timezone(dt.timedelta(hours=2))
 EXACT = Decimal("12345678901234567890.12")

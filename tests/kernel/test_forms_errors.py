@@ -8,9 +8,9 @@ from pydantic import Field
 
 from easymlnb.contract.errors import InvalidInput
 from easymlnb.contract.jsonschema import SchemaNode
-from easymlnb.forms.nested import Group
-from easymlnb.forms.widgets import make
-from easymlnb.schema import Schema
+from easymlnb.forms.containers import Group
+from easymlnb.forms.registry import make
+from easymlnb.services.schema import Schema
 
 
 @dataclass

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from easymlnb.forms.figures import BESIDE, ROOM, TITLED, fitted, title
-from easymlnb.forms.results import plotly
+from easymlnb.forms.renderers import plotly
 
 
 def figure(**layout):

@@ -11,8 +11,8 @@ from PIL import Image
 from easymlnb.contract.jsonschema import HINTS, SchemaNode
 from easymlnb.forms.fields import MISSING, Field
 from easymlnb.forms.files import Picker, accepted
-from easymlnb.forms.lean import Sheet, Uploads
 from easymlnb.forms.previews import as_csv, size, thumbnail
+from easymlnb.forms.shared_style import Sheet, Uploads
 
 CSV = b"time,load\n2026-01-01T00:00,50\n2026-01-01T01:00,52.5\n2026-01-01T02:00,51\n"
 UPLOADS = Uploads("/easymlnb/uploads", "easymlnb-pass x", "look")

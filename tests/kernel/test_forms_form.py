@@ -11,14 +11,14 @@ from pydantic import Field
 
 import easymlnb as ml
 from easymlnb.contract.errors import CallerError, NotReady
-from easymlnb.definition import define
-from easymlnb.forms import watch
-from easymlnb.forms.caller import Done, Event, Progress
+from easymlnb.forms import call_monitor
+from easymlnb.forms.call_protocol import Done, Event, Progress
+from easymlnb.forms.containers import Optional
+from easymlnb.forms.examples import gallery, preset_names
 from easymlnb.forms.fields import EMPTY_FIELD
 from easymlnb.forms.form import LOOK, Form
-from easymlnb.forms.gallery import gallery, preset_names
-from easymlnb.forms.local import LocalCaller
-from easymlnb.forms.nested import Optional
+from easymlnb.forms.local_caller import LocalCaller
+from easymlnb.services.definition import define
 from easymlnb.types.image import Image
 from easymlnb.types.numbers import Slider
 from easymlnb.types.plot import Plot
@@ -348,7 +348,7 @@ def test_fast_progress_is_painted_at_a_pace_a_page_can_take(monkeypatch):
 
 
 def test_a_call_that_does_not_stop_is_left_to_itself(monkeypatch):
-    monkeypatch.setattr(watch, "GRACE", 0.0)
+    monkeypatch.setattr(call_monitor, "GRACE", 0.0)
     form, caller = scripted()
     form.run()
     form.stop()

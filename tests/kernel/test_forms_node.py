@@ -6,7 +6,7 @@ import pytest
 
 from easymlnb.contract.jsonschema import HINTS, SchemaNode
 from easymlnb.forms.ranges import bounds
-from easymlnb.forms.widgets import WIDGETS, kind_of, make, register
+from easymlnb.forms.registry import WIDGETS, kind_of, make, register
 
 STRING, INTEGER = {"type": "string"}, {"type": "integer"}
 

@@ -6,8 +6,8 @@ import json
 import ipywidgets as W
 import pytest
 
-from easymlnb.forms.results import PLOTLY, RENDERERS, draw, figure, written_json
-from easymlnb.forms.texts import clean, markdown
+from easymlnb.forms.renderers import PLOTLY, RENDERERS, draw, figure, written_json
+from easymlnb.forms.sanitize import clean, markdown
 
 NASTY = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 CODE = base64.b64encode(b"bytes").decode()

@@ -13,15 +13,15 @@ from typing_extensions import TypedDict
 
 from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.contract.value_size import count_nodes
-from easymlnb.definition import define
+from easymlnb.forms.containers import Group
 from easymlnb.forms.form import MORE, Form
-from easymlnb.forms.local import LocalCaller
-from easymlnb.forms.nested import Group
+from easymlnb.forms.local_caller import LocalCaller
+from easymlnb.forms.registry import make
 from easymlnb.forms.rows import ROWS
-from easymlnb.forms.widgets import make
-from easymlnb.schema import Schema
+from easymlnb.services.definition import define
+from easymlnb.services.schema import Schema
 from easymlnb.types.choices import Choice, MultipleChoice
-from easymlnb.types.colour import Colour
+from easymlnb.types.color import Colour
 from easymlnb.types.numbers import Interval, Number, Slider
 from easymlnb.types.text import LongText, Secret
 

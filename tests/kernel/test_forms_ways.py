@@ -2,7 +2,7 @@
 
 import re
 
-from easymlnb.forms.ways import ways
+from easymlnb.forms.page_links import ways
 
 
 def test_links_lead_to_the_pages_of_the_service():

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easymlnb.contract.frames import (
+from easymlnb.contract.spec import ServiceSpec
+from easymlnb.contract.worker_protocol import (
     LENGTHS,
     Call,
     Cancel,
@@ -27,7 +28,6 @@ from easymlnb.contract.frames import (
     unpack_to_server,
     unpack_to_worker,
 )
-from easymlnb.contract.spec import ServiceSpec
 
 TEXT = st.text(max_size=20)
 NUMBER = st.integers(0, 2**63)

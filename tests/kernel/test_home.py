@@ -12,10 +12,10 @@ import pytest
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
-from easymlnb.contract.frames import Return
-from easymlnb.runtime import home
-from easymlnb.runtime.home import Home
+from easymlnb.contract.worker_protocol import Return
+from easymlnb.runtime import server_address
 from easymlnb.runtime.link import LinkLost
+from easymlnb.runtime.server_address import Home
 
 pytestmark = pytest.mark.slow
 
@@ -86,7 +86,7 @@ class Data:
         self._patch.setenv("EASYMLNB_LINK", url)
         self._patch.setenv("EASYMLNB_SECRET", "once")
         self._patch.setenv("EASYMLNB_HOME", str(self.file) if with_file else "")
-        self._patch.setattr(home, "PAUSE", 0.01)
+        self._patch.setattr(server_address, "PAUSE", 0.01)
         return Home()
 
 
@@ -185,6 +185,6 @@ def test_link_that_is_lost_says_so(data: Data, first: Listener) -> None:
 
 
 def test_any_parent_will_do() -> None:
-    anybody = home._Anybody(1)
+    anybody = server_address._Anybody(1)
     assert anybody
     assert operator.ne(4711, anybody) is False  # how ipykernel asks

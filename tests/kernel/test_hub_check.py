@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from easymlnb.cli import hubcheck
+from easymlnb.cli import hub_check
 from easymlnb.cli.app import app
 from easymlnb.cli.doctor import Finding
-from easymlnb.cli.shared import Place
+from easymlnb.cli.hub import Place
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ def block(folder: Path, command: list[str] | None = None) -> str:
 def findings(folder: Path, text: str) -> dict[str, Finding]:
     file = folder / "jupyterhub_config.py"
     file.write_text(text)
-    return {finding.about: finding for finding in hubcheck.examine(file)}
+    return {finding.about: finding for finding in hub_check.examine(file)}
 
 
 def bad(folder: Path, text: str) -> list[str]:

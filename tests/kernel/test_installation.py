@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 import easymlnb as ml
-from easymlnb import live, thumbnail
 from easymlnb._version import PROTOCOL, __version__
-from easymlnb.bundles import beside
 from easymlnb.contract import installation
 from easymlnb.contract.errors import BundleRejected, DefinitionError
-from easymlnb.forms.texts import clean, markdown
+from easymlnb.forms.sanitize import clean, markdown
+from easymlnb.publishing import notebook_metadata
+from easymlnb.runtime.live import session
+from easymlnb.services import thumbnail
 from easymlnb.types.markup import to_html
 
 REQUIRED = [
@@ -106,17 +107,17 @@ def test_files_name_the_package_that_reads_them(
     with pytest.raises(
         BundleRejected, match=r"easymlnb\.yaml needs pyyaml, .*: pip install pyyaml"
     ):
-        beside.said(tmp_path / "n.ipynb", {})
+        notebook_metadata.said(tmp_path / "n.ipynb", {})
     with pytest.raises(ValueError, match="A thumbnail needs pillow and numpy"):
         thumbnail.of_bytes(b"")
 
 
 def test_only_a_notebook_of_a_jupyter_server_lacks_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "kernel_id", lambda: "k")
+    monkeypatch.setattr(session, "kernel_id", lambda: "k")
     for name in ("EASYMLNB_SERVER_PID", "EASYMLNB_WORKER", "JPY_SESSION_NAME"):
         monkeypatch.delenv(name, raising=False)
-    assert live.lack_of_server() == ""  # nbconvert, papermill
+    assert session.lack_of_server() == ""  # nbconvert, papermill
     monkeypatch.setenv("JPY_SESSION_NAME", "work.ipynb")
-    assert "pip install 'easymlnb[server]'" in live.lack_of_server()
+    assert "pip install 'easymlnb[server]'" in session.lack_of_server()
     monkeypatch.setenv("EASYMLNB_SERVER_PID", "1")
-    assert live.lack_of_server() == ""
+    assert session.lack_of_server() == ""

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from easymlnb.codec import read
 from easymlnb.contract.errors import BadRequest, InvalidInput
 from easymlnb.contract.jsonkeys import check_keys
-from easymlnb.schema import Schema
-from easymlnb_server import access
+from easymlnb.services.codec import read
+from easymlnb.services.schema import Schema
+from easymlnb_server.identity import access
 
 
 def take(x: Any = None, options: dict[str, Any] | None = None, when: str = "") -> None:
@@ -90,9 +90,9 @@ def test_who_may_call_is_said_once() -> None:
 
 
 def test_a_table_with_a_column_given_twice_in_a_row_is_refused() -> None:
-    from easymlnb.types import tabular
+    from easymlnb.types import table_encoding
     from easymlnb.types.base import Upload
 
     sent = Upload(b'[{"a": 1, "b": 2}, {"a": 1, "a": 2}]', "x.json", "application/json")
     with pytest.raises(BadRequest, match="Duplicate key 'a'"):
-        tabular.read(sent, 10)
+        table_encoding.read(sent, 10)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easymlnb.client.describe import type_text
+from easymlnb.client.signatures import type_text
+from easymlnb.contract.file_parameters import takers
 from easymlnb.contract.jsonschema import (
     HINTS,
     MAX_NODES,
@@ -21,10 +22,9 @@ from easymlnb.contract.jsonschema import (
     resolve,
     walk,
 )
-from easymlnb.contract.takers import takers
 from easymlnb.forms.unions import fits
 from easymlnb.forms.widget_kinds import widget_kind
-from easymlnb.types import form
+from easymlnb.types import multipart
 
 NAMES = st.text(alphabet="ab/~% {}", max_size=4)
 """Names of definitions, which a pointer has to escape."""
@@ -80,7 +80,7 @@ def test_any_document_can_be_read(document: dict[str, Any]) -> None:
         assert "$ref" not in one
     assert all(isinstance(hint, str) for hint in hints(document, document))
     assert type_text(document, document)
-    assert form.shape(document, document)
+    assert multipart.shape(document, document)
     node = SchemaNode.root(document)
     assert widget_kind(node)
     assert isinstance(node.title, str)

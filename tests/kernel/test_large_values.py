@@ -13,14 +13,14 @@ import PIL.Image
 import pytest
 
 import easymlnb as ml
-from easymlnb import codec
 from easymlnb.contract.errors import CallCancelled, InvalidInput
-from easymlnb.contract.frames import LARGE, Call
-from easymlnb.definition import Service, define
-from easymlnb.runtime import files
-from easymlnb.schema import Schema
-from easymlnb.types import sent
-from easymlnb.types.scratch import scratch
+from easymlnb.contract.worker_protocol import LARGE, Call
+from easymlnb.runtime import body_files
+from easymlnb.services import codec
+from easymlnb.services.definition import Service, define
+from easymlnb.services.schema import Schema
+from easymlnb.types import uploaded_files
+from easymlnb.types.temp_files import scratch
 
 KINDS = [".bin", "application/x-bin"]
 
@@ -54,7 +54,7 @@ def read(
 
 
 def test_a_large_file_is_read_when_it_is_used(large: Path) -> None:
-    file = read(_file, sent.contents(large), large)
+    file = read(_file, uploaded_files.contents(large), large)
     assert (file.size, isinstance(file._data, memoryview)) == (2 * LARGE, True)
     with file.open() as opened:
         assert opened.read(3) == b"xxx"
@@ -63,14 +63,14 @@ def test_a_large_file_is_read_when_it_is_used(large: Path) -> None:
 
 
 def test_its_path_has_its_name_and_is_no_copy(large: Path) -> None:
-    with sent.sent({"ID": large}):
+    with uploaded_files.sent({"ID": large}):
         body = json.dumps({"f": {"upload": "ID", "name": "../my film.bin"}}).encode()
         file = read(_file, body, kind="application/json")
     assert (file.path.name, file.path.resolve()) == ("my film.bin", large.resolve())
 
 
 def test_it_outlives_the_name_of_its_file(large: Path) -> None:
-    file = read(_file, sent.contents(large), large)
+    file = read(_file, uploaded_files.contents(large), large)
     large.unlink()
     assert file.data[:2] == b"xx"
 
@@ -81,7 +81,7 @@ def test_a_small_value_has_path_and_open_too() -> None:
 
 
 def test_a_path_hint_gets_the_file_itself(large: Path) -> None:
-    assert read(_path, sent.contents(large), large).resolve() == large.resolve()
+    assert read(_path, uploaded_files.contents(large), large).resolve() == large.resolve()
 
 
 def test_a_path_as_a_result_is_not_read_into_memory(large: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_path_as_a_result_is_not_read_into_memory(large: Path) -> None:
 def test_the_limit_of_a_parameter_holds_whatever_the_way(tmp_path: Path, way: str) -> None:
     path = tmp_path / "ab"
     path.write_bytes(b"x" * (4 * LARGE + 1))
-    data = sent.contents(path)
+    data = uploaded_files.contents(path)
     form = b'--B\r\nContent-Disposition: form-data; name="f"; filename="x.bin"\r\n\r\n'
     bodies = {
         "raw": ("application/x-bin", data),
@@ -107,7 +107,7 @@ def test_the_limit_of_a_parameter_holds_whatever_the_way(tmp_path: Path, way: st
     }
     kind, body = bodies[way]
     with (
-        sent.sent({"ID": path}),
+        uploaded_files.sent({"ID": path}),
         pytest.raises(InvalidInput, match="larger than the limit of 4 MB"),
     ):
         codec.read(Schema.of(_file), kind, body)
@@ -115,7 +115,10 @@ def test_the_limit_of_a_parameter_holds_whatever_the_way(tmp_path: Path, way: st
 
 def test_the_kind_of_an_upload_is_checked_again(large: Path) -> None:
     body = b'{"f": {"upload": "ID", "name": "x.exe"}}'
-    with sent.sent({"ID": large}), pytest.raises(InvalidInput, match="one of these types"):
+    with (
+        uploaded_files.sent({"ID": large}),
+        pytest.raises(InvalidInput, match="one of these types"),
+    ):
         read(_file, body, kind="application/json")
 
 
@@ -131,7 +134,7 @@ def test_the_kind_of_an_upload_is_checked_again(large: Path) -> None:
     ],
 )
 def test_only_what_came_with_the_call_is_found(large: Path, value: Any) -> None:
-    with sent.sent({"ID": large}), pytest.raises(InvalidInput):
+    with uploaded_files.sent({"ID": large}), pytest.raises(InvalidInput):
         read(_file, json.dumps({"f": value}).encode(), kind="application/json")
     with pytest.raises(InvalidInput, match="X-Easymlnb-Uploads"):
         read(_file, b'{"f": {"upload": "ID"}}', kind="application/json")
@@ -143,7 +146,7 @@ def test_only_what_came_with_the_call_is_found(large: Path, value: Any) -> None:
 def mapped(tmp_path: Path, data: bytes) -> Any:
     path = tmp_path / "cd"
     path.write_bytes(data)
-    return sent.contents(path)
+    return uploaded_files.contents(path)
 
 
 @pytest.mark.parametrize("dtype", ["float32", ">f8", "int16", "bool"])
@@ -217,39 +220,39 @@ def service() -> Service:
 
 def test_a_call_whose_body_is_a_file(large: Path) -> None:
     call = Call(id=1, service="size", content_type="application/x-bin", file=str(large))
-    assert files.read(service(), call, b"")["f"].size == 2 * LARGE
+    assert body_files.read(service(), call, b"")["f"].size == 2 * LARGE
 
 
 def test_a_call_whose_file_is_gone_was_cancelled(tmp_path: Path) -> None:
     call = Call(id=1, service="size", content_type="text/plain", file=str(tmp_path / "gone"))
     with pytest.raises(CallCancelled):
-        files.read(service(), call, b"")
+        body_files.read(service(), call, b"")
 
 
 def test_uploads_behind_the_body_for_a_kernel_elsewhere() -> None:
     body = b'{"f": {"upload": "A"}, "g": {"upload": "B"}}'
     call = Call(id=1, service="size", uploads=(("A", "", 3), ("B", "", 4)))
-    found = files.read(service(), call, body + b"one" + b"four")
+    found = body_files.read(service(), call, body + b"one" + b"four")
     assert (found["f"].data, found["g"].data) == (b"one", b"four")
 
 
 def test_a_large_result_is_left_in_the_room(tmp_path: Path) -> None:
     call = Call(id=1, service="size", room=str(tmp_path))
-    assert files.leave(call, b"x" * LARGE) == ""
-    name = files.leave(call, b"x" * (LARGE + 1))
+    assert body_files.leave(call, b"x" * LARGE) == ""
+    name = body_files.leave(call, b"x" * (LARGE + 1))
     assert (tmp_path / name).stat().st_size == LARGE + 1
-    assert files.leave(Call(id=1, service="size"), b"x" * (LARGE + 1)) == ""
+    assert body_files.leave(Call(id=1, service="size"), b"x" * (LARGE + 1)) == ""
 
 
 def test_without_a_room_or_space_a_result_goes_in_the_frame(tmp_path: Path) -> None:
     body = b"x" * (LARGE + 1)
-    assert files.leave_in(str(tmp_path / "gone"), body) == ""
+    assert body_files.leave_in(str(tmp_path / "gone"), body) == ""
     full = Path("/dev/full")
-    assert not full.exists() or files.leave_in(str(full), body) == ""
+    assert not full.exists() or body_files.leave_in(str(full), body) == ""
 
 
 def test_a_probe_is_answered_only_where_it_can_be_read(tmp_path: Path) -> None:
     probe = tmp_path / "probe"
     probe.write_bytes(b"p" * 32)
-    assert files.answer_probe(str(probe)).proof == b"p" * 32  # type: ignore[union-attr]
-    assert files.answer_probe(str(tmp_path / "elsewhere")) is None
+    assert body_files.answer_probe(str(probe)).proof == b"p" * 32  # type: ignore[union-attr]
+    assert body_files.answer_probe(str(tmp_path / "elsewhere")) is None

@@ -14,7 +14,7 @@ from sink import WAIT
 from websockets.sync.server import ServerConnection, serve
 
 from easymlnb.runtime.link import Link, LinkLost
-from easymlnb.runtime.link_reader import LinkReader
+from easymlnb.runtime.live.link_reader import LinkReader
 
 SIZE = 4
 

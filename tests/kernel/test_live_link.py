@@ -11,7 +11,7 @@ import pytest
 from sink import WAIT
 from websockets.sync.server import ServerConnection, serve
 
-from easymlnb.contract.frames import (
+from easymlnb.contract.worker_protocol import (
     Call,
     Cancel,
     Failure,
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.slow
 
 KERNEL = """
 import sys, threading, time
-from easymlnb import live
-from easymlnb.definition import DEFINED, define
+from easymlnb.runtime.live import session
+from easymlnb.services.definition import DEFINED, define
 
 released = threading.Event()
 
@@ -47,7 +47,7 @@ def spins() -> int:
 
 for function in (waits, release, spins):
     DEFINED[function.__name__] = define(function)
-live.link()
+session.link()
 sys.stdin.read()
 """
 

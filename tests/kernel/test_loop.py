@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from easymlnb.runtime import loop
+from easymlnb.runtime import event_loop
 from easymlnb.runtime.bound import reaches
 
 
@@ -114,9 +114,9 @@ def test_a_coroutine_runs_on_the_loop_of_what_it_uses(
     monkeypatch: pytest.MonkeyPatch, cells: asyncio.AbstractEventLoop
 ) -> None:
     async def noted() -> None:
-        loop.note_cells()
+        event_loop.note_cells()
 
-    monkeypatch.setattr(loop, "_known", [loop.shared()])
+    monkeypatch.setattr(event_loop, "_known", [event_loop.shared()])
     asyncio.run_coroutine_threadsafe(noted(), cells).result()
 
     async def where() -> int:
@@ -127,24 +127,24 @@ def test_a_coroutine_runs_on_the_loop_of_what_it_uses(
         for _ in range(2):
             yield await where()
 
-    usual, here = id(loop.shared()), id(cells)
-    assert (loop.plain(where()), list(loop.items(each()))) == (usual, [usual, usual])
+    usual, here = id(event_loop.shared()), id(cells)
+    assert (event_loop.plain(where()), list(event_loop.items(each()))) == (usual, [usual, usual])
     monkeypatch.setitem(globals(), "SESSION", Session(cells))
-    assert (loop.plain(where()), list(loop.items(each()))) == (here, [here, here])
+    assert (event_loop.plain(where()), list(event_loop.items(each()))) == (here, [here, here])
 
 
 def test_waiting_for_the_loop_of_this_very_thread_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def waits() -> None:
-        monkeypatch.setattr(loop, "_known", [loop.shared(), asyncio.get_running_loop()])
+        monkeypatch.setattr(event_loop, "_known", [event_loop.shared(), asyncio.get_running_loop()])
         session = Session(asyncio.get_running_loop())
 
         async def work() -> Any:
             return session
 
         with pytest.raises(RuntimeError, match="wait for itself"):
-            loop.plain(work())
+            event_loop.plain(work())
 
     asyncio.run(waits())
 

@@ -8,12 +8,12 @@ import pytest
 from conftest import make_notebook
 
 import easymlnb as ml
-from easymlnb.bundles import make
 from easymlnb.contract import metadata
 from easymlnb.contract.bundle import open_bundle
 from easymlnb.contract.errors import BundleRejected, DefinitionError
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.definition import define
+from easymlnb.publishing.bundle import make
+from easymlnb.services.definition import define
 
 CODE = "import easymlnb as ml\n\n@ml.service\ndef met(x: int) -> int:\n    return x\n"
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import easymlnb as ml
-from easymlnb.optimizing import ORIGINAL, Trial, best
+from easymlnb.optimization import ORIGINAL, Trial, best
 
 torch: Any = pytest.importorskip("torch")
 
@@ -54,7 +54,7 @@ def test_results_of_bf16_are_float32_for_every_kind_of_example() -> None:
     told = [x, (x, torch.tensor(1)), {"x": x, "at": torch.tensor(1)}]
     found = ml.optimize(Two(), ["bf16"], examples=told, tolerance=1)
     assert by_name(found)["bf16"].problem == ""
-    from easymlnb.optimizing import WAYS
+    from easymlnb.optimization import WAYS
 
     assert WAYS["bf16"](Two())(x)["y"].dtype == torch.float32
 

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 import easymlnb as ml
-from easymlnb.bundles import make
 from easymlnb.client import Options
 from easymlnb.contract.options import check
-from easymlnb.publish import publish
-from easymlnb.share import share, unshare
+from easymlnb.publishing.bundle import make
+from easymlnb.publishing.publish import publish
+from easymlnb.publishing.sharing import share, unshare
 
 
 def one(x: int) -> int:

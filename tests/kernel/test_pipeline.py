@@ -14,11 +14,11 @@ import pytest
 from sink import Sink
 
 import easymlnb as ml
+from easymlnb.compose.hint_compat import fits, shown
 from easymlnb.contract.errors import DefinitionError
-from easymlnb.contract.frames import Call, Failure, Progress
-from easymlnb.definition import DEFINED
-from easymlnb.fitting import fits, shown
-from easymlnb.runtime.threads import Threads
+from easymlnb.contract.worker_protocol import Call, Failure, Progress
+from easymlnb.runtime.thread_calls import Threads
+from easymlnb.services.definition import DEFINED
 
 
 @pytest.fixture(autouse=True)

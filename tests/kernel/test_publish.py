@@ -13,7 +13,6 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
 
 from easymlnb import publish as publishing
-from easymlnb import upload
 from easymlnb.contract.bundle import Manifest, open_bundle, write
 from easymlnb.contract.errors import (
     BundleRejected,
@@ -23,6 +22,7 @@ from easymlnb.contract.errors import (
     ServerUnreachable,
     from_code,
 )
+from easymlnb.publishing import bundle_upload
 
 ERROR = {
     "code": "deployment_failed",
@@ -101,7 +101,7 @@ def bundle() -> bytes:
 def test_sending_follows_a_bundle_until_it_serves(fake: Fake) -> None:
     fake.states = ["starting", "starting", *AWAY, "ready"]
     seen: list[str] = []
-    status = upload.send(bundle(), names=["a", "b"], url=fake.url, token="t", on=seen.append)
+    status = bundle_upload.send(bundle(), names=["a", "b"], url=fake.url, token="t", on=seen.append)
     assert status["services"] == [{"name": "roll", "version": 3}]
     assert seen == ["starting", "ready"]
     assert fake.queries == ["name=a&name=b"]
@@ -110,18 +110,18 @@ def test_sending_follows_a_bundle_until_it_serves(fake: Fake) -> None:
 
 def test_what_is_published_already_is_not_waited_for(fake: Fake) -> None:
     fake.states = ["ready"]
-    assert upload.send(bundle(), url=fake.url, token="t")["state"] == "ready"
+    assert bundle_upload.send(bundle(), url=fake.url, token="t")["state"] == "ready"
 
 
 def test_sending_need_not_wait(fake: Fake) -> None:
     fake.states = ["starting"]
-    assert upload.send(bundle(), url=fake.url, token="t", wait=False)["state"] == "starting"
+    assert bundle_upload.send(bundle(), url=fake.url, token="t", wait=False)["state"] == "starting"
 
 
 def test_a_bundle_that_fails_raises_with_its_cell(fake: Fake) -> None:
     fake.states = ["starting", "failed"]
     with pytest.raises(EasyMLNBError, match="Cell 1 raised") as caught:
-        upload.send(bundle(), url=fake.url, token="t")
+        bundle_upload.send(bundle(), url=fake.url, token="t")
     assert caught.value.code == "deployment_failed"
     assert caught.value.details == {name: ERROR[name] for name in ("cell", "source", "traceback")}
 
@@ -129,26 +129,26 @@ def test_a_bundle_that_fails_raises_with_its_cell(fake: Fake) -> None:
 def test_waiting_has_an_end(fake: Fake) -> None:
     fake.states = ["starting"]
     with pytest.raises(NotReady, match="still starting after 0 s"):
-        upload.send(bundle(), url=fake.url, token="t", timeout=0)
+        bundle_upload.send(bundle(), url=fake.url, token="t", timeout=0)
 
 
 def test_refusals_arrive_as_they_were_raised(fake: Fake) -> None:
     fake.refusal = BundleRejected("Not like this.")
     with pytest.raises(BundleRejected, match="Not like this"):
-        upload.send(bundle(), url=fake.url, token="t")
+        bundle_upload.send(bundle(), url=fake.url, token="t")
     with pytest.raises(EasyMLNBError) as caught:
-        upload.send(bundle(), url=fake.url, token="wrong")
+        bundle_upload.send(bundle(), url=fake.url, token="wrong")
     assert caught.value.status in (NotLoggedIn.status, 403)
 
 
 def test_a_server_that_is_not_there_is_said() -> None:
     with pytest.raises(ServerUnreachable, match="Check that the server is running"):
-        upload.send(bundle(), url="http://127.0.0.1:9/", token="t")
+        bundle_upload.send(bundle(), url="http://127.0.0.1:9/", token="t")
 
 
 def test_a_failure_without_words_still_has_some() -> None:
-    assert "failed to start" in upload.failure({}).message
-    assert from_code("deployment_failed", "x").code == upload.failure({}).code
+    assert "failed to start" in bundle_upload.failure({}).message
+    assert from_code("deployment_failed", "x").code == bundle_upload.failure({}).code
 
 
 # from a kernel
@@ -289,7 +289,9 @@ def test_a_worker_publishes_nothing(at: tuple[Run, Path, Fake]) -> None:
     run, folder, fake = at
     save(folder / "dice.ipynb", ROLL)
     run(ROLL)
-    code = "from easymlnb.publish import publish; os.environ['EASYMLNB_WORKER'] = '1'; {}"
+    code = (
+        "from easymlnb.publishing.publish import publish; os.environ['EASYMLNB_WORKER'] = '1'; {}"
+    )
     try:
         assert run(code.format("print(roll.publish(), publish('roll'))")) == ("None None\n", "")
     finally:

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from easymlnb.bundles.code import read_cells
 from easymlnb.contract import units
 from easymlnb.contract.errors import DefinitionError
-from easymlnb.contract.running import Running
+from easymlnb.contract.resources import Running
 from easymlnb.contract.spec import Batch, ServiceSpec
-from easymlnb.definition import define
+from easymlnb.publishing.bundle.static_analysis import read_cells
+from easymlnb.services.definition import define
 
 
 def spec_of(**options: Any) -> ServiceSpec:

@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, JsonValue
 
 import easymlnb.types as ml
-from easymlnb import codec
 from easymlnb.contract.errors import BadRequest, DefinitionError, InvalidInput, ResultNotEncodable
-from easymlnb.schema import Schema
+from easymlnb.services import codec
+from easymlnb.services.schema import Schema
 
 
 class Colour(enum.Enum):
@@ -598,6 +598,9 @@ NESTED = Schema.of(nested)
 
 def test_importing_the_schema_pulls_in_no_data_libraries():
     heavy = "numpy pandas PIL torch matplotlib plotly multipart nh3 markdown_it docstring_parser"
-    code = f"import sys, easymlnb.schema; sys.exit(str(set({heavy.split()!r}) & set(sys.modules)))"
+    code = (
+        "import sys, easymlnb.services.schema; "
+        f"sys.exit(str(set({heavy.split()!r}) & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.strip() == "set()"

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from sink import Sink
 
-from easymlnb.contract.frames import Call
-from easymlnb.definition import define
+from easymlnb.compose.parallel import side_by_side
+from easymlnb.compose.steps import Step
+from easymlnb.contract.worker_protocol import Call
 from easymlnb.runtime import settings
-from easymlnb.runtime.steps import Step
-from easymlnb.runtime.threads import Threads
-from easymlnb.runtime.together import side_by_side
+from easymlnb.runtime.thread_calls import Threads
+from easymlnb.services.definition import define
 
 numpy = pytest.importorskip("numpy")
 

@@ -11,11 +11,12 @@ from answering import Answering, serving
 from typer.testing import CliRunner
 
 import easymlnb as ml
-from easymlnb import hub
-from easymlnb.cli import where
+from easymlnb.cli import target
 from easymlnb.cli.app import app
-from easymlnb.client import AsyncClient, Client, sharing
+from easymlnb.client import AsyncClient, Client, hub, sharing
+from easymlnb.client.discovery import Server
 from easymlnb.contract import names
+from easymlnb.contract.access_text import sentence
 from easymlnb.contract.errors import (
     EasyMLNBError,
     Forbidden,
@@ -24,10 +25,8 @@ from easymlnb.contract.errors import (
     ServerUnreachable,
     ServiceNotFound,
 )
-from easymlnb.contract.sharing import sentence
-from easymlnb.discovery import Server
-from easymlnb.publish import _published
-from easymlnb.share import share, unshare
+from easymlnb.publishing.publish import _published
+from easymlnb.publishing.sharing import share, unshare
 
 PATH = "/jhub/services/easymlnb/"
 SPEC = {
@@ -254,14 +253,14 @@ def test_the_async_client_names_alike(shared: Shared) -> None:
 
 
 def test_a_notebook_uses_what_others_share(inside: Shared) -> None:
-    from easymlnb import calling
+    from easymlnb.calling import use
 
-    calling._client.cache_clear()
+    use._client.cache_clear()
     try:
         assert ml.use("b@x.org/count")(size=3) == 4
         assert ml.use("alice/segment").map([{"size": 1}, {"size": 2}]) == [4, 4]
     finally:
-        calling._client.cache_clear()
+        use._client.cache_clear()
 
 
 # sharing
@@ -362,7 +361,7 @@ def test_only_a_name_of_another_needs_the_shared_service(
 ) -> None:
     inside.refuses = True
     own = Server("http://127.0.0.1:1/easymlnb/")
-    monkeypatch.setattr(where.discovery, "find", lambda *_: own)
-    assert where.servers(None, None) == [own]
+    monkeypatch.setattr(target.discovery, "find", lambda *_: own)
+    assert target.servers(None, None) == [own]
     with pytest.raises(Forbidden):
-        where.servers(None, None, shared=True)
+        target.servers(None, None, shared=True)

@@ -5,9 +5,9 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from easymlnb import signature
 from easymlnb.contract.errors import DefinitionError
-from easymlnb.signature import MISSING
+from easymlnb.services import signature
+from easymlnb.services.signature import MISSING
 
 
 def test_hints_defaults_and_order_are_read():

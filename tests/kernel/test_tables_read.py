@@ -13,11 +13,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import easymlnb.types as ml
-from easymlnb import codec
 from easymlnb.contract.errors import InvalidInput
-from easymlnb.schema import Schema
+from easymlnb.services import codec
+from easymlnb.services.schema import Schema
 from easymlnb.types import delimited
-from easymlnb.types.tabular import ARROW, CSV, PARQUET
+from easymlnb.types.table_encoding import ARROW, CSV, PARQUET
 
 
 def schema(marker: Any) -> Schema:

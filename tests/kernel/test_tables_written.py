@@ -15,14 +15,14 @@ import pytest
 from PIL import Image
 
 import easymlnb.types as ml
-from easymlnb import codec, show
-from easymlnb.client import values as client_values
-from easymlnb.client.results import decode, revive
-from easymlnb.client.values import convert, prepare
+from easymlnb.client import encoding as client_values
+from easymlnb.client.decoding import decode, revive
+from easymlnb.client.encoding import convert, prepare
 from easymlnb.contract.errors import InvalidInput, NotAcceptable, ResultNotEncodable
-from easymlnb.schema import Schema
+from easymlnb.services import codec, presentation
+from easymlnb.services.schema import Schema
 from easymlnb.types.npy import NPY, read_npy
-from easymlnb.types.tabular import ARROW, CSV, PARQUET
+from easymlnb.types.table_encoding import ARROW, CSV, PARQUET
 
 
 def _any(): ...
@@ -77,7 +77,7 @@ def dumped(value: Any, schema: Schema = ANY) -> Any:
 def test_times_and_gaps_are_written_at_any_depth(value: Any, written: Any) -> None:
     for wrap in (lambda v: v, lambda v: [v, [v]], lambda v: {"a": (v, {"b": v})}):
         assert dumped(wrap(value)) == json.loads(json.dumps(wrap(written)))
-    json.dumps(show.parts({"a": value, "b": 1}))
+    json.dumps(presentation.parts({"a": value, "b": 1}))
     in_cells = pd.DataFrame({"a": pd.Series([value, "x"], dtype="object")})
     assert dumped(in_cells)[0]["a"] == written
 
@@ -100,7 +100,7 @@ def test_arrays_of_times_are_nested_text(unit: str) -> None:
         assert dumped(times, schema) == [["2025-01-31T12:00:00", None]]
         assert dumped(times[0, :1].reshape(()), schema) == "2025-01-31T12:00:00"
     assert dumped({"t": [times - times[0, 0]]}) == {"t": [[["PT0S", None]]]}
-    assert show.parts(times)[0]["data"] == [["2025-01-31T12:00:00", None]]
+    assert presentation.parts(times)[0]["data"] == [["2025-01-31T12:00:00", None]]
 
 
 @pytest.mark.parametrize(
@@ -165,9 +165,9 @@ def test_cells_are_written_as_outside_of_tables(
     assert dumped([cell]) == [written]
     text = codec.write(TABLE, frame, CSV).body.decode()
     assert in_csv is None or text == f"n,a\n1,{in_csv}\n2,\n"
-    (part,) = show.parts(frame, TABLE)
+    (part,) = presentation.parts(frame, TABLE)
     assert json.loads(json.dumps(part))["data"]["rows"] == [[1, written], [2, None]]
-    json.dumps(show.parts(pd.concat([frame] * 600), TABLE))
+    json.dumps(presentation.parts(pd.concat([frame] * 600), TABLE))
     pytest.importorskip("pyarrow")
     for kind in (ARROW, PARQUET):
         found = codec.read(TABLE, kind, codec.write(TABLE, frame, kind).body)["x"]
@@ -353,14 +353,14 @@ def test_what_is_masked_is_nan_in_bytes_and_views() -> None:
     for array in (WHOLE, REAL):
         found = read_npy(codec.write(ARRAY, array, NPY).body)
         np.testing.assert_array_equal(found, array.astype(float).filled(np.nan))
-        assert "999" not in json.dumps(show.parts(array)[0])
+        assert "999" not in json.dumps(presentation.parts(array)[0])
         coded = dumped(array, GAPS)
         assert np.isnan(np.frombuffer(GAPS.load({"x": coded})["x"])[-1])
     long = np.ma.array([2**60, 1], mask=[False, True])
     assert dumped(long) == [2**60, None]
     with pytest.raises(NotAcceptable):
         codec.write(ARRAY, long, NPY)
-    json.dumps(show.parts(long))
+    json.dumps(presentation.parts(long))
 
 
 def test_what_is_masked_is_nan_in_images() -> None:

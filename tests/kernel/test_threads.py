@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from sink import WAIT, Sink
 
-from easymlnb.contract.frames import Call, Failure, Item, Progress, Result
-from easymlnb.definition import Service, define
+from easymlnb.contract.worker_protocol import Call, Failure, Item, Progress, Result
 from easymlnb.runtime.context import progress
-from easymlnb.runtime.threads import Threads
+from easymlnb.runtime.thread_calls import Threads
+from easymlnb.services.definition import Service, define
 
 
 @pytest.fixture

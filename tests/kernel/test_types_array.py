@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import easymlnb.types as ml
-from easymlnb import codec, show
 from easymlnb.contract.errors import InvalidInput, ResultNotEncodable
-from easymlnb.schema import Schema
+from easymlnb.services import codec, presentation
+from easymlnb.services.schema import Schema
 from easymlnb.types.npy import NPY, read_npy, write_npy
 
 
@@ -219,13 +219,13 @@ def test_dates_are_written_as_text():
 
 
 def test_people_see_small_arrays_in_full_and_can_take_all():
-    shown, file = show.parts(np.array([1.0, np.nan]))
+    shown, file = presentation.parts(np.array([1.0, np.nan]))
     assert shown["kind"] == "json" and shown["data"] == [1.0, None]
     assert read_npy(base64.b64decode(file["data"]))[0] == 1.0
-    assert show.parts(np.array(3.5))[0] == {"kind": "number", "title": "", "data": 3.5}
-    assert show.parts(np.zeros(1000))[0]["data"] == "1000 numbers (float64)"
-    assert show.parts(np.zeros((40, 40, 3), np.uint8))[0]["kind"] == "image"
-    assert show.parts(np.arange(4096).reshape(64, 64))[0]["kind"] == "image"
+    assert presentation.parts(np.array(3.5))[0] == {"kind": "number", "title": "", "data": 3.5}
+    assert presentation.parts(np.zeros(1000))[0]["data"] == "1000 numbers (float64)"
+    assert presentation.parts(np.zeros((40, 40, 3), np.uint8))[0]["kind"] == "image"
+    assert presentation.parts(np.arange(4096).reshape(64, 64))[0]["kind"] == "image"
 
 
 def test_torch_tensors():

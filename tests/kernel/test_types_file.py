@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import easymlnb.types as ml
-from easymlnb import codec
 from easymlnb.contract.errors import InvalidInput, ResultNotEncodable
-from easymlnb.schema import Schema
+from easymlnb.services import codec
+from easymlnb.services.schema import Schema
 from easymlnb.types.base import Upload
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 import easymlnb.types as ml
 from easymlnb.contract.errors import InvalidInput
-from easymlnb.schema import Schema
+from easymlnb.services.schema import Schema
 
 
 def schema_of(hint, default=...) -> Schema:

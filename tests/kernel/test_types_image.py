@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import easymlnb.types as ml
-from easymlnb import codec, show
 from easymlnb.contract.errors import InvalidInput, NotAcceptable, ResultNotEncodable
-from easymlnb.schema import Schema
+from easymlnb.services import codec, presentation
+from easymlnb.services.schema import Schema
 
 
 def _array(x: Annotated[np.ndarray, ml.Image()]) -> Annotated[np.ndarray, ml.Image()]: ...
@@ -255,7 +255,7 @@ def picture(part) -> np.ndarray:
 
 def test_people_see_labels_in_colours_and_may_take_the_numbers():
     labels = np.array([[0, 1], [2, 70_000]], np.int32)
-    shown, file = show.parts(labels, ARRAY)
+    shown, file = presentation.parts(labels, ARRAY)
     assert (shown["kind"], shown["media_type"], shown["more"]["labels"]) == (
         "image",
         "image/png",
@@ -270,18 +270,18 @@ def test_people_see_labels_in_colours_and_may_take_the_numbers():
 
 def test_people_see_deep_images_scaled():
     deep = np.linspace(1000, 5000, 100).astype(np.uint16).reshape(10, 10)
-    shown, file = show.parts(deep, ARRAY)
+    shown, file = presentation.parts(deep, ARRAY)
     assert picture(shown).min() == 0 and picture(shown).max() == 255
     assert picture(file).tolist() == deep.tolist()
 
 
 def test_people_see_plain_images_as_they_are_and_large_ones_smaller():
-    (shown,) = show.parts(SMALL, ARRAY)
+    (shown,) = presentation.parts(SMALL, ARRAY)
     assert picture(shown).tolist() == SMALL.tolist()
-    shown, file = show.parts(np.zeros((10, 3000), np.uint8), ARRAY)
+    shown, file = presentation.parts(np.zeros((10, 3000), np.uint8), ARRAY)
     assert picture(shown).shape[1] == 2000 and picture(file).shape == (10, 3000)
 
 
 def test_nan_in_a_picture_is_shown_dark():
-    shown, _ = show.parts(np.array([[np.nan, 1.0], [2.0, 3.0]], np.float32), ARRAY)
+    shown, _ = presentation.parts(np.array([[np.nan, 1.0], [2.0, 3.0]], np.float32), ARRAY)
     assert picture(shown)[0, 0] == 0

@@ -9,9 +9,9 @@ import PIL.Image
 import pytest
 
 import easymlnb.types as ml
-from easymlnb import codec
 from easymlnb.contract.errors import InvalidInput
-from easymlnb.schema import Schema
+from easymlnb.services import codec
+from easymlnb.services.schema import Schema
 from easymlnb.types import deep
 
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import easymlnb.types as ml
-from easymlnb import codec, show
 from easymlnb.contract.errors import ResultNotEncodable
-from easymlnb.schema import Schema
+from easymlnb.services import codec, presentation
+from easymlnb.services.schema import Schema
 from easymlnb.types.markup import clean, to_html
 
 
@@ -40,7 +40,7 @@ def test_html_is_cleaned(dirty, gone, kept):
     value = ml.HTML(dirty)
     assert json.loads(HTML.dump(value)) == json.loads(UNTYPED.dump(value)) == found
     assert codec.write(HTML, value, "text/html").body.decode() == found
-    assert show.parts(value) == [{"kind": "html", "title": "", "data": found}]
+    assert presentation.parts(value) == [{"kind": "html", "title": "", "data": found}]
 
 
 ELSEWHERE = [
@@ -73,9 +73,9 @@ ELSEWHERE = [
 
 @pytest.mark.parametrize("dirty", ELSEWHERE)
 def test_nothing_is_loaded_from_elsewhere(dirty):
-    from easymlnb.forms import texts
+    from easymlnb.forms import sanitize
 
-    assert "evil" not in clean(dirty) + to_html(dirty) + texts.clean(dirty)
+    assert "evil" not in clean(dirty) + to_html(dirty) + sanitize.clean(dirty)
 
 
 @pytest.mark.parametrize(
@@ -83,12 +83,12 @@ def test_nothing_is_loaded_from_elsewhere(dirty):
     ["![a](http://evil.example/x.png)", "![a][1]\n\n[1]: //evil.example/x.png", ELSEWHERE[0]],
 )
 def test_markdown_is_shown_without_pictures_from_elsewhere(text):
-    from easymlnb.forms.results import draw
-    from easymlnb.forms.texts import markdown
+    from easymlnb.forms.renderers import draw
+    from easymlnb.forms.sanitize import markdown
 
     assert "evil.example" not in to_html(text)
     assert "<img" not in markdown(text) or "evil.example" not in markdown(text)
-    (part,) = show.parts(ml.Markdown(text))
+    (part,) = presentation.parts(ml.Markdown(text))
     assert "evil.example" not in part["more"]["html"]
     assert "evil.example" not in draw([part])[0].value
 
@@ -108,7 +108,7 @@ def test_markdown_keeps_its_text_and_is_shown_clean():
     text = "# Title\n\n| a |\n|---|\n| 1 |\n\n<script>x()</script> [l](javascript:x)"
     value = ml.Markdown(text)
     assert json.loads(MARKDOWN.dump(value)) == text
-    (part,) = show.parts(value)
+    (part,) = presentation.parts(value)
     assert part["kind"] == "markdown" and part["data"] == text
     html = part["more"]["html"]
     assert "<h1>Title</h1>" in html and "<td>1</td>" in html
@@ -123,13 +123,13 @@ def test_plain_text_may_be_annotated():
     schema = Schema.of(f)
     assert schema.input["properties"]["x"]["x-easymlnb"]["widget"] == "markdown"
     assert schema.dump("<b onclick=x>a</b>") == b'"<b>a</b>"'
-    assert show.parts("<b>a</b>", schema)[0]["kind"] == "html"
+    assert presentation.parts("<b>a</b>", schema)[0]["kind"] == "html"
 
 
 def test_ipythons_display_objects_are_markup():
     display = pytest.importorskip("IPython.display")
-    assert show.parts(display.HTML("<b onclick=x>a</b>"))[0]["data"] == "<b>a</b>"
-    assert show.parts(display.Markdown("*a*"))[0]["kind"] == "markdown"
+    assert presentation.parts(display.HTML("<b onclick=x>a</b>"))[0]["data"] == "<b>a</b>"
+    assert presentation.parts(display.Markdown("*a*"))[0]["kind"] == "markdown"
 
 
 def test_what_is_no_text_is_refused():

@@ -7,9 +7,9 @@ import PIL.Image
 import pytest
 
 import easymlnb.types as ml
-from easymlnb import codec, show
 from easymlnb.contract.errors import ResultNotEncodable
-from easymlnb.schema import Schema
+from easymlnb.services import codec, presentation
+from easymlnb.services.schema import Schema
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
@@ -36,7 +36,7 @@ def test_plotly_figures_are_their_own_json(function):
     schema, figure = Schema.of(function), go.Figure(go.Scatter(y=[1, float("nan")]), {"title": "t"})
     assert json.loads(schema.dump(figure))["data"][0]["type"] == "scatter"
     assert codec.write(schema, figure, PLOTLY).content_type == PLOTLY
-    (part,) = show.parts(figure, schema)
+    (part,) = presentation.parts(figure, schema)
     assert part["kind"] == "plotly" and part["data"]["layout"]["title"]["text"] == "t"
     json.dumps(part, allow_nan=False)
     assert go.Figure(part["data"]).data[0].y[0] == 1
@@ -48,20 +48,20 @@ def test_matplotlib_figures_are_pictures(function):
     assert json.loads(schema.dump(figure)).startswith("data:image/png;base64,")
     assert codec.write(schema, figure, "image/png").body[:4] == b"\x89PNG"
     assert b"<svg" in codec.write(schema, figure, "image/svg+xml").body
-    (part,) = show.parts(figure, schema)
+    (part,) = presentation.parts(figure, schema)
     assert (part["kind"], part["media_type"]) == ("image", "image/png")
     assert PIL.Image.open(io.BytesIO(base64.b64decode(part["data"]))).size[0] > 300
 
 
 def test_axes_stand_for_their_figure():
-    assert show.parts(drawn().axes[0])[0]["kind"] == "image"
+    assert presentation.parts(drawn().axes[0])[0]["kind"] == "image"
 
 
 @pytest.mark.slow
 def test_figures_do_not_pile_up():
     before = len(plt.get_fignums())
     for _ in range(30):
-        show.parts(drawn())
+        presentation.parts(drawn())
     assert len(plt.get_fignums()) == before
 
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import easymlnb.types as ml
-from easymlnb import codec, show
 from easymlnb.contract.errors import InvalidInput, ResultNotEncodable
-from easymlnb.schema import Schema
-from easymlnb.types.tabular import ARROW, CSV, PARQUET
+from easymlnb.services import codec, presentation
+from easymlnb.services.schema import Schema
+from easymlnb.types.table_encoding import ARROW, CSV, PARQUET
 
 
 def _table(x: pd.DataFrame) -> pd.DataFrame: ...
@@ -283,7 +283,7 @@ def test_results_without_a_json_form_are_refused(frame):
 
 
 def test_people_see_the_first_thousand_rows_and_the_total():
-    (part,) = show.parts(pd.DataFrame({"a": range(1500)}), TABLE)
+    (part,) = presentation.parts(pd.DataFrame({"a": range(1500)}), TABLE)
     assert part["kind"] == "table" and part["data"]["columns"] == ["a"]
     assert len(part["data"]["rows"]) == 1000 and part["data"]["total"] == 1500
 
@@ -361,7 +361,7 @@ def test_time_series_survive(times):
 
 def test_people_see_a_line_and_the_table():
     index = pd.date_range("2025-01-01", periods=3, tz="UTC")
-    line, table = show.parts(pd.DataFrame({"v": [1.0, None, 3.0]}, index=index), SERIES)
+    line, table = presentation.parts(pd.DataFrame({"v": [1.0, None, 3.0]}, index=index), SERIES)
     assert line["kind"] == "plotly" and line["data"]["data"][0]["y"] == [1.0, None, 3.0]
     assert table["data"]["columns"] == ["time", "v"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from peer import WAIT, Peer
 
-from easymlnb.contract.frames import (
+from easymlnb.contract.worker_protocol import (
     WINDOW,
     Cancel,
     Failure,

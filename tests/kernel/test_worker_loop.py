@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from peer import WAIT, Peer
 
-from easymlnb.contract.frames import (
+from easymlnb.contract.worker_protocol import (
     Call,
     Cancel,
     Failure,

@@ -7,14 +7,14 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 
-from easymlnb.batching import Batched
 from easymlnb.contract.errors import CallerError
-from easymlnb.contract.frames import Hello, Offer, pack
 from easymlnb.contract.spec import Batch
-from easymlnb.definition import Service, define
+from easymlnb.contract.worker_protocol import Hello, Offer, pack
 from easymlnb.runtime.context import progress
 from easymlnb.runtime.link import Link
 from easymlnb.runtime.worker import Worker
+from easymlnb.services.batching import Batched
+from easymlnb.services.definition import Service, define
 
 
 def double(x: int) -> int:

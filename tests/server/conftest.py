@@ -2,20 +2,27 @@
 
 import pytest
 
-from easymlnb_server.engine import breaker, deployment, pool, presence, pulse, starting
+from easymlnb_server.dispatch import dispatcher
+from easymlnb_server.workers import (
+    circuit_breaker,
+    deployment,
+    liveness,
+    starter,
+    stopped_processes,
+)
 
 
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a deployment of fake kernels do in moments what takes seconds."""
     monkeypatch.setattr(deployment, "TICK", 0.01)
-    monkeypatch.setattr(pool, "GRACE", 0.02)
-    monkeypatch.setattr(presence, "ALIVE_EVERY", 0.01)
-    monkeypatch.setattr(pulse, "LOOK_EVERY", 0.01)
-    monkeypatch.setattr(breaker, "backoff", lambda failures: 0.01 * failures)
+    monkeypatch.setattr(dispatcher, "GRACE", 0.02)
+    monkeypatch.setattr(liveness, "ALIVE_EVERY", 0.01)
+    monkeypatch.setattr(stopped_processes, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(circuit_breaker, "backoff", lambda failures: 0.01 * failures)
     monkeypatch.setattr(
-        starting, "execute", lambda notebook, manager, *rest: manager.placement.execute(
+        starter, "execute", lambda notebook, manager, *rest: manager.placement.execute(
             notebook, manager, *rest
         )
     )  # fmt: skip
-    monkeypatch.setattr(starting, "serve", lambda client: client.dial())
+    monkeypatch.setattr(starter, "serve", lambda client: client.dial())

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from easymlnb.contract.errors import BadRequest
-from easymlnb_server.access import PRIVATE, Access, Action, Caller, OwnPeople, may, parse
+from easymlnb_server.identity.access import PRIVATE, Access, Action, Caller, OwnPeople, may, parse
 
 PEOPLE = ("alice", "bob", "carol", "dave")
 GROUPS = ("ml", "ops", "bob")  # a group may be called like a user

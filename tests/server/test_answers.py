@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from easymlnb.contract.errors import CallFailed
-from easymlnb.contract.frames import Item, Progress, Result
-from easymlnb_server.handlers.answers import Events, Lines, Whole, attachment, writer
+from easymlnb.contract.worker_protocol import Item, Progress, Result
+from easymlnb_server.calls.responses import Events, Lines, Whole, attachment, writer
 
 
 class Out:

@@ -10,13 +10,13 @@ from typing import Any
 import psutil
 import pytest
 
-from easymlnb.contract.places import Say, Told
+from easymlnb.contract.page_protocol import Say, Told
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.apps.apps import Apps
-from easymlnb_server.apps.channel import Bucket
-from easymlnb_server.apps.line import Line
-from easymlnb_server.apps.passes import SCHEME
-from easymlnb_server.apps.places import Full, Limits, Place, Visitor
+from easymlnb_server.apps.comm_channel import Bucket
+from easymlnb_server.apps.page_tokens import SCHEME
+from easymlnb_server.apps.service import Apps
+from easymlnb_server.apps.sessions import Full, Limits, Place, Visitor
+from easymlnb_server.apps.waiting_list import Line
 
 pytestmark = pytest.mark.slow
 

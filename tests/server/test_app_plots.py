@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.apps.plots import may_plot
+from easymlnb_server.apps.plot_detection import may_plot
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,14 @@ import pytest
 from tornado.httputil import HTTPHeaders
 
 from easymlnb.contract.errors import BadRequest
-from easymlnb_server.handlers import asked
+from easymlnb_server.calls import options
 
 
 @pytest.mark.parametrize(("sent", "found"), [
     (None, 30.0), ("2.5", 2.5), ("99", 30.0), ("0.001", 0.001), ("1e+06", 30.0), ("2.", 2.0),
 ])  # fmt: skip
 def test_seconds(sent: str | None, found: float) -> None:
-    assert asked.seconds(HTTPHeaders({"X-Timeout": sent} if sent else {}), 30.0) == found
+    assert options.seconds(HTTPHeaders({"X-Timeout": sent} if sent else {}), 30.0) == found
 
 
 @pytest.mark.parametrize("sent", [
@@ -20,27 +20,27 @@ def test_seconds(sent: str | None, found: float) -> None:
 ])  # fmt: skip
 def test_bad_seconds(sent: str) -> None:
     with pytest.raises(BadRequest, match="X-Timeout"):
-        asked.seconds(HTTPHeaders({"X-Timeout": sent}), 30.0)
+        options.seconds(HTTPHeaders({"X-Timeout": sent}), 30.0)
 
 
 @pytest.mark.parametrize(
     ("sent", "found"), [(None, False), ("interactive", False), ("batch", True)]
 )
 def test_priority(sent: str | None, found: bool) -> None:
-    assert asked.patient(HTTPHeaders({"X-Priority": sent} if sent else {})) is found
+    assert options.patient(HTTPHeaders({"X-Priority": sent} if sent else {})) is found
 
 
 def test_bad_priority() -> None:
     with pytest.raises(BadRequest, match="interactive, batch"):
-        asked.patient(HTTPHeaders({"X-Priority": "high"}))
+        options.patient(HTTPHeaders({"X-Priority": "high"}))
 
 
 def test_key() -> None:
-    assert asked.idempotency_key(HTTPHeaders()) == ""
-    assert asked.idempotency_key(HTTPHeaders({"Idempotency-Key": "a key"})) == "a key"
+    assert options.idempotency_key(HTTPHeaders()) == ""
+    assert options.idempotency_key(HTTPHeaders({"Idempotency-Key": "a key"})) == "a key"
 
 
 @pytest.mark.parametrize("sent", ["", "x" * 201, "caf\xe9"])
 def test_bad_key(sent: str) -> None:
     with pytest.raises(BadRequest):
-        asked.idempotency_key(HTTPHeaders({"Idempotency-Key": sent}))
+        options.idempotency_key(HTTPHeaders({"Idempotency-Key": sent}))

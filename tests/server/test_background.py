@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from fakes import in_loop
 
-from easymlnb_server.placement.hub.background import there
+from easymlnb_server.placement.hub.loop_thread import there
 
 
 @in_loop

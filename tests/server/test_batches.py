@@ -7,13 +7,13 @@ import pytest
 from fakes import FakeLink, in_loop, spec, until
 
 from easymlnb.contract.errors import Busy, CallCancelled, DeadlineExceeded, NotReady, WorkerLost
-from easymlnb.contract.frames import Call
 from easymlnb.contract.spec import Batch
-from easymlnb_server.engine import estimate
-from easymlnb_server.engine import pool as module
-from easymlnb_server.engine.crew import PREFETCH_LIMIT
-from easymlnb_server.engine.pending import Pending
-from easymlnb_server.engine.pool import Pool
+from easymlnb.contract.worker_protocol import Call
+from easymlnb_server.dispatch import dispatcher as module
+from easymlnb_server.dispatch import duration_model
+from easymlnb_server.dispatch.call import Pending
+from easymlnb_server.dispatch.dispatcher import Pool
+from easymlnb_server.dispatch.worker_slots import PREFETCH_LIMIT
 
 FOUR = Batch(max_size=4)
 
@@ -217,7 +217,7 @@ async def test_full_batch_does_not_wait() -> None:
 async def test_calls_that_arrive_together_share_a_batch_though_a_worker_is_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(estimate, "LONGEST_MOMENT", 1.0)
+    monkeypatch.setattr(duration_model, "LONGEST_MOMENT", 1.0)
     pool, link = Pool(100), FakeLink()
     pool.join(link, 1)
     pool._fits.of("f").add(1, 100.0)

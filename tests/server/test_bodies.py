@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from easymlnb.contract.frames import Call, unpack_to_worker
-from easymlnb_server.engine.bodies import Large, frame
-from easymlnb_server.spool import Spool, Spooled
+from easymlnb.contract.worker_protocol import Call, unpack_to_worker
+from easymlnb_server.dispatch.bodies import Large, frame
+from easymlnb_server.uploads.spool import Spool, Spooled
 
 
 @pytest.fixture

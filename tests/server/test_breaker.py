@@ -1,7 +1,7 @@
 """Starts are held back after failures, and what went wrong stays known until one works."""
 
 from easymlnb.contract.errors import DeploymentFailed, NotReady
-from easymlnb_server.engine.breaker import CRASHES, STABLE, Breaker, backoff
+from easymlnb_server.workers.circuit_breaker import CRASHES, STABLE, Breaker, backoff
 
 
 class Clock:

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from easymlnb_server.calllog import KEPT, CallLog, Entry
-from easymlnb_server.responses import Log
+from easymlnb_server.calls.log import KEPT, CallLog, Entry
+from easymlnb_server.resources import Log
 
 
 def entry(number: int) -> Entry:

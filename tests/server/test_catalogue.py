@@ -5,11 +5,11 @@ from fakes import FakeLink, in_loop, spec
 from msgspec.structs import replace
 
 from easymlnb.contract.errors import ServiceNotFound
-from easymlnb_server.catalogue import Query, choose, offered
-from easymlnb_server.engine.live import LiveTable
-from easymlnb_server.publications import Publications
-from easymlnb_server.responses import ServiceSummary
-from easymlnb_server.services import Services
+from easymlnb_server.publishing.publisher import Publications
+from easymlnb_server.resources import ServiceSummary
+from easymlnb_server.services.catalog import Query, choose, offered
+from easymlnb_server.services.live import LiveTable
+from easymlnb_server.services.registry import Services
 
 
 def line(name, **more):

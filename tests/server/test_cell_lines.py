@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from easymlnb_server.engine.cell_lines import ending, in_cell, in_notebook
+from easymlnb_server.workers.cell_lines import ending, in_cell, in_notebook
 
 HELPER = "import math\n\ndef half(x):\n    return x / 0"
 SERVICE = "@ml.service\ndef half_of(x: int) -> float:\n    y = half(x)\n    return y"

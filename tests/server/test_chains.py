@@ -6,10 +6,10 @@ import pytest
 from fakes import in_loop
 
 from easymlnb.contract.errors import CallCycle
-from easymlnb.contract.frames import Call, Hello
-from easymlnb_server.engine.chains import DEPTH, extend
-from easymlnb_server.engine.link import WorkerLink
-from easymlnb_server.engine.pending import Pending
+from easymlnb.contract.worker_protocol import Call, Hello
+from easymlnb_server.dispatch.call import Pending
+from easymlnb_server.dispatch.call_chains import DEPTH, extend
+from easymlnb_server.dispatch.worker_link import WorkerLink
 
 
 def link(*, live: bool = False) -> WorkerLink:

@@ -7,12 +7,12 @@ import httpx
 import pytest
 from fakes import FakePlacement
 
-from easymlnb_server.engine.rendezvous import Rendezvous
-from easymlnb_server.placement.hub import common, options
-from easymlnb_server.placement.hub.account import Account
-from easymlnb_server.placement.hub.common import CommonSpots
-from easymlnb_server.placement.hub.workers import HubPlacement
-from easymlnb_server.placement.places import OwnPlaces
+from easymlnb_server.placement.hub import profiles, shared_profiles
+from easymlnb_server.placement.hub.credentials import Account
+from easymlnb_server.placement.hub.placement import HubPlacement
+from easymlnb_server.placement.hub.shared_profiles import CommonSpots
+from easymlnb_server.placement.registry import OwnPlaces
+from easymlnb_server.workers.registration import Rendezvous
 
 ACCOUNT = Account(user="alice", token="t", api_url="http://hub/api", proxy="http://hub")
 GPU = {"name": "gpu", "user": "alice", "spot": {"profile": "gpu", "max_workers": 2}}
@@ -24,7 +24,7 @@ class Service:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answer: httpx.Response | Exception = httpx.Response(200, json={"placements": [GPU]})
         self.asked: list[str] = []
-        monkeypatch.setattr(common.httpx, "get", self._get)
+        monkeypatch.setattr(shared_profiles.httpx, "get", self._get)
 
     def tells(self, *placements: Any) -> None:
         self.answer = httpx.Response(200, json={"placements": list(placements)})
@@ -38,12 +38,12 @@ class Service:
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
-    monkeypatch.setattr(common, "FRESH", -1.0)
+    monkeypatch.setattr(shared_profiles, "FRESH", -1.0)
     return Service(monkeypatch)
 
 
 def spots(**own: Any) -> CommonSpots:
-    return CommonSpots(ACCOUNT, "/base/", options.read(own))
+    return CommonSpots(ACCOUNT, "/base/", profiles.read(own))
 
 
 def test_they_are_those_of_the_service_and_ones_own_first(service: Service) -> None:
@@ -89,6 +89,6 @@ def test_a_placement_that_is_named_later_is_there_for_the_next_worker() -> None:
     made: dict[str, Any] = {}
     places = OwnPlaces(FakePlacement(Rendezvous()), lambda: made)
     assert places.of("alice").chosen("", 1.0) == "local"
-    spot = options.read({"gpu": {"profile": "gpu"}})["gpu"]
+    spot = profiles.read({"gpu": {"profile": "gpu"}})["gpu"]
     made["gpu"] = HubPlacement("gpu", spot, ACCOUNT, Path())
     assert places.of("alice").chosen("", 1.0) == "gpu"

@@ -8,13 +8,13 @@ import pytest
 from fakes import FakeLink, in_loop, spec, until
 
 from easymlnb.contract.errors import Busy, CallCancelled, DeadlineExceeded, WorkerLost
-from easymlnb.contract.frames import Call, Recall, Unbegun
 from easymlnb.contract.spec import Batch
-from easymlnb_server.engine import choice, crew
-from easymlnb_server.engine import pool as module
-from easymlnb_server.engine.crew import PREFETCH_LIMIT
-from easymlnb_server.engine.pending import Pending
-from easymlnb_server.engine.pool import Pool
+from easymlnb.contract.worker_protocol import Call, Recall, Unbegun
+from easymlnb_server.dispatch import dispatcher as module
+from easymlnb_server.dispatch import scheduler, worker_slots
+from easymlnb_server.dispatch.call import Pending
+from easymlnb_server.dispatch.dispatcher import Pool
+from easymlnb_server.dispatch.worker_slots import PREFETCH_LIMIT
 
 SHORT = 0.0001
 
@@ -61,7 +61,7 @@ async def test_short_calls_wait_on_their_worker() -> None:
 
 @in_loop
 async def test_long_calls_are_not_prefetched() -> None:
-    pool = known_short(link := FakeLink(), seconds=2 * choice.SHORT)
+    pool = known_short(link := FakeLink(), seconds=2 * scheduler.SHORT)
     for _ in range(5):
         submit(pool)
     assert len(link.calls) == 1
@@ -178,7 +178,7 @@ async def test_calls_behind_one_that_lasts_go_to_workers_that_are_never_idle(
     waiting = [submit(pool) for _ in range(2)]
     other.answer(other.calls[0], seconds=SHORT)
     assert recalls(slow) == []
-    monkeypatch.setattr(crew, "RECALL_AFTER", -1.0)
+    monkeypatch.setattr(worker_slots, "RECALL_AFTER", -1.0)
     other.answer(other.calls[1], seconds=SHORT)
     assert recalls(slow) == [p.call.id for p in reversed(behind)]
     for pending in reversed(behind):

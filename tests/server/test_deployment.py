@@ -8,15 +8,10 @@ import pytest
 from fakes import FakeKernel, in_loop, left_in, spec, until
 from worlds import World, in_world, submit
 
-from easymlnb.contract.errors import (
-    CallCancelled,
-    DeploymentFailed,
-    NotReady,
-    StorageDamaged,
-)
-from easymlnb_server.engine import breaker, presence, starting
-from easymlnb_server.engine.turns import turn
+from easymlnb.contract.errors import CallCancelled, DeploymentFailed, NotReady, StorageDamaged
 from easymlnb_server.placement.base import Order
+from easymlnb_server.workers import circuit_breaker, liveness, starter
+from easymlnb_server.workers.start_limiter import turn
 
 pytestmark = pytest.mark.usefixtures("fast")
 
@@ -88,7 +83,7 @@ async def test_kills_are_no_crashes(world: World) -> None:
 async def test_worker_that_keeps_crashing_counts_as_failed_until_it_stays(world: World) -> None:
     world.keep(1)
     seen = set()
-    for number in range(breaker.CRASHES):
+    for number in range(circuit_breaker.CRASHES):
         await until(lambda n=number: len(world.placement.kernels) > n)
         await world.ready()
         seen.add(world.deployment.state)
@@ -103,14 +98,14 @@ async def test_worker_that_keeps_crashing_counts_as_failed_until_it_stays(world:
 @in_world()
 async def test_nodes_that_are_taken_away_do_not_make_it_failed(world: World) -> None:
     world.keep(1)
-    for number in range(breaker.CRASHES + 1):
+    for number in range(circuit_breaker.CRASHES + 1):
         await until(lambda n=number: len(world.placement.kernels) > n)
         await world.ready()
         world.placement.kernels[number].taken = True
         world.placement.kernels[number].die()
-    await until(lambda: len(world.placement.kernels) > breaker.CRASHES + 1)
+    await until(lambda: len(world.placement.kernels) > circuit_breaker.CRASHES + 1)
     assert world.deployment.breaker.error is None
-    assert world.deployment.restarts["lost"] == breaker.CRASHES + 1
+    assert world.deployment.restarts["lost"] == circuit_breaker.CRASHES + 1
 
 
 @in_world()
@@ -135,7 +130,7 @@ async def test_a_start_whose_nodes_all_go_away_says_so(world: World) -> None:
     world.placement.cell = taken
     with pytest.raises(NotReady, match="its job was canceled"):
         await world.deployment.launch(())
-    assert len(world.placement.kernels) == starting.MOST_NODES
+    assert len(world.placement.kernels) == starter.MOST_NODES
 
 
 @in_world()
@@ -214,12 +209,12 @@ async def test_kernel_that_ends_before_it_serves(world: World) -> None:
 @in_world()
 async def test_kernel_that_never_dials(world: World) -> None:
     world.placement.dials = False
-    presence.DIAL_TIMEOUT, kept = 0.05, presence.DIAL_TIMEOUT
+    liveness.DIAL_TIMEOUT, kept = 0.05, liveness.DIAL_TIMEOUT
     try:
         with pytest.raises(DeploymentFailed, match="did not connect to the server"):
             await world.deployment.launch(())
     finally:
-        presence.DIAL_TIMEOUT = kept
+        liveness.DIAL_TIMEOUT = kept
 
 
 @in_world(specs=(spec("a"), spec("b")))
@@ -337,7 +332,7 @@ async def test_hanging_starts_do_not_keep_others_from_starting(tmp_path: Path) -
 async def test_bundle_that_cannot_be_read_fails_and_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(breaker, "backoff", lambda failures: 0.01)
+    monkeypatch.setattr(circuit_breaker, "backoff", lambda failures: 0.01)
     world = World(tmp_path, specs=(spec("f"),))
     world.bundle_error = StorageDamaged("0" * 64)
     world.keep(1)

@@ -9,12 +9,12 @@ from fakes import FakeKernel, FakeLink, in_loop, left_in, spec, until
 from worlds import World, in_world, submit
 
 from easymlnb.contract.errors import CallCancelled
-from easymlnb.contract.frames import Call, Return
-from easymlnb.contract.running import Running
-from easymlnb_server.engine import adoption, memory, pulse
-from easymlnb_server.engine.rendezvous import Arrival, token_of
+from easymlnb.contract.resources import Running
+from easymlnb.contract.worker_protocol import Call, Return
 from easymlnb_server.placement.base import Order, Survivor
 from easymlnb_server.placement.gpus import Gpus
+from easymlnb_server.workers import adoption, memory_policy, stopped_processes
+from easymlnb_server.workers.registration import Arrival, token_of
 
 pytestmark = pytest.mark.usefixtures("fast")
 
@@ -137,8 +137,8 @@ LIMITED = (spec(running=Running(memory=100 * MB)),)
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the memory of workers all the time."""
-    monkeypatch.setattr(memory, "LOOK_EVERY", 0.01)
-    monkeypatch.setattr(memory, "HOLD", 0.05)
+    monkeypatch.setattr(memory_policy, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(memory_policy, "HOLD", 0.05)
 
 
 @in_loop
@@ -425,7 +425,7 @@ async def test_worker_that_was_stopped_for_a_moment_stays(world: World) -> None:
     world.keep()
     await world.ready()
     kernel = world.placement.kernels[0]
-    looks = [True] * (pulse.LOOKS - 1) + [False]
+    looks = [True] * (stopped_processes.LOOKS - 1) + [False]
     seen: list[bool] = []
 
     async def frozen() -> bool:

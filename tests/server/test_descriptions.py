@@ -6,7 +6,14 @@ import pytest
 
 from easymlnb.contract.metadata import Metadata, Resources
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.descriptions import Subject, ai4os, deep, document, embedded, schema_org
+from easymlnb_server.services.metadata_formats import (
+    Subject,
+    ai4os,
+    deep,
+    document,
+    embedded,
+    schema_org,
+)
 
 INPUT = {"properties": {"a": {"x-easymlnb": {"widget": "timeseries"}}, "b": {"type": "number"}}}
 FULL = Subject(

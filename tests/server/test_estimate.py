@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from easymlnb_server.engine import estimate
-from easymlnb_server.engine.estimate import Fit, Load, Starts, wait
+from easymlnb_server.dispatch import duration_model
+from easymlnb_server.dispatch.duration_model import Fit, Load, Starts, wait
 
 
 def test_nothing_is_known_at_first() -> None:
@@ -100,7 +100,7 @@ def test_wait(own: Load, others: list[Load], places: int, expected: float) -> No
 
 def test_starts_last_as_long_as_the_latest_did(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr(estimate.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(duration_model.time, "monotonic", lambda: clock[0])
     starts = Starts()
     for took in (8.0, 4.0):
         with starts.measured():

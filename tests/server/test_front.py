@@ -10,8 +10,8 @@ from jupyter_server.auth.authorizer import Authorizer
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 from tornado.iostream import StreamClosedError
 
-from easymlnb_server.handlers.gate import BODY_LIMIT, Gate
-from easymlnb_server.handlers.plain import PlainCall
+from easymlnb_server.http.fastpath.call import PlainCall
+from easymlnb_server.http.fastpath.eligibility import BODY_LIMIT, Gate
 
 
 def length(gate: Gate, headers: dict[str, str]) -> int | None:

@@ -15,11 +15,11 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 from websockets.asyncio.client import ClientConnection, connect
 
-from easymlnb.contract.frames import Call, Hello, Offer, pack, version_headers
-from easymlnb_server.engine.live import LiveTable
-from easymlnb_server.engine.rendezvous import Rendezvous
-from easymlnb_server.handlers import link as module
-from easymlnb_server.state import STATE
+from easymlnb.contract.worker_protocol import Call, Hello, Offer, pack, version_headers
+from easymlnb_server.context import STATE
+from easymlnb_server.link import handlers as module
+from easymlnb_server.services.live import LiveTable
+from easymlnb_server.workers.registration import Rendezvous
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,10 @@ import pytest
 from fakes import in_loop, until
 from fronts import PLAIN, Client, end, serving
 
-from easymlnb_server.handlers import connections, front
-from easymlnb_server.handlers.heads import HEAD_LIMIT
-from easymlnb_server.inbound import Inbound
+from easymlnb_server.http import connections
+from easymlnb_server.http.connection_settings import Inbound
+from easymlnb_server.http.fastpath import listener
+from easymlnb_server.http.fastpath.request_head import HEAD_LIMIT
 
 GET = b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n"
 HEAD = b"POST /x HTTP/1.1\r\nHost: localhost\r\n"
@@ -213,8 +214,8 @@ async def test_no_more_is_read_than_the_limit_while_an_answer_is_not_taken(first
             await asyncio.sleep(0)
         assert sent < 100 * 2**20
         for held in pool.connections._open:
-            kept = len(held._read) if isinstance(held, front.Connection) else 0
-            assert kept < front.BACKLOG + 2**19
+            kept = len(held._read) if isinstance(held, listener.Connection) else 0
+            assert kept < listener.BACKLOG + 2**19
 
 
 @in_loop

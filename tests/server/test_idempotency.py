@@ -14,10 +14,10 @@ from easymlnb.contract.errors import (
     KeyReused,
     WorkerLost,
 )
-from easymlnb.contract.frames import Result
-from easymlnb_server import idempotency as module
-from easymlnb_server.engine.pending import Answer
-from easymlnb_server.idempotency import Keys, Once
+from easymlnb.contract.worker_protocol import Result
+from easymlnb_server.calls import idempotency as module
+from easymlnb_server.calls.idempotency import Keys, Once
+from easymlnb_server.dispatch.call import Answer
 
 KEY = ("user", "f", "key")
 SEEN = b"fingerprint"

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from easymlnb.contract.errors import NotReady
-from easymlnb_server.hubservice import kept
-from easymlnb_server.hubservice.kept import Kept, Outage
+from easymlnb_server.hub import ttl_cache
+from easymlnb_server.hub.ttl_cache import Kept, Outage
 
 
 class Asked:
@@ -31,7 +31,7 @@ class Asked:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr(kept.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(ttl_cache.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -163,7 +163,7 @@ def test_during_an_outage_not_everybody_waits_for_the_answer(clock: list[float])
         for _ in range(5):
             assert await known.get("a") == "1"
         assert asked.asked == ["a", "a"]
-        clock[0] += kept.AGAIN
+        clock[0] += ttl_cache.AGAIN
         assert await known.get("a") == "1"
         assert asked.asked == ["a", "a", "a"]
 

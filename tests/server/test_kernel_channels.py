@@ -8,7 +8,7 @@ from jupyter_server.services.kernels.handlers import default_handlers
 from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
 from tornado import httputil, web
 
-from easymlnb_server.handlers.kernels import PATTERN, KernelChannelsHandler
+from easymlnb_server.http.kernel_channels import PATTERN, KernelChannelsHandler
 
 PATH = "/api/kernels/0a1b-2c-3d-4e-5f/channels"
 

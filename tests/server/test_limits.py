@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from easymlnb.contract.errors import Forbidden, NotReady
-from easymlnb_server.hubservice import limits, usage
-from easymlnb_server.hubservice.limits import Limit
-from easymlnb_server.hubservice.usage import Meters, UserMeter
-from easymlnb_server.placement.hub.placed import Seats
+from easymlnb_server.hub import group_limits, usage
+from easymlnb_server.hub.group_limits import Limit
+from easymlnb_server.hub.usage import Meters, UserMeter
+from easymlnb_server.placement.hub.node_worker import Seats
 
 TOLD = {
     "students": {"workers": 2, "gpu_seconds_a_day": 3600},
@@ -30,15 +30,15 @@ TOLD = {
     ],
 )
 def test_the_largest_limit_of_the_groups_counts(groups: list[str], most: Limit) -> None:
-    assert limits.of(groups, limits.read(TOLD)) == most
+    assert group_limits.of(groups, group_limits.read(TOLD)) == most
 
 
 def test_star_is_for_who_is_in_no_group_with_a_limit() -> None:
-    told = limits.read({**TOLD, "*": {"workers": 1}})
-    assert limits.of(["others"], told) == Limit(1)
-    assert limits.of(["lab"], told) == Limit(8)
+    told = group_limits.read({**TOLD, "*": {"workers": 1}})
+    assert group_limits.of(["others"], told) == Limit(1)
+    assert group_limits.of(["lab"], told) == Limit(8)
     # Nobody gets into it by a group of that name.
-    assert limits.of(["*", "students"], told) == Limit(2, 3600)
+    assert group_limits.of(["*", "students"], told) == Limit(2, 3600)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_star_is_for_who_is_in_no_group_with_a_limit() -> None:
 )
 def test_what_is_no_limit_is_refused_with_the_group(limit: object) -> None:
     with pytest.raises(ValueError, match="'students'"):
-        limits.read({"students": limit})
+        group_limits.read({"students": limit})
 
 
 def test_workers_in_all_placements_count(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from fakes import in_loop, spec
 
-from easymlnb.contract.frames import Call
-from easymlnb_server.engine.lines import PATIENCE, Lines
-from easymlnb_server.engine.pending import Pending
+from easymlnb.contract.worker_protocol import Call
+from easymlnb_server.dispatch.call import Pending
+from easymlnb_server.dispatch.fair_queue import PATIENCE, Lines
 
 
 def call(service: str, *, patient: bool = False) -> Pending:

@@ -5,8 +5,8 @@ import asyncio
 from fakes import FakeLink, in_loop
 
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InvalidInput
-from easymlnb.contract.frames import Call, Failure, Item, Leave, Message, Progress
-from easymlnb_server.engine.pending import Pending
+from easymlnb.contract.worker_protocol import Call, Failure, Item, Leave, Message, Progress
+from easymlnb_server.dispatch.call import Pending
 
 
 class Caller:

@@ -4,9 +4,9 @@ import pytest
 from fakes import FakeLink, in_loop, spec
 
 from easymlnb.contract.errors import NameTaken
-from easymlnb.contract.frames import Call
-from easymlnb_server.engine.live import LiveTable
-from easymlnb_server.engine.pending import Pending
+from easymlnb.contract.worker_protocol import Call
+from easymlnb_server.dispatch.call import Pending
+from easymlnb_server.services.live import LiveTable
 
 
 def submit(table: LiveTable, name: str = "f") -> Pending:

@@ -8,9 +8,9 @@ import pytest
 from fakes import in_loop, until
 from jupyter_client.session import Session
 
-from easymlnb_server.placement.hub import remote
-from easymlnb_server.placement.hub.lobby import Lobby
-from easymlnb_server.placement.hub.remote import Remote
+from easymlnb_server.placement.hub.tunnel import remote_kernel
+from easymlnb_server.placement.hub.tunnel.remote_kernel import Remote
+from easymlnb_server.placement.hub.waiting_kernel import Lobby
 
 KEY = b"key"
 
@@ -106,8 +106,8 @@ def test_what_is_not_signed_is_dropped_and_shutting_down_leaves() -> None:
 async def test_a_node_that_nobody_looks_at_any_more_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "LEFT_AFTER", 0.05)
-    monkeypatch.setattr(remote, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(remote_kernel, "LEFT_AFTER", 0.05)
+    monkeypatch.setattr(remote_kernel, "LOOK_EVERY", 0.01)
     given_up, watched, left = [], [True], []
 
     async def seat() -> Any:

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from easymlnb_server.logfilter import BURST, LONGEST_LINE, RATE, Careful, scrub
+from easymlnb_server.observability.log_filter import BURST, LONGEST_LINE, RATE, Careful, scrub
 
 TOKEN = "S3cretS3cret"
 

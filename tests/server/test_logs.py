@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from easymlnb_server.logs import FORMATTERS, JsonFormatter, TextFormatter
+from easymlnb_server.observability.log_format import FORMATTERS, JsonFormatter, TextFormatter
 
 
 def record(**extra: object) -> logging.LogRecord:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 from fakes import in_loop
 
-from easymlnb_server.hubservice.members import AT_ONCE, Members
+from easymlnb_server.hub.users import AT_ONCE, Members
 
 ANN = {"kind": "user", "name": "ann", "groups": ["ml"], "created": "2026-01-01T00:00:00Z"}
 NARROW = {"kind": "user", "name": "bob"}

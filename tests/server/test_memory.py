@@ -1,6 +1,6 @@
 """What a worker's memory over time leads to."""
 
-from easymlnb_server.engine.memory import FAR, HOLD, Scale, Verdict
+from easymlnb_server.workers.memory_policy import FAR, HOLD, Scale, Verdict
 
 LIMIT = 1000
 

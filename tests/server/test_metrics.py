@@ -13,12 +13,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from easymlnb.contract.errors import CallCancelled, CallFailed, InvalidInput
-from easymlnb.contract.frames import Call
-from easymlnb_server.engine.live import LiveTable
-from easymlnb_server.engine.pool import Pool
-from easymlnb_server.metrics import BOUNDS, NOBODY, RECENT, Metrics, Times
-from easymlnb_server.plots import duration
-from easymlnb_server.serving import Serving
+from easymlnb.contract.worker_protocol import Call
+from easymlnb_server.dispatch.dispatcher import Pool
+from easymlnb_server.http.charts import duration
+from easymlnb_server.observability.metrics import BOUNDS, NOBODY, RECENT, Metrics, Times
+from easymlnb_server.services.live import LiveTable
+from easymlnb_server.services.models import Serving
 
 BUNDLE = "0123456789abcdef"
 OF_F = {"service": "f", "version": "1"}

@@ -12,10 +12,10 @@ import pytest
 from fakes import in_loop
 from jupyter_client.kernelspec import KernelSpecManager
 
-from easymlnb_server.placement import nodekernel
-from easymlnb_server.placement.hub.wire import Wanted
-from easymlnb_server.placement.node import NodeKernels
-from easymlnb_server.placement.nodekernel import Kernel
+from easymlnb_server.placement.hub.node_protocol import Wanted
+from easymlnb_server.placement.node import kernel
+from easymlnb_server.placement.node.kernel import Kernel
+from easymlnb_server.placement.node.manager import NodeKernels
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,7 @@ class Owner:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nodekernel, "ALONE_AFTER", ALONE_AFTER)
+    monkeypatch.setattr(kernel, "ALONE_AFTER", ALONE_AFTER)
 
 
 @asynccontextmanager

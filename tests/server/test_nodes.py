@@ -16,12 +16,12 @@ from jupyter_client.manager import AsyncKernelManager
 from easymlnb.contract.errors import Forbidden, NotReady
 from easymlnb_server.placement.base import SeatsTaken
 from easymlnb_server.placement.hub import nodes
-from easymlnb_server.placement.hub.account import Account
-from easymlnb_server.placement.hub.api import HubApi
+from easymlnb_server.placement.hub.client import HubApi
+from easymlnb_server.placement.hub.credentials import Account
+from easymlnb_server.placement.hub.node_protocol import Wanted
 from easymlnb_server.placement.hub.nodes import Nodes, Seat
-from easymlnb_server.placement.hub.options import Spot
+from easymlnb_server.placement.hub.profiles import Spot
 from easymlnb_server.placement.hub.provisioner import HubProvisioner
-from easymlnb_server.placement.hub.wire import Wanted
 
 NODE = "easymlnb-gpu-1"
 AT = f"/user/ann/{NODE}/"

@@ -8,7 +8,7 @@ import pytest
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb.contract.metadata import Metadata
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.offered import LARGEST_TEXT, checked
+from easymlnb_server.publishing.spec_validation import LARGEST_TEXT, checked
 
 NOTEBOOK = nbformat.v4.new_notebook()
 

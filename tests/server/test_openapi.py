@@ -10,9 +10,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from easymlnb.contract.errors import BY_CODE, EasyMLNBError
 from easymlnb.contract.metadata import Metadata
 from easymlnb.contract.spec import VIEW, ServiceSpec
-from easymlnb_server.openapi import NEVER_SENT, document, service_document
-from easymlnb_server.responses import ErrorResponse, Service, ServiceNames, ServiceState
-from easymlnb_server.routes import OPERATIONS
+from easymlnb_server.http.routes import OPERATIONS
+from easymlnb_server.openapi.document import NEVER_SENT, document, service_document
+from easymlnb_server.resources import ErrorResponse, Service, ServiceNames, ServiceState
 
 COLOUR = {"type": "string", "enum": ["red", "green"]}
 TREE = {

@@ -7,10 +7,10 @@ import pytest
 from fakes import in_loop
 
 from easymlnb.contract.errors import StreamTooLarge
-from easymlnb.contract.frames import WINDOW, Item, Progress
-from easymlnb_server.handlers import answers
-from easymlnb_server.handlers.answers import Events, Lines, Whole
-from easymlnb_server.handlers.outbox import Outbox, cut_if_stuck
+from easymlnb.contract.worker_protocol import WINDOW, Item, Progress
+from easymlnb_server.calls import responses
+from easymlnb_server.calls.responses import Events, Lines, Whole
+from easymlnb_server.calls.stream_buffer import Outbox, cut_if_stuck
 
 ITEM = Item(id=1)
 
@@ -90,7 +90,7 @@ async def test_reader_who_left_is_no_error() -> None:
 
 @in_loop
 async def test_collected_items_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "COLLECTED", 1000)
+    monkeypatch.setattr(responses, "COLLECTED", 1000)
     whole = Whole(Reader(), stream=True)
     for _ in range(5):
         whole.event(ITEM, b"x" * 100)
@@ -109,7 +109,7 @@ class Connection:
 @pytest.mark.parametrize("reads", [True, False])
 @in_loop
 async def test_stuck_reader_is_cut_off(monkeypatch: pytest.MonkeyPatch, reads: bool) -> None:
-    monkeypatch.setattr("easymlnb_server.handlers.outbox.STUCK", 0.05)
+    monkeypatch.setattr("easymlnb_server.calls.stream_buffer.STUCK", 0.05)
     connection: Any = Connection()
     sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     cut_if_stuck(connection, sent, 100)

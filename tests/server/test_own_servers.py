@@ -11,9 +11,9 @@ import pytest
 from answering import Answering, serving
 from fakes import in_loop
 
-from easymlnb_server.placement.hub import own
-from easymlnb_server.placement.hub.account import Account
-from easymlnb_server.placement.hub.own import OwnServer, OwnServers
+from easymlnb_server.placement.hub import user_servers
+from easymlnb_server.placement.hub.credentials import Account
+from easymlnb_server.placement.hub.user_servers import OwnServer, OwnServers
 
 ROLL = {"name": "roll", "title": "Roll", "state": "live", "live": True, "summary": "A die."}
 
@@ -109,7 +109,13 @@ async def test_without_a_server_there_is_nothing(hub: Hub) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [b"", b"<html>", b'{"services": 3}', b"\xff", b'{"services": ["' + b"x" * own.LARGEST + b'"]}'],
+    [
+        b"",
+        b"<html>",
+        b'{"services": 3}',
+        b"\xff",
+        b'{"services": ["' + b"x" * user_servers.LARGEST + b'"]}',
+    ],
 )
 @in_loop
 async def test_a_server_that_answers_nonsense_is_not_reachable(hub: Hub, answer: bytes) -> None:
@@ -137,7 +143,7 @@ async def test_names_that_lead_elsewhere_are_left_out(hub: Hub) -> None:
 @pytest.mark.slow
 @in_loop
 async def test_a_server_that_hangs_is_given_up(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own, "PATIENCE", 3.0)
+    monkeypatch.setattr(user_servers, "PATIENCE", 3.0)
     hub.add("")
     hub.hangs = True
     assert [one.services for one in await look(hub)] == [None]

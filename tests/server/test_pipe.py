@@ -7,8 +7,8 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from easymlnb_server.placement.hub import pipe
-from easymlnb_server.placement.hub.pipe import Pipe
+from easymlnb_server.placement.hub.tunnel import reliable_channel
+from easymlnb_server.placement.hub.tunnel.reliable_channel import Pipe
 
 
 class Line:
@@ -75,7 +75,7 @@ def test_every_message_arrives_once_and_in_order(seed: int) -> None:
 
 
 def test_sender_is_told_of_too_much_and_of_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipe, "LIMIT", 1000)
+    monkeypatch.setattr(reliable_channel, "LIMIT", 1000)
     near, far = Pipe(), Pipe()
     rooms: list[bool] = []
     near.on_room = lambda: rooms.append(True)
@@ -94,15 +94,15 @@ def test_sender_is_told_of_too_much_and_of_room(monkeypatch: pytest.MonkeyPatch)
 def test_one_who_only_listens_tells_what_it_took(
     monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
-    monkeypatch.setattr(pipe, "LIMIT", 10_000)
-    monkeypatch.setattr(pipe, "ACK_BYTES", 1_000)
+    monkeypatch.setattr(reliable_channel, "LIMIT", 10_000)
+    monkeypatch.setattr(reliable_channel, "ACK_BYTES", 1_000)
     near, far = Pipe(), Pipe()
     room = []
     near.on_room = lambda: room.append(True)
     with Line(near, far, 10_000) as line:
         full = False
         for _ in range(many):
-            full = not near.put("iopub", [b"x" * (2 * pipe.LIMIT // many)])
+            full = not near.put("iopub", [b"x" * (2 * reliable_channel.LIMIT // many)])
             if full:
                 break
         assert full

@@ -12,7 +12,7 @@ from fakes import in_loop, left_in, until
 from jupyter_client.kernelspec import KernelSpecManager
 
 from easymlnb.contract.errors import NotReady
-from easymlnb_server.placement import records
+from easymlnb_server.placement import process_records
 from easymlnb_server.placement.base import Order, Room, Survivor
 from easymlnb_server.placement.local import LocalPlacement
 
@@ -198,7 +198,7 @@ async def test_folder_for_temporary_files_may_have_a_long_name(
     monkeypatch.setattr(tempfile, "tempdir", str(deep))
     kernel = await place.placement.start(place.order("real"))
     (file,) = place.records.iterdir()
-    folder = records.read(place.records)["test-worker"].folder  # type: ignore[union-attr]
+    folder = process_records.read(place.records)["test-worker"].folder  # type: ignore[union-attr]
     assert folder is not None and folder.stat().st_mode & 0o077 == 0
     assert {path.name for path in folder.iterdir()} >= {"k-1", "k-2"}
     await kernel.note("bundle", "token")
@@ -213,6 +213,6 @@ async def test_folder_for_temporary_files_may_have_a_long_name(
 def test_no_folder_for_sockets_is_said_with_what_to_do(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "LONGEST", 20)
+    monkeypatch.setattr(process_records, "LONGEST", 20)
     with pytest.raises(OSError, match="Set TMPDIR to a folder with a path of at most"):
-        records.socket_folder()
+        process_records.socket_folder()

@@ -7,19 +7,19 @@ import pytest
 from fakes import FakePlacement, spec
 
 from easymlnb.contract.errors import DeploymentFailed
-from easymlnb.contract.running import PREFER, Gpu
-from easymlnb_server.engine.rendezvous import Rendezvous
+from easymlnb.contract.resources import PREFER, Gpu
 from easymlnb_server.placement.gpus import Gpus
-from easymlnb_server.placement.hub import options
-from easymlnb_server.placement.hub.account import Account
-from easymlnb_server.placement.hub.workers import HubPlacement
-from easymlnb_server.placement.places import Places, one_of
+from easymlnb_server.placement.hub import profiles
+from easymlnb_server.placement.hub.credentials import Account
+from easymlnb_server.placement.hub.placement import HubPlacement
+from easymlnb_server.placement.registry import Places, one_of
+from easymlnb_server.workers.registration import Rendezvous
 
 
 def places(here: int, told: dict[str, Any]) -> Places:
     local = FakePlacement(Rendezvous())
     local.gpus = Gpus(tuple(f"GPU-{number}" for number in range(here)))
-    spots = options.read(told).items()
+    spots = profiles.read(told).items()
     others = {name: HubPlacement(name, spot, Account(), Path()) for name, spot in spots}
     return Places(local, others)
 
@@ -82,4 +82,4 @@ def test_services_of_a_notebook_share_the_place_that_some_name() -> None:
 )
 def test_what_an_administrator_got_wrong_is_told(told: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"placement|gpus"):
-        options.read(told)
+        profiles.read(told)

@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from easymlnb_server import plots
-from easymlnb_server.calllog import Entry
+from easymlnb_server.calls.log import Entry
+from easymlnb_server.http import charts
 
 NOW = datetime(2026, 3, 31, 12, 0, 30, tzinfo=UTC)
 
@@ -24,32 +24,32 @@ def titles(svg):
 @pytest.mark.parametrize("span", [1, 600, 86_400, 60 * 86_400])
 def test_bars_hold_every_call_of_their_span(span):
     entries = [entry(span * part / 10, 500 if part == 3 else 200) for part in range(10, -1, -1)]
-    found = plots.bars(entries, NOW)
-    assert len(found) == plots.BARS
+    found = charts.bars(entries, NOW)
+    assert len(found) == charts.BARS
     assert found[0].start < found[-1].end and found[-1].start <= NOW < found[-1].end
     assert sum(bar.calls for bar in found) == 11
     assert sum(bar.errors for bar in found) == 1
-    assert titles(plots.calls(found))
+    assert titles(charts.calls(found))
 
 
 def test_nothing_is_drawn_of_no_calls():
-    assert plots.bars([], NOW) == []
-    assert titles(plots.times([])) == []
+    assert charts.bars([], NOW) == []
+    assert titles(charts.times([])) == []
 
 
 def test_times_tell_each_call_and_the_median():
-    drawn = plots.times([entry(3, seconds=0.1), entry(2, 500, 2.0), entry(1, seconds=0.3)])
+    drawn = charts.times([entry(3, seconds=0.1), entry(2, 500, 2.0), entry(1, seconds=0.3)])
     assert [text[:7] for text in titles(drawn)] == ["0.100 s", "2.000 s", "0.300 s"]
     assert "median 300 ms, most 2 s" in drawn
 
 
 def test_only_the_last_calls_are_drawn():
-    assert len(titles(plots.times([entry(1)] * 500))) == plots.SHOWN
+    assert len(titles(charts.times([entry(1)] * 500))) == charts.SHOWN
 
 
 @pytest.mark.parametrize("kinds", [["image"], ["time series"], ["table"], ["number"], []])
 def test_a_pattern_is_the_same_for_a_name_and_another_for_another(kinds):
-    drawn = plots.pattern("roll", kinds)
+    drawn = charts.pattern("roll", kinds)
     ElementTree.fromstring(str(drawn))
-    assert drawn == plots.pattern("roll", kinds) != plots.pattern("rolls", kinds)
+    assert drawn == charts.pattern("roll", kinds) != charts.pattern("rolls", kinds)
     assert len(drawn) < 1200

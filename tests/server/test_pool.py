@@ -15,11 +15,11 @@ from easymlnb.contract.errors import (
     WorkerLost,
     WorkerOutOfMemory,
 )
-from easymlnb.contract.frames import Call, Item
-from easymlnb.contract.running import Running
-from easymlnb_server.engine import pool as module
-from easymlnb_server.engine.pending import Pending
-from easymlnb_server.engine.pool import Pool
+from easymlnb.contract.resources import Running
+from easymlnb.contract.worker_protocol import Call, Item
+from easymlnb_server.dispatch import dispatcher as module
+from easymlnb_server.dispatch.call import Pending
+from easymlnb_server.dispatch.dispatcher import Pool
 
 
 @pytest.fixture(autouse=True)

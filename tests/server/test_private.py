@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from easymlnb_server import private
-from easymlnb_server.private import make_folder, make_private
+from easymlnb_server.store import private_folder
+from easymlnb_server.store.private_folder import make_folder, make_private
 
 
 def modes(folder: Path) -> dict[str, int]:
@@ -65,7 +65,7 @@ def test_folder_for_several_accounts_is_left_and_warned_of(
     tmp_path: Path, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    monkeypatch.setattr(private.log, "warning", lambda *args: told.append(args[0]))
+    monkeypatch.setattr(private_folder.log, "warning", lambda *args: told.append(args[0]))
     if why == "home":
         monkeypatch.setenv("HOME", str(tmp_path))
         tmp_path.chmod(0o755)

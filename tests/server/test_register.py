@@ -8,15 +8,15 @@ import pytest
 from fakes import FakePlacement
 
 from easymlnb.contract.errors import NotReady
-from easymlnb_server.access import PRIVATE, Access, Action, Caller, may
-from easymlnb_server.engine.rendezvous import Rendezvous
-from easymlnb_server.hubservice.guard import Guarded
-from easymlnb_server.hubservice.members import Member, Members
-from easymlnb_server.hubservice.register import Register
+from easymlnb_server.hub.guard import Guarded
+from easymlnb_server.hub.name_registry import Register
+from easymlnb_server.hub.users import Member, Members
+from easymlnb_server.identity.access import PRIVATE, Access, Action, Caller, may
 from easymlnb_server.placement.base import Order, Room
-from easymlnb_server.placement.hub.account import Account
+from easymlnb_server.placement.hub.credentials import Account
 from easymlnb_server.placement.hub.tokens import UserTokens
 from easymlnb_server.store import Store
+from easymlnb_server.workers.registration import Rendezvous
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from fakes import FakeLink, in_loop, spec
 
-from easymlnb_server.engine.rendezvous import Arrival, Rendezvous, token_of
+from easymlnb_server.workers.registration import Arrival, Rendezvous, token_of
 
 
 @in_loop

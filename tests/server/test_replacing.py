@@ -10,19 +10,19 @@ from conftest import make_notebook
 from fakes import FakeKernel, in_loop, spec, until
 from worlds import World, submit
 
-from easymlnb.bundles import make
 from easymlnb.contract.bundle import open_bundle
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb.contract.replacing import AUTO, IN_PLACE, WAIT
-from easymlnb.contract.running import Running
-from easymlnb_server import replacing
-from easymlnb_server.engine.deployment import Deployment
-from easymlnb_server.engine.settings import Settings
+from easymlnb.contract.resources import Running
+from easymlnb.publishing.bundle import make
 from easymlnb_server.placement.base import LimitReached, Order, SeatsTaken
 from easymlnb_server.placement.gpus import Gpus
-from easymlnb_server.placement.places import Places
-from easymlnb_server.replacing import Replacement, formers_of, holders
-from easymlnb_server.serving import Serving
+from easymlnb_server.placement.registry import Places
+from easymlnb_server.publishing import replacement
+from easymlnb_server.publishing.replacement import Replacement, formers_of, holders
+from easymlnb_server.services.models import Serving
+from easymlnb_server.workers.deployment import Deployment
+from easymlnb_server.workers.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("fast")
 
@@ -181,7 +181,7 @@ async def test_to_wait_is_a_choice_that_can_be_changed(tmp_path: Path) -> None:
         "Waiting for capacity: all GPUs or slots of the placement 'local' are in use. "
         "In use by version 1 of 'f' (1 worker)."
     )
-    await asyncio.sleep(3 * replacing.LOOK_EVERY)
+    await asyncio.sleep(3 * replacement.LOOK_EVERY)
     assert not world.replacement.lent
     world.how = IN_PLACE
     await launch
@@ -208,7 +208,7 @@ async def test_room_that_somebody_else_has_waited_for_is_not_made(tmp_path: Path
     await until(lambda: world.others[0].cramped)
     launch = world.launch()
     await until(lambda: world.next.cramped)
-    await asyncio.sleep(3 * replacing.LOOK_EVERY)
+    await asyncio.sleep(3 * replacement.LOOK_EVERY)
     assert not world.replacement.lent
     other.cancel()
     await asyncio.gather(other, return_exceptions=True)
@@ -240,7 +240,7 @@ async def test_a_refusal_for_want_of_room_makes_room(tmp_path: Path, error: Exce
 async def test_a_scheduler_without_room_is_waited_for_a_while_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replacing, "QUEUE_PATIENCE", 0.05)
+    monkeypatch.setattr(replacement, "QUEUE_PATIENCE", 0.05)
     world = Two(tmp_path, gpus=2)
     await world.serve()
     start = world.placement.start

@@ -18,8 +18,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from easymlnb.contract.errors import Draining, EasyMLNBError, Forbidden, NotReady
-from easymlnb_server.handlers.base import retry_after
-from easymlnb_server.routes import (
+from easymlnb_server.http.base import retry_after
+from easymlnb_server.http.routes import (
     ASSET,
     BUNDLE,
     FILE,

@@ -8,9 +8,9 @@ from random import Random
 import pytest
 from fakes import spec
 
-from easymlnb.contract.running import Running
+from easymlnb.contract.resources import Running
 from easymlnb.contract.spec import Batch
-from easymlnb_server.engine.scaling import Limits, Load, Scaler
+from easymlnb_server.workers.autoscaler import Limits, Load, Scaler
 
 TICK = 0.5
 

@@ -9,8 +9,8 @@ import pytest
 from jupyter_server.auth.authorizer import AllowAllAuthorizer, Authorizer
 from jupyter_server.auth.identity import IdentityProvider
 
-from easymlnb_server.access import Caller, Person
-from easymlnb_server.handlers.senders import Sender, sender_of
+from easymlnb_server.http.fastpath.credentials import Sender, sender_of
+from easymlnb_server.identity.access import Caller, Person
 
 SERVICES: Any = SimpleNamespace(shared=False, user=Caller("ann", admin=True))
 SHARED: Any = SimpleNamespace(shared=True)
@@ -74,8 +74,8 @@ def test_the_services_own_login_asks_for_the_scope(
     scopes: set[str], enters: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("jupyterhub")
-    from easymlnb_server.hubservice.login import HubIdentity, OwnRoutesOnly
-    from easymlnb_server.hubservice.members import Member
+    from easymlnb_server.hub.identity_provider import HubIdentity, OwnRoutesOnly
+    from easymlnb_server.hub.users import Member
 
     bob = Member("bob", frozenset(["ml"]), True, frozenset(scopes))
     provider = HubIdentity()

@@ -18,13 +18,13 @@ from traitlets.config.loader import LazyConfigValue
 
 from easymlnb_server import spelling
 from easymlnb_server.app import EasyMLNB
-from easymlnb_server.hubservice import limits
-from easymlnb_server.hubservice.limits import Limit
-from easymlnb_server.hubservice.login import HubIdentity, OwnRoutesOnly
-from easymlnb_server.placement.hub import options
-from easymlnb_server.placement.hub.options import Spot
-from easymlnb_server.shared import NEEDED
-from easymlnb_server.sharedapp import OURS, SharedServer, SharedService, read_file
+from easymlnb_server.hub import group_limits
+from easymlnb_server.hub.group_limits import Limit
+from easymlnb_server.hub.identity_provider import HubIdentity, OwnRoutesOnly
+from easymlnb_server.hub.shared_app import OURS, SharedServer, SharedService, read_file
+from easymlnb_server.hub.shared_service import NEEDED
+from easymlnb_server.placement.hub import profiles
+from easymlnb_server.placement.hub.profiles import Spot
 
 pytestmark = pytest.mark.slow
 
@@ -110,8 +110,11 @@ def test_a_name_that_is_mentioned_and_not_set_is_refused() -> None:
 
 
 NESTED = [
-    ("placements", Spot, options.read, field.name) for field in msgspec.structs.fields(Spot)
-] + [("group_limits", Limit, limits.read, field.name) for field in msgspec.structs.fields(Limit)]
+    ("placements", Spot, profiles.read, field.name) for field in msgspec.structs.fields(Spot)
+] + [
+    ("group_limits", Limit, group_limits.read, field.name)
+    for field in msgspec.structs.fields(Limit)
+]
 
 
 @pytest.mark.parametrize(("setting", "kind", "read", "name"), NESTED)
@@ -145,7 +148,7 @@ def test_settings_that_are_no_dictionaries_are_refused(setting: str, told: Any) 
 @pytest.mark.parametrize("limit", [float("nan"), float("inf"), -1.0])
 def test_numbers_that_are_no_limits_are_refused(limit: float) -> None:
     with pytest.raises(ValueError, match=r"'gpu_seconds_a_day' is .*; a limit is a number"):
-        limits.read({"students": {"gpu_seconds_a_day": limit}})
+        group_limits.read({"students": {"gpu_seconds_a_day": limit}})
 
 
 def test_it_cannot_be_set_to_be_not_shared() -> None:

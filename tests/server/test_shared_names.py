@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from easymlnb.contract.names import quoted
-from easymlnb_server.access import Access, Action, Caller
-from easymlnb_server.calllog import CallLog
-from easymlnb_server.catalogue import entries
-from easymlnb_server.engine.breaker import Breaker
-from easymlnb_server.engine.live import LiveTable
-from easymlnb_server.engine.pool import Pool
-from easymlnb_server.names import bundle_of, full, key, plain
-from easymlnb_server.openapi import document
-from easymlnb_server.publications import Publications, Serving
-from easymlnb_server.services import Services
+from easymlnb_server.calls.log import CallLog
+from easymlnb_server.dispatch.dispatcher import Pool
+from easymlnb_server.identity.access import Access, Action, Caller
+from easymlnb_server.identity.names import bundle_of, full, key, plain
+from easymlnb_server.openapi.document import document
+from easymlnb_server.publishing.publisher import Publications, Serving
+from easymlnb_server.services.catalog import entries
+from easymlnb_server.services.live import LiveTable
+from easymlnb_server.services.registry import Services
+from easymlnb_server.workers.circuit_breaker import Breaker
 
 USERS = [f"user{number}" for number in range(20)]
 GROUPS = ["ml", "ops", "bio"]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from easymlnb.contract.errors import StorageFull
-from easymlnb_server import spool as module
-from easymlnb_server.spool import PROBE, Room, Spool
+from easymlnb_server.uploads import spool as module
+from easymlnb_server.uploads.spool import PROBE, Room, Spool
 
 MB = 2**20
 
@@ -182,7 +182,7 @@ def test_a_closed_room_leaves_nothing(room: Room, memory: Path) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-from easymlnb_server.spool import Spool
+from easymlnb_server.uploads.spool import Spool
 spool = Spool(Path(sys.argv[1]), 2**20, Path(sys.argv[2]))
 spool.open()
 held = [spool.file(10), spool.lasting(10), spool.room()]

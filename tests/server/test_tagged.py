@@ -9,7 +9,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.tagged import LIMIT, MOST, page, with_pages
+from easymlnb_server.publishing.page_from_cells import LIMIT, MOST, page, with_pages
 
 FORM = {"part": "form"}
 

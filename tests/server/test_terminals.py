@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from easymlnb_server.terminals import command, keep_path
+from easymlnb_server.http.terminals import command, keep_path
 
 
 @pytest.mark.parametrize("shell", ["bash", "sh"])

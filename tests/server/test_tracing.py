@@ -11,8 +11,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 from tornado.httputil import HTTPHeaders
 
 from easymlnb.contract.errors import CallFailed, EasyMLNBError, InvalidInput
-from easymlnb_server import tracing
-from easymlnb_server.calllog import Entry
+from easymlnb_server.calls.log import Entry
+from easymlnb_server.observability import tracing
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

@@ -4,7 +4,7 @@ import asyncio
 
 from fakes import in_loop
 
-from easymlnb_server.engine.turns import Gates, turn
+from easymlnb_server.workers.start_limiter import Gates, turn
 
 
 @in_loop

@@ -17,8 +17,8 @@ from easymlnb.contract.errors import (
     UploadQuota,
 )
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.spool import Spool
-from easymlnb_server.uploads import LEFT_SECONDS, VISITOR_MOST, Sender, Upload, Uploads
+from easymlnb_server.uploads.spool import Spool
+from easymlnb_server.uploads.uploads import LEFT_SECONDS, VISITOR_MOST, Sender, Upload, Uploads
 
 MB = 2**20
 
@@ -276,7 +276,7 @@ def test_a_visitor_has_less_than_all_visitors(uploads: Uploads) -> None:
 def test_all_visitors_have_so_many_uploads(
     uploads: Uploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("easymlnb_server.uploads.VISITORS_MOST", 2)
+    monkeypatch.setattr("easymlnb_server.uploads.uploads.VISITORS_MOST", 2)
     for name in "ab":
         uploads.begin(visitor(name), TABLE, "", "x.csv", "", 0)
     with pytest.raises(StorageFull):

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from fakes import FakeLink, in_loop, spec, until
 
-from easymlnb.contract.frames import Call
-from easymlnb_server.engine.estimate import Absence
-from easymlnb_server.engine.pending import Pending
-from easymlnb_server.engine.pool import Pool
-from easymlnb_server.handlers import waiting
-from easymlnb_server.handlers.answers import Events, Whole
+from easymlnb.contract.worker_protocol import Call
+from easymlnb_server.calls import queue_events
+from easymlnb_server.calls.responses import Events, Whole
+from easymlnb_server.dispatch.call import Pending
+from easymlnb_server.dispatch.dispatcher import Pool
+from easymlnb_server.dispatch.duration_model import Absence
 
 
 class Out(Events):
@@ -33,16 +33,16 @@ def submit(pool: Pool, *, patient: bool = False) -> Pending:
 
 
 def listen(pool: Pool, pending: Pending, out: Any, *, ready: bool = True) -> "asyncio.Task[Any]":
-    work = waiting.answered(
-        pending.answered, out, lambda: ready, lambda: waiting.standing(pending, pool)
+    work = queue_events.answered(
+        pending.answered, out, lambda: ready, lambda: queue_events.standing(pending, pool)
     )
     return asyncio.create_task(work)
 
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "TOLD_EVERY", 0.01)
-    monkeypatch.setattr(waiting, "PING", 0.01)
+    monkeypatch.setattr(queue_events, "TOLD_EVERY", 0.01)
+    monkeypatch.setattr(queue_events, "PING", 0.01)
 
 
 @in_loop

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from fakes import in_loop
 
-from easymlnb_server.placement.hub import wary
-from easymlnb_server.placement.hub.placed import NodeKernel, Note, Seats
+from easymlnb_server.placement.hub import bounded_http
+from easymlnb_server.placement.hub.node_worker import NodeKernel, Note, Seats
 
 Say = Callable[[asyncio.StreamWriter], Awaitable[None]]
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -63,17 +63,17 @@ async def test_what_a_node_says_is_heard() -> None:
     async def say(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 404 No\r\nX-Told: yes\r\nContent-Length: 2\r\n\r\n{}")
 
-    async with node(say) as url, wary.client(httpx.BasicAuth("a", "b")) as http:
-        answer = await wary.ask(http, "GET", url, 60)
+    async with node(say) as url, bounded_http.client(httpx.BasicAuth("a", "b")) as http:
+        answer = await bounded_http.ask(http, "GET", url, 60)
     assert (answer.status_code, answer.headers["X-Told"], answer.json()) == (404, "yes", {})
 
 
 @pytest.mark.parametrize(("say", "seconds"), [(endless, 60.0), (drop_by_drop, 0.3)])
 def test_an_answer_without_an_end_is_given_up(say: Say, seconds: float) -> None:
     async def go() -> None:
-        async with node(say) as url, wary.client(httpx.BasicAuth("a", "b")) as http:
+        async with node(say) as url, bounded_http.client(httpx.BasicAuth("a", "b")) as http:
             with pytest.raises(httpx.ReadError if say is endless else httpx.ReadTimeout):
-                await wary.ask(http, "GET", url, seconds)
+                await bounded_http.ask(http, "GET", url, seconds)
 
     asyncio.run(go())
 

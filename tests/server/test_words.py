@@ -2,10 +2,10 @@
 
 import pytest
 
+from easymlnb.contract.file_parameters import takers
 from easymlnb.contract.snippets import FileName, snippets
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.contract.takers import takers
-from easymlnb_server import words
+from easymlnb_server.services import summaries
 
 PROPERTIES = {
     "image": {"anyOf": [{"x-easymlnb": {"widget": "image"}}, {"type": "null"}]},
@@ -28,14 +28,14 @@ def spec(names="image count mode names day", **changes):
 
 
 def test_the_shape_fits_into_a_line():
-    assert words.shape(spec("image count")) == "image, integer → number"
-    assert words.shape(spec()) == "image, integer, choice and 2 more → number"
-    assert words.shape(spec("")) == "nothing → number"
-    assert words.shape(spec("day", stream=True)) == "date → stream of number"
+    assert summaries.shape(spec("image count")) == "image, integer → number"
+    assert summaries.shape(spec()) == "image, integer, choice and 2 more → number"
+    assert summaries.shape(spec("")) == "nothing → number"
+    assert summaries.shape(spec("day", stream=True)) == "date → stream of number"
 
 
 def test_parameters_become_rows():
-    rows = {field.name: field for field in words.fields(spec())}
+    rows = {field.name: field for field in summaries.fields(spec())}
     assert rows["image"].required and rows["image"].kind == "image"
     assert rows["count"].default == "3" and rows["count"].limits == "from 1, to 9"
     assert rows["names"].kind == "choices" and rows["names"].limits == 'one of "it\'s", "b"'
@@ -44,8 +44,10 @@ def test_parameters_become_rows():
 
 def test_parameters_without_a_schema_take_any_value():
     open_ended = spec(input={"properties": {"a": True}, "required": ["a"]})
-    assert [(row.kind, row.required) for row in words.fields(open_ended)] == [("any value", True)]
-    assert words.example(open_ended) == {"a": None}
+    assert [(row.kind, row.required) for row in summaries.fields(open_ended)] == [
+        ("any value", True)
+    ]
+    assert summaries.example(open_ended) == {"a": None}
 
 
 @pytest.mark.parametrize(
@@ -59,13 +61,13 @@ def test_parameters_without_a_schema_take_any_value():
     ],
 )
 def test_types_are_words(schema, kind):
-    assert words.kind(schema, {"$defs": {"Circle": {"$ref": "#/$defs/Circle"}}}) == kind
+    assert summaries.kind(schema, {"$defs": {"Circle": {"$ref": "#/$defs/Circle"}}}) == kind
 
 
 def test_the_example_of_a_call_is_the_first_one_or_what_a_call_needs():
-    assert words.example(spec(examples=({"count": 2},))) == {"count": 2}
-    assert words.example(spec("count mode")) == {"mode": "it's"}
-    assert words.example(spec("image")) == {"image": FileName("image.png", "image/png")}
+    assert summaries.example(spec(examples=({"count": 2},))) == {"count": 2}
+    assert summaries.example(spec("count mode")) == {"mode": "it's"}
+    assert summaries.example(spec("image")) == {"image": FileName("image.png", "image/png")}
 
 
 @pytest.mark.parametrize(
@@ -79,18 +81,18 @@ def test_the_example_of_a_call_is_the_first_one_or_what_a_call_needs():
     ],
 )
 def test_a_summary_is_the_first_paragraph_without_marks(markdown, text):
-    assert words.summary(markdown) == text
+    assert summaries.summary(markdown) == text
 
 
 def test_types_that_hold_themselves_have_an_end():
     tree = {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"$ref": "#/$defs/Tree"}}]}
     whole = {"$ref": "#/$defs/Tree", "$defs": {"Tree": tree}}
     inside = "integer or list of integer or list"
-    assert words.kind(whole, whole).startswith(inside)
+    assert summaries.kind(whole, whole).startswith(inside)
     given = {"type": "object", "properties": {"tree": {"$ref": "#/$defs/Tree"}}}
     taking = spec(input={**given, "$defs": {"Tree": tree}}, output=whole)
-    assert words.shape(taking).count("→") == 1
-    assert words.example(taking) == {}
+    assert summaries.shape(taking).count("→") == 1
+    assert summaries.example(taking) == {}
 
 
 @pytest.mark.parametrize("end", ["integer", "null"])
@@ -116,6 +118,6 @@ def test_types_that_branch_without_end_are_looked_at_for_a_moment(end):
         "$defs": {**branches, **needs, **ends},
     }
     endless = spec(input=whole)
-    assert words.shape(endless) and words.inputs(endless) and words.fields(endless)
-    assert snippets(endless, words.example(endless))
+    assert summaries.shape(endless) and summaries.inputs(endless) and summaries.fields(endless)
+    assert snippets(endless, summaries.example(endless))
     assert takers(whole) == []

@@ -2,8 +2,8 @@
 
 from traitlets import Float, HasTraits, Integer
 
-from easymlnb_server.apps.apps import Apps
-from easymlnb_server.apps.places import Limits
+from easymlnb_server.apps.service import Apps
+from easymlnb_server.apps.sessions import Limits
 
 
 class AppSettings(HasTraits):

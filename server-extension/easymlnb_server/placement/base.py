@@ -10,7 +10,7 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 
 from easymlnb.contract.errors import Forbidden, NotReady
-from easymlnb.contract.running import Gpu
+from easymlnb.contract.resources import Gpu
 
 _QUEUED = re.compile(
     r"pending in queue|nodes are available|insufficient|didn't trigger scale-up|unschedulable",

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 
 from easymlnb.contract.errors import DeploymentFailed
-from easymlnb.contract.running import PREFER, Gpu
+from easymlnb.contract.resources import PREFER, Gpu
 from easymlnb_server.placement.base import Room
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"

@@ -14,13 +14,13 @@ from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 
 from easymlnb.contract.errors import NotReady
-from easymlnb.contract.running import Gpu
-from easymlnb_server.placement import records
+from easymlnb.contract.resources import Gpu
+from easymlnb_server.placement import process_records
 from easymlnb_server.placement.base import Order, Room, Survivor
 from easymlnb_server.placement.environment import worker_environment
-from easymlnb_server.placement.fresh import FreshKernel, shut_down
 from easymlnb_server.placement.gpus import VISIBLE, Gpus
-from easymlnb_server.placement.records import MARK, Record
+from easymlnb_server.placement.process_records import MARK, Record
+from easymlnb_server.placement.started_kernel import FreshKernel, shut_down
 
 CONNECT_TIMEOUT = 60.0
 
@@ -39,7 +39,7 @@ class RunningKernel:
         return self._record.runs
 
     async def frozen(self) -> bool:
-        return records.is_stopped(self._record.pid)
+        return process_records.is_stopped(self._record.pid)
 
     async def returns(self) -> bool:
         return False  # nothing lies between: whoever broke the link was the worker
@@ -48,20 +48,22 @@ class RunningKernel:
         return False  # this server runs on the same machine
 
     def memory(self) -> int:
-        return records.resident(self._record.pid)
+        return process_records.resident(self._record.pid)
 
     async def note(self, bundle: str, token: str) -> None:
         changed = msgspec.structs.replace(self._record, bundle=bundle, token=token)
         self._record = changed
-        await asyncio.to_thread(records.write, self._file, changed)
+        await asyncio.to_thread(process_records.write, self._file, changed)
 
     async def adopted(self) -> bool:
-        return await asyncio.to_thread(records.has_other_token, self._file, self._record.token)
+        return await asyncio.to_thread(
+            process_records.has_other_token, self._file, self._record.token
+        )
 
     async def stop(self) -> None:
         try:
             if not await self.adopted():
-                await asyncio.to_thread(records.clear, self._file, self._record)
+                await asyncio.to_thread(process_records.clear, self._file, self._record)
         finally:
             self._gpus.release(Room(self._record.gpus, self._record.share))
 
@@ -109,7 +111,7 @@ class LocalPlacement:
         # Unix sockets in a private folder: other accounts on the host cannot read the kernel's
         # output, and their paths must stay under 108 bytes.
         try:
-            sockets = records.socket_folder()
+            sockets = process_records.socket_folder()
         except OSError as error:
             self._gpus.release(order.room)
             raise NotReady(f"Cannot create the folder for a kernel's sockets: {error}") from error
@@ -125,7 +127,7 @@ class LocalPlacement:
             await manager.start_kernel(cwd=str(order.folder), env=self._environment(order))
             record = await asyncio.to_thread(_record, manager, sockets, order)
             kernel = FreshKernel(RunningKernel(self._gpus, file, record), manager)
-            await asyncio.to_thread(records.write, file, record)
+            await asyncio.to_thread(process_records.write, file, record)
             # Nobody sits there to type: `input()` raises instead of waiting for ever.
             kernel.client.start_channels(stdin=False)
             await kernel.client.wait_for_ready(timeout=CONNECT_TIMEOUT)
@@ -152,7 +154,7 @@ class LocalPlacement:
     async def _undo(self, manager: AsyncKernelManager, order: Order, sockets: Path) -> None:
         pid = _pid(manager)
         await shut_down(manager)
-        await asyncio.to_thread(records.end_processes, pid, order.worker)
+        await asyncio.to_thread(process_records.end_processes, pid, order.worker)
         await asyncio.to_thread(shutil.rmtree, sockets, ignore_errors=True)
         self._gpus.release(order.room)
 
@@ -162,10 +164,10 @@ class LocalPlacement:
         Call it before any worker is started; it blocks.
         """
         found = []
-        for worker, record in records.read(self._records).items():
+        for worker, record in process_records.read(self._records).items():
             file = self._records / f"{worker}.json"
             if record is None or not (record.runs and record.token):
-                records.clear(file, record)
+                process_records.clear(file, record)
                 continue
             self._gpus.take(Room(record.gpus, record.share))
             kernel = RunningKernel(self._gpus, file, record)

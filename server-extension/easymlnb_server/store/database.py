@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from easymlnb.contract.errors import StorageBusy, StorageFull, StorageUnusable
-from easymlnb_server.store import schema, sqlite
+from easymlnb_server.store import migrate, sqlite
 
 Result = TypeVar("Result")
 
@@ -152,14 +152,14 @@ class Database:
 
     def _to_newest_schema(self, path: Path | None, shown: str, expected: bool) -> None:
         with self._transaction(reading=False) as connection:
-            found = schema.check(connection, shown)
-            if found == schema.newest():
+            found = migrate.check(connection, shown)
+            if found == migrate.newest():
                 return
             if found is None and expected:
                 raise _lost_content(shown)
             if path and found:
                 sqlite.backup(path, found)
-            schema.upgrade(connection)
+            migrate.upgrade(connection)
 
 
 def _no_fence(connection: Connection) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from easymlnb.contract.errors import NameTaken
-from easymlnb_server.names import bundle_of
+from easymlnb_server.identity.names import bundle_of
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.records import State
 from easymlnb_server.store.tables import bundles, people, services, versions

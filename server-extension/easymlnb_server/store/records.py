@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.access import Access
+from easymlnb_server.identity.access import Access
 
 
 class State(StrEnum):

@@ -8,14 +8,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
-from easymlnb.contract.errors import (
-    BundleNotFound,
-    CallCancelled,
-    NameTaken,
-    ServiceNotFound,
-)
+from easymlnb.contract.errors import BundleNotFound, CallCancelled, NameTaken, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.access import PRIVATE, Access
+from easymlnb_server.identity.access import PRIVATE, Access
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.records import State, StoredService, Version
 from easymlnb_server.store.tables import bundles, services, versions

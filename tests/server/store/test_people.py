@@ -7,7 +7,7 @@ import pytest
 
 from easymlnb.contract.errors import BundleNotFound, NameTaken, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.access import Access
+from easymlnb_server.identity.access import Access
 from easymlnb_server.store import Store
 
 FILE = "f" * 64

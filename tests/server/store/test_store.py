@@ -10,7 +10,7 @@ import pytest
 
 from easymlnb.contract.errors import BundleNotFound, NameTaken, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.access import PRIVATE, Access
+from easymlnb_server.identity.access import PRIVATE, Access
 from easymlnb_server.store import State, Store
 
 FILE = "f" * 64

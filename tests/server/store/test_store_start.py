@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from easymlnb.contract.errors import StorageBusy, StorageFull, StorageUnusable
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.store import Store, schema, sqlite
+from easymlnb_server.store import Store, migrate, sqlite
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.tables import metadata
 
@@ -47,7 +47,7 @@ def test_the_migrations_lead_to_the_tables(database_url: str, tmp_path: Path) ->
         )
     )
     assert differences == []
-    assert database.read(schema.current) == schema.newest()
+    assert database.read(migrate.current) == migrate.newest()
     database.close()
 
 
@@ -107,16 +107,16 @@ def test_a_database_of_something_else_is_refused(database_url: str, tmp_path: Pa
 def test_a_crash_in_a_migration_leaves_the_database_as_it_was(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = schema.upgrade
+    real = migrate.upgrade
 
     def crashing(connection: Any) -> None:
         real(connection)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(schema, "upgrade", crashing)
+    monkeypatch.setattr(migrate, "upgrade", crashing)
     with pytest.raises(KeyboardInterrupt):
         Store.open(database_url, tmp_path)
-    monkeypatch.setattr(schema, "upgrade", real)
+    monkeypatch.setattr(migrate, "upgrade", real)
     store = Store.open(database_url, tmp_path)
     add(store)
     store.close()
@@ -126,8 +126,8 @@ def test_a_copy_is_made_before_an_upgrade(tmp_path: Path, monkeypatch: pytest.Mo
     store = Store.open("", tmp_path)
     serve(store)
     store.close()
-    before = schema.newest()
-    monkeypatch.setattr(schema, "newest", lambda: "9998")
+    before = migrate.newest()
+    monkeypatch.setattr(migrate, "newest", lambda: "9998")
     Store.open("", tmp_path).close()
     copy = tmp_path / f"easymlnb.sqlite.before-upgrade-from-{before}"
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
@@ -157,9 +157,9 @@ def test_services_survive_an_upgrade(
     serve(store)
     store.close()
     migrations = tmp_path / "migrations"
-    shutil.copytree(schema.MIGRATIONS, migrations)
+    shutil.copytree(migrate.MIGRATIONS, migrations)
     (migrations / "versions/0002_mood.py").write_text(SECOND)
-    monkeypatch.setattr(schema, "MIGRATIONS", migrations)
+    monkeypatch.setattr(migrate, "MIGRATIONS", migrations)
     store = Store.open(database_url, tmp_path)
     assert [one.name for one in store.services.list()] == ["roll"]
     moods = text("SELECT mood FROM services")

@@ -12,11 +12,11 @@ import msgspec
 
 from easymlnb.contract.errors import EasyMLNBError, NotReady
 from easymlnb_server.placement.base import SeatsTaken
-from easymlnb_server.placement.hub import wary
-from easymlnb_server.placement.hub.api import HubApi
-from easymlnb_server.placement.hub.options import Spot
+from easymlnb_server.placement.hub import bounded_http
+from easymlnb_server.placement.hub.client import HubApi
+from easymlnb_server.placement.hub.node_protocol import FULL, OURS, NodeStatus, Wanted
+from easymlnb_server.placement.hub.profiles import Spot
 from easymlnb_server.placement.hub.tokens import NodeAuth
-from easymlnb_server.placement.hub.wire import FULL, OURS, NodeStatus, Wanted
 
 PREFIX = "easymlnb-"
 """How the names of node servers begin; a server of such a name serves nothing but kernels."""
@@ -76,7 +76,7 @@ class Nodes:
         self._placement = placement
         self._spot = spot
         self.auth = NodeAuth(api.account.node_token)
-        self._http = wary.client(self.auth)
+        self._http = bounded_http.client(self.auth)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -85,7 +85,7 @@ class Nodes:
     async def _ask(
         self, method: str, url: str, seconds: float = PATIENCE, **more: Any
     ) -> httpx.Response:
-        return await wary.ask(self._http, method, url, seconds, **more)
+        return await bounded_http.ask(self._http, method, url, seconds, **more)
 
     async def seat(self, wanted: Wanted, tell: Tell) -> Seat:
         """Start a kernel on a node that has a seat, waking one if need be.

@@ -21,15 +21,15 @@ from jupyter_client.session import Session
 from jupyter_core.utils import ensure_async
 from traitlets import Dict, Unicode
 
-from easymlnb_server.placement import records
-from easymlnb_server.placement.hub import options
-from easymlnb_server.placement.hub.account import Account
-from easymlnb_server.placement.hub.api import HubApi
-from easymlnb_server.placement.hub.background import there
+from easymlnb_server.placement import process_records
+from easymlnb_server.placement.hub import profiles
+from easymlnb_server.placement.hub.client import HubApi
+from easymlnb_server.placement.hub.credentials import Account
+from easymlnb_server.placement.hub.loop_thread import there
+from easymlnb_server.placement.hub.node_protocol import Wanted
 from easymlnb_server.placement.hub.nodes import Nodes, Tell
-from easymlnb_server.placement.hub.remote import Remote
-from easymlnb_server.placement.hub.sockets import PORTS
-from easymlnb_server.placement.hub.wire import Wanted
+from easymlnb_server.placement.hub.tunnel.remote_kernel import Remote
+from easymlnb_server.placement.hub.tunnel.zmq_bridge import PORTS
 
 PASSED = ("JPY_SESSION_NAME", "EASYMLNB_SECRET")
 """Variables of a kernel that somebody types into that are not those of its node."""
@@ -104,7 +104,7 @@ class HubProvisioner(KernelProvisionerBase):
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         manager = self.parent
         assert manager is not None
-        spot = options.read({self.placement: self.spot})[self.placement]
+        spot = profiles.read({self.placement: self.spot})[self.placement]
         wanted = self.wanted or self._typed_into(spot, **kwargs)
         wanted = msgspec.structs.replace(
             wanted,
@@ -116,7 +116,7 @@ class HubProvisioner(KernelProvisionerBase):
         )
         fresh = self.folder is None
         if self.folder is None:
-            self.folder = records.socket_folder("emnb-hub-")
+            self.folder = process_records.socket_folder("emnb-hub-")
         self._loop = asyncio.get_running_loop()
         try:
             self._remote = await there(self._launch(spot, wanted, self.folder))
@@ -131,7 +131,7 @@ class HubProvisioner(KernelProvisionerBase):
         self.connection_info = cast("KernelConnectionInfo", info)
         return self.connection_info
 
-    async def _launch(self, spot: options.Spot, wanted: Wanted, folder: Path) -> Remote:
+    async def _launch(self, spot: profiles.Spot, wanted: Wanted, folder: Path) -> Remote:
         if self._nodes is None:
             self._nodes = Nodes(HubApi(self._account), self.placement, spot)
         tells: list[Tell] = [self.tell or self.log.info]
@@ -196,7 +196,7 @@ class HubProvisioner(KernelProvisionerBase):
 
         asyncio.run_coroutine_threadsafe(shut_down(), self._loop)
 
-    def _typed_into(self, spot: options.Spot, **kwargs: Any) -> Wanted:
+    def _typed_into(self, spot: profiles.Spot, **kwargs: Any) -> Wanted:
         environment = {n: v for n, v in kwargs.get("env", {}).items() if n in PASSED}
         environment["EASYMLNB_URL"] = self._account.address
         environment["EASYMLNB_LINK"] = self._account.link

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 
 from easymlnb.contract.errors import EasyMLNBError, Forbidden, NotReady
-from easymlnb_server.placement.hub.account import Account
+from easymlnb_server.placement.hub.credentials import Account
 
 LIFE = 900
 """Seconds that the Hub takes such a token."""

@@ -1,0 +1,1 @@
+"""Call services from inside a worker kernel or a cell."""

@@ -1,0 +1,158 @@
+"""A call of another service as questions over the kernel's link: its spec, then its result."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from easymlnb.client import decoding, operations
+from easymlnb.client.multipart import encode
+from easymlnb.contract.service_call_protocol import Ask, Lookup, Unask
+from easymlnb.contract.spec import ServiceSpec
+from easymlnb.contract.worker_protocol import LARGE, Message
+from easymlnb.runtime.body_files import leave_in
+from easymlnb.runtime.context import CURRENT
+from easymlnb.runtime.link_requests import ASKS, KernelWay, Question, Reply
+from easymlnb.runtime.live import session
+
+LINK_SECONDS = 3.0
+"""How long a cell waits for its kernel's link, right after the kernel's start."""
+
+_specs = operations.Specs(time.monotonic)
+
+Values = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def way() -> KernelWay | None:
+    """Return how this process asks its server; ``None`` if it has no link to one."""
+    if ASKS.way is None and session.has_server():
+        session.link()
+        until = time.monotonic() + LINK_SECONDS
+        while ASKS.way is None and time.monotonic() < until:
+            time.sleep(0.01)
+    return ASKS.way
+
+
+class Asking:
+    """Calls of one service from one place."""
+
+    def __init__(self, found: KernelWay, name: str, timeout: float | None) -> None:
+        self._way = found
+        self._name = name
+        self._timeout = timeout
+        context = CURRENT.get()
+        # What runs in a form under a cell the server does not know.
+        self._of = max(context.call.id, 0) if context is not None else 0
+        self._room = context.call.room if context is not None else ""
+
+    def call(self, given: tuple[Any, ...], values: dict[str, Any]) -> Any:
+        spec = self._spec()
+        return self._read(spec, self._wait(self._ask(spec, given, values)))
+
+    async def call_async(self, given: tuple[Any, ...], values: dict[str, Any]) -> Any:
+        spec = _specs.known(self._name)
+        if spec is None:
+            spec = self._keep(await self._answer(lambda number: (self._lookup(number), b"")))
+        wanted = spec
+        reply = await self._answer(lambda number: self._message(wanted, number, given, values))
+        return self._read(spec, reply)
+
+    def map(self, items: Iterable[Values], at_once: int) -> list[Any]:
+        spec = self._spec()
+        out: deque[Question] = deque()
+        found: list[Any] = []
+        try:
+            for given, values in items:
+                if len(out) >= at_once:
+                    found.append(self._read(spec, self._wait(out[0])))
+                    out.popleft()
+                out.append(self._ask(spec, given, values))
+            while out:
+                found.append(self._read(spec, self._wait(out[0])))
+                out.popleft()
+        finally:
+            for question in out:
+                self._stop(question)
+        return found
+
+    # questions
+
+    def _spec(self) -> ServiceSpec:
+        known = _specs.known(self._name)
+        if known is not None:
+            return known
+        question = ASKS.begin()
+        self._way.send(self._lookup(question.number), b"")
+        return self._keep(self._wait(question))
+
+    def _ask(self, spec: ServiceSpec, given: tuple[Any, ...], values: dict[str, Any]) -> Question:
+        question = ASKS.begin()
+        self._way.send(*self._message(spec, question.number, given, values))
+        return question
+
+    def _wait(self, question: Question) -> Reply:
+        try:
+            while not question.ended.is_set():
+                self._way.wait(question)
+        except BaseException:
+            self._stop(question)
+            raise
+        return question.result()
+
+    async def _answer(self, message: Callable[[int], tuple[Message, bytes]]) -> Reply:
+        running = asyncio.get_running_loop()
+        ended = asyncio.Event()
+
+        def told() -> None:
+            running.call_soon_threadsafe(ended.set)
+
+        question = ASKS.begin(told)
+        self._way.send(*message(question.number))
+        try:
+            await ended.wait()
+        except BaseException:
+            self._stop(question)
+            raise
+        return question.result()
+
+    def _stop(self, question: Question) -> None:
+        if not question.ended.is_set():
+            ASKS.forget(question)
+            self._way.tell(Unask(id=question.number))
+
+    # messages
+
+    def _lookup(self, number: int) -> Lookup:
+        return Lookup(id=number, service=self._name)
+
+    def _message(
+        self, spec: ServiceSpec, number: int, given: tuple[Any, ...], values: Mapping[str, Any]
+    ) -> tuple[Ask, bytes]:
+        request = operations.call_request(
+            spec, operations.named(spec, given, values), operations.Options()
+        )
+        kind, body = request.headers.get("Content-Type", ""), request.content or b""
+        if request.form is not None:
+            kind, body = encode(request.form)
+        file = leave_in(self._room, body) if self._room and len(body) > LARGE else ""
+        ask = Ask(
+            id=number,
+            service=self._name,
+            of=self._of,
+            content_type=kind,
+            accept=request.headers.get("Accept", ""),
+            seconds=self._timeout or 0.0,
+            file=file,
+        )
+        return ask, b"" if file else body
+
+    def _read(self, spec: ServiceSpec, reply: Reply) -> Any:
+        body = bytes(reply.body)
+        return decoding.decode(reply.content_type, body, spec.output, reply.filename)
+
+    def _keep(self, reply: Reply) -> ServiceSpec:
+        spec = msgspec.json.decode(bytes(reply.body), type=ServiceSpec)
+        return _specs.keep(self._name, spec)

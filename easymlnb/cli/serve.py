@@ -1,0 +1,207 @@
+"""``easymlnb serve``: a Jupyter server with easymlnb, and notebooks published on it."""
+
+import contextlib
+import json
+import os
+import secrets
+import shlex
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import typer
+
+from easymlnb.cli import output
+from easymlnb.client import discovery
+from easymlnb.contract.errors import EasyMLNBError, ServerUnreachable
+from easymlnb.contract.process import hide
+
+START_SECONDS = 60.0
+"""How long the server may take until it answers."""
+JUPYTERS = ("--IdentityProvider.token=", "--ServerApp.token=")
+"""Options of Jupyter's that hold a token."""
+
+STOP_SECONDS = 20.0
+"""How long it may take to end after it was asked to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the server listens; ``None`` leaves it to Jupyter."""
+
+    port: int | None = None
+    ip: str | None = None
+    token: str | None = None
+    browser: bool = False
+
+    def arguments(self, more: Sequence[str]) -> list[str]:
+        """Return the command line of the server, without the token: others can read it there."""
+        # -P: nothing in this folder is taken for a module of ours.
+        found = [sys.executable, "-P", "-m", "easymlnb_server"]
+        found += [f"--ServerApp.port={self.port}"] if self.port is not None else []
+        found += [f"--ServerApp.ip={self.ip}"] if self.ip is not None else []
+        found += [] if self.browser else ["--no-browser"]
+        # One Ctrl + C ends it, without Jupyter's question.
+        found += ["--ServerApp.answer_yes=True"]
+        return [*found, *more]
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of the server, with the token in it."""
+        if self.token is None:
+            return dict(os.environ)
+        return os.environ | {"JUPYTER_TOKEN": self.token}
+
+
+def token_of(token: str | None, file: Path | None, arguments: Sequence[str]) -> str | None:
+    """Return the token that the server is to ask for; ``None`` leaves it to Jupyter.
+
+    Raises ``typer.BadParameter`` for one that cannot be used.
+    """
+    if token is not None and file is not None:
+        raise typer.BadParameter("give either --token or --token-file, not both.")
+    if token is not None or any(one.startswith(JUPYTERS) for one in arguments):
+        output.say(
+            "easymlnb: Other accounts on this machine can read a token on the command line. Use "
+            "--token-file FILE, or the variable EASYMLNB_TOKEN."
+        )
+    if file is not None:
+        token = _read(file)
+    elif token is None:
+        token = os.environ.get("EASYMLNB_TOKEN") or os.environ.get("JUPYTER_TOKEN") or None
+    if token == "":
+        raise typer.BadParameter(
+            "the token is empty, which would allow access to everyone. Set a token."
+        )
+    return token
+
+
+def _read(file: Path) -> str:
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+        if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            output.say(
+                f"easymlnb: Other accounts can read {file}. Restrict access with: chmod 600 {file}"
+            )
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"--token-file {str(file)!r} cannot be read ({error}).") from error
+    if len(token.splitlines()) > 1:
+        raise typer.BadParameter(f"--token-file {str(file)!r} has more than one line.")
+    return token
+
+
+def serve_and_publish(settings: Settings, arguments: Sequence[str]) -> None:
+    """Run the server until it ends; the command ends with its exit code."""
+    notebooks = [Path(argument) for argument in arguments if not argument.startswith("-")]
+    options = [argument for argument in arguments if argument.startswith("-")]
+    for notebook in notebooks:
+        if not notebook.is_file():
+            raise typer.BadParameter(f"{str(notebook)!r} is not a file.")
+    if not notebooks:
+        os.execvpe(sys.executable, settings.arguments(options), settings.environment())
+    if settings.token is None:
+        # A password in the user's configuration would leave the server without a token to use.
+        settings = Settings(settings.port, settings.ip, secrets.token_hex(24), settings.browser)
+    hide()  # as the server itself does: this process holds the token as well
+    process = subprocess.Popen(settings.arguments(options), env=settings.environment())
+    try:
+        with _forwarding(process):
+            server = _wait_for(process, settings.token or "")
+            failed = [notebook for notebook in notebooks if not _publish(notebook, server)]
+            _say_where(server, failed)
+            raise typer.Exit(process.wait())
+    except KeyboardInterrupt:
+        typer.echo("", err=True)
+    finally:
+        _stop(process)
+
+
+@contextlib.contextmanager
+def _forwarding(process: "subprocess.Popen[bytes]") -> Any:
+    """Hand SIGTERM on: who ends this command means the server."""
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        process.send_signal(signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, hand_on)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _wait_for(process: "subprocess.Popen[bytes]", token: str) -> discovery.Server:
+    """Return where the server answers, as soon as it does."""
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    file = Path(jupyter_runtime_dir()) / f"jpserver-{process.pid}.json"
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServerUnreachable(
+                "The server failed to start. See its output above for the cause."
+            )
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            found = json.loads(file.read_text(encoding="utf-8"))
+            server = discovery.Server(discovery.base(found["url"]), token)
+            if discovery.answers(server):
+                return server
+        time.sleep(0.1)
+    raise ServerUnreachable(f"The server did not respond within {START_SECONDS:g} s.")
+
+
+def _publish(notebook: Path, server: discovery.Server) -> bool:
+    from easymlnb.cli.errors import sentence
+    from easymlnb.cli.publish import Choice, publish_and_show
+
+    try:
+        publish_and_show(notebook, Choice(), url=server.url, token=server.token, json=False)
+    except (EasyMLNBError, OSError, ValueError) as error:
+        output.say(f"easymlnb: {sentence(error)}")
+        return False
+    except typer.Exit:
+        return False
+    return True
+
+
+def _say_where(server: discovery.Server, failed: list[Path]) -> None:
+    if failed:
+        output.say(f"Not published: {', '.join(str(notebook) for notebook in failed)}.")
+    output.say(f"Catalog: {server.url}?token={server.token}")
+    line = _line_to_paste(server)
+    if line:
+        output.say(f"Try a call:  {line}")
+    output.say("Stop with Ctrl + C.")
+
+
+def _line_to_paste(server: discovery.Server) -> str:
+    """Return the shortest example of any service as a curl command that works when pasted."""
+    from easymlnb.client import connect
+
+    with connect(server.url, server.token) as client:
+        found = [
+            (json.dumps(example), service["name"])
+            for service in client.services()
+            for example in client.spec(service["name"]).examples
+        ]
+    if not found:
+        return ""
+    body, name = min(found, key=lambda pair: len(pair[0]))
+    headers = f"-H 'Authorization: token {server.token}' -H 'Content-Type: application/json'"
+    return f"curl {headers} -d {shlex.quote(body)} {server.url}services/{name}/call"
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,83 @@
+"""The seam to httpx: records to its requests, its answers and troubles to ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from easymlnb._version import __version__
+from easymlnb.client.discovery import Server
+from easymlnb.client.messages import Answer, Request
+from easymlnb.contract.errors import ServerUnreachable
+
+CONNECT_SECONDS = 10.0
+
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+"""None. Of connections that are too many, httpcore 1.0 may close one that another thread was just
+given (encode/httpcore#1110)."""
+
+
+def settings(server: Server) -> dict[str, Any]:
+    """Return what both kinds of httpx client are made with."""
+    return {
+        "base_url": server.url,
+        "headers": server.headers | {"User-Agent": f"easymlnb/{__version__}"},
+        "trust_env": not server.local,
+        "limits": LIMITS,
+    }
+
+
+def arguments(request: Request) -> dict[str, Any]:
+    """Return a request as arguments of ``httpx.Client.request`` and ``stream``."""
+    seconds = request.seconds
+    found: dict[str, Any] = {
+        "method": request.method,
+        "url": request.path,
+        "headers": request.headers,
+        "timeout": httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS)),
+    }
+    if request.params:
+        found["params"] = request.params
+    if request.form is not None:
+        found["files"] = request.form
+    elif request.content is not None:
+        found["content"] = request.content
+    return found
+
+
+def answer(response: httpx.Response, body: bytes) -> Answer:
+    """Return a response as our record."""
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Answer(response.status_code, headers, body)
+
+
+@contextmanager
+def translated(server: Server, seconds: float = 0.0) -> Iterator[None]:
+    """Turn httpx's troubles into ``ServerUnreachable`` with a sentence."""
+    try:
+        yield
+    except httpx.ConnectTimeout as error:
+        raise ServerUnreachable(
+            f"No server responded at {server.url} in time. Check that the server is running and "
+            "the URL is correct."
+        ) from error
+    except httpx.TimeoutException as error:
+        raise ServerUnreachable(
+            f"The server did not respond within {seconds:g} s. Pass a longer timeout, or check "
+            "whether the server is busy."
+        ) from error
+    except httpx.ConnectError as error:
+        raise ServerUnreachable(
+            f"No server responds at {server.url}. Check that the server is running and the URL "
+            "is correct."
+        ) from error
+    except (httpx.HTTPError, httpx.StreamError) as error:
+        raise ServerUnreachable(
+            f"The connection to {server.url} was lost ({type(error).__name__}). It is unknown "
+            "whether the request completed."
+        ) from error
+    except httpx.InvalidURL as error:
+        raise ServerUnreachable(
+            f"Invalid server URL {server.url!r}. Use a URL such as 'http://localhost:8888/'."
+        ) from error

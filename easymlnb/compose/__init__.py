@@ -1,0 +1,1 @@
+"""Pipelines: several functions composed into one service."""

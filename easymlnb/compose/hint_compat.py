@@ -1,0 +1,99 @@
+"""Whether what one function returns can be what the next one takes, by their hints alone.
+
+Only what is sure to fail is refused: hints are often wider than what a function does, and one
+that nobody wrote says nothing.
+"""
+
+import re
+import types
+import typing
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin
+
+from easymlnb.services.signature import MISSING
+from easymlnb.types import record
+from easymlnb.types.base import Hint
+from easymlnb.types.resolve import resolve
+
+UNIONS = (Union, types.UnionType)
+PROMOTED = {(int, float), (int, complex), (float, complex)}
+
+
+def fits(given: Any, wanted: Any) -> bool:
+    """Say whether a value of the hint ``given`` may stand where ``wanted`` is asked for."""
+    given, wanted = bare(given), bare(wanted)
+    if given is Any or wanted is Any:
+        return True
+    if get_origin(given) in UNIONS:
+        return any(fits(one, wanted) for one in get_args(given))
+    if get_origin(wanted) in UNIONS:
+        return any(fits(given, one) for one in get_args(wanted))
+    if get_origin(given) is Literal:
+        return any(fits(type(one), wanted) for one in get_args(given))
+    if get_origin(wanted) is Literal:
+        return any(fits(given, type(one)) for one in get_args(wanted))
+    return _related(given, wanted)
+
+
+def bare(hint: Any) -> Any:
+    """Return a hint without markers and metadata; ``Any`` for one that says nothing."""
+    if hint is MISSING or isinstance(hint, TypeVar):
+        return Any
+    if isinstance(hint, NewType):
+        return bare(hint.__supertype__)
+    try:
+        hint = resolve(hint)
+    except TypeError:  # A wrong hint is not for this module to explain.
+        return Any
+    while get_origin(hint) is Annotated:
+        hint = hint.__origin__
+    return Any if hint is object or isinstance(hint, TypeVar) else hint
+
+
+def fields(hint: Any) -> Mapping[str, Any] | None:
+    """Return the fields of a dataclass, TypedDict, NamedTuple or model with their hints."""
+    kind = bare(hint)
+    if not isinstance(kind, type):
+        return None
+    if hasattr(kind, "__pydantic_fields__"):
+        return {name: field.annotation for name, field in kind.__pydantic_fields__.items()}
+    names = record.fields(kind)
+    if names is None:
+        return None
+    own = typing.get_type_hints(kind)
+    return {name: own[name] for name in names}
+
+
+def shown(hint: Any) -> str:
+    """Return a hint as a person would write it, without the modules of its classes."""
+    if isinstance(hint, Hint):
+        return type(hint).__name__
+    if get_origin(hint) is Annotated:
+        return shown(hint.__origin__)
+    if hint is None or hint is type(None):
+        return "None"
+    if isinstance(hint, type) and get_origin(hint) is None:
+        return hint.__qualname__.rpartition("<locals>.")[2]
+    return re.sub(r"(?:\w+\.)+(?=\w)", "", str(hint))
+
+
+def _related(given: Any, wanted: Any) -> bool:
+    one, other = _class(given), _class(wanted)
+    if one is None or other is None or (one, other) in PROMOTED:
+        return True
+    try:
+        if not (issubclass(one, other) or issubclass(other, one)):
+            return False
+    except TypeError:  # protocols, among others
+        return True
+    mine, theirs = get_args(given), get_args(wanted)
+    if one is not other or len(mine) != len(theirs):
+        return True
+    return all(fits(a, b) for a, b in zip(mine, theirs, strict=True))
+
+
+def _class(hint: Any) -> type | None:
+    kind = type(None) if hint is None else get_origin(hint) or hint
+    if typing.is_typeddict(kind):
+        return dict
+    return kind if isinstance(kind, type) else None

@@ -1,0 +1,252 @@
+"""``ml.pipeline`` and ``ml.gather``: several functions become one, and that one a service.
+
+Each makes one ordinary function with hints, defaults and a docstring, and hands it to
+``ml.service``; nothing else needs to know that it was made of others.
+"""
+
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+from easymlnb.compose import steps as running
+from easymlnb.compose.parallel import side_by_side
+from easymlnb.compose.steps import PIECES, Step
+from easymlnb.compose.wiring import Piece, joint, merged, returned
+from easymlnb.contract.errors import DefinitionError
+from easymlnb.contract.options import check, known
+from easymlnb.services import signature
+from easymlnb.services.decorator import ServiceFunction, options_of_service, service
+from easymlnb.services.signature import MISSING, Parameter
+
+
+def pipeline(
+    *steps: Callable[..., Any],
+    name: str | None = None,
+    expose: Sequence[str] = (),
+    **options: Any,
+) -> ServiceFunction[..., Any]:
+    """Make one service of functions that run one after another.
+
+    The parameters are those of the first step, the result is that of the last one. The result of a
+    step goes to the next one's only required parameter. A dict, dataclass, TypedDict, NamedTuple or
+    model whose names match several parameters is passed by name. Values are passed as they are.
+
+    Parameters
+    ----------
+    *steps : callable
+        Functions with ``def`` or ``async def``, services, pipelines and gathers. The last one may
+        be a generator.
+    name : str, optional
+        Default: the steps' names, joined by ``_``.
+    expose : sequence of str, optional
+        Names of parameters with defaults of later steps that callers may set.
+    **options
+        Options of ``ml.service``.
+
+    Returns
+    -------
+    ServiceFunction
+
+    Raises
+    ------
+    DefinitionError
+        Names the steps, for example if the result of one does not fit the parameter of the next.
+    """
+    check("ml.pipeline", options, (*known(pipeline), *options_of_service()))
+    if not steps:
+        raise DefinitionError(
+            "A pipeline needs at least one step, such as ml.pipeline(prepare, predict)."
+        )
+    pieces = [_piece(one, f"step {at} {_said(one)!r}") for at, one in enumerate(steps, 1)]
+    for piece in pieces[:-1]:
+        if piece.signature.stream:
+            raise DefinitionError(
+                f"{piece.label} is a generator. Only the last step of a pipeline can be a "
+                "generator."
+            )
+    name = _name(name, [piece.signature.name for piece in pieces], steps)
+    mains = ["", *(joint(before, after) for before, after in pairwise(pieces))]
+    exposed = _exposed(pieces, mains, expose)
+    first, last = pieces[0].signature, pieces[-1].signature
+    chain = [
+        _step(piece, name, main, set(piece.names) if at == 0 else exposed.keys() & piece.names)
+        for at, (piece, main) in enumerate(zip(pieces, mains, strict=True))
+    ]
+    run = partial(running.items_of if last.stream else running.in_turn, chain)
+    made = _function((*first.parameters, *exposed.values()), last.returns, run, stream=last.stream)
+    title = " → ".join(piece.signature.name for piece in pieces)
+    return _served(made, name, title, pieces, last.returns_description, options)
+
+
+def gather(
+    *, name: str | None = None, concurrent: bool = True, **steps_and_options: Any
+) -> ServiceFunction[..., Any]:
+    """Make one service of functions that all get the same input.
+
+    The result is a dict with each function's result under its name. The parameters are those of all
+    functions; a parameter that several of them have is passed to each.
+
+    Parameters
+    ----------
+    name : str, optional
+        Default: the names of the results, joined by ``_``.
+    concurrent : bool, default True
+        Run the functions at the same time, each in a thread; ``False`` runs them one after another.
+    **steps_and_options
+        Functions by name (as in ``ml.pipeline``, but no generators), and options of ``ml.service``.
+
+    Returns
+    -------
+    ServiceFunction
+
+    Raises
+    ------
+    DefinitionError
+        Names the parameter that two functions have with different types or defaults.
+
+    Examples
+    --------
+    >>> vote = ml.gather(forest=forest, net=net, name="vote")
+    """
+    members = {key: value for key, value in steps_and_options.items() if callable(value)}
+    options = {key: value for key, value in steps_and_options.items() if key not in members}
+    check("ml.gather", options, (*known(gather), *options_of_service()))
+    if not members:
+        raise DefinitionError(
+            "gather needs functions as keyword arguments, such as ml.gather(a=model1, b=model2)."
+        )
+    pieces = {key: _piece(one, repr(key)) for key, one in members.items()}
+    for piece in pieces.values():
+        if piece.signature.stream:
+            raise DefinitionError(f"{piece.label} is a generator, which cannot be gathered.")
+    name = _name(name, list(members), list(members.values()))
+    steps = {key: _step(piece, name, "", set(piece.names)) for key, piece in pieces.items()}
+    run = partial(side_by_side if concurrent and len(steps) > 1 else running.one_by_one, steps)
+    hints = {key: returned(piece) for key, piece in pieces.items()}
+    returns = typing.TypedDict(name, hints)  # type: ignore[misc]
+    made = _function(merged(list(pieces.values())), returns, run, stream=False)
+    title = ", ".join(f"{key}: {piece.signature.name}" for key, piece in pieces.items())
+    return _served(made, name, title, list(pieces.values()), "", options)
+
+
+def _piece(function: Any, label: str) -> Piece:
+    return Piece(function, signature.read(function), label)
+
+
+def _said(function: Any) -> str:
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _step(piece: Piece, name: str, main: str, sent: set[str]) -> Step:
+    return Step(
+        function=piece.function,
+        place=f"{piece.label} of {name!r}",
+        parameters=frozenset(piece.names),
+        required=frozenset(piece.required),
+        sent=frozenset(sent),
+        main=main,
+    )
+
+
+def _name(given: str | None, names: Sequence[str], steps: Sequence[Any]) -> str:
+    """Return the service's name, which none of the services it is made of may have."""
+    name = given or "_".join(names)
+    if name in _services(steps):
+        raise DefinitionError(
+            f"{name!r} cannot contain itself: one of its steps is the service {name!r}. Set "
+            "another name=..."
+        )
+    return name
+
+
+def _services(functions: Sequence[Any]) -> Iterator[str]:
+    for function in functions:
+        made = getattr(function, "service", None)
+        if made is not None:
+            yield made.name
+        yield from _services(getattr(function, PIECES, ()))
+
+
+def _exposed(
+    pieces: Sequence[Piece], mains: Sequence[str], expose: Sequence[str]
+) -> dict[str, Parameter]:
+    """Return the parameters of later steps that become the pipeline's own."""
+    if isinstance(expose, str):
+        raise DefinitionError(f"expose must be a list of names: expose=[{expose!r}].")
+    found = {}
+    for name in expose:
+        if name in pieces[0].names:
+            raise DefinitionError(
+                f"expose: {pieces[0].label} already has the parameter {name!r}. Remove it from "
+                "expose."
+            )
+        owners = [
+            (piece, item)
+            for piece, main in zip(pieces[1:], mains[1:], strict=True)
+            for item in piece.signature.parameters
+            if item.name == name != main and item.default is not MISSING
+        ]
+        if len(owners) != 1:
+            said = " and ".join(piece.label for piece, _ in owners) or "no later step"
+            raise DefinitionError(
+                f"expose: {said} has a parameter {name!r} with a default. Exactly one later step "
+                "must have such a parameter."
+            )
+        found[name] = owners[0][1]
+    return found
+
+
+def _function(
+    parameters: Sequence[Parameter], returns: Any, run: running.Run, *, stream: bool
+) -> Callable[..., Any]:
+    """Return a function with these parameters, those that are needed first."""
+    if stream and returns is not MISSING:
+        returns = Iterator[returns]
+    ordered = sorted(parameters, key=lambda item: item.default is not MISSING)
+    found = inspect.Signature(
+        [
+            inspect.Parameter(
+                item.name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=item.default,
+                annotation=item.hint,
+            )
+            for item in ordered
+        ],
+        return_annotation=returns,
+    )
+    made: Any = (running.generator if stream else running.function)(found, run)
+    made.__signature__ = found
+    made.__annotations__ = {item.name: item.hint for item in ordered if item.hint is not MISSING}
+    if returns is not MISSING:
+        made.__annotations__["return"] = returns
+    texts = {item.name: " ".join(item.description.split()) for item in ordered}
+    made.__doc__ = "\n".join(f"    {name}: {text}" for name, text in texts.items() if text)
+    return typing.cast("Callable[..., Any]", made)
+
+
+def _served(
+    made: Any, name: str, title: str, pieces: Sequence[Piece], result: str, options: dict[str, Any]
+) -> ServiceFunction[..., Any]:
+    made.__name__ = made.__qualname__ = name
+    made.__module__ = pieces[-1].function.__module__
+    made.__doc__ = _doc(title, pieces, made.__doc__, " ".join(result.split()))
+    setattr(made, PIECES, tuple(piece.function for piece in pieces))
+    served: ServiceFunction[..., Any] = service(name=name, **options)(made)
+    return served
+
+
+def _doc(title: str, pieces: Sequence[Piece], parameters: str, result: str) -> str:
+    """Return a docstring in Google's style, from those of the pieces."""
+    lines = [
+        f"- **{piece.signature.name}**: {piece.signature.description.splitlines()[0]}"
+        for piece in pieces
+        if piece.signature.description
+    ]
+    parts = [title, "\n".join(lines)]
+    parts += [f"Args:\n{parameters}"] if parameters else []
+    parts += [f"Returns:\n    {result}"] if result else []
+    return "\n\n".join(part for part in parts if part)

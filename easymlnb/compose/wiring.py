@@ -1,0 +1,153 @@
+"""Where two functions meet: what goes from one to the next, and what several take alike."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from easymlnb.compose.hint_compat import bare, fields, fits, shown
+from easymlnb.contract.errors import DefinitionError
+from easymlnb.services.signature import MISSING, Parameter, Signature
+from easymlnb.services.validators import adapter
+from easymlnb.types.resolve import resolve
+
+BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum", "maxLength")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One of the functions that are combined; ``label`` names it in messages."""
+
+    function: Callable[..., Any]
+    signature: Signature
+    label: str
+
+    @property
+    def names(self) -> list[str]:
+        return [item.name for item in self.signature.parameters]
+
+    @property
+    def required(self) -> list[str]:
+        return [item.name for item in self.signature.parameters if item.default is MISSING]
+
+    @property
+    def main(self) -> Parameter | None:
+        """The one parameter that takes a result as a whole, if there is such a one."""
+        needed = self.required or self.names[:1]
+        if len(needed) != 1:
+            return None
+        return next(item for item in self.signature.parameters if item.name == needed[0])
+
+
+def joint(before: Piece, after: Piece) -> str:
+    """Return the parameter of ``after`` for the result of ``before``; empty: by names.
+
+    Raises ``DefinitionError`` when that is sure to fail.
+    """
+    if not after.names:
+        raise DefinitionError(
+            f"{after.label} has no parameters, so it cannot receive the result of {before.label}."
+        )
+    found, main = fields(before.signature.returns), after.main
+    matching = found is not None and set(after.required) <= set(found) <= set(after.names)
+    if found and matching and not (main and _same(before.signature.returns, main.hint)):
+        for item in after.signature.parameters:
+            if item.name in found:
+                _check(before, found[item.name], after, item, f" as {item.name!r}")
+        return ""
+    if main is not None:
+        _check(before, before.signature.returns, after, main, "")
+        return main.name
+    if found is not None or not fits(before.signature.returns, dict[str, Any]):
+        said = ", ".join(found) if found else f"one {shown(before.signature.returns)}"
+        raise DefinitionError(
+            f"{after.label} requires {', '.join(after.required)}, but {before.label} returns "
+            f"{said}. Return a dict or a dataclass with the required names."
+        )
+    return ""
+
+
+def _check(before: Piece, given: Any, after: Piece, item: Parameter, where: str) -> None:
+    if not fits(given, item.hint):
+        raise DefinitionError(
+            f"{after.label} expects {shown(item.hint)}{where}, but {before.label} returns "
+            f"{shown(given)}{where}."
+        )
+
+
+def returned(piece: Piece) -> Any:
+    """Return the hint of a piece's result, as it may stand in a TypedDict."""
+    hint = piece.signature.returns
+    if hint is MISSING:
+        return Any
+    try:
+        return resolve(hint)
+    except TypeError as error:
+        raise DefinitionError(f"{piece.label} has an invalid return hint: {error}.") from error
+
+
+def merged(pieces: Sequence[Piece]) -> tuple[Parameter, ...]:
+    """Return the parameters of all pieces, each name once.
+
+    Raises ``DefinitionError`` when two of them mean different things by one name.
+    """
+    found: dict[str, tuple[Piece, Parameter]] = {}
+    for piece in pieces:
+        for item in piece.signature.parameters:
+            if item.name not in found:
+                found[item.name] = piece, item
+                continue
+            owner, known = found[item.name]
+            found[item.name] = owner, _one(owner, known, piece, item)
+    return tuple(item for _, item in found.values())
+
+
+def _one(owner: Piece, known: Parameter, piece: Piece, item: Parameter) -> Parameter:
+    hints = [hint for hint in (known.hint, item.hint) if hint is not MISSING]
+    if len(hints) == 2 and not _alike(*hints):
+        raise _different(owner, _said(known.hint), piece, _said(item.hint), item.name)
+    default, other = known.default, item.default
+    if default is not MISSING and other is not MISSING and not _equal(default, other):
+        raise _different(owner, f"= {default!r}", piece, f"= {other!r}", item.name)
+    return replace(
+        known,
+        hint=hints[0] if hints else MISSING,
+        default=MISSING if other is MISSING else default,
+        description=known.description or item.description,
+    )
+
+
+def _different(owner: Piece, mine: str, piece: Piece, theirs: str, name: str) -> DefinitionError:
+    return DefinitionError(
+        f"The parameter {name!r} is {mine} in {owner.label}, but {theirs} in {piece.label}. Make "
+        "them equal, or rename one of them."
+    )
+
+
+def _said(hint: Any) -> str:
+    """Return a hint in words, with its bounds, which ``shown`` leaves out."""
+    plain = {key: value for key, value in _json(hint).items() if key in BOUNDS}
+    return f"{shown(hint)} {plain or ''}".strip()
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(bare(one) == bare(other))
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Say whether two hints take the same values, from Python and from callers."""
+    return fits(one, other) and fits(other, one) and _json(one) == _json(other)
+
+
+def _json(hint: Any) -> dict[str, Any]:
+    try:
+        return adapter(resolve(hint)).json_schema()
+    except Exception:  # What has no JSON form is refused when the service is made of it.
+        return {}
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Say whether two defaults are the same; arrays have no answer to that and are not."""
+    try:
+        return one is other or bool(one == other)
+    except Exception:
+        return False

@@ -1,0 +1,1 @@
+"""Publish a notebook: collect its bundle, upload it, follow its start."""

@@ -1,0 +1,176 @@
+"""From a notebook on disk to a bundle."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from easymlnb.contract import bundle as contract
+from easymlnb.contract import installation
+from easymlnb.contract.archive import check_path, check_size
+from easymlnb.contract.bundle import Manifest
+from easymlnb.contract.errors import BundleRejected
+from easymlnb.contract.notebook import check_notebook, strip
+from easymlnb.contract.options import named_options
+from easymlnb.contract.spec import NAME
+from easymlnb.publishing.bundle import environment
+from easymlnb.publishing.bundle.file_collector import Folder, matches
+from easymlnb.publishing.bundle.static_analysis import Code, read_cells, read_module
+from easymlnb.publishing.notebook_metadata import said
+
+MAX_FILE = 200 * 2**20
+"""Limit of a notebook with its outputs, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A bundle that is ready to be sent.
+
+    ``services`` are the names that the notebook seems to define, ``notes`` sentences on what was
+    left out or could not be seen.
+    """
+
+    id: str
+    manifest: Manifest
+    services: tuple[str, ...]
+    notes: tuple[str, ...]
+    data: bytes = field(repr=False)
+
+
+@named_options
+def make(
+    notebook: str | Path,
+    *,
+    names: Iterable[str] = (),
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    requirements: Iterable[str] | str | Path | None = None,
+    root: str | Path | None = None,
+) -> Made:
+    """Make the bundle of a notebook.
+
+    The notebook's local modules, and the files that its code names, are found and taken along.
+    names: write into the bundle which services it is for; default: all that it defines.
+    include: more files, as paths or globs relative to the notebook's folder.
+    exclude: files to leave out, the same way; it wins over everything else.
+    requirements: pip requirements, or the file that lists them; default: ``requirements.txt``
+    beside the notebook, else the installed versions of what the code imports.
+    root: a folder that the notebook must lie in.
+
+    Raises ``BundleRejected`` or ``TooLarge`` with a sentence.
+    """
+    path = _checked_path(Path(notebook), None if root is None else Path(root))
+    content = check_notebook(_read(path))
+    stripped = strip(content)
+    _check_language(content)
+    code = read_cells(stripped["cells"])
+    folder = Folder(path.parent)
+    patterns = _patterns(exclude)
+    found = folder.needed(code, path.name) | folder.matching(_patterns(include), path.name)
+    files = {name: file for name, file in found.items() if not matches(name, patterns)}
+    needed, notes = _requirements(requirements, folder, code, files)
+    manifest = Manifest(
+        notebook=path.name,
+        kernel=_kernel(content),
+        requirements=needed,
+        services=tuple(sorted(set(names))),
+        defines=tuple(sorted(name for name in code.services if NAME.match(name))),
+        gpu=code.gpu,
+        placement=code.placement,
+        environment=environment.record(path.parent, needed),
+        metadata=said(path, content),
+    )
+    data = contract.write(manifest, stripped, files)
+    made = contract.open_bundle(data)
+    unread = [
+        f"Cell {n} is not valid Python; its imports and files are not detected."
+        for n in code.unread
+    ]
+    return Made(made.id, made.manifest, code.services, (*unread, *folder.notes, *notes), data)
+
+
+def _checked_path(path: Path, root: Path | None) -> Path:
+    shown = repr(str(path))
+    try:
+        resolved = path.expanduser().resolve(strict=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BundleRejected(f"There is no notebook {shown}. Check the path.") from error
+    if root is not None and not resolved.is_relative_to(root.resolve()):
+        raise BundleRejected(
+            f"The notebook {shown} is outside the folder {str(root)!r}. Move it into that folder."
+        )
+    if not resolved.is_file():
+        raise BundleRejected(f"{shown} is not a file. Give the path of a notebook.")
+    if resolved.suffix != ".ipynb":
+        raise BundleRejected(f"{shown} is not a notebook: its name does not end with .ipynb.")
+    check_path(resolved.name)
+    check_size(resolved.stat().st_size, MAX_FILE, f"The notebook {resolved.name!r}")
+    return resolved
+
+
+def _read(path: Path) -> Any:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleRejected(
+            f"{path.name!r} is not a notebook: the file is not valid JSON."
+        ) from error
+    if not isinstance(found, dict) or not isinstance(found.get("nbformat"), int):
+        raise BundleRejected(f"{path.name!r} is valid JSON, but not a notebook.")
+    return _upgraded(found) if found["nbformat"] < 4 else found
+
+
+def _upgraded(old: dict[str, Any]) -> Any:
+    if packages := installation.missing("nbformat"):
+        purpose = f"Publishing a notebook of the old nbformat {old['nbformat']}"
+        raise BundleRejected(f"{installation.install_hint(purpose, *packages)}.")
+    import nbformat
+
+    try:
+        return nbformat.convert(nbformat.from_dict(old), 4)
+    except Exception as error:  # nbformat's converters fail in many ways on what is no notebook
+        raise BundleRejected(
+            f"The notebook has the old nbformat {old['nbformat']} and cannot be upgraded. Open "
+            "and save it in JupyterLab."
+        ) from error
+
+
+def _kernel(notebook: dict[str, Any]) -> str:
+    spec = notebook.get("metadata", {}).get("kernelspec")
+    name = spec.get("name") if isinstance(spec, dict) else None
+    return name if isinstance(name, str) and name else "python3"
+
+
+def _check_language(notebook: dict[str, Any]) -> None:
+    told = notebook.get("metadata", {}).get("language_info")
+    language = told.get("name") if isinstance(told, dict) else None
+    if isinstance(language, str) and language.lower() not in ("", "python", "ipython"):
+        raise BundleRejected(
+            f"The notebook's language is {language[:40]}. Services must be written in Python."
+        )
+
+
+def _requirements(
+    given: Iterable[str] | str | Path | None, folder: Folder, code: Code, files: dict[str, Path]
+) -> tuple[tuple[str, ...], list[str]]:
+    beside = folder.root / "requirements.txt"
+    if isinstance(given, str | Path):
+        return environment.read_requirements(Path(given).expanduser())
+    if given is not None:
+        return tuple(given), []
+    if beside.is_file():
+        return environment.read_requirements(beside)
+    imports = set(code.imports)
+    for name, file in files.items():
+        if name.endswith(".py"):
+            imports |= read_module(file.read_text(encoding="utf-8", errors="replace")).imports
+    return environment.required(
+        name
+        for name in imports
+        if not folder.local(name) and name.partition(".")[0] not in folder.explained
+    )
+
+
+def _patterns(given: Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)

@@ -1,0 +1,158 @@
+"""What Python source says about itself without being run: imports, file names, services."""
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+from easymlnb.contract.resources import PREFER, Gpu
+from easymlnb.publishing.bundle.paths import (
+    last,
+    path_text,
+    search_folders,
+    variables,
+    working_folders,
+)
+
+# Cell magics whose body is Python of this kernel; the bodies of others (%%bash) are not.
+_PYTHON_MAGIC = re.compile(r"\s*%%(?:time|timeit|capture|prun|memit)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Facts of some source.
+
+    ``imports`` are dotted names (``from a import b`` gives ``a`` and ``a.b``), ``texts`` string
+    literals, with paths that are joined from literals put together, ``searched`` the folders that
+    it adds to ``sys.path``, ``entered`` those that it changes to, ``services`` the names of
+    decorated functions. ``gpu`` is the most that one of them asks for in so many words,
+    ``placement`` where the last of them wants to run. ``unread`` numbers the cells that are not
+    Python.
+    """
+
+    imports: frozenset[str] = frozenset()
+    texts: frozenset[str] = frozenset()
+    searched: frozenset[str] = frozenset()
+    entered: frozenset[str] = frozenset()
+    services: tuple[str, ...] = ()
+    gpu: Gpu = 0.0
+    placement: str = ""
+    unread: tuple[int, ...] = ()
+
+
+def read_cells(cells: Iterable[dict[str, Any]]) -> Code:
+    """Read a notebook's code cells; those tagged ``skip`` are not run, so they do not count."""
+    trees, unread = [], []
+    for number, cell in enumerate(cells):
+        if cell["cell_type"] != "code" or "skip" in cell.get("metadata", {}).get("tags", ()):
+            continue
+        tree = parse(cell["source"])
+        if tree is None:
+            unread.append(number)
+        else:
+            trees.append(tree)
+    return _facts(trees, tuple(unread))
+
+
+def read_module(source: str) -> Code:
+    """Read a module's text; one that is not Python has no facts."""
+    tree = parse(source)
+    return _facts([tree] if tree else [], () if tree else (0,))
+
+
+def parse(source: str) -> ast.Module | None:
+    """Return the syntax tree of a cell, also with IPython's magics; ``None`` if not Python."""
+    if _PYTHON_MAGIC.match(source):
+        source = source.lstrip().partition("\n")[2]
+    try:
+        return _parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        pass
+    try:
+        return _parse(plain(source))
+    except (SyntaxError, ValueError, RecursionError, MemoryError, ImportError):
+        return None
+
+
+def plain(source: str) -> str:
+    """Return a cell as IPython runs it: plain Python, with magics as calls."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    return str(TransformerManager().transform_cell(source))  # type: ignore[no-untyped-call]
+
+
+def _parse(source: str) -> ast.Module:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # invalid escapes in somebody's strings
+        return ast.parse(source)
+
+
+def _facts(trees: list[ast.Module], unread: tuple[int, ...]) -> Code:
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    functions = [n for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    services = dict.fromkeys(name for function in functions for name in _service(function))
+    names = variables(nodes)
+    return Code(
+        imports=frozenset(name for node in nodes for name in _imports(node)),
+        texts=frozenset(text for node in nodes if (text := path_text(node))),
+        searched=frozenset(text for node in nodes for text in search_folders(node, names)),
+        entered=frozenset(text for node in nodes for text in working_folders(node, names)),
+        services=tuple(services),
+        gpu=_most(gpu for function in functions for gpu in _gpus(function)),
+        placement=_placement(functions),
+        unread=unread,
+    )
+
+
+def _imports(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        yield node.module
+        yield from (f"{node.module}.{alias.name}" for alias in node.names if alias.name != "*")
+    elif isinstance(node, ast.Call) and last(node.func) in ("import_module", "__import__"):
+        name = path_text(node.args[0]) if node.args else None
+        if name and not name.startswith("."):
+            yield name
+
+
+def _service(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+    for decorator in function.decorator_list:
+        call = decorator if isinstance(decorator, ast.Call) else None
+        if last(call.func if call else decorator) != "service":
+            continue
+        given = [k.value for k in call.keywords if k.arg == "name"] if call else []
+        if not given:
+            yield re.sub(r"\W|^_+", "", function.name).lower()
+        elif isinstance(given[0], ast.Constant) and isinstance(given[0].value, str):
+            yield given[0].value
+
+
+def _gpus(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Gpu]:
+    for value in _said(function, "gpu"):
+        if value == PREFER or type(value) in (int, float):
+            yield cast("Gpu", value)
+
+
+def _placement(functions: Iterable[ast.FunctionDef | ast.AsyncFunctionDef]) -> str:
+    said = [value for function in functions for value in _said(function, "placement")]
+    return next((value for value in reversed(said) if isinstance(value, str)), "")
+
+
+def _said(function: ast.FunctionDef | ast.AsyncFunctionDef, option: str) -> Iterator[Any]:
+    """Yield what the decorator is given for an option, where it is given as a literal."""
+    for call in function.decorator_list:
+        if isinstance(call, ast.Call) and last(call.func) == "service":
+            for word in call.keywords:
+                if word.arg == option and isinstance(word.value, ast.Constant):
+                    yield word.value.value
+
+
+def _most(asked: Iterable[Gpu]) -> Gpu:
+    """Return what is enough for all; a wrong number is told by the decorator, once it runs."""
+    found = list(asked)
+    firm = max((float(one) for one in found if one != PREFER and one >= 0), default=0.0)
+    return firm or (PREFER if PREFER in found else 0.0)

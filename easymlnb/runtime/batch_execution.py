@@ -1,0 +1,166 @@
+"""Calls that came together: one run of the function where the service is batched.
+
+Every call is read and written by itself, so a bad one fails alone. When the function raises on
+several, each is run once more alone: what one of them breaks the others do not pay for.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from easymlnb.contract.errors import ResultNotEncodable
+from easymlnb.contract.worker_protocol import Call, Failure, Result
+from easymlnb.runtime import body_files, event_loop
+from easymlnb.runtime.call_execution import Attempt, Guard, Raised, Stopped, answer, view_of, write
+from easymlnb.runtime.context import Context, Emit, running
+from easymlnb.runtime.failures import defect, trace_of
+from easymlnb.runtime.figures import own_figures
+from easymlnb.runtime.tqdm_progress import report_bars
+from easymlnb.services.definition import Service
+from easymlnb.types.temp_files import scratch
+
+End = tuple[Result | Failure, bytes]
+
+
+def answers(
+    service: Service, members: list[tuple[Call, bytes]], emit: Emit, guard: Guard
+) -> list[End]:
+    """Run calls in this thread: emit their events, return their ends in order."""
+    try:
+        return _answers(service, members, emit, guard)
+    except Exception as error:
+        # A defect of ours: it must cost these calls only, not their worker with all its others.
+        public, trace = defect(error), trace_of(error)
+        failures = [
+            Failure(id=call.id, code=public.code, message=public.message, trace=trace)
+            for call, _ in members
+        ]
+        return [(failure, b"") for failure in failures]
+
+
+def _answers(
+    service: Service, members: list[tuple[Call, bytes]], emit: Emit, guard: Guard
+) -> list[End]:
+    if service.spec.batch is None:
+        return [answer(service, call, body, emit, guard) for call, body in members]
+    attempts = [Attempt(call) for call, _ in members]
+    with scratch():
+        for attempt, (call, body) in zip(attempts, members, strict=True):
+            with attempt:
+                attempt.values = body_files.read(service, call, body)
+        logs: dict[int, str] = {}
+        readable = [attempt for attempt in attempts if attempt.failure is None]
+        for group in _groups(service, readable):
+            _run(service, group, emit, guard, logs)
+    return [attempt.end(logs.get(attempt.call.id, "")) for attempt in attempts]
+
+
+def run_rows(service: Service, rows: list[dict[str, Any]]) -> list[Any]:
+    """Run a batched function once for all rows of values, or once for each kind of array."""
+    attempts = [Attempt(Call(id=0, service=service.name)) for _ in rows]
+    for attempt, row in zip(attempts, rows, strict=True):
+        attempt.values = row
+    results: dict[int, Any] = {}
+    for group in _groups(service, attempts):
+        found = event_loop.plain(service.function(**_columns(service, group)))
+        results.update(zip(map(id, group), _results(service, found, len(group)), strict=True))
+    return [results[id(attempt)] for attempt in attempts]
+
+
+class _Shared(Context):
+    """Calls that run as one: they share their prints, and hear of progress each."""
+
+    def __init__(self, calls: list[Call], emit: Emit) -> None:
+        super().__init__(calls[0], emit)
+        self._each = [Context(call, emit) for call in calls]
+
+    def progress(self, fraction: float, text: str) -> None:
+        for context in self._each:
+            context.progress(fraction, text)
+
+
+def _run(
+    service: Service, group: list[Attempt], emit: Emit, guard: Guard, logs: dict[int, str]
+) -> None:
+    """Run the function on a group; ``logs`` takes what it printed, by call."""
+    context = _Shared([attempt.call for attempt in group], emit)
+    raised: BaseException | None = None
+    columns = _columns(service, group)
+    with running(context), own_figures(context):
+        report_bars()
+        try:
+            with guard(tuple(attempt.call.id for attempt in group)):
+                found = event_loop.plain(service.function(**columns))
+            results = _results(service, found, len(group))
+        except (Stopped, ResultNotEncodable) as error:
+            raised = error
+        except BaseException as error:
+            raised = Raised(error)
+        else:
+            for attempt, result in zip(group, results, strict=True):
+                _write(service, attempt, result, guard)
+    if isinstance(raised, Raised) and len(group) > 1:
+        for attempt in group:
+            _run(service, [attempt], emit, guard, logs)
+        return
+    for attempt in group:
+        logs[attempt.call.id] = context.log.text()
+        if raised is not None:
+            with attempt:
+                raise raised
+
+
+def _write(service: Service, attempt: Attempt, result: Any, guard: Guard) -> None:
+    seen: Any = None
+    with attempt:
+        if attempt.call.view:
+            with guard((attempt.call.id,)):
+                seen = view_of(service, attempt.values, result)
+        attempt.written = write(service, attempt.call, result, seen)
+
+
+def _groups(service: Service, attempts: list[Attempt]) -> list[list[Attempt]]:
+    """Return which calls run together: all, or those whose arrays can be stacked."""
+    assert service.spec.batch is not None
+    if not service.spec.batch.stack or not attempts:
+        return [attempts] if attempts else []
+    groups: dict[Any, list[Attempt]] = {}
+    for attempt in attempts:
+        key = tuple(
+            (type(value), getattr(value, "shape", None), str(getattr(value, "dtype", "")))
+            for _, value in sorted(attempt.values.items())
+        )
+        groups.setdefault(key, []).append(attempt)
+    return list(groups.values())
+
+
+def _columns(service: Service, group: list[Attempt]) -> dict[str, Any]:
+    """Return the function's arguments: for each parameter the values of all calls."""
+    assert service.spec.batch is not None
+    columns = {name: [one.values[name] for one in group] for name in group[0].values}
+    if not service.spec.batch.stack:
+        return columns
+    return {name: _stacked(values) for name, values in columns.items()}
+
+
+def _stacked(values: list[Any]) -> Any:
+    if type(values[0]).__module__.partition(".")[0] == "torch":
+        import torch
+
+        return torch.stack(values)
+    import numpy
+
+    return numpy.stack(values)
+
+
+def _results(service: Service, found: Any, wanted: int) -> Sequence[Any]:
+    """Return one result for each call; an array is split along its first axis.
+
+    Raises ``ResultNotEncodable`` when it is anything else.
+    """
+    told = f"{service.name!r} must return a list with one result for each of {wanted} calls, not "
+    array = bool(getattr(found, "shape", ())) and not hasattr(found, "columns")
+    if not array and not isinstance(found, list | tuple):
+        raise ResultNotEncodable(f"{told}a {type(found).__name__}.")
+    if len(found) != wanted:
+        raise ResultNotEncodable(f"{told}{len(found)}.")
+    return list(found)

@@ -1,0 +1,100 @@
+"""The first and the last cell of a worker, around those of its bundle."""
+
+import os
+import sys
+from typing import Any, cast
+
+from easymlnb.contract.texts import all_sendable
+from easymlnb.contract.worker_protocol import Hello, Offer, pack
+from easymlnb.runtime import event_loop, notebook, raw
+from easymlnb.runtime.context import limit_prints
+from easymlnb.runtime.link import Link
+from easymlnb.runtime.server_address import MARK, Home, end, outlive_parent
+from easymlnb.runtime.tqdm_progress import report_bars
+from easymlnb.runtime.worker import Worker
+from easymlnb.services.definition import DEFINED
+
+CELL_OUTPUT_LIMIT = 1_000_000
+"""Characters that one cell of a bundle may print; the log of a deployment stays readable."""
+
+
+def prepare() -> None:
+    """First cell of a worker: bound what the bundle's cells may print, each anew."""
+    from IPython.core.getipython import get_ipython
+
+    limit_prints(CELL_OUTPUT_LIMIT)
+    shell = get_ipython()
+    assert shell is not None
+    kernel = getattr(shell, "kernel")  # noqa: B009 - IPython's own shell has none
+    _send_any_text(kernel.session)
+    _listen_in_folder(kernel.iopub_thread)
+    for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+        raw.limit(stream, descriptor)
+    shell.events.register("pre_run_cell", lambda info: limit_prints(CELL_OUTPUT_LIMIT))
+
+
+def _send_any_text(session: Any) -> None:
+    """Let a kernel's messages hold any text: those with a lone surrogate were not sent at all."""
+    pack = session.pack
+
+    def pack_any(content: Any) -> bytes:
+        try:
+            return cast("bytes", pack(content))
+        except UnicodeEncodeError:
+            return cast("bytes", pack(all_sendable(content)))
+
+    session.pack = pack_any
+
+
+def _listen_in_folder(thread: Any) -> None:
+    """Move the one socket of an ipykernel that is a TCP port whatever its transport.
+
+    It takes what forked processes print. In the folder of the kernel's other sockets no other
+    account reaches it.
+    """
+    import zmq
+    from ipykernel.kernelapp import IPKernelApp
+
+    app = IPKernelApp.instance()
+    if app.transport != "ipc" or not hasattr(thread, "_pipe_in"):
+        return
+    address = f"ipc://{app.ip}-pipe"
+
+    def move() -> None:
+        socket = thread._pipe_in.socket
+        before = socket.getsockopt(zmq.LAST_ENDPOINT)
+        socket.bind(address)
+        socket.unbind(before.rstrip(b"\0"))
+
+    def connect() -> Any:
+        context = zmq.Context()  # a new one: a forked process must not use its parent's
+        pipe = context.socket(zmq.PUSH)
+        pipe.linger = 3000
+        pipe.connect(address)
+        return context, pipe
+
+    thread.schedule(move)
+    thread._setup_pipe_out = connect
+
+
+def serve() -> None:
+    """Last cell of a worker: dial home, answer calls until told to leave, end the process.
+
+    A server that is lost is waited for, as long as it said beforehand.
+    """
+    report_bars()  # it may import, which no caller shall wait for
+    notebook.follow()  # the settings of the last cell
+    event_loop.leave_thread()
+    home = Home()
+    link: Link | None = home.dial()
+    outlive_parent()
+    specs = tuple(service.spec for service in DEFINED.values())
+    hello = pack(Hello(kernel=os.environ[MARK], source="")) + pack(Offer(specs=specs))
+    try:
+        while link is not None:
+            link.send(hello)
+            back = Worker(link, dict(DEFINED)).run()
+            link = home.dial_again(back) if back is not None else None
+    finally:
+        # Whatever went wrong: without its link this process is of no use to anybody.
+        end()

@@ -1,0 +1,1 @@
+"""The link of an author's kernel: cells as live services."""

@@ -1,0 +1,1 @@
+"""Turn a function into a service: its schema, validation and encodings."""

@@ -1,0 +1,111 @@
+"""Bodies to values and results to bodies, by ``Content-Type`` and ``Accept``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from easymlnb.contract.errors import (
+    BadRequest,
+    NotAcceptable,
+    ResultNotEncodable,
+    UnsupportedMediaType,
+)
+from easymlnb.services.schema import Schema
+from easymlnb.types import inference
+from easymlnb.types.base import Type, Upload
+from easymlnb.types.media_types import JSON, bare, charset, choose, covered
+from easymlnb.types.temp_files import scratch
+from easymlnb.types.uploaded_files import Data
+
+__all__ = ["Written", "read", "scratch", "write"]
+
+MULTIPART = "multipart/form-data"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A response body; ``filename`` is empty unless the result is something to save."""
+
+    content_type: str
+    body: Data
+    filename: str = ""
+
+
+def read(schema: Schema, content_type: str, body: Data, path: Path | None = None) -> dict[str, Any]:
+    """Turn a request body into checked keyword arguments; ``path`` is a file that holds it.
+
+    Raises ``BadRequest``, ``InvalidInput``, ``TooLarge`` or ``UnsupportedMediaType``.
+    """
+    media_type = bare(content_type)
+    if media_type == JSON:
+        if body or schema.input.get("required"):
+            _utf8(content_type)
+            return schema.load_json(bytes(body))
+        return schema.load({})
+    if not body and not media_type:
+        return schema.load({})
+    if media_type == MULTIPART:
+        from easymlnb.types import multipart
+
+        return schema.load(multipart.read(content_type, body, schema.shapes))
+    if schema.raw and media_type and covered(media_type, schema.accepts):
+        said = charset(content_type)
+        return schema.load({schema.raw: Upload(body, "", media_type, path, said)})
+    raise UnsupportedMediaType(media_type, (JSON, MULTIPART, *schema.accepts))
+
+
+def _utf8(content_type: str) -> None:
+    charset = content_type.lower().partition("charset=")[2].strip('"; ')
+    if charset and charset not in ("utf-8", "utf8", "us-ascii"):
+        raise BadRequest(f"Unsupported JSON charset {charset}. Send JSON as UTF-8.")
+
+
+def write(schema: Schema, value: Any, accept: str = "") -> Written:
+    """Turn a result into the best body that ``accept`` allows; JSON where it does not care.
+
+    Raises ``NotAcceptable`` or ``ResultNotEncodable``.
+    """
+    if not accept or accept == "*/*":
+        return Written(JSON, schema.dump(value))
+    marker = (inference.marker(value) if schema.untyped else schema.result) or None
+    offered: tuple[str, ...] = (JSON,)
+    if marker is not None and value is not None:
+        try:
+            offered += _offers(marker, value)
+        except ValueError:
+            # Not what the hint says, but perhaps it can become that: a list where an array is said.
+            value = schema.fit(value)
+            offered += _offers_of_fitting(marker, value)
+    chosen = choose(accept, offered)
+    if chosen is None:
+        raise NotAcceptable(accept, offered)
+    if chosen == JSON or marker is None:
+        return Written(JSON, schema.dump(value))
+    try:
+        body = marker.write(value, chosen)
+    except ValueError as error:
+        raise ResultNotEncodable(f"The result cannot be encoded as {chosen}: {error}") from error
+    return _checked(marker, Written(chosen, body, marker.filename(value, chosen)))
+
+
+def _checked(marker: Type, written: Written) -> Written:
+    """Return what a type wrote; one of the author's own may have written anything."""
+    kinds = {"write": bytes | bytearray | memoryview, "filename": str}
+    for name, value in (("write", written.body), ("filename", written.filename)):
+        if not isinstance(value, kinds[name]):
+            raise ResultNotEncodable(
+                f"{type(marker).__name__}.{name}() returned an unexpected value of type "
+                f"{type(value).__name__}."
+            )
+    return written
+
+
+def _offers_of_fitting(marker: Type, value: Any) -> tuple[str, ...]:
+    try:
+        return _offers(marker, value)
+    except ValueError as error:
+        raise ResultNotEncodable(f"The result cannot be sent: {error}") from error
+
+
+def _offers(marker: Type, value: Any) -> tuple[str, ...]:
+    return tuple(item for item in marker.offers(value) if item != JSON)

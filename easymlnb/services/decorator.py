@@ -1,0 +1,357 @@
+"""``@ml.service``: a function becomes a service and stays that function."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, get_overloads, overload
+
+from easymlnb.contract.errors import DefinitionError, EasyMLNBError
+from easymlnb.contract.options import check, known
+from easymlnb.contract.spec import Batch
+from easymlnb.publishing import current_notebook
+from easymlnb.runtime import notebook
+from easymlnb.runtime.live import session
+from easymlnb.services.definition import DEFINED, Service, define
+
+if TYPE_CHECKING:
+    from easymlnb.publishing.publish import Published
+    from easymlnb.publishing.sharing import Access
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+V = TypeVar("V", bound=Callable[..., Any])
+
+
+_SHOWN: dict[str, Any] = {}
+"""The form under the cell of each service of this kernel."""
+
+
+class NameWarning(UserWarning):
+    """The server did not take a live service; the function itself still works."""
+
+
+class ServerWarning(UserWarning):
+    """The Jupyter server of this notebook does not run easymlnb."""
+
+
+class ServiceFunction(Protocol[P, R]):
+    """The type of a decorated function: the function itself, with these attributes attached."""
+
+    __name__: str
+    service: Service
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    def view(self, function: V, /) -> V:
+        """Register a function that returns what people see of a result.
+
+        It takes ``result`` and any of the service's parameters by name. It returns anything that a
+        service may return: text, figures, images, tables, or a dict of them with titles as keys.
+        """
+
+    def app(self, function: V, /) -> V:
+        """Register a function that lays out the app page.
+
+        It receives the parts of the form (``fields``, ``run``, ``inputs``, ``result``,
+        ``examples``, ``history``, ``code``) and returns ipywidgets. It runs once, where the
+        notebook runs.
+
+        Raises
+        ------
+        DefinitionError
+            If a part is missing or used twice, or a widget would need code on the page.
+        """
+
+    def form(self) -> Any:
+        """Return the form as a widget, to show it again or elsewhere."""
+
+    def publish(self, **options: Any) -> "Published":
+        """Publish the saved notebook as a new version, and wait until it serves.
+
+        Parameters
+        ----------
+        notebook : str or Path, optional
+            Path of the notebook. Default: the notebook of this kernel.
+        include, exclude : iterable of str, optional
+            Paths, folders or globs, relative to the notebook's folder. ``exclude`` takes
+            precedence.
+        requirements : iterable of str, str or Path, optional
+            Requirements, or a requirements file. Default: ``requirements.txt`` next to the
+            notebook, else the installed versions of the imported packages.
+        url, token : str, optional
+            The server. Default: the Hub's shared service if there is one, else this kernel's
+            server.
+        here : bool, default False
+            Publish on your own server although the Hub has a shared service.
+        replace : {"auto", "in_place", "wait"}, default "auto"
+            What happens to the former version if there is no room for two.
+        wait : bool, default True
+            ``False`` returns as soon as the server has accepted the bundle.
+        timeout : float, default 600
+            Seconds to wait until the version serves.
+
+        Returns
+        -------
+        Published or None
+            A record with ``service``, ``version``, ``url`` and ``unchanged``; ``None`` in a worker.
+
+        Raises
+        ------
+        DeploymentFailed
+            The notebook or an example failed; ``details`` has the cell and the traceback.
+        Forbidden
+            The shared service refuses this server's token.
+        EasyMLNBError
+            The notebook is not saved, or the server refuses the bundle.
+        """
+
+    def share(self, **options: Any) -> "Access":
+        """Set who may call the service on a Hub's shared service; without arguments, return it.
+
+        Parameters
+        ----------
+        users, groups : iterable of str, optional
+            Names at the Hub.
+        everyone : bool, default False
+            Everyone who can log in to the Hub.
+        public : bool, default False
+            Also visitors without a login, on the app page.
+
+        Returns
+        -------
+        Access
+            A record with ``service``, ``users``, ``groups``, ``everyone``, ``public`` and ``app``.
+
+        Raises
+        ------
+        EasyMLNBError
+            The service is not published on a shared service, or there is none.
+        """
+
+    def unshare(self) -> "Access":
+        """Restrict the service to its owner again."""
+
+    def remove(self) -> None:
+        """Remove the live service; published versions stay."""
+
+
+@overload
+def service(function: Callable[P, R], /) -> ServiceFunction[P, R]: ...
+@overload
+def service(
+    *,
+    name: str | None = None,
+    title: str | None = None,
+    description: str | None = None,
+    tags: Sequence[str] = (),
+    author: str | None = None,
+    license: str | None = None,
+    examples: Sequence[Mapping[str, Any]] = (),
+    timeout: float | None = None,
+    workers: int | None = None,
+    min_workers: int | None = None,
+    max_workers: int | None = None,
+    target_calls: float | None = None,
+    idle: float | str | None = None,
+    memory: int | str | None = None,
+    gpu: float | str | None = None,
+    idempotent: bool | None = None,
+    placement: str | None = None,
+    public: bool | None = None,
+    max_body: int | None = None,
+    batch: Batch | None = None,
+    concurrency: int | None = None,
+    max_concurrent: int | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> Callable[[Callable[P, R]], ServiceFunction[P, R]]: ...
+def service(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a function a service: a form under the cell, and a route that answers calls.
+
+    The function remains itself: calling it, ``help`` and pickling work as before. Hints and
+    defaults of its parameters become the form's fields and the checks of every call.
+
+    Parameters
+    ----------
+    name : str, optional
+        Lowercase letters, digits and ``_``, at most 63. Default: the function's name.
+    title : str, optional
+        Heading for people. Default: the name in words.
+    description : str, optional
+        Markdown. Default: the docstring.
+    tags, author, license : optional
+        Metadata for the catalog.
+    examples : sequence of dict, optional
+        Values of the parameters: presets of the form, documentation and health check.
+    timeout : float, default 30
+        Seconds that a call may take.
+    workers : int, default 1
+        Calls that run at a time: threads of the kernel when live, kernels when published.
+    min_workers, max_workers : int, optional
+        Bounds for the number of published workers, instead of ``workers``. With ``min_workers=0``
+        the last worker ends after ``idle``, and the next call starts one and waits for it.
+    target_calls : float, optional
+        Running and waiting calls that one worker should have on average; with more, another worker
+        starts. Default: what a worker runs at a time (1, ``max_size`` or ``concurrency``).
+    idle : float or str, default "10m"
+        Time without calls after which the last worker ends: seconds, ``"30s"``, ``"10m"``,
+        ``"1h"``.
+    memory : int or str, optional
+        Memory limit of one published worker: bytes, ``"500M"``, ``"2G"``. A worker that stays above
+        it is replaced; one above 1.5 times is killed. Default: ``EasyMLNB.worker_memory``.
+    gpu : float or str, default 0
+        GPUs of each published worker: 1, 2, ..., a share such as 0.5, or ``"prefer"`` for one if
+        there is any.
+    idempotent : bool, default False
+        Whether a call whose worker is lost may run once more on another worker.
+    placement : str, optional
+        Where published workers start: ``"local"``, or the name of a placement of the JupyterHub
+        (``easymlnb placement list``). Default: the server's own machine, or the first placement
+        that has enough GPUs.
+    public : bool, default False
+        Whether visitors without a login may use the app page ``public/{name}``. REST calls always
+        need a login.
+    max_body : int, default 104857600
+        Largest request body in bytes.
+    batch : Batch, optional
+        Answer many calls with one run; all parameters are then ``ml.Batched[...]``.
+    concurrency : int, default 16
+        Calls of an ``async def`` that run at a time in one worker. Plain functions run one at a
+        time.
+    max_concurrent : int, optional
+        Runs of this service at a time over all its workers; a batch is one run. Default: no limit.
+    metadata : dict, optional
+        More for catalogs: summary, date, citation, doi, dataset, source, documentation, libraries,
+        tasks, resources, thumbnail.
+
+    Returns
+    -------
+    ServiceFunction
+        The function itself, with attributes attached.
+
+    Raises
+    ------
+    DefinitionError
+        A ``TypeError`` that names the parameter or option and the fix.
+
+    Examples
+    --------
+    >>> @ml.service(examples=[{"sides": 6}])
+    ... def roll(sides: Annotated[int, ml.Slider(2, 100)] = 6) -> int:
+    ...     return random.randint(1, sides)
+    """
+    check("ml.service", options, options_of_service())
+    if function is None:
+        return lambda decorated: _attach(decorated, options)
+    return _attach(function, options)
+
+
+@cache
+def options_of_service() -> tuple[str, ...]:
+    """Return the names of the options of ``ml.service``."""
+    return known(get_overloads(service)[1])
+
+
+def _attach(function: Any, options: dict[str, Any]) -> Any:
+    if hasattr(function, "service") and isinstance(function.service, Service):
+        raise DefinitionError(
+            f"{function.__name__!r} is already a service. Decorate the function only once."
+        )
+    made = define(function, **options)
+    notebook.follow()
+    if session.has_server():
+        made.spec = made.spec.described(current_notebook.said())
+    decorated = cast("Any", function)
+    decorated.service = made
+    decorated.form = lambda: _form(made)
+    decorated.view = lambda view: _view(made, view)
+    decorated.app = lambda page: _app(made, page)
+    decorated.publish = lambda **given: _publish(made, given)
+    decorated.share = lambda **given: _share(made, given)
+    decorated.unshare = lambda: _share(made, {"users": ()})
+    decorated.remove = lambda: _remove(made)
+    DEFINED[made.name] = made
+    _warn_of_lack_of_server()
+    refused = _offer(made)
+    if refused is not None:
+        warnings.warn(refused, NameWarning, stacklevel=3)
+    _show(made)
+    return decorated
+
+
+@cache
+def _warn_of_lack_of_server() -> None:
+    """Warn at the first service of a kernel only; its other cells would repeat the same."""
+    lack = session.lack_of_server()
+    if lack:
+        warnings.warn(lack, ServerWarning, stacklevel=4)
+
+
+def _offer(made: Service) -> str | None:
+    return session.link().offer(made) if session.has_server() else None
+
+
+def _view(made: Service, function: V) -> V:
+    made.set_view(function)
+    _offer(made)
+    return function
+
+
+def _app(made: Service, function: V) -> V:
+    from easymlnb.forms.layout_capture import taken_down
+
+    made.set_app(taken_down(made.spec, function))
+    _offer(made)
+    return function
+
+
+def _remove(made: Service) -> None:
+    _close_form(made.name)
+    if DEFINED.get(made.name) is made:
+        del DEFINED[made.name]
+        if session.has_server():
+            session.link().withdraw(made.name)
+
+
+def _publish(made: Service, options: dict[str, Any]) -> "Published | None":
+    if session.in_worker():
+        # The notebook publishes itself; the worker that executes it must not.
+        return None
+    from easymlnb.publishing.publish import publish
+
+    return publish(made.name, **options)
+
+
+def _share(made: Service, options: dict[str, Any]) -> "Access | None":
+    if session.in_worker():
+        return None
+    from easymlnb.publishing.sharing import share
+
+    return share(made.name, **options)
+
+
+def _form(made: Service) -> Any:
+    from easymlnb.forms.form import Form
+    from easymlnb.forms.local_caller import LocalCaller
+
+    return Form(made.spec, LocalCaller(made), url=session.server_url())
+
+
+def _close_form(name: str) -> None:
+    """Free the widgets of the form that was shown last: each run of a cell makes a new one."""
+    form = _SHOWN.pop(name, None)
+    if form is not None:
+        form.close()
+
+
+def _show(made: Service) -> None:
+    """Show the form under the cell where a person can see it."""
+    if not session.has_server():
+        return
+    try:
+        from IPython.display import display
+
+        _close_form(made.name)
+        _SHOWN[made.name] = form = _form(made)
+        display(form)  # type: ignore[no-untyped-call]
+    except (ImportError, EasyMLNBError) as error:
+        warnings.warn(f"The form cannot be displayed: {error}", stacklevel=4)

@@ -1,0 +1,204 @@
+"""What the decorator makes of a function: its schema, its spec, its view."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from inspect import Parameter, cleandoc, signature
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from easymlnb.contract import resources
+from easymlnb.contract.errors import DefinitionError, InvalidInput
+from easymlnb.contract.file_parameters import takers
+from easymlnb.contract.metadata import EXTRA, Metadata, default_title, sentence
+from easymlnb.contract.metadata import read as read_metadata
+from easymlnb.contract.spec import MAX_BODY, NAME, ServiceSpec
+from easymlnb.services import thumbnail
+from easymlnb.services.batching import one_call
+from easymlnb.services.schema import Schema
+from easymlnb.services.signature import read
+
+Function = Callable[..., Any]
+
+AROUND = 2**20
+"""Bytes that a multipart body may have around its largest file."""
+
+CONCURRENCY = 16
+"""Calls of an ``async def`` that one worker runs at once, unless its author says otherwise."""
+
+DEFINED: dict[str, "Service"] = {}
+"""The services of this process by name. A kernel is one notebook, so one table is enough."""
+
+
+@dataclass(slots=True)
+class Service:
+    """A function under a name. Only what ``@f.view`` and ``@f.app`` set ever changes."""
+
+    function: Function
+    schema: Schema
+    spec: ServiceSpec
+    view_function: Function | None = field(default=None)
+    view_parameters: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def set_view(self, function: Function) -> None:
+        """Take ``function(<any of the parameters>, result)`` as what people see of a result."""
+        self.view_parameters = _view_parameters(
+            self.name, set(self.spec.input["properties"]), function
+        )
+        self.view_function = function
+        self.spec = msgspec.structs.replace(self.spec, view=True)
+
+    def set_app(self, tree: dict[str, Any]) -> None:
+        """Take a layout (``forms.layouts``) as that of the service's page."""
+        self.spec = msgspec.structs.replace(self.spec, app=tree)
+
+
+def define(function: Function, **options: Any) -> Service:
+    """Make the service of a function; raises ``DefinitionError`` with what to change."""
+    schema = Schema(function, one_call(read(function), options.get("batch")))
+    name = options.pop("name", None) or _name(function)
+    if not NAME.match(name):
+        raise DefinitionError(
+            f"Invalid service name {name!r}: use a lowercase letter, followed by lowercase "
+            "letters, digits and _ (at most 63). Set the name with @ml.service(name=...)."
+        )
+    examples = _examples(name, schema, options.pop("examples", ()))
+    spec = ServiceSpec(
+        name=name,
+        title=options.pop("title", None) or default_title(name),
+        description=cleandoc(options.pop("description", None) or schema.description),
+        tags=_texts("tags", options.pop("tags", ())),
+        examples=examples,
+        metadata=_metadata(schema, examples, options.pop("metadata", None)),
+        input=schema.input,
+        output=schema.output,
+        accepts=schema.accepts,
+        produces=schema.produces,
+        stream=schema.stream,
+        **resources.read(options),
+        **_concurrency(name, schema, options),
+        **_checked(_with_max_body(schema, options)),
+    )
+    return Service(function, schema, spec)
+
+
+def _name(function: Function) -> str:
+    return re.sub(r"\W|^_+", "", function.__name__).lower() or function.__name__
+
+
+def _view_parameters(name: str, known: set[str], function: Function) -> frozenset[str]:
+    """Return which of the service's parameters a view takes beside ``result``."""
+    if not callable(function):
+        raise DefinitionError(f"@{name}.view must decorate a function.")
+    wanted = signature(function).parameters
+    if any(
+        p.kind in (Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL) for p in wanted.values()
+    ):
+        raise DefinitionError(f"The view of {name!r} must not have positional-only parameters.")
+    if any(p.kind is Parameter.VAR_KEYWORD for p in wanted.values()):
+        return frozenset(known)
+    if "result" not in wanted:
+        raise DefinitionError(f"The view of {name!r} needs a parameter named 'result'.")
+    needed = {n for n, p in wanted.items() if p.default is Parameter.empty}
+    unknown = sorted(needed - known - {"result"})
+    if unknown:
+        raise DefinitionError(
+            f"The view of {name!r} has the parameters {', '.join(unknown)}, which {name!r} does "
+            f"not have. Allowed: result and any of: {', '.join(sorted(known)) or 'nothing else'}."
+        )
+    return frozenset(set(wanted) & known)
+
+
+def _texts(what: str, values: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+        raise DefinitionError(f"{what} must be a list of strings, such as {what}=['demo'].")
+    return tuple(values)
+
+
+def _metadata(
+    schema: Schema, examples: tuple[dict[str, Any], ...], told: Mapping[str, Any] | None
+) -> Metadata | None:
+    """Return what the decorator was told for catalogues, with a picture where there is one."""
+    fields = dict(told) if isinstance(told, Mapping) else told or {}
+    try:
+        if isinstance(fields, dict) and isinstance(name := fields.get("thumbnail"), str | Path):
+            fields["thumbnail"] = thumbnail.of_file(Path(name))
+    except ValueError as error:
+        raise DefinitionError(f"metadata: thumbnail: {error}") from error
+    found, problems = read_metadata(fields, only=EXTRA)
+    if problems:
+        raise DefinitionError(
+            f"metadata: {sentence(problems)}", details=[one.to_dict() for one in problems]
+        )
+    if "thumbnail" not in found and (picture := thumbnail.of_examples(schema.input, examples)):
+        found["thumbnail"] = picture
+    return msgspec.convert(found, Metadata) if found else None
+
+
+def _concurrency(name: str, schema: Schema, options: dict[str, Any]) -> dict[str, Any]:
+    """Return how many calls may run at once; only coroutines run several in one worker."""
+    coroutine = schema.is_async and options.get("batch") is None
+    at_once, most = options.pop("concurrency", None), options.pop("max_concurrent", None)
+    for key, value in (("concurrency", at_once), ("max_concurrent", most)):
+        if value is not None and (type(value) is not int or value < 1):
+            raise DefinitionError(f"{key} must be a whole number of at least 1, not {value!r}.")
+    if at_once is not None and at_once > 1 and not coroutine:
+        raise DefinitionError(
+            "concurrency requires an async function that is not batched; a worker runs one call "
+            f"of {name!r} at a time. Write 'async def', or set workers={at_once} for more "
+            "workers."
+        )
+    return {
+        "concurrency": at_once or (CONCURRENCY if coroutine else 1),
+        "max_concurrent": most or 0,
+    }
+
+
+def _with_max_body(schema: Schema, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options, with room for the largest file that a parameter takes."""
+    largest = max((one.max_bytes for one in takers(schema.input)), default=0)
+    if options.get("max_body") is None and largest > MAX_BODY:
+        return {**options, "max_body": largest + AROUND}
+    return options
+
+
+def _checked(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were given, checked; None means the default."""
+    given = {key: value for key, value in options.items() if value is not None}
+    for key, limit in (("timeout", 0.0), ("max_body", 1)):
+        value = given.get(key)
+        if value is None:
+            continue
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or value < limit or value == 0 or value == float("inf"):
+            raise DefinitionError(f"{key} must be a positive number, not {value!r}.")
+    for key in ("author", "license", "placement"):
+        if not isinstance(given.get(key, ""), str):
+            raise DefinitionError(f"{key} must be a string, not {given[key]!r}.")
+    return given
+
+
+def _examples(
+    name: str, schema: Schema, examples: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, Any], ...]:
+    """Check each example against the schema and return it as the JSON that a caller would send."""
+    found = []
+    if isinstance(examples, Mapping):
+        raise DefinitionError(f"examples of {name!r} must be a list of dicts: examples=[{{...}}].")
+    for number, example in enumerate(examples):
+        if not isinstance(example, Mapping):
+            raise DefinitionError(f"Example {number} of {name!r} must be a dict of parameters.")
+        try:
+            encoded = schema.encode_input(example)
+            schema.load_json(json.dumps(encoded).encode())
+        except InvalidInput as error:
+            raise DefinitionError(f"Example {number} of {name!r}: {error.message}") from error
+        found.append(encoded)
+    return tuple(found)

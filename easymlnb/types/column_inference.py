@@ -1,0 +1,145 @@
+"""Cells of a table that was read, as text or as JSON, to columns with a type.
+
+A column gets a type only if every cell of it says so and none loses anything by it: ``007``,
+``+49``, and whole numbers that would be rounded stay what they are.
+"""
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MISSING = frozenset({"NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None"})
+"""Words for a missing value; they count only in columns that are no text."""
+
+EXACT = 2**53
+"""Up to here a float holds every whole number."""
+
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)")
+_LONG = re.compile(r"-?[0-9]{16,}")
+_BITS = {"true": True, "false": False}
+
+
+def _number(point: str) -> "re.Pattern[str]":
+    return re.compile(
+        rf" *-?(?:(?:(?:0|[1-9][0-9]*)(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?|inf) *"
+    )
+
+
+_NUMBERS = {".": _number(r"\."), ",": _number(",")}
+_DECLARED = {
+    sign: re.compile(
+        rf"[+-]?(?:[0-9]+(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
+        "|[+-]?inf(?:inity)?",
+        re.IGNORECASE,
+    )
+    for sign, point in ((".", r"\."), (",", ","))
+}
+
+
+def listed(column: "pd.Series[Any]") -> list[Any]:
+    """Return the cells of a column, ``None`` for each that is missing, in whatever way."""
+    gaps = column.isna().tolist()
+    return [None if gap else cell for cell, gap in zip(column.tolist(), gaps, strict=True)]
+
+
+def number(text: str, decimal: str = ".") -> float | None:
+    """Return the number that a text is where one is declared; ``None`` if it is none."""
+    text = text.strip()
+    return float(text.replace(decimal, ".")) if _DECLARED[decimal].fullmatch(text) else None
+
+
+def are_numbers(texts: list[str], decimal: str) -> bool:
+    """Tell whether all texts are numbers though none was declared."""
+    return all(map(_NUMBERS[decimal].fullmatch, texts))
+
+
+def of_texts(column: "pd.Series[Any]", decimal: str = ".") -> "pd.Series[Any]":
+    """Return a column of texts, NaN where a cell is empty, with the type that all of them have."""
+    import pandas as pd
+
+    if column.isna().all():
+        return column.astype("float64")
+    cells = listed(column)
+    if set(map(type, cells)) > {bool}:
+        return of_json(column)  # truths with gaps, as pandas reads them
+    bare = [None if cell is None or (text := cell.strip()) in MISSING else text for cell in cells]
+    known = [cell for cell in bare if cell is not None]
+    values: list[Any] | None = None
+    if not known:
+        pass
+    elif all(map(_WHOLE.fullmatch, known)):
+        values = [None if cell is None else int(cell) for cell in bare]
+    elif are_numbers(known, decimal):
+        values = _floats(bare, decimal)
+    elif all(cell.lower() in _BITS for cell in known):
+        values = [None if cell is None else _BITS[cell.lower()] for cell in bare]
+    if values is not None and (typed := _typed(values)) is not None:
+        return pd.Series(typed, index=column.index, name=column.name)
+    return column.astype(text_type())
+
+
+def _floats(cells: list[str | None], decimal: str) -> list[Any] | None:
+    found = []
+    for cell in cells:
+        value = math.nan if cell is None else float(cell.replace(decimal, "."))
+        if cell is not None and (
+            (math.isinf(value) and "inf" not in cell)
+            or (_LONG.fullmatch(cell) and int(value) != int(cell))
+        ):
+            return None
+        found.append(value)
+    # A column of nothing but "inf" is more likely one of words.
+    return found if any(math.isfinite(value) for value in found) else None
+
+
+def of_json(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Return a column of JSON values, as ``object``, with the type that all of them have."""
+    import pandas as pd
+
+    cells = listed(column)
+    kinds = set(map(type, cells)) - {type(None)}
+    if kinds == {str}:
+        return column.astype(text_type())
+    typed = None
+    if kinds in ({int}, {bool}):
+        typed = _typed(cells)
+    elif kinds and kinds <= {int, float}:
+        try:
+            typed = _typed([math.nan if cell is None else float(cell) for cell in cells])
+        except OverflowError:
+            typed = None
+    return column if typed is None else pd.Series(typed, index=column.index, name=column.name)
+
+
+def text_type() -> Any:
+    """Return what this pandas makes of texts: its own type since 3.0, ``object`` before."""
+    import pandas as pd
+
+    return pd.Series(["a"]).dtype
+
+
+def _typed(values: list[Any]) -> Any:
+    """Return numbers of one kind, ``None`` where missing, as an array; ``None`` if none holds all.
+
+    Whole numbers with gaps are floats, as always in pandas, unless that would round them.
+    """
+    import numpy as np
+    import pandas as pd
+
+    known = [value for value in values if value is not None]
+    gaps = len(known) < len(values)
+    if isinstance(known[0], bool):
+        return pd.array(values, "boolean") if gaps else np.array(values, "bool")
+    if isinstance(known[0], float):
+        return np.array(values, "float64")
+    low, high = min(known), max(known)
+    if gaps and low >= -EXACT and high <= EXACT:
+        return np.array([math.nan if value is None else value for value in values], "float64")
+    if low >= -(2**63) and high < 2**63:
+        return pd.array(values, "Int64") if gaps else np.array(values, "int64")
+    if low >= 0 and high < 2**64:
+        return pd.array(values, "UInt64") if gaps else np.array(values, "uint64")
+    return None

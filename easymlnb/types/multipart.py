@@ -1,0 +1,225 @@
+"""Reading ``multipart/form-data``: one part per parameter, text by the parameter's schema."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from easymlnb.contract.errors import BadRequest, TooLarge
+from easymlnb.contract.file_parameters import takes_bytes
+from easymlnb.contract.jsonkeys import check_keys
+from easymlnb.contract.jsonschema import Schema, branches, own_hints
+from easymlnb.types.base import Upload
+from easymlnb.types.filenames import label
+from easymlnb.types.media_types import bare, charset
+from easymlnb.types.uploaded_files import Data, mapped
+
+MAX_PARTS = 1000
+LARGE = 2**20
+"""Bytes from which a file of a body that itself lies in a file is kept in one, too."""
+MAX_TEXT = 16 * 2**20
+"""Longest part without a file name, in bytes; files are bounded by the body's own limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Which JSON types a parameter may have, and its entries; empty means any.
+
+    ``"bytes"`` among them says that a type of ours takes the part as it is.
+    """
+
+    kinds: frozenset[str] = frozenset()
+    items: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A part that came marked as ``application/json``: its value is what it says, not a guess."""
+
+    value: Any
+
+
+def shape(schema: Schema, document: Schema) -> Shape:
+    """Return the shape of a parameter from its JSON Schema."""
+    found = list(branches(schema, document, is_leaf=takes_bytes))
+    items = [branch["items"] for branch in found if isinstance(branch.get("items"), Mapping)]
+    inner = [kind for item in items for kind in branches(item, document, is_leaf=takes_bytes)]
+    return Shape(_kinds(found), _kinds(inner))
+
+
+_JSON_KINDS: dict[type, str] = {str: "string", list: "array", dict: "object"}
+
+
+def _kinds(nodes: list[Schema]) -> frozenset[str]:
+    found: set[str] = set()
+    for node in nodes:
+        named = node.get("type")
+        kinds = {named} if isinstance(named, str) else set[str]()
+        if takes_bytes(node):
+            kinds = {"bytes"}
+        for value in (*node.get("enum", ()), *([node["const"]] if "const" in node else ())):
+            kinds.add(_JSON_KINDS.get(type(value), "number"))
+        if not kinds:
+            return frozenset()
+        found |= kinds
+    return frozenset(found)
+
+
+FITTING = {
+    "number": {"number", "integer"},
+    "slider": {"number", "integer"},
+    "text": {"string"},
+    "longtext": {"string"},
+    "secret": {"string"},
+    "colour": {"string"},
+    "interval": {"array"},
+    "choices": {"array"},
+}
+"""The JSON types that the widgets of pydantic's own types are made for."""
+
+
+def misfit(schema: Schema, document: Schema) -> str:
+    """Return which widget of a parameter does not fit its JSON type; empty if all do."""
+    for branch in (schema, *branches(schema, document)):
+        widget, kind = own_hints(branch).get("widget"), branch.get("type")
+        if isinstance(kind, str) and kind not in FITTING.get(str(widget), {kind}):
+            return f"{kind}, which does not match its {widget} marker"
+    return ""
+
+
+def read(content_type: str, body: Data, shapes: Mapping[str, Shape]) -> dict[str, Any]:
+    """Return the values of a form by parameter name, by the shapes of the parameters.
+
+    Raises ``BadRequest`` or ``TooLarge``.
+    """
+    return {
+        name: _value(parts, shapes.get(name, Shape()))
+        for name, parts in _parts(content_type, body).items()
+    }
+
+
+def _parts(content_type: str, body: Data) -> dict[str, list[Upload | Parsed | str]]:
+    import multipart  # type: ignore[import-untyped] # it ships no types
+
+    _, options = multipart.parse_options_header(content_type)
+    boundary = options.get("boundary", "")
+    if not boundary:
+        raise BadRequest("The boundary of the multipart body is missing in its Content-Type.")
+    found: dict[str, list[Upload | Parsed | str]] = {}
+    in_file = isinstance(body, memoryview)
+    try:
+        parser = multipart.MultipartParser(
+            _Stream(body) if isinstance(body, memoryview) else io.BytesIO(body),
+            boundary,
+            content_length=len(body),
+            # A body that is in memory already would gain nothing from a copy of it on disk.
+            memory_limit=len(body) + 2**20,
+            spool_limit=LARGE if in_file else len(body) + 2**20,
+            disk_limit=len(body) if in_file else 0,
+            part_limit=MAX_PARTS,
+            header_limit=16,
+        )
+        for part in parser:
+            if not part.name:
+                raise BadRequest(
+                    "A part of the form has no name. Set it to the name of a parameter."
+                )
+            found.setdefault(part.name, []).append(_part(part))
+            part.close()
+    except multipart.ParserLimitReached as error:
+        raise TooLarge(f"The form exceeds a limit: {error}.") from error
+    except multipart.MultipartError as error:
+        raise BadRequest(f"The multipart body is invalid: {error}.") from error
+    return found
+
+
+class _Stream(io.RawIOBase):
+    """A memoryview as a file to read once, from its begin to its end."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data = data
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        stop = len(self._data) if size < 0 else self._at + size
+        found = bytes(self._data[self._at : stop])
+        self._at += len(found)
+        return found
+
+
+def _part(part: Any) -> Upload | Parsed | str:
+    data: Data = part.raw if part.is_buffered() else mapped(part.file)
+    media_type = bare(part.content_type or "")
+    said = {name.lower(): value for name, value in part.headerlist}.get("content-type", "")
+    if part.filename is not None:
+        return Upload(data, label(part.filename), media_type, charset=charset(said))
+    if media_type not in ("", "text/plain", "application/json"):
+        return Upload(data, "", media_type, charset=charset(said))
+    if len(data) > MAX_TEXT:
+        raise TooLarge(f"Part {part.name!r} exceeds {MAX_TEXT >> 20} MB. Send it as a file.")
+    if media_type == "application/json":
+        return _parsed(part.name, bytes(data))
+    return text(part.name, data)
+
+
+def _parsed(name: str, data: bytes) -> Parsed:
+    from pydantic_core import from_json
+
+    try:
+        value = from_json(data, allow_inf_nan=False)
+    except ValueError as error:
+        raise BadRequest(
+            f"Part {name!r} has a JSON content type but is not valid JSON: {error}."
+        ) from error
+    check_keys(data)
+    return Parsed(value)
+
+
+def text(name: str, data: Data) -> str:
+    try:
+        return bytes(data).decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadRequest(
+            f"Part {name!r} is not UTF-8 text. Send binary data as a file part."
+        ) from None
+
+
+def _value(parts: list[Upload | Parsed | str], shape: Shape) -> Any:
+    if len(parts) > 1:
+        return [_one(part, shape.items) for part in parts]
+    value = _one(parts[0], shape.kinds)
+    only_list = bool(shape.kinds) and shape.kinds <= {"array", "null"}
+    if only_list and value is not None and not isinstance(value, list):
+        # A form cannot tell one entry of a list from a single value.
+        return [_one(parts[0], shape.items)]
+    return value
+
+
+def _one(part: Upload | Parsed | str, kinds: frozenset[str]) -> Any:
+    """Return a part as what its parameter can take; the check itself comes later."""
+    if isinstance(part, Upload):
+        keep = "bytes" in kinds or "string" not in kinds
+        return part if keep else text(part.name or "file", part.data)
+    if isinstance(part, Parsed):
+        return part.value
+    begins = part.lstrip()[:1]
+    if "null" in kinds and "string" not in kinds and part in ("", "null"):
+        return None
+    if not kinds or (kinds & {"array", "object", "bytes"} and begins and begins in "[{"):
+        return _json(part)
+    return part
+
+
+def _json(part: str) -> Any:
+    """Return JSON written as text, or the text itself where it is none."""
+    from pydantic_core import from_json
+
+    try:
+        value = from_json(part)
+    except ValueError:
+        return part
+    check_keys(part)
+    return value

@@ -1,0 +1,153 @@
+"""The API that an app page finds in place of a kernel's: its own place, and nothing else.
+
+Everything here asks who the visitor is and whether the place is theirs; the place's id alone
+opens nothing, and the place of somebody else does not exist.
+"""
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from jupyter_server.base.websocket import WebSocketMixin
+from tornado import websocket
+
+from easymlnb.contract.errors import Draining, RouteNotFound
+from easymlnb_server.apps import jupyter_messages
+from easymlnb_server.apps.comm_channel import BEHIND, Channel, TooMuchError
+from easymlnb_server.apps.sessions import Place
+from easymlnb_server.apps.visitors import visitor
+from easymlnb_server.http.base import EasyHandler, decides_itself
+from easymlnb_server.identity.access import Action
+
+PING = 30.0
+"""Seconds between two pings, and for which an answer is waited for: a page that is lost shows."""
+
+log = logging.getLogger("easymlnb.apps")
+
+
+class PlaceHandler(EasyHandler):
+    """Base: finds the visitor's place. ``public`` comes from the route."""
+
+    def initialize(self, public: bool = False) -> None:
+        super().initialize()
+        self._public = public
+
+    def on_anonymous(self) -> None:
+        if not self._public:
+            super().on_anonymous()
+
+    def place(self, service: str, name: str) -> Place:
+        """Return the visitor's place. Raises ``RouteNotFound`` if there is no such."""
+        services = self.state.services
+        asking = None if self._public else self.caller
+        if services.shared and not services.allows(asking, service, Action.CALL):
+            raise RouteNotFound
+        who = visitor(self, public=self._public)
+        found = self.state.apps.places.get(name, service, who) if who is not None else None
+        if found is None or found.public is not self._public:
+            raise RouteNotFound
+        return found
+
+
+class KernelHandler(PlaceHandler):
+    """``GET api/kernels/{id}``: whether the page's place is still there."""
+
+    @decides_itself
+    def get(self, service: str, name: str) -> None:
+        if self.state.services.draining:
+            raise Draining  # its places are gone, but whoever asks shall ask the next server
+        self.place(service, name)
+        now = datetime.now(UTC).isoformat()
+        state = {"execution_state": "idle", "connections": 1, "last_activity": now}
+        self.write_json({"id": name, "name": "easymlnb", **state})
+
+
+class LeaveHandler(PlaceHandler):
+    """``POST leave/{id}``: the page is closed."""
+
+    audited = False
+
+    @decides_itself
+    def post(self, service: str, name: str) -> None:
+        self.state.apps.places.leave(self.place(service, name))
+        self.set_status(204)
+        self.finish()
+
+
+class ChannelsHandler(WebSocketMixin, websocket.WebSocketHandler, PlaceHandler):
+    """``GET api/kernels/{id}/channels``: the page's websocket."""
+
+    _channel: Channel | None = None
+    _waiting = 0
+
+    @property
+    def max_message_size(self) -> int:
+        return self.state.apps.message_limit
+
+    @property
+    def ping_interval(self) -> float:
+        return PING
+
+    @property
+    def ping_timeout(self) -> float:
+        return PING
+
+    def get_compression_options(self) -> None:
+        return None
+
+    def set_default_headers(self) -> None:
+        """A websocket's answer needs none of a page's."""
+
+    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
+        return jupyter_messages.V1 if jupyter_messages.V1 in subprotocols else None
+
+    @decides_itself
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        self.place(*self.path_args)
+        await super().get(*args, **kwargs)
+
+    def open(self, *args: str, **kwargs: str) -> None:
+        # Otherwise each small message waits for the last one's acknowledgement: 40 ms.
+        self.set_nodelay(True)
+        place = self.place(*self.path_args)
+        channel = self._channel = Channel(
+            place,
+            self._write,
+            v1=self.selected_subprotocol == jupyter_messages.V1,
+            most=self.max_message_size,
+        )
+        self.state.apps.places.connect(place, channel.hear, lambda: self.close(1001))
+
+    def on_message(self, message: str | bytes) -> None:
+        if self._channel is None:
+            return
+        try:
+            self._channel.take(message)
+        except (TooMuchError, ValueError) as error:
+            log.warning(
+                "Closed the connection of a page of %s: %r", self._channel.place.service, error
+            )
+            self.close(1008)
+
+    def on_close(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            self.state.apps.places.disconnect(channel.place, channel.hear)
+
+    def _write(self, data: str | bytes) -> None:
+        if self.ws_connection is None or self.ws_connection.is_closing():
+            return
+        self._waiting += len(data)
+        if self._waiting > BEHIND:
+            self.close(1013)
+            return
+        try:
+            written = self.write_message(data, binary=isinstance(data, bytes))
+        except websocket.WebSocketClosedError:
+            return
+
+        def done(future: Any) -> None:
+            self._waiting -= len(data)
+            future.exception()  # A page that left took it no more, that is all.
+
+        written.add_done_callback(done)

@@ -1,0 +1,179 @@
+"""App pages: ``apps/{service}`` for those who are logged in, ``public/{service}`` for everybody."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from typing import ClassVar
+
+from easymlnb.contract.errors import BadRequest, Draining, RouteNotFound
+from easymlnb.contract.names import quoted
+from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.apps.plot_detection import may_plot
+from easymlnb_server.apps.sessions import Full
+from easymlnb_server.apps.visitors import welcome
+from easymlnb_server.http.base import EasyHandler, decides_itself
+from easymlnb_server.http.pages import PageHandler, markdown
+from easymlnb_server.identity.access import Action
+from easymlnb_server.openapi.document import HTML, Operation
+
+AGAIN = 2
+"""Seconds after which a waiting page asks again."""
+
+HOST = re.compile(r"[A-Za-z0-9.:\[\]-]+\Z")
+
+LOOKS = ("document", "iframe", "frame", "empty")
+"""What a browser may want the page for: to show it, not as the picture of another page."""
+
+
+class AppHandler(PageHandler):
+    """``GET apps/{service}``. ``public`` comes from the route."""
+
+    actions: ClassVar[dict[str, str]] = {"GET": "execute", "HEAD": "execute"}
+
+    def initialize(self, public: bool = False) -> None:
+        super().initialize()
+        self._public = public
+
+    @property
+    def content_security_policy(self) -> str:
+        # Voila's front end sets styles in elements; widgets with code of their own (anywidget)
+        # are modules made from what the kernel sends. Scripts in the page itself stay forbidden.
+        host = self.request.host if HOST.match(self.request.host) else ""
+        sockets = f" ws://{host} wss://{host}" if host else ""
+        return (
+            "default-src 'none'; script-src 'self' blob:; style-src 'self' 'unsafe-inline'; "
+            f"img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'{sockets}; "
+            "media-src 'self' data: blob:; worker-src blob:; frame-src 'self' data: blob:; "
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+        )
+
+    def on_anonymous(self) -> None:
+        if not self._public:
+            super().on_anonymous()
+
+    @decides_itself
+    async def get(self, name: str) -> None:
+        if self.request.headers.get("Sec-Fetch-Dest", "document") not in LOOKS:
+            raise BadRequest("App pages can only be opened in a browser.")
+        spec = self._spec(name)
+        state = self.state.services.state(name, self.caller)
+        if not self.state.apps.on:
+            raise RouteNotFound
+        if state.state == "starting":
+            self._wait("starting", spec, reason=state.reason or "")
+            return
+        if state.state == "failed":
+            self.set_status(503)
+            self.set_header("Retry-After", str(ceil(state.retry_in or AGAIN)))
+            self.page("app_wait.html", spec=spec, state="failed", ahead=0, again=0, reason="")
+            return
+        await self._open(spec)
+
+    @decides_itself
+    async def head(self, name: str) -> None:
+        """Say whether the page can be had, without taking a place for it."""
+        if self.state.services.draining:
+            raise Draining
+        self._spec(name)
+        if not self.state.apps.on:
+            raise RouteNotFound
+        self.finish()
+
+    def _spec(self, name: str) -> ServiceSpec:
+        if not self._public:
+            return self.target(name, Action.CALL).spec
+        if self.state.services.public(name):
+            return self.state.services.target(name).spec
+        # Whether there is something under a name is not everybody's business.
+        raise RouteNotFound
+
+    async def _open(self, spec: ServiceSpec) -> None:
+        apps = self.state.apps
+        try:
+            place = await apps.places.open(
+                spec,
+                welcome(self, self.root, public=self._public),
+                public=self._public,
+                url=apps.url,
+                base=self.root,
+            )
+        except Full as full:
+            warming = full.warming and not full.ahead
+            state = "own" if full.own else "warming" if warming else "full"
+            self._wait(state, spec, full.ahead)
+            return
+        here = f"{self.root}{'public' if self._public else 'apps'}/{quoted(spec.name)}/"
+        body = apps.pages.body(
+            base=here,
+            assets=f"{self.root}app-assets/",
+            place=place.id,
+            root=place.root,
+            plots=may_plot(spec),
+        )
+        self.page(
+            "app.html",
+            spec=spec,
+            description=markdown(spec.description),
+            byline=" \u00b7 ".join(filter(None, (spec.author, spec.license))),
+            citation=getattr(spec.metadata, "citation", "") or "",
+            look=f"{self.root}app-assets/{apps.assets.tag}/style.css",
+            place=place.id,
+            here=here,
+            body=body,
+            public=self._public,
+        )
+
+    def _wait(self, state: str, spec: ServiceSpec, ahead: int = 0, reason: str = "") -> None:
+        """Answer with a page that asks again by itself, also without scripts."""
+        # Not an error: nothing went wrong, and it needs no line in the log.
+        self.set_header("Retry-After", str(AGAIN))
+        self.page("app_wait.html", spec=spec, state=state, ahead=ahead, again=AGAIN, reason=reason)
+
+
+class AppAssetHandler(EasyHandler):
+    """``GET app-assets/{tag}/{file}``: the front end of app pages, the same for everybody."""
+
+    def on_anonymous(self) -> None:
+        """These are released files of Voila and its extensions: nothing about this server."""
+
+    @decides_itself
+    def get(self, tag: str, name: str) -> None:
+        assets = self.state.apps.assets
+        asset = assets.files.get(name)
+        if asset is None:
+            raise RouteNotFound
+        packed = "gzip" in self.request.headers.get("Accept-Encoding", "")
+        data, packed = asset.read(packed)
+        self.set_header("Content-Type", asset.type)
+        self.set_header("Vary", "Accept-Encoding")
+        if packed:
+            self.set_header("Content-Encoding", "gzip")
+        if tag == assets.tag:
+            self.set_header("Cache-Control", "public, max-age=31536000, immutable")
+            self.set_header("Expires", datetime.now(UTC) + timedelta(days=365))
+        else:
+            self.set_header("Cache-Control", "no-cache")
+        self.finish(data)
+
+
+OPERATIONS = (
+    Operation(
+        method="get",
+        path="/apps/{name}",
+        id="getApp",
+        tag="Documents",
+        summary="Open the app of a service",
+        answers={200: ("The app, or a waiting page.", HTML)},
+        errors=(404, 503),
+    ),
+    Operation(
+        method="get",
+        path="/public/{name}",
+        id="getPublicApp",
+        tag="Documents",
+        summary="Open the app of a public service",
+        answers={200: ("The app, or a waiting page.", HTML)},
+        errors=(404, 503),
+        open=True,
+    ),
+)

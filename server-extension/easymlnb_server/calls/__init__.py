@@ -1,0 +1,1 @@
+"""Run a call from any entry point to its result."""

@@ -1,0 +1,53 @@
+"""Calls that are under way, by their request ids."""
+
+from typing import ClassVar
+
+from tornado import web
+
+from easymlnb.contract.errors import CallCancelled, CallNotFound
+from easymlnb_server.apps.page_tokens import Pass
+from easymlnb_server.calls.idempotency import Wait
+from easymlnb_server.dispatch.call import Pending
+from easymlnb_server.http.base import EasyHandler
+from easymlnb_server.openapi.document import Operation
+from easymlnb_server.uploads.handlers import owner_of
+
+
+class RunningCallHandler(EasyHandler):
+    """``DELETE calls/{request_id}``: stop one's own call; administrators also others'."""
+
+    actions: ClassVar[dict[str, str]] = {"DELETE": "execute"}
+
+    def admits(self, held: Pass) -> bool:
+        return True  # whose it is decides, and for which service: see `_found`
+
+    @web.authenticated
+    def delete(self, request_id: str) -> None:
+        found = self._found(request_id, owner_of(self))
+        if not found and self.state.services.shared and self.caller and self.caller.admin:
+            found = self._found(request_id, None)
+        if not found:
+            raise CallNotFound
+        for pending in found:
+            pending.stop(CallCancelled())
+        self.set_status(204)
+        self.finish()
+
+    def _found(self, request_id: str, owner: str | None) -> list[Pending | Wait]:
+        service = self.held.service if self.held is not None else None
+        running = self.state.metrics.under_way(request_id, owner, service)
+        return [*running, *self.state.keys.waits(request_id, owner, service)]
+
+
+OPERATIONS = (
+    Operation(
+        method="delete",
+        path="/calls/{request_id}",
+        id="stopCall",
+        tag="Call",
+        summary="Stop a call of yours",
+        answers={204: ("The call is asked to stop; its caller gets `cancelled`.", {})},
+        errors=(404,),
+        description="The id is the `X-Request-Id` that the call came with, or got.",
+    ),
+)

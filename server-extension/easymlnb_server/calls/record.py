@@ -1,0 +1,67 @@
+"""What is kept of a call that ended: log line, metrics, span. The same for every way in."""
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from easymlnb.contract.errors import EasyMLNBError
+from easymlnb_server.calls.log import Entry
+from easymlnb_server.context import State
+from easymlnb_server.dispatch.call import Answer, Pending
+from easymlnb_server.identity.access import labelled
+from easymlnb_server.observability.metrics import Series
+from easymlnb_server.services.registry import Target
+
+VISITOR = "(visitor)"
+"""Who calls without a login, in the log; no user of a Hub has such a name."""
+
+log = logging.getLogger("easymlnb.calls")
+
+
+def note(
+    state: State,
+    target: Target,
+    series: Series,
+    pending: Pending,
+    answer: Answer,
+    *,
+    request_id: str,
+    headers: Mapping[str, str],
+    whole: float,
+) -> None:
+    """Count and log a call; ``whole`` is the seconds from its headers to its end."""
+    error: EasyMLNBError | None = answer.error
+    ended: Any = answer.failure if error is not None else answer.result
+    entry = Entry(
+        request_id=request_id,
+        version=target.version,
+        status=200 if error is None else error.status,
+        seconds=round(ended.seconds, 6) if ended else 0.0,
+        log=ended.log if ended else "",
+        trace=answer.failure.trace if answer.failure else "",
+        code=error.code if error is not None else "",
+    )
+    state.calls.add(target.spec.name, entry)
+    if ended is None and pending.started:  # it goes on in its worker until that gives it up
+        pending.late = partial(state.calls.amend, target.spec.name, request_id)
+    series.add(error, whole, entry.seconds)
+    if ended is not None and pending.starts_batch:
+        assert pending.run is not None
+        series.sizes.add(pending.run.size)
+    if state.tracing is not None:
+        state.tracing.record(headers, target.spec.name, entry, error, whole)
+    # Every failure is worth a line; a success where many share the server, or who asks for them.
+    shared = state.services.shared
+    level = logging.DEBUG if error is None and not shared else logging.INFO
+    if log.isEnabledFor(level):
+        told: dict[str, Any] = {
+            "request_id": entry.request_id,
+            "service": target.spec.name,
+            "version": entry.version,
+            "status": entry.status,
+            "seconds": entry.seconds,
+        }
+        if shared:
+            told["caller"] = labelled(pending.owner) or VISITOR
+        log.log(level, "call", extra=told if error is None else {**told, "code": error.code})

@@ -1,0 +1,174 @@
+"""How a call's answer is written: whole, as server-sent events, or as JSON lines."""
+
+import json
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from easymlnb.contract.errors import EasyMLNBError, StreamTooLarge
+from easymlnb.contract.worker_protocol import Item, Progress, Result
+
+EVENTS = "text/event-stream"
+LINES = "application/jsonl"
+
+COLLECTED = 64 * 2**20
+"""Bytes of a stream's items that are collected into one answer at most."""
+
+
+class Output(Protocol):
+    """The part of a handler that writes."""
+
+    def set_header(self, name: str, value: str) -> None: ...
+    def write(self, chunk: bytes) -> None: ...
+    def flush(self) -> Any: ...
+
+
+class Whole:
+    """One body when all is done; a stream's items become a JSON array."""
+
+    def __init__(self, out: Output, stream: bool) -> None:
+        self._out = out
+        self._stream = stream
+        self._items: list[bytes] = []
+        self._size = 0
+
+    def flush(self) -> Any:
+        """Nothing is sent before the end."""
+
+    def event(self, message: Progress | Item, body: bytes) -> None:
+        """Keep an item; raises ``StreamTooLarge``."""
+        if isinstance(message, Item):
+            # A small item takes more memory than its bytes.
+            self._size += len(body) + 64
+            if self._size > COLLECTED:
+                self._items.clear()
+                raise StreamTooLarge(COLLECTED)
+            self._items.append(body)
+
+    def result(self, message: Result, body: bytes) -> None:
+        self._head(message)
+        self._out.write(b"[" + b",".join(self._items) + b"]" if self._stream else body)
+
+    def begin(self, message: Result, size: int) -> None:
+        """Write what stands before a result of ``size`` bytes that comes in pieces."""
+        self._head(message)
+        self._out.set_header("Content-Length", str(size))
+
+    def end(self) -> None:
+        """Write what stands behind it."""
+
+    def _head(self, message: Result) -> None:
+        self._out.set_header("Content-Type", message.content_type)
+        if message.filename:
+            self._out.set_header("Content-Disposition", attachment(message.filename))
+
+    def error(self, error: EasyMLNBError) -> None:
+        raise error
+
+
+class Lines:
+    """Each item of a stream as a line of JSON, as soon as it is there."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self._begun = False
+
+    def flush(self) -> Any:
+        """Send what was written; the future is done when it is sent."""
+        return self._out.flush()
+
+    def event(self, message: Progress | Item, body: bytes) -> None:
+        """Write an item; it is sent with the next ``flush``."""
+        if isinstance(message, Item):
+            self._begin()
+            self._out.write(body + b"\n")
+
+    def result(self, message: Result, body: bytes) -> None:
+        self._begin()
+
+    def begin(self, message: Result, size: int) -> None:
+        self._begin()
+
+    def end(self) -> None:
+        """A stream's result is empty; its items were written."""
+
+    def error(self, error: EasyMLNBError) -> None:
+        if not self._begun:
+            raise error
+        # The status is sent already; the last line tells.
+        self._out.write(json.dumps(error.to_dict()).encode() + b"\n")
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._out.set_header("Content-Type", LINES)
+
+
+class Events:
+    """Server-sent events ``waiting``, ``progress``, ``item``, then ``result`` or ``error``."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        out.set_header("Content-Type", EVENTS)
+        # Proxies that collect an answer would hold progress back.
+        out.set_header("X-Accel-Buffering", "no")
+        self.ping()
+
+    def ping(self) -> None:
+        """Keep proxies from taking a silent call for a dead one."""
+        self._out.write(b":\n\n")
+        self._out.flush()
+
+    def flush(self) -> Any:
+        """Send what was written; the future is done when it is sent."""
+        return self._out.flush()
+
+    def event(self, message: Progress | Item, body: bytes) -> None:
+        """Write an event; it is sent with the next ``flush``."""
+        if isinstance(message, Item):
+            self._put("item", body)
+        else:
+            told = {"fraction": message.fraction, "text": message.text}
+            self._put("progress", json.dumps(told).encode())
+
+    def waiting(self, place: dict[str, Any]) -> None:
+        """Tell where the call stands in line, or what it waits for."""
+        self._send("waiting", json.dumps(place).encode())
+
+    def result(self, message: Result, body: bytes) -> None:
+        self._send("result", body or b"null")
+
+    def begin(self, message: Result, size: int) -> None:
+        self._out.write(b"event: result\ndata: ")
+
+    def end(self) -> None:
+        self._out.write(b"\n\n")
+
+    def error(self, error: EasyMLNBError) -> None:
+        self._send("error", json.dumps(error.to_dict()).encode())
+
+    def _send(self, event: str, data: bytes) -> None:
+        self._put(event, data)
+        self._out.flush()
+
+    def _put(self, event: str, data: bytes) -> None:
+        # JSON as we write it holds no line breaks, so one data line carries it.
+        self._out.write(b"event: " + event.encode() + b"\ndata: " + data + b"\n\n")
+
+
+Writer = Whole | Lines | Events
+
+
+def writer(out: Output, accept: str, stream: bool) -> Writer:
+    """Choose by ``Accept``; streams are JSON lines unless JSON or events are asked for."""
+    if EVENTS in accept:
+        return Events(out)
+    if stream and "application/json" not in accept.replace(LINES, ""):
+        return Lines(out)
+    return Whole(out, stream)
+
+
+def attachment(name: str) -> str:
+    """Return a ``Content-Disposition`` for a label that may hold any characters (RFC 6266)."""
+    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "_" for c in name)
+    encoded = quote(name, safe="", errors="replace")
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"

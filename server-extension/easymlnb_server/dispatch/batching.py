@@ -1,0 +1,30 @@
+"""How many calls of one line go together when a worker is free for them."""
+
+from collections.abc import Iterable
+
+from easymlnb.contract.spec import Batch
+from easymlnb_server.dispatch.call import Pending
+from easymlnb_server.dispatch.duration_model import Fit
+
+
+def gather(line: Iterable[Pending], batch: Batch, fit: Fit, now: float) -> int:
+    """Return how many of the first calls run as one now; 0 if they rather wait for more.
+
+    ``fit`` tells what a batch of each size lasts: it takes no more calls than let the earliest
+    deadline in it hold. A call whose deadline would not hold alone has no say in that.
+    """
+    shortest = fit.seconds(1)
+    left = float("inf")
+    size = 0
+    ripe = False
+    for pending in line:
+        if size == batch.max_size:
+            return size
+        mine = pending.deadline - now
+        tightest = min(left, mine) if mine >= shortest else left
+        if size and fit.seconds(size + 1) > tightest:
+            return size
+        left = tightest
+        ripe = ripe or pending.ripe
+        size += 1
+    return size if ripe or size == batch.max_size else 0

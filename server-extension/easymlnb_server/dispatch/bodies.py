@@ -1,0 +1,36 @@
+"""The body of a call on its way to a kernel: in the frame, or as a file beside it."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from easymlnb.contract.worker_protocol import Call, pack
+from easymlnb_server.uploads.spool import Room, Spooled
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """A body in a file, if it is not ``data``, and the files sent before it, by their ids."""
+
+    data: bytes = b""
+    file: Spooled | None = None
+    uploads: tuple[tuple[str, Spooled], ...] = ()
+
+
+Body = bytes | Large
+
+
+def frame(call: Call, body: Body, room: Room | None) -> bytes:
+    """Return the frame of a call; without a ``room`` the kernel is elsewhere and gets all bytes."""
+    if room is not None:
+        call.room = room.path
+    if isinstance(body, bytes):
+        return pack(call, body)
+    if room is None:
+        files = [body.file.read() if body.file is not None else body.data]
+        files += [sent.read() for _, sent in body.uploads]
+        told = tuple((name, "", sent.size) for name, sent in body.uploads)
+        return pack(msgspec.structs.replace(call, uploads=told), b"".join(files))
+    told = tuple((name, str(sent.path), sent.size) for name, sent in body.uploads)
+    path = "" if body.file is None else str(body.file.path)
+    return pack(msgspec.structs.replace(call, file=path, uploads=told), body.data)

@@ -1,0 +1,1 @@
+"""Answer simple calls without Tornado's request handling."""

@@ -1,0 +1,155 @@
+"""The tables of URLs, below ``{base_url}easymlnb/``: of a server of one's own, and a shared one."""
+
+from typing import Any
+
+from easymlnb_server.apps.channel_handlers import ChannelsHandler, KernelHandler, LeaveHandler
+from easymlnb_server.apps.handlers import OPERATIONS as APPS
+from easymlnb_server.apps.handlers import AppAssetHandler, AppHandler
+from easymlnb_server.calls.cancel_handlers import OPERATIONS as CANCEL
+from easymlnb_server.calls.cancel_handlers import RunningCallHandler
+from easymlnb_server.calls.handlers import OPERATIONS as CALLS
+from easymlnb_server.calls.handlers import CallHandler
+from easymlnb_server.http.base import NotFoundHandler
+from easymlnb_server.http.pages import OPERATIONS as PAGES
+from easymlnb_server.http.pages import AssetHandler, DocsHandler
+from easymlnb_server.hub.handlers import HubHandler
+from easymlnb_server.hub.people_handlers import TransferHandler, UserHandler
+from easymlnb_server.identity.handlers import OPERATIONS as ME
+from easymlnb_server.identity.handlers import MeHandler
+from easymlnb_server.link.handlers import OPERATIONS as LINK
+from easymlnb_server.link.handlers import LinkHandler
+from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
+from easymlnb_server.observability.handlers import LiveHandler, ReadyHandler
+from easymlnb_server.observability.metrics_handlers import MetricsHandler
+from easymlnb_server.openapi.handlers import OPERATIONS as OPENAPI
+from easymlnb_server.openapi.handlers import OpenapiHandler, ServiceOpenapiHandler
+from easymlnb_server.placement.handlers import OPERATIONS as PLACEMENTS
+from easymlnb_server.placement.handlers import PlacementsHandler
+from easymlnb_server.placement.node.handlers import (
+    NodeChannelsHandler,
+    NodeHandler,
+    NodeKernelHandler,
+    NodeKernelsHandler,
+)
+from easymlnb_server.publishing.handlers import OPERATIONS as PUBLISHING
+from easymlnb_server.publishing.handlers import (
+    BundleHandler,
+    BundleNotebookHandler,
+    ServicesHandler,
+)
+from easymlnb_server.services.access_handlers import OPERATIONS as ACCESS
+from easymlnb_server.services.access_handlers import AccessHandler
+from easymlnb_server.services.catalog_handlers import OPERATIONS as CATALOG
+from easymlnb_server.services.catalog_handlers import (
+    CatalogueHandler,
+    MetadataHandler,
+    ServicePageHandler,
+    ThumbnailHandler,
+)
+from easymlnb_server.services.handlers import OPERATIONS as SERVICES
+from easymlnb_server.services.handlers import LogHandler, ServiceHandler, VersionsHandler
+from easymlnb_server.uploads.handlers import OPERATIONS as UPLOADS
+from easymlnb_server.uploads.handlers import UploadHandler, UploadsHandler
+
+PREFIX = "easymlnb"
+
+OPERATIONS = (
+    *PUBLISHING,
+    *SERVICES,
+    *CALLS,
+    *CANCEL,
+    *CATALOG,
+    *OPENAPI,
+    *PAGES,
+    *APPS,
+    *PLACEMENTS,
+    *HEALTH,
+    *LINK,
+    *ME,
+    *ACCESS,
+    *UPLOADS,
+)
+"""The routes that OpenAPI documents describe."""
+
+NAME = r"([A-Za-z0-9_-]+)"
+FULL_NAME = r"([^/]+/[A-Za-z0-9_-]+)"
+USER = r"([^/]+)"
+BUNDLE = r"([0-9a-f]{64})"
+UPLOAD = r"([A-Za-z0-9_-]{43})"
+KERNEL = r"([0-9a-f]{32})"
+REQUEST = r"([A-Za-z0-9._-]{8,64})"
+ASSET = r"([a-z]+\.[a-z]+)"
+
+PLACE = r"([0-9a-f-]{36})"
+FILE = r"([0-9a-f]{12})/([A-Za-z0-9@._/-]+)"
+
+
+Routes = tuple[tuple[Any, ...], ...]
+
+
+def _apps(at: str, name: str, public: bool) -> Routes:
+    """The page of an app, and what it finds below itself in place of Jupyter's API."""
+    options = {"public": public}
+    handlers = (
+        (rf"{at}/{name}", AppHandler),
+        (rf"{at}/{name}/api/kernels/{PLACE}", KernelHandler),
+        (rf"{at}/{name}/api/kernels/{PLACE}/channels", ChannelsHandler),
+        (rf"{at}/{name}/leave/{PLACE}", LeaveHandler),
+    )
+    return tuple((path, handler, options) for path, handler in handlers)
+
+
+def _of_all(name: str) -> Routes:
+    """What both kinds of server have; ``name`` is the pattern of a service's name."""
+    return (
+        (r"/?", CatalogueHandler),
+        (r"docs", DocsHandler),
+        (r"openapi\.json", OpenapiHandler, {"operations": OPERATIONS}),
+        (rf"static/{ASSET}", AssetHandler),
+        (r"services", ServicesHandler),
+        (rf"services/{name}", ServiceHandler),
+        (rf"services/{name}/access", AccessHandler),
+        (rf"services/{name}/call", CallHandler),
+        (rf"services/{name}/view", CallHandler, {"view": True}),
+        (rf"services/{name}/versions", VersionsHandler),
+        (rf"services/{name}/log", LogHandler),
+        (rf"services/{name}/openapi\.json", ServiceOpenapiHandler),
+        (rf"services/{name}/page", ServicePageHandler),
+        (rf"services/{name}/metadata", MetadataHandler),
+        (rf"services/{name}/thumbnail", ThumbnailHandler),
+        (r"uploads", UploadsHandler),
+        (rf"uploads/{UPLOAD}", UploadHandler),
+        (rf"calls/{REQUEST}", RunningCallHandler),
+        (rf"bundles/{BUNDLE}", BundleHandler),
+        (rf"bundles/{BUNDLE}/notebook", BundleNotebookHandler),
+        *_apps("apps", name, False),
+        *_apps("public", name, True),
+        (rf"app-assets/{FILE}", AppAssetHandler),
+        (r"health/live", LiveHandler),
+        (r"health/ready", ReadyHandler),
+        (r"link", LinkHandler),
+        (r"placements", PlacementsHandler),
+        (r"me", MeHandler),
+    )
+
+
+ROUTES: Routes = (
+    *_of_all(NAME),
+    (rf"services/{NAME}/live/call", CallHandler, {"live": True}),
+    (rf"services/{NAME}/live/view", CallHandler, {"live": True, "view": True}),
+    (r"node", NodeHandler),
+    (r"node/kernels", NodeKernelsHandler),
+    (rf"node/kernels/{KERNEL}", NodeKernelHandler),
+    (rf"node/kernels/{KERNEL}/channels", NodeChannelsHandler),
+    (r".*", NotFoundHandler),
+)
+
+# No live services, and no kernels of anybody's: nothing runs under the account of this server.
+SHARED_ROUTES: Routes = (
+    *_of_all(FULL_NAME),
+    (r"hub", HubHandler),
+    (rf"hub/users/{USER}", UserHandler),
+    (rf"hub/users/{USER}/transfer", TransferHandler),
+    (r"metrics", MetricsHandler),
+    (r".*", NotFoundHandler),
+)

@@ -1,0 +1,34 @@
+"""Workers start for whom the service knows by that name, and not for who got the name later."""
+
+from collections.abc import Awaitable, Callable
+
+from easymlnb.contract.resources import Gpu
+from easymlnb_server.placement.base import Fresh, Order, Placement, Room
+
+
+class Guarded:
+    """A placement that asks before each start; ``check`` raises what to say instead."""
+
+    def __init__(self, placement: Placement, check: Callable[[], Awaitable[None]]) -> None:
+        self._placement = placement
+        self._check = check
+
+    def offers(self, gpu: Gpu) -> bool:
+        return self._placement.offers(gpu)
+
+    def reserve(self, gpu: Gpu) -> Room | None:
+        return self._placement.reserve(gpu)
+
+    def release(self, room: Room) -> None:
+        self._placement.release(room)
+
+    async def freed(self) -> None:
+        await self._placement.freed()
+
+    async def start(self, order: Order) -> Fresh:
+        try:
+            await self._check()
+        except BaseException:
+            self._placement.release(order.room)
+            raise
+        return await self._placement.start(order)

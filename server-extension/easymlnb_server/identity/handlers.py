@@ -1,0 +1,38 @@
+"""Who asks: what a client needs to know of itself before it names services."""
+
+from tornado import web
+
+from easymlnb.contract.errors import NotLoggedIn
+from easymlnb_server.http.base import EasyHandler
+from easymlnb_server.openapi.document import JSON, Operation
+from easymlnb_server.resources import Me
+
+
+class MeHandler(EasyHandler):
+    """``GET me``: the caller's name, groups and rights, and whether this is a shared service."""
+
+    @web.authenticated
+    def get(self) -> None:
+        caller = self.caller
+        if caller is None:
+            raise NotLoggedIn
+        self.write_json(
+            Me(
+                name=caller.name,
+                groups=sorted(caller.groups),
+                admin=caller.admin,
+                shared=self.state.services.shared,
+            )
+        )
+
+
+OPERATIONS = (
+    Operation(
+        method="get",
+        path="/me",
+        id="getMe",
+        tag="Services",
+        summary="Get your own identity",
+        answers={200: ("Your name, groups and rights.", {JSON: Me})},
+    ),
+)

@@ -1,0 +1,92 @@
+"""What was opened and may not go on: pages and calls of people whom a service lets in no more.
+
+Every request is checked as it comes. This looks after what lasts longer than a request: an open
+page, a stream, a call that waits in line.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection
+
+from easymlnb.contract.errors import EasyMLNBError, Forbidden
+from easymlnb_server.apps.sessions import Place
+from easymlnb_server.context import State
+from easymlnb_server.identity.access import Action, Caller, labelled
+
+EVERY = 10.0
+"""Seconds between two looks; with 30 s that people are known for, less than a minute in all."""
+
+GONE = "This service is no longer shared with you. Ask its owner for access."
+
+log = logging.getLogger("easymlnb.access")
+
+
+class Revocation:
+    """Reads who may call what, as another process may have changed it, and ends what may not be."""
+
+    def __init__(self, state: State) -> None:
+        self._services = state.services
+        self._publications = state.publications
+        self._people = state.people
+        self._places = state.apps.places
+        self._metrics = state.metrics
+
+    async def keep(self) -> None:
+        """Look again and again, for as long as the server runs."""
+        while True:
+            await asyncio.sleep(EVERY)
+            try:
+                await self.look()
+            except Exception:
+                # Without this loop nothing that is open would ever be closed to anybody.
+                log.exception("Checking open pages and calls failed; retrying.")
+
+    async def look(self) -> None:
+        """Look once."""
+        await self._read()
+        places, calls = self._places.all(), self._metrics.open_calls()
+        asking = {self._of(one) for one in places} | {labelled(one.owner) for _, one in calls}
+        known = await self._find(asking)
+        for place in places:
+            if not self._may(known, self._of(place), place.service):
+                self._places.leave(place)
+        for name, pending in calls:
+            if not self._may(known, labelled(pending.owner), name):
+                pending.stop(Forbidden(GONE))
+
+    async def _read(self) -> None:
+        if not self._publications.ready:
+            return
+        try:
+            store = self._publications.store
+            found = await asyncio.to_thread(store.services.access)
+            moved = await asyncio.to_thread(store.people.moved)
+        except EasyMLNBError as error:
+            log.warning("Could not read the access rules: %s", error)
+            return
+        for name, access in found.items():
+            self._publications.let_in(name, access)
+        self._publications.moved = moved
+
+    def _of(self, place: Place) -> str | None:
+        return None if place.public else place.visitor.user
+
+    async def _find(self, names: Collection[str | None]) -> dict[str | None, Caller | None]:
+        """Return who they are now; those of whom nothing can be told at the moment are left out."""
+        found: dict[str | None, Caller | None] = {None: None}
+
+        async def ask(name: str) -> None:
+            try:
+                found[name] = await self._people.find(name)
+            except EasyMLNBError as error:
+                log.warning("Could not check whether a user still has access: %s", error)
+
+        await asyncio.gather(*(ask(name) for name in names if name is not None))
+        return found
+
+    def _may(self, known: dict[str | None, Caller | None], who: str | None, name: str) -> bool:
+        # What is being removed is seen to its end, and so is what somebody unknown does: the Hub
+        # is away, and will say.
+        if name not in self._publications.serving or who not in known:
+            return True
+        return self._services.allows(known[who], name, Action.CALL)

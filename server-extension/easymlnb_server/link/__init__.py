@@ -1,0 +1,1 @@
+"""The WebSocket by which kernels connect to the server."""

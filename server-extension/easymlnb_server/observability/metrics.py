@@ -1,0 +1,295 @@
+"""What is counted of calls and workers: read by Prometheus in ``/metrics``, by people on the page.
+
+A call costs a few additions here. Everything else, which services there are, how long their lines
+are and what their workers take, is looked up when somebody asks; so what is gone needs no
+clearing up: its numbers are left out.
+"""
+
+import asyncio
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
+from math import ceil
+from typing import Any
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Metric
+from prometheus_client import generate_latest as exposition
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+
+from easymlnb.contract.errors import CallCancelled, EasyMLNBError
+from easymlnb_server.dispatch.call import Pending
+from easymlnb_server.publishing.publisher import Publications
+from easymlnb_server.resources import Stats
+from easymlnb_server.services.live import LiveTable
+from easymlnb_server.services.registry import LIVE
+from easymlnb_server.workers.deployment import REASONS
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+__all__ = ["CONTENT_TYPE", "Metrics", "Series", "Times", "exposition"]
+
+BOUNDS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, float("inf")),
+)
+"""Upper bounds, in seconds, of the buckets that times are counted in."""
+
+RECENT = 200
+"""Calls that the quantiles of ``stats`` look back on."""
+
+MEMORY_EVERY = 15.0
+"""Seconds between two looks at the memory of the workers."""
+
+NOBODY = ("", "")
+"""Where calls are counted that name no service there is, or come without credentials."""
+
+Key = tuple[str, str]
+"""A service's name, and the version that answers: a number or ``live``."""
+
+SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, float("inf"))
+"""Upper bounds of the buckets that the sizes of batches are counted in."""
+
+
+class Times:
+    """A histogram, of seconds unless other bounds are given."""
+
+    __slots__ = ("_bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...] = BOUNDS) -> None:
+        self._bounds = bounds
+        self.counts = [0] * len(bounds)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        self.counts[bisect_left(self._bounds, value)] += 1
+        self.total += value
+
+    def buckets(self) -> list[tuple[str, int]]:
+        """Return the counts as Prometheus wants them: each with those of all lower buckets."""
+        names = [*map(str, self._bounds[:-1]), "+Inf"]
+        return list(zip(names, accumulate(self.counts), strict=True))
+
+
+class Series:
+    """The numbers of one version of one service.
+
+    ``ended`` counts by HTTP status and error code (``ok`` for a result), ``refused`` by code;
+    ``open`` holds the calls whose callers wait, ``sizes`` counts batches by their calls.
+    """
+
+    __slots__ = ("ended", "open", "recent", "refused", "sizes", "whole", "worker")
+
+    def __init__(self) -> None:
+        self.ended: Counter[tuple[int, str]] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.whole = Times()
+        self.worker = Times()
+        self.sizes = Times(SIZES)
+        self.recent: deque[float] = deque(maxlen=RECENT)
+        self.open: set[Pending] = set()
+
+    def add(self, error: EasyMLNBError | None, whole: float, worker: float) -> None:
+        """Count a call that ended; ``whole`` and ``worker`` are seconds, 0 where none ran it."""
+        self.ended[(200, "ok") if error is None else (error.status, error.code)] += 1
+        self.whole.add(whole)
+        self.recent.append(whole)
+        if worker:
+            self.worker.add(worker)
+
+    @property
+    def running(self) -> int:
+        return sum(pending.started > 0 for pending in self.open)
+
+    def stats(self) -> Stats:
+        stopped = sum(n for (_, code), n in self.ended.items() if code == CallCancelled.code)
+        errors = sum(count for (status, _), count in self.ended.items() if status >= 400) - stopped
+        recent = sorted(self.recent)
+        return Stats(
+            calls=self.ended.total(),
+            errors=errors,
+            stopped=stopped,
+            refused=self.refused.total(),
+            p50=_quantile(recent, 0.5),
+            p95=_quantile(recent, 0.95),
+            waiting=len(self.open) - self.running,
+            running=self.running,
+        )
+
+
+class Metrics:
+    """All series; a collector for ``registry`` between ``open`` and ``close``."""
+
+    def __init__(
+        self,
+        live: LiveTable,
+        publications: Publications,
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
+        self._live = live
+        self._publications = publications
+        self._registry = registry
+        self._series: dict[Key, Series] = {}
+        self._memory: dict[str, int] = {}
+
+    def open(self) -> None:
+        self._registry.register(self)
+
+    def close(self) -> None:
+        self._registry.unregister(self)
+
+    def series(self, name: str, version: str) -> Series:
+        """Return where to count; keep it for the length of a call."""
+        found = self._series.get((name, version))
+        if found is None:
+            self.prune()
+            found = self._series[name, version] = Series()
+        return found
+
+    def under_way(
+        self, request_id: str, owner: str | None, service: str | None = None
+    ) -> list[Pending]:
+        """Return the calls with this request id that are this owner's, or anybody's.
+
+        ``service``: only calls of this service.
+        """
+        return [
+            pending
+            for (name, _), series in self._series.items()
+            for pending in series.open
+            if pending.call.request_id == request_id
+            and owner in (None, pending.owner)
+            and service in (None, name)
+        ]
+
+    def open_calls(self) -> list[tuple[str, Pending]]:
+        """Return the calls whose callers wait, each with its service's name."""
+        return [(key[0], one) for key, series in self._series.items() for one in series.open]
+
+    def prune(self) -> None:
+        """Forget the services and versions that are no more."""
+        there = {NOBODY, *((service.spec.name, LIVE) for service in self._live.all())}
+        serving = tuple(self._publications.serving.items())
+        there |= {(name, str(version.version)) for name, version in serving}
+        for key in self._series.keys() - there:
+            if not self._series[key].open:  # else what drains could not be found, to stop it
+                del self._series[key]
+
+    def stats(self, name: str, version: str) -> Stats:
+        """Return the numbers of a version for people; workers are ``None`` for a live one."""
+        found = (self._series.get((name, version)) or Series()).stats()
+        serving = self._publications.serving.get(name)
+        if serving is None or version != str(serving.version):
+            return found
+        deployment = serving.deployment
+        return msgspec.structs.replace(
+            found,
+            workers=len(deployment.pool.workers),
+            workers_wanted=deployment.wanted,
+            restarts=deployment.restarts.total(),
+            memory_bytes=self._memory.get(deployment.bundle),
+        )
+
+    async def keep(self, sleep: Callable[[float], Any] = asyncio.sleep) -> None:
+        """Measure the workers' memory, for as long as the server runs."""
+        while True:
+            await asyncio.to_thread(self.measure)
+            await sleep(MEMORY_EVERY)
+
+    def measure(self) -> None:
+        """Look at the workers' processes; takes milliseconds for each, so not for every scrape."""
+        serving = tuple(self._publications.serving.values())
+        deployments = {one.deployment.bundle: one.deployment for one in serving}
+        self._memory = {bundle: one.memory() for bundle, one in deployments.items()}
+
+    def describe(self) -> Iterable[Metric]:
+        """Name nothing ahead: two servers in one process may then register side by side."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all numbers of what there is now."""
+        self.prune()
+        yield from _calls(self._series)
+        yield from self._workers()
+
+    def _workers(self) -> Iterator[Metric]:
+        of = ["service", "version", "bundle"]
+        ready = GaugeMetricFamily("easymlnb_workers_ready", "Workers that accept calls.", labels=of)
+        wanted = GaugeMetricFamily(
+            "easymlnb_workers_wanted", "Target number of workers.", labels=of
+        )
+        restarts = CounterMetricFamily(
+            "easymlnb_worker_restarts",
+            "Workers that were lost or killed, and replaced.",
+            labels=[*of, "reason"],
+        )
+        memory = GaugeMetricFamily(
+            "easymlnb_worker_memory_bytes",
+            "Resident memory of the workers and their child processes.",
+            labels=of,
+        )
+        failed = GaugeMetricFamily(
+            "easymlnb_service_failed",
+            "1 if the service has no worker and none could start, else 0.",
+            labels=of,
+        )
+        for name, serving in tuple(self._publications.serving.items()):
+            deployment = serving.deployment
+            labels = [name, str(serving.version), deployment.bundle[:12]]
+            ready.add_metric(labels, len(deployment.pool.workers))
+            wanted.add_metric(labels, deployment.wanted)
+            failed.add_metric(labels, deployment.state == "failed")
+            for reason in REASONS:
+                restarts.add_metric([*labels, reason], deployment.restarts[reason])
+            if deployment.bundle in self._memory:
+                memory.add_metric(labels, self._memory[deployment.bundle])
+        yield from (ready, wanted, failed, restarts, memory)
+
+
+def _calls(series: dict[Key, Series]) -> Iterator[Metric]:
+    of = ["service", "version"]
+    ended = CounterMetricFamily(
+        "easymlnb_calls", "Accepted calls that ended.", labels=[*of, "status", "code"]
+    )
+    refused = CounterMetricFamily(
+        "easymlnb_calls_refused", "Calls that were refused.", labels=[*of, "code"]
+    )
+    waiting = GaugeMetricFamily(
+        "easymlnb_calls_waiting", "Calls in the queue.", labels=[*of, "priority"]
+    )
+    sizes = HistogramMetricFamily(
+        "easymlnb_batch_size", "Number of calls per run of a batched service.", labels=of
+    )
+    running = GaugeMetricFamily("easymlnb_calls_running", "Calls running in a worker.", labels=of)
+    whole = HistogramMetricFamily(
+        "easymlnb_call_duration_seconds", "Seconds from a call's headers to its end.", labels=of
+    )
+    worker = HistogramMetricFamily(
+        "easymlnb_call_worker_seconds", "Seconds of a call in its worker.", labels=of
+    )
+    for key, one in series.items():
+        for (status, code), count in one.ended.items():
+            ended.add_metric([*key, f"{status // 100}xx", code], count)
+        for code, count in one.refused.items():
+            refused.add_metric([*key, code], count)
+        if key != NOBODY:
+            line = [pending.patient for pending in tuple(one.open) if not pending.started]
+            waiting.add_metric([*key, "interactive"], len(line) - sum(line))
+            waiting.add_metric([*key, "batch"], sum(line))
+            if one.sizes.total:
+                sizes.add_metric(key, one.sizes.buckets(), one.sizes.total)
+            running.add_metric(key, one.running)
+            whole.add_metric(key, one.whole.buckets(), one.whole.total)
+            worker.add_metric(key, one.worker.buckets(), one.worker.total)
+    yield from (ended, refused, waiting, running, whole, worker, sizes)
+
+
+def _quantile(ordered: list[float], share: float) -> float | None:
+    """Return the value that this share of them does not exceed; ``None`` of nothing."""
+    if not ordered:
+        return None
+    return round(ordered[ceil(share * len(ordered)) - 1], 6)

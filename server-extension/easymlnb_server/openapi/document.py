@@ -1,0 +1,361 @@
+"""Services and routes as an OpenAPI 3.1 document.
+
+The handlers describe their routes as ``Operation``; schemas of bodies come from response structs.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+
+from easymlnb.contract.errors import BY_CODE
+from easymlnb.contract.names import quoted
+from easymlnb.contract.spec import VIEW, ServiceSpec
+from easymlnb_server.identity import names as naming
+from easymlnb_server.openapi.headers import CALL, HEADERS, SECURITY, STREAM
+from easymlnb_server.resources import ErrorResponse, View
+
+Schema = dict[str, Any]
+Content = dict[str, Schema | type[msgspec.Struct]]
+"""Schema or struct of a body by media type."""
+
+JSON = "application/json"
+TEXT: Schema = {"type": "string"}
+HTML: Content = {"text/html": TEXT}
+BYTES: Schema = {"type": "string", "format": "binary"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+
+ANYWHERE = (401, 403, 500)
+"""Statuses that every route can answer with."""
+
+CALLING = (400, 404, 406, 409, 413, 415, 422, 503, 504)
+"""Further statuses of every route that calls a service."""
+
+COMPONENTS = "#/components/schemas/{name}"
+ALWAYS: tuple[type[msgspec.Struct], ...] = (ErrorResponse, View)
+"""The bodies that every document refers to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path.
+
+    id: the ``operationId``.
+    answers: status -> (sentence, content).
+    errors: statuses of errors beyond ``ANYWHERE``.
+    body: content of the request.
+    query: parameters in the query string.
+    headers: parameters in headers.
+    open: whether it is answered without credentials.
+    """
+
+    method: str
+    path: str
+    id: str
+    tag: str
+    summary: str
+    answers: dict[int, tuple[str, Content]]
+    errors: tuple[int, ...] = ()
+    body: Content | None = None
+    query: tuple[Schema, ...] = ()
+    headers: tuple[Schema, ...] = ()
+    description: str = ""
+    open: bool = False
+
+
+def list_of(item: Schema) -> Schema:
+    return {"type": "array", "items": item}
+
+
+def query_parameter(name: str, description: str, schema: Schema, **more: Any) -> Schema:
+    """Return a parameter in the query string; ``more`` are further fields of it."""
+    return {"name": name, "in": "query", "description": description, "schema": schema} | more
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to the component schema ``name``."""
+    return {"$ref": COMPONENTS.format(name=name)}
+
+
+@cache
+def _struct_schemas(structs: tuple[type[msgspec.Struct], ...]) -> dict[str, Schema]:
+    """Return the component schemas of structs and of all structs in them."""
+    found = msgspec.json.schema_components(structs, ref_template=COMPONENTS)[1]
+    # Defaults are values of Python, among them tuples.
+    schemas: dict[str, Schema] = msgspec.json.decode(msgspec.json.encode(found))
+    return schemas
+
+
+def _structs(operations: Iterable[Operation]) -> tuple[type[msgspec.Struct], ...]:
+    contents = [content for one in operations for _, content in one.answers.values()]
+    contents += [one.body for one in operations if one.body]
+    found = [one for content in contents for one in content.values() if isinstance(one, type)]
+    return tuple(dict.fromkeys((*ALWAYS, *found)))
+
+
+NEVER_SENT = {"error", "definition_error", "server_unreachable", "call_cycle"}
+"""Codes that only a kernel or a client raises."""
+FILES = {"file", "image", "webcam", "audio", "table", "timeseries", "array"}
+"""Widgets whose values are best sent as files."""
+EVENTS = (
+    "Server-sent events: `waiting` with `{position, seconds}` while the call is in the queue "
+    "(with `state` and `reason` while there is no worker), `progress` with `{fraction, text}`, "
+    "`item` for each result of a stream, then one `result` or one `error`."
+)
+
+
+def document(
+    specs: Iterable[ServiceSpec],
+    operations: tuple[Operation, ...],
+    *,
+    url: str,
+    version: str,
+    shared: bool = False,
+) -> dict[str, Any]:
+    """Describe the routes and the services of ``specs``.
+
+    ``url`` is where the routes start, as a caller sees it (``/easymlnb`` or a whole URL);
+    ``version`` is that of the server; ``shared`` says that names begin with their owners'.
+    """
+    specs = sorted(specs, key=lambda spec: spec.name)
+    paths: dict[str, Any] = {}
+    for route in operations:
+        if shared and "/live/" in route.path:
+            continue  # live services stay in their authors' own servers
+        path = route.path.replace("{name}", "{owner}/{name}") if shared else route.path
+        paths.setdefault(path, _parameters(path))[route.method] = _fixed(route)
+    about = "Notebook functions as services. Errors are JSON with a code and a message."
+    return _document("easymlnb", about, version, url, paths, specs, operations)
+
+
+def service_document(spec: ServiceSpec, *, url: str, version: str) -> dict[str, Any]:
+    """Describe one service and nothing else; arguments as of ``document``."""
+    return _document(spec.title, spec.description, version, url, {}, [spec])
+
+
+def _document(
+    title: str,
+    about: str,
+    version: str,
+    url: str,
+    paths: dict[str, Any],
+    specs: list[ServiceSpec],
+    operations: tuple[Operation, ...] = (),
+) -> dict[str, Any]:
+    schemas = dict(_struct_schemas(_structs(operations)))
+    tags: list[dict[str, str]] = []
+    for spec in specs:
+        tags.append({"name": spec.name, "description": spec.description or spec.title})
+        key = naming.key(spec.name)
+        schemas |= _components(f"{key}.Input", spec.input)
+        schemas |= _components(f"{key}.Output", spec.output)
+        for way in ("call", "view"):
+            paths[f"/services/{quoted(spec.name)}/{way}"] = {"post": _call(spec, way)}
+    names = dict.fromkeys(one.tag for one in operations if paths.keys() & _spellings(one.path))
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version, "description": about},
+        "servers": [{"url": url.rstrip("/") or "/"}],
+        "tags": tags + [{"name": name} for name in names],
+        "security": [{"token": []}, {"bearer": []}, {"cookie": []}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "responses": {f"Error{status}": _error(status) for status in _STATUSES},
+            "headers": HEADERS,
+            "securitySchemes": SECURITY,
+        },
+    }
+
+
+# the fixed routes
+
+
+def _spellings(path: str) -> set[str]:
+    return {path, path.replace("{name}", "{owner}/{name}")}
+
+
+def _parameters(path: str) -> dict[str, Any]:
+    names = re.findall(r"{(\w+)}", path)
+    if not names:
+        return {}
+    return {
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": TEXT} for name in names
+        ]
+    }
+
+
+def _fixed(route: Operation) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.id,
+        "tags": [route.tag],
+        "summary": route.summary,
+        "responses": {
+            str(status): _response(sentence, content, "Location" if status == 202 else "")
+            for status, (sentence, content) in route.answers.items()
+        }
+        | _errors(route.errors, () if route.open else ANYWHERE),
+    }
+    if route.description:
+        operation["description"] = route.description
+    if route.query or route.headers:
+        operation["parameters"] = [*route.query, *route.headers]
+    if route.body:
+        operation["requestBody"] = {"required": True, "content": _content(route.body)}
+    return operation | ({"security": []} if route.open else _security(route.method))
+
+
+def _response(sentence: str, content: Content, *headers: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"description": sentence}
+    names = [name for name in ("X-Request-Id", *headers) if name]
+    found["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+    return found | ({"content": _content(content)} if content else {})
+
+
+def _content(content: Content) -> dict[str, Any]:
+    return {
+        media: {"schema": ref(schema.__name__) if isinstance(schema, type) else schema}
+        for media, schema in content.items()
+    }
+
+
+# errors and security
+
+
+_STATUSES = sorted({kind.status for code, kind in BY_CODE.items() if code not in NEVER_SENT})
+
+
+def _error(status: int) -> dict[str, Any]:
+    kinds = [k for code, k in BY_CODE.items() if k.status == status and code not in NEVER_SENT]
+    # Docstrings mark code the way of reStructuredText, descriptions that of Markdown.
+    says = [f"`{k.code}`: {(k.__doc__ or '').splitlines()[0]}".replace("``", "`") for k in kinds]
+    headers = ("Retry-After",) if status == 503 else ()
+    return _response("\n".join(says), {JSON: ErrorResponse}, *headers)
+
+
+def _errors(statuses: Iterable[int], always: Iterable[int] = ANYWHERE) -> dict[str, Any]:
+    return {
+        str(status): {"$ref": f"#/components/responses/Error{status}"}
+        for status in sorted({*statuses, *always})
+    }
+
+
+def _security(method: str) -> dict[str, Any]:
+    # A browser's cookie alone must not change anything: other methods also need the XSRF header.
+    if method == "get":
+        return {}
+    return {"security": [{"token": []}, {"bearer": []}, {"cookie": [], "xsrf": []}]}
+
+
+# one service
+
+
+def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
+    view = way == "view"
+    output = ref("View") if view else ref(f"{naming.key(spec.name)}.Output")
+    answers: Content = {VIEW if view else JSON: output}
+    if not view:
+        answers |= {media: BYTES for media in spec.produces if media != JSON}
+    answers["text/event-stream"] = {"type": "string", "description": EVENTS}
+    sentence = "The result in parts for display." if view else "The result."
+    if spec.stream:
+        sentence = "The results: one `item` event each, or one list as JSON."
+        if not view:
+            answers[JSON] = {"type": "array", "items": output}
+        answers["application/jsonl"] = {"type": "string", "description": "One result per line."}
+    return {
+        "operationId": f"{way}_{naming.key(spec.name)}",
+        "tags": [spec.name],
+        "summary": f"{spec.title}, for display" if view else spec.title,
+        "description": spec.description,
+        "parameters": list(STREAM if spec.stream else CALL),
+        "requestBody": {"required": bool(spec.input.get("required")), "content": _bodies(spec)},
+        "responses": {
+            "200": _response(sentence, answers, "X-Easymlnb-Version", "Server-Timing"),
+        }
+        | _errors(CALLING),
+    } | _security("post")
+
+
+def _bodies(spec: ServiceSpec) -> dict[str, Any]:
+    plain: dict[str, Any] = {"schema": ref(f"{naming.key(spec.name)}.Input")}
+    if spec.examples:
+        plain["examples"] = {
+            f"example{number}": {"value": value} for number, value in enumerate(spec.examples, 1)
+        }
+    bodies = {JSON: plain, "multipart/form-data": _form(spec)}
+    for media in spec.accepts:
+        bodies.setdefault(media, {"schema": BYTES})
+    return bodies
+
+
+def _form(spec: ServiceSpec) -> dict[str, Any]:
+    """Describe the input as multipart: files as they are, all else as text or JSON."""
+    form = _rewriter(f"{naming.key(spec.name)}.Input")(spec.input)
+    form.pop("$defs", None)
+    encoding: dict[str, Any] = {}
+    for name, field in form.get("properties", {}).items():
+        hints = field.get("x-easymlnb") or {}
+        if hints.get("widget") in FILES:
+            kept = {key: field[key] for key in ("title", "description") if key in field}
+            form["properties"][name] = BYTES | kept
+            types = [media for media in hints.get("accept", ()) if "/" in media]
+            encoding[name] = {"contentType": ", ".join(types) or "application/octet-stream"}
+    return {"schema": form} | ({"encoding": encoding} if encoding else {})
+
+
+# JSON Schema documents become components
+
+_MAPS = {"properties", "patternProperties", "dependentSchemas", "$defs"}
+"""Keywords whose value maps names, which may look like keywords, to schemas."""
+_DATA = {"default", "enum", "const", "examples", "example", "x-easymlnb", "required"}
+"""Keywords whose value is no schema."""
+
+
+def _component(owner: str, name: str) -> str:
+    return f"{owner}.{re.sub(r'[^A-Za-z0-9._-]', '_', name)}"
+
+
+def _components(owner: str, schema: Schema) -> dict[str, Schema]:
+    """Return ``schema`` as component ``owner`` and its ``$defs`` as ``owner.<name>``."""
+    rewrite = _rewriter(owner)
+    root = rewrite(schema)
+    defs = root.pop("$defs", {})
+    return {owner: root} | {_component(owner, name): found for name, found in defs.items()}
+
+
+def _rewriter(owner: str) -> Callable[[Any], Any]:
+    """Return a function that copies a schema with its references pointing at the components."""
+
+    def target(pointer: str) -> str:
+        if not pointer.startswith("#"):
+            return pointer
+        parts = pointer.removeprefix("#").removeprefix("/").split("/")
+        if parts[0] != "$defs" or len(parts) < 2:
+            return "/".join(["#/components/schemas", owner, *filter(None, parts)])
+        name = unquote(parts[1]).replace("~1", "/").replace("~0", "~")
+        return "/".join(["#/components/schemas", _component(owner, name), *parts[2:]])
+
+    def one(key: str, value: Any) -> Any:
+        if key == "$ref" and isinstance(value, str):
+            return target(value)
+        if key == "discriminator" and isinstance(value, dict):
+            mapping = {k: target(v) for k, v in value.get("mapping", {}).items()}
+            return value | ({"mapping": mapping} if mapping else {})
+        if key in _DATA:
+            return value
+        if key in _MAPS and isinstance(value, dict):
+            return {name: schema(found) for name, found in value.items()}
+        return schema(value)
+
+    def schema(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: one(key, found) for key, found in value.items()}
+        return [schema(found) for found in value] if isinstance(value, list) else value
+
+    return schema

@@ -1,0 +1,49 @@
+"""What placements this server has, and what runs on their nodes."""
+
+import asyncio
+
+import msgspec
+from tornado import web
+
+from easymlnb.contract.errors import EasyMLNBError
+from easymlnb_server.http.base import EasyHandler
+from easymlnb_server.openapi.document import JSON, Operation
+from easymlnb_server.placement.hub.status import PlacementView
+from easymlnb_server.resources import PlacementList, PlacementSummary
+
+
+class PlacementsHandler(EasyHandler):
+    """``GET placements``: one's own; an administrator of a shared service gets those of all.
+
+    With ``?nodes=false`` nobody looks at the nodes.
+    """
+
+    @web.authenticated
+    async def get(self) -> None:
+        look = self.get_query_argument("nodes", "true") != "false"
+        views = await asyncio.to_thread(self.state.nodes.of, self.caller)
+        found = [await _placement(view, look) for view in views]
+        self.write_json(PlacementList(placements=found))
+
+
+async def _placement(view: PlacementView, look: bool) -> PlacementSummary:
+    found = PlacementSummary(name=view.name, user=view.user, spot=view.told, proxy=view.proxy)
+    if not look:
+        return found
+    try:
+        nodes = [msgspec.to_builtins(node) for node in await view.nodes()]
+    except EasyMLNBError as error:
+        return msgspec.structs.replace(found, nodes=[], error=error.message)
+    return msgspec.structs.replace(found, nodes=nodes)
+
+
+OPERATIONS = (
+    Operation(
+        method="get",
+        path="/placements",
+        id="listPlacements",
+        tag="Services",
+        summary="List where workers may run",
+        answers={200: ("Placements, their nodes and the workers there.", {JSON: PlacementList})},
+    ),
+)

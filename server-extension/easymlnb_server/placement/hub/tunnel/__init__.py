@@ -1,0 +1,1 @@
+"""The connection of a kernel on a node to its server."""

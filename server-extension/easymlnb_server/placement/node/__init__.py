@@ -1,0 +1,1 @@
+"""The far side of nodes: kernels that this server runs for others."""

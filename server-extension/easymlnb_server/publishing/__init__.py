@@ -1,0 +1,1 @@
+"""From an accepted bundle to versions that serve."""

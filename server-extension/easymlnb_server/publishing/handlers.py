@@ -1,0 +1,209 @@
+"""The list of services, and publishing: a bundle comes in, and its state can be looked at."""
+
+from typing import ClassVar
+
+from msgspec import UNSET
+from tornado import web
+
+from easymlnb.contract.archive import MAX_ZIP
+from easymlnb.contract.errors import BadRequest, BundleNotFound, Forbidden, UnsupportedMediaType
+from easymlnb.contract.replacing import AUTO, CHOICES, check
+from easymlnb.contract.spec import NAME
+from easymlnb_server.http.base import EasyHandler
+from easymlnb_server.http.body import BodyHandler
+from easymlnb_server.identity.access import PRIVATE, Action, may, resolve
+from easymlnb_server.identity.names import plain
+from easymlnb_server.openapi.document import BYTES, JSON, TEXT, Operation, list_of, query_parameter
+from easymlnb_server.resources import (
+    BundleService,
+    BundleSummary,
+    ServiceList,
+    timestamp,
+)
+from easymlnb_server.services.catalog import choose, entries
+from easymlnb_server.services.catalog_handlers import LISTING, onwards, query
+from easymlnb_server.store.records import State, StoredBundle
+
+ZIP = "application/zip"
+
+
+class ServicesHandler(BodyHandler):
+    """``GET services`` lists them; ``POST services`` publishes the bundle that is its body."""
+
+    actions: ClassVar[dict[str, str]] = {"POST": "write"}
+
+    def body_limit(self) -> int:
+        sent = self.request.headers.get("Content-Type", "")
+        if sent.partition(";")[0].strip() != ZIP:
+            raise UnsupportedMediaType(sent, (ZIP,))
+        return MAX_ZIP
+
+    @web.authenticated
+    def get(self) -> None:
+        asked = query(self)
+        found = choose(entries(self.state.services, self.state.calls, self.caller), asked)
+        more = None if found.next is None else f"services?{onwards(asked, found.next)}"
+        self.write_json(ServiceList(services=found.entries, total=found.total, next=more))
+
+    @web.authenticated
+    async def post(self) -> None:
+        names = tuple(self.get_query_arguments("name"))
+        for name in names:
+            if not NAME.match(name):
+                raise BadRequest(f"Invalid service name {name[:80]!r}.")
+        # Whose it is comes from who is logged in, never from what a request says.
+        assert self.caller is not None
+        if not self.caller.owns(self.caller.name):
+            raise Forbidden(
+                f"The services of {self.caller.name!r} belong to a former user of the Hub with "
+                f"the same name. {resolve(self.caller.name)}"
+            )
+        replace = check(self.get_query_argument("replace", AUTO))
+        publish = self.state.publications.publish
+        stored = await publish(self.take_body(), names, self.caller.name, replace)
+        self.set_header("Location", f"{self.base_url}easymlnb/bundles/{stored.id}")
+        ready = stored.state is State.READY
+        self.write_json(await describe(self, stored, unchanged=ready), 200 if ready else 202)
+
+
+class _BundleHandler(EasyHandler):
+    """Base: finds a bundle that is the caller's to manage."""
+
+    async def find(self, id: str) -> StoredBundle:
+        """Return a bundle; raises ``BundleNotFound``, for that of somebody else too."""
+        stored = await self.state.publications.bundle(id)
+        if self.state.services.shared and not may(
+            self.caller, stored.owner, PRIVATE, Action.MANAGE
+        ):
+            raise BundleNotFound(id)
+        return stored
+
+
+class BundleHandler(_BundleHandler):
+    """``GET bundles/{id}``, and ``DELETE``, which cancels publishing."""
+
+    @web.authenticated
+    async def get(self, bundle: str) -> None:
+        self.write_json(await describe(self, await self.find(bundle)))
+
+    @web.authenticated
+    async def delete(self, bundle: str) -> None:
+        await self.find(bundle)
+        await self.state.publications.call_off(bundle)
+        self.set_status(204)
+        self.finish()
+
+
+class BundleNotebookHandler(_BundleHandler):
+    """``GET bundles/{id}/notebook``: the executed notebook, the log of the deployment."""
+
+    audited_reads = True
+
+    @web.authenticated
+    async def get(self, bundle: str) -> None:
+        stored = await self.find(bundle)
+        if stored.log is None:
+            raise BundleNotFound(bundle, "executed notebook of the bundle")
+        data = await self.state.publications.log_of(stored)
+        self.set_header("Content-Type", "application/x-ipynb+json")
+        name = f"executed-{stored.id[:10]}.ipynb"
+        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
+        self.finish(data)
+
+
+async def describe(
+    handler: EasyHandler, stored: StoredBundle, unchanged: bool = False
+) -> BundleSummary:
+    """Return a bundle for a response: its state, its services, why it failed."""
+    publications, services = handler.state.publications, handler.state.services
+    failed = stored.error is not None and stored.state is State.FAILED
+    return BundleSummary(
+        bundle=stored.id,
+        state=stored.state.value,
+        created=timestamp(stored.created),
+        files=sorted(stored.manifest["files"]),
+        requirements=list(stored.manifest["requirements"]),
+        environment=stored.manifest["environment"],
+        unchanged=unchanged or UNSET,
+        error=(stored.error or UNSET) if failed else UNSET,
+        notebook=f"bundles/{stored.id}/notebook" if stored.log is not None else UNSET,
+        reason=publications.waits_for(stored.id) or UNSET,
+        services=[
+            BundleService(
+                name=plain(one.service),
+                full_name=one.service,
+                version=one.number,
+                public=services.public(one.service),
+            )
+            for one in await publications.provided(stored.id)
+        ],
+    )
+
+
+_NAMES = query_parameter(
+    "name",
+    "Publish only this service of the notebook; may be repeated.",
+    list_of(TEXT),
+    explode=True,
+)
+_REPLACE = query_parameter(
+    "replace",
+    "What becomes of the former version while this one starts: `auto` ends its workers only where "
+    "they occupy the only space there is, `in_place` in any case; `wait` waits for other space. If "
+    "this one fails, the former one starts again.",
+    {**TEXT, "enum": list(CHOICES), "default": AUTO},
+)
+
+OPERATIONS = (
+    Operation(
+        method="get",
+        path="/services",
+        id="listServices",
+        tag="Services",
+        summary="List the services",
+        answers={200: ("All services that you may call.", {JSON: ServiceList})},
+        errors=(400,),
+        query=LISTING,
+    ),
+    Operation(
+        method="post",
+        path="/services",
+        id="publishBundle",
+        tag="Publish",
+        summary="Publish a notebook",
+        answers={
+            200: ("This content is published already.", {JSON: BundleSummary}),
+            202: ("Accepted; `Location` is where to ask for its state.", {JSON: BundleSummary}),
+        },
+        errors=(400, 413, 415, 503, 507),
+        body={ZIP: BYTES},
+        query=(_NAMES, _REPLACE),
+    ),
+    Operation(
+        method="get",
+        path="/bundles/{id}",
+        id="getBundle",
+        tag="Publish",
+        summary="Get the state of a bundle",
+        answers={200: ("The bundle, its state and its services.", {JSON: BundleSummary})},
+        errors=(404,),
+    ),
+    Operation(
+        method="delete",
+        path="/bundles/{id}",
+        id="callOffBundle",
+        tag="Publish",
+        summary="Cancel publishing",
+        answers={204: ("Its start is canceled.", {})},
+        errors=(404, 409, 503),
+    ),
+    Operation(
+        method="get",
+        path="/bundles/{id}/notebook",
+        id="getBundleNotebook",
+        tag="Publish",
+        summary="Fetch the executed notebook, the deployment log",
+        answers={200: ("A notebook with its outputs.", {"application/x-ipynb+json": {}})},
+        errors=(404,),
+    ),
+)

@@ -1,0 +1,397 @@
+"""Publishing: from a bundle that came in to versions that serve, and back after a restart.
+
+The order makes it safe to be killed anywhere: the zip is on disk before the row, the row before
+the answer, and a version exists only once a worker has passed its health check.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Collection, Coroutine, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+import nbformat
+
+from easymlnb.contract.bundle import Bundle, open_bundle
+from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady, ServiceNotFound
+from easymlnb.contract.replacing import AUTO
+from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.identity import names as naming
+from easymlnb_server.identity.access import Access
+from easymlnb_server.placement.base import Survivor
+from easymlnb_server.publishing.pending import Starts
+from easymlnb_server.publishing.replacement import Replacement, formers_of, holders
+from easymlnb_server.publishing.spec_validation import checked
+from easymlnb_server.services.models import Deploy, Serving
+from easymlnb_server.store.lease import LeaseLost
+from easymlnb_server.store.records import State, StoredBundle, Version
+from easymlnb_server.store.store import Store
+from easymlnb_server.workers.deployment import Deployment
+from easymlnb_server.workers.worker_set import Worker
+
+DRAIN, STOP_DRAIN = 30.0, 5.0
+"""Seconds that calls have to finish on a replaced version, and when the server stops."""
+
+REPLACE = "replace"
+"""Where a bundle's row keeps, beside its manifest, what becomes of the former version."""
+
+T = TypeVar("T")
+
+Guard = Callable[[], None]
+
+log = logging.getLogger("easymlnb.publications")
+
+
+class Publications:
+    """All that is published, and the deployments behind it.
+
+    ``serving`` maps full names to what answers them; others read it, only this class
+    writes it. ``shared`` says that they begin with their owners'.
+    """
+
+    def __init__(self, deploy: Deploy, *, shared: bool = False) -> None:
+        self.serving: dict[str, Serving] = {}
+        self.moved: dict[str, str] = {}
+        """New names of services that changed hands, by their old ones."""
+        self.unusable: EasyMLNBError = NotReady("The server is starting. Try again in a moment.")
+        self._store: Store | None = None
+        self.guard: Guard = lambda: None
+        self._deploy = deploy
+        self._shared = shared
+        self._running: dict[str, Deployment] = {}
+        self._starting = Starts()
+        self._first: dict[str, Deployment] = {}
+        self._replacements: dict[str, Replacement] = {}
+        self._how: dict[str, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lock = asyncio.Lock()
+
+    @property
+    def store(self) -> Store:
+        """The open store; raises why it is not open."""
+        if self._store is None:
+            raise self.unusable
+        return self._store
+
+    @property
+    def ready(self) -> bool:
+        """Say whether published services are served from here."""
+        with contextlib.suppress(EasyMLNBError):
+            self.check()
+            return True
+        return False
+
+    def check(self) -> None:
+        """Raise why published services are not served from here, if they are not."""
+        if self._store is None:
+            raise self.unusable
+        self.guard()
+
+    async def restore(
+        self,
+        store: Store,
+        survivors: Iterable[Survivor] = (),
+        guard: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take up what was published before; returns before the workers are ready.
+
+        ``survivors`` are workers of a former server; those that serve nothing any more are ended.
+        ``guard`` raises ``NotReady`` while another server process may serve.
+        """
+        self.guard = guard
+        there: dict[str, list[Survivor]] = {}
+        for survivor in survivors:
+            there.setdefault(survivor.bundle, []).append(survivor)
+        published = await _thread(store.services.serving)
+        unfinished = await _thread(store.bundles.unfinished)
+        self.moved = await _thread(store.people.moved)
+        # From here on it says that it is ready, so all that is published has to be known at once.
+        self._store = store
+        for bundle_id, versions in published.items():
+            deployment = self._deployment(bundle_id, versions[0].owner)
+            self._serve(deployment, versions)
+            deployment.keep(self._specs(deployment), survivors=there.pop(bundle_id, ()))
+        for bundle in unfinished:
+            self._start(bundle)
+        for survivor in (one for left in there.values() for one in left):
+            await survivor.kernel.stop()
+
+    async def publish(
+        self, data: bytes, names: tuple[str, ...], owner: str, replace: str = AUTO
+    ) -> StoredBundle:
+        """Accept a bundle; when this returns it is on disk and its start is under way.
+
+        ``replace`` says what becomes of the former version meanwhile, see ``contract.replacing``.
+        A bundle that is published already comes back as it is; a failed one is tried again.
+        Raises ``BundleRejected`` or ``TooLarge``.
+        """
+        self.check()
+        bundle = await _thread(lambda: open_bundle(data))
+        id = naming.bundle_of(owner, bundle.id) if self._shared else bundle.id
+        wanted = self._full(owner, names or bundle.manifest.services)
+        async with self._lock:
+            file = await _thread(lambda: self.store.files.put(data))
+            added = await _thread(
+                lambda: self.store.bundles.add(
+                    id,
+                    owner=owner,
+                    names=wanted,
+                    manifest={**bundle.manifest.to_dict(), REPLACE: replace},
+                    file=file,
+                )
+            )
+            if added.bundle.state is State.STARTING:
+                self._how[id] = replace
+            if added.fresh:
+                self._start(added.bundle)
+        return added.bundle
+
+    async def bundle(self, bundle_id: str) -> StoredBundle:
+        """Return a bundle's record; raises ``BundleNotFound``."""
+        return await _thread(lambda: self.store.bundles.get(bundle_id))
+
+    async def call_off(self, bundle_id: str) -> None:
+        """End the start of a bundle; raises ``BundleServes`` or ``BundleNotFound``."""
+        await _thread(lambda: self.store.bundles.call_off(bundle_id))
+        self._starting.call_off(bundle_id)
+
+    def waits_for(self, bundle_id: str) -> str:
+        """Return in a sentence what the start of a bundle waits for; ``""`` when it does not."""
+        found = self._replacements.get(bundle_id)
+        return found.waits_for if found is not None else ""
+
+    async def provided(self, bundle_id: str) -> list[Version]:
+        """Return the versions that a bundle made and that are still there."""
+        return await _thread(lambda: self.store.services.of_bundle(bundle_id))
+
+    async def log_of(self, stored: StoredBundle) -> bytes:
+        """Return a bundle's executed notebook, as JSON."""
+        return await _thread(lambda: self.store.files.get(stored.log or ""))
+
+    async def versions(self, name: str) -> list[Version]:
+        """Return a service's versions, oldest first; raises ``ServiceNotFound``."""
+        return await _thread(lambda: self.store.services.versions(name))
+
+    async def set_access(self, name: str, access: Access) -> None:
+        """Set who may call a service, from now on; raises ``ServiceNotFound``."""
+        if name not in self.serving:
+            raise ServiceNotFound(name)
+        await _thread(lambda: self.store.services.set_access(name, access))
+        self.let_in(name, access)
+
+    def let_in(self, name: str, access: Access) -> None:
+        """Take note of who may call a service."""
+        serving = self.serving.get(name)
+        if serving is not None and serving.access != access:
+            self.serving[name] = replace(serving, access=access)
+
+    async def remove(self, name: str) -> None:
+        """Unpublish a service: it answers no more, its workers end."""
+        if name not in self.serving:
+            raise ServiceNotFound(name)
+        await _thread(lambda: self.store.services.delete(name))
+        self.serving.pop(name, None)
+        self._retire()
+
+    async def remove_owner(self, owner: str) -> list[str]:
+        """Remove all that somebody published, or is publishing; return the services' names."""
+        async with self._lock:
+            for stored in await _thread(self.store.bundles.unfinished):
+                if stored.owner == owner:
+                    await self.call_off(stored.id)
+            removed = await _thread(lambda: self.store.people.remove(owner))
+            for name in removed:
+                self.serving.pop(name, None)
+            self._retire()
+        await self.read_moved()
+        return removed
+
+    async def transfer(self, owner: str, to: str, identity: str) -> dict[str, str]:
+        """Give all that ``owner`` published to ``to``; return new names by old ones.
+
+        Workers end once their calls are done, and start again as those of ``to``, who has this
+        ``identity``. Raises ``NameTaken``.
+        """
+        async with self._lock:
+            moved = await _thread(lambda: self.store.people.transfer(owner, to, identity))
+            for name in moved:
+                self.serving.pop(name, None)
+            self._retire()
+            await self._take_up_again(set(moved.values()))
+        await self.read_moved()
+        return moved
+
+    async def read_moved(self) -> None:
+        """Read under which names services are served that changed hands."""
+        self.moved = await _thread(self.store.people.moved)
+
+    async def stop(self, *, drain: float = STOP_DRAIN, hand_over: bool = False) -> None:
+        """Stop serving; calls get ``drain`` seconds to finish. What is published stays published.
+
+        Workers end, unless ``hand_over`` leaves them to the next server process.
+        """
+        for task in (tasks := [*self._starting.tasks, *self._tasks]):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        end = Deployment.leave if hand_over else Deployment.stop
+        running = (end(deployment, drain) for deployment in self._running.values())
+        await asyncio.gather(*running, return_exceptions=True)
+        self._running.clear()
+        self.serving.clear()
+        self._store = None
+
+    async def _open(self, bundle_id: str) -> Bundle:
+        stored = await self.bundle(bundle_id)
+        return await _thread(lambda: open_bundle(self.store.files.get(stored.file), verify=False))
+
+    def _deployment(self, bundle_id: str, owner: str) -> Deployment:
+        made = self._deploy(bundle_id, owner, lambda: self._open(bundle_id))
+        made.name_holders(
+            lambda placement: holders(placement, self.serving, self._starting_beside(made))
+        )
+        return made
+
+    def _full(self, owner: str, names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(naming.full(owner, name) if self._shared else name for name in names)
+
+    def _starting_beside(self, deployment: Deployment) -> list[Deployment]:
+        return [one for one in self._first.values() if one is not deployment]
+
+    def _replacement(self, stored: StoredBundle, deployment: Deployment) -> Replacement:
+        names = stored.names or self._full(stored.owner, stored.manifest.get("defines", ()))
+        formers = formers_of(stored.id, names, self.serving, self._running)
+
+        def others() -> list[Deployment]:
+            there = [*self._running.values(), *self._starting_beside(deployment)]
+            return [one for one in there if one not in formers]
+
+        def how() -> str:
+            return self._how.get(stored.id) or str(stored.manifest.get(REPLACE, AUTO))
+
+        return Replacement(deployment, formers, others, how)
+
+    async def _take_up_again(self, names: Collection[str]) -> None:
+        """Serve what has got these names."""
+        for bundle, versions in (await _thread(self.store.services.serving)).items():
+            if bundle not in self._running and {one.service for one in versions} & {*names}:
+                deployment = self._deployment(bundle, versions[0].owner)
+                self._serve(deployment, versions)
+                deployment.keep(self._specs(deployment))
+
+    def _start(self, stored: StoredBundle) -> None:
+        self._starting.begin(stored.id, partial(self._bring_up, stored))
+
+    async def _bring_up(self, stored: StoredBundle) -> None:
+        """Start a bundle's first worker, and make versions of it if it passes."""
+        deployment: Deployment | None = None
+        replacement: Replacement | None = None
+        worker: Worker | None = None
+        try:
+            deployment = self._first[stored.id] = self._deployment(stored.id, stored.owner)
+            replacement = self._replacements[stored.id] = self._replacement(stored, deployment)
+            worker, found = await replacement.launch(tuple(map(naming.plain, stored.names)))
+            said = stored.manifest.get("metadata", {})
+            specs = await _thread(
+                partial(checked, [spec.described(said) for spec in found], deployment.executed)
+            )
+            if self._shared:
+                specs = naming.owned(specs, stored.owner)
+            notebook = await self._keep_log(deployment)
+            versions = await _thread(
+                lambda: self.store.services.publish(
+                    stored.id,
+                    specs,
+                    owner=stored.owner,
+                    log=notebook,
+                )
+            )
+        except (asyncio.CancelledError, LeaseLost) as error:
+            if deployment is not None:
+                await deployment.stop()
+            if replacement is not None:
+                replacement.give_back()
+            if isinstance(error, LeaseLost):
+                return  # the active process starts it again
+            raise
+        except Exception as error:
+            await self._fail(stored, deployment, error, replacement)
+            return
+        finally:
+            self._first.pop(stored.id, None)
+            self._replacements.pop(stored.id, None)
+            self._how.pop(stored.id, None)
+        self._serve(deployment, versions)
+        deployment.keep(self._specs(deployment), worker)
+        replacement.end({one.deployment for one in self.serving.values()})
+        self._retire()
+
+    async def _fail(
+        self,
+        stored: StoredBundle,
+        deployment: Deployment | None,
+        error: Exception,
+        replacement: Replacement | None,
+    ) -> None:
+        if not isinstance(error, EasyMLNBError):
+            log.error("Bundle %s failed to start.", stored.id[:12], exc_info=error)
+            error = InternalError()
+        notebook = await self._keep_log(deployment) if deployment is not None else None
+        if deployment is not None:
+            await deployment.stop()
+        details = error.details if isinstance(error.details, dict) else {}
+        message = error.message
+        if replacement is not None and replacement.give_back():
+            message += " The previous version starts again."
+        told = {"code": error.code, "message": message, **details}
+        with contextlib.suppress(LeaseLost):  # the active process starts it again
+            await _thread(lambda: self.store.bundles.set_failed(stored.id, told, log=notebook))
+
+    async def _keep_log(self, deployment: Deployment) -> str:
+        text = nbformat.writes(deployment.executed)
+        return await _thread(lambda: self.store.files.put(text.encode()))
+
+    def _serve(self, deployment: Deployment, versions: Iterable[Version]) -> None:
+        for version in versions:
+            former = self._running.get(version.bundle)
+            self._running[version.bundle] = deployment
+            before = self.serving.get(version.service)
+            self.serving[version.service] = Serving(
+                version.number,
+                version.bundle,
+                version.spec,
+                deployment,
+                version.created,
+                version.owner,
+                # What was set while this version started came after what was read with it.
+                before.access if before is not None else version.access,
+            )
+            if former is not None and former is not deployment:
+                self._take_over(deployment, former)
+
+    def _take_over(self, deployment: Deployment, former: Deployment) -> None:
+        """Let a bundle's new workers, started for more of its services, answer for all of them."""
+        for name, serving in self.serving.items():
+            if serving.deployment is former:
+                self.serving[name] = replace(serving, deployment=deployment)
+        self._end(former)
+
+    def _retire(self) -> None:
+        """Stop the deployments that serve nothing any more, once their calls are done."""
+        for bundle_id in self._running.keys() - {one.bundle for one in self.serving.values()}:
+            self._end(self._running.pop(bundle_id))
+
+    def _end(self, deployment: Deployment) -> None:
+        task = asyncio.create_task(deployment.stop(DRAIN))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _specs(self, deployment: Deployment) -> list[ServiceSpec]:
+        """Return the services that a deployment answers for."""
+        specs = (one.spec for one in self.serving.values() if one.deployment is deployment)
+        return naming.as_known_inside(specs)
+
+
+def _thread(work: Callable[[], T]) -> Coroutine[Any, Any, T]:
+    return asyncio.to_thread(work)

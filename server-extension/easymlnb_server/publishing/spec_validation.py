@@ -1,0 +1,74 @@
+"""What a worker offers, before others get to see it.
+
+A worker runs its author's code, which may send what it likes. Everybody's catalogue reads what
+becomes a service, so nothing does that cannot be read.
+"""
+
+import logging
+from collections.abc import Iterable
+
+import msgspec
+from nbformat import NotebookNode
+
+from easymlnb.contract import units
+from easymlnb.contract.errors import DeploymentFailed
+from easymlnb.contract.file_parameters import takers
+from easymlnb.contract.jsonschema import check
+from easymlnb.contract.snippets import snippets
+from easymlnb.contract.spec import NAME, ServiceSpec
+from easymlnb_server.openapi import document
+from easymlnb_server.publishing import page_from_cells
+from easymlnb_server.services import metadata_formats, summaries
+
+LARGEST = 32 * 2**20
+"""Bytes of what a service says of itself, as JSON, with its page and its examples."""
+
+LARGEST_TEXT = 2**20
+"""Bytes of that without those two: much of it stands in lists."""
+
+log = logging.getLogger("easymlnb.publications")
+
+
+def checked(offered: Iterable[ServiceSpec], notebook: NotebookNode) -> list[ServiceSpec]:
+    """Return the specs with their pages, see ``tagged``; raises ``DeploymentFailed``."""
+    found = page_from_cells.with_pages(offered, notebook)
+    for spec in found:
+        _check(spec)
+    return found
+
+
+def _check(spec: ServiceSpec) -> None:
+    if not NAME.match(spec.name):
+        raise DeploymentFailed(f"Invalid service name {spec.name[:80]!r}.")
+    plain = msgspec.structs.replace(spec, app=None, examples=())
+    try:
+        sizes = [len(msgspec.json.encode(one)) for one in (plain, spec)]
+        if sizes[0] <= LARGEST_TEXT:
+            _read(spec)
+    except Exception as error:
+        # RecursionError among them, from a schema that is too deep.
+        log.info("Could not read the description of service %s: %r", spec.name, error)
+        raise DeploymentFailed(
+            f"The description of the service {spec.name!r} cannot be read. Its schema must be "
+            "valid JSON Schema (2020-12)."
+        ) from error
+    for size, limit in zip(sizes, (LARGEST_TEXT, LARGEST), strict=True):
+        if size > limit:
+            raise DeploymentFailed(
+                f"The description of the service {spec.name!r} has {units.shown(size)}, over the "
+                f"limit of {units.shown(limit)}. Remove large data from its texts and examples."
+            )
+
+
+def _read(spec: ServiceSpec) -> None:
+    """Read a spec in all the ways in which pages and lists do."""
+    for schema in (spec.input, spec.output):
+        check(schema)
+    takers(spec.input)
+    summaries.shape(spec)
+    summaries.inputs(spec)
+    summaries.fields(spec)
+    summaries.summary(spec.description)
+    snippets(spec, summaries.example(spec))
+    document.service_document(spec, url="", version="")
+    metadata_formats.document(metadata_formats.Subject(spec, "1", "", "", ""))

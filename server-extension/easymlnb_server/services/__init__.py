@@ -1,0 +1,1 @@
+"""What services there are, and who may use them."""

@@ -1,0 +1,1 @@
+"""Large bodies and files sent before the call that uses them."""

@@ -1,0 +1,232 @@
+"""Sending a file before the call that uses it: announced, sent in parts, looked at, taken back."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+from jupyter_server.auth.identity import IdentityProvider
+from tornado import web
+
+from easymlnb.contract.errors import BadRequest, EasyMLNBError, StorageFull, UploadNotFound
+from easymlnb_server.apps.page_tokens import Pass
+from easymlnb_server.http.base import EasyHandler
+from easymlnb_server.http.body import BodyHandler
+from easymlnb_server.http.spooled_body import read_faster
+from easymlnb_server.identity.access import Action, label
+from easymlnb_server.openapi.document import BYTES, COUNT, JSON, TEXT, Operation, query_parameter
+from easymlnb_server.resources import UploadProgress, UploadStarted
+from easymlnb_server.uploads.uploads import CHUNK, Sender, Upload
+
+LONGEST_ANNOUNCEMENT = 64 * 1024
+"""Bytes of the longest announcement of a file."""
+LONGEST_NAME = 999
+LONGEST_PART = 2 * CHUNK
+
+HEADER = "X-Easymlnb-Uploads"
+"""The header of a call that lists the ids of the uploads it uses."""
+
+
+def owner_of(handler: EasyHandler) -> str:
+    """Return whose uploads and calls a request is about."""
+    caller, held = handler.caller, handler.held
+    if handler.state.services.shared and caller is not None:
+        # The same person by token, in a browser and through a page.
+        return label(caller.name)
+    if held is not None:
+        return f"pass {held.visitor}"
+    if type(handler.identity_provider).get_user is IdentityProvider.get_user:
+        # Jupyter's own login knows one person only, and gives each token request a new name.
+        return "user"
+    return label(handler.current_user.username)
+
+
+def sender_of(handler: EasyHandler) -> Sender:
+    """Return who sends a file, and from which page."""
+    held = handler.held
+    if held is None:
+        return Sender(owner_of(handler))
+    return Sender(owner_of(handler), held.visitor, held.public)
+
+
+class UploadsHandler(BodyHandler):
+    """``POST uploads``: announce a file for a service."""
+
+    actions: ClassVar[dict[str, str]] = {"POST": "execute"}
+
+    def admits(self, held: Pass) -> bool:
+        return held.service == self.get_query_argument("service", "")
+
+    def body_limit(self) -> int:
+        return LONGEST_ANNOUNCEMENT
+
+    @web.authenticated
+    def post(self) -> None:
+        service = self.get_query_argument("service", "")
+        spec = self.target(service, Action.CALL).spec
+        name, media_type, size = _announced(self.take_body())
+        field = self.get_query_argument("field", "")
+        made = self.state.uploads.begin(sender_of(self), spec, field, name, media_type, size)
+        self.set_header("Location", f"{self.base_url}easymlnb/uploads/{made.id}")
+        self.write_json(UploadStarted(id=made.id, offset=0, chunk=CHUNK), 201)
+
+
+class Announcement(msgspec.Struct, frozen=True):
+    """A file that is going to be sent."""
+
+    size: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+    name: Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)] | None = None
+    media_type: Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)] | None = None
+
+
+def _announced(body: bytes) -> tuple[str, str, int]:
+    """Return name, media type and size; raises ``BadRequest``."""
+    try:
+        found = msgspec.json.decode(body, type=Announcement)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(
+            'Create an upload with a JSON body such as {"name": "x.csv", "size": 1234} '
+            f"({error})."
+        ) from error
+    media_type = (found.media_type or "").partition(";")[0].strip().lower()
+    return found.name or "", media_type, found.size
+
+
+class UploadHandler(BodyHandler):
+    """``uploads/{id}``: PUT with ``?offset=N`` adds a part, GET tells how far it is."""
+
+    takes = "PUT"
+    actions: ClassVar[dict[str, str]] = {"PUT": "execute", "DELETE": "execute"}
+
+    def initialize(self) -> None:
+        super().initialize()
+        self._upload: Upload | None = None
+        self._wrong: EasyMLNBError | None = None
+        self._busy = False
+        self._left = False
+
+    def admits(self, held: Pass) -> bool:
+        return True  # whose it is decides, and for which service: see `_own`
+
+    def _own(self, id: str) -> Upload:
+        """Return one of the caller's uploads; through a pass, one of its service."""
+        found = self.state.uploads.get(id, owner_of(self))
+        if self.held is not None and found.service != self.held.service:
+            raise UploadNotFound(id)
+        return found
+
+    def body_limit(self) -> int:
+        upload = self._own(self.path_args[0])
+        offset = self.get_query_argument("offset", "")
+        if not (offset.isascii() and offset.isdigit() and len(offset) < 17):
+            raise BadRequest("Send the byte offset of this part as ?offset=, such as ?offset=0.")
+        length = int(self.request.headers.get("Content-Length", 0))
+        upload.begin(int(offset), length)
+        self._upload = upload
+        read_faster(self.request.connection)
+        return min(LONGEST_PART, upload.size - upload.offset)
+
+    def keep(self, chunk: bytes) -> Awaitable[None] | None:
+        return self._to_disk(chunk) if self._upload is not None else None
+
+    async def _to_disk(self, chunk: bytes) -> None:
+        assert self._upload is not None
+        self._busy = True
+        try:
+            await asyncio.to_thread(self._upload.write, chunk)
+        except StorageFull as error:
+            self._wrong = error
+            self._refused = True
+        finally:
+            self._busy = False
+            if self._left:
+                self._release()
+
+    @web.authenticated
+    def put(self, id: str) -> None:
+        self.check_body()
+        if self._wrong is not None:
+            raise self._wrong
+        upload = self._upload
+        assert upload is not None
+        self._release()
+        self.write_json(UploadProgress(offset=upload.offset))
+
+    @web.authenticated
+    def get(self, id: str) -> None:
+        upload = self._own(id)
+        self.write_json(UploadProgress(offset=upload.offset, size=upload.size))
+
+    @web.authenticated
+    def delete(self, id: str) -> None:
+        self.state.uploads.remove(self._own(id).id, owner_of(self))
+        self.set_status(204)
+        self.finish()
+
+    def _release(self) -> None:
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            upload.end()
+
+    def on_connection_close(self) -> None:
+        super().on_connection_close()
+        self._left = True
+        if not self._busy:
+            self._release()
+
+    def on_finish(self) -> None:
+        self._release()
+
+
+def named(request: Any) -> list[str]:
+    """Return the ids of the uploads that a call's headers name."""
+    listed = request.headers.get(HEADER, "")
+    return [id for part in listed.split(",") if (id := part.strip())]
+
+
+OPERATIONS = (
+    Operation(
+        method="post",
+        path="/uploads",
+        id="beginUpload",
+        tag="Call",
+        summary="Announce a file",
+        answers={201: ("`chunk` is how many bytes a part should have.", {JSON: UploadStarted})},
+        errors=(400, 404, 413, 415, 507),
+        description="Its parts follow by PUT; calls then refer to it by its id.",
+        body={JSON: Announcement},
+        query=(
+            query_parameter("service", "The service that will use it.", TEXT, required=True),
+            query_parameter("field", "The parameter that it is for.", TEXT, required=False),
+        ),
+    ),
+    Operation(
+        method="put",
+        path="/uploads/{id}",
+        id="addToUpload",
+        tag="Call",
+        summary="Send a part of a file",
+        answers={200: ("The number of bytes that have arrived.", {JSON: UploadProgress})},
+        errors=(400, 404, 409, 413, 507),
+        body={"application/octet-stream": BYTES},
+        query=(query_parameter("offset", "The first byte of this part.", COUNT, required=True),),
+    ),
+    Operation(
+        method="get",
+        path="/uploads/{id}",
+        id="getUpload",
+        tag="Call",
+        summary="Get the progress of an upload",
+        answers={200: ("The number of bytes that have arrived.", {JSON: UploadProgress})},
+        errors=(404,),
+    ),
+    Operation(
+        method="delete",
+        path="/uploads/{id}",
+        id="removeUpload",
+        tag="Call",
+        summary="Remove an upload",
+        answers={204: ("It is removed.", {})},
+        errors=(404,),
+    ),
+)

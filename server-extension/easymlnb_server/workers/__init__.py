@@ -1,0 +1,1 @@
+"""The life of worker kernels: start, registration, replacement, scaling."""

@@ -1,0 +1,18 @@
+"""Workers whose place is theirs for a time only, replaced before it is over."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from easymlnb_server.workers.worker_set import Staff, Worker
+
+LOOK_EVERY = 1.0
+
+
+async def keep(staff: Staff, replace: Callable[[Worker, str], None]) -> None:
+    """Have each worker replaced when its time has come, for ever."""
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        for worker in staff.all:
+            if worker.end is None and time.monotonic() > worker.kernel.until:
+                replace(worker, "time")
