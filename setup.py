@@ -34,11 +34,34 @@ def data_files() -> list[tuple[str, list[str]]]:
     return list(found.items())
 
 
-EXAMPLES = ["scikit-learn>=1.4", "plotly>=6"]
+# What a Jupyter server with the extension needs beside the kernel side.
+SERVER_SIDE = [
+    "alembic>=1.13",
+    # Its front end runs the scripts of our widgets: uploads, large tables, keys.
+    "anywidget>=0.9.13",
+    "fsspec>=2024.2",
+    "jinja2>=3.1",
+    "jupyter-server>=2.21,<3",
+    "markupsafe>=2.1",
+    "nbclient>=0.10",
+    "nbformat>=5.10",
+    "nh3>=0.2.20",
+    # Small pictures of example files on app pages.
+    "pillow>=11",
+    "prometheus-client>=0.17",
+    "sqlalchemy>=2.0,<3",
+    "tornado>=6.6.1",
+    # The loop of `easymlnb serve`; where it cannot be, asyncio's own does.
+    "uvloop>=0.19; sys_platform != 'win32' and platform_python_implementation == 'CPython'",
+    "voila>=0.5.13,<0.6",
+]
+# Imported only where a service uses them; who misses one gets a sentence that names it.
+DATA = ["nh3>=0.2.20", "numpy>=1.26", "pandas>=2.2", "pillow>=11", "pyyaml>=6"]
+EXAMPLES = [*DATA, "scikit-learn>=1.4", "plotly>=6"]
 # A range that admits the CPU builds; users choose the index (docs/get-started/install.md).
 TORCH = ["torch>=2.4,<3"]
 ARROW = ["pyarrow>=16"]
-HUB = ["jupyterhub>=5.3,<7"]
+HUB = [*SERVER_SIDE, "jupyterhub>=5.3,<7"]
 BATCH = ["batchspawner>=1.3,<2"]
 OTEL = ["opentelemetry-sdk>=1.25"]
 POSTGRES = ["psycopg[binary]>=3.1.18"]
@@ -100,58 +123,41 @@ setup(
             "easymlnb-hub = easymlnb_server.placement.hub.provisioner:HubProvisioner"
         ],
     },
+    # The kernel and client side: at most 20 packages beside what ipykernel and ipywidgets bring.
     install_requires=[
-        "alembic>=1.13",
         "annotated-types>=0.7",
-        # Its front end runs the scripts of our widgets: uploads, large tables, keys.
-        "anywidget>=0.9.13",
         "comm>=0.2.1",
         "docstring-parser>=0.16",
-        "fsspec>=2024.2",
         "httpx>=0.27",
         "ipykernel>=6.29",
         "ipython>=8.18",
         "ipywidgets>=8.1.5",
-        "jinja2>=3.1",
         "jupyter-client>=8.6",
         "jupyter-core>=5.7",
-        "jupyter-server>=2.21,<3",
         "markdown-it-py>=3",
-        "markupsafe>=2.1",
         "msgspec>=0.21.1",
         "multipart>=1.2",
-        "nbclient>=0.10",
-        "nbformat>=5.10",
-        "nh3>=0.2.20",
-        "numpy>=1.26",
         "packaging>=23.2",
-        "pandas>=2.2",
-        "pillow>=11",
-        "prometheus-client>=0.17",
         "psutil>=6",
         "pydantic>=2.11,<3",
         "pydantic-core>=2.33",
-        "pyyaml>=6",
         "pyzmq>=25.1",
         "rich>=13.9.4",
-        "sqlalchemy>=2.0,<3",
-        "tornado>=6.6.1",
         "traitlets>=5.14",
         "typer>=0.19",
-        # The loop of `easymlnb serve`; where it cannot be, asyncio's own does.
-        "uvloop>=0.19; sys_platform != 'win32' and platform_python_implementation == 'CPython'",
-        "voila>=0.5.13,<0.6",
         "websockets>=13",
     ],
     extras_require={
         "arrow": ARROW,
+        "data": DATA,
         "docs": DOCS,
         "examples": EXAMPLES,
         "hub": HUB,
         "otel": OTEL,
         "postgres": POSTGRES,
+        "server": SERVER_SIDE,
         "torch": TORCH,
-        "dev": DEV + EXAMPLES + ARROW + OTEL + POSTGRES + HUB + BATCH,
-        "all": EXAMPLES + TORCH + ARROW + OTEL + POSTGRES,
+        "dev": DEV + SERVER_SIDE + EXAMPLES + ARROW + OTEL + POSTGRES + HUB + BATCH,
+        "all": SERVER_SIDE + EXAMPLES + TORCH + ARROW + OTEL + POSTGRES,
     },
 )

@@ -1,3 +1,6 @@
-"""The one place where the version is written; ``setup.py`` reads this file."""
+"""The version of the package, which ``setup.py`` reads here, and that of its protocol."""
 
 __version__ = "0.1.0"
+
+PROTOCOL = 1
+"""Version of the messages between a kernel and its server; both must have the same."""

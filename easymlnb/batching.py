@@ -39,19 +39,22 @@ def one_call(found: Signature, batch: Batch | None) -> Signature:
         for item in found.parameters:
             if _row(item.hint) is not None:
                 raise DefinitionError(
-                    f"Parameter {item.name!r} of {found.name!r} is ml.Batched, but the service is "
-                    "not. Write @ml.service(batch=ml.Batch())."
+                    f"Parameter {item.name!r} of {found.name!r} is ml.Batched, but the service "
+                    "is not batched. Write @ml.service(batch=ml.Batch())."
                 )
         return found
     if not isinstance(batch, Batch):
         raise DefinitionError(f"batch must be ml.Batch(...), not {batch!r}.")
     if found.stream:
         raise DefinitionError(
-            f"{found.name!r} is a generator, which cannot be batched: return a list with one "
-            "result for each call."
+            f"{found.name!r} is a generator, which cannot be batched. Return a list with one "
+            "result per call."
         )
     if not found.parameters:
-        raise DefinitionError(f"{found.name!r} has no parameters, so there is nothing to batch.")
+        raise DefinitionError(
+            f"{found.name!r} has no parameters to batch. Add one with the hint ml.Batched[<type "
+            "of one value>], or remove batch=."
+        )
     parameters = tuple(_parameter(found.name, item) for item in found.parameters)
     return replace(found, parameters=parameters, returns=_returns(found))
 
@@ -60,13 +63,15 @@ def _parameter(name: str, item: Parameter) -> Parameter:
     row = _row(item.hint)
     if row is None:
         raise DefinitionError(
-            f"Parameter {item.name!r} of {name!r} is not batched: calls that run together may "
-            "differ in it. Hint it as ml.Batched[<type of one value>], or leave batch= out."
+            f"Parameter {item.name!r} of {name!r} is not batched, but the calls of a batch may "
+            "have different values for the parameter. Use the hint ml.Batched[<type of one "
+            "value>], or remove batch=."
         )
     if item.default is not MISSING:
         raise DefinitionError(
-            f"Parameter {item.name!r} of {name!r} is batched and has a default, which would stand "
-            "for all rows at once. Remove it; a row type may have defaults in its fields."
+            f"Parameter {item.name!r} of {name!r} is batched and has a default, which would "
+            "apply to the whole batch. Remove the default; the fields of a row type may have "
+            "defaults."
         )
     return replace(item, hint=row)
 
@@ -90,7 +95,7 @@ def _returns(found: Signature) -> Any:
         row = get_args(hint)[0]
     if row is None:
         raise DefinitionError(
-            f"The return hint of {found.name!r} is {hint}; a batched service returns "
-            "list[<type of one result>] or ml.Batched[...], one result for each call."
+            f"Invalid return hint {hint} of {found.name!r}: a batched service returns list[<type "
+            "of one result>] or ml.Batched[...], with one result per call."
         )
     return row

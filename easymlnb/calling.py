@@ -180,8 +180,8 @@ def _run(function: Callable[..., Any], values: dict[str, Any], stream: bool) -> 
 def _not_in_a_coroutine(name: str) -> None:
     if loop.in_call_loop():
         raise RuntimeError(
-            f"In an async function a plain call of {name!r} would hold up all others: "
-            f"write 'await {name}.aio(...)'."
+            f"A blocking call of {name!r} in an async function would block all other calls. "
+            f"Write 'await {name}.aio(...)'."
         )
 
 

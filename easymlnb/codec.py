@@ -57,7 +57,7 @@ def read(schema: Schema, content_type: str, body: Data, path: Path | None = None
 def _utf8(content_type: str) -> None:
     charset = content_type.lower().partition("charset=")[2].strip('"; ')
     if charset and charset not in ("utf-8", "utf8", "us-ascii"):
-        raise BadRequest(f"JSON is read as UTF-8 only, not as {charset}.")
+        raise BadRequest(f"Unsupported JSON charset {charset}. Send JSON as UTF-8.")
 
 
 def write(schema: Schema, value: Any, accept: str = "") -> Written:
@@ -84,7 +84,7 @@ def write(schema: Schema, value: Any, accept: str = "") -> Written:
     try:
         body = marker.write(value, chosen)
     except ValueError as error:
-        raise ResultNotEncodable(f"The result cannot be written as {chosen}: {error}") from error
+        raise ResultNotEncodable(f"The result cannot be encoded as {chosen}: {error}") from error
     return _checked(marker, Written(chosen, body, marker.filename(value, chosen)))
 
 
@@ -94,7 +94,8 @@ def _checked(marker: Type, written: Written) -> Written:
     for name, value in (("write", written.body), ("filename", written.filename)):
         if not isinstance(value, kinds[name]):
             raise ResultNotEncodable(
-                f"{type(marker).__name__}.{name}() returned a {type(value).__name__}."
+                f"{type(marker).__name__}.{name}() returned an unexpected value of type "
+                f"{type(value).__name__}."
             )
     return written
 

@@ -66,11 +66,13 @@ def writer(hints: Hints) -> TypeAdapter[Any]:
         return adapter(hints.returns, RESULT)
     except DefinitionError:
         raise
+    except ImportError as error:
+        raise DefinitionError(f"The result of {hints.signature.name!r}: {error}.") from error
     except Exception as error:
         raise DefinitionError(
-            f"The return hint {hints.signature.returns} of {hints.signature.name!r} has no JSON "
-            "form. Use a plain type, a dataclass, a pydantic model or one of easymlnb's types, "
-            "or leave the hint out."
+            f"The return hint {hints.signature.returns} of {hints.signature.name!r} cannot be "
+            "converted to JSON. Use a plain type, a dataclass, a pydantic model or one of "
+            "easymlnb's types, or omit the hint."
         ) from error
 
 
@@ -119,7 +121,7 @@ class _Arguments:
         if marker is not None and marker.result_only:
             raise DefinitionError(
                 f"Parameter {item.name!r} of {self._hints.signature.name!r} is a "
-                f"{type(marker).__name__}, which can only be a result. Use another type."
+                f"{type(marker).__name__}, which is for results only. Use another type."
             )
         try:
             if isinstance(item.hint, dict | list | set | tuple):
@@ -138,14 +140,14 @@ def _unusable(name: str, item: Parameter, error: Exception) -> DefinitionError:
     if isinstance(error, SchemaError):
         reason = str(error).strip().splitlines()[-1].strip()
         return DefinitionError(
-            f"Parameter {item.name!r} of {name!r} has constraints that cannot be used: {reason}"
+            f"Parameter {item.name!r} of {name!r} has invalid constraints: {reason}"
         )
     said = item.hint if item.hint is not MISSING else type(item.default)
     shown = said.__qualname__ if isinstance(said, type) else said
     return DefinitionError(
-        f"Parameter {item.name!r} of {name!r} has the type {shown}, which has no JSON form. "
-        "Use a plain type, a dataclass, a pydantic model or one of easymlnb's types, "
-        "or add a type of your own by subclassing 'easymlnb.Type'."
+        f"Parameter {item.name!r} of {name!r} has the type {shown}, which cannot be converted "
+        "from JSON. Use a plain type, a dataclass, a pydantic model or one of easymlnb's types, "
+        "or define your own type by subclassing 'easymlnb.Type'."
     )
 
 
@@ -154,7 +156,7 @@ def _input_hint(name: str, item: Parameter) -> Any:
         return _resolved(item)
     except TypeError as error:
         raise DefinitionError(
-            f"Parameter {item.name!r} of {name!r} has a hint that cannot be used: {error}."
+            f"Parameter {item.name!r} of {name!r} has an invalid hint: {error}."
         ) from error
 
 

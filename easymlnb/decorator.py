@@ -29,6 +29,10 @@ class NameWarning(UserWarning):
     """The server did not take a live service; the function itself still works."""
 
 
+class ServerWarning(UserWarning):
+    """The Jupyter server of this notebook does not run easymlnb."""
+
+
 class ServiceFunction(Protocol[P, R]):
     """The type of a decorated function: the function itself, with these attributes attached."""
 
@@ -248,7 +252,9 @@ def options_of_service() -> tuple[str, ...]:
 
 def _attach(function: Any, options: dict[str, Any]) -> Any:
     if hasattr(function, "service") and isinstance(function.service, Service):
-        raise DefinitionError(f"{function.__name__} is a service already; decorate it once.")
+        raise DefinitionError(
+            f"{function.__name__!r} is already a service. Decorate the function only once."
+        )
     made = define(function, **options)
     notebook.follow()
     if live.has_server():
@@ -263,11 +269,20 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
     decorated.unshare = lambda: _share(made, {"users": ()})
     decorated.remove = lambda: _remove(made)
     DEFINED[made.name] = made
+    _warn_of_lack_of_server()
     refused = _offer(made)
     if refused is not None:
         warnings.warn(refused, NameWarning, stacklevel=3)
     _show(made)
     return decorated
+
+
+@cache
+def _warn_of_lack_of_server() -> None:
+    """Warn at the first service of a kernel only; its other cells would repeat the same."""
+    lack = live.lack_of_server()
+    if lack:
+        warnings.warn(lack, ServerWarning, stacklevel=4)
 
 
 def _offer(made: Service) -> str | None:
@@ -338,4 +353,4 @@ def _show(made: Service) -> None:
         _SHOWN[made.name] = form = _form(made)
         display(form)  # type: ignore[no-untyped-call]
     except (ImportError, EasyMLNBError) as error:
-        warnings.warn(f"The form could not be shown: {error}", stacklevel=4)
+        warnings.warn(f"The form cannot be displayed: {error}", stacklevel=4)

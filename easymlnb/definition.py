@@ -66,8 +66,8 @@ def define(function: Function, **options: Any) -> Service:
     name = options.pop("name", None) or _name(function)
     if not NAME.match(name):
         raise DefinitionError(
-            f"{name!r} cannot be a service's name: start with a small letter, then small letters, "
-            "digits and _ (63 at most). Set it with @ml.service(name=...)."
+            f"Invalid service name {name!r}: use a lowercase letter, followed by lowercase "
+            "letters, digits and _ (at most 63). Set the name with @ml.service(name=...)."
         )
     examples = _examples(name, schema, options.pop("examples", ()))
     spec = ServiceSpec(
@@ -96,12 +96,12 @@ def _name(function: Function) -> str:
 def _view_parameters(name: str, known: set[str], function: Function) -> frozenset[str]:
     """Return which of the service's parameters a view takes beside ``result``."""
     if not callable(function):
-        raise DefinitionError(f"@{name}.view must stand above a function.")
+        raise DefinitionError(f"@{name}.view must decorate a function.")
     wanted = signature(function).parameters
     if any(
         p.kind in (Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL) for p in wanted.values()
     ):
-        raise DefinitionError(f"The view of {name!r} must take its values by name.")
+        raise DefinitionError(f"The view of {name!r} must not have positional-only parameters.")
     if any(p.kind is Parameter.VAR_KEYWORD for p in wanted.values()):
         return frozenset(known)
     if "result" not in wanted:
@@ -110,15 +110,15 @@ def _view_parameters(name: str, known: set[str], function: Function) -> frozense
     unknown = sorted(needed - known - {"result"})
     if unknown:
         raise DefinitionError(
-            f"The view of {name!r} asks for {', '.join(unknown)}, which {name!r} does not have. "
-            f"It may take result and any of: {', '.join(sorted(known)) or 'nothing else'}."
+            f"The view of {name!r} has the parameters {', '.join(unknown)}, which {name!r} does "
+            f"not have. Allowed: result and any of: {', '.join(sorted(known)) or 'nothing else'}."
         )
     return frozenset(set(wanted) & known)
 
 
 def _texts(what: str, values: Sequence[str]) -> tuple[str, ...]:
     if isinstance(values, str) or not all(isinstance(value, str) for value in values):
-        raise DefinitionError(f"{what} must be a list of texts, such as {what}=['demo'].")
+        raise DefinitionError(f"{what} must be a list of strings, such as {what}=['demo'].")
     return tuple(values)
 
 
@@ -148,11 +148,12 @@ def _concurrency(name: str, schema: Schema, options: dict[str, Any]) -> dict[str
     at_once, most = options.pop("concurrency", None), options.pop("max_concurrent", None)
     for key, value in (("concurrency", at_once), ("max_concurrent", most)):
         if value is not None and (type(value) is not int or value < 1):
-            raise DefinitionError(f"{key} must be a whole number from 1, not {value!r}.")
+            raise DefinitionError(f"{key} must be a whole number of at least 1, not {value!r}.")
     if at_once is not None and at_once > 1 and not coroutine:
         raise DefinitionError(
-            f"concurrency is for async functions that are not batched; a worker runs one call of "
-            f"{name!r} at a time. Write 'async def', or set workers={at_once} for more workers."
+            "concurrency requires an async function that is not batched; a worker runs one call "
+            f"of {name!r} at a time. Write 'async def', or set workers={at_once} for more "
+            "workers."
         )
     return {
         "concurrency": at_once or (CONCURRENCY if coroutine else 1),
@@ -180,7 +181,7 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
             raise DefinitionError(f"{key} must be a positive number, not {value!r}.")
     for key in ("author", "license", "placement"):
         if not isinstance(given.get(key, ""), str):
-            raise DefinitionError(f"{key} must be a text, not {given[key]!r}.")
+            raise DefinitionError(f"{key} must be a string, not {given[key]!r}.")
     return given
 
 

@@ -75,9 +75,9 @@ def find(url: str | None = None, token: str | None = None) -> Server:
         if answers(server):
             return server
     raise ServerUnreachable(
-        "No running server with easymlnb was found on this machine. Start one with "
-        "'easymlnb serve' (or 'jupyter lab'), or name it: --url and --token, "
-        "or the variables EASYMLNB_URL and EASYMLNB_TOKEN."
+        "No running server with easymlnb was found on this machine. Start one with 'easymlnb "
+        "serve' (or 'jupyter lab'), or set --url and --token, or the variables EASYMLNB_URL and "
+        "EASYMLNB_TOKEN."
     )
 
 
@@ -105,7 +105,7 @@ def base(url: str) -> str:
     parts = urlsplit(url.strip())
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ServerUnreachable(
-            f"{url.split('?')[0]!r} is not the URL of a server; it looks like 'http://localhost:8888/'."
+            f"Invalid server URL {url.split('?')[0]!r}. Use a URL such as 'http://localhost:8888/'."
         )
     path = parts.path.rstrip("/")
     inside = path.find("/easymlnb/")

@@ -81,14 +81,14 @@ def _is_there(found: Server) -> bool:
         return told.get("shared") is True
     if answer.status_code in (401, 403) and "error" in told:
         raise Forbidden(
-            "The Hub's shared service refuses the token of this server. Its administrator allows "
+            "The Hub's shared service rejects this server's token. The administrator can allow "
             f"it with one line in jupyterhub_config.py: {TOKENS} (then restart this server). "
-            "Until then publish(here=True), or --here, keeps to this server."
+            "Until then, publish to this server with publish(here=True) or --here."
         )
     if answer.status_code in (502, 503, 504):
         raise ServerUnreachable(
-            "The Hub's shared service does not answer. Try again in a moment, or keep to this "
-            "server with publish(here=True) or --here."
+            "The Hub's shared service does not respond. Try again in a moment, or publish to "
+            "this server with publish(here=True) or --here."
         )
     return False  # the Hub's own word for a path that it does not know
 

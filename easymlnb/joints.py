@@ -44,7 +44,9 @@ def joint(before: Piece, after: Piece) -> str:
     Raises ``DefinitionError`` when that is sure to fail.
     """
     if not after.names:
-        raise DefinitionError(f"{after.label} takes nothing, but follows {before.label}.")
+        raise DefinitionError(
+            f"{after.label} has no parameters, so it cannot receive the result of {before.label}."
+        )
     found, main = fields(before.signature.returns), after.main
     matching = found is not None and set(after.required) <= set(found) <= set(after.names)
     if found and matching and not (main and _same(before.signature.returns, main.hint)):
@@ -58,8 +60,8 @@ def joint(before: Piece, after: Piece) -> str:
     if found is not None or not fits(before.signature.returns, dict[str, Any]):
         said = ", ".join(found) if found else f"one {shown(before.signature.returns)}"
         raise DefinitionError(
-            f"{after.label} needs {', '.join(after.required)}, but {before.label} returns {said}. "
-            "Return a dict or a dataclass with the names that are needed."
+            f"{after.label} requires {', '.join(after.required)}, but {before.label} returns "
+            f"{said}. Return a dict or a dataclass with the required names."
         )
     return ""
 
@@ -67,8 +69,8 @@ def joint(before: Piece, after: Piece) -> str:
 def _check(before: Piece, given: Any, after: Piece, item: Parameter, where: str) -> None:
     if not fits(given, item.hint):
         raise DefinitionError(
-            f"{after.label} takes {shown(item.hint)}{where}, "
-            f"but {before.label} returns {shown(given)}{where}."
+            f"{after.label} expects {shown(item.hint)}{where}, but {before.label} returns "
+            f"{shown(given)}{where}."
         )
 
 
@@ -80,7 +82,7 @@ def returned(piece: Piece) -> Any:
     try:
         return resolve(hint)
     except TypeError as error:
-        raise DefinitionError(f"{piece.label} has an unusable return hint: {error}.") from error
+        raise DefinitionError(f"{piece.label} has an invalid return hint: {error}.") from error
 
 
 def merged(pieces: Sequence[Piece]) -> tuple[Parameter, ...]:
@@ -116,8 +118,8 @@ def _one(owner: Piece, known: Parameter, piece: Piece, item: Parameter) -> Param
 
 def _different(owner: Piece, mine: str, piece: Piece, theirs: str, name: str) -> DefinitionError:
     return DefinitionError(
-        f"The parameter {name!r} is {mine} in {owner.label} and {theirs} in {piece.label}; "
-        "it must be the same in all. Rename one of them."
+        f"The parameter {name!r} is {mine} in {owner.label}, but {theirs} in {piece.label}. Make "
+        "them equal, or rename one of them."
     )
 
 

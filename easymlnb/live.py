@@ -1,13 +1,15 @@
 """The cell is the service: this kernel tells its server what it answers, and answers.
 
-Calls run in threads beside the author's cells. What they emit while they can be interrupted is
-sent by another thread, so an interrupted call can never leave half a frame behind.
+One thread reads the link and sends. Calls run in a pool of threads next to the author's cells and
+hand their messages to that thread, so an interrupted call can never leave half a frame behind.
 Without a server that runs the extension (nbconvert, papermill, plain Python) nothing happens.
 """
 
+import logging
 import os
 import sys
 import threading
+from contextlib import suppress
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -32,13 +34,14 @@ from easymlnb.contract.frames import (
 from easymlnb.contract.questions import Denied, Given
 from easymlnb.definition import DEFINED, Service
 from easymlnb.runtime.asks import ASKS, KernelWay
-from easymlnb.runtime.batches import End
+from easymlnb.runtime.context import Emit
 from easymlnb.runtime.files import answer_probe
 from easymlnb.runtime.flow import Flow
-from easymlnb.runtime.link import LinkLost, LinkRefused
-from easymlnb.runtime.readers import Job, Readers
-from easymlnb.runtime.shared import SharedLink
-from easymlnb.runtime.threads import SIZE, Threads
+from easymlnb.runtime.link import Link, LinkLost, LinkRefused
+from easymlnb.runtime.link_reader import LinkReader
+from easymlnb.runtime.threads import Threads
+
+log = logging.getLogger("easymlnb.live")
 
 ANSWER_TIMEOUT = 3.0
 """Seconds the decorator waits for the server's word on a name; later it comes unheard."""
@@ -48,8 +51,8 @@ RETRY = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 SWITCH = 0.0001
 """Seconds that a cell in a Python loop may keep the interpreter when a call wants it. A call asks
-for it several times, and with Python's own 5 ms would take twenty times as long as beside no cell.
-A cell that no call comes to is not slowed by this."""
+for it several times, so Python's own 5 ms would make it twenty times slower while a cell computes.
+Without calls, cells run at full speed."""
 
 
 @cache
@@ -92,6 +95,21 @@ def has_server() -> bool:
     )
 
 
+def lack_of_server() -> str:
+    """Return a sentence for a notebook whose Jupyter server does not run the extension, else "".
+
+    Jupyter servers name the notebook of a kernel that they start; nbconvert and the like do not.
+    """
+    lacks = not in_worker() and "EASYMLNB_SERVER_PID" not in os.environ
+    if not (lacks and os.environ.get("JPY_SESSION_NAME") and kernel_id()):
+        return ""
+    return (
+        "The Jupyter server of this notebook does not run easymlnb, so its services get no form "
+        "and answer no calls: run pip install 'easymlnb[server]' in the environment of that "
+        "server, and restart it."
+    )
+
+
 def server_url() -> str:
     """Return the base URL of this kernel's Jupyter server, as reached from here; else ``""``."""
     link = os.environ.get("EASYMLNB_LINK", "") if has_server() else ""
@@ -102,10 +120,12 @@ class Live:
     """This kernel's link to its server, for as long as the kernel lives."""
 
     def __init__(self) -> None:
-        self._readers: Readers | None = None
+        self._reader: LinkReader | None = None
         self._flow = Flow()
         self._answers: dict[str, str | None] = {}
         self._answered = threading.Condition()
+        self._skew = ""
+        """The server's sentence on the versions of both, if they do not work together."""
         threading.Thread(target=self._run, name="easymlnb-live", daemon=True).start()
 
     def offer(self, service: Service) -> str | None:
@@ -114,28 +134,33 @@ class Live:
             self._answers.pop(service.name, None)
         self._send(Offer(specs=(service.spec,)))
         with self._answered:
-            self._answered.wait_for(lambda: service.name in self._answers, ANSWER_TIMEOUT)
-            return self._answers.get(service.name)
+            self._answered.wait_for(
+                lambda: service.name in self._answers or self._skew, ANSWER_TIMEOUT
+            )
+            return self._answers.get(service.name) or self._skew or None
 
     def withdraw(self, name: str) -> None:
         """Stop answering this service."""
         self._send(Withdraw(names=(name,)))
 
     def _send(self, message: Message, body: bytes = b"") -> None:
-        readers = self._readers
-        if readers is not None:  # else all is offered anew when there is a link again
-            readers.post(pack(message, body))
+        reader = self._reader
+        if reader is not None:  # without a link, the next one offers all services
+            reader.post(pack(message, body))
 
     def _run(self) -> None:
         attempt = 0
         while True:
             try:
-                link = SharedLink(
+                link = Link(
                     os.environ["EASYMLNB_LINK"],
                     os.environ["EASYMLNB_SECRET"],
                     os.environ.get("EASYMLNB_CAFILE", ""),
                 )
-            except (OSError, LinkLost, LinkRefused):
+            except (OSError, LinkLost, LinkRefused) as error:
+                if isinstance(error, LinkRefused) and error.skew:
+                    self._give_up(error.skew)  # this kernel keeps its version until it ends
+                    return
                 threading.Event().wait(RETRY[min(attempt, len(RETRY) - 1)])
                 attempt += 1
                 continue
@@ -144,16 +169,23 @@ class Live:
                 self._serve(link)
             except LinkLost:
                 pass
+            except Exception:  # a message that cannot be taken must not end all services for good
+                log.exception("The link to the server failed; it is dialed again.")
             finally:
-                self._readers = None
+                self._reader = None
                 ASKS.lose()
                 link.close()
                 for call in self._flow.streams():  # nobody reads them any more
                     threads().cancel(call)
 
-    def _serve(self, link: SharedLink) -> None:
-        readers = Readers(link, lambda data: self._take_all(readers, data), SIZE)
-        self._readers = readers
+    def _serve(self, link: Link) -> None:
+        reader = LinkReader(link, lambda data: self._take_all(data, emit))
+
+        def emit(message: Message, body: bytes) -> None:
+            # Bound to this link: no later link gets an answer to a call that came over this one.
+            reader.post(pack(message, body))
+
+        self._reader = reader
         hello = Hello(
             kernel=kernel_id() or "", source=os.environ.get("JPY_SESSION_NAME", ""), live=True
         )
@@ -161,38 +193,25 @@ class Live:
         link.send(pack(hello) + pack(Offer(specs=specs)))
         sys.setswitchinterval(min(SWITCH, sys.getswitchinterval()))
         ASKS.way = KernelWay(self._send, self._send)
-        readers.run()
+        reader.run()
 
-    def _take_all(self, readers: Readers, data: bytes) -> list[Job]:
-        """Take a message's frames; returns the calls among them, to be run."""
-        jobs = []
+    def _take_all(self, data: bytes, emit: Emit) -> None:
         for batch, frames in groupby(unpack_to_worker(data), batch_of):
             if batch:
-                jobs += self._jobs(readers, cast("list[tuple[Call, bytes]]", list(frames)))
+                self._start(cast("list[tuple[Call, bytes]]", list(frames)), emit)
                 continue
             for message, body in frames:
                 if isinstance(message, Call):
-                    jobs += self._jobs(readers, [(message, body)])
+                    self._start([(message, body)], emit)
                 else:
                     self._take(message, body)
-        return jobs
 
-    def _jobs(self, readers: Readers, members: list[tuple[Call, bytes]]) -> list[Job]:
+    def _start(self, members: list[tuple[Call, bytes]], emit: Emit) -> None:
         service = DEFINED.get(members[0][0].service)
         if service is None:
-            return []
-
-        def emit(message: Message, body: bytes) -> None:
-            readers.post(pack(message, body))
-
-        def end(ends: list[End]) -> None:
-            readers.send(b"".join([pack(*one) for one in ends]))
-
-        if service.spec.concurrency > 1:
-            for call, body in members:
-                threads().submit(service, call, body, emit, self._flow)
-            return []
-        return [threads().job(service, members, emit, end, self._flow)]
+            return
+        with suppress(RuntimeError):  # the interpreter is shutting down and starts no more calls
+            threads().submit_all(service, members, emit, self._flow)
 
     def _take(self, message: Any, body: bytes) -> None:
         if isinstance(message, Seen):
@@ -211,6 +230,11 @@ class Live:
             ASKS.take(message, body)
         elif isinstance(message, Leave):
             raise LinkLost("The server is stopping.")
+
+    def _give_up(self, skew: str) -> None:
+        with self._answered:
+            self._skew = skew
+            self._answered.notify_all()
 
     def _note(self, answers: dict[str, str | None]) -> None:
         with self._answered:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from easymlnb.contract import installation
 from easymlnb.contract.options import named_options
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Optimized:
     @property
     def table(self) -> "pandas.DataFrame":
         """The trials as a DataFrame: ``size_mb``, ``ms``, ``error``, ``kept``, ``problem``."""
+        installation.require("The table of trials", "pandas")
         import pandas
 
         return pandas.DataFrame(
@@ -94,7 +96,9 @@ class Optimized:
                 continue
             numbers = f"{trial.size / 1e6:10.3f}{trial.seconds * 1e3:10.3f}{trial.error:10.2g}"
             lines.append(f"{mark:2}{trial.how:10}{numbers}  {trial.problem}".rstrip())
-        return "\n".join([*lines, f"* is kept: the fastest with an error up to {self.tolerance:g}"])
+        return "\n".join(
+            [*lines, f"* selected: the fastest variant with an error of at most {self.tolerance:g}"]
+        )
 
 
 @named_options
@@ -135,12 +139,14 @@ def optimize(
     import torch
 
     if not isinstance(model, torch.nn.Module):
-        raise TypeError(f"optimize takes a torch.nn.Module, not {type(model).__name__}.")
+        raise TypeError(f"optimize expects a torch.nn.Module, not {type(model).__name__}.")
     unknown = [way for way in how if way not in WAYS]
     if unknown or isinstance(how, str):
-        raise ValueError(f"how must be a list of {', '.join(WAYS)}, not {how!r}.")
+        raise ValueError(f"how must be a list with values from {', '.join(WAYS)}, not {how!r}.")
     if not len(examples):
-        raise ValueError("optimize needs examples to compare by; give at least one input.")
+        raise ValueError(
+            "optimize needs examples to compare the variants. Pass at least one input."
+        )
     model.eval()
     expected = [_run(model, example) for example in examples]
     made: dict[str, Any] = {ORIGINAL: model}
@@ -218,7 +224,7 @@ def _tensors(value: Any) -> Iterator[Any]:
 
 def _pairs(found: Sequence[Any], expected: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     if [tensor.shape for tensor in found] != [tensor.shape for tensor in expected]:
-        raise ValueError("its outputs have other shapes than the original's")
+        raise ValueError("its outputs do not have the original's shapes")
     return zip(found, expected, strict=True)
 
 
@@ -290,9 +296,9 @@ def _int8(model: Any) -> Any:
     layers = (torch.nn.Linear, torch.nn.LSTM, torch.nn.GRU)
     # Layers are exchanged inside of a model; a lone layer stays what it is.
     if not any(isinstance(layer, layers) for layer in list(model.modules())[1:]):
-        raise ValueError("it has no linear or recurrent layers inside")
+        raise ValueError("the model has no linear or recurrent layers")
     if any(weights.is_cuda for weights in model.parameters()):
-        raise ValueError("int8 runs on a CPU only; the model is on a GPU")
+        raise ValueError("int8 requires a CPU, but the model is on a GPU")
     quantization: Any = torch.ao.quantization
     return quantization.quantize_dynamic(model, set(layers), dtype=torch.qint8)
 

@@ -57,12 +57,15 @@ def pipeline(
     """
     check("ml.pipeline", options, (*known(pipeline), *options_of_service()))
     if not steps:
-        raise DefinitionError("A pipeline needs steps: ml.pipeline(prepare, predict).")
+        raise DefinitionError(
+            "A pipeline needs at least one step, such as ml.pipeline(prepare, predict)."
+        )
     pieces = [_piece(one, f"step {at} {_said(one)!r}") for at, one in enumerate(steps, 1)]
     for piece in pieces[:-1]:
         if piece.signature.stream:
             raise DefinitionError(
-                f"{piece.label} is a generator; only the last step of a pipeline may be one."
+                f"{piece.label} is a generator. Only the last step of a pipeline can be a "
+                "generator."
             )
     name = _name(name, [piece.signature.name for piece in pieces], steps)
     mains = ["", *(joint(before, after) for before, after in pairwise(pieces))]
@@ -112,7 +115,9 @@ def gather(
     options = {key: value for key, value in steps_and_options.items() if key not in members}
     check("ml.gather", options, (*known(gather), *options_of_service()))
     if not members:
-        raise DefinitionError("gather needs functions by name: ml.gather(a=model1, b=model2).")
+        raise DefinitionError(
+            "gather needs functions as keyword arguments, such as ml.gather(a=model1, b=model2)."
+        )
     pieces = {key: _piece(one, repr(key)) for key, one in members.items()}
     for piece in pieces.values():
         if piece.signature.stream:
@@ -151,8 +156,8 @@ def _name(given: str | None, names: Sequence[str], steps: Sequence[Any]) -> str:
     name = given or "_".join(names)
     if name in _services(steps):
         raise DefinitionError(
-            f"{name!r} cannot be made of itself: one of its steps is the service {name!r}. "
-            "Give another name=..."
+            f"{name!r} cannot contain itself: one of its steps is the service {name!r}. Set "
+            "another name=..."
         )
     return name
 
@@ -174,7 +179,10 @@ def _exposed(
     found = {}
     for name in expose:
         if name in pieces[0].names:
-            raise DefinitionError(f"expose: {pieces[0].label} has the parameter {name!r} already.")
+            raise DefinitionError(
+                f"expose: {pieces[0].label} already has the parameter {name!r}. Remove it from "
+                "expose."
+            )
         owners = [
             (piece, item)
             for piece, main in zip(pieces[1:], mains[1:], strict=True)
@@ -184,7 +192,8 @@ def _exposed(
         if len(owners) != 1:
             said = " and ".join(piece.label for piece, _ in owners) or "no later step"
             raise DefinitionError(
-                f"expose: {said} has a parameter {name!r} with a default; it must be one step."
+                f"expose: {said} has a parameter {name!r} with a default. Exactly one later step "
+                "must have such a parameter."
             )
         found[name] = owners[0][1]
     return found

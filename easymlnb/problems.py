@@ -1,7 +1,7 @@
-"""Saying in plain words what is wrong with a caller's values.
+"""Messages for invalid values from callers.
 
-pydantic's own errors carry URLs, the input itself and the names of union branches; none of that
-belongs in an answer.
+pydantic's own errors contain URLs, the input itself and the names of union branches; none of that
+belongs in a response.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,59 +15,59 @@ if TYPE_CHECKING:
 WORDS: dict[str, str] = {
     "missing": "A value is required.",
     "missing_argument": "A value is required.",
-    "extra_forbidden": "There is no such field here.",
-    "unexpected_keyword_argument": "There is no such field here.",
-    "finite_number": "It must be a finite number: no NaN, no infinity.",
-    "int_type": "It must be a whole number.",
-    "int_parsing": "It must be a whole number.",
-    "int_from_float": "It must be a whole number.",
-    "int_parsing_size": "It has too many digits.",
-    "float_type": "It must be a number.",
-    "float_parsing": "It must be a number.",
-    "decimal_type": "It must be a number.",
-    "decimal_parsing": "It must be a number.",
-    "bool_type": "It must be true or false.",
-    "bool_parsing": "It must be true or false.",
-    "string_type": "It must be text.",
-    "list_type": "It must be a list.",
-    "tuple_type": "It must be a list.",
-    "set_type": "It must be a list.",
-    "frozen_set_type": "It must be a list.",
-    "dict_type": "It must be an object with named values.",
-    "mapping_type": "It must be an object with named values.",
-    "dataclass_type": "It must be an object with named values.",
-    "model_type": "It must be an object with named values.",
-    "model_attributes_type": "It must be an object with named values.",
-    "none_required": "It must be null.",
-    "greater_than": "It must be greater than {gt}.",
-    "greater_than_equal": "It must be at least {ge}.",
-    "less_than": "It must be less than {lt}.",
-    "less_than_equal": "It must be at most {le}.",
-    "multiple_of": "It must be a multiple of {multiple_of}.",
-    "string_too_short": "It needs at least {min_length} characters.",
-    "string_too_long": "It may have at most {max_length} characters.",
-    "string_pattern_mismatch": "It must match the pattern {pattern}.",
-    "literal_error": "It must be {expected}.",
-    "enum": "It must be {expected}.",
-    "too_short": "It needs at least {min_length} entries.",
-    "too_long": "It may have at most {max_length} entries.",
-    "date_type": "It must be a date such as 2025-01-31.",
-    "date_parsing": "It must be a date such as 2025-01-31.",
-    "date_from_datetime_parsing": "It must be a date such as 2025-01-31.",
-    "datetime_type": "It must be a date and time such as 2025-01-31T12:00:00.",
-    "datetime_parsing": "It must be a date and time such as 2025-01-31T12:00:00.",
-    "datetime_from_date_parsing": "It must be a date and time such as 2025-01-31T12:00:00.",
-    "time_type": "It must be a time such as 12:00:00.",
-    "time_parsing": "It must be a time such as 12:00:00.",
-    "recursion_loop": "It is nested without end.",
+    "extra_forbidden": "Unknown field. Remove it.",
+    "unexpected_keyword_argument": "Unknown field. Remove it.",
+    "finite_number": "The value must be a finite number, not NaN or infinity.",
+    "int_type": "The value must be a whole number.",
+    "int_parsing": "The value must be a whole number.",
+    "int_from_float": "The value must be a whole number.",
+    "int_parsing_size": "The number has too many digits.",
+    "float_type": "The value must be a number.",
+    "float_parsing": "The value must be a number.",
+    "decimal_type": "The value must be a number.",
+    "decimal_parsing": "The value must be a number.",
+    "bool_type": "The value must be true or false.",
+    "bool_parsing": "The value must be true or false.",
+    "string_type": "The value must be a string.",
+    "list_type": "The value must be a list.",
+    "tuple_type": "The value must be a list.",
+    "set_type": "The value must be a list.",
+    "frozen_set_type": "The value must be a list.",
+    "dict_type": "The value must be a JSON object.",
+    "mapping_type": "The value must be a JSON object.",
+    "dataclass_type": "The value must be a JSON object.",
+    "model_type": "The value must be a JSON object.",
+    "model_attributes_type": "The value must be a JSON object.",
+    "none_required": "The value must be null.",
+    "greater_than": "The value must be greater than {gt}.",
+    "greater_than_equal": "The value must be at least {ge}.",
+    "less_than": "The value must be less than {lt}.",
+    "less_than_equal": "The value must be at most {le}.",
+    "multiple_of": "The value must be a multiple of {multiple_of}.",
+    "string_too_short": "The text must have at least {min_length} characters.",
+    "string_too_long": "The text must have at most {max_length} characters.",
+    "string_pattern_mismatch": "The text must match the pattern {pattern}.",
+    "literal_error": "The value must be {expected}.",
+    "enum": "The value must be {expected}.",
+    "too_short": "The list must have at least {min_length} entries.",
+    "too_long": "The list must have at most {max_length} entries.",
+    "date_type": "The value must be a date such as 2025-01-31.",
+    "date_parsing": "The value must be a date such as 2025-01-31.",
+    "date_from_datetime_parsing": "The value must be a date such as 2025-01-31.",
+    "datetime_type": "The value must be a date and time such as 2025-01-31T12:00:00.",
+    "datetime_parsing": "The value must be a date and time such as 2025-01-31T12:00:00.",
+    "datetime_from_date_parsing": "The value must be a date and time such as 2025-01-31T12:00:00.",
+    "time_type": "The value must be a time such as 12:00:00.",
+    "time_parsing": "The value must be a time such as 12:00:00.",
+    "recursion_loop": "The value contains itself.",
 }
-"""Sentence by pydantic's error type; anything else keeps pydantic's message."""
+"""Message by pydantic's error type; other types keep pydantic's message."""
 
 DEEP = "The JSON is nested too deeply; send at most 200 levels."
 
 
 def explain(error: "ValidationError", root: Callable[[], Any]) -> EasyMLNBError:
-    """Turn a failed validation into our error; ``root`` gives the values that were validated."""
+    """Convert a pydantic error to an easymlnb error; ``root`` returns the validated values."""
     found = error.errors(include_url=False)
     if found[0]["type"] == "json_invalid":
         return BadRequest(f"The body is not valid JSON: {found[0]['ctx']['error']}.")
@@ -78,20 +78,20 @@ def explain(error: "ValidationError", root: Callable[[], Any]) -> EasyMLNBError:
 
 
 def broken(body: bytes, reason: str) -> BadRequest:
-    """Say what is wrong with a body that is not JSON."""
+    """Return the error for a body that is not valid JSON."""
     if not body.strip():
-        return BadRequest("The body is empty; send a JSON object with a value for each parameter.")
+        return BadRequest("The body is empty. Send a JSON object with a value for each parameter.")
     if "recursion limit" in reason:
         return BadRequest(DEEP)
     try:
         body.decode("utf-8")
     except UnicodeDecodeError as wrong:
-        return BadRequest(f"The body is not UTF-8 text: byte {wrong.start} does not belong there.")
+        return BadRequest(f"The body is not UTF-8 text: invalid byte at position {wrong.start}.")
     return BadRequest(f"The body is not valid JSON: {reason}.")
 
 
 def details(errors: Iterable["ErrorDetails"], value: Any) -> list[dict[str, str]]:
-    """Return one entry per field; a union's complaints about one place are joined."""
+    """Return one entry per field; messages of union branches about one field are joined."""
     said: dict[str, list[str]] = {}
     for error in errors:
         field = ".".join(map(str, place(error, value)))
@@ -105,7 +105,7 @@ def details(errors: Iterable["ErrorDetails"], value: Any) -> list[dict[str, str]
 
 
 def place(error: "ErrorDetails", value: Any) -> list[str | int]:
-    """Return the path to what is wrong, without the union branches that pydantic puts in it."""
+    """Return the path to the invalid value, without pydantic's names of union branches."""
     kept: list[str | int] = []
     *way, last = error["loc"] or ("",)
     for step in way:
@@ -129,12 +129,12 @@ def _has(value: Any, step: str | int) -> bool:
 
 
 def sentence(error: "ErrorDetails") -> str:
-    """Return what is wrong in one sentence, never with the value itself in it."""
+    """Return the message in one sentence, without the value itself."""
     kind, context = error["type"], error.get("ctx", {})
     if kind in ("value_error", "assertion_error"):
-        text = str(context.get("error", "")) or "The value is not valid."
+        text = str(context.get("error", "")) or "The value is invalid."
     elif kind == "extra_forbidden" and len(error["loc"]) == 1:
-        text = "There is no such parameter."
+        text = "The service has no such parameter. Remove it."
     elif kind in WORDS:
         text = WORDS[kind].format_map(context)
     else:

@@ -46,7 +46,7 @@ class Published:
 
     def __repr__(self) -> str:
         if self.version is None:
-            head = f"{self.service} is starting. When it is ready, find it here:"
+            head = f"{self.service} is starting. When ready, the service is available here:"
         else:
             same = " (unchanged)" if self.unchanged else ""
             head = f"{self.service} version {self.version} is published{same}."
@@ -90,7 +90,7 @@ def publish(
     ``send`` raise.
     """
     if "EASYMLNB_WORKER" in os.environ:
-        log.info("publish() of %s does nothing in a worker.", service)
+        log.info("publish() of %s has no effect in a worker.", service)
         return None
     if service not in DEFINED:
         raise ServiceNotFound(service)
@@ -137,7 +137,7 @@ def _published(service: str, server: Server, status: dict[str, Any]) -> Publishe
 
 
 _STATES = {
-    "starting": "A worker executes the notebook and tries the examples ...",
+    "starting": "A worker runs the notebook and its examples ...",
     "ready": "Published.",
     "failed": "Publishing failed. The previous version stays online.",
 }
@@ -165,11 +165,12 @@ def find_notebook(function: Callable[..., Any], name: str, given: str | Path | N
             return others[0]
     if there:
         raise EasyMLNBError(
-            f"Save the notebook first: {there[0].name!r} on disk does not hold {name!r} as this "
-            "kernel knows it. If you changed the cell, run it again, save, then publish."
+            f"Save the notebook first: {name!r} in {there[0].name!r} on disk differs from "
+            f"{name!r} in this kernel. If you changed the cell, run it, save the notebook, then "
+            "publish."
         )
     raise EasyMLNBError(
-        "Which notebook to publish is not known here; name it: publish(notebook='path.ipynb')."
+        "The notebook to publish is unknown. Pass its path: publish(notebook='path.ipynb')."
     )
 
 

@@ -157,7 +157,7 @@ class Schema:
                 for item in found[:3]
             )
             raise ResultNotEncodable(
-                f"The result of {self.signature.name!r} ({type(value).__name__}) does not fit "
+                f"The result of {self.signature.name!r} ({type(value).__name__}) does not match "
                 f"its return hint. {said}"
             ) from None
 
@@ -188,8 +188,8 @@ def _input_schema(
     for name, node in properties.items():
         if wrong := form.misfit(node):
             raise DefinitionError(
-                f"Parameter {name!r} of {hints.signature.name!r} is a {wrong}. "
-                "Change the type or the marker so that they fit each other."
+                f"Parameter {name!r} of {hints.signature.name!r} is a {wrong}. Change the type "
+                "or the marker so that they match."
             )
     for name, value in defaults.items():
         adapter = compiled.adapter(hints.hints[name])

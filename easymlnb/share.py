@@ -76,7 +76,7 @@ def share(
             told = client.access(full) if body is None else client.share(full, **body)
         except ServiceNotFound as error:
             raise EasyMLNBError(
-                f"{service} is not published on the Hub's shared service, where it could be "
+                f"{service} is not published on the Hub's shared service, so it cannot be "
                 f"shared. Publish it first: {names.split(service)[1]}.publish()"
             ) from error
     way = "public" if told["public"] else "apps"

@@ -22,15 +22,16 @@ ITEMS = (
 )
 REFUSED = {
     inspect.Parameter.VAR_POSITIONAL: (
-        "takes any number of values, which no form or JSON object can name. "
-        "Write a parameter 'values: list[...]' instead"
+        "accepts any number of values, which a form or JSON object cannot represent. Use a "
+        "parameter 'values: list[...]' instead"
     ),
     inspect.Parameter.VAR_KEYWORD: (
-        "takes any names, which no schema can list. "
-        "Name each parameter, or take one 'options: dict[str, ...]'"
+        "accepts any names, which a schema cannot list. Declare each parameter, or use one "
+        "'options: dict[str, ...]'"
     ),
     inspect.Parameter.POSITIONAL_ONLY: (
-        "is positional-only, but services are called by name. Remove the '/' from the signature"
+        "is positional-only, but services are called with named parameters. Remove the '/' from "
+        "the signature"
     ),
 }
 
@@ -95,30 +96,36 @@ def _wrong(name: str, parameter: str, what: str) -> DefinitionError:
 def _named(function: Any) -> str:
     """Return a plain function's name, or say why this is not one."""
     if isinstance(function, functools.partial):
-        raise DefinitionError("A partial has no name or docstring; write 'def' around the call.")
+        raise DefinitionError(
+            "A partial has no name or docstring. Wrap the call in a function with 'def'."
+        )
     if isinstance(function, staticmethod | classmethod | types.MethodType):
         raise DefinitionError(
-            f"{function.__func__.__qualname__!r} belongs to a class; "
-            "write a function at the top of the notebook that calls it."
+            f"{function.__func__.__qualname__!r} is a method. Write a function at the top level "
+            "of the notebook that calls the method."
         )
     if isinstance(function, type):
         raise DefinitionError(
-            f"{function.__qualname__!r} is a class; write a function that makes and uses one."
+            f"{function.__qualname__!r} is a class. Write a function that creates and uses an "
+            "instance."
         )
     if not inspect.isfunction(function):
         said = getattr(function, "__qualname__", type(function).__name__)
         raise DefinitionError(
-            f"{said!r} is not a Python function (it may be built in, or an object with "
-            "'__call__'); write a function with 'def' that calls it."
+            f"{said!r} is not a Python function; it may be built-in, or an object with "
+            f"'__call__'. Write a function with 'def' that calls {said!r}."
         )
     if function.__name__ == "<lambda>":
-        raise DefinitionError("A lambda has no name and no hints; write it as a 'def'.")
+        raise DefinitionError(
+            "A lambda has no name and no type hints. Write a function with 'def'."
+        )
     outer = function.__qualname__.split(".")[:-1]
     first = next(iter(inspect.signature(function).parameters), "")
     if outer and outer[-1] != "<locals>" and first in ("self", "cls"):
         raise DefinitionError(
-            f"Parameter {first!r} of {function.__qualname__!r}: a method needs an object that no "
-            "caller can send. Write a function outside the class that makes and uses the object."
+            f"Parameter {first!r} of {function.__qualname__!r} is a method's object, which "
+            "callers cannot send. Write a function outside the class that creates and uses the "
+            "object."
         )
     return function.__name__
 
@@ -129,7 +136,7 @@ def _default(name: str, item: inspect.Parameter) -> Any:
         raise _wrong(
             name,
             item.name,
-            "has 'Field(...)' as its default, which a plain call would pass on. "
+            "has 'Field(...)' as its default, which an ordinary call would pass to the function. "
             f"Write '{item.name}: Annotated[<type>, Field(...)] = <default>' instead",
         )
     return item.default

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from easymlnb.contract import installation
 from easymlnb.contract.fields import THUMBNAIL_LIMIT
 from easymlnb.types import blob, pixels
 from easymlnb.types.image import Image
@@ -23,10 +24,10 @@ def of_file(path: Path) -> str:
     """Return the thumbnail of an image file, as a data URI; ``ValueError`` says what is wrong."""
     try:
         if path.stat().st_size > MAX_FILE:
-            raise ValueError(f"It is larger than {MAX_FILE // 2**20} MB.")
+            raise ValueError(f"The file is larger than {MAX_FILE // 2**20} MB.")
         data = path.read_bytes()
     except OSError as error:
-        raise ValueError(f"There is no such file that can be read: {path.name!r}.") from error
+        raise ValueError(f"The file {path.name!r} does not exist or is not readable.") from error
     return of_bytes(data)
 
 
@@ -50,6 +51,8 @@ def of_examples(schema: Mapping[str, Any], examples: Iterable[Mapping[str, Any]]
 
 def of_bytes(data: bytes) -> str:
     """Return a small WebP of an image's first page, as a data URI."""
+    if packages := installation.missing("PIL", "numpy"):
+        raise ValueError(f"{installation.install_hint('A thumbnail', *packages)}.")
     picture = pixels.convert(Image().open(data), "RGB")
     width, height = SIZE
     # A card is wider than high: what fills its width is cut to its height, from the middle.
@@ -66,4 +69,4 @@ def of_bytes(data: bytes) -> str:
         made = blob.data_uri(target.getvalue(), "image/webp")
         if len(made) <= THUMBNAIL_LIMIT:
             return made
-    raise ValueError("It has too much detail for a thumbnail; take a simpler picture.")
+    raise ValueError("The image has too much detail for a thumbnail. Use a simpler image.")

@@ -151,7 +151,7 @@ def _json(response: httpx.Response) -> dict[str, Any]:
     answer: Answer = checked(network.answer(response, response.content))
     found = answer.json()
     if not isinstance(found, dict) or "state" not in found or "bundle" not in found:
-        raise ServerUnreachable("What answers at this URL is not easymlnb; is the URL right?")
+        raise ServerUnreachable("The server at this URL does not run easymlnb. Check the URL.")
     return found
 
 
@@ -164,5 +164,5 @@ def failure(error: dict[str, Any], notebook: str = "") -> EasyMLNBError:
     details = {name: error[name] for name in DETAILS if name in error}
     if notebook:
         details["notebook"] = notebook
-    message = error.get("message") or "The notebook did not start."
+    message = error.get("message") or "The notebook failed to start."
     return from_code(error.get("code") or "deployment_failed", message, details or None)

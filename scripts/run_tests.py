@@ -29,7 +29,7 @@ GRACE = 8.0
 
 FAST = ("-m", "not slow")
 UNITS = ("tests/kernel", "tests/server")
-APART = ("tests/browser", "tests/hub")
+APART = ("tests/integration", "tests/browser", "tests/hub")
 """What runs next to all the rest, each as a part of its own."""
 
 OLD = ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")

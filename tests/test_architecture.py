@@ -15,7 +15,8 @@ ROOT = Path(__file__).parent.parent
 # An area is a module or a folder; it imports only from itself and from lines above its own.
 LAYERS = {
     "easymlnb": """
-        _version contract
+        _version
+        contract
         discovery problems signature types
         hub
         addresses
@@ -35,7 +36,7 @@ LAYERS = {
         cli
     """,
     "easymlnb_server": """
-        access names account private terminals
+        access names account private supervisor terminals incomplete
         spelling
         calllog logfilter logs ownership spool words openapi_schemas openapi_headers store placement
         apps uploads openapi_uploads openapi_access openapi_bundles hubservice starts
@@ -44,10 +45,10 @@ LAYERS = {
         openapi activity serving
         offered replacing
         publications
-        services cluster
-        catalogue hubs inbound metrics tracing storage
+        services
+        catalogue cluster hubs inbound metrics tracing storage
         state
-        revocation
+        lifecycle revocation
         handlers
         routes
         app

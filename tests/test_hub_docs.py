@@ -121,5 +121,5 @@ def test_nobody_but_a_hub_starts_it(name: str, tmp_path: Path) -> None:
 def test_another_name_is_refused(tmp_path: Path) -> None:
     told = dict.fromkeys(NEEDED, "x")
     told["JUPYTERHUB_SERVICE_PREFIX"] = "/services/ml/"
-    with pytest.raises(ValueError, match="must have the name 'easymlnb'"):
+    with pytest.raises(ValueError, match="must be named 'easymlnb'"):
         settings(told, tmp_path)

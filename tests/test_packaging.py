@@ -1,10 +1,7 @@
 """What is installed: one wheel, two packages, an extension that is on; and nothing is left."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
 import sys
 import sysconfig
 import zipfile
@@ -15,13 +12,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from environments import ROOT, build_wheel, copy_source, run
+from packaging.requirements import Requirement
 
 import easymlnb
 
-ROOT = Path(__file__).parent.parent
-NEEDED = ("easymlnb", "server-extension", "setup.py", "pyproject.toml", "README.md", "LICENSE")
-BESIDE = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", ".mypy_cache")
 SITE = Path(sysconfig.get_path("purelib"))
+SERVER = {"extra": "server"}
 SWITCH = "etc/jupyter/jupyter_server_config.d/easymlnb_server.json"
 LAB = "share/jupyter/labextensions/easymlnb/package.json"
 
@@ -32,40 +29,14 @@ pytestmark = [
 ]
 
 
-def run(*command: str | Path, **variables: str) -> str:
-    """Run a command and return what it says."""
-    ran = subprocess.run(
-        [str(part) for part in command],
-        env={**os.environ, **variables},
-        cwd=ROOT / "docs",  # not the repository: Python would find its packages first
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return ran.stdout + ran.stderr
-
-
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what the distribution is made from: building writes beside its sources."""
-    folder = tmp_path_factory.mktemp("source")
-    for name in NEEDED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=BESIDE)
-        else:
-            shutil.copy2(ROOT / name, folder / name)
-    return folder
+    return copy_source(tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")
 def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("wheel")
-    run(
-        sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation",
-        "--no-index", "--disable-pip-version-check", "-w", out, source,
-    )  # fmt: skip
-    (found,) = out.glob("*.whl")
-    return found
+    return build_wheel(source, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -111,10 +82,12 @@ def test_wheel_says_what_it_is_and_needs(metadata: Message, names: set[str]) -> 
     assert metadata["License"] == "BSD-3-Clause"
     assert metadata["Requires-Python"] == ">=3.11"
     assert any(name.endswith("licenses/LICENSE") for name in names)
-    wanted = metadata.get_all("Requires-Dist") or []
-    core = {text.partition(">")[0].partition("<")[0] for text in wanted if "extra ==" not in text}
-    assert {"jupyter-server", "pydantic", "msgspec", "sqlalchemy", "ipywidgets"} <= core
-    assert core & {"torch", "scikit-learn", "pytest", "jupyterlab"} == set()
+    wanted = [Requirement(text) for text in metadata.get_all("Requires-Dist") or []]
+    core = {item.name for item in wanted if not item.marker or item.marker.evaluate({"extra": ""})}
+    server = {item.name for item in wanted if item.marker and item.marker.evaluate(SERVER)} - core
+    assert {"ipykernel", "ipywidgets", "pydantic", "msgspec", "typer"} <= core
+    assert {"jupyter-server", "sqlalchemy", "voila", "nbclient"} <= server
+    assert {"pandas", "numpy", "torch", "scikit-learn", "pytest", "jupyterlab"} & core == set()
 
 
 def test_documented_extras_are_those_there_are(metadata: Message) -> None:

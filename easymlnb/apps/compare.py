@@ -18,8 +18,8 @@ def side_by_side(spec: ServiceSpec, one: Run, other: Run) -> Any:
     left, right = sorted((one, other), key=lambda run: run.number)
     away = '<button type="button" class="em-link" data-em-do="uncompare">Close</button>'
     head = W.HTML(
-        '<div class="em-result-head"><h2 class="em-part-title">Two runs compared</h2>'
-        f'<span class="em-push">{away}</span></div>{differences(spec, left, right)}'
+        '<div class="em-result-head"><h2 class="em-part-title">Comparison of two runs</h2><span '
+        f'class="em-push">{away}</span></div>{differences(spec, left, right)}'
     )
     columns = W.Box([_column(left), _column(right)])
     columns.add_class("em-compare")
@@ -46,7 +46,7 @@ def differences(spec: ServiceSpec, left: Run, right: Run) -> str:
     )
     names = list({**one, **other})
     if not names:
-        return '<p class="em-help">Both had the same input.</p>'
+        return '<p class="em-help">Both runs had the same input.</p>'
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(one.get(name, ""))}</td>'
         f"<td>{escape(other.get(name, ''))}</td></tr>"

@@ -31,7 +31,7 @@ CUT = 200
 STATES = {
     "done": ("Done", "good"),
     "stopped": ("Stopped", "still"),
-    "refused": ("Input not accepted", "bad"),
+    "refused": ("Invalid input", "bad"),
     "failed": ("Failed", "bad"),
 }
 """State of a run -> its word and the look of its dot."""
@@ -197,7 +197,7 @@ def _items(run: Run) -> str:
     if not run.items:
         return ""
     said = f"{run.items} item{'s' if run.items > 1 else ''}"
-    return f"{said} streamed" if run.state == "done" else f"{said} streamed until then"
+    return f"{said} streamed" if run.state == "done" else f"{said} streamed before it stopped"
 
 
 def pairs(values: list[tuple[str, str]]) -> str:

@@ -44,8 +44,8 @@ STACK = 8 * 2**20
 """Bytes of a thread's stack."""
 
 BROKEN = (
-    '<div class="em-error" role="alert">This page cannot be shown. Reload it; if that does not '
-    "help, tell the author of the service.</div>"
+    '<div class="em-error" role="alert">This page cannot be displayed. Reload it. If the problem '
+    "persists, contact the service's author.</div>"
 )
 
 log = logging.getLogger("easymlnb.apps")

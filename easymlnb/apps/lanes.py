@@ -80,7 +80,7 @@ class Lane:
             self._waiting.append(message)
             self._bytes += _size(message)
             if len(self._waiting) > MOST or self._bytes > MOST_BYTES:
-                self._give_up("it says more than can be done")
+                self._give_up("it sends more messages than can be processed")
             if self._busy:
                 return
             self._busy = True
@@ -100,9 +100,9 @@ class Lane:
                 return
             self._interrupt()
             self._strikes += 1
-            log.warning("A message of a page took over %g s and was ended.", self._seconds)
+            log.warning("Stopped a page's message that took longer than %g s.", self._seconds)
             if self._strikes >= STRIKES:
-                self._give_up("its messages take too long")
+                self._give_up("its messages take too long to process")
 
     def _interrupt(self) -> None:
         if self._running is not None:
@@ -123,7 +123,7 @@ class Lane:
             except OverTimeError:
                 heard = 1
             except BaseException:
-                log.exception("A page's message failed.")
+                log.exception("Processing a page's message failed.")
             self._rest(heard)
 
     def _step(self) -> bool:

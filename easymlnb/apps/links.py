@@ -34,8 +34,8 @@ MOST_NOTED = 100
 """Parameters of a note that are read; a link may come from anybody."""
 
 WORDS = {
-    "file": "The file was not kept. Please choose it again.",
-    "secret": "This was not kept because it is secret. Please type it again.",
+    "file": "The file was not saved. Please choose it again.",
+    "secret": "This value is secret and was not saved. Please enter it again.",
 }
 
 

@@ -199,7 +199,7 @@ class App:
     def _download(self, _: str) -> None:
         run = self._history.get(str(self._shown))
         if run is None or run.parts is None:
-            self.form.desk.tell("words", value="Nothing to save yet")
+            self.form.desk.tell("words", value="No result to save")
             return
         plain = self.spec.name.rpartition("/")[2]
         name = f"{plain}-{run.at:%Y%m%d-%H%M%S}.json"
@@ -209,7 +209,7 @@ class App:
         values = self.form.values()
         code = links.fold(self.spec, values)
         if code is None:
-            self.form.desk.tell("words", value="Too long for a link")
+            self.form.desk.tell("words", value="Input too long for a link")
             return
         whole = not links.missing(json.loads(links.noted(self.spec, values)))
         words = "Link copied" if whole else "Link copied, without files and secrets"
@@ -247,20 +247,20 @@ _HEAD = (
 
 
 def _api(spec: ServiceSpec, base: str, public: bool) -> str:
-    head = '<h2 class="em-part-title">The same call from a program</h2>'
+    head = '<h2 class="em-part-title">Call this service from code</h2>'
     if public:
         # The service page asks for a login, which visitors of a public page do not have.
-        return f"{head}<p>Programs need a token. Ask the author of this service for access.</p>"
+        return f"{head}<p>Calls from code require a token. Ask the service's author for access.</p>"
     service = escape(f"{base}services/{path(spec.name)}", quote=True)
     return (
-        f"{head}<p>What is filled in on this page, as code. See the "
-        f'<a href="{service}/page">page of the service</a> or its '
+        f"{head}<p>This code uses the values on this page. See also the service's "
+        f'<a href="{service}/page">page</a> and '
         f'<a href="{service}/openapi.json">OpenAPI description</a>.</p>'
     )
 
 
 def _about(spec: ServiceSpec) -> str:
-    facts = [("Author", spec.author), ("Licence", spec.license), ("Tags", ", ".join(spec.tags))]
+    facts = [("Author", spec.author), ("License", spec.license), ("Tags", ", ".join(spec.tags))]
     rows = "".join(
         f'<tr><th scope="row">{name}</th><td>{escape(value)}</td></tr>'
         for name, value in facts

@@ -46,7 +46,7 @@ def _plain(value: Any) -> Any:
     for way in ("isoformat", "tolist"):
         if hasattr(value, way):
             return getattr(value, way)()
-    raise TypeError(f"{type(value).__name__} cannot be sent to a page")
+    raise TypeError(f"a value of type {type(value).__name__} cannot be sent to a page")
 
 
 def _finite(value: Any) -> Any:
@@ -194,7 +194,9 @@ def here() -> Place:
     """Return the place that the running code works for; raises ``NoPlaceError``."""
     found = HERE.get()
     if found is None:
-        raise NoPlaceError("There is no place here: was a thread started without its context?")
+        raise NoPlaceError(
+            "No page session in this thread. Start threads with contextvars.copy_context().run."
+        )
     return found
 
 

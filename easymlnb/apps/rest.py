@@ -32,19 +32,19 @@ from easymlnb.contract.names import path
 from easymlnb.contract.spec import VIEW, ServiceSpec
 from easymlnb.forms.caller import Done, Event, Failed, Item, Progress, Waiting
 
-RESTARTING = "The server is restarting; what you typed is kept"
+RESTARTING = "The server is restarting; your input is kept"
 
 BROKE_OFF = (
-    "The connection to the server broke off; what you typed is kept. Whether the call was done "
-    "is unknown: run it again when the server is back."
+    "The connection to the server was lost; your input is kept. It is unknown whether the call "
+    "completed. Run it again when the server is back."
 )
 
 LARGEST = 48 * 2**20
 """Bytes of one result; a page's connection carries 64 MB at once."""
 
 TOO_LARGE = (
-    f"The result has more than the {LARGEST >> 20} MB that a page shows. Call the service from a "
-    "program to get it."
+    f"The result exceeds the page's limit of {LARGEST >> 20} MB. Call the service from code to "
+    "get the result."
 )
 
 CONNECT_SECONDS = 5.0
@@ -220,7 +220,7 @@ def _refusal(body: bytes, request: str) -> EasyMLNBError:
         told = json.loads(body)["error"]
         return _error(told, request)
     except (ValueError, KeyError, TypeError):
-        return ServerUnreachable("The server's answer makes no sense; please try again.")
+        return ServerUnreachable("The server sent an invalid response. Please try again.")
 
 
 def _error(told: Any, request: str) -> EasyMLNBError:

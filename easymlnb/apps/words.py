@@ -23,7 +23,7 @@ KINDS = {
     "audio": "audio",
     "html": "formatted text",
     "markdown": "formatted text",
-    "error": "part that cannot be shown",
+    "error": "part that cannot be displayed",
 }
 """What to call a part of a result that is looked at, not read."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from easymlnb.contract import metadata
+from easymlnb.contract import installation, metadata
 from easymlnb.contract.errors import BundleRejected
 from easymlnb.contract.metadata import SERVICES, Problem
 
@@ -43,19 +43,23 @@ def said(path: Path, notebook: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _yaml(file: Path) -> Any:
+    if packages := installation.missing("yaml"):
+        raise BundleRejected(f"{installation.install_hint(file.name, *packages)}.")
     import yaml
 
     try:
         data = file.read_bytes()
         if len(data) > MAX_FILE:
-            raise BundleRejected(f"{file.name} is larger than {MAX_FILE // 1024} KB.")
+            raise BundleRejected(
+                f"{file.name} exceeds the limit of {MAX_FILE // 1024} KB. Shorten the file."
+            )
         return yaml.safe_load(data)
     except OSError as error:
         raise BundleRejected(f"{file.name} cannot be read ({error.strerror}).") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise BundleRejected(f"{file.name} is not YAML{where}.") from error
+        raise BundleRejected(f"{file.name} is not valid YAML{where}.") from error
 
 
 def _with_pictures(told: Any, folder: Path) -> Any:

@@ -30,7 +30,8 @@ def required(imports: Iterable[str]) -> tuple[tuple[str, ...], list[str]]:
     names = {name for top in tops for name in known.get(top, ())}
     missing = sorted(top for top in tops if top not in known)
     notes = [
-        f"{name!r} is imported but not installed here; no requirement is noted." for name in missing
+        f"{name!r} is imported but not installed, so it is missing from the requirements."
+        for name in missing
     ]
     # What follows "+" names a build, such as torch's for CPUs; it is in the environment record.
     pinned = {f"{_plain(name)}=={metadata.version(name).partition('+')[0]}" for name in names}
@@ -42,12 +43,12 @@ def read_requirements(file: Path) -> tuple[tuple[str, ...], list[str]]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise BundleRejected(f"The requirements in {file.name!r} cannot be read.") from error
+        raise BundleRejected(f"Cannot read the requirements file {file.name!r}.") from error
     lines = [
         re.sub(r"(^|\s)#.*", "", line).strip() for line in text.replace("\\\n", " ").splitlines()
     ]
     options = [line for line in lines if line.startswith("-")]
-    notes = [f"{line!r} in {file.name} is left out: only requirements count." for line in options]
+    notes = [f"Skipped {line!r} in {file.name}: the line is not a requirement." for line in options]
     return tuple(line for line in lines if line and not line.startswith("-")), notes
 
 

@@ -63,8 +63,8 @@ class Folder:
         for folder in self._entered[1:]:
             if not any(path.startswith(f"{folder}/") for path in found):
                 self._note(
-                    f"The code changes to the folder {folder!r}, from which nothing is taken. "
-                    f"include=[{f'{folder}/**'!r}] takes it."
+                    f"The code changes to the folder {folder!r}, but none of its files are "
+                    f"included. Add them with include=[{f'{folder}/**'!r}]."
                 )
         return found
 
@@ -90,7 +90,7 @@ class Folder:
             hits = [path for path in self._files if matches(path, [pattern])]
             if not hits:
                 raise BundleRejected(
-                    f"include={pattern!r} names no file in the notebook's folder, "
+                    f"include={pattern!r} matches no file in the notebook's folder "
                     f"{self.root.name!r}."
                 )
             for path in hits:
@@ -131,7 +131,8 @@ class Folder:
                 self._outside.append(folder)
         if os.path.isabs(text) and any(found):
             self._note(
-                f"{text!r} is a full path, which is another folder elsewhere. Write {found[0]!r}."
+                f"{text!r} is an absolute path, which does not exist on other machines. Write "
+                f"{found[0]!r}."
             )
         return found
 
@@ -145,13 +146,14 @@ class Folder:
             outside = next((one for one in self._outside if _holds(one, top)), None)
             if outside is not None:
                 self._note(
-                    f"{top!r} is imported from {os.path.relpath(outside, self.root)!r}, outside of "
-                    "the notebook's folder, and not taken. Move it into that folder, or install it."
+                    f"{top!r} is imported from {os.path.relpath(outside, self.root)!r}, outside "
+                    "the notebook's folder, and is not included. Move the module into that "
+                    "folder, or install it."
                 )
             elif (folder := self._below(top)) is not None:
                 self._note(
-                    f"{top!r} is imported and not found, but lies in {folder!r}. "
-                    f"include=[{f'{folder}/**'!r}] takes it."
+                    f"{top!r} is imported but only found in {folder!r}. Add it with "
+                    f"include=[{f'{folder}/**'!r}]."
                 )
             else:
                 continue
@@ -199,18 +201,18 @@ class Folder:
                 yield path
             elif "/" in text and os.path.isdir(self.root / path) and path not in self._searched:
                 self._note(
-                    f"The folder {path!r} is named, but not taken. include=[{path!r}] takes it."
+                    f"The folder {path!r} is used but not included. Add it with include=[{path!r}]."
                 )
 
     def _may_take(self, path: str) -> bool:
         file = self.root / path
-        asked = f"include=[{path!r}] takes it."
+        asked = f"Add it with include=[{path!r}]."
         if is_private(path):
-            self._note(f"{path!r} is left out: it is hidden or may be a secret. {asked}")
+            self._note(f"Skipped {path!r}: the file is hidden or may contain secrets. {asked}")
         elif not self._inside(path):
-            self._note(f"{path!r} is left out: it leads out of the notebook's folder. {asked}")
+            self._note(f"Skipped {path!r}: the path leads out of the notebook's folder. {asked}")
         elif file.stat().st_size > MAX_FOUND:
-            self._note(f"{path!r} is left out: it is over {MAX_FOUND // 2**20} MB. {asked}")
+            self._note(f"Skipped {path!r}: the file exceeds {MAX_FOUND // 2**20} MB. {asked}")
         else:
             return True
         return False
@@ -234,8 +236,8 @@ class Folder:
             found += [(at / file).as_posix() for file in sorted(files)]
             if len(found) > MAX_WALK:
                 raise BundleRejected(
-                    f"The folder {self.root.name!r} holds over {MAX_WALK} files; name the files "
-                    "to include one by one, or move the notebook to a folder of its own."
+                    f"The folder {self.root.name!r} has more than {MAX_WALK} files. List the "
+                    "files to include by name, or move the notebook to a separate folder."
                 )
         return found
 

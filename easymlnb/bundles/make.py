@@ -11,6 +11,7 @@ from easymlnb.bundles.beside import said
 from easymlnb.bundles.code import Code, read_cells, read_module
 from easymlnb.bundles.folder import Folder, matches
 from easymlnb.contract import bundle as contract
+from easymlnb.contract import installation
 from easymlnb.contract.archive import check_path, check_size
 from easymlnb.contract.bundle import Manifest
 from easymlnb.contract.errors import BundleRejected
@@ -82,7 +83,10 @@ def make(
     )
     data = contract.write(manifest, stripped, files)
     made = contract.open_bundle(data)
-    unread = [f"Cell {n} is not Python; what it needs is not seen." for n in code.unread]
+    unread = [
+        f"Cell {n} is not valid Python; its imports and files are not detected."
+        for n in code.unread
+    ]
     return Made(made.id, made.manifest, code.services, (*unread, *folder.notes, *notes), data)
 
 
@@ -91,13 +95,15 @@ def _checked_path(path: Path, root: Path | None) -> Path:
     try:
         resolved = path.expanduser().resolve(strict=True)
     except (OSError, RuntimeError, ValueError) as error:
-        raise BundleRejected(f"There is no notebook {shown}.") from error
+        raise BundleRejected(f"There is no notebook {shown}. Check the path.") from error
     if root is not None and not resolved.is_relative_to(root.resolve()):
-        raise BundleRejected(f"The notebook {shown} lies outside {str(root)!r}.")
+        raise BundleRejected(
+            f"The notebook {shown} is outside the folder {str(root)!r}. Move it into that folder."
+        )
     if not resolved.is_file():
-        raise BundleRejected(f"{shown} is not a file; name a notebook.")
+        raise BundleRejected(f"{shown} is not a file. Give the path of a notebook.")
     if resolved.suffix != ".ipynb":
-        raise BundleRejected(f"{shown} is not a notebook; its name does not end in .ipynb.")
+        raise BundleRejected(f"{shown} is not a notebook: its name does not end with .ipynb.")
     check_path(resolved.name)
     check_size(resolved.stat().st_size, MAX_FILE, f"The notebook {resolved.name!r}")
     return resolved
@@ -108,22 +114,25 @@ def _read(path: Path) -> Any:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise BundleRejected(
-            f"{path.name!r} is not a notebook: it cannot be read as JSON."
+            f"{path.name!r} is not a notebook: the file is not valid JSON."
         ) from error
     if not isinstance(found, dict) or not isinstance(found.get("nbformat"), int):
-        raise BundleRejected(f"{path.name!r} is JSON, but not a notebook.")
+        raise BundleRejected(f"{path.name!r} is valid JSON, but not a notebook.")
     return _upgraded(found) if found["nbformat"] < 4 else found
 
 
 def _upgraded(old: dict[str, Any]) -> Any:
+    if packages := installation.missing("nbformat"):
+        purpose = f"Publishing a notebook of the old nbformat {old['nbformat']}"
+        raise BundleRejected(f"{installation.install_hint(purpose, *packages)}.")
     import nbformat
 
     try:
         return nbformat.convert(nbformat.from_dict(old), 4)
     except Exception as error:  # nbformat's converters fail in many ways on what is no notebook
         raise BundleRejected(
-            f"The notebook is of the old nbformat {old['nbformat']} and cannot be upgraded; "
-            "open and save it in JupyterLab."
+            f"The notebook has the old nbformat {old['nbformat']} and cannot be upgraded. Open "
+            "and save it in JupyterLab."
         ) from error
 
 
@@ -137,7 +146,9 @@ def _check_language(notebook: dict[str, Any]) -> None:
     told = notebook.get("metadata", {}).get("language_info")
     language = told.get("name") if isinstance(told, dict) else None
     if isinstance(language, str) and language.lower() not in ("", "python", "ipython"):
-        raise BundleRejected(f"The notebook is written in {language[:40]}; services are Python.")
+        raise BundleRejected(
+            f"The notebook's language is {language[:40]}. Services must be written in Python."
+        )
 
 
 def _requirements(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="easymlnb",
     cls=Group,
-    help="Serve notebook functions, publish them, call them.",
+    help="Serve, publish and call notebook functions.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,7 +28,7 @@ app = typer.Typer(
 app.add_typer(placement.app, name="placement")
 app.add_typer(shared.app, name="hub")
 
-Name = Annotated[str, typer.Argument(help="Name of the service.", metavar="NAME")]
+Name = Annotated[str, typer.Argument(help="The service's name.", metavar="NAME")]
 
 
 def _client_of(
@@ -44,7 +44,7 @@ def root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """Serve notebook functions, publish them, call them."""
+    """Serve, publish and call notebook functions."""
     if version:
         from easymlnb._version import __version__
 
@@ -77,19 +77,21 @@ def call(
     name: Name,
     values: Annotated[
         list[str] | None,
-        typer.Argument(help="key=value, or key=@file to send a file.", metavar="KEY=VALUE..."),
+        typer.Argument(
+            help="Parameters as key=value, or key=@file to send a file.", metavar="KEY=VALUE..."
+        ),
     ] = None,
     save: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the result into this file.")
+        Path | None, typer.Option("--output", "-o", help="Write the result to this file.")
     ] = None,
-    accept: Annotated[str, typer.Option(help="Media type wanted, such as text/csv.")] = "",
-    timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds it may take.")] = None,
+    accept: Annotated[str, typer.Option(help="Media type of the result, such as text/csv.")] = "",
+    timeout: Annotated[float | None, typer.Option(min=0.001, help="Timeout in seconds.")] = None,
     live: Annotated[bool, typer.Option("--live", help="Call the author's live kernel.")] = False,
     priority: Annotated[
-        str, typer.Option(help="'batch' lets interactive calls go first.", metavar="PRIORITY")
+        str, typer.Option(help="'batch' marks the call as low priority.", metavar="PRIORITY")
     ] = "",
     idempotency_key: Annotated[
-        str, typer.Option(help="The same call under the same key runs once.", metavar="KEY")
+        str, typer.Option(help="Calls with the same key and input run only once.", metavar="KEY")
     ] = "",
     here: Here = False,
     url: Url = None,
@@ -112,23 +114,23 @@ def call(
 
 @app.command()
 def publish(
-    notebook: Annotated[Path, typer.Argument(help="The notebook file.")],
+    notebook: Annotated[Path, typer.Argument(help="Path of the notebook.")],
     name: Annotated[
         list[str] | None, typer.Option(help="Publish only this service; may be repeated.")
     ] = None,
     include: Annotated[
-        list[str] | None, typer.Option(help="Take this file or pattern too; may be repeated.")
+        list[str] | None, typer.Option(help="Include this file or pattern; may be repeated.")
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option(help="Leave this file or pattern out; may be repeated.")
+        list[str] | None, typer.Option(help="Exclude this file or pattern; may be repeated.")
     ] = None,
     requirements: Annotated[
-        Path | None, typer.Option(help="A requirements.txt to take the packages from.")
+        Path | None, typer.Option(help="Path of a requirements.txt with the packages.")
     ] = None,
     replace: Annotated[
         str,
         typer.Option(
-            help="What the former version does meanwhile: auto, in_place or wait.", metavar="HOW"
+            help="How to replace the previous version: auto, in_place or wait.", metavar="HOW"
         ),
     ] = AUTO,
     here: Here = False,
@@ -136,7 +138,7 @@ def publish(
     token: Token = None,
     json: AsJson = False,
 ) -> None:
-    """Freeze a notebook as a new version of its services."""
+    """Publish a notebook as a new version of its services."""
     from easymlnb.cli.publishing import Choice, publish_and_show
 
     choice = Choice(
@@ -152,13 +154,13 @@ def publish(
 @app.command()
 def logs(
     name: Name,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new calls.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep showing new calls.")] = False,
     here: Here = False,
     url: Url = None,
     token: Token = None,
     json: AsJson = False,
 ) -> None:
-    """Show a service's last calls, what they printed and where they failed."""
+    """Show a service's recent calls with their output and tracebacks."""
     from easymlnb.cli.loglines import show_log
 
     with _client_of(name, url, token, here) as client:
@@ -168,19 +170,20 @@ def logs(
 @app.command()
 def remove(
     name: Name,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     here: Here = False,
     url: Url = None,
     token: Token = None,
     json: AsJson = False,
 ) -> None:
-    """Remove a published service with all its versions."""
+    """Remove a published service and all its versions."""
     import sys
 
     with _client_of(name, url, token, here) as client:
         if client.service(name)["version"] is None:
             raise ValueError(
-                f"{name} is live only: it goes when its author removes it or closes the notebook."
+                f"{name} is a live service. To remove it, close its notebook or remove its "
+                "decorator there."
             )
         if not yes and not json and sys.stdin.isatty():
             typer.confirm(f"Remove {name} and all its versions?", abort=True, err=True)
@@ -195,19 +198,23 @@ def remove(
 def share(
     name: Name,
     user: Annotated[
-        list[str] | None, typer.Option(help="Let this user call it; may be repeated.")
+        list[str] | None, typer.Option(help="Give this user access; may be repeated.")
     ] = None,
     group: Annotated[
-        list[str] | None, typer.Option(help="Let this group call it; may be repeated.")
+        list[str] | None, typer.Option(help="Give this group access; may be repeated.")
     ] = None,
-    everyone: Annotated[bool, typer.Option("--everyone", help="Let all of the Hub.")] = False,
-    public: Annotated[bool, typer.Option("--public", help="Also without a login.")] = False,
-    nobody: Annotated[bool, typer.Option("--nobody", help="Keep it to yourself.")] = False,
+    everyone: Annotated[
+        bool, typer.Option("--everyone", help="Give all users of the Hub access.")
+    ] = False,
+    public: Annotated[
+        bool, typer.Option("--public", help="Give everyone access, without a login.")
+    ] = False,
+    nobody: Annotated[bool, typer.Option("--nobody", help="Remove all access of others.")] = False,
     url: Url = None,
     token: Token = None,
     json: AsJson = False,
 ) -> None:
-    """Say who may call a service of the Hub's shared server; shows it when nobody is named."""
+    """Show or set the access to a service on the Hub's shared service."""
     from easymlnb.cli.sharing import Who, share_and_show
 
     who = Who(tuple(user or ()), tuple(group or ()), everyone, public, nobody)
@@ -219,25 +226,27 @@ def serve(
     notebooks: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Notebooks to publish once the server runs; other --options go to Jupyter.",
+            help="Notebooks to publish after the start; other --options are passed to Jupyter.",
             metavar="NOTEBOOK...",
         ),
     ] = None,
-    port: Annotated[int | None, typer.Option(help="Port; default: 8888 or the next free.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port; default: 8888 or the next free port.")
+    ] = None,
     ip: Annotated[
-        str | None, typer.Option(help="Address to listen on; default: localhost.")
+        str | None, typer.Option(help="IP address to listen on; default: localhost.")
     ] = None,
     token: Annotated[
         str | None,
-        typer.Option(help="Token to ask for, readable by other accounts of the machine."),
+        typer.Option(help="The server's token; other accounts on this machine can read it."),
     ] = None,
     token_file: Annotated[
         Path | None,
         typer.Option(help="File with the token; default: EASYMLNB_TOKEN, else a new random one."),
     ] = None,
-    browser: Annotated[bool, typer.Option(help="Open the catalogue in a browser.")] = False,
+    browser: Annotated[bool, typer.Option(help="Open the catalog in a browser.")] = False,
 ) -> None:
-    """Start a server here, and publish notebooks on it."""
+    """Start a server on this machine and publish notebooks on it."""
     from easymlnb.cli.serving import Settings, serve_and_publish, token_of
 
     asked = token_of(token, token_file, notebooks or [])
@@ -250,14 +259,14 @@ def doctor(
         bool,
         typer.Option(
             "--hub",
-            help="Look at the JupyterHub of this server, or at its shared service at --url.",
+            help="Check this server's JupyterHub, or its shared service at --url.",
         ),
     ] = False,
     url: Url = None,
     token: Token = None,
     json: AsJson = False,
 ) -> None:
-    """Say what is wrong with this installation, and how to mend it."""
+    """Check this installation and suggest fixes."""
     from easymlnb.cli.doctor import examine, show
 
     if hub:

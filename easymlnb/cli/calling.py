@@ -45,7 +45,9 @@ def call_and_show(client: Client, name: str, arguments: Sequence[str], wish: Wis
     spec = client.spec(name)
     values = read(arguments, spec)
     if wish.save is not None and not wish.save.absolute().parent.is_dir():
-        raise typer.BadParameter(f"the folder of {str(wish.save)!r} does not exist.")
+        raise typer.BadParameter(
+            f"the folder of {str(wish.save)!r} does not exist. Create it first."
+        )
     if spec.stream:
         _stream(client, spec, values, wish)
         return
@@ -67,7 +69,9 @@ def _accept(spec: ServiceSpec, wish: Wish) -> str:
     is_file = hints(spec.output, spec.output).get("widget") in FILES
     if wish.save is None:
         if is_file and spec.produces and sys.stdout.isatty():
-            raise typer.BadParameter("the result is a file: name one with --output, or use --json.")
+            raise typer.BadParameter(
+                "the result is a file. Set --output to save it, or use --json."
+            )
         if not is_file or not spec.produces:
             return ""
         return best(spec.output, spec.produces) or spec.produces[0]
@@ -105,7 +109,7 @@ def _print(raw: Raw) -> None:
         typer.echo(raw.body.decode(errors="replace").rstrip("\n"))
     elif sys.stdout.isatty():
         raise ValueError(
-            f"The result is {kind}, {len(raw.body):,} bytes; write it into a file with --output."
+            f"The result is {kind} with {len(raw.body):,} bytes. Save it with --output."
         )
     else:
         typer.get_binary_stream("stdout").write(raw.body)

@@ -7,11 +7,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 
 from easymlnb.cli import output
+from easymlnb.contract import installation
 from easymlnb.contract.errors import EasyMLNBError, ServerUnreachable
 
 MIN_PYTHON = (3, 11)
@@ -19,6 +18,8 @@ MIN_FREE = 2**30
 """Bytes of free disk space below which publishing may soon fail."""
 NETWORK_FILESYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "lustre"}
 """Filesystems on which SQLite's locks cannot be trusted."""
+ASKED = "import ipykernel, easymlnb._version as v; print(v.__version__, v.PROTOCOL)"
+"""What a kernel's interpreter is asked."""
 OK, NOTE, BAD = "ok", "note", "bad"
 
 
@@ -52,7 +53,7 @@ def examine(url: str | None = None, token: str | None = None) -> list[Finding]:
         try:
             found += check()
         except Exception as error:  # a broken installation breaks in ways nobody foresaw
-            says = f"could not be looked at ({type(error).__name__}: {error})."
+            says = f"could not be checked ({type(error).__name__}: {error})."
             found.append(Finding(about, BAD, says, "Install easymlnb again: " + _pip("easymlnb")))
     return found
 
@@ -69,7 +70,7 @@ def show(findings: list[Finding], *, json: bool) -> None:
             output.say_out(f"      -> {finding.fix}")
     count = sum(finding.bad for finding in findings)
     output.say_out("")
-    output.say_out("No problems found." if not count else f"{count} thing(s) to mend.")
+    output.say_out("No problems found." if not count else f"{count} problem(s) found.")
 
 
 def _pip(what: str) -> str:
@@ -83,47 +84,38 @@ def python(version: tuple[int, ...]) -> Iterator[Finding]:
         yield Finding("python", OK, f"{text} at {sys.executable}")
     else:
         least = ".".join(map(str, MIN_PYTHON))
-        yield Finding("python", BAD, f"{text} is too old.", f"Use Python {least} or newer.")
+        yield Finding("python", BAD, f"Python {text} is too old.", f"Use Python {least} or newer.")
 
 
 def packages() -> Iterator[Finding]:
     """Everything easymlnb asks for is installed, and new enough."""
-    from packaging.requirements import Requirement
-
-    wanted = [Requirement(text) for text in metadata.requires("easymlnb") or []]
-    needed = [item for item in wanted if not item.marker or item.marker.evaluate({"extra": ""})]
-    wrong = 0
-    for item in needed:
-        try:
-            installed = metadata.version(item.name)
-        except metadata.PackageNotFoundError:
-            says = f"{item.name} is missing."
-        else:
-            if item.specifier.contains(installed, prereleases=True):
-                continue
-            says = f"{item.name} {installed} is not {item.specifier}."
-        wrong += 1
-        yield Finding("packages", BAD, says, _pip(f"{item.name}{item.specifier}"))
+    wrong = list(installation.unmet())
+    for wanted, found in wrong:
+        says = f"{wanted} is required; installed: {found or 'none'}."
+        yield Finding("packages", BAD, says, _pip(wanted))
     if not wrong:
-        yield Finding("packages", OK, f"all {len(needed)} are there and new enough.")
+        yield Finding("packages", OK, "all packages are installed in supported versions.")
 
 
 def extension() -> Iterator[Finding]:
     """Jupyter servers of this interpreter load the extension."""
     from jupyter_core.paths import jupyter_config_path
 
-    if find_spec("easymlnb_server") is None:
-        yield Finding("extension", BAD, "easymlnb_server is missing.", _pip("easymlnb"))
+    if unmet := list(installation.unmet(installation.SERVER)):
+        lacking = installation.listed(unmet)
+        says = f"kernels and clients work, but a Jupyter server does not: {lacking} missing."
+        yield Finding("extension", NOTE, says, _pip("easymlnb[server]"))
         return
     enabled, file = _switch([Path(folder) for folder in jupyter_config_path()])
     if enabled:
         yield Finding("extension", OK, f"enabled by {file}")
     elif file is not None:
         fix = "jupyter server extension enable easymlnb_server"
-        yield Finding("extension", BAD, f"switched off by {file}.", fix)
+        yield Finding("extension", BAD, f"disabled by {file}.", fix)
     else:
-        says = "no Jupyter configuration of this interpreter enables it."
-        yield Finding("extension", BAD, says, _pip("easymlnb") + " --force-reinstall --no-deps")
+        says = "not enabled in any Jupyter configuration of this interpreter."
+        fix = _pip("easymlnb[server]") + " --force-reinstall --no-deps"
+        yield Finding("extension", BAD, says, fix)
 
 
 def _switch(folders: list[Path]) -> tuple[bool, Path | None]:
@@ -154,24 +146,26 @@ def kernel() -> Iterator[Finding]:
     own = {"python", f"python{sys.version_info[0]}", "python{}.{}".format(*sys.version_info)}
     program = sys.executable if spec.argv[0] in own else shutil.which(spec.argv[0])
     if program is None:
-        says = f"the kernelspec 'python3' starts {spec.argv[0]}, which is not there."
+        says = f"the kernelspec 'python3' starts {spec.argv[0]}, which does not exist."
         yield Finding("kernel", BAD, says, install)
         return
     try:
         tried = subprocess.run(
-            [program, "-c", "import ipykernel, easymlnb"],
+            [program, "-c", ASKED],
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        yield Finding("kernel", BAD, f"{program} does not answer.", install)
+        yield Finding("kernel", BAD, f"{program} does not respond.", install)
         return
     if tried.returncode:
         said = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
         fix = f"{program} -m pip install easymlnb ipykernel"
         yield Finding("kernel", BAD, f"{program}: {said}", fix)
+    elif skew := installation.version_skew(program, *tried.stdout.split()):
+        yield Finding("kernel", BAD, skew)
     else:
         yield Finding("kernel", OK, f"'python3' is {program}")
 
@@ -195,12 +189,12 @@ def data_folder(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> Itera
     yield _writable("data folder", folder, "JUPYTER_DATA_DIR")
     kind = filesystem(_existing(folder), mounts)
     if kind in NETWORK_FILESYSTEMS:
-        says = f"{folder} is on {kind}, where a database can break."
+        says = f"{folder} is on the network file system {kind}, which can damage the database."
         fix = "Set EasyMLNB.state_dir to a folder on a local disk."
         yield Finding("data folder", BAD, says, fix)
     free = shutil.disk_usage(_existing(folder)).free
     if free < MIN_FREE:
-        says = f"only {free // 2**20} MB are free on its disk."
+        says = f"only {free // 2**20} MB of disk space are free."
         yield Finding("data folder", NOTE, says, "Free some space before publishing more.")
 
 
@@ -228,7 +222,7 @@ def _writable(about: str, folder: Path, variable: str) -> Finding:
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         return Finding(about, OK, str(folder))
     fix = f"Make it writable, or set {variable} to another folder."
-    return Finding(about, BAD, f"{there} cannot be written to.", fix)
+    return Finding(about, BAD, f"{there} is not writable.", fix)
 
 
 def server(url: str | None, token: str | None) -> Iterator[Finding]:
@@ -242,18 +236,20 @@ def server(url: str | None, token: str | None) -> Iterator[Finding]:
         if named:
             yield Finding("server", BAD, error.message)
         else:
-            yield Finding("server", NOTE, "none runs here.", "Start one: easymlnb serve")
+            yield Finding(
+                "server", NOTE, "no server is running on this machine.", "Start one: easymlnb serve"
+            )
         return
     with client:
         try:
             ready = client.health().get("status") == "ok"
             count = len(client.services())
         except EasyMLNBError as error:
-            fix = "Look at the server's own output; check --url and --token."
+            fix = "Check the server's output, --url and --token."
             yield Finding("server", BAD, f"{client!r}: {error.message}", fix)
             return
     if ready:
-        yield Finding("server", OK, f"{client!r} is ready, with {count} service(s).")
+        yield Finding("server", OK, f"{client!r} is ready with {count} service(s).")
     else:
-        fix = "It may be starting; if it stays so, its own output says why."
-        yield Finding("server", BAD, f"{client!r} does not serve what is published.", fix)
+        fix = "The server may still be starting. If not, see its output for the cause."
+        yield Finding("server", BAD, f"{client!r} does not run the published services.", fix)

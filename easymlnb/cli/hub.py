@@ -24,8 +24,8 @@ def examine(environment: Mapping[str, str] | None = None) -> list[Finding]:
     told = os.environ if environment is None else environment
     url, user = told.get("JUPYTERHUB_API_URL", ""), told.get("JUPYTERHUB_USER", "")
     if not url or not user:
-        fix = "Run it in a terminal of a server that the Hub started."
-        return [Finding("hub", BAD, "no JupyterHub started this server.", fix)]
+        fix = "Run this command in a terminal of a server that the Hub started."
+        return [Finding("hub", BAD, "this server was not started by a JupyterHub.", fix)]
     import httpx
 
     token = told.get("JUPYTERHUB_API_TOKEN", "")
@@ -55,23 +55,25 @@ def service(http: "httpx.Client", address: str) -> Iterator[Finding]:
         there = http.get(f"{address}health/live")
         me = http.get(f"{address}me")
     except httpx.HTTPError:
-        yield Finding(about, BAD, f"cannot be reached at {address}.", "Ask whoever runs the Hub.")
+        yield Finding(about, BAD, f"not reachable at {address}.", "Ask the Hub's administrator.")
         return
     if there.status_code == 404 or not _is_ours(there):
-        fix = "Its administrator adds what is printed by: easymlnb hub config"
+        fix = "The Hub's administrator can add the output of: easymlnb hub config"
         if there.status_code in (502, 503, 504):
-            yield Finding(about, BAD, f"does not answer at {address}.", "The Hub's log says why.")
+            yield Finding(
+                about, BAD, f"no response at {address}.", "See the Hub's log for the cause."
+            )
         else:
-            yield Finding(about, NOTE, "this Hub has none.", fix)
+            yield Finding(about, NOTE, "this Hub has no shared service.", fix)
         return
     if me.status_code != 200:
         fix = f"In jupyterhub_config.py, c.JupyterHub.load_roles: {USERS}, and {TOKENS}"
-        yield Finding(about, BAD, "it does not let this token in.", fix)
+        yield Finding(about, BAD, "the shared service rejects this token.", fix)
         return
     told = me.json()
-    yield Finding(about, OK, f"lets {told['name']} in at {address}")
+    yield Finding(about, OK, f"accepts {told['name']} at {address}")
     if not told["admin"]:
-        says = "what it needs itself is shown to administrators of the Hub."
+        says = "only administrators of the Hub can see its own requirements."
         yield Finding(about, NOTE, says)
         return
     yield from _needs(http.get(f"{address}hub").json())
@@ -82,25 +84,32 @@ def _needs(told: Mapping[str, Any]) -> Iterator[Finding]:
     about = "shared service"
     if told["missing"]:
         fix = f"In jupyterhub_config.py, an entry of c.JupyterHub.load_roles: {ROLE}"
-        yield Finding(about, BAD, f"it lacks the rights {', '.join(told['missing'])}.", fix)
+        yield Finding(about, BAD, f"missing scopes: {', '.join(told['missing'])}.", fix)
     else:
-        yield Finding(about, OK, "may start, stop and reach users' servers, and know who users are")
+        yield Finding(about, OK, "can start, stop and reach users' servers, and read users")
     if told["reached"]:
-        yield Finding(about, OK, f"nodes dial it at {told['proxy']}")
+        yield Finding(about, OK, f"nodes connect at {told['proxy']}")
     else:
-        fix = 'c.JupyterHub.public_url = "https://..." or, for it alone, c.EasyMLNB.hub_proxy.'
-        where = f"at {told['proxy']}" if told["proxy"] else "as the Hub does not say where"
-        yield Finding(about, BAD, f"it does not reach itself through the proxy {where}.", fix)
+        fix = (
+            'Set c.JupyterHub.public_url = "https://...", or c.EasyMLNB.hub_proxy for the '
+            "service only."
+        )
+        where = f"at {told['proxy']}" if told["proxy"] else "because its URL is unknown"
+        yield Finding(
+            about, BAD, f"the service cannot reach itself through the proxy {where}.", fix
+        )
     if told["slowest_start"] > SLOW:
-        says = f"the Hub took {told['slowest_start']:g} s to answer that a server will start."
+        says = f"the Hub took {told['slowest_start']:g} s to accept the start of a server."
         yield Finding(about, BAD, says, f"In jupyterhub_config.py: {AT_ONCE}")
     from easymlnb._version import __version__
 
     if told["easymlnb"] != __version__:
-        says = f"it is easymlnb {told['easymlnb']}, and here is {__version__}."
+        says = f"its easymlnb is {told['easymlnb']}, but the local one is {__version__}."
         yield Finding(about, BAD, says, "Install the same version in both environments.")
     else:
-        yield Finding(about, OK, f"easymlnb {__version__}, JupyterHub {told['hub'] or '(away)'}")
+        yield Finding(
+            about, OK, f"easymlnb {__version__}, JupyterHub {told['hub'] or '(unavailable)'}"
+        )
 
 
 def _is_ours(answer: "httpx.Response") -> bool:
@@ -125,10 +134,10 @@ def _hub(http: "httpx.Client", url: str) -> Iterator[Finding]:
     try:
         version = str(http.get(f"{url}/").json().get("version", "?"))
     except (httpx.HTTPError, ValueError):
-        yield Finding("hub", BAD, f"does not answer at {url}.", "Ask whoever runs it.")
+        yield Finding("hub", BAD, f"no response at {url}.", "Ask the Hub's administrator.")
         return
     if version.split(".")[0].isdecimal() and int(version.split(".")[0]) < 5:
-        yield Finding("hub", BAD, f"JupyterHub {version}", "Nodes need JupyterHub 5.3 or newer.")
+        yield Finding("hub", BAD, f"JupyterHub {version}", "Nodes require JupyterHub 5.3 or newer.")
     else:
         yield Finding("hub", OK, f"JupyterHub {version} at {url}")
 
@@ -143,11 +152,11 @@ def _rights(http: "httpx.Client", url: str, user: str) -> Iterator[Finding]:
         return
     missing = [name for name in NEEDED if not _holds(scopes, name, user)]
     if missing:
-        says = f"this server may not start and reach nodes ({', '.join(missing)} missing)."
+        says = f"this server cannot start and reach nodes (missing scopes: {', '.join(missing)})."
         fix = f"In jupyterhub_config.py, then restart this server: {OWN_TOKENS}"
         yield Finding("rights", BAD, says, fix)
     else:
-        yield Finding("rights", OK, f"servers of {user} may be started and reached")
+        yield Finding("rights", OK, f"can start and reach servers of {user}")
 
 
 def _holds(scopes: list[str], name: str, user: str) -> bool:
@@ -159,7 +168,7 @@ def _proxy(http: "httpx.Client", told: Mapping[str, str]) -> Iterator[Finding]:
 
     parts = urlsplit(told.get("JUPYTERHUB_PUBLIC_URL", ""))
     if not parts.netloc:
-        says = "the Hub does not say where its proxy answers."
+        says = "the URL of the Hub's proxy is unknown."
         fix = "Set c.JupyterHub.public_url, or c.EasyMLNB.hub_proxy of the users' servers."
         yield Finding("proxy", NOTE, says, fix)
         return
@@ -169,10 +178,10 @@ def _proxy(http: "httpx.Client", told: Mapping[str, str]) -> Iterator[Finding]:
     except httpx.HTTPError:
         code = 0
     if code == 200:
-        yield Finding("proxy", OK, f"this server answers at {address}")
+        yield Finding("proxy", OK, f"this server is reachable at {address}")
     else:
-        fix = "If nodes reach it by another address, set c.EasyMLNB.hub_proxy."
-        yield Finding("proxy", BAD, f"this server cannot be reached at {address}.", fix)
+        fix = "If nodes need another URL, set c.EasyMLNB.hub_proxy."
+        yield Finding("proxy", BAD, f"this server not reachable at {address}.", fix)
 
 
 def placements(found: list[dict[str, Any]]) -> Iterator[Finding]:
@@ -181,7 +190,7 @@ def placements(found: list[dict[str, Any]]) -> Iterator[Finding]:
         if one.get("error"):
             yield Finding(f"placement {one['name']}", BAD, one["error"])
         else:
-            yield Finding(f"placement {one['name']}", OK, f"{len(one['nodes'])} node(s) now")
+            yield Finding(f"placement {one['name']}", OK, f"{len(one['nodes'])} node(s) running")
     if not found:
-        fix = "An administrator sets c.EasyMLNB.placements of the Hub's shared service."
-        yield Finding("placements", NOTE, "this server has none.", fix)
+        fix = "An administrator can set c.EasyMLNB.placements of the Hub's shared service."
+        yield Finding("placements", NOTE, "this server has no placements.", fix)

@@ -10,7 +10,7 @@ from typing import Any
 from easymlnb.cli.doctor import BAD, NOTE, OK, Finding
 from easymlnb.contract.hubs import ACCESS, OWN_SCOPES, ROLE, SCOPES, SERVICE, TOKENS, USERS, held
 
-PRINTED = "Add what is printed by: easymlnb hub config"
+PRINTED = "Add the output of: easymlnb hub config"
 JUPYTERS_WORDS = "Bad config encountered during initialization: "
 CHECK_TIMEOUT = 120.0
 PACKAGES = ("easymlnb", "easymlnb_server")
@@ -24,13 +24,16 @@ def examine(file: Path) -> list[Finding]:
     The folder that this runs in is taken for the Hub's working folder.
     """
     if not file.is_file():
-        fix = "Name the file of the Hub's settings: easymlnb hub check FILE"
+        fix = "Give the path of the Hub's configuration: easymlnb hub check FILE"
         return [Finding("hub settings", BAD, f"there is no file {file}.", fix)]
     try:
         config = _read(file)
     except Exception as error:
-        says = f"{file} ends with {type(error).__name__}: {error}"
-        fix = "The Hub would not start either. Run the check with the Hub's environment variables."
+        says = f"{file} raises {type(error).__name__}: {error}"
+        fix = (
+            "The Hub would fail to start as well. Run this check with the Hub's environment "
+            "variables."
+        )
         return [Finding("hub settings", BAD, says, fix)]
     hub = config.get("JupyterHub", {})
     service = _named(_list(hub.get("services")))
@@ -70,8 +73,11 @@ def _shadows(folder: Path) -> Iterator[Finding]:
     for name in PACKAGES:
         for found in (folder / f"{name}.py", folder / name / "__init__.py"):
             if found.is_file():
-                says = f"{found.absolute()} has the name of the package {name}."
-                fix = "The service does not import it; other programs here do. Rename it."
+                says = f"{found.absolute()} has the same name as the package {name}."
+                fix = (
+                    "The service does not import this file, but other programs in this folder "
+                    "do. Rename the file."
+                )
                 yield Finding("import path", NOTE, says, fix)
 
 
@@ -80,12 +86,17 @@ def _starts(service: Mapping[str, Any]) -> Iterator[Finding]:
     about = "shared service"
     command = [str(word) for word in service.get("command") or ()]
     if not command:
-        says = "it is started by others than the Hub; its settings were not looked at."
-        fix = "Check them where it runs: easymlnb hub serve --check, with its other options."
+        says = "the service is not started by the Hub; its settings were not checked."
+        fix = (
+            "On the service's machine, run: easymlnb hub serve --check, with the service's other "
+            "options."
+        )
         yield Finding(about, NOTE, says, fix)
         return
     if shutil.which(command[0]) is None:
-        yield Finding(about, BAD, f"its command {command[0]} is not a program.", PRINTED)
+        yield Finding(
+            about, BAD, f"its command {command[0]} is not an executable program.", PRINTED
+        )
         return
     variables = {name: os.environ[name] for name in KEPT if name in os.environ}
     more = service.get("environment") or {}
@@ -101,15 +112,15 @@ def _starts(service: Mapping[str, Any]) -> Iterator[Finding]:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        yield Finding(about, BAD, f"its command could not be run: {error}", PRINTED)
+        yield Finding(about, BAD, f"its command failed to start: {error}", PRINTED)
         return
     if done.returncode == 0:
-        yield Finding(about, OK, "it starts with these settings")
+        yield Finding(about, OK, "the service starts with these settings")
         return
     lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
     told = "\n".join(lines[-5:]).removeprefix("easymlnb: ").rpartition(JUPYTERS_WORDS)[2]
-    says = told or f"it ends with exit code {done.returncode}."
-    fix = "Mend that before the Hub is restarted: a service that does not start stops the Hub."
+    says = told or f"the service exits with code {done.returncode}."
+    fix = "Fix this before you restart the Hub: a service that fails to start stops the Hub."
     yield Finding(about, BAD, says, fix)
 
 
@@ -117,43 +128,45 @@ def _rights(roles: list[Mapping[str, Any]], spawner: Mapping[str, Any]) -> Itera
     own = _scopes(one for one in roles if SERVICE in (one.get("services") or ()))
     missing = [scope for scope in SCOPES if not held(scope, own)]
     if missing:
-        says = f"the service lacks the rights {', '.join(missing)}."
+        says = f"the service has missing scopes: {', '.join(missing)}."
         yield Finding("role", BAD, says, f"An entry of c.JupyterHub.load_roles: {ROLE}")
     elif narrowed := [scope for scope in SCOPES if scope not in own]:
-        says = f"the service's rights are narrowed: {', '.join(sorted(own))}"
-        yield Finding("role", OK, f"{says} ({', '.join(narrowed)} hold for some users only)")
+        says = f"the service's scopes are restricted: {', '.join(sorted(own))}"
+        yield Finding("role", OK, f"{says} ({', '.join(narrowed)} apply to some users only)")
     else:
-        yield Finding("role", OK, "the service holds the rights that it needs")
+        yield Finding("role", OK, "the service has all required scopes")
     everybody = _scopes(one for one in roles if one.get("name") == "user")
     if _enters(everybody):
-        yield Finding("users", OK, "users may log in to the service")
+        yield Finding("users", OK, "users can log in to the service")
     elif any(_enters(_scopes([one])) for one in roles):
-        yield Finding("users", OK, "some users may log in to the service, by roles of their own")
+        yield Finding("users", OK, "some users can log in to the service, through their own roles")
     else:
-        says = "no role lets users log in to the service."
+        says = "no role allows users to log in to the service."
         yield Finding("users", BAD, says, f"An entry of c.JupyterHub.load_roles: {USERS}")
     tokens = set(_value(spawner.get("server_token_scopes"), []))
     lacking = [scope for scope in (*OWN_SCOPES, ACCESS) if scope not in tokens]
     if ACCESS in lacking:
-        says = "users' servers may not enter the service, so publish does not go there."
+        says = "users' servers cannot access the service, so 'publish' does not use it."
         yield Finding("users' servers", BAD, says, TOKENS)
     elif lacking:
-        says = f"the tokens of users' servers lack {', '.join(lacking)}."
+        says = f"the tokens of users' servers have missing scopes: {', '.join(lacking)}."
         yield Finding("users' servers", NOTE, says, TOKENS)
     else:
-        yield Finding("users' servers", OK, "they may publish, and start nodes of their own")
+        yield Finding("users' servers", OK, "users' servers can publish, and start their own nodes")
 
 
 def _hub(hub: Mapping[str, Any]) -> Iterator[Finding]:
     if not _value(hub.get("allow_named_servers"), False):
-        says = "workers run in named servers, which this Hub does not allow."
+        says = "workers run in named servers, which are disabled on this Hub."
         yield Finding("named servers", BAD, says, "c.JupyterHub.allow_named_servers = True")
     if _value(hub.get("tornado_settings"), {}).get("slow_spawn_timeout", 10) != 0:
         fix = 'c.JupyterHub.tornado_settings.update({"slow_spawn_timeout": 0})'
-        yield Finding("starts", NOTE, "the Hub would answer a start only after seconds.", fix)
+        yield Finding(
+            "starts", NOTE, "the Hub would respond to a start only after several seconds.", fix
+        )
     if not _value(hub.get("public_url"), ""):
         fix = 'c.JupyterHub.public_url = "https://...", or c.EasyMLNB.hub_proxy of the service.'
-        yield Finding("public address", NOTE, "the Hub does not say where its proxy answers.", fix)
+        yield Finding("public address", NOTE, "the URL of the Hub's proxy is unknown.", fix)
 
 
 def _scopes(roles: Any) -> set[str]:

@@ -5,10 +5,13 @@ from typing import Annotated
 import typer
 
 Url = Annotated[
-    str | None, typer.Option("--url", help="The server; default: EASYMLNB_URL, else the local one.")
+    str | None,
+    typer.Option("--url", help="URL of the server; default: EASYMLNB_URL, else the local server."),
 ]
-Token = Annotated[str | None, typer.Option("--token", help="Its token; default: EASYMLNB_TOKEN.")]
+Token = Annotated[
+    str | None, typer.Option("--token", help="Token of the server; default: EASYMLNB_TOKEN.")
+]
 Here = Annotated[
-    bool, typer.Option("--here", help="Keep to this server although the Hub has a shared one.")
+    bool, typer.Option("--here", help="Use your own server even if the Hub has a shared service.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

@@ -10,7 +10,7 @@ import typer
 from easymlnb.cli import output
 from easymlnb.cli.options import AsJson, Token, Url
 
-app = typer.Typer(help="Kernels and workers on the nodes of a JupyterHub.", no_args_is_help=True)
+app = typer.Typer(help="Manage kernels and workers on a JupyterHub's nodes.", no_args_is_help=True)
 
 PROVISIONER = "easymlnb-hub"
 """Entry point of the server's package that starts kernels on nodes."""
@@ -42,7 +42,10 @@ def list_placements(url: Url = None, token: Token = None, json: AsJson = False) 
         output.as_json(found)
         return
     if not found:
-        output.say("This server has no placements; its administrator names them.")
+        output.say(
+            "This server has no placements. Its administrator can add them with "
+            "c.EasyMLNB.placements."
+        )
         return
     users = {placement.get("user", "") for placement in found}
     rows = [
@@ -75,15 +78,15 @@ def _rows(placement: dict[str, Any]) -> list[dict[str, Any]]:
             what = "worker" if kernel.get("worker") else "kernel"
             runs = f"{what} {kernel.get('label') or kernel['kernel']}" if kernel else None
             rows.append({**start, "kernel": runs, "memory": units.shown(kernel.get("memory", 0))})
-    return rows or [{"name": placement["name"], "state": "no node runs"}]
+    return rows or [{"name": placement["name"], "state": "no running nodes"}]
 
 
 @app.command()
 def install(
     name: Annotated[str, typer.Argument(help="Name of the placement.", metavar="NAME")],
-    title: Annotated[str, typer.Option(help="What JupyterLab's launcher shows.")] = "",
+    title: Annotated[str, typer.Option(help="Display name in JupyterLab's launcher.")] = "",
     prefix: Annotated[
-        Path | None, typer.Option(help="Install for all of this environment, not for one user.")
+        Path | None, typer.Option(help="Install for this environment instead of the current user.")
     ] = None,
     url: Url = None,
     token: Token = None,
@@ -92,9 +95,11 @@ def install(
     found = {placement["name"]: placement for placement in there(url, token)}
     if name not in found:
         names = ", ".join(found) or "none"
-        raise ValueError(f"There is no placement named {name!r} on this server; there is: {names}.")
+        raise ValueError(
+            f"There is no placement named {name!r} on this server. Its placements: {names}."
+        )
     folder = write(name, found[name]["spot"], title, found[name].get("proxy", ""), prefix)
-    output.say(f"Installed {folder}. Reload JupyterLab to see it in the launcher.")
+    output.say(f"Installed {folder}. Reload JupyterLab to see the kernel in the launcher.")
 
 
 def write(name: str, spot: dict[str, Any], title: str, proxy: str, prefix: Path | None) -> Path:

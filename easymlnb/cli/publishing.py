@@ -22,7 +22,7 @@ SHOWN_LINES = 30
 WHERE = {"cell", "traceback", "notebook"}
 """Details of an error that say where a notebook failed."""
 _STATES = {
-    "starting": "Accepted. A worker executes the notebook and tries the examples ...",
+    "starting": "Accepted. A worker runs the notebook and its examples ...",
     "ready": "Published.",
     "failed": "Publishing failed. The previous version stays online.",
 }

@@ -65,18 +65,20 @@ def token_of(token: str | None, file: Path | None, arguments: Sequence[str]) -> 
     Raises ``typer.BadParameter`` for one that cannot be used.
     """
     if token is not None and file is not None:
-        raise typer.BadParameter("give --token or --token-file, not both.")
+        raise typer.BadParameter("give either --token or --token-file, not both.")
     if token is not None or any(one.startswith(JUPYTERS) for one in arguments):
         output.say(
-            "easymlnb: Other accounts of this machine can read a token on the command line. "
-            "Use --token-file FILE, or the variable EASYMLNB_TOKEN."
+            "easymlnb: Other accounts on this machine can read a token on the command line. Use "
+            "--token-file FILE, or the variable EASYMLNB_TOKEN."
         )
     if file is not None:
         token = _read(file)
     elif token is None:
         token = os.environ.get("EASYMLNB_TOKEN") or os.environ.get("JUPYTER_TOKEN") or None
     if token == "":
-        raise typer.BadParameter("an empty token would let everybody in.")
+        raise typer.BadParameter(
+            "the token is empty, which would allow access to everyone. Set a token."
+        )
     return token
 
 
@@ -84,7 +86,9 @@ def _read(file: Path) -> str:
     try:
         token = file.read_text(encoding="utf-8").strip()
         if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            output.say(f"easymlnb: Other accounts can read {file}. Close it: chmod 600 {file}")
+            output.say(
+                f"easymlnb: Other accounts can read {file}. Restrict access with: chmod 600 {file}"
+            )
     except (OSError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"--token-file {str(file)!r} cannot be read ({error}).") from error
     if len(token.splitlines()) > 1:
@@ -140,14 +144,16 @@ def _wait_for(process: "subprocess.Popen[bytes]", token: str) -> discovery.Serve
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise ServerUnreachable("The server did not start; its own words above say why.")
+            raise ServerUnreachable(
+                "The server failed to start. See its output above for the cause."
+            )
         with contextlib.suppress(OSError, ValueError, KeyError):
             found = json.loads(file.read_text(encoding="utf-8"))
             server = discovery.Server(discovery.base(found["url"]), token)
             if discovery.answers(server):
                 return server
         time.sleep(0.1)
-    raise ServerUnreachable(f"The server did not answer within {START_SECONDS:g} s.")
+    raise ServerUnreachable(f"The server did not respond within {START_SECONDS:g} s.")
 
 
 def _publish(notebook: Path, server: discovery.Server) -> bool:
@@ -167,10 +173,10 @@ def _publish(notebook: Path, server: discovery.Server) -> bool:
 def _say_where(server: discovery.Server, failed: list[Path]) -> None:
     if failed:
         output.say(f"Not published: {', '.join(str(notebook) for notebook in failed)}.")
-    output.say(f"Catalogue: {server.url}?token={server.token}")
+    output.say(f"Catalog: {server.url}?token={server.token}")
     line = _line_to_paste(server)
     if line:
-        output.say(f"Call one:  {line}")
+        output.say(f"Try a call:  {line}")
     output.say("Stop with Ctrl + C.")
 
 

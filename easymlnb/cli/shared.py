@@ -13,13 +13,15 @@ from easymlnb.cli import output
 from easymlnb.cli.options import Token, Url
 from easymlnb.contract import hubs
 
-app = typer.Typer(help="One service for all users of a JupyterHub.", no_args_is_help=True)
+app = typer.Typer(
+    help="Set up and manage the shared service of a JupyterHub.", no_args_is_help=True
+)
 
 MODULE = "easymlnb_server.shared"
 PORT = 10180
 SECONDS = 60.0
 BLOCK = """\
-# easymlnb: the service that all users share, at {public}/services/{name}/
+# easymlnb: the shared service of all users, at {public}/services/{name}/
 c.JupyterHub.services.append(
     {{
         "name": "{name}",
@@ -28,23 +30,23 @@ c.JupyterHub.services.append(
         "oauth_no_confirm": True,
     }}
 )
-# What it may do: start and stop users' servers, which run their workers; enter them with tokens
-# of their users, made for that; know who users are, and their groups.
+# The service's permissions: start and stop users' servers, which run the workers; access them
+# with users' tokens, created for this purpose; read users and their groups.
 c.JupyterHub.load_roles.append(
     {role}
 )
-# Every user may log in there; who may call which service is said by the services' authors.
+# All users can log in to the service. The authors decide who can call their services.
 c.JupyterHub.load_roles.append(
     {users}
 )
-# So may their servers; "servers!user" and "access:servers!user" are for nodes of their own.
+# So can their servers; "servers!user" and "access:servers!user" are for their own nodes.
 {tokens}
-# Workers run in named servers. A start is answered at once, and its progress told by events.
+# Workers run in named servers. The Hub responds to a start immediately and sends events.
 c.JupyterHub.allow_named_servers = True
 c.JupyterHub.tornado_settings.update({{"slow_spawn_timeout": 0}})
 {url}"""
 URL = """\
-# How everybody, nodes too, reaches the Hub's proxy.
+# The URL at which users and nodes reach the Hub's proxy.
 {comment}c.JupyterHub.public_url = "{public}"
 """
 
@@ -82,11 +84,15 @@ class Place:
 
 Folder = Annotated[
     Path | None,
-    typer.Option("--state-dir", help="Folder of all that is published; default: beside the Hub's."),
+    typer.Option(
+        "--state-dir", help="Folder for all published services; default: next to the Hub's folder."
+    ),
 ]
 Settings = Annotated[
     Path | None,
-    typer.Option("--config", help="File with more settings, beside those of Jupyter's folders."),
+    typer.Option(
+        "--config", help="Additional configuration file, besides those in Jupyter's folders."
+    ),
 ]
 
 
@@ -95,29 +101,29 @@ def config(
     state_dir: Folder = None,
     settings: Settings = None,
     public_url: Annotated[
-        str, typer.Option(help="The Hub's address as everybody reaches it, nodes too.")
+        str, typer.Option(help="URL at which users and nodes reach the Hub.")
     ] = "",
-    port: Annotated[int, typer.Option(help="Port that the service listens on.")] = PORT,
-    ip: Annotated[str, typer.Option(help="Address that it listens on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the service.")] = PORT,
+    ip: Annotated[str, typer.Option(help="IP address of the service.")] = "127.0.0.1",
 ) -> None:
     """Print what to add to jupyterhub_config.py."""
     output.say_out(Place(state_dir, settings, ip, port, public_url).block())
     if settings is not None and not settings.is_file():
         output.say(
-            f"Create {settings.absolute()} first: the service does not start without it, and a "
-            "service that does not start stops the Hub. An empty file will do."
+            f"Create {settings.absolute()} first; an empty file is enough. Without it the "
+            "service fails to start, which stops the Hub."
         )
-    output.say("Before the Hub is restarted: easymlnb hub check jupyterhub_config.py")
+    output.say("Before you restart the Hub, run: easymlnb hub check jupyterhub_config.py")
 
 
 @app.command()
 def check(
     hub_config: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The Hub's settings, which are executed.")
+        Path, typer.Argument(metavar="FILE", help="The Hub's configuration file; it is executed.")
     ] = Path("jupyterhub_config.py"),
     json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """Say whether the Hub and the service would start; run it where the Hub runs."""
+    """Check whether the Hub and the service would start; run it on the Hub's machine."""
     from easymlnb.cli.doctor import show
     from easymlnb.cli.hubcheck import examine
 
@@ -143,34 +149,34 @@ def _administer(method: str, path: str, url: str | None, token: str | None, body
 
 @app.command()
 def transfer(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="Whose services they are.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="The Hub's user who gets them.")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Current owner of the services.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="New owner, a user of the Hub.")],
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """Give all services of a user to another, such as after a user was renamed."""
+    """Transfer all services of a user to another, for example after a user was renamed."""
     path = f"hub/users/{quote(old, safe='')}/transfer"
     moved = _administer("POST", path, url, token, {"to": new})["moved"]
     for before, after in moved.items():
-        output.say_out(f"{before} is {after} now")
+        output.say_out(f"{before} is now {after}")
     if not moved:
-        output.say(f"{old} had no services; the name is free for another user.")
+        output.say(f"{old} had no services; another user can now use the name.")
 
 
 @app.command("remove-user")
 def remove_user(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Who is gone.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the former user.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """Remove all services of a user, and their name from what is shared with them."""
+    """Remove all services of a user, and the user's access to other services."""
     if not yes:
-        typer.confirm(f"Remove all services of {name}, with all versions?", abort=True)
+        typer.confirm(f"Remove all services of {name} and all their versions?", abort=True)
     removed = _administer("DELETE", f"hub/users/{quote(name, safe='')}", url, token, None)
     for one in removed["removed"]:
         output.say_out(f"{one} removed")
-    output.say(f"The name {name} is free for another user.")
+    output.say(f"Another user can now use the name {name}.")
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -181,10 +187,10 @@ def serve(
     state_dir: Folder = None,
     settings: Settings = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Look at the settings only, and say what is wrong.")
+        bool, typer.Option("--check", help="Only check the settings and report problems.")
     ] = False,
 ) -> None:
-    """Run the service; the Hub does that, as its configuration says."""
+    """Run the shared service; the Hub starts this command."""
     file = [] if settings is None else [f"--config={settings.absolute()}"]
     folder = [] if state_dir is None else [f"--EasyMLNB.state_dir={state_dir.absolute()}"]
     # -P: a file of the package's name in the Hub's folder must not be taken for the package.

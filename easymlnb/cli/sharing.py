@@ -29,7 +29,9 @@ def share_and_show(
     from easymlnb.share import share, unshare
 
     if who.nobody and who.somebody:
-        raise typer.BadParameter("--nobody goes with no other name.")
+        raise typer.BadParameter(
+            "--nobody cannot be combined with users, groups, --everyone or --public."
+        )
     if who.nobody:
         found = unshare(name, url=url, token=token)
     elif who.somebody:

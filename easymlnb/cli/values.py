@@ -24,10 +24,12 @@ def read(arguments: Iterable[str], spec: ServiceSpec) -> dict[str, Any]:
     for argument in arguments:
         key, equals, text = argument.partition("=")
         if not equals or not key:
-            raise typer.BadParameter(f"{argument!r} is not key=value or key=@file.")
+            raise typer.BadParameter(f"invalid argument {argument!r}: use key=value or key=@file.")
         if key not in known:
             names = ", ".join(known) or "no parameters"
-            raise typer.BadParameter(f"{spec.name!r} has no parameter {key!r}; it has: {names}.")
+            raise typer.BadParameter(
+                f"{spec.name!r} has no parameter {key!r}. Its parameters: {names}."
+            )
         value = _file(text[1:]) if text.startswith("@") else _value(text, known[key], spec)
         if key in found:
             earlier = found[key] if isinstance(found[key], list) else [found[key]]
@@ -62,7 +64,9 @@ def _value(text: str, schema: Any, spec: ServiceSpec) -> Any:
         if not all("type" in option for option in found):
             return text
         kinds = " or ".join(str(option.get("type")) for option in found)
-        raise typer.BadParameter(f"{text!r} is not JSON; a value of type {kinds} is.") from None
+        raise typer.BadParameter(
+            f"{text!r} is not valid JSON, which a value of type {kinds} must be."
+        ) from None
 
 
 def _items(schema: Any, spec: ServiceSpec) -> list[Any]:

@@ -76,7 +76,8 @@ def _find(url: str | None, token: str | None, shared: bool) -> discovery.Server:
     found = hub.server(url, token)
     if not found.shared:
         raise ServerUnreachable(
-            "There is no shared service here: no JupyterHub started this server, or it has none. "
-            "ml.connect() without shared=True finds this server itself."
+            "There is no shared service: this server was not started by a JupyterHub, or the Hub "
+            "has no shared service. Use ml.connect() without shared=True to connect to this "
+            "server."
         )
     return found

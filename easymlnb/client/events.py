@@ -81,8 +81,8 @@ class Reader:
         """Raise ``ServerUnreachable`` when the stream broke off before its end."""
         if not self._done:
             raise ServerUnreachable(
-                "The connection broke off before the result came; whether the call was done "
-                "is unknown."
+                "The connection was lost before the result arrived. It is unknown whether the "
+                "call completed."
             )
 
 

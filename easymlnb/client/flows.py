@@ -157,8 +157,8 @@ def spec(specs: Specs, name: str) -> Flow[ServiceSpec]:
         return specs.keep(name, ServiceSpec.from_dict({**found, "name": whole}))
     except msgspec.ValidationError as error:
         raise ServerUnreachable(
-            "The server described this service in a way that this version of easymlnb does not "
-            "know; use the same version on both sides."
+            "The server's description of this service has an unknown format. Install the same "
+            "version of easymlnb on both sides."
         ) from error
 
 

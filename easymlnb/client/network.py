@@ -58,20 +58,26 @@ def translated(server: Server, seconds: float = 0.0) -> Iterator[None]:
     try:
         yield
     except httpx.ConnectTimeout as error:
-        raise ServerUnreachable(f"No server answered at {server.url} in time.") from error
+        raise ServerUnreachable(
+            f"No server responded at {server.url} in time. Check that the server is running and "
+            "the URL is correct."
+        ) from error
     except httpx.TimeoutException as error:
         raise ServerUnreachable(
-            f"The server did not answer within {seconds:g} s; pass a longer timeout, or look "
-            "whether it is busy."
+            f"The server did not respond within {seconds:g} s. Pass a longer timeout, or check "
+            "whether the server is busy."
         ) from error
     except httpx.ConnectError as error:
         raise ServerUnreachable(
-            f"No server answers at {server.url}; look whether it runs and the URL is right."
+            f"No server responds at {server.url}. Check that the server is running and the URL "
+            "is correct."
         ) from error
     except (httpx.HTTPError, httpx.StreamError) as error:
         raise ServerUnreachable(
-            f"The connection to {server.url} broke off ({type(error).__name__}); whether the "
-            "request was served is unknown."
+            f"The connection to {server.url} was lost ({type(error).__name__}). It is unknown "
+            "whether the request completed."
         ) from error
     except httpx.InvalidURL as error:
-        raise ServerUnreachable(f"{server.url!r} is not the URL of a server.") from error
+        raise ServerUnreachable(
+            f"Invalid server URL {server.url!r}. Use a URL such as 'http://localhost:8888/'."
+        ) from error

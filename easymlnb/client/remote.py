@@ -52,7 +52,7 @@ def as_function(
     made.__name__ = made.__qualname__ = name
     made.__module__ = "easymlnb.client"
     made.options = options
-    made.__doc__ = "A service; its description is known after the first call."
+    made.__doc__ = "A service. Its description is available after the first call."
     if spec is not None:
         made.__doc__ = docstring(spec)
         made.__signature__ = signature(spec)

@@ -52,7 +52,7 @@ def _binary(widget: Any, produces: tuple[str, ...]) -> str:
     if widget in IMAGES:
         # Which of them holds the values, only the service knows.
         some = any(media.startswith("image/") for media in produces)
-        return "image/*" if some and find_spec("PIL") else ""
+        return "image/*" if some and find_spec("PIL") and find_spec("numpy") else ""
     if widget == "array" and NPY in produces and find_spec("numpy"):
         return NPY
     if widget in ("table", "timeseries") and ARROW in produces:
@@ -132,7 +132,7 @@ def _picture(data: bytes) -> Any:
 
     Several pages are a list of them.
     """
-    if not find_spec("PIL"):
+    if not (find_spec("PIL") and find_spec("numpy")):
         return data
     from easymlnb.types import tiff
     from easymlnb.types.image import Image

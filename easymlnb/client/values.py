@@ -124,7 +124,7 @@ def _other(value: Any, hint: Mapping[str, Any]) -> Any:
         import numpy
 
         return _array(numpy.asarray(value), hint)
-    raise TypeError(f"a {type(value).__name__} cannot be sent to a service.")
+    raise TypeError(f"a value of type {type(value).__name__} cannot be sent to a service.")
 
 
 # files

@@ -50,7 +50,7 @@ class Answer:
             return json.loads(self.body)
         except ValueError as error:
             raise ServerUnreachable(
-                "What answers at this URL is not easymlnb; is the URL right?"
+                "The server at this URL does not run easymlnb. Check the URL."
             ) from error
 
 
@@ -100,18 +100,26 @@ def _foreign(answer: Answer) -> EasyMLNBError:
     if status in (301, 302, 303, 307, 308, 401):
         return NotLoggedIn()
     if status == 403:
-        return Forbidden("The server refused: the token is missing, wrong or not allowed this.")
+        return Forbidden(
+            "The server denied the request: the token is missing, invalid or has no permission "
+            "for it."
+        )
     if status == 404:
         return RouteNotFound(
-            "The server has no easymlnb there. Check the URL, and on the server "
-            "'jupyter server extension list'."
+            "The server does not run easymlnb at this URL. Check the URL, and run 'jupyter "
+            "server extension list' on the server."
         )
     if status == 413:
-        return TooLarge("The server, or a proxy before it, takes no body of that size.")
+        return TooLarge(
+            "The request body exceeds the size limit of the server or of a proxy in front of it."
+        )
     if status == 424:  # as a JupyterHub answers for a server that does not run
-        return ServerUnreachable("The JupyterHub says that this server does not run; start it.")
+        return ServerUnreachable(
+            "This server is not running according to the JupyterHub. Start it there."
+        )
     if status in (502, 503, 504):
         return ServerUnreachable(
-            f"A proxy answered {status} in place of the server; it may be starting. Try again soon."
+            f"A proxy responded with status {status} instead of the server, which may be "
+            "starting. Try again in a moment."
         )
-    return EasyMLNBError(f"The server answered {status} without saying why.")
+    return EasyMLNBError(f"The server responded with status {status} and no message.")

@@ -66,11 +66,13 @@ def check_path(path: str) -> str:
     )
     if bad:
         raise BundleRejected(
-            f"The bundle names a file {_shown(path)}; only plain relative paths inside the "
-            "notebook's folder are taken."
+            f"Invalid file path {_shown(path)} in the bundle. Use relative paths inside the "
+            "notebook's folder."
         )
     if len(path.encode()) > MAX_PATH or any(len(part.encode()) > 255 for part in parts):
-        raise BundleRejected(f"The bundle names a file by a path that is too long: {_shown(path)}.")
+        raise BundleRejected(
+            f"A file path in the bundle is too long: {_shown(path)}. Use shorter names."
+        )
     return path
 
 
@@ -94,7 +96,7 @@ class Archive:
             raise
         except _BROKEN as error:
             stream.close()
-            raise BundleRejected("The body is not a zip file, or it is damaged.") from error
+            raise BundleRejected("The body is not a valid zip file.") from error
         self._stream = stream
         self.sizes = {path: entry.file_size for path, entry in self._entries.items()}
 
@@ -119,12 +121,12 @@ class Archive:
                 while chunk := file.read(CHUNK):
                     left -= len(chunk)
                     if left < 0:
-                        raise BundleRejected(f"{_shown(path)} is larger than the zip says.")
+                        raise BundleRejected(f"{_shown(path)} is larger than declared in the zip.")
                     yield chunk
         except _BROKEN as error:
             raise BundleRejected(f"{_shown(path)} in the zip is damaged.") from error
         if left:
-            raise BundleRejected(f"{_shown(path)} is smaller than the zip says.")
+            raise BundleRejected(f"{_shown(path)} is smaller than declared in the zip.")
 
     def read(self, path: str, limit: int) -> bytes:
         """Return the content of one file of at most ``limit`` bytes."""
@@ -135,7 +137,7 @@ class Archive:
 def check_size(size: int, limit: int, what: str) -> None:
     """Raise ``TooLarge`` when ``size`` is over ``limit``, both in bytes."""
     if size > limit:
-        raise TooLarge(f"{what} has {size / 2**20:.1f} MB; at most {limit / 2**20:g} MB are taken.")
+        raise TooLarge(f"{what} has {size / 2**20:.1f} MB, over the limit of {limit / 2**20:g} MB.")
 
 
 def _check_end(stream: io.BytesIO | io.BufferedReader, size: int) -> None:
@@ -144,15 +146,15 @@ def _check_end(stream: io.BytesIO | io.BufferedReader, size: int) -> None:
     tail = stream.read()
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or at + _END.size > len(tail):
-        raise BundleRejected("The body is not a zip file, or it is damaged.")
+        raise BundleRejected("The body is not a valid zip file.")
     directory = _END.unpack_from(tail, at)[5]
     if directory > _MAX_DIRECTORY or tail[max(0, at - 20) :].startswith(b"PK\x06\x07"):
-        raise TooLarge(f"The zip holds too many files; at most {MAX_ENTRIES} are taken.")
+        raise TooLarge(f"The zip has too many files; the limit is {MAX_ENTRIES}.")
 
 
 def _entries(infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     if len(infos) > MAX_ENTRIES:
-        raise TooLarge(f"The zip holds {len(infos)} files; at most {MAX_ENTRIES} are taken.")
+        raise TooLarge(f"The zip has {len(infos)} files; the limit is {MAX_ENTRIES}.")
     _check_sizes(infos)
     found: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
@@ -164,7 +166,7 @@ def _entries(infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
         if folder:
             continue
         if path in found:
-            raise BundleRejected(f"The zip holds {_shown(path)} twice.")
+            raise BundleRejected(f"The zip contains {_shown(path)} twice.")
         found[path] = info
     for path in found:
         parents = path.split("/")[:-1]
@@ -177,11 +179,13 @@ def _entries(infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
 def _check_kind(info: zipfile.ZipInfo, folder: bool) -> None:
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFDIR if folder else stat.S_IFREG):
-        raise BundleRejected(f"{_shown(info.filename)} is not a plain file; links are not taken.")
+        raise BundleRejected(
+            f"{_shown(info.filename)} is not a regular file; links are not supported."
+        )
     if info.flag_bits & 0x1:
-        raise BundleRejected("The zip is encrypted.")
+        raise BundleRejected("The zip is encrypted. Send an unencrypted zip.")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise BundleRejected("The zip is packed in an unusual way; use plain 'deflate'.")
+        raise BundleRejected("The zip has an unsupported compression method. Use 'deflate'.")
 
 
 def _check_sizes(infos: list[zipfile.ZipInfo]) -> None:
@@ -190,14 +194,14 @@ def _check_sizes(infos: list[zipfile.ZipInfo]) -> None:
     check_size(total, MAX_UNPACKED, "The unpacked bundle")
     if total > RATIO_FROM and total > MAX_RATIO * packed:
         raise TooLarge(
-            f"The zip unpacks to {total // max(packed, 1)} times its size; "
-            f"more than {MAX_RATIO} times is not taken."
+            f"The zip unpacks to {total // max(packed, 1)} times its size; the limit is "
+            f"{MAX_RATIO} times."
         )
     # Entries that share bytes make a small zip unpack to many times its size.
     placed = sorted(infos, key=lambda info: info.header_offset)
     for first, second in pairwise(placed):
         if first.header_offset + 30 + first.compress_size > second.header_offset:
-            raise BundleRejected("The zip is damaged: its files overlap.")
+            raise BundleRejected("The zip is damaged: its entries overlap.")
 
 
 def _shown(path: str) -> str:

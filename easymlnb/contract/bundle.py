@@ -90,13 +90,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """Read what ``to_dict`` wrote; raises ``BundleRejected`` on anything else."""
         if (told := data.get("format")) != FORMAT:
             raise BundleRejected(
-                f"The bundle has format {told!r:.20}; this easymlnb reads format {FORMAT}. "
-                "Use the same version on both sides."
+                f"The bundle has format {told!r:.20}, but this easymlnb reads format {FORMAT}. "
+                "Install the same version on both sides."
             )
         try:
             made = msgspec.convert(data, cls)
         except msgspec.ValidationError as error:
-            raise BundleRejected(f"The bundle's {MANIFEST} is not valid: {error}.") from error
+            raise BundleRejected(f"The bundle's {MANIFEST} is invalid: {error}.") from error
         _check_manifest(made)
         return made
 
@@ -137,10 +137,10 @@ def open_bundle(data: bytes | Path, *, verify: bool = True) -> Bundle:
     """
     with Archive(data) as archive:
         if MANIFEST not in archive.sizes:
-            raise BundleRejected(f"The zip is not a bundle: it holds no {MANIFEST}.")
+            raise BundleRejected(f"The zip is not a bundle: {MANIFEST} is missing.")
         manifest = Manifest.from_dict(_json(archive.read(MANIFEST, _MAX_MANIFEST), MANIFEST))
         if NOTEBOOK not in archive.sizes:
-            raise BundleRejected(f"The bundle holds no {NOTEBOOK}.")
+            raise BundleRejected(f"The bundle contains no {NOTEBOOK}.")
         notebook = check_notebook(_json(archive.read(NOTEBOOK, MAX_NOTEBOOK), NOTEBOOK))
         _check_listing(manifest, set(archive.sizes) - {MANIFEST, NOTEBOOK})
         if verify:
@@ -171,7 +171,7 @@ def write(
         try:
             text = msgspec.json.encode(stripped, order="sorted")
         except (UnicodeEncodeError, TypeError) as error:
-            raise BundleRejected("The notebook holds text that is not Unicode.") from error
+            raise BundleRejected("The notebook contains text that is not valid Unicode.") from error
         check_size(len(text), MAX_NOTEBOOK, "The notebook without its outputs")
         archive.writestr(_entry(NOTEBOOK), text)
         made = msgspec.structs.replace(manifest, files=shas)
@@ -199,32 +199,36 @@ def identify(manifest: Manifest, notebook: Mapping[str, Any]) -> str:
 
 def _check_manifest(manifest: Manifest) -> None:
     if "/" in check_path(manifest.notebook):
-        raise BundleRejected("The bundle's notebook is named by a path; a file name is expected.")
+        raise BundleRejected("The bundle's notebook has a path as its name. Use a file name.")
     if not _KERNEL.match(manifest.kernel):
-        raise BundleRejected(f"{manifest.kernel[:80]!r} is not the name of a kernelspec.")
+        raise BundleRejected(f"Invalid kernelspec name {manifest.kernel[:80]!r}.")
     for name in (*manifest.services, *manifest.defines):
         if not NAME.match(name):
-            raise BundleRejected(f"{name[:80]!r} is not the name of a service.")
+            raise BundleRejected(f"Invalid service name {name[:80]!r}.")
     for line in manifest.requirements:
         if not line.strip() or len(line) > 1000 or not line.isprintable():
-            raise BundleRejected(f"{line[:80]!r} is not one requirement.")
+            raise BundleRejected(f"Invalid requirement {line[:80]!r}.")
     metadata.check(manifest.metadata)
     try:
         check_gpu(manifest.gpu)
     except DefinitionError as error:
-        raise BundleRejected(f"The bundle's {MANIFEST} is not valid: {error.message}") from error
+        raise BundleRejected(f"The bundle's {MANIFEST} is invalid: {error.message}") from error
     for path, sha in manifest.files.items():
         check_path(path)
         if not _SHA.match(sha):
-            raise BundleRejected(f"The bundle's {MANIFEST} gives no SHA-256 for {path[:80]!r}.")
+            raise BundleRejected(f"The bundle's {MANIFEST} has no SHA-256 for {path[:80]!r}.")
 
 
 def _check_listing(manifest: Manifest, held: set[str]) -> None:
     listed = {FILES + path for path in manifest.files}
     if missing := sorted(listed - held):
-        raise BundleRejected(f"The bundle lists {missing[0][:80]!r} but does not hold it.")
+        raise BundleRejected(
+            f"The bundle's {MANIFEST} lists {missing[0][:80]!r}, but the file is missing."
+        )
     if more := sorted(held - listed):
-        raise BundleRejected(f"The bundle holds {more[0][:80]!r} but does not list it.")
+        raise BundleRejected(
+            f"The bundle contains {more[0][:80]!r}, which its {MANIFEST} does not list."
+        )
 
 
 def _checked(archive: Archive, path: str, sha: str) -> Iterator[bytes]:
@@ -234,14 +238,16 @@ def _checked(archive: Archive, path: str, sha: str) -> Iterator[bytes]:
         found.update(chunk)
         yield chunk
     if found.hexdigest() != sha:
-        raise BundleRejected(f"{path[:80]!r} is not what the bundle's {MANIFEST} says.")
+        raise BundleRejected(
+            f"The SHA-256 of {path[:80]!r} does not match the bundle's {MANIFEST}."
+        )
 
 
 def _json(data: bytes, name: str) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BundleRejected(f"The bundle's {name} is not JSON.") from error
+        raise BundleRejected(f"The bundle's {name} is not valid JSON.") from error
     if not isinstance(found, dict):
         raise BundleRejected(f"The bundle's {name} is not a JSON object.")
     return found

@@ -1,52 +1,53 @@
-"""Every error of easymlnb: its code, its HTTP status and its one sentence.
+"""All errors of easymlnb, each with its code, HTTP status and message.
 
 ::
 
     EasyMLNBError
-    +-- DefinitionError            a function cannot become a service (also a TypeError)
-    +-- BadRequest            400  the body is not what its Content-Type says
-    |   +-- BundleRejected    400  a published bundle is unusable as it came
+    +-- DefinitionError            the function cannot become a service (also a TypeError)
+    +-- BadRequest            400  the body does not match its Content-Type
+    |   +-- BundleRejected    400  the published bundle is invalid
     +-- NotLoggedIn           401
     +-- Forbidden             403
     +-- ServiceNotFound       404
     +-- BundleNotFound        404
     +-- UploadNotFound        404
     +-- RouteNotFound         404
-    +-- CallNotFound          404  no call of yours has that id, or not any more
+    +-- CallNotFound          404  the caller has no running call with this id
     +-- MethodNotAllowed      405
-    +-- NotAcceptable         406  the result cannot be written as ``Accept`` asks
-    +-- StreamTooLarge        406  a stream is too long to be collected into one answer
+    +-- NotAcceptable         406  the result is not available in the format of ``Accept``
+    +-- StreamTooLarge        406  the stream is too long for a single response
     +-- RequestTimeout        408  the request arrived too slowly
-    +-- NameTaken             409  another notebook already serves that name
-    +-- BundleServes          409  what serves already cannot be called off
+    +-- NameTaken             409  another notebook already uses the service name
+    +-- BundleServes          409  the bundle is already deployed and cannot be canceled
     +-- NoSeat                409
-    +-- UploadOffset          409  a part of an upload that does not continue what is there
-    +-- UploadIncomplete      409  an upload is used before all of it was sent
+    +-- VersionMismatch       409  kernel and server use different protocols
+    +-- UploadOffset          409  the part does not start where the last one ended
+    +-- UploadIncomplete      409  the upload is used before it is complete
     +-- TooLarge              413
-    +-- UploadQuota           413  the uploads of one caller take too much together
+    +-- UploadQuota           413  the caller's uploads exceed the quota
     +-- UnsupportedMediaType  415
-    +-- InvalidInput          422  values that break the schema; ``details`` names each field
-    +-- KeyReused             422  an idempotency key came again with another request
-    +-- CallerError           422  what a service's function says to its caller
-    +-- DeploymentFailed      422  a bundle could not be brought to serve; ``details`` has the cell
-    +-- HeadTooLarge          431  the request's line and headers are too long
-    +-- CallFailed            500  the function raised
-    +-- ResultNotEncodable    500  the function returned what cannot be sent
+    +-- InvalidInput          422  values do not match the schema; ``details`` lists the fields
+    +-- KeyReused             422  the idempotency key was used for a different request
+    +-- CallerError           422  the service's own message to its caller
+    +-- DeploymentFailed      422  the bundle could not be deployed; ``details`` has the cell
+    +-- HeadTooLarge          431  the request line and headers are too long
+    +-- CallFailed            500  the function raised an exception
+    +-- ResultNotEncodable    500  the function's result cannot be encoded
     +-- InternalError         500
-    +-- CallCancelled         503  stopped on request
-    +-- NotReady              503  the service is starting, or could not start
-    +-- Busy                  503  the queue is full; ``Retry-After`` says when to come back
+    +-- CallCancelled         503  the call was stopped on request
+    +-- NotReady              503  the service is starting or failed to start
+    +-- Busy                  503  the queue is full; ``Retry-After`` has the seconds to wait
     +-- TooManyConnections    503
-    +-- WorkerLost            503  the kernel died under the call
-    |   +-- WorkerOutOfMemory 503  it was ended, for it took far more memory than it may
+    +-- WorkerLost            503  the kernel died during the call
+    |   +-- WorkerOutOfMemory 503  the kernel exceeded its memory limit and was ended
     +-- Draining              503  the server is stopping
-    +-- StorageBusy           503  the database is locked or away for too long
+    +-- StorageBusy           503  the database is locked or unavailable for too long
     +-- DeadlineExceeded      504
     +-- StorageFull           507  the disk is full
-    +-- CallCycle             508  services call each other in a circle, or too deep
-    +-- StorageDamaged        500  a stored file is missing or is not what was stored
-    +-- StorageUnusable            the database cannot be used; the server does not start with it
-    +-- ServerUnreachable          the client found no server, or lost it
+    +-- CallCycle             508  services call each other in a cycle, or too deeply
+    +-- StorageDamaged        500  a stored file is missing or damaged
+    +-- StorageUnusable            the database cannot be used; the server does not start
+    +-- ServerUnreachable          the client cannot reach a server
 """
 
 from collections.abc import Sequence
@@ -56,10 +57,10 @@ from easymlnb.contract import units
 
 
 class EasyMLNBError(Exception):
-    """Root of all errors that are meant for people.
+    """Base class of all errors with a message for people.
 
-    ``code`` is stable and machine-readable, ``status`` the HTTP status it travels under,
-    ``details`` optional JSON with more (fields of a validation error, seconds to wait).
+    ``code`` is stable and machine-readable, ``status`` is the HTTP status,
+    ``details`` is optional JSON, such as the fields of a validation error or seconds to wait.
     """
 
     code: ClassVar[str] = "error"
@@ -72,7 +73,7 @@ class EasyMLNBError(Exception):
         self.request_id = request_id
 
     def to_dict(self, request_id: str = "") -> dict[str, Any]:
-        """Return the body that carries this error over HTTP."""
+        """Return the body of the HTTP response for this error."""
         error: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.details is not None:
             error["details"] = self.details
@@ -81,26 +82,26 @@ class EasyMLNBError(Exception):
 
 
 class DefinitionError(EasyMLNBError, TypeError):
-    """A function cannot become a service; the message names the parameter and the fix."""
+    """The function cannot become a service; the message names the parameter and the fix."""
 
     code = "definition_error"
 
 
 class BadRequest(EasyMLNBError):
-    """The body is not what its ``Content-Type`` says."""
+    """The body does not match its ``Content-Type``."""
 
     code = "bad_request"
     status = 400
 
 
 class BundleRejected(BadRequest):
-    """A bundle is unusable as it came: not a zip, no notebook, a path that leaves it, too large."""
+    """The bundle is invalid: not a zip, without a notebook, with an unsafe path, or too large."""
 
     code = "bundle_rejected"
 
 
 class NotLoggedIn(EasyMLNBError):
-    """No credentials, or wrong ones."""
+    """The credentials are missing or invalid."""
 
     code = "not_logged_in"
     status = 401
@@ -112,220 +113,235 @@ class NotLoggedIn(EasyMLNBError):
 
 
 class Forbidden(EasyMLNBError):
-    """Known, but not allowed."""
+    """The caller does not have permission."""
 
     code = "forbidden"
     status = 403
 
 
 class ServiceNotFound(EasyMLNBError):
-    """No service has that name."""
+    """There is no service with this name."""
 
     code = "service_not_found"
     status = 404
 
     def __init__(self, name: str, now: str = "") -> None:
-        """Say that there is none, or under which name it is found ``now``."""
+        """Report that the service does not exist, or the name that it has ``now``."""
         super().__init__(
-            f"The service {name!r} has another owner and is {now!r} now."
+            f"The service {name!r} has a new owner. Its name is now {now!r}."
             if now
-            else f"There is no service named {name!r}. 'GET services' lists those there are."
+            else f"There is no service named {name!r}. 'GET services' lists all services."
         )
 
 
 class BundleNotFound(EasyMLNBError):
-    """No bundle has that id."""
+    """There is no bundle with this id."""
 
     code = "bundle_not_found"
     status = 404
 
-    def __init__(self, bundle: str) -> None:
-        super().__init__(f"There is no bundle {bundle!r}.")
+    def __init__(self, bundle: str, what: str = "bundle") -> None:
+        super().__init__(f"There is no {what} {bundle!r}.")
 
 
 class UploadNotFound(EasyMLNBError):
-    """There is no such upload, or none of this caller's."""
+    """The caller has no upload with this id."""
 
     code = "upload_not_found"
     status = 404
 
     def __init__(self, upload: str) -> None:
         super().__init__(
-            f"There is no upload {upload[:12]!r} of yours here; it may have expired. Send it again."
+            f"You have no upload {upload[:12]!r} on this server; it may have expired. Upload the "
+            "file again."
         )
 
 
 class RouteNotFound(EasyMLNBError):
-    """Nothing answers at that URL."""
+    """There is no route at this URL."""
 
     code = "not_found"
     status = 404
 
     def __init__(
-        self, message: str = "There is no such route. 'GET openapi.json' lists the routes."
+        self, message: str = "There is no route at this URL. 'GET openapi.json' lists all routes."
     ) -> None:
         super().__init__(message)
 
 
 class CallNotFound(EasyMLNBError):
-    """No call of this caller has that id, or it has ended."""
+    """The caller has no running call with this id."""
 
     code = "call_not_found"
     status = 404
 
     def __init__(self) -> None:
-        super().__init__("No call of yours with this id is under way; it may have ended.")
+        super().__init__("You have no running call with this id; it may have ended.")
 
 
 class MethodNotAllowed(EasyMLNBError):
-    """The route exists, the method does not."""
+    """The route does not support this method."""
 
     code = "method_not_allowed"
     status = 405
 
     def __init__(self, method: str) -> None:
-        super().__init__(f"{method} is not allowed here.")
+        super().__init__(f"This route does not support the method {method}.")
 
 
 class NotAcceptable(EasyMLNBError):
-    """The result cannot be written as ``Accept`` asks."""
+    """The result is not available in the format of ``Accept``."""
 
     code = "not_acceptable"
     status = 406
 
     def __init__(self, asked: str, offered: tuple[str, ...]) -> None:
         super().__init__(
-            f"This result cannot be sent as {asked!r}; ask for one of: {', '.join(offered)}.",
+            f"This result is not available as {asked!r}. Set Accept to one of: "
+            f"{', '.join(offered)}.",
             details={"offered": list(offered)},
         )
 
 
 class StreamTooLarge(EasyMLNBError):
-    """A stream was to be collected into one answer, and is too long for that."""
+    """The stream is too long for a single response."""
 
     code = "stream_too_large"
     status = 406
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"This stream takes more than {limit // 2**20} MiB as one answer. Ask for its items "
-            "as they come, with 'Accept: application/jsonl' or 'Accept: text/event-stream'."
+            f"This stream has more than {limit // 2**20} MiB, too much for a single response. "
+            "Receive its items one by one with 'Accept: application/jsonl' or 'Accept: "
+            "text/event-stream'."
         )
 
 
 class RequestTimeout(EasyMLNBError):
-    """The headers or the body of a request arrived too slowly."""
+    """The request's headers or body arrived too slowly."""
 
     code = "request_timeout"
     status = 408
 
 
 class NameTaken(EasyMLNBError):
-    """Another notebook already serves that name."""
+    """Another notebook already uses the service name."""
 
     code = "name_taken"
     status = 409
 
 
 class BundleServes(EasyMLNBError):
-    """A bundle is to be called off that serves already."""
+    """The bundle is already deployed, so its publishing cannot be canceled."""
 
     code = "bundle_serves"
     status = 409
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(
-            f"This bundle serves already: {', '.join(names)}. To end that, delete the service: "
-            f"DELETE services/{names[0]}, or 'easymlnb remove {names[0]}'.",
+            f"This bundle is already deployed as {', '.join(names)}. To stop it, delete the "
+            f"service: DELETE services/{names[0]}, or 'easymlnb remove {names[0]}'.",
             details={"services": list(names)},
         )
 
 
 class NotShared(EasyMLNBError):
-    """This server is one user's own, where nobody else is let in."""
+    """A single-user server cannot share its services."""
 
     code = "not_shared"
     status = 409
 
     def __init__(
         self,
-        message: str = "This server is its user's own, and nobody else can call its services. "
-        "Publish to the shared service of the JupyterHub to let others in.",
+        message: str = "This is a single-user server: only its user can call its services. To "
+        "share a service, publish it to the JupyterHub's shared service.",
     ) -> None:
         super().__init__(message)
 
 
+class VersionMismatch(EasyMLNBError):
+    """A kernel and its server have versions of easymlnb that do not work together."""
+
+    code = "version_mismatch"
+    status = 409
+
+
 class UploadOffset(EasyMLNBError):
-    """A part of an upload does not begin where the last one ended."""
+    """The part of the upload does not start where the last one ended."""
 
     code = "upload_offset"
     status = 409
 
     def __init__(self, offset: int) -> None:
         super().__init__(
-            f"The next part of this upload begins at byte {offset}.", details={"offset": offset}
+            f"The part does not continue the upload. Send the part that starts at byte {offset}.",
+            details={"offset": offset},
         )
 
 
 class UploadIncomplete(EasyMLNBError):
-    """A call names an upload of which not all was sent."""
+    """The call uses an upload that is not complete."""
 
     code = "upload_incomplete"
     status = 409
 
     def __init__(self, offset: int, size: int) -> None:
         super().__init__(
-            f"Only {offset:,} of the {size:,} bytes of this upload were sent. Send the rest first.",
+            f"The upload is incomplete: {offset:,} of {size:,} bytes were sent. Send the "
+            "remaining bytes first.",
             details={"offset": offset, "size": size},
         )
 
 
 class NoSeat(EasyMLNBError):
-    """A node carries as many kernels as it has seats."""
+    """All kernel slots of the node are in use."""
 
     code = "no_seat"
     status = 409
 
     def __init__(self) -> None:
-        super().__init__("All seats of this node are taken. End a kernel there, or use another.")
+        super().__init__(
+            "All kernel slots of this node are in use. Shut down one of its kernels, or use "
+            "another node."
+        )
 
 
 class TooLarge(EasyMLNBError):
-    """A body, file or image is over its limit."""
+    """The body, file or image exceeds its size limit."""
 
     code = "too_large"
     status = 413
 
 
 class UploadQuota(EasyMLNBError):
-    """The uploads of one caller would be too many, or too large together."""
+    """The caller's uploads exceed the limit of number or total size."""
 
     code = "upload_quota"
     status = 413
 
     def __init__(self, limit: int, most: int) -> None:
         super().__init__(
-            f"Your uploads would be more than {most:,}, or take more than {units.shown(limit)} "
-            "together. Delete some, or wait until they expire."
+            f"Your uploads exceed the limit of {most:,} uploads or {units.shown(limit)} in "
+            "total. Delete some of them, or wait until they expire."
         )
 
 
 class UnsupportedMediaType(EasyMLNBError):
-    """The ``Content-Type`` is not one that the service reads."""
+    """The service does not accept this ``Content-Type``."""
 
     code = "unsupported_media_type"
     status = 415
 
     def __init__(self, got: str, offered: tuple[str, ...]) -> None:
         super().__init__(
-            f"A body of type {got or 'unknown'!r} is not read here; "
-            f"send one of: {', '.join(offered)}.",
+            f"The content type {got or 'unknown'!r} is not supported. Send one of: "
+            f"{', '.join(offered)}.",
             details={"offered": list(offered)},
         )
 
 
 class InvalidInput(EasyMLNBError):
-    """Values break the schema; ``details`` is ``[{"field": "a.0.b", "message": "..."}]``."""
+    """Values do not match the schema; ``details``: ``[{"field": "a.0.b", "message": "..."}]``."""
 
     code = "invalid_input"
     status = 422
@@ -333,26 +349,26 @@ class InvalidInput(EasyMLNBError):
     def __init__(self, details: list[dict[str, str]]) -> None:
         said = "; ".join(f"{item['field']}: {item['message']}" for item in details[:3])
         more = f" (and {len(details) - 3} more)" if len(details) > 3 else ""
-        super().__init__(f"The input is not valid. {said}{more}", details=details)
+        super().__init__(f"The input is invalid. {said}{more}", details=details)
 
 
 class KeyReused(EasyMLNBError):
-    """An idempotency key came a second time, with another request."""
+    """The idempotency key was already used for a different request."""
 
     code = "idempotency_key_reused"
     status = 422
 
     def __init__(self) -> None:
         super().__init__(
-            "This Idempotency-Key was sent before with another body or headers. "
-            "Repeat a request as it was, or choose a new key."
+            "This Idempotency-Key was already used with a different body or headers. Repeat the "
+            "request unchanged, or use a new key."
         )
 
 
 class CallerError(EasyMLNBError):
-    """Raise it in a service's function to tell the caller, in your words, what to do better.
+    """The service's own message to its caller; raise it in a service's function.
 
-    Its message is the only text of a function's exceptions that ever reaches a caller.
+    Callers see its message. They never see the text of any other exception.
     """
 
     code = "caller_error"
@@ -360,9 +376,9 @@ class CallerError(EasyMLNBError):
 
 
 class DeploymentFailed(EasyMLNBError):
-    """A bundle could not be brought to serve.
+    """The bundle could not be deployed.
 
-    For its author only; ``details`` may hold ``cell`` (number among the notebook's cells, from
+    Shown to its author only; ``details`` may hold ``cell`` (number among the notebook's cells, from
     0), ``source`` and ``traceback``.
     """
 
@@ -371,45 +387,49 @@ class DeploymentFailed(EasyMLNBError):
 
 
 class HeadTooLarge(EasyMLNBError):
-    """The first line and the headers of a request are too long."""
+    """The request line and headers are too long."""
 
     code = "head_too_large"
     status = 431
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"The request's first line and headers have more than {limit:,} bytes. Send less in "
-            "the address, in cookies and in other headers."
+            f"The request line and headers have more than {limit:,} bytes. Shorten the URL, "
+            "cookies and other headers."
         )
 
 
 class CallFailed(EasyMLNBError):
-    """The service's function raised; only its log, not the caller, has the traceback."""
+    """The service's function raised an exception; the traceback is only in the service's log."""
 
     code = "call_failed"
     status = 500
 
     def __init__(self, kind: str = "an error") -> None:
         super().__init__(
-            f"The service's function failed ({kind}). Its author finds the details in the "
+            f"The service's function failed ({kind}). The author can find details in the "
             "service's log under the request id."
         )
 
 
 class ResultNotEncodable(EasyMLNBError):
-    """The function returned what cannot be sent."""
+    """The function's result cannot be encoded."""
 
     code = "result_not_encodable"
     status = 500
 
 
 class InternalError(EasyMLNBError):
-    """A defect of easymlnb itself."""
+    """An internal error of the server."""
 
     code = "internal_error"
     status = 500
 
-    def __init__(self, message: str = "The server failed on this request; its log has it.") -> None:
+    def __init__(
+        self,
+        message: str = "Internal server error. Details are in the server's log under the "
+        "request id.",
+    ) -> None:
         super().__init__(message)
 
 
@@ -424,42 +444,42 @@ class CallCancelled(EasyMLNBError):
 
 
 class NotReady(EasyMLNBError):
-    """The service is starting, or could not start."""
+    """The service is starting or failed to start."""
 
     code = "not_ready"
     status = 503
 
 
 class Busy(EasyMLNBError):
-    """The queue is full; ``details["retry_after"]`` says in seconds when to come back."""
+    """The queue is full; ``details["retry_after"]`` has the seconds to wait."""
 
     code = "busy"
     status = 503
 
     def __init__(self, waiting: int, retry_after: float) -> None:
         super().__init__(
-            f"The service is busy: {waiting} calls wait already. "
-            f"Try again in about {max(1, round(retry_after))} s.",
+            f"The service is busy: {waiting} calls are waiting. Try again in about "
+            f"{max(1, round(retry_after))} s.",
             details={"retry_after": max(1, round(retry_after))},
         )
 
 
 class TooManyConnections(EasyMLNBError):
-    """The server, or the caller's address, has as many connections open as it may."""
+    """The server or the caller's address reached its limit of open connections."""
 
     code = "too_many_connections"
     status = 503
 
     def __init__(self) -> None:
         super().__init__(
-            "Too many connections are open. Try again in a second, and use connections again "
-            "instead of opening new ones.",
+            "Too many open connections. Try again in a second, and reuse connections instead of "
+            "opening new ones.",
             details={"retry_after": 1},
         )
 
 
 class WorkerLost(EasyMLNBError):
-    """The kernel died under the call; whether the work was done is unknown."""
+    """The kernel died during the call; whether the call completed is unknown."""
 
     code = "worker_lost"
     status = 503
@@ -469,14 +489,15 @@ class WorkerLost(EasyMLNBError):
 
 
 class WorkerOutOfMemory(WorkerLost):
-    """The kernel took far more memory than its service may and was ended under the call."""
+    """The kernel exceeded its memory limit and was ended during the call."""
 
     code = "worker_out_of_memory"
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            "The kernel that ran this call was ended: it took far more memory than its "
-            f"{units.shown(limit)}. Send less at once, or have its author raise memory=."
+            "The kernel that ran this call was ended: it used far more memory than its limit of "
+            f"{units.shown(limit)}. Send less data at once, or ask the service's author to raise "
+            "memory=."
         )
         self.details = {"retryable": False, "limit": limit}
 
@@ -494,31 +515,31 @@ class Draining(EasyMLNBError):
 
 
 class DeadlineExceeded(EasyMLNBError):
-    """The call was not done in time and was stopped."""
+    """The call exceeded its timeout and was stopped."""
 
     code = "deadline_exceeded"
     status = 504
 
     def __init__(self, seconds: float) -> None:
         shown = units.shown_seconds(seconds)
-        super().__init__(f"The call was stopped: it took longer than its {shown}.")
+        super().__init__(f"The call was stopped: it exceeded its timeout of {shown}.")
 
 
 class StorageBusy(EasyMLNBError):
-    """The database is locked or away for longer than a write waits; nothing was changed."""
+    """The database is locked or unavailable for too long; nothing was changed."""
 
     code = "storage_busy"
     status = 503
 
     def __init__(self) -> None:
         super().__init__(
-            "The server's database does not answer. Try again in a moment.",
+            "The server's database does not respond. Try again in a moment.",
             details={"retry_after": 5},
         )
 
 
 class StorageFull(EasyMLNBError):
-    """The disk of database or files is full; nothing was changed."""
+    """The disk with the database or the files is full; nothing was changed."""
 
     code = "storage_full"
     status = 507
@@ -528,20 +549,20 @@ class StorageFull(EasyMLNBError):
 
 
 class CallCycle(EasyMLNBError):
-    """A service calls one that waits for it, or the chain of calls is too long."""
+    """Services call each other in a cycle, or the chain of calls is too long."""
 
     code = "call_cycle"
     status = 508
 
     def __init__(self, chain: Sequence[str]) -> None:
         super().__init__(
-            f"These services would wait for each other: {' -> '.join(chain)}. "
-            "Call the function itself, or put what both need into a third notebook."
+            f"These services call each other in a cycle: {' -> '.join(chain)}. Call the function "
+            "directly, or move the shared code to a third notebook."
         )
 
 
 class StorageDamaged(EasyMLNBError):
-    """A stored file is missing or is not what was stored."""
+    """A stored file is missing or damaged."""
 
     code = "storage_damaged"
 
@@ -559,7 +580,7 @@ class StorageUnusable(EasyMLNBError):
 
 
 class ServerUnreachable(EasyMLNBError):
-    """The client found no server, or lost it."""
+    """The client cannot reach a server."""
 
     code = "server_unreachable"
 
@@ -575,7 +596,7 @@ BY_CODE = _tree(EasyMLNBError)
 
 
 def from_code(code: str, message: str, details: Any = None, request_id: str = "") -> EasyMLNBError:
-    """Rebuild an error that came over a wire; an unknown code becomes the root class."""
+    """Rebuild an error from its JSON fields; an unknown code becomes the base class."""
     kind = BY_CODE.get(code, EasyMLNBError)
     error = kind.__new__(kind)
     EasyMLNBError.__init__(error, message, details=details, request_id=request_id)

@@ -19,7 +19,7 @@ def _text(most: int) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         text = value.strip() if isinstance(value, str) else ""
         if not text or len(text) > most or not text.isprintable():
-            raise ValueError(f"It must be a text of one line, {most} characters at most.")
+            raise ValueError(f"The value must be one line of text with at most {most} characters.")
         return text
 
     return check
@@ -27,14 +27,14 @@ def _text(most: int) -> Callable[[Any], str]:
 
 def _prose(value: Any) -> str:
     if not isinstance(value, str) or not value.strip() or len(value) > 50_000:
-        raise ValueError("It must be a text, 50,000 characters at most.")
+        raise ValueError("The value must be a text with at most 50,000 characters.")
     return value.strip()
 
 
 def _texts(value: Any) -> list[str]:
     check = _text(60)
     if isinstance(value, str) or not isinstance(value, list | tuple) or len(value) > 30:
-        raise ValueError("It must be a list of texts, 30 at most.")
+        raise ValueError("The value must be a list of at most 30 texts.")
     return list(dict.fromkeys(check(one) for one in value))
 
 
@@ -44,32 +44,34 @@ def _day(value: Any) -> str:
     try:
         return date.fromisoformat(text).isoformat()
     except (ValueError, TypeError):
-        raise ValueError("It must be a date such as 2026-03-31.") from None
+        raise ValueError("The value must be a date such as 2026-03-31.") from None
 
 
 def _address(value: Any) -> str:
     good = isinstance(value, str) and re.match(r"https?://[^\s\"<>\\]+\Z", value.strip())
     if not good or len(value) > 2000:
-        raise ValueError("It must be an address that begins with https:// or http://.")
+        raise ValueError("The value must be a URL that starts with https:// or http://.")
     return str(value.strip())
 
 
 def _doi(value: Any) -> str:
     bare = _DOI_PREFIX.sub("", value.strip()) if isinstance(value, str) else ""
     if not _DOI.match(bare) or len(bare) > 300:
-        raise ValueError("It must be a DOI such as 10.5281/zenodo.1234567.")
+        raise ValueError("The value must be a DOI such as 10.5281/zenodo.1234567.")
     return bare
 
 
 def _thumbnail(value: Any) -> str:
     if not isinstance(value, str) or len(value) > THUMBNAIL_LIMIT or not _THUMBNAIL.match(value):
-        raise ValueError("It must be a picture (PNG, JPEG or WebP) beside the notebook.")
+        raise ValueError(
+            "The value must be the path of an image (PNG, JPEG or WebP) in the notebook's folder."
+        )
     return value
 
 
 def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= 10_000:
-        raise ValueError("It must be a whole number from 0.")
+        raise ValueError("The value must be a whole number of at least 0.")
     return value
 
 
@@ -77,16 +79,18 @@ def _size(value: Any) -> int:
     try:
         return 0 if value == 0 else units.size(value)
     except ValueError:
-        raise ValueError("It must be a size such as '4 GB', or bytes.") from None
+        raise ValueError("The value must be a size such as '4 GB', or a number of bytes.") from None
 
 
 def _resources(value: Any) -> dict[str, int]:
     if not isinstance(value, Mapping):
-        raise ValueError(f"It must be fields: {', '.join(_RESOURCES)}.")
+        raise ValueError(f"The value must have the fields {', '.join(_RESOURCES)}.")
     found = {}
     for key, told in value.items():
         if key not in _RESOURCES:
-            raise ValueError(f"There is no {str(key)[:40]!r}; there are: {', '.join(_RESOURCES)}.")
+            raise ValueError(
+                f"Unknown field {str(key)[:40]!r}. Known fields: {', '.join(_RESOURCES)}."
+            )
         try:
             found[str(key)] = _RESOURCES[key](told)
         except ValueError as error:

@@ -17,12 +17,12 @@ from typing import Any
 
 import msgspec
 
+from easymlnb._version import PROTOCOL, __version__
 from easymlnb.contract.message import Message as Message
 from easymlnb.contract.questions import Ask, Denied, Given, Lookup, Unask
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.texts import all_sendable
 
-PROTOCOL = 1
 LENGTHS = struct.Struct("<II")
 
 
@@ -39,7 +39,6 @@ class Hello(Message):
     kernel: str
     source: str
     live: bool = False
-    protocol: int = PROTOCOL
 
 
 class Offer(Message):
@@ -64,8 +63,6 @@ class Result(Message):
     """The call's one good answer: the body of the response. ``log`` is what it printed.
 
     ``file`` names the file in the call's ``room`` that holds the body; then the frame has none.
-    The last answer of a run says how many of a batch ran as one (``together``) and how many runs
-    of its worker have ended with it (``turn``); else both are 0.
     """
 
     id: int
@@ -74,15 +71,10 @@ class Result(Message):
     filename: str = ""
     log: str = ""
     file: str = ""
-    together: int = 0
-    turn: int = 0
 
 
 class Failure(Message):
-    """The call's one bad answer. ``trace`` is for the author's log and never reaches a caller.
-
-    ``together`` and ``turn`` are those of ``Result``.
-    """
+    """The call's one bad answer. ``trace`` is for the author's log and never reaches a caller."""
 
     id: int
     code: str
@@ -91,8 +83,6 @@ class Failure(Message):
     seconds: float = 0.0
     log: str = ""
     trace: str = ""
-    together: int = 0
-    turn: int = 0
 
 
 class Progress(Message):
@@ -142,10 +132,6 @@ class Call(Message):
 
     ``view`` asks for what a person should see (``contract.spec.VIEW``) instead of the raw result.
     Calls that follow one another with the same ``batch``, which is not 0, are run together.
-    Those that are ``open``, not 0, are run together with all of their service that are there when
-    the worker gets to the first of them, as many as a batch may have. It is 1 more than the
-    ``turn`` that the server knew: what was sent when it knew the last run to have ended stays for
-    the next but one. So the server knows what was not begun.
 
     ``file`` is the path of a large body, which then is not in the frame, ``room`` the folder that
     takes a large result. ``uploads`` are files sent before: id, path and size of each; without a
@@ -164,7 +150,6 @@ class Call(Message):
     file: str = ""
     room: str = ""
     uploads: tuple[tuple[str, str, int], ...] = ()
-    open: int = 0
 
 
 class Cancel(Message):
@@ -197,8 +182,13 @@ class Return(Message):
     seconds: float
 
 
-FORGOTTEN = "X-Easymlnb-Forgotten"
-"""Header of a refusal: whom this worker returns to is gone, and others do its work. It may end."""
+VERSION_HEADER = "X-Easymlnb-Version"
+PROTOCOL_HEADER = "X-Easymlnb-Protocol"
+
+
+def version_headers() -> dict[str, str]:
+    """Return the headers by which a kernel that dials says which easymlnb it has."""
+    return {VERSION_HEADER: __version__, PROTOCOL_HEADER: str(PROTOCOL)}
 
 
 ToServer = (
@@ -244,11 +234,11 @@ def _frames(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     at, end = 0, len(data)
     while at < end:
         if end - at < LENGTHS.size:
-            raise ValueError("A frame is cut off in its lengths.")
+            raise ValueError("The frame is truncated in its header.")
         header, body = LENGTHS.unpack_from(data, at)
         at += LENGTHS.size
         if end - at < header + body:
-            raise ValueError("A frame is cut off.")
+            raise ValueError("The frame is truncated.")
         yield data[at : at + header], data[at + header : at + header + body]
         at += header + body
 

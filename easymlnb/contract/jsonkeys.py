@@ -41,6 +41,6 @@ def check_keys(body: bytes | str, keys: int = 0) -> None:
     except _RepeatedError as error:
         key = str(error)
         shown = key if len(key) <= SHOWN else f"{key[:SHOWN]}..."
-        raise BadRequest(f"The key {shown!r} is given twice. Send each key once.") from None
+        raise BadRequest(f"Duplicate key {shown!r}. Send each key once.") from None
     except (ValueError, RecursionError):
         return  # only what other parsers take and this one does not

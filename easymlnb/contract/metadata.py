@@ -93,7 +93,7 @@ def sentence(problems: list[Problem]) -> str:
 def rejected(problems: list[Problem]) -> BundleRejected:
     """Return the error that names each field."""
     return BundleRejected(
-        f"The metadata cannot be used. {sentence(problems)}",
+        f"The metadata is invalid. {sentence(problems)}",
         details=[one.to_dict() for one in problems],
     )
 
@@ -121,7 +121,7 @@ def default_title(name: str) -> str:
 
 def _read_fields(told: Any, allowed: frozenset[str], place: str) -> Checked:
     if not isinstance(told, Mapping):
-        return {}, [Problem(place, "It must be fields with values.")]
+        return {}, [Problem(place, "The value must be a mapping of fields to values.")]
     found: dict[str, Any] = {}
     problems = []
     for key, value in told.items():
@@ -130,11 +130,13 @@ def _read_fields(told: Any, allowed: frozenset[str], place: str) -> Checked:
         if name == SERVICES and SERVICES in allowed:
             continue
         if name not in allowed:
-            problems.append(
-                Problem(shown[:80], f"There is no such field; there are: {_list(allowed)}.")
-            )
+            problems.append(Problem(shown[:80], f"Unknown field. Known fields: {_list(allowed)}."))
         elif name in found:
-            problems.append(Problem(shown, f"It is said twice, as {name!r} too."))
+            problems.append(
+                Problem(
+                    shown, f"Duplicate field: {name!r} has the same meaning. Remove one of them."
+                )
+            )
         elif value is not None:
             try:
                 found[name] = FIELDS[name](value)
@@ -145,7 +147,9 @@ def _read_fields(told: Any, allowed: frozenset[str], place: str) -> Checked:
 
 def _read_services(told: Any) -> Checked:
     if not isinstance(told, Mapping):
-        return {}, [Problem(SERVICES, "It must be names of services with fields under each.")]
+        return {}, [
+            Problem(SERVICES, "The value must be a mapping of service names to their fields.")
+        ]
     found, problems = {}, []
     for name, fields in told.items():
         found[str(name)], more = _read_fields(fields, NAMES, f"{SERVICES}.{str(name)[:63]}")

@@ -27,11 +27,13 @@ def strip(notebook: Mapping[str, Any]) -> dict[str, Any]:
 def check_notebook(notebook: Any) -> dict[str, Any]:
     """Return ``notebook`` when it is one of nbformat 4; else ``BundleRejected``."""
     if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
-        raise BundleRejected("The file is not a notebook: it holds no list of cells.")
+        raise BundleRejected("The file is not a notebook: its list of cells is missing.")
     if notebook.get("nbformat") != 4:
-        raise BundleRejected("The notebook is not of nbformat 4; open and save it in JupyterLab.")
+        raise BundleRejected(
+            "The notebook does not have nbformat 4. Open and save it in JupyterLab."
+        )
     if not isinstance(notebook.get("metadata", {}), dict):
-        raise BundleRejected("The notebook's metadata are not an object.")
+        raise BundleRejected("The notebook's metadata is not a JSON object.")
     for number, cell in enumerate(notebook["cells"]):
         good = (
             isinstance(cell, dict)
@@ -40,7 +42,7 @@ def check_notebook(notebook: Any) -> dict[str, Any]:
             and isinstance(cell.get("metadata", {}), dict)
         )
         if not good:
-            raise BundleRejected(f"Cell {number} of the notebook is not a valid cell.")
+            raise BundleRejected(f"Cell {number} of the notebook is invalid.")
     return notebook
 
 

@@ -25,7 +25,7 @@ def check(what: str, given: Iterable[str], known: Iterable[str]) -> None:
     ]
     if close:
         raise DefinitionError(f"{what} has no option {wrong!r}. Did you mean {close[0]!r}?")
-    said = f"Its options are {', '.join(names)}." if names else "It has no options."
+    said = f"Options: {', '.join(names)}." if names else f"{what} accepts no options."
     raise DefinitionError(f"{what} has no option {wrong!r}. {said}")
 
 

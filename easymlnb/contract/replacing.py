@@ -17,5 +17,5 @@ CHOICES = (AUTO, IN_PLACE, WAIT)
 def check(replace: str) -> str:
     """Return ``replace`` if it is one of the ``CHOICES``; raises ``BadRequest``."""
     if replace not in CHOICES:
-        raise BadRequest(f"replace={replace!r} is not known; use one of {', '.join(CHOICES)}.")
+        raise BadRequest(f"Invalid replace={replace!r}. Use one of: {', '.join(CHOICES)}.")
     return replace

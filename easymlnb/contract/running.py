@@ -61,15 +61,19 @@ def _workers(both: Any, least: Any, most: Any) -> tuple[int | None, int | None]:
         ("workers", both, 1), ("min_workers", least, 0), ("max_workers", most, 1),
     ):  # fmt: skip
         if value is not None and (type(value) is not int or value < floor):
-            raise DefinitionError(f"{name} must be a whole number from {floor}, not {value!r}.")
+            raise DefinitionError(
+                f"{name} must be a whole number of at least {floor}, not {value!r}."
+            )
     if both is not None and (least is not None or most is not None):
         raise DefinitionError(
-            "workers= stands for both bounds: give it, or min_workers= and max_workers=."
+            "workers= sets both limits. Use either workers=, or min_workers= and max_workers=."
         )
     if both is None and most is None and least is not None:
         most = max(1, least)
     if least is not None and least > most:
-        raise DefinitionError(f"min_workers ({least}) must not be above max_workers ({most}).")
+        raise DefinitionError(
+            f"min_workers ({least}) must not be greater than max_workers ({most})."
+        )
     if least is None and most is not None:
         least = 1
     return both or most, least
@@ -79,7 +83,7 @@ def _target(value: Any) -> float | None:
     if value is None:
         return None
     if type(value) not in (int, float) or not 0 < value < float("inf"):
-        raise DefinitionError(f"target_calls must be a number above 0, not {value!r}.")
+        raise DefinitionError(f"target_calls must be a number greater than 0, not {value!r}.")
     return float(value)
 
 
@@ -103,5 +107,5 @@ def check_gpu(value: Any) -> None:
     number = type(value) in (int, float)
     if not number or not 0 <= value < float("inf") or (value > 1 and value != int(value)):
         raise DefinitionError(
-            f"gpu must be a number of GPUs, a share of one such as 0.5, or 'prefer', not {value!r}."
+            f"gpu must be a number of GPUs, a fraction such as 0.5, or 'prefer', not {value!r}."
         )

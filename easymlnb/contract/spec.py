@@ -52,10 +52,12 @@ class Batch:
 
     def __post_init__(self) -> None:
         if type(self.max_size) is not int or self.max_size < 1:
-            raise DefinitionError(f"max_size must be a whole number from 1, not {self.max_size!r}.")
+            raise DefinitionError(
+                f"max_size must be a whole number of at least 1, not {self.max_size!r}."
+            )
         if type(self.max_wait) not in (int, float) or not 0 <= self.max_wait <= LONGEST_WAIT:
             raise DefinitionError(
-                f"max_wait must be seconds from 0 to {LONGEST_WAIT:g}, not {self.max_wait!r}."
+                f"max_wait must be from 0 to {LONGEST_WAIT:g} seconds, not {self.max_wait!r}."
             )
 
 

@@ -17,7 +17,7 @@ def size(value: object) -> int:
         if unit in _SIZES:
             value = int(float(found[1]) * _SIZES[unit])
     if type(value) is not int or value < 1:
-        raise ValueError(f"{value!r} is no size; write bytes, or a text such as '500M' or '2G'.")
+        raise ValueError(f"Invalid size {value!r}: use bytes or a string such as '500M' or '2G'.")
     return value
 
 
@@ -29,7 +29,9 @@ def seconds(value: object) -> float:
     if isinstance(value, str) and (found := _TEXT.match(value.strip())) and found[2] in _TIMES:
         value = float(found[1]) * _TIMES[found[2]]
     if type(value) not in (int, float) or not 0 <= value < float("inf"):  # type: ignore[operator]
-        raise ValueError(f"{value!r} is no time; write seconds, or a text such as '30s' or '10m'.")
+        raise ValueError(
+            f"Invalid duration {value!r}: use seconds or a string such as '30s' or '10m'."
+        )
     return float(value)  # type: ignore[arg-type]
 
 

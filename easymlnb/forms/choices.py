@@ -57,7 +57,7 @@ def choice(node: Node, make: Make) -> Simple:
         found = [at for at, one in enumerate(values) if _same(one, value)]
         widget.index = found[0] if found else None
         if not found and value is not MISSING:
-            raise ValueError("There is no such choice.")
+            raise ValueError("Please choose one of the options.")
 
     return Simple(widget, get, put, labelled=labelled)
 
@@ -115,7 +115,7 @@ def _refuse_others(value: Any, values: list[Any]) -> None:
     if value is MISSING:
         return
     if not isinstance(value, list) or not all(any(_same(a, b) for b in values) for a in value):
-        raise ValueError("There is no such choice.")
+        raise ValueError("Please choose one of the options.")
 
 
 def _tags(values: list[Any], labels: list[str]) -> Simple:

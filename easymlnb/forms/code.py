@@ -18,7 +18,7 @@ LONG = 300
 
 MOST = 1000
 LONGEST = 20_000
-CUT = "... too long to be shown here ..."
+CUT = "... too long to display ..."
 """Values and characters of one parameter that are shown in code, and what stands for more."""
 
 STORED = {"table": ("csv", "text/csv"), "timeseries": ("csv", "text/csv")}

@@ -27,7 +27,7 @@ class Desk(Scripted):
     and ``cell`` under a cell.
     """
 
-    script_names = ("seek", "desk")
+    script_name = "desk"
     place = Unicode("cell").tag(sync=True)
 
     def __init__(self, acts: dict[str, Act], *, place: str = "cell") -> None:

@@ -15,7 +15,7 @@ from easymlnb.forms.order import in_order
 MISSING: Final[Any] = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
 """No value was given; the parameter is left out of the call."""
 
-EMPTY_FIELD = "Please fill this in."
+EMPTY_FIELD = "Please fill in this field."
 
 
 class Control(Protocol):

@@ -105,11 +105,11 @@ class Picker:
 
     def _refusal(self, data: bytes, name: str, media_type: str) -> str:
         if self._max_bytes and len(data) > self._max_bytes:
-            return f"{name} has {size(len(data))}; at most {size(self._max_bytes)} are read here."
+            return f"{name} is {size(len(data))}; the maximum is {size(self._max_bytes)}."
         if self._accept and not any(_admits(one, name, media_type) for one in self._accept):
             if self._kind in TABLES and name.lower().endswith(SHEETS):
-                return f"{name} is a spreadsheet; Excel files are not read, save it as CSV."
-            return f"{name} is not one of the kinds read here: {_kinds(self._accept)}."
+                return f"{name} is a spreadsheet, which is not supported. Save it as CSV."
+            return f"{name} has an unsupported file type. Supported types: {_kinds(self._accept)}."
         return ""
 
     def _show(self, *, first: bool = False) -> None:

@@ -39,9 +39,9 @@ READY = "Result ready"
 
 ARRIVING = "First results"
 
-FAILED = "The run failed"
+FAILED = "Run failed"
 
-SENDING = "Waiting for the file"
+SENDING = "Waiting for the file upload"
 
 
 @dataclass(slots=True)
@@ -139,7 +139,7 @@ class Form:
         found = self.widget._repr_mimebundle_(**kwargs)
         if isinstance(found, dict):
             # What is left of it where no kernel stands behind the page.
-            found["text/plain"] = f"The form of {self.spec.title!r}; run the cell to use it."
+            found["text/plain"] = f"The form of {self.spec.title!r}. Run the cell to use the form."
         return found
 
     def _example(self, number: str) -> None:
@@ -187,7 +187,7 @@ class Form:
             watch.on(Failed(error))
         except Exception:
             # The form must come back to life; the cell's output has the traceback.
-            watch.on(Failed(InternalError("The call could not be made.")))
+            watch.on(Failed(InternalError("The call could not be started.")))
             raise
 
     def _refuse(self) -> None:

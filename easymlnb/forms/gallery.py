@@ -6,6 +6,7 @@ from functools import lru_cache
 from html import escape
 from typing import Any
 
+from easymlnb.contract import installation
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import previews
 from easymlnb.forms.node import Node
@@ -48,6 +49,8 @@ def _picture(spec: ServiceSpec, example: dict[str, Any]) -> str:
 @lru_cache(maxsize=32)
 def thumbnail(code: str) -> str:
     """Return an image, in base64 or as a data URI, as a small picture; "" when it is none."""
+    if installation.missing("PIL"):
+        return ""
     if code.startswith("data:"):
         code = code.partition(",")[2]
     try:

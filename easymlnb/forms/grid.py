@@ -13,7 +13,7 @@ from easymlnb.forms.scripted import Scripted
 class Grid(Scripted):
     """A table to scroll, sort and save. ``data`` is gzip of a JSON list of columns."""
 
-    script_names = ("grid",)
+    script_name = "grid"
     columns = List(Unicode()).tag(sync=True)
     data = Bytes().tag(sync=True)
     total = Int(0).tag(sync=True)

@@ -63,7 +63,8 @@ class Fields(Mapping[str, Any]):
             return self._parts[name]
         except KeyError:
             raise DefinitionError(
-                f"{self._service!r} has no parameter {name!r}; it has: {', '.join(self._parts)}."
+                f"{self._service!r} has no parameter {name!r}. Its parameters: "
+                f"{', '.join(self._parts)}."
             ) from None
 
     def __iter__(self) -> Iterator[str]:
@@ -90,7 +91,7 @@ class Parts:
 def taken_down(spec: ServiceSpec, function: Callable[[Any], Any]) -> dict[str, Any]:
     """Return the tree of what an author's function makes; raises ``DefinitionError``."""
     if not callable(function):
-        raise DefinitionError(f"@{spec.name}.app must stand above a function.")
+        raise DefinitionError(f"@{spec.name}.app must decorate a function.")
     root = function(Parts(spec))
     if not isinstance(root, W.Widget):
         raise DefinitionError(
@@ -109,11 +110,16 @@ def taken_down(spec: ServiceSpec, function: Callable[[Any], Any]) -> dict[str, A
 
 def _node(widget: Any, depth: int, seen: list[tuple[str, str]]) -> dict[str, Any]:
     if depth > DEEPEST or len(seen) > MOST:
-        raise DefinitionError(f"A page may have {MOST} widgets, in {DEEPEST} boxes at most.")
+        raise DefinitionError(
+            f"The page has too many widgets. The limits are {MOST} widgets and {DEEPEST} nested "
+            "boxes."
+        )
     if isinstance(widget, Part):
         key = (widget.of, widget.name)
         if key in seen:
-            raise DefinitionError(f"The part {widget.name!r} stands twice on the page.")
+            raise DefinitionError(
+                f"The part {widget.name!r} occurs twice on the page. Remove one of them."
+            )
         seen.append(key)
         return {widget.of: widget.name}
     seen.append(("", ""))
@@ -124,8 +130,9 @@ def _node(widget: Any, depth: int, seen: list[tuple[str, str]]) -> dict[str, Any
     kind = next((name for kind, name in KINDS if isinstance(widget, kind)), None)
     if kind is None:
         raise DefinitionError(
-            f"{type(widget).__name__} cannot stand on a page: it would need the notebook's code. "
-            "Use VBox, HBox, Box, GridBox, Tab, Accordion, HTML, Label and the form's parts."
+            f"{type(widget).__name__} is not supported on a page because it needs the notebook's "
+            "code. Use VBox, HBox, Box, GridBox, Tab, Accordion, HTML, Label and the form's "
+            "parts."
         )
     found: dict[str, Any] = {kind: [_node(one, depth + 1, seen) for one in widget.children]}
     if titles := tuple(getattr(widget, "titles", ()) or ()):
@@ -147,14 +154,17 @@ def _complete(spec: ServiceSpec, seen: list[tuple[str, str]]) -> None:
             name for of, name in seen if of == "part" and name in ("run", "examples")
         ]:
             raise DefinitionError(
-                f"form.inputs has {', '.join(fields)} in it already; place either it or its parts."
+                f"form.inputs already contains {', '.join(fields)}. Place either form.inputs or "
+                "its parts."
             )
         return
     if ("part", "run") not in seen:
-        raise DefinitionError("Place form.run (or form.inputs) on the page, or nobody can run it.")
+        raise DefinitionError(
+            "The page has no Run button. Place form.run or form.inputs on the page."
+        )
     missing = [name for name in spec.input.get("required", ()) if ("field", name) not in seen]
     if missing:
         raise DefinitionError(
-            f"Place {', '.join(f'form.fields[{name!r}]' for name in missing)} on the page: "
-            "no call works without."
+            "The page has no field for required parameters. Place "
+            f"{', '.join(f'form.fields[{name!r}]' for name in missing)} on the page."
         )

@@ -59,7 +59,7 @@ class Outcome:
         self._parts.add_class("em-parts")
         self.log_widget = W.HTML()
         self.widget = W.VBox([self._failure, self._parts, self._about])
-        self._empty("Nothing yet. Fill in the fields and press Run.")
+        self._empty("No result yet. Fill in the fields and press Run.")
         self._set_log("")
 
     def _empty(self, words: str) -> None:
@@ -130,7 +130,7 @@ class Outcome:
         if widgets:
             self._parts.children = tuple(widgets)
         else:
-            self._empty("Done. The service gave nothing back.")
+            self._empty("Finished. The service returned no result.")
         for widget in old:
             W.close(widget)
 
@@ -151,7 +151,7 @@ class Outcome:
             self._failure.value = _card(error, trace)
         if self._fresh and len(self._parts.children) == 1 and not self._about.value:
             # Before the first result there is nothing worth keeping beside the message.
-            self._empty("" if self._failure.value else "Nothing yet.")
+            self._empty("" if self._failure.value else "No result yet.")
 
 
 def joined(items: list[list[Part]]) -> list[Part]:

@@ -27,7 +27,7 @@ def thumbnail(data: bytes) -> str:
 
     with Image.open(io.BytesIO(data)) as picture:
         if picture.width * picture.height > MAX_PIXELS:
-            raise ValueError("The picture has too many pixels to be opened.")
+            raise ValueError("The image has too many pixels to open.")
         picture.draft("RGB", (THUMB, THUMB))
         small = _visible(upright(picture))
         small.thumbnail((THUMB, THUMB))

@@ -305,5 +305,5 @@ def one(part: Part) -> Any:
         return RENDERERS.get(str(part.get("kind")), json_value)(part)
     except Exception:
         return error(
-            {"title": part.get("title"), "data": "This part of the result cannot be shown."}
+            {"title": part.get("title"), "data": "This part of the result cannot be displayed."}
         )

@@ -88,7 +88,9 @@ class Rows:
         most = ROWS if self._most is None else min(self._most, ROWS)
         reached = len(self.rows) >= most
         self._add.disabled = reached or _full()
-        self._full.value = html(f"No more than {most}.", "em-help") if reached else ""
+        self._full.value = (
+            html(f"At most {most} entries are allowed.", "em-help") if reached else ""
+        )
 
     def _fill(self, items: Sequence[tuple[str, Any]]) -> bool:
         """Show values as rows; False if there are more than a form shows."""
@@ -175,7 +177,7 @@ class Map(Rows):
         names = [row.key.value for row in self.rows]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            return f"Two rows are named {twice[0]!r}; each needs a name of its own."
+            return f"Two rows have the name {twice[0]!r}. Give each row a unique name."
         return super().check()
 
     def _find(self, step: str) -> _Row | None:

@@ -12,7 +12,7 @@ from easymlnb.forms.nested import Tuple
 from easymlnb.forms.node import LARGEST, Node
 
 COLOR = re.compile("#[0-9a-fA-F]{6}")
-NO_COLOR = "It must be a color such as #1a2b3c."
+NO_COLOR = "The value must be a color such as #1a2b3c."
 BLUE = "#2450c8"
 """The color that a field begins with."""
 
@@ -86,9 +86,9 @@ def json_value(node: Node, make: Make) -> Simple:
         try:
             _parse(widget.value or "null")
         except ValueError as error:
-            return f"This is not JSON: {error}."
+            return f"Invalid JSON: {error}."
         except RecursionError:
-            return "This is nested too deep."
+            return "The JSON is nested too deeply."
         return None
 
     return Simple(widget, get, put, problem=problem, state=lambda: widget.value)
@@ -99,7 +99,7 @@ def _parse(text: str) -> Any:
 
 
 def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} has no place in it")
+    raise ValueError(f"{name} is not allowed")
 
 
 def number(node: Node, make: Make) -> Simple:
@@ -130,7 +130,7 @@ def _put(widget: Any, value: Any) -> None:
     """Set a widget's value; raises ``ValueError`` where it shows another one."""
     widget.value = value
     if widget.value != value:
-        raise ValueError("The widget cannot show this value.")
+        raise ValueError("The widget cannot display this value.")
 
 
 def _typed_number(node: Node, whole: bool) -> Simple:
@@ -271,7 +271,7 @@ def checkbox(node: Node, make: Make) -> Simple:
     def put(value: Any) -> None:
         widget.value = value is True
         if value not in (True, False, None, MISSING):
-            raise ValueError("A box is ticked or not.")
+            raise ValueError("The value must be true or false.")
 
     return Simple(widget, lambda: widget.value, put)
 

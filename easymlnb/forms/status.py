@@ -10,7 +10,7 @@ KEYS = "Ctrl + Enter"
 
 STATES = {
     "starting": "The service is starting",
-    "asleep": "The service was asleep and is being woken",
+    "asleep": "The service was asleep and is starting",
 }
 
 
@@ -18,7 +18,7 @@ def waiting(told: Waiting) -> str:
     """Say why a call has not begun, and how long that may take."""
     said = STATES.get(told.state, "Waiting")
     if told.position:
-        said += f": {told.position} before you" if said == "Waiting" else ""
+        said += f": {told.position} ahead of you" if said == "Waiting" else ""
     if told.seconds is not None and told.seconds >= 1:
         said += f", about {told.seconds:.0f} s"
     return f"{said}. {told.reason}" if told.reason else said

@@ -23,7 +23,7 @@ Told = Callable[[str, dict[str, Any], bytes], None]
 class Uploader(Scripted):
     """The widget of one file field; ``told`` gets what happens: an event, its words, its bytes."""
 
-    script_names = ("csv", "preview", "upload")
+    script_name = "upload"
     to = Dict().tag(sync=True)
     kind = Unicode().tag(sync=True)
     word = Unicode().tag(sync=True)

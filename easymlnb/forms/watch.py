@@ -74,7 +74,9 @@ class Watch:
             news = News(time.monotonic() - started)
             last = _sort(events, news)
             if self._deadline is not None and time.monotonic() > self._deadline:
-                last = last or Failed(CallCancelled("The call is left to itself: it did not stop."))
+                last = last or Failed(
+                    CallCancelled("The call did not stop in time and may still be running.")
+                )
             self._screen.show(news)
             if last is not None:
                 self._end(last)
@@ -87,7 +89,7 @@ class Watch:
             self._screen.end(last)
         except Exception:
             # A form whose buttons stay dead would be worse than a result that is not seen.
-            self._screen.end(Failed(InternalError("The result cannot be shown.")))
+            self._screen.end(Failed(InternalError("The result cannot be displayed.")))
             raise
 
     def _wait(self) -> list[Event]:

@@ -6,7 +6,7 @@ PAGES = {
     "App": "apps/{name}",
     "API": "docs#tag-{name}",
     "About": "services/{name}/page",
-    "Catalogue": "",
+    "Catalog": "",
 }
 """What a link says, and where it leads below ``easymlnb/``."""
 

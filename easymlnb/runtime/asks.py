@@ -80,7 +80,7 @@ class Question:
     def result(self) -> Reply:
         """Return the answer of an ended question; raises its error."""
         if self.reply is None:
-            raise self.error or ServerUnreachable("The server did not answer.")
+            raise self.error or ServerUnreachable("The server did not respond.")
         return self.reply
 
 
@@ -115,7 +115,7 @@ class Asks:
             data = files.given(message, body)
             question.end(Reply(message.content_type, data, message.filename), None)
         except OSError:
-            question.end(None, ServerUnreachable("The answer's file is gone."))
+            question.end(None, ServerUnreachable("The file with the response is missing."))
         if message.file and self.way is not None:
             # The server keeps it until it hears this.
             self.way.tell(Unask(id=message.id))

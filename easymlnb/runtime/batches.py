@@ -34,7 +34,6 @@ def answers(
             Failure(id=call.id, code=public.code, message=public.message, trace=trace)
             for call, _ in members
         ]
-        failures[-1].together = len(failures) if service.spec.batch is not None else 0
         return [(failure, b"") for failure in failures]
 
 
@@ -52,9 +51,7 @@ def _answers(
         readable = [attempt for attempt in attempts if attempt.failure is None]
         for group in _groups(service, readable):
             _run(service, group, emit, guard, logs)
-    ends = [attempt.end(logs.get(attempt.call.id, "")) for attempt in attempts]
-    ends[-1][0].together = len(ends)
-    return ends
+    return [attempt.end(logs.get(attempt.call.id, "")) for attempt in attempts]
 
 
 def run_rows(service: Service, rows: list[dict[str, Any]]) -> list[Any]:

@@ -186,7 +186,7 @@ def _json(value: Any) -> bytes:
         # Perhaps a lone surrogate. What people are shown is shown in any case, escaped as text.
         return (_dumped(all_sendable(value)) if "\\ud" in text else text).encode()
     except ValueError as error:  # a number of more digits than Python writes
-        raise ResultNotEncodable(f"The result cannot be shown: {error}") from error
+        raise ResultNotEncodable(f"The result cannot be displayed: {error}") from error
 
 
 def _dumped(value: Any) -> str:

@@ -38,7 +38,7 @@ class Log:
     def text(self) -> str:
         """Return what was kept, ending in a mark if something was cut."""
         cut = self._size - self._limit
-        mark = f"\n... {cut} more characters were cut.\n" if cut > 0 else ""
+        mark = f"\n... {cut} more characters were truncated.\n" if cut > 0 else ""
         return "".join(self._kept) + mark
 
 
@@ -93,7 +93,7 @@ def progress(fraction: float, text: str = "") -> None:
         ``fraction`` is not from 0 to 1.
     """
     if not 0 <= fraction <= 1:
-        raise ValueError(f"progress takes a fraction from 0 to 1, not {fraction!r}.")
+        raise ValueError(f"progress requires a fraction from 0 to 1, not {fraction!r}.")
     context = CURRENT.get()
     if context is not None:
         context.progress(float(fraction), str(text))

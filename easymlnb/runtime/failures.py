@@ -40,7 +40,7 @@ LIBRARIES = (
 )
 """Folders of code that no author of a notebook wrote."""
 
-NO_DETAILS = "\nThe details of this error have no JSON form and were left out.\n"
+NO_DETAILS = "\nThe details of this error cannot be converted to JSON and were omitted.\n"
 
 
 class Stopped(BaseException):
@@ -87,9 +87,9 @@ def told(error: BaseException) -> tuple[EasyMLNBError, str]:
 def defect(error: BaseException) -> InternalError:
     """Return the error of a call on which easymlnb itself failed."""
     return InternalError(
-        f"easymlnb failed to read or write this call ({kind(error)}). That is a defect of easymlnb "
-        "or of a library that it uses, not of the service's function. The service's log has the "
-        "traceback under the request id."
+        f"easymlnb failed to decode or encode this call ({kind(error)}). This is a defect in "
+        "easymlnb or one of its libraries, not in the service's function. The traceback is in "
+        "the service's log under the request id."
     )
 
 
@@ -111,7 +111,7 @@ def trace_of(error: BaseException) -> str:
         lines = [
             "Traceback (most recent call last):\n",
             *traceback.format_tb(trace),
-            f"{kind(error)}: its text cannot be shown, for asking for it raised {kind(broken)}\n",
+            f"{kind(error)}: its text cannot be displayed because str() raised {kind(broken)}\n",
         ]
     return sendable("".join(lines)[-TRACE_LIMIT:])
 
@@ -134,7 +134,7 @@ def _text(value: Any) -> str:
     except Stopped:
         raise
     except BaseException:
-        return "The error's text cannot be shown."
+        return "The error's text cannot be displayed."
 
 
 def _plain(details: Any) -> Any:

@@ -47,8 +47,8 @@ class Home:
                 try:
                     link = Link(found["link"], back.secret, found["cafile"])
                 except LinkRefused as refused:
-                    if refused.forgotten:
-                        return None  # others need its seat
+                    if refused.skew:
+                        return None  # the next server has another version, and starts new workers
                 except (OSError, LinkLost):
                     pass  # it has not got so far, or is gone too
                 else:

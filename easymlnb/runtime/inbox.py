@@ -23,12 +23,6 @@ class Inbox:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    @property
-    def is_open(self) -> bool:
-        """Say whether calls that come now may still go along with others."""
-        with self.lock:
-            return bool(self._waiting) and self._waiting[-1][0][0].open > 0
-
     def add(self, members: Members) -> None:
         """Put a run at the end."""
         with self.lock:
@@ -38,18 +32,8 @@ class Inbox:
         """Return the next run; the caller holds the lock."""
         return self._waiting.popleft() if self._waiting else None
 
-    def take_along(self, first: Call, turn: int, most: int) -> Members:
-        """Return what goes along with an open call after so many runs; the caller has the lock."""
-        found: Members = []
-        while self._waiting and len(found) < most:
-            call = self._waiting[0][0][0]
-            if call.service != first.service or not 0 < call.open <= turn:
-                break
-            found += self._waiting.popleft()
-        return found
-
     def give_back(self, call: int) -> bool:
-        """Take a call out; ``False`` if it is not here, or bound to others in a closed batch."""
+        """Take a call out; ``False`` if it is not here, or part of a batch."""
         with self.lock:
             for members in self._waiting:
                 if [member.id for member, _ in members] == [call]:

@@ -6,6 +6,7 @@ cancel during a long call.
 """
 
 import contextlib
+import json
 import os
 import selectors
 import socket
@@ -16,12 +17,12 @@ from urllib.parse import urlsplit
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
-from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
-from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
-from easymlnb.contract.frames import FORGOTTEN
+from easymlnb.contract.errors import VersionMismatch
+from easymlnb.contract.frame_connection import FrameConnection
+from easymlnb.contract.frames import version_headers
 
 CONNECT_TIMEOUT = 10.0
 SEND_TIMEOUT = 60.0
@@ -31,14 +32,20 @@ CHUNK = 256 * 1024
 class LinkRefused(Exception):
     """The server answered and did not take the link: wrong secret, or no easymlnb there.
 
-    ``forgotten`` says that it will not do so later either.
+    ``skew`` is the server's message about versions that do not work together, or ``""``.
     """
 
     def __init__(self, refusal: Exception) -> None:
         super().__init__(str(refusal))
-        self.forgotten = False
-        if isinstance(refusal, InvalidStatus):
-            self.forgotten = FORGOTTEN in refusal.response.headers
+        self.skew = _skew(refusal.response) if isinstance(refusal, InvalidStatus) else ""
+
+
+def _skew(response: Response) -> str:
+    try:
+        error = json.loads(response.body or b"")["error"]
+        return str(error["message"]) if error["code"] == VersionMismatch.code else ""
+    except (ValueError, KeyError, TypeError):
+        return ""  # a proxy's page, or another server's
 
 
 class LinkLost(Exception):
@@ -54,9 +61,9 @@ class Link:
         self._sending = threading.Lock()
         self._waking = threading.Lock()
         self._closed = False
-        self._parts: list[bytes] = []
         self._flags = 0
         self._socket = _connect(url, cafile)
+        self._frames = FrameConnection(self._protocol, self._write)
         try:
             self._shake_hands(secret)
         except BaseException:
@@ -72,15 +79,11 @@ class Link:
     def _shake_hands(self, secret: str) -> None:
         request = self._protocol.connect()
         request.headers["Authorization"] = f"easymlnb {secret}"
+        request.headers.update(version_headers())
         self._protocol.send_request(request)
-        self._flush()
-        while True:
-            self._feed()
-            for event in self._protocol.events_received():
-                if isinstance(event, Response):
-                    if self._protocol.handshake_exc is not None:
-                        raise LinkRefused(self._protocol.handshake_exc)
-                    return
+        self._frames.flush()
+        while not self._frames.is_open:
+            self._read()
             if self._protocol.handshake_exc is not None:
                 raise LinkRefused(self._protocol.handshake_exc)
 
@@ -115,31 +118,17 @@ class Link:
         """Read what is there, which may be nothing, and return the complete messages in it."""
         if isinstance(self._socket, ssl.SSLSocket) and not self.ready(0):
             return []
-        self._feed()
-        return self._messages()
-
-    def _messages(self) -> list[bytes]:
-        messages = []
-        for event in self._protocol.events_received():
-            assert isinstance(event, Frame)
-            if event.opcode in (Opcode.BINARY, Opcode.CONT):
-                self._parts.append(bytes(event.data))
-                if event.fin:
-                    messages.append(
-                        self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-                    )
-                    self._parts.clear()
+        messages = self._read()
         with self._sending:
-            self._flush()  # answers to pings
+            self._frames.flush()  # answers to pings
         return messages
 
     def send(self, data: bytes) -> None:
         """Send one message; blocks while the server reads slowly. Raises ``LinkLost``."""
         with self._sending:
-            if self._protocol.state is not OPEN:
+            if not self._frames.is_open:
                 raise LinkLost("The connection to the server is closed.")
-            self._protocol.send_binary(data)
-            self._flush()
+            self._frames.send(data)
 
     def close(self) -> None:
         with self._waking:
@@ -149,29 +138,20 @@ class Link:
             os.close(self._woken)
             os.close(self._waker)
 
-    def _feed(self) -> bool:
-        """Read a piece of what is there; ``False`` when nothing is."""
+    def _read(self) -> list[bytes]:
         try:
-            data = self._recv()
+            data = self._socket.recv(CHUNK, self._flags)
         except (ssl.SSLWantReadError, BlockingIOError):
-            return False
+            return []
         except OSError as error:
             raise LinkLost(str(error)) from error
         if not data:
             raise LinkLost("The server closed the connection.")
-        self._protocol.receive_data(data)
-        return True
+        return self._frames.receive(data)
 
-    def _recv(self) -> bytes:
-        return self._socket.recv(CHUNK, self._flags)
-
-    def _sendall(self, data: bytes) -> None:
-        self._socket.sendall(data)
-
-    def _flush(self) -> None:
+    def _write(self, data: bytes) -> None:
         try:
-            for data in self._protocol.data_to_send():
-                self._sendall(data)
+            self._socket.sendall(data)
         except OSError as error:
             raise LinkLost(str(error)) from error
 

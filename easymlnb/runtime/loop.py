@@ -110,8 +110,9 @@ def _wait(work: Coroutine[Any, Any, Any], where: asyncio.AbstractEventLoop) -> A
     if asyncio._get_running_loop() is where:
         work.close()
         raise RuntimeError(
-            "An async function cannot wait for other async functions through a plain one: "
-            "it would wait for itself. Call the plain one with 'await asyncio.to_thread(...)'."
+            "An async function cannot call an async service through a synchronous function, "
+            "because it would wait for itself. Call the synchronous function with 'await "
+            "asyncio.to_thread(...)'."
         )
     future = asyncio.run_coroutine_threadsafe(work, where)
     try:

@@ -60,16 +60,19 @@ class Step:
         found = _named(result)
         needed = ", ".join(sorted(self.required))
         if found is None:
-            raise TypeError(f"It needs {needed} by name, but was given one {_kind(result)}.")
+            raise TypeError(
+                f"The step requires {needed} by name, but received one value of type "
+                f"{_kind(result)}."
+            )
         missing = sorted(self.required - found.keys() - own.keys())
         unknown = sorted(map(str, found.keys() - self.parameters))
         if missing or unknown:
             said = " and ".join(
                 f"{what} {', '.join(names)}"
-                for what, names in (("lacks", missing), ("has the unknown", unknown))
+                for what, names in (("has no value for", missing), ("has unknown values:", unknown))
                 if names
             )
-            raise TypeError(f"The result that it was given by name {said}.")
+            raise TypeError(f"The result of the previous step {said}.")
         return found
 
 

@@ -10,16 +10,15 @@ call runs.
 import ctypes
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 
 from easymlnb.contract.errors import CallCancelled
 from easymlnb.contract.frames import Call, Failure
 from easymlnb.definition import Service
 from easymlnb.runtime import settings
-from easymlnb.runtime.batches import End, answers
+from easymlnb.runtime.batches import answers
 from easymlnb.runtime.beside import Beside
 from easymlnb.runtime.calls import Stopped
 from easymlnb.runtime.context import Emit
@@ -55,10 +54,7 @@ class Threads:
         ``flow`` keeps a stream from being faster than its reader. Calls of an ``async def`` that
         may run several at once take no thread.
         """
-        if service.spec.concurrency > 1:
-            self._beside.start(service, call, body, emit, flow)
-        else:
-            self.submit_all(service, [(call, body)], emit, flow)
+        self.submit_all(service, [(call, body)], emit, flow)
 
     def submit_all(
         self,
@@ -68,28 +64,13 @@ class Threads:
         flow: Flow | None = None,
     ) -> None:
         """Run calls that came together soon, in one thread."""
-
-        def end(ends: list[End]) -> None:
-            for one in ends:
-                emit(*one)
-
-        self._pool.submit(self.job(service, members, emit, end, flow))
-
-    def job(
-        self,
-        service: Service,
-        members: list[tuple[Call, bytes]],
-        emit: Emit,
-        end: Callable[[list[End]], None],
-        flow: Flow | None = None,
-    ) -> Callable[[], None]:
-        """Return what runs calls that came together, for whichever thread is to do it.
-
-        ``emit`` is called while the function runs, where an interrupt may strike, ``end`` after.
-        """
+        if service.spec.concurrency > 1:
+            for call, body in members:
+                self._beside.start(service, call, body, emit, flow)
+            return
         with self._gate:
             self._known.update(call.id for call, _ in members)
-        return partial(self._run, service, members, emit, end, flow)
+        self._pool.submit(self._run, service, members, emit, flow)
 
     def cancel(self, call: int) -> None:
         """Interrupt the call, or keep it from starting; unknown and finished calls are ignored.
@@ -110,20 +91,19 @@ class Threads:
         service: Service,
         members: list[tuple[Call, bytes]],
         emit: Emit,
-        end: Callable[[list[End]], None],
         flow: Flow | None,
     ) -> None:
         slowly = emit if flow is None else flow.held_back(emit)
         try:
             wanted = []
-            ends: list[End] = []
             for call, body in members:
                 if call.id not in self._unwanted:
                     wanted.append((call, body))
                     continue
                 error = CallCancelled()
-                ends.append((Failure(id=call.id, code=error.code, message=error.message), b""))
-            end(ends + settings.call(answers, service, wanted, slowly, self._guard))
+                emit(Failure(id=call.id, code=error.code, message=error.message), b"")
+            for end in settings.call(answers, service, wanted, slowly, self._guard):
+                emit(*end)
         finally:
             self._forget([call.id for call, _ in members])
             if flow is not None:

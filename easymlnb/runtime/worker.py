@@ -62,7 +62,6 @@ class Worker:
         self._beside = Beside(idle=self._on_idle)
         self._busy: tuple[int, ...] = ()  # the calls being read, run or answered
         self._open: tuple[int, ...] = ()  # those whose function runs: it may be interrupted
-        self._turn = 0  # runs that have ended
         self._unwanted: set[int] = set()
         self._masked = False
         self._pid = os.getpid()
@@ -96,24 +95,15 @@ class Worker:
     def _next(self) -> Members | None:
         """Return the next call, or batch, waiting for it; ``None`` when it is time to end."""
         while True:
-            if self._inbox.is_open:
-                self._read()  # what came in meanwhile goes along
             with self._inbox.lock:
                 taken = self._inbox.take()
                 if taken is not None:
-                    taken += self._along(taken[0][0])
                     self._busy = tuple(call.id for call, _ in taken)
                     return taken
             if self._leaving and not len(self._beside):
                 return None
             if self._link.ready(None):
                 self._read()
-
-    def _along(self, first: Call) -> Members:
-        service = self._services.get(first.service)
-        if not first.open or service is None or service.spec.batch is None:
-            return []
-        return self._inbox.take_along(first, self._turn, service.spec.batch.max_size - 1)
 
     def _answer(self, taken: Members) -> None:
         name = taken[0][0].service
@@ -130,10 +120,6 @@ class Worker:
                     wanted.append((call, body))
             if service is not None and wanted:
                 ends += answers(service, wanted, self._emit, self._guard)
-            elif taken[0][0].open:
-                ends[-1][0].together = 1  # also a run of nobody has an end
-            self._turn += 1
-            ends[-1][0].turn = self._turn
             self._send(b"".join([pack(*end) for end in ends]))
         finally:
             self._unwanted.difference_update(self._busy)

@@ -46,6 +46,7 @@ class Array(Type):
     """
 
     natives = ("numpy.ndarray", "torch.Tensor")
+    needs = ("numpy",)
     reads = (NPY,)
     writes = (NPY,)
 
@@ -124,7 +125,7 @@ class Array(Type):
             value = value.upload()
         found = blob.upload(value, self.max_bytes)
         if found is None:
-            raise ValueError("It must be an array: nested lists, or an object with 'b64'.")
+            raise ValueError("The value must be an array: nested lists, or an object with 'b64'.")
         return read_npy(found.data)
 
     def _listed(self, value: Any) -> "np.ndarray[Any, Any]":
@@ -136,7 +137,7 @@ class Array(Type):
                 # null among numbers.
                 array = np.asarray(value, dtype=np.float64)
         except (ValueError, OverflowError):
-            raise ValueError("Its rows must all have the same length.") from None
+            raise ValueError("All rows of the array must have the same length.") from None
         if array.size == 0 and self.dtype:
             array = array.astype(self.dtype)
         return array
@@ -146,14 +147,16 @@ class Array(Type):
 
         text, name, shape = value.get("b64"), value.get("dtype"), value.get("shape")
         if set(value) != {"b64", "dtype", "shape"} or not isinstance(text, str):
-            raise ValueError("An array object has exactly 'b64', 'dtype' and 'shape'.")
+            raise ValueError(
+                "An array object must have exactly the keys 'b64', 'dtype' and 'shape'."
+            )
         kind = number_type(name)
         if not isinstance(shape, list | tuple) or not all(is_size(size) for size in shape):
-            raise ValueError("'shape' must be a list of whole numbers, none below zero.")
+            raise ValueError("'shape' must be a list of whole numbers of at least 0.")
         data = blob.decode64(text, self.max_bytes)
         if len(data) != math.prod(shape) * kind.itemsize:
             raise ValueError(
-                f"'b64' holds {len(data)} bytes, but {name} of that shape needs "
+                f"'b64' has {len(data)} bytes, but {name} with this shape requires "
                 f"{math.prod(shape) * kind.itemsize}."
             )
         return np.frombuffer(data, kind).reshape(shape).astype(kind.newbyteorder("="))
@@ -162,15 +165,15 @@ class Array(Type):
         import numpy as np
 
         if array.dtype.kind not in KINDS:
-            raise ValueError("Every element must be a number.")
+            raise ValueError("All elements of the array must be numbers.")
         if self.shape is not None and not _fits(array.shape, self.shape):
             wanted = " x ".join("any" if size is None else str(size) for size in self.shape)
             got = " x ".join(map(str, array.shape)) or "a single number"
-            raise ValueError(f"Its shape must be {wanted or 'a single number'}, not {got}.")
+            raise ValueError(f"The array's shape must be {wanted or 'a single number'}, not {got}.")
         if self.dtype:
             array = convert(array, np.dtype(self.dtype))
         if not self.allow_nan and array.dtype.kind in "fc" and not np.isfinite(array).all():
-            raise ValueError("Every number must be finite: no NaN, no infinity.")
+            raise ValueError("All numbers must be finite, not NaN or infinity.")
         return array
 
     def encode(self, value: Any) -> Any:
@@ -186,7 +189,7 @@ class Array(Type):
         if array.dtype.kind in "mM":
             return moments.listed(array)
         if array.dtype.kind == "O" or array.dtype.kind == "V":
-            raise ValueError(f"an array of {array.dtype} has no JSON form")
+            raise ValueError(f"an array of {array.dtype} cannot be converted to JSON")
         if self.compact and array.dtype.kind in KINDS:
             ordered = array.astype(array.dtype.newbyteorder("<"))
             return {
@@ -195,7 +198,9 @@ class Array(Type):
                 "shape": list(array.shape),
             }
         if array.dtype.kind == "c":
-            raise ValueError("complex numbers have no JSON form; return real and imaginary parts")
+            raise ValueError(
+                "complex numbers cannot be converted to JSON; return real and imaginary parts"
+            )
         return array.tolist()
 
     def offers(self, value: Any) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeVar, get_origin
 
+from easymlnb.contract import installation
 from easymlnb.contract.options import check, known
 from easymlnb.types.sent import Data
 
@@ -177,6 +178,9 @@ class Type(Hint):
     __is_annotated_types_grouped_metadata__ = None
     __iter__ = None  # type: ignore[assignment]
 
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Modules that its values are read and written with; a hint without them is refused."""
+
     result_only: ClassVar[bool] = False
     """Whether it makes no sense as a parameter."""
 
@@ -235,7 +239,7 @@ class Type(Hint):
         -------
         bytes or memoryview
         """
-        raise ValueError(f"A {type(self).__name__} cannot be written as {media_type}.")
+        raise ValueError(f"A {type(self).__name__} cannot be encoded as {media_type}.")
 
     def offers(self, value: Any) -> tuple[str, ...]:
         """Return the media types, besides JSON, that this result can be written as."""
@@ -258,6 +262,7 @@ class Type(Hint):
     ) -> "CoreSchema":
         from pydantic_core import core_schema
 
+        installation.require(f"ml.{type(self).__name__}", *self.needs)
         target = self.alone(source)
         return core_schema.no_info_plain_validator_function(
             lambda value: self.decode(value, target),

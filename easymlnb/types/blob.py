@@ -21,7 +21,7 @@ MAX_BYTES = 100 * MB
 
 SCHEMA: dict[str, Any] = {
     "anyOf": [
-        {"type": "string", "description": "A data URI, or base64."},
+        {"type": "string", "description": "A data URI or base64 text."},
         {
             "type": "object",
             "properties": {
@@ -50,7 +50,7 @@ def upload(value: Any, max_bytes: int = MAX_BYTES) -> Upload | None:
 
 def too_large(max_bytes: int) -> str:
     size = f"{max_bytes / MB:g} MB" if max_bytes >= MB else f"{max_bytes} bytes"
-    return f"It is larger than the {size} allowed."
+    return f"The file is larger than the limit of {size}."
 
 
 def _read(value: Any, max_bytes: int) -> Upload | None:
@@ -81,7 +81,7 @@ def _object(value: Mapping[str, Any], max_bytes: int) -> Upload | None:
             continue
         name, media_type = value.get("name") or "", value.get("media_type") or ""
         if not isinstance(name, str) or not isinstance(media_type, str):
-            raise ValueError("Its name and media_type must be text.")
+            raise ValueError("The file's name and media_type must be strings.")
         found = read(value[key], max_bytes)
         path = found if isinstance(found, Path) else None
         data = sent.contents(found) if isinstance(found, Path) else found
@@ -100,7 +100,7 @@ def _text(value: str, max_bytes: int) -> Upload:
 def _data_uri(value: str, max_bytes: int) -> Upload:
     head, comma, body = value[5:].partition(",")
     if not comma:
-        raise ValueError("It is a data URI without a comma.")
+        raise ValueError("Invalid data URI: the comma is missing.")
     media_type, *options = head.split(";")
     named = [item.partition("=")[2] for item in options if item.lower().startswith("name=")]
     if "base64" in (item.strip().lower() for item in options):
@@ -119,7 +119,9 @@ def decode64(text: str, max_bytes: int) -> bytes:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("It must be a data URI, base64 text, or an object with 'b64'.") from None
+        raise ValueError(
+            "The value must be a data URI, base64 text, or an object with 'b64'."
+        ) from None
 
 
 def encode64(data: bytes) -> str:

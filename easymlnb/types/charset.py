@@ -28,24 +28,27 @@ def decode(data: Data, charset: str = "") -> str:
         found = str(data, name)
     except LookupError:
         raise ValueError(
-            f"Its charset {charset[:40]!r} is unknown; use one such as utf-8 or windows-1252."
+            f"Unknown charset {charset[:40]!r}. Use a charset such as utf-8 or windows-1252."
         ) from None
     except UnicodeDecodeError as error:
         raise ValueError(_broken(error, charset)) from None
     except UnicodeError:
-        raise ValueError(f"It is not text in {name}.") from None
+        raise ValueError(f"The data is not valid text in {name}.") from None
     if "\0" in found:
         raise ValueError(
-            "It is not a text: it has NUL characters. UTF-16 needs its byte order mark, or "
-            "'; charset=utf-16-le' in the content type."
+            "The data is not text because it contains NUL characters. UTF-16 requires a byte "
+            "order mark, or '; charset=utf-16-le' in the content type."
         )
     return found
 
 
 def _broken(error: UnicodeDecodeError, charset: str) -> str:
     if charset:
-        return f"It is not text in {charset}, as its content type says (byte {error.start})."
+        return (
+            f"The data is not valid text in {charset}, the charset of its content type (byte "
+            f"{error.start})."
+        )
     return (
-        f"It is not UTF-8 text (byte {error.start}). Save it as UTF-8, or name its encoding in "
-        "the content type, such as 'text/csv; charset=windows-1252'."
+        f"The data is not valid UTF-8 text (byte {error.start}). Save the file as UTF-8, or set "
+        "the encoding in the content type, such as 'text/csv; charset=windows-1252'."
     )

@@ -16,9 +16,9 @@ def _options(options: Sequence[Option] | Mapping[str, Option]) -> tuple[list[Opt
         raise ValueError("Give at least one option to choose from.")
     wrong = [value for value in values if not isinstance(value, str | int | float)]
     if wrong:
-        raise ValueError(f"Options are texts and numbers, not {type(wrong[0]).__name__}.")
+        raise ValueError(f"Options must be strings or numbers, not {type(wrong[0]).__name__}.")
     if len(set(values)) != len(values):
-        raise ValueError("Every option may be given only once.")
+        raise ValueError("Each option may occur only once.")
     return values, words
 
 
@@ -62,7 +62,7 @@ class Choice(Hint):
 
     def check(self, value: Any) -> Any:
         if value not in self.values:
-            raise ValueError(f"It must be one of: {_said(self.values)}.")
+            raise ValueError(f"The value must be one of: {_said(self.values)}.")
         return value
 
     def __iter__(self) -> Iterator[object]:
@@ -120,9 +120,9 @@ class MultipleChoice(Hint):
         if len(set(chosen)) != len(chosen):
             raise ValueError("Each entry may be chosen only once.")
         if len(chosen) < self.min_count:
-            raise ValueError(f"Choose at least {self.min_count}.")
+            raise ValueError(f"Choose at least {self.min_count} options.")
         if len(chosen) > self.max_count:
-            raise ValueError(f"Choose at most {self.max_count}.")
+            raise ValueError(f"Choose at most {self.max_count} options.")
         return value
 
     def __iter__(self) -> Iterator[object]:

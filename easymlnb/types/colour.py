@@ -30,5 +30,5 @@ class Colour(Hint):
 
 def _small(value: str) -> str:
     if not re.fullmatch(PATTERN[1:-1], value):
-        raise ValueError("It must be a colour such as #1a2b3c.")
+        raise ValueError("The value must be a color such as #1a2b3c.")
     return value.lower()

@@ -54,8 +54,8 @@ def convert(
         row = int(lost.argmax())
         shown = str(column.iloc[row])[:40]
         raise ValueError(
-            f"Column {column.name!r} must hold {KINDS[kind]}; row {row + 1} has {shown!r}."
-            f"{_advice(shown, kind, decimal)}"
+            f"Column {column.name!r} must contain {KINDS[kind]}; row {row + 1} has "
+            f"{shown!r}.{_advice(shown, kind, decimal)}"
         )
     return found
 
@@ -66,7 +66,7 @@ def _advice(shown: str, kind: str, decimal: str) -> str:
     if kind not in ("int", "float") or not digits or inference.number(shown, decimal) is not None:
         return ""
     sign = "point" if decimal == "." else "comma"
-    return f" Numbers need a decimal {sign} here and no separators between thousands."
+    return f" Write numbers with a decimal {sign} and without thousands separators."
 
 
 def _by_cell(

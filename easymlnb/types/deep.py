@@ -44,8 +44,8 @@ def read(image: "PIL.Image.Image", reopen: Any) -> "np.ndarray[Any, Any]":
     kind = raw.partition(";")[0]
     if kind not in KINDS:
         raise ValueError(
-            f"The image has {kind} colors of 16 bits, which are not read. "
-            "Save it as RGB, or with 8 bits per color."
+            f"The image has {kind} colors with 16 bits, which are not supported. Save the image "
+            "as RGB, or with 8 bits per color."
         )
     if raw.startswith("LA"):
         # Four bytes a pixel, which is what colors with alpha have.

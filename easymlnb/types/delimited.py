@@ -49,19 +49,19 @@ class TooLong(ValueError):
     """The table has more rows than are allowed."""
 
     def __init__(self, max_rows: int) -> None:
-        super().__init__(f"It has more than the {max_rows} rows allowed.")
+        super().__init__(f"The table exceeds the limit of {max_rows} rows.")
 
 
 class TooWide(ValueError):
     """The table has more columns than are read."""
 
     def __init__(self) -> None:
-        super().__init__(f"It has more than {MAX_COLUMNS} columns.")
+        super().__init__(f"The table exceeds the limit of {MAX_COLUMNS} columns.")
 
 
 class _Broken(ValueError):
     def __init__(self, why: str) -> None:
-        super().__init__(f"The CSV cannot be read: {why}")
+        super().__init__(f"Invalid CSV: {why}")
 
 
 def read(text: str, reading: Reading) -> "pd.DataFrame":
@@ -143,8 +143,8 @@ def layout(text: str, reading: Reading) -> Layout:
     best, *others = sorted(fitting, key=lambda mark: -counts[mark])
     if others and counts[others[0]] == counts[best]:
         raise _Broken(
-            f"its cells may be separated by {_SPOKEN[best]} or by {_SPOKEN[others[0]]}; "
-            "put names that have one of them in them into double quotes."
+            f"the cells could be separated by {_SPOKEN[best]} or by {_SPOKEN[others[0]]}; put "
+            "column names that contain one of them in double quotes."
         )
     return fitting[best]
 
@@ -167,12 +167,12 @@ def _layout(text: str, separator: str, max_rows: int) -> Layout:
     for at, (row, width) in enumerate(zip(rows, widths, strict=True)):
         if width < columns:
             raise _Broken(
-                f"row {at + 1} has fewer cells than its first line ({width}, not {columns}); "
-                "leave a cell empty, but do not leave it out."
+                f"row {at + 1} has fewer cells than the first line ({width}, not {columns}); "
+                "write an empty cell for a missing value."
             )
         if width > columns and filled(row) > columns:
             raise _Broken(
-                f"row {at + 1} has more cells than its first line ({filled(row)}, not {columns})."
+                f"row {at + 1} has more cells than the first line ({filled(row)}, not {columns})."
             )
     return Layout(separator, columns, len(rows))
 
@@ -188,7 +188,7 @@ def _lines(text: str, separator: str) -> list[str]:
     lines = text.split("\n")
     found = [line for line in lines if line.strip(blank)]
     if len(lines) > 2 * len(found) + SPARE:
-        raise _Broken("it has too many blank lines.")
+        raise _Broken("the file has too many blank lines.")
     return found
 
 
@@ -214,7 +214,7 @@ def _parse(text: str, found: Layout, types: Any, decimal: str = ".") -> "pd.Data
     except (ValueError, pd.errors.ParserError, OverflowError) as error:
         raise _Broken(_first_line(error)) from None
     if len(frame) != found.rows:
-        raise _Broken("a cell has a double quote at its beginning, but not at its end.")
+        raise _Broken("a cell starts with a double quote, but does not end with one.")
     return frame
 
 

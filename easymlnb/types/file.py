@@ -122,9 +122,11 @@ class File(Type):
         else:
             found = blob.upload(value, self.max_bytes)
         if found is None:
-            raise ValueError("It must be a file: a data URI, base64 text, or an object with 'b64'.")
+            raise ValueError(
+                "The value must be a file: a data URI, base64 text, or an object with 'b64'."
+            )
         if not blob.allowed(found, self.accept):
-            raise ValueError(f"It must be a file of the kind {', '.join(self.accept)}.")
+            raise ValueError(f"The file must have one of these types: {', '.join(self.accept)}.")
         if is_a(source, "pathlib.Path"):
             return scratch.put(found.name or "file", found.data, found.path)
         if is_a(source, "builtins.bytes"):

@@ -29,7 +29,7 @@ def numbers(value: Any) -> Iterator[float]:
 def check(value: Any, info: Any) -> Any:
     """Return the value; raise ``ValueError`` when a number in it is not finite."""
     if info.context is not OUTPUT and not all(map(math.isfinite, numbers(value))):
-        raise ValueError("Every number must be finite: no NaN, no infinity.")
+        raise ValueError("All numbers must be finite, not NaN or infinity.")
     return value
 
 

@@ -94,7 +94,7 @@ def misfit(node: Mapping[str, Any]) -> str:
     for branch in (node, *node.get("anyOf", ())):
         widget, kind = branch.get(KEY, {}).get("widget"), branch.get("type")
         if isinstance(kind, str) and kind not in FITTING.get(widget, {kind}):
-            return f"{kind}, which a {widget} marker does not fit"
+            return f"{kind}, which does not match its {widget} marker"
     return ""
 
 
@@ -115,7 +115,7 @@ def _parts(content_type: str, body: Data) -> dict[str, list[Upload | Parsed | st
     _, options = multipart.parse_options_header(content_type)
     boundary = options.get("boundary", "")
     if not boundary:
-        raise BadRequest("A multipart body needs a boundary in its Content-Type.")
+        raise BadRequest("The boundary of the multipart body is missing in its Content-Type.")
     found: dict[str, list[Upload | Parsed | str]] = {}
     in_file = isinstance(body, memoryview)
     try:
@@ -132,13 +132,15 @@ def _parts(content_type: str, body: Data) -> dict[str, list[Upload | Parsed | st
         )
         for part in parser:
             if not part.name:
-                raise BadRequest("Every part of the form needs a name, that of a parameter.")
+                raise BadRequest(
+                    "A part of the form has no name. Set it to the name of a parameter."
+                )
             found.setdefault(part.name, []).append(_part(part))
             part.close()
     except multipart.ParserLimitReached as error:
-        raise TooLarge(f"The form is over a limit: {error}.") from error
+        raise TooLarge(f"The form exceeds a limit: {error}.") from error
     except multipart.MultipartError as error:
-        raise BadRequest(f"The multipart body is broken: {error}.") from error
+        raise BadRequest(f"The multipart body is invalid: {error}.") from error
     return found
 
 
@@ -168,7 +170,7 @@ def _part(part: Any) -> Upload | Parsed | str:
     if media_type not in ("", "text/plain", "application/json"):
         return Upload(data, "", media_type, charset=charset(said))
     if len(data) > MAX_TEXT:
-        raise TooLarge(f"Part {part.name!r} is longer than {MAX_TEXT >> 20} MB; send it as a file.")
+        raise TooLarge(f"Part {part.name!r} exceeds {MAX_TEXT >> 20} MB. Send it as a file.")
     if media_type == "application/json":
         return _parsed(part.name, bytes(data))
     return text(part.name, data)
@@ -180,7 +182,9 @@ def _parsed(name: str, data: bytes) -> Parsed:
     try:
         value = from_json(data, allow_inf_nan=False)
     except ValueError as error:
-        raise BadRequest(f"Part {name!r} is said to be JSON and is not: {error}.") from error
+        raise BadRequest(
+            f"Part {name!r} has a JSON content type but is not valid JSON: {error}."
+        ) from error
     check_keys(data)
     return Parsed(value)
 
@@ -189,7 +193,9 @@ def text(name: str, data: Data) -> str:
     try:
         return bytes(data).decode("utf-8")
     except UnicodeDecodeError:
-        raise BadRequest(f"Part {name!r} is not UTF-8 text; send bytes as a file part.") from None
+        raise BadRequest(
+            f"Part {name!r} is not UTF-8 text. Send binary data as a file part."
+        ) from None
 
 
 def _value(parts: list[Upload | Parsed | str], shape: Shape) -> Any:

@@ -28,7 +28,7 @@ FORMATS = {
 
 ENDINGS = {"PNG": "png", "JPEG": "jpg", "TIFF": "tif", "BMP": "bmp", "WEBP": "webp"}
 MAX_PIXELS = 40_000_000
-NO_IMAGE = "It must be an image: PNG, JPEG, TIFF, BMP or WebP."
+NO_IMAGE = "The value must be an image: PNG, JPEG, TIFF, BMP or WebP."
 
 
 class Image(Type):
@@ -53,6 +53,7 @@ class Image(Type):
     """
 
     natives: ClassVar[tuple[str, ...]] = ("PIL.Image.Image",)
+    needs: ClassVar[tuple[str, ...]] = ("PIL", "numpy")
     reads: tuple[str, ...] = tuple(FORMATS.values())
     writes: tuple[str, ...] = ("image/png", "image/tiff", "image/jpeg", "image/webp")
     widget: ClassVar[str] = "image"
@@ -121,7 +122,7 @@ class Image(Type):
         except ValueError:
             raise
         except MemoryError:
-            raise ValueError("The image is too large to be decoded.") from None
+            raise ValueError("The image is too large to decode.") from None
         except Exception as error:
             # Decoders of damaged files raise nearly anything: SyntaxError, struct.error, OSError.
             raise ValueError(_wrong(error)) from None
@@ -189,7 +190,7 @@ class Image(Type):
         return image
 
     def _too_many(self) -> str:
-        return f"The image has more than the {self.max_pixels / 1e6:g} million pixels allowed."
+        return f"The image exceeds the limit of {self.max_pixels / 1e6:g} million pixels."
 
     def _result(self, value: Any) -> Any:
         """Return a result as an image or array; files are decoded to prove that they are images."""
@@ -241,8 +242,8 @@ def _pillow(image: Any) -> Any:
         return image
     if image.ndim == 3 and image.dtype.itemsize > 1:
         raise ValueError(
-            f"The image has {8 * image.dtype.itemsize} bits per color, and 8 are read here. "
-            "Save it with 8 bits per color."
+            f"The image has {8 * image.dtype.itemsize} bits per color, but only 8 are supported. "
+            "Save the image with 8 bits per color."
         )
     return pixels.from_array(image)
 
@@ -279,13 +280,13 @@ OTHERS = {
 def _unreadable(data: Data) -> str:
     """Say why a file is not read."""
     if tiff.is_tiff(data):
-        return "The TIFF has a kind of pixels that is not read. " + tiff.SAVE_AS
+        return "The TIFF has an unsupported pixel format. " + tiff.SAVE_AS
     head = bytes(data[:16])
     name = next((name for mark, name in OTHERS.items() if mark in head), "")
-    return f"{NO_IMAGE} This is {name}; save it as one of them." if name else NO_IMAGE
+    return f"{NO_IMAGE} The file is {name}." if name else NO_IMAGE
 
 
 def _wrong(error: Exception) -> str:
     if "truncated" in str(error).lower():
-        return "The image is cut off: its end is missing."
+        return "The image is truncated: its end is missing."
     return "The image is damaged and cannot be decoded."

@@ -5,6 +5,7 @@ and loads nothing from elsewhere.
 import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from easymlnb.contract import installation
 from easymlnb.types.base import KEY, Type
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def clean(html: str) -> str:
     """Return HTML without scripts, styles, frames, forms, event handlers, and pictures that are
     not in the text itself: showing it asks no server for anything.
     """
+    installation.require("HTML or Markdown as a result", "nh3")
     import nh3
 
     return nh3.clean(
@@ -95,6 +97,7 @@ class HtmlType(Type):
 
     source = HTML
     natives: ClassVar[tuple[str, ...]] = ("easymlnb.types.markup.HTML", "IPython.core.display.HTML")
+    needs: ClassVar[tuple[str, ...]] = ("nh3",)
     writes: tuple[str, ...] = ("text/html",)
     widget = "html"
 
@@ -112,7 +115,7 @@ class HtmlType(Type):
         try:
             text = self.text(value)
         except ValueError:
-            raise ValueError("It must be text.") from None
+            raise ValueError("The value must be a string.") from None
         return source(text) if isinstance(source, type) and issubclass(source, str) else text
 
     def encode(self, value: Any) -> Any:

@@ -45,7 +45,7 @@ class Members(Hint):
             return self.by_json[to_json(value)]
         except (KeyError, ValueError):
             known = ", ".join(key.decode() for key in self.by_json)
-            raise ValueError(f"It must be one of: {known}.") from None
+            raise ValueError(f"The value must be one of: {known}.") from None
 
     def write(self, member: Any) -> Any:
         return self.values[list(self.kind).index(member)]

@@ -86,8 +86,8 @@ def encode(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> Any:
             for at, item in enumerate(value)
         ]
     raise ResultNotEncodable(
-        f"The result cannot be sent{_at(place)}: {_name(type(value))} has no JSON form. "
-        "Return plain values, arrays, tables, images, figures or files."
+        f"The result cannot be sent{_at(place)}: {_name(type(value))} cannot be converted to "
+        "JSON. Return plain values, arrays, tables, images, figures or files."
     )
 
 
@@ -117,8 +117,8 @@ def model(value: Any, place: str, outer: tuple[int, ...] = (), *, marked: bool =
         if "Circular reference" in str(error):
             raise ResultNotEncodable(f"The result contains itself{_at(place)}.") from error
         raise ResultNotEncodable(
-            f"The result cannot be sent{_at(place)}: "
-            f"{_name(type(value))} cannot be written as JSON."
+            f"The result cannot be sent{_at(place)}: {_name(type(value))} cannot be converted to "
+            "JSON."
         ) from error
 
 
@@ -145,7 +145,7 @@ def _key(key: Any, place: str) -> str:
     if isinstance(key, bool | int | float | str | datetime.date | uuid.UUID) or _is_scalar(key):
         return str(key)
     raise ResultNotEncodable(
-        f"The result cannot be sent{_at(place)}: its names must be text, not {_name(type(key))}."
+        f"The result cannot be sent{_at(place)}: its keys must be strings, not {_name(type(key))}."
     )
 
 

@@ -49,7 +49,9 @@ def unmasked(value: "np.ma.MaskedArray[Any, Any]") -> "np.ndarray[Any, Any]":
     if kind in "fcmM":
         found[np.ma.getmaskarray(value)] = "NaT" if kind in "mM" else np.nan
         return found
-    raise ValueError(f"a masked array of {value.dtype} has no number for what is masked; fill it")
+    raise ValueError(
+        f"a masked array of {value.dtype} has no value for masked elements; use filled() first"
+    )
 
 
 def write_npy(array: "np.ndarray[Any, Any]") -> bytes:
@@ -80,14 +82,14 @@ def read_npy(data: Data) -> "np.ndarray[Any, Any]":
         shape, by_columns, dtype = header(source)
     except Exception:
         # The parser of a hostile header raises nearly anything.
-        raise ValueError("It must be a .npy file of numbers.") from None
+        raise ValueError("The value must be a .npy file with numbers.") from None
     if dtype.kind not in KINDS or dtype.hasobject:
-        raise ValueError("Every element must be a number.")
+        raise ValueError("All elements of the array must be numbers.")
     if not all(is_size(size) for size in shape):
-        raise ValueError("The .npy file has an impossible shape.")
+        raise ValueError("The .npy file has an invalid shape.")
     rest = memoryview(data)[source.tell() :]
     if len(rest) != math.prod(shape) * dtype.itemsize:
-        raise ValueError("The .npy file does not hold what its header says; it may be cut off.")
+        raise ValueError("The .npy file does not match its header; it may be truncated.")
     array = np.frombuffer(rest, dtype).reshape(shape, order="F" if by_columns else "C")
     # What is mapped from a file may be written to as it is.
     return array.astype(dtype.newbyteorder("="), copy=rest.readonly)
@@ -101,7 +103,7 @@ def number_type(name: Any) -> "np.dtype[Any]":
     except (TypeError, ValueError, SyntaxError):
         found = None
     if found is None or found.kind not in KINDS or found.fields or found.subdtype:
-        raise ValueError("'dtype' must name numbers, such as 'float32'.")
+        raise ValueError("'dtype' must be a numeric type, such as 'float32'.")
     return found
 
 
@@ -118,11 +120,11 @@ def convert(array: "np.ndarray[Any, Any]", wanted: "np.dtype[Any]") -> "np.ndarr
     if wanted.kind in "iu" and array.dtype.kind in "iu" and array.size:
         bounds = np.iinfo(wanted)
         if int(array.min()) < bounds.min or int(array.max()) > bounds.max:
-            raise ValueError(f"Every number must be from {bounds.min} to {bounds.max}.")
+            raise ValueError(f"All numbers must be from {bounds.min} to {bounds.max}.")
         return array.astype(wanted)
     if array.size and not np.can_cast(array.dtype, wanted, "same_kind"):
         whole = {"i": "whole numbers", "u": "whole numbers", "b": "true or false"}
-        raise ValueError(f"Its elements must be {whole.get(wanted.kind, str(wanted))}.")
+        raise ValueError(f"The array's elements must be {whole.get(wanted.kind, str(wanted))}.")
     with np.errstate(over="ignore"):
         # What overflows becomes infinite and is refused as such.
         return array.astype(wanted)

@@ -12,7 +12,7 @@ NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 def _check_order(low: float | None, high: float | None) -> None:
     if low is not None and high is not None and low > high:
-        raise ValueError(f"low ({low}) must not be above high ({high}).")
+        raise ValueError(f"low ({low}) must not be greater than high ({high}).")
 
 
 class Number(Hint):
@@ -119,7 +119,7 @@ class Slider(Number):
         label: str | None = None,
     ) -> None:
         if log and low <= 0:
-            raise ValueError(f"A logarithmic slider needs low above zero, not {low}.")
+            raise ValueError(f"A logarithmic slider requires low greater than zero, not {low}.")
         super().__init__(low, high, step, log=log, unit=unit, label=label)
 
     def own(self) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class Interval(Hint):
     def check(self, value: Any) -> Any:
         start, end = value
         if start > end:
-            raise ValueError("The first number must not be above the second.")
+            raise ValueError("The first number must not be greater than the second.")
         if self.low is not None and start < self.low:
             raise ValueError(f"Both numbers must be at least {self.low}.")
         if self.high is not None and end > self.high:

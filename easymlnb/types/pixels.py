@@ -101,7 +101,7 @@ def exact(image: Any) -> "np.ndarray[Any, Any]":
         return array.astype(np.uint16)
     if low >= -(2**31) and high < 2**31:
         return array.astype(np.int32)
-    raise ValueError("an image holds whole numbers of 32 bits at most")
+    raise ValueError("an image can contain whole numbers with at most 32 bits")
 
 
 def _single(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
@@ -111,7 +111,7 @@ def _single(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     with np.errstate(over="ignore"):
         found = array.astype(np.float32)
     if np.isinf(found).sum() > np.isinf(array).sum():
-        raise ValueError("an image holds numbers up to 3.4e38")
+        raise ValueError("an image can contain numbers up to 3.4e38")
     return found
 
 
@@ -130,7 +130,7 @@ def _colours(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     if array.dtype == np.uint16:
         return array
     raise ValueError(
-        "colors of an image are whole numbers from 0 to 255, uint16, or fractions from 0 to 1"
+        "an image's colors must be whole numbers from 0 to 255, uint16, or fractions from 0 to 1"
     )
 
 
@@ -145,7 +145,7 @@ def from_array(array: Any) -> "PIL.Image.Image":
 
     found = exact(array)
     if is_deep(found):
-        raise ValueError("colors of 16 bits can only be written as PNG, one page a file")
+        raise ValueError("colors with 16 bits can only be encoded as PNG with a single page")
     return PIL.Image.fromarray(found)
 
 

@@ -34,7 +34,7 @@ class Plot(Type):
     def decode(self, value: Any, source: Any) -> Any:
         if is_a(type(value), *self.natives):
             return value
-        raise ValueError("It must be a figure of plotly or matplotlib.")
+        raise ValueError("The value must be a plotly or matplotlib figure.")
 
     def encode(self, value: Any) -> Any:
         if _is_plotly(value):
@@ -72,7 +72,7 @@ def _picture(value: Any, kind: str) -> bytes:
     if is_a(type(value), "matplotlib.axes._base._AxesBase"):
         value = value.figure
     if not is_a(type(value), "matplotlib.figure.Figure"):
-        raise ValueError(f"{type(value).__name__} is not a figure of plotly or matplotlib")
+        raise ValueError(f"{type(value).__name__} is not a plotly or matplotlib figure")
     target = io.BytesIO()
     try:
         value.savefig(target, format=kind, dpi=DPI, bbox_inches="tight")

@@ -78,7 +78,7 @@ def _class(kind: type, seen: tuple[type, ...]) -> Any:
             return Annotated[kind.source, kind()]
         except TypeError:
             raise TypeError(
-                f"{kind.__name__} needs its options, as in {kind.__name__}(...)"
+                f"{kind.__name__} requires options, as in {kind.__name__}(...)"
             ) from None
     marker = native(kind)
     if marker is not None:

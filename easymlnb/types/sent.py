@@ -34,7 +34,7 @@ def find(name: str) -> Path | bytes:
     found = (_SENT.get() or {}).get(name)
     if found is None:
         raise ValueError(
-            "There is no such upload with this call; name its id in the header X-Easymlnb-Uploads."
+            "The call has no such upload. Send its id in the header X-Easymlnb-Uploads."
         )
     return found
 

@@ -22,8 +22,8 @@ def refuse(value: Any) -> None:
         if sendable(text) != text:
             at = f" at {sendable(place)!r}" if place else ""
             raise ResultNotEncodable(
-                f"The result cannot be sent{at}: the text {text[:SHOWN]!a} holds a lone "
-                "surrogate, which is no character. Clean it before you return it: "
+                f"The result cannot be sent{at}: the text {text[:SHOWN]!a} contains a lone "
+                "surrogate, which is not a valid character. Clean the text before you return it: "
                 "text.encode('utf-8', 'replace').decode()."
             )
 

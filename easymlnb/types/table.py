@@ -44,6 +44,7 @@ class Table(Type):
     """
 
     natives: ClassVar[tuple[str, ...]] = ("pandas.DataFrame", "pandas.Series")
+    needs: ClassVar[tuple[str, ...]] = ("pandas",)
     reads: tuple[str, ...] = (tabular.CSV, tabular.ARROW, tabular.PARQUET)
     writes: tuple[str, ...] = (tabular.CSV, tabular.ARROW, tabular.PARQUET)
     widget: ClassVar[str] = "table"
@@ -65,7 +66,7 @@ class Table(Type):
         for name, kind in self.columns.items():
             if kind not in KINDS:
                 raise ValueError(
-                    f"Column {name!r} has the kind {kind!r}; use one of {', '.join(KINDS)}."
+                    f"Invalid kind {kind!r} of column {name!r}: use one of {', '.join(KINDS)}."
                 )
         if not tabular.has_arrow():
             self.reads = self.writes = (tabular.CSV,)
@@ -93,7 +94,7 @@ class Table(Type):
         frame = self.prepare(self._read(value))
         if is_a(source, "pandas.Series"):
             if frame.shape[1] != 1:
-                raise ValueError("It must have exactly one column.")
+                raise ValueError("The table must have exactly one column.")
             return frame.iloc[:, 0]
         return frame
 
@@ -104,7 +105,7 @@ class Table(Type):
 
     def limit(self, rows: int) -> None:
         if rows > self.max_rows:
-            raise ValueError(f"It has more than the {self.max_rows} rows allowed.")
+            raise ValueError(f"The table exceeds the limit of {self.max_rows} rows.")
 
     def kinds(self) -> Mapping[str, str]:
         """Return the columns that are read as what they are declared as, without a guess before."""
@@ -124,7 +125,9 @@ class Table(Type):
             return tabular.from_records(list(value), self.kinds())
         if isinstance(value, Mapping):
             return tabular.from_columns(value, self.kinds())
-        raise ValueError("It must be a table: a list of records, an object of columns, or a file.")
+        raise ValueError(
+            "The value must be a table: a list of records, an object of columns, or a file."
+        )
 
     def encode(self, value: Any) -> Any:
         names, columns = tabular.cells(self.as_result(value))
@@ -158,11 +161,11 @@ class Table(Type):
 
 def _check_signs(separator: str, decimal: str) -> None:
     if separator and (len(separator) != 1 or separator.isalnum() or separator in '"\r\n. -+'):
-        raise ValueError(f"separator={separator!r} must be one sign, such as ';'.")
+        raise ValueError(f"separator={separator!r} must be one character, such as ';'.")
     if decimal not in ("", ".", ","):
         raise ValueError(f"decimal={decimal!r} must be '.' or ','.")
     if decimal and decimal == separator:
-        raise ValueError("decimal and separator must not be the same sign.")
+        raise ValueError("decimal and separator must be different characters.")
 
 
 def packed(frame: "pd.DataFrame") -> str:

@@ -57,16 +57,16 @@ def _refuse(data: Data) -> None:
     if begin.startswith(b"PK\x03\x04"):
         whole = bytes(data)
         kind = next((kind for mark, kind in ZIPPED.items() if mark in whole), "ZIP files")
-        raise ValueError(f"{kind} are not read; save it as CSV.")
+        raise ValueError(f"{kind} are not supported. Save the table as CSV.")
     if begin == b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1":
-        raise ValueError("Excel files are not read; save it as CSV.")
+        raise ValueError("Excel files are not supported. Save the table as CSV.")
     if begin.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
-        raise ValueError("Compressed files are not read; unpack it first.")
+        raise ValueError("Compressed files are not supported. Unpack the file first.")
 
 
 class _NoJson(ValueError):
     def __init__(self) -> None:
-        super().__init__("It looks like JSON, but cannot be read as such.")
+        super().__init__("The data looks like JSON, but is not valid JSON.")
 
 
 def _json(text: str, reading: Reading) -> "pd.DataFrame":
@@ -83,7 +83,9 @@ def _json(text: str, reading: Reading) -> "pd.DataFrame":
 
 def _arrow(data: Data, reading: Reading, *, parquet: bool) -> "pd.DataFrame":
     if not has_arrow():
-        raise ValueError("Arrow and parquet are not installed here; send CSV or JSON.")
+        raise ValueError(
+            "Arrow and Parquet require pyarrow, which is not installed. Send CSV or JSON."
+        )
     try:
         found = _arrow_table(data, reading.max_rows, parquet=parquet)
         table = of_arrow(found, reading.kinds) if _unique(found.schema.names) else None
@@ -91,7 +93,7 @@ def _arrow(data: Data, reading: Reading, *, parquet: bool) -> "pd.DataFrame":
         raise
     except Exception:
         # Arrow's readers of damaged files raise many kinds; none is fit for a caller.
-        raise ValueError("The Arrow or parquet data is damaged and cannot be read.") from None
+        raise ValueError("The Arrow or Parquet data is damaged and cannot be read.") from None
     if table is None:
         raise ValueError("Two columns of the table have the same name.")
     return _limited(table)
@@ -164,7 +166,9 @@ def _limited(frame: "pd.DataFrame") -> "pd.DataFrame":
     _narrow(frame.shape[1])
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
-        raise ValueError(f"Two columns are called {str(twice)[:40]!r}; each needs its own name.")
+        raise ValueError(
+            f"Two columns have the name {str(twice)[:40]!r}. Give each column a unique name."
+        )
     return frame
 
 
@@ -189,13 +193,13 @@ def from_columns(columns: Any, kinds: Collection[str] = ()) -> "pd.DataFrame":
     import pandas as pd
 
     if not isinstance(columns, Mapping):
-        raise ValueError("It must be a list of records or an object of columns.")
+        raise ValueError("The value must be a list of records or an object of columns.")
     _narrow(len(columns))
     for name, cells in columns.items():
         if not isinstance(cells, list | tuple):
             raise ValueError(f"Column {name!r} must be a list.")
         if not all(isinstance(cell, PLAIN) for cell in cells):
-            raise ValueError(f"Column {name!r} must hold plain values.")
+            raise ValueError(f"Column {name!r} must contain plain values.")
     if len({len(cells) for cells in columns.values()}) > 1:
         raise ValueError("All columns must have the same length.")
     return _typed(pd.DataFrame(dict(columns), dtype="object"), kinds)
@@ -234,7 +238,7 @@ def flat(table: "pd.DataFrame") -> "pd.DataFrame":
     if not (isinstance(table.index, pd.RangeIndex) and table.index.name is None):
         for name in table.index.names:
             if name is not None and name in table.columns:
-                raise ValueError(f"the index and a column of the table are both called {name!r}")
+                raise ValueError(f"the table's index and a column both have the name {name!r}")
         table = table.reset_index()
     names = [
         " ".join(map(str, n)).strip() if isinstance(n, tuple) else str(n) for n in table.columns
@@ -265,7 +269,7 @@ def _cell(value: Any) -> Any:
         return to_jsonable_python(natural.encode(value), inf_nan_mode="null")
     except ResultNotEncodable:
         raise ValueError(
-            f"a cell of the table holds {kind.__name__}, which has no JSON form"
+            f"a cell of the table contains {kind.__name__}, which cannot be converted to JSON"
         ) from None
 
 

@@ -24,7 +24,7 @@ WHOLE, DEFLATE = 1, (8, 32946)
 COMPRESSIONS = {2: "CCITT", 3: "CCITT", 4: "CCITT", 5: "LZW", 6: "JPEG", 7: "JPEG",
                 32773: "PackBits", 34712: "JPEG 2000", 34925: "LZMA", 50000: "Zstandard",
                 50001: "WebP"}  # fmt: skip
-SAVE_AS = "Save it as real numbers of 8, 16, 32 or 64 bits, uncompressed or deflated."
+SAVE_AS = "Save the image with real numbers of 8, 16, 32 or 64 bits, uncompressed or deflated."
 MOST_SAMPLES = 4
 
 # Tags.
@@ -107,18 +107,18 @@ class Page:
         sizes = (16, 32, 64) if letter == "f" else (8, 16, 32, 64)
         if letter is None or self.bits not in sizes or len(set(self.numbers(BITS))) > 1:
             raise ValueError(
-                f"The TIFF has pixels of a kind that is not read ({self.bits} bits, "
-                f"sample format {self.format}). {SAVE_AS}"
+                f"The TIFF has an unsupported pixel format ({self.bits} bits, sample format "
+                f"{self.format}). {SAVE_AS}"
             )
         if not 1 <= self.samples <= MOST_SAMPLES:
             raise ValueError(
-                f"The TIFF has {self.samples} samples per pixel; at most {MOST_SAMPLES} are read."
+                f"The TIFF has {self.samples} samples per pixel; the limit is {MOST_SAMPLES}."
             )
         if compression not in (WHOLE, *DEFLATE):
             name = COMPRESSIONS.get(compression, f"method {compression}")
             raise ValueError(
-                f"The TIFF holds {self.bits}-bit numbers compressed with {name}, which is not "
-                "read. Save it uncompressed or deflated."
+                f"The TIFF has {self.bits}-bit numbers compressed with {name}, which is not "
+                "supported. Save the image uncompressed or deflated."
             )
         return np.dtype(f"{'<' if self.little else '>'}{letter}{self.bits // 8}")
 
@@ -154,7 +154,7 @@ class Page:
             top, left = place // across * high, place % across * wide
             rows = high if tiled else min(high, self.height - top)
             if at >= len(starts):
-                raise ValueError("The image is cut off: its end is missing.")
+                raise ValueError("The image is truncated: its end is missing.")
             size = sizes[at] if at < len(sizes) else rows * wide * inner * kind.itemsize
             block = self._unpacked(self.data[starts[at] : starts[at] + size], rows, wide, inner)
             yield _predicted(block, kind, self.tag(PREDICTOR, 1)), plane, top, left
@@ -168,7 +168,7 @@ class Page:
             # Never more than the block holds, whatever the file unfolds to.
             data = zlib.decompressobj().decompress(data, size) if size else b""
         if len(data) < size:
-            raise ValueError("The image is cut off: its end is missing.")
+            raise ValueError("The image is truncated: its end is missing.")
         return np.frombuffer(data, np.uint8, size).reshape(rows, wide, inner, self.bits // 8)
 
 

@@ -99,7 +99,7 @@ class TimeSeries(table.Table):
         for column in dict.fromkeys([*named, *frame.columns]):
             if column not in self.values and _is_time(frame[column]):
                 return column
-        raise ValueError("No column holds times; write them as 2025-01-31T12:00:00Z.")
+        raise ValueError("No column contains times. Write times as 2025-01-31T12:00:00Z.")
 
     def _times(self, column: "pd.Series[Any]") -> "pd.Series[Any]":
         times: pd.Series[Any] = convert(column, "datetime", zone=self.zone)
@@ -137,7 +137,7 @@ def _known(zone: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
         if zone != "UTC":
             raise ValueError(
-                f"zone={zone!r} is unknown; use a name such as 'Europe/Berlin'."
+                f"Unknown zone={zone!r}. Use a name such as 'Europe/Berlin'."
             ) from None
     return zone
 

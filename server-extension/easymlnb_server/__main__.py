@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-
-from easymlnb_server.app import main
+import sys
+from collections.abc import Iterator
 
 
 def use_uvloop() -> None:
@@ -14,6 +14,21 @@ def use_uvloop() -> None:
         asyncio.set_event_loop(uvloop.new_event_loop())
 
 
+@contextlib.contextmanager
+def complete() -> Iterator[None]:
+    """End with a sentence where the server's packages are missing."""
+    try:
+        yield
+    except ImportError:
+        from easymlnb_server import incomplete
+
+        if not (sentence := incomplete.sentence()):
+            raise
+        sys.exit(f"easymlnb: {sentence}")
+
+
 if __name__ == "__main__":
     use_uvloop()
+    with complete():
+        from easymlnb_server.app import main
     main()

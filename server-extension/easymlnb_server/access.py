@@ -82,10 +82,12 @@ class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         for kind, names in (("users", self.users), ("groups", self.groups)):
             if len(names) > MOST:
-                raise ValueError(f"at most {MOST} {kind} can be named; make a group of them")
+                raise ValueError(f"at most {MOST} {kind} can be listed; use a group instead")
             for name in names:
                 if not 0 < len(name) <= LONGEST or not name.isprintable():
-                    raise ValueError(f"{kind} must be names of 1 to {LONGEST} printable characters")
+                    raise ValueError(
+                        f"{kind} must be names with 1 to {LONGEST} printable characters"
+                    )
 
     def to_dict(self) -> dict[str, object]:
         return {
@@ -145,8 +147,8 @@ def may(caller: Caller | None, owner: str, access: Access, action: Action) -> bo
 def resolve(name: str) -> str:
     """Return what an administrator can do about a name that another had before."""
     return (
-        f"An administrator gives the services to somebody (easymlnb hub transfer {name} NEW) or "
-        f"removes them (easymlnb hub remove-user {name})."
+        "An administrator can transfer the services to another user (easymlnb hub transfer "
+        f"{name} NEW) or remove them (easymlnb hub remove-user {name})."
     )
 
 
@@ -156,8 +158,8 @@ def parse(data: bytes) -> Access:
         found = msgspec.json.decode(data, type=Access)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadRequest(
-            'Say who may call as JSON: {"users": ["bob"], "groups": ["ml"], "everyone": false, '
-            f'"public": false}} ({error}).'
+            'Send the access rules as JSON, such as {"users": ["bob"], "groups": ["ml"], '
+            f'"everyone": false, "public": false}} ({error}).'
         ) from error
     check_keys(data)
     return msgspec.structs.replace(found, users=_once(found.users), groups=_once(found.groups))

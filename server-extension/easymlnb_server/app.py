@@ -1,16 +1,15 @@
 """The extension: its settings, and the one place where the server's objects are made."""
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
 import re
 import secrets
-import shutil
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -38,24 +37,26 @@ from easymlnb_server.engine.turns import Gates
 from easymlnb_server.handlers import kernels
 from easymlnb_server.handlers.front import open_doors
 from easymlnb_server.handlers.gate import CALL, SHARED_CALL
-from easymlnb_server.handlers.sharing import Sharing
 from easymlnb_server.hubs import HubSettings
 from easymlnb_server.idempotency import Keys
 from easymlnb_server.inbound import InboundSettings
+from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.logfilter import Careful
 from easymlnb_server.metrics import Metrics
-from easymlnb_server.ownership import Ownership
 from easymlnb_server.placement import gpus
 from easymlnb_server.placement.home import announce
 from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.places import Somewhere
 from easymlnb_server.private import make_private
+from easymlnb_server.publications import Publications
 from easymlnb_server.revocation import Revocation
 from easymlnb_server.routes import PREFIX, ROUTES, SHARED_ROUTES
 from easymlnb_server.services import Services
 from easymlnb_server.spool import Spool
 from easymlnb_server.state import STATE, State
-from easymlnb_server.storage import StorageSettings, sweep
+from easymlnb_server.storage import StorageSettings
+from easymlnb_server.store.store import Store
+from easymlnb_server.supervisor import Supervisor, Work
 from easymlnb_server.terminals import keep_path
 from easymlnb_server.uploads import Uploads
 
@@ -74,34 +75,38 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
     extension_url = "/easymlnb/"
     load_other_extensions = True
 
-    start_timeout = Float(600.0, help="Seconds a notebook may take to get ready.").tag(config=True)
-    queue_limit = Integer(64, help="Calls that may wait per version.").tag(config=True)
+    start_timeout = Float(
+        600.0, help="Maximum seconds from starting a worker until its notebook is ready."
+    ).tag(config=True)
+    queue_limit = Integer(64, help="Maximum number of waiting calls per version.").tag(config=True)
     spool_limit = Integer(
-        20 * 2**30, help="Bytes of large bodies and uploads that may lie on disk at once."
+        20 * 2**30, help="Maximum total bytes of large bodies and uploads on disk."
     ).tag(config=True)
     visitor_share = Float(
-        0.25, help="Part of spool_limit that visitors without a login may take together."
+        0.25, help="Share of spool_limit available to all visitors without a login together."
     ).tag(config=True)
-    upload_seconds = Float(3600.0, help="Seconds an upload is kept after its last use.").tag(
+    upload_seconds = Float(
+        3600.0, help="Seconds after its last use until an upload is deleted."
+    ).tag(config=True)
+    upload_quota = Integer(10 * 2**30, help="Maximum total bytes of one caller's uploads.").tag(
         config=True
     )
-    upload_quota = Integer(
-        10 * 2**30, help="Bytes that the uploads of one caller may take together."
-    ).tag(config=True)
     starts_at_once = Integer(
-        2, help="Workers that may start at the same time; for a Hub's shared service: of one user."
+        2,
+        help="Maximum number of workers starting at the same time; on a Hub's shared service: per "
+        "user.",
     ).tag(config=True)
     worker_memory = Unicode(
-        help="Memory that a worker may take whose service says nothing of it, such as 4G."
+        help="Default memory limit of a worker whose service sets none, such as 4G."
     ).tag(config=True)
     worker_stay = Float(
-        60.0, help="Seconds that workers wait for the next server when this one was killed."
+        60.0, help="Seconds that workers wait for the next server after this one was killed."
     ).tag(config=True)
     worker_environment = List(
-        Unicode(), help="Names of more environment variables that workers inherit."
+        Unicode(), help="Names of additional environment variables that workers inherit."
     ).tag(config=True)
     # Not `log_format`: that name is traitlets', and formats the lines of every application.
-    log_style = Enum(["text", "json"], "text", help="How log lines are written.").tag(config=True)
+    log_style = Enum(["text", "json"], "text", help="Format of log lines.").tag(config=True)
 
     @validate("worker_memory")
     def _worker_memory(self, proposal: Any) -> str:
@@ -145,7 +150,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         self._careful = Careful()
         self._log_handler = logs.configure(self.log_style, cast("int | str", app.log_level))
         live = LiveTable(self.queue_limit)
-        publications, cluster = self.make_publications(self._deployment, self.shared)
+        publications = Publications(self._deployment, shared=self.shared)
         services = Services(live, publications, shared=self.shared, account=account())
         people = getattr(app.identity_provider, "people", OwnPeople())
         self._owners = self.make_owners(self._folder, people)
@@ -153,8 +158,8 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         times: dict[str, datetime] = settings.setdefault("last_activity_times", {})
         # On nodes of their own nobody's starts are in the way of others'.
         self._gates = Gates(self.starts_at_once, one=self._owners is None)
-        self._ownership = Ownership(self._folder)
-        self._tasks: list[asyncio.Task[Any]] = []
+        self._supervisor = Supervisor()
+        self._lifecycle: ServingLifecycle | None = None
         spool = Spool(self._folder / "spool", self.spool_limit, visitors=self.visitor_share)
         apps = self.make_apps()
         self._state = State(
@@ -175,7 +180,6 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
             nodes=self.make_views(self._owners),
             keys=Keys(),
             tracing=_tracing(),
-            cluster=cluster,
             people=people,
             own_servers=self.make_own_servers(self._owners),
         )
@@ -211,7 +215,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         try:
             await asyncio.to_thread(make_private, self._folder)
         except OSError as error:
-            self.log.error("The folder %s cannot be used: %s", self._folder, error)
+            self.log.error("Cannot use the folder %s: %s", self._folder, error)
         link = self._link_url()
         os.environ["EASYMLNB_LINK"] = link
         os.environ["EASYMLNB_SECRET"] = self._state.secret
@@ -223,12 +227,10 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         try:
             await asyncio.to_thread(self._state.spool.open)
         except OSError as error:
-            self.log.error("Bodies over 1 MB are refused: %s", error)
+            self.log.error("Request bodies over 1 MB are rejected: %s", error)
         if not self.is_node:
             cafile = serverapp.certfile or ""
             self._state.apps.open(self._link_url("http").removesuffix("link"), cafile)
-        root = url_path_join(serverapp.base_url, f"{PREFIX}/")
-        self._sharing = Sharing(serverapp, root, self._state)
         call = SHARED_CALL if self.shared else CALL
         path = url_path_join(re.escape(serverapp.base_url), PREFIX, call)
         limits = self.make_inbound(proxied=serverapp.trust_xheaders)
@@ -238,17 +240,17 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         if "JUPYTERHUB_USER" in os.environ:
             keep_path(serverapp.web_app.settings)
         state = self._state
-        duties = (connections, state.activity, state.metrics, state.uploads, state.node)
-        self._tasks += [asyncio.create_task(duty.keep()) for duty in duties]
+        for duty in (connections, state.activity, state.metrics, state.uploads, state.node):
+            self._supervisor.run(type(duty).__name__, duty.keep)
         if self.shared:
-            self._tasks.append(asyncio.create_task(Revocation(state).keep()))
+            self._supervisor.run("Revocation", Revocation(state).keep)
         try:
             await self._open_store()
         except EasyMLNBError as error:
             # The author's notebooks and live services must work all the same.
             self._state.publications.unusable = NotReady(error.message)
             if not self.is_node:  # one carries kernels, and that is all that is wanted of it
-                self.log.error("Published services are not served: %s", error.message)
+                self.log.error("Published services are not available: %s", error.message)
         # Python's search for garbage stands still for everybody: half a second, as long as it goes
         # through all that was loaded, which stays anyway.
         gc.freeze()
@@ -270,36 +272,29 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
 
     async def _open_store(self) -> None:
         if self.is_node:
-            raise NotReady("This server carries kernels of another one and serves nothing itself.")
-        await asyncio.to_thread(self._make_folders)
-        holder = self._ownership.take(self._server.connection_url)
-        if holder is not None:
             raise NotReady(
-                f"Another Jupyter server of this account ({holder}) serves what is published. "
-                "Publish and call there, or give this server its own EasyMLNB.state_dir."
+                "This server runs kernels for another server and offers no services itself."
             )
-        home, cafile = self._folder / "server.json", self._server.certfile or ""
-        await asyncio.to_thread(announce, home, self._link_url(), cafile)
-        survivors = await asyncio.to_thread(self._places.survivors)
-        await asyncio.to_thread(self._clear_work, {survivor.worker for survivor in survivors})
-        store = await asyncio.to_thread(self.open_store)
-        await self.know_people(store)
-        await self._state.publications.restore(store, survivors)
-        self._tasks.append(asyncio.create_task(sweep(store)))
-        self._tasks.append(asyncio.create_task(self.meet_owners(store)))
+        self._lifecycle = ServingLifecycle(
+            self._folder,
+            self._server.connection_url,
+            self._state,
+            announce=self._announce,
+            survivors=self._places.survivors,
+            prepare=self.know_people,
+            duties=self._duties,
+        )
+        await self._lifecycle.open(
+            self.open_store, self.lease_seconds if self.may_have_standbys else 0.0
+        )
+
+    def _announce(self) -> None:
+        announce(self._folder / "server.json", self._link_url(), self._server.certfile or "")
+
+    def _duties(self, store: Store) -> Iterator[tuple[str, Work]]:
+        yield "owners", partial(self.meet_owners, store)
         if self.meters is not None:
-            self._tasks.append(asyncio.create_task(self.meters.keep(store)))
-
-    def _make_folders(self) -> None:
-        for folder in (self._folder, self._folder / "workers", self._folder / "work"):
-            folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-
-    def _clear_work(self, used: set[str]) -> None:
-        """Remove what the workers of a killed server left in their folders."""
-        for folder in (self._folder / "work").iterdir():
-            if folder.name in used:
-                continue
-            shutil.rmtree(folder, ignore_errors=True)
+            yield "meters", partial(self.meters.keep, store)
 
     def _deployment(
         self, bundle: str, owner: str, load: Callable[[], Awaitable[Bundle]]
@@ -327,19 +322,17 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
     async def stop_extension(self) -> None:
         if self._refusal:
             return
-        await self._sharing.close()
         self._state.services.draining = True
+        if self._lifecycle is not None:
+            await self._lifecycle.close()
         self._state.metrics.close()
         await self._state.apps.close()
-        for task in self._tasks:
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._state.publications.stop()
+        await self._supervisor.close()
         await self._state.node.close()
         if self._state.own_servers is not None:
             await self._state.own_servers.close()
-        self._ownership.release()
+        if self._lifecycle is not None:
+            self._lifecycle.release()
         await asyncio.to_thread(self._state.spool.close)
         logging.getLogger("easymlnb").removeHandler(self._log_handler)
 

@@ -52,24 +52,25 @@ class HubSettings(HasTraits):
 
     meters: Meters | None = None
     people_of_hub: Members | None = None
-    own_url: str
 
     shared = Bool(
-        False, help="Serve many users: names begin with their owners', who say who may call."
+        False,
+        help="Run as the Hub's shared service: names start with their owner, who controls access.",
     ).tag(config=True)
-    placements = Dict(help="Where workers and kernels may start beside here, by name.").tag(
+    placements = Dict(help="Additional placements for workers and kernels, by name.").tag(
         config=True
     )
     hub_proxy = Unicode(
-        help="Address of the Hub's proxy as nodes reach it; default: the Hub's public one."
+        help="URL at which nodes reach the Hub's proxy; default: the Hub's public URL."
     ).tag(config=True)
 
     kernel_nodelay = Bool(
-        True, help="Send messages of kernels at once: 40 ms less for each execution."
+        True,
+        help="Send kernel messages without delay (TCP_NODELAY), which saves 40 ms per execution.",
     ).tag(config=True)
 
     group_limits = Dict(
-        help="On a shared service: how many workers and GPU seconds members of a group may use."
+        help="On a shared service: limits of workers and GPU seconds, by group."
     ).tag(config=True)
 
     @validate("placements")
@@ -112,8 +113,6 @@ class HubSettings(HasTraits):
         with contextlib.suppress(EasyMLNBError):  # then each is met when they come
             for name in await asyncio.to_thread(store.people.owners):
                 await self.people_of_hub.find(name)
-        if self.own_url:
-            await self.people_of_hub.register.keep()
 
     def make_own_servers(self, owners: Owners | None) -> OwnServers | None:
         """Return what looks at users' own servers, on a shared service that a Hub started."""

@@ -45,7 +45,7 @@ class Once:
         """One caller waits no longer; when none does, the call is stopped."""
         self.callers -= 1
         if self.callers == 0 and not self.answer.done():
-            self.stop(CallCancelled("The caller left."))
+            self.stop(CallCancelled("The caller disconnected."))
 
 
 @dataclass(slots=True, eq=False)

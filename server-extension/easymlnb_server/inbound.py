@@ -25,27 +25,27 @@ class InboundSettings(HasTraits):
     """Traits of the extension."""
 
     head_timeout = Float(
-        10.0, min=0.0, help="Seconds in which the headers of a request must arrive; 0: any time."
+        10.0, min=0.0, help="Maximum seconds until all headers of a request arrived; 0: unlimited."
     ).tag(config=True)
     body_timeout = Float(
         10.0,
         min=0.0,
-        help="Seconds for which a body may arrive more slowly than body_rate; 0: any time.",
+        help="Seconds for which a body may arrive more slowly than body_rate; 0: unlimited.",
     ).tag(config=True)
     body_rate = Integer(
-        1000, min=1, help="Bytes per second that a body must bring after body_timeout."
+        1000, min=1, help="Minimum bytes per second of a body after body_timeout."
     ).tag(config=True)
     connections = Integer(
         2000,
         min=0,
-        help="HTTP connections that may be open, and at most half of the process's descriptors; "
-        "beyond that the longest idle one is closed. 0: any number.",
+        help="Maximum number of open HTTP connections, at most half of the process's file "
+        "descriptors; above it, the longest idle connection is closed. 0: unlimited.",
     ).tag(config=True)
     connections_per_address = Integer(
         500,
         min=0,
-        help="Connections of one client address that may wait for a request; not applied with "
-        "ServerApp.trust_xheaders, where all come from a proxy. 0: any number.",
+        help="Maximum number of idle connections per client address; ignored with "
+        "ServerApp.trust_xheaders, where all connections come from a proxy. 0: unlimited.",
     ).tag(config=True)
 
     def make_inbound(self, *, proxied: bool) -> Inbound:

@@ -99,7 +99,7 @@ class Careful(logging.Filter):
             return True  # whoever writes it tells what is wrong with it
         text = scrub(_QUOTED.sub("", said) if record.module == "http1connection" else said)
         if missed:
-            text += f" ({missed} more lines like this one were left out)"
+            text += f" ({missed} more lines like this were omitted)"
         if text != said:
             record.msg, record.args = text, None
         return True

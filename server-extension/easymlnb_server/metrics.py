@@ -22,7 +22,6 @@ from prometheus_client.core import (
 )
 
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError
-from easymlnb_server.engine.absent import Absent
 from easymlnb_server.engine.deployment import REASONS
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.pending import Pending
@@ -219,25 +218,27 @@ class Metrics:
 
     def _workers(self) -> Iterator[Metric]:
         of = ["service", "version", "bundle"]
-        ready = GaugeMetricFamily("easymlnb_workers_ready", "Workers that take calls.", labels=of)
-        wanted = GaugeMetricFamily("easymlnb_workers_wanted", "Workers to be kept.", labels=of)
+        ready = GaugeMetricFamily("easymlnb_workers_ready", "Workers that accept calls.", labels=of)
+        wanted = GaugeMetricFamily(
+            "easymlnb_workers_wanted", "Target number of workers.", labels=of
+        )
         restarts = CounterMetricFamily(
             "easymlnb_worker_restarts",
-            "Workers that were lost, or killed, and replaced.",
+            "Workers that were lost or killed, and replaced.",
             labels=[*of, "reason"],
         )
         memory = GaugeMetricFamily(
             "easymlnb_worker_memory_bytes",
-            "Resident memory of the workers and the processes they started.",
+            "Resident memory of the workers and their child processes.",
             labels=of,
         )
         failed = GaugeMetricFamily(
-            "easymlnb_service_failed", "1 while it has no worker and none could start.", labels=of
+            "easymlnb_service_failed",
+            "1 if the service has no worker and none could start, else 0.",
+            labels=of,
         )
         for name, serving in tuple(self._publications.serving.items()):
             deployment = serving.deployment
-            if isinstance(deployment, Absent):  # counted where they run
-                continue
             labels = [name, str(serving.version), deployment.bundle[:12]]
             ready.add_metric(labels, len(deployment.pool.workers))
             wanted.add_metric(labels, deployment.wanted)
@@ -252,23 +253,23 @@ class Metrics:
 def _calls(series: dict[Key, Series]) -> Iterator[Metric]:
     of = ["service", "version"]
     ended = CounterMetricFamily(
-        "easymlnb_calls", "Calls that were accepted and have ended.", labels=[*of, "status", "code"]
+        "easymlnb_calls", "Accepted calls that ended.", labels=[*of, "status", "code"]
     )
     refused = CounterMetricFamily(
-        "easymlnb_calls_refused", "Calls that were not accepted.", labels=[*of, "code"]
+        "easymlnb_calls_refused", "Calls that were refused.", labels=[*of, "code"]
     )
     waiting = GaugeMetricFamily(
-        "easymlnb_calls_waiting", "Calls in line.", labels=[*of, "priority"]
+        "easymlnb_calls_waiting", "Calls in the queue.", labels=[*of, "priority"]
     )
     sizes = HistogramMetricFamily(
-        "easymlnb_batch_size", "Calls that one run of a batched service took.", labels=of
+        "easymlnb_batch_size", "Number of calls per run of a batched service.", labels=of
     )
-    running = GaugeMetricFamily("easymlnb_calls_running", "Calls in a worker.", labels=of)
+    running = GaugeMetricFamily("easymlnb_calls_running", "Calls running in a worker.", labels=of)
     whole = HistogramMetricFamily(
-        "easymlnb_call_duration_seconds", "From a call's headers to the end of it.", labels=of
+        "easymlnb_call_duration_seconds", "Seconds from a call's headers to its end.", labels=of
     )
     worker = HistogramMetricFamily(
-        "easymlnb_call_worker_seconds", "The part of a call in its worker.", labels=of
+        "easymlnb_call_worker_seconds", "Seconds of a call in its worker.", labels=of
     )
     for key, one in series.items():
         for (status, code), count in one.ended.items():

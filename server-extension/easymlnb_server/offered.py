@@ -35,7 +35,7 @@ def checked(offered: Iterable[ServiceSpec], notebook: NotebookNode) -> list[Serv
 
 def _check(spec: ServiceSpec) -> None:
     if not NAME.match(spec.name):
-        raise DeploymentFailed(f"{spec.name[:80]!r} is not the name of a service.")
+        raise DeploymentFailed(f"Invalid service name {spec.name[:80]!r}.")
     plain = msgspec.structs.replace(spec, app=None, examples=())
     try:
         sizes = [len(msgspec.json.encode(one)) for one in (plain, spec)]
@@ -43,16 +43,16 @@ def _check(spec: ServiceSpec) -> None:
             _read(spec)
     except Exception as error:
         # RecursionError among them, from a schema that is too deep.
-        log.info("What %s says of itself cannot be read: %r", spec.name, error)
+        log.info("Could not read the description of service %s: %r", spec.name, error)
         raise DeploymentFailed(
-            f"What the service {spec.name!r} says of itself cannot be read. Is its schema one of "
-            "JSON Schema (2020-12)?"
+            f"The description of the service {spec.name!r} cannot be read. Its schema must be "
+            "valid JSON Schema (2020-12)."
         ) from error
     for size, limit in zip(sizes, (LARGEST_TEXT, LARGEST), strict=True):
         if size > limit:
             raise DeploymentFailed(
-                f"What the service {spec.name!r} says of itself takes {units.shown(size)}, "
-                f"and {units.shown(limit)} is the limit. Keep data out of its texts and examples."
+                f"The description of the service {spec.name!r} has {units.shown(size)}, over the "
+                f"limit of {units.shown(limit)}. Remove large data from its texts and examples."
             )
 
 

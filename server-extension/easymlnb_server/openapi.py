@@ -25,9 +25,9 @@ NEVER_SENT = {"error", "definition_error", "server_unreachable", "call_cycle"}
 FILES = {"file", "image", "webcam", "audio", "table", "timeseries", "array"}
 """Widgets whose values are best sent as files."""
 EVENTS = (
-    "Server-sent events: `waiting` with `{position, seconds}` while it is in line (and `state` and "
-    "`reason` while there is no worker), `progress` with `{fraction, text}`, `item` for each "
-    "result of a stream, then one `result` or one `error`."
+    "Server-sent events: `waiting` with `{position, seconds}` while the call is in the queue "
+    "(with `state` and `reason` while there is no worker), `progress` with `{fraction, text}`, "
+    "`item` for each result of a stream, then one `result` or one `error`."
 )
 
 
@@ -46,7 +46,7 @@ def document(
             continue  # live services stay in their authors' own servers
         path = route.path.replace("{name}", "{owner}/{name}") if shared else route.path
         paths.setdefault(path, _parameters(path))[route.method] = _fixed(route)
-    about = "Notebook functions as services. Errors are one sentence and a code, always as JSON."
+    about = "Notebook functions as services. Errors are JSON with a code and a message."
     return _document("easymlnb", about, version, url, paths, specs)
 
 
@@ -173,16 +173,16 @@ def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
     if not view:
         answers |= {media: BYTES for media in spec.produces if media != JSON}
     answers["text/event-stream"] = {"type": "string", "description": EVENTS}
-    sentence = "What a person should see." if view else "The result itself."
+    sentence = "The result in parts for display." if view else "The result."
     if spec.stream:
-        sentence = "The results, one `item` event each; all in one list as JSON."
+        sentence = "The results: one `item` event each, or one list as JSON."
         if not view:
             answers[JSON] = {"type": "array", "items": output}
-        answers["application/jsonl"] = {"type": "string", "description": "One result a line."}
+        answers["application/jsonl"] = {"type": "string", "description": "One result per line."}
     return {
         "operationId": f"{way}_{naming.key(spec.name)}",
         "tags": [spec.name],
-        "summary": f"{spec.title}, for a person" if view else spec.title,
+        "summary": f"{spec.title}, for display" if view else spec.title,
         "description": spec.description,
         "parameters": list(STREAM if spec.stream else CALL),
         "requestBody": {"required": bool(spec.input.get("required")), "content": _bodies(spec)},

@@ -4,7 +4,7 @@ from typing import Any
 
 from easymlnb_server.openapi_schemas import JSON, ref
 
-_SHARED = "Only on the shared service of a Hub; a server of one's own answers `not_shared`."
+_SHARED = "Only on a Hub's shared service; a single-user server responds with `not_shared`."
 
 ACCESS: tuple[dict[str, Any], ...] = (
     {
@@ -12,7 +12,7 @@ ACCESS: tuple[dict[str, Any], ...] = (
         "path": "/me",
         "id": "getMe",
         "tag": "Services",
-        "summary": "See who you are here",
+        "summary": "Show the current user",
         "answers": {200: ("Your name, groups and rights.", {JSON: ref("Me")})},
     },
     {
@@ -20,8 +20,13 @@ ACCESS: tuple[dict[str, Any], ...] = (
         "path": "/services/{name}/access",
         "id": "getAccess",
         "tag": "Services",
-        "summary": "See who may call a service of yours",
-        "answers": {200: ("Who may, beside you and administrators.", {JSON: ref("Access")})},
+        "summary": "Show the access to one of your services",
+        "answers": {
+            200: (
+                "Users and groups with access, besides you and administrators.",
+                {JSON: ref("Access")},
+            )
+        },
         "errors": (404, 409),
         "description": _SHARED,
     },
@@ -30,8 +35,8 @@ ACCESS: tuple[dict[str, Any], ...] = (
         "path": "/services/{name}/access",
         "id": "setAccess",
         "tag": "Services",
-        "summary": "Set who may call a service of yours",
-        "answers": {200: ("What holds from now on.", {JSON: ref("Access")})},
+        "summary": "Set the access to one of your services",
+        "answers": {200: ("The new access rules.", {JSON: ref("Access")})},
         "errors": (400, 404, 409, 413, 503),
         "body": {JSON: ref("Access")},
         "description": _SHARED,

@@ -7,14 +7,14 @@ SECURITY: dict[str, Any] = {
         "type": "apiKey",
         "in": "header",
         "name": "Authorization",
-        "description": "`token <TOKEN>`, with the token of the Jupyter server.",
+        "description": "`token <TOKEN>`, with the Jupyter server's token.",
     },
     "bearer": {"type": "http", "scheme": "bearer", "description": "The same token."},
     "cookie": {
         "type": "apiKey",
         "in": "cookie",
         "name": "jupyter-session",
-        "description": "The login cookie that Jupyter sets in a browser, whatever its name.",
+        "description": "Jupyter's login cookie in a browser; its name depends on the server.",
     },
     "xsrf": {
         "type": "apiKey",
@@ -30,12 +30,14 @@ def _header(description: str, kind: str = "string") -> dict[str, Any]:
 
 
 HEADERS: dict[str, Any] = {
-    "X-Request-Id": _header("Names this request in the logs."),
-    "X-Easymlnb-Version": _header("The version that answered: a number, or `live`."),
-    "Server-Timing": _header("Where the time went, in milliseconds."),
-    "Idempotency-Replayed": _header("`true` when another request under the key brought it about."),
-    "Retry-After": _header("Seconds to wait before the next try.", "integer"),
-    "Location": _header("Where to ask how far it is."),
+    "X-Request-Id": _header("The request's id in the logs."),
+    "X-Easymlnb-Version": _header("The version that ran the call: a number, or `live`."),
+    "Server-Timing": _header("Durations of the call's parts in milliseconds."),
+    "Idempotency-Replayed": _header(
+        "`true` if the response belongs to an earlier request with the same key."
+    ),
+    "Retry-After": _header("Seconds to wait before the next attempt.", "integer"),
+    "Location": _header("URL of the status."),
 }
 
 
@@ -45,29 +47,32 @@ def _asked(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any
 
 _KEY = _asked(
     "Idempotency-Key",
-    "The same request under the same key runs once; another one is refused.",
+    "Requests with the same key and content run once; other content under the same key is "
+    "rejected.",
     {"type": "string", "pattern": "^[ -~]+$", "minLength": 1, "maxLength": 200},
 )
 CALL: tuple[dict[str, Any], ...] = (
     _asked(
         "X-Timeout",
-        "Seconds to give the call, at most the service's own limit.",
+        "Timeout of the call in seconds, at most the service's own timeout.",
         {"type": "number", "minimum": 0.001},
     ),
     _asked(
         "X-Priority",
-        "`batch` lets interactive calls go first.",
+        "`batch` marks the call as low priority: interactive calls go first.",
         {"enum": ["interactive", "batch"], "default": "interactive"},
     ),
     _KEY,
-    _asked("X-Easymlnb-Uploads", "The ids of the uploads that the body names.", {"type": "string"}),
+    _asked(
+        "X-Easymlnb-Uploads", "The ids of the uploads that the body refers to.", {"type": "string"}
+    ),
     _asked(
         "X-Request-Id",
-        "Your own id of the call, which stops it by `DELETE /calls/{request_id}`; others are "
-        "replaced by one of the server's.",
+        "Your id for the call, used to stop it with `DELETE /calls/{request_id}`; the server "
+        "replaces an invalid id.",
         {"type": "string"},
     ),
-    _asked("traceparent", "Your span, below which the call's own is.", {"type": "string"}),
+    _asked("traceparent", "Your trace span, the parent of the call's span.", {"type": "string"}),
 )
 """What a call may ask for by its headers."""
 STREAM = tuple(header for header in CALL if header is not _KEY)

@@ -44,8 +44,10 @@ class Route:
     """Answered without credentials."""
 
 
-_CALLED = {200: ("The result itself.", {JSON: {}, "text/event-stream": TEXT})}
-_VIEWED = {200: ("What a person should see.", {JSON: ref("View"), "text/event-stream": TEXT})}
+_CALLED = {200: ("The result.", {JSON: {}, "text/event-stream": TEXT})}
+_VIEWED = {
+    200: ("The result in parts for display.", {JSON: ref("View"), "text/event-stream": TEXT})
+}
 _BODY: dict[str, Schema] = {JSON: {"type": "object"}, "multipart/form-data": {"type": "object"}}
 _NAMES: Schema = {
     "name": "name",
@@ -57,14 +59,14 @@ _NAMES: Schema = {
 _REPLACE: Schema = {
     "name": "replace",
     "in": "query",
-    "description": "What becomes of the former version while this one starts: `auto` ends its "
-    "workers only where they have the only room there is, `in_place` in any case; `wait` waits "
-    "for other room. If this one fails, the former one starts again.",
+    "description": "What happens to the previous version while the new one starts. `auto` ends "
+    "its workers only if the new version has no other capacity, `in_place` always ends them, and "
+    "`wait` waits for other capacity. If the new version fails, the previous one starts again.",
     "schema": {**TEXT, "enum": list(CHOICES), "default": AUTO},
 }
 PICTURES = ("image/webp", "image/png", "image/jpeg")
 _OPENAPI = {200: ("This document.", {JSON: {"type": "object"}})}
-_LIVE = "As without `/live`, but answered by the author's kernel as it stands now."
+_LIVE = "As without `/live`, but runs in the author's kernel in its current state."
 
 ROUTES: tuple[Route, ...] = (
     Route(
@@ -72,8 +74,8 @@ ROUTES: tuple[Route, ...] = (
         "/services",
         "listServices",
         "Services",
-        "List the services",
-        {200: ("All services that you may call.", {JSON: ref("ServiceList")})},
+        "List services",
+        {200: ("All services that you can call.", {JSON: ref("ServiceList")})},
         (400,),
         query=LISTING,
     ),
@@ -84,8 +86,8 @@ ROUTES: tuple[Route, ...] = (
         "Publish",
         "Publish a notebook",
         {
-            200: ("This content is published already.", {JSON: ref("Published")}),
-            202: ("Accepted; `Location` tells how far it is.", {JSON: ref("Published")}),
+            200: ("This content is already published.", {JSON: ref("Published")}),
+            202: ("Accepted; `Location` is the URL of the status.", {JSON: ref("Published")}),
         },
         (400, 413, 415, 503, 507),
         {"application/zip": BYTES},
@@ -106,7 +108,7 @@ ROUTES: tuple[Route, ...] = (
         "removeService",
         "Services",
         "Remove a service",
-        {204: ("All its versions are gone; their workers stop.", {})},
+        {204: ("All versions are removed; their workers stop.", {})},
         (404, 503),
     ),
     Route(
@@ -117,7 +119,7 @@ ROUTES: tuple[Route, ...] = (
         "/services/{name}/view",
         "view",
         "Call",
-        "Call a service for a person",
+        "Call a service for display",
         _VIEWED,
         CALLING,
         _BODY,
@@ -138,7 +140,7 @@ ROUTES: tuple[Route, ...] = (
         "/services/{name}/live/view",
         "viewLive",
         "Call",
-        "Call the live service for a person",
+        "Call the live service for display",
         _VIEWED,
         CALLING,
         _BODY,
@@ -149,17 +151,17 @@ ROUTES: tuple[Route, ...] = (
         "/calls/{request_id}",
         "stopCall",
         "Call",
-        "Stop a call of yours",
-        {204: ("It was told to stop; its caller gets `cancelled`.", {})},
+        "Stop one of your calls",
+        {204: ("The call is being stopped; its caller gets `cancelled`.", {})},
         (404,),
-        description="The id is the `X-Request-Id` that the call came with, or got.",
+        description="The id is the `X-Request-Id` of the call's request or response.",
     ),
     Route(
         "get",
         "/services/{name}/log",
         "getLog",
         "Services",
-        "Read a service's log",
+        "Show a service's log",
         {200: ("The last 200 calls, newest last.", {JSON: ref("Log")})},
         (404,),
     ),
@@ -186,8 +188,8 @@ ROUTES: tuple[Route, ...] = (
         "/services/{name}/page",
         "getServicePage",
         "Documents",
-        "See a service's page",
-        {200: ("A page for people.", HTML)},
+        "Open a service's page",
+        {200: ("An HTML page.", HTML)},
         (404,),
     ),
     Route(
@@ -195,8 +197,8 @@ ROUTES: tuple[Route, ...] = (
         "/services/{name}/metadata",
         "getMetadata",
         "Services",
-        "Read a service's metadata",
-        {200: ("In the forms of several catalogues.", {JSON: ref("Described")})},
+        "Show a service's metadata",
+        {200: ("In the formats of several catalogs.", {JSON: ref("Described")})},
         (404,),
     ),
     Route(
@@ -204,26 +206,33 @@ ROUTES: tuple[Route, ...] = (
         "/services/{name}/thumbnail",
         "getThumbnail",
         "Services",
-        "Fetch a service's picture",
-        {200: ("A small picture.", dict.fromkeys(PICTURES, BYTES))},
+        "Download a service's thumbnail",
+        {200: ("A small image.", dict.fromkeys(PICTURES, BYTES))},
         (404,),
     ),
-    Route("get", "/openapi.json", "getOpenapi", "Documents", "Describe all in OpenAPI", _OPENAPI),
+    Route(
+        "get",
+        "/openapi.json",
+        "getOpenapi",
+        "Documents",
+        "Describe the whole API in OpenAPI",
+        _OPENAPI,
+    ),
     Route(
         "get",
         "/docs",
         "getDocs",
         "Documents",
-        "Read and try the API",
-        {200: ("A page for people.", HTML)},
+        "Open the API documentation",
+        {200: ("An HTML page.", HTML)},
     ),
     Route(
         "get",
         "/",
         "getCatalogue",
         "Documents",
-        "See the catalogue",
-        {200: ("A page for people.", HTML)},
+        "Open the catalog",
+        {200: ("An HTML page.", HTML)},
         (400,),
         query=LISTING[:-1],
     ),
@@ -232,8 +241,8 @@ ROUTES: tuple[Route, ...] = (
         "/apps/{name}",
         "getApp",
         "Documents",
-        "Open the app of a service",
-        {200: ("A page for people, or one that waits for a place.", HTML)},
+        "Open a service's app",
+        {200: ("The app, or a page that waits for a free slot.", HTML)},
         (404, 503),
     ),
     Route(
@@ -241,8 +250,8 @@ ROUTES: tuple[Route, ...] = (
         "/public/{name}",
         "getPublicApp",
         "Documents",
-        "Open the app of a public service",
-        {200: ("A page for people, or one that waits for a place.", HTML)},
+        "Open a public service's app",
+        {200: ("The app, or a page that waits for a free slot.", HTML)},
         (404, 503),
         open=True,
     ),
@@ -251,16 +260,16 @@ ROUTES: tuple[Route, ...] = (
         "/placements",
         "listPlacements",
         "Services",
-        "List where workers may run",
-        {200: ("Placements, their nodes and what runs there.", {JSON: ref("Placements")})},
+        "List placements",
+        {200: ("Placements with their nodes and running kernels.", {JSON: ref("Placements")})},
     ),
     Route(
         "get",
         "/health/live",
         "getLive",
         "Health",
-        "Ask whether the server runs",
-        {200: ("It runs.", {JSON: ref("Health")})},
+        "Check whether the server is alive",
+        {200: ("The server is alive.", {JSON: ref("Health")})},
         open=True,
     ),
     Route(
@@ -268,8 +277,8 @@ ROUTES: tuple[Route, ...] = (
         "/health/ready",
         "getReady",
         "Health",
-        "Ask whether the server takes calls",
-        {200: ("It takes calls.", {JSON: ref("Health")})},
+        "Check whether the server accepts calls",
+        {200: ("The server accepts calls.", {JSON: ref("Health")})},
         (503,),
         open=True,
     ),
@@ -278,7 +287,7 @@ ROUTES: tuple[Route, ...] = (
         "/link",
         "openLink",
         "Health",
-        "The WebSocket that kernels dial",
+        "Connect a kernel (WebSocket)",
         {101: ("Switched to a WebSocket.", {})},
         (400, 404, 503),
     ),

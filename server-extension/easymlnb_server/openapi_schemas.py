@@ -36,26 +36,30 @@ def _asked(name: str, description: str, schema: Schema) -> Schema:
     return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
-PUBLIC = "Whether visitors without a login may open its app, at `public/{name}`."
+PUBLIC = "Whether visitors without a login can open the app, at `public/{name}`."
 
 NAMED: dict[str, Schema] = {
     "name": TEXT,
     "full_name": {"type": "string", "description": "On a shared service `owner/name`."},
     "owner": TEXT,
     "public": {"type": "boolean", "description": PUBLIC},
-    "shared": {"description": "Who may call it; for its owner, on a shared service."},
+    "shared": {"description": "Who can call the service; only for its owner, on a shared service."},
 }
 
 LISTING: tuple[Schema, ...] = (
-    _asked("q", "Words that must all be there: in names, texts, tags, authors.", TEXT),
-    _asked("tag", "A tag that must be there; may be repeated.", list_of(TEXT)),
-    _asked("author", "Its author, exactly.", TEXT),
-    _asked("owner", "Whose service it must be.", TEXT),
-    _asked("whose", "Seen from you.", {"type": "string", "enum": ["mine", "others"]}),
-    _asked("input", "A kind of value that it must take: `image`, `time series`, ...", TEXT),
+    _asked("q", "Search terms that must all occur in names, texts, tags or authors.", TEXT),
+    _asked("tag", "A required tag; may be repeated.", list_of(TEXT)),
+    _asked("author", "The exact author.", TEXT),
+    _asked("owner", "The exact owner.", TEXT),
+    _asked(
+        "whose",
+        "Your own services, or those of others.",
+        {"type": "string", "enum": ["mine", "others"]},
+    ),
+    _asked("input", "A required kind of input: `image`, `time series`, ...", TEXT),
     _asked("sort", "Order.", {"type": "string", "enum": ["name", "called", "newest"]}),
-    _asked("start", "How many to leave out before the first.", COUNT),
-    _asked("limit", "How many at most; default: all.", {"type": "integer", "minimum": 1}),
+    _asked("start", "Number of services to skip.", COUNT),
+    _asked("limit", "Maximum number of services; default: all.", {"type": "integer", "minimum": 1}),
 )
 """What the catalogue can be asked for."""
 
@@ -65,9 +69,14 @@ SCHEMAS: dict[str, Schema] = {
             "error": object_of(
                 {
                     "code": {"type": "string", "description": "Stable and machine-readable."},
-                    "message": {"type": "string", "description": "One sentence for people."},
-                    "details": {"description": "More about it; fields of a validation error."},
-                    "request_id": {"type": "string", "description": "Quote it to the author."},
+                    "message": {"type": "string", "description": "A sentence for people."},
+                    "details": {
+                        "description": "Additional data, such as the fields of a validation error."
+                    },
+                    "request_id": {
+                        "type": "string",
+                        "description": "The request's id in the service's log.",
+                    },
                 },
                 optional=("details",),
             )
@@ -83,46 +92,63 @@ SCHEMAS: dict[str, Schema] = {
             "state": STATE,
             "version": {
                 **NUMBER_OR_NONE,
-                "description": "The published version that answers, if any.",
+                "description": "The current published version, if any.",
             },
-            "live": {"type": "boolean", "description": "An author's kernel serves it now."},
+            "live": {
+                "type": "boolean",
+                "description": "Whether an author's kernel runs the service now.",
+            },
             "url": TEXT,
-            "summary": {"type": "string", "description": "What it is for, in one line."},
-            "shape": {"type": "string", "description": "What goes in and comes out, in words."},
-            "inputs": {**list_of(TEXT), "description": "Kinds of values that it takes."},
+            "summary": {"type": "string", "description": "The purpose in one line."},
+            "shape": {"type": "string", "description": "Inputs and output in words."},
+            "inputs": {**list_of(TEXT), "description": "Kinds of inputs."},
             "called": {"type": ["string", "null"], "description": "Time of the last call."},
-            "created": {"type": ["string", "null"], "description": "Published, or made live."},
-            "thumbnail": {"type": ["string", "null"], "description": "Where its picture is."},
+            "created": {
+                "type": ["string", "null"],
+                "description": "Time of publishing or going live.",
+            },
+            "thumbnail": {"type": ["string", "null"], "description": "URL of the thumbnail."},
         },
         optional=("shared", "description", "tags", "author", "url"),
     ),
     "ServiceList": object_of(
         {
             "services": list_of(ref("ServiceSummary")),
-            "total": {**COUNT, "description": "How many fit in all."},
-            "next": {"type": ["string", "null"], "description": "Where the list goes on, or null."},
+            "total": {**COUNT, "description": "Total number of matching services."},
+            "next": {"type": ["string", "null"], "description": "URL of the next page, or null."},
         }
     ),
     "Access": object_of(
         {
             "users": list_of(TEXT),
             "groups": list_of(TEXT),
-            "everyone": {"type": "boolean", "description": "Everybody who can log in."},
-            "public": {"type": "boolean", "description": "Its page, also without a login."},
+            "everyone": {"type": "boolean", "description": "All users who can log in."},
+            "public": {
+                "type": "boolean",
+                "description": "Whether the app is public, without a login.",
+            },
         },
         optional=("users", "groups", "everyone", "public"),
     ),
     "Me": object_of(
         {"name": TEXT, "groups": list_of(TEXT), "admin": {"type": "boolean"}}
-        | {"shared": {"type": "boolean", "description": "Whether it is a Hub's shared service."}},
+        | {
+            "shared": {
+                "type": "boolean",
+                "description": "Whether this server is a Hub's shared service.",
+            }
+        },
     ),
     "Described": object_of(
         {
-            "metadata": {"type": "object", "description": "What the author said."},
+            "metadata": {"type": "object", "description": "The author's metadata."},
             "deep": {"type": "object", "description": "DEEP's application schema v1."},
             "ai4os": {"type": "object", "description": "AI4OS's metadata schema v2.3.0."},
             "schema_org": {"type": "object", "description": "JSON-LD."},
-            "missing": {"type": "object", "description": "Fields that a schema wants, unsaid."},
+            "missing": {
+                "type": "object",
+                "description": "Required fields without a value, by format.",
+            },
         }
     ),
     "Service": object_of(
@@ -136,19 +162,31 @@ SCHEMAS: dict[str, Schema] = {
             "author": TEXT,
             "license": TEXT,
             "examples": list_of({"type": "object"}),
-            "accepts": {**list_of(TEXT), "description": "Media types read raw, as the whole body."},
-            "produces": {**list_of(TEXT), "description": "Media types to ask for beside JSON."},
-            "stream": {"type": "boolean", "description": "Results come one by one."},
-            "view": {"type": "boolean", "description": "Its author shaped what people see."},
-            "timeout": {"type": "number", "description": "Seconds a call may take."},
+            "accepts": {
+                **list_of(TEXT),
+                "description": "Media types that are accepted as the raw body.",
+            },
+            "produces": {
+                **list_of(TEXT),
+                "description": "Media types of the result, in addition to JSON.",
+            },
+            "stream": {
+                "type": "boolean",
+                "description": "Whether results are streamed one by one.",
+            },
+            "view": {
+                "type": "boolean",
+                "description": "Whether the author defined a view of the result.",
+            },
+            "timeout": {"type": "number", "description": "Maximum seconds per call."},
             "state": STATE,
             "version": NUMBER_OR_NONE,
             "live": {"type": "boolean"},
             "stats": ref("Stats"),
             "bundle": {"type": ["string", "null"]},
-            "error": {"description": "Why the newest version did not start."},
-            "reason": {"type": "string", "description": "Why workers that are wanted are missing."},
-            "retry_in": {"type": "number", "description": "Seconds to the next attempt."},
+            "error": {"description": "Why the newest version failed to start."},
+            "reason": {"type": "string", "description": "Why workers are missing."},
+            "retry_in": {"type": "number", "description": "Seconds until the next attempt."},
         },
         optional=(
             "shared",
@@ -171,18 +209,24 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Stats": object_of(
         {
-            "calls": {**COUNT, "description": "Calls that have ended."},
-            "errors": {**COUNT, "description": "Those of them that ended in an error."},
-            "stopped": {**COUNT, "description": "Those that their callers stopped or left."},
-            "refused": {**COUNT, "description": "Calls that were not accepted."},
-            "p50": {**SECONDS, "description": "Half of the last calls took no longer."},
-            "p95": {**SECONDS, "description": "95 % of the last calls took no longer."},
-            "waiting": {**COUNT, "description": "Calls in line now."},
-            "running": {**COUNT, "description": "Calls in a worker now."},
-            "workers": {**NUMBER_OR_NONE, "description": "Null when a notebook answers."},
+            "calls": {**COUNT, "description": "Calls that ended."},
+            "errors": {**COUNT, "description": "Calls that failed."},
+            "stopped": {
+                **COUNT,
+                "description": "Calls whose callers stopped them or disconnected.",
+            },
+            "refused": {**COUNT, "description": "Calls that were refused."},
+            "p50": {**SECONDS, "description": "Median seconds of recent calls."},
+            "p95": {**SECONDS, "description": "95th percentile of recent calls in seconds."},
+            "waiting": {**COUNT, "description": "Calls in the queue now."},
+            "running": {**COUNT, "description": "Calls running in a worker now."},
+            "workers": {
+                **NUMBER_OR_NONE,
+                "description": "Number of workers; null for a live service.",
+            },
             "workers_wanted": NUMBER_OR_NONE,
-            "restarts": {**NUMBER_OR_NONE, "description": "Workers lost and replaced."},
-            "memory_bytes": {**NUMBER_OR_NONE, "description": "Resident, of all its workers."},
+            "restarts": {**NUMBER_OR_NONE, "description": "Workers that were lost and replaced."},
+            "memory_bytes": {**NUMBER_OR_NONE, "description": "Resident memory of all workers."},
         }
     ),
     "Log": object_of(
@@ -192,12 +236,17 @@ SCHEMAS: dict[str, Schema] = {
                     {
                         "time": {},
                         "request_id": TEXT,
-                        "version": {"description": "A number, or 'live'."},
+                        "version": {"description": "A version number, or 'live'."},
                         "status": {"type": "integer"},
                         "seconds": {"type": "number"},
-                        "log": {"type": "string", "description": "What the call printed."},
-                        "trace": {"description": "The traceback, when the function raised."},
-                        "code": {"type": "string", "description": "The error's; empty for none."},
+                        "log": {"type": "string", "description": "The call's printed output."},
+                        "trace": {
+                            "description": "The traceback, if the function raised an exception."
+                        },
+                        "code": {
+                            "type": "string",
+                            "description": "The error code; empty without an error.",
+                        },
                         "outcome": {"type": "string", "enum": ["answered", "stopped", "error"]},
                     },
                     optional=("log", "trace"),
@@ -211,7 +260,7 @@ SCHEMAS: dict[str, Schema] = {
                 object_of(
                     {
                         "version": {"type": "integer"},
-                        "bundle": {"type": "string", "description": "For its owner only."},
+                        "bundle": {"type": "string", "description": "Only for the owner."},
                         "created": {},
                         "current": {"type": "boolean"},
                     },
@@ -225,8 +274,11 @@ SCHEMAS: dict[str, Schema] = {
             "bundle": TEXT,
             "state": {"type": "string", "enum": ["starting", "ready", "failed"]},
             "services": list_of(object_of({"name": TEXT, "version": {"type": "integer"}})),
-            "reason": {"type": "string", "description": "What its start waits for."},
-            "unchanged": {"type": "boolean", "description": "This content was published before."},
+            "reason": {"type": "string", "description": "What the start waits for."},
+            "unchanged": {
+                "type": "boolean",
+                "description": "Whether this content was already published.",
+            },
         },
         optional=("services", "reason", "unchanged"),
     ),
@@ -247,10 +299,10 @@ SCHEMAS: dict[str, Schema] = {
             ),
             "error": {
                 "type": ["object", "null"],
-                "description": "Why it failed: code, message, and the cell with its traceback.",
+                "description": "Why publishing failed: code, message, cell and traceback.",
             },
             "notebook": {"type": "string", "description": "Path of the executed notebook."},
-            "reason": {"type": "string", "description": "What its start waits for."},
+            "reason": {"type": "string", "description": "What the start waits for."},
             "created": {},
             "files": list_of(TEXT),
             "requirements": list_of(TEXT),
@@ -269,7 +321,7 @@ SCHEMAS: dict[str, Schema] = {
                     "properties": {"kind": TEXT, "title": TEXT, "data": {}},
                 }
             ),
-            "result": {"description": "The JSON result, or null when it is large."},
+            "result": {"description": "The JSON result, or null if it is large."},
         },
         optional=("result",),
     ),
@@ -280,7 +332,7 @@ SCHEMAS: dict[str, Schema] = {
                     {
                         "name": TEXT,
                         "nodes": list_of({"type": "object"}),
-                        "error": {"type": "string", "description": "Why they are not known."},
+                        "error": {"type": "string", "description": "Why the nodes are unknown."},
                     },
                     optional=("error",),
                 )

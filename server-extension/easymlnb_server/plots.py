@@ -65,7 +65,7 @@ def calls(found: Sequence[Bar]) -> Markup:
         if not bar.calls:
             continue
         x, top = LEFT + at * room + 1, float(HEIGHT - BOTTOM)
-        errors = f", {bar.errors} with an error" if bar.errors else ""
+        errors = f", {bar.errors} failed" if bar.errors else ""
         stopped = f", {bar.stopped} stopped" if bar.stopped else ""
         title = f"{bar.start:%d %b %H:%M} to {bar.end:%H:%M} UTC: {bar.calls} calls"
         answered = bar.calls - bar.errors - bar.stopped
@@ -80,14 +80,14 @@ def calls(found: Sequence[Bar]) -> Markup:
         drawn.append(f"<g><title>{title}{errors}{stopped}</title>{rects}</g>")
     ends = (f"{found[0].start:%d %b %H:%M}", f"{found[-1].end:%H:%M} UTC") if found else ("", "")
     total = sum(bar.calls for bar in found)
-    return _frame(f"Calls over time: {total} in all", "".join(drawn), str(most), ends)
+    return _frame(f"Calls over time: {total} in total", "".join(drawn), str(most), ends)
 
 
 def times(entries: Sequence[Entry]) -> Markup:
     """Draw how long each of the last calls took, and their median as a line."""
     shown = entries[-SHOWN:]
     most = max((entry.seconds for entry in shown), default=0.0) or 1.0
-    # A few calls stand close together on the left, not far apart.
+    # A few calls are drawn close together on the left, not far apart.
     room, height = (WIDTH - LEFT - 12) / max(11, len(shown) - 1), HEIGHT - BOTTOM - 10
     drawn = []
     for at, entry in enumerate(shown):
@@ -102,12 +102,14 @@ def times(entries: Sequence[Entry]) -> Markup:
     middle = median(entry.seconds for entry in shown) if shown else 0.0
     y = HEIGHT - BOTTOM - height * middle / most
     line = f'<path class="line" d="M{LEFT} {y:.1f}H{WIDTH}"/>'
-    label = f"Time of the last {len(shown)} calls: median {duration(middle)}, most {duration(most)}"
+    label = (
+        f"Time of the last {len(shown)} calls: median {duration(middle)}, maximum {duration(most)}"
+    )
     return _frame(label, line + "".join(drawn), duration(most), ("earlier", "later"))
 
 
 def duration(seconds: float) -> str:
-    """Return a time to read: three digits that mean something, in ms or s."""
+    """Return a duration with three significant digits, in ms or s."""
     if seconds < 0.9995:
         return f"{seconds * 1000:.3g} ms"
     return f"{seconds:.3g} s" if seconds < 99.5 else f"{seconds:,.0f} s"

@@ -30,8 +30,7 @@ def make_private(folder: Path) -> None:
         _close(folder.iterdir())
     elif found.st_mode & stat.S_ISVTX or found.st_uid != os.geteuid() or _is_home(folder):
         log.warning(
-            "Other accounts can enter %s (mode %04o). Give the server a folder of its own with "
-            "EasyMLNB.state_dir.",
+            "Other accounts can access %s (mode %04o). Set EasyMLNB.state_dir to a private folder.",
             folder,
             stat.S_IMODE(found.st_mode),
         )

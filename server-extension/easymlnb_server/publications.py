@@ -27,20 +27,19 @@ from easymlnb_server.placement.base import Survivor
 from easymlnb_server.replacing import Replacement, formers_of, holders
 from easymlnb_server.serving import Deploy, Serving
 from easymlnb_server.starts import Starts
-from easymlnb_server.store.leases import Hold, LeaseLost
+from easymlnb_server.store.lease import LeaseLost
 from easymlnb_server.store.records import State, StoredBundle, Version
 from easymlnb_server.store.store import Store
 
-DRAIN = 30.0
-"""Seconds that calls on a replaced version have to finish."""
-
-STOP_DRAIN = 5.0
-"""Seconds that calls have to finish when the server stops."""
+DRAIN, STOP_DRAIN = 30.0, 5.0
+"""Seconds that calls have to finish on a replaced version, and when the server stops."""
 
 REPLACE = "replace"
 """Where a bundle's row keeps, beside its manifest, what becomes of the former version."""
 
 T = TypeVar("T")
+
+Guard = Callable[[], None]
 
 log = logging.getLogger("easymlnb.publications")
 
@@ -58,6 +57,7 @@ class Publications:
         """New names of services that changed hands, by their old ones."""
         self.unusable: EasyMLNBError = NotReady("The server is starting. Try again in a moment.")
         self._store: Store | None = None
+        self.guard: Guard = lambda: None
         self._deploy = deploy
         self._shared = shared
         self._running: dict[str, Deployment] = {}
@@ -77,22 +77,38 @@ class Publications:
 
     @property
     def ready(self) -> bool:
-        """Say whether the store is open, so that publishing works."""
-        return self._store is not None
+        """Say whether published services are served from here."""
+        with contextlib.suppress(EasyMLNBError):
+            self.check()
+            return True
+        return False
 
-    async def restore(self, store: Store, survivors: Iterable[Survivor] = ()) -> None:
+    def check(self) -> None:
+        """Raise why published services are not served from here, if they are not."""
+        if self._store is None:
+            raise self.unusable
+        self.guard()
+
+    async def restore(
+        self,
+        store: Store,
+        survivors: Iterable[Survivor] = (),
+        guard: Callable[[], None] = lambda: None,
+    ) -> None:
         """Take up what was published before; returns before the workers are ready.
 
-        ``survivors`` are workers of a killed server; those that serve nothing any more are ended.
+        ``survivors`` are workers of a former server; those that serve nothing any more are ended.
+        ``guard`` raises ``NotReady`` while another server process may serve.
         """
+        self.guard = guard
         there: dict[str, list[Survivor]] = {}
         for survivor in survivors:
             there.setdefault(survivor.bundle, []).append(survivor)
         published = await _thread(store.services.serving)
         unfinished = await _thread(store.bundles.unfinished)
+        self.moved = await _thread(store.people.moved)
         # From here on it says that it is ready, so all that is published has to be known at once.
         self._store = store
-        await self.read_moved()
         for bundle_id, versions in published.items():
             deployment = self._deployment(bundle_id, versions[0].owner)
             self._serve(deployment, versions)
@@ -108,9 +124,10 @@ class Publications:
         """Accept a bundle; when this returns it is on disk and its start is under way.
 
         ``replace`` says what becomes of the former version meanwhile, see ``contract.replacing``.
-        A bundle that is published already comes back as it is, and a failed one is tried again.
+        A bundle that is published already comes back as it is; a failed one is tried again.
         Raises ``BundleRejected`` or ``TooLarge``.
         """
+        self.check()
         bundle = await _thread(lambda: open_bundle(data))
         id = naming.bundle_of(owner, bundle.id) if self._shared else bundle.id
         wanted = self._full(owner, names or bundle.manifest.services)
@@ -128,7 +145,7 @@ class Publications:
             if added.bundle.state is State.STARTING:
                 self._how[id] = replace
             if added.fresh:
-                await self._accepted(added.bundle)
+                self._start(added.bundle)
         return added.bundle
 
     async def bundle(self, bundle_id: str) -> StoredBundle:
@@ -142,8 +159,8 @@ class Publications:
 
     def waits_for(self, bundle_id: str) -> str:
         """Return in a sentence what the start of a bundle waits for; ``""`` when it does not."""
-        replacement = self._replacements.get(bundle_id)
-        return replacement.waits_for if replacement is not None else ""
+        found = self._replacements.get(bundle_id)
+        return found.waits_for if found is not None else ""
 
     async def provided(self, bundle_id: str) -> list[Version]:
         """Return the versions that a bundle made and that are still there."""
@@ -192,9 +209,9 @@ class Publications:
         return removed
 
     async def transfer(self, owner: str, to: str, identity: str) -> dict[str, str]:
-        """Give all that somebody published to ``to``; return new names by old ones.
+        """Give all that ``owner`` published to ``to``; return new names by old ones.
 
-        Workers end, once their calls are done, and start again as those of ``to``, who has this
+        Workers end once their calls are done, and start again as those of ``to``, who has this
         ``identity``. Raises ``NameTaken``.
         """
         async with self._lock:
@@ -210,17 +227,20 @@ class Publications:
         """Read under which names services are served that changed hands."""
         self.moved = await _thread(self.store.people.moved)
 
-    async def stop(self) -> None:
-        """End all workers, once their calls are done; what is published stays published."""
+    async def stop(self, *, drain: float = STOP_DRAIN, hand_over: bool = False) -> None:
+        """Stop serving; calls get ``drain`` seconds to finish. What is published stays published.
+
+        Workers end, unless ``hand_over`` leaves them to the next server process.
+        """
         for task in (tasks := [*self._starting.tasks, *self._tasks]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        running = (deployment.stop(STOP_DRAIN) for deployment in self._running.values())
+        end = Deployment.leave if hand_over else Deployment.stop
+        running = (end(deployment, drain) for deployment in self._running.values())
         await asyncio.gather(*running, return_exceptions=True)
         self._running.clear()
         self.serving.clear()
-        if self._store is not None:
-            await _thread(self._store.close)
+        self._store = None
 
     async def _open(self, bundle_id: str) -> Bundle:
         stored = await self.bundle(bundle_id)
@@ -260,14 +280,6 @@ class Publications:
                 self._serve(deployment, versions)
                 deployment.keep(self._specs(deployment))
 
-    async def _accepted(self, stored: StoredBundle) -> None:
-        """Have a bundle started that was published just now."""
-        self._start(stored)
-
-    def _hold(self, bundle: str) -> Hold | None:
-        """Return what proves that this process may write for a bundle; nobody else is there."""
-        return None
-
     def _start(self, stored: StoredBundle) -> None:
         self._starting.begin(stored.id, partial(self._bring_up, stored))
 
@@ -293,7 +305,6 @@ class Publications:
                     specs,
                     owner=stored.owner,
                     log=notebook,
-                    hold=self._hold(stored.id),
                 )
             )
         except (asyncio.CancelledError, LeaseLost) as error:
@@ -302,7 +313,7 @@ class Publications:
             if replacement is not None:
                 replacement.give_back()
             if isinstance(error, LeaseLost):
-                return  # another process starts it
+                return  # the active process starts it again
             raise
         except Exception as error:
             await self._fail(stored, deployment, error, replacement)
@@ -332,13 +343,10 @@ class Publications:
         details = error.details if isinstance(error.details, dict) else {}
         message = error.message
         if replacement is not None and replacement.give_back():
-            message += " The former version starts again."
+            message += " The previous version starts again."
         told = {"code": error.code, "message": message, **details}
-        hold = self._hold(stored.id)
-        with contextlib.suppress(LeaseLost):  # another process tries it
-            await _thread(
-                lambda: self.store.bundles.set_failed(stored.id, told, log=notebook, hold=hold)
-            )
+        with contextlib.suppress(LeaseLost):  # the active process starts it again
+            await _thread(lambda: self.store.bundles.set_failed(stored.id, told, log=notebook))
 
     async def _keep_log(self, deployment: Deployment) -> str:
         text = nbformat.writes(deployment.executed)
@@ -371,8 +379,7 @@ class Publications:
 
     def _retire(self) -> None:
         """Stop the deployments that serve nothing any more, once their calls are done."""
-        used = {serving.bundle for serving in self.serving.values()}
-        for bundle_id in [bundle_id for bundle_id in self._running if bundle_id not in used]:
+        for bundle_id in self._running.keys() - {one.bundle for one in self.serving.values()}:
             self._end(self._running.pop(bundle_id))
 
     def _end(self, deployment: Deployment) -> None:

@@ -7,7 +7,6 @@ from itertools import chain
 from easymlnb.contract.replacing import IN_PLACE, WAIT
 from easymlnb.contract.running import PREFER, Gpu
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.engine.absent import Absent
 from easymlnb_server.engine.deployment import Deployment
 from easymlnb_server.engine.workers import Worker
 from easymlnb_server.placement.base import LimitReached, Placement, SeatsTaken
@@ -19,8 +18,8 @@ QUEUE_PATIENCE = 15.0
 LOOK_EVERY = 0.2
 
 MADE_ROOM = (
-    "There is no room beside the former version, so it makes some: calls that find no worker wait "
-    "until the new version serves."
+    "There is not enough capacity for both versions, so workers of the previous version are "
+    "ended. Calls without a worker wait until the new version is ready."
 )
 
 ALL = 1_000_000
@@ -74,7 +73,7 @@ class Replacement:
         room = MADE_ROOM if self.lent else ""
         return f"{room} {self._deployment.waits_for}".strip()
 
-    def end(self, serving: Collection[Deployment | Absent]) -> None:
+    def end(self, serving: Collection[Deployment]) -> None:
         """The version serves: have it answer the calls that wait for those that made room.
 
         One that is still ``serving``, as the notebook turned out not to replace it, starts again.
@@ -151,7 +150,7 @@ def formers_of(
     found: list[Deployment] = []
     for deployment in chain([same] if same is not None else [], replaced):
         ends = deployment is same or deployment not in kept
-        if isinstance(deployment, Deployment) and ends and deployment not in found:
+        if ends and deployment not in found:
             found.append(deployment)
     return found
 
@@ -165,7 +164,7 @@ def holders(
     there: dict[Deployment, list[str]] = {}
     for name, one in sorted(serving.items()):
         deployment = one.deployment
-        if isinstance(deployment, Deployment) and deployment.placement is placement:
+        if deployment.placement is placement:
             there.setdefault(deployment, []).append(f"version {one.version} of {name!r}")
     said = [
         f"{' and '.join(names)} ({_workers(deployment.held)})"
@@ -174,8 +173,8 @@ def holders(
     ]
     early = sum(one.held for one in starting if one.placement is placement)
     if early:
-        said.append(f"what is starting ({_workers(early)})")
-    return f"Taken by {', '.join(said)}." if said else ""
+        said.append(f"starting services ({_workers(early)})")
+    return f"In use by {', '.join(said)}." if said else ""
 
 
 def _workers(count: int) -> str:

@@ -16,7 +16,7 @@ from easymlnb_server.state import State
 EVERY = 10.0
 """Seconds between two looks; with 30 s that people are known for, less than a minute in all."""
 
-GONE = "This service is not shared with you any more. Ask its owner."
+GONE = "This service is no longer shared with you. Ask its owner for access."
 
 log = logging.getLogger("easymlnb.access")
 
@@ -39,7 +39,7 @@ class Revocation:
                 await self.look()
             except Exception:
                 # Without this loop nothing that is open would ever be closed to anybody.
-                log.exception("Looking after what was opened failed and is tried again.")
+                log.exception("Checking open pages and calls failed; retrying.")
 
     async def look(self) -> None:
         """Look once."""
@@ -62,7 +62,7 @@ class Revocation:
             found = await asyncio.to_thread(store.services.access)
             moved = await asyncio.to_thread(store.people.moved)
         except EasyMLNBError as error:
-            log.warning("Who may call what could not be read again: %s", error)
+            log.warning("Could not read the access rules: %s", error)
             return
         for name, access in found.items():
             self._publications.let_in(name, access)
@@ -79,7 +79,7 @@ class Revocation:
             try:
                 found[name] = await self._people.find(name)
             except EasyMLNBError as error:
-                log.warning("Whether somebody may still go on is not known: %s", error)
+                log.warning("Could not check whether a user still has access: %s", error)
 
         await asyncio.gather(*(ask(name) for name in names if name is not None))
         return found

@@ -58,13 +58,17 @@ class Services:
     def target(self, name: str, *, live: bool = False) -> Target:
         """Return who answers this name; ``live`` asks for the notebook even if it is published.
 
-        Whether somebody may know of it is for ``target_for``. Raises ``ServiceNotFound``.
+        Whether somebody may know of it is for ``target_for``. Raises ``ServiceNotFound``, or
+        ``NotReady`` where published services are not served from this process.
         """
         serving = None if live else self._publications.serving.get(name)
         if serving is not None:
+            self._publications.guard()
             return Target(serving.spec, serving.deployment.pool, str(serving.version))
         here = self._live.get(name)
         if here is None:
+            if not live:
+                self._publications.check()
             raise ServiceNotFound(name)
         return Target(here.spec, here.pool, LIVE, here.link.hello.kernel)
 
@@ -77,8 +81,7 @@ class Services:
         shared service starts it does not know, and raises ``NotReady``.
         """
         if not self.allows(caller, name, action):
-            if not self._publications.ready:
-                raise self._publications.unusable
+            self._publications.check()
             now = self._moved(name)
             raise ServiceNotFound(name, now if self.allows(caller, now, Action.SEE) else "")
         return self.target(name, live=live)

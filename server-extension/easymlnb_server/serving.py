@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from easymlnb.contract.bundle import Bundle
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.access import PRIVATE, Access
-from easymlnb_server.engine.absent import Absent
 from easymlnb_server.engine.deployment import Deployment
 
 Deploy = Callable[[str, str, Callable[[], Awaitable[Bundle]]], Deployment]
@@ -20,7 +19,7 @@ class Serving:
     version: int
     bundle: str
     spec: ServiceSpec
-    deployment: Deployment | Absent
+    deployment: Deployment
     created: float = 0.0
     """When this version was published, in seconds since the epoch."""
     owner: str = ""

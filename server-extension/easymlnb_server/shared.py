@@ -18,9 +18,11 @@ import psutil
 from traitlets.config import Config
 
 from easymlnb.contract.hubs import SERVICE
-from easymlnb_server.__main__ import use_uvloop
+from easymlnb_server.__main__ import complete, use_uvloop
 from easymlnb_server.private import make_private
-from easymlnb_server.sharedapp import SharedServer, read_file
+
+with complete():
+    from easymlnb_server.sharedapp import SharedServer, read_file
 
 ORPHAN_TIMEOUT = 10.0
 FOLDER = "easymlnb-service"
@@ -64,12 +66,12 @@ def settings(environment: Mapping[str, str], folder: Path) -> Config:
     missing = [name for name in NEEDED if not environment.get(name)]
     if missing:
         raise ValueError(
-            f"This is for a JupyterHub to start, and {missing[0]} is not set. "
-            "What to add to jupyterhub_config.py is printed by: easymlnb hub config"
+            f"{missing[0]} is not set: the shared service must be started by a JupyterHub. Add "
+            "the output of 'easymlnb hub config' to jupyterhub_config.py."
         )
     prefix = environment["JUPYTERHUB_SERVICE_PREFIX"]
     if not prefix.endswith(f"/{SERVICE}/"):
-        raise ValueError(f"The service must have the name {SERVICE!r} in jupyterhub_config.py.")
+        raise ValueError(f"The service must be named {SERVICE!r} in jupyterhub_config.py.")
     listen = urlsplit(environment["JUPYTERHUB_SERVICE_URL"])
     config = Config()
     config.ServerApp = Config(

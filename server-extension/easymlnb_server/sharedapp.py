@@ -35,7 +35,7 @@ class SharedService(EasyMLNB):
     def initialize_settings(self) -> None:
         super().initialize_settings()
         if self._owners is None:
-            raise TraitError("The shared service needs a token of its Hub and the Hub's login.")
+            raise TraitError("The shared service requires a token of its Hub and the Hub's login.")
 
     def make_somewhere(self) -> Somewhere:
         """Return where workers start: in their authors' own servers, never here."""
@@ -47,7 +47,7 @@ class SharedService(EasyMLNB):
             await super()._start_jupyter_server_extension(serverapp)
         except Exception as error:
             # Jupyter would log it and go on without what was not started.
-            self.log.critical("The shared service could not start: %s", error, exc_info=True)
+            self.log.critical("The shared service failed to start: %s", error, exc_info=True)
             assert isinstance(serverapp, SharedServer)
             serverapp.failed = True
             serverapp.stop()
@@ -80,7 +80,7 @@ class SharedServer(ServerApp):
             and isinstance(self.identity_provider, HubIdentity)
             and isinstance(self.authorizer, OwnRoutesOnly)
         ):
-            raise ValueError("The shared service was not set up as one.")
+            raise ValueError("The shared service is not configured as a Hub service.")
 
     def _create_loader(
         self, argv: Any, aliases: Any, flags: Any, classes: Any
@@ -98,9 +98,14 @@ class _StrictLoader(KVArgParseConfigLoader):
 def read_file(file: Path) -> None:
     """Read a settings file once, as Jupyter will; raises ``ValueError`` if that fails."""
     if file.suffix not in (".py", ".json"):
-        raise ValueError(f"{file} must end with .py or .json, as Jupyter's settings files do.")
+        raise ValueError(
+            f"The name of {file} must end with .py or .json, like other Jupyter configuration "
+            "files."
+        )
     if not file.is_file():
-        raise ValueError(f"There is no settings file {file}. Create it, or correct --config.")
+        raise ValueError(
+            f"There is no configuration file {file}. Create the file, or correct --config."
+        )
     python, json = ServerApp.python_config_loader_class, ServerApp.json_config_loader_class
     loader = json if file.suffix == ".json" else python
     try:

@@ -64,7 +64,10 @@ def unknown(
         if section not in sections:
             yield from _nearly(section, ours)
         elif not isinstance(entries, Config):
-            yield f"c.{section} is {_quoted(entries)}; set names in it: c.{section}.NAME = VALUE."
+            yield (
+                f"c.{section} must not be set to {_quoted(entries)}. Set its options: "
+                f"c.{section}.NAME = VALUE."
+            )
         else:
             yield from _entries(section, entries, sections)
 
@@ -80,14 +83,14 @@ def _entries(
             yield f"c.{section}.{name} is not a setting.{suggestion(name, known)}"
         elif isinstance(value, LazyConfigValue) and not value.to_dict():
             # As c.EasyMLNB.placements.gpu = {...} leaves it.
-            yield f"c.{section}.{name} is named but not set: c.{section}.{name} = VALUE."
+            yield f"c.{section}.{name} has no value. Set it with: c.{section}.{name} = VALUE."
 
 
 def _nearly(section: str, ours: Collection[str]) -> Iterator[str]:
     folded = {one.lower(): one for one in ours}
     close = difflib.get_close_matches(section.lower(), folded, n=1, cutoff=0.8)
     if close:
-        yield f"c.{section} is not known. Did you mean c.{folded[close[0]]}?"
+        yield f"Unknown section c.{section}. Did you mean c.{folded[close[0]]}?"
 
 
 def _quoted(value: object) -> str:

@@ -37,9 +37,7 @@ PIECE = 2**20
 """Bytes of a file that are in memory at once while it is read or taken in."""
 
 FULL_DISK = "The server's disk is full; nothing was stored."
-FULL_SHARE = (
-    "Visitors have sent as much as the server keeps for all of them together; try again later."
-)
+FULL_SHARE = "The server's space for uploads of visitors is full. Try again later."
 
 SPARE = 256 * 2**20
 """Bytes that are left free on a disk."""
@@ -157,7 +155,7 @@ class Spooled:
         while at < self.size:
             piece = self.read(at, PIECE)
             if not piece:
-                raise OSError("A spooled file is shorter than it was.")
+                raise OSError("A spooled file was truncated.")
             at += len(piece)
             yield piece
 
@@ -235,7 +233,7 @@ class Room:
     def claim(self, name: str) -> Spooled:
         """Take over a file that the kernel made; raises ``ValueError`` if there is no such file."""
         if not NAME.match(name):
-            raise ValueError("That is not the name of a file of a room.")
+            raise ValueError("Invalid file name in a spool folder.")
         for place in self._places:
             left = place.folder / self._name / name
             try:
@@ -244,14 +242,16 @@ class Room:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise ValueError("A file of a room cannot be read.") from error
+                raise ValueError("A file in a spool folder cannot be read.") from error
             found = os.fstat(handle)
             if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
                 os.close(handle)
-                raise ValueError("What is left in a room must be a file, and only there.")
+                raise ValueError(
+                    "A result in a spool folder must be a regular file without other links."
+                )
             path = left.rename(place.folder / secrets.token_hex(16))
             return Spooled(place, path, handle, found.st_size)
-        raise ValueError("There is no such file in the room.")
+        raise ValueError("The file is missing in the spool folder.")
 
     def close(self) -> None:
         """Remove all that was not claimed."""

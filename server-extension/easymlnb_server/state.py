@@ -7,7 +7,6 @@ from easymlnb_server.access import People
 from easymlnb_server.activity import Activity
 from easymlnb_server.apps.apps import Apps
 from easymlnb_server.calllog import CallLog
-from easymlnb_server.cluster.cluster import Cluster
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.rendezvous import Rendezvous
 from easymlnb_server.idempotency import Keys
@@ -49,5 +48,3 @@ class State:
     own_servers: OwnServers | None = None
     """What else of its users a shared service can look at; ``None`` on a server of one's own."""
     tracing: "Tracing | None" = None
-    cluster: Cluster | None = None
-    """The other server processes that share the services, if any do."""

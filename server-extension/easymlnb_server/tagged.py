@@ -67,9 +67,12 @@ def page(notebook: NotebookNode) -> dict[str, Any] | None:
             size += len(code)
             if size > LIMIT or len(shown) >= MOST:
                 raise _refused(
-                    index, cell, f"is too much for the page: {MOST} outputs and texts of cells "
-                    f"tagged {CELL!r}, {LIMIT // 10**6} MB in all. Show less, or smaller pictures.",
-                )  # fmt: skip
+                    index,
+                    cell,
+                    f"exceeds the page's limits of {MOST} outputs and texts of cells tagged "
+                    f"{CELL!r}, and {LIMIT // 10**6} MB in total. Show fewer outputs, or smaller "
+                    "images.",
+                )
             shown.append({"static": msgspec.json.decode(code)})
         if FORM in tags and not placed:
             placed = True
@@ -84,7 +87,7 @@ def _encoded(part: Part, index: int, cell: NotebookNode) -> bytes:
     try:
         return msgspec.json.encode(part)
     except (ValueError, TypeError) as error:
-        raise _refused(index, cell, "shows what cannot be sent to a page.") from error
+        raise _refused(index, cell, "has an output that cannot be displayed on a page.") from error
 
 
 def _refused(index: int, cell: NotebookNode, what: str) -> DeploymentFailed:

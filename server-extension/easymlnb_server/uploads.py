@@ -88,7 +88,7 @@ class Upload:
         if self.writing or offset != self.offset:
             raise UploadOffset(self.offset)
         if offset + length > self.size:
-            raise TooLarge(f"This upload was announced with {self.size:,} bytes and has more.")
+            raise TooLarge(f"The upload exceeds its declared size of {self.size:,} bytes.")
         self.writing = True
 
     def write(self, data: bytes) -> None:
@@ -127,8 +127,6 @@ class Uploads:
         self._quota = quota
         self._clock = clock
         self._open_pages = open_pages
-        self.mark = ""
-        """What all ids begin with: by it other server processes know whose uploads they are."""
         self._all: dict[str, Upload] = {}
         self._empty: WeakValueDictionary[str, Spooled] = WeakValueDictionary()
         """The one file of all uploads without a byte, as long as calls use it."""
@@ -146,7 +144,7 @@ class Uploads:
         _taker(spec, field, name, media_type, size)
         self._check_quota(sender, size)
         self._spool.check(size, visitor=sender.visitor)
-        id = self.mark + secrets.token_urlsafe(32)[len(self.mark) :]
+        id = secrets.token_urlsafe(32)
         make = partial(self._spool.lasting, visitor=sender.visitor)
         made = Upload(id, sender, spec.name, size, make)
         made.used = self._clock()
@@ -241,4 +239,4 @@ def _taker(spec: ServiceSpec, field: str, name: str, media_type: str, size: int)
         if not one.max_bytes or size <= one.max_bytes:
             return one
     most = max(one.max_bytes for one in fitting)
-    raise TooLarge(f"This file of {units.shown(size)} is over the limit of {units.shown(most)}.")
+    raise TooLarge(f"The file of {units.shown(size)} exceeds the limit of {units.shown(most)}.")

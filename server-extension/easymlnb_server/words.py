@@ -1,4 +1,4 @@
-"""A service's schema in words and in ready-made calls, for its page; pure: a spec in, texts out."""
+"""Describe a service's schema in words and as code snippets for its page."""
 
 import json
 import shlex
@@ -17,7 +17,8 @@ FILES = {
     "timeseries": "series.csv",
     "webcam": "photo.jpg",
 }
-"""Widgets whose value is a file, and what such a file may be called."""
+"""Widgets whose value is a file, with a sample file name for each."""
+_WIDGET_NAMES = {"timeseries": "time series", "webcam": "image", "colour": "color"}
 _SPOKEN = {"text", "code_inline", "softbreak", "hardbreak"}
 _LIMITS = {
     "minimum": "from {}",
@@ -28,7 +29,7 @@ _LIMITS = {
     "maxLength": "at most {} characters",
     "minItems": "at least {}",
     "maxItems": "at most {}",
-    "pattern": "like {}",
+    "pattern": "matching {}",
 }
 _SAMPLES: dict[str, Any] = {
     "array": [],
@@ -40,15 +41,15 @@ _SAMPLES: dict[str, Any] = {
 }
 
 MOST = 200
-"""Places in the schema of a value that are looked at: a type may hold itself, and has no end."""
+"""Maximum number of schema nodes to visit; a recursive type has no end."""
 
 DEEPEST = 2
-"""Lists of lists that are told of."""
+"""Maximum depth of nested lists in a description."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One parameter, as its row in a table says it."""
+    """One row of the parameter table."""
 
     name: str
     kind: str
@@ -59,7 +60,7 @@ class Field:
 
 
 def fields(spec: ServiceSpec) -> list[Field]:
-    """Return the rows of the table of parameters."""
+    """Return the rows of the parameter table."""
     required = spec.input.get("required", ())
     return [
         Field(
@@ -75,7 +76,7 @@ def fields(spec: ServiceSpec) -> list[Field]:
 
 
 def shape(spec: ServiceSpec) -> str:
-    """Return in one line what goes in and what comes out: ``image, number → table``."""
+    """Return inputs and output in one line, such as ``image, number → table``."""
     given = [kind(field, spec.input) for field in spec.input.get("properties", {}).values()]
     shown = ", ".join(given[:3]) + (f" and {len(given) - 3} more" if len(given) > 3 else "")
     result = kind(spec.output, spec.output)
@@ -83,23 +84,23 @@ def shape(spec: ServiceSpec) -> str:
 
 
 def inputs(spec: ServiceSpec) -> list[str]:
-    """Return the kinds of values that a service takes, each once, files first."""
+    """Return the distinct kinds of a service's inputs, files first."""
     kinds = (kind(field, spec.input) for field in spec.input.get("properties", {}).values())
     found = dict.fromkeys(one for kind in kinds for one in kind.split(" or ") if one)
     return sorted(found, key=lambda one: one.replace(" ", "") not in FILES)
 
 
 def kind(schema: Any, root: dict[str, Any], depth: int = 0, left: list[int] | None = None) -> str:
-    """Return what a value is, in a word or two.
+    """Return the kind of a value in one or two words.
 
-    ``depth`` is in how many lists it is, ``left`` how much more of the schema may be looked at.
+    ``depth`` counts the enclosing lists, ``left`` the schema nodes that may still be visited.
     """
     found = []
     left = left or [MOST]
     for option in _options(schema, root, left):
         widget = (option.get("x-easymlnb") or {}).get("widget")
         if widget in FILES or widget in ("array", "plot", "html", "markdown", "colour"):
-            found.append({"timeseries": "time series", "webcam": "image"}.get(widget, widget))
+            found.append(_WIDGET_NAMES.get(widget, widget))
         elif "enum" in option or "const" in option:
             found.append("choice")
         elif option.get("type") == "array":
@@ -112,14 +113,16 @@ def kind(schema: Any, root: dict[str, Any], depth: int = 0, left: list[int] | No
         elif option.get("format") in ("date", "date-time", "time"):
             found.append({"date-time": "date and time"}.get(option["format"], option["format"]))
         else:
-            words = {"string": "text", "integer": "whole number", "boolean": "yes or no"}
             name = option.get("type", "any value")
-            found.append(words.get(name, name) if isinstance(name, str) else " or ".join(name))
+            if isinstance(name, str):
+                found.append("text" if name == "string" else name)
+            else:
+                found.append(" or ".join(name))
     return " or ".join(dict.fromkeys(found)) or "any value"
 
 
 def summary(markdown: str) -> str:
-    """Return the first paragraph of a Markdown text without its marks, for a line in a list."""
+    """Return the first paragraph of a Markdown text as plain text."""
     from markdown_it import MarkdownIt
 
     for token in MarkdownIt("commonmark", {"html": False}).parse(markdown):
@@ -130,7 +133,7 @@ def summary(markdown: str) -> str:
 
 
 def snippets(spec: ServiceSpec, url: str) -> list[tuple[str, str]]:
-    """Return ``(language, code)`` of a call that works; ``url`` is the base of all routes."""
+    """Return ``(language, code)`` pairs of a working call; ``url`` is the base of all routes."""
     values = example(spec)
     files = {name: label for name, label in _files(spec) if name in values}
     return [
@@ -141,7 +144,7 @@ def snippets(spec: ServiceSpec, url: str) -> list[tuple[str, str]]:
 
 
 def example(spec: ServiceSpec) -> dict[str, Any]:
-    """Return values to show: the first example, else the least that a call needs."""
+    """Return sample values: the first example, or the required parameters only."""
     if spec.examples:
         return dict(spec.examples[0])
     properties = spec.input.get("properties", {})
@@ -157,7 +160,7 @@ def _python(spec: ServiceSpec, url: str, values: dict[str, Any], files: dict[str
         for name, value in values.items()
     ]
     imports = "import easymlnb as ml\n" + ("from pathlib import Path\n" if files else "")
-    # `alice/segment` is no name of Python's.
+    # `alice/segment` is not a Python identifier.
     item = f"c[{json.dumps(spec.name, ensure_ascii=False)}]"
     function = f"c.{spec.name}" if is_attribute(spec.name) else item
     line = f"{function}({', '.join(given)})"
@@ -209,7 +212,7 @@ def _javascript(spec: ServiceSpec, url: str, values: dict[str, Any], files: dict
 
 
 def _resolve(schema: Any, root: dict[str, Any]) -> dict[str, Any]:
-    for _ in range(32):  # a circle of references must end
+    for _ in range(32):  # circular references must end
         if not isinstance(schema, dict):
             return {}
         pointer = schema.get("$ref")
@@ -223,7 +226,7 @@ def _resolve(schema: Any, root: dict[str, Any]) -> dict[str, Any]:
 def _options(
     schema: Any, root: dict[str, Any], left: list[int] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yield what a value may be, without null; one with a widget of ours stands for itself."""
+    """Yield the alternatives of a value, without null; a widget schema is a single alternative."""
     left = left or [MOST]
     left[0] -= 1
     if left[0] < 0:

@@ -328,7 +328,7 @@ def test_a_photo_is_taken(user: Any) -> None:
     user.context.grant_permissions(["camera"])
     page = user.open("apps/look")
     page.get_by_role("button", name="Camera").click()
-    page.get_by_role("button", name="Take the photo").click()
+    page.get_by_role("button", name="Take photo").click()
     page.locator(".em-filename", has_text="photo.png").wait_for()
     page.locator("dialog").wait_for(state="detached")
     page.locator(".em-sending").wait_for(state="hidden")
@@ -342,10 +342,10 @@ def test_what_cannot_be_read_is_refused_before_it_is_sent(user: Any, tmp_path: P
     page.on("request", lambda request: requests.append(request.url))
     (tmp_path / "letter.pdf").write_bytes(b"%PDF")
     page.locator("input[type=file]").set_input_files(tmp_path / "letter.pdf")
-    page.get_by_text("letter.pdf is not one of the kinds read here").wait_for()
+    page.get_by_text("letter.pdf has an unsupported file type").wait_for()
     (tmp_path / "large.png").write_bytes(png() + bytes(2_000_000))
     page.locator("input[type=file]").set_input_files(tmp_path / "large.png")
-    page.get_by_text("at most 1.9 MB are read here").wait_for()
+    page.get_by_text("the maximum is 1.9 MB").wait_for()
     assert not [one for one in requests if "/uploads" in one]
     run(page)
     page.get_by_text("Please check the highlighted fields.").wait_for()
@@ -367,7 +367,7 @@ def test_pages_of_a_deep_tiff_are_seen_however_it_is_packed(user: Any, tmp_path:
         page.locator("input[type=file]").set_input_files(path)
         page.locator(".em-filename", has_text=path.name).wait_for()
         page.get_by_text("64 \u00d7 40, 16 bit, 2 pages").wait_for()
-        page.get_by_label("Enlarge the picture").click()
+        page.get_by_label("Enlarge the image").click()
         canvas = page.locator("canvas.em-large")
         dark, bright, middle = canvas.evaluate(SHADE)
         assert dark <= 1 and bright >= 254 and 120 < middle < 140, way
@@ -376,7 +376,7 @@ def test_pages_of_a_deep_tiff_are_seen_however_it_is_packed(user: Any, tmp_path:
         # It is drawn after that is said.
         shown = f"({SHADE})(document.querySelector('canvas.em-large'))"
         until(page, f"(([bright, dark]) => bright > 200 && 60 > dark)({shown})")
-        assert page.get_by_text("of which the service reads the first").is_visible()
+        assert page.get_by_text("the service reads only the first").is_visible()
 
 
 def test_a_tiff_is_previewed_upright(user: Any, tmp_path: Path) -> None:
@@ -420,7 +420,7 @@ def test_a_series_shows_its_curve(user: Any, tmp_path: Path) -> None:
     page.get_by_text("28 rows, 2 columns; separator ';', decimal comma").wait_for()
     (tmp_path / "load.xlsx").write_bytes(b"PK\x03\x04")
     page.locator("input[type=file]").set_input_files(tmp_path / "load.xlsx")
-    page.get_by_text("load.xlsx is a spreadsheet; Excel files are not read").wait_for()
+    page.get_by_text("load.xlsx is a spreadsheet, which is not supported").wait_for()
 
 
 def test_a_table_of_100000_rows_scrolls_sorts_and_is_saved(user: Any) -> None:

@@ -159,8 +159,8 @@ def test_what_is_wrong_is_marked_at_once_and_the_first_is_gone_to(user: Any, wid
     until(page, "document.activeElement?.closest('.em-field')?.innerText.startsWith('First')")
     until(page, in_window(".em-invalid"))
     assert [one for one in errors.all_inner_texts() if one] == [
-        "Please fill this in.",
-        "It must be at least 1.",
+        "Please fill in this field.",
+        "The value must be at least 1.",
     ]
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
@@ -245,7 +245,7 @@ def test_history_says_how_runs_ended_and_survives_a_reload(user: Any) -> None:
     page.locator(".em-parts").get_by_text("piece2 piece3").wait_for()
     page.keyboard.press("Escape")
     stopped = card.filter(has_text="Stopped")
-    stopped.filter(has_text="streamed until then").wait_for()
+    stopped.filter(has_text="streamed before it stopped").wait_for()
     # Three pauses lie between four pieces.
     assert float(re.search(r"after ([\d.]+) s", stopped.inner_text())[1]) > 0.5
     for scheme in ("light", "dark"):

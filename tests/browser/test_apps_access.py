@@ -31,7 +31,7 @@ def test_an_app_and_the_page_of_who_waits_for_it(apps: RunningServer, chromium: 
         # As long as it is looked at, it shall not go on by itself.
         second.context.route("**/wait.js*", lambda route: route.fulfill(body=""))
         waiting = second.open("public/shout", wait=False)
-        waiting.get_by_text("Many people are here").wait_for()
+        waiting.get_by_text("All slots are in use").wait_for()
         for theme, size in LOOKS.items():
             for name, one in (("waiting", waiting), ("app", page)):
                 one.set_viewport_size(size)

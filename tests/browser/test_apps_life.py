@@ -48,10 +48,10 @@ def test_waits_for_room_and_goes_on_by_itself(apps: RunningServer, chromium: Any
         ann.open("public/shout")
         # Two are enough for one visitor.
         third = ann.open("public/shout", wait=False)
-        third.get_by_text("You have many pages open").wait_for()
+        third.get_by_text("You have too many pages open").wait_for()
         bob.open("public/shout")
         waiting = bob.open("public/shout", wait=False)
-        waiting.get_by_text("Many people are here").wait_for()
+        waiting.get_by_text("All slots are in use").wait_for()
         first.goto("about:blank")
         waiting.locator(".em-form .em-primary").wait_for(timeout=90_000)
 
@@ -87,7 +87,7 @@ def test_server_restarted_under_an_open_page(apps: RunningServer, chromium: Any)
         until(page, "Object.values(sessionStorage).some((text) => text.includes('kept'))")
         place = page.evaluate("document.documentElement.dataset.place")
         apps.stop(signal.SIGKILL)
-        page.get_by_text("The connection is lost").wait_for()
+        page.get_by_text("Connection lost").wait_for()
         apps.start()
         apart = f"document.documentElement.dataset.place !== {place!r}"
         until(page, f"{apart} && 'ready' in document.documentElement.dataset", 90)
@@ -108,7 +108,7 @@ def test_server_stopped_in_order_and_started_again_under_an_open_page(
         place = page.evaluate("document.documentElement.dataset.place")
         apps.stop()
         # The page stays, with what is on it, and says what is the matter.
-        page.get_by_text("The connection is lost").wait_for()
+        page.get_by_text("Connection lost").wait_for()
         assert page.evaluate("document.documentElement.dataset.place") == place
         assert field.input_value() == "kept"
         apps.start()
@@ -132,13 +132,13 @@ def test_something_else_that_answers_for_the_server_does_not_end_the_page(
             lambda route: route.fulfill(status=answers[0], body="<html>Not here.</html>"),
         )
         page.evaluate("dispatchEvent(new Event('online'))")
-        page.get_by_text("The connection is lost").wait_for()
+        page.get_by_text("Connection lost").wait_for()
         while len(answers) > 1:
             with page.expect_response("**/api/kernels/*"):
                 answers.pop(0)
-        assert page.get_by_text("The connection is lost").is_visible()
+        assert page.get_by_text("Connection lost").is_visible()
         page.unroute("**/api/kernels/*")
-        page.get_by_text("The connection is lost").wait_for(state="hidden")
+        page.get_by_text("Connection lost").wait_for(state="hidden")
         assert page.evaluate("document.documentElement.dataset.place") == place
         assert page.evaluate(f"{kernel}.connectionStatus") == "connected"
 
@@ -157,11 +157,11 @@ def test_connection_is_called_lost_until_there_is_one(apps: RunningServer, chrom
         )
         # As a front end that has given up: it does not connect by itself any more.
         page.evaluate(f"() => {{ {kernel}._reconnectLimit = 0; {kernel}._ws.close(); }}")
-        page.get_by_text("Connecting again").wait_for()
+        page.get_by_text("Reconnecting").wait_for()
         page.evaluate(
             f"() => {{ {kernel}._reconnectLimit = 7; {settings}.WebSocket = window.Real; }}"
         )
-        page.get_by_text("Connecting again").wait_for(state="hidden")
+        page.get_by_text("Reconnecting").wait_for(state="hidden")
         assert page.evaluate(f"{kernel}.connectionStatus") == "connected"
         run(page, Text="on").get_by_text("ONONON").wait_for()
 
@@ -174,7 +174,7 @@ def test_a_page_that_is_loaded_again_says_that_its_run_was_stopped(
         page.locator(".em-form .em-primary").click()
         page.locator(".em-running").wait_for()
         page.reload()
-        said = page.get_by_text("The run was stopped; press Run to start it again")
+        said = page.get_by_text("Press Run to start it again")
         said.wait_for()
         page.get_by_label("Seconds", exact=True).first.fill("0")
         page.locator(".em-form .em-primary").click()

@@ -183,11 +183,11 @@ def test_the_page_of_the_api_shows_hostile_texts_as_texts(visit):
 def test_a_stream_is_tried_item_by_item_and_as_events(visit):
     form = visit.open("docs#call_looks_count").locator("#call_looks_count form")
     form.get_by_label("JSON").fill('{"to": 4}')
-    form.get_by_label("Answer as").select_option("application/jsonl")
+    form.get_by_label("Response type").select_option("application/jsonl")
     form.get_by_role("button", name="Send").click()
     form.locator(".answer pre").filter(has_text="3").wait_for()
     assert form.locator(".answer pre").inner_text().split() == ["0", "1", "2", "3"]
-    form.get_by_label("Answer as").select_option("text/event-stream")
+    form.get_by_label("Response type").select_option("text/event-stream")
     form.get_by_role("button", name="Send").click()
     form.locator(".answer pre").filter(has_text="event: result").wait_for()
     assert "counting" in form.locator(".answer pre").inner_text()

@@ -128,7 +128,7 @@ def wrong(name: str, count: Annotated[int, Field(ge=0)] = 3, points: list[Point]
     )
     it.input("Count").fill("-3")
     it.run()
-    it.field("Name").get_by_text("Please fill this in.").wait_for()
+    it.field("Name").get_by_text("Please fill in this field.").wait_for()
     it.input("Name").fill("Ada")
     it.field("Points").get_by_role("button", name="Add").click()
     it.page.locator(".em-row").get_by_label("X", exact=True).fill("-1")
@@ -191,7 +191,7 @@ def shown(
 
     it.input("Tint").fill("notacolour")
     it.run()
-    it.field("Tint").get_by_text("It must be a color such as #1a2b3c.").wait_for()
+    it.field("Tint").get_by_text("The value must be a color such as #1a2b3c.").wait_for()
     assert it.input("Tint").input_value() == "notacolour"
     it.input("Tint").fill("#00ff00")
     it.input("Tint").blur()
@@ -200,7 +200,7 @@ def shown(
     it.input("Day").focus()
     it.page.keyboard.press("Backspace")  # half a date
     it.run()
-    it.field("Day").get_by_text("Please fill this in.").wait_for()
+    it.field("Day").get_by_text("Please fill in this field.").wait_for()
     it.input("Day").fill("2026-11-20")
     # What is no tag is only known to the browser, which says so itself.
     tag = it.field("Tags").locator("input")
@@ -250,7 +250,7 @@ def look(
     choose("Image", "cells.png")
     it.field("Image").get_by_text("64 \u00d7 40").wait_for()
     it.field("Image").get_by_role("button", name="Remove").click()
-    it.field("Image").get_by_text("No image yet").wait_for()
+    it.field("Image").get_by_text("No image selected").wait_for()
     choose("Image", "cells.png")
     choose("Load", "load.csv")
     it.page.locator(".em-curve polyline").wait_for()

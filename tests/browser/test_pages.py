@@ -104,7 +104,7 @@ def test_a_call_can_be_tried(page, pages):
     form.get_by_label("JSON").fill("{")
     form.get_by_role("button", name="Send").click()
     form.locator(".answer .error").wait_for()
-    assert "not JSON" in form.locator(".answer .error").inner_text()
+    assert "not valid JSON" in form.locator(".answer .error").inner_text()
 
     def logged():
         return pages[0].http.get("services/seen_roll/log").json()["entries"][-1]["log"]
@@ -154,7 +154,7 @@ def test_a_public_service_has_a_badge_and_its_link_to_copy(page, pages):
     visitor.locator(".em-form .em-primary").wait_for(timeout=120_000)
     assert "TOKEN" not in visitor.content()
     visitor.get_by_role("tab", name="API").click()
-    expect(visitor.get_by_text("Programs need a token.")).to_be_visible()
+    expect(visitor.get_by_text("Calls from code require a token.")).to_be_visible()
     context.close()
 
     page.goto(f"{server.url}easymlnb/services/seen_tell/page")

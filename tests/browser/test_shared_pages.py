@@ -120,13 +120,13 @@ def test_the_owner_shares_and_takes_back_on_the_page(window: Any, shared: Shared
     assert carol.titles() == []
     carol.open(PAGE)
     carol.page.get_by_text("There is no service named 'alice/segment'").wait_for()
-    save(page, "Everybody")
-    page.get_by_text("also without a login").first.wait_for()
+    save(page, "Public")
+    page.get_by_text("without a login").first.wait_for()
     assert page.locator("#share-link code").inner_text() == (
         f"{shared.url}easymlnb/public/alice/segment"
     )
     save(page, "Only you")
-    page.get_by_text("nobody but you").wait_for()
+    page.get_by_text("Only you and").wait_for()
     assert not page.locator("#share-link").is_visible()
     dave.open()
     assert dave.titles() == []
@@ -150,7 +150,7 @@ def test_naming_nobody_is_said_and_changes_nothing(window: Any, shared: SharedSe
     page = window("alice").open(PAGE)
     page.get_by_label("Groups", exact=True).fill(" , ")
     page.get_by_role("button", name="Save").click()
-    page.get_by_role("alert").get_by_text("Name somebody").wait_for()
+    page.get_by_role("alert").get_by_text("Enter at least one person or group").wait_for()
     told = shared.people["alice"].get("services/alice/segment/access").json()
     assert told["groups"] == ["ml"]
 
@@ -173,11 +173,11 @@ def test_the_catalogue_tells_mine_from_what_is_shared_with_me(
     page = alice.open()
     assert alice.titles() == ["Count <b>things</b>", "Segment cells"]
     for choice, titles in (
-        ("Mine", ["Segment cells"]),
+        ("My services", ["Segment cells"]),
         ("Shared with me", ["Count <b>things</b>"]),
     ):
         with page.expect_response("**whose=**"):
-            page.get_by_label("Whose").select_option(label=choice)
+            page.get_by_label("Show", exact=True).select_option(label=choice)
         expect(page.locator("#cards li.service h2")).to_have_text(titles)
     page.get_by_role("link", name=BOB, exact=True).click()
     page.wait_for_url("**owner=b%2Bob%40x.org**")
@@ -197,12 +197,12 @@ def test_an_administrator_sees_all_and_may_share_and_remove(
     root = window("root")
     page = root.open()
     assert len(root.titles()) == 3
-    page.get_by_text("an administrator").wait_for()
+    page.get_by_text("administrator").wait_for()
     root.open("services/carol/spare/page")
-    page.get_by_text("It is carol's").wait_for()
-    save(page, "Everyone of the Hub")
+    page.get_by_text("Owner: carol").wait_for()
+    save(page, "Everyone on the Hub")
     page.on("dialog", lambda dialog: dialog.accept())
-    page.get_by_role("button", name="Remove the service").click()
+    page.get_by_role("button", name="Remove service").click()
     page.wait_for_url(root.url)
     assert shared.people["carol"].get("services").json()["total"] == 0
 
@@ -220,10 +220,10 @@ def test_what_is_being_published_is_shown_to_its_owner(
         "services", content=make(book).data, headers={"Content-Type": "application/zip"}
     )
     assert sent.status_code == 202, sent.text
-    starts = alice.open().get_by_role("region", name="Being published")
+    starts = alice.open().get_by_role("region", name="Publishing")
     starts.get_by_text("slow.ipynb").wait_for()
     root.open().get_by_text("slow.ipynb of alice").wait_for()
-    assert carol.open().get_by_text("Being published").count() == 0
+    assert carol.open().get_by_text("Publishing").count() == 0
     flag.touch()
     # The page follows by itself.
     alice.page.get_by_role("link", name="Slow <b>things</b>", exact=True).wait_for(timeout=90_000)

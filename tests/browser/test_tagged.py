@@ -146,5 +146,5 @@ def test_a_page_that_shows_too_much_fails_on_publishing(apps: RunningServer) -> 
     notebook.cells[2].source = "from IPython.display import Markdown\nMarkdown('x' * 2_100_000)"
     found = apps.publish(notebook, "large.ipynb")
     assert found["state"] == "failed"
-    assert "Cell 3 of the notebook is too much for the page" in str(found["error"])
+    assert "Cell 3 of the notebook exceeds the page's limits" in str(found["error"])
     assert apps.state("too_loud") is None

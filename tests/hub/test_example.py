@@ -122,7 +122,7 @@ def test_a_gpu_service_from_jupyterlab_for_a_group_and_nobody_else(
             rf"alice/where version \d+ is published[^/]+{re.escape(services)}apps/alice/where"
         )
         said.get_by_text(published).wait_for(timeout=LIMIT)
-        said.get_by_text(f"may be called by group ml. Its page: {app}").wait_for()
+        said.get_by_text(f"can be called by group ml. Its page: {app}").wait_for()
         # The command line there knows both, what is published and what is live.
         said.filter(has_text="STATE").filter(has_text="alice/where").filter(
             has_text="live"
@@ -170,7 +170,7 @@ def test_a_gpu_service_from_jupyterlab_for_a_group_and_nobody_else(
         assert page.get_by_label("Groups", exact=True).input_value() == "ml"
         page.get_by_label("Only you", exact=True).check()
         page.get_by_role("button", name="Save").click()
-        page.get_by_text("nobody but you").wait_for()
+        page.get_by_text("Only you and").wait_for()
         alice.keep("taken-back")
         bob.page.mouse.move(200, 200)
         bob.page.get_by_role("heading", name="Page not found").wait_for(timeout=60_000)

@@ -164,7 +164,7 @@ def test_revoked_token_is_told_and_what_runs_goes_on(hub: Hub, frank: User, tmp_
         failed = frank.publish(make_notebook(NEEDS), tmp_path / "needs.ipynb")
         load.more()
     assert failed["state"] == "failed"
-    assert "does not know this server's token any more" in failed["error"]["message"]
+    assert "rejects this server's token" in failed["error"]["message"]
     assert set(load.ends) == {"ok"}
     assert set(load.values) == {first}
 
@@ -177,7 +177,7 @@ def test_renamed_user_is_told_to_start_anew(hub: Hub, tmp_path: Path) -> None:
     try:
         failed = grace.publish(make_notebook(NEEDS), tmp_path / "needs.ipynb")
         assert failed["state"] == "failed"
-        assert "calls this user 'greta' now" in failed["error"]["message"]
+        assert "name of this user is now 'greta'" in failed["error"]["message"]
     finally:
         for name in list(hub.servers("greta")):
             hub.stop_server("greta", name)

@@ -68,7 +68,7 @@ def test_worker_runs_on_a_node_and_answers_here(hub: Hub, bob: User, tmp_path: P
     assert answer["gpu"] == "0"
     assert answer["data"] == "from the author's folder"
     # A node that does what it is for complains of nothing.
-    assert "serves nothing itself" not in hub.log
+    assert "offers no services itself" not in hub.log
     assert not [name for name in answer["names"] if name.startswith("JUPYTERHUB")]
     assert "SECRET_OF_THE_SITE" not in answer["names"]
     bob.http.delete("services/on_gpu")
@@ -89,11 +89,14 @@ def test_a_gpu_is_found_where_there_is_one(hub: Hub, bob: User, tmp_path: Path) 
     [
         (
             "nothing",
-            "there is: local, gpu, cpu, broken, dies, slow, unknown, brief, single, alone.",
+            "Its placements: local, gpu, cpu, broken, dies, slow, unknown, brief, single, alone.",
         ),
         ("broken", "invalid partition specified: nope"),
-        ("unknown", "The Hub refuses a node with {'profile': 'unknown'}: Invalid user options"),
-        ("dies", "did not start"),
+        (
+            "unknown",
+            "The Hub rejected a node with the options {'profile': 'unknown'}: Invalid user options",
+        ),
+        ("dies", "failed to start"),
     ],
 )
 def test_author_is_told_why_there_is_no_node(

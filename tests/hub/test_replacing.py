@@ -58,7 +58,7 @@ def test_versions_take_the_only_seat_from_each_other(hub: Hub, heidi: User, tmp_
         # One that fails gives the place back.
         found = publish("1 / 0")
         assert found["state"] == "failed"
-        assert str(found["error"]).count("The former version starts again.") == 1
+        assert str(found["error"]).count("The previous version starts again.") == 1
         load.more()
     assert set(load.ends) == {"ok"}
     assert heidi.call(NAME).json() == 2
@@ -68,8 +68,8 @@ def test_versions_take_the_only_seat_from_each_other(hub: Hub, heidi: User, tmp_
     assert sent.status_code == 202, sent.text
     at = f"bundles/{sent.json()['bundle']}"
     reason = hub.wait_for(lambda: heidi.http.get(at).json().get("reason"), "it does not wait")
-    assert "all GPUs or seats of the placement 'single' are taken" in reason
-    assert "Taken by version 2 of 'only' (1 worker)." in reason
+    assert "all GPUs or slots of the placement 'single' are in use" in reason
+    assert "In use by version 2 of 'only' (1 worker)." in reason
     assert heidi.call(NAME).json() == 2
     assert post(heidi, "3", tmp_path, replace="in_place").status_code == 202
     hub.wait_for(lambda: heidi.http.get(at).json()["state"] == "ready", "it does not serve")

@@ -236,7 +236,8 @@ def test_groups_have_limits(service_hub: ServiceHub, tmp_path: Path) -> None:
         found = erin.publish(make_notebook(second), tmp_path / "second.ipynb")
         assert found["state"] == "failed"
         assert (
-            "Your groups allow 1 worker at a time, and 1 of yours run" in found["error"]["message"]
+            "Your groups allow 1 worker at a time, and you have 1 running"
+            in found["error"]["message"]
         )
         assert "elsewhere" not in found["error"]["message"]
         assert erin.http.delete("services/erin/first").status_code == 204
@@ -309,7 +310,7 @@ def test_doctor_says_whether_the_hub_gives_what_it_needs(
         assert (told["missing"], told["reached"]) == ([], True)
         findings = examine_service(service_hub.service_url, dora.token)
         assert not [finding for finding in findings if finding.bad]
-        assert any("may start, stop and reach" in finding.says for finding in findings)
+        assert any("can start, stop and reach" in finding.says for finding in findings)
         refused = examine_service(service_hub.service_url, narrow.token)
         assert [TOKENS in finding.fix for finding in refused if finding.bad] == [True]
         nowhere = examine_service(f"{service_hub.url}/services/other/", dora.token)

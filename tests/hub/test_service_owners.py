@@ -64,7 +64,7 @@ def test_services_stay_with_who_published_them(service_hub: ServiceHub, tmp_path
         data = make(tmp_path / "other.ipynb").data
         refused = newcomer.http.post("services", content=data, headers=ZIP)
         assert refused.status_code == 403
-        assert "belong to somebody who had it on the Hub before" in refused.text
+        assert "belong to a former user of the Hub with the same name" in refused.text
         assert "easymlnb hub transfer gina NEW" in refused.text
 
         # Whoever published it still has it, under the former name.
@@ -80,14 +80,14 @@ def test_services_stay_with_who_published_them(service_hub: ServiceHub, tmp_path
             "DELETE", "users/gina2/servers/easymlnb-local-1", json={"remove": True}
         )
         service_hub.wait_for(
-            lambda: "given to somebody else" in former.http.get(at).text, "a worker started"
+            lambda: "the name was reused" in former.http.get(at).text, "a worker started"
         )
         assert not service_hub.servers("gina")
 
         # An administrator gives it to who was renamed.
         options = ["--url", service_hub.service_url, "--token", dora.token]
         done = CliRunner().invoke(app, ["hub", "transfer", "gina", "gina2", *options])
-        assert (done.exit_code, done.stdout) == (0, "gina/where is gina2/where now\n"), done.output
+        assert (done.exit_code, done.stdout) == (0, "gina/where is now gina2/where\n"), done.output
 
         def home() -> str:
             answer = hugo.call("gina2/where")

@@ -270,8 +270,8 @@ def test_a_new_version_takes_the_place_of_the_former_one_where_the_cluster_is_fu
         said = publishing.stderr.read()
     assert publishing.returncode == 0, said
     assert QUEUED in said
-    assert "Taken by version" in said
-    assert "makes some" in said
+    assert "In use by version" in said
+    assert "not enough capacity" in said
     second = alice.call("where").json()
     assert second["changed"]
     assert second["SLURM_JOB_ID"] == first["SLURM_JOB_ID"]

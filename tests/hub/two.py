@@ -1,4 +1,4 @@
-"""Two processes of the shared service behind an ingress, as the docs say of two processes."""
+"""Two processes of the shared service behind a load balancer: one active, one on standby."""
 
 import asyncio
 import contextlib
@@ -11,31 +11,29 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx
 from hub.hubs import free_ports
 from hub.services import ServiceHub
-from pairs import LEASE, holders
+from pairs import LEASE
 
 PREFIX = "/services/easymlnb/"
 BY_OTHERS = """
-# It is started by others, behind an ingress.
+# It is started by others, behind a load balancer.
 service = c.JupyterHub.services[-1]
 del service["command"]
 service |= {service!r}
 """
 
 
-class Ingress:
-    """Gives connections to ports in turn; what one refuses goes to the next."""
+class LoadBalancer:
+    """Sends connections to the port whose ``health/ready`` answers 200."""
 
     def __init__(self, port: int, targets: tuple[int, ...]) -> None:
         self.port = port
         self._targets = targets
-        self._turn = count()
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
@@ -59,15 +57,11 @@ class Ingress:
         await asyncio.sleep(0.1)  # what was closed is gone some turns of the loop later
 
     async def _serve(self, asks: asyncio.StreamReader, answered: asyncio.StreamWriter) -> None:
-        first = next(self._turn)
-        for number in range(len(self._targets)):
-            port = self._targets[(first + number) % len(self._targets)]
-            with contextlib.suppress(OSError):
-                answers, asked = await asyncio.open_connection("127.0.0.1", port)
-                break
-        else:
+        port = await self._ready()
+        if not port:
             answered.close()
             return
+        answers, asked = await asyncio.open_connection("127.0.0.1", port)
         pumps = [_pump(asks, asked), _pump(answers, answered)]
         ways = [asyncio.ensure_future(one) for one in pumps]
         try:
@@ -78,6 +72,16 @@ class Ingress:
             await asyncio.gather(*ways, return_exceptions=True)
             for writer in (asked, answered):
                 writer.close()
+
+    async def _ready(self) -> int:
+        """Return the port of the active process, or 0."""
+        async with httpx.AsyncClient() as http:
+            for port in self._targets:
+                with contextlib.suppress(httpx.TransportError):
+                    url = f"http://127.0.0.1:{port}{PREFIX}health/ready"
+                    if (await http.get(url, timeout=5)).status_code == 200:
+                        return port
+        return 0
 
 
 async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
@@ -106,8 +110,7 @@ class Served:
 
     def start(self) -> None:
         command = [str(Path(sys.executable).with_name("easymlnb")), "hub", "serve"]
-        command += ["--state-dir", str(self.folder), *self.options]
-        command += [f"--EasyMLNB.own_url=http://127.0.0.1:{self.port}"]
+        command += self.options
         with self.folder.with_suffix(".log").open("ab") as log:
             self.process = subprocess.Popen(
                 command, env=self.environment, stdout=log, stderr=log, start_new_session=True
@@ -123,7 +126,7 @@ class Served:
                 self.process.wait(10)
 
     @property
-    def ready(self) -> bool:
+    def active(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log[-3000:]
         with contextlib.suppress(httpx.TransportError):
@@ -140,7 +143,7 @@ class TwoServices(ServiceHub):
 
     def start(self) -> None:
         ingress, *ports = free_ports(3)
-        self.ingress = Ingress(ingress, tuple(ports))
+        self.balancer = LoadBalancer(ingress, tuple(ports))
         self.secret = secrets.token_hex(16)
         self._configure()
         with Path(self.variables["TEST_HUB_BLOCK"]).open("a") as block:
@@ -152,21 +155,21 @@ class TwoServices(ServiceHub):
         options = ["--config", str(self.folder / "service.json")]
         options += [f"--ServerApp.cookie_secret_file={cookie}"]
         options += [f"--EasyMLNB.database_url={self.database}"]
-        options += [f"--EasyMLNB.files_url={self.folder / 'files'}"]
+        options += ["--state-dir", str(self.folder / "state")]
         options += [f"--EasyMLNB.lease_seconds={LEASE}"]
-        self.ingress.start()
+        self.balancer.start()
         for name, port in zip(("one", "two"), ports, strict=True):
             environment = self._environment(port)
             self.both.append(Served(self.folder / name, port, environment, options))
             self.both[-1].start()
         super().start()
-        self.wait_for(lambda: all(one.ready for one in self.both), "not both are ready")
+        self.wait_for(lambda: any(one.active for one in self.both), "no process is active")
 
     def stop(self) -> None:
         for one in self.both:
             one.stop()
         super().stop()
-        self.ingress.stop()
+        self.balancer.stop()
 
     def _environment(self, port: int) -> dict[str, str]:
         """Return what the Hub would give to a service that it starts itself."""
@@ -188,11 +191,13 @@ class TwoServices(ServiceHub):
         }
         return own | {f"JUPYTERHUB_{name}": value for name, value in told.items()}
 
-    def of(self, service: str) -> tuple[Served, Served]:
-        """Return which process serves a service, and the other one."""
-        address = self.wait_for(lambda: holders(self.database).get(service), "nobody serves it")
-        one, two = self.both
-        return (one, two) if address.endswith(f":{one.port}") else (two, one)
+    def roles(self) -> tuple[Served, Served]:
+        """Return the active process and the one on standby."""
+        active = self.wait_for(
+            lambda: [one for one in self.both if one.active], "no process is active"
+        )
+        assert len(active) == 1, "both processes are active"
+        return active[0], next(one for one in self.both if one is not active[0])
 
 
 def running(made: TwoServices) -> Iterator[TwoServices]:

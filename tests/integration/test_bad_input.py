@@ -432,7 +432,7 @@ def test_ten_gigabytes_of_prints_are_cut(http: httpx.Client) -> None:
     assert http.post("services/bad_prints/call", json={}).json() == 1
     log = http.get("services/bad_prints/log").json()["entries"][-1]["log"]
     assert len(log) < 100_000
-    assert "more characters were cut" in log
+    assert "more characters were truncated" in log
 
 
 def test_sys_exit_is_an_error_of_that_call_only(http: httpx.Client) -> None:
@@ -462,7 +462,7 @@ def zipped(**files: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("content", "media", "status"),
     [
-        (b"not a zip", "application/zip", 400),
+        (b"not a valid zip", "application/zip", 400),
         (b"", "application/zip", 400),
         (zipped(x=b"1"), "application/zip", 400),
         (b"{}", "application/json", 415),

@@ -188,10 +188,9 @@ def test_errors_arrive_as_what_they_are(server: RunningServer) -> None:
     found = answer(server, "outer_errors", n=-3)
     assert found == [
         "caller_error: -3 is too few",
-        "invalid_input: The input is not valid. a: It must be a whole number.",
-        "invalid_input: The input is not valid. a: A value is required.",
-        "service_not_found: There is no service named 'nobody'. "
-        "'GET services' lists those there are.",
+        "invalid_input: The input is invalid. a: The value must be a whole number.",
+        "invalid_input: The input is invalid. a: A value is required.",
+        "service_not_found: There is no service named 'nobody'. 'GET services' lists all services.",
     ]
 
 

@@ -119,7 +119,7 @@ def test_the_page_is_searched_without_a_script(http):
 def test_the_whole_first_visit_is_light(http):
     page = http.get("")
     assets = set(re.findall(r'(?:src|href)="/easymlnb/(static/[^"]+)"', page.text))
-    assets |= {f"static/{name}" for name in ("times.js", "dom.js")}
+    assets |= {f"static/{name}" for name in ("times.js", "dom.js", "text.js", "urls.js")}
     size = len(page.content) + sum(len(http.get(asset).content) for asset in assets)
     assert size < 100_000
     # What it shows is in it: nothing is to be asked before the first paint.
@@ -170,7 +170,7 @@ def test_a_live_service_shows_what_is_said_beside_its_notebook(session_server):
         assert (spec["author"], spec["license"], spec["state"]) == ("Beside", "MIT", "live")
         file.write_text("author: Beside\ndoi: nothing like it\n")
         ran = kernel.run(cell)
-        assert ran.error == "" and "doi: It must be a DOI" in ran.stderr
+        assert ran.error == "" and "doi: The value must be a DOI" in ran.stderr
         assert session_server.call("shelf_live", x=3).json() == 3
     finally:
         kernel.close()

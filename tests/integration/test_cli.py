@@ -258,7 +258,7 @@ def test_publish_and_remove(session_server, tmp_path):
     assert [line.split()[-1].removeprefix(base) for line in links] == [
         *("apps/cli_dice", "services/cli_dice/page", "services/cli_dice")
     ]
-    assert b"A worker executes the notebook" in first.stderr
+    assert b"A worker runs the notebook" in first.stderr
     again = run(session_server, "publish", str(path), "--json")
     told = json.loads(again.stdout)
     assert told["unchanged"] is True

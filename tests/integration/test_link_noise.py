@@ -1,5 +1,6 @@
 """Whoever dials in and does not speak the protocol is cut off; everybody else goes on."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from easymlnb.contract.frames import (
     LENGTHS,
+    PROTOCOL_HEADER,
+    VERSION_HEADER,
     Hello,
     Item,
     Leave,
@@ -21,6 +24,7 @@ from easymlnb.contract.frames import (
     Withdraw,
     pack,
     unpack_to_worker,
+    version_headers,
 )
 from easymlnb.contract.spec import ServiceSpec
 
@@ -49,7 +53,7 @@ def server(session_server: RunningServer, kernel: NotebookKernel) -> Iterator[Ru
 
 
 def dial(server: RunningServer, authorization: str, **more: str) -> ClientConnection:
-    headers = {"Authorization": authorization, **more}
+    headers = {"Authorization": authorization, **version_headers(), **more}
     url = f"{server.url.replace('http', 'ws')}easymlnb/link"
     return connect(url, additional_headers=headers, open_timeout=60)
 
@@ -69,6 +73,20 @@ def test_browsers_are_refused(server: RunningServer, secret: str) -> None:
     assert refused.value.response.status_code == 403
 
 
+@pytest.mark.parametrize("protocol", ["99", "", "x" * 1000])
+def test_another_protocol_is_refused_in_a_sentence(
+    server: RunningServer, secret: str, protocol: str
+) -> None:
+    more = {VERSION_HEADER: "9.0", PROTOCOL_HEADER: protocol}
+    with pytest.raises(InvalidStatus) as refused:
+        dial(server, f"easymlnb {secret}", **more)
+    assert refused.value.response.status_code == 409
+    error = json.loads(refused.value.response.body or b"")["error"]
+    assert error["code"] == "version_mismatch"
+    assert "The kernel has easymlnb 9.0 (protocol" in error["message"]
+    assert "install the same version" in error["message"]
+
+
 @pytest.mark.parametrize(
     "message",
     [
@@ -81,7 +99,6 @@ def test_browsers_are_refused(server: RunningServer, secret: str) -> None:
         HELLO + b"x",
         pack(Leave()),
         pack(Hello(kernel="k", source="", live=False)),
-        pack(Hello(kernel="k", source="", live=True, protocol=99)),
         "text",
     ],
 )

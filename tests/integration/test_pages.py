@@ -41,6 +41,8 @@ ASSETS = [
     "try.js",
     "schema.js",
     "dom.js",
+    "text.js",
+    "urls.js",
     "mark.svg",
 ]
 
@@ -208,7 +210,7 @@ def test_the_page_says_that_workers_do_not_stay(session_server):
 
     session_server.wait_for(failed, "it does not fail", 90)
     page = session_server.http.get("services/page_dies/page").text
-    assert "This version does not run" in page and "in a row" in page
+    assert "This version failed to start" in page and "in a row" in page
     session_server.http.delete("services/page_dies")
 
 

@@ -41,7 +41,7 @@ def test_a_cell_publishes_its_notebook(session_server: RunningServer) -> None:
     author = Author(session_server, "pub_cell")
     author.run("sides * tools.FACTOR")
     ran = author.publish()
-    assert ran.error.startswith("EasyMLNBError: Which notebook"), "it was not saved at all"
+    assert ran.error.startswith("EasyMLNBError: The notebook to publish"), "it was not saved at all"
 
     author.save("sides * tools.FACTOR", "roll.publish()")
     ran = author.publish()

@@ -155,7 +155,7 @@ def test_what_runs_is_ended_for_who_may_no_longer(shared: SharedServer) -> None:
         shared.share("alice/naps")
         told = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
     assert told[-1]["error"]["code"] == "forbidden"
-    assert "not shared with you any more" in told[-1]["error"]["message"]
+    assert "no longer shared with you" in told[-1]["error"]["message"]
 
 
 def test_open_pages_close_for_who_may_no_longer(shared: SharedServer) -> None:
@@ -282,7 +282,7 @@ def test_live_services_and_nodes_are_not_here(shared: SharedServer) -> None:
     secret = {"Authorization": "easymlnb whatever"}
     refused = httpx.get(f"{shared.url}easymlnb/link", headers=secret, timeout=60)
     assert refused.status_code == 401
-    assert "Live services stay in their author's own server" in refused.json()["error"]["message"]
+    assert "Live services run on their author's own server" in refused.json()["error"]["message"]
 
 
 def test_what_was_set_outlives_the_server(shared: SharedServer) -> None:

@@ -71,7 +71,7 @@ def test_tables_go_to_a_service_and_back_with_the_client(
         mixed = ["1", "a"] if find_spec("pyarrow") else [1, "a"]
         assert found.to_dict("list") == {**frame.to_dict("list"), "mixed": mixed}
         (tmp_path / "t.xlsx").write_bytes(b"PK\x03\x04 xl/workbook.xml")
-        with pytest.raises(InvalidInput, match="Excel files are not read; save it as CSV"):
+        with pytest.raises(InvalidInput, match="Excel files are not supported"):
             client.tables_echo(table=tmp_path / "t.xlsx")
         odd = client.tables_odd()
         assert odd["table"][0] == {"bin": "(0, 5]", "list": [1]}

@@ -147,7 +147,8 @@ def test_no_other_account_can_read_the_data_folder(peeking: tuple[RunningServer,
     open_ = [
         path
         for path in (folder, *folder.rglob("*"))
-        if not path.is_symlink() and path.lstat().st_mode & 0o077
+        if not path.is_symlink()
+        and path.lstat().st_mode & 0o077
         # Python creates these folders with its own mode, inside of folders that are closed.
         and path.name != "__pycache__"
     ]

@@ -101,7 +101,7 @@ def test_a_link_carries_what_was_filled_in_but_no_secret_and_no_file():
     # Both fields are empty now, and say why.
     fields = other.form.fields.fields
     assert "Please choose it again" in fields["photo"]._error.value
-    assert "Please type it again" in fields["key"]._error.value
+    assert "Please enter it again" in fields["key"]._error.value
     assert fields["name"]._error.value == ""
     fields["photo"].set(photo)
     other.form.sheet.heard()
@@ -134,7 +134,7 @@ def test_what_is_too_long_for_a_link_says_so():
     app = app_of()
     app.form.fill({"name": "".join(chr(0x4E00 + at * 37 % 20000) for at in range(9000))})
     do(app, "link")
-    assert app.heard[-1][0] == {"tell": "words", "value": "Too long for a link"}  # type: ignore[attr-defined]
+    assert app.heard[-1][0] == {"tell": "words", "value": "Input too long for a link"}  # type: ignore[attr-defined]
     app.close()
 
 
@@ -173,7 +173,7 @@ def test_a_draft_keeps_names_of_uploads_and_comes_back():
 def test_a_result_is_saved_with_its_input_and_request():
     app = app_of()
     do(app, "download")
-    assert app.heard[-1][0]["value"] == "Nothing to save yet"  # type: ignore[attr-defined]
+    assert app.heard[-1][0]["value"] == "No result to save"  # type: ignore[attr-defined]
     ran(app, name="Ada", key="hunter2")
     do(app, "download")
     content, (data,) = app.heard[-1]  # type: ignore[attr-defined]
@@ -279,7 +279,7 @@ def test_a_stopped_stream_keeps_what_came_until_then():
     run = history.add(ended({}, Failed(CallCancelled()), seconds=90.0, items=pieces, count=2))
     assert run.parts == [{"kind": "text", "data": "one two"}]
     shown = history.html()
-    for words in ("Stopped", "after 90.00 s", "2 items streamed until then", "one two"):
+    for words in ("Stopped", "after 90.00 s", "2 items streamed before it stopped", "one two"):
         assert words in shown
     assert "Failed" not in shown
 
@@ -367,7 +367,7 @@ def test_a_history_that_is_none_changes_nothing(kept):
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        (Waiting(3, 12.0), "Waiting: 3 before you, about 12 s"),
+        (Waiting(3, 12.0), "Waiting: 3 ahead of you, about 12 s"),
         (Waiting(0), "Waiting"),
         (Waiting(state="starting"), "The service is starting"),
         (
@@ -376,7 +376,7 @@ def test_a_history_that_is_none_changes_nothing(kept):
         ),
         (
             Waiting(state="asleep", seconds=8.0),
-            "The service was asleep and is being woken, about 8 s",
+            "The service was asleep and is starting, about 8 s",
         ),
     ],
 )
@@ -398,7 +398,7 @@ def test_a_call_in_line_shows_its_place():
     app = App(define(greet).spec, caller, base="/easymlnb/", values={"name": "Ada"})
     app.form.run()
     deadline = time.monotonic() + PATIENCE
-    while "2 before you" not in app.form.status._text.value:
+    while "2 ahead of you" not in app.form.status._text.value:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     app.form.stop()
@@ -431,4 +431,4 @@ def test_long_values_are_left_out_of_the_code():
     app.form.fill({"name": "Ada" * 10_000})
     do(app, "origin", "http://localhost")
     assert len(app.form.code.widget.value) < 10_000
-    assert "too long to be shown" in app.form.code.widget.value
+    assert "too long to display" in app.form.code.widget.value

@@ -162,7 +162,7 @@ def test_a_stream_that_breaks_off_says_that_the_end_is_unknown(server):
     server.script = [event("progress", {"fraction": 0.1})]
     *_, failed = all_of(started(server.url)[1])
     assert isinstance(failed.error, ServerUnreachable)
-    assert "what you typed is kept" in failed.error.message
+    assert "your input is kept" in failed.error.message
 
 
 def test_stopping_tells_the_server_which_call(server):

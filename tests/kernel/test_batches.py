@@ -106,9 +106,9 @@ def test_refusals_say_what_to_do() -> None:
     for function, told in (
         (mixed, "'y' of 'mixed' is not batched"),
         (default, "'x' of 'default' is batched and has a default"),
-        (none, "nothing to batch"),
+        (none, "no parameters to batch"),
         (stream, "generator"),
-        (wrong, "one result for each call"),
+        (wrong, "one result per call"),
     ):
         with pytest.raises(DefinitionError, match=told):
             batched(function)

@@ -147,7 +147,7 @@ def test_files_in_a_folder_that_the_code_changes_to_are_taken(tmp_path: Path) ->
         ("sys.path.append(found_somehow())\nimport tools", "include=['work/src/**']"),
         ("sys.path.append('..')\nimport beside", "'beside' is imported from '..', outside"),
         ("sys.path.append(str(Path.cwd().parent))\nimport pack.one", "'pack' is imported from"),
-        ("%cd ..\nimport beside", "Move it into that folder, or install it"),
+        ("%cd ..\nimport beside", "Move the module into that folder, or install it"),
         ("sys.path.append('{full}')\nimport tools", "Write 'work/src'"),
         ("sys.path.append('nowhere')\nimport nothing", "'nothing' is imported but not installed"),
     ],
@@ -173,7 +173,7 @@ def test_magics_do_not_hide_imports(tmp_path: Path) -> None:
     )
     made = make(path)
     assert files(made) == ["a.py", "b.py", "c.py", "helper.py"]
-    assert made.notes == ("Cell 4 is not Python; what it needs is not seen.",)
+    assert made.notes == ("Cell 4 is not valid Python; its imports and files are not detected.",)
 
 
 def test_skipped_cells_and_markdown_do_not_count(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_data_that_the_code_names_is_taken(tmp_path: Path) -> None:
     assert files(made) == [
         *("a.csv", "data/b.csv", "data/c.csv", "g.json", "joined/f.csv", "m/w.pt", "x y.txt")
     ]
-    assert len(made.notes) == 1 and "'more' is named, but not taken" in made.notes[0]
+    assert len(made.notes) == 1 and "'more' is used but not included" in made.notes[0]
 
 
 def test_secrets_and_ways_out_are_left_out_unless_named_in_full(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_secrets_and_ways_out_are_left_out_unless_named_in_full(tmp_path: Path) 
     made = make(path)
     assert files(made) == []
     assert len(made.notes) == 7
-    assert "include=['server.pem'] takes it" in " ".join(made.notes)
+    assert "Add it with include=['server.pem']" in " ".join(made.notes)
     put(folder, "plain.txt")
     assert files(make(path, include=["**"])) == ["plain.txt"]
     assert files(make(path, include=[".env", "link.txt"])) == [".env", "link.txt"]
@@ -251,10 +251,10 @@ def test_large_data_is_only_taken_when_asked_for(tmp_path: Path) -> None:
         file.truncate(101 * 2**20)
     path = save(tmp_path / "n.ipynb", "open('big.bin')")
     made = make(path)
-    assert files(made) == [] and "over 100 MB" in made.notes[0]
+    assert files(made) == [] and "exceeds 100 MB" in made.notes[0]
     with (tmp_path / "big.bin").open("wb") as file:
         file.truncate(501 * 2**20)
-    with pytest.raises(TooLarge, match="at most 500 MB"):
+    with pytest.raises(TooLarge, match="limit of 500 MB"):
         make(path, include=["big.bin"])
 
 
@@ -288,7 +288,7 @@ def test_a_requirements_file_beside_the_notebook_counts(tmp_path: Path) -> None:
     assert make(path, requirements=tmp_path / "other.txt").manifest.requirements == ("b==2",)
     with pytest.raises(BundleRejected, match=r"gone\.txt"):
         make(path, requirements=tmp_path / "gone.txt")
-    with pytest.raises(BundleRejected, match="one requirement"):
+    with pytest.raises(BundleRejected, match="Invalid requirement"):
         make(path, requirements=["a\nb"])
 
 
@@ -330,10 +330,10 @@ def test_what_is_not_a_notebook_is_refused_with_a_sentence(tmp_path: Path) -> No
     for name, sentence in [
         ("gone.ipynb", "There is no notebook"),
         ("folder.ipynb", "not a file"),
-        ("a.txt", r"does not end in \.ipynb"),
-        ("bad.ipynb", "cannot be read as JSON"),
-        ("binary.ipynb", "cannot be read as JSON"),
-        ("deep.ipynb", "cannot be read as JSON"),
+        ("a.txt", r"does not end with \.ipynb"),
+        ("bad.ipynb", "is not valid JSON"),
+        ("binary.ipynb", "is not valid JSON"),
+        ("deep.ipynb", "is not valid JSON"),
         ("list.ipynb", "not a notebook"),
         ("object.ipynb", "not a notebook"),
         ("new.ipynb", "nbformat 4"),
@@ -358,7 +358,7 @@ def test_a_notebook_outside_the_root_is_refused(tmp_path: Path) -> None:
 def test_a_notebook_of_200_mb_is_refused_but_large_outputs_are_fine(tmp_path: Path) -> None:
     with (tmp_path / "huge.ipynb").open("wb") as file:
         file.truncate(200 * 2**20 + 1)
-    with pytest.raises(TooLarge, match="at most 200 MB"):
+    with pytest.raises(TooLarge, match="limit of 200 MB"):
         make(tmp_path / "huge.ipynb")
     loud = cell("1") | {"outputs": [{"output_type": "stream", "text": "x" * (2 * 2**20)}]}
     assert len(make(save(tmp_path / "loud.ipynb", loud)).data) < 10_000
@@ -366,7 +366,7 @@ def test_a_notebook_of_200_mb_is_refused_but_large_outputs_are_fine(tmp_path: Pa
 
 def test_another_language_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "n.ipynb", "1", metadata={"language_info": {"name": "R"}})
-    with pytest.raises(BundleRejected, match="written in R"):
+    with pytest.raises(BundleRejected, match="language is R"):
         make(path)
 
 

@@ -72,7 +72,7 @@ def test_without_a_server_one_sentence_says_so(arguments):
     found = run(*arguments, "--url", "http://127.0.0.1:9/")
     assert found.returncode == 1
     assert found.stdout == ""
-    assert found.stderr.startswith("easymlnb: No server answers")
+    assert found.stderr.startswith("easymlnb: No server responds")
     assert len(found.stderr.splitlines()) == 1
 
 
@@ -280,9 +280,9 @@ def test_publish_names_each_field_of_the_metadata_that_is_wrong(tmp_path):
     found = run("publish", str(notebook), "--url", "http://127.0.0.1:9/")
     assert found.returncode == 1
     head, doi, date = found.stderr.strip().splitlines()
-    assert head == "easymlnb: The metadata cannot be used:"
-    assert doi.startswith("  doi: It must be a DOI") and doi.endswith("(easymlnb.yaml)")
-    assert date.startswith("  services.roll.date: It must be a date")
+    assert head == "easymlnb: The metadata is invalid:"
+    assert doi.startswith("  doi: The value must be a DOI") and doi.endswith("(easymlnb.yaml)")
+    assert date.startswith("  services.roll.date: The value must be a date")
 
 
 @pytest.mark.parametrize(("term", "drawn"), [("dumb", False), ("xterm-256color", True)])

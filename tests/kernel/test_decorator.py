@@ -80,14 +80,14 @@ def lambda_free() -> Callable[[float], float]:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"name": "Has Spaces"}, "cannot be a service's name"),
-        ({"name": "../etc"}, "cannot be a service's name"),
+        ({"name": "Has Spaces"}, "Invalid service name"),
+        ({"name": "../etc"}, "Invalid service name"),
         ({"timeout": -1}, "timeout must be a positive number"),
         ({"timeout": True}, "timeout must be a positive number"),
-        ({"workers": 0}, "workers must be a whole number from 1"),
+        ({"workers": 0}, "workers must be a whole number of at least 1"),
         ({"max_body": "1"}, "max_body must be a positive number"),
-        ({"tags": "one"}, "tags must be a list of texts"),
-        ({"author": 3}, "author must be a text"),
+        ({"tags": "one"}, "tags must be a list of strings"),
+        ({"author": 3}, "author must be a string"),
     ],
 )
 def test_wrong_options_are_told(options: dict[str, Any], said: str) -> None:
@@ -105,7 +105,7 @@ def test_what_cannot_be_a_service() -> None:
         with pytest.raises(TypeError) as told:
             ml.service(wrong)
         assert len(str(told.value)) > 20, wrong
-    with pytest.raises(DefinitionError, match="decorate it once"):
+    with pytest.raises(DefinitionError, match="Decorate the function only once"):
         ml.service(bare)
 
 
@@ -145,7 +145,7 @@ def test_view_takes_what_it_names() -> None:
     assert shown(1, 2) == "1 2"
     with pytest.raises(DefinitionError, match="needs a parameter named 'result'"):
         seen.view(lambda a: a)
-    with pytest.raises(DefinitionError, match="asks for c, which 'seen' does not have"):
+    with pytest.raises(DefinitionError, match="has the parameters c, which 'seen' does not have"):
         seen.view(lambda c, result: c)
 
 

@@ -210,7 +210,7 @@ class WithoutMessage(ml.CallerError):
          {"a": ["\\ud83d"], "\\ud83d": 1}),
         (ml.CallerError(42), "42", None),  # type: ignore[arg-type]
         (ml.CallerError(Plain("why")), "why", None),  # type: ignore[arg-type]
-        (ml.CallerError(TextRaises()), "cannot be shown", None),  # type: ignore[arg-type]
+        (ml.CallerError(TextRaises()), "cannot be displayed", None),  # type: ignore[arg-type]
         (ml.CallerError("x", details={"at": Path("/a"), "n": float("nan")}), "x",
          {"at": "/a", "n": None}),
         (ml.CallerError("x", details=object()), "x", None),
@@ -234,7 +234,7 @@ def test_details_that_cannot_be_sent_are_named_in_the_log() -> None:
     def f() -> int:
         raise ml.CallerError("x", details=object())
 
-    assert "details of this error have no JSON form" in failure(f).trace
+    assert "details of this error cannot be converted to JSON" in failure(f).trace
 
 
 # what is returned
@@ -413,7 +413,7 @@ Ours = _compiled(DEFECT)
 def _defect_of(found: Failure) -> None:
     assert found.code == "internal_error"
     assert "KeyError" in found.message
-    assert "not of the service's function" in found.message
+    assert "not in the service's function" in found.message
     assert "broken.py" in found.trace
 
 
@@ -508,7 +508,7 @@ def test_type_of_the_author_that_writes_no_bytes_is_named() -> None:
 
     end, _, _ = run(f, "text/odd")
     assert end.code == "result_not_encodable"
-    assert "Odd.write() returned a str" in end.message
+    assert "Odd.write() returned an unexpected value of type str" in end.message
 
 
 class _nothing:

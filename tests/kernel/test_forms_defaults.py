@@ -483,7 +483,7 @@ def test_a_color_that_is_none_is_told_at_its_field():
     text, palette = group.fields["x"].control.widget.children
     text.value = "notacolour"
     assert group.check() == ""
-    assert "It must be a color" in group.fields["x"]._error.value
+    assert "The value must be a color" in group.fields["x"]._error.value
     assert group.get() == {"x": "notacolour"}
     palette.value = "#00ff00"
     assert text.value == "#00ff00" and group.get() == {"x": "#00ff00"}
@@ -498,4 +498,4 @@ def test_a_list_that_is_full_says_so():
     rows = group.fields["x"].control
     assert not rows._add.disabled and rows._full.value == ""
     rows.add()
-    assert rows._add.disabled and "No more than 2" in rows._full.value
+    assert rows._add.disabled and "At most 2" in rows._full.value

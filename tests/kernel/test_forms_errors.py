@@ -122,4 +122,4 @@ def test_two_rows_of_a_map_must_not_share_a_name(group):
     rows.add({"x": 1.0}, "a")
     rows.add({"x": 2.0}, "a")
     assert group.check() == ""
-    assert "each needs a name of its own" in group.fields["marks"]._error.value
+    assert "Give each row a unique name" in group.fields["marks"]._error.value

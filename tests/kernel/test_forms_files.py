@@ -81,7 +81,7 @@ def test_a_file_that_is_too_large_is_refused_whatever_the_page_says_of_its_size(
     assert one.get() is MISSING
     one.take(b"x" * 2049, "big.bin")
     assert one.get() is MISSING
-    assert "at most 2 kB" in told(one)["problem"]
+    assert "the maximum is 2 kB" in told(one)["problem"]
     assert one.check() == ""
     choose(one, b"x", "small.bin")
     assert one.check() is None
@@ -91,9 +91,9 @@ def test_a_file_of_the_wrong_kind_is_refused_at_once():
     one = picker("table", accept=["text/csv", ".csv"])
     choose(one, b"x", "letter.pdf", "application/pdf")
     assert one.get() is MISSING
-    assert told(one)["problem"] == "letter.pdf is not one of the kinds read here: csv."
+    assert told(one)["problem"] == "letter.pdf has an unsupported file type. Supported types: csv."
     choose(one, b"PK", "load.XLSX", "")
-    said = "load.XLSX is a spreadsheet; Excel files are not read, save it as CSV."
+    said = "load.XLSX is a spreadsheet, which is not supported. Save it as CSV."
     assert told(one)["problem"] == said
     # Windows calls a CSV file a sheet of Excel.
     choose(one, CSV, "load.csv", "application/vnd.ms-excel")

@@ -94,7 +94,7 @@ def test_a_call_that_waits_for_a_file_can_be_stopped():
     assert not form.busy
     say(form, do="end")
     assert not form.busy
-    assert "Nothing yet" in result(form)
+    assert "No result yet" in result(form)
 
 
 def test_a_call_that_waited_for_a_file_that_is_refused_does_not_begin():
@@ -115,7 +115,7 @@ def test_a_call_does_not_begin_without_the_file_that_it_waited_for():
     form.run()
     say(form, do="remove")
     assert not form.busy
-    assert "Nothing yet" in result(form)
+    assert "No result yet" in result(form)
 
 
 def test_a_message_goes_with_the_value_that_it_is_about():
@@ -182,7 +182,7 @@ def test_an_empty_required_field_is_marked_and_nothing_is_called():
         return name
 
     form = ran(form_of(f))
-    assert "Please fill this in." in form.fields.fields["name"]._error.value
+    assert "Please fill in this field." in form.fields.fields["name"]._error.value
     assert not called
 
 
@@ -354,7 +354,7 @@ def test_a_call_that_does_not_stop_is_left_to_itself(monkeypatch):
     form.stop()
     form.wait(PATIENCE)
     assert caller.stopped
-    assert "left to itself" in form.outcome._failure.value
+    assert "did not stop in time" in form.outcome._failure.value
     # What it says later is not for the next call.
     caller.on(Done([{"kind": "text", "data": "late"}]))
     caller.events = (Done([{"kind": "text", "data": "second"}]),)
@@ -380,7 +380,7 @@ def test_a_caller_that_breaks_leaves_the_form_alive():
     with pytest.raises(RuntimeError):
         form.run()
     form.wait(PATIENCE)
-    assert "could not be made" in form.outcome._failure.value
+    assert "could not be started" in form.outcome._failure.value
     assert not form.status._run.disabled
 
 
@@ -401,7 +401,7 @@ def test_a_form_displays_as_its_widget():
     form = form_of(half)
     shown = form._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in shown
-    assert shown["text/plain"] == "The form of 'Half'; run the cell to use it."
+    assert shown["text/plain"] == "The form of 'Half'. Run the cell to use the form."
 
 
 def test_a_long_description_is_folded_and_its_markdown_is_safe():

@@ -96,7 +96,7 @@ def test_a_download_has_no_type_that_a_browser_would_open():
 def test_unknown_kinds_are_shown_as_json_and_broken_ones_say_so():
     assert "42" in said([{"kind": "hologram", "data": 42}])
     broken = draw([{"kind": "table", "title": "t", "data": 3}, {"kind": "text", "data": "still"}])
-    assert "cannot be shown" in broken[0].value
+    assert "cannot be displayed" in broken[0].value
     assert "still" in broken[1].value
 
 

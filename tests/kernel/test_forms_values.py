@@ -160,7 +160,7 @@ def test_what_is_left_empty_is_left_out():
     assert group.get() == {}
     assert group.check() is not None
     said = [field._error.value for field in group.fields.values()]
-    assert all("Please fill this in." in one for one in said)
+    assert all("Please fill in this field." in one for one in said)
 
 
 def test_an_empty_text_counts_where_a_default_shows_that_it_can_be_meant():
@@ -200,7 +200,7 @@ def test_broken_json_is_told_at_its_field():
     group, _ = form_of(f)
     group.fields["a"].control.widget.value = '{"x": NaN}'
     assert group.check() == ""
-    assert "This is not JSON" in group.fields["a"]._error.value
+    assert "Invalid JSON" in group.fields["a"]._error.value
     group.fields["a"].control.widget.value = '{"x": 1}'
     group.clear()
     assert group.check() is None

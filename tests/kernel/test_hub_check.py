@@ -46,7 +46,7 @@ def test_the_printed_block_passes_beside_a_file_of_the_packages_name(folder: Pat
     (folder / "easymlnb.py").write_text("c.EasyMLNB.queue_limit = 3\n")
     found = findings(folder, block(folder))
     assert [finding.says for finding in found.values() if finding.bad] == []
-    assert found["shared service"].says == "it starts with these settings"
+    assert found["shared service"].says == "the service starts with these settings"
     assert "has the name of the package easymlnb" in found["import path"].says
     assert not (folder / "state").exists()
 
@@ -89,14 +89,14 @@ def test_rights_may_be_narrowed_to_groups(folder: Path) -> None:
     text = text.replace('"servers", "tokens"', '"servers!group=ml", "tokens!group=ml"')
     found = findings(folder, text)
     assert not found["role"].bad
-    assert "narrowed" in found["role"].says
+    assert "restricted" in found["role"].says
 
 
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (["/no/such/easymlnb"], "is not a program"),
-        (["/bin/false"], "it ends with exit code 1"),
+        (["/no/such/easymlnb"], "is not an executable program"),
+        (["/bin/false"], "the service exits with code 1"),
         (["/bin/sh", "-c", "echo easymlnb: It is broken. >&2; exit 1"], "It is broken."),
     ],
 )

@@ -112,7 +112,7 @@ def test_a_field_of_one_service_is_named_with_it():
 
 def test_the_same_field_in_two_spellings_is_refused():
     _, (problem,) = metadata.read({"tags": ["a"], "keywords": ["b"]})
-    assert "said twice" in problem.message
+    assert "Duplicate field" in problem.message
 
 
 def test_notebook_counts_more_than_yaml_and_the_named_file_more_than_the_general(publish):
@@ -138,13 +138,21 @@ def test_a_picture_beside_the_notebook_becomes_a_small_one(publish):
 @pytest.mark.parametrize(
     ("own", "files", "said"),
     [
-        ({"doi": "x", "date": "y"}, {}, ["doi: It must be a DOI", "date: It must be a date"]),
-        (None, {"easymlnb__yaml": "doi: x"}, ["doi: It must", "(easymlnb.yaml)"]),
-        (None, {"easymlnb__yaml": "a: [1"}, ["easymlnb.yaml is not YAML at line 1"]),
-        (None, {"easymlnb__yaml": "!!python/object/apply:os.system ['true']"}, ["is not YAML"]),
-        (None, {"easymlnb__yaml": "- a\n- b"}, ["must be fields with values"]),
-        ({"thumbnail": "nosuch.png"}, {}, ["thumbnail: There is no such file"]),
-        ({"thumbnail": "work.ipynb"}, {}, ["thumbnail: It must be an image"]),
+        (
+            {"doi": "x", "date": "y"},
+            {},
+            ["doi: The value must be a DOI", "date: The value must be a date"],
+        ),
+        (None, {"easymlnb__yaml": "doi: x"}, ["doi: The value must", "(easymlnb.yaml)"]),
+        (None, {"easymlnb__yaml": "a: [1"}, ["easymlnb.yaml is not valid YAML at line 1"]),
+        (
+            None,
+            {"easymlnb__yaml": "!!python/object/apply:os.system ['true']"},
+            ["is not valid YAML"],
+        ),
+        (None, {"easymlnb__yaml": "- a\n- b"}, ["must be a mapping of fields to values"]),
+        ({"thumbnail": "nosuch.png"}, {}, ["thumbnail: The file"]),
+        ({"thumbnail": "work.ipynb"}, {}, ["thumbnail: The value must be an image"]),
     ],
 )
 def test_publishing_names_what_is_wrong(publish, own, files, said):
@@ -196,11 +204,11 @@ def test_the_decorator_takes_metadata_and_names_what_is_wrong():
 
     found = define(met, metadata={"doi": "10.1234/x", "resources": {"gpu": 1}}).spec.metadata
     assert found == metadata.Metadata(doi="10.1234/x", resources=metadata.Resources(gpu=1))
-    with pytest.raises(DefinitionError, match="metadata: doi: It must be a DOI"):
+    with pytest.raises(DefinitionError, match="metadata: doi: The value must be a DOI"):
         define(met, metadata={"doi": "x"})
-    with pytest.raises(DefinitionError, match="title: There is no such field"):
+    with pytest.raises(DefinitionError, match="title: Unknown field"):
         define(met, metadata={"title": "has its own argument"})
-    with pytest.raises(DefinitionError, match="must be fields with values"):
+    with pytest.raises(DefinitionError, match="must be a mapping of fields to values"):
         define(met, metadata="x")
 
 

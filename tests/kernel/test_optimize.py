@@ -63,7 +63,7 @@ def test_results_of_bf16_are_float32_for_every_kind_of_example() -> None:
 def test_a_way_that_fails_is_a_line_with_the_reason(kind: str) -> None:
     model = {"Conv1d": torch.nn.Conv1d(1, 1, 3), "Linear": torch.nn.Linear(8, 1)}[kind]
     found = ml.optimize(model, ["int8"], examples=[torch.ones(1, 1, 8)])
-    said = "ValueError: it has no linear or recurrent layers inside"
+    said = "ValueError: the model has no linear or recurrent layers"
     assert by_name(found)["int8"].problem == said
     assert said in repr(found)
     assert (found.how, found.model) == (ORIGINAL, model)

@@ -39,18 +39,18 @@ def test_bounds(options: dict[str, Any], bounds: tuple[int, int]) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"workers": 0}, "workers must be a whole number from 1"),
+        ({"workers": 0}, "workers must be a whole number of at least 1"),
         ({"workers": True}, "workers must be"),
         ({"workers": 1.5}, "workers must be"),
-        ({"min_workers": -1}, "min_workers must be a whole number from 0"),
+        ({"min_workers": -1}, "min_workers must be a whole number of at least 0"),
         ({"max_workers": 0}, "max_workers must be"),
-        ({"min_workers": 2, "max_workers": 1}, "must not be above"),
-        ({"workers": 2, "min_workers": 0}, "stands for both bounds"),
-        ({"target_calls": 0}, "target_calls must be a number above 0"),
-        ({"idle": -1}, "idle: -1 is no time"),
-        ({"idle": "soon"}, "idle: 'soon' is no time"),
-        ({"memory": 0}, "memory: 0 is no size"),
-        ({"memory": "2X"}, "memory: '2X' is no size"),
+        ({"min_workers": 2, "max_workers": 1}, "must not be greater than"),
+        ({"workers": 2, "min_workers": 0}, "sets both limits"),
+        ({"target_calls": 0}, "target_calls must be a number greater than 0"),
+        ({"idle": -1}, "idle: Invalid duration -1"),
+        ({"idle": "soon"}, "idle: Invalid duration 'soon'"),
+        ({"memory": 0}, "memory: Invalid size 0"),
+        ({"memory": "2X"}, "memory: Invalid size '2X'"),
         ({"gpu": -1}, "gpu must be"),
         ({"gpu": 1.5}, "gpu must be"),
         ({"gpu": "yes"}, "gpu must be"),
@@ -96,9 +96,9 @@ def test_times(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "M", "-1", "1e9", "1 MB MB", "nan", "inf", None, [], True])
 def test_neither_size_nor_time(text: Any) -> None:
-    with pytest.raises(ValueError, match="is no size"):
+    with pytest.raises(ValueError, match="Invalid size"):
         units.size(text)
-    with pytest.raises(ValueError, match="is no time"):
+    with pytest.raises(ValueError, match="Invalid duration"):
         units.seconds(text)
 
 

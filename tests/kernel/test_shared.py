@@ -272,12 +272,12 @@ def test_sharing_replaces_who_may_call_and_says_so(inside: Shared) -> None:
     assert inside.access == sharing.wanted(["bob", "eve"], ["ml"], False, False)
     page = f"{inside.url}{PATH}apps/alice/segment"
     assert repr(found) == (
-        f"alice/segment may be called by group ml and by bob and eve. Its page: {page}"
+        f"alice/segment can be called by group ml and by bob and eve. Its page: {page}"
     )
     assert share("segment") == found  # only looks
     assert share("alice/segment", public=True).app.endswith("/public/alice/segment")
     assert inside.access["groups"] == []
-    assert "nobody but you" in repr(unshare("segment"))
+    assert "Only you and" in repr(unshare("segment"))
     assert inside.access == sharing.wanted((), (), False, False)
 
 
@@ -303,7 +303,7 @@ def test_what_is_not_published_cannot_be_shared(inside: Shared) -> None:
 
 
 def test_on_ones_own_server_sharing_has_no_meaning(shared: Shared) -> None:
-    with pytest.raises(NotShared, match="its user's own"):
+    with pytest.raises(NotShared, match="single-user server"):
         share("segment", everyone=True, url=shared.url)
     assert shared.asked == []
 
@@ -311,11 +311,11 @@ def test_on_ones_own_server_sharing_has_no_meaning(shared: Shared) -> None:
 @pytest.mark.parametrize(
     ("users", "groups", "everyone", "public", "said"),
     [
-        ((), (), False, False, "nobody but you and the Hub's administrators"),
+        ((), (), False, False, "Only you and the Hub's administrators"),
         (["bob"], (), False, False, "by bob."),
         ((), ["ml", "bio", "chem"], False, False, "by groups ml, bio and chem."),
-        (["bob"], ["ml"], True, False, "by everyone of the Hub."),
-        ((), (), True, True, "by everybody, also without a login."),
+        (["bob"], ["ml"], True, False, "All users of the Hub can call"),
+        ((), (), True, True, "Anyone can call"),
     ],
 )
 def test_who_may_call_is_said_in_a_sentence(

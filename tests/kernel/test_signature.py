@@ -74,14 +74,14 @@ class Thing:
     ("function", "said"),
     [
         (lambda x: x, "lambda"),
-        (len, "built in"),
+        (len, "built-in"),
         (Thing, "is a class"),
         (functools.partial(int, base=2), "partial"),
-        (Thing().method, "belongs to a class"),
-        (Thing.maker, "belongs to a class"),
+        (Thing().method, "is a method"),
+        (Thing.maker, "is a method"),
         (Thing.method, "'self'"),
         (Thing(), "not a Python function"),
-        (Thing.__dict__["plain"], "belongs to a class"),
+        (Thing.__dict__["plain"], "is a method"),
     ],
 )
 def test_what_is_not_a_plain_function_is_refused(function, said):

@@ -72,15 +72,15 @@ def test_a_separator_at_the_end_shifts_no_column(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a,b\n1,2,3\n4,5,6\n", "row 1 has more cells than its first line (3, not 2)"),
+        ("a,b\n1,2,3\n4,5,6\n", "row 1 has more cells than the first line (3, not 2)"),
         ("a,b\n1,2\n1,2,3\n", "row 2 has more cells"),
         (
             "a,b,c\n1,2\n4,5,6\n",
-            "row 1 has fewer cells than its first line (2, not 3); leave a cell empty",
+            "row 1 has fewer cells than the first line (2, not 3); write an empty cell",
         ),
         ('a,b\n"1,5",2\n"3,4"\n', "row 2 has fewer cells"),
-        ("a,a\n1,2\n", "Two columns are called 'a'"),
-        ('a,b\n"1,2\n3,4\n', "cannot be read"),
+        ("a,a\n1,2\n", "Two columns have the name 'a'"),
+        ('a,b\n"1,2\n3,4\n', "Invalid CSV"),
         ("a,b;c\n1,2;3\n", "by a comma or by a semicolon"),
         ("", "empty"),
         (" \n\n", "empty"),
@@ -280,7 +280,7 @@ def test_decimal_commas_are_read_where_they_can_be_nothing_else(
 def test_doubtful_numbers_stay_text_and_are_refused_where_declared(text: str) -> None:
     assert not pd.api.types.is_numeric_dtype(read(text)["b"])
     said = refused(text, ml.Table(columns={"b": "float"}))
-    assert "Column 'b' must hold numbers; row " in said
+    assert "Column 'b' must contain numbers; row " in said
 
 
 def test_a_parameter_can_say_how_its_numbers_are_written() -> None:
@@ -288,8 +288,8 @@ def test_a_parameter_can_say_how_its_numbers_are_written() -> None:
     assert read("a;b\nx;1,234\ny;5,678\n", marker)["b"].tolist() == [1.234, 5.678]
     assert read('a,b\n"2,5","1,5"\n', ml.Table(decimal=",")).iloc[0].tolist() == [2.5, 1.5]
     said = refused("a;b\nx;1.5\n", marker)
-    assert "row 1 has '1.5'. Numbers need a decimal comma here" in said
-    assert "need a decimal point here and no separators between thousands" in refused(
+    assert "row 1 has '1.5'. Write numbers with a decimal comma" in said
+    assert "a decimal point and without thousands separators" in refused(
         "a;b\nx;1,5\n", ml.Table(columns={"b": "float"}, decimal=".")
     )
     own = schema(ml.Table(decimal=",", separator=";")).input["properties"]["x"]["x-easymlnb"]
@@ -327,12 +327,20 @@ def test_a_byte_order_mark_says_the_charset() -> None:
 @pytest.mark.parametrize(
     ("data", "kind", "said"),
     [
-        (TEXT.encode("latin-1"), CSV, "is not UTF-8 text (byte 8). Save it as UTF-8, or name"),
-        (TEXT.encode("latin-1"), f"{CSV};charset=utf-8", "is not text in utf-8, as its content"),
-        (TEXT.encode(), f"{CSV};charset=klingon", "charset 'klingon' is unknown"),
-        (TEXT.encode(), f"{CSV};charset=punycode", "charset 'punycode' is unknown"),
-        (TEXT.encode(), f"{CSV};charset=base64", "charset 'base64' is unknown"),
-        (TEXT.encode("utf-16-le"), CSV, "not UTF-8"),
+        (
+            TEXT.encode("latin-1"),
+            CSV,
+            "is not valid UTF-8 text (byte 8). Save the file as UTF-8, or set",
+        ),
+        (
+            TEXT.encode("latin-1"),
+            f"{CSV};charset=utf-8",
+            "is not valid text in utf-8, the charset of its content",
+        ),
+        (TEXT.encode(), f"{CSV};charset=klingon", "Unknown charset 'klingon'"),
+        (TEXT.encode(), f"{CSV};charset=punycode", "Unknown charset 'punycode'"),
+        (TEXT.encode(), f"{CSV};charset=base64", "Unknown charset 'base64'"),
+        (TEXT.encode("utf-16-le"), CSV, "not valid UTF-8"),
         ("a;b\n1;2\n".encode("utf-16-le"), CSV, "NUL"),
     ],
 )
@@ -352,11 +360,17 @@ def workbook(name: str) -> bytes:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (workbook("xl/workbook.xml"), "Excel files are not read; save it as CSV"),
-        (workbook("opendocument.spreadsheet"), "OpenDocument files are not read; save it as CSV"),
-        (workbook("table.csv"), "ZIP files are not read"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1rest", "Excel files are not read; save it as CSV"),
-        (b"\x1f\x8b\x08rest", "Compressed files are not read; unpack"),
+        (workbook("xl/workbook.xml"), "Excel files are not supported. Save the table as CSV"),
+        (
+            workbook("opendocument.spreadsheet"),
+            "OpenDocument files are not supported. Save the table as CSV",
+        ),
+        (workbook("table.csv"), "ZIP files are not supported"),
+        (
+            b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1rest",
+            "Excel files are not supported. Save the table as CSV",
+        ),
+        (b"\x1f\x8b\x08rest", "Compressed files are not supported. Unpack"),
     ],
 )
 def test_spreadsheets_and_archives_are_named(data: bytes, said: str) -> None:

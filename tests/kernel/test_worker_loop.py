@@ -132,44 +132,6 @@ def test_one_of_a_waiting_batch_is_cancelled(peer: Peer) -> None:
     assert peer.answer("were_together") == [2]
 
 
-def open_calls(peer: Peer, *seconds: Any) -> list[int]:
-    """Send calls each by itself that may run together; returns their ids."""
-    numbers = [next(peer._ids) for _ in seconds]
-    for number, value in zip(numbers, seconds, strict=True):
-        call = Call(id=number, service="pause", open=1)
-        peer.send(pack(call, json.dumps({"seconds": value}).encode()))
-    return numbers
-
-
-def test_open_calls_that_are_there_run_as_one(peer: Peer) -> None:
-    numbers = [peer.call("nap", seconds=1.2), *open_calls(peer, 0, 0), *open_calls(peer, "no", 0)]
-    found = [peer.end() for _ in numbers]
-    assert [end.id for end in found] == numbers
-    assert [end.together for end in found] == [0, 0, 0, 0, 4]
-    assert peer.answer("were_together") == [3]
-
-
-def test_open_calls_that_were_cancelled_or_given_back_do_not_run(peer: Peer) -> None:
-    running = peer.call("nap", seconds=1.2)
-    first, cancelled, back, last = open_calls(peer, 0, 0, 0, 0)
-    peer.send(pack(Cancel(id=cancelled)), pack(Recall(id=back)))
-    found = {end.id: end for end in (peer.end() for _ in range(5))}
-    assert set(found) == {running, first, cancelled, back, last}
-    assert isinstance(found[back], Unbegun)
-    assert found[cancelled].code == "cancelled"
-    assert found[last].together == 2
-    assert peer.answer("were_together") == [2]
-
-
-def test_run_of_open_calls_that_nobody_wants_has_an_end(peer: Peer) -> None:
-    running = peer.call("nap", seconds=1.2)
-    (only,) = open_calls(peer, 0)
-    peer.send(pack(Cancel(id=only)))
-    assert peer.end().id == running
-    end = peer.end()
-    assert (end.id, end.code, end.together) == (only, "cancelled", 1)
-
-
 def test_running_call_is_cancelled(peer: Peer) -> None:
     number = peer.call("spin", seconds=WAIT)
     time.sleep(0.3)

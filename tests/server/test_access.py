@@ -90,7 +90,7 @@ def test_names_are_kept_once_and_in_order() -> None:
     ],
 )
 def test_what_sets_nothing_sensible_is_refused(body: bytes) -> None:
-    with pytest.raises(BadRequest, match="Say who may call"):
+    with pytest.raises(BadRequest, match="Send the access rules"):
         parse(body)
 
 

@@ -9,7 +9,9 @@ from fakes import FakeLink, in_loop, spec, until
 from easymlnb.contract.errors import Busy, CallCancelled, DeadlineExceeded, NotReady, WorkerLost
 from easymlnb.contract.frames import Call
 from easymlnb.contract.spec import Batch
+from easymlnb_server.engine import estimate
 from easymlnb_server.engine import pool as module
+from easymlnb_server.engine.crew import PREFETCH_LIMIT
 from easymlnb_server.engine.pending import Pending
 from easymlnb_server.engine.pool import Pool
 
@@ -209,6 +211,49 @@ async def test_full_batch_does_not_wait() -> None:
     for pending in pendings[:2]:
         link.answer(pending.call.id)
     assert pool.waiting == 1
+
+
+@in_loop
+async def test_calls_that_arrive_together_share_a_batch_though_a_worker_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(estimate, "LONGEST_MOMENT", 1.0)
+    pool, link = Pool(100), FakeLink()
+    pool.join(link, 1)
+    pool._fits.of("f").add(1, 100.0)
+    calls = [submit(pool)]
+    await asyncio.sleep(0.002)
+    calls += [submit(pool), submit(pool)]
+    assert link.calls == []
+    await until(lambda: link.calls)
+    assert batches(link) == [3]
+
+
+@in_loop
+async def test_batch_is_not_sent_before_its_worker_is_free() -> None:
+    pool, link = Pool(100), FakeLink()
+    pool.join(link, 1, PREFETCH_LIMIT)
+    first = submit(pool)
+    await asyncio.sleep(0)
+    link.answer(first.call.id, seconds=0.0001)
+    running = submit(pool)
+    await asyncio.sleep(0)
+    waiting = [submit(pool) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert (link.calls, pool.waiting) == (ids([first, running]), 3)
+    link.answer(running.call.id)
+    assert (link.calls[2:], batches(link)) == (ids(waiting), [1, 1, 3])
+
+
+@in_loop
+async def test_each_batch_is_counted_once_with_its_size() -> None:
+    pool, link, first = await busy()
+    rest = [submit(pool) for _ in range(3)]
+    plain = submit(pool, None, "plain")
+    for number in ids([first, *rest, plain]):
+        link.answer(number)
+    assert [p.starts_batch for p in (first, *rest, plain)] == [True, True, False, False, False]
+    assert [p.run.size for p in (first, rest[0]) if p.run] == [1, 3]
 
 
 @in_loop

@@ -57,9 +57,9 @@ def test_workers_that_were_ended_for_a_call_are_no_crashes() -> None:
 def test_reason_of_crashes_is_told() -> None:
     breaker = Breaker(Clock())
     for _ in range(CRASHES):
-        breaker.lost(1.0, "used more memory than it may")
+        breaker.lost(1.0, "used more memory than allowed")
     assert breaker.error is not None
-    assert "used more memory than it may 3 times in a row" in breaker.error.message
+    assert "used more memory than allowed 3 times in a row" in breaker.error.message
 
 
 def test_nodes_that_are_taken_away_are_no_crashes() -> None:

@@ -80,7 +80,9 @@ def test_what_can_be_chosen_is_the_commonest_first():
 @in_loop
 async def test_a_spec_is_read_once_as_long_as_it_answers():
     table, link = LiveTable(10), FakeLink()
-    services = Services(table, Publications(None))
+    publications = Publications(None)
+    publications.unusable = ServiceNotFound("b")
+    services = Services(table, publications)
     read = []
 
     def make(spec):

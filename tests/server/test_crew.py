@@ -1,6 +1,7 @@
-"""Places on workers: calls sent ahead and taken back, coroutines beside, bounds of a service."""
+"""Places on workers: prefetched and recalled calls, coroutines beside, bounds of a service."""
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
@@ -9,9 +10,9 @@ from fakes import FakeLink, in_loop, spec, until
 from easymlnb.contract.errors import Busy, CallCancelled, DeadlineExceeded, WorkerLost
 from easymlnb.contract.frames import Call, Recall, Unbegun
 from easymlnb.contract.spec import Batch
-from easymlnb_server.engine import crew
+from easymlnb_server.engine import choice, crew
 from easymlnb_server.engine import pool as module
-from easymlnb_server.engine.crew import AHEAD
+from easymlnb_server.engine.crew import PREFETCH_LIMIT
 from easymlnb_server.engine.pending import Pending
 from easymlnb_server.engine.pool import Pool
 
@@ -39,7 +40,7 @@ def known_short(*links: FakeLink, seconds: float = SHORT) -> Pool:
     """Return a pool of workers that has seen how long a call of ``f`` takes."""
     pool = Pool(100)
     for link in links:
-        pool.join(link, 1, AHEAD)
+        pool.join(link, 1, PREFETCH_LIMIT)
     link = links[0]
     submit(pool)
     link.answer(link.calls.pop(), seconds=seconds)
@@ -50,27 +51,37 @@ def known_short(*links: FakeLink, seconds: float = SHORT) -> Pool:
 @in_loop
 async def test_short_calls_wait_on_their_worker() -> None:
     pool = known_short(link := FakeLink())
-    pendings = [submit(pool) for _ in range(AHEAD + 3)]
-    assert link.calls == [p.call.id for p in pendings[: AHEAD + 1]]
+    pendings = [submit(pool) for _ in range(PREFETCH_LIMIT + 3)]
+    assert link.calls == [p.call.id for p in pendings[: PREFETCH_LIMIT + 1]]
     assert (pool.waiting, [p.held for p in pendings[:3]]) == (2, [False, True, True])
     for pending in pendings:
         link.answer(pending.call.id, seconds=SHORT)
     assert [code(p) for p in pendings] == ["ok"] * len(pendings)
 
 
-@pytest.mark.parametrize(("seconds", "ahead"), [(0.0006, 2), (0.0009, 1), (0.0015, 0)])
 @in_loop
-async def test_a_worker_holds_little_work(seconds: float, ahead: int) -> None:
-    pool = known_short(link := FakeLink(), seconds=seconds)
+async def test_long_calls_are_not_prefetched() -> None:
+    pool = known_short(link := FakeLink(), seconds=2 * choice.SHORT)
     for _ in range(5):
         submit(pool)
-    assert len(link.calls) == 1 + ahead
+    assert len(link.calls) == 1
 
 
 @in_loop
-async def test_calls_of_which_nothing_is_known_are_not_sent_ahead() -> None:
+async def test_nothing_is_prefetched_behind_a_call_that_is_not_short() -> None:
+    pool = known_short(link := FakeLink())
+    first, unknown = submit(pool), submit(pool, "g")
+    link.answer(first.call.id, seconds=SHORT)
+    short = [submit(pool) for _ in range(3)]
+    assert (link.calls, pool.waiting) == ([first.call.id, unknown.call.id], 3)
+    link.answer(unknown.call.id, seconds=SHORT)
+    assert link.calls[2:] == [p.call.id for p in short]
+
+
+@in_loop
+async def test_calls_of_which_nothing_is_known_are_not_prefetched() -> None:
     pool, link = Pool(10), FakeLink()
-    pool.join(link, 1, AHEAD)
+    pool.join(link, 1, PREFETCH_LIMIT)
     for _ in range(2):
         submit(pool)
     assert len(link.calls) == 1
@@ -101,7 +112,7 @@ async def test_flood_of_short_calls_keeps_no_batch_from_its_turn() -> None:
     link.answer(batched.call.id, seconds=SHORT)
     assert link.calls[4:] == [unknown.call.id]
     link.answer(unknown.call.id, seconds=SHORT)
-    assert len(link.calls) == 5 + 8
+    assert len(link.calls) == 5 + 1 + PREFETCH_LIMIT
 
 
 @in_loop
@@ -139,9 +150,10 @@ async def test_calls_behind_one_that_lasts_are_taken_back_for_others() -> None:
     slow, free = FakeLink("slow"), FakeLink("free")
     pool = known_short(slow)
     running, *held = (submit(pool) for _ in range(4))
-    await until(lambda: len(recalls(slow)) == 3)
-    pool.join(free, 1, AHEAD)
-    for pending in held:
+    assert recalls(slow) == []  # there is no other worker
+    pool.join(free, 1, PREFETCH_LIMIT)
+    assert recalls(slow) == [p.call.id for p in reversed(held)]
+    for pending in reversed(held):
         slow.take(Unbegun(id=pending.call.id), b"")
     assert {p.call.id for p in held} == set(free.calls)
     for pending in held:
@@ -156,10 +168,46 @@ async def test_calls_behind_one_that_lasts_are_taken_back_for_others() -> None:
 
 
 @in_loop
+async def test_calls_behind_one_that_lasts_go_to_workers_that_are_never_idle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow, other = FakeLink("slow"), FakeLink("other")
+    pool = known_short(slow, other)
+    pendings = [submit(pool) for _ in range(2 + 2 * PREFETCH_LIMIT)]
+    behind = [p for p in pendings if slow.runs(p.call.id)][1:]
+    waiting = [submit(pool) for _ in range(2)]
+    other.answer(other.calls[0], seconds=SHORT)
+    assert recalls(slow) == []
+    monkeypatch.setattr(crew, "RECALL_AFTER", -1.0)
+    other.answer(other.calls[1], seconds=SHORT)
+    assert recalls(slow) == [p.call.id for p in reversed(behind)]
+    for pending in reversed(behind):
+        slow.take(Unbegun(id=pending.call.id), b"")
+    monkeypatch.undo()
+    while pool.running > 1:
+        other.answer(next(call for call in other.calls if other.runs(call)), seconds=SHORT)
+    assert [code(p) for p in (*behind, *waiting)] == ["ok"] * (PREFETCH_LIMIT + 2)
+    assert len(slow) == 1
+
+
+@in_loop
+async def test_calls_that_a_service_waits_for_are_not_prefetched() -> None:
+    pool = known_short(link := FakeLink())
+    running = submit(pool)
+    called = Call(id=0, service="f")
+    inner = pool.submit(called, b"{}", spec=spec("f"), chain=(("outer", FakeLink("other")),))
+    behind = submit(pool)
+    assert (link.calls, pool.waiting) == ([running.call.id], 2)
+    link.answer(running.call.id, seconds=SHORT)
+    assert link.calls[1:] == [inner.call.id, behind.call.id]
+
+
+@in_loop
 async def test_call_that_was_begun_meanwhile_is_not_given_back() -> None:
     pool = known_short(link := FakeLink())
     first, second = submit(pool), submit(pool)
-    await until(lambda: recalls(link) == [second.call.id])
+    pool.join(FakeLink("free"), 1, PREFETCH_LIMIT)
+    assert recalls(link) == [second.call.id]
     link.answer(first.call.id)
     link.answer(second.call.id)
     assert (code(first), code(second), pool.waiting) == ("ok", "ok", 0)
@@ -184,7 +232,7 @@ async def test_death_fails_what_ran_and_nothing_that_waited() -> None:
     dead.close(by_kernel=True)
     assert isinstance(running.answered.result().error, WorkerLost)
     assert ([code(p) for p in held], pool.waiting) == ([None] * 3, 3)
-    pool.join(other, 1, AHEAD)
+    pool.join(other, 1, PREFETCH_LIMIT)
     assert other.calls == [p.call.id for p in held]  # in their order
     for pending in held:
         other.answer(pending.call.id)
@@ -299,5 +347,72 @@ async def test_hopeless_deadline_does_not_make_batches_small() -> None:
     assert link.calls == [p.call.id for p in pendings]
 
 
-def test_late_is_longer_than_what_is_held() -> None:
-    assert crew.LATE > crew.AHEAD_SECONDS
+class Kernel:
+    """The other end of a link: a worker that reads late, gives calls back and may die."""
+
+    def __init__(self) -> None:
+        self.link = FakeLink()
+        self.begun: list[int] = []
+        self._read = 0
+        self._inbox: list[int] = []
+        self._runs = 0
+
+    def step(self, chance: random.Random) -> None:
+        """Read the messages or not, then begin or end a call."""
+        if chance.random() < 0.5:
+            self._take()
+        if self._runs:
+            number, self._runs = self._runs, 0
+            self.link.answer(number, seconds=SHORT)
+        elif self._inbox:
+            self._runs = self._inbox.pop(0)
+            self.begun.append(self._runs)
+
+    def _take(self) -> None:
+        new, self._read = self.link.sent[self._read :], len(self.link.sent)
+        for message in new:
+            if isinstance(message, Call):
+                self._inbox.append(message.id)
+            elif isinstance(message, Recall) and message.id in self._inbox:
+                self._inbox.remove(message.id)
+                self.link.take(Unbegun(id=message.id), b"")
+
+
+@pytest.mark.parametrize("seed", range(5))
+@in_loop
+async def test_random_lives_of_workers_with_prefetched_calls(seed: int) -> None:
+    """Each call is answered once and begun at most once, and no worker is idle for long."""
+    chance = random.Random(seed)
+    pool = known_short(first := FakeLink())
+    first.close(by_kernel=True)
+    kernels: list[Kernel] = []
+    dead: list[Kernel] = []
+    pendings: list[Pending] = []
+    for _ in range(4000):
+        step = chance.random()
+        if step < 0.02 or not kernels:
+            kernels.append(Kernel())
+            pool.join(kernels[-1].link, 1, PREFETCH_LIMIT)
+        elif step < 0.03:
+            dead.append(kernels.pop(chance.randrange(len(kernels))))
+            dead[-1].link.close(by_kernel=True)
+        elif step < 0.5 and pool.waiting < 50:
+            pendings.append(submit(pool, chance.choice("ffg")))
+        elif step < 0.52 and pendings:
+            pool.cancel(chance.choice(pendings), CallCancelled())
+        else:
+            chance.choice(kernels).step(chance)
+        assert pool.running == sum(len(kernel.link) for kernel in kernels)
+        assert all(len(m.line) <= 1 + PREFETCH_LIMIT for m in pool._crew)
+        assert not (pool.waiting and any(member.free for member in pool._crew))
+    for _ in range(100):
+        for kernel in kernels:
+            kernel.step(chance)
+    begun = [number for kernel in (*kernels, *dead) for number in kernel.begun]
+    assert len(begun) == len(set(begun))
+    assert (pool.running, pool.waiting) == (0, 0)
+    codes = {code(pending) for pending in pendings}
+    assert codes == {"ok", "cancelled", "worker_lost"}
+    # A dead worker loses the call that it ran, and none of those that waited there.
+    lost = [pending for pending in pendings if code(pending) == "worker_lost"]
+    assert len(lost) <= len(dead)

@@ -133,7 +133,7 @@ async def test_a_start_whose_nodes_all_go_away_says_so(world: World) -> None:
         raise DeploymentFailed("Cell 1 of the notebook ended the kernel.")
 
     world.placement.cell = taken
-    with pytest.raises(NotReady, match="its job was cancelled"):
+    with pytest.raises(NotReady, match="its job was canceled"):
         await world.deployment.launch(())
     assert len(world.placement.kernels) == starting.MOST_NODES
 
@@ -155,7 +155,7 @@ async def test_what_a_retry_waits_for_is_said_with_why_it_is_one(world: World) -
 
     world.placement.start = pend  # type: ignore[method-assign]
     await until(lambda: "Pending" in world.deployment.reason)
-    assert world.deployment.reason == "It is broken. It is tried again: Pending in queue..."
+    assert world.deployment.reason == "It is broken. Retrying: Pending in queue..."
 
 
 @in_world()
@@ -197,7 +197,7 @@ async def test_unexpected_failure_of_a_start_is_tried_again_too(
 @in_world(start_timeout=1.0)
 async def test_hanging_start_fails_in_time(world: World) -> None:
     world.placement.cell = partial(asyncio.sleep, 60)
-    with pytest.raises(DeploymentFailed, match="it was in cell 1"):
+    with pytest.raises(DeploymentFailed, match="cell 1 was still running"):
         await world.deployment.launch(())
 
 
@@ -216,7 +216,7 @@ async def test_kernel_that_never_dials(world: World) -> None:
     world.placement.dials = False
     presence.DIAL_TIMEOUT, kept = 0.05, presence.DIAL_TIMEOUT
     try:
-        with pytest.raises(DeploymentFailed, match="did not reach the server"):
+        with pytest.raises(DeploymentFailed, match="did not connect to the server"):
             await world.deployment.launch(())
     finally:
         presence.DIAL_TIMEOUT = kept
@@ -259,7 +259,7 @@ async def test_worker_lost_in_its_example_fails_at_once(world: World) -> None:
 
 @in_world(specs=(spec("f", examples=({},), timeout=0.01),))
 async def test_example_that_never_ends(world: World) -> None:
-    with pytest.raises(DeploymentFailed, match="longer than its"):
+    with pytest.raises(DeploymentFailed, match="exceeded its timeout"):
         await world.deployment.launch(())
 
 

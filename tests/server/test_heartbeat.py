@@ -15,7 +15,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 from websockets.asyncio.client import ClientConnection, connect
 
-from easymlnb.contract.frames import Call, Hello, Offer, pack
+from easymlnb.contract.frames import Call, Hello, Offer, pack, version_headers
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.rendezvous import Rendezvous
 from easymlnb_server.handlers import link as module
@@ -42,7 +42,7 @@ async def dialled(**passed_on: str) -> AsyncIterator[tuple[LiveTable, ClientConn
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
     url = f"ws://127.0.0.1:{sockets[0].getsockname()[1]}/link"
-    headers = {"Authorization": "easymlnb secret", **passed_on}
+    headers = {"Authorization": "easymlnb secret", **version_headers(), **passed_on}
     try:
         async with connect(url, additional_headers=headers, ping_interval=None) as kernel:
             await kernel.send(pack(Hello(kernel="k", source="", live=True)))

@@ -56,7 +56,7 @@ def test_workers_in_all_placements_count(monkeypatch: pytest.MonkeyPatch) -> Non
     meter.check(1)
     meter.began()
     meter.holds(1)
-    with pytest.raises(Forbidden, match="allow 2 workers at a time, and 2 of yours run"):
+    with pytest.raises(Forbidden, match="allow 2 workers at a time, and you have 2 running"):
         meter.check(0)
     meter.ended(1)
     meter.check(0)
@@ -78,7 +78,7 @@ def test_gpu_seconds_count_until_midnight(monkeypatch: pytest.MonkeyPatch) -> No
     assert meter.over(2)
     assert not meter.over(0)
     meter.ended(2)
-    with pytest.raises(Forbidden, match="100 GPU seconds of this day are used up"):
+    with pytest.raises(Forbidden, match="100 GPU seconds of your groups are used up"):
         meter.check(1)
     meter.check(0)
     day[0] = "2026-01-02"

@@ -106,7 +106,7 @@ def test_a_flood_of_lines_is_cut_and_counted() -> None:
     assert "started" in stream.getvalue()
     clock.clear()
     handler.handle(late)
-    assert stream.getvalue().endswith("refused (500 more lines like this one were left out)\n")
+    assert stream.getvalue().endswith("refused (500 more lines like this were omitted)\n")
     for _ in range(1000):
         handler.handle(record("refused"))
     assert stream.getvalue().count("refused") <= BURST + 1 + 60 * RATE

@@ -118,14 +118,16 @@ async def test_a_node_whose_job_was_cancelled_is_started_again(hub: Hub) -> None
     # Its route is gone, so the user's own server answers, and the Hub has not looked yet.
     assert await seat(hub) == Seat(f"{hub.url}{AT}", "k", 1.0)
     assert hub.starts == 1
-    assert hub.told == [f"The node {NODE} does not answer; the Hub looks whether it still runs ..."]
+    assert hub.told == [
+        f"The node {NODE} does not respond; the Hub is checking whether the node is running ..."
+    ]
 
 
 @in_loop
 async def test_a_node_that_the_hub_takes_for_running_is_not_said_to_lack_anything(hub: Hub) -> None:
     hub.begins = False
     began = time.monotonic()
-    with pytest.raises(NotReady, match=f"{NODE} is not reached, although the Hub says"):
+    with pytest.raises(NotReady, match=f"{NODE} is not reachable, although the Hub reports"):
         await seat(hub)
     assert hub.starts
     assert time.monotonic() - began > 0.5
@@ -134,14 +136,14 @@ async def test_a_node_that_the_hub_takes_for_running_is_not_said_to_lack_anythin
 @in_loop
 async def test_a_node_without_easymlnb_is_known_by_what_else_it_has(hub: Hub) -> None:
     hub.there = hub.bare = True
-    with pytest.raises(NotReady, match="runs without easymlnb: install it"):
+    with pytest.raises(NotReady, match="does not run easymlnb"):
         await seat(hub)
 
 
 @in_loop
 async def test_who_has_the_seats_is_said(hub: Hub) -> None:
     hub.there = hub.full = True
-    told = "The only seat of the placement 'gpu' is taken by a kernel of a.ipynb on easymlnb-gpu-1"
+    told = "The only slot of the placement 'gpu' is in use by a kernel of a.ipynb on easymlnb-gpu-1"
     with pytest.raises(SeatsTaken, match=told):
         await seat(hub)
 
@@ -154,7 +156,7 @@ async def test_to_stop_what_is_not_there_is_fine_and_under_a_former_name_is_not(
         await api.stop(NODE)
         hub.renamed = True
         # A node whose user was renamed learns by this that it has to stop by itself.
-        with pytest.raises(Forbidden, match="calls this user 'anna' now"):
+        with pytest.raises(Forbidden, match="name of this user is now 'anna'"):
             await api.stop(NODE)
     finally:
         await api.close()

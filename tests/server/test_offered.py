@@ -40,7 +40,7 @@ def test_what_a_notebook_says_is_taken() -> None:
 
 @pytest.mark.parametrize("name", ["", "../../bob/one", "bob/one", "a\nb", "F", "x" * 64])
 def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
-    with pytest.raises(DeploymentFailed, match="is not the name of a service"):
+    with pytest.raises(DeploymentFailed, match="Invalid service name"):
         checked([offer(name=name)], NOTEBOOK)
 
 
@@ -61,8 +61,8 @@ def test_schemas_that_cannot_be_read_are_refused(schema: dict[str, Any]) -> None
 
 
 def test_texts_too_long_for_lists_are_refused() -> None:
-    with pytest.raises(DeploymentFailed, match="is the limit"):
+    with pytest.raises(DeploymentFailed, match="over the limit"):
         checked([offer(description="a" * LARGEST_TEXT)], NOTEBOOK)
     page = {"parts": ["a" * 33 * 2**20]}
-    with pytest.raises(DeploymentFailed, match="is the limit"):
+    with pytest.raises(DeploymentFailed, match="over the limit"):
         checked([offer(app=page)], NOTEBOOK)

@@ -82,7 +82,8 @@ async def test_kernel_starts_and_leaves_nothing(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("dies", "did not start"), ("missing", "did not start"), ("x", "no kernel")]
+    ("name", "said"),
+    [("dies", "failed to start"), ("missing", "failed to start"), ("x", "no kernel")],
 )
 @in_loop
 async def test_kernel_that_does_not_start(place: Place, name: str, said: str) -> None:
@@ -213,5 +214,5 @@ def test_no_folder_for_sockets_is_said_with_what_to_do(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records, "LONGEST", 20)
-    with pytest.raises(OSError, match="Set TMPDIR to a folder of"):
+    with pytest.raises(OSError, match="Set TMPDIR to a folder with a path of at most"):
         records.socket_folder()

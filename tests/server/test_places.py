@@ -57,9 +57,9 @@ def test_what_a_place_surely_has_not_is_refused() -> None:
     there = places(0, {"gpu": {"gpus": 2, "seats": 2}, "open": {"profile": "gpu"}})
     assert there.get("gpu").reserve(1.0) is not None
     assert there.get("open").reserve(4.0) is not None
-    with pytest.raises(DeploymentFailed, match=r"asks for gpu=4, and a worker in .* gets 1"):
+    with pytest.raises(DeploymentFailed, match=r"requests gpu=4, but a worker in .* gets 1"):
         there.get("gpu").reserve(4.0)
-    with pytest.raises(DeploymentFailed, match="there is: local, gpu, open"):
+    with pytest.raises(DeploymentFailed, match="Its placements: local, gpu, open"):
         there.get("mars")
 
 

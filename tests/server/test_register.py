@@ -86,8 +86,8 @@ def test_identity_is_since_when_the_hub_knows_somebody(
     ("now", "said"),
     [
         (Member("alice", identity="A"), ""),
-        (Member("alice", identity="B"), "given to somebody else.*hub transfer alice NEW"),
-        (None, "no user 'alice' any more.*hub remove-user alice"),
+        (Member("alice", identity="B"), "the name was reused.*hub transfer alice NEW"),
+        (None, "no longer has a user 'alice'.*hub remove-user alice"),
     ],
 )
 def test_workers_start_for_whom_the_service_knows(

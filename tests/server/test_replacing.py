@@ -83,7 +83,7 @@ async def test_the_only_room_is_given_up_and_calls_wait_for_the_new_version(tmp_
     assert len(world.placement.running) == 1
     assert world.deployment.state == "starting"
     assert "next version" in world.deployment.reason
-    assert "makes some" in world.replacement.waits_for
+    assert "not enough capacity" in world.replacement.waits_for
     waiting = submit(world)
     assert world.deployment.pool.place(waiting)
     world.next.keep([spec(running=WANTS)], worker)
@@ -178,8 +178,8 @@ async def test_to_wait_is_a_choice_that_can_be_changed(tmp_path: Path) -> None:
     launch = world.launch()
     await until(lambda: world.next.cramped)
     assert world.replacement.waits_for == (
-        "It waits for room: all GPUs or seats of the placement 'local' are taken. "
-        "Taken by version 1 of 'f' (1 worker)."
+        "Waiting for capacity: all GPUs or slots of the placement 'local' are in use. "
+        "In use by version 1 of 'f' (1 worker)."
     )
     await asyncio.sleep(3 * replacing.LOOK_EVERY)
     assert not world.replacement.lent
@@ -257,7 +257,7 @@ async def test_a_scheduler_without_room_is_waited_for_a_while_only(
     world.placement.start = pend  # type: ignore[method-assign]
     launch = world.launch()
     await until(lambda: world.next.queued)
-    assert world.next.waits_for == "Pending in queue... Taken by version 1 of 'f' (1 worker)."
+    assert world.next.waits_for == "Pending in queue... In use by version 1 of 'f' (1 worker)."
     await launch
     assert len(world.placement.running) == 1
     await world.end()

@@ -93,7 +93,7 @@ def test_settings_of_the_login_are_looked_at_too(name: str) -> None:
 )  # fmt: skip
 def test_a_misspelled_section_is_refused(section: str, meant: str) -> None:
     assert refusals(**{section: {"queue_limit": 1}}) == [
-        f"c.{section} is not known. Did you mean c.{meant}?"
+        f"Unknown section c.{section}. Did you mean c.{meant}?"
     ]
 
 
@@ -104,7 +104,9 @@ def test_sections_of_other_programs_are_left_alone() -> None:
 def test_a_name_that_is_mentioned_and_not_set_is_refused() -> None:
     # As c.EasyMLNB.placements.gpu = {...} leaves it.
     (said,) = refusals(EasyMLNB={"placements": LazyConfigValue()})
-    assert said == ("c.EasyMLNB.placements is named but not set: c.EasyMLNB.placements = VALUE.")
+    assert said == (
+        "c.EasyMLNB.placements has no value. Set it with: c.EasyMLNB.placements = VALUE."
+    )
 
 
 NESTED = [
@@ -154,8 +156,8 @@ def test_it_cannot_be_set_to_be_not_shared() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("none.py", None, "There is no settings file"),
-        ("folder.py", "", "There is no settings file"),
+        ("none.py", None, "There is no configuration file"),
+        ("folder.py", "", "There is no configuration file"),
         ("settings.yaml", "a: 1", "must end with .py or .json"),
         ("settings", "c = 1", "must end with .py or .json"),
         ("half.py", "c.EasyMLNB.queue_limit = ", "SyntaxError"),
@@ -203,7 +205,7 @@ def started(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     ("content", "said"),
     [
         ('c.EasyMLNB.placements = {"gpu": {"max_wrkers": 2}}', "'max_workers'"),
-        (None, "There is no settings file"),
+        (None, "There is no configuration file"),
     ],
 )
 def test_the_shared_service_ends_with_the_sentence(

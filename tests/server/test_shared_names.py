@@ -1,5 +1,7 @@
 """The services of many users on one server: who finds which in the lists, against a model."""
 
+from types import SimpleNamespace
+
 import pytest
 from fakes import in_loop, spec
 from hypothesis import given, settings
@@ -9,8 +11,9 @@ from easymlnb.contract.names import quoted
 from easymlnb_server.access import Access, Action, Caller
 from easymlnb_server.calllog import CallLog
 from easymlnb_server.catalogue import entries
-from easymlnb_server.engine.absent import Absent
+from easymlnb_server.engine.breaker import Breaker
 from easymlnb_server.engine.live import LiveTable
+from easymlnb_server.engine.pool import Pool
 from easymlnb_server.names import bundle_of, full, key, plain
 from easymlnb_server.openapi import document
 from easymlnb_server.publications import Publications, Serving
@@ -33,7 +36,9 @@ def served(said):
     for name, access in said.items():
         owner = name.partition("/")[0]
         bundle = bundle_of(owner, "c" * 64)
-        where = Absent(bundle, "elsewhere", "ready")
+        where = SimpleNamespace(
+            bundle=bundle, state="ready", pool=Pool(0), breaker=Breaker(), reason=""
+        )
         publications.serving[name] = Serving(1, bundle, spec(name), where, 1.0, owner, access)
     return Services(LiveTable(10), publications, shared=True)
 

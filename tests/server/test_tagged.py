@@ -131,7 +131,9 @@ def test_pictures_dropped_into_markdown_come_along() -> None:
 
 def test_too_much_is_refused_with_the_cell() -> None:
     large = shows(text_plain="x" * (LIMIT // 2))
-    with pytest.raises(DeploymentFailed, match="Cell 3 of the notebook is too much") as caught:
+    with pytest.raises(
+        DeploymentFailed, match="Cell 3 of the notebook exceeds the page's limits"
+    ) as caught:
         page(book(code(large), prose("between", "other"), code(large)))
     assert caught.value.details == {"cell": 2, "source": "SECRET = 1", "traceback": ""}
     # What is only for the author, or a script, does not count.
@@ -147,7 +149,9 @@ def test_too_many_things_are_refused() -> None:
 
 
 def test_what_is_no_text_is_refused() -> None:
-    with pytest.raises(DeploymentFailed, match="Cell 1 of the notebook shows what cannot be sent"):
+    with pytest.raises(
+        DeploymentFailed, match="Cell 1 of the notebook has an output that cannot be displayed"
+    ):
         page(book(code(shows(text_plain="\ud800"))))
 
 

@@ -30,8 +30,8 @@ def spec(names="image count mode names day", **changes):
 
 
 def test_the_shape_fits_into_a_line():
-    assert words.shape(spec("image count")) == "image, whole number → number"
-    assert words.shape(spec()) == "image, whole number, choice and 2 more → number"
+    assert words.shape(spec("image count")) == "image, integer → number"
+    assert words.shape(spec()) == "image, integer, choice and 2 more → number"
     assert words.shape(spec("")) == "nothing → number"
     assert words.shape(spec("day", stream=True)) == "date → stream of number"
 
@@ -49,7 +49,7 @@ def test_parameters_become_rows():
     [
         ({}, "any value"),
         ({"type": ["string", "null"]}, "string or null"),
-        ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, "whole number or text"),
+        ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, "integer or text"),
         ({"$ref": "#/$defs/Circle"}, "any value"),
         ({"type": "array"}, "list"),
     ],
@@ -109,7 +109,7 @@ def test_a_summary_is_the_first_paragraph_without_marks(markdown, text):
 def test_types_that_hold_themselves_have_an_end():
     tree = {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"$ref": "#/$defs/Tree"}}]}
     whole = {"$ref": "#/$defs/Tree", "$defs": {"Tree": tree}}
-    inside = "whole number or list of whole number or list"
+    inside = "integer or list of integer or list"
     assert words.kind(whole, whole).startswith(inside)
     given = {"type": "object", "properties": {"tree": {"$ref": "#/$defs/Tree"}}}
     taking = spec(input={**given, "$defs": {"Tree": tree}}, output=whole)

@@ -1,43 +1,75 @@
-// What a service will make of a CSV file, told from its beginning by the rules of
-// easymlnb/types/delimited.py, which decides. Nothing is refused here but what is no text.
+// @ts-check
+// Predicts how a service reads a CSV file, from the file's first bytes. easymlnb/types/delimited.py
+// has the same rules and makes the decision; only files that are not text are rejected here.
+
+/** @import { Reading } from "./types" */
+/** @typedef {{ sign: string, names: string[], rows: string[][], decimal: string, fitting: boolean }} Layout */
 
 const SIGNS = [",", ";", "\t"];
 const ABSENT = new Set(["NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None"]);
+/** @param {string} point */
 const numbersWith = (point) =>
   new RegExp(`^ *-?(?:(?:(?:0|[1-9][0-9]*)(?:${point}[0-9]*)?|${point}[0-9]+)(?:[eE][+-]?[0-9]+)?|inf) *$`);
+/** @type {Record<string, RegExp>} */
 const NUMBER = { ".": numbersWith("\\."), ",": numbersWith(",") };
 const THOUSANDS = /^[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+$/;
+/** @param {string} cell */
 const isFraction = (cell) => cell.includes(".") && !THOUSANDS.test(cell.trim().replaceAll(".", ","));
 
+/** @type {(bytes: Uint8Array, ...signs: string[]) => boolean} */
 const begins = (bytes, ...signs) => signs.some((sign) => [...sign].every((one, at) => bytes[at] === one.charCodeAt(0)));
 
-// The text of the beginning of a file; `problem` where the service would not read it, either.
-function textOf(bytes, name, whole) {
+/**
+ * Decode the first bytes of a file. `problem` says why the service cannot read the file; without
+ * `text` and `problem` the file is in another format, such as Arrow.
+ * @param {Uint8Array} bytes
+ * @param {string} name
+ * @param {boolean} whole - whether the bytes are the whole file
+ * @returns {{ text?: string, problem?: string }}
+ */
+export function textOf(bytes, name, whole) {
   if (begins(bytes, "PAR1", "ARROW1", "\xff\xff\xff\xff")) return {};
-  if (begins(bytes, "PK\x03\x04", "\xd0\xcf\x11\xe0")) return { problem: noSheet(name) };
-  if (begins(bytes, "\x1f\x8b", "BZh", "\xfd7zXZ")) return { problem: `${name} is compressed; unpack it first.` };
+  if (begins(bytes, "PK\x03\x04", "\xd0\xcf\x11\xe0")) return { problem: spreadsheetProblem(name) };
+  if (begins(bytes, "\x1f\x8b", "BZh", "\xfd7zXZ")) return { problem: `${name} is compressed. Decompress it first.` };
   const charset = begins(bytes, "\xff\xfe") ? "utf-16le" : begins(bytes, "\xfe\xff") ? "utf-16be" : "utf-8";
-  let text = "";
+  let text;
   try {
     text = new TextDecoder(charset, { fatal: true }).decode(bytes, { stream: !whole });
   } catch {
-    return { problem: `${name} is not UTF-8 text; save it as UTF-8 ("CSV UTF-8" in Excel).` };
+    return { problem: `${name} is not UTF-8 text. Save it as UTF-8 (in Excel: "CSV UTF-8").` };
   }
   if (text.includes("\u0000") || /^\s*[[{]/.test(text)) return {};
   return { text };
 }
 
 const SHEETS = /\.(?:xlsx?|xlsm|xlsb|ods)$/i;
-const noSheet = (name) => `${SHEETS.test(name) ? name : "This"} is a spreadsheet; Excel files are not read, save it as CSV.`;
 
-// Rows of cells, without blank lines. A quote counts only at the beginning of a cell.
+/** @param {string} name */
+export const isSpreadsheet = (name) => SHEETS.test(name);
+
+/** @param {string} name */
+export const spreadsheetProblem = (name) =>
+  `${isSpreadsheet(name) ? name : "This file"} is a spreadsheet, which is not supported. Save it as CSV.`;
+
+/**
+ * Split a text into rows of cells, without blank lines. Only a quote at the start of a cell opens
+ * a quoted cell.
+ * @param {string} text
+ * @param {string} sign
+ * @param {boolean} whole
+ * @returns {string[][]}
+ */
 function rowsOf(text, sign, whole) {
+  /** @type {string[][]} */
   const rows = [];
-  let [row, cell, start, quoted] = [[], "", true, false];
+  /** @type {string[]} */
+  let row = [];
+  let [cell, start, quoted] = ["", true, false];
   const endRow = () => {
     row.push(cell);
     if (row.length > 1 || cell.trim() || quoted) rows.push(row);
-    [row, cell, start, quoted] = [[], "", true, false];
+    row = [];
+    [cell, start, quoted] = ["", true, false];
   };
   for (let at = 0; at < text.length; at++) {
     const one = text[at];
@@ -59,14 +91,18 @@ function rowsOf(text, sign, whole) {
       start = false;
     }
   }
-  // The last line may be cut in its middle.
+  // The last line may be incomplete.
   if (whole && (row.length || cell)) endRow();
   return rows;
 }
 
+/** @param {string[]} row */
 const lastFilled = (row) => row.reduce((last, cell, at) => (cell.trim() ? at + 1 : last), 0);
 
-// How many columns rows have; null where they do not fit the first one.
+/**
+ * Return the number of columns, null if rows do not match the header.
+ * @param {string[][]} rows
+ */
 function columnsOf(rows) {
   const named = Math.max(1, lastFilled(rows[0]));
   const columns = rows.every((row) => lastFilled(row) <= named) ? named : rows[0].length;
@@ -74,9 +110,17 @@ function columnsOf(rows) {
   return fit ? columns : null;
 }
 
-// How a text is read: {sign, rows, decimal, fitting}; `reading` is what the parameter says.
-function understood(text, reading, whole) {
-  const head = /^(?:"[^"]*"|[^"\r\n]|")*?(?=[\r\n]|$)/.exec(text.replace(/^[\r\n ]+/, ""))[0].replace(/"[^"]*"/g, "");
+/**
+ * Return how a text is read, null if it is empty.
+ * @param {string} text
+ * @param {Reading} reading
+ * @param {boolean} whole
+ * @returns {Layout | null}
+ */
+export function understood(text, reading, whole) {
+  const [line] = /^(?:"[^"]*"|[^"\r\n]|")*?(?=[\r\n]|$)/.exec(text.replace(/^[\r\n ]+/, "")) ?? [""];
+  const head = line.replace(/"[^"]*"/g, "");
+  /** @param {string} sign */
   const count = (sign) => head.split(sign).length - 1;
   let signs = reading.separator ? [reading.separator] : SIGNS.filter((sign) => count(sign));
   if (!signs.length) signs = [","];
@@ -85,7 +129,7 @@ function understood(text, reading, whole) {
   if (!ways.length) return null;
   const good = ways.filter((way) => columnsOf(way.rows));
   const [way, other] = good.length ? good : ways.slice(0, 1);
-  const doubtful = good.length && other && count(other.sign) === count(way.sign);
+  const doubtful = good.length > 0 && other !== undefined && count(other.sign) === count(way.sign);
   const columns = columnsOf(way.rows) ?? way.rows[0].length;
   const rows = way.rows.slice(1);
   const names = way.rows[0].slice(0, columns).map((name, at) => (name.trim() ? name : `Unnamed: ${at}`));
@@ -93,6 +137,13 @@ function understood(text, reading, whole) {
   return { sign: way.sign, names, rows, decimal, fitting: good.length > 0 && !doubtful };
 }
 
+/**
+ * Return the decimal sign of a text without a declared one.
+ * @param {string[]} names
+ * @param {string[][]} rows
+ * @param {string} sign
+ * @param {Record<string, string>} kinds
+ */
 function decimalOf(names, rows, sign, kinds) {
   if (sign === ",") return ".";
   let certain = false;
@@ -106,13 +157,20 @@ function decimalOf(names, rows, sign, kinds) {
   return certain ? "," : ".";
 }
 
-const numberOf = (cell, decimal) => (NUMBER[decimal].test(cell ?? "") ? Number(cell.replace(decimal, ".")) : NaN);
+/** @type {(cell: string | undefined, decimal: string) => number} */
+export const numberOf = (cell, decimal) => (cell && NUMBER[decimal].test(cell) ? Number(cell.replace(decimal, ".")) : NaN);
 
-// In words: "3 rows, 2 columns; separator ';', decimal comma".
-function inWords(found, whole) {
+/**
+ * Describe a layout: "3 rows, 2 columns; separator ';', decimal comma".
+ * @param {Layout} found
+ * @param {boolean} whole
+ * @returns {string}
+ */
+export function inWords(found, whole) {
+  /** @type {(count: number, word: string) => string} */
   const many = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
   const size = `${whole ? `${many(found.rows.length, "row")}, ` : ""}${many(found.names.length, "column")}`;
-  if (!found.fitting) return `${size}; rows and first line do not fit`;
+  if (!found.fitting) return `${size}; the rows do not match the header`;
   const broken = new RegExp(`[0-9][${found.decimal}][0-9]`);
   const fractions = found.rows.some((row) => row.some((cell) => broken.test(cell) && NUMBER[found.decimal].test(cell)));
   const parts = [];
@@ -120,4 +178,3 @@ function inWords(found, whole) {
   if (fractions) parts.push(`decimal ${found.decimal === "," ? "comma" : "point"}`);
   return parts.length ? `${size}; ${parts.join(", ")}` : size;
 }
-

@@ -1,112 +1,68 @@
-// Choosing a file and sending it: see upload.py. Follows preview.js in the same module.
+// @ts-check
+// A field that takes a file and uploads it: see upload.py.
 
-const RETRIES = [1, 2, 4, 8, 15, 15, 15, 15, 15]; // seconds between attempts when the network fails
+import { h } from "./elements.js";
+import { admits, rejection, size } from "./file_rules.js";
+import { look } from "./preview.js";
+import { Rejected, send } from "./sending.js";
+
+/** @import { MessageHandler, Model, Preview, Reading, View } from "./types" */
+/**
+ * @typedef {object} Settings
+ * @property {{ url?: string, service?: string, authorization?: string }} to - empty under a cell
+ * @property {string} kind
+ * @property {string} word
+ * @property {string} title
+ * @property {string[]} accept
+ * @property {string} kinds
+ * @property {number} max_bytes - 0 for no limit
+ * @property {number} max_pixels
+ * @property {Reading} reading
+ * @property {boolean} pages
+ * @property {boolean} alone - whether the page has no other forms
+ */
+/**
+ * `part`: what is uploaded, 0 to 1, null when nothing is on its way.
+ * @typedef {{ name: string, facts: string, problem: string, part: number | null, waiting: boolean, seen: Preview, chosen: boolean }} State
+ */
+/** @typedef {ReturnType<typeof keep>} Kept */
+
 const PIECE = 2 ** 19; // bytes of one message where the kernel's connection carries the file
 
-const TABLES = ["table", "timeseries"];
-const ENDINGS = { "image/tiff": /\.tiff?$/i, "text/csv": /\.csv$/i, "application/x-npy": /\.npy$/i };
-
-function admits(rule, name, type) {
-  if (rule.startsWith(".")) return name.toLowerCase().endsWith(rule.toLowerCase());
-  if (rule.endsWith("/*")) return type.startsWith(rule.slice(0, -1));
-  return type === rule || (ENDINGS[rule]?.test(name) ?? false);
-}
-
-const cookie = (name) => document.cookie.match(`(?:^|; )${name}=([^;]*)`)?.[1];
-const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
-
-class Refused extends Error {}
-
-// One request; progress of its body goes to `told`.
-function request(method, url, headers, body, told, signal) {
-  return new Promise((done, fail) => {
-    const xhr = new XMLHttpRequest();
-    xhr.open(method, url);
-    for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value);
-    xhr.upload.onprogress = (event) => told?.(event.loaded);
-    xhr.onerror = () => fail(new Error("network"));
-    xhr.onabort = () => fail(new DOMException("", "AbortError"));
-    xhr.onload = () => {
-      let answer = {};
-      try {
-        answer = JSON.parse(xhr.responseText || "{}");
-      } catch {
-        // An answer of something between us and the server.
-      }
-      if (xhr.status < 300) done(answer);
-      else if (xhr.status >= 500 || [409, 429].includes(xhr.status)) fail(new Error("server"));
-      else fail(Object.assign(new Refused(answer.error?.message ?? `The server refused the file (${xhr.status}).`), { status: xhr.status }));
-    };
-    signal.addEventListener("abort", () => xhr.abort(), { once: true });
-    xhr.send(body);
-  });
-}
-
-// Send a file in pieces, going on where it stopped after the network failed.
-async function send(file, to, told, signal) {
-  const key = to.authorization ? { Authorization: to.authorization } : { "X-XSRFToken": cookie("_xsrf") ?? "" };
-  const patient = async (act) => {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await act(attempt);
-      } catch (error) {
-        if (error instanceof Refused || error.name === "AbortError" || attempt >= RETRIES.length) throw error;
-        told(null);
-        await pause(RETRIES[attempt]);
-        if (signal.aborted) throw new DOMException("", "AbortError");
-      }
-    }
-  };
-  const where = new URL(to.url, location.href);
-  const made = new URL(where);
-  made.searchParams.set("service", to.service);
-  const about = JSON.stringify({ name: file.name, size: file.size, media_type: file.type });
-  const { id, chunk = 2 ** 22, offset: begun = 0 } = await patient(() =>
-    request("POST", made.href, { ...key, "Content-Type": "application/json" }, about, null, signal)
-  );
-  const one = `${where.href.replace(/\/$/, "")}/${encodeURIComponent(id)}`;
-  signal.addEventListener("abort", () => fetch(one, { method: "DELETE", headers: key }).catch(() => {}), { once: true });
-  let offset = begun;
-  while (offset < file.size) {
-    const answer = await patient(async (attempt) => {
-      // After a failure only the server knows how much of it arrived.
-      if (attempt) ({ offset } = await request("GET", one, key, null, null, signal));
-      if (offset >= file.size) return { offset };
-      const piece = file.slice(offset, offset + chunk);
-      const headers = { ...key, "Content-Type": "application/octet-stream" };
-      return request("PUT", `${one}?offset=${offset}`, headers, piece, (sent) => told(offset + sent), signal);
-    });
-    offset = answer.offset ?? offset + chunk;
-    told(offset);
-  }
-  return id;
-}
-
-// What stays is left alone: a click or a focus on it would be lost with every part that was sent.
+/**
+ * Set an element's children. Elements that stay are not touched, so that clicks and focus survive
+ * progress updates.
+ * @param {HTMLElement} place
+ * @param {...(HTMLElement | undefined)} nodes
+ */
 function put(place, ...nodes) {
-  const wanted = nodes.filter(Boolean);
+  const wanted = nodes.filter((one) => one !== undefined);
   const same = wanted.length === place.childNodes.length && wanted.every((one, at) => one === place.childNodes[at]);
   if (!same) place.replaceChildren(...wanted);
 }
 
+/**
+ * @param {HTMLElement} el
+ * @param {(file: File) => void} take
+ */
 function photograph(el, take) {
   const video = h("video", { autoplay: true, playsinline: true, muted: true });
   const dialog = h("dialog", { class: "em-camera-box", "aria-label": "Camera" }, video);
+  /** @type {MediaStream | null} */
   let stream = null;
   const end = () => {
     stream?.getTracks().forEach((track) => track.stop());
     dialog.remove();
   };
   const shoot = () => {
-    const canvas = h("canvas");
-    [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
-    canvas.getContext("2d").drawImage(video, 0, 0);
+    const canvas = h("canvas", { width: video.videoWidth, height: video.videoHeight });
+    canvas.getContext("2d")?.drawImage(video, 0, 0);
     canvas.toBlob((blob) => {
       dialog.close();
       if (blob) take(new File([blob], "photo.png", { type: "image/png" }));
     }, "image/png");
   };
-  const capture = h("button", { type: "button", class: "em-button em-primary-like", onclick: shoot, disabled: true }, "Take the photo");
+  const capture = h("button", { type: "button", class: "em-button em-primary-like", onclick: shoot, disabled: true }, "Take photo");
   const cancel = h("button", { type: "button", class: "em-button", onclick: () => dialog.close() }, "Cancel");
   const said = h("p", { role: "status" }, "Waiting for the camera");
   dialog.append(said, h("div", { class: "em-actions-row" }, capture, cancel));
@@ -117,7 +73,10 @@ function photograph(el, take) {
     .getUserMedia({ video: { facingMode: "environment" } })
     .then((found) => {
       stream = found;
-      if (!dialog.isConnected) return end();
+      if (!dialog.isConnected) {
+        end();
+        return;
+      }
       video.srcObject = found;
       video.onloadeddata = () => {
         capture.disabled = false;
@@ -125,22 +84,30 @@ function photograph(el, take) {
         capture.focus();
       };
     })
-    .catch(() => (said.textContent = "The camera cannot be used: allow it in the browser, or choose a file."));
+    .catch(() => (said.textContent = "The camera is not available. Allow camera access in the browser, or choose a file."));
 }
 
-// The model's part, which lives as long as the widget: what is chosen, and its way to the server.
+/**
+ * The model's part, which lives as long as the widget: the chosen file and its upload.
+ * @param {Model<Settings>} model
+ */
 function keep(model) {
-  const to = model.get("to") ?? {};
-  const rules = model.get("accept") ?? [];
+  const to = model.get("to");
+  /** @type {State} */
   const state = { name: "", facts: "", problem: "", part: null, waiting: false, seen: {}, chosen: false };
+  /** @type {Set<() => void>} */
   const draws = new Set();
   const draw = () => draws.forEach((one) => one());
-  const limits = { pixels: model.get("max_pixels"), pages: model.get("pages"), reading: model.get("reading") ?? {} };
-  let going = null; // the AbortController of the file on its way
-  let pieces = null; // the file that goes through the kernel's connection
+  const limits = { pixels: model.get("max_pixels"), pages: model.get("pages"), reading: model.get("reading") };
+  /** @type {AbortController | null} */
+  let going = null; // of the file on its way
+  /** @type {(() => void) | null} */
+  let onTaken = null; // called when the kernel has a piece
 
   const reset = () => Object.assign(state, { name: "", facts: "", problem: "", part: null, waiting: false, seen: {}, chosen: false });
+  /** @param {string} problem */
   const refuse = (problem) => {
+    cancel();
     reset();
     state.problem = problem;
     model.send({ do: "refused", problem });
@@ -150,7 +117,7 @@ function keep(model) {
   function cancel() {
     going?.abort();
     going = null;
-    pieces = null;
+    onTaken = null;
   }
 
   function remove() {
@@ -160,12 +127,16 @@ function keep(model) {
     draw();
   }
 
+  /** @param {File} file */
   async function take(file) {
     cancel();
-    const most = model.get("max_bytes");
-    if (most && file.size > most) return refuse(`${file.name} has ${size(file.size)}; at most ${size(most)} are read here.`);
-    if (rules.length && !rules.some((rule) => admits(rule, file.name, file.type)))
-      return refuse(TABLES.includes(model.get("kind")) && SHEETS.test(file.name) ? noSheet(file.name) : `${file.name} is not one of the kinds read here: ${model.get("kinds")}.`);
+    const problem = rejection(file, {
+      max_bytes: model.get("max_bytes"), accept: model.get("accept"), kind: model.get("kind"), kinds: model.get("kinds"),
+    });
+    if (problem) {
+      refuse(problem);
+      return;
+    }
     const controller = (going = new AbortController());
     reset();
     Object.assign(state, { name: file.name, facts: size(file.size), chosen: true, part: 0 });
@@ -173,7 +144,10 @@ function keep(model) {
     draw();
     const seen = await look(model.get("kind"), file, limits);
     if (controller.signal.aborted) return;
-    if (seen.problem) return cancel(), refuse(seen.problem);
+    if (seen.problem) {
+      refuse(seen.problem);
+      return;
+    }
     Object.assign(state, { seen, facts: [seen.facts, size(file.size)].filter(Boolean).join(", ") });
     draw();
     try {
@@ -184,44 +158,60 @@ function keep(model) {
       going = null;
       draw();
     } catch (error) {
-      if (error.name === "AbortError" || controller.signal.aborted) return;
-      cancel();
-      refuse(error instanceof Refused ? error.message : `${file.name} could not be sent: the server does not answer. Please try again.`);
+      if (controller.signal.aborted) return;
+      refuse(error instanceof Rejected ? error.message : `${file.name} could not be uploaded: the server is not responding. Try again.`);
     }
   }
 
-  const told = (sent, whole) => {
+  /**
+   * @param {number | null} sent - bytes; null while the network fails
+   * @param {number} whole
+   */
+  const progress = (sent, whole) => {
     state.waiting = sent === null;
     if (sent !== null) state.part = whole ? sent / whole : 1;
     draw();
   };
 
+  /**
+   * @param {File} file
+   * @param {AbortSignal} signal
+   */
   async function overHttp(file, signal) {
-    const upload = await send(file, to, (sent) => told(sent, file.size), signal);
+    const upload = await send(file, to, (sent) => progress(sent, file.size), signal);
     model.send({ do: "sent", upload, name: file.name, type: file.type, size: file.size });
   }
 
+  /**
+   * @param {File} file
+   * @param {AbortSignal} signal
+   */
   async function overComm(file, signal) {
+    /** @type {Promise<never>} */
+    const aborted = new Promise((_, fail) => signal.addEventListener("abort", () => fail(signal.reason), { once: true }));
+    aborted.catch(() => {});
     model.send({ do: "begin", name: file.name, type: file.type, size: file.size });
     for (let at = 0; at < file.size && !signal.aborted; at += PIECE) {
       const data = await file.slice(at, at + PIECE).arrayBuffer();
-      // The kernel says when it has a piece, so that no more than one is on its way.
-      const taken = new Promise((done) => (pieces = done));
+      // The kernel confirms each piece, so that only one is on its way.
+      /** @type {Promise<void>} */
+      const taken = new Promise((done) => (onTaken = done));
       model.send({ do: "piece", at }, undefined, [new DataView(data)]);
-      await Promise.race([taken, new Promise((_, fail) => signal.addEventListener("abort", () => fail(new DOMException("", "AbortError"))))]);
-      told(at + data.byteLength, file.size);
+      await Promise.race([taken, aborted]);
+      progress(at + data.byteLength, file.size);
     }
     if (!signal.aborted) model.send({ do: "end" });
   }
 
-  const TOLD = {
-    taken: () => pieces?.(),
+  /** @type {Record<string, MessageHandler>} */
+  const ACTIONS = {
+    taken: () => onTaken?.(),
     empty: ({ problem }) => {
       cancel();
       reset();
       state.problem = problem ?? "";
     },
-    // A value that was filled in: an example, or what was kept of an earlier visit.
+    // A value that was filled in: an example, or from an earlier visit.
     show: async ({ name, type, facts }, buffers) => {
       cancel();
       reset();
@@ -232,14 +222,16 @@ function keep(model) {
       if (state.name === name) Object.assign(state, { seen, facts: [seen.facts, facts].filter(Boolean).join(", ") });
     },
   };
+  /** @type {MessageHandler} */
   const message = async (content, buffers) => {
-    // The answer to "ready" may come after somebody has already chosen a file.
+    // The reply to "ready" may arrive after a file was chosen.
     if (content.first && (going || state.chosen)) return;
-    await TOLD[content.tell]?.(content, buffers);
+    await ACTIONS[content.tell]?.(content, buffers);
     draw();
   };
   model.on("msg:custom", message);
   model.send({ do: "ready" });
+  /** @param {BeforeUnloadEvent} event */
   const bye = (event) => {
     if (going && to.url) event.preventDefault();
   };
@@ -252,17 +244,23 @@ function keep(model) {
   return { state, draws, take, remove, end };
 }
 
+/**
+ * Draw one view of the widget; returns how to remove it.
+ * @param {Model<Settings>} model
+ * @param {HTMLElement} el
+ * @param {Kept} kept
+ */
 function show(model, el, { state, draws, take, remove }) {
   const word = model.get("word");
   const article = /^[aeiou]/.test(word) ? "an" : "a";
   const input = h("input", {
     type: "file",
     class: "em-unseen",
-    accept: (model.get("accept") ?? []).join(","),
+    accept: model.get("accept").join(","),
     capture: model.get("kind") === "webcam" && matchMedia("(pointer: coarse)").matches ? "environment" : undefined,
     onchange: () => {
-      const file = input.files[0];
-      // Or choosing the same file again would go unnoticed.
+      const file = input.files?.[0];
+      // Otherwise choosing the same file again fires no event.
       input.value = "";
       if (file) take(file);
     },
@@ -270,16 +268,16 @@ function show(model, el, { state, draws, take, remove }) {
   const words = h("span");
   const choose = h("label", { class: "em-button em-choose" }, input, words);
   const away = h("button", { type: "button", class: "em-button em-away", onclick: remove }, "Remove");
-  const picture = ["image", "webcam"].includes(model.get("kind"));
-  const camera = picture && navigator.mediaDevices?.getUserMedia;
-  const shoot = camera && h("button", { type: "button", class: "em-button em-shoot", onclick: () => photograph(el, take) }, "Camera");
+  // Without HTTPS there is no API for the camera.
+  const camera = ["image", "webcam"].includes(model.get("kind")) && "mediaDevices" in navigator;
+  const shoot = !camera ? null : h("button", { type: "button", class: "em-button em-shoot", onclick: () => photograph(el, take) }, "Camera");
   const about = h("div", { class: "em-about" });
   const name = h("b");
   const facts = h("div", { class: "em-help" });
   const named = h("div", { class: "em-filename" }, name, facts);
   const bar = h("i");
-  const progress = h("div", { class: "em-sending", role: "progressbar", "aria-label": "Sending the file", "aria-valuemin": "0", "aria-valuemax": "100" }, bar);
-  const drop = h("div", { class: "em-drop", role: "group", tabindex: "0", "aria-label": `${model.get("title") || word}: choose, drop or paste ${article} ${word}` }, about, choose, shoot || null, away, progress);
+  const progress = h("div", { class: "em-sending", role: "progressbar", "aria-label": "Upload progress", "aria-valuemin": "0", "aria-valuemax": "100" }, bar);
+  const drop = h("div", { class: "em-drop", role: "group", tabindex: "0", "aria-label": `${model.get("title") || word}: choose, drop or paste ${article} ${word}` }, about, choose, shoot, away, progress);
   const below = h("div", { class: "em-below" });
   el.replaceChildren(drop, below);
   el.classList.add("em-file");
@@ -295,13 +293,13 @@ function show(model, el, { state, draws, take, remove }) {
     bar.style.width = `${part}%`;
     progress.setAttribute("aria-valuenow", String(part));
     if (state.chosen) {
-      const sending = state.part === null ? "" : state.waiting ? " · waiting for the server" : ` · ${part} % sent`;
+      const sending = state.part === null ? "" : state.waiting ? " · waiting for the server" : ` · ${part}% uploaded`;
       name.textContent = state.name;
       facts.textContent = state.facts + sending;
       put(about, state.seen.thumb, named);
     } else {
       const most = model.get("max_bytes");
-      const empty = `No ${word} yet${most ? `, up to ${size(most)}` : ""}. Drop or paste it here, too.`;
+      const empty = `No ${word} selected. You can also drop or paste ${article} ${word} here${most ? `, up to ${size(most)}` : ""}.`;
       about.replaceChildren(state.problem ? h("div", { class: "em-error", role: "alert" }, state.problem) : h("div", { class: "em-help" }, empty));
     }
     put(below, state.seen.below);
@@ -309,24 +307,25 @@ function show(model, el, { state, draws, take, remove }) {
   draws.add(draw);
   draw();
 
+  /** @param {DragEvent} event */
   const over = (event) => {
-    if (![...event.dataTransfer.types].includes("Files")) return;
+    if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
     event.stopPropagation();
     drop.classList.toggle("em-over", event.type !== "dragleave" && event.type !== "drop");
     if (event.type === "drop" && event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
   };
-  for (const event of ["dragenter", "dragover", "dragleave", "drop"]) drop.addEventListener(event, over);
+  for (const event of /** @type {const} */ (["dragenter", "dragover", "dragleave", "drop"])) drop.addEventListener(event, over);
 
+  /** @param {ClipboardEvent} event */
   const paste = (event) => {
-    const file = event.clipboardData?.files?.[0];
-    if (!file || event.defaultPrevented) return;
-    // On a page of its own the first field that takes such a file need not be looked for.
+    const file = event.clipboardData?.files[0];
+    if (!file || event.defaultPrevented || !(event.target instanceof Element)) return;
+    // On an app page a paste anywhere goes to the first empty field that accepts the file.
     const here = el.contains(event.target);
-    const free = model.get("alone") && !event.target.closest?.(".em-drop") && !state.chosen && el.offsetParent;
+    const free = model.get("alone") && !event.target.closest(".em-drop") && !state.chosen && el.offsetParent;
     if (!here && !free) return;
-    const rules = model.get("accept") ?? [];
-    if (!here && rules.length && !rules.some((rule) => admits(rule, file.name, file.type))) return;
+    if (!here && !admits(model.get("accept"), file)) return;
     event.preventDefault();
     event.stopPropagation();
     take(file);
@@ -338,14 +337,17 @@ function show(model, el, { state, draws, take, remove }) {
   };
 }
 
-// A function, so that each widget has what it keeps to itself: all its views share it.
+// A function, so that each widget has its own state, which all its views share.
 export default () => {
-  let kept = null;
+  /** @type {Kept} */
+  let kept;
   return {
+    /** @param {{ model: Model<Settings> }} widget */
     initialize({ model }) {
       kept = keep(model);
       return () => kept.end();
     },
+    /** @param {View<Settings>} view */
     render: ({ model, el }) => show(model, el, kept),
   };
 };

@@ -76,7 +76,7 @@ class Channel:
         said = wire.read(data, self._v1)
         if said.channel != "shell" or said.kind not in MAY_SAY:
             log.warning(
-                "A page of %s sent %.40r on %.20r; it was dropped.",
+                "A page of %s sent an unexpected message %.40r on channel %.20r; it was dropped.",
                 self.place.service,
                 said.kind,
                 said.channel,

@@ -114,12 +114,12 @@ class FormKernel:
             while True:
                 (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
                 if size > MANY_BYTES:
-                    raise ValueError("A frame is too long.")
+                    raise ValueError("The form kernel sent a frame that is too long.")
                 self._take(to_server(await reader.readexactly(size)))
         except asyncio.IncompleteReadError:
             pass  # It ended.
         except ValueError as error:
-            log.error("A form kernel said what is not a message: %s", error)
+            log.error("A form kernel sent an invalid message: %s", error)
 
     def _take(self, message: ToServer) -> None:
         if isinstance(message, Up):

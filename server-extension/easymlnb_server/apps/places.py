@@ -182,9 +182,9 @@ class Places:
             return
         if isinstance(message, Broken):
             place.broken = True
-            log.error("The page of %s could not be built: %s", place.service, message.reason)
+            log.error("Could not build the page of %s: %s", place.service, message.reason)
         elif isinstance(message, Spent):
-            log.warning("A page of %s is put out: %s.", place.service, message.reason)
+            log.warning("Closed a page of %s: %s.", place.service, message.reason)
             self.leave(place)
         elif place.hear is not None:
             place.hear(message)

@@ -114,7 +114,7 @@ class KernelPool:
                     await self._step()
                 except Exception:
                     # Without this loop no page would open any more.
-                    log.exception("The pool of form kernels met an error and goes on.")
+                    log.exception("The form kernel pool continues after an error.")
                     await asyncio.sleep(TICK)
                 self._wake.clear()
                 # Not `wait_for`: in Python 3.11 it may lose a cancellation to what it waits for.
@@ -136,7 +136,7 @@ class KernelPool:
             self._carried.pop(kernel, None)
             self._lost(kernel)
             await kernel.stop()
-            log.error("Form kernel %s has ended; its pages get another.", kernel.pid)
+            log.error("Form kernel %s ended; its pages move to another kernel.", kernel.pid)
         for kernel in self._too_many():
             self.kernels.remove(kernel)
             self._carried.pop(kernel, None)
@@ -149,7 +149,7 @@ class KernelPool:
             kernel = await self._start()
         except OSError as error:
             self._failed = time.monotonic()
-            log.error("A form kernel could not be started: %s", error)
+            log.error("Could not start a form kernel: %s", error)
             return
         self.kernels.append(kernel)
         await kernel.wait()

@@ -9,34 +9,37 @@ from easymlnb_server.apps.places import Limits
 class AppSettings(HasTraits):
     """Traits of the extension, kept apart because they are many."""
 
-    app_kernels = Integer(2, help="Form kernels kept warm; 0 switches app pages off.").tag(
-        config=True
-    )
-    app_pages_per_kernel = Integer(
-        50, help="Pages that one form kernel carries; 1 gives each page a process of its own."
+    app_kernels = Integer(
+        2, help="Number of form kernels to keep ready; 0 turns app pages off."
     ).tag(config=True)
-    app_kernel_memory = Integer(2**30, help="Bytes of memory that a form kernel may take.").tag(
+    app_pages_per_kernel = Integer(
+        50, help="Maximum number of pages per form kernel; 1 runs each page in its own process."
+    ).tag(config=True)
+    app_kernel_memory = Integer(2**30, help="Memory limit of a form kernel in bytes.").tag(
         config=True
     )
-    app_pages = Integer(500, help="App pages that may be open in all.").tag(config=True)
-    app_public_pages = Integer(250, help="App pages that visitors without login may open.").tag(
+    app_pages = Integer(500, help="Maximum number of open app pages in total.").tag(config=True)
+    app_public_pages = Integer(
+        250, help="Maximum number of open app pages of visitors without a login."
+    ).tag(config=True)
+    app_pages_per_service = Integer(200, help="Maximum number of open pages per app.").tag(
         config=True
     )
-    app_pages_per_service = Integer(200, help="Pages of one app that may be open.").tag(config=True)
-    app_pages_per_visitor = Integer(10, help="App pages that one visitor may have open.").tag(
+    app_pages_per_visitor = Integer(10, help="Maximum number of open app pages per visitor.").tag(
         config=True
     )
     app_unopened_timeout = Float(
-        60.0, help="Seconds for which a place is kept for a page that never comes."
+        60.0, help="Seconds to keep a session for a page that does not connect."
     ).tag(config=True)
     app_lost_timeout = Float(
-        120.0, help="Seconds for which the place of a page that lost its connection is kept."
+        120.0, help="Seconds to keep the session of a page that lost its connection."
     ).tag(config=True)
     app_idle_timeout = Float(
-        4 * 3600.0, help="Seconds after which an open page that nobody uses is put to rest."
+        4 * 3600.0, help="Seconds of inactivity after which an open page is paused."
     ).tag(config=True)
     app_message_limit = Integer(
-        2**20, help="Bytes of one websocket message of a page; files go another way."
+        2**20,
+        help="Maximum bytes of one WebSocket message from a page; files are uploaded separately.",
     ).tag(config=True)
 
     def make_apps(self) -> Apps:

@@ -41,15 +41,15 @@ def read(data: str | bytes, v1: bool) -> Message:
             return _read_v1(data)
         return _read_old(data)
     except (struct.error, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError("This is not a Jupyter message.") from error
+        raise ValueError("The message is not a valid Jupyter message.") from error
 
 
 def _read_v1(data: str | bytes) -> Message:
     if isinstance(data, str):
-        raise ValueError("This protocol is binary.")
+        raise ValueError("The message must be binary: the connection uses a binary protocol.")
     (count,) = struct.unpack_from("<Q", data)
     if not 6 <= count <= MOST_PARTS:
-        raise ValueError("This message has the wrong number of parts.")
+        raise ValueError("The message has the wrong number of parts.")
     channel, header, parent, metadata, content, *buffers = _cut(
         data, list(struct.unpack_from(f"<{count}Q", data, 8))
     )
@@ -61,7 +61,7 @@ def _read_old(data: str | bytes) -> Message:
     if isinstance(data, bytes):
         (count,) = struct.unpack_from("!I", data)
         if not 1 <= count <= MOST_PARTS:
-            raise ValueError("This message has the wrong number of parts.")
+            raise ValueError("The message has the wrong number of parts.")
         offsets = [*struct.unpack_from(f"!{count}I", data, 4), len(data)]
         data, *buffers = _cut(data, offsets)
     found = json.loads(data)
@@ -74,7 +74,7 @@ def _read_old(data: str | bytes) -> Message:
 
 def _cut(data: bytes, offsets: list[int]) -> list[bytes]:
     if offsets != sorted(offsets) or offsets[-1] > len(data):
-        raise ValueError("The parts of this message do not fit.")
+        raise ValueError("The offsets of the message's parts are invalid.")
     return [data[start:stop] for start, stop in pairwise(offsets)]
 
 
@@ -88,10 +88,10 @@ def _message(
 ) -> Message:
     # Each answer carries it, so that a long one would be sent back a thousand times.
     if len(header) > LONGEST_HEADER:
-        raise ValueError("The header of this message is too long.")
+        raise ValueError("The message's header is too long.")
     kind = json.loads(header)["msg_type"]
     if not isinstance(kind, str):
-        raise ValueError("A message's type is a text.")
+        raise ValueError("The message's type must be a string.")
     return Message(channel, kind, header, parent, metadata, content, tuple(buffers))
 
 

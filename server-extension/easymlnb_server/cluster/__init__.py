@@ -1,1 +1,1 @@
-"""Several server processes on one database: who serves what, and where requests go."""
+"""One active server process and its standbys, which share a PostgreSQL database."""

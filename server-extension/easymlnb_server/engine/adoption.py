@@ -25,19 +25,18 @@ than a worker needs to break off the call that it ran for somebody who is gone."
 log = logging.getLogger("easymlnb.deployment")
 
 
-async def prepare(worker: Worker, bundle: str, seconds: float, mark: str = "") -> None:
+async def prepare(worker: Worker, bundle: str, seconds: float) -> None:
     """Let a worker wait so long for the next server when this one is gone, and note whose it is.
 
-    ``mark`` is what secrets of this server begin with.
     Where the note cannot be written the worker serves all the same, and ends with this server.
     """
     if not seconds:
         return
-    secret = mark + secrets.token_urlsafe(32)
+    secret = secrets.token_urlsafe(32)
     try:
         await worker.kernel.note(bundle, token_of(secret))
     except OSError as error:
-        log.warning("A worker cannot be kept for the next server: %s", error)
+        log.warning("Could not keep a worker for the next server: %s", error)
         return
     worker.token = token_of(secret)
     worker.link.say(Return(secret=secret, seconds=seconds))
@@ -47,9 +46,9 @@ async def adopt(survivor: Survivor, rendezvous: Rendezvous, folder: Path) -> Wor
     """Wait for a worker of a former server to dial; ``None`` if it does not."""
     found = await _arrival(survivor.token, rendezvous, survivor.kernel.alive)
     if found is None:
-        log.warning("A worker that ran before the server started did not come back.")
+        log.warning("A worker from before the server's start did not reconnect.")
         return None
-    log.info("A worker of bundle %s that ran already was taken over.", survivor.bundle[:12])
+    log.info("Took over a running worker of bundle %s.", survivor.bundle[:12])
     return Worker(survivor.kernel, found.link, found.specs, folder)
 
 
@@ -57,7 +56,7 @@ async def again(worker: Worker, rendezvous: Rendezvous) -> Worker | None:
     """Wait for a worker that lost its link to dial again; ``None`` if it does not, or cannot."""
     if worker.cause or not worker.token or not await worker.kernel.returns():
         return None
-    log.info("The link to a worker broke; it is waited for.")
+    log.info("The connection to a worker was lost; waiting for it to reconnect.")
     found = await _arrival(worker.token, rendezvous, worker.kernel.returns)
     if found is None:
         return None

@@ -1,28 +1,10 @@
 """How many calls of one line go together when a worker is free for them."""
 
-import time
 from collections.abc import Iterable
-from itertools import chain, takewhile
 
 from easymlnb.contract.spec import Batch
-from easymlnb_server.engine.crew import Member
 from easymlnb_server.engine.estimate import Fit
 from easymlnb_server.engine.pending import Pending
-
-
-def going(line: Iterable[Pending], batch: Batch, fit: Fit, member: Member) -> int:
-    """Return how many of the first calls this worker is sent now: to begin with, or to wait there.
-
-    Those that wait there already count: they run with them.
-    """
-    now = time.monotonic()
-    if member.free:
-        return gather(line, batch, fit, now)
-    calls = [*takewhile(lambda pending: isinstance(pending.body, bytes), line)]
-    run = member.joinable(calls[0].call.service)
-    there = run.calls if run is not None else []
-    begin = now + max(member.left, 0.0)
-    return max(gather(chain(there, calls), batch, fit, begin) - len(there), 0)
 
 
 def gather(line: Iterable[Pending], batch: Batch, fit: Fit, now: float) -> int:

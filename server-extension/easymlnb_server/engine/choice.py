@@ -1,21 +1,24 @@
 """Whose turn it is, and which worker takes it."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.engine.batches import going
+from easymlnb_server.engine.batches import gather
 from easymlnb_server.engine.crew import Crew, Member
 from easymlnb_server.engine.estimate import Fits
 from easymlnb_server.engine.pending import Pending, Run
+
+SHORT = 0.001
+"""Seconds up to which a call may be prefetched, so that it waits a few milliseconds at most."""
 
 
 class Choice:
     """Looks at lines in the order of their turns, until one has calls that may go.
 
-    ``found`` is the worker for those. ``batched`` is a batched service whose calls may be sent
-    ahead as soon as a worker is nearly free, else ``""``.
+    ``found`` is the worker for those.
     """
 
     def __init__(self, crew: Crew, fits: Fits) -> None:
@@ -27,10 +30,9 @@ class Choice:
     def renew(self) -> None:
         """Begin with the first line again."""
         self.found: Member | None = None
-        self.batched = ""
-        # Nothing is sent ahead past one whose turn it is and who needs a free worker: workers
+        # Nothing is prefetched past one whose turn it is and who needs a free worker: workers
         # that always hold something would never be free.
-        self._ahead = True
+        self._prefetch = True
 
     def began(self, service: str) -> None:
         """A run of this service was sent."""
@@ -38,31 +40,35 @@ class Choice:
 
     def ended(self, run: Run) -> None:
         """A run is over: its place, if it has one, is another's."""
-        self._runs[run.service] -= run.leave(run) if run.leave is not None else 1
+        self._runs[run.service] -= 1
+        if run.leave is not None:
+            run.leave(run)
 
-    def place(self, service: str, spec: ServiceSpec, *, ahead: bool = True) -> Member | None:
-        """Return who takes a run of this service now; ``ahead`` says that it may wait there."""
+    def place(self, service: str, spec: ServiceSpec, *, prefetch: bool = True) -> Member | None:
+        """Return who takes a run of this service now; with ``prefetch`` it may wait there."""
         if self._is_full(service, spec):
             return None
-        return self._crew.find(service, spec, self._fits.of(service).seconds(1) if ahead else 0.0)
+        prefetch = prefetch and spec.batch is None and self.is_short(service, 1)
+        return self._crew.find(service, spec, prefetch=prefetch)
+
+    def is_short(self, service: str, size: int) -> bool:
+        """Return whether runs of so many calls were measured to take next to no time."""
+        return 0.0 < self._fits.of(service).seconds(size) <= SHORT
 
     def look(self, line: Iterator[Pending]) -> int:
         """Return how many of the first calls in a line go now."""
         first = next(line)
         service, spec = first.call.service, first.spec
-        ahead = self._ahead and isinstance(first.body, bytes)
-        self.found = self.place(service, spec, ahead=ahead)
+        # A service waits for a call that it makes, and must not wait for what runs before that too.
+        prefetch = self._prefetch and isinstance(first.body, bytes) and not first.chain
+        self.found = self.place(service, spec, prefetch=prefetch)
         if self.found is not None:
+            if spec.batch is None:
+                return 1
             calls = chain((first,), line)
-            many = 1
-            if spec.batch is not None:
-                many = going(calls, spec.batch, self._fits.of(service), self.found)
-            if many or self.found.free:
-                return many
-        elif ahead and spec.batch is not None:
-            self.batched = service
+            return gather(calls, spec.batch, self._fits.of(service), time.monotonic())
         on_main = spec.concurrency == 1 and first.ripe
-        self._ahead = self._ahead and not (on_main and not self._is_full(service, spec))
+        self._prefetch = self._prefetch and not (on_main and not self._is_full(service, spec))
         return 0
 
     def _is_full(self, service: str, spec: ServiceSpec) -> bool:

@@ -1,42 +1,33 @@
 """The workers of a pool, and the places that calls take on them.
 
-A plain call takes its worker's main thread. A short one may be sent ahead, to wait on the worker
-itself: the worker then never idles while its answer travels and the next call comes. So may those
-of a batched service, shortly before the worker is free: it makes a batch of all that are there
-then. Calls of an ``async def`` take places beside the main thread.
+A plain call takes its worker's main thread. Short calls may be prefetched: a few wait on the worker
+itself, which then never idles while its answer travels and the next call comes. Calls of an
+``async def`` take places beside the main thread.
 """
 
 import time
 from collections import Counter
 from collections.abc import Iterator
-from math import inf
 
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.engine.pending import Run
 
-AHEAD_SECONDS = 0.002
-"""Work that a worker may hold in all, so that what waits there would wait no longer elsewhere."""
-
-AHEAD = 16
+PREFETCH_LIMIT = 4
 """Calls that a worker may hold beyond the one it runs."""
 
-NEAR = 0.003
-"""Seconds before the expected end of a run from which batched calls may wait behind it: what they
-need to get there, and the error of a timer. Those that wait in line go to whoever is free first."""
-
-LATE = 0.02
-"""Seconds after its expected end from which a run keeps nothing waiting behind it."""
+RECALL_AFTER = 0.02
+"""Seconds that a call may take before those behind it are given to busy workers, too."""
 
 
 class Member:
     """One worker: ``line`` are the runs on its main thread, the first of them under way.
 
-    ``slots`` is how many it runs at once there, ``ahead`` how many more it may hold. ``stuck``
-    says that its first run is late.
+    ``slots`` is how many it runs at once there, ``ahead`` how many more it may hold. ``since`` is
+    when the first of them began.
     """
 
-    __slots__ = ("ahead", "beside", "line", "link", "since", "slots", "stuck")
+    __slots__ = ("ahead", "beside", "line", "link", "since", "slots")
 
     def __init__(self, link: WorkerLink, slots: int, ahead: int) -> None:
         self.link = link
@@ -45,7 +36,6 @@ class Member:
         self.line: list[Run] = []
         self.beside: Counter[str] = Counter()
         self.since = 0.0
-        self.stuck = False
 
     @property
     def free(self) -> bool:
@@ -60,67 +50,35 @@ class Member:
             self.since = time.monotonic()
         self.line.append(run)
         if len(self.line) > self.slots:
-            run.open = run.calls[0].spec.batch is not None
             for pending in run.calls:
                 pending.held = True
 
-    def done(self, run: Run) -> int:
-        """Take a run away; the next one, if any waits, begins now. Returns how many ended.
-
-        Calls that were left over of an open one begin now too, with those that waited behind.
-        """
+    def done(self, run: Run) -> None:
+        """Take a run away; the next one, if any waits, begins now."""
         if run.beside:
             self.beside[run.service] -= 1
-            return 1
-        at = self.line.index(run)
-        if at >= self.slots:  # it was given back, and changes nothing for those before it
-            del self.line[at]
-            return 1
-        ended = 1
-        if run.calls:
-            behind = self.line[1:]
-            ended = int(bool(behind) and behind[0].service == run.service)
-            run.add(self.line.pop().calls if ended else [])
-        else:
-            del self.line[at]
-        self.since = time.monotonic()
-        self.stuck = False
+            return
+        if run is self.line[0]:
+            self.since = time.monotonic()
+        self.line.remove(run)
         for pending in (p for first in self.line[: self.slots] for p in first.calls):
             pending.held = False
-        return ended
 
     @property
-    def left(self) -> float:
-        """Return the seconds until its first run should end, below 0 if that is late."""
-        if not self.line:
-            return 0.0
-        return self.since + self.line[0].seconds - time.monotonic()
+    def has_credit(self) -> bool:
+        """Whether one more short call may wait here. It waits behind short runs only."""
+        return len(self.line) < self.slots + self.ahead and all(run.short for run in self.line)
 
-    def may_hold(self, seconds: float) -> bool:
-        """Say whether a run of so many seconds may wait here."""
-        if not self.ahead or self.stuck or len(self.line) >= self.slots + self.ahead:
-            return False
-        if self.line[-1].open:
-            # What joins that late stands behind what comes now, and must not be taken for begun.
-            return False
-        return sum(run.seconds for run in self.line) + seconds <= AHEAD_SECONDS
+    def recall(self) -> None:
+        """Ask for the calls that wait here. The worker keeps those that it begins before.
 
-    def opens_in(self, service: str) -> float:
-        """Return the seconds until batched calls of a service may wait here, or infinity."""
-        if not self.ahead or self.stuck or self.slots != 1 or not self.line:
-            return inf
-        if len(self.line) == 1:
-            return self.left - NEAR
-        return inf if self.joinable(service) is None else 0.0
-
-    def joinable(self, service: str) -> Run | None:
-        """Return the run of a service that waits here and takes more calls."""
-        last = self.line[-1] if len(self.line) > self.slots else None
-        return last if last is not None and last.open and last.service == service else None
-
-    def held(self) -> Iterator[Run]:
-        """Return the runs that wait here, the last one first."""
-        return reversed(self.line[self.slots :])
+        It gets no more to hold before its first run ends, as that may be a long one.
+        """
+        held = self.line[self.slots :]
+        if held and self.line[0].short:
+            self.line[0].short = False
+            for pending in (p for run in reversed(held) for p in run.calls):
+                self.link.recall(pending.call.id)
 
 
 class Crew:
@@ -148,16 +106,21 @@ class Crew:
         places = sum(each or member.slots for member in self)
         return min(places, spec.max_concurrent or places)
 
-    def next_free(self, service: str) -> tuple[float, Member | None]:
-        """Return the seconds until batched calls may wait on a busy worker, and on which."""
-        return min(
-            ((member.opens_in(service), member) for member in self),
-            key=lambda found: found[0],
-            default=(inf, None),
-        )
+    def recall(self) -> None:
+        """Take back the calls that other workers could run sooner.
 
-    def find(self, service: str, spec: ServiceSpec, seconds: float) -> Member | None:
-        """Return a worker that takes a run of this service; ``seconds`` is 0 while unknown."""
+        Those are the calls behind one that takes long, or all if a worker has nothing to do.
+        """
+        members = [*self]
+        if len(members) > 1:
+            idle = any(member.free for member in members)
+            late = time.monotonic() - RECALL_AFTER
+            for member in members:
+                if idle or member.since < late:
+                    member.recall()
+
+    def find(self, service: str, spec: ServiceSpec, *, prefetch: bool) -> Member | None:
+        """Return a worker that takes a run of this service; with ``prefetch`` it may wait there."""
         if spec.concurrency > 1:
             least = min(self, key=lambda member: member.beside[service], default=None)
             if least is None or least.beside[service] >= spec.concurrency:
@@ -166,10 +129,7 @@ class Crew:
         for member in self:
             if member.free:
                 return member
-        if not seconds:
+        if not prefetch:
             return None
-        if spec.batch is not None:
-            wait, busy = self.next_free(service)
-            return busy if wait <= 0 else None
-        holding = (member for member in self if member.may_hold(seconds))
-        return min(holding, key=lambda member: len(member.line), default=None)
+        with_credit = (member for member in self if member.has_credit)
+        return min(with_credit, key=lambda member: len(member.line), default=None)

@@ -15,7 +15,7 @@ from easymlnb.contract.running import Gpu
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.engine import adoption, pulse, starting, terms
 from easymlnb_server.engine.breaker import Breaker
-from easymlnb_server.engine.crew import AHEAD
+from easymlnb_server.engine.crew import PREFETCH_LIMIT
 from easymlnb_server.engine.estimate import Absence
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.engine.pool import GRACE, Pool
@@ -96,12 +96,12 @@ class Deployment:
     def reason(self) -> str:
         """Return in a sentence why workers that are wanted are not there; ``""`` if they are."""
         if self._lent and not self.pool.workers:
-            return "Its next version starts in its place. Calls wait for that."
+            return "The next version is starting in its place; calls wait for it."
         if len(self.pool.workers) >= self.wanted:
             return ""
         if self.breaker.error is None:
             return self.waits_for
-        again = f" It is tried again: {self.waits_for}" if self.waits_for else ""
+        again = f" Retrying: {self.waits_for}" if self.waits_for else ""
         return self.breaker.error.message + again
 
     @property
@@ -219,18 +219,29 @@ class Deployment:
 
     async def stop(self, drain: float = 0.0) -> None:
         """End all workers; calls, those in line too, get ``drain`` seconds to be answered."""
-        tasks = [*self._tasks, *(slot.task for slot in self._slots if slot.task)]
-        for task in tasks:
-            task.cancel()
         try:
-            await asyncio.gather(*tasks, return_exceptions=True)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(drain):
-                    await self.pool.drained()
+            await self._wind_down(drain)
         finally:
             # Also when a server that stops breaks off the wait.
             self.pool.close(NotReady("The service was stopped."))
             await self._staff.gone()
+
+    async def leave(self, drain: float) -> None:
+        """Stop serving but leave the workers running, for the next server process to adopt."""
+        try:
+            await self._wind_down(drain)
+        finally:
+            self.pool.close(NotReady("Another server process takes over. Try again in a moment."))
+            await self._staff.leave_all()
+
+    async def _wind_down(self, drain: float) -> None:
+        tasks = [*self._tasks, *(slot.task for slot in self._slots if slot.task)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(drain):
+                await self.pool.drained()
 
     def _look(self) -> None:
         """See soon how many workers are wanted: something has changed."""
@@ -299,11 +310,10 @@ class Deployment:
                 if worker is None:
                     await self.breaker.closed()
                     worker = await self._start()
-                stay, mark = self._settings.stay, self._rendezvous.mark
-                await adoption.prepare(worker, self.bundle, stay, mark)
+                await adoption.prepare(worker, self.bundle, self._settings.stay)
                 slot.worker = worker
                 self.breaker.started()
-                self.pool.join(worker.link, 1, AHEAD)
+                self.pool.join(worker.link, 1, PREFETCH_LIMIT)
                 self._look()
                 await lost(worker.kernel, worker.link)
                 if (back := await adoption.again(worker, self._rendezvous)) is not None:
@@ -328,7 +338,7 @@ class Deployment:
     def _fail(self, error: EasyMLNBError) -> None:
         self.breaker.failed(error)
         if not self.pool.workers:
-            self.pool.fail_waiting(NotReady("The service could not start."))
+            self.pool.fail_waiting(NotReady("The service failed to start."))
 
     async def _count(self, worker: Worker) -> None:
         """Take note of a worker that was lost, or that we ended."""
@@ -337,11 +347,11 @@ class Deployment:
             self.breaker.forgive()
             return
         if not worker.cause and await worker.kernel.displaced():
-            log.warning("The node of a worker of bundle %s went away.", self.bundle[:12])
+            log.warning("The node that ran a worker of bundle %s is gone.", self.bundle[:12])
             self.breaker.displaced(worker.lived)
             return
         log.warning("A worker of bundle %s was lost.", self.bundle[:12])
-        why = "used more memory than it may" if worker.cause else "ended"
+        why = "used more memory than allowed" if worker.cause else "ended"
         self.breaker.lost(worker.lived, why)
 
     async def _start(self) -> Worker:
@@ -365,7 +375,7 @@ class Deployment:
         """Have a worker replaced while it still serves; ``why`` is one of the ``REASONS``."""
         for slot in self._slots:
             if slot.worker is worker and not slot.doomed:
-                log.warning("A worker has reached its limit of %s and is replaced.", why)
+                log.warning("A worker reached its limit of %s and is being replaced.", why)
                 slot.doomed = True
                 self.restarts[why] += 1
         self._look()
@@ -374,6 +384,6 @@ class Deployment:
         """End a worker that does not let go of a cancelled call; its slot replaces it."""
         worker = self._staff.of(link)
         if worker is not None:
-            log.warning("A worker did not stop its call and is killed.")
+            log.warning("A worker did not stop its call in time and is being killed.")
             worker.cause = "hung"
             self._staff.end(worker)

@@ -14,6 +14,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 from traitlets.config import Config
 
+from easymlnb.contract import installation
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb_server.engine.cell_lines import in_cell
 
@@ -24,7 +25,10 @@ OUTPUT_LIMIT = 5_000_000
 """Characters of output kept per cell, whatever way they came."""
 
 PREPARE_TIMEOUT = 60.0
-PREPARE = "from easymlnb.runtime.cells import prepare as _p; _p(); del _p"
+# The one module whose place no version may change: by it kernels of others are known.
+LOOK = "import easymlnb._version as _v"
+SEEN = {"version": "_v.__version__", "protocol": "_v.PROTOCOL"}
+PREPARE = "from easymlnb.runtime.cells import prepare as _p; _p(); del _p, _v"
 SERVE = "from easymlnb.runtime.cells import serve; serve()"
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -50,7 +54,9 @@ class _Client(NotebookClient):
             return None
         self._sizes[cell_index] = before + _size(msg["content"])
         if self._sizes[cell_index] > OUTPUT_LIMIT:
-            cut = nbformat.v4.new_output("stream", name="stderr", text="... more output was cut.\n")
+            cut = nbformat.v4.new_output(
+                "stream", name="stderr", text="... more output was truncated.\n"
+            )
             outs.append(cut)
             return None
         return super().output(outs, msg, display_id, cell_index)
@@ -77,6 +83,7 @@ async def execute(
     runner = _Client(notebook, manager)
     runner.kc = client
     runner.reset_execution_trackers()
+    await _check_version(client, manager.kernel_name)
     await _prepare(client)
     for index, cell in enumerate(notebook.cells):
         at_cell(index)
@@ -99,15 +106,52 @@ def _cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def _prepare(client: AsyncKernelClient) -> None:
-    reply = await client.execute(
-        PREPARE, silent=True, store_history=False, reply=True, timeout=PREPARE_TIMEOUT
-    )
-    if reply["content"]["status"] != "ok":
-        raise DeploymentFailed(
-            "The kernel cannot import easymlnb: install it in the environment of that kernel.",
-            details={"traceback": ANSI.sub("", "\n".join(reply["content"].get("traceback", ())))},
+async def _check_version(client: AsyncKernelClient, name: str) -> None:
+    """Raise ``DeploymentFailed`` unless the kernel has an easymlnb that fits this server's."""
+    content = await _run(client, LOOK, SEEN)
+    if content["status"] != "ok":
+        raise _unusable(
+            f"The kernel {name!r} cannot import easymlnb: run 'pip install easymlnb' in the "
+            "environment of that kernel.",
+            content,
         )
+    found = {key: _value(content["user_expressions"].get(key)) for key in SEEN}
+    skew = installation.version_skew(f"The kernel {name!r}", found["version"], found["protocol"])
+    if skew:
+        raise DeploymentFailed(skew)
+
+
+async def _prepare(client: AsyncKernelClient) -> None:
+    content = await _run(client, PREPARE, {})
+    if content["status"] != "ok":
+        raise _unusable(
+            "The kernel has easymlnb and cannot use it; 'easymlnb doctor', run in the kernel's "
+            "environment, says what is missing there.",
+            content,
+        )
+
+
+async def _run(client: AsyncKernelClient, code: str, expressions: dict[str, str]) -> Any:
+    reply = await client.execute(
+        code,
+        silent=True,
+        store_history=False,
+        user_expressions=expressions,
+        reply=True,
+        timeout=PREPARE_TIMEOUT,
+    )
+    return reply["content"]
+
+
+def _value(expression: Any) -> str:
+    """Return what a kernel found for an expression; empty where it failed."""
+    data = (expression or {}).get("data") or {}
+    return str(data.get("text/plain", "")).strip("'\"")
+
+
+def _unusable(message: str, content: Any) -> DeploymentFailed:
+    trace = ANSI.sub("", "\n".join(content.get("traceback", ())))
+    return DeploymentFailed(message, details={"traceback": trace})
 
 
 def serve(client: AsyncKernelClient) -> None:
@@ -120,7 +164,7 @@ def _failed(
 ) -> DeploymentFailed:
     details = {"cell": index, "source": cell.source[:10_000], "traceback": trace}
     return DeploymentFailed(
-        f"Cell {index + 1} of the notebook {what}, so it cannot serve.",
+        f"Cell {index + 1} of the notebook {what}, so the notebook cannot be deployed.",
         details=details if line is None else {**details, "line": line},
     )
 

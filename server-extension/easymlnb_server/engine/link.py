@@ -39,8 +39,6 @@ class WorkerLink:
         self._calls: dict[int, tuple[Pending, Ended]] = {}
         self.room: Room | None = None
         """For large bodies, where the kernel is on this host and has proven it."""
-        self.turn = 0
-        """How many runs on the kernel's main thread have ended."""
         self._aside: list[Callable[[], None]] | None = None
         self.closed = asyncio.Event()
 
@@ -127,9 +125,6 @@ class WorkerLink:
         if isinstance(message, Unbegun):
             ended(pending, None)
             return
-        self.turn = message.turn or self.turn
-        if pending.run is not None:
-            pending.run.together = message.together
         if pending.answered.done():
             if pending.late is not None:
                 pending.late(message)
@@ -150,7 +145,7 @@ class WorkerLink:
         try:
             return self.room.claim(message.file) if self.room is not None else None
         except ValueError:
-            log.exception("A kernel's large result is not where it said.")
+            log.exception("The file with a kernel's large result is missing.")
             return None
 
     def close(self, error: EasyMLNBError | None = None, *, by_kernel: bool = False) -> None:
@@ -189,6 +184,6 @@ def _contained(tell: Callable[[], object]) -> bool:
     try:
         tell()
     except Exception:
-        log.exception("What a kernel sent could not be passed on to a caller.")
+        log.exception("Could not forward a kernel's message to the caller.")
         return False
     return True

@@ -38,9 +38,9 @@ class LiveTable:
         old = self._services.get(spec.name)
         if old is not None and not _same_notebook(old.link, link):
             raise NameTaken(
-                f"The name {spec.name!r} is served live by another notebook "
-                f"({old.link.hello.source.rpartition('/')[2] or 'an unnamed one'}). "
-                "Choose another name, or stop that notebook's kernel."
+                f"Another notebook already serves a live service named {spec.name!r} "
+                f"({old.link.hello.source.rpartition('/')[2] or 'unnamed'}). Choose another "
+                "name, or stop that notebook's kernel."
             )
         if old is not None and old.link is link:
             # Calls in line stay there and meet the new code.
@@ -67,7 +67,7 @@ class LiveTable:
     def _leave(self, service: LiveService) -> None:
         service.pool.leave(service.link)
         service.pool.fail_waiting(
-            WorkerLost("The notebook that served this name is gone. Try again.")
+            WorkerLost("The notebook that ran this service is gone. Try again.")
         )
 
 

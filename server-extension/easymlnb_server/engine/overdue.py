@@ -20,8 +20,7 @@ def settle(run: Run, worker: WorkerLink, end: Callable[[WorkerLink], None] | Non
         end(worker)
         return
     log.warning(
-        "A call of %r does not stop; its function runs on in the kernel, and other calls "
-        "run beside it.",
+        "A call of %r did not stop; its function continues in the kernel, next to other calls.",
         run.service,
     )
     for pending in list(run.calls):

@@ -41,52 +41,24 @@ class Answer(msgspec.Struct, frozen=True):
         return cls(error=error, failure=message)
 
 
-def _unknown(size: int) -> float:
-    return 0.0
-
-
 class Run:
     """Calls that are sent as one; mostly a single one.
 
-    ``calls`` are those not answered yet, ``size`` how many there were, ``seconds`` what the run
-    should last, infinite when nothing is known; ``lasts`` tells that of each size. ``beside`` says
-    that it takes a place beside its worker's main thread; ``leave`` gives that place to others and
-    returns how many runs ended.
-
-    An ``open`` one was sent ahead, and more calls to it: which of them run as one its worker
-    decides, who says with the last answer how many did (``together``).
+    ``calls`` are those not answered yet, ``size`` how many there were. ``short`` says that the run
+    should take so little time that calls may wait behind it on its worker, ``beside`` that it takes
+    a place beside its worker's main thread; ``leave`` gives that place to others.
     """
 
-    __slots__ = (
-        "_lasts", "beside", "calls", "leave", "open", "seconds", "service", "size", "together",
-    )  # fmt: skip
+    __slots__ = ("beside", "calls", "leave", "service", "short", "size")
 
-    def __init__(self, calls: "list[Pending]", lasts: Callable[[int], float] = _unknown) -> None:
+    def __init__(self, calls: "list[Pending]", *, short: bool = False) -> None:
         spec = calls[0].spec
         self.calls = calls
         self.size = len(calls)
-        self._lasts = lasts
-        self.seconds = lasts(self.size) or float("inf")
+        self.short = short
         self.service = calls[0].call.service
         self.beside = spec.concurrency > 1
-        self.leave: Callable[[Run], int] | None = None
-        self.open = False
-        self.together = 0
-
-    @property
-    def over(self) -> bool:
-        """Say whether its worker has gone on to what it was sent next."""
-        return not self.calls or (self.open and self.together > 0)
-
-    def add(self, calls: "list[Pending]") -> None:
-        """Let more calls go along, with those that have no answer yet."""
-        self.calls += calls
-        self.size = len(self.calls)
-        self.seconds = self._lasts(self.size) or float("inf")
-        self.together = 0
-        for pending in calls:
-            pending.run = self
-            pending.held = True
+        self.leave: Callable[[Run], None] | None = None
 
 
 class Pending:
@@ -145,6 +117,13 @@ class Pending:
             return False
         answer = self.answered.result()
         return answer.result is not None or answer.failure is not None
+
+    @property
+    def starts_batch(self) -> bool:
+        """Return whether it was sent as the first call of a batch, which may be its only one."""
+        if self.spec.batch is None or self.run is None:
+            return False
+        return self.call.batch in (0, self.call.id)
 
     @property
     def repeats(self) -> bool:

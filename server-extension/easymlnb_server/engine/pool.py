@@ -18,9 +18,8 @@ from easymlnb_server.engine.crew import Crew, Member
 from easymlnb_server.engine.estimate import Absence, Fits
 from easymlnb_server.engine.lines import Lines
 from easymlnb_server.engine.link import WorkerLink
-from easymlnb_server.engine.lookout import Lookout
 from easymlnb_server.engine.overdue import settle
-from easymlnb_server.engine.pending import PLAIN, Listener, Pending, Run
+from easymlnb_server.engine.pending import PLAIN, Chain, Listener, Pending, Run
 
 GRACE = 5.0
 """Seconds a worker has to give up a cancelled call before ``overdue`` is told."""
@@ -56,7 +55,6 @@ class Pool:
         self._out: dict[int, WorkerLink] = {}
         self._fits = Fits()
         self._choice = Choice(self._crew, self._fits)
-        self._lookout = Lookout()
         self._closed: EasyMLNBError | None = None
         self._changed = asyncio.Event()
         self._heir: Pool | None = None
@@ -102,27 +100,30 @@ class Pool:
         spec: ServiceSpec = PLAIN,
         patient: bool = False,
         worker: WorkerLink | None = None,
+        chain: Chain = (),
     ) -> Pending:
         """Accept a call; raises ``Busy``. With ``worker`` that one runs it now (a warm-up).
 
-        ``spec`` is the service it calls; ``patient`` lets interactive calls go first.
+        ``spec`` is the service it calls; ``patient`` lets interactive calls go first. ``chain`` is
+        what waits for it.
         """
         if self._closed is not None:
             raise self._closed
         member = None
         if worker is None:
             if spec.batch is None and not self._lines:
-                member = self._choice.place(call.service, spec, ahead=isinstance(body, bytes))
+                prefetch = isinstance(body, bytes) and not chain
+                member = self._choice.place(call.service, spec, prefetch=prefetch)
             if member is None:
                 self._refuse_if_full(call.service, spec)
         loop = asyncio.get_running_loop()
         call = msgspec.structs.replace(call, id=next(_ids))
         pending = Pending(call, body, loop, listener, spec, patient)
-        pending.canceller, pending.once = self.cancel, worker is not None
+        pending.canceller, pending.once, pending.chain = self.cancel, worker is not None, chain
         pending.timer = loop.call_later(call.seconds, self._expire, pending)
         if worker is not None:
             self._choice.began(call.service)
-            self._send(Run([pending]), [pending], worker)
+            self._send(Run([pending]), worker)
         elif member is not None:
             self._start([pending], member)
         else:
@@ -240,7 +241,10 @@ class Pool:
         error: EasyMLNBError = DeadlineExceeded(seconds)
         if not pending.started and not self.workers:
             shown = units.shown_seconds(seconds)
-            error = NotReady(f"The service did not get ready within the call's {shown}.")
+            error = NotReady(
+                f"The service was not ready within the call's timeout of {shown}. Try again, or "
+                "set a longer timeout."
+            )
         self.cancel(pending, error)
 
     def _check(self, worker: WorkerLink, pending: Pending) -> None:
@@ -259,32 +263,25 @@ class Pool:
             assert choice.found is not None
             self._start(calls, choice.found)
             choice.renew()
-        if choice.batched:
-            self._lookout.wake(self._crew.next_free(choice.batched)[0], self._dispatch)
+        self._crew.recall()
 
     def _start(self, calls: list[Pending], member: Member) -> None:
         service = calls[0].call.service
-        run = member.joinable(service)
-        if run is not None:
-            run.add(calls)
-        else:
-            run = Run(calls, self._fits.of(service).seconds)
-            run.leave = member.done
-            member.put(run)
-            self._choice.began(service)
-        self._send(run, calls, member.link)
-        self._lookout.watch(member)
+        run = Run(calls, short=self._choice.is_short(service, len(calls)))
+        run.leave = member.done
+        member.put(run)
+        self._choice.began(service)
+        self._send(run, member.link)
 
-    def _send(self, run: Run, calls: list[Pending], worker: WorkerLink) -> None:
+    def _send(self, run: Run, worker: WorkerLink) -> None:
         now = time.monotonic()
-        batch = calls[0].call.id if len(calls) > 1 and not run.open else 0
-        for pending in calls:
+        batch = run.calls[0].call.id if run.size > 1 else 0
+        for pending in run.calls:
             pending.started = now
             pending.run = run
             pending.call.batch = batch
-            pending.call.open = worker.turn + 1 if run.open else 0
             self._out[pending.call.id] = worker
-        for pending in list(calls):  # by a lost worker each is ended at once
+        for pending in list(run.calls):  # by a lost worker each is ended at once
             worker.start(pending, pending.call, self._ended)
 
     def _ended(self, pending: Pending, seconds: float | None) -> None:
@@ -293,17 +290,15 @@ class Pool:
         run = pending.run
         assert run is not None
         run.calls.remove(pending)
-        if run.over:
+        if not run.calls:
             if seconds:
-                fit = self._fits.of(run.service)
-                fit.add(run.together or run.size, seconds, whole=pending.was_let_end)
+                self._fits.of(run.service).add(run.size, seconds, whole=pending.was_let_end)
             self._choice.ended(run)
         if worker.lost:
             self.leave(worker)
         if seconds is None and not pending.answered.done():
             self._again(pending)
         self._dispatch()
-        self._lookout.relieve(self._crew)
         self._changed.set()
 
     def _again(self, pending: Pending) -> None:

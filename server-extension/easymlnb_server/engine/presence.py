@@ -60,9 +60,12 @@ async def dialled(kernel: Kernel, arrival: asyncio.Future[Arrival]) -> Arrival:
     until = time.monotonic() + DIAL_TIMEOUT
     while not (await asyncio.wait({arrival}, timeout=ALIVE_EVERY))[0]:
         if not await kernel.alive():
-            raise DeploymentFailed("The kernel ended after the last cell, before it could serve.")
+            raise DeploymentFailed(
+                "The kernel ended after the last cell, before its services were ready."
+            )
         if time.monotonic() > until:
             raise DeploymentFailed(
-                f"The worker did not reach the server within {DIAL_TIMEOUT:g} s of its last cell."
+                f"The worker did not connect to the server within {DIAL_TIMEOUT:g} s after its "
+                "last cell."
             )
     return arrival.result()

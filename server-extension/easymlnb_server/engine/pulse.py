@@ -28,6 +28,6 @@ async def keep(staff: Staff) -> None:
         }
         for worker, looks in found.items():
             if looks >= LOOKS:
-                log.warning("The process of a worker was stopped by a signal; it is killed.")
+                log.warning("A worker's process was suspended by a signal and is being killed.")
                 worker.cause = "hung"
                 staff.end(worker)

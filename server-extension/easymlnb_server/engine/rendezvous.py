@@ -35,8 +35,6 @@ class Rendezvous:
 
     def __init__(self) -> None:
         self._expected: dict[str, Awaited] = {}
-        self.mark = ""
-        """What all secrets begin with: by it other server processes know whose workers they are."""
         self._owner = ""
 
     def of(self, owner: str) -> "Rendezvous":
@@ -47,7 +45,7 @@ class Rendezvous:
 
     def expect(self) -> tuple[str, Awaited]:
         """Return a new secret and the future of the worker that will bring it."""
-        secret = self.mark + secrets.token_urlsafe(32)
+        secret = secrets.token_urlsafe(32)
         return secret, self.expect_again(token_of(secret))
 
     def expect_again(self, token: str) -> Awaited:

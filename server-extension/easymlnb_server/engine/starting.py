@@ -40,7 +40,7 @@ class NodeLost(NotReady):
 
     def __init__(self) -> None:
         super().__init__(
-            "The node that executed the notebook went away: its job was cancelled or out of time "
+            "The node that executed the notebook is gone: its job was canceled, ran out of time "
             "or memory, or its host crashed."
         )
 
@@ -160,7 +160,7 @@ class Starter:
             while (room := placement.reserve(gpu)) is None:
                 self.cramped = True
                 self.reason = (
-                    f"It waits for room: all GPUs or seats of the placement {name!r} are taken."
+                    f"Waiting for capacity: all GPUs or slots of the placement {name!r} are in use."
                 )
                 await placement.freed()
         finally:
@@ -248,12 +248,12 @@ class Starter:
             raise self._too_slow([]) from error
 
     def _too_slow(self, cells: list[int]) -> DeploymentFailed:
-        told = f"The notebook did not get ready within {self._settings.start_timeout:g} s"
+        told = f"The notebook was not ready within {self._settings.start_timeout:g} s"
         if not cells:
-            return DeploymentFailed(f"{told}; its first cell had not begun.")
+            return DeploymentFailed(f"{told}; its first cell had not started.")
         source = self.executed.cells[cells[-1]].source[:10_000]
         return DeploymentFailed(
-            f"{told}; it was in cell {cells[-1] + 1}.",
+            f"{told}; cell {cells[-1] + 1} was still running.",
             details={"cell": cells[-1], "source": source, "traceback": ""},
         )
 
@@ -271,12 +271,12 @@ def wanted(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tuple[Serv
     missing = [name for name in names if name not in found]
     if missing:
         raise DeploymentFailed(
-            f"The notebook defines no service named {', '.join(map(repr, missing))}; "
-            f"it has: {', '.join(found) or 'none'}."
+            f"The notebook defines no service named {', '.join(map(repr, missing))}. Its "
+            f"services: {', '.join(found) or 'none'}."
         )
     if not found:
         raise DeploymentFailed(
-            "The notebook defines no service: decorate a function with @ml.service."
+            "The notebook defines no service. Decorate a function with @ml.service."
         )
     return tuple(found[name] for name in names) if names else specs
 
@@ -309,8 +309,8 @@ async def check(
     used = await asyncio.to_thread(worker.kernel.memory) if limit else 0
     if used > limit:
         raise DeploymentFailed(
-            f"The worker takes {units.shown(used)} of memory before its first call, and may take "
-            f"{units.shown(limit)}. Load less, or raise memory= of the service."
+            f"The worker uses {units.shown(used)} of memory before its first call; its limit is "
+            f"{units.shown(limit)}. Load less data, or raise memory= of the service."
         )
 
 

@@ -55,7 +55,7 @@ class MemoryWatch:
             self._replace(worker, "memory")
         if verdict is Verdict.END:
             log.warning(
-                "A worker takes %s of memory, may take %s, and is ended.",
+                "A worker uses %s of memory, over its limit of %s, and is being ended.",
                 units.shown(used),
                 units.shown(self.limit),
             )

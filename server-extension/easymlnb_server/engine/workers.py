@@ -83,6 +83,18 @@ class Staff:
         if self._ends:
             await asyncio.wait(self._ends)
 
+    async def leave_all(self) -> None:
+        """Close the links of all workers that may come back to another server; end the others."""
+        for worker in self.all:
+            if not worker.token:
+                self.end(worker)
+                continue
+            self._leave(worker.link)
+            self._workers.pop(worker.link, None)
+            worker.link.close()
+        if self._ends:
+            await asyncio.wait(self._ends)
+
 
 async def clear(kernel: Kernel | None, folder: Path, link: WorkerLink | None = None) -> None:
     """End a worker, or what there is of one, and remove its folder."""

@@ -53,7 +53,7 @@ class AppHandler(PageHandler):
     @decides_itself
     async def get(self, name: str) -> None:
         if self.request.headers.get("Sec-Fetch-Dest", "document") not in LOOKS:
-            raise BadRequest("An app is a page to look at.")
+            raise BadRequest("App pages can only be opened in a browser.")
         spec = self._spec(name)
         state = self.state.services.state(name, self.caller)
         if not self.state.apps.on:

@@ -25,8 +25,7 @@ def seconds(headers: HTTPHeaders, limit: float) -> float:
         found = 0.0
     if not SHORTEST <= found < float("inf"):
         raise BadRequest(
-            f"X-Timeout must be a number of seconds such as 2.5, and at least {SHORTEST:g}; "
-            f"it is {asked[:40]!r}."
+            f"Invalid X-Timeout {asked[:40]!r}: use seconds, at least {SHORTEST:g}, such as 2.5."
         )
     return min(found, limit)
 

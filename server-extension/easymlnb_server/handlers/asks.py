@@ -19,14 +19,13 @@ from easymlnb.contract.errors import (
 from easymlnb.contract.frames import Call, Item, Progress
 from easymlnb.contract.questions import Ask, Denied, Given, Lookup, Unask
 from easymlnb_server.access import Action, label
-from easymlnb_server.cluster.cluster import Question
 from easymlnb_server.engine.bodies import Body, Large
 from easymlnb_server.engine.chains import extend
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.engine.pending import Answer, Pending
 from easymlnb_server.handlers.ends import note
 from easymlnb_server.names import full, plain
-from easymlnb_server.services import LIVE, Target
+from easymlnb_server.services import Target
 from easymlnb_server.spool import Spooled
 from easymlnb_server.state import State
 
@@ -73,7 +72,13 @@ class Asks:
     def _begin(self, id: int, work: Coroutine[Any, Any, None]) -> None:
         if id in self._open or len(self._open) >= MOST:
             work.close()
-            self._deny(id, InternalError("This kernel asks too much at once."))
+            self._deny(
+                id,
+                InternalError(
+                    "This kernel has too many pending calls to other services. Wait until some of "
+                    "them finish."
+                ),
+            )
             return
         task = self._open[id] = asyncio.create_task(self._guarded(id, work))
         task.add_done_callback(lambda done: self._open.pop(id, None))
@@ -84,7 +89,7 @@ class Asks:
         except EasyMLNBError as error:
             self._deny(id, error)
         except Exception:
-            log.exception("A service's question failed.")
+            log.exception("A service's call of another service failed.")
             self._deny(id, InternalError())
 
     def _deny(self, id: int, error: EasyMLNBError) -> None:
@@ -127,8 +132,6 @@ class Asks:
         began = time.monotonic()
         while found is None:
             target = await self._find(ask.service)
-            if await self._elsewhere(ask, large, outer, target, began):
-                return
             found = await self._run(ask, large, outer, target, began)
         answer, content = found
         if answer.result is None:
@@ -141,45 +144,6 @@ class Asks:
             self._files[ask.id] = content
             given.file, content = str(content.path), b""
         self._link.say(given, content)
-
-    async def _elsewhere(
-        self, ask: Ask, body: Body, outer: Pending | None, target: Target, began: float
-    ) -> bool:
-        """Have another process answer, if that serves it; say whether it was so."""
-        cluster = self._state.cluster
-        if cluster is None or target.version == LIVE or cluster.serves(target.name):
-            return False
-        chain = extend(outer, self._link, target.name, ())
-        whole = await asyncio.to_thread(_whole, body)
-        question = Question(
-            service=target.name,
-            asker=self._owner,
-            body=whole,
-            content_type=ask.content_type,
-            accept="application/json" if target.spec.stream else ask.accept,
-            seconds=_seconds(ask, outer, target, began),
-            request_id=_request_id(ask, outer),
-            patient=outer is not None and outer.patient,
-            chain=tuple(name for name, _ in chain),
-        )
-        asking = asyncio.ensure_future(cluster.ask(question))
-
-        def stop(outer: Any = None) -> None:
-            asking.cancel()
-
-        if outer is not None:
-            outer.answered.add_done_callback(stop)
-        try:
-            answer = await asking
-        finally:
-            asking.cancel()
-            if outer is not None:
-                outer.answered.remove_done_callback(stop)
-        if answer is None:
-            return False
-        given = Given(id=ask.id, content_type=answer.content_type, filename=answer.filename)
-        self._link.say(given, answer.body)
-        return True
 
     async def _run(
         self, ask: Ask, body: Body, outer: Pending | None, target: Target, began: float
@@ -203,8 +167,7 @@ class Asks:
             request_id=_request_id(ask, outer),
         )
         patient = outer is not None and outer.patient
-        pending = target.pool.submit(call, body, listen, spec=spec, patient=patient)
-        pending.chain = chain
+        pending = target.pool.submit(call, body, listen, spec=spec, patient=patient, chain=chain)
         pending.owner = label(self._owner)
         if outer is None or pending.deadline < outer.deadline:
             pending.limit = min(spec.timeout, ask.seconds or spec.timeout)
@@ -236,12 +199,6 @@ class Asks:
         if spec.stream and answer.error is None:
             return answer, b"[" + b",".join(items) + b"]"
         return answer, answer.body
-
-
-def _whole(body: Body) -> bytes:
-    if isinstance(body, bytes):
-        return body
-    return body.data if body.file is None else body.file.read()
 
 
 def _seconds(ask: Ask, outer: Pending | None, target: Target, began: float) -> float:

@@ -117,7 +117,10 @@ class EasyHandler(JupyterHandler):
         # Pages of errors ask for it, also of those that come before anybody is identified.
         self.current_user = self._jupyter_current_user = None
         if not self.check_host():
-            raise Forbidden("This host name is not one that the server answers to.")
+            raise Forbidden(
+                "The request's Host header names a host that this server does not accept. Set "
+                "ServerApp.local_hostnames or ServerApp.allow_remote_access."
+            )
         user = self.current_user = self._jupyter_current_user = await self._identify()
         if user is not None and self.held is None:
             self.caller = self._who(user)
@@ -161,14 +164,14 @@ class EasyHandler(JupyterHandler):
         if held is None:
             raise NotLoggedIn
         if not self.admits(held):
-            raise Forbidden("A page's pass is good for its own service only.")
+            raise Forbidden("A page's token is valid for the page's own service only.")
         if not held.public:
             # Who they are now: the page may have been open for hours.
             self.caller = await self.state.people.find(held.visitor)
         services = self.state.services
         # What is no longer open to them closes at once, also for pages that are open.
         if held.public and not services.public(held.service):
-            raise Forbidden("This service is not public any more.")
+            raise Forbidden("This service is no longer public.")
         if not held.public and not services.allows(self.caller, held.service, Action.CALL):
             raise Forbidden(GONE)
         # No cookie came along, so no other site can have sent this in the visitor's name.
@@ -196,7 +199,7 @@ class EasyHandler(JupyterHandler):
         action = self.actions.get(method) or ACTIONS.get(method, "write")
         allowed = self.authorizer.is_authorized(self, self.current_user, action, self.auth_resource)
         if not (await allowed if isinstance(allowed, Awaitable) else allowed):
-            raise Forbidden("You may not do this here.")
+            raise Forbidden("You do not have permission to do this.")
 
     def on_finish(self) -> None:
         """Log who changed something of a shared service, or tried to, and who read a log."""
@@ -234,7 +237,7 @@ class EasyHandler(JupyterHandler):
         if error.status_code == 405:
             return MethodNotAllowed(self.request.method or "")
         if error.status_code in (401, 403):
-            return Forbidden(error.log_message or "You may not do this here.")
+            return Forbidden(error.log_message or "You do not have permission to do this.")
         if error.status_code < 500:
             return BadRequest(error.log_message or responses.get(error.status_code, "Bad request."))
         return InternalError()

@@ -85,7 +85,7 @@ class BodyHandler(EasyHandler):
             raise self._over(f"of {size:,} bytes ")
 
     def _over(self, size: str = "") -> TooLarge:
-        return TooLarge(f"The body {size}is over the limit of {self._limit:,} bytes here.")
+        return TooLarge(f"The request body {size}is over the limit of {self._limit:,} bytes.")
 
     def _cut(self) -> None:
         """Answer in the middle of a body that does not end, and close the connection."""

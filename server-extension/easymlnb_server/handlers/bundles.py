@@ -48,13 +48,13 @@ class ServicesHandler(BodyHandler):
         names = tuple(self.get_query_arguments("name"))
         for name in names:
             if not NAME.match(name):
-                raise BadRequest(f"{name[:80]!r} is not a service's name.")
+                raise BadRequest(f"Invalid service name {name[:80]!r}.")
         # Whose it is comes from who is logged in, never from what a request says.
         assert self.caller is not None
         if not self.caller.owns(self.caller.name):
             raise Forbidden(
-                f"Services under the name {self.caller.name!r} belong to somebody who had it on "
-                f"the Hub before. {resolve(self.caller.name)}"
+                f"The services of {self.caller.name!r} belong to a former user of the Hub with "
+                f"the same name. {resolve(self.caller.name)}"
             )
         replace = check(self.get_query_argument("replace", AUTO))
         publish = self.state.publications.publish
@@ -101,7 +101,7 @@ class BundleNotebookHandler(_BundleHandler):
     async def get(self, bundle: str) -> None:
         stored = await self.find(bundle)
         if stored.log is None:
-            raise BundleNotFound(f"{bundle} with an executed notebook yet")
+            raise BundleNotFound(bundle, "executed notebook of the bundle")
         data = await self.state.publications.log_of(stored)
         self.set_header("Content-Type", "application/x-ipynb+json")
         name = f"executed-{stored.id[:10]}.ipynb"

@@ -79,8 +79,6 @@ class CallHandler(SpooledBodyHandler):
     async def post(self, name: str) -> None:
         if self.state.services.draining:
             raise Draining
-        if self.state.cluster is not None and not self._live:
-            self.state.cluster.check(name)
         body = self._with_uploads(self.take(), name)
         self._began = time.monotonic()
         self._patient = asked.patient(self.request.headers)
@@ -101,7 +99,10 @@ class CallHandler(SpooledBodyHandler):
         """Run the call, or wait for the one that runs under this key, or repeat its answer."""
         target = self._target = self._find(name)
         if target.spec.stream:
-            raise BadRequest(f"{name!r} streams, and a stream cannot be repeated: send no key.")
+            raise BadRequest(
+                f"{name!r} is a streaming service, and a stream cannot be replayed. Remove the "
+                "Idempotency-Key header."
+            )
         route = f"{name} {self._view} {self._live}"
         fingerprint = await self._fingerprint(body)
         once, new = self.state.keys.join((owner_of(self), route, key), fingerprint)
@@ -156,8 +157,6 @@ class CallHandler(SpooledBodyHandler):
         )
         pending.owner = owner_of(self)
         pending.limit = asked.seconds(self.request.headers, target.spec.timeout)
-        if self.held is not None:
-            pending.chain = tuple((name, None) for name in self.held.chain)
         self._pending = pending
         out = self._open(target)  # not before: a refusal has its own status
         series = self._series = self.state.metrics.series(target.spec.name, target.version)
@@ -292,7 +291,7 @@ class CallHandler(SpooledBodyHandler):
         if self._once is not None:
             self._leave()
         else:
-            self._cancel(CallCancelled("The caller left."))
+            self._cancel(CallCancelled("The caller disconnected."))
 
     def _leave(self) -> None:
         """Wait no longer for a call that others may wait for."""

@@ -144,7 +144,7 @@ class ThumbnailHandler(EasyHandler):
         kind, found, data = (about.thumbnail if about else "").partition(";base64,")
         # A live kernel may send what it likes; only pictures without scripts go on to a browser.
         if not found or kind not in ("data:image/webp", "data:image/png", "data:image/jpeg"):
-            raise RouteNotFound("This service has no picture.")
+            raise RouteNotFound("This service has no thumbnail.")
         self.set_header("Content-Type", kind.removeprefix("data:"))
         fresh = self.get_query_argument("v", "")
         self.set_header("Cache-Control", "private, max-age=31536000" if fresh else "no-cache")

@@ -124,7 +124,9 @@ class ChannelsHandler(WebSocketMixin, websocket.WebSocketHandler, PlaceHandler):
         try:
             self._channel.take(message)
         except (TooMuchError, ValueError) as error:
-            log.warning("A page of %s is cut off: %r", self._channel.place.service, error)
+            log.warning(
+                "Closed the connection of a page of %s: %r", self._channel.place.service, error
+            )
             self.close(1008)
 
     def on_close(self) -> None:

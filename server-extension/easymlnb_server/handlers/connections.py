@@ -47,7 +47,7 @@ class Phase(Enum):
     HEAD = "the rest of a request's head"
     BODY = "the rest of a request's body"
     BUSY = "the server"
-    SENDING = "the caller, who has to take a finished answer"
+    SENDING = "the caller to receive a finished response"
 
 
 class Held(ABC):
@@ -116,12 +116,12 @@ class Held(ABC):
         if phase is Phase.SENDING:
             self.close()
         elif phase is Phase.HEAD:
-            said = f"The headers did not arrive within {limits.head_timeout:g} s."
+            said = f"The request's headers did not arrive within {limits.head_timeout:g} s."
             self.close(RequestTimeout(said))
         else:
             said = (
-                f"For {limits.body_timeout:g} s the body arrived more slowly than "
-                f"{limits.body_rate:g} bytes per second."
+                f"The request's body arrived at less than {limits.body_rate:g} bytes per second "
+                f"for {limits.body_timeout:g} s."
             )
             self.close(RequestTimeout(said))
 
@@ -237,7 +237,7 @@ class Connections:
         """Write one line for all that happened since the last one."""
         if self._refused or self._made_room:
             log.warning(
-                "Too many connections: %d idle ones were closed, %d new ones refused. See "
+                "Too many connections: closed %d idle ones and refused %d new ones. See "
                 "EasyMLNB.connections and EasyMLNB.connections_per_address.",
                 self._made_room,
                 self._refused,

@@ -46,8 +46,9 @@ def note(
     if ended is None and pending.started:  # it goes on in its worker until that gives it up
         pending.late = partial(state.calls.amend, target.spec.name, request_id)
     series.add(error, whole, entry.seconds)
-    if ended is not None and ended.together:
-        series.sizes.add(ended.together)
+    if ended is not None and pending.starts_batch:
+        assert pending.run is not None
+        series.sizes.add(pending.run.size)
     if state.tracing is not None:
         state.tracing.record(headers, target.spec.name, entry, error, whole)
     # Every failure is worth a line; a success where many share the server, or who asks for them.

@@ -73,9 +73,6 @@ class Gate:
             or (sender := self._sender(headers)) is None
         ):
             return None
-        cluster = self._state.cluster
-        if cluster is not None and not cluster.serves(name):
-            return None
         try:
             spec = self._state.services.target_for(sender.caller, name, Action.CALL).spec
         except (ServiceNotFound, NotReady):

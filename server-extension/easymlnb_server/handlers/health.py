@@ -18,7 +18,5 @@ class ReadyHandler(EasyHandler):
 
     @allow_unauthenticated
     def get(self) -> None:
-        cluster = self.state.cluster
-        leaving = self.state.services.draining or (cluster is not None and cluster.keeper.leaving)
-        ready = self.state.publications.ready and not leaving
+        ready = self.state.publications.ready and not self.state.services.draining
         self.write_json({"status": "ok" if ready else "not_ready"}, 200 if ready else 503)

@@ -17,7 +17,7 @@ class HubHandler(EasyHandler):
     @web.authenticated
     async def get(self) -> None:
         if self.caller is None or not self.caller.admin:
-            raise Forbidden("Administrators of the Hub may look at this.")
+            raise Forbidden("Only administrators of the Hub can see this.")
         members, views = self.state.people, self.state.nodes
         if not (isinstance(members, Members) and isinstance(views, OwnersViews)):
             raise RouteNotFound

@@ -12,10 +12,11 @@ from typing import Any, cast
 from tornado import web, websocket
 from tornado.ioloop import PeriodicCallback
 
-from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn
+from easymlnb.contract import installation
+from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn, VersionMismatch
 from easymlnb.contract.frames import (
-    FORGOTTEN,
-    PROTOCOL,
+    PROTOCOL_HEADER,
+    VERSION_HEADER,
     Failure,
     Hello,
     Item,
@@ -32,7 +33,6 @@ from easymlnb.contract.frames import (
     unpack_to_server,
 )
 from easymlnb.contract.questions import Ask, Lookup, Unask
-from easymlnb_server.cluster.keeper import MARK
 from easymlnb_server.engine.link import WorkerLink
 from easymlnb_server.engine.rendezvous import Arrival, Awaited
 from easymlnb_server.handlers.asks import Asks
@@ -54,8 +54,8 @@ RELAYED = ("X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip")
 """Headers by which proxies tell of themselves."""
 
 REFUSAL = (
-    "Only workers that this service has started dial in here. Live services stay in their author's "
-    "own server: publish the notebook to have it here."
+    "Only workers that this service started can connect here. Live services run on their "
+    "author's own server; publish the notebook to run it here."
 )
 
 log = logging.getLogger("easymlnb.link")
@@ -114,16 +114,24 @@ class LinkHandler(websocket.WebSocketHandler):
             # Only browsers send it, and no browser has business here, not even with a page of ours.
             raise web.HTTPError(403)
         scheme, _, secret = self.request.headers.get("Authorization", "").partition(" ")
+        if scheme == "easymlnb" and (skew := self._skew()):
+            log.error("%s", skew)
+            self._answer(VersionMismatch(skew))
+            return
         if scheme != "easymlnb" or not self._admit(secret):
-            self._refuse(secret)
+            self._refuse()
             return
         await super().get(*args, **kwargs)
 
-    def _refuse(self, secret: str) -> None:
-        cluster = self.state.cluster
-        if cluster is not None and cluster.forgets(secret[:MARK]):
-            self.set_header(FORGOTTEN, "1")
-        error = NotLoggedIn(REFUSAL) if self.state.services.shared else NotLoggedIn()
+    def _skew(self) -> str:
+        headers = self.request.headers
+        version, protocol = headers.get(VERSION_HEADER, ""), headers.get(PROTOCOL_HEADER, "")
+        return installation.version_skew("The kernel", version[:40], protocol[:10])
+
+    def _refuse(self) -> None:
+        self._answer(NotLoggedIn(REFUSAL) if self.state.services.shared else NotLoggedIn())
+
+    def _answer(self, error: EasyMLNBError) -> None:
         self.set_status(error.status)
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(error.to_dict(uuid.uuid4().hex)))
@@ -151,7 +159,7 @@ class LinkHandler(websocket.WebSocketHandler):
         are counted, not seconds: it is not the kernel's silence when this server stood still.
         """
         if self._unheard >= SILENCE and not (self._link is not None and len(self._link)):
-            log.warning("A kernel left %d heartbeats unanswered and is given up.", self._unheard)
+            log.warning("A kernel missed %d heartbeats; its connection is closed.", self._unheard)
             self._heart.stop()
             self._given_up = True
             self.close(1001)
@@ -171,7 +179,7 @@ class LinkHandler(websocket.WebSocketHandler):
                     self._takers[type(frame)](frame, body)
                 self._flush()
         except (ValueError, TypeError, AttributeError) as error:
-            log.error("A kernel sent what is not a frame and is cut off: %s", error)
+            log.error("A kernel sent an invalid frame; its connection is closed: %s", error)
             self._given_up = True
             self.close(1002)
 
@@ -205,7 +213,7 @@ class LinkHandler(websocket.WebSocketHandler):
             try:
                 self.write_message(data, binary=True)
             except websocket.WebSocketClosedError:
-                log.debug("A kernel left as it was written to.")
+                log.debug("A kernel disconnected during a write.")
 
     def _on_event(self, frame: ToServer, body: bytes) -> None:
         if self._link is not None:
@@ -213,9 +221,9 @@ class LinkHandler(websocket.WebSocketHandler):
 
     def _on_hello(self, hello: Hello, body: bytes) -> None:
         if self._link is not None:
-            raise ValueError("It said hello before.")
-        if hello.protocol != PROTOCOL or hello.live is (self._arrival is not None):
-            log.error("A kernel speaks protocol %s, not %s.", hello.protocol, PROTOCOL)
+            raise ValueError("The kernel sent a second hello message.")
+        if hello.live is (self._arrival is not None):
+            log.error("A kernel connected with a secret of the wrong kind.")
             self.close(1002)
             return
         self._link = WorkerLink(hello, self._write)

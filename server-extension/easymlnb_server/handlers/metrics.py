@@ -11,8 +11,8 @@ from easymlnb_server.metrics import CONTENT_TYPE, exposition
 
 ENTRANCE = {ACCESS, "access:services"}
 NOT_FOR_YOU = (
-    "The metrics are for administrators of the Hub, and for tokens with the scopes read:metrics "
-    f"and {ACCESS}."
+    "Metrics require an administrator of the Hub, or a token with the scopes read:metrics and "
+    f"{ACCESS}."
 )
 
 

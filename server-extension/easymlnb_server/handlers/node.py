@@ -73,7 +73,7 @@ class NodeKernelsHandler(BodyHandler, _NodeHandler):
         try:
             wanted = _wanted(self.take_body())
         except msgspec.MsgspecError as error:
-            raise BadRequest("The body is not what a node is asked for a kernel with.") from error
+            raise BadRequest("The request body is not a valid kernel request.") from error
         kernel = await self.node.start(wanted)
         self.write_json({"id": kernel.id, "age": self.node.age}, 201)
 

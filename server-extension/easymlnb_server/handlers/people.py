@@ -23,7 +23,7 @@ class Transfer(msgspec.Struct, forbid_unknown_fields=True):
 def members_of(handler: EasyHandler) -> Members:
     """Return the users of the Hub; raises ``Forbidden`` for who is no administrator of it."""
     if handler.caller is None or not handler.caller.admin:
-        raise Forbidden("Administrators of the Hub may do this.")
+        raise Forbidden("Only administrators of the Hub can do this.")
     people = handler.state.people
     if not isinstance(people, Members):
         raise RouteNotFound
@@ -59,16 +59,16 @@ class TransferHandler(BodyHandler):
         try:
             to = msgspec.json.decode(self.take_body(), type=Transfer).to
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise BadRequest(f'Say to whom as JSON: {{"to": "alice"}} ({error}).') from error
+            raise BadRequest(f'Name the new owner as JSON: {{"to": "alice"}} ({error}).') from error
         if to == name:
-            raise BadRequest(f"{name!r} has these services already.")
+            raise BadRequest(f"{name!r} already owns these services.")
         found = await members.look(to)
         if found is None:
             raise BadRequest(f"The Hub has no user {to!r}.")
         if not found.identity:
             raise BadRequest(
-                "The Hub does not say since when somebody is a user. Give the service the scope "
-                "read:users first; doctor --hub has the line."
+                "The Hub does not return when users were created. Give the service the scope "
+                "read:users; 'easymlnb doctor --hub' prints the setting."
             )
         moved = await self.state.publications.transfer(name, to, found.identity)
         await members.forget()

@@ -113,20 +113,18 @@ class PlainCall:
         """The caller is gone: nothing is written any more."""
         self._gone = True
         if self._pending is not None and self._target is not None:
-            self._target.pool.cancel(self._pending, CallCancelled("The caller left."))
+            self._target.pool.cancel(self._pending, CallCancelled("The caller disconnected."))
 
     def _ask(self) -> None:
         """Hand the call in; asked again when another version took over before it began."""
         state = self._state
         if state.services.draining:
             raise Draining
-        if state.cluster is not None:
-            state.cluster.check(self._name)
         target = state.services.target_for(self._sender.caller, self._name, Action.CALL)
         self._target = target
         spec = target.spec
         if spec.stream or len(self._body) > spec.max_body:
-            raise NotReady("The service was replaced just now; call it again.")
+            raise NotReady("A new version has just been deployed. Retry the request.")
         headers = self._headers
         call = Call(
             id=0,
@@ -177,7 +175,7 @@ class PlainCall:
         if result.filename:
             more += f"Content-Disposition: {attachment(result.filename)}\r\n"
         if CONTROL.search(result.content_type):
-            raise ValueError(f"{result.content_type!r} is no media type.")
+            raise ValueError(f"Invalid media type {result.content_type!r}.")
         size = len(body) if isinstance(body, bytes) else body.size
         self._send(self._head(200, result.content_type, RESULT, more, size), body)
 

@@ -40,12 +40,12 @@ def misframed(headers: HTTPHeaders) -> BadRequest | None:
     if lengths and codings:
         return BadRequest("Send either Content-Length or Transfer-Encoding, not both.")
     if codings and [coding.lower() for coding in codings] != ["chunked"]:
-        return BadRequest("The only Transfer-Encoding that is read is: chunked.")
+        return BadRequest("Unsupported Transfer-Encoding. Use 'chunked' or send Content-Length.")
     if len(lengths) > 1:
         return BadRequest("Send Content-Length once.")
     if lengths and not (lengths[0].isascii() and lengths[0].isdigit() and len(lengths[0]) < 19):
         return BadRequest(
-            f"Content-Length must be the number of the body's bytes, not {lengths[0][:40]!r}."
+            f"Invalid Content-Length {lengths[0][:40]!r}: use the size of the body in bytes."
         )
     return None
 
@@ -64,7 +64,7 @@ def unwanted(
     if not known and start.method not in getattr(handler, "SUPPORTED_METHODS", ()):
         return MethodNotAllowed(start.method[:20])
     if large and not _takes_body(handler, start.method):
-        return TooLarge("No body is read here; send the request without one.")
+        return TooLarge("This route accepts no request body. Send the request without a body.")
     foreign = handler is not None and issubclass(handler, JupyterHandler) and not _ours(handler)
     if large and foreign and not _may_be_known(application.settings, request):
         return NotLoggedIn()

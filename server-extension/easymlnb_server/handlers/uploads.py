@@ -81,10 +81,12 @@ def _announced(body: bytes) -> tuple[str, str, int]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise BadRequest('Announce a file as JSON: {"name": "x.csv", "size": 1234}.')
+        raise BadRequest(
+            'Create an upload with a JSON body such as {"name": "x.csv", "size": 1234}.'
+        )
     name, media_type, size = found.get("name"), found.get("media_type"), found.get("size")
     if type(size) is not int or not 0 <= size < 2**53:
-        raise BadRequest("size must be the number of the file's bytes.")
+        raise BadRequest("size must be the size of the file in bytes, as an integer.")
     texts = (name or "", media_type or "")
     if not all(isinstance(text, str) and len(text) < LONGEST_NAME for text in texts):
         raise BadRequest("name and media_type must be text.")
@@ -118,7 +120,7 @@ class UploadHandler(BodyHandler):
         upload = self._own(self.path_args[0])
         offset = self.get_query_argument("offset", "")
         if not (offset.isascii() and offset.isdigit() and len(offset) < 17):
-            raise BadRequest("Say with ?offset= at which byte this part begins.")
+            raise BadRequest("Send the byte offset of this part as ?offset=, such as ?offset=0.")
         length = int(self.request.headers.get("Content-Length", 0))
         upload.begin(int(offset), length)
         self._upload = upload

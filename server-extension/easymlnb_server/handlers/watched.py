@@ -228,7 +228,7 @@ class _Guarded(HTTPMessageDelegate):
 def _unreadable(phase: Phase) -> EasyMLNBError:
     if phase is Phase.HEAD:
         return HeadTooLarge(HEAD_LIMIT)
-    return BadRequest("A chunk of the body does not begin with its length.")
+    return BadRequest("Invalid chunked body: a chunk does not start with its length.")
 
 
 async def _linger(taken: socket.socket) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 from tornado.iostream import IOStream, SSLIOStream
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
-from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
-from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
+
+from easymlnb.contract.frame_connection import FrameConnection
 
 CHUNK = 256 * 1024
 """Bytes that are read at once."""
@@ -35,10 +35,10 @@ class Wire(WebSocketProtocol):
     def __init__(self, handler: WebSocketHandler, max_message: int) -> None:
         super().__init__(handler)
         self._protocol = ServerProtocol(max_size=max_message)
+        self._frames = FrameConnection(self._protocol, self._send, self._sent_all, self._on_pong)
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._left: list[memoryview] = []
-        self._parts: list[bytes] = []
 
     @staticmethod
     def fits(stream: Any) -> bool:
@@ -59,27 +59,25 @@ class Wire(WebSocketProtocol):
             if isinstance(event, Request):
                 self._protocol.send_response(self._protocol.accept(event))
         self._loop.add_reader(self._socket, self._readable)
-        self._flush()
-        if self._protocol.state is OPEN:
+        self._frames.flush()
+        if self._frames.is_open:
             self._run_callback(handler.open)
         await self._over
 
     def is_closing(self) -> bool:
-        return self._over.done() or self._protocol.state is not OPEN
+        return self._over.done() or not self._frames.is_open
 
     def write_message(
         self, message: str | bytes | dict[str, Any], binary: bool = False
     ) -> "asyncio.Future[None]":
         if self.is_closing() or not isinstance(message, bytes):
             raise WebSocketClosedError
-        self._protocol.send_binary(message)
-        self._flush()
+        self._frames.send(message)
         return self._over
 
     def write_ping(self, data: bytes) -> None:
         if not self.is_closing():
-            self._protocol.send_ping(data)
-            self._flush()
+            self._frames.ping(data)
 
     def set_nodelay(self, x: bool) -> None:
         with contextlib.suppress(OSError):  # a Unix socket has no such thing
@@ -87,8 +85,7 @@ class Wire(WebSocketProtocol):
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         if not self.is_closing():
-            self._protocol.send_close(code or 1000, reason or "")
-            self._flush()
+            self._frames.close(code or 1000, reason or "")
             self._loop.call_later(GOODBYE, self._end)
 
     def on_connection_close(self) -> None:
@@ -107,29 +104,16 @@ class Wire(WebSocketProtocol):
         if not data:
             self._end()
             return
-        self._protocol.receive_data(data)
-        for frame in self._protocol.events_received():
-            if isinstance(frame, Frame):
-                self._take(frame)
-        self._flush()
+        for message in self._frames.receive(data):
+            self._run_callback(self.handler.on_message, message)
+        self._frames.flush()
 
-    def _take(self, frame: Frame) -> None:
-        if frame.opcode is Opcode.PONG:
-            self._run_callback(self.handler.on_pong, bytes(frame.data))
-        elif frame.opcode in (Opcode.BINARY, Opcode.TEXT, Opcode.CONT):
-            self._parts.append(bytes(frame.data))
-            if frame.fin:
-                parts, self._parts = self._parts, []
-                data = parts[0] if len(parts) == 1 else b"".join(parts)
-                self._run_callback(self.handler.on_message, data)
+    def _on_pong(self, data: bytes) -> None:
+        self._run_callback(self.handler.on_pong, data)
 
-    def _flush(self) -> None:
-        """Send what the protocol has to say; an empty piece says that it was the last."""
-        for data in self._protocol.data_to_send():
-            if data:
-                self._send(data)
-            elif not self._left:
-                self._end()
+    def _sent_all(self) -> None:
+        if not self._left:
+            self._end()
 
     def _send(self, data: bytes) -> None:
         if self._over.done():

@@ -29,7 +29,7 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
-                raise ValueError(f"{name!r} is {value!r}; a limit is a number from 0 on.")
+                raise ValueError(f"invalid {name} {value!r}: a limit is a number of at least 0.")
 
 
 NO_LIMIT = Limit()
@@ -39,7 +39,7 @@ def read(told: Mapping[str, Any]) -> dict[str, Limit]:
     """Return the limits of ``c.EasyMLNB.group_limits``; raises ``ValueError`` in a sentence."""
     wrong = next((group for group in told if not isinstance(group, str)), None)
     if wrong is not None:
-        raise ValueError(f"The name of a group is a text, not {wrong!r}.")
+        raise ValueError(f"Invalid group name {wrong!r}: use a string.")
     return {
         group: spelling.struct(limit, Limit, f"the limit of the group {group!r}")
         for group, limit in told.items()

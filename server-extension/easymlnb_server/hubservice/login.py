@@ -19,8 +19,9 @@ RESOURCE = "easymlnb"
 """Name of our own routes for an authorizer; Jupyter's own have other names."""
 
 NO_ENTRY = (
-    f"This token does not open the shared service: it lacks {ACCESS}. The administrator of the Hub "
-    f"adds to c.JupyterHub.load_roles: {USERS}, and for the users' servers: {TOKENS}"
+    f"This token cannot access the shared service: the scope {ACCESS} is missing. The Hub's "
+    f"administrator adds to c.JupyterHub.load_roles: {USERS}, and for the users' servers: "
+    f"{TOKENS}"
 )
 
 
@@ -44,7 +45,10 @@ class HubIdentity(JupyterHubIdentityProvider):  # type: ignore[misc]
     """Knows users of the Hub whose token is good for this service, on our own routes only."""
 
     cache_seconds = Float(
-        30.0, min=0.0, max=30.0, help="Seconds for which the Hub's word on a user is good."
+        30.0,
+        min=0.0,
+        max=30.0,
+        help="Seconds for which the Hub's information about a user is cached.",
     ).tag(config=True)
 
     @property

@@ -23,7 +23,7 @@ AT_ONCE = 20
 
 UNKNOWN_TIME = "before 2018"
 
-AWAY = "The Hub does not say who you are just now. Try again in a moment."
+AWAY = "The Hub is not available to check your identity. Try again in a moment."
 
 log = logging.getLogger("easymlnb.hub")
 
@@ -135,12 +135,13 @@ class Members:
         found = await self.look(name)
         if found is None:
             raise NotReady(
-                f"The Hub has no user {name!r} any more: removed, or renamed. {resolve(name)}"
+                f"The Hub no longer has a user {name!r}: the user was removed or renamed. "
+                f"{resolve(name)}"
             )
         if not self.register.belongs(name, found.identity):
             raise NotReady(
-                f"The Hub's user {name!r} is not the one who published this; the name was given "
-                f"to somebody else. {resolve(name)}"
+                f"The Hub's user {name!r} is not the user who published this; the name was "
+                f"reused. {resolve(name)}"
             )
 
     def last(self, name: str) -> Caller | None:
@@ -199,14 +200,14 @@ class Members:
                 model: Mapping[str, Any] = answer.json()
                 return model
         except (httpx.HTTPError, TimeoutError, ValueError) as error:
-            log.warning("The Hub does not answer: %s", error or type(error).__name__)
+            log.warning("The Hub does not respond: %s", error or type(error).__name__)
             raise NotReady(AWAY) from error
         if answer.status_code in (401, 403) and token != self._token:
             return None
         if answer.status_code == 404:
             return None
         if answer.status_code in (401, 403):
-            log.error("The Hub refuses this service. Its role is missing: %s", hubs.ROLE)
+            log.error("The Hub rejects this service's token. A role is missing: %s", hubs.ROLE)
         else:
-            log.warning("The Hub answers %s.", answer.status_code)
+            log.warning("The Hub responded with status %s.", answer.status_code)
         raise NotReady(AWAY)

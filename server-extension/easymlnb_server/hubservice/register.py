@@ -1,16 +1,8 @@
 """Under which names somebody has rights: a name of the Hub may be given to another person later."""
 
 import asyncio
-import contextlib
-import logging
 
-from easymlnb.contract.errors import EasyMLNBError
 from easymlnb_server.store.people import People
-
-READ_EVERY = 10.0
-"""Seconds between two looks at what other processes wrote."""
-
-log = logging.getLogger("easymlnb.hub")
 
 
 class Register:
@@ -38,13 +30,6 @@ class Register:
         for name, identity in self._identities.items():
             names.setdefault(identity, set()).add(name)
         self._names = {identity: frozenset(found) for identity, found in names.items()}
-
-    async def keep(self) -> None:
-        """Read again and again, for as long as the server runs."""
-        while True:
-            await asyncio.sleep(READ_EVERY)
-            with contextlib.suppress(EasyMLNBError):  # the database is away
-                await asyncio.to_thread(self.read)
 
     def knows(self, name: str, identity: str) -> bool:
         """Say whether there is nothing to be written of somebody."""

@@ -54,16 +54,17 @@ class UserMeter:
     def check(self, gpus: float) -> None:
         limit = self._limit()
         if limit is None:
-            raise NotReady("The Hub does not say just now which groups you are in.")
+            raise NotReady("The Hub is not available to check your groups. Try again in a moment.")
         if limit.workers is not None and self.workers >= limit.workers:
             raise LimitReached(
-                f"Your groups allow {limit.workers} worker{'s' * (limit.workers != 1)} at a time, "
-                f"and {self.workers} of yours run. Remove a service, or lower its workers=."
+                f"Your groups allow {limit.workers} worker{'s' * (limit.workers != 1)} at a "
+                f"time, and you have {self.workers} running. Remove a service, or lower its "
+                "workers=."
             )
         if gpus and self._used_up(limit):
             raise Forbidden(
-                f"Your groups' {limit.gpu_seconds_a_day:g} GPU seconds of this day are used up. "
-                "Workers with a GPU start again after midnight (UTC)."
+                f"Today's {limit.gpu_seconds_a_day:g} GPU seconds of your groups are used up. "
+                "Workers with a GPU can start again after midnight (UTC)."
             )
 
     def began(self) -> None:
@@ -124,7 +125,7 @@ class Meters:
         try:
             return await self._members.find(user) is not None
         except EasyMLNBError as error:
-            log.warning("The groups of a user are not known: %s", error.message)
+            log.warning("Could not read a user's groups: %s", error.message)
             return True
 
     async def keep(self, store: Store) -> None:
@@ -162,7 +163,7 @@ class Meters:
         try:
             whole = await asyncio.to_thread(store.usage.put, meter.user, meter.day, held)
         except EasyMLNBError as error:
-            log.warning("What GPUs are used could not be written down: %s", error.message)
+            log.warning("Could not record the GPU usage: %s", error.message)
         else:
             meter.elsewhere = max(0.0, whole - held)
 

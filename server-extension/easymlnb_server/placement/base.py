@@ -83,11 +83,17 @@ class Kernel(Protocol):
     def memory(self) -> int:
         """Return the resident bytes of the kernel and its children; blocks for milliseconds."""
 
+    async def adopted(self) -> bool:
+        """Say whether another server process has taken this worker over."""
+
     async def note(self, bundle: str, token: str) -> None:
         """Write down, for the next server, whose worker this is and how it proves itself."""
 
     async def stop(self) -> None:
-        """End the kernel and every process it started, now, and give its room back."""
+        """End the kernel and every process it started, now, and give its room back.
+
+        One that another server process has taken over runs on.
+        """
 
 
 class Fresh(Kernel, Protocol):

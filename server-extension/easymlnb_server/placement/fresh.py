@@ -38,12 +38,16 @@ class FreshKernel:
     def memory(self) -> int:
         return self._kernel.memory()
 
+    async def adopted(self) -> bool:
+        return await self._kernel.adopted()
+
     async def note(self, bundle: str, token: str) -> None:
         await self._kernel.note(bundle, token)
 
     async def stop(self) -> None:
         self.client.stop_channels()
-        await shut_down(self.manager)
+        if not await self.adopted():
+            await shut_down(self.manager)
         await self._kernel.stop()
 
 

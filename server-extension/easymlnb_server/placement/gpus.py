@@ -136,6 +136,7 @@ def _too_few(gpu: float, there: int) -> str:
     has = "no GPU" if not there else "one GPU" if there == 1 else f"{there} GPUs"
     asked = f"{gpu:g} GPU" + ("s" if gpu > 1 else "")
     return (
-        f"The service asks for {asked}, and this server has {has} that it can use. Publish it on "
-        "a server that has more, or write gpu='prefer' to run it without where there is none."
+        f"The service requests {asked}, but this server can use {has}. Publish the service on a "
+        "server with more GPUs, or set gpu='prefer' to run the service without a GPU if none is "
+        "available."
     )

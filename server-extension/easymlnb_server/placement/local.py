@@ -3,6 +3,7 @@
 import asyncio
 import math
 import os
+import shlex
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -54,9 +55,13 @@ class RunningKernel:
         self._record = changed
         await asyncio.to_thread(records.write, self._file, changed)
 
+    async def adopted(self) -> bool:
+        return await asyncio.to_thread(records.has_other_token, self._file, self._record.token)
+
     async def stop(self) -> None:
         try:
-            await asyncio.to_thread(records.clear, self._file, self._record)
+            if not await self.adopted():
+                await asyncio.to_thread(records.clear, self._file, self._record)
         finally:
             self._gpus.release(Room(self._record.gpus, self._record.share))
 
@@ -107,7 +112,7 @@ class LocalPlacement:
             sockets = records.socket_folder()
         except OSError as error:
             self._gpus.release(order.room)
-            raise NotReady(f"There is no folder for a kernel's sockets: {error}") from error
+            raise NotReady(f"Cannot create the folder for a kernel's sockets: {error}") from error
         manager = AsyncKernelManager(
             kernel_name=order.kernel, kernel_spec_manager=self._specs, transport="ipc"
         )
@@ -129,10 +134,11 @@ class LocalPlacement:
             end = kernel.stop() if kernel else self._undo(manager, order, sockets)
             await asyncio.shield(asyncio.ensure_future(end))
             if isinstance(error, NoSuchKernel):
-                raise NotReady(f"There is no kernel named {order.kernel!r} here.") from error
+                raise NotReady(_no_kernel(order.kernel, self._specs)) from error
             if isinstance(error, RuntimeError | OSError | psutil.Error):
                 raise NotReady(
-                    f"The kernel {order.kernel!r} did not start. Is ipykernel installed for it?"
+                    f"The kernel {order.kernel!r} failed to start. Check that ipykernel is "
+                    "installed in its environment."
                 ) from error
             raise
         return kernel
@@ -165,6 +171,14 @@ class LocalPlacement:
             kernel = RunningKernel(self._gpus, file, record)
             found.append(Survivor(worker, record.bundle, record.token, kernel))
         return found
+
+
+def _no_kernel(name: str, specs: KernelSpecManager) -> str:
+    known = ", ".join(sorted(specs.find_kernel_specs())) or "none"
+    return (
+        f"There is no kernel named {name!r} here (there are: {known}); register the environment "
+        f"that has it: python -m ipykernel install --user --name {shlex.quote(name)}"
+    )
 
 
 def _pid(manager: AsyncKernelManager) -> int:

@@ -125,11 +125,11 @@ class NodeKernels:
             for kernel in list(self._kernels.values()):
                 await kernel.look()
                 if kernel.alone:
-                    log.info("A kernel is ended: whoever started it is gone.")
+                    log.info("Ending a kernel because the server that started it is gone.")
                     await self.end(kernel)
             over = time.monotonic() - self._used > self._idle or self.age > self._life
             if self._leave and over and not self._kernels and not self._starting:
-                log.info("This node has no kernel and stops.")
+                log.info("This node has no kernels and stops.")
                 await self._leave()
                 self._used = time.monotonic()
 
@@ -150,7 +150,9 @@ class NodeKernels:
         try:
             folder = records.socket_folder()
         except OSError as error:
-            raise NotReady(f"There is no folder there for a kernel's sockets: {error}") from error
+            raise NotReady(
+                f"Cannot create the folder for a kernel's sockets on the node: {error}"
+            ) from error
         manager = AsyncKernelManager(
             kernel_name=wanted.kernel, kernel_spec_manager=self._specs, transport="ipc"
         )
@@ -168,9 +170,13 @@ class NodeKernels:
         except BaseException as error:
             await asyncio.shield(asyncio.ensure_future(kernel.stop()))
             if isinstance(error, NoSuchKernel):
-                raise NotReady(f"There is no kernel named {wanted.kernel!r} there.") from error
+                raise NotReady(
+                    f"There is no kernel named {wanted.kernel!r} on the node."
+                ) from error
             if isinstance(error, RuntimeError | OSError | psutil.Error | zipfile.BadZipFile):
-                raise NotReady(f"The kernel {wanted.kernel!r} did not start there.") from error
+                raise NotReady(
+                    f"The kernel {wanted.kernel!r} failed to start on the node."
+                ) from error
             raise
         return kernel
 

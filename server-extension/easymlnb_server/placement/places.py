@@ -27,7 +27,11 @@ class Places:
     def elsewhere(self, name: str) -> str:
         """Return where else a service may run that finds no room here, as the end of a message."""
         others = [other for other in self._places if other != name]
-        return f" It may run elsewhere: placement= one of {', '.join(others)}." if others else ""
+        return (
+            f" To run the service elsewhere, set placement= to one of {', '.join(others)}."
+            if others
+            else ""
+        )
 
     def chosen(self, name: str, gpu: Gpu) -> str:
         """Return the name of the placement for workers that ask for ``name``, or do not say.
@@ -44,7 +48,7 @@ class Places:
         if name not in self._places:
             there = ", ".join(self._places)
             raise DeploymentFailed(
-                f"There is no placement named {name!r} on this server; there is: {there}."
+                f"There is no placement named {name!r} on this server. Its placements: {there}."
             )
         return self._places[name]
 
@@ -85,7 +89,8 @@ def one_of(specs: Iterable[ServiceSpec]) -> str:
     asked = sorted({spec.placement for spec in specs} - {""})
     if len(asked) > 1:
         raise DeploymentFailed(
-            f"The services of this notebook ask for different placements ({', '.join(asked)}); "
-            "one worker answers for all of them. Give each placement a notebook of its own."
+            f"The services of this notebook request different placements ({', '.join(asked)}), "
+            "but one worker runs all services of a notebook. Use a separate notebook for each "
+            "placement."
         )
     return asked[0] if asked else ""

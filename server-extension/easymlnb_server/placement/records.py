@@ -81,8 +81,8 @@ def socket_folder(prefix: str = SOCKETS) -> Path:
         except OSError as error:
             failed = error
     raise failed or OSError(
-        f"{tempfile.gettempdir()} is too long a name for a folder of sockets. "
-        f"Set TMPDIR to a folder of {room} characters at most."
+        f"The path {tempfile.gettempdir()} is too long for sockets. Set TMPDIR to a folder with "
+        f"a path of at most {room} characters."
     )
 
 
@@ -98,6 +98,21 @@ def write(file: Path, record: msgspec.Struct) -> None:
     with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
         out.write(msgspec.json.encode(record))
     half.replace(file)
+
+
+def has_other_token(file: Path, token: str) -> bool:
+    """Say whether another server process has written this note since: the worker is its own."""
+    try:
+        found = msgspec.json.decode(file.read_bytes(), type=_Proof)
+    except (OSError, msgspec.MsgspecError):
+        return False
+    return found.token != token
+
+
+class _Proof(msgspec.Struct):
+    """The part of a note that changes with the server."""
+
+    token: str = ""
 
 
 def read(records: Path) -> dict[str, Record | None]:

@@ -1,8 +1,18 @@
-// An app page's own script: says when the server is lost, and begins anew when its place is.
-// What was typed is kept by the form itself.
-// Runs before Voila's, and does without it.
+// @ts-check
+// The script of an app page: shows when the server cannot be reached, reconnects, and reloads the page
+// when its session on the server has ended. The form itself keeps the user's input.
+// It runs before Voila's scripts and does not need them.
 (() => {
-  const { here, place, xsrf } = document.documentElement.dataset;
+  /**
+   * @typedef {object} Kernel
+   * @property {string} connectionStatus
+   * @property {() => Promise<void>} reconnect
+   * @property {{ connect(slot: (sender: unknown, status: string) => void): void }} connectionStatusChanged
+   */
+  const { here, place, xsrf = "" } = document.documentElement.dataset;
+  const voila = /** @type {{ jupyterapp?: { widgetManager?: { kernel?: Kernel } }, voila_finish?: () => void, voila_process?: () => void }} */ (window);
+  /** @type {(id: string) => HTMLElement | null} */
+  const byId = (id) => document.getElementById(id);
   const FIRST_PAUSE_MS = 300;
   const LONGEST_PAUSE_MS = 5000;
   const ANSWER_MS = 8000;
@@ -12,7 +22,7 @@
   const headers = { "X-XSRFToken": xsrf };
   let over = false;
 
-  // Voila leaves on `beforeunload`, which also comes when a link starts a download.
+  // Voila ends its session on `beforeunload`, which also fires when a link starts a download.
   addEventListener("beforeunload", (event) => event.stopImmediatePropagation(), true);
   addEventListener("pagehide", (event) => {
     if (event.persisted) return;
@@ -21,11 +31,13 @@
     fetch(`${here}leave/${place}`, { method: "POST", headers, keepalive: true }).catch(() => {});
   });
   addEventListener("pageshow", (event) => {
-    // Taken out of the browser's memory by the back button: its place may be gone by now.
+    // The back button restored the page from memory: its session may have ended.
     if (event.persisted) check();
   });
   addEventListener("online", () => check());
-  document.addEventListener("visibilitychange", () => document.hidden || check());
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) check();
+  });
 
   function theme() {
     const chosen = document.documentElement.dataset.theme;
@@ -33,21 +45,22 @@
     document.body.dataset.jpThemeLight = String(!dark);
   }
 
-  // A run ends with its page. The next page in its place says so, until something is run there.
+  // A run stops when its page is left. The next page at this address says so, until something is run.
   const stopped = `easymlnb-stopped:${location.pathname}`;
   let lasting = "";
 
+  /** @param {boolean} running */
   function remember(running) {
     try {
       if (running) sessionStorage.setItem(stopped, "1");
       else sessionStorage.removeItem(stopped);
     } catch {
-      // Storage is refused: then nothing is said.
+      // The browser blocks storage: then the message is not shown.
     }
   }
 
   function recall() {
-    let found = null;
+    let found;
     try {
       found = sessionStorage.getItem(stopped);
     } catch {
@@ -55,31 +68,38 @@
     }
     remember(false);
     if (!found) return;
-    lasting = "The page was loaded again while a run was under way. The run was stopped; press Run to start it again.";
+    lasting = "The page was reloaded during a run, so the run was stopped. Press Run to start it again.";
     say("");
     addEventListener("click", (event) => {
-      if (!event.target.closest?.(".em-primary, [data-em-do=again]")) return;
+      if (!(event.target instanceof Element) || !event.target.closest(".em-primary, [data-em-do=again]")) return;
       lasting = "";
       say("");
     });
   }
 
+  /** @param {string} text */
   function say(text) {
-    const notice = document.getElementById("notice");
-    const shown = text || lasting;
-    notice.hidden = !shown;
-    if (notice.textContent !== shown) notice.textContent = shown;
+    const notice = byId("notice");
+    if (!notice) return; // the page is still loading
+    const message = text || lasting;
+    notice.hidden = !message;
+    if (notice.textContent !== message) notice.textContent = message;
   }
 
   const REFUSALS = 5;
-  const LOST = "The connection is lost. What you typed is kept; the page goes on by itself.";
+  const LOST = "Connection lost. Your input is kept; the page reconnects automatically.";
+  /** @type {(ms: number) => Promise<void>} */
   const rest = (ms) => new Promise((done) => setTimeout(done, ms));
 
-  // Only an answer with this header is the server's own: proxies and Hubs answer in its place.
+  /**
+   * Fetch from the server. Responses without its header come from proxies and Hubs, and fail.
+   * @param {string} url
+   * @param {RequestInit} more
+   */
   async function get(url, more = {}) {
     const signal = AbortSignal.timeout(ANSWER_MS);
     const answer = await fetch(url, { redirect: "error", headers, signal, ...more });
-    if (!answer.headers.has("X-Request-Id")) throw new Error("something else answered");
+    if (!answer.headers.has("X-Request-Id")) throw new Error("The response is not from the server.");
     return answer;
   }
 
@@ -90,27 +110,30 @@
   function renew() {
     over = true;
     if (!document.hidden && Date.now() - touched < REST_MS) {
-      say("The page lost its place on the server and is loaded again, with what you typed.");
+      say("The session on the server has ended. The page is reloading; your input is kept.");
       setTimeout(() => location.reload(), 500);
       return;
     }
-    // A page that nobody looks at must not take a place again and again.
-    say("This page was put to rest. It goes on, with what you typed, when you touch it.");
-    const again = () => {
+    // A page that is not used must not start new sessions.
+    say("This page was paused after inactivity. Click anywhere to resume; your input is kept.");
+    const waiting = new AbortController();
+    const resume = () => {
+      waiting.abort();
       over = false;
       check();
     };
-    for (const sign of SIGNS) addEventListener(sign, again, { once: true, passive: true });
+    for (const sign of SIGNS) addEventListener(sign, resume, { signal: waiting.signal, passive: true });
   }
 
+  /** @type {Promise<void> | null} */
   let checking = null;
   function check(started = Date.now()) {
     checking ??= ask(started).finally(() => { checking = null; });
     return checking;
   }
 
-  // A server that is stopping says that the place is gone, and then says nothing any more. One that
-  // refuses the page again and again means it: the service was removed, or is no longer shared.
+  // A server that is stopping reports that the session is gone, and then stops responding. One that
+  // rejects the page several times is running: the service was removed, or is no longer shared.
   let refusals = 0;
   async function loads() {
     const answer = await get(location.href, { method: "HEAD" });
@@ -118,22 +141,30 @@
     return answer.ok || refusals >= REFUSALS;
   }
 
+  /** @param {number} started */
   async function ask(started) {
     let pause = FIRST_PAUSE_MS;
     while (!over && Date.now() - started < FOREVER_MS) {
       try {
         const answer = await get(`${here}api/kernels/${place}`);
         if (answer.ok) {
-          if (await connected()) return say("");
-          say("Connecting again. What you typed is kept.");
+          if (await connected()) {
+            say("");
+            return;
+          }
+          say("Reconnecting. Your input is kept.");
         } else if (answer.status === 404) {
-          if (await loads()) return renew();
+          if (await loads()) {
+            renew();
+            return;
+          }
           say(LOST);
         } else if (answer.status < 500) {
           over = true;
-          return say("You are no longer logged in. Load the page again to log in; what you typed is kept.");
+          say("You are no longer logged in. Reload the page to log in; your input is kept.");
+          return;
         } else {
-          say("The server is not ready. What you typed is kept; the page goes on by itself.");
+          say("The server is not ready. Your input is kept; the page reconnects automatically.");
         }
       } catch {
         say(LOST);
@@ -143,9 +174,9 @@
     }
   }
 
-  const kernel = () => window.jupyterapp?.widgetManager?.kernel;
+  const kernel = () => voila.jupyterapp?.widgetManager?.kernel;
 
-  // JupyterLab's own attempts come ever more seldom, and end after a while.
+  // JupyterLab itself reconnects at growing intervals, and gives up after a while.
   async function connected() {
     const found = kernel();
     if (!found || found.connectionStatus === "connected") return true;
@@ -163,12 +194,12 @@
   }
 
   let ready = false;
-  // A slow start may have cost the page its place; and nobody shall look at a wheel for ever.
+  // A slow start may have ended the session; then the spinner would stay.
   const late = setInterval(() => (ready ? clearInterval(late) : check()), 8000);
 
-  function shown() {
+  function onShown() {
     ready = true;
-    document.getElementById("loading")?.remove();
+    byId("loading")?.remove();
     document.documentElement.dataset.ready = "";
     recall();
     watch();
@@ -178,18 +209,18 @@
     theme();
     new MutationObserver(theme).observe(document.documentElement, { attributeFilter: ["data-theme"] });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", theme);
-    const cells = document.getElementById("rendered_cells");
+    const cells = byId("rendered_cells");
     const seen = new MutationObserver(() => {
-      // Voila puts its shell behind everything else; it belongs into the page's main part.
-      const shell = document.getElementById("main");
-      if (shell?.parentElement === document.body) document.querySelector("main").append(shell);
-      if (!cells.querySelector(".em-form, .em-error")) return;
+      // Voila appends its shell to the body; it belongs into the page's main part.
+      const shell = byId("main");
+      if (shell?.parentElement === document.body) document.querySelector("main")?.append(shell);
+      if (!cells?.querySelector(".em-form, .em-error")) return;
       seen.disconnect();
-      shown();
+      onShown();
     });
     seen.observe(document.body, { childList: true, subtree: true });
   });
-  // Voila's front end looks for these when it has begun.
-  window.voila_finish = () => {};
-  window.voila_process = () => {};
+  // Voila's front end calls these when it has started.
+  voila.voila_finish = () => {};
+  voila.voila_process = () => {};
 })();

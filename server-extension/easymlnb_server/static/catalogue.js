@@ -1,56 +1,55 @@
-// The catalogue: searching while one types, and states that stay fresh. The server does both: it is
-// asked for the page again, and only what differs is replaced. Without this script the form works, too.
+// @ts-check
+// The catalog: search while typing, and states that stay current. The server does both: this script
+// fetches the page again and replaces what differs. The form also works without it.
 
-import { headers } from "./dom.js";
+import { byId, fetchPage } from "./dom.js";
 import { times } from "./times.js";
+import { catalogUrl } from "./urls.js";
 
 const PAUSE_MS = 120;
 const FRESH_MS = 5000;
-// A forgotten page asks no more: on a Hub its questions would keep an idle server running.
+// A forgotten page sends no more requests: on a Hub they would keep an idle server running.
 const PATIENCE_MS = 600_000;
-const form = document.getElementById("filters");
-const cards = document.getElementById("cards");
-// As the server sent it, before times are made relative: what later answers are compared with.
+const form = /** @type {HTMLFormElement} */ (byId("filters"));
+const cards = byId("cards");
+// As the server sent it, before times are made relative: later pages are compared with this.
 let before = cards.innerHTML;
-let asking = null;
+/** @type {AbortController | null} */
+let running = null;
 
-function wanted() {
-  const told = new URLSearchParams(new FormData(form));
-  for (const [name, value] of [...told]) if (!value || (name === "sort" && value === "name")) told.delete(name, value);
-  const text = told.toString();
-  return form.action.split("?")[0] + (text && `?${text}`);
+const isBusy = () => form.getAttribute("aria-busy") === "true";
+
+/** @param {string} url */
+async function load(url) {
+  running?.abort();
+  running = new AbortController();
+  show(await fetchPage(url, running.signal));
 }
 
-async function ask(url) {
-  asking?.abort();
-  asking = new AbortController();
-  const { signal } = asking;
-  const answer = await fetch(url, { redirect: "error", headers, signal });
-  if (!answer.ok) throw new Error(answer.statusText);
-  show(new DOMParser().parseFromString(await answer.text(), "text/html"));
-}
-
+/** @param {Document} page */
 function show(page) {
-  const found = page.getElementById("cards");
-  document.getElementById("count").textContent = page.getElementById("count").textContent;
-  form.hidden = page.getElementById("filters").hidden;
+  const found = byId("cards", page);
+  byId("count").textContent = byId("count", page).textContent;
+  form.hidden = byId("filters", page).hidden;
   if (found.innerHTML === before) return;
   before = found.innerHTML;
   const focused = document.activeElement?.closest("#cards a")?.getAttribute("href");
   cards.replaceChildren(...found.childNodes);
   times(cards);
-  if (focused) cards.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
+  /** @type {HTMLElement | null} */
+  const link = focused ? cards.querySelector(`a[href="${CSS.escape(focused)}"]`) : null;
+  link?.focus();
 }
 
 async function search() {
-  const url = wanted();
+  const url = catalogUrl(form.action, new FormData(form));
   form.setAttribute("aria-busy", "true");
   try {
-    await ask(url);
+    await load(url);
     history.replaceState(null, "", url);
   } catch (error) {
-    if (error.name === "AbortError") return; // a newer search has begun
-    location.assign(url); // the browser says best why it does not work
+    if (error instanceof DOMException && error.name === "AbortError") return; // a newer search has begun
+    location.assign(url); // the browser shows why it fails
   }
   form.setAttribute("aria-busy", "false");
 }
@@ -58,7 +57,8 @@ async function search() {
 let pause = 0;
 form.addEventListener("input", (event) => {
   clearTimeout(pause);
-  pause = setTimeout(search, event.target.type === "search" ? PAUSE_MS : 0);
+  const typing = event.target instanceof HTMLInputElement && event.target.type === "search";
+  pause = setTimeout(search, typing ? PAUSE_MS : 0);
 });
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -71,11 +71,10 @@ for (const sign of ["pointermove", "keydown", "scroll", "visibilitychange"]) {
   document.addEventListener(sign, () => { seen = Date.now(); }, { passive: true });
 }
 setInterval(async () => {
-  const busy = form.getAttribute("aria-busy") === "true";
-  if (busy || document.hidden || Date.now() - seen > PATIENCE_MS) return;
+  if (isBusy() || document.hidden || Date.now() - seen > PATIENCE_MS) return;
   try {
-    await ask(location.href);
+    await load(location.href);
   } catch {
-    // The server may be restarting: what is shown stays, the next try comes soon.
+    // The server may be restarting: the page stays as it is, and the next request follows soon.
   }
 }, FRESH_MS);

@@ -1,26 +1,66 @@
-// Sent along by every request of a script: on a JupyterHub cookies alone do not even read.
-export const headers = { "X-XSRFToken": document.documentElement.dataset.xsrf };
+// @ts-check
+// What scripts need to send requests and to change a page.
 
-// Making elements. Text goes in as text nodes only, so nothing that an author wrote is ever markup.
+import { codeParts } from "./text.js";
 
+/** What the server wrote into the page: `root` is the path of all routes and ends with "/". */
+export const page = {
+  root: document.documentElement.dataset.root ?? "/",
+  xsrf: document.documentElement.dataset.xsrf ?? "",
+};
+
+// Every request has this header: on a JupyterHub a cookie alone is not enough, not even to read.
+export const headers = { "X-XSRFToken": page.xsrf };
+
+/**
+ * Return the element with that id; the page's template has it.
+ * @param {string} id
+ * @param {Document} [within]
+ * @returns {HTMLElement}
+ */
+export function byId(id, within = document) {
+  const found = within.getElementById(id);
+  if (!found) throw new Error(`The page has no element '${id}'.`);
+  return found;
+}
+
+/**
+ * Fetch a page of this server.
+ * @param {string} url
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Document>}
+ */
+export async function fetchPage(url, signal) {
+  const response = await fetch(url, { redirect: "error", headers, signal });
+  if (!response.ok) throw new Error(response.statusText);
+  return new DOMParser().parseFromString(await response.text(), "text/html");
+}
+
+/**
+ * Create an element. Text is added as text nodes only, so text of authors is never parsed as markup.
+ * Attributes named `on...` are event handlers; null and undefined leave an attribute out.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, unknown>} [attributes]
+ * @param {...(Node | string | null | undefined)} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    if (typeof value === "function") element.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
     else if (typeof value === "boolean") element.toggleAttribute(name, value);
-    else if (value !== undefined && value !== null) element.setAttribute(name, value);
+    else if (value != null) element.setAttribute(name, String(value));
   }
-  element.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
+  element.append(...children.filter((child) => child != null));
   return element;
 }
 
-// `code` in the texts of the document becomes <code>; all else stays as it is.
+/**
+ * Return text with `code` as <code> elements.
+ * @param {string | null | undefined} text
+ * @returns {(Node | string)[]}
+ */
 export function inline(text) {
-  return String(text ?? "").split(/`([^`]+)`/).map((part, at) => (at % 2 ? make("code", {}, part) : part));
-}
-
-// The first paragraph of an author's Markdown, without its marks.
-export function plain(text) {
-  const [first] = String(text ?? "").split(/\n\s*\n/);
-  return first.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").replace(/\*\*|__|^#+ /gm, "").replace(/\*(\S[^*]*)\*/g, "$1").replace(/\s+/g, " ").trim();
+  return codeParts(text).map((part, at) => (at % 2 ? make("code", {}, part) : part));
 }

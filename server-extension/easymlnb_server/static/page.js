@@ -1,21 +1,31 @@
-// What all pages do: relative times, tabs, copying.
+// @ts-check
+// What all pages need: relative times, tabs, copy buttons.
 
+import { byId } from "./dom.js";
 import { times } from "./times.js";
 
+const COPIED = 1500; // ms that a button shows its result
+/** @type {WeakMap<Element, { label: string | null, timer: number }>} */
+const shown = new WeakMap();
+
+/** @param {Element} list */
 function tabs(list) {
-  const all = [...list.querySelectorAll("[role=tab]")];
+  /** @type {NodeListOf<HTMLElement>} */
+  const found = list.querySelectorAll("[role=tab]");
+  const all = [...found];
+  /** @param {HTMLElement} tab */
   const choose = (tab) => {
     for (const one of all) {
       const chosen = one === tab;
       one.setAttribute("aria-selected", String(chosen));
       one.tabIndex = chosen ? 0 : -1;
-      document.getElementById(one.getAttribute("aria-controls")).hidden = !chosen;
+      byId(one.getAttribute("aria-controls") ?? "").hidden = !chosen;
     }
   };
   for (const [at, tab] of all.entries()) {
     tab.addEventListener("click", () => choose(tab));
     tab.addEventListener("keydown", (event) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
       if (!step) return;
       const next = all[(at + step + all.length) % all.length];
       choose(next);
@@ -24,22 +34,30 @@ function tabs(list) {
   }
 }
 
+/** @param {Element} button */
 async function copy(button) {
-  const text = button.parentElement.querySelector("pre").textContent;
+  const block = button.parentElement?.querySelector("pre");
+  if (!block) return;
   let said = "Copied";
   try {
-    await navigator.clipboard.writeText(text);
+    await navigator.clipboard.writeText(block.textContent ?? "");
   } catch {
-    // Without https a page may not write the clipboard; selecting is the next best.
-    getSelection().selectAllChildren(button.parentElement.querySelector("pre"));
-    said = "Selected: press Ctrl + C";
+    // Without HTTPS a page cannot write to the clipboard: the text is selected instead.
+    getSelection()?.selectAllChildren(block);
+    said = "Press Ctrl+C to copy";
   }
-  const label = button.textContent;
+  const before = shown.get(button);
+  if (before) clearTimeout(before.timer);
+  const label = before ? before.label : button.textContent;
   button.textContent = said;
-  setTimeout(() => { button.textContent = label; }, 1500);
+  const timer = setTimeout(() => {
+    shown.delete(button);
+    button.textContent = label;
+  }, COPIED);
+  shown.set(button, { label, timer });
 }
 
 times();
-setInterval(times, 30000);
+setInterval(times, 30_000);
 for (const list of document.querySelectorAll("[role=tablist]")) tabs(list);
 for (const button of document.querySelectorAll("[data-copy]")) button.addEventListener("click", () => copy(button));

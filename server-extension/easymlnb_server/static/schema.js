@@ -1,27 +1,73 @@
-// JSON Schema to read: a value's type in words, and the fields of an object as a list.
+// @ts-check
+// Reads JSON Schema: the type of a value in words, and an example.
 
-import { inline, make } from "./dom.js";
+/**
+ * @typedef {object} Schema
+ * @property {string} [$ref]
+ * @property {string | string[]} [type]
+ * @property {string} [format]
+ * @property {string} [description]
+ * @property {unknown[]} [enum]
+ * @property {unknown} [const]
+ * @property {unknown} [default]
+ * @property {number} [minimum]
+ * @property {Schema[]} [anyOf]
+ * @property {Schema[]} [oneOf]
+ * @property {Schema} [items]
+ * @property {Record<string, Schema>} [properties]
+ * @property {string[]} [required]
+ * @property {{ widget?: string }} [x-easymlnb]
+ */
+/** @typedef {<Value extends object = Schema>(value: Value | { $ref: string } | undefined) => Value} Resolve */
 
 const DEPTH = 4;
-const NAMES = { string: "text", integer: "whole number", boolean: "yes or no", null: "null" };
+const STEPS = 32;
+/** @type {Record<string, string>} */
+const NAMES = { string: "text", integer: "whole number", boolean: "true or false", null: "null" };
+/** @type {Record<string, unknown>} */
+const SAMPLES = { string: "", integer: 0, number: 0, boolean: false, array: [] };
+const WIDGETS = ["image", "table", "file", "audio", "array", "timeseries", "webcam"];
 
+/**
+ * Return a function that follows the `$ref`s of a document's objects.
+ * @param {object} root
+ * @returns {Resolve}
+ */
 export function resolver(root) {
-  return (schema) => {
-    let found = schema ?? {};
-    for (let steps = 0; steps < 32 && typeof found?.$ref === "string"; steps += 1) {
-      const { $ref, ...beside } = found;
-      const target = $ref.replace(/^#\//, "").split("/").reduce((at, key) => at?.[key], root);
-      found = { ...target, ...beside };
+  /** @type {(value: any) => any} */
+  return (value) => {
+    let found = value ?? {};
+    for (let steps = 0; steps < STEPS && typeof found?.$ref === "string"; steps += 1) {
+      const { $ref, ...siblings } = found;
+      found = { ...target(root, $ref), ...siblings };
     }
     return typeof found === "object" && found !== null ? found : {};
   };
 }
 
+/**
+ * Follow a JSON Pointer.
+ * @param {object} root
+ * @param {string} ref
+ * @returns {object | undefined}
+ */
+function target(root, ref) {
+  const keys = ref.replace(/^#\//, "").split("/").map((key) => key.replaceAll("~1", "/").replaceAll("~0", "~"));
+  return keys.reduce((/** @type {any} */ at, key) => at?.[key], root);
+}
+
+/**
+ * Return the type of a value in words.
+ * @param {Schema | undefined} schema
+ * @param {Resolve} resolve
+ * @param {number} [depth]
+ * @returns {string}
+ */
 export function kind(schema, resolve, depth = 0) {
   const found = resolve(schema);
   if (depth > DEPTH) return "…";
   const widget = found["x-easymlnb"]?.widget;
-  if (["image", "table", "file", "audio", "array", "timeseries", "webcam"].includes(widget)) return widget;
+  if (widget && WIDGETS.includes(widget)) return widget;
   const union = found.anyOf ?? found.oneOf;
   if (union) return [...new Set(union.map((one) => kind(one, resolve, depth + 1)))].join(" or ");
   if (found.enum) return found.enum.map((one) => JSON.stringify(one)).join(" | ");
@@ -32,36 +78,22 @@ export function kind(schema, resolve, depth = 0) {
   return types.map((one) => NAMES[one] ?? one).join(" or ");
 }
 
-export function fields(schema, resolve, depth = 0) {
-  const found = resolve(schema);
-  if (found.type === "array" && found.items) return fields(found.items, resolve, depth);
-  const properties = Object.entries(found.properties ?? {});
-  if (!properties.length || depth > DEPTH) return null;
-  return make("ul", { class: "fields" }, ...properties.map(([name, one]) => {
-    const inner = resolve(one);
-    const required = found.required?.includes(name);
-    return make(
-      "li", {},
-      make("code", {}, name), " ",
-      make("span", { class: "muted" }, kind(one, resolve) + (required ? ", required" : "")),
-      "default" in inner ? make("span", { class: "muted" }, ` = ${JSON.stringify(inner.default)}`) : null,
-      inner.description ? make("div", { class: "help" }, ...inline(inner.description)) : null,
-      fields(one, resolve, depth + 1),
-    );
-  }));
-}
-
-// Values to begin with: the example of the document, else what the schema says.
+/**
+ * Return an example of a value, from what the schema says.
+ * @param {Schema | undefined} schema
+ * @param {Resolve} resolve
+ * @param {number} [depth]
+ * @returns {unknown}
+ */
 export function sample(schema, resolve, depth = 0) {
   const found = resolve(schema);
   if (depth > DEPTH) return null;
-  for (const key of ["default", "const", "minimum"]) if (key in found) return found[key];
+  for (const key of /** @type {const} */ (["default", "const", "minimum"])) if (key in found) return found[key];
   if (found.enum) return found.enum[0];
   const union = found.anyOf ?? found.oneOf;
   if (union) return sample(union[0], resolve, depth + 1);
-  if (found.type === "object") {
-    const names = found.required ?? [];
-    return Object.fromEntries(names.map((name) => [name, sample(found.properties?.[name], resolve, depth + 1)]));
-  }
-  return { string: "", integer: 0, number: 0, boolean: false, array: [] }[found.type] ?? null;
+  const type = [found.type].flat()[0];
+  if (type !== "object") return SAMPLES[type ?? ""] ?? null;
+  const names = found.required ?? [];
+  return Object.fromEntries(names.map((name) => [name, sample(found.properties?.[name], resolve, depth + 1)]));
 }

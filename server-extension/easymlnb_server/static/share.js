@@ -1,67 +1,79 @@
-// Who may call a service: the form of its owner. What holds then is the server's word, not this script's.
+// @ts-check
+// The form in which an owner says who may call a service.
 
-import { headers } from "./dom.js";
+import { byId, fetchPage, headers, page } from "./dom.js";
+import { namesIn } from "./text.js";
 
-const page = document.documentElement.dataset;
-const form = document.getElementById("share-form");
-const problem = document.getElementById("share-problem");
+const form = /** @type {HTMLFormElement} */ (byId("share-form"));
+const problem = byId("share-problem");
+/** @type {HTMLElement | null} */
 const names = form.querySelector(".names");
 
 const chosen = () => new FormData(form).get("who");
-const list = (text) => text.split(/[,;\n]/).map((name) => name.trim()).filter(Boolean);
 
 form.addEventListener("change", () => {
-  names.hidden = chosen() !== "some";
+  if (names) names.hidden = chosen() !== "some";
   problem.textContent = "";
 });
 
-async function said(answer) {
+/**
+ * Return the error message of a response.
+ * @param {Response} response
+ * @returns {Promise<string>}
+ */
+async function messageOf(response) {
   try {
-    return (await answer.json()).error.message;
+    return (await response.json()).error.message;
   } catch {
-    return `The server answered ${answer.status}. Load the page again; perhaps you are no longer logged in.`;
+    return `The server responded with status ${response.status}. Reload the page; you may have been logged out.`;
   }
 }
 
+/**
+ * Send a request and show its error; returns whether it succeeded.
+ * @param {string} url
+ * @param {RequestInit} options
+ */
 async function send(url, options) {
   problem.textContent = "";
   form.setAttribute("aria-busy", "true");
   try {
-    const answer = await fetch(url, { redirect: "error", ...options });
-    if (answer.ok) return true;
-    problem.textContent = await said(answer);
+    const response = await fetch(url, { redirect: "error", ...options });
+    if (response.ok) return true;
+    problem.textContent = await messageOf(response);
   } catch {
-    problem.textContent = "The server cannot be reached. Nothing was changed; try again.";
+    problem.textContent = "The server cannot be reached. Try again.";
   } finally {
     form.setAttribute("aria-busy", "false");
   }
   return false;
 }
 
+/** Show what the server stored. */
 async function show() {
-  const answer = await fetch(location.href, { redirect: "error", headers });
-  const found = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const found = await fetchPage(location.href);
   for (const id of ["share-who", "share-link"]) {
-    const [now, then] = [document.getElementById(id), found.getElementById(id)];
+    const [now, then] = [byId(id), byId(id, found)];
     now.hidden = then.hidden;
     const [code, next] = [now.querySelector("code"), then.querySelector("code")];
-    if (code) code.textContent = next.textContent;
+    if (code && next) code.textContent = next.textContent;
     else now.textContent = then.textContent;
     const [button, label] = [now.querySelector("button"), then.querySelector("button")];
-    if (button) button.textContent = label.textContent;
+    if (button && label) button.textContent = label.textContent;
   }
-  document.getElementById("public-badge").replaceChildren(...found.getElementById("public-badge").childNodes);
+  byId("public-badge").replaceChildren(...byId("public-badge", found).childNodes);
 }
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const who = chosen();
+  /** @type {{ users: string[], groups: string[], everyone: boolean, public: boolean }} */
   const wanted = { users: [], groups: [], everyone: who === "everyone", public: who === "public" };
   if (who === "some") {
-    wanted.users = list(form.users.value);
-    wanted.groups = list(form.groups.value);
+    wanted.users = namesIn(form.users.value);
+    wanted.groups = namesIn(form.groups.value);
     if (!wanted.users.length && !wanted.groups.length) {
-      problem.textContent = "Name somebody, or choose that only the owner may call it.";
+      problem.textContent = "Enter at least one person or group.";
       form.users.focus();
       return;
     }
@@ -71,8 +83,9 @@ form.addEventListener("submit", async (event) => {
   if (await send(form.action, { method: "PUT", headers: json, body })) await show().catch(() => location.reload());
 });
 
-document.getElementById("remove").addEventListener("click", async ({ currentTarget }) => {
-  const { name, url } = currentTarget.dataset;
-  if (!confirm(`Remove ${name} and all its versions? Whoever calls it then finds nothing.`)) return;
+const remove = byId("remove");
+remove.addEventListener("click", async () => {
+  const { name, url } = remove.dataset;
+  if (!url || !confirm(`Remove ${name} and all its versions? Later calls will fail with 404.`)) return;
   if (await send(url, { method: "DELETE", headers })) location.assign(page.root);
 });

@@ -1,22 +1,21 @@
-// While a service starts, its page follows: what is waited for now, until there is something to use.
+// @ts-check
+// Updates the page of a service that is starting, until the service can be used.
 
-import { headers } from "./dom.js";
+import { byId, fetchPage } from "./dom.js";
 
 const EVERY_MS = 3000;
+const STATE = "header .chip";
 
 const timer = setInterval(async () => {
   if (document.hidden) return;
   try {
-    const answer = await fetch(location.href, { redirect: "error", headers });
-    const found = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const [now, then] = [document.getElementById("standing"), found.getElementById("standing")];
+    const found = await fetchPage(location.href);
+    const [now, then] = [byId("standing"), found.getElementById("standing")];
     if (then && now.textContent !== then.textContent) now.replaceChildren(...then.childNodes);
     if (found.querySelector('script[src*="standing.js"]')) return;
     clearInterval(timer);
-    for (const chip of ["header .chip"]) {
-      document.querySelector(chip)?.replaceWith(found.querySelector(chip) ?? "");
-    }
+    document.querySelector(STATE)?.replaceWith(found.querySelector(STATE) ?? "");
   } catch {
-    // The server may be restarting; the next look comes soon.
+    // The server may be restarting; the next request follows soon.
   }
 }, EVERY_MS);

@@ -1,11 +1,12 @@
-// Runs before the page is drawn, so that a chosen theme never flashes the other one first.
+// @ts-check
+// Runs before the page is drawn, so that the other theme is never visible first.
 (() => {
   const key = "easymlnb-theme";
-  let chosen = null;
+  let chosen;
   try {
     chosen = localStorage.getItem(key);
   } catch {
-    // Storage may be switched off; the system's theme is used then.
+    // The browser may block storage; then the system's theme is used.
   }
   if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
 
@@ -16,11 +17,11 @@
       const next = now === "dark" ? "light" : "dark";
       document.documentElement.dataset.theme = next;
       try {
-        // What the system says anyway is not a choice to remember.
+        // The system's own theme is not stored, so that later changes of the system apply.
         if (next === system) localStorage.removeItem(key);
         else localStorage.setItem(key, next);
       } catch {
-        // Then it lasts as long as the page.
+        // Without storage the choice lasts as long as the page.
       }
     });
   });

@@ -1,42 +1,62 @@
-// "Try it": a form for one operation, the request it makes, and the answer.
+// @ts-check
+// "Try it": a form for one operation, the request, and the response.
 
-import { make } from "./dom.js";
+import { headers as common, make, page } from "./dom.js";
 import { kind, sample } from "./schema.js";
+import { operationUrl, queryPairs, queryString } from "./urls.js";
 
-const EVENTS = "text/event-stream";
-const SHOWN = 200_000; // characters of an answer that a page can show without getting slow
-// What is worth telling of an answer's headers, and in which words.
+/** @import { Content, Media, Parameter, Route } from "./docs.js" */
+/** @import { Resolve, Schema } from "./schema.js" */
+/**
+ * @typedef {{ headers?: Record<string, string>, body?: BodyInit }} Sent
+ * @typedef {{ elements: HTMLElement[], read: () => Sent }} Editor
+ */
+
+const STREAMS = ["text/event-stream", "application/jsonl"];
+const SHOWN = 200_000; // characters of a response that a page shows without getting slow
+/**
+ * The response headers that are shown.
+ * @type {Record<string, (value: string) => string>}
+ */
 const HEADERS = {
   "content-type": (value) => value,
-  "x-easymlnb-version": (value) => (value === "live" ? "live" : `version ${value}`),
-  "server-timing": (value) => `worker ${Number(/dur=([\d.]+)/.exec(value)?.[1] ?? 0).toFixed(1)} ms`,
-  "x-request-id": (value) => `request ${value}`,
+  "x-easymlnb-version": (value) => (!value || value === "live" ? value : `version ${value}`),
+  "server-timing": (value) => value && `worker ${Number(/dur=([\d.]+)/.exec(value)?.[1] ?? 0).toFixed(1)} ms`,
+  "x-request-id": (value) => value && `request ${value}`,
 };
-const page = document.documentElement.dataset;
 
-export function tryIt(path, method, operation, shared, resolve) {
+/**
+ * Return the form for an operation.
+ * @param {Route} route
+ * @param {Resolve} resolve
+ */
+export function tryIt({ path, method, operation, shared }, resolve) {
   const all = [...(shared ?? []), ...(operation.parameters ?? [])];
   const parameters = all.filter((one) => one.in === "path");
-  const queries = all.filter((one) => one.in === "query").map((one) => [one, queryInput(one)]);
+  const queries = all.filter((one) => one.in === "query").map((one) => ({ one, input: queryInput(one) }));
   const bodies = operation.requestBody?.content ?? {};
-  const asks = parameters.map((one) => [one.name, make("input", { type: "text", required: true, id: unique(), spellcheck: "false" })]);
+  const inPath = parameters.map(({ name }) => ({
+    name, input: make("input", { type: "text", required: true, id: unique(), spellcheck: "false" }),
+  }));
   const body = Object.keys(bodies).length ? bodyForm(bodies, resolve) : null;
   const accepts = Object.keys(operation.responses?.["200"]?.content ?? {});
   const accept = make("select", { id: unique() }, ...accepts.map((one) => make("option", {}, one)));
   const answer = make("div", { class: "answer", "aria-live": "polite" });
-  const send = make("button", { type: "submit", class: "primary" }, method === "delete" ? "Remove" : "Send");
+  const send = make("button", { type: "submit", class: "primary" }, method === "delete" ? "Delete" : "Send");
   const stop = make("button", { type: "button", disabled: true }, "Stop");
+  /** @type {AbortController | null} */
   let running = null;
   stop.addEventListener("click", () => running?.abort());
 
+  /** @param {Event} event */
   const submit = async (event) => {
     event.preventDefault();
     if (running) return;
-    const url = page.root + path.slice(1).replace(/{(\w+)}/g, (_, name) =>
-      encodeURIComponent(asks.find(([one]) => one === name)[1].value));
-    const asked = query(queries);
-    if (method === "delete" && !confirm(`Remove ${decodeURIComponent(url)} and all its versions?`)) return;
-    const headers = { "X-XSRFToken": page.xsrf };
+    const url = operationUrl(page.root, path, new Map(inPath.map(({ name, input }) => [name, input.value])))
+      + queryString(queries.flatMap(({ one, input }) => queryPairs(one, input.value)));
+    if (method === "delete" && !confirm(`Delete ${decodeURIComponent(url)}? This cannot be undone.`)) return;
+    /** @type {Record<string, string>} */
+    const headers = { ...common };
     if (accept.value) headers.Accept = accept.value;
     running = new AbortController();
     send.disabled = true;
@@ -45,13 +65,13 @@ export function tryIt(path, method, operation, shared, resolve) {
     const began = performance.now();
     try {
       const sent = body ? body.read() : {};
-      const response = await fetch(url + asked, {
+      const response = await fetch(url, {
         method: method.toUpperCase(), headers: { ...headers, ...sent.headers }, body: sent.body, signal: running.signal,
       });
       await show(answer, response, began);
     } catch (error) {
-      const said = error.name === "AbortError" ? "Stopped." : error instanceof SyntaxError
-        ? `The body is not JSON: ${error.message}` : "No answer: the server cannot be reached. Is it still running?";
+      const said = running.signal.aborted ? "Stopped." : error instanceof SyntaxError
+        ? `The body is not valid JSON: ${error.message}` : "The server cannot be reached. Check that it is running.";
       answer.replaceChildren(make("p", { class: "error" }, said));
     }
     answer.classList.remove("waiting");
@@ -62,10 +82,10 @@ export function tryIt(path, method, operation, shared, resolve) {
 
   const form = make(
     "form", { class: "try", onsubmit: submit },
-    ...asks.map(([name, input]) => field(name, input)),
-    ...queries.map(([one, input]) => field(one.name, input, one.description)),
+    ...inPath.map(({ name, input }) => field(name, input)),
+    ...queries.map(({ one, input }) => field(one.name, input, one.description)),
     body?.element,
-    accepts.length > 1 ? field("Answer as", accept) : null,
+    accepts.length > 1 ? field("Response type", accept) : null,
     make("div", { class: "row" }, send, stop),
     answer,
   );
@@ -82,37 +102,37 @@ function unique() {
   return `input-${count}`;
 }
 
+/**
+ * @param {string} label
+ * @param {HTMLElement} input
+ * @param {string | null} [help]
+ */
 function field(label, input, help) {
   return make("div", { class: "field" }, make("label", { for: input.id }, label), input,
     help ? make("div", { class: "help" }, help) : null);
 }
 
+/** @param {Parameter} parameter */
 function queryInput({ schema }) {
   const choices = schema?.enum;
   if (!choices) return make("input", { type: "text", id: unique(), spellcheck: "false" });
-  return make("select", { id: unique() }, ...["", ...choices].map((one) => make("option", {}, one)));
+  return make("select", { id: unique() }, ...["", ...choices].map((one) => make("option", {}, String(one))));
 }
 
-// What was filled in; of a list, each word is one value.
-function query(queries) {
-  const told = new URLSearchParams();
-  for (const [{ name, schema }, { value }] of queries) {
-    const values = schema?.type === "array" ? value.split(/[\s,]+/) : [value];
-    for (const one of values) if (one) told.append(name, one);
-  }
-  const text = told.toString();
-  return text && `?${text}`;
-}
-
-// One way to send a body for each media type that the operation reads.
+/**
+ * Return the part of the form for the body, with one editor for each media type.
+ * @param {Content} bodies
+ * @param {Resolve} resolve
+ */
 function bodyForm(bodies, resolve) {
   const ways = Object.keys(bodies);
   const choice = make("select", { id: unique() }, ...ways.map((one) => make("option", {}, one)));
   const holder = make("div");
-  // Files are easier to choose than to write as base64.
-  const form = resolve(bodies["multipart/form-data"]?.schema);
+  // Choosing a file is easier than writing it as base64.
+  const form = /** @type {Schema} */ (resolve(bodies["multipart/form-data"]?.schema));
   const files = Object.values(form.properties ?? {}).some((one) => resolve(one).format === "binary");
   if (files) choice.value = "multipart/form-data";
+  /** @type {() => Sent} */
   let read = () => ({});
   const draw = () => {
     const type = choice.value;
@@ -123,10 +143,16 @@ function bodyForm(bodies, resolve) {
   };
   choice.addEventListener("change", draw);
   draw();
-  const element = make("div", {}, ways.length > 1 ? field("Body", choice) : null, holder);
+  const element = make("div", {}, ways.length > 1 ? field("Body type", choice) : null, holder);
   return { element, read: () => read() };
 }
 
+/**
+ * @param {Media} body
+ * @param {string} type
+ * @param {Resolve} resolve
+ * @returns {Editor}
+ */
 function jsonEditor(body, type, resolve) {
   const example = Object.values(body.examples ?? {})[0]?.value ?? sample(body.schema, resolve) ?? {};
   const text = make("textarea", { id: unique(), rows: "6", spellcheck: "false", class: "mono" });
@@ -140,12 +166,23 @@ function jsonEditor(body, type, resolve) {
   };
 }
 
-function fileEditor(body, type) {
+/**
+ * @param {Media} _
+ * @param {string} type
+ * @returns {Editor}
+ */
+function fileEditor(_, type) {
   const input = make("input", { type: "file", id: unique(), required: true, accept: type });
-  return { elements: [field("File", input)], read: () => ({ headers: { "Content-Type": type }, body: input.files[0] }) };
+  return { elements: [field("File", input)], read: () => ({ headers: { "Content-Type": type }, body: input.files?.[0] }) };
 }
 
-function formEditor(body, type, resolve) {
+/**
+ * @param {Media} body
+ * @param {string} _
+ * @param {Resolve} resolve
+ * @returns {Editor}
+ */
+function formEditor(body, _, resolve) {
   const schema = resolve(body.schema);
   const inputs = Object.entries(schema.properties ?? {}).map(([name, one]) => {
     const found = resolve(one);
@@ -156,14 +193,15 @@ function formEditor(body, type, resolve) {
       accept: file ? body.encoding?.[name]?.contentType : null,
       placeholder: "default" in found ? JSON.stringify(found.default) : null,
     });
-    return [name, input, file, field(name, input, found.description ?? (file ? null : kind(one, resolve)))];
+    return { name, input, file, element: field(name, input, found.description ?? (file ? null : kind(one, resolve))) };
   });
   return {
-    elements: inputs.map((one) => one[3]),
+    elements: inputs.map((one) => one.element),
     read: () => {
       const form = new FormData();
-      for (const [name, input, file] of inputs) {
-        if (file && input.files[0]) form.append(name, input.files[0]);
+      for (const { name, input, file } of inputs) {
+        const chosen = input.files?.[0];
+        if (chosen) form.append(name, chosen);
         else if (!file && input.value !== "") form.append(name, input.value);
       }
       return { body: form };
@@ -171,37 +209,48 @@ function formEditor(body, type, resolve) {
   };
 }
 
+/**
+ * Show a response; a stream while it arrives.
+ * @param {HTMLElement} answer
+ * @param {Response} response
+ * @param {number} began - `performance.now()` when the request was sent
+ */
 async function show(answer, response, began) {
   const facts = make("p", { class: "muted small" });
-  const tell = () => {
+  const update = () => {
     const seconds = ((performance.now() - began) / 1000).toFixed(2);
-    const told = Object.entries(HEADERS).filter(([name]) => response.headers.get(name));
-    const said = told.map(([name, words]) => words(response.headers.get(name)));
-    facts.textContent = [`${response.status} ${response.statusText}`.trim(), `${seconds} s`, ...said].join(" · ");
+    const said = Object.entries(HEADERS).map(([name, words]) => words(response.headers.get(name) ?? ""));
+    facts.textContent = [`${response.status} ${response.statusText}`.trim(), `${seconds} s`, ...said.filter(Boolean)].join(" · ");
     facts.classList.toggle("error", !response.ok);
   };
-  tell();
+  update();
   const type = (response.headers.get("content-type") ?? "").split(";")[0];
-  if (type === EVENTS || type === "application/jsonl") {
+  if (STREAMS.includes(type) && response.body) {
     const pre = make("pre", { tabindex: "0" });
     answer.replaceChildren(facts, pre);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let shown = 0;
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      if (pre.textContent.length < SHOWN) pre.append(part.value);
+      if (shown < SHOWN) pre.append(part.value);
+      shown += part.value.length;
     }
-    tell();
+    update();
     return;
   }
   const blob = await response.blob();
-  tell();
+  update();
   answer.replaceChildren(facts, ...(await bodyView(blob, type)));
 }
 
+/**
+ * @param {Blob} blob
+ * @param {string} type
+ */
 async function bodyView(blob, type) {
   if (!blob.size) return [];
   const url = URL.createObjectURL(blob);
-  const save = make("a", { href: url, download: "answer", class: "button" }, `Download (${blob.size.toLocaleString()} bytes)`);
-  if (type.startsWith("image/") && type !== "image/tiff") return [make("img", { src: url, alt: "The answer as an image" }), save];
+  const save = make("a", { href: url, download: "response", class: "button" }, `Download (${blob.size.toLocaleString()} bytes)`);
+  if (type.startsWith("image/") && type !== "image/tiff") return [make("img", { src: url, alt: "Response image" }), save];
   if (type.startsWith("audio/")) return [make("audio", { src: url, controls: true }), save];
   if (!type.startsWith("text/") && !type.includes("json")) return [save];
   let text = await blob.text();
@@ -209,7 +258,7 @@ async function bodyView(blob, type) {
     try {
       text = JSON.stringify(JSON.parse(text), null, 2);
     } catch {
-      // Then it is shown as it came.
+      // Then it is shown as it is.
     }
   }
   const pre = make("pre", { tabindex: "0" }, text.slice(0, SHOWN));

@@ -1,5 +1,6 @@
-// A waiting page asks again by itself; without scripts a refresh in the page's head does that.
+// @ts-check
+// Reloads a waiting page; without scripts a refresh in the page's head does that.
 (() => {
-  const { again } = document.currentScript.dataset;
-  setTimeout(() => location.reload(), Number(again) * 1000);
+  const seconds = Number(document.currentScript?.dataset.again);
+  setTimeout(() => location.reload(), seconds * 1000);
 })();

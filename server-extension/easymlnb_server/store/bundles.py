@@ -8,7 +8,6 @@ from sqlalchemy import Connection, Row, delete, exists, insert, select, update
 
 from easymlnb.contract.errors import BundleNotFound, BundleServes, CallCancelled
 from easymlnb_server.store.database import Database
-from easymlnb_server.store.leases import Hold, check
 from easymlnb_server.store.records import Added, State, StoredBundle
 from easymlnb_server.store.tables import bundles, services, versions
 
@@ -76,16 +75,13 @@ class Bundles:
         error: Mapping[str, Any],
         *,
         log: str | None = None,
-        hold: Hold | None = None,
     ) -> bool:
         """Record why a bundle that was starting does not serve; say whether it was starting.
 
-        ``log`` is the executed notebook, as far as it came, in ``Files``. Raises ``LeaseLost``
-        when ``hold`` is none any more.
+        ``log`` is the executed notebook, as far as it came, in ``Files``.
         """
 
         def work(connection: Connection) -> bool:
-            check(connection, hold)
             starting = (bundles.c.id == id) & (bundles.c.state == State.STARTING)
             values = {"state": State.FAILED, "error": dict(error), "log": log}
             changed = update(bundles).where(starting).values(changed=time.time(), **values)

@@ -48,6 +48,8 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.fence: Callable[[Connection], None] = _no_fence
+        """Called first in each writing transaction; raises where this process must not write."""
 
     @classmethod
     def open(cls, url: str | URL, *, expected: bool = False) -> "Database":
@@ -62,7 +64,10 @@ class Database:
         path = None
         if known.get_backend_name() == "sqlite":
             if not known.database or known.database == ":memory:":
-                raise StorageUnusable("The database needs a file; memory does not last.")
+                raise StorageUnusable(
+                    "The database must be a file; an in-memory database is lost at the server's "
+                    "stop."
+                )
             path = Path(known.database).absolute()
             known = known.set(database=str(path))
             shown = str(path)
@@ -75,8 +80,8 @@ class Database:
         except DBAPIError as error:
             made.close()
             raise StorageUnusable(
-                f"The database {shown} does not answer ({_first_line(error.orig)}). "
-                "Start it, or correct its URL."
+                f"The database {shown} does not respond ({_first_line(error.orig)}). Start the "
+                "database, or correct its URL."
             ) from error
         except BaseException:
             made.close()
@@ -92,14 +97,24 @@ class Database:
         return self._run(work, reading=True, patience=READ_PATIENCE)
 
     def write(
-        self, work: Callable[[Connection], Result], *, patience: float = WRITE_PATIENCE
+        self,
+        work: Callable[[Connection], Result],
+        *,
+        patience: float = WRITE_PATIENCE,
+        fenced: bool = True,
     ) -> Result:
         """Run ``work`` in one transaction that is on disk when this returns.
 
         For ``patience`` seconds it is tried again while the database is away. Raises
-        ``StorageBusy`` or ``StorageFull``; then nothing was changed.
+        ``StorageBusy``, ``StorageFull``, or what ``fence`` raises unless ``fenced`` is false; then
+        nothing was changed.
         """
-        return self._run(work, reading=False, patience=patience)
+
+        def checked(connection: Connection) -> Result:
+            self.fence(connection)
+            return work(connection)
+
+        return self._run(checked if fenced else work, reading=False, patience=patience)
 
     @property
     def name(self) -> str:
@@ -147,10 +162,15 @@ class Database:
             schema.upgrade(connection)
 
 
+def _no_fence(connection: Connection) -> None:
+    """Let the only process write."""
+
+
 def _lost_content(shown: str) -> StorageUnusable:
     return StorageUnusable(
-        f"The database {shown} is missing or empty, but there are published bundles among the "
-        "files. Restore it from a backup, or move the files away to start with nothing published."
+        f"The database {shown} is missing or empty, but the file storage contains published "
+        "bundles. Restore the database from a backup, or move the files away to start without "
+        "published services."
     )
 
 
@@ -159,8 +179,8 @@ def _parse(url: str | URL) -> URL:
         known = make_url(url)
     except ArgumentError as error:
         raise StorageUnusable(
-            "The database's URL cannot be read; it looks like sqlite:////path/easymlnb.sqlite "
-            "or postgresql://user@host/name."
+            "Invalid database URL. Use a URL such as sqlite:////path/easymlnb.sqlite or "
+            "postgresql://user@host/name."
         ) from error
     if known.drivername in ("postgres", "postgresql"):
         known = known.set(drivername="postgresql+psycopg")
@@ -191,7 +211,7 @@ def _engine(url: URL) -> Engine:
         )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise StorageUnusable(
-            "For PostgreSQL a driver is missing: pip install 'easymlnb[postgres]'."
+            "The driver for PostgreSQL is not installed. Run: pip install 'easymlnb[postgres]'"
         ) from error
 
 

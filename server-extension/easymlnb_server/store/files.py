@@ -40,8 +40,8 @@ class Files:
                 Path(self._root).mkdir(mode=0o700, parents=True, exist_ok=True)
         except (ValueError, ImportError, OSError) as error:
             raise StorageUnusable(
-                f"Files cannot be kept below {_shown(url)} ({error}). Name a folder that the "
-                "server may write, or a URL whose fsspec driver is installed."
+                f"Cannot store files at {_shown(url)} ({error}). Set a writable folder, or a URL "
+                "whose fsspec driver is installed."
             ) from error
 
     def put(self, data: bytes) -> str:

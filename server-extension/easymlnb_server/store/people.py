@@ -78,7 +78,8 @@ class People:
             )
             if connection.execute(starting).first() is not None:
                 raise NameTaken(
-                    f"Something is being published for {old!r}. Try again when it serves or failed."
+                    f"A notebook of {old!r} is being published. Try again when publishing is "
+                    "finished."
                 )
             rows = connection.execute(
                 select(services).where(services.c.owner == old, services.c.deleted.is_(None))
@@ -125,7 +126,10 @@ def _under(owner: str, name: str) -> str:
 def _check_free(connection: Connection, names: list[str]) -> None:
     query = select(services.c.name).where(services.c.name.in_(names), services.c.deleted.is_(None))
     if taken := sorted(str(row[0]) for row in connection.execute(query)):
-        raise NameTaken(f"There are services of these names already: {', '.join(taken)}.")
+        raise NameTaken(
+            f"Services with these names already exist: {', '.join(taken)}. Remove or rename them "
+            "first."
+        )
 
 
 def _move(connection: Connection, row: Row[Any], owner: str, name: str) -> None:

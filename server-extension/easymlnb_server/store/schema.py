@@ -35,17 +35,18 @@ def check(connection: Connection, shown: str) -> str | None:
     if found is None:
         if tables := inspect(connection).get_table_names():
             raise StorageUnusable(
-                f"The database {shown} belongs to something else: it holds tables such as "
-                f"{tables[0]!r}, but none of easymlnb's. Name another one in EasyMLNB.database_url."
+                f"The database {shown} belongs to another application: it has tables such as "
+                f"{tables[0]!r}, but none of easymlnb. Set EasyMLNB.database_url to another "
+                "database."
             )
         return None
     try:
         _scripts().get_revision(found)
     except CommandError as error:
         raise StorageUnusable(
-            f"The database {shown} was written by a newer easymlnb (schema {found}; this one knows "
-            f"up to {newest()}). Install that release again, or restore the copy that it made "
-            "beside the database before it changed it."
+            f"The database {shown} was written by a newer easymlnb (schema {found}; this version "
+            f"supports up to {newest()}). Install the newer release, or restore the copy of the "
+            "database that it made in the same folder before the migration."
         ) from error
     return found
 

@@ -17,7 +17,6 @@ from easymlnb.contract.errors import (
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.access import PRIVATE, Access
 from easymlnb_server.store.database import Database
-from easymlnb_server.store.leases import Hold, check
 from easymlnb_server.store.records import State, StoredService, Version
 from easymlnb_server.store.tables import bundles, services, versions
 
@@ -37,7 +36,6 @@ class Services:
         *,
         owner: str,
         log: str | None = None,
-        hold: Hold | None = None,
     ) -> list[Version]:
         """Make the services of a bundle that has started serve, in one transaction.
 
@@ -45,12 +43,10 @@ class Services:
         current; one that is current from this bundle already keeps its number, so doing it again
         changes nothing. The bundle becomes ready.
         Raises ``NameTaken`` when a name belongs to another owner, ``BundleNotFound``,
-        ``CallCancelled`` when it was called off, ``LeaseLost`` when ``hold`` is none any more; then
-        nothing was changed.
+        or ``CallCancelled`` when it was called off; then nothing was changed.
         """
 
         def work(connection: Connection) -> list[Version]:
-            check(connection, hold)
             now = time.time()
             for spec in specs:
                 _publish_one(connection, bundle, spec, owner, now)
@@ -172,7 +168,7 @@ def _publish_one(
     if row is not None and row.deleted is None:
         if row.owner != owner:
             raise NameTaken(
-                f"The service {spec.name!r} belongs to {row.owner!r}; take another name."
+                f"The service {spec.name!r} belongs to {row.owner!r}. Choose another name."
             )
         if _serves(connection, row, bundle):
             return
@@ -240,7 +236,7 @@ def _version(row: Row[Any]) -> Version | None:
     try:
         spec = ServiceSpec.from_dict(row.spec)
     except msgspec.ValidationError as error:
-        logger.error("Version %s of service %s cannot be read: %s", row.number, row.service, error)
+        logger.error("Cannot read version %s of service %s: %s", row.number, row.service, error)
         return None
     return Version(
         row.service,
@@ -259,5 +255,5 @@ def _access(stored: Any) -> Access:
     try:
         return msgspec.convert(stored or {}, Access)
     except msgspec.ValidationError as error:
-        logger.error("Who may call a service cannot be read, so nobody may: %s", error)
+        logger.error("Cannot read the access rules of a service, so access is denied: %s", error)
         return PRIVATE

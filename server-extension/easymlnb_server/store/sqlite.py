@@ -46,15 +46,15 @@ def prepare(path: Path) -> None:
         kind = filesystem(path.parent.resolve(), _mounts())
         if is_network(kind):
             raise StorageUnusable(
-                f"The database {path} would lie on a network file system ({kind}), where SQLite "
-                f"can lose or damage data. {_FIX}"
+                f"The database {path} is on a network file system ({kind}), where SQLite can "
+                f"lose or damage data. {_FIX}"
             )
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         os.chmod(path, 0o600)
     except OSError as error:
         raise StorageUnusable(
-            f"The database {path} cannot be written ({error.strerror}). Give its folder to the "
-            f"server's user, or name another place. {_FIX}"
+            f"The database {path} is not writable ({error.strerror}). Make the server's user the "
+            f"owner of its folder, or choose another folder. {_FIX}"
         ) from error
     _examine(path)
 
@@ -161,13 +161,14 @@ def _refusal(path: Path, error: sqlite3.Error) -> StorageUnusable:
             "End that program and start again."
         )
     return StorageUnusable(
-        f"The database {path} cannot be used ({error}). Give it to the server's user on a disk "
-        f"with space left. {_FIX}"
+        f"The database {path} cannot be used ({error}). Check that the server's user can write "
+        f"the file and the disk has free space. {_FIX}"
     )
 
 
 def _damaged(path: Path, what: str) -> StorageUnusable:
     return StorageUnusable(
-        f"The database {path} is damaged ({what.splitlines()[0]:.200}). Restore it from a backup, "
-        "or move it and its folder 'files' away to start with nothing published."
+        f"The database {path} is damaged ({what.splitlines()[0]:.200}). Restore it from a "
+        "backup, or move the database and its folder 'files' away to start without published "
+        "services."
     )

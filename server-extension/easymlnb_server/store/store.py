@@ -9,7 +9,6 @@ from easymlnb.contract.errors import StorageBusy, StorageUnusable
 from easymlnb_server.store.bundles import Bundles
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.files import Files
-from easymlnb_server.store.leases import Leases
 from easymlnb_server.store.people import People
 from easymlnb_server.store.services import Services
 from easymlnb_server.store.usage import Usage
@@ -22,15 +21,14 @@ FILES = "files"
 class Store:
     """What survives. All methods block: call them from a thread, never from the event loop.
 
-    Thread-safe; several servers may share one database and its files.
+    Thread-safe.
     """
 
     def __init__(self, database: Database, files: Files) -> None:
-        self._database = database
+        self.database = database
         self.files = files
         self.bundles = Bundles(database)
         self.services = Services(database)
-        self.leases = Leases(database)
         self.usage = Usage(database)
         self.people = People(database)
 
@@ -46,8 +44,8 @@ class Store:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StorageUnusable(
-                f"The folder {folder} cannot be made ({error.strerror}). Name one that the server "
-                "may write."
+                f"The folder {folder} cannot be created ({error.strerror}). Choose a writable "
+                "folder."
             ) from error
         kept = Files(files or str(folder / FILES))
         default = URL.create("sqlite", database=str(folder / DATABASE))
@@ -56,12 +54,12 @@ class Store:
 
     def close(self) -> None:
         """Give all connections back."""
-        self._database.close()
+        self.database.close()
 
     def ready(self) -> bool:
         """Say whether the database answers."""
         try:
-            return bool(self._database.read(lambda connection: connection.scalar(text("SELECT 1"))))
+            return bool(self.database.read(lambda connection: connection.scalar(text("SELECT 1"))))
         except StorageBusy:
             return False
 

@@ -2,7 +2,6 @@
 
 from sqlalchemy import (
     JSON,
-    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -70,28 +69,15 @@ versions = Table(
     Index(None, "bundle"),
 )
 
-# What several processes on one database know of each other; times are by the database's clock.
-processes = Table(
-    "processes",
+# The active server process among those on one database; times are by the database's clock.
+lease = Table(
+    "lease",
     metadata,
-    Column("holder", String(64), primary_key=True),
-    Column("mark", String(32), nullable=False),
-    Column("address", String, nullable=False),
-    Column("secret", String, nullable=False),
-    Column("expires", Float(53), nullable=False),
-    Column("leaving", Boolean, nullable=False),
-)
-
-# The row of a bundle that nobody serves stays, so that its token only grows.
-leases = Table(
-    "leases",
-    metadata,
-    Column("bundle", String(64), primary_key=True),
-    Column("holder", String(64), nullable=False),
+    Column("id", Integer, primary_key=True, autoincrement=False),
     Column("token", Integer, nullable=False),
-    Column("heir", String(64), nullable=False),
-    Column("ready", Boolean, nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("expires", Float(53), nullable=False),
+    Column("address", String, nullable=False),
+    Column("process", String, nullable=False),
 )
 
 # Whom a name belongs to. An identity is what the Hub says of a user and nobody can change.

@@ -207,7 +207,7 @@ def test_a_row_that_cannot_be_read_does_not_hide_the_others(
     from easymlnb_server.store.tables import versions
 
     broken = update(versions).where(versions.c.service == "cast").values(spec={"name": 1})
-    store._database.write(lambda connection: connection.execute(broken) and None)
+    store.database.write(lambda connection: connection.execute(broken) and None)
     assert list(store.services.serving()) == ["b1"]
     assert "cast cannot be read" in caplog.text
 

@@ -130,7 +130,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
 
 def test_storage_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StorageUnusable, match="may write"):
+    with pytest.raises(StorageUnusable, match="writable folder"):
         Files(str(tmp_path / "file" / "below"))
     with pytest.raises(StorageUnusable, match="driver") as caught:
         Files("nosuchkind://user:password@host/x")

@@ -1,6 +1,5 @@
 """Starting on a database: the first time, after an upgrade, and on what must be refused."""
 
-import json
 import os
 import shutil
 import sqlite3
@@ -14,15 +13,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from easymlnb.contract.errors import StorageBusy, StorageFull, StorageUnusable
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.access import PRIVATE
 from easymlnb_server.store import Store, schema, sqlite
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.tables import metadata
@@ -63,7 +59,7 @@ def test_the_database_is_set_up_to_keep_what_it_acknowledged(tmp_path: Path) -> 
         names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         return [connection.scalar(text(f"PRAGMA {name}")) for name in names]
 
-    assert store._database.read(pragmas) == ["wal", 2, 1, 10_000]
+    assert store.database.read(pragmas) == ["wal", 2, 1, 10_000]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     add(store)
@@ -92,7 +88,7 @@ def test_servers_may_start_at_the_same_time(database_url: str, tmp_path: Path) -
 def test_a_database_of_a_newer_release_is_refused(database_url: str, tmp_path: Path) -> None:
     store = Store.open(database_url, tmp_path)
     newer = text("UPDATE alembic_version SET version_num = '9999'")
-    store._database.write(lambda connection: connection.execute(newer) and None)
+    store.database.write(lambda connection: connection.execute(newer) and None)
     store.close()
     with pytest.raises(StorageUnusable, match=r"newer easymlnb \(schema 9999"):
         Store.open(database_url, tmp_path)
@@ -104,7 +100,7 @@ def test_a_database_of_something_else_is_refused(database_url: str, tmp_path: Pa
     for statement in ("DROP TABLE alembic_version", "CREATE TABLE theirs (a INTEGER)"):
         database.write(lambda connection, s=statement: connection.execute(text(s)) and None)  # type: ignore[misc]
     database.close()
-    with pytest.raises(StorageUnusable, match="belongs to something else"):
+    with pytest.raises(StorageUnusable, match="belongs to another application"):
         Store.open(url, tmp_path)
 
 
@@ -140,41 +136,44 @@ def test_a_copy_is_made_before_an_upgrade(tmp_path: Path, monkeypatch: pytest.Mo
     connection.close()
 
 
-def _first_schema(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(schema.MIGRATIONS))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "0001")
+SECOND = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+def upgrade() -> None:
+    op.add_column("services", sa.Column("mood", sa.String))
+"""
 
 
-def test_services_of_the_first_schema_go_on(
+def test_services_survive_an_upgrade(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(schema, "newest", lambda: "0001")
-        patch.setattr(schema, "upgrade", _first_schema)
-        database = Database.open(database_url or f"sqlite:///{tmp_path / 'easymlnb.sqlite'}")
-    spec = {"name": "roll", "title": "Roll", "input": {}, "output": {}}
-    rows = (
-        "INSERT INTO bundles VALUES ('b1', 'alice', '[]', '[\"roll\"]', '{}', 'f', 'ready', NULL,"
-        " NULL, 1.5, 1.5)",
-        "INSERT INTO services VALUES ('roll', 'alice', 3, 3, 1.5, NULL)",
-        "INSERT INTO services VALUES ('gone', 'alice', 1, NULL, 1.5, 2.5)",
-        f"INSERT INTO versions VALUES ('roll', 3, 'b1', '{json.dumps(spec)}', 1.5)",
-    )
-    for row in rows:
-        database.write(lambda connection, row=row: connection.exec_driver_sql(row) and None)  # type: ignore[misc]
-    database.close()
     store = Store.open(database_url, tmp_path)
-    found = store.services.get("roll")
-    assert (found.owner, found.current.number, found.current.access) == ("alice", 3, PRIVATE)
-    assert store.services.access() == {"roll": PRIVATE}
+    serve(store)
+    store.close()
+    migrations = tmp_path / "migrations"
+    shutil.copytree(schema.MIGRATIONS, migrations)
+    (migrations / "versions/0002_mood.py").write_text(SECOND)
+    monkeypatch.setattr(schema, "MIGRATIONS", migrations)
+    store = Store.open(database_url, tmp_path)
+    assert [one.name for one in store.services.list()] == ["roll"]
+    moods = text("SELECT mood FROM services")
+    assert store.database.read(lambda connection: connection.execute(moods).scalar()) is None
+    store.close()
+
+
+def test_the_longest_names_fit(database_url: str, tmp_path: Path) -> None:
+    store = Store.open(database_url, tmp_path)
     longest = f"{'o' * 255}/{'s' * 63}"
     store.bundles.add("b2", owner="o" * 255, manifest={}, file="f")
-    named = ServiceSpec.from_dict(spec | {"name": longest})
-    assert [one.service for one in store.services.publish("b2", [named], owner="o" * 255)] == [
-        longest
-    ]
+    spec = ServiceSpec(name=longest, title="Roll", input={}, output={})
+    found = store.services.publish("b2", [spec], owner="o" * 255)
+    assert [one.service for one in found] == [longest]
     store.close()
 
 
@@ -215,7 +214,7 @@ def test_any_folder_name_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     store = Store.open("sqlite:///relative.sqlite", tmp_path)
     monkeypatch.chdir("/")
-    store._database._engine.dispose()
+    store.database._engine.dispose()
     add(store)
     store.close()
     assert not Path("/relative.sqlite").exists()
@@ -238,9 +237,9 @@ def test_a_missing_database_is_not_replaced_in_silence(tmp_path: Path) -> None:
     [
         ("nonsense", "cannot be read"),
         ("mysql://h/x", "not supported"),
-        ("sqlite://", "memory does not last"),
-        ("sqlite:////proc/none/x.sqlite", "cannot be written"),
-        ("postgresql://user:hidden@127.0.0.1:9/x?connect_timeout=1", "does not answer"),
+        ("sqlite://", "an in-memory database is lost"),
+        ("sqlite:////proc/none/x.sqlite", "is not writable"),
+        ("postgresql://user:hidden@127.0.0.1:9/x?connect_timeout=1", "does not respond"),
     ],
 )
 def test_a_database_that_cannot_be_used_is_refused(tmp_path: Path, url: str, sentence: str) -> None:
@@ -253,7 +252,7 @@ def test_a_database_that_cannot_be_used_is_refused(tmp_path: Path, url: str, sen
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StorageUnusable, match="cannot be made"):
+    with pytest.raises(StorageUnusable, match="cannot be created"):
         Store.open("", tmp_path / "file")
 
 
@@ -266,7 +265,7 @@ def test_a_read_only_database_is_refused() -> None:
         folder.chmod(0o555)
         if os.geteuid() == 0:  # who may write everywhere
             os.seteuid(65534)
-        with pytest.raises(StorageUnusable, match=r"cannot be written.*PostgreSQL"):
+        with pytest.raises(StorageUnusable, match=r"is not writable.*PostgreSQL"):
             sqlite.prepare(folder / "easymlnb.sqlite")
     finally:
         os.seteuid(os.getuid())
@@ -338,7 +337,7 @@ def test_a_locked_database_makes_writes_wait_then_fail_and_reads_go_on(
 def test_a_full_database_is_said_and_recovers(tmp_path: Path) -> None:
     store = Store.open("", tmp_path)
     serve(store)
-    engine = store._database._engine
+    engine = store.database._engine
 
     def limit(pages: int) -> None:
         engine.dispose()
@@ -376,12 +375,12 @@ def test_postgresql_may_cut_connections(postgres_url: str, tmp_path: Path) -> No
         calls.append(1)
         if len(calls) == 1:
             pid = connection.scalar(text("SELECT pg_backend_pid()"))
-            store._database.read(
+            store.database.read(
                 lambda other: other.scalar(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
             )
         return int(connection.scalar(text("SELECT count(*) FROM services")))
 
-    assert store._database.write(cut) == 1
+    assert store.database.write(cut) == 1
     assert len(calls) == 2
     store.close()
 

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 from easymlnb.contract.errors import NotReady
 from easymlnb.contract.hubs import OWN_TOKENS, ROLE
 
-NO_HUB = "Placements need a server that a JupyterHub started; this one was not."
+NO_HUB = "Placements require a server that was started by a JupyterHub."
 NO_PROXY = (
-    "It is not known where the Hub's proxy answers. Its administrator sets "
-    "c.JupyterHub.public_url, or c.EasyMLNB.hub_proxy where nodes reach it by another address."
+    "The URL of the Hub's proxy is unknown. The administrator can set c.JupyterHub.public_url, "
+    "or c.EasyMLNB.hub_proxy if nodes need another URL."
 )
 
 PUBLIC = ("JUPYTERHUB_PUBLIC_URL", "JUPYTERHUB_PUBLIC_HUB_URL")
@@ -33,8 +33,8 @@ class Account:
     home: str = ""
     keys: Callable[[], str] | None = None
     refusal: str = (
-        "This server may not start nodes on the Hub. Its administrator allows it with one line in "
-        f"jupyterhub_config.py: {OWN_TOKENS} (then restart this server)."
+        "This server has no permission to start nodes on the Hub. The administrator can allow it "
+        f"with one line in jupyterhub_config.py: {OWN_TOKENS} (then restart this server)."
     )
 
     @classmethod
@@ -62,8 +62,8 @@ class Account:
             proxy=(proxy or proxy_of(environment)).rstrip("/"),
             home=prefix,
             refusal=(
-                "The shared service may not start servers of this user, or the Hub does not know "
-                "the user any more. Its administrator allows it with an entry of "
+                "The shared service has no permission to start servers of this user, or the Hub "
+                "no longer has this user. The administrator can allow it with an entry of "
                 f"c.JupyterHub.load_roles in jupyterhub_config.py: {ROLE}"
             ),
         )

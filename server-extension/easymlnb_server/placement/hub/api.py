@@ -16,8 +16,8 @@ EVENTS_TIMEOUT = httpx.Timeout(30.0, read=None)
 
 
 REVOKED = (
-    "The Hub does not know this server's token any more: it was revoked, or the server was stopped "
-    "behind its back. Stop this server and start it again on the Hub."
+    "The Hub rejects this server's token: the token was revoked, or the Hub regards this server "
+    "as stopped. Stop this server and start it again on the Hub."
 )
 
 
@@ -65,7 +65,9 @@ class HubApi:
         answer = await self._ask("POST", f"/servers/{name}", body)
         HubApi.slowest = max(HubApi.slowest, time.monotonic() - began)
         if 400 <= answer.status_code < 500 and name not in await self.servers():
-            raise NotReady(f"The Hub refuses a node with {dict(options)}: {_said(answer)}")
+            raise NotReady(
+                f"The Hub rejected a node with the options {dict(options)}: {_said(answer)}"
+            )
 
     async def events(self, name: str) -> AsyncIterator[dict[str, Any]]:
         """Yield what the Hub tells while a server starts, until it is ready or has failed."""
@@ -106,7 +108,7 @@ class HubApi:
         try:
             answer = await self._http.request(method, self._user + path, json=body)
         except httpx.TransportError as error:
-            raise NotReady("The Hub does not answer. Try again in a moment.") from error
+            raise NotReady("The Hub does not respond. Try again in a moment.") from error
         if answer.status_code in (401, 403) or (method != "DELETE" and answer.status_code == 404):
             # The Hub answers 404 to whoever may not even know what there is.
             raise Forbidden(await self._refusal())
@@ -123,8 +125,9 @@ class HubApi:
             return REVOKED
         if told.get("kind") == "user" and told.get("name") != self.account.user:
             return (
-                f"The Hub calls this user {told.get('name')!r} now, and this server was started "
-                f"for {self.account.user!r}. Stop this server and start it again on the Hub."
+                f"The Hub's name of this user is now {told.get('name')!r}, but this server was "
+                f"started for {self.account.user!r}. Stop this server and start it again on the "
+                "Hub."
             )
         return self.account.refusal
 
@@ -133,5 +136,5 @@ def _said(answer: httpx.Response) -> str:
     try:
         text = str(answer.json()["message"])
     except (ValueError, KeyError, TypeError):
-        text = f"it answered {answer.status_code}."
+        text = f"it responded with status {answer.status_code}."
     return text.strip()[:500]

@@ -70,7 +70,7 @@ class CommonSpots:
             mine = [one for one in told if one["user"] == self._account.user]
             return {str(one["name"]): _spot(one["name"], one["spot"]) for one in mine}
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
-            log.info("The shared service's placements are not known: %s", error)
+            log.info("Could not read the shared service's placements: %s", error)
             return None
 
 

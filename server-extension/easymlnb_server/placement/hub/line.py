@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
-from websockets.frames import Frame, Opcode
-from websockets.protocol import OPEN
 from websockets.uri import parse_uri
+
+from easymlnb.contract.frame_connection import FrameConnection
 
 OPEN_TIMEOUT = 5.0
 """Seconds to connect; a proxy that has not got its routes back may not answer at all."""
@@ -35,7 +35,7 @@ class Line(asyncio.Protocol):
         self._take = take
         self._loop = loop
         self._protocol = ClientProtocol(parse_uri(url), max_size=None)
-        self._parts: list[bytes] = []
+        self._frames = FrameConnection(self._protocol, self._write, self._end)
         self._transport: asyncio.Transport | None = None
         self._heard = loop.time()
         self._beat = loop.call_later(BEAT, self._ping)
@@ -61,16 +61,13 @@ class Line(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send one message; nothing happens once the connection has ended."""
-        if self._protocol.state is OPEN:
-            self._protocol.send_binary(data)
-            self._flush()
+        if self._frames.is_open:
+            self._frames.send(data)
 
     def close(self) -> None:
         self._beat.cancel()
         if self._transport is not None:
-            if self._protocol.state is OPEN:
-                self._protocol.send_close(1000)
-                self._flush()
+            self._frames.close()
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -80,53 +77,44 @@ class Line(asyncio.Protocol):
         for name, value in self._headers.items():
             request.headers[name] = value
         self._protocol.send_request(request)
-        self._flush()
+        self._frames.flush()
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
-        self._protocol.receive_data(data)
-        for event in self._protocol.events_received():
-            if isinstance(event, Frame):
-                self._frame(event)
+        for message in self._frames.receive(data):
+            self._take(message)
         refused = self._protocol.handshake_exc
         if not self._opened.done():
             if refused is not None:
                 known = isinstance(refused, InvalidStatus)
                 self._opened.set_exception(refused if known else ConnectionError(str(refused)))
-            elif self._protocol.state is OPEN:
+            elif self._frames.is_open:
                 self._opened.set_result(None)
-        self._flush()
+        self._frames.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._beat.cancel()
         if not self._opened.done():
-            self._opened.set_exception(ConnectionError("It was closed before it was open."))
+            self._opened.set_exception(
+                ConnectionError("The connection was closed before it opened.")
+            )
             self._opened.exception()  # whoever waited for it may be gone
         if not self.ended.done():
             self.ended.set_result(None)
 
-    def _frame(self, frame: Frame) -> None:
-        if frame.opcode in (Opcode.BINARY, Opcode.CONT):
-            self._parts.append(bytes(frame.data))
-            if frame.fin:
-                parts, self._parts = self._parts, []
-                self._take(parts[0] if len(parts) == 1 else b"".join(parts))
-
-    def _flush(self) -> None:
+    def _write(self, data: bytes) -> None:
         assert self._transport is not None
-        for data in self._protocol.data_to_send():
-            if data:
-                self._transport.write(data)
-            else:  # it was the last
-                self._transport.close()
+        self._transport.write(data)
+
+    def _end(self) -> None:
+        assert self._transport is not None
+        self._transport.close()
 
     def _ping(self) -> None:
         if self._loop.time() - self._heard > 2 * BEAT:
             if self._transport is not None:
                 self._transport.abort()
             return
-        if self._protocol.state is OPEN:
-            with contextlib.suppress(OSError):
-                self._protocol.send_ping(b"")
-                self._flush()
+        with contextlib.suppress(OSError):
+            self._frames.ping()
         self._beat = self._loop.call_later(BEAT, self._ping)

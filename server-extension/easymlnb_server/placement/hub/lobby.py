@@ -146,7 +146,7 @@ class Lobby:
             "implementation": "easymlnb",
             "implementation_version": "",
             "language_info": speaks,
-            "banner": "The kernel waits for its node.",
+            "banner": "The kernel is waiting for its node.",
             "help_links": [],
         }
 

@@ -125,11 +125,11 @@ class Nodes:
                 for one in (status.kernels if status is not None else ())
             ]
         count = self._spot.max_workers
-        seats = "The only seat" if count == 1 else f"All {count} seats"
+        seats = "The only slot" if count == 1 else f"All {count} slots"
         by = f" by {', '.join(found)}" if found else ""
         return (
-            f"{seats} of the placement {self._placement!r} {'is' if count == 1 else 'are'} taken"
-            f"{by}. Stop one of them; 'easymlnb placement list' shows them."
+            f"{seats} of the placement {self._placement!r} {'is' if count == 1 else 'are'} in "
+            f"use{by}. Stop one of the kernels; 'easymlnb placement list' shows them."
         )
 
     async def _answers(self, address: str) -> bool:
@@ -214,7 +214,10 @@ class Nodes:
             tell("Waiting for a node to stop before it is started again ...")
             await self._settled(name, tell)
         if model.get("ready"):
-            tell(f"The node {name} does not answer; the Hub looks whether it still runs ...")
+            tell(
+                f"The node {name} does not respond; the Hub is checking whether the node is "
+                "running ..."
+            )
         else:
             tell(f"Starting a node for the placement {self._placement!r} ...")
         title = f"easymlnb: {self._placement}"
@@ -232,8 +235,8 @@ class Nodes:
                 return self.api.address(model)
             if not model.get("pending"):
                 raise NotReady(
-                    f"The node for {self._placement!r} did not start: "
-                    f"{failed.removeprefix('Spawn failed:').strip() or 'the Hub does not say why.'}"
+                    f"The node for {self._placement!r} failed to start: "
+                    f"{failed.removeprefix('Spawn failed:').strip() or 'the Hub gives no reason.'}"
                 )
 
     async def _settled(self, name: str, tell: Tell) -> dict[str, Any]:
@@ -276,7 +279,7 @@ class Nodes:
             try:
                 answer = await self._ask("POST", url, content=content, headers=headers)
             except httpx.TimeoutException as error:
-                raise NotReady(f"The node {name} does not answer.") from error
+                raise NotReady(f"The node {name} does not respond.") from error
             except httpx.TransportError:
                 answer = CUT
             if answer.status_code == 201:
@@ -293,7 +296,7 @@ class Nodes:
             now = clock()
             if now > until:
                 raise NotReady(
-                    f"The node {name} is not reached, although the Hub says that it runs. "
+                    f"The node {name} is not reachable, although the Hub reports it as running. "
                     "Try again in a moment."
                 )
             if now > recheck:
@@ -324,7 +327,9 @@ def _refused(name: str, answer: httpx.Response) -> str:
         pass
     if answer.status_code == 404:
         return (
-            f"The node {name} runs without easymlnb: install it in the environment that this "
-            "profile's servers use, in the same version as here."
+            f"The node {name} does not run easymlnb. Install the version of this server in the "
+            "environment of the profile's servers."
         )
-    return f"The node {name} answered {answer.status_code} instead of starting a kernel."
+    return (
+        f"The node {name} responded with status {answer.status_code} instead of starting a kernel."
+    )

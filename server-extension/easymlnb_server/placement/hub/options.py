@@ -88,8 +88,8 @@ def read(placements: Mapping[str, Any]) -> dict[str, Spot]:
     for name, told in placements.items():
         if not isinstance(name, str) or not NAME.match(name):
             raise ValueError(
-                f"{name!r} cannot name a placement: up to 16 small letters, digits and single "
-                "dashes, the first a letter."
+                f"Invalid placement name {name!r}: use up to 16 lowercase letters, digits and "
+                "single dashes, starting with a letter."
             )
         spot = found[name] = spelling.struct(told, Spot, f"the placement {name!r}")
         for setting in ("idle", "lifetime"):
@@ -98,9 +98,9 @@ def read(placements: Mapping[str, Any]) -> dict[str, Spot]:
             except ValueError as error:
                 raise ValueError(f"{setting!r} of the placement {name!r}: {error}") from error
         if spot.max_workers < 1 or spot.seats < 1:
-            raise ValueError(f"max_workers and seats of the placement {name!r} start at 1.")
+            raise ValueError(f"max_workers and seats of the placement {name!r} must be at least 1.")
         if spot.gpus is not None and spot.gpus < 0:
-            raise ValueError(f"gpus of the placement {name!r} must not be below 0.")
+            raise ValueError(f"gpus of the placement {name!r} must be at least 0.")
     return found
 
 

@@ -146,10 +146,14 @@ class NodeKernel:
         self._note = msgspec.structs.replace(self._note, bundle=bundle, token=token)
         await asyncio.to_thread(records.write, self._file, self._note)
 
+    async def adopted(self) -> bool:
+        return await asyncio.to_thread(records.has_other_token, self._file, self._note.token)
+
     async def stop(self) -> None:
         try:
-            await self._end()
-            self._file.unlink(missing_ok=True)
+            if not await self.adopted():
+                await self._end()
+                self._file.unlink(missing_ok=True)
         finally:
             self._seats.give_back(sat=True)
 

@@ -49,11 +49,9 @@ class HubProvisioner(KernelProvisionerBase):
     how long, by the monotonic clock; ``folder`` is where its sockets lie here.
     """
 
-    placement = Unicode(help="Name of the placement.").tag(config=True)
-    spot = Dict(help="What the placement is, as in c.EasyMLNB.placements.").tag(config=True)
-    proxy = Unicode(help="Address of the Hub's proxy; default: the Hub's public one.").tag(
-        config=True
-    )
+    placement = Unicode(help="The placement's name.").tag(config=True)
+    spot = Dict(help="The placement's options, as in c.EasyMLNB.placements.").tag(config=True)
+    proxy = Unicode(help="URL of the Hub's proxy; default: the Hub's public URL.").tag(config=True)
 
     wanted: Wanted | None = None
     account: Account | None = None
@@ -188,7 +186,7 @@ class HubProvisioner(KernelProvisionerBase):
 
     def _give_up(self) -> None:
         """Shut the kernel down, as its user would: nobody has waited for its node for a while."""
-        self.log.info("Nobody waits for the kernel %s any more.", self.kernel_id)
+        self.log.info("No client is waiting for the kernel %s.", self.kernel_id)
         assert self._loop is not None
         kernel = self.kernel_id
 

@@ -78,9 +78,9 @@ class UserTokens:
         try:
             answer = self._http.post(f"{quote(user, safe='')}/tokens", json=asked)
         except httpx.TransportError as error:
-            raise NotReady("The Hub does not answer. Try again in a moment.") from error
+            raise NotReady("The Hub does not respond. Try again in a moment.") from error
         if answer.status_code >= 500:
-            raise NotReady("The Hub does not answer. Try again in a moment.")
+            raise NotReady("The Hub does not respond. Try again in a moment.")
         if answer.status_code != 201:
             raise Forbidden(self._account.refusal)
         return str(answer.json()["token"])

@@ -63,7 +63,7 @@ class PlacementView:
             return NodeView(name=name, state=said or str(model.get("pending") or "stopped"))
         status = await nodes.status(nodes.api.address(model))
         if status is None:
-            return NodeView(name=name, state="does not answer")
+            return NodeView(name=name, state="does not respond")
         return NodeView(
             name=name, state="ready", host=status.host, gpus=status.gpus, kernels=status.kernels
         )

@@ -37,8 +37,8 @@ async def ask(
             async for part in answer.aiter_raw():
                 content += part
                 if len(content) > LARGEST:
-                    raise httpx.ReadError("The answer is too large.")
+                    raise httpx.ReadError("The response is too large.")
     except TimeoutError as error:
-        raise httpx.ReadTimeout("The answer does not come to its end.") from error
+        raise httpx.ReadTimeout("The response is too slow or incomplete.") from error
     headers = [one for one in answer.headers.multi_items() if one[0] != "content-encoding"]
     return httpx.Response(answer.status_code, headers=headers, content=bytes(content))

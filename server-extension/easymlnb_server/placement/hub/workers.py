@@ -64,7 +64,7 @@ class HubPlacement:
         # What a node has is the profile's matter; each seat gets its part of the node's GPUs.
         if self._spot.gpus is not None and not self.offers(gpu):
             raise DeploymentFailed(
-                f"The service asks for gpu={gpu:g}, and a worker in the placement {self._name!r} "
+                f"The service requests gpu={gpu:g}, but a worker in the placement {self._name!r} "
                 f"gets {self._spot.gpus / self._spot.seats:g}."
             )
         return self._seats.take()
@@ -108,8 +108,8 @@ class HubPlacement:
             await asyncio.shield(asyncio.ensure_future(kernel.stop()))
             if isinstance(error, RuntimeError):
                 raise NotReady(
-                    f"The kernel {self._spot.kernel or order.kernel!r} did not start on the node. "
-                    "Is ipykernel installed there?"
+                    f"The kernel {self._spot.kernel or order.kernel!r} failed to start on the "
+                    "node. Check that ipykernel is installed there."
                 ) from error
             raise
         return kernel
@@ -132,7 +132,10 @@ class HubPlacement:
 
     async def _manager(self, order: Order) -> tuple[AsyncKernelManager, HubProvisioner]:
         files = await asyncio.to_thread(_packed, order.folder)
-        manager = AsyncKernelManager(kernel_spec_manager=_Specs(), transport="ipc")
+        kernel = self._spot.kernel or order.kernel
+        manager = AsyncKernelManager(
+            kernel_name=kernel, kernel_spec_manager=_Specs(), transport="ipc"
+        )
         folder = records.socket_folder()
         manager.connection_file = str(folder / "connection.json")
         provisioner = HubProvisioner(
@@ -146,7 +149,7 @@ class HubPlacement:
         provisioner.folder = folder
         provisioner.tell = order.say
         provisioner.wanted = Wanted(
-            kernel=self._spot.kernel or order.kernel,
+            kernel=kernel,
             key="",
             worker=order.worker,
             label=order.label,

@@ -1,0 +1,74 @@
+"""A WebSocket without its transport: pieces of bytes in, complete messages out, and back."""
+
+from collections.abc import Callable
+
+from websockets.frames import Frame, Opcode
+from websockets.protocol import OPEN, Protocol
+
+
+class FrameConnection:
+    """One end of a WebSocket; the transport reads from and writes to the network.
+
+    The transport calls ``flush`` after ``receive``, which may leave answers to pings behind.
+    """
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        write: Callable[[bytes], None],
+        end: Callable[[], None] = lambda: None,
+        on_pong: Callable[[bytes], object] = lambda data: None,
+    ) -> None:
+        """``write`` sends a piece of bytes; ``end`` is called after the last one."""
+        self._protocol = protocol
+        self._write = write
+        self._end = end
+        self._on_pong = on_pong
+        self._parts: list[bytes] = []
+
+    @property
+    def is_open(self) -> bool:
+        return self._protocol.state is OPEN
+
+    def receive(self, data: bytes) -> list[bytes]:
+        """Take a piece that arrived, and return the messages that are complete with it."""
+        self._protocol.receive_data(data)
+        messages = []
+        for event in self._protocol.events_received():
+            if isinstance(event, Frame):
+                messages += self._take(event)
+        return messages
+
+    def send(self, message: bytes) -> None:
+        self._protocol.send_binary(message)
+        self.flush()
+
+    def ping(self, data: bytes = b"") -> None:
+        """Send a ping; do nothing when the connection is closed."""
+        if self.is_open:
+            self._protocol.send_ping(data)
+            self.flush()
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Send a close frame; do nothing when the connection is closed."""
+        if self.is_open:
+            self._protocol.send_close(code, reason)
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what the protocol has to send."""
+        for data in self._protocol.data_to_send():
+            if data:
+                self._write(data)
+            else:  # the protocol's mark for the end
+                self._end()
+
+    def _take(self, frame: Frame) -> list[bytes]:
+        if frame.opcode is Opcode.PONG:
+            self._on_pong(bytes(frame.data))
+        elif frame.opcode in (Opcode.BINARY, Opcode.TEXT, Opcode.CONT):
+            self._parts.append(bytes(frame.data))
+            if frame.fin:
+                parts, self._parts = self._parts, []
+                return [parts[0] if len(parts) == 1 else b"".join(parts)]
+        return []

@@ -1,0 +1,116 @@
+"""Whether this server process is the active one, and how it becomes and stops being it."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from easymlnb.contract.errors import EasyMLNBError, NotReady
+from easymlnb_server.store.lease import Lease, LeaseLost
+
+POLL = 0.25
+"""Seconds between two attempts of a standby to become the active process."""
+
+log = logging.getLogger("easymlnb.cluster")
+
+
+class Membership:
+    """One process among those that share a database: active, or on standby.
+
+    A process that cannot renew its lease, paused or cut off, notices by its own clock before
+    another one may take over: ``check`` is called for each request that depends on it.
+
+    Parameters
+    ----------
+    lease
+        The lease in the database.
+    activate
+        Starts to serve what is published.
+    deactivate
+        Stops serving and leaves the workers to the next active process.
+    clock
+        Seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        activate: Callable[[], Awaitable[None]],
+        deactivate: Callable[[], Awaitable[None]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.active = False
+        self._lease = lease
+        self._activate = activate
+        self._deactivate = deactivate
+        self._clock = clock
+        self._until = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def check(self) -> None:
+        """Raise ``NotReady`` while another process may be the active one."""
+        if not self.active or self._clock() >= self._until:
+            raise NotReady(
+                "This server process has lost its connection to the database. Try again in a "
+                "moment.",
+                details={"retry_after": 1},
+            )
+
+    async def start(self) -> None:
+        """Become the active process if there is none, and keep trying otherwise."""
+        await self._step()
+        if not self.active:
+            await self._deactivate()
+            with contextlib.suppress(EasyMLNBError):
+                holder = await asyncio.to_thread(self._lease.holder)
+                log.info("This server process is on standby for %s.", holder or "another one")
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Leave; a standby takes over within a second."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self.active:
+            self.active = False
+            with contextlib.suppress(EasyMLNBError):
+                await asyncio.to_thread(self._lease.release)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease.seconds / 5 if self.active else POLL)
+            await self._step()
+
+    async def _step(self) -> None:
+        """Renew the lease, or try to acquire it."""
+        began = self._clock()
+        try:
+            if self.active:
+                await asyncio.to_thread(self._lease.renew)
+            elif not await asyncio.to_thread(self._lease.acquire):
+                return
+        except LeaseLost:
+            log.warning("Another server process has taken over; this one is on standby now.")
+            self.active = False
+            await self._deactivate()
+            return
+        except EasyMLNBError as error:
+            log.warning("The lease of the active server process was not renewed: %s", error)
+            return
+        # A little early, because clocks do not run equally fast.
+        self._until = began + 0.9 * self._lease.seconds - 0.5
+        if not self.active:
+            await self._become_active()
+
+    async def _become_active(self) -> None:
+        log.info("This server process is the active one now.")
+        self.active = True
+        try:
+            await self._activate()
+        except Exception:
+            log.exception("This server process could not become the active one; it tries again.")
+            self.active = False
+            await self._deactivate()
+            with contextlib.suppress(EasyMLNBError):
+                await asyncio.to_thread(self._lease.release)

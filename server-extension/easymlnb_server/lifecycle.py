@@ -1,0 +1,134 @@
+"""From the opening of the store to its end: when this process serves what is published."""
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+from easymlnb.contract.errors import NotReady
+from easymlnb_server.cluster.membership import Membership
+from easymlnb_server.ownership import Ownership
+from easymlnb_server.placement.base import Survivor
+from easymlnb_server.state import State
+from easymlnb_server.store.lease import Lease
+from easymlnb_server.store.store import DAY, Store
+from easymlnb_server.supervisor import Supervisor, Work
+
+ON_STANDBY = NotReady(
+    "This server process is on standby: another one serves what is published. Send requests to the "
+    "process whose 'health/ready' answers 200.",
+    details={"retry_after": 1},
+)
+
+
+class ServingLifecycle:
+    """Serves what is published as long as this process is the active one on its database.
+
+    Parameters
+    ----------
+    folder
+        The state folder.
+    url
+        Where people reach this process.
+    state
+        The objects of the server.
+    announce
+        Writes the address of this server where workers look for it.
+    survivors
+        Returns the workers of a former server process.
+    prepare
+        Runs with the store before anything is served.
+    duties
+        Returns what runs in the background while this process serves, by name.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        state: State,
+        *,
+        announce: Callable[[], None],
+        survivors: Callable[[], list[Survivor]],
+        prepare: Callable[[Store], Awaitable[None]],
+        duties: Callable[[Store], Iterable[tuple[str, Work]]],
+    ) -> None:
+        self._folder = folder
+        self._url = url
+        self._state = state
+        self._announce = announce
+        self._survivors = survivors
+        self._prepare = prepare
+        self._duties = duties
+        self._lock = Ownership(folder)
+        self._supervisor = Supervisor()
+        self._membership: Membership | None = None
+        self._store: Store | None = None
+
+    async def open(self, open_store: Callable[[], Store], lease_seconds: float) -> None:
+        """Serve, or wait on standby if ``lease_seconds`` is not 0 and another process is active.
+
+        Raises ``NotReady`` or ``StorageUnusable`` where that is impossible.
+        """
+        await asyncio.to_thread(self._make_folders)
+        holder = self._lock.take(self._url, shared=lease_seconds > 0)
+        if holder is not None:
+            raise NotReady(
+                f"Another Jupyter server of this account ({holder}) runs the published services. "
+                "Publish and call there, or set a different EasyMLNB.state_dir for this server."
+            )
+        store = self._store = await asyncio.to_thread(open_store)
+        if not lease_seconds:
+            await self._activate(store)
+            return
+        lease = Lease(store.database, lease_seconds, self._url)
+        store.database.fence = lease.fence
+        self._membership = Membership(lease, partial(self._activate, store), self._deactivate)
+        await self._membership.start()
+
+    async def close(self) -> None:
+        """Stop serving; a standby on the same folder takes the workers over."""
+        await self._supervisor.close()
+        alone = self._membership is None or await asyncio.to_thread(self._lock.alone)
+        await self._state.publications.stop(hand_over=not alone)
+        if self._membership is not None:
+            await self._membership.close()
+        if self._store is not None:
+            await asyncio.to_thread(self._store.close)
+
+    def release(self) -> None:
+        """Let another server have the folder."""
+        self._lock.release()
+
+    async def _activate(self, store: Store) -> None:
+        await asyncio.to_thread(self._announce)
+        survivors = await asyncio.to_thread(self._survivors)
+        await asyncio.to_thread(self._clear_work, {survivor.worker for survivor in survivors})
+        await self._prepare(store)
+        guard = [self._membership.check] if self._membership is not None else []
+        await self._state.publications.restore(store, survivors, *guard)
+        self._supervisor.every("sweep", DAY, lambda: _sweep(store))
+        for name, work in self._duties(store):
+            self._supervisor.run(name, work)
+
+    async def _deactivate(self) -> None:
+        """Go on standby, and leave the workers to the active process."""
+        self._state.publications.unusable = ON_STANDBY
+        await self._supervisor.close()
+        await self._state.publications.stop(drain=0, hand_over=True)
+        self._state.apps.places.leave_all(lambda place: True)
+
+    def _make_folders(self) -> None:
+        for folder in (self._folder, self._folder / "workers", self._folder / "work"):
+            folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+
+    def _clear_work(self, used: set[str]) -> None:
+        """Remove what the workers of a killed server left in their folders."""
+        for folder in (self._folder / "work").iterdir():
+            if folder.name not in used:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _sweep(store: Store) -> None:
+    await asyncio.to_thread(store.sweep)

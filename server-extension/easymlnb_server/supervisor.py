@@ -1,0 +1,62 @@
+"""Background loops that survive their own failures and end with their owner."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds until work that failed runs again: at first, doubled with each failure, and at most."""
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+log = logging.getLogger("easymlnb.supervisor")
+
+
+class Supervisor:
+    """Runs work in the background, and runs it again after an exception.
+
+    ``failures`` counts exceptions by the name of the work.
+    """
+
+    def __init__(self) -> None:
+        self.failures: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def run(self, name: str, work: Work) -> None:
+        """Run ``work`` until it returns; after an exception again, with a growing pause."""
+        task = asyncio.create_task(self._run(name, work), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def every(self, name: str, seconds: float, work: Work) -> None:
+        """Run ``work`` now, and again so many ``seconds`` after each time that it succeeded."""
+
+        async def loop() -> None:
+            while True:
+                await work()
+                await asyncio.sleep(seconds)
+
+        self.run(name, loop)
+
+    async def close(self) -> None:
+        """Cancel all work and wait until it has ended."""
+        tasks = [*self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, name: str, work: Work) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                return await work()
+            except Exception:
+                self.failures[name] += 1
+                if asyncio.get_running_loop().time() - began > LONGEST_PAUSE:
+                    pause = FIRST_PAUSE
+                log.exception("The background work %r failed; it runs again in %g s.", name, pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
