@@ -51,8 +51,7 @@ class Schema:
         self.input = _input_schema(hints, self._reader, self.defaults)
         self.output = _output_schema(hints, self._writer)
         self.shapes = {
-            name: form.shape(node, self.input.get("$defs", {}))
-            for name, node in self.input["properties"].items()
+            name: form.shape(node, self.input) for name, node in self.input["properties"].items()
         }
         self.raw = _raw(hints, self.defaults)
         self.accepts = self.markers[self.raw].reads if self.raw else ()
@@ -186,7 +185,7 @@ def _input_schema(
             # Markers that write their own schema do not see what stands around them.
             properties[item.name].setdefault("description", item.description)
     for name, node in properties.items():
-        if wrong := form.misfit(node):
+        if wrong := form.misfit(node, found):
             raise DefinitionError(
                 f"Parameter {name!r} of {hints.signature.name!r} is a {wrong}. Change the type "
                 "or the marker so that they match."

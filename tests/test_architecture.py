@@ -38,10 +38,10 @@ LAYERS = {
     "easymlnb_server": """
         access names account private supervisor terminals incomplete
         spelling
-        calllog logfilter logs ownership spool words openapi_schemas openapi_headers store placement
-        apps uploads openapi_uploads openapi_access openapi_bundles hubservice starts
+        calllog logfilter logs ownership spool words openapi_headers store placement
+        apps uploads responses hubservice starts
         engine
-        openapi_routes descriptions plots idempotency tagged
+        descriptions plots idempotency tagged
         openapi activity serving
         offered replacing
         publications

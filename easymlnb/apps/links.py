@@ -7,10 +7,10 @@ from binascii import Error
 from collections.abc import Mapping
 from typing import Any
 
+from easymlnb.contract.jsonschema import SchemaNode
+from easymlnb.contract.snippets import LONG
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.forms.bounds import nodes
-from easymlnb.forms.code import LONG
-from easymlnb.forms.node import Node
+from easymlnb.contract.value_size import count_nodes
 
 LONGEST = 6000
 """Characters of an address that every browser and messenger carries."""
@@ -44,7 +44,7 @@ def fold(spec: ServiceSpec, values: Mapping[str, Any]) -> str | None:
 
     Files and secrets stay behind.
     """
-    if nodes(values, MOST) > MOST:
+    if count_nodes(values, MOST) > MOST:
         return None
     plain = noted(spec, values).encode()
     if len(plain) > LARGEST:
@@ -67,7 +67,7 @@ def unfold(code: str) -> dict[str, Any] | None:
 
 def draft(spec: ServiceSpec, values: Mapping[str, Any]) -> str:
     """Return what a browser keeps over a reload; "" when it is too long for that."""
-    if nodes(values, MOST) > MOST:
+    if count_nodes(values, MOST) > MOST:
         return ""
     kept = noted(spec, values, uploads=True)
     return kept if len(kept) <= DRAFT else ""
@@ -105,7 +105,7 @@ def _parted(
     spec: ServiceSpec, values: Mapping[str, Any], *, uploads: bool
 ) -> tuple[dict[str, Any], list[list[str]]]:
     """Return what may leave the form, and the names of the others with what they are."""
-    root = Node.root(spec.input)
+    root = SchemaNode.root(spec.input)
     kept: dict[str, Any] = {}
     gone: list[list[str]] = []
     for name, value in values.items():
@@ -125,7 +125,7 @@ def read(raw: str | bytes) -> dict[str, Any] | None:
         found = json.loads(raw)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict) or nodes(found, LARGEST, DEEPEST) > LARGEST:
+    if not isinstance(found, dict) or count_nodes(found, LARGEST, DEEPEST) > LARGEST:
         return None
     return found
 
@@ -133,7 +133,7 @@ def read(raw: str | bytes) -> dict[str, Any] | None:
 LEFT_OUT: Any = object()
 
 
-def _kept(node: Node, value: Any, uploads: bool, left: set[str]) -> Any:
+def _kept(node: SchemaNode, value: Any, uploads: bool, left: set[str]) -> Any:
     """Return a value without files and secrets, and note in ``left`` which of them it had."""
     if _file(value, uploads) or _secret(node, value):
         if value != "":
@@ -149,16 +149,16 @@ def _kept(node: Node, value: Any, uploads: bool, left: set[str]) -> Any:
     return value
 
 
-def _inside(node: Node, key: str) -> Node:
+def _inside(node: SchemaNode, key: str) -> SchemaNode:
     """Return the place of an entry, also inside an alternative that has it."""
     for place in (node, *node.alternatives):
-        schema = (place.get("properties") or {}).get(key) or place.get("additionalProperties")
+        schema = place.properties.get(key) or place.get("additionalProperties")
         if isinstance(schema, Mapping):
             return place.child(schema)
     return node.child(None)
 
 
-def _item(node: Node) -> Node:
+def _item(node: SchemaNode) -> SchemaNode:
     return next(
         (one.child(one.get("items")) for one in (node, *node.alternatives) if one.get("items")),
         node.child(None),
@@ -173,7 +173,7 @@ def _file(value: Any, uploads: bool) -> bool:
     return "b64" in value or ("upload" in value and not uploads)
 
 
-def _secret(node: Node, value: Any) -> bool:
+def _secret(node: SchemaNode, value: Any) -> bool:
     if not isinstance(value, str):
         return False
     places = (node, *node.alternatives)

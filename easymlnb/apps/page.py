@@ -9,11 +9,11 @@ from easymlnb.apps import links
 from easymlnb.apps.compare import side_by_side
 from easymlnb.apps.history import History, Run
 from easymlnb.contract.names import path
+from easymlnb.contract.snippets import snippets
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import lean as W
 from easymlnb.forms.arrange import Arranger
 from easymlnb.forms.caller import Caller, Done
-from easymlnb.forms.code import snippets
 from easymlnb.forms.form import Ended, Form
 from easymlnb.forms.gallery import gallery
 from easymlnb.forms.lean import Sheet, Uploads

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from easymlnb.apps.links import NOTE
+from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms.caller import Part
-from easymlnb.forms.node import Node
 from easymlnb.forms.results import figure
+from easymlnb.forms.widget_kinds import widget_kind
 
 CUT = 28
 """Characters of a value in a line."""
@@ -30,14 +31,14 @@ KINDS = {
 
 def inputs(spec: ServiceSpec, values: Mapping[str, Any], cut: int = CUT) -> list[tuple[str, str]]:
     """Return what a person filled in, as labels and short words; files by their names."""
-    root = Node.root(spec.input)
-    properties = root.get("properties") or {}
+    root = SchemaNode.root(spec.input)
+    properties = root.properties
     told = []
     for name, value in values.items():
         if name == NOTE:
             continue
         node = root.child(properties.get(name), name)
-        secret = "secret" in (node.kind, *(one.kind for one in node.alternatives))
+        secret = "secret" in map(widget_kind, (node, *node.alternatives))
         told.append((node.title, "\u2022\u2022\u2022" if secret else short(value, cut)))
     return told
 

@@ -14,7 +14,7 @@ from easymlnb.cli import output
 from easymlnb.cli.values import read
 from easymlnb.client import Client, Raw
 from easymlnb.client.results import accept as best
-from easymlnb.client.schemas import hints
+from easymlnb.contract.jsonschema import hints
 from easymlnb.contract.spec import ServiceSpec
 
 JSON = "application/json"

@@ -8,8 +8,8 @@ from typing import Any
 
 import typer
 
-from easymlnb.client.schemas import fields, options
 from easymlnb.client.values import Part
+from easymlnb.contract.jsonschema import alternatives, properties
 from easymlnb.contract.spec import ServiceSpec
 
 
@@ -19,7 +19,7 @@ def read(arguments: Iterable[str], spec: ServiceSpec) -> dict[str, Any]:
     ``key=text`` is taken as it is where the parameter is a text, as JSON elsewhere; ``key=@file``
     sends a file, ``key=@-`` what comes on stdin. A key given twice makes a list.
     """
-    known = fields(spec.input)
+    known = properties(spec.input)
     found: dict[str, Any] = {}
     for argument in arguments:
         key, equals, text = argument.partition("=")
@@ -52,7 +52,7 @@ def _file(name: str) -> Part:
 
 
 def _value(text: str, schema: Any, spec: ServiceSpec) -> Any:
-    found = list(options(schema, spec.input))
+    found = list(alternatives(schema, spec.input))
     inner = [option for one in found for option in _items(one, spec)] or found
     if any(_is_text(option) for option in inner) and not text.lstrip().startswith(("[", "{")):
         return text
@@ -70,11 +70,11 @@ def _value(text: str, schema: Any, spec: ServiceSpec) -> Any:
 
 
 def _items(schema: Any, spec: ServiceSpec) -> list[Any]:
-    return list(options(schema["items"], spec.input)) if "items" in schema else []
+    return list(alternatives(schema["items"], spec.input)) if "items" in schema else []
 
 
 def _lists(schema: Any, spec: ServiceSpec) -> bool:
-    return all(option.get("type") == "array" for option in options(schema, spec.input))
+    return all(option.get("type") == "array" for option in alternatives(schema, spec.input))
 
 
 def _is_text(schema: Any) -> bool:

@@ -4,8 +4,17 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from easymlnb.client.schemas import Schema, fields, hints, options, resolve
 from easymlnb.contract import names
+from easymlnb.contract.jsonschema import (
+    MAX_DEPTH,
+    Budget,
+    Schema,
+    alternatives,
+    hints,
+    is_nullable,
+    properties,
+    resolve,
+)
 from easymlnb.contract.spec import ServiceSpec
 
 _SIMPLE: dict[str, type] = {
@@ -48,7 +57,7 @@ class Hint:
 
 def parameters(spec: ServiceSpec) -> list[str]:
     """Return the names of a service's parameters in their order."""
-    return list(fields(spec.input))
+    return list(properties(spec.input))
 
 
 def signature(spec: ServiceSpec) -> inspect.Signature:
@@ -56,7 +65,7 @@ def signature(spec: ServiceSpec) -> inspect.Signature:
     required = set(spec.input.get("required", ()))
     found: list[inspect.Parameter] = []
     optional_seen = False
-    for name, field in fields(spec.input).items():
+    for name, field in properties(spec.input).items():
         optional_seen |= name not in required
         # Python wants what is required first; what comes late can still be given by name.
         late = found and ((optional_seen and name in required) or found[-1].kind is BY_NAME)
@@ -74,7 +83,7 @@ def signature(spec: ServiceSpec) -> inspect.Signature:
 def docstring(spec: ServiceSpec) -> str:
     """Return the text that ``help()`` shows: what it does, each parameter, an example."""
     lines = [spec.description.strip() or f"{spec.title}."]
-    told = [_told(name, field, spec.input) for name, field in fields(spec.input).items()]
+    told = [_told(name, field, spec.input) for name, field in properties(spec.input).items()]
     if told:
         lines += ["", "Parameters:"] + [f"    {line}" for line in told]
     result = spec.output.get("description") or type_text(spec.output, spec.output)
@@ -93,7 +102,7 @@ def _told(name: str, field: Any, root: Schema) -> str:
 
 
 def _limits(field: Schema, root: Schema) -> str:
-    first: Schema = next(options(field, root), {})
+    first: Schema = next(alternatives(field, root), {})
     words = {
         "minimum": "at least",
         "maximum": "at most",
@@ -106,32 +115,28 @@ def _limits(field: Schema, root: Schema) -> str:
     return ", ".join([*found, *([f"in {unit}"] if unit else [])])
 
 
-def type_text(schema: Any, root: Schema) -> str:
-    """Return a schema's type in the words of Python."""
+def type_text(schema: Any, root: Schema, depth: int = 0, budget: Budget | None = None) -> str:
+    """Return a schema's type as a Python annotation."""
     widget = str(hints(schema, root).get("widget"))
-    resolved = resolve(schema, root)
+    budget = budget or Budget()
     texts = [_FILES[widget]] if widget in _FILES else []
     if not texts:
-        texts = [_one(option, root) for option in options(schema, root)]
-    union = resolved.get("anyOf") or resolved.get("oneOf") or ()
-    if any(resolve(option, root).get("type") == "null" for option in union):
+        found = alternatives(schema, root, budget=budget)
+        texts = [_one(option, root, depth, budget) for option in found]
+    if is_nullable(schema, root):
         texts.append("None")
     return " | ".join(dict.fromkeys(texts)) or "Any"
 
 
-def _one(schema: Schema, root: Schema) -> str:
+def _one(schema: Schema, root: Schema, depth: int, budget: Budget) -> str:
     if "const" in schema:
         return f"Literal[{schema['const']!r}]"
     if "enum" in schema:
         return f"Literal[{', '.join(repr(value) for value in schema['enum'])}]"
     kinds = schema.get("type")
-    if isinstance(kinds, list):
-        return " | ".join(_one({**schema, "type": kind}, root) for kind in kinds)
-    if kinds == "null":
-        return "None"
-    if kinds == "array" and isinstance(schema.get("items"), Mapping):
-        return f"list[{type_text(schema['items'], root)}]"
-    if kinds == "object" and schema.get("title") and fields(schema):
+    if kinds == "array" and isinstance(schema.get("items"), Mapping) and depth < MAX_DEPTH:
+        return f"list[{type_text(schema['items'], root, depth + 1, budget)}]"
+    if kinds == "object" and schema.get("title") and properties(schema):
         return str(schema["title"])
     simple = _SIMPLE.get(str(kinds))
     if simple is str and schema.get("format") in ("date", "date-time", "time"):

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from easymlnb.client.results import revive
-from easymlnb.client.schemas import Schema
 from easymlnb.contract.errors import ServerUnreachable, from_code
+from easymlnb.contract.jsonschema import Schema
 
 OnProgress = Callable[[float, str], None]
 """Told how far a call is: a fraction in 0..1 (negative when unknown) and a text."""

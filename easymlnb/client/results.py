@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from easymlnb.client.schemas import Schema, hints, options, resolve
 from easymlnb.client.values import ARROW, IMAGES, NPY
+from easymlnb.contract.jsonschema import Schema, alternatives, hints, properties
 
 JSON = "application/json"
 NO_LIMIT = 2**62
@@ -89,10 +89,10 @@ def revive(value: Any, schema: Any, root: Schema | None = None) -> Any:
             return maker(value)
         except (ValueError, TypeError, KeyError, OSError):
             return value  # not in the form that the schema promised: better raw than lost
-    found = [resolve(option, root) for option in options(schema, root)]
+    found = list(alternatives(schema, root))
     inner = found[0] if len(found) == 1 else {}
     if isinstance(value, dict):
-        known = inner.get("properties") or {}
+        known = properties(inner)
         rest = inner.get("additionalProperties")
         return {key: revive(item, known.get(key, rest), root) for key, item in value.items()}
     if isinstance(value, list):

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from easymlnb.client.schemas import Schema, fields, hints, options
+from easymlnb.contract.jsonschema import Schema, alternatives, hints, properties
 
 ARROW = "application/vnd.apache.arrow.stream"
 NPY = "application/x-npy"
@@ -46,7 +46,7 @@ def prepare(values: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
 
     Raises ``TypeError`` naming the parameter when a value has no such form.
     """
-    known = fields(schema)
+    known = properties(schema)
     ready = {}
     for name, value in values.items():
         try:
@@ -60,12 +60,12 @@ def _placed(value: Any, place: Any, root: Schema) -> Any:
     """Convert a value by the schema of its place, and what is in it by the schemas inside."""
     hint = hints(place, root)
     if hint.get("widget") not in OWN_FORMS:
-        found = list(options(place, root))
+        found = list(alternatives(place, root))
         inner = found[0] if len(found) == 1 else {}
         if dataclasses.is_dataclass(value) and not isinstance(value, type | Part):
             value = _members(value)
         if isinstance(value, Mapping):
-            known, rest = fields(inner), inner.get("additionalProperties")
+            known, rest = properties(inner), inner.get("additionalProperties")
             return {
                 str(key): _inlined(_placed(item, known.get(key, rest), root))
                 for key, item in value.items()

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.metadata import SERVICES, Metadata, default_title
@@ -78,18 +79,22 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     name: str
     title: str
-    input: dict[str, Any]
-    output: dict[str, Any]
+    input: Annotated[dict[str, Any], Meta(description="JSON Schema of the parameters.")]
+    output: Annotated[dict[str, Any], Meta(description="JSON Schema of the result.")]
     description: str = ""
     tags: tuple[str, ...] = ()
     author: str = ""
     license: str = ""
     examples: tuple[dict[str, Any], ...] = ()
-    accepts: tuple[str, ...] = ()
-    produces: tuple[str, ...] = ()
-    stream: bool = False
-    view: bool = False
-    timeout: float = 30.0
+    accepts: Annotated[
+        tuple[str, ...], Meta(description="Media types of raw bodies, besides JSON and forms.")
+    ] = ()
+    produces: Annotated[
+        tuple[str, ...], Meta(description="Media types that `Accept` may name, besides JSON.")
+    ] = ()
+    stream: Annotated[bool, Meta(description="Whether results come one by one.")] = False
+    view: Annotated[bool, Meta(description="Whether the author shaped what people see.")] = False
+    timeout: Annotated[float, Meta(description="Seconds that a call may take.")] = 30.0
     workers: int = 1
     placement: str = ""
     public: bool = False

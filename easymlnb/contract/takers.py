@@ -1,15 +1,12 @@
 """Which parameters of a service take bytes: of what kinds, and how many."""
 
 import mimetypes
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-HINTS = "x-easymlnb"
-DEEPEST = 20
-MOST = 10_000
-"""Places in the schema of one parameter that are looked at, as a type may hold itself."""
+from easymlnb.contract.jsonschema import Schema, own_hints, properties, walk
 
 
 class Taker(msgspec.Struct, frozen=True):
@@ -26,12 +23,10 @@ class Taker(msgspec.Struct, frozen=True):
 
 def takers(schema: Mapping[str, Any]) -> list[Taker]:
     """Return the parameters, in their order, of an input schema that take bytes."""
-    properties = schema.get("properties")
-    if not isinstance(properties, Mapping):
-        return []
     found = []
-    for name, node in properties.items():
-        hints = list(_hints(node, schema, 0, [MOST]))
+    for name, parameter in properties(schema).items():
+        hints = [own_hints(node) for node in walk(parameter, schema, is_leaf=takes_bytes)]
+        hints = [own for own in hints if own.get("accept")]
         if hints:
             accept = tuple(str(kind) for own in hints for kind in own["accept"])
             sizes = [int(own.get("max_bytes") or 0) for own in hints]
@@ -39,24 +34,9 @@ def takers(schema: Mapping[str, Any]) -> list[Taker]:
     return found
 
 
-def _hints(
-    node: Any, root: Mapping[str, Any], depth: int, left: list[int]
-) -> Iterator[Mapping[str, Any]]:
-    left[0] -= 1
-    if not isinstance(node, Mapping) or depth > DEEPEST or left[0] < 0:
-        return
-    own = node.get(HINTS)
-    if isinstance(own, Mapping) and own.get("accept"):
-        yield own
-        return
-    inner = [*node.get("anyOf", ()), *node.get("oneOf", ()), *node.get("allOf", ())]
-    inner += [node.get("items"), *node.get("prefixItems", ()), node.get("additionalProperties")]
-    inner += list((node.get("properties") or {}).values())
-    reference = node.get("$ref")
-    if isinstance(reference, str):
-        inner.append(root.get("$defs", {}).get(reference.rpartition("/")[2]))
-    for one in inner:
-        yield from _hints(one, root, depth + 1, left)
+def takes_bytes(schema: Schema) -> bool:
+    """Return whether a schema itself is one of a type that is sent as bytes."""
+    return bool(own_hints(schema).get("accept"))
 
 
 def fits(accept: tuple[str, ...], name: str, media_type: str) -> bool:

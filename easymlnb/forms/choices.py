@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.forms import lean as W
 from easymlnb.forms.fields import MISSING, Make, Simple
-from easymlnb.forms.node import Node
 
 FEW = 4
 """So many choices are shown at once; more of them fold into a menu."""
@@ -20,7 +20,7 @@ CHECKBOXES = 8
 WORDS = {True: "Yes", False: "No", None: "None"}
 
 
-def options(node: Node, titles: Sequence[Any] = ()) -> tuple[list[Any], list[str]]:
+def options(node: SchemaNode, titles: Sequence[Any] = ()) -> tuple[list[Any], list[str]]:
     """Return the values to choose from and their labels, no two labels alike."""
     values = node.get("enum")
     titles = titles or node.hint("labels") or ()
@@ -45,7 +45,7 @@ def _same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-def choice(node: Node, make: Make) -> Simple:
+def choice(node: SchemaNode, make: Make) -> Simple:
     """One of several: buttons for few and short ones, a list for few, a menu for many."""
     values, labels = options(node)
     widget, labelled = _one_of(labels, node.title)
@@ -84,7 +84,7 @@ def segments(labels: Sequence[str], index: int | None) -> Any:
     return buttons
 
 
-def choices(node: Node, make: Make) -> Simple:
+def choices(node: SchemaNode, make: Make) -> Simple:
     """Any of several: a column of checkboxes, or tags when there are many."""
     values, labels = options(node.child(node.get("items")), node.hint("labels") or ())
     if len(values) > CHECKBOXES:

@@ -8,8 +8,8 @@ from typing import Any, Final, Protocol
 
 from traitlets import TraitError
 
+from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.forms import lean as W
-from easymlnb.forms.node import Node
 from easymlnb.forms.order import in_order
 
 MISSING: Final[Any] = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
@@ -104,7 +104,7 @@ def html(text: str, kind: str, tag: str = "div", attributes: str = "") -> str:
 class Field:
     """A control in its frame."""
 
-    def __init__(self, node: Node, control: Control, *, required: bool) -> None:
+    def __init__(self, node: SchemaNode, control: Control, *, required: bool) -> None:
         self.node = node
         self.control = control
         self.required = required
@@ -185,5 +185,5 @@ class Field:
             self._sheet.marked.discard(self)
 
 
-Make = Callable[[Node, bool], Field]
+Make = Callable[[SchemaNode, bool], Field]
 """Makes a field; ``bool`` says whether it is required. Handed to controls that hold fields."""

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.forms.fields import MISSING, Make
 from easymlnb.forms.lean import current
-from easymlnb.forms.node import Node
 from easymlnb.forms.previews import MAX_PIXELS, as_csv, size
 from easymlnb.forms.upload import Uploader
 
@@ -47,7 +47,7 @@ class Picker:
     labelled = False
     visible = True
 
-    def __init__(self, kind: str, node: Node) -> None:
+    def __init__(self, kind: str, node: SchemaNode) -> None:
         self._kind = kind
         self._word = WORDS.get(kind, "file")
         self._accept = accepted(node.hint("accept") or ())
@@ -201,10 +201,10 @@ def _file(value: Any, word: str) -> tuple[bytes, str, str] | None:
         return None
 
 
-def picker(kind: str) -> Callable[[Node, Make], Picker]:
+def picker(kind: str) -> Callable[[SchemaNode, Make], Picker]:
     """Return the maker of one kind of file control."""
 
-    def make_picker(node: Node, make: Make) -> Picker:
+    def make_picker(node: SchemaNode, make: Make) -> Picker:
         return Picker(kind, node)
 
     return make_picker

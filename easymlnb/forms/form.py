@@ -8,17 +8,17 @@ from importlib.resources import files
 from typing import Any
 
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InternalError, InvalidInput
+from easymlnb.contract.jsonschema import SchemaNode
+from easymlnb.contract.snippets import snippets
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import lean as W
 from easymlnb.forms.caller import Caller, Done, Failed, Part, Running
-from easymlnb.forms.code import snippets
 from easymlnb.forms.desk import Desk
 from easymlnb.forms.fields import html
 from easymlnb.forms.gallery import gallery
 from easymlnb.forms.lean import Sheet
 from easymlnb.forms.limits import broken
 from easymlnb.forms.nested import Group
-from easymlnb.forms.node import Node
 from easymlnb.forms.order import in_order
 from easymlnb.forms.outcome import KEPT_ITEMS, Code, Outcome, Tabs
 from easymlnb.forms.status import Status
@@ -101,7 +101,7 @@ class Form:
         self.sheet = sheet or Sheet()
         self.sheet.unmarked = self._unmarked
         with self.sheet.active():
-            self.fields = Group(Node.root(spec.input), make)
+            self.fields = Group(SchemaNode.root(spec.input), make)
             self.status = Status(self.run, self.stop)
             self.outcome = Outcome(spec.stream)
             self.code = Code()
@@ -192,7 +192,7 @@ class Form:
 
     def _refuse(self) -> None:
         """Mark everything that is known to be wrong, and lead to the first of it."""
-        for place, message in broken(Node.root(self.spec.input), self.values()):
+        for place, message in broken(SchemaNode.root(self.spec.input), self.values()):
             self.fields.show(place, message)
         # What cannot be sent at all is said rather than what is wrong with its value.
         self.fields.check()

@@ -7,9 +7,9 @@ from html import escape
 from typing import Any
 
 from easymlnb.contract import installation
+from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import previews
-from easymlnb.forms.node import Node
 
 MOST = 12
 """Examples that are shown."""
@@ -36,9 +36,9 @@ def gallery(spec: ServiceSpec) -> str:
 
 
 def _picture(spec: ServiceSpec, example: dict[str, Any]) -> str:
-    root = Node.root(spec.input)
+    root = SchemaNode.root(spec.input)
     for name, value in example.items():
-        node = root.child((root.get("properties") or {}).get(name), name)
+        node = root.child(root.properties.get(name), name)
         kinds = {str(one.hint("widget")) for one in (node, *node.alternatives)}
         code = value.get("b64") if isinstance(value, dict) else value
         if kinds & {"image", "webcam"} and isinstance(code, str) and len(code) < LARGEST:
@@ -70,11 +70,11 @@ def preset_names(spec: ServiceSpec) -> list[str]:
 
 
 def _words(spec: ServiceSpec, example: dict[str, Any]) -> list[str]:
-    root = Node.root(spec.input)
+    root = SchemaNode.root(spec.input)
     found = []
     for name, value in example.items():
         if isinstance(value, str | int | float) and len(str(value)) <= 24:
-            title = root.child((root.get("properties") or {}).get(name), name).title
+            title = root.child(root.properties.get(name), name).title
             found.append(f"{title}: {value}"[:40])
         elif isinstance(value, dict) and isinstance(value.get("name"), str):
             found.append(value["name"][:40])

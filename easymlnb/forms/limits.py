@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from operator import ge, gt, le, lt
 from typing import Any
 
-from easymlnb.forms.node import Node
+from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.problems import WORDS
 
 Found = Iterator[tuple[list[str], str]]
 
 
-def broken(node: Node, value: Any) -> Found:
+def broken(node: SchemaNode, value: Any) -> Found:
     """Yield the path and the message of each value that is outside of its limits."""
     if value is None:
         return
@@ -30,15 +30,15 @@ def broken(node: Node, value: Any) -> Found:
         yield from _number(node, value)
 
 
-def _entries(node: Node, value: dict[str, Any]) -> Found:
-    known = node.get("properties") or {}
+def _entries(node: SchemaNode, value: dict[str, Any]) -> Found:
+    known = node.properties
     for name, one in value.items():
         inner = node.child(known.get(name, node.get("additionalProperties")))
         for path, message in broken(inner, one):
             yield [name, *path], message
 
 
-def _items(node: Node, value: list[Any]) -> Found:
+def _items(node: SchemaNode, value: list[Any]) -> Found:
     least, most = node.get("minItems"), node.get("maxItems")
     if least is not None and len(value) < least:
         yield [], WORDS["too_short"].format(min_length=least)
@@ -51,7 +51,7 @@ def _items(node: Node, value: list[Any]) -> Found:
             yield [str(at), *path], message
 
 
-def _text(node: Node, value: str) -> Found:
+def _text(node: SchemaNode, value: str) -> Found:
     least, most = node.get("minLength"), node.get("maxLength")
     if least is not None and len(value) < least:
         yield [], WORDS["string_too_short"].format(min_length=least)
@@ -68,7 +68,7 @@ NUMBERS: tuple[tuple[str, str, str, Callable[[float, float], bool]], ...] = (
 """Keyword, its sentence, the sentence's word for the limit, and what must hold."""
 
 
-def _number(node: Node, value: float) -> Found:
+def _number(node: SchemaNode, value: float) -> Found:
     for keyword, kind, word, holds in NUMBERS:
         limit = node.get(keyword)
         if isinstance(limit, int | float) and not holds(value, limit):

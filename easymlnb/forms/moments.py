@@ -6,15 +6,15 @@ from datetime import date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.forms import lean as W
 from easymlnb.forms.fields import MISSING, Make, Simple
-from easymlnb.forms.node import Node
 
 OFFSET = re.compile(r"([+-])(\d\d?)(?::?(\d\d))?")
 NO_ZONE = "The time zone must be an offset such as +02:00, or a name such as Europe/Berlin."
 
 
-def day(node: Node, make: Make) -> Simple:
+def day(node: SchemaNode, make: Make) -> Simple:
     """A date."""
     widget = W.DatePicker(**_words(node))
 
@@ -27,18 +27,18 @@ def day(node: Node, make: Make) -> Simple:
     return Simple(widget, read, put)
 
 
-def moment(node: Node, make: Make) -> Simple:
+def moment(node: SchemaNode, make: Make) -> Simple:
     """A date and a time of day, and a time zone where one is meant."""
     picker = W.NaiveDatetimePicker(**_words(node))
     return _zoned(picker, datetime.fromisoformat, always=True)
 
 
-def clock(node: Node, make: Make) -> Simple:
+def clock(node: SchemaNode, make: Make) -> Simple:
     """A time of day; its zone is shown only where a value has one."""
     return _zoned(W.TimePicker(step=1, **_words(node)), time.fromisoformat, always=False)
 
 
-def _words(node: Node) -> dict[str, Any]:
+def _words(node: SchemaNode) -> dict[str, Any]:
     return {"description": node.title, "description_allow_html": False, "tooltip": node.help}
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.forms import lean as W
 from easymlnb.forms.fields import MISSING, Field, Make
-from easymlnb.forms.node import Node
+from easymlnb.forms.widget_kinds import widget_kind
 
 EMPTIABLE = frozenset(
     (
@@ -34,11 +35,11 @@ class Group:
     labelled = False
     visible = True
 
-    def __init__(self, node: Node, make: Make) -> None:
-        required = set(node.get("required") or ())
+    def __init__(self, node: SchemaNode, make: Make) -> None:
+        required = set(node.required)
         self.fields: dict[str, Field] = {
             name: make(node.child(schema, name), name in required)
-            for name, schema in (node.get("properties") or {}).items()
+            for name, schema in node.properties.items()
         }
         self.widget = W.VBox([field.widget for field in self.fields.values() if field.visible])
         self.widget.add_class("em-group")
@@ -74,10 +75,10 @@ class Group:
 class Tuple(Group):
     """A fixed row of fields, each of its own kind."""
 
-    def __init__(self, node: Node, make: Make) -> None:
+    def __init__(self, node: SchemaNode, make: Make) -> None:
         items = node.get("prefixItems") or ()
         named = {str(at): {"title": f"{at + 1}", **item} for at, item in enumerate(items)}
-        super().__init__(node.plus(properties=named, required=list(named)), make)
+        super().__init__(node.with_keywords(properties=named, required=list(named)), make)
         self.widget.add_class("em-tuple")
 
     def get(self) -> Any:
@@ -94,17 +95,19 @@ class Optional:
 
     visible = True
 
-    def __init__(self, node: Node, make: Make) -> None:
+    def __init__(self, node: SchemaNode, make: Make) -> None:
         self._off = None if node.nullable else MISSING
-        inner = node.without("anyOf", "oneOf", "type", "default") if node.nullable else node
+        inner = (
+            node.without_keywords("anyOf", "oneOf", "type", "default") if node.nullable else node
+        )
         several = node.alternatives
         if len(several) == 1:
-            inner = node.narrowed(several[0]).without("default")
+            inner = node.narrowed(several[0]).without_keywords("default")
         elif several:
-            inner = inner.plus(anyOf=[one.schema for one in several])
-        self._inner, self._make = inner.without("description"), make
+            inner = inner.with_keywords(anyOf=[one.schema for one in several])
+        self._inner, self._make = inner.without_keywords("description"), make
         self._field: Field | None = None
-        self._emptiable = (inner.hint("widget") or inner.kind) in EMPTIABLE
+        self._emptiable = (inner.hint("widget") or widget_kind(inner)) in EMPTIABLE
         self.labelled = True
         self._switch = W.Checkbox(
             value=False,

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from easymlnb.contract.jsonschema import SchemaNode
+from easymlnb.contract.value_size import count_nodes
 from easymlnb.forms import lean as W
-from easymlnb.forms.bounds import nodes
 from easymlnb.forms.fields import MISSING, Field, Make, Simple, html
-from easymlnb.forms.node import Node
 from easymlnb.forms.order import in_order
 from easymlnb.forms.scalars import json_value
 
@@ -42,7 +42,7 @@ class Rows:
     visible = True
     keyed = False
 
-    def __init__(self, node: Node, make: Make) -> None:
+    def __init__(self, node: SchemaNode, make: Make) -> None:
         self._item = node.child(node.get("items"))
         self._make = make
         self._title = node.title or "Item"
@@ -67,7 +67,7 @@ class Rows:
 
     def _row(self, value: Any, key: str) -> _Row:
         at = len(self.rows) + 1
-        field = self._make(self._item.plus(title=f"{self._title}, {at}"), True)
+        field = self._make(self._item.with_keywords(title=f"{self._title}, {at}"), True)
         if value is not MISSING:
             field.set(value)
         name = (
@@ -112,11 +112,11 @@ class Rows:
         if self._written is not None:
             W.close(self._written.widget)
             self._written = None
-        if len(items) <= ROWS and nodes(value, NODES) <= NODES and self._fill(items):
+        if len(items) <= ROWS and count_nodes(value, NODES) <= NODES and self._fill(items):
             self.widget.children = (self._box, self._add, self._full)
             return
         self._fill(())
-        self._written = json_value(self._node.without("description"), self._make)
+        self._written = json_value(self._node.without_keywords("description"), self._make)
         self._written.set(value)
         in_order(self._written.widget)
         self.widget.children = (self._written.widget,)
@@ -161,8 +161,8 @@ class Map(Rows):
 
     keyed = True
 
-    def __init__(self, node: Node, make: Make) -> None:
-        super().__init__(node.plus(items=node.get("additionalProperties")), make)
+    def __init__(self, node: SchemaNode, make: Make) -> None:
+        super().__init__(node.with_keywords(items=node.get("additionalProperties")), make)
 
     def get(self) -> Any:
         values = super().get()

@@ -6,10 +6,12 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.forms import lean as W
 from easymlnb.forms.fields import MISSING, Make, Simple
 from easymlnb.forms.nested import Tuple
-from easymlnb.forms.node import LARGEST, Node
+from easymlnb.forms.ranges import LARGEST, bounds
+from easymlnb.forms.ranges import step as step_of
 
 COLOR = re.compile("#[0-9a-fA-F]{6}")
 NO_COLOR = "The value must be a color such as #1a2b3c."
@@ -20,11 +22,11 @@ DIGITS = 4
 """Digits of a number on a logarithmic slider, shown and sent."""
 
 
-def _label(node: Node) -> dict[str, Any]:
+def _label(node: SchemaNode) -> dict[str, Any]:
     return {"description": node.title, "description_allow_html": False, "tooltip": node.help}
 
 
-def _texted(node: Node, widget: Any) -> Simple:
+def _texted(node: SchemaNode, widget: Any) -> Simple:
     """A control that holds text; an empty one counts only where "" can be meant: over a default."""
 
     def get() -> Any:
@@ -36,11 +38,11 @@ def _texted(node: Node, widget: Any) -> Simple:
     return Simple(widget, get, put, state=lambda: widget.value)
 
 
-def _placeholder(node: Node) -> str:
+def _placeholder(node: SchemaNode) -> str:
     return str(node.hint("placeholder") or "")
 
 
-def text(node: Node, make: Make) -> Simple:
+def text(node: SchemaNode, make: Make) -> Simple:
     """One line; with the schema's ``examples`` it suggests them."""
     if "\n" in str(node.get("default") or ""):
         return longtext(node, make)  # a line would be shown without its breaks
@@ -51,19 +53,19 @@ def text(node: Node, make: Make) -> Simple:
     return _texted(node, W.Text(**shared))
 
 
-def longtext(node: Node, make: Make) -> Simple:
+def longtext(node: SchemaNode, make: Make) -> Simple:
     """Several lines."""
     rows = int(node.hint("rows") or 5)
     shared = {"placeholder": _placeholder(node), "continuous_update": False, **_label(node)}
     return _texted(node, W.Textarea(rows=rows, **shared))
 
 
-def secret(node: Node, make: Make) -> Simple:
+def secret(node: SchemaNode, make: Make) -> Simple:
     """One line that is not shown."""
     return _texted(node, W.Password(continuous_update=False, **_label(node)))
 
 
-def json_value(node: Node, make: Make) -> Simple:
+def json_value(node: SchemaNode, make: Make) -> Simple:
     """Anything, written as JSON."""
     widget = W.Textarea(
         rows=4, placeholder=_placeholder(node) or "JSON", continuous_update=False, **_label(node)
@@ -102,7 +104,7 @@ def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is not allowed")
 
 
-def number(node: Node, make: Make) -> Simple:
+def number(node: SchemaNode, make: Make) -> Simple:
     """A typed number. Out of bounds it stays as typed: the service's answer says what is wrong.
 
     Where words stand for numbers, too ("NaN"), they are typed into the same field.
@@ -115,9 +117,9 @@ def number(node: Node, make: Make) -> Simple:
     if isinstance(default, int) and abs(default) > LARGEST:
         return _typed_number(node, whole)
     if whole:
-        widget = W.IntText(step=max(1, int(node.step)), **_label(node))
+        widget = W.IntText(step=max(1, int(step_of(node))), **_label(node))
     else:
-        widget = W.FloatText(step=node.step, **_label(node))
+        widget = W.FloatText(step=step_of(node), **_label(node))
 
     def put(value: Any) -> None:
         if value is not MISSING:
@@ -133,7 +135,7 @@ def _put(widget: Any, value: Any) -> None:
         raise ValueError("The widget cannot display this value.")
 
 
-def _typed_number(node: Node, whole: bool) -> Simple:
+def _typed_number(node: SchemaNode, whole: bool) -> Simple:
     """A number field that can be empty, which the browser's own cannot be in ipywidgets."""
     widget = W.Text(
         placeholder=_placeholder(node) or _range(node), continuous_update=False, **_label(node)
@@ -166,7 +168,7 @@ def read_number(text: str, whole: bool, *, exact: bool = False) -> int | float |
     return text
 
 
-def _range(node: Node) -> str:
+def _range(node: SchemaNode) -> str:
     low, high = node.get("minimum"), node.get("maximum")
     if low is not None and high is not None:
         return f"{low:g} to {high:g}"
@@ -175,13 +177,13 @@ def _range(node: Node) -> str:
     return "" if high is None else f"{high:g} or less"
 
 
-def slider(node: Node, make: Make) -> Simple:
+def slider(node: SchemaNode, make: Make) -> Simple:
     """A number between two bounds, its value beside the label."""
-    low, high = node.bounds
+    low, high = bounds(node)
     if low is None or high is None or low >= high:
         return number(node, make)
     shared = {"continuous_update": False, **_label(node)}
-    places = max(map(_places_of, (node.step, float(low), node.get("default"))))
+    places = max(map(_places_of, (step_of(node), float(low), node.get("default"))))
     if node.hint("log") and low > 0:
         widget = W.FloatLogSlider(
             min=math.log10(low),
@@ -193,11 +195,11 @@ def slider(node: Node, make: Make) -> Simple:
         )
     elif node.get("type") == "integer":
         widget = W.IntSlider(
-            min=int(low), max=int(high), value=int(low), step=max(1, int(node.step)), **shared
+            min=int(low), max=int(high), value=int(low), step=max(1, int(step_of(node))), **shared
         )
     else:
         widget = W.FloatSlider(
-            min=low, max=high, value=low, step=node.step, readout_format=f".{places}f", **shared
+            min=low, max=high, value=low, step=step_of(node), readout_format=f".{places}f", **shared
         )
     widget.add_class("em-slider")
 
@@ -226,26 +228,26 @@ def _places_of(value: Any) -> int:
     return min(6, _places(value)) if isinstance(value, float) and math.isfinite(value) else 0
 
 
-def interval(node: Node, make: Make) -> Any:
+def interval(node: SchemaNode, make: Make) -> Any:
     """Two ends on one slider, or two numbers where no bounds are known."""
     edge = node.child((node.get("prefixItems") or [node.get("items")])[0])
     if node.hint("step"):
-        edge = edge.plus(multipleOf=node.hint("step"))
-    low, high = edge.bounds
+        edge = edge.with_keywords(multipleOf=node.hint("step"))
+    low, high = bounds(edge)
     if low is None or high is None or low >= high:
         return Tuple(
-            node.plus(
+            node.with_keywords(
                 prefixItems=[{**edge.schema, "title": "From"}, {**edge.schema, "title": "To"}]
             ),
             make,
         )
     kind = W.IntRangeSlider if edge.get("type") == "integer" else W.FloatRangeSlider
     ends = node.get("default")
-    numbers = (edge.step, low, *(ends if isinstance(ends, list) else ()))
+    numbers = (step_of(edge), low, *(ends if isinstance(ends, list) else ()))
     form = {"readout_format": f".{max(map(_places_of, map(float, numbers)))}f"}
     if kind is W.IntRangeSlider:
         form = {}
-    step = int(edge.step) if kind is W.IntRangeSlider else edge.step
+    step = int(step_of(edge)) if kind is W.IntRangeSlider else step_of(edge)
     widget = kind(
         min=low,
         max=high,
@@ -264,7 +266,7 @@ def interval(node: Node, make: Make) -> Any:
     return Simple(widget, lambda: list(widget.value), put)
 
 
-def checkbox(node: Node, make: Make) -> Simple:
+def checkbox(node: SchemaNode, make: Make) -> Simple:
     """Yes or no."""
     widget = W.Checkbox(value=False, indent=False, **_label(node))
 
@@ -276,7 +278,7 @@ def checkbox(node: Node, make: Make) -> Simple:
     return Simple(widget, lambda: widget.value, put)
 
 
-def colour(node: Node, make: Make) -> Simple:
+def colour(node: SchemaNode, make: Make) -> Simple:
     """A color as ``#rrggbb``: typed, or taken from a palette. What is typed is what is sent."""
     typed = W.Text(value=BLUE, continuous_update=False, placeholder="#1a2b3c", **_label(node))
     palette = W.ColorPicker(concise=True, value=BLUE)
@@ -307,7 +309,7 @@ def colour(node: Node, make: Make) -> Simple:
     return Simple(both, read, put, problem=problem, state=lambda: typed.value)
 
 
-def const(node: Node, make: Make) -> Simple:
+def const(node: SchemaNode, make: Make) -> Simple:
     """The one value there is; nothing to see."""
     value = node.get("const")
     return Simple(W.HTML(), lambda: value, lambda _: None, visible=False)

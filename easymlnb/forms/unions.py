@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, time
 from typing import Any
 
+from easymlnb.contract.jsonschema import HINTS, SchemaNode
 from easymlnb.forms import lean as W
 from easymlnb.forms.choices import segments
 from easymlnb.forms.fields import MISSING, Field, Make
-from easymlnb.forms.node import HINTS, Node
 
 
 class Union:
@@ -16,11 +16,11 @@ class Union:
     labelled = False
     visible = True
 
-    def __init__(self, node: Node, make: Make) -> None:
+    def __init__(self, node: SchemaNode, make: Make) -> None:
         self._kinds = node.alternatives
         self._make = make
         self._fields: dict[int, Field] = {}
-        words = [one.word for one in self._kinds]
+        words = [one.short_label for one in self._kinds]
         labels = [
             word if words.count(word) == 1 else f"{word} {at + 1}" for at, word in enumerate(words)
         ]
@@ -37,7 +37,7 @@ class Union:
         at = self._chosen.index or 0
         if at not in self._fields:
             # The buttons name the kind already.
-            self._fields[at] = self._make(self._kinds[at].plus(title=""), True)
+            self._fields[at] = self._make(self._kinds[at].with_keywords(title=""), True)
         return self._fields[at]
 
     def _draw(self) -> None:
@@ -71,7 +71,7 @@ NUMBERS = ("array", "number", "boolean")
 """The JSON types of an array: a single number is one without axes."""
 
 
-def array(node: Node, make: Make) -> Union:
+def array(node: SchemaNode, make: Make) -> Union:
     """Numbers typed as JSON, or a file that holds them."""
     hints = {key: node.hint(key) for key in ("accept", "max_bytes")}
     typed = {"title": "Values", "type": list(NUMBERS), HINTS: {"widget": "json"}}
@@ -81,7 +81,7 @@ def array(node: Node, make: Make) -> Union:
         "required": ["b64"],
         HINTS: {**hints, "widget": "file"},
     }
-    return Union(node.plus(anyOf=[typed, file]), make)
+    return Union(node.with_keywords(anyOf=[typed, file]), make)
 
 
 SHAPES: dict[str, Callable[[Any], bool]] = {
@@ -102,7 +102,7 @@ FORMATS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def _parses(node: Node, value: Any) -> bool:
+def _parses(node: SchemaNode, value: Any) -> bool:
     """Tell whether a text is in the format that an alternative asks for."""
     parse = FORMATS.get(str(node.get("format")))
     if parse is None:
@@ -114,20 +114,24 @@ def _parses(node: Node, value: Any) -> bool:
     return True
 
 
-def fits(node: Node, value: Any) -> bool:
-    """Tell roughly whether a JSON value is meant for this alternative."""
+def fits(node: SchemaNode, value: Any) -> bool:
+    """Return roughly whether a JSON value is meant for this alternative."""
+    return any(_fits(branch, value) for branch in node.branches())
+
+
+def _fits(node: SchemaNode, value: Any) -> bool:
     if "const" in node.schema:
         return bool(value == node.get("const"))
     if "enum" in node.schema:
         return value in node.get("enum")
     shape = SHAPES.get(str(node.get("type")))
     if shape is None:
-        return not node.alternatives or any(fits(one, value) for one in node.alternatives)
+        return True
     if not shape(value) or not _parses(node, value):
         return False
     if not isinstance(value, dict):
         return True
-    known = node.get("properties") or {}
-    if any(name not in value for name in node.get("required") or ()):
+    known = node.properties
+    if any(name not in value for name in node.required):
         return False
     return all(fits(node.child(known[name]), one) for name, one in value.items() if name in known)

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
+from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.forms import choices, files, moments, nested, rows, scalars, unions
 from easymlnb.forms.fields import Control, Field, Make
 from easymlnb.forms.lean import current
-from easymlnb.forms.node import Node
+from easymlnb.forms.widget_kinds import widget_kind
 
-WIDGETS: dict[str, Callable[[Node, Make], Control]] = {
+WIDGETS: dict[str, Callable[[SchemaNode, Make], Control]] = {
     "text": scalars.text,
     "longtext": scalars.longtext,
     "secret": scalars.secret,
@@ -37,7 +38,7 @@ WIDGETS: dict[str, Callable[[Node, Make], Control]] = {
     "dict": rows.Map,
     "union": unions.Union,
 }
-"""By the author's hint (``x-easymlnb.widget``) or by the shape of the schema (``Node.kind``)."""
+"""By the author's hint (``x-easymlnb.widget``) or by the shape of the schema (``widget_kind``)."""
 
 ABSENT = nested.EMPTIABLE | {"const", "optional"}
 """Kinds that need no checkbox to say "leave it out" when the schema gives no default."""
@@ -47,7 +48,7 @@ BOXES = frozenset(("object", "tuple", "optional", "list", "dict", "union"))
 """Kinds that hold other fields."""
 
 
-def register(kind: str, maker: Callable[[Node, Make], Control]) -> None:
+def register(kind: str, maker: Callable[[SchemaNode, Make], Control]) -> None:
     """Add a widget for a hint, or replace one.
 
     Parameters
@@ -62,13 +63,13 @@ def register(kind: str, maker: Callable[[Node, Make], Control]) -> None:
     WIDGETS[kind] = maker
 
 
-def kind_of(node: Node) -> str:
+def kind_of(node: SchemaNode) -> str:
     """Return the name of the widget: the hint's where it is known, else what the shape asks for."""
     hint = node.hint("widget")
-    return hint if hint in WIDGETS and not node.nullable else node.kind
+    return hint if hint in WIDGETS and not node.nullable else widget_kind(node)
 
 
-def make(node: Node, required: bool) -> Field:
+def make(node: SchemaNode, required: bool) -> Field:
     """Return the field of one value."""
     kind = kind_of(node)
     if not required and not node.has_default and kind not in ABSENT:

@@ -1,14 +1,16 @@
 """Reading ``multipart/form-data``: one part per parameter, text by the parameter's schema."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from easymlnb.contract.errors import BadRequest, TooLarge
 from easymlnb.contract.jsonkeys import check_keys
+from easymlnb.contract.jsonschema import Schema, branches, own_hints
+from easymlnb.contract.takers import takes_bytes
 from easymlnb.types.accept import bare, charset
-from easymlnb.types.base import KEY, Upload
+from easymlnb.types.base import Upload
 from easymlnb.types.label import label
 from easymlnb.types.sent import Data, mapped
 
@@ -37,36 +39,23 @@ class Parsed:
     value: Any
 
 
-def shape(node: Mapping[str, Any], defs: Mapping[str, Any]) -> Shape:
+def shape(schema: Schema, document: Schema) -> Shape:
     """Return the shape of a parameter from its JSON Schema."""
-    nodes = list(_branches(node, defs, 0))
-    items = [branch["items"] for branch in nodes if isinstance(branch.get("items"), Mapping)]
-    inner = [kind for item in items for kind in _branches(item, defs, 0)]
-    return Shape(_kinds(nodes), _kinds(inner))
-
-
-def _branches(
-    node: Mapping[str, Any], defs: Mapping[str, Any], depth: int
-) -> Iterator[Mapping[str, Any]]:
-    alternatives = [*node.get("anyOf", ()), *node.get("oneOf", ()), *node.get("allOf", ())]
-    if "$ref" in node:
-        alternatives.append(defs[node["$ref"].rpartition("/")[2]])
-    if depth > 20 or not alternatives or node.get(KEY, {}).get("accept"):
-        yield node
-        return
-    for branch in alternatives:
-        yield from _branches(branch, defs, depth + 1)
+    found = list(branches(schema, document, is_leaf=takes_bytes))
+    items = [branch["items"] for branch in found if isinstance(branch.get("items"), Mapping)]
+    inner = [kind for item in items for kind in branches(item, document, is_leaf=takes_bytes)]
+    return Shape(_kinds(found), _kinds(inner))
 
 
 _JSON_KINDS: dict[type, str] = {str: "string", list: "array", dict: "object"}
 
 
-def _kinds(nodes: list[Mapping[str, Any]]) -> frozenset[str]:
+def _kinds(nodes: list[Schema]) -> frozenset[str]:
     found: set[str] = set()
     for node in nodes:
-        named = node.get("type", ())
-        kinds = {named} if isinstance(named, str) else set(named)
-        if node.get(KEY, {}).get("accept"):
+        named = node.get("type")
+        kinds = {named} if isinstance(named, str) else set[str]()
+        if takes_bytes(node):
             kinds = {"bytes"}
         for value in (*node.get("enum", ()), *([node["const"]] if "const" in node else ())):
             kinds.add(_JSON_KINDS.get(type(value), "number"))
@@ -89,11 +78,11 @@ FITTING = {
 """The JSON types that the widgets of pydantic's own types are made for."""
 
 
-def misfit(node: Mapping[str, Any]) -> str:
-    """Say which widget of a parameter does not fit its JSON type; empty if all do."""
-    for branch in (node, *node.get("anyOf", ())):
-        widget, kind = branch.get(KEY, {}).get("widget"), branch.get("type")
-        if isinstance(kind, str) and kind not in FITTING.get(widget, {kind}):
+def misfit(schema: Schema, document: Schema) -> str:
+    """Return which widget of a parameter does not fit its JSON type; empty if all do."""
+    for branch in (schema, *branches(schema, document)):
+        widget, kind = own_hints(branch).get("widget"), branch.get("type")
+        if isinstance(kind, str) and kind not in FITTING.get(str(widget), {kind}):
             return f"{kind}, which does not match its {widget} marker"
     return ""
 

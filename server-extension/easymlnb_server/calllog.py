@@ -4,9 +4,9 @@ Kept in memory and bounded: inputs and results are never in it.
 """
 
 from collections import defaultdict, deque
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Literal
 
 from easymlnb.contract.errors import CallCancelled
 from easymlnb.contract.frames import Failure, Result
@@ -32,14 +32,11 @@ class Entry:
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
 
     @property
-    def outcome(self) -> str:
+    def outcome(self) -> Literal["answered", "stopped", "error"]:
         """Return ``"answered"``, ``"error"``, or ``"stopped"`` if the caller stopped it or left."""
         if self.status < 400:
             return "answered"
         return "stopped" if self.code == CallCancelled.code else "error"
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "outcome": self.outcome}
 
 
 class CallLog:

@@ -3,19 +3,18 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
+
+from msgspec.structs import asdict
 
 from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server import words
 from easymlnb_server.access import Action, Caller
 from easymlnb_server.calllog import CallLog
+from easymlnb_server.responses import ServiceSummary, ServiceText, timestamp
 from easymlnb_server.services import Services
-
-Entry = dict[str, Any]
-"""A service's line: what ``Services.summary`` says, and what the catalogue adds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,42 +40,49 @@ class Query:
 class Found:
     """A page of what fits. ``total`` counts all of it; ``next`` is where it goes on, if it does."""
 
-    entries: list[Entry]
+    entries: list[ServiceSummary]
     total: int
     next: int | None
 
 
-def entries(services: Services, calls: CallLog, caller: Caller | None) -> list[Entry]:
+def entries(services: Services, calls: CallLog, caller: Caller | None) -> list[ServiceSummary]:
     """Return all services that somebody may know of as lines of the catalogue."""
     return [entry(services, calls, name, caller) for name in services.names(caller)]
 
 
-def entry(services: Services, calls: CallLog, name: str, caller: Caller | None) -> Entry:
+def entry(services: Services, calls: CallLog, name: str, caller: Caller | None) -> ServiceSummary:
     """Return one service's line for somebody; raises ``ServiceNotFound``."""
+    spec = services.target_for(caller, name, Action.SEE).spec
     created = services.created(name)
     own = services.allows(caller, name, Action.MANAGE)
-    return {
-        **services.summary(name, caller),
-        **services.derived(name, _read),
-        "called": (calls.last(name) or None) if own else None,
-        "created": datetime.fromtimestamp(created, UTC).isoformat() if created else None,
-    }
+    return ServiceSummary(
+        **asdict(services.named(name, caller)),
+        **asdict(services.state(name, caller)),
+        **asdict(services.derived(name, _read)),
+        title=spec.title,
+        description=spec.description,
+        tags=list(spec.tags),
+        author=spec.author,
+        url=f"services/{quoted(name)}",
+        called=(calls.last(name) or None) if own else None,
+        created=timestamp(created) if created else None,
+    )
 
 
-def _read(spec: ServiceSpec) -> Entry:
+def _read(spec: ServiceSpec) -> ServiceText:
     """Return what takes a while to find out, and stays the same as long as the spec does."""
     about = spec.metadata
     picture = about.thumbnail if about else ""
     tag = sha256(picture.encode()).hexdigest()[:12] if picture else ""
-    return {
-        "summary": (about.summary if about else "") or words.summary(spec.description),
-        "shape": words.shape(spec),
-        "inputs": words.inputs(spec),
-        "thumbnail": f"services/{quoted(spec.name)}/thumbnail?v={tag}" if picture else None,
-    }
+    return ServiceText(
+        summary=(about.summary if about else "") or words.summary(spec.description),
+        shape=words.shape(spec),
+        inputs=words.inputs(spec),
+        thumbnail=f"services/{quoted(spec.name)}/thumbnail?v={tag}" if picture else None,
+    )
 
 
-def choose(found: Iterable[Entry], query: Query) -> Found:
+def choose(found: Iterable[ServiceSummary], query: Query) -> Found:
     """Return what fits, in order."""
     fitting = [one for one in found if _fits(one, query)]
     fitting.sort(key=SORTS["name"])
@@ -87,38 +93,38 @@ def choose(found: Iterable[Entry], query: Query) -> Found:
     return Found(fitting[query.start : end], len(fitting), more)
 
 
-def offered(found: Iterable[Entry]) -> dict[str, list[str]]:
+def offered(found: Iterable[ServiceSummary]) -> dict[str, list[str]]:
     """Return what can be chosen from: all tags, authors, owners and inputs, the commonest first."""
     counts: dict[str, Counter[str]] = {
         name: Counter() for name in ("tags", "authors", "owners", "inputs")
     }
     for one in found:
-        counts["owners"].update([one["owner"]])
-        counts["tags"].update(one["tags"])
-        counts["inputs"].update(one["inputs"])
-        counts["authors"].update([one["author"]] if one["author"] else [])
+        counts["owners"].update([one.owner])
+        counts["tags"].update(one.tags)
+        counts["inputs"].update(one.inputs)
+        counts["authors"].update([one.author] if one.author else [])
     return {
         name: [value for value, _ in sorted(count.items(), key=lambda pair: (-pair[1], pair[0]))]
         for name, count in counts.items()
     }
 
 
-SORTS: dict[str, Callable[[Entry], Any]] = {
-    "name": lambda one: (one["title"].casefold(), one["full_name"]),
-    "called": lambda one: one["called"] or "",
-    "newest": lambda one: one["created"] or "",
+SORTS: dict[str, Callable[[ServiceSummary], Any]] = {
+    "name": lambda one: (one.title.casefold(), one.full_name),
+    "called": lambda one: one.called or "",
+    "newest": lambda one: one.created or "",
 }
 """Name of an order -> its key; those but the name go from the latest to the earliest."""
 
 
-def _fits(one: Entry, query: Query) -> bool:
-    said = (one["full_name"], one["title"], one["author"], one["description"], one["summary"])
-    text = " ".join((*said, *one["tags"], *one["inputs"])).casefold()
+def _fits(one: ServiceSummary, query: Query) -> bool:
+    said = (one.full_name, one.title, one.author, one.description, one.summary)
+    text = " ".join((*said, *one.tags, *one.inputs)).casefold()
     return (
         all(word in text for word in query.text.casefold().split())
-        and set(query.tags) <= set(one["tags"])
-        and query.author in ("", one["author"])
-        and query.owner in ("", one["owner"])
-        and (not query.whose or (one["owner"] == query.me) == (query.whose == "mine"))
-        and (not query.input or query.input in one["inputs"])
+        and set(query.tags) <= set(one.tags)
+        and query.author in ("", one.author)
+        and query.owner in ("", one.owner)
+        and (not query.whose or (one.owner == query.me) == (query.whose == "mine"))
+        and (not query.input or query.input in one.inputs)
     )

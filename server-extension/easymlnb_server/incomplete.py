@@ -1,4 +1,4 @@
-"""Stands in for the extension in an environment that has only the kernel side of easymlnb.
+"""Replaces the extension in an environment that has only the kernel side of easymlnb.
 
 Installing easymlnb enables the extension for every Jupyter server of the environment. One without
 the packages of ``easymlnb[server]`` gets a sentence in its log, and runs without the extension.

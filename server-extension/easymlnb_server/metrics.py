@@ -13,6 +13,7 @@ from itertools import accumulate
 from math import ceil
 from typing import Any
 
+import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Metric
 from prometheus_client import generate_latest as exposition
 from prometheus_client.core import (
@@ -26,6 +27,7 @@ from easymlnb_server.engine.deployment import REASONS
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.pending import Pending
 from easymlnb_server.publications import Publications
+from easymlnb_server.responses import Stats
 from easymlnb_server.services import LIVE
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -103,20 +105,20 @@ class Series:
     def running(self) -> int:
         return sum(pending.started > 0 for pending in self.open)
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> Stats:
         stopped = sum(n for (_, code), n in self.ended.items() if code == CallCancelled.code)
         errors = sum(count for (status, _), count in self.ended.items() if status >= 400) - stopped
         recent = sorted(self.recent)
-        return {
-            "calls": self.ended.total(),
-            "errors": errors,
-            "stopped": stopped,
-            "refused": self.refused.total(),
-            "p50": _quantile(recent, 0.5),
-            "p95": _quantile(recent, 0.95),
-            "waiting": len(self.open) - self.running,
-            "running": self.running,
-        }
+        return Stats(
+            calls=self.ended.total(),
+            errors=errors,
+            stopped=stopped,
+            refused=self.refused.total(),
+            p50=_quantile(recent, 0.5),
+            p95=_quantile(recent, 0.95),
+            waiting=len(self.open) - self.running,
+            running=self.running,
+        )
 
 
 class Metrics:
@@ -177,22 +179,20 @@ class Metrics:
             if not self._series[key].open:  # else what drains could not be found, to stop it
                 del self._series[key]
 
-    def stats(self, name: str, version: str) -> dict[str, Any]:
+    def stats(self, name: str, version: str) -> Stats:
         """Return the numbers of a version for people; workers are ``None`` for a live one."""
-        found = self._series.get((name, version)) or Series()
+        found = (self._series.get((name, version)) or Series()).stats()
         serving = self._publications.serving.get(name)
-        workers: dict[str, Any] = dict.fromkeys(
-            ("workers", "workers_wanted", "restarts", "memory_bytes")
+        if serving is None or version != str(serving.version):
+            return found
+        deployment = serving.deployment
+        return msgspec.structs.replace(
+            found,
+            workers=len(deployment.pool.workers),
+            workers_wanted=deployment.wanted,
+            restarts=deployment.restarts.total(),
+            memory_bytes=self._memory.get(deployment.bundle),
         )
-        if serving is not None and version == str(serving.version):
-            deployment = serving.deployment
-            workers = {
-                "workers": len(deployment.pool.workers),
-                "workers_wanted": deployment.wanted,
-                "restarts": deployment.restarts.total(),
-                "memory_bytes": self._memory.get(deployment.bundle),
-            }
-        return {**found.stats(), **workers}
 
     async def keep(self, sleep: Callable[[float], Any] = asyncio.sleep) -> None:
         """Measure the workers' memory, for as long as the server runs."""

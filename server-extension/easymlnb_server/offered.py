@@ -12,6 +12,8 @@ from nbformat import NotebookNode
 
 from easymlnb.contract import units
 from easymlnb.contract.errors import DeploymentFailed
+from easymlnb.contract.jsonschema import check
+from easymlnb.contract.snippets import snippets
 from easymlnb.contract.spec import NAME, ServiceSpec
 from easymlnb.contract.takers import takers
 from easymlnb_server import descriptions, openapi, tagged, words
@@ -58,11 +60,13 @@ def _check(spec: ServiceSpec) -> None:
 
 def _read(spec: ServiceSpec) -> None:
     """Read a spec in all the ways in which pages and lists do."""
+    for schema in (spec.input, spec.output):
+        check(schema)
     takers(spec.input)
     words.shape(spec)
     words.inputs(spec)
     words.fields(spec)
     words.summary(spec.description)
-    words.snippets(spec, "")
+    snippets(spec, words.example(spec))
     openapi.service_document(spec, url="", version="")
     descriptions.document(descriptions.Subject(spec, "1", "", "", ""))

@@ -1,24 +1,101 @@
-"""Services and routes as an OpenAPI 3.1 document; pure: specs in, JSON values out."""
+"""Services and routes as an OpenAPI 3.1 document.
+
+The handlers describe their routes as ``Operation``; schemas of bodies come from response structs.
+"""
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import unquote
+
+import msgspec
 
 from easymlnb.contract.errors import BY_CODE
 from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import VIEW, ServiceSpec
 from easymlnb_server import names as naming
 from easymlnb_server.openapi_headers import CALL, HEADERS, SECURITY, STREAM
-from easymlnb_server.openapi_routes import ANYWHERE, CALLING, ROUTES, Route
-from easymlnb_server.openapi_schemas import (
-    BYTES,
-    JSON,
-    SCHEMAS,
-    TEXT,
-    Schema,
-    ref,
-)
+from easymlnb_server.responses import ErrorResponse, View
+
+Schema = dict[str, Any]
+Content = dict[str, Schema | type[msgspec.Struct]]
+"""Schema or struct of a body by media type."""
+
+JSON = "application/json"
+TEXT: Schema = {"type": "string"}
+HTML: Content = {"text/html": TEXT}
+BYTES: Schema = {"type": "string", "format": "binary"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+
+ANYWHERE = (401, 403, 500)
+"""Statuses that every route can answer with."""
+
+CALLING = (400, 404, 406, 409, 413, 415, 422, 503, 504)
+"""Further statuses of every route that calls a service."""
+
+COMPONENTS = "#/components/schemas/{name}"
+ALWAYS: tuple[type[msgspec.Struct], ...] = (ErrorResponse, View)
+"""The bodies that every document refers to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path.
+
+    id: the ``operationId``.
+    answers: status -> (sentence, content).
+    errors: statuses of errors beyond ``ANYWHERE``.
+    body: content of the request.
+    query: parameters in the query string.
+    headers: parameters in headers.
+    open: whether it is answered without credentials.
+    """
+
+    method: str
+    path: str
+    id: str
+    tag: str
+    summary: str
+    answers: dict[int, tuple[str, Content]]
+    errors: tuple[int, ...] = ()
+    body: Content | None = None
+    query: tuple[Schema, ...] = ()
+    headers: tuple[Schema, ...] = ()
+    description: str = ""
+    open: bool = False
+
+
+def list_of(item: Schema) -> Schema:
+    return {"type": "array", "items": item}
+
+
+def query_parameter(name: str, description: str, schema: Schema, **more: Any) -> Schema:
+    """Return a parameter in the query string; ``more`` are further fields of it."""
+    return {"name": name, "in": "query", "description": description, "schema": schema} | more
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to the component schema ``name``."""
+    return {"$ref": COMPONENTS.format(name=name)}
+
+
+@cache
+def _struct_schemas(structs: tuple[type[msgspec.Struct], ...]) -> dict[str, Schema]:
+    """Return the component schemas of structs and of all structs in them."""
+    found = msgspec.json.schema_components(structs, ref_template=COMPONENTS)[1]
+    # Defaults are values of Python, among them tuples.
+    schemas: dict[str, Schema] = msgspec.json.decode(msgspec.json.encode(found))
+    return schemas
+
+
+def _structs(operations: Iterable[Operation]) -> tuple[type[msgspec.Struct], ...]:
+    contents = [content for one in operations for _, content in one.answers.values()]
+    contents += [one.body for one in operations if one.body]
+    found = [one for content in contents for one in content.values() if isinstance(one, type)]
+    return tuple(dict.fromkeys((*ALWAYS, *found)))
+
 
 NEVER_SENT = {"error", "definition_error", "server_unreachable", "call_cycle"}
 """Codes that only a kernel or a client raises."""
@@ -32,22 +109,27 @@ EVENTS = (
 
 
 def document(
-    specs: Iterable[ServiceSpec], *, url: str, version: str, shared: bool = False
+    specs: Iterable[ServiceSpec],
+    operations: tuple[Operation, ...],
+    *,
+    url: str,
+    version: str,
+    shared: bool = False,
 ) -> dict[str, Any]:
-    """Describe all routes and the services of ``specs``.
+    """Describe the routes and the services of ``specs``.
 
     ``url`` is where the routes start, as a caller sees it (``/easymlnb`` or a whole URL);
     ``version`` is that of the server; ``shared`` says that names begin with their owners'.
     """
     specs = sorted(specs, key=lambda spec: spec.name)
     paths: dict[str, Any] = {}
-    for route in ROUTES:
+    for route in operations:
         if shared and "/live/" in route.path:
             continue  # live services stay in their authors' own servers
         path = route.path.replace("{name}", "{owner}/{name}") if shared else route.path
         paths.setdefault(path, _parameters(path))[route.method] = _fixed(route)
     about = "Notebook functions as services. Errors are JSON with a code and a message."
-    return _document("easymlnb", about, version, url, paths, specs)
+    return _document("easymlnb", about, version, url, paths, specs, operations)
 
 
 def service_document(spec: ServiceSpec, *, url: str, version: str) -> dict[str, Any]:
@@ -56,9 +138,15 @@ def service_document(spec: ServiceSpec, *, url: str, version: str) -> dict[str, 
 
 
 def _document(
-    title: str, about: str, version: str, url: str, paths: dict[str, Any], specs: list[ServiceSpec]
+    title: str,
+    about: str,
+    version: str,
+    url: str,
+    paths: dict[str, Any],
+    specs: list[ServiceSpec],
+    operations: tuple[Operation, ...] = (),
 ) -> dict[str, Any]:
-    schemas = dict(SCHEMAS)
+    schemas = dict(_struct_schemas(_structs(operations)))
     tags: list[dict[str, str]] = []
     for spec in specs:
         tags.append({"name": spec.name, "description": spec.description or spec.title})
@@ -67,7 +155,7 @@ def _document(
         schemas |= _components(f"{key}.Output", spec.output)
         for way in ("call", "view"):
             paths[f"/services/{quoted(spec.name)}/{way}"] = {"post": _call(spec, way)}
-    names = dict.fromkeys(route.tag for route in ROUTES if paths.keys() & _spellings(route.path))
+    names = dict.fromkeys(one.tag for one in operations if paths.keys() & _spellings(one.path))
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": about},
@@ -102,7 +190,7 @@ def _parameters(path: str) -> dict[str, Any]:
     }
 
 
-def _fixed(route: Route) -> dict[str, Any]:
+def _fixed(route: Operation) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.id,
         "tags": [route.tag],
@@ -115,24 +203,25 @@ def _fixed(route: Route) -> dict[str, Any]:
     }
     if route.description:
         operation["description"] = route.description
-    if route.query:
-        operation["parameters"] = list(route.query)
-    if route.errors is CALLING:
-        operation["parameters"] = list(CALL)
+    if route.query or route.headers:
+        operation["parameters"] = [*route.query, *route.headers]
     if route.body:
         operation["requestBody"] = {"required": True, "content": _content(route.body)}
     return operation | ({"security": []} if route.open else _security(route.method))
 
 
-def _response(sentence: str, content: dict[str, Schema], *headers: str) -> dict[str, Any]:
+def _response(sentence: str, content: Content, *headers: str) -> dict[str, Any]:
     found: dict[str, Any] = {"description": sentence}
     names = [name for name in ("X-Request-Id", *headers) if name]
     found["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
     return found | ({"content": _content(content)} if content else {})
 
 
-def _content(schemas: dict[str, Schema]) -> dict[str, Any]:
-    return {media: {"schema": schema} for media, schema in schemas.items()}
+def _content(content: Content) -> dict[str, Any]:
+    return {
+        media: {"schema": ref(schema.__name__) if isinstance(schema, type) else schema}
+        for media, schema in content.items()
+    }
 
 
 # errors and security
@@ -146,7 +235,7 @@ def _error(status: int) -> dict[str, Any]:
     # Docstrings mark code the way of reStructuredText, descriptions that of Markdown.
     says = [f"`{k.code}`: {(k.__doc__ or '').splitlines()[0]}".replace("``", "`") for k in kinds]
     headers = ("Retry-After",) if status == 503 else ()
-    return _response("\n".join(says), {JSON: ref("Error")}, *headers)
+    return _response("\n".join(says), {JSON: ErrorResponse}, *headers)
 
 
 def _errors(statuses: Iterable[int], always: Iterable[int] = ANYWHERE) -> dict[str, Any]:
@@ -169,7 +258,7 @@ def _security(method: str) -> dict[str, Any]:
 def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
     view = way == "view"
     output = ref("View") if view else ref(f"{naming.key(spec.name)}.Output")
-    answers: dict[str, Schema] = {VIEW if view else JSON: output}
+    answers: Content = {VIEW if view else JSON: output}
     if not view:
         answers |= {media: BYTES for media in spec.produces if media != JSON}
     answers["text/event-stream"] = {"type": "string", "description": EVENTS}

@@ -2,6 +2,22 @@
 
 from typing import Any
 
+from easymlnb_server.handlers import (
+    access,
+    apps,
+    bundles,
+    call,
+    calls,
+    catalogue,
+    health,
+    link,
+    me,
+    openapi,
+    pages,
+    placements,
+    services,
+    uploads,
+)
 from easymlnb_server.handlers.access import AccessHandler
 from easymlnb_server.handlers.apps import AppAssetHandler, AppHandler
 from easymlnb_server.handlers.base import NotFoundHandler
@@ -39,6 +55,24 @@ from easymlnb_server.handlers.uploads import UploadHandler, UploadsHandler
 
 PREFIX = "easymlnb"
 
+OPERATIONS = (
+    *bundles.OPERATIONS,
+    *services.OPERATIONS,
+    *call.OPERATIONS,
+    *calls.OPERATIONS,
+    *catalogue.OPERATIONS,
+    *openapi.OPERATIONS,
+    *pages.OPERATIONS,
+    *apps.OPERATIONS,
+    *placements.OPERATIONS,
+    *health.OPERATIONS,
+    *link.OPERATIONS,
+    *me.OPERATIONS,
+    *access.OPERATIONS,
+    *uploads.OPERATIONS,
+)
+"""The routes that OpenAPI documents describe."""
+
 NAME = r"([A-Za-z0-9_-]+)"
 FULL_NAME = r"([^/]+/[A-Za-z0-9_-]+)"
 USER = r"([^/]+)"
@@ -72,7 +106,7 @@ def _of_all(name: str) -> Routes:
     return (
         (r"/?", CatalogueHandler),
         (r"docs", DocsHandler),
-        (r"openapi\.json", OpenapiHandler),
+        (r"openapi\.json", OpenapiHandler, {"operations": OPERATIONS}),
         (rf"static/{ASSET}", AssetHandler),
         (r"services", ServicesHandler),
         (rf"services/{name}", ServiceHandler),

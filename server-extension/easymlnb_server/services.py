@@ -2,19 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, TypeVar, cast
+
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from easymlnb.contract.errors import ServiceNotFound
-from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server import names as naming
 from easymlnb_server.access import Action, Caller, may
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.engine.pool import Pool
 from easymlnb_server.publications import Publications
+from easymlnb_server.responses import ServiceNames, ServiceState, ServiceStatus
 from easymlnb_server.serving import Serving
 
-LIVE = "live"
+LIVE: Final = "live"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class Services:
         """Who everybody is that got in, unless many share it."""
         self._live = live
         self._publications = publications
-        self._derived: dict[str, tuple[ServiceSpec, dict[str, Any]]] = {}
+        self._derived: dict[str, tuple[ServiceSpec, Any]] = {}
         self.draining = False
         """Whether the server stops: calls that run are answered, new ones are refused."""
 
@@ -128,37 +133,23 @@ class Services:
         """Return the spec of each of these names as a call would meet it."""
         return [self.target(name).spec for name in self.names(caller)]
 
-    def named(self, name: str, caller: Caller | None) -> dict[str, Any]:
+    def named(self, name: str, caller: Caller | None) -> ServiceNames:
         """Return a service's names, owner, whether it is public, and who may call it.
 
         The last only for those who manage it.
         """
         serving = self._publications.serving.get(name)
-        found: dict[str, Any] = {
-            "name": naming.plain(name),
-            "full_name": name,
-            "owner": serving.owner if serving is not None else self.user.name,
-            "public": self.public(name),
-        }
-        if self.shared and serving is not None and self.allows(caller, name, Action.MANAGE):
-            found["shared"] = serving.access.to_dict()
-        return found
+        own = self.shared and serving is not None and self.allows(caller, name, Action.MANAGE)
+        return ServiceNames(
+            name=naming.plain(name),
+            full_name=name,
+            owner=serving.owner if serving is not None else self.user.name,
+            public=self.public(name),
+            shared=serving.access if own and serving is not None else UNSET,
+        )
 
-    def summary(self, name: str, caller: Caller | None) -> dict[str, Any]:
-        """Return a service's line in a list for somebody; raises ``ServiceNotFound``."""
-        spec = self.target_for(caller, name, Action.SEE).spec
-        return {
-            **self.named(name, caller),
-            "title": spec.title,
-            "description": spec.description,
-            "tags": list(spec.tags),
-            "author": spec.author,
-            "url": f"services/{quoted(name)}",
-            **self.state(name, caller),
-        }
-
-    def derived(self, name: str, make: Callable[[ServiceSpec], dict[str, Any]]) -> dict[str, Any]:
-        """Return what ``make`` says of a name's spec, worked out once for as long as it answers.
+    def derived(self, name: str, make: Callable[[ServiceSpec], T]) -> T:
+        """Return what ``make`` derives from a name's spec, once for as long as the spec answers.
 
         Raises ``ServiceNotFound``.
         """
@@ -173,7 +164,8 @@ class Services:
                 if one in serving or self._live.get(one) is not None
             }
             known = self._derived[name] = (spec, make(spec))
-        return known[1]
+        found: T = known[1]
+        return found
 
     def created(self, name: str) -> float:
         """Return when what answers a name was published or made live, in seconds; 0 unknown."""
@@ -183,34 +175,31 @@ class Services:
         here = self._live.get(name)
         return here.since if here else 0.0
 
-    def state(self, name: str, caller: Caller | None) -> dict[str, Any]:
-        """Return ``state``, ``version`` and ``live`` of a service.
-
-        Who manages it is also told its bundle, and why it failed if it did.
-        """
+    def state(self, name: str, caller: Caller | None) -> ServiceState:
+        """Return the state of a service; its bundle and its error only for those who manage it."""
         here = self._live.get(name)
         serving = self._publications.serving.get(name)
         if serving is None:
             pool = here.pool if here else None
-            state = "busy" if pool is not None and pool.waiting else LIVE
-            return {"state": state, "version": None, "live": True}
+            busy = pool is not None and pool.waiting
+            return ServiceState(state="busy" if busy else LIVE, version=None, live=True)
         own = self.allows(caller, name, Action.MANAGE)
-        found = _published(serving, own)
-        return {**found, "version": serving.version, "live": here is not None}
+        return _published(serving, own, live=here is not None)
 
 
-def _published(serving: Serving, own: bool) -> dict[str, Any]:
+def _published(serving: Serving, own: bool, *, live: bool) -> ServiceState:
     deployment = serving.deployment
-    found: dict[str, Any] = {"state": deployment.state}
-    if deployment.state == "ready" and deployment.pool.waiting:
-        found["state"] = "busy"
+    state = cast("ServiceStatus", deployment.state)
+    busy = state == "ready" and deployment.pool.waiting
+    found = ServiceState(state="busy" if busy else state, version=serving.version, live=live)
     if not own:
         return found
-    found["bundle"] = serving.bundle
-    if deployment.breaker.error is not None and deployment.state == "failed":
-        found["error"] = deployment.breaker.error.to_dict()["error"]
-    if deployment.reason:
-        found["reason"] = deployment.reason
-    if wait := deployment.breaker.retry_in:
-        found["retry_in"] = round(wait, 1)
-    return found
+    error, wait = deployment.breaker.error, deployment.breaker.retry_in
+    failed = error is not None and state == "failed"
+    return replace(
+        found,
+        bundle=serving.bundle,
+        error=error.to_dict()["error"] if failed and error is not None else UNSET,
+        reason=deployment.reason or UNSET,
+        retry_in=round(wait, 1) if wait else UNSET,
+    )

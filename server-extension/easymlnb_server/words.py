@@ -1,12 +1,23 @@
-"""Describe a service's schema in words and as code snippets for its page."""
+"""Describe a service's schema in words, and values to call it with, for its page."""
 
 import json
-import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from mimetypes import guess_type
 from typing import Any
 
-from easymlnb.contract.names import is_attribute, quoted
+from easymlnb.contract.jsonschema import (
+    MAX_DEPTH,
+    Budget,
+    Schema,
+    alternatives,
+    hints,
+    own_hints,
+    properties,
+    required,
+    resolve,
+)
+from easymlnb.contract.snippets import FileName
 from easymlnb.contract.spec import ServiceSpec
 
 FILES = {
@@ -18,7 +29,6 @@ FILES = {
     "webcam": "photo.jpg",
 }
 """Widgets whose value is a file, with a sample file name for each."""
-_WIDGET_NAMES = {"timeseries": "time series", "webcam": "image", "colour": "color"}
 _SPOKEN = {"text", "code_inline", "softbreak", "hardbreak"}
 _LIMITS = {
     "minimum": "from {}",
@@ -39,6 +49,12 @@ _SAMPLES: dict[str, Any] = {
     "object": {},
     "string": "text",
 }
+
+_OWN_KINDS = ("array", "plot", "html", "markdown", "colour")
+_WIDGET_WORDS = {"timeseries": "time series", "webcam": "image", "colour": "color"}
+_FORMAT_WORDS = {"date": "date", "date-time": "date and time", "time": "time"}
+_TYPE_WORDS = {"string": "text"}
+ANY = "any value"
 
 MOST = 200
 """Maximum number of schema nodes to visit; a recursive type has no end."""
@@ -61,23 +77,25 @@ class Field:
 
 def fields(spec: ServiceSpec) -> list[Field]:
     """Return the rows of the parameter table."""
-    required = spec.input.get("required", ())
-    return [
-        Field(
-            name,
-            kind(field, spec.input),
-            name in required,
-            _short(json.dumps(field["default"], ensure_ascii=False)) if "default" in field else "",
-            _limits(field, spec.input),
-            str(_resolve(field, spec.input).get("description", "")),
-        )
-        for name, field in spec.input.get("properties", {}).items()
-    ]
+    return [_field(spec, name, schema) for name, schema in properties(spec.input).items()]
+
+
+def _field(spec: ServiceSpec, name: str, schema: Any) -> Field:
+    found = resolve(schema, spec.input)
+    default = json.dumps(found["default"], ensure_ascii=False) if "default" in found else ""
+    return Field(
+        name,
+        kind(schema, spec.input),
+        name in required(spec.input),
+        _short(default),
+        _limits(schema, spec.input),
+        str(found.get("description", "")),
+    )
 
 
 def shape(spec: ServiceSpec) -> str:
     """Return inputs and output in one line, such as ``image, number → table``."""
-    given = [kind(field, spec.input) for field in spec.input.get("properties", {}).values()]
+    given = [kind(field, spec.input) for field in properties(spec.input).values()]
     shown = ", ".join(given[:3]) + (f" and {len(given) - 3} more" if len(given) > 3 else "")
     result = kind(spec.output, spec.output)
     return f"{shown or 'nothing'} → {f'stream of {result}' if spec.stream else result}"
@@ -85,40 +103,37 @@ def shape(spec: ServiceSpec) -> str:
 
 def inputs(spec: ServiceSpec) -> list[str]:
     """Return the distinct kinds of a service's inputs, files first."""
-    kinds = (kind(field, spec.input) for field in spec.input.get("properties", {}).values())
+    kinds = (kind(field, spec.input) for field in properties(spec.input).values())
     found = dict.fromkeys(one for kind in kinds for one in kind.split(" or ") if one)
     return sorted(found, key=lambda one: one.replace(" ", "") not in FILES)
 
 
-def kind(schema: Any, root: dict[str, Any], depth: int = 0, left: list[int] | None = None) -> str:
+def kind(schema: Any, root: Schema, depth: int = 0, budget: Budget | None = None) -> str:
     """Return the kind of a value in one or two words.
 
-    ``depth`` counts the enclosing lists, ``left`` the schema nodes that may still be visited.
+    ``depth`` counts the enclosing lists.
     """
-    found = []
-    left = left or [MOST]
-    for option in _options(schema, root, left):
-        widget = (option.get("x-easymlnb") or {}).get("widget")
-        if widget in FILES or widget in ("array", "plot", "html", "markdown", "colour"):
-            found.append(_WIDGET_NAMES.get(widget, widget))
-        elif "enum" in option or "const" in option:
-            found.append("choice")
-        elif option.get("type") == "array":
-            item = option.get("items")
-            known = isinstance(item, dict) and depth < DEEPEST
-            inner = kind(item, root, depth + 1, left) if known else ""
-            found.append(
-                "choices" if inner == "choice" else f"list of {inner}" if inner else "list"
-            )
-        elif option.get("format") in ("date", "date-time", "time"):
-            found.append({"date-time": "date and time"}.get(option["format"], option["format"]))
-        else:
-            name = option.get("type", "any value")
-            if isinstance(name, str):
-                found.append("text" if name == "string" else name)
-            else:
-                found.append(" or ".join(name))
-    return " or ".join(dict.fromkeys(found)) or "any value"
+    budget = budget or Budget(MOST)
+    found = alternatives(schema, root, is_leaf=_is_own, budget=budget)
+    texts = [_kind_of(option, root, depth, budget) for option in found]
+    return " or ".join(dict.fromkeys(texts)) or ANY
+
+
+def _kind_of(option: Schema, root: Schema, depth: int, budget: Budget) -> str:
+    widget = str(own_hints(option).get("widget"))
+    if widget in FILES or widget in _OWN_KINDS:
+        return _WIDGET_WORDS.get(widget, widget)
+    if "enum" in option or "const" in option:
+        return "choice"
+    if option.get("type") == "array":
+        item = option.get("items")
+        known = isinstance(item, Mapping) and depth < DEEPEST
+        inner = kind(item, root, depth + 1, budget) if known else ""
+        return "choices" if inner == "choice" else f"list of {inner}" if inner else "list"
+    if (form := str(option.get("format"))) in _FORMAT_WORDS:
+        return _FORMAT_WORDS[form]
+    name = str(option.get("type", ANY))
+    return _TYPE_WORDS.get(name, name)
 
 
 def summary(markdown: str) -> str:
@@ -132,144 +147,53 @@ def summary(markdown: str) -> str:
     return ""
 
 
-def snippets(spec: ServiceSpec, url: str) -> list[tuple[str, str]]:
-    """Return ``(language, code)`` pairs of a working call; ``url`` is the base of all routes."""
-    values = example(spec)
-    files = {name: label for name, label in _files(spec) if name in values}
-    return [
-        ("Python", _python(spec, url, values, files)),
-        ("curl", _curl(spec, url, values, files)),
-        ("JavaScript", _javascript(spec, url, values, files)),
-    ]
-
-
 def example(spec: ServiceSpec) -> dict[str, Any]:
-    """Return sample values: the first example, or the required parameters only."""
+    """Return sample values: the first example, or the required parameters only.
+
+    Files are ``FileName``.
+    """
     if spec.examples:
         return dict(spec.examples[0])
-    properties = spec.input.get("properties", {})
-    return {name: _sample(properties[name], spec.input) for name in spec.input.get("required", ())}
+    known, budget, files = properties(spec.input), Budget(MOST), dict(_files(spec))
+    return {
+        name: files.get(name) or _sample(known.get(name), spec.input, 0, budget)
+        for name in required(spec.input)
+    }
 
 
-# calls
+def _is_own(schema: Schema) -> bool:
+    """Return whether a schema is that of a type of ours, which is named as a whole."""
+    return "widget" in own_hints(schema)
 
 
-def _python(spec: ServiceSpec, url: str, values: dict[str, Any], files: dict[str, str]) -> str:
-    given = [
-        f'{name}=Path("{files[name]}")' if name in files else f"{name}={value!r}"
-        for name, value in values.items()
-    ]
-    imports = "import easymlnb as ml\n" + ("from pathlib import Path\n" if files else "")
-    # `alice/segment` is not a Python identifier.
-    item = f"c[{json.dumps(spec.name, ensure_ascii=False)}]"
-    function = f"c.{spec.name}" if is_attribute(spec.name) else item
-    line = f"{function}({', '.join(given)})"
-    call = f"for item in {line}:\n    print(item)" if spec.stream else f"print({line})"
-    return f'{imports}\nc = ml.connect(\n    "{url}",\n    token="...",\n)\n{call}'
-
-
-def _curl(spec: ServiceSpec, url: str, values: dict[str, Any], files: dict[str, str]) -> str:
-    parts = ["curl", f'"{url}services/{quoted(spec.name)}/call"']
-    parts += ['-H "Authorization: token $EASYMLNB_TOKEN"']
-    wanted = next((media for media in spec.produces if not media.startswith("text/")), "")
-    if wanted:
-        ending = wanted.partition("/")[2].rpartition(".")[2].removeprefix("x-")
-        parts += [f'-H "Accept: {wanted}" -o result.{ending}']
-    if files:
-        for name, value in values.items():
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            sent = f"{name}=@{files[name]}" if name in files else f"{name}={text}"
-            parts.append(f"-F {shlex.quote(sent)}")
-    else:
-        body = shlex.quote(json.dumps(values, ensure_ascii=False))
-        parts += ['-H "Content-Type: application/json"', f"-d {body}"]
-    return " \\\n  ".join([f"{parts[0]} {parts[1]}", *parts[2:]])
-
-
-def _javascript(spec: ServiceSpec, url: str, values: dict[str, Any], files: dict[str, str]) -> str:
-    headers = '{ Authorization: "token ..." }'
-    before, body = "", f"JSON.stringify({json.dumps(values, ensure_ascii=False)})"
-    if files:
-        lines = ["const form = new FormData();"]
-        for name, value in values.items():
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            sent = "input.files[0]" if name in files else json.dumps(text, ensure_ascii=False)
-            lines.append(f'form.append("{name}", {sent});')
-        before, body = "\n".join(lines) + "\n", "form"
-    else:
-        headers = '{ Authorization: "token ...", "Content-Type": "application/json" }'
-    read = "blob" if any(media.startswith("image/") for media in spec.produces) else "json"
-    if read == "blob":
-        headers = headers.replace(" }", f', Accept: "{spec.produces[0]}" }}')
-    return (
-        f'{before}const answer = await fetch("{url}services/{quoted(spec.name)}/call", {{\n'
-        f'  method: "POST",\n  headers: {headers},\n  body: {body},\n}});\n'
-        f"console.log(await answer.{read}());"
-    )
-
-
-# schemas
-
-
-def _resolve(schema: Any, root: dict[str, Any]) -> dict[str, Any]:
-    for _ in range(32):  # circular references must end
-        if not isinstance(schema, dict):
-            return {}
-        pointer = schema.get("$ref")
-        if not isinstance(pointer, str):
-            return schema
-        target = root.get("$defs", {}).get(pointer.rpartition("/")[2], {})
-        schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
-    return {}
-
-
-def _options(
-    schema: Any, root: dict[str, Any], left: list[int] | None = None
-) -> Iterator[dict[str, Any]]:
-    """Yield the alternatives of a value, without null; a widget schema is a single alternative."""
-    left = left or [MOST]
-    left[0] -= 1
-    if left[0] < 0:
-        return
-    found = _resolve(schema, root)
-    inner = found.get("anyOf") or found.get("oneOf")
-    if inner and not (found.get("x-easymlnb") or {}).get("widget"):
-        for option in inner:
-            if _resolve(option, root).get("type") != "null":
-                yield from _options(option, root, left)
-    else:
-        yield found
-
-
-def _limits(schema: Any, root: dict[str, Any]) -> str:
-    found = next(_options(schema, root), {})
-    said = [text.format(found[key]) for key, text in _LIMITS.items() if key in found]
-    choices = found.get("enum") or _resolve(found.get("items"), root).get("enum")
+def _limits(schema: Any, root: Schema) -> str:
+    found: Schema = next(alternatives(schema, root, is_leaf=_is_own), {})
+    texts = [text.format(found[key]) for key, text in _LIMITS.items() if key in found]
+    choices = found.get("enum") or resolve(found.get("items"), root).get("enum")
     if choices:
-        said.append("one of " + ", ".join(json.dumps(c, ensure_ascii=False) for c in choices))
-    unit = (found.get("x-easymlnb") or {}).get("unit")
-    return ", ".join([*said, *([f"in {unit}"] if unit else [])])
+        texts.append("one of " + ", ".join(json.dumps(c, ensure_ascii=False) for c in choices))
+    unit = hints(schema, root).get("unit")
+    return ", ".join([*texts, *([f"in {unit}"] if unit else [])])
 
 
-def _files(spec: ServiceSpec) -> Iterator[tuple[str, str]]:
-    for name, field in spec.input.get("properties", {}).items():
-        for option in _options(field, spec.input):
-            widget = (option.get("x-easymlnb") or {}).get("widget")
+def _files(spec: ServiceSpec) -> Iterator[tuple[str, FileName]]:
+    for name, field in properties(spec.input).items():
+        for option in alternatives(field, spec.input, is_leaf=_is_own):
+            widget = own_hints(option).get("widget")
             if widget in FILES:
-                yield name, FILES[widget]
+                yield name, FileName(FILES[widget], guess_type(FILES[widget])[0] or "")
 
 
-def _sample(schema: Any, root: dict[str, Any], left: list[int] | None = None) -> Any:
-    left = left or [MOST]
-    found = next(_options(schema, root, left), {})
+def _sample(schema: Any, root: Schema, depth: int, budget: Budget) -> Any:
+    found: Schema = next(alternatives(schema, root, is_leaf=_is_own, budget=budget), {})
     for key in ("default", "const", "minimum"):
         if key in found:
             return found[key]
     if found.get("enum"):
         return found["enum"][0]
-    if found.get("type") == "object":
-        inner = found.get("properties", {})
-        return {name: _sample(inner[name], root, left) for name in found.get("required", ())}
+    if found.get("type") == "object" and depth < MAX_DEPTH:
+        inner = properties(found)
+        return {name: _sample(inner.get(name), root, depth + 1, budget) for name in required(found)}
     return _SAMPLES.get(str(found.get("type")))
 
 

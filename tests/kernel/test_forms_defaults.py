@@ -22,9 +22,9 @@ from typing_extensions import TypedDict
 import easymlnb.types as ml
 from easymlnb import codec
 from easymlnb.contract.errors import InvalidInput
+from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.forms.fields import EMPTY_FIELD
 from easymlnb.forms.nested import Group
-from easymlnb.forms.node import Node
 from easymlnb.forms.widgets import make
 from easymlnb.schema import Schema
 
@@ -248,7 +248,7 @@ def form_and_schema(hint: Any, default: Any) -> tuple[Group, Schema]:
     f.__annotations__ = {"x": hint}
     f.__defaults__ = (default,)
     schema = Schema.of(f)
-    return Group(Node.root(schema.input), make), schema
+    return Group(SchemaNode.root(schema.input), make), schema
 
 
 def same(schema: Schema, one: Any, other: Any) -> bool:
@@ -293,7 +293,7 @@ def test_a_secret_default_stays_with_the_service():
 
     def nested(x: Model): ...
 
-    group = Group(Node.root(Schema.of(nested).input), make)
+    group = Group(SchemaNode.root(Schema.of(nested).input), make)
     assert "secret" not in group.get()["x"]
 
 
@@ -301,7 +301,7 @@ def test_a_list_whose_default_is_not_known_is_left_out_until_it_is_wanted():
     def f(x: Point): ...
 
     schema = Schema.of(f)
-    group = Group(Node.root(schema.input), make)
+    group = Group(SchemaNode.root(schema.input), make)
     assert schema.load_json(json.dumps(group.get()).encode())["x"].tags == ["a"]
     group.set({"x": {"tags": []}})
     assert schema.load_json(json.dumps(group.get()).encode())["x"].tags == []
@@ -353,7 +353,7 @@ def test_a_moment_that_needs_a_zone_can_be_filled_in():
     def f(x: AwareDatetime): ...
 
     schema = Schema.of(f)
-    group = Group(Node.root(schema.input), make)
+    group = Group(SchemaNode.root(schema.input), make)
     zoned(AT, "+02:00")(group.fields["x"].control)
     assert group.check() is None
     assert schema.load_json(json.dumps(group.get()).encode())["x"].utcoffset().seconds == 7200

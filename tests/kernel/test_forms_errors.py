@@ -7,8 +7,8 @@ import pytest
 from pydantic import Field
 
 from easymlnb.contract.errors import InvalidInput
+from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.forms.nested import Group
-from easymlnb.forms.node import Node
 from easymlnb.forms.widgets import make
 from easymlnb.schema import Schema
 
@@ -35,7 +35,7 @@ SCHEMA = Schema.of(service)
 
 @pytest.fixture
 def group() -> Group:
-    return Group(Node.root(SCHEMA.input), make)
+    return Group(SchemaNode.root(SCHEMA.input), make)
 
 
 def marked(field, path=()) -> list[str]:
@@ -110,7 +110,7 @@ def test_rows_are_added_removed_and_counted(group):
 def test_a_list_starts_with_its_least_and_ends_at_its_most():
     def f(x: Annotated[list[int], Field(min_length=1, max_length=2)]): ...
 
-    group = Group(Node.root(Schema.of(f).input), make)
+    group = Group(SchemaNode.root(Schema.of(f).input), make)
     rows = group.fields["x"].control
     assert len(rows.rows) == 1
     rows.add(5)

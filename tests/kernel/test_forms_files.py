@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from easymlnb.contract.jsonschema import HINTS, SchemaNode
 from easymlnb.forms.fields import MISSING, Field
 from easymlnb.forms.files import Picker, accepted
 from easymlnb.forms.lean import Sheet, Uploads
-from easymlnb.forms.node import HINTS, Node
 from easymlnb.forms.previews import as_csv, size, thumbnail
 
 CSV = b"time,load\n2026-01-01T00:00,50\n2026-01-01T01:00,52.5\n2026-01-01T02:00,51\n"
@@ -26,7 +26,7 @@ def png(array: np.ndarray, kind: str = "PNG") -> bytes:
 
 def picker(kind: str = "file", uploads: Uploads | None = None, **hints: Any) -> Picker:
     with Sheet(uploads).active():
-        made = Picker(kind, Node.root({HINTS: {"widget": kind, **hints}}))
+        made = Picker(kind, SchemaNode.root({HINTS: {"widget": kind, **hints}}))
     made.heard = []  # type: ignore[attr-defined]
     made.widget.send = lambda content, buffers=None: made.heard.append((content, buffers))  # type: ignore[attr-defined]
     return made
@@ -119,8 +119,8 @@ def test_what_the_page_refused_is_known_here_and_gone_with_the_next_file():
 
 def test_a_required_file_that_is_being_sent_is_not_missing():
     with Sheet().active():
-        one = Picker("file", Node.root({}))
-        field = Field(Node.root({"type": "object"}), one, required=True)
+        one = Picker("file", SchemaNode.root({}))
+        field = Field(SchemaNode.root({"type": "object"}), one, required=True)
     assert not field.check()
     one.widget.said({"do": "sending", "name": "a.txt"}, [])
     assert field.check()

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from easymlnb.forms.node import HINTS, Node
+from easymlnb.contract.jsonschema import HINTS, SchemaNode
+from easymlnb.forms.ranges import bounds
 from easymlnb.forms.widgets import WIDGETS, kind_of, make, register
 
 STRING, INTEGER = {"type": "string"}, {"type": "integer"}
@@ -43,21 +44,21 @@ STRING, INTEGER = {"type": "string"}, {"type": "integer"}
     ],
 )
 def test_the_shape_of_a_schema_chooses_the_widget(schema, kind):
-    node = Node.root(schema)
+    node = SchemaNode.root(schema)
     assert kind_of(node) == kind
     assert kind in WIDGETS
 
 
 def test_a_hint_wins_over_the_shape_and_an_unknown_one_is_ignored():
-    assert kind_of(Node.root({**STRING, HINTS: {"widget": "longtext"}})) == "longtext"
-    assert kind_of(Node.root({**STRING, HINTS: {"widget": "hologram"}})) == "text"
+    assert kind_of(SchemaNode.root({**STRING, HINTS: {"widget": "longtext"}})) == "longtext"
+    assert kind_of(SchemaNode.root({**STRING, HINTS: {"widget": "hologram"}})) == "text"
     inside = {"anyOf": [{**STRING, HINTS: {"widget": "image"}}, {"type": "null"}]}
-    assert kind_of(Node.root(inside)) == "optional"
+    assert kind_of(SchemaNode.root(inside)) == "optional"
 
 
 def test_references_are_followed_and_what_stands_beside_them_wins():
     defs = {"Point": {"title": "Point", "type": "object", "description": "A place."}}
-    root = Node.root({"$defs": defs, "type": "object"})
+    root = SchemaNode.root({"$defs": defs, "type": "object"})
     found = root.child({"$ref": "#/$defs/Point", "description": "Where to start."}, "start_at")
     assert found.get("type") == "object"
     assert found.help == "Where to start."
@@ -66,7 +67,7 @@ def test_references_are_followed_and_what_stands_beside_them_wins():
 
 
 def test_a_circle_of_references_ends():
-    root = Node.root({"$defs": {"A": {"$ref": "#/$defs/A"}}})
+    root = SchemaNode.root({"$defs": {"A": {"$ref": "#/$defs/A"}}})
     assert kind_of(root.child({"$ref": "#/$defs/A"})) == "json"
 
 
@@ -80,21 +81,21 @@ def test_a_circle_of_references_ends():
     ],
 )
 def test_labels_read_as_words(schema, title):
-    assert Node.root({}).child(schema, "max_depth").title == title
+    assert SchemaNode.root({}).child(schema, "max_depth").title == title
 
 
 def test_exclusive_bounds_move_in_by_one_step():
-    node = Node.root({"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 10})
-    assert node.bounds == (1, 9)
-    rate = Node.root({"type": "number", "exclusiveMinimum": 0, "maximum": 1})
-    assert rate.bounds == (pytest.approx(0.01), 1)
+    node = SchemaNode.root({"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 10})
+    assert bounds(node) == (1, 9)
+    rate = SchemaNode.root({"type": "number", "exclusiveMinimum": 0, "maximum": 1})
+    assert bounds(rate) == (pytest.approx(0.01), 1)
 
 
 def test_a_widget_of_ones_own_is_registered():
     before = dict(WIDGETS)
     try:
         register("shout", WIDGETS["longtext"])
-        field = make(Node.root({**STRING, HINTS: {"widget": "shout"}}), True)
+        field = make(SchemaNode.root({**STRING, HINTS: {"widget": "shout"}}), True)
         field.set("HEY")
         assert field.get() == "HEY"
     finally:
@@ -108,7 +109,7 @@ def test_the_widget_of_the_documentation_works():
     before = dict(WIDGETS)
     try:
         exec(code, {})
-        field = make(Node.root({**INTEGER, HINTS: {"widget": "stars"}, "default": 4}), False)
+        field = make(SchemaNode.root({**INTEGER, HINTS: {"widget": "stars"}, "default": 4}), False)
         assert field.get() == 4
     finally:
         WIDGETS.clear()

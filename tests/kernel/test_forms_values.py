@@ -11,12 +11,12 @@ import pytest
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
+from easymlnb.contract.jsonschema import SchemaNode
+from easymlnb.contract.value_size import count_nodes
 from easymlnb.definition import define
-from easymlnb.forms.bounds import nodes
 from easymlnb.forms.form import MORE, Form
 from easymlnb.forms.local import LocalCaller
 from easymlnb.forms.nested import Group
-from easymlnb.forms.node import Node
 from easymlnb.forms.rows import ROWS
 from easymlnb.forms.widgets import make
 from easymlnb.schema import Schema
@@ -60,7 +60,7 @@ class Size(Enum):
 
 def form_of(function: Any) -> tuple[Group, Schema]:
     schema = Schema.of(function)
-    return Group(Node.root(schema.input), make), schema
+    return Group(SchemaNode.root(schema.input), make), schema
 
 
 CASES = [
@@ -147,7 +147,7 @@ def test_a_default_is_filled_in_and_comes_back_after_an_example(hint, value):
     found = Schema.of(f).input
     prop = {**found["properties"]["x"], "default": value}
     schema = {**found, "properties": {"x": prop}, "required": []}
-    group = Group(Node.root(schema), make)
+    group = Group(SchemaNode.root(schema), make)
     assert group.get() == {"x": value}
     group.set({})
     assert group.get() == {"x": value}
@@ -179,7 +179,7 @@ def test_a_parameter_without_known_default_is_left_out_until_switched_on():
             "b": {"type": "boolean"},
         },
     }
-    group = Group(Node.root(schema), make)
+    group = Group(SchemaNode.root(schema), make)
     assert group.get() == {}
     group.set({"a": 3, "b": False})
     assert group.get() == {"a": 3, "b": False}
@@ -224,7 +224,7 @@ def test_texts_of_authors_stay_text():
             "b": {"title": nasty, "enum": [nasty, "c"]},
         },
     }
-    group = Group(Node.root(schema), make)
+    group = Group(SchemaNode.root(schema), make)
     group.fields["a"].show((), nasty)
 
     def widgets(one):
@@ -317,9 +317,9 @@ def test_json_that_python_does_not_read_is_a_message_at_the_field(text):
     [(1, 1), ([], 1), ([1, 2], 3), ({"a": [1]}, 3), ([[]] * 5, 6), ([1] * 11, 11), ([[1] * 9], 11)],
 )
 def test_values_are_counted_up_to_a_bound(value, count):
-    assert nodes(value, 10) == count
+    assert count_nodes(value, 10) == count
 
 
 def test_values_that_are_too_deep_count_as_too_many():
-    assert nodes([[[1]]], 10, 4) == 4
-    assert nodes([[[1]]], 10, 3) == 11
+    assert count_nodes([[[1]]], 10, 4) == 4
+    assert count_nodes([[[1]]], 10, 3) == 11

@@ -1,9 +1,9 @@
 """The log of calls: bounded, newest last, one per service."""
 
-import json
 from datetime import datetime
 
 from easymlnb_server.calllog import KEPT, CallLog, Entry
+from easymlnb_server.responses import Log
 
 
 def entry(number: int) -> Entry:
@@ -37,9 +37,9 @@ def test_asking_for_unknown_services_takes_no_memory() -> None:
 
 
 def test_entry_is_json_with_its_time() -> None:
-    found = json.loads(json.dumps(entry(1).to_dict()))
-    assert found["log"] == "said"
-    assert datetime.fromisoformat(found["time"]).tzinfo is not None
+    [found] = Log.of([entry(1)]).entries
+    assert found.log == "said"
+    assert datetime.fromisoformat(found.time).tzinfo is not None
 
 
 def test_what_was_given_out_does_not_change() -> None:

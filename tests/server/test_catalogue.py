@@ -2,29 +2,38 @@
 
 import pytest
 from fakes import FakeLink, in_loop, spec
+from msgspec.structs import replace
 
 from easymlnb.contract.errors import ServiceNotFound
 from easymlnb_server.catalogue import Query, choose, offered
 from easymlnb_server.engine.live import LiveTable
 from easymlnb_server.publications import Publications
+from easymlnb_server.responses import ServiceSummary
 from easymlnb_server.services import Services
 
 
 def line(name, **more):
-    found = {
-        "name": name,
-        "full_name": name,
-        "owner": "zoe",
-        "title": name.capitalize(),
-        "description": "",
-        "summary": "",
-        "author": "",
-        "tags": [],
-        "inputs": [],
-        "called": None,
-        "created": None,
-    }
-    return found | more
+    found = ServiceSummary(
+        name=name,
+        full_name=name,
+        owner="zoe",
+        public=False,
+        title=name.capitalize(),
+        description="",
+        tags=[],
+        author="",
+        url=f"services/{name}",
+        state="ready",
+        version=1,
+        live=False,
+        summary="",
+        shape="",
+        inputs=[],
+        thumbnail=None,
+        called=None,
+        created=None,
+    )
+    return replace(found, **more)
 
 
 LINES = [
@@ -53,7 +62,7 @@ LINES = [
 )
 def test_what_fits_and_in_which_order(query, names):
     found = choose(LINES, query)
-    assert [one["name"] for one in found.entries] == names
+    assert [one.name for one in found.entries] == names
     assert (found.total, found.next) == (len(names), None)
 
 
@@ -62,7 +71,7 @@ def test_pages_follow_one_another_to_the_end():
     while start is not None:
         found = choose(LINES, Query(start=start, limit=2))
         assert found.total == 3
-        names += [one["name"] for one in found.entries]
+        names += [one.name for one in found.entries]
         start = found.next
     assert names == ["alpha", "beta", "gamma"]
     assert choose(LINES, Query(start=9, limit=2)).entries == []

@@ -143,11 +143,11 @@ async def test_calls_in_line_and_in_a_worker() -> None:
     pool.join(link, 1)
     series.open |= {pool.submit(Call(id=0, service="f", seconds=9.0), b"") for _ in range(3)}
     stats = metrics.stats("f", "1")
-    assert (stats["running"], stats["waiting"], stats["workers"]) == (1, 2, 1)
+    assert (stats.running, stats.waiting, stats.workers) == (1, 2, 1)
     link.answer(link.calls[0])
     series.open = {pending for pending in series.open if not pending.answered.done()}
     stats = metrics.stats("f", "1")
-    assert (stats["running"], stats["waiting"]) == (1, 1)
+    assert (stats.running, stats.waiting) == (1, 1)
     link.close()
     await asyncio.sleep(0)
     pool.close(CallFailed())
@@ -165,7 +165,7 @@ def test_workers_and_their_memory(world: World) -> None:
     world.metrics.measure()
     assert world.samples("easymlnb_worker_memory_bytes", **of) == [7]
     found = world.metrics.stats("f", "1")
-    assert (found["memory_bytes"], found["restarts"], found["workers_wanted"]) == (7, 3, 2)
+    assert (found.memory_bytes, found.restarts, found.workers_wanted) == (7, 3, 2)
 
 
 @in_loop
@@ -207,7 +207,7 @@ def test_a_service_published_anew_begins_at_nothing(world: World) -> None:
     del world.serving["f"]
     world.metrics.prune()
     world.publish("f", 1, deployment())
-    assert world.metrics.stats("f", "1")["calls"] == 0
+    assert world.metrics.stats("f", "1").calls == 0
 
 
 def test_series_are_forgotten_without_any_scrape(world: World) -> None:
@@ -224,7 +224,7 @@ def test_a_live_service_has_calls_but_no_workers(world: World) -> None:
     assert world.samples("easymlnb_calls_total", service="f", version="live") == [1]
     assert world.samples("easymlnb_workers_ready") == []
     found = world.metrics.stats("f", "live")
-    assert (found["calls"], found["workers"], found["memory_bytes"]) == (1, None, None)
+    assert (found.calls, found.workers, found.memory_bytes) == (1, None, None)
     world.live.withdraw(link, "f")
     assert world.samples("easymlnb_calls_total") == []
 
@@ -236,19 +236,19 @@ def test_refusals_of_nobodys_calls_are_kept_apart(world: World) -> None:
     assert world.samples("easymlnb_calls_refused_total", **OF_F, code="busy") == [2]
     assert world.samples("easymlnb_calls_refused_total", service="", code="not_logged_in") == [1]
     assert world.samples("easymlnb_calls_running", service="") == []
-    assert world.metrics.stats("f", "1")["refused"] == 2
+    assert world.metrics.stats("f", "1").refused == 2
 
 
 def test_quantiles_are_of_the_last_calls(world: World) -> None:
     world.publish("f", 1, deployment())
     series = world.metrics.series("f", "1")
-    assert series.stats()["p50"] is None
+    assert series.stats().p50 is None
     series.add(None, 0.5, 0.1)
-    assert (series.stats()["p50"], series.stats()["p95"]) == (0.5, 0.5)
+    assert (series.stats().p50, series.stats().p95) == (0.5, 0.5)
     for number in range(1, RECENT + 1):
         series.add(None, number / 1000, 0.0)
     found = series.stats()
-    assert (found["calls"], found["p50"], found["p95"]) == (RECENT + 1, 0.1, 0.19)
+    assert (found.calls, found.p50, found.p95) == (RECENT + 1, 0.1, 0.19)
 
 
 @pytest.mark.parametrize("number", range(len(BOUNDS)))

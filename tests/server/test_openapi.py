@@ -2,13 +2,17 @@
 
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec import UNSET
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from easymlnb.contract.errors import BY_CODE
+from easymlnb.contract.errors import BY_CODE, EasyMLNBError
+from easymlnb.contract.metadata import Metadata
 from easymlnb.contract.spec import VIEW, ServiceSpec
 from easymlnb_server.openapi import NEVER_SENT, document, service_document
-from easymlnb_server.openapi_routes import ROUTES
+from easymlnb_server.responses import ErrorResponse, Service, ServiceNames, ServiceState
+from easymlnb_server.routes import OPERATIONS
 
 COLOUR = {"type": "string", "enum": ["red", "green"]}
 TREE = {
@@ -62,7 +66,7 @@ COUNT = ServiceSpec(
 
 
 def whole(*specs: ServiceSpec) -> dict[str, Any]:
-    return document(specs, url="/user/a/easymlnb/", version="0.1")
+    return document(specs, OPERATIONS, url="/user/a/easymlnb/", version="0.1")
 
 
 def references(value: Any, at: str = "") -> list[str]:
@@ -188,4 +192,41 @@ def test_changing_routes_need_more_than_a_cookie():
 def test_operation_ids_are_unique():
     items = whole(ROLL, SEGMENT, COUNT)["paths"].values()
     ids = [op["operationId"] for item in items for m, op in item.items() if m != "parameters"]
-    assert len(ids) == len(set(ids)) >= len(ROUTES)
+    assert len(ids) == len(set(ids)) >= len(OPERATIONS)
+
+
+def test_schemas_are_those_of_the_structs_that_handlers_return():
+    schemas = whole()["components"]["schemas"]
+    listed = schemas["ServiceList"]["properties"]["services"]["items"]
+    assert listed == {"$ref": "#/components/schemas/ServiceSummary"}
+    summary = schemas["ServiceSummary"]
+    assert "shared" in summary["properties"] and "shared" not in summary["required"]
+    assert {"input", "stats", "full_name"} <= set(schemas["Service"]["properties"])
+    assert set(service_document(ROLL, url="", version="")["components"]["schemas"]) >= {
+        "ErrorResponse",
+        "View",
+        "roll.Input",
+    }
+
+
+@pytest.mark.parametrize("kind", BY_CODE.values())
+def test_errors_have_the_shape_of_their_struct(kind):
+    error = EasyMLNBError("A sentence.", details=[{"field": "a"}])
+    error.code = kind.code
+    assert msgspec.to_builtins(msgspec.convert(error.to_dict("id"), ErrorResponse)) == (
+        error.to_dict("id")
+    )
+
+
+def test_a_service_is_returned_without_its_page_and_picture():
+    spec = msgspec.structs.replace(
+        SEGMENT, app={"column": []}, metadata=Metadata(thumbnail="data:image/png;base64,", doi="1")
+    )
+    names = ServiceNames(name="segment", full_name="a/segment", owner="a", public=False)
+    state = ServiceState(state="ready", version=3, live=False)
+    found = msgspec.to_builtins(Service.describe(spec, names, state, UNSET))
+    assert found["metadata"] == {"doi": "1"} and "app" not in found
+    assert (found["name"], found["full_name"]) == ("segment", "a/segment")
+    assert (found["public"], found["version"]) == (False, 3)
+    assert not {"stats", "bundle", "error", "reason", "retry_in", "shared", "batch"} & set(found)
+    assert found["input"] == SEGMENT.input

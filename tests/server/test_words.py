@@ -1,10 +1,8 @@
-"""A service in words: its shape, its parameters, its ready-made calls."""
-
-import ast
-import shlex
+"""A service in words: its shape, its parameters, an example."""
 
 import pytest
 
+from easymlnb.contract.snippets import FileName, snippets
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.takers import takers
 from easymlnb_server import words
@@ -44,11 +42,17 @@ def test_parameters_become_rows():
     assert rows["day"].description == "Which day."
 
 
+def test_parameters_without_a_schema_take_any_value():
+    open_ended = spec(input={"properties": {"a": True}, "required": ["a"]})
+    assert [(row.kind, row.required) for row in words.fields(open_ended)] == [("any value", True)]
+    assert words.example(open_ended) == {"a": None}
+
+
 @pytest.mark.parametrize(
     ("schema", "kind"),
     [
         ({}, "any value"),
-        ({"type": ["string", "null"]}, "string or null"),
+        ({"type": ["string", "null"]}, "text"),
         ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, "integer or text"),
         ({"$ref": "#/$defs/Circle"}, "any value"),
         ({"type": "array"}, "list"),
@@ -58,38 +62,10 @@ def test_types_are_words(schema, kind):
     assert words.kind(schema, {"$defs": {"Circle": {"$ref": "#/$defs/Circle"}}}) == kind
 
 
-def code(language, **changes):
-    names = changes.pop("names", "count mode")
-    return dict(words.snippets(spec(names, **changes), "http://h/easymlnb/"))[language]
-
-
-def test_the_python_call_is_python():
-    text = code("Python", examples=({"count": 2, "mode": 'a"\n'},))
-    tree = ast.parse(text)
-    call = tree.body[-1].value.args[0]
-    assert {k.arg: ast.literal_eval(k.value) for k in call.keywords} == {"count": 2, "mode": 'a"\n'}
-    assert 'Path("image.png")' in code("Python", names="image")
-    assert code("Python", names="", stream=True).endswith("for item in c.f():\n    print(item)")
-
-
-@pytest.mark.parametrize("name", ["call", "log", "class", "services"])
-def test_names_that_python_or_the_client_uses_are_items(name):
-    assert f'c["{name}"](' in code("Python", name=name)
-
-
-def test_the_curl_call_survives_a_shell():
-    arguments = shlex.split(code("curl", examples=({"mode": "it's $HOME"},)))
-    assert arguments[:2] == ["curl", "http://h/easymlnb/services/f/call"]
-    assert arguments[-1] == '{"mode": "it\'s $HOME"}'
-    files = shlex.split(code("curl", names="image mode", produces=("image/png",)))
-    assert "image=@image.png" in files and "mode=it's" in files
-    assert "Accept: image/png" in files and "result.png" in files
-
-
-def test_the_javascript_call_quotes_its_values():
-    assert 'JSON.stringify({"mode": "it\'s"})' in code("JavaScript")
-    assert "input.files[0]" in code("JavaScript", names="image")
-    assert "await answer.blob()" in code("JavaScript", produces=("image/png",))
+def test_the_example_of_a_call_is_the_first_one_or_what_a_call_needs():
+    assert words.example(spec(examples=({"count": 2},))) == {"count": 2}
+    assert words.example(spec("count mode")) == {"mode": "it's"}
+    assert words.example(spec("image")) == {"image": FileName("image.png", "image/png")}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +90,7 @@ def test_types_that_hold_themselves_have_an_end():
     given = {"type": "object", "properties": {"tree": {"$ref": "#/$defs/Tree"}}}
     taking = spec(input={**given, "$defs": {"Tree": tree}}, output=whole)
     assert words.shape(taking).count("→") == 1
-    assert words.snippets(taking, "http://h/")
+    assert words.example(taking) == {}
 
 
 @pytest.mark.parametrize("end", ["integer", "null"])
@@ -141,5 +117,5 @@ def test_types_that_branch_without_end_are_looked_at_for_a_moment(end):
     }
     endless = spec(input=whole)
     assert words.shape(endless) and words.inputs(endless) and words.fields(endless)
-    assert words.snippets(endless, "http://h/")
+    assert snippets(endless, words.example(endless))
     assert takers(whole) == []

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from easymlnb.contract.jsonschema import HINTS, Schema, walk
 from easymlnb.contract.spec import ServiceSpec
 
-DEEPEST = 12
-
-SAID = ("type", "anyOf", "oneOf", "allOf", "$ref", "enum", "const")
-"""Keywords of which one says what a value is."""
+TYPING = ("type", "anyOf", "oneOf", "allOf", "enum", "const")
+"""Keywords that restrict what a value is."""
 
 
 def may_plot(spec: ServiceSpec) -> bool:
@@ -16,7 +15,8 @@ def may_plot(spec: ServiceSpec) -> bool:
 
     A result may if its hints say so, or do not say what it is.
     """
-    return spec.view or _drawn(spec.app) or _open(spec.output, spec.output.get("$defs") or {}, 0)
+    results = walk(spec.output, spec.output)
+    return spec.view or _drawn(spec.app) or any(map(_may_be_plot, results))
 
 
 def _drawn(tree: Any) -> bool:
@@ -34,23 +34,12 @@ def _drawn(tree: Any) -> bool:
     return False
 
 
-def _open(node: Any, defs: Mapping[str, Any], depth: int) -> bool:
-    if not isinstance(node, Mapping):
-        return node is not False
-    if "plot" in str(node.get("x-easymlnb", "")):
+def _may_be_plot(schema: Schema) -> bool:
+    """Return whether a schema is that of a plot, or admits any value."""
+    if "plot" in str(schema.get(HINTS, "")) or not any(word in schema for word in TYPING):
         return True
-    if depth > DEEPEST:
-        return False
-    if not any(word in node for word in SAID):
-        return True
-    inner = [
-        one for word in ("anyOf", "oneOf", "allOf", "prefixItems") for one in node.get(word, ())
-    ]
-    inner += list((node.get("properties") or {}).values())
-    if node.get("type") == "array" and "prefixItems" not in node:
-        inner.append(node.get("items", True))
-    if node.get("type") == "object" and "properties" not in node:
-        inner.append(node.get("additionalProperties", True))
-    if "$ref" in node:
-        inner.append(defs.get(str(node["$ref"]).rpartition("/")[2], True))
-    return any(_open(one, defs, depth + 1) for one in inner)
+    if schema.get("type") == "array":
+        return "items" not in schema and "prefixItems" not in schema
+    if schema.get("type") == "object" and "properties" not in schema:
+        return schema.get("additionalProperties", True) is True
+    return False

@@ -7,8 +7,9 @@ from typing import ClassVar
 from tornado import web
 
 from easymlnb.contract.errors import NotShared
-from easymlnb_server.access import Action, parse
+from easymlnb_server.access import Access, Action, parse
 from easymlnb_server.handlers.body import BodyHandler
+from easymlnb_server.openapi import JSON, Operation
 
 LONGEST = 2**20
 """Bytes of a body."""
@@ -32,7 +33,7 @@ class AccessHandler(BodyHandler):
     @web.authenticated
     def get(self, name: str) -> None:
         self._check_may(name)
-        self.write_json(self.state.publications.serving[name].access.to_dict())
+        self.write_json(self.state.publications.serving[name].access)
 
     @web.authenticated
     async def put(self, name: str) -> None:
@@ -42,7 +43,7 @@ class AccessHandler(BodyHandler):
         before = self.state.publications.serving[name].access
         await self._meet(set(wanted.users) - set(before.users))
         await self.state.publications.set_access(name, wanted)
-        self.write_json(wanted.to_dict())
+        self.write_json(wanted)
 
     async def _meet(self, names: Collection[str]) -> None:
         """Have it noted who has these names now: it is them who are let in.
@@ -51,3 +52,30 @@ class AccessHandler(BodyHandler):
         """
         find = self.state.people.find
         await asyncio.gather(*(find(name) for name in names), return_exceptions=True)
+
+
+_SHARED = "Only on the shared service of a Hub; a personal server answers `not_shared`."
+
+OPERATIONS = (
+    Operation(
+        method="get",
+        path="/services/{name}/access",
+        id="getAccess",
+        tag="Services",
+        summary="Read who may call a service of yours",
+        answers={200: ("Those who may, besides you and administrators.", {JSON: Access})},
+        errors=(404, 409),
+        description=_SHARED,
+    ),
+    Operation(
+        method="put",
+        path="/services/{name}/access",
+        id="setAccess",
+        tag="Services",
+        summary="Set who may call a service of yours",
+        answers={200: ("The new access.", {JSON: Access})},
+        errors=(400, 404, 409, 413, 503),
+        body={JSON: Access},
+        description=_SHARED,
+    ),
+)

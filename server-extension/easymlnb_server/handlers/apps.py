@@ -14,6 +14,7 @@ from easymlnb_server.apps.plots import may_plot
 from easymlnb_server.handlers.base import EasyHandler, decides_itself
 from easymlnb_server.handlers.pages import PageHandler, markdown
 from easymlnb_server.handlers.visitors import welcome
+from easymlnb_server.openapi import HTML, Operation
 
 AGAIN = 2
 """Seconds after which a waiting page asks again."""
@@ -58,12 +59,12 @@ class AppHandler(PageHandler):
         state = self.state.services.state(name, self.caller)
         if not self.state.apps.on:
             raise RouteNotFound
-        if state["state"] == "starting":
-            self._wait("starting", spec, reason=state.get("reason", ""))
+        if state.state == "starting":
+            self._wait("starting", spec, reason=state.reason or "")
             return
-        if state["state"] == "failed":
+        if state.state == "failed":
             self.set_status(503)
-            self.set_header("Retry-After", str(ceil(state.get("retry_in", AGAIN)) or AGAIN))
+            self.set_header("Retry-After", str(ceil(state.retry_in or AGAIN)))
             self.page("app_wait.html", spec=spec, state="failed", ahead=0, again=0, reason="")
             return
         await self._open(spec)
@@ -153,3 +154,26 @@ class AppAssetHandler(EasyHandler):
         else:
             self.set_header("Cache-Control", "no-cache")
         self.finish(data)
+
+
+OPERATIONS = (
+    Operation(
+        method="get",
+        path="/apps/{name}",
+        id="getApp",
+        tag="Documents",
+        summary="Open the app of a service",
+        answers={200: ("The app, or a waiting page.", HTML)},
+        errors=(404, 503),
+    ),
+    Operation(
+        method="get",
+        path="/public/{name}",
+        id="getPublicApp",
+        tag="Documents",
+        summary="Open the app of a public service",
+        answers={200: ("The app, or a waiting page.", HTML)},
+        errors=(404, 503),
+        open=True,
+    ),
+)

@@ -13,6 +13,7 @@ from http.client import responses
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar, cast
 
+import msgspec
 from jupyter_server.auth.identity import IdentityProvider, User
 from jupyter_server.base.handlers import JupyterHandler
 from tornado import web
@@ -259,9 +260,10 @@ class EasyHandler(JupyterHandler):
         """Answers are not stored by anybody, so hashing them would be for nothing."""
 
     def write_json(self, value: Any, status: int = 200) -> None:
-        """Answer with JSON."""
+        """Answer with JSON: a response struct or plain JSON values."""
         self.set_status(status)
-        self.finish(json.dumps(value, allow_nan=False))
+        found = msgspec.to_builtins(value) if isinstance(value, msgspec.Struct) else value
+        self.finish(json.dumps(found, allow_nan=False))
 
 
 class NotFoundHandler(EasyHandler):

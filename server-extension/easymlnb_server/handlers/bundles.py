@@ -1,8 +1,8 @@
 """The list of services, and publishing: a bundle comes in, and its state can be looked at."""
 
-from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from msgspec import UNSET
 from tornado import web
 
 from easymlnb.contract.archive import MAX_ZIP
@@ -12,14 +12,16 @@ from easymlnb.contract.errors import (
     Forbidden,
     UnsupportedMediaType,
 )
-from easymlnb.contract.replacing import AUTO, check
+from easymlnb.contract.replacing import AUTO, CHOICES, check
 from easymlnb.contract.spec import NAME
 from easymlnb_server.access import PRIVATE, Action, may, resolve
 from easymlnb_server.catalogue import choose, entries
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.handlers.body import BodyHandler
-from easymlnb_server.handlers.catalogue import onwards, query
+from easymlnb_server.handlers.catalogue import LISTING, onwards, query
 from easymlnb_server.names import plain
+from easymlnb_server.openapi import BYTES, JSON, TEXT, Operation, list_of, query_parameter
+from easymlnb_server.responses import BundleService, BundleSummary, ServiceList, timestamp
 from easymlnb_server.store.records import State, StoredBundle
 
 ZIP = "application/zip"
@@ -41,7 +43,7 @@ class ServicesHandler(BodyHandler):
         asked = query(self)
         found = choose(entries(self.state.services, self.state.calls, self.caller), asked)
         more = None if found.next is None else f"services?{onwards(asked, found.next)}"
-        self.write_json({"services": found.entries, "total": found.total, "next": more})
+        self.write_json(ServiceList(services=found.entries, total=found.total, next=more))
 
     @web.authenticated
     async def post(self) -> None:
@@ -111,32 +113,97 @@ class BundleNotebookHandler(_BundleHandler):
 
 async def describe(
     handler: EasyHandler, stored: StoredBundle, unchanged: bool = False
-) -> dict[str, Any]:
-    """Return a bundle as JSON: its state, what it serves, why it failed."""
-    found: dict[str, Any] = {
-        "bundle": stored.id,
-        "state": stored.state.value,
-        "created": datetime.fromtimestamp(stored.created, UTC).isoformat(),
-        "files": sorted(stored.manifest["files"]),
-        "requirements": list(stored.manifest["requirements"]),
-        "environment": stored.manifest["environment"],
-    }
-    if unchanged:
-        found["unchanged"] = True
-    if stored.error is not None and stored.state is State.FAILED:
-        found["error"] = stored.error
-    if stored.log is not None:
-        found["notebook"] = f"bundles/{stored.id}/notebook"
-    if reason := handler.state.publications.waits_for(stored.id):
-        found["reason"] = reason
-    versions = await handler.state.publications.provided(stored.id)
-    found["services"] = [
-        {
-            "name": plain(one.service),
-            "full_name": one.service,
-            "version": one.number,
-            "public": handler.state.services.public(one.service),
-        }
-        for one in versions
-    ]
-    return found
+) -> BundleSummary:
+    """Return a bundle for a response: its state, its services, why it failed."""
+    publications, services = handler.state.publications, handler.state.services
+    failed = stored.error is not None and stored.state is State.FAILED
+    return BundleSummary(
+        bundle=stored.id,
+        state=stored.state.value,
+        created=timestamp(stored.created),
+        files=sorted(stored.manifest["files"]),
+        requirements=list(stored.manifest["requirements"]),
+        environment=stored.manifest["environment"],
+        unchanged=unchanged or UNSET,
+        error=(stored.error or UNSET) if failed else UNSET,
+        notebook=f"bundles/{stored.id}/notebook" if stored.log is not None else UNSET,
+        reason=publications.waits_for(stored.id) or UNSET,
+        services=[
+            BundleService(
+                name=plain(one.service),
+                full_name=one.service,
+                version=one.number,
+                public=services.public(one.service),
+            )
+            for one in await publications.provided(stored.id)
+        ],
+    )
+
+
+_NAMES = query_parameter(
+    "name",
+    "Publish only this service of the notebook; may be repeated.",
+    list_of(TEXT),
+    explode=True,
+)
+_REPLACE = query_parameter(
+    "replace",
+    "What becomes of the former version while this one starts: `auto` ends its workers only where "
+    "they occupy the only space there is, `in_place` in any case; `wait` waits for other space. If "
+    "this one fails, the former one starts again.",
+    {**TEXT, "enum": list(CHOICES), "default": AUTO},
+)
+
+OPERATIONS = (
+    Operation(
+        method="get",
+        path="/services",
+        id="listServices",
+        tag="Services",
+        summary="List the services",
+        answers={200: ("All services that you may call.", {JSON: ServiceList})},
+        errors=(400,),
+        query=LISTING,
+    ),
+    Operation(
+        method="post",
+        path="/services",
+        id="publishBundle",
+        tag="Publish",
+        summary="Publish a notebook",
+        answers={
+            200: ("This content is published already.", {JSON: BundleSummary}),
+            202: ("Accepted; `Location` is where to ask for its state.", {JSON: BundleSummary}),
+        },
+        errors=(400, 413, 415, 503, 507),
+        body={ZIP: BYTES},
+        query=(_NAMES, _REPLACE),
+    ),
+    Operation(
+        method="get",
+        path="/bundles/{id}",
+        id="getBundle",
+        tag="Publish",
+        summary="Get the state of a bundle",
+        answers={200: ("The bundle, its state and its services.", {JSON: BundleSummary})},
+        errors=(404,),
+    ),
+    Operation(
+        method="delete",
+        path="/bundles/{id}",
+        id="callOffBundle",
+        tag="Publish",
+        summary="Cancel publishing",
+        answers={204: ("Its start is canceled.", {})},
+        errors=(404, 409, 503),
+    ),
+    Operation(
+        method="get",
+        path="/bundles/{id}/notebook",
+        id="getBundleNotebook",
+        tag="Publish",
+        summary="Fetch the executed notebook, the deployment log",
+        answers={200: ("A notebook with its outputs.", {"application/x-ipynb+json": {}})},
+        errors=(404,),
+    ),
+)

@@ -38,6 +38,9 @@ from easymlnb_server.handlers.waiting import answered, standing
 from easymlnb_server.idempotency import Once
 from easymlnb_server.metrics import NOBODY, Series
 from easymlnb_server.names import plain
+from easymlnb_server.openapi import CALLING, JSON, TEXT, Content, Operation
+from easymlnb_server.openapi_headers import CALL
+from easymlnb_server.responses import View
 from easymlnb_server.services import LIVE, Target
 from easymlnb_server.spool import Spooled
 
@@ -298,3 +301,62 @@ class CallHandler(SpooledBodyHandler):
         once, self._once = self._once, None
         if once is not None:
             once.leave()
+
+
+_RESULT: dict[int, tuple[str, Content]] = {
+    200: ("The result itself.", {JSON: {}, "text/event-stream": TEXT})
+}
+_VIEW: dict[int, tuple[str, Content]] = {
+    200: ("What a person should see.", {JSON: View, "text/event-stream": TEXT})
+}
+_BODY: Content = {JSON: {"type": "object"}, "multipart/form-data": {"type": "object"}}
+_LIVE = "As without `/live`, but the author's kernel answers, with its current code."
+
+OPERATIONS = (
+    Operation(
+        method="post",
+        path="/services/{name}/call",
+        id="call",
+        tag="Call",
+        summary="Call a service",
+        answers=_RESULT,
+        errors=CALLING,
+        body=_BODY,
+        headers=CALL,
+    ),
+    Operation(
+        method="post",
+        path="/services/{name}/view",
+        id="view",
+        tag="Call",
+        summary="Call a service for a person",
+        answers=_VIEW,
+        errors=CALLING,
+        body=_BODY,
+        headers=CALL,
+    ),
+    Operation(
+        method="post",
+        path="/services/{name}/live/call",
+        id="callLive",
+        tag="Call",
+        summary="Call the live service",
+        answers=_RESULT,
+        errors=CALLING,
+        body=_BODY,
+        headers=CALL,
+        description=_LIVE,
+    ),
+    Operation(
+        method="post",
+        path="/services/{name}/live/view",
+        id="viewLive",
+        tag="Call",
+        summary="Call the live service for a person",
+        answers=_VIEW,
+        errors=CALLING,
+        body=_BODY,
+        headers=CALL,
+        description=_LIVE,
+    ),
+)

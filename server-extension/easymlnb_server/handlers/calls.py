@@ -10,6 +10,7 @@ from easymlnb_server.engine.pending import Pending
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.handlers.uploads import owner_of
 from easymlnb_server.idempotency import Wait
+from easymlnb_server.openapi import Operation
 
 
 class RunningCallHandler(EasyHandler):
@@ -36,3 +37,17 @@ class RunningCallHandler(EasyHandler):
         service = self.held.service if self.held is not None else None
         running = self.state.metrics.under_way(request_id, owner, service)
         return [*running, *self.state.keys.waits(request_id, owner, service)]
+
+
+OPERATIONS = (
+    Operation(
+        method="delete",
+        path="/calls/{request_id}",
+        id="stopCall",
+        tag="Call",
+        summary="Stop a call of yours",
+        answers={204: ("The call is asked to stop; its caller gets `cancelled`.", {})},
+        errors=(404,),
+        description="The id is the `X-Request-Id` that the call came with, or got.",
+    ),
+)

@@ -3,19 +3,30 @@
 import base64
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from tornado import web
 from tornado.escape import url_escape
 
 from easymlnb.contract.errors import BadRequest, RouteNotFound
 from easymlnb.contract.names import quoted
+from easymlnb.contract.snippets import snippets
 from easymlnb_server import catalogue, descriptions, plots, words
 from easymlnb_server.access import Action
 from easymlnb_server.catalogue import Query
 from easymlnb_server.handlers import shared
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.handlers.pages import PageHandler, markdown
+from easymlnb_server.openapi import (
+    BYTES,
+    COUNT,
+    HTML,
+    JSON,
+    TEXT,
+    Operation,
+    list_of,
+    query_parameter,
+)
+from easymlnb_server.responses import MetadataForms
 
 PAGE = 48
 """Cards on one page of the catalogue."""
@@ -24,6 +35,8 @@ SHOWN_CALLS = 50
 SHOWN_TAGS = 16
 """Tags to choose from; the search finds the others."""
 WHOSE = ("", "mine", "others")
+PICTURES = ("image/webp", "image/png", "image/jpeg")
+"""Media types of a service's picture."""
 LONGEST = 1000
 """Most entries that one answer lists when a limit is asked for."""
 
@@ -101,7 +114,7 @@ class ServicePageHandler(PageHandler):
         spec, own = target.spec, self.manages(name)
         state = services.state(name, self.caller)
         versions = []
-        if state["version"] is not None:
+        if state.version is not None:
             versions = await self.state.publications.versions(name)
         entries = self.state.calls.of(name) if own else []
         bars = plots.bars(entries, datetime.now(UTC))
@@ -114,7 +127,7 @@ class ServicePageHandler(PageHandler):
             description=markdown(spec.description),
             fields=words.fields(spec),
             result=words.kind(spec.output, spec.output),
-            snippets=words.snippets(spec, self.address),
+            snippets=snippets(spec, words.example(spec), self.address.removesuffix("easymlnb/")),
             own=own,
             stats=self.state.metrics.stats(name, target.version) if own else None,
             versions=versions,
@@ -132,7 +145,7 @@ class MetadataHandler(EasyHandler):
 
     @web.authenticated
     def get(self, name: str) -> None:
-        self.write_json(descriptions.document(subject(self, name)))
+        self.write_json(MetadataForms(**descriptions.document(subject(self, name))))
 
 
 class ThumbnailHandler(EasyHandler):
@@ -143,7 +156,7 @@ class ThumbnailHandler(EasyHandler):
         about = self.target(name, Action.SEE).spec.metadata
         kind, found, data = (about.thumbnail if about else "").partition(";base64,")
         # A live kernel may send what it likes; only pictures without scripts go on to a browser.
-        if not found or kind not in ("data:image/webp", "data:image/png", "data:image/jpeg"):
+        if not found or kind.removeprefix("data:") not in PICTURES:
             raise RouteNotFound("This service has no thumbnail.")
         self.set_header("Content-Type", kind.removeprefix("data:"))
         fresh = self.get_query_argument("v", "")
@@ -156,11 +169,65 @@ def subject(handler: EasyHandler, name: str) -> descriptions.Subject:
     services = handler.state.services
     target = handler.target(name, Action.SEE)
     created = services.created(name)
-    line: dict[str, Any] = catalogue.entry(services, handler.state.calls, name, handler.caller)
+    line = catalogue.entry(services, handler.state.calls, name, handler.caller)
     return descriptions.Subject(
         target.spec,
         target.version,
         datetime.fromtimestamp(created, UTC).date().isoformat() if created else "",
         f"{handler.address}services/{quoted(name)}/page",
-        f"{handler.address}{line['thumbnail']}" if line["thumbnail"] else "",
+        f"{handler.address}{line.thumbnail}" if line.thumbnail else "",
     )
+
+
+LISTING = (
+    query_parameter("q", "Words that must all be there: in names, texts, tags, authors.", TEXT),
+    query_parameter("tag", "A tag that must be there; may be repeated.", list_of(TEXT)),
+    query_parameter("author", "Its author, exactly.", TEXT),
+    query_parameter("owner", "Its owner, exactly.", TEXT),
+    query_parameter("whose", "Yours, or those of others.", {**TEXT, "enum": ["mine", "others"]}),
+    query_parameter("input", "A kind of value that it takes: `image`, `time series`, ...", TEXT),
+    query_parameter("sort", "Order.", {**TEXT, "enum": ["name", "called", "newest"]}),
+    query_parameter("start", "How many to leave out before the first.", COUNT),
+    query_parameter("limit", "How many at most; default: all.", {"type": "integer", "minimum": 1}),
+)
+"""The parameters of a list of services."""
+
+OPERATIONS = (
+    Operation(
+        method="get",
+        path="/services/{name}/page",
+        id="getServicePage",
+        tag="Documents",
+        summary="Open a service's page",
+        answers={200: ("A page for people.", HTML)},
+        errors=(404,),
+    ),
+    Operation(
+        method="get",
+        path="/services/{name}/metadata",
+        id="getMetadata",
+        tag="Services",
+        summary="Read a service's metadata",
+        answers={200: ("In the formats of several catalogs.", {JSON: MetadataForms})},
+        errors=(404,),
+    ),
+    Operation(
+        method="get",
+        path="/services/{name}/thumbnail",
+        id="getThumbnail",
+        tag="Services",
+        summary="Fetch a service's picture",
+        answers={200: ("A small picture.", dict.fromkeys(PICTURES, BYTES))},
+        errors=(404,),
+    ),
+    Operation(
+        method="get",
+        path="/",
+        id="getCatalogue",
+        tag="Documents",
+        summary="Open the catalog",
+        answers={200: ("A page for people.", HTML)},
+        errors=(400,),
+        query=LISTING[:-1],
+    ),
+)

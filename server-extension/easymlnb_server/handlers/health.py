@@ -3,6 +3,8 @@
 from jupyter_server.auth.decorator import allow_unauthenticated
 
 from easymlnb_server.handlers.base import EasyHandler
+from easymlnb_server.openapi import JSON, Operation
+from easymlnb_server.responses import Health
 
 
 class LiveHandler(EasyHandler):
@@ -10,7 +12,7 @@ class LiveHandler(EasyHandler):
 
     @allow_unauthenticated
     def get(self) -> None:
-        self.write_json({"status": "ok"})
+        self.write_json(Health(status="ok"))
 
 
 class ReadyHandler(EasyHandler):
@@ -19,4 +21,27 @@ class ReadyHandler(EasyHandler):
     @allow_unauthenticated
     def get(self) -> None:
         ready = self.state.publications.ready and not self.state.services.draining
-        self.write_json({"status": "ok" if ready else "not_ready"}, 200 if ready else 503)
+        self.write_json(Health(status="ok" if ready else "not_ready"), 200 if ready else 503)
+
+
+OPERATIONS = (
+    Operation(
+        method="get",
+        path="/health/live",
+        id="getLive",
+        tag="Health",
+        summary="Check whether the server runs",
+        answers={200: ("It runs.", {JSON: Health})},
+        open=True,
+    ),
+    Operation(
+        method="get",
+        path="/health/ready",
+        id="getReady",
+        tag="Health",
+        summary="Check whether the server accepts calls",
+        answers={200: ("It accepts calls.", {JSON: Health})},
+        errors=(503,),
+        open=True,
+    ),
+)

@@ -38,6 +38,7 @@ from easymlnb_server.engine.rendezvous import Arrival, Awaited
 from easymlnb_server.handlers.asks import Asks
 from easymlnb_server.handlers.base import decides_itself
 from easymlnb_server.handlers.wire import Wire
+from easymlnb_server.openapi import Operation
 from easymlnb_server.spool import Room
 from easymlnb_server.state import STATE, State
 
@@ -277,3 +278,16 @@ def _read_to_the_end(stream: Any) -> None:
             return len(data)  # reading comes to the end of it next, and closes the stream
 
     stream.write_to_fd = write_if_anybody_listens
+
+
+OPERATIONS = (
+    Operation(
+        method="get",
+        path="/link",
+        id="openLink",
+        tag="Health",
+        summary="The WebSocket that kernels connect to",
+        answers={101: ("Switched to a WebSocket.", {})},
+        errors=(400, 404, 503),
+    ),
+)

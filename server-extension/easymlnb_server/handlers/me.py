@@ -4,6 +4,8 @@ from tornado import web
 
 from easymlnb.contract.errors import NotLoggedIn
 from easymlnb_server.handlers.base import EasyHandler
+from easymlnb_server.openapi import JSON, Operation
+from easymlnb_server.responses import Me
 
 
 class MeHandler(EasyHandler):
@@ -15,10 +17,22 @@ class MeHandler(EasyHandler):
         if caller is None:
             raise NotLoggedIn
         self.write_json(
-            {
-                "name": caller.name,
-                "groups": sorted(caller.groups),
-                "admin": caller.admin,
-                "shared": self.state.services.shared,
-            }
+            Me(
+                name=caller.name,
+                groups=sorted(caller.groups),
+                admin=caller.admin,
+                shared=self.state.services.shared,
+            )
         )
+
+
+OPERATIONS = (
+    Operation(
+        method="get",
+        path="/me",
+        id="getMe",
+        tag="Services",
+        summary="Get your own identity",
+        answers={200: ("Your name, groups and rights.", {JSON: Me})},
+    ),
+)

@@ -16,6 +16,7 @@ from easymlnb.contract import units
 from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn, RouteNotFound
 from easymlnb_server import plots
 from easymlnb_server.handlers.base import EasyHandler, decides_itself, retry_after
+from easymlnb_server.openapi import HTML, Operation
 
 HERE = Path(__file__).parent.parent
 STATIC = HERE / "static"
@@ -149,3 +150,15 @@ class AssetHandler(EasyHandler):
         fresh = self.get_query_argument("v", "") == tag
         self.set_header("Cache-Control", "private, max-age=31536000" if fresh else "no-cache")
         self.finish(data)
+
+
+OPERATIONS = (
+    Operation(
+        method="get",
+        path="/docs",
+        id="getDocs",
+        tag="Documents",
+        summary="Read and try the API",
+        answers={200: ("A page for people.", HTML)},
+    ),
+)

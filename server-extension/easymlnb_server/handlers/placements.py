@@ -1,13 +1,15 @@
 """What placements this server has, and what runs on their nodes."""
 
 import asyncio
-from typing import Any
 
 import msgspec
 from tornado import web
 
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb_server.handlers.base import EasyHandler
+from easymlnb_server.openapi import JSON, Operation
+from easymlnb_server.placement.hub.view import PlacementView
+from easymlnb_server.responses import PlacementList, PlacementSummary
 
 
 class PlacementsHandler(EasyHandler):
@@ -19,16 +21,29 @@ class PlacementsHandler(EasyHandler):
     @web.authenticated
     async def get(self) -> None:
         look = self.get_query_argument("nodes", "true") != "false"
-        found = []
-        for view in await asyncio.to_thread(self.state.nodes.of, self.caller):
-            entry: dict[str, Any] = {"name": view.name, "user": view.user}
-            entry |= {"spot": view.told, "proxy": view.proxy}
-            if not look:
-                found.append(entry)
-                continue
-            try:
-                entry["nodes"] = [msgspec.to_builtins(node) for node in await view.nodes()]
-            except EasyMLNBError as error:
-                entry |= {"nodes": [], "error": error.message}
-            found.append(entry)
-        self.write_json({"placements": found})
+        views = await asyncio.to_thread(self.state.nodes.of, self.caller)
+        found = [await _placement(view, look) for view in views]
+        self.write_json(PlacementList(placements=found))
+
+
+async def _placement(view: PlacementView, look: bool) -> PlacementSummary:
+    found = PlacementSummary(name=view.name, user=view.user, spot=view.told, proxy=view.proxy)
+    if not look:
+        return found
+    try:
+        nodes = [msgspec.to_builtins(node) for node in await view.nodes()]
+    except EasyMLNBError as error:
+        return msgspec.structs.replace(found, nodes=[], error=error.message)
+    return msgspec.structs.replace(found, nodes=nodes)
+
+
+OPERATIONS = (
+    Operation(
+        method="get",
+        path="/placements",
+        id="listPlacements",
+        tag="Services",
+        summary="List where workers may run",
+        answers={200: ("Placements, their nodes and the workers there.", {JSON: PlacementList})},
+    ),
+)

@@ -1,12 +1,12 @@
 """One service as data: its spec, versions, log, and its removal."""
 
-from datetime import UTC, datetime
-from typing import Any
-
+from msgspec import UNSET
 from tornado import web
 
 from easymlnb_server.access import Action
 from easymlnb_server.handlers.base import EasyHandler
+from easymlnb_server.openapi import JSON, Operation
+from easymlnb_server.responses import Log, Service, VersionList, VersionSummary, timestamp
 from easymlnb_server.store.records import Version
 
 
@@ -15,16 +15,10 @@ class ServiceHandler(EasyHandler):
 
     @web.authenticated
     def get(self, name: str) -> None:
-        target = self.target(name, Action.SEE)
-        state = self.state.services.state(name, self.caller)
-        found = target.spec.to_dict() | self.state.services.named(name, self.caller)
-        # What stands on its page is shown there, and may be large.
-        found.pop("app", None)
-        # The picture has a route of its own.
-        found.get("metadata", {}).pop("thumbnail", None)
-        if self.manages(name):
-            state["stats"] = self.state.metrics.stats(name, target.version)
-        self.write_json({**found, **state})
+        target, services = self.target(name, Action.SEE), self.state.services
+        names, state = services.named(name, self.caller), services.state(name, self.caller)
+        stats = self.state.metrics.stats(name, target.version) if self.manages(name) else UNSET
+        self.write_json(Service.describe(target.spec, names, state, stats))
 
     @web.authenticated
     async def delete(self, name: str) -> None:
@@ -44,16 +38,16 @@ class VersionsHandler(EasyHandler):
         self.target(name, Action.SEE)
         found = await self.state.publications.versions(name)
         own = self.manages(name)
-        self.write_json({"versions": [_version(one, own) for one in found]})
+        self.write_json(VersionList(versions=[_version(one, own) for one in found]))
 
 
-def _version(version: Version, own: bool) -> dict[str, Any]:
-    return {
-        "version": version.number,
-        **({"bundle": version.bundle} if own else {}),
-        "created": datetime.fromtimestamp(version.created, UTC).isoformat(),
-        "current": version.current,
-    }
+def _version(version: Version, own: bool) -> VersionSummary:
+    return VersionSummary(
+        version=version.number,
+        bundle=version.bundle if own else UNSET,
+        created=timestamp(version.created),
+        current=version.current,
+    )
 
 
 class LogHandler(EasyHandler):
@@ -64,4 +58,44 @@ class LogHandler(EasyHandler):
     @web.authenticated
     def get(self, name: str) -> None:
         self.target(name, Action.MANAGE)
-        self.write_json({"entries": [entry.to_dict() for entry in self.state.calls.of(name)]})
+        self.write_json(Log.of(self.state.calls.of(name)))
+
+
+OPERATIONS = (
+    Operation(
+        method="get",
+        path="/services/{name}",
+        id="getService",
+        tag="Services",
+        summary="Describe a service",
+        answers={200: ("Its schema, metadata and state.", {JSON: Service})},
+        errors=(404,),
+    ),
+    Operation(
+        method="delete",
+        path="/services/{name}",
+        id="removeService",
+        tag="Services",
+        summary="Remove a service",
+        answers={204: ("All its versions are removed, and their workers stop.", {})},
+        errors=(404, 503),
+    ),
+    Operation(
+        method="get",
+        path="/services/{name}/log",
+        id="getLog",
+        tag="Services",
+        summary="Read a service's log",
+        answers={200: ("The last 200 calls, newest last.", {JSON: Log})},
+        errors=(404,),
+    ),
+    Operation(
+        method="get",
+        path="/services/{name}/versions",
+        id="listVersions",
+        tag="Services",
+        summary="List the versions",
+        answers={200: ("All published versions.", {JSON: VersionList})},
+        errors=(404,),
+    ),
+)

@@ -4,6 +4,8 @@ import asyncio
 import time
 from typing import Any
 
+from msgspec import to_builtins
+
 from easymlnb.contract.names import quoted
 from easymlnb.contract.sharing import sentence
 from easymlnb_server.access import PRIVATE
@@ -41,7 +43,7 @@ def of_service(handler: EasyHandler, name: str) -> dict[str, Any]:
     """Return what the page of a service says of who may call it, to who may change that."""
     services, caller = handler.state.services, handler.caller
     found: dict[str, Any] = {"shared": services.shared, "caller": caller, "access": None}
-    found |= services.named(name, caller)
+    found |= to_builtins(services.named(name, caller))
     found["public_link"] = f"{handler.address}public/{quoted(name)}"
     if not services.shared or not handler.manages(name):
         return found

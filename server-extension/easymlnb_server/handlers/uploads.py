@@ -1,10 +1,10 @@
 """Sending a file before the call that uses it: announced, sent in parts, looked at, taken back."""
 
 import asyncio
-import json
 from collections.abc import Awaitable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+import msgspec
 from jupyter_server.auth.identity import IdentityProvider
 from tornado import web
 
@@ -19,11 +19,13 @@ from easymlnb_server.apps.passes import Pass
 from easymlnb_server.handlers.base import EasyHandler
 from easymlnb_server.handlers.body import BodyHandler
 from easymlnb_server.handlers.spooled import read_faster
+from easymlnb_server.openapi import BYTES, COUNT, JSON, TEXT, Operation, query_parameter
+from easymlnb_server.responses import UploadProgress, UploadStarted
 from easymlnb_server.uploads import CHUNK, Sender, Upload
 
-ANNOUNCEMENT = 64 * 1024
+LONGEST_ANNOUNCEMENT = 64 * 1024
 """Bytes of the longest announcement of a file."""
-LONGEST_NAME = 1000
+LONGEST_NAME = 999
 LONGEST_PART = 2 * CHUNK
 
 HEADER = "X-Easymlnb-Uploads"
@@ -61,7 +63,7 @@ class UploadsHandler(BodyHandler):
         return held.service == self.get_query_argument("service", "")
 
     def body_limit(self) -> int:
-        return ANNOUNCEMENT
+        return LONGEST_ANNOUNCEMENT
 
     @web.authenticated
     def post(self) -> None:
@@ -71,26 +73,28 @@ class UploadsHandler(BodyHandler):
         field = self.get_query_argument("field", "")
         made = self.state.uploads.begin(sender_of(self), spec, field, name, media_type, size)
         self.set_header("Location", f"{self.base_url}easymlnb/uploads/{made.id}")
-        self.write_json({"id": made.id, "offset": 0, "chunk": CHUNK}, 201)
+        self.write_json(UploadStarted(id=made.id, offset=0, chunk=CHUNK), 201)
+
+
+class Announcement(msgspec.Struct, frozen=True):
+    """A file that is going to be sent."""
+
+    size: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+    name: Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)] | None = None
+    media_type: Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)] | None = None
 
 
 def _announced(body: bytes) -> tuple[str, str, int]:
     """Return name, media type and size; raises ``BadRequest``."""
     try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+        found = msgspec.json.decode(body, type=Announcement)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(
-            'Create an upload with a JSON body such as {"name": "x.csv", "size": 1234}.'
-        )
-    name, media_type, size = found.get("name"), found.get("media_type"), found.get("size")
-    if type(size) is not int or not 0 <= size < 2**53:
-        raise BadRequest("size must be the size of the file in bytes, as an integer.")
-    texts = (name or "", media_type or "")
-    if not all(isinstance(text, str) and len(text) < LONGEST_NAME for text in texts):
-        raise BadRequest("name and media_type must be text.")
-    return texts[0], texts[1].partition(";")[0].strip().lower(), size
+            'Create an upload with a JSON body such as {"name": "x.csv", "size": 1234} '
+            f"({error})."
+        ) from error
+    media_type = (found.media_type or "").partition(";")[0].strip().lower()
+    return found.name or "", media_type, found.size
 
 
 class UploadHandler(BodyHandler):
@@ -151,12 +155,12 @@ class UploadHandler(BodyHandler):
         upload = self._upload
         assert upload is not None
         self._release()
-        self.write_json({"offset": upload.offset})
+        self.write_json(UploadProgress(offset=upload.offset))
 
     @web.authenticated
     def get(self, id: str) -> None:
         upload = self._own(id)
-        self.write_json({"offset": upload.offset, "size": upload.size})
+        self.write_json(UploadProgress(offset=upload.offset, size=upload.size))
 
     @web.authenticated
     def delete(self, id: str) -> None:
@@ -183,3 +187,51 @@ def named(request: Any) -> list[str]:
     """Return the ids of the uploads that a call's headers name."""
     listed = request.headers.get(HEADER, "")
     return [id for part in listed.split(",") if (id := part.strip())]
+
+
+OPERATIONS = (
+    Operation(
+        method="post",
+        path="/uploads",
+        id="beginUpload",
+        tag="Call",
+        summary="Announce a file",
+        answers={201: ("`chunk` is how many bytes a part should have.", {JSON: UploadStarted})},
+        errors=(400, 404, 413, 415, 507),
+        description="Its parts follow by PUT; calls then refer to it by its id.",
+        body={JSON: Announcement},
+        query=(
+            query_parameter("service", "The service that will use it.", TEXT, required=True),
+            query_parameter("field", "The parameter that it is for.", TEXT, required=False),
+        ),
+    ),
+    Operation(
+        method="put",
+        path="/uploads/{id}",
+        id="addToUpload",
+        tag="Call",
+        summary="Send a part of a file",
+        answers={200: ("The number of bytes that have arrived.", {JSON: UploadProgress})},
+        errors=(400, 404, 409, 413, 507),
+        body={"application/octet-stream": BYTES},
+        query=(query_parameter("offset", "The first byte of this part.", COUNT, required=True),),
+    ),
+    Operation(
+        method="get",
+        path="/uploads/{id}",
+        id="getUpload",
+        tag="Call",
+        summary="Get the progress of an upload",
+        answers={200: ("The number of bytes that have arrived.", {JSON: UploadProgress})},
+        errors=(404,),
+    ),
+    Operation(
+        method="delete",
+        path="/uploads/{id}",
+        id="removeUpload",
+        tag="Call",
+        summary="Remove an upload",
+        answers={204: ("It is removed.", {})},
+        errors=(404,),
+    ),
+)

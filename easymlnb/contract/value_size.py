@@ -1,15 +1,16 @@
-"""How much a value is, found out without going through all of it: forms show only so much."""
+"""The size of a JSON value, found without reading all of it."""
 
 from typing import Any
 
 
-def nodes(value: Any, most: int, deepest: int = 10**9) -> int:
-    """Return how many values, names and boxes there are in a JSON value; over ``most`` it stops.
+def count_nodes(value: Any, most: int, max_depth: int = 10**9) -> int:
+    """Return the number of values, names and containers in a JSON value.
 
-    What is nested deeper than ``deepest`` counts as more than ``most``.
+    Counting stops above ``most``; values nested deeper than ``max_depth`` count as more than
+    ``most``.
     """
     count, level = 0, [value]
-    for _ in range(deepest):
+    for _ in range(max_depth):
         inside: list[Any] = []
         for one in level:
             if isinstance(one, dict):

@@ -1,4 +1,4 @@
-"""The code that a form shows is code that runs."""
+"""The code of forms and pages is code that runs."""
 
 import ast
 import json
@@ -7,8 +7,8 @@ import shlex
 import pytest
 
 from easymlnb.contract.names import CLIENT_OWN
+from easymlnb.contract.snippets import FileName, snippets
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.forms.code import snippets
 
 FILE = {"name": 'odd "name"; it\'s.tif', "media_type": "image/tiff", "b64": "AAAA"}
 PLAIN = {
@@ -113,3 +113,24 @@ def test_a_long_table_is_a_file_in_code_and_a_short_one_is_not():
     assert 'load=@"load.csv";type=text/csv' in shlex.split(snippets(made, {"load": long})["curl"])
     assert "c.roll(load=[{'a': 1}])" in snippets(made, {"load": [{"a": 1}]})["Python"]
     assert "c.roll(load=None)" in snippets(made, {"load": None})["Python"]
+
+
+def test_values_of_a_page_may_be_file_names():
+    values = {"image": FileName("image.png", "image/png"), "note": "it's $HOME"}
+    code = snippets(spec(produces=("text/csv", "image/png")), values, "http://h/")
+    assert "image=Path('image.png')" in code["Python"]
+    words = shlex.split(code["curl"])
+    assert 'image=@"image.png";type=image/png' in words and "note=it's $HOME" in words
+    assert "Accept: image/png" in words and "result.png" in words
+    assert '"Accept": "image/png"' in code["JavaScript"]
+    assert "await response.blob()" in code["JavaScript"]
+
+
+def test_a_stream_is_read_as_events():
+    words = shlex.split(snippets(spec(stream=True, produces=("image/png",)), {})["curl"])
+    assert "-N" in words and "Accept: text/event-stream" in words and "-o" not in words
+
+
+@pytest.mark.parametrize("name", ["call", "log", "class", "services"])
+def test_names_that_python_or_the_client_uses_are_items(name):
+    assert f"c[{name!r}](" in snippets(spec(name=name), {})["Python"]
