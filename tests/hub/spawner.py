@@ -1,4 +1,4 @@
-"""Servers of the test Hub as Slurm jobs, as in ``docs/deploy/slurm.md`` for a real cluster."""
+"""Servers of the test Hub as Slurm jobs; ``docs/deploy/slurm.md`` is for a real cluster."""
 
 import asyncio
 import os
