@@ -46,14 +46,14 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "batching": "Batched",
-    "calling": "use",
+    "services.batching": "Batched",
+    "calling.use": "use",
     "client": "AsyncClient Client connect connect_async",
     "contract.errors": "CallerError EasyMLNBError",
     "contract.spec": "Batch",
-    "decorator": "ServiceFunction service",
-    "optimizing": "Optimized optimize",
-    "pipelines": "gather pipeline",
+    "services.decorator": "ServiceFunction service",
+    "optimization": "Optimized optimize",
+    "compose.pipelines": "gather pipeline",
     "runtime.context": "progress",
     "types": (
         "HTML Array Audio Choice Colour File Hint Image Interval LongText Markdown MultipleChoice "
