@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         Array,
         Audio,
         Choice,
-        Colour,
+        Color,
         File,
         Hint,
         Image,
@@ -56,7 +56,7 @@ _HOMES = {
     "compose.pipelines": "gather pipeline",
     "runtime.context": "progress",
     "types": (
-        "HTML Array Audio Choice Colour File Hint Image Interval LongText Markdown MultipleChoice "
+        "HTML Array Audio Choice Color File Hint Image Interval LongText Markdown MultipleChoice "
         "Number Plot Secret Slider Table Text TimeSeries Type Upload Webcam"
     ),
 }
@@ -73,7 +73,7 @@ __all__ = [
     "CallerError",
     "Choice",
     "Client",
-    "Colour",
+    "Color",
     "EasyMLNBError",
     "File",
     "Hint",

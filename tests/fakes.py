@@ -12,9 +12,9 @@ from easymlnb.contract.resources import Gpu
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import Call, Cancel, Failure, Hello, Result, unpack_to_worker
 from easymlnb_server.dispatch.worker_link import WorkerLink
-from easymlnb_server.placement.base import Order, Room
+from easymlnb_server.placement.base import Reservation, WorkerOrder
 from easymlnb_server.placement.gpus import Gpus
-from easymlnb_server.workers.registration import Arrival, Rendezvous
+from easymlnb_server.workers.registration import RegisteredWorker, WorkerRegistration
 
 
 def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -61,7 +61,7 @@ class FakeLink(WorkerLink):
 class FakeKernel:
     """A kernel whose notebook and life are given by the test."""
 
-    def __init__(self, placement: "FakePlacement", order: Order) -> None:
+    def __init__(self, placement: "FakePlacement", order: WorkerOrder) -> None:
         self.placement = placement
         self.order = order
         self.manager: Any = self
@@ -115,13 +115,13 @@ class FakeKernel:
         if self.placement.dials:
             future = self.placement.rendezvous.claim(self.order.secret)
             assert future is not None
-            future.set_result(Arrival(self.link, self.placement.specs))
+            future.set_result(RegisteredWorker(self.link, self.placement.specs))
 
 
 class FakePlacement:
     """Starts fake kernels; ``cell`` is what the notebook of each does."""
 
-    def __init__(self, rendezvous: Rendezvous, *specs: ServiceSpec) -> None:
+    def __init__(self, rendezvous: WorkerRegistration, *specs: ServiceSpec) -> None:
         self.rendezvous = rendezvous
         self.specs = specs or (spec(),)
         self.kernels: list[FakeKernel] = []
@@ -132,16 +132,16 @@ class FakePlacement:
     def offers(self, gpu: Gpu) -> bool:
         return self.gpus.offers(gpu)
 
-    def reserve(self, gpu: Gpu) -> Room | None:
+    def reserve(self, gpu: Gpu) -> Reservation | None:
         return self.gpus.reserve(gpu)
 
-    def release(self, room: Room) -> None:
+    def release(self, room: Reservation) -> None:
         self.gpus.release(room)
 
     async def freed(self) -> None:
         await self.gpus.freed()
 
-    async def start(self, order: Order) -> FakeKernel:
+    async def start(self, order: WorkerOrder) -> FakeKernel:
         kernel = FakeKernel(self, order)
         self.kernels.append(kernel)
         return kernel

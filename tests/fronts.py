@@ -21,14 +21,14 @@ from tornado.web import Application, RequestHandler
 from easymlnb.contract.errors import Busy, ServiceNotFound
 from easymlnb.contract.worker_protocol import Call, Result
 from easymlnb_server.calls.log import CallLog
-from easymlnb_server.dispatch.call import Answer, Pending
+from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.http.connection_settings import Inbound
 from easymlnb_server.http.connections import Connections
-from easymlnb_server.http.fastpath.credentials import Sender
+from easymlnb_server.http.fastpath.credentials import KnownCaller
 from easymlnb_server.http.fastpath.listener import open_doors
 from easymlnb_server.identity.access import Action, Caller
 from easymlnb_server.observability.activity import Activity
-from easymlnb_server.observability.metrics import Series
+from easymlnb_server.observability.metrics import CallMetrics
 from easymlnb_server.services.registry import Target
 
 HEADERS = {"host": "localhost:8888", "authorization": "token secret", "content-length": "2"}
@@ -39,7 +39,7 @@ PLAIN = (
 BY_TORNADO = b"by tornado"
 
 
-ME = Sender(Caller("me", admin=True), "user")
+ME = KnownCaller(Caller("me", admin=True), "user")
 
 
 class Elsewhere(RequestHandler):
@@ -57,19 +57,19 @@ class Pool:
     connections: Connections
 
     def __init__(self) -> None:
-        self.calls: list[Pending] = []
-        self.cancelled: list[Pending] = []
+        self.calls: list[CallHandle] = []
+        self.cancelled: list[CallHandle] = []
         self.full = False
 
-    def submit(self, call: Call, body: bytes, **more: Any) -> Pending:
+    def submit(self, call: Call, body: bytes, **more: Any) -> CallHandle:
         if self.full:
             raise Busy(1, 7.0)
-        pending = Pending(call, body, asyncio.get_running_loop())
+        pending = CallHandle(call, body, asyncio.get_running_loop())
         pending.started = 1.0
         self.calls.append(pending)
         return pending
 
-    def cancel(self, pending: Pending, error: Any) -> None:
+    def cancel(self, pending: CallHandle, error: Any) -> None:
         self.cancelled.append(pending)
         pending.fail(error)
 
@@ -95,7 +95,7 @@ class Services:
 
 
 def make_state(services: Services) -> Any:
-    series = Series()
+    series = CallMetrics()
     return SimpleNamespace(
         cluster=None,
         services=services,
@@ -171,6 +171,6 @@ async def serving(
         await server.close_all_connections()
 
 
-def end(pending: Pending, body: bytes = b"1", media_type: str = "application/json") -> None:
+def end(pending: CallHandle, body: bytes = b"1", media_type: str = "application/json") -> None:
     result = Result(id=pending.call.id, content_type=media_type, seconds=0.001)
-    pending.answer(Answer(result=result, body=body))
+    pending.answer(CallResult(result=result, body=body))

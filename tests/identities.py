@@ -9,7 +9,7 @@ from typing import Any
 from jupyter_server.auth.identity import IdentityProvider
 
 from easymlnb.contract.errors import NotReady
-from easymlnb_server.identity.access import Caller, Person
+from easymlnb_server.identity.access import Caller, JupyterUser
 
 FILE = "EASYMLNB_TEST_PEOPLE"
 """Environment variable with the path of a file ``{name: {"groups": [...], "admin": bool}}``.
@@ -40,16 +40,16 @@ class Identities(IdentityProvider):
 
     people = Directory()
 
-    def known(self, token: str) -> Person | None:
+    def known(self, token: str) -> JupyterUser | None:
         """Return whose token this is, as the file says now; plain calls are let in by this."""
         name = token.removesuffix("-token")
         said = known().get(name) if token == f"{name}-token" else None
         if said is None:
             return None
         groups = frozenset(said.get("groups", ()))
-        return Person(username=name, groups=groups, admin=said.get("admin", False))
+        return JupyterUser(username=name, groups=groups, admin=said.get("admin", False))
 
-    def get_user(self, handler: Any) -> Person | Awaitable[Person | None] | None:
+    def get_user(self, handler: Any) -> JupyterUser | Awaitable[JupyterUser | None] | None:
         scheme, _, secret = handler.request.headers.get("Authorization", "").partition(" ")
         name = secret.removesuffix("-token") if scheme == "token" else ""
         by_token = bool(name) and secret == f"{name}-token"
@@ -60,4 +60,4 @@ class Identities(IdentityProvider):
             return None
         handler._token_authenticated = by_token
         groups = frozenset(said.get("groups", ()))
-        return Person(username=name, groups=groups, admin=said.get("admin", False))
+        return JupyterUser(username=name, groups=groups, admin=said.get("admin", False))

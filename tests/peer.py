@@ -14,8 +14,8 @@ from easymlnb.contract.worker_protocol import (
     Call,
     Failure,
     Hello,
+    NotStarted,
     Result,
-    Unbegun,
     pack,
     unpack_to_server,
 )
@@ -55,7 +55,7 @@ class Peer:
 
     def end(self) -> Any:
         """Return the next answer, or call given back; items before it are skipped."""
-        while not isinstance(message := self.next(), Result | Failure | Unbegun):
+        while not isinstance(message := self.next(), Result | Failure | NotStarted):
             pass
         return message
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from easymlnb.cli.hub import PORT, Place
+from easymlnb.cli.hub import PORT, HubOptions
 from easymlnb.contract.hub_config import ACCESS, OWN_SCOPES, SCOPES, SERVICE
 from easymlnb_server.hub import group_limits
 from easymlnb_server.hub.shared_service import NEEDED, settings
@@ -38,7 +38,7 @@ def of_kind(kind: str) -> Any:
 
 def test_the_block_in_the_docs_is_the_one_that_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/opt/jupyterhub/bin/python")
-    place = Place(
+    place = HubOptions(
         Path("/srv/easymlnb"),
         Path("/etc/jupyterhub/easymlnb_settings.py"),
         public="https://hub.example.org/",
@@ -49,8 +49,8 @@ def test_the_block_in_the_docs_is_the_one_that_is_printed(monkeypatch: pytest.Mo
 
 
 def test_without_an_address_the_block_leaves_that_line_to_the_administrator() -> None:
-    assert '\n# c.JupyterHub.public_url = "https://hub.example.org"' in Place().block()
-    assert "--state-dir" not in Place().block()
+    assert '\n# c.JupyterHub.public_url = "https://hub.example.org"' in HubOptions().block()
+    assert "--state-dir" not in HubOptions().block()
 
 
 def test_settings_in_the_docs_are_understood() -> None:

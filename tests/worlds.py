@@ -14,9 +14,9 @@ from easymlnb.contract.bundle import Bundle, open_bundle
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.worker_protocol import Call
 from easymlnb.publishing.bundle import make
-from easymlnb_server.placement.registry import Places
+from easymlnb_server.placement.registry import PlacementSet
 from easymlnb_server.workers.deployment import Deployment
-from easymlnb_server.workers.registration import Rendezvous
+from easymlnb_server.workers.registration import WorkerRegistration
 from easymlnb_server.workers.settings import Settings
 from easymlnb_server.workers.worker_set import Worker
 
@@ -31,11 +31,11 @@ class World:
         self.bundle_error: EasyMLNBError | None = None
         self.work = folder / "work"
         self.work.mkdir()
-        self.placement = FakePlacement(Rendezvous(), *settings.pop("specs", ()))
+        self.placement = FakePlacement(WorkerRegistration(), *settings.pop("specs", ()))
         self.gate = settings.pop("gate", asyncio.Semaphore(2))
         given = {"start_timeout": 30.0, "queue_limit": 10, **settings}
         self.deployment = Deployment(
-            self.bundle.id, self._load, Places(self.placement), self.placement.rendezvous,
+            self.bundle.id, self._load, PlacementSet(self.placement), self.placement.rendezvous,
             Settings(folder=self.work, gate=self.gate, **given),
         )  # fmt: skip
 

@@ -12,22 +12,22 @@ from easymlnb.contract.names import path
 from easymlnb.contract.snippets import snippets
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import shared_style as W
-from easymlnb.forms.call_protocol import Caller, Done
+from easymlnb.forms.call_protocol import Caller, Succeeded
 from easymlnb.forms.examples import gallery
 from easymlnb.forms.form import Ended, Form
-from easymlnb.forms.layout_builder import Arranger
-from easymlnb.forms.message_order import in_order
+from easymlnb.forms.layout_builder import LayoutBuilder
+from easymlnb.forms.message_order import keep_message_order
 from easymlnb.forms.result_panel import Tabs
 from easymlnb.forms.sanitize import markdown
-from easymlnb.forms.shared_style import Sheet, Uploads
+from easymlnb.forms.shared_style import FormContext, Uploads
 
 READABLE = 100_000
 """Characters of a run that are saved with a line for each value."""
 
-__all__ = ["App", "Uploads"]
+__all__ = ["AppPage", "Uploads"]
 
 
-class App:
+class AppPage:
     """The widgets of one visitor's page. Place ``widget``; ``close`` frees all of it.
 
     ``base`` is the path of easymlnb's routes as the visitor's browser sees it. ``values`` are
@@ -52,7 +52,7 @@ class App:
         self._shown = 0
         if uploads is not None:
             uploads = replace(uploads, service=spec.name)
-        self.form = Form(spec, caller, sheet=Sheet(uploads), place="app")
+        self.form = Form(spec, caller, sheet=FormContext(uploads), place="app")
         self.form.ended = self._ended
         self.form.acts |= {
             "again": self._again,
@@ -69,7 +69,7 @@ class App:
         }
         with self.form.sheet.active():
             self.widget = self._draw()
-        in_order(self.widget)
+        keep_message_order(self.widget)
         if values:
             self.form.fill(values)
 
@@ -86,7 +86,7 @@ class App:
         about = W.HTML(_about(self.spec))
         for card in (api, about):
             card.add_class("em-card")
-        pages = Tabs(("App", "API", "About"), [page, api, about])
+        pages = Tabs(("AppPage", "API", "About"), [page, api, about])
         form.widget.children = (pages.widget, form.desk)
         form.widget.add_class("em-app")
         return form.widget
@@ -111,7 +111,7 @@ class App:
             "history": self._history_of_runs,
             "code": lambda: self._code,
         }
-        arranger = Arranger(form.fields.fields, parts)
+        arranger = LayoutBuilder(form.fields.fields, parts)
         page = arranger.build(tree)
         more = [] if "result" in arranger.placed else [self._result()]
         whole = W.VBox([page, *more])
@@ -163,7 +163,7 @@ class App:
         self._fill(dict(run.values))
         with self.form.sheet.active():
             self.form.outcome.begin()
-            self.form.outcome.done(Done(run.parts, run.seconds, run.request_id))
+            self.form.outcome.done(Succeeded(run.parts, run.seconds, run.request_id))
         self._shown = run.number
         self._uncompare()
         self.form.desk.tell("go", to=".em-outcome")
@@ -187,7 +187,7 @@ class App:
             self._uncompare()
             with self.form.sheet.active():
                 self._pair.children = (side_by_side(self.spec, one, other),)
-            in_order(self._pair)
+            keep_message_order(self._pair)
             self.form.desk.tell("go", to=".em-compare-card")
 
     def _uncompare(self) -> None:

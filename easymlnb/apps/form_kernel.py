@@ -17,21 +17,21 @@ from typing import Any, BinaryIO
 
 import ipywidgets as W
 
-from easymlnb.apps.app_page import App, Uploads
-from easymlnb.apps.http_caller import RestCaller
+from easymlnb.apps.app_page import AppPage, Uploads
+from easymlnb.apps.http_caller import HttpCaller
 from easymlnb.apps.lanes import TICK, Lane, OverTimeError
-from easymlnb.apps.session import HERE, Place, install
+from easymlnb.apps.session import CURRENT_SESSION, WidgetSession, install
 from easymlnb.contract import process
 from easymlnb.contract.page_protocol import (
     LENGTH,
-    Broken,
-    Leave,
-    Open,
-    Say,
+    ClosePage,
+    FromPage,
+    OpenPage,
+    PageFailed,
+    Ready,
     Spent,
     ToKernel,
     ToServer,
-    Up,
     pack,
     to_kernel,
 )
@@ -51,29 +51,29 @@ BROKEN = (
 log = logging.getLogger("easymlnb.apps")
 
 
-class Host:
+class FormKernelLoop:
     """Carries places. What a page says is done in its order; pages do not wait for each other."""
 
     def __init__(self, reads: BinaryIO, writes: BinaryIO) -> None:
         self._reads = reads
         self._writes = writes
         self._lock = threading.Lock()
-        self._places: dict[str, Place] = {}
-        self._apps: dict[str, App] = {}
+        self._places: dict[str, WidgetSession] = {}
+        self._apps: dict[str, AppPage] = {}
         self._lanes: dict[str, Lane] = {}
         self._takers: dict[type, Callable[[Any], None]] = {
-            Open: self._open,
-            Say: self._say,
-            Leave: self._leave,
+            OpenPage: self._open,
+            FromPage: self._say,
+            ClosePage: self._leave,
         }
 
     def run(self) -> None:
         """Serve until the server closes the line."""
         threading.Thread(target=self._watch, name="easymlnb-watch", daemon=True).start()
-        self.send(Up())
+        self.send(Ready())
         while (head := self._reads.read(LENGTH.size)) and len(head) == LENGTH.size:
             message = to_kernel(self._reads.read(*LENGTH.unpack(head)))
-            if isinstance(message, Open):
+            if isinstance(message, OpenPage):
                 self._lanes[message.place] = Lane(self._do, partial(self._put_out, message.place))
             if (lane := self._lanes.get(message.place)) is not None:
                 lane.put(message)
@@ -88,14 +88,14 @@ class Host:
         self.send(Spent(place=place, reason=reason))
 
     def _do(self, message: ToKernel) -> None:
-        mark = HERE.set(self._places.get(message.place))
+        mark = CURRENT_SESSION.set(self._places.get(message.place))
         try:
             self._takers[type(message)](message)
         except Exception as error:
             # One page's trouble is not another's: the kernel goes on.
             log.warning("A page's %s failed: %s", type(message).__name__, _brief(error))
         finally:
-            HERE.reset(mark)
+            CURRENT_SESSION.reset(mark)
 
     def send(self, message: ToServer) -> None:
         """Write a frame; any thread may."""
@@ -104,22 +104,22 @@ class Host:
             self._writes.write(data)
             self._writes.flush()
 
-    def _open(self, message: Open) -> None:
-        place = self._places[message.place] = Place(message.place, self.send)
-        HERE.set(place)  # reset by the caller
+    def _open(self, message: OpenPage) -> None:
+        place = self._places[message.place] = WidgetSession(message.place, self.send)
+        CURRENT_SESSION.set(place)  # reset by the caller
         root = W.Box(model_id=message.root)
         try:
             app = self._apps[message.place] = _build(message)
             root.children = (app.widget,)
         except (Exception, OverTimeError) as error:
             root.children = (W.HTML(BROKEN),)
-            self.send(Broken(place=message.place, reason=_brief(error)))
+            self.send(PageFailed(place=message.place, reason=_brief(error)))
 
-    def _say(self, message: Say) -> None:
+    def _say(self, message: FromPage) -> None:
         if message.place in self._places:
             self._places[message.place].take(message)
 
-    def _leave(self, message: Leave) -> None:
+    def _leave(self, message: ClosePage) -> None:
         app, place = self._apps.pop(message.place, None), self._places.pop(message.place, None)
         self._lanes.pop(message.place, None)
         try:
@@ -130,11 +130,11 @@ class Host:
                 place.close()
 
 
-def _build(message: Open) -> App:
+def _build(message: OpenPage) -> AppPage:
     spec = ServiceSpec.from_dict(message.spec)
-    return App(
+    return AppPage(
         spec,
-        RestCaller(message.url, message.secret, spec),
+        HttpCaller(message.url, message.secret, spec),
         base=message.base,
         uploads=Uploads(
             url=f"{message.base}uploads",
@@ -177,7 +177,7 @@ def main() -> None:
     # JSON that is nested as deep as Python reads it needs some of it.
     threading.stack_size(STACK)
     install()
-    Host(reads, writes).run()
+    FormKernelLoop(reads, writes).run()
     # Threads of calls may still wait for answers that nobody will see.
     os._exit(0)
 

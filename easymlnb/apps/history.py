@@ -9,7 +9,7 @@ from typing import Any
 from easymlnb.apps import permalinks, words
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InvalidInput
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.forms.call_protocol import Done, Part
+from easymlnb.forms.call_protocol import Part, Succeeded
 from easymlnb.forms.form import Ended
 from easymlnb.forms.result_panel import joined
 
@@ -29,7 +29,7 @@ CUT = 200
 """Characters of an error's message that a run shows."""
 
 STATES = {
-    "done": ("Done", "good"),
+    "done": ("Succeeded", "good"),
     "stopped": ("Stopped", "still"),
     "refused": ("Invalid input", "bad"),
     "failed": ("Failed", "bad"),
@@ -67,7 +67,7 @@ class History:
         self._count += 1
         event = ended.event
         run = Run(self._count, datetime.now(UTC), ended.values, ended.seconds, items=ended.count)
-        if isinstance(event, Done):
+        if isinstance(event, Succeeded):
             run.seconds, run.request_id = event.seconds or ended.seconds, event.request_id
             run.parts = event.parts or joined(ended.items)
         else:

@@ -30,7 +30,7 @@ from easymlnb.contract.errors import (
 )
 from easymlnb.contract.names import path
 from easymlnb.contract.spec import VIEW, ServiceSpec
-from easymlnb.forms.call_protocol import Done, Event, Failed, Item, Progress, Waiting
+from easymlnb.forms.call_protocol import Event, Failed, Item, Progress, Succeeded, Waiting
 
 RESTARTING = "The server is restarting; your input is kept"
 
@@ -66,7 +66,7 @@ RETRY_SECONDS = 1.0
 On = Callable[[Event], None]
 
 
-class Loop:
+class EventLoopThread:
     """One thread that runs the calls of all pages of this kernel."""
 
     def __init__(self) -> None:
@@ -97,14 +97,14 @@ def _certificates() -> ssl.SSLContext:
 
 
 @cache
-def _loop() -> Loop:
-    return Loop()
+def _loop() -> EventLoopThread:
+    return EventLoopThread()
 
 
-class RestRunning:
+class HttpCall:
     """A call on its way to the server."""
 
-    def __init__(self, caller: "RestCaller", values: dict[str, Any], on: On) -> None:
+    def __init__(self, caller: "HttpCaller", values: dict[str, Any], on: On) -> None:
         self.id = secrets.token_hex(8)
         self._caller = caller
         self._on = on
@@ -157,7 +157,7 @@ class RestRunning:
         self._over.set()
         self._on(event)
 
-    async def _end(self, started: float) -> Done | Failed:
+    async def _end(self, started: float) -> Succeeded | Failed:
         while True:
             try:
                 async with _loop().http.stream(
@@ -182,7 +182,7 @@ class RestRunning:
                 self._on(Progress(-1.0, RESTARTING))
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _read(self, response: httpx.Response, started: float) -> Done | Failed:
+    async def _read(self, response: httpx.Response, started: float) -> Succeeded | Failed:
         if response.status_code != 200:
             return Failed(_refusal(await response.aread(), self.id))
         async for name, data in _events(response):
@@ -237,10 +237,10 @@ def _failed(data: str, seconds: float, request: str) -> Failed:
     return Failed(_error(told.get("error", told), request))
 
 
-def _done(data: str, seconds: float, request: str) -> Done:
+def _done(data: str, seconds: float, request: str) -> Succeeded:
     found = json.loads(data) or {}
     # The plain result is for programs; here it would be kept a second time.
-    return Done(found.get("parts", []), seconds, request)
+    return Succeeded(found.get("parts", []), seconds, request)
 
 
 def _progress(told: Any) -> Progress:
@@ -263,10 +263,13 @@ NEWS: dict[str, Callable[[Any], Event]] = {
     "item": lambda told: Item(told["parts"]),
 }
 
-ENDS: dict[str, Callable[[str, float, str], Done | Failed]] = {"result": _done, "error": _failed}
+ENDS: dict[str, Callable[[str, float, str], Succeeded | Failed]] = {
+    "result": _done,
+    "error": _failed,
+}
 
 
-class RestCaller:
+class HttpCaller:
     """Calls one service for one visitor.
 
     ``url`` is where the kernel reaches easymlnb's routes, such as
@@ -278,7 +281,7 @@ class RestCaller:
         self.name = spec.name
         self.headers = {"Authorization": f"easymlnb-pass {secret}"}
 
-    def start(self, values: dict[str, Any], on: On) -> RestRunning:
-        running = RestRunning(self, values, on)
+    def start(self, values: dict[str, Any], on: On) -> HttpCall:
+        running = HttpCall(self, values, on)
         _loop().start(running.run())
         return running

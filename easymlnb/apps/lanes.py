@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from easymlnb.contract.page_protocol import Leave, Say, ToKernel
+from easymlnb.contract.page_protocol import ClosePage, FromPage, ToKernel
 
 SECONDS = 5.0
 """Seconds of a processor that one message may take."""
@@ -71,7 +71,7 @@ class Lane:
         with self._lock:
             if self._over:
                 return
-            if isinstance(message, Leave):
+            if isinstance(message, ClosePage):
                 # What the page said before is of no use any more.
                 self._over = True
                 self._waiting.clear()
@@ -158,7 +158,7 @@ class Lane:
 
 
 def _size(message: ToKernel) -> int:
-    if not isinstance(message, Say):
+    if not isinstance(message, FromPage):
         return 0
     return len(message.content) + len(message.metadata) + sum(map(len, message.buffers))
 

@@ -16,9 +16,9 @@ import ipywidgets as W
 from comm.base_comm import BaseComm, CommManager
 from ipywidgets.widgets import widget as library
 
-from easymlnb.contract.page_protocol import Say, Told
+from easymlnb.contract.page_protocol import FromPage, ToPage
 
-HERE: ContextVar["Place | None"] = ContextVar("easymlnb_place", default=None)
+CURRENT_SESSION: ContextVar["WidgetSession | None"] = ContextVar("easymlnb_place", default=None)
 """The place that the running code works for; threads must take their context along."""
 
 CONTROL = "jupyter.widget.control"
@@ -37,7 +37,7 @@ VERSION = "1.0.0"
 Json = dict[str, Any]
 
 
-class NoPlaceError(RuntimeError):
+class NoSessionError(RuntimeError):
     """A widget was made or closed where it is unknown to whom it belongs."""
 
 
@@ -67,17 +67,17 @@ def encode(value: Any) -> bytes:
     return text.encode()
 
 
-class Place:
+class WidgetSession:
     """One visitor's page: its comms and widgets, and the way to its browser."""
 
-    def __init__(self, name: str, send: Callable[[Told], None]) -> None:
+    def __init__(self, name: str, send: Callable[[ToPage], None]) -> None:
         self.name = name
         self.comms: dict[str, BaseComm] = {}
         self.widgets: dict[str, W.Widget] = {}
         self.parent = b"{}"
         self._send = send
         self._listens = False
-        self._kinds: dict[str, Callable[[Say], None]] = {
+        self._kinds: dict[str, Callable[[FromPage], None]] = {
             "comm_open": self._open,
             "comm_msg": self._message,
             "comm_close": self._close,
@@ -92,12 +92,12 @@ class Place:
             if "metadata" in parts:
                 parts["metadata"] = encode(parts["metadata"])
             self._send(
-                Told(
+                ToPage(
                     place=self.name, kind=kind, content=encode(content), parent=self.parent, **parts
                 )
             )
 
-    def take(self, said: Say) -> None:
+    def take(self, said: FromPage) -> None:
         """Do what the page says."""
         self._listens = True
         self.parent = said.header
@@ -118,7 +118,7 @@ class Place:
         self.widgets.clear()
         self.comms.clear()
 
-    def _open(self, said: Say) -> None:
+    def _open(self, said: FromPage) -> None:
         content = json.loads(said.content)
         name = content["comm_id"]
         # Widgets are made here and nowhere else: a page that could make some would have all
@@ -126,7 +126,7 @@ class Place:
         if content.get("target_name") != CONTROL or name in self.comms:
             self.tell("comm_close", {"comm_id": name, "data": {}})
             return
-        control = PlaceComm(target_name=CONTROL, comm_id=name, primary=False)
+        control = SessionComm(target_name=CONTROL, comm_id=name, primary=False)
         control.on_msg(lambda message: self._states(control, message["content"]["data"]))
         for other in [key for key, one in self.comms.items() if one.target_name == CONTROL]:
             self.comms.pop(other)._closed = True
@@ -148,7 +148,7 @@ class Place:
         told = {"method": "update_states", "states": states, "buffer_paths": paths}
         control.send(told, buffers=buffers)
 
-    def _message(self, said: Say) -> None:
+    def _message(self, said: FromPage) -> None:
         content = json.loads(said.content)
         found = self.comms.get(content["comm_id"])
         state = content["data"].get("state")
@@ -161,7 +161,7 @@ class Place:
         if found is not None:
             found.handle_msg({"content": content, "buffers": list(said.buffers)})
 
-    def _close(self, said: Say) -> None:
+    def _close(self, said: FromPage) -> None:
         # A page may forget a widget; the place keeps it until it is left.
         name = json.loads(said.content)["comm_id"]
         found = self.comms.get(name)
@@ -170,11 +170,11 @@ class Place:
             found._closed = True
             del self.comms[name]
 
-    def _info(self, said: Say) -> None:
+    def _info(self, said: FromPage) -> None:
         found = {name: {"target_name": one.target_name} for name, one in self.comms.items()}
         self.tell("comm_info_reply", {"status": "ok", "comms": found})
 
-    def _greet(self, said: Say) -> None:
+    def _greet(self, said: FromPage) -> None:
         language = {"name": "none", "mimetype": "text/plain", "file_extension": ".txt"}
         self.tell(
             "kernel_info_reply",
@@ -190,17 +190,17 @@ class Place:
         )
 
 
-def here() -> Place:
+def here() -> WidgetSession:
     """Return the place that the running code works for; raises ``NoPlaceError``."""
-    found = HERE.get()
+    found = CURRENT_SESSION.get()
     if found is None:
-        raise NoPlaceError(
+        raise NoSessionError(
             "No page session in this thread. Start threads with contextvars.copy_context().run."
         )
     return found
 
 
-class PlaceComm(BaseComm):
+class SessionComm(BaseComm):
     """A comm of one place, from its making to its end."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -224,12 +224,12 @@ class Comms(CommManager):
     """Puts comms where they belong."""
 
     def register_comm(self, comm: BaseComm) -> str:
-        assert isinstance(comm, PlaceComm)
+        assert isinstance(comm, SessionComm)
         comm.place.comms[comm.comm_id] = comm
         return comm.comm_id
 
     def unregister_comm(self, comm: BaseComm) -> None:
-        assert isinstance(comm, PlaceComm)
+        assert isinstance(comm, SessionComm)
         comm.place.comms.pop(comm.comm_id, None)
 
 
@@ -237,18 +237,18 @@ class Instances(MutableMapping[str, W.Widget]):
     """The library's table of widgets, as one place sees it."""
 
     def __init__(self) -> None:
-        self._owners: dict[str, Place] = {}
+        self._owners: dict[str, WidgetSession] = {}
         self._lock = threading.Lock()
 
     def _mine(self) -> dict[str, W.Widget]:
-        place = HERE.get()
+        place = CURRENT_SESSION.get()
         return place.widgets if place is not None else {}
 
     def __getitem__(self, name: str) -> W.Widget:
         return self._mine()[name]
 
     def __setitem__(self, name: str, widget: W.Widget) -> None:
-        assert isinstance(widget.comm, PlaceComm)
+        assert isinstance(widget.comm, SessionComm)
         with self._lock:
             self._owners[name] = widget.comm.place
         widget.comm.place.widgets[name] = widget
@@ -276,6 +276,6 @@ class Instances(MutableMapping[str, W.Widget]):
 def install() -> None:
     """Make all widgets of this process belong to places from now on."""
     manager = Comms()
-    comm.create_comm = PlaceComm
+    comm.create_comm = SessionComm
     comm.get_comm_manager = lambda: manager
     library._instances = Instances()

@@ -10,23 +10,23 @@ import msgspec
 
 from easymlnb.client import decoding, operations
 from easymlnb.client.multipart import encode
-from easymlnb.contract.service_call_protocol import Ask, Lookup, Unask
+from easymlnb.contract.service_call_protocol import CallService, CancelServiceCall, DescribeService
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import LARGE, Message
 from easymlnb.runtime.body_files import leave_in
-from easymlnb.runtime.context import CURRENT
-from easymlnb.runtime.link_requests import ASKS, KernelWay, Question, Reply
+from easymlnb.runtime.context import CURRENT_CALL
+from easymlnb.runtime.link_requests import ASKS, LinkTransport, PendingRequest, ServiceResponse
 from easymlnb.runtime.live import session
 
 LINK_SECONDS = 3.0
 """How long a cell waits for its kernel's link, right after the kernel's start."""
 
-_specs = operations.Specs(time.monotonic)
+_specs = operations.SpecCache(time.monotonic)
 
 Values = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-def way() -> KernelWay | None:
+def way() -> LinkTransport | None:
     """Return how this process asks its server; ``None`` if it has no link to one."""
     if ASKS.way is None and session.has_server():
         session.link()
@@ -36,14 +36,14 @@ def way() -> KernelWay | None:
     return ASKS.way
 
 
-class Asking:
+class LinkCall:
     """Calls of one service from one place."""
 
-    def __init__(self, found: KernelWay, name: str, timeout: float | None) -> None:
+    def __init__(self, found: LinkTransport, name: str, timeout: float | None) -> None:
         self._way = found
         self._name = name
         self._timeout = timeout
-        context = CURRENT.get()
+        context = CURRENT_CALL.get()
         # What runs in a form under a cell the server does not know.
         self._of = max(context.call.id, 0) if context is not None else 0
         self._room = context.call.room if context is not None else ""
@@ -62,7 +62,7 @@ class Asking:
 
     def map(self, items: Iterable[Values], at_once: int) -> list[Any]:
         spec = self._spec()
-        out: deque[Question] = deque()
+        out: deque[PendingRequest] = deque()
         found: list[Any] = []
         try:
             for given, values in items:
@@ -88,12 +88,14 @@ class Asking:
         self._way.send(self._lookup(question.number), b"")
         return self._keep(self._wait(question))
 
-    def _ask(self, spec: ServiceSpec, given: tuple[Any, ...], values: dict[str, Any]) -> Question:
+    def _ask(
+        self, spec: ServiceSpec, given: tuple[Any, ...], values: dict[str, Any]
+    ) -> PendingRequest:
         question = ASKS.begin()
         self._way.send(*self._message(spec, question.number, given, values))
         return question
 
-    def _wait(self, question: Question) -> Reply:
+    def _wait(self, question: PendingRequest) -> ServiceResponse:
         try:
             while not question.ended.is_set():
                 self._way.wait(question)
@@ -102,7 +104,7 @@ class Asking:
             raise
         return question.result()
 
-    async def _answer(self, message: Callable[[int], tuple[Message, bytes]]) -> Reply:
+    async def _answer(self, message: Callable[[int], tuple[Message, bytes]]) -> ServiceResponse:
         running = asyncio.get_running_loop()
         ended = asyncio.Event()
 
@@ -118,27 +120,27 @@ class Asking:
             raise
         return question.result()
 
-    def _stop(self, question: Question) -> None:
+    def _stop(self, question: PendingRequest) -> None:
         if not question.ended.is_set():
             ASKS.forget(question)
-            self._way.tell(Unask(id=question.number))
+            self._way.tell(CancelServiceCall(id=question.number))
 
     # messages
 
-    def _lookup(self, number: int) -> Lookup:
-        return Lookup(id=number, service=self._name)
+    def _lookup(self, number: int) -> DescribeService:
+        return DescribeService(id=number, service=self._name)
 
     def _message(
         self, spec: ServiceSpec, number: int, given: tuple[Any, ...], values: Mapping[str, Any]
-    ) -> tuple[Ask, bytes]:
+    ) -> tuple[CallService, bytes]:
         request = operations.call_request(
-            spec, operations.named(spec, given, values), operations.Options()
+            spec, operations.named(spec, given, values), operations.CallOptions()
         )
         kind, body = request.headers.get("Content-Type", ""), request.content or b""
         if request.form is not None:
             kind, body = encode(request.form)
         file = leave_in(self._room, body) if self._room and len(body) > LARGE else ""
-        ask = Ask(
+        ask = CallService(
             id=number,
             service=self._name,
             of=self._of,
@@ -149,10 +151,10 @@ class Asking:
         )
         return ask, b"" if file else body
 
-    def _read(self, spec: ServiceSpec, reply: Reply) -> Any:
+    def _read(self, spec: ServiceSpec, reply: ServiceResponse) -> Any:
         body = bytes(reply.body)
         return decoding.decode(reply.content_type, body, spec.output, reply.filename)
 
-    def _keep(self, reply: Reply) -> ServiceSpec:
+    def _keep(self, reply: ServiceResponse) -> ServiceSpec:
         spec = msgspec.json.decode(bytes(reply.body), type=ServiceSpec)
         return _specs.keep(self._name, spec)

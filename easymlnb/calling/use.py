@@ -14,17 +14,17 @@ from functools import cache
 from inspect import iscoroutinefunction
 from typing import Any
 
-from easymlnb.calling.link_call import Asking
+from easymlnb.calling.link_call import LinkCall
 from easymlnb.calling.link_call import way as link_way
 from easymlnb.client import Client, connect, hub, operations
 from easymlnb.contract.errors import CallCycle
 from easymlnb.contract.options import named_options
 from easymlnb.runtime import event_loop
 from easymlnb.runtime.batch_execution import run_rows
-from easymlnb.runtime.context import CURRENT
-from easymlnb.runtime.link_requests import KernelWay
+from easymlnb.runtime.context import CURRENT_CALL
+from easymlnb.runtime.link_requests import LinkTransport
 from easymlnb.runtime.live import session
-from easymlnb.services.definition import DEFINED, Service
+from easymlnb.services.definition import SERVICES, Service
 
 AT_ONCE = 32
 """Calls of one ``map`` that are out at the same time."""
@@ -33,7 +33,7 @@ _inside: ContextVar[tuple[str, ...]] = ContextVar("easymlnb_inside", default=())
 """Services of this notebook that were called directly, one in another."""
 
 
-class Used:
+class ServiceProxy:
     """A service that is called by name. The first call looks it up."""
 
     def __init__(self, name: str, timeout: float | None = None) -> None:
@@ -56,18 +56,18 @@ class Used:
             The service would wait for itself.
         """
         _not_in_a_coroutine(self.name)
-        service = DEFINED.get(self.name)
+        service = SERVICES.get(self.name)
         if service is not None:
             with _deeper(self.name):
                 return _direct(service, [operations.named(service.spec, given, values)])[0]
         found = _way(self.name)
         if found is None:
             return _rest(self.name, self._timeout, given, values)
-        return Asking(found, self.name, self._timeout).call(given, values)
+        return LinkCall(found, self.name, self._timeout).call(given, values)
 
     async def aio(self, *given: Any, **values: Any) -> Any:
         """Call the service from a coroutine; other calls run while this one waits."""
-        service = DEFINED.get(self.name)
+        service = SERVICES.get(self.name)
         if service is not None and iscoroutinefunction(service.function):
             with _deeper(self.name):
                 named = operations.named(service.spec, given, values)
@@ -75,7 +75,7 @@ class Used:
         found = _way(self.name) if service is None else None
         if found is None:
             return await asyncio.to_thread(self, *given, **values)
-        return await Asking(found, self.name, self._timeout).call_async(given, values)
+        return await LinkCall(found, self.name, self._timeout).call_async(given, values)
 
     def map(self, items: Iterable[Any], *, at_once: int = AT_ONCE) -> list[Any]:
         """Call the service for each item and return the results in order.
@@ -93,19 +93,19 @@ class Used:
             The first error ends all calls.
         """
         _not_in_a_coroutine(self.name)
-        service = DEFINED.get(self.name)
+        service = SERVICES.get(self.name)
         if service is not None:
             with _deeper(self.name):
                 return _direct(service, [_arguments(service, item) for item in items])
         found = _way(self.name)
         if found is not None:
-            return Asking(found, self.name, self._timeout).map(map(split, items), at_once)
+            return LinkCall(found, self.name, self._timeout).map(map(split, items), at_once)
         with ThreadPoolExecutor(at_once, "easymlnb-map") as pool:
             return list(pool.map(lambda item: _rest(self.name, self._timeout, *split(item)), items))
 
 
 @named_options
-def use(name: str, *, timeout: float | None = None) -> Used:
+def use(name: str, *, timeout: float | None = None) -> ServiceProxy:
     """Return a service by name, to call it like a function.
 
     Nothing is looked up before the first call.
@@ -130,7 +130,7 @@ def use(name: str, *, timeout: float | None = None) -> Used:
     InvalidInput, CallFailed
         On a call: the values are invalid, or the service failed; and the other errors of a call.
     """
-    return Used(name, timeout)
+    return ServiceProxy(name, timeout)
 
 
 def split(item: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -149,7 +149,7 @@ def _arguments(service: Service, item: Any) -> dict[str, Any]:
 @contextmanager
 def _deeper(name: str) -> Iterator[None]:
     """Note that a service is called; raises ``CallCycle`` if it waits for this very call."""
-    context = CURRENT.get()
+    context = CURRENT_CALL.get()
     inside = _inside.get()
     chain = inside if context is None else (context.call.service, *inside)
     if name in chain:
@@ -188,7 +188,7 @@ def _not_in_a_coroutine(name: str) -> None:
 # without a link
 
 
-def _way(name: str) -> KernelWay | None:
+def _way(name: str) -> LinkTransport | None:
     """Return the link to ask over; a notebook's own server does not know the services of others."""
     return None if "/" in name and not session.in_worker() else link_way()
 

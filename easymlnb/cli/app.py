@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from easymlnb.cli import hub, output, placement
-from easymlnb.cli.errors import Group
+from easymlnb.cli.errors import ErrorReportingGroup
 from easymlnb.cli.options import AsJson, Here, Token, Url
 from easymlnb.contract.replacing import AUTO
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="easymlnb",
-    cls=Group,
+    cls=ErrorReportingGroup,
     help="Serve, publish and call notebook functions.",
     no_args_is_help=True,
     add_completion=False,
@@ -99,7 +99,7 @@ def call(
     json: AsJson = False,
 ) -> None:
     """Call a service and print its result."""
-    from easymlnb.cli.call import Wish, call_and_show
+    from easymlnb.cli.call import CallCommand, call_and_show
 
     how = {
         "timeout": timeout,
@@ -107,7 +107,7 @@ def call(
         "priority": priority,
         "idempotency_key": idempotency_key,
     }
-    wish = Wish(save=save, accept=accept, how=how, json=json)
+    wish = CallCommand(save=save, accept=accept, how=how, json=json)
     with _client_of(name, url, token, here) as client:
         call_and_show(client, name, values or [], wish)
 
@@ -139,9 +139,9 @@ def publish(
     json: AsJson = False,
 ) -> None:
     """Publish a notebook as a new version of its services."""
-    from easymlnb.cli.publish import Choice, publish_and_show
+    from easymlnb.cli.publish import PublishOptions, publish_and_show
 
-    choice = Choice(
+    choice = PublishOptions(
         names=tuple(name or ()),
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
@@ -215,9 +215,9 @@ def share(
     json: AsJson = False,
 ) -> None:
     """Show or set the access to a service on the Hub's shared service."""
-    from easymlnb.cli.share import Who, share_and_show
+    from easymlnb.cli.share import ShareOptions, share_and_show
 
-    who = Who(tuple(user or ()), tuple(group or ()), everyone, public, nobody)
+    who = ShareOptions(tuple(user or ()), tuple(group or ()), everyone, public, nobody)
     share_and_show(name, who, url=url, token=token, json=json)
 
 
@@ -247,10 +247,10 @@ def serve(
     browser: Annotated[bool, typer.Option(help="Open the catalog in a browser.")] = False,
 ) -> None:
     """Start a server on this machine and publish notebooks on it."""
-    from easymlnb.cli.serve import Settings, serve_and_publish, token_of
+    from easymlnb.cli.serve import ServeOptions, serve_and_publish, token_of
 
     asked = token_of(token, token_file, notebooks or [])
-    serve_and_publish(Settings(port=port, ip=ip, token=asked, browser=browser), notebooks or [])
+    serve_and_publish(ServeOptions(port=port, ip=ip, token=asked, browser=browser), notebooks or [])
 
 
 @app.command()

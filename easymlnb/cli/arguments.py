@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from easymlnb.client.encoding import Part
+from easymlnb.client.encoding import FilePart
 from easymlnb.contract.jsonschema import alternatives, properties
 from easymlnb.contract.spec import ServiceSpec
 
@@ -34,21 +34,21 @@ def read(arguments: Iterable[str], spec: ServiceSpec) -> dict[str, Any]:
         if key in found:
             earlier = found[key] if isinstance(found[key], list) else [found[key]]
             value = [*earlier, *(value if isinstance(value, list) else [value])]
-        elif _lists(known[key], spec) and not isinstance(value, list | Part | type(None)):
+        elif _lists(known[key], spec) and not isinstance(value, list | FilePart | type(None)):
             value = [value]
         found[key] = value
     return found
 
 
-def _file(name: str) -> Part:
+def _file(name: str) -> FilePart:
     if name == "-":
-        return Part(typer.get_binary_stream("stdin").read(), "stdin")
+        return FilePart(typer.get_binary_stream("stdin").read(), "stdin")
     path = Path(name)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise typer.BadParameter(f"cannot read {name!r}: {error.strerror}.") from error
-    return Part(data, path.name, mimetypes.guess_type(name)[0] or "application/octet-stream")
+    return FilePart(data, path.name, mimetypes.guess_type(name)[0] or "application/octet-stream")
 
 
 def _value(text: str, schema: Any, spec: ServiceSpec) -> Any:

@@ -12,7 +12,7 @@ import typer
 
 from easymlnb.cli import output
 from easymlnb.cli.arguments import read
-from easymlnb.client import Client, Raw
+from easymlnb.client import Client, RawResponse
 from easymlnb.client.decoding import accept as best
 from easymlnb.contract.jsonschema import hints
 from easymlnb.contract.spec import ServiceSpec
@@ -30,7 +30,7 @@ _EXTRA_TYPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class CallCommand:
     """What to do with the result."""
 
     save: Path | None = None
@@ -40,7 +40,7 @@ class Wish:
     """Further ``client.flows.Options`` of the call."""
 
 
-def call_and_show(client: Client, name: str, arguments: Sequence[str], wish: Wish) -> None:
+def call_and_show(client: Client, name: str, arguments: Sequence[str], wish: CallCommand) -> None:
     """Call a service; raises the call's error, or ``typer.BadParameter`` for wrong usage."""
     spec = client.spec(name)
     values = read(arguments, spec)
@@ -59,7 +59,7 @@ def call_and_show(client: Client, name: str, arguments: Sequence[str], wish: Wis
         _print(raw)
 
 
-def _accept(spec: ServiceSpec, wish: Wish) -> str:
+def _accept(spec: ServiceSpec, wish: CallCommand) -> str:
     """Return the media type to ask for: as told, else by the file's ending, else the natural one.
 
     Raises ``typer.BadParameter`` when that would put bytes on a terminal.
@@ -88,7 +88,9 @@ def _any(spec: ServiceSpec) -> str:
     return f"{wanted}, {JSON};q=0.1" if wanted else ""
 
 
-def _stream(client: Client, spec: ServiceSpec, values: dict[str, object], wish: Wish) -> None:
+def _stream(
+    client: Client, spec: ServiceSpec, values: dict[str, object], wish: CallCommand
+) -> None:
     """Print or write each result as a line of JSON, as soon as it comes."""
     file = wish.save.open("w", encoding="utf-8") if wish.save else None
     try:
@@ -101,7 +103,7 @@ def _stream(client: Client, spec: ServiceSpec, values: dict[str, object], wish: 
             file.close()
 
 
-def _print(raw: Raw) -> None:
+def _print(raw: RawResponse) -> None:
     kind = _bare(raw.content_type)
     if kind == JSON and sys.stdout.isatty():
         output.as_json(json.loads(raw.body))

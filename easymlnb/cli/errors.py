@@ -14,7 +14,7 @@ DEBUG = "EASYMLNB_DEBUG"
 """Name of the variable that brings tracebacks back, for those who look for a defect of ours."""
 
 
-class Group(TyperGroup):
+class ErrorReportingGroup(TyperGroup):
     """The command group whose errors are for people."""
 
     def invoke(self, ctx: Any) -> Any:

@@ -52,7 +52,7 @@ URL = """\
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class HubOptions:
     """Where the service runs: its folder and settings, its address, and the one of the Hub."""
 
     folder: Path | None = None
@@ -107,7 +107,7 @@ def config(
     ip: Annotated[str, typer.Option(help="IP address of the service.")] = "127.0.0.1",
 ) -> None:
     """Print what to add to jupyterhub_config.py."""
-    output.say_out(Place(state_dir, settings, ip, port, public_url).block())
+    output.say_out(HubOptions(state_dir, settings, ip, port, public_url).block())
     if settings is not None and not settings.is_file():
         output.say(
             f"Create {settings.absolute()} first; an empty file is enough. Without it the "

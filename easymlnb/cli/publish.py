@@ -29,7 +29,7 @@ _STATES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class PublishOptions:
     """What of a notebook is published, with which files, and what becomes of the former version."""
 
     names: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Choice:
 
 def publish_and_show(
     notebook: Path,
-    choice: Choice,
+    choice: PublishOptions,
     *,
     url: str | None = None,
     token: str | None = None,

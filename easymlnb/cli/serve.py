@@ -33,7 +33,7 @@ STOP_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ServeOptions:
     """How the server listens; ``None`` leaves it to Jupyter."""
 
     port: int | None = None
@@ -96,7 +96,7 @@ def _read(file: Path) -> str:
     return token
 
 
-def serve_and_publish(settings: Settings, arguments: Sequence[str]) -> None:
+def serve_and_publish(settings: ServeOptions, arguments: Sequence[str]) -> None:
     """Run the server until it ends; the command ends with its exit code."""
     notebooks = [Path(argument) for argument in arguments if not argument.startswith("-")]
     options = [argument for argument in arguments if argument.startswith("-")]
@@ -107,7 +107,7 @@ def serve_and_publish(settings: Settings, arguments: Sequence[str]) -> None:
         os.execvpe(sys.executable, settings.arguments(options), settings.environment())
     if settings.token is None:
         # A password in the user's configuration would leave the server without a token to use.
-        settings = Settings(settings.port, settings.ip, secrets.token_hex(24), settings.browser)
+        settings = ServeOptions(settings.port, settings.ip, secrets.token_hex(24), settings.browser)
     hide()  # as the server itself does: this process holds the token as well
     process = subprocess.Popen(settings.arguments(options), env=settings.environment())
     try:
@@ -158,10 +158,10 @@ def _wait_for(process: "subprocess.Popen[bytes]", token: str) -> discovery.Serve
 
 def _publish(notebook: Path, server: discovery.Server) -> bool:
     from easymlnb.cli.errors import sentence
-    from easymlnb.cli.publish import Choice, publish_and_show
+    from easymlnb.cli.publish import PublishOptions, publish_and_show
 
     try:
-        publish_and_show(notebook, Choice(), url=server.url, token=server.token, json=False)
+        publish_and_show(notebook, PublishOptions(), url=server.url, token=server.token, json=False)
     except (EasyMLNBError, OSError, ValueError) as error:
         output.say(f"easymlnb: {sentence(error)}")
         return False

@@ -8,7 +8,7 @@ from easymlnb.cli import output
 
 
 @dataclass(frozen=True, slots=True)
-class Who:
+class ShareOptions:
     """Who is named on the command line."""
 
     users: tuple[str, ...] = ()
@@ -23,7 +23,7 @@ class Who:
 
 
 def share_and_show(
-    name: str, who: Who, *, url: str | None, token: str | None, json: bool = False
+    name: str, who: ShareOptions, *, url: str | None, token: str | None, json: bool = False
 ) -> None:
     """Set who may call a service if anybody is named, and print who may."""
     from easymlnb.publishing.sharing import share, unshare

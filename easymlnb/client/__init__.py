@@ -14,20 +14,20 @@ Errors are those of ``easymlnb.contract.errors``: ``InvalidInput``, ``ServiceNot
 
 from easymlnb.client import discovery, hub
 from easymlnb.client.async_client import AsyncClient
-from easymlnb.client.decoding import Download
-from easymlnb.client.encoding import Part
-from easymlnb.client.operations import Options, Raw
+from easymlnb.client.decoding import DownloadedFile
+from easymlnb.client.encoding import FilePart
+from easymlnb.client.operations import CallOptions, RawResponse
 from easymlnb.client.sync_client import Client
 from easymlnb.contract.errors import ServerUnreachable
 from easymlnb.contract.options import named_options
 
 __all__ = [
     "AsyncClient",
+    "CallOptions",
     "Client",
-    "Download",
-    "Options",
-    "Part",
-    "Raw",
+    "DownloadedFile",
+    "FilePart",
+    "RawResponse",
     "connect",
     "connect_async",
 ]

@@ -13,10 +13,10 @@ from easymlnb.client import operations, sharing, uploads
 from easymlnb.client import transport as transports
 from easymlnb.client.decoding import decode
 from easymlnb.client.discovery import Server
-from easymlnb.client.messages import Answer, Request, checked
-from easymlnb.client.operations import Flow, Options, Raw
-from easymlnb.client.service_function import Remote, as_function, may_be_service
-from easymlnb.client.sse import Reader
+from easymlnb.client.messages import Request, Response, checked
+from easymlnb.client.operations import CallOptions, Operation, RawResponse
+from easymlnb.client.service_function import RemoteService, as_function, may_be_service
+from easymlnb.client.sse import EventReader
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.spec import ServiceSpec
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 NOTHING: Mapping[str, Any] = {}
 
 
-class Pending:
+class AsyncCall:
     """A call that is made when it is awaited, or looped over with ``async for``.
 
     Awaiting a service that streams gives all its results in one list.
@@ -36,7 +36,7 @@ class Pending:
         name: str,
         given: tuple[Any, ...],
         values: Mapping[str, Any],
-        how: Options,
+        how: CallOptions,
     ) -> None:
         self._client = client
         self._name = name
@@ -49,7 +49,7 @@ class Pending:
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         spec, request = await self._request()
-        reader = Reader(spec.output, self._how.progress)
+        reader = EventReader(spec.output, self._how.progress)
         async for item in self._client._events(request, reader):
             yield item
         if not spec.stream:
@@ -84,7 +84,7 @@ class Pending:
             return await self._client._run(
                 operations.call(self._client._specs, spec.name, request, spec)
             )
-        reader = Reader(spec.output, self._how.progress)
+        reader = EventReader(spec.output, self._how.progress)
         items = [item async for item in self._client._events(request, reader)]
         return items if spec.stream else reader.value
 
@@ -102,18 +102,18 @@ class AsyncClient:
     ) -> None:
         self._server = server
         self._http = httpx.AsyncClient(**transports.settings(server), transport=transport)
-        self._specs = operations.Specs(time.monotonic, server.shared)
+        self._specs = operations.SpecCache(time.monotonic, server.shared)
 
-    def __getattr__(self, name: str) -> Remote:
+    def __getattr__(self, name: str) -> RemoteService:
         if not may_be_service(name):
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
         return self[name]
 
-    def __getitem__(self, name: str) -> Remote:
-        def call(given: tuple[Any, ...], values: dict[str, Any], how: Options) -> Pending:
-            return Pending(self, name, given, values, how)
+    def __getitem__(self, name: str) -> RemoteService:
+        def call(given: tuple[Any, ...], values: dict[str, Any], how: CallOptions) -> AsyncCall:
+            return AsyncCall(self, name, given, values, how)
 
-        return as_function(name, self._specs.known(name), call, Options())
+        return as_function(name, self._specs.known(name), call, CallOptions())
 
     def __repr__(self) -> str:
         return f"<easymlnb async client of {self._server.url}>"
@@ -185,7 +185,7 @@ class AsyncClient:
         wanted = sharing.wanted(users, groups, everyone, public)
         return await self._run(operations.access(self._specs, name, wanted))
 
-    def call(self, name: str, values: Mapping[str, Any] | None = None, **options: Any) -> Pending:
+    def call(self, name: str, values: Mapping[str, Any] | None = None, **options: Any) -> AsyncCall:
         """Call a service with its values in one mapping.
 
         Parameters
@@ -205,20 +205,22 @@ class AsyncClient:
         ServiceNotFound, ServerUnreachable
             There is no such service, or no server.
         """
-        return Pending(self, name, (), values or {}, Options(**options))
+        return AsyncCall(self, name, (), values or {}, CallOptions(**options))
 
-    async def raw(self, name: str, values: Mapping[str, Any] | None = None, **options: Any) -> Raw:
+    async def raw(
+        self, name: str, values: Mapping[str, Any] | None = None, **options: Any
+    ) -> RawResponse:
         """Call a service and return the response unchanged; with ``progress`` always as JSON."""
         spec = await self.spec(name)
-        how = operations.as_raw(Options(**options))
+        how = operations.as_raw(CallOptions(**options))
         request = await asyncio.to_thread(operations.call_request, spec, values or {}, how)
         if how.progress is None:
             return await self._run(operations.fetch(self._specs, name, request))
-        reader = Reader({}, how.progress)
+        reader = EventReader({}, how.progress)
         items = [item async for item in self._events(request, reader)]
         return operations.raw_json(items or reader.value)
 
-    async def _run(self, flow: Flow[T]) -> T:
+    async def _run(self, flow: Operation[T]) -> T:
         try:
             request = next(flow)
             while True:
@@ -227,12 +229,12 @@ class AsyncClient:
             found: T = done.value
             return found
 
-    async def _send(self, request: Request) -> Answer:
+    async def _send(self, request: Request) -> Response:
         with transports.translated(self._server, request.seconds):
             response = await self._http.request(**transports.arguments(request))
             return transports.answer(response, response.content)
 
-    async def _events(self, request: Request, reader: Reader) -> AsyncIterator[Any]:
+    async def _events(self, request: Request, reader: EventReader) -> AsyncIterator[Any]:
         with transports.translated(self._server, request.seconds):
             async with self._http.stream(**transports.arguments(request)) as response:
                 if operations.EVENT_STREAM not in response.headers.get("content-type", ""):

@@ -23,7 +23,7 @@ NO_LIMIT = 2**62
 
 
 @dataclass(frozen=True, slots=True)
-class Download:
+class DownloadedFile:
     """A file that a service answered. ``name`` is a label, never to be trusted as a path."""
 
     data: bytes = field(repr=False)
@@ -75,7 +75,7 @@ def decode(content_type: str, body: bytes, output: Schema, name: str = "") -> An
             if reader is not _picture:
                 raise
             # A picture that is not made of pixels stays a file.
-    return Download(body, name or "file", media)
+    return DownloadedFile(body, name or "file", media)
 
 
 def revive(value: Any, schema: Any, root: Schema | None = None) -> Any:
@@ -118,9 +118,9 @@ def _unpack(value: Any) -> tuple[bytes, str, str]:
         raise ValueError("not a file") from error
 
 
-def _file(value: Any) -> Download:
+def _file(value: Any) -> DownloadedFile:
     data, kind, name = _unpack(value)
-    return Download(data, name, kind)
+    return DownloadedFile(data, name, kind)
 
 
 def _image(value: Any) -> Any:

@@ -28,7 +28,7 @@ _PNG_MODES = {"1", "L", "LA", "I;16", "P", "RGB", "RGBA"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Part:
+class FilePart:
     """A file to send: ``name`` is a label for people, ``media_type`` what ``data`` is."""
 
     data: bytes
@@ -62,7 +62,7 @@ def _placed(value: Any, place: Any, root: Schema) -> Any:
     if hint.get("widget") not in OWN_FORMS:
         found = list(alternatives(place, root))
         inner = found[0] if len(found) == 1 else {}
-        if dataclasses.is_dataclass(value) and not isinstance(value, type | Part):
+        if dataclasses.is_dataclass(value) and not isinstance(value, type | FilePart):
             value = _members(value)
         if isinstance(value, Mapping):
             known, rest = properties(inner), inner.get("additionalProperties")
@@ -81,7 +81,7 @@ def _placed(value: Any, place: Any, root: Schema) -> Any:
 def convert(value: Any, hint: Mapping[str, Any] | None = None) -> Any:
     """Return one value as JSON value or ``Part``; ``hint`` is the parameter's ``x-easymlnb``."""
     hint = hint or {}
-    if value is None or isinstance(value, bool | int | str | Part):
+    if value is None or isinstance(value, bool | int | str | FilePart):
         return value
     if isinstance(value, float):
         # JSON has no such numbers; the server reads the words where it allows the numbers.
@@ -108,7 +108,7 @@ def _inside(value: Any, hint: Mapping[str, Any]) -> Any:
 
 
 def _inlined(found: Any) -> Any:
-    return found.inline() if isinstance(found, Part) else found
+    return found.inline() if isinstance(found, FilePart) else found
 
 
 def _members(value: Any) -> dict[str, Any]:
@@ -130,19 +130,19 @@ def _other(value: Any, hint: Mapping[str, Any]) -> Any:
 # files
 
 
-def _bytes(value: Any, hint: Mapping[str, Any]) -> Part:
-    return Part(bytes(value))
+def _bytes(value: Any, hint: Mapping[str, Any]) -> FilePart:
+    return FilePart(bytes(value))
 
 
-def _path(value: Any, hint: Mapping[str, Any]) -> Part:
-    return Part(Path(value).read_bytes(), value.name, _guess(value.name))
+def _path(value: Any, hint: Mapping[str, Any]) -> FilePart:
+    return FilePart(Path(value).read_bytes(), value.name, _guess(value.name))
 
 
-def _stream(value: Any, hint: Mapping[str, Any]) -> Part:
+def _stream(value: Any, hint: Mapping[str, Any]) -> FilePart:
     data = value.read()
     label = getattr(value, "name", "")
     name = Path(label).name if isinstance(label, str) and label else "file"
-    return Part(data.encode() if isinstance(data, str) else bytes(data), name, _guess(name))
+    return FilePart(data.encode() if isinstance(data, str) else bytes(data), name, _guess(name))
 
 
 def _guess(name: str) -> str:
@@ -152,7 +152,7 @@ def _guess(name: str) -> str:
 # images, arrays, tables
 
 
-def _image(value: Any) -> Part:
+def _image(value: Any) -> FilePart:
     """Write an image or its pages as the server does; raises ``TypeError`` for what is none."""
     from easymlnb.types import image_encoding
 
@@ -161,7 +161,7 @@ def _image(value: Any) -> Part:
         data = image_encoding.write(value, media_type)
     except ValueError as error:
         raise TypeError(f"{error}.") from error
-    return Part(data, "image.png" if media_type == "image/png" else "image.tif", media_type)
+    return FilePart(data, "image.png" if media_type == "image/png" else "image.tif", media_type)
 
 
 def _are_pages(value: Any) -> bool:
@@ -173,7 +173,7 @@ def _are_pages(value: Any) -> bool:
     return all(hasattr(one, "__array_interface__") or hasattr(one, "detach") for one in kinds)
 
 
-def _picture(value: Any, hint: Mapping[str, Any]) -> Part:
+def _picture(value: Any, hint: Mapping[str, Any]) -> FilePart:
     from easymlnb.types import image_encoding
 
     if value.format == "TIFF" and getattr(value, "n_frames", 1) > 1:
@@ -185,7 +185,7 @@ def _picture(value: Any, hint: Mapping[str, Any]) -> Part:
         return _image(value)
     buffer = io.BytesIO()
     value.save(buffer, "PNG")
-    return Part(buffer.getvalue(), "image.png", "image/png")
+    return FilePart(buffer.getvalue(), "image.png", "image/png")
 
 
 def _array(value: Any, hint: Mapping[str, Any]) -> Any:
@@ -198,7 +198,7 @@ def _array(value: Any, hint: Mapping[str, Any]) -> Any:
     if widget != "array" or value.dtype.kind not in "biuf":
         return convert(value.tolist())
     if value.nbytes >= LARGE_ARRAY and NPY in hint.get("accept", ()):
-        return Part(_npy(value), "array.npy", NPY)
+        return FilePart(_npy(value), "array.npy", NPY)
     data = value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes()
     return {
         "b64": base64.b64encode(data).decode(),
@@ -263,14 +263,14 @@ def _table(value: Any, hint: Mapping[str, Any]) -> Any:
 
     arrow = ARROW in hint.get("accept", ()) and find_spec("pyarrow")
     if arrow and not (table_encoding.is_loose(frame) and _has_json_types(frame)):
-        return Part(table_encoding.write(frame, ARROW), "table.arrow", ARROW)
+        return FilePart(table_encoding.write(frame, ARROW), "table.arrow", ARROW)
     if arrow or any(kind.kind not in "biufM" for kind in frame.dtypes):
         # CSV would not tell the text 7 from the number.
-        return Part(table_encoding.to_json(frame), "table.json", "application/json")
+        return FilePart(table_encoding.to_json(frame), "table.json", "application/json")
     decimal = hint.get("decimal") or "."
     separator = hint.get("separator") or ("," if decimal == "." else ";")
     text = frame.to_csv(index=False, sep=separator, decimal=decimal)
-    return Part(text.encode(), "table.csv", "text/csv")
+    return FilePart(text.encode(), "table.csv", "text/csv")
 
 
 def _has_json_types(frame: Any) -> bool:

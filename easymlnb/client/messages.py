@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from easymlnb.client.encoding import Part
+from easymlnb.client.encoding import FilePart
 from easymlnb.contract.errors import (
     EasyMLNBError,
     Forbidden,
@@ -33,7 +33,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """One answer; the names of ``headers`` are in small letters."""
 
     status: int
@@ -59,7 +59,7 @@ def call_body(values: Mapping[str, Any]) -> dict[str, Any]:
 
     JSON as long as no value is a file, else multipart with one part per value.
     """
-    if not any(isinstance(value, Part) for value in values.values()):
+    if not any(isinstance(value, FilePart) for value in values.values()):
         return {
             "content": json.dumps(values, allow_nan=False, separators=(",", ":")).encode(),
             "headers": {"Content-Type": "application/json"},
@@ -68,20 +68,20 @@ def call_body(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _part(name: str, value: Any) -> FormPart:
-    if isinstance(value, Part):
+    if isinstance(value, FilePart):
         return name, (value.name, value.data, value.media_type)
     # Marked as JSON, a text that looks like a number stays a text.
     return name, (None, json.dumps(value, allow_nan=False).encode(), "application/json")
 
 
-def checked(answer: Answer) -> Answer:
+def checked(answer: Response) -> Response:
     """Return a good answer; raises the error that a bad one carries."""
     if 200 <= answer.status < 300:
         return answer
     raise error_of(answer)
 
 
-def error_of(answer: Answer) -> EasyMLNBError:
+def error_of(answer: Response) -> EasyMLNBError:
     """Return the error of an answer, also of one that a proxy or Jupyter itself made."""
     try:
         found = json.loads(answer.body)["error"]
@@ -95,7 +95,7 @@ def error_of(answer: Answer) -> EasyMLNBError:
         return _foreign(answer)
 
 
-def _foreign(answer: Answer) -> EasyMLNBError:
+def _foreign(answer: Response) -> EasyMLNBError:
     status = answer.status
     if status in (301, 302, 303, 307, 308, 401):
         return NotLoggedIn()

@@ -13,7 +13,7 @@ import msgspec
 
 from easymlnb.client import decoding
 from easymlnb.client.encoding import prepare
-from easymlnb.client.messages import Answer, Request, call_body, checked
+from easymlnb.client.messages import Request, Response, call_body, checked
 from easymlnb.client.signatures import parameters
 from easymlnb.client.sse import OnProgress
 from easymlnb.contract import names
@@ -22,7 +22,7 @@ from easymlnb.contract.options import named_options
 from easymlnb.contract.spec import ServiceSpec
 
 T = TypeVar("T")
-Flow = Generator[Request, Answer, T]
+Operation = Generator[Request, Response, T]
 EVENT_STREAM = "text/event-stream"
 
 SPEC_SECONDS = 30.0
@@ -33,7 +33,7 @@ PATIENCE = 15.0
 
 @named_options
 @dataclass(frozen=True, slots=True)
-class Options:
+class CallOptions:
     """How a call is made.
 
     ``timeout``: seconds the call may take (default and most: the service's own deadline).
@@ -52,7 +52,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Raw:
+class RawResponse:
     """An answer as it came: for saving it, or for looking at its headers."""
 
     body: bytes
@@ -62,7 +62,7 @@ class Raw:
     request_id: str = ""
 
 
-class Specs:
+class SpecCache:
     """The specs this client has seen, each for ``SPEC_SECONDS``; ``clock`` gives seconds.
 
     On a ``shared`` service a plain name is one of the caller's own: ``me`` is whose.
@@ -94,14 +94,14 @@ class Specs:
 # reading and removing
 
 
-def get(path: str, key: str = "") -> Flow[Any]:
+def get(path: str, key: str = "") -> Operation[Any]:
     """Get one JSON document, or the value under ``key`` of it."""
     answer = checked((yield Request("GET", path)))
     found = answer.json()
     return found[key] if key else found
 
 
-def services() -> Flow[list[dict[str, Any]]]:
+def services() -> Operation[list[dict[str, Any]]]:
     """Get all pages of the list of services."""
     found: list[dict[str, Any]] = []
     params: dict[str, Any] = {}
@@ -113,7 +113,7 @@ def services() -> Flow[list[dict[str, Any]]]:
         params = {"after": page["next"]}
 
 
-def health() -> Flow[dict[str, Any]]:
+def health() -> Operation[dict[str, Any]]:
     """Ask whether the server takes calls: ``{"status": "ok"}``, or what is not ready."""
     answer = yield Request("GET", "health/ready")
     if answer.status == 503 and answer.content_type.startswith("application/json"):
@@ -128,7 +128,7 @@ def service_path(name: str, *more: str) -> str:
     return "/".join(["services", names.path(name), *more])
 
 
-def full_name(specs: Specs, name: str) -> Flow[str]:
+def full_name(specs: SpecCache, name: str) -> Operation[str]:
     """Return a name as the server knows it: of the caller's own services when it says no owner."""
     owner, plain = names.split(name)
     if owner or not specs.shared:
@@ -139,13 +139,13 @@ def full_name(specs: Specs, name: str) -> Flow[str]:
     return f"{specs.me}/{plain}" if specs.shared else name
 
 
-def of_service(specs: Specs, name: str, *more: str, key: str = "") -> Flow[Any]:
+def of_service(specs: SpecCache, name: str, *more: str, key: str = "") -> Operation[Any]:
     """Get a JSON document about a service, or the value under ``key`` of it."""
     full = yield from full_name(specs, name)
     return (yield from get(service_path(full, *more), key))
 
 
-def spec(specs: Specs, name: str) -> Flow[ServiceSpec]:
+def spec(specs: SpecCache, name: str) -> Operation[ServiceSpec]:
     """Get a service's spec, from memory while it is fresh."""
     known = specs.known(name)
     if known is not None:
@@ -162,7 +162,7 @@ def spec(specs: Specs, name: str) -> Flow[ServiceSpec]:
         ) from error
 
 
-def remove(specs: Specs, name: str) -> Flow[None]:
+def remove(specs: SpecCache, name: str) -> Operation[None]:
     """Remove a published service."""
     full = yield from full_name(specs, name)
     specs.drop(full)
@@ -170,8 +170,8 @@ def remove(specs: Specs, name: str) -> Flow[None]:
 
 
 def access(
-    specs: Specs, name: str, wanted: Mapping[str, Any] | None = None
-) -> Flow[dict[str, Any]]:
+    specs: SpecCache, name: str, wanted: Mapping[str, Any] | None = None
+) -> Operation[dict[str, Any]]:
     """Say who may call a service, after setting that to ``wanted`` if it is given."""
     path = service_path((yield from full_name(specs, name)), "access")
     if not specs.shared:
@@ -203,7 +203,7 @@ def named(spec: ServiceSpec, given: tuple[Any, ...], values: Mapping[str, Any]) 
     return {**found, **values}
 
 
-def call_request(spec: ServiceSpec, values: Mapping[str, Any], options: Options) -> Request:
+def call_request(spec: ServiceSpec, values: Mapping[str, Any], options: CallOptions) -> Request:
     """Return the request of one call; raises ``TypeError`` naming a value that cannot be sent."""
     body = call_body(prepare(values, spec.input))
     wanted = options.accept or decoding.accept(spec.output, spec.produces)
@@ -222,13 +222,13 @@ def call_request(spec: ServiceSpec, values: Mapping[str, Any], options: Options)
     return Request("POST", service_path(spec.name, *way), seconds + PATIENCE, headers, **body)
 
 
-def call(specs: Specs, name: str, request: Request, output: ServiceSpec) -> Flow[Any]:
+def call(specs: SpecCache, name: str, request: Request, output: ServiceSpec) -> Operation[Any]:
     """Make a call whose answer is one body."""
     raw = yield from fetch(specs, name, request)
     return decoding.decode(raw.content_type, raw.body, output.output, raw.filename)
 
 
-def fetch(specs: Specs, name: str, request: Request) -> Flow[Raw]:
+def fetch(specs: SpecCache, name: str, request: Request) -> Operation[RawResponse]:
     """Make a call and return its answer as it came."""
     answer = yield request
     try:
@@ -236,7 +236,7 @@ def fetch(specs: Specs, name: str, request: Request) -> Flow[Raw]:
     except (InvalidInput, ServiceNotFound):
         specs.drop(name)  # perhaps the author changed it since it was described
         raise
-    return Raw(
+    return RawResponse(
         answer.body,
         answer.content_type,
         _filename(answer.headers.get("content-disposition", "")),
@@ -245,14 +245,14 @@ def fetch(specs: Specs, name: str, request: Request) -> Flow[Raw]:
     )
 
 
-def as_raw(options: Options) -> Options:
+def as_raw(options: CallOptions) -> CallOptions:
     """Return the options for an answer as it comes: JSON unless told otherwise."""
     return replace(options, accept=options.accept or "*/*")
 
 
-def raw_json(value: Any) -> Raw:
+def raw_json(value: Any) -> RawResponse:
     """Return a result that came as an event, which is always JSON."""
-    return Raw(json.dumps(value, ensure_ascii=False).encode(), "application/json")
+    return RawResponse(json.dumps(value, ensure_ascii=False).encode(), "application/json")
 
 
 def _filename(disposition: str) -> str:

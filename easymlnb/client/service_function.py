@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
-from easymlnb.client.operations import Options
+from easymlnb.client.operations import CallOptions
 from easymlnb.client.signatures import docstring, signature
 from easymlnb.client.sse import OnProgress
 from easymlnb.contract.errors import ServiceNotFound
 from easymlnb.contract.spec import NAME, ServiceSpec
 
 
-class Remote(Protocol):
+class RemoteService(Protocol):
     """A service to call like a function; ``help()`` tells its parameters."""
 
     __name__: str
@@ -26,7 +26,7 @@ class Remote(Protocol):
         live: bool = False,
         priority: str = "",
         idempotency_key: str = "",
-    ) -> "Remote":
+    ) -> "RemoteService":
         """Return the same service called in another way, see ``Options``."""
 
 
@@ -37,16 +37,16 @@ class NoSuchService(ServiceNotFound, AttributeError):
 def as_function(
     name: str,
     spec: ServiceSpec | None,
-    call: Callable[[tuple[Any, ...], dict[str, Any], Options], Any],
-    how: Options,
-) -> Remote:
+    call: Callable[[tuple[Any, ...], dict[str, Any], CallOptions], Any],
+    how: CallOptions,
+) -> RemoteService:
     """Return a real function, because ``help()`` shows the class of anything else."""
 
     def service(*given: Any, **values: Any) -> Any:
         return call(given, values, how)
 
-    def options(**changes: Any) -> Remote:
-        return as_function(name, spec, call, Options(**changes))
+    def options(**changes: Any) -> RemoteService:
+        return as_function(name, spec, call, CallOptions(**changes))
 
     made: Any = service
     made.__name__ = made.__qualname__ = name
@@ -56,7 +56,7 @@ def as_function(
     if spec is not None:
         made.__doc__ = docstring(spec)
         made.__signature__ = signature(spec)
-    return cast(Remote, made)
+    return cast(RemoteService, made)
 
 
 def may_be_service(name: str) -> bool:

@@ -49,7 +49,7 @@ class Events:
             self._data.append(value)
 
 
-class Reader:
+class EventReader:
     """Make of a call's events its items, its progress, and its result or error."""
 
     def __init__(self, output: Schema, progress: OnProgress | None = None) -> None:

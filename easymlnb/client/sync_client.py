@@ -12,10 +12,15 @@ from easymlnb.client import operations, sharing, uploads
 from easymlnb.client import transport as transports
 from easymlnb.client.decoding import decode
 from easymlnb.client.discovery import Server
-from easymlnb.client.messages import Answer, Request, checked
-from easymlnb.client.operations import Flow, Options, Raw
-from easymlnb.client.service_function import NoSuchService, Remote, as_function, may_be_service
-from easymlnb.client.sse import Reader
+from easymlnb.client.messages import Request, Response, checked
+from easymlnb.client.operations import CallOptions, Operation, RawResponse
+from easymlnb.client.service_function import (
+    NoSuchService,
+    RemoteService,
+    as_function,
+    may_be_service,
+)
+from easymlnb.client.sse import EventReader
 from easymlnb.contract import names
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
@@ -38,11 +43,11 @@ class Client:
     def __init__(self, server: Server, *, transport: httpx.BaseTransport | None = None) -> None:
         self._server = server
         self._http = httpx.Client(**transports.settings(server), transport=transport)
-        self._specs = operations.Specs(time.monotonic, server.shared)
+        self._specs = operations.SpecCache(time.monotonic, server.shared)
 
     # services as functions
 
-    def __getattr__(self, name: str) -> Remote:
+    def __getattr__(self, name: str) -> RemoteService:
         if not may_be_service(name):
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
         try:
@@ -50,14 +55,14 @@ class Client:
         except ServiceNotFound as error:
             raise NoSuchService(name) from error
 
-    def __getitem__(self, name: str) -> Remote:
+    def __getitem__(self, name: str) -> RemoteService:
         """Return the service; raises ``ServiceNotFound``."""
 
-        def call(given: tuple[Any, ...], values: dict[str, Any], how: Options) -> Any:
+        def call(given: tuple[Any, ...], values: dict[str, Any], how: CallOptions) -> Any:
             spec = self.spec(name)
             return self._call(spec, operations.named(spec, given, values), how)
 
-        return as_function(name, self.spec(name), call, Options())
+        return as_function(name, self.spec(name), call, CallOptions())
 
     def __contains__(self, name: object) -> bool:
         with suppress(ServiceNotFound):  # no name at all
@@ -170,19 +175,21 @@ class Client:
         ServiceNotFound, ServerUnreachable
             There is no such service, or no server.
         """
-        return self._call(self.spec(name), values or {}, Options(**options))
+        return self._call(self.spec(name), values or {}, CallOptions(**options))
 
-    def raw(self, name: str, values: Mapping[str, Any] | None = None, **options: Any) -> Raw:
+    def raw(
+        self, name: str, values: Mapping[str, Any] | None = None, **options: Any
+    ) -> RawResponse:
         """Call a service and return the response unchanged; with ``progress`` always as JSON."""
-        how = operations.as_raw(Options(**options))
+        how = operations.as_raw(CallOptions(**options))
         request = operations.call_request(self.spec(name), values or {}, how)
         if how.progress is None:
             return self._run(operations.fetch(self._specs, name, request))
-        reader = Reader({}, how.progress)
+        reader = EventReader({}, how.progress)
         items = list(self._events(request, reader))
         return operations.raw_json(items or reader.value)
 
-    def _call(self, spec: ServiceSpec, values: Mapping[str, Any], how: Options) -> Any:
+    def _call(self, spec: ServiceSpec, values: Mapping[str, Any], how: CallOptions) -> Any:
         files = uploads.large(spec, values)
         ids: dict[str, str] = {}
         try:
@@ -196,23 +203,23 @@ class Client:
                     self._run(uploads.forget(id))
 
     def _call_with(
-        self, spec: ServiceSpec, values: Mapping[str, Any], how: Options, ids: tuple[str, ...]
+        self, spec: ServiceSpec, values: Mapping[str, Any], how: CallOptions, ids: tuple[str, ...]
     ) -> Any:
         request = operations.call_request(spec, values, how)
         if ids:
             request.headers[uploads.HEADER] = ",".join(ids)
         if spec.stream:
-            return self._events(request, Reader(spec.output, how.progress))
+            return self._events(request, EventReader(spec.output, how.progress))
         if how.progress is None:
             return self._run(operations.call(self._specs, spec.name, request, spec))
-        reader = Reader(spec.output, how.progress)
+        reader = EventReader(spec.output, how.progress)
         for _ in self._events(request, reader):
             pass
         return reader.value
 
     # the network
 
-    def _run(self, flow: Flow[T]) -> T:
+    def _run(self, flow: Operation[T]) -> T:
         try:
             request = next(flow)
             while True:
@@ -221,12 +228,12 @@ class Client:
             found: T = done.value
             return found
 
-    def _send(self, request: Request) -> Answer:
+    def _send(self, request: Request) -> Response:
         with transports.translated(self._server, request.seconds):
             response = self._http.request(**transports.arguments(request))
             return transports.answer(response, response.content)
 
-    def _events(self, request: Request, reader: Reader) -> Iterator[Any]:
+    def _events(self, request: Request, reader: EventReader) -> Iterator[Any]:
         with (
             transports.translated(self._server, request.seconds),
             self._http.stream(**transports.arguments(request)) as response,

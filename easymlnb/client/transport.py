@@ -8,7 +8,7 @@ import httpx
 
 from easymlnb._version import __version__
 from easymlnb.client.discovery import Server
-from easymlnb.client.messages import Answer, Request
+from easymlnb.client.messages import Request, Response
 from easymlnb.contract.errors import ServerUnreachable
 
 CONNECT_SECONDS = 10.0
@@ -46,10 +46,10 @@ def arguments(request: Request) -> dict[str, Any]:
     return found
 
 
-def answer(response: httpx.Response, body: bytes) -> Answer:
+def answer(response: httpx.Response, body: bytes) -> Response:
     """Return a response as our record."""
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return Answer(response.status_code, headers, body)
+    return Response(response.status_code, headers, body)
 
 
 @contextmanager

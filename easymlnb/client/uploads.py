@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from easymlnb.client.messages import Request, checked
-from easymlnb.client.operations import Flow
+from easymlnb.client.operations import Operation
 from easymlnb.contract.errors import UploadOffset
 from easymlnb.contract.file_parameters import takers
 from easymlnb.contract.spec import ServiceSpec
@@ -35,7 +35,7 @@ def _taken(spec: ServiceSpec, found: dict[str, Path]) -> dict[str, Path]:
     return {name: path for name, path in found.items() if name in names}
 
 
-def send(service: str, field: str, path: Path) -> Flow[str]:
+def send(service: str, field: str, path: Path) -> Operation[str]:
     """Send a file for a parameter and return its id; raises what the server says to it."""
     told = {"name": path.name, "media_type": _kind(path), "size": path.stat().st_size}
     begun = checked(
@@ -72,7 +72,7 @@ def value(id: str, path: Path) -> dict[str, str]:
     return {"upload": id, "name": path.name, "media_type": _kind(path)}
 
 
-def forget(id: str) -> Flow[None]:
+def forget(id: str) -> Operation[None]:
     """Take a file back; that it is gone already is fine."""
     yield Request("DELETE", f"uploads/{id}")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from easymlnb.compose.steps import Step
 from easymlnb.runtime.call_execution import Stopped
-from easymlnb.runtime.context import CURRENT, Part
+from easymlnb.runtime.context import CURRENT_CALL, StepContext
 from easymlnb.runtime.figures import own_figures
 from easymlnb.runtime.settings import Settings
 
@@ -37,7 +37,7 @@ class _Ended:
     error: BaseException | None = None
 
 
-def side_by_side(steps: Mapping[str, Step], values: dict[str, Any]) -> dict[str, Any]:
+def run_parallel(steps: Mapping[str, Step], values: dict[str, Any]) -> dict[str, Any]:
     """Return each step's result by its name, all run at once, each in a thread of its own.
 
     The first error ends the call; then, or when the call is stopped, so are the other threads.
@@ -87,19 +87,19 @@ def _run(
 @contextmanager
 def _part(tell: Callable[[float, str], None]) -> Iterator[None]:
     """Make the code inside ``with`` a part of the current call that draws for itself."""
-    whole = CURRENT.get()
+    whole = CURRENT_CALL.get()
     if whole is None:
         yield
         return
-    part = Part(whole, tell)
+    part = StepContext(whole, tell)
     part.figures = OrderedDict()
-    CURRENT.set(part)
+    CURRENT_CALL.set(part)
     with own_figures(part):
         yield
 
 
 def _collect(steps: Mapping[str, Step], box: "SimpleQueue[_Told | _Ended]") -> dict[str, Any]:
-    whole = CURRENT.get()
+    whole = CURRENT_CALL.get()
     done = dict.fromkeys(steps, 0.0)
     found: dict[str, Any] = {}
     while len(found) < len(steps):

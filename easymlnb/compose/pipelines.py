@@ -12,9 +12,9 @@ from itertools import pairwise
 from typing import Any
 
 from easymlnb.compose import steps as running
-from easymlnb.compose.parallel import side_by_side
+from easymlnb.compose.parallel import run_parallel
 from easymlnb.compose.steps import PIECES, Step
-from easymlnb.compose.wiring import Piece, joint, merged, returned
+from easymlnb.compose.wiring import StepSpec, joint, merged, returned
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.options import check, known
 from easymlnb.services import signature
@@ -124,7 +124,7 @@ def gather(
             raise DefinitionError(f"{piece.label} is a generator, which cannot be gathered.")
     name = _name(name, list(members), list(members.values()))
     steps = {key: _step(piece, name, "", set(piece.names)) for key, piece in pieces.items()}
-    run = partial(side_by_side if concurrent and len(steps) > 1 else running.one_by_one, steps)
+    run = partial(run_parallel if concurrent and len(steps) > 1 else running.one_by_one, steps)
     hints = {key: returned(piece) for key, piece in pieces.items()}
     returns = typing.TypedDict(name, hints)  # type: ignore[misc]
     made = _function(merged(list(pieces.values())), returns, run, stream=False)
@@ -132,15 +132,15 @@ def gather(
     return _served(made, name, title, list(pieces.values()), "", options)
 
 
-def _piece(function: Any, label: str) -> Piece:
-    return Piece(function, signature.read(function), label)
+def _piece(function: Any, label: str) -> StepSpec:
+    return StepSpec(function, signature.read(function), label)
 
 
 def _said(function: Any) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def _step(piece: Piece, name: str, main: str, sent: set[str]) -> Step:
+def _step(piece: StepSpec, name: str, main: str, sent: set[str]) -> Step:
     return Step(
         function=piece.function,
         place=f"{piece.label} of {name!r}",
@@ -171,7 +171,7 @@ def _services(functions: Sequence[Any]) -> Iterator[str]:
 
 
 def _exposed(
-    pieces: Sequence[Piece], mains: Sequence[str], expose: Sequence[str]
+    pieces: Sequence[StepSpec], mains: Sequence[str], expose: Sequence[str]
 ) -> dict[str, Parameter]:
     """Return the parameters of later steps that become the pipeline's own."""
     if isinstance(expose, str):
@@ -229,7 +229,12 @@ def _function(
 
 
 def _served(
-    made: Any, name: str, title: str, pieces: Sequence[Piece], result: str, options: dict[str, Any]
+    made: Any,
+    name: str,
+    title: str,
+    pieces: Sequence[StepSpec],
+    result: str,
+    options: dict[str, Any],
 ) -> ServiceFunction[..., Any]:
     made.__name__ = made.__qualname__ = name
     made.__module__ = pieces[-1].function.__module__
@@ -239,7 +244,7 @@ def _served(
     return served
 
 
-def _doc(title: str, pieces: Sequence[Piece], parameters: str, result: str) -> str:
+def _doc(title: str, pieces: Sequence[StepSpec], parameters: str, result: str) -> str:
     """Return a docstring in Google's style, from those of the pieces."""
     lines = [
         f"- **{piece.signature.name}**: {piece.signature.description.splitlines()[0]}"

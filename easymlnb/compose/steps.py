@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from easymlnb.runtime import event_loop
-from easymlnb.runtime.context import CURRENT, Part
+from easymlnb.runtime.context import CURRENT_CALL, StepContext
 from easymlnb.types import record
 
 PIECES = "__easymlnb_pieces__"
@@ -130,15 +130,17 @@ def one_by_one(steps: Mapping[str, Step], values: dict[str, Any]) -> dict[str, A
 @contextmanager
 def share(at: int, count: int) -> Iterator[None]:
     """Take the progress that is told in the block as that of step ``at`` (from 0) of ``count``."""
-    whole = CURRENT.get()
+    whole = CURRENT_CALL.get()
     if whole is None:
         yield
         return
-    CURRENT.set(Part(whole, lambda done, text: whole.progress((at + done) / count, text)))
+    CURRENT_CALL.set(
+        StepContext(whole, lambda done, text: whole.progress((at + done) / count, text))
+    )
     try:
         yield
     finally:
-        CURRENT.set(whole)
+        CURRENT_CALL.set(whole)
 
 
 # as one function

@@ -14,7 +14,7 @@ BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum", 
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class StepSpec:
     """One of the functions that are combined; ``label`` names it in messages."""
 
     function: Callable[..., Any]
@@ -38,7 +38,7 @@ class Piece:
         return next(item for item in self.signature.parameters if item.name == needed[0])
 
 
-def joint(before: Piece, after: Piece) -> str:
+def joint(before: StepSpec, after: StepSpec) -> str:
     """Return the parameter of ``after`` for the result of ``before``; empty: by names.
 
     Raises ``DefinitionError`` when that is sure to fail.
@@ -66,7 +66,7 @@ def joint(before: Piece, after: Piece) -> str:
     return ""
 
 
-def _check(before: Piece, given: Any, after: Piece, item: Parameter, where: str) -> None:
+def _check(before: StepSpec, given: Any, after: StepSpec, item: Parameter, where: str) -> None:
     if not fits(given, item.hint):
         raise DefinitionError(
             f"{after.label} expects {shown(item.hint)}{where}, but {before.label} returns "
@@ -74,7 +74,7 @@ def _check(before: Piece, given: Any, after: Piece, item: Parameter, where: str)
         )
 
 
-def returned(piece: Piece) -> Any:
+def returned(piece: StepSpec) -> Any:
     """Return the hint of a piece's result, as it may stand in a TypedDict."""
     hint = piece.signature.returns
     if hint is MISSING:
@@ -85,12 +85,12 @@ def returned(piece: Piece) -> Any:
         raise DefinitionError(f"{piece.label} has an invalid return hint: {error}.") from error
 
 
-def merged(pieces: Sequence[Piece]) -> tuple[Parameter, ...]:
+def merged(pieces: Sequence[StepSpec]) -> tuple[Parameter, ...]:
     """Return the parameters of all pieces, each name once.
 
     Raises ``DefinitionError`` when two of them mean different things by one name.
     """
-    found: dict[str, tuple[Piece, Parameter]] = {}
+    found: dict[str, tuple[StepSpec, Parameter]] = {}
     for piece in pieces:
         for item in piece.signature.parameters:
             if item.name not in found:
@@ -101,7 +101,7 @@ def merged(pieces: Sequence[Piece]) -> tuple[Parameter, ...]:
     return tuple(item for _, item in found.values())
 
 
-def _one(owner: Piece, known: Parameter, piece: Piece, item: Parameter) -> Parameter:
+def _one(owner: StepSpec, known: Parameter, piece: StepSpec, item: Parameter) -> Parameter:
     hints = [hint for hint in (known.hint, item.hint) if hint is not MISSING]
     if len(hints) == 2 and not _alike(*hints):
         raise _different(owner, _said(known.hint), piece, _said(item.hint), item.name)
@@ -116,7 +116,9 @@ def _one(owner: Piece, known: Parameter, piece: Piece, item: Parameter) -> Param
     )
 
 
-def _different(owner: Piece, mine: str, piece: Piece, theirs: str, name: str) -> DefinitionError:
+def _different(
+    owner: StepSpec, mine: str, piece: StepSpec, theirs: str, name: str
+) -> DefinitionError:
     return DefinitionError(
         f"The parameter {name!r} is {mine} in {owner.label}, but {theirs} in {piece.label}. Make "
         "them equal, or rename one of them."

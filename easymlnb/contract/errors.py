@@ -231,7 +231,7 @@ class NameTaken(EasyMLNBError):
     status = 409
 
 
-class BundleServes(EasyMLNBError):
+class BundleInUse(EasyMLNBError):
     """The bundle is already deployed, so its publishing cannot be canceled."""
 
     code = "bundle_serves"
@@ -293,7 +293,7 @@ class UploadIncomplete(EasyMLNBError):
         )
 
 
-class NoSeat(EasyMLNBError):
+class NodeFull(EasyMLNBError):
     """All kernel slots of the node are in use."""
 
     code = "no_seat"
@@ -352,7 +352,7 @@ class InvalidInput(EasyMLNBError):
         super().__init__(f"The input is invalid. {said}{more}", details=details)
 
 
-class KeyReused(EasyMLNBError):
+class IdempotencyKeyConflict(EasyMLNBError):
     """The idempotency key was already used for a different request."""
 
     code = "idempotency_key_reused"

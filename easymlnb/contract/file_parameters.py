@@ -9,7 +9,7 @@ import msgspec
 from easymlnb.contract.jsonschema import Schema, own_hints, properties, walk
 
 
-class Taker(msgspec.Struct, frozen=True):
+class FileParameter(msgspec.Struct, frozen=True):
     """A parameter that takes bytes; no ``accept`` means any kind, ``max_bytes`` 0 any size."""
 
     name: str
@@ -21,7 +21,7 @@ class Taker(msgspec.Struct, frozen=True):
         return fits(self.accept, name, media_type)
 
 
-def takers(schema: Mapping[str, Any]) -> list[Taker]:
+def takers(schema: Mapping[str, Any]) -> list[FileParameter]:
     """Return the parameters, in their order, of an input schema that take bytes."""
     found = []
     for name, parameter in properties(schema).items():
@@ -30,7 +30,7 @@ def takers(schema: Mapping[str, Any]) -> list[Taker]:
         if hints:
             accept = tuple(str(kind) for own in hints for kind in own["accept"])
             sizes = [int(own.get("max_bytes") or 0) for own in hints]
-            found.append(Taker(name, accept, 0 if 0 in sizes else max(sizes)))
+            found.append(FileParameter(name, accept, 0 if 0 in sizes else max(sizes)))
     return found
 
 

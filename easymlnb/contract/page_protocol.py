@@ -25,7 +25,7 @@ class Message(msgspec.Struct, kw_only=True, array_like=True, tag=True):
 # server -> form kernel
 
 
-class Open(Message):
+class OpenPage(Message):
     """Build the page of a service in a new place.
 
     ``root`` is the id that the page's outermost widget gets. ``url`` is where the kernel reaches
@@ -41,7 +41,7 @@ class Open(Message):
     public: bool = False
 
 
-class Say(Message):
+class FromPage(Message):
     """A message of the page: one of the kinds that pages may send, everything else is gone."""
 
     kind: str
@@ -51,18 +51,18 @@ class Say(Message):
     buffers: tuple[bytes, ...] = ()
 
 
-class Leave(Message):
+class ClosePage(Message):
     """Close the place and forget all of it."""
 
 
 # form kernel -> server
 
 
-class Up(Message):
+class Ready(Message):
     """The kernel is ready to carry places."""
 
 
-class Told(Message):
+class ToPage(Message):
     """A message for the page. ``parent`` is the header of what it answers, as JSON."""
 
     kind: str
@@ -72,7 +72,7 @@ class Told(Message):
     buffers: tuple[bytes, ...] = ()
 
 
-class Broken(Message):
+class PageFailed(Message):
     """The page could not be built; ``reason`` is for the server's log."""
 
     reason: str
@@ -84,9 +84,9 @@ class Spent(Message):
     reason: str
 
 
-ToKernel = Open | Say | Leave
-OfPlace = Told | Broken | Spent
-ToServer = Up | OfPlace
+ToKernel = OpenPage | FromPage | ClosePage
+OfPlace = ToPage | PageFailed | Spent
+ToServer = Ready | OfPlace
 
 _encode = msgspec.msgpack.Encoder().encode
 to_kernel: Callable[[bytes], ToKernel] = msgspec.msgpack.Decoder(ToKernel).decode

@@ -17,7 +17,7 @@ _OWN = (
 )  # fmt: skip
 
 
-class Running(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class WorkerResources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How the workers of a service are kept.
 
     ``min_workers`` is ``None`` where it is as many as at most. ``target_calls`` is what one worker
@@ -52,7 +52,7 @@ def read(options: dict[str, Any]) -> dict[str, Any]:
         "gpu": float(gpu) if type(gpu := given["gpu"]) is int else gpu,
         "idempotent": _truth("idempotent", given["idempotent"]),
     }
-    made = Running(**{name: value for name, value in told.items() if value is not None})
+    made = WorkerResources(**{name: value for name, value in told.items() if value is not None})
     return {**({} if most is None else {"workers": most}), "running": made}
 
 

@@ -7,7 +7,7 @@ from easymlnb.contract.message import Message
 # kernel -> server
 
 
-class Ask(Message):
+class CallService(Message):
     """Call another service. ``id`` is the kernel's own number for it, ``of`` the call that asks.
 
     ``of`` is 0 for a cell that asks. ``seconds`` is how long it waits at most, 0 as long as the
@@ -23,13 +23,13 @@ class Ask(Message):
     file: str = ""
 
 
-class Unask(Message):
+class CancelServiceCall(Message):
     """Nobody waits for that answer any more."""
 
     id: int
 
 
-class Lookup(Message):
+class DescribeService(Message):
     """Say what that service is: ``Given`` has its spec as JSON."""
 
     id: int
@@ -39,7 +39,7 @@ class Lookup(Message):
 # server -> kernel
 
 
-class Given(Message):
+class ServiceResult(Message):
     """The answer to an ``Ask`` or ``Lookup``. ``file`` is the path of a body not in the frame."""
 
     id: int
@@ -48,7 +48,7 @@ class Given(Message):
     file: str = ""
 
 
-class Denied(Message):
+class ServiceCallError(Message):
     """The error that an ``Ask`` or ``Lookup`` ended with."""
 
     id: int

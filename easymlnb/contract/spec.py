@@ -11,7 +11,7 @@ from msgspec import Meta
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.metadata import SERVICES, Metadata, default_title
 from easymlnb.contract.options import named_options
-from easymlnb.contract.resources import Running
+from easymlnb.contract.resources import WorkerResources
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 
@@ -102,7 +102,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     batch: Batch | None = None
     concurrency: int = 1
     max_concurrent: int = 0
-    running: Running = Running()
+    running: WorkerResources = WorkerResources()
     metadata: Metadata | None = None
     app: dict[str, Any] | None = None
 
@@ -136,7 +136,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         """
         fields = {key: value for key, value in said.items() if key != SERVICES}
         fields |= said.get(SERVICES, {}).get(self.name, {})
-        own = {name: getattr(self, name) for name in _SPOKEN}
+        own = {name: getattr(self, name) for name in _DESCRIPTIVE}
         if self.title == default_title(self.name):
             own["title"] = ""
         changes = {name: fields[name] for name in own if not own[name] and name in fields}
@@ -147,4 +147,4 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         return self.from_dict({**self.to_dict(), **changes}) if changes else self
 
 
-_SPOKEN = ("title", "description", "author", "license", "tags")
+_DESCRIPTIVE = ("title", "description", "author", "license", "tags")

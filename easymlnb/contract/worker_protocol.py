@@ -19,7 +19,13 @@ import msgspec
 
 from easymlnb._version import PROTOCOL, __version__
 from easymlnb.contract.message import Message as Message
-from easymlnb.contract.service_call_protocol import Ask, Denied, Given, Lookup, Unask
+from easymlnb.contract.service_call_protocol import (
+    CallService,
+    CancelServiceCall,
+    DescribeService,
+    ServiceCallError,
+    ServiceResult,
+)
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.texts import all_sendable
 
@@ -41,19 +47,19 @@ class Hello(Message):
     live: bool = False
 
 
-class Offer(Message):
+class Register(Message):
     """These services are (again) answered here; the server replies ``Taken`` and ``Refused``."""
 
     specs: tuple[ServiceSpec, ...]
 
 
-class Withdraw(Message):
+class Unregister(Message):
     """These services are no longer answered here."""
 
     names: tuple[str, ...]
 
 
-class Shares(Message):
+class SharedFilesystem(Message):
     """The kernel reads the server's files: ``proof`` is what it found at ``Welcome.probe``."""
 
     proof: bytes
@@ -99,7 +105,7 @@ class Item(Message):
     id: int
 
 
-class Unbegun(Message):
+class NotStarted(Message):
     """The answer to a ``Recall``: the worker has not begun that call, and will not."""
 
     id: int
@@ -114,14 +120,14 @@ class Welcome(Message):
     probe: str = ""
 
 
-class Refused(Message):
+class RegistrationRefused(Message):
     """The offer of one service was refused; ``message`` says why and what to do."""
 
     name: str
     message: str
 
 
-class Taken(Message):
+class Registered(Message):
     """The offered services of these names are now answered here."""
 
     names: tuple[str, ...]
@@ -164,18 +170,18 @@ class Recall(Message):
     id: int
 
 
-class Seen(Message):
+class StreamAck(Message):
     """The reader of that stream has taken so many more bytes of its items."""
 
     id: int
     size: int
 
 
-class Leave(Message):
+class Drain(Message):
     """Finish what runs, then end."""
 
 
-class Return(Message):
+class ReconnectGrant(Message):
     """Should this link be lost, dial again with this secret, for so many seconds; then end."""
 
     secret: str
@@ -193,20 +199,30 @@ def version_headers() -> dict[str, str]:
 
 ToServer = (
     Hello
-    | Offer
-    | Withdraw
-    | Shares
+    | Register
+    | Unregister
+    | SharedFilesystem
     | Result
     | Failure
     | Progress
     | Item
-    | Unbegun
-    | Ask
-    | Unask
-    | Lookup
+    | NotStarted
+    | CallService
+    | CancelServiceCall
+    | DescribeService
 )
 ToWorker = (
-    Welcome | Refused | Taken | Call | Cancel | Recall | Seen | Given | Denied | Leave | Return
+    Welcome
+    | RegistrationRefused
+    | Registered
+    | Call
+    | Cancel
+    | Recall
+    | StreamAck
+    | ServiceResult
+    | ServiceCallError
+    | Drain
+    | ReconnectGrant
 )
 
 WINDOW = 256 * 1024

@@ -8,7 +8,16 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from easymlnb.contract.errors import CallCancelled, InternalError
-from easymlnb.forms.call_protocol import Done, Event, Failed, Item, Log, Part, Progress, Waiting
+from easymlnb.forms.call_protocol import (
+    Event,
+    Failed,
+    Item,
+    Log,
+    Part,
+    Progress,
+    Succeeded,
+    Waiting,
+)
 
 PACE = 0.1
 """Seconds between two paints; what comes faster is painted together."""
@@ -21,7 +30,7 @@ GRACE = 5.0
 
 
 @dataclass(slots=True)
-class News:
+class CallUpdate:
     """What happened since the last paint."""
 
     seconds: float
@@ -33,12 +42,12 @@ class News:
 class Screen(Protocol):
     """Where a call is painted; only ever called from one thread at a time."""
 
-    def show(self, news: News) -> None: ...
+    def show(self, news: CallUpdate) -> None: ...
 
-    def end(self, event: Done | Failed) -> None: ...
+    def end(self, event: Succeeded | Failed) -> None: ...
 
 
-class Watch:
+class CallMonitor:
     """A call's way from start to end. ``on`` may be called from any thread and never waits."""
 
     def __init__(self, screen: Screen) -> None:
@@ -56,7 +65,7 @@ class Watch:
     def on(self, event: Event) -> None:
         """Take an event of the call."""
         self._events.put(event)
-        if isinstance(event, Done | Failed):
+        if isinstance(event, Succeeded | Failed):
             self._over.set()
 
     def stopping(self) -> None:
@@ -71,7 +80,7 @@ class Watch:
         started = time.monotonic()
         while True:
             events = self._wait()
-            news = News(time.monotonic() - started)
+            news = CallUpdate(time.monotonic() - started)
             last = _sort(events, news)
             if self._deadline is not None and time.monotonic() > self._deadline:
                 last = last or Failed(
@@ -84,7 +93,7 @@ class Watch:
             # The end is painted at once, however shortly before it something else was.
             self._over.wait(PACE)
 
-    def _end(self, last: Done | Failed) -> None:
+    def _end(self, last: Succeeded | Failed) -> None:
         try:
             self._screen.end(last)
         except Exception:
@@ -102,10 +111,10 @@ class Watch:
         return found
 
 
-def _sort(events: list[Event], news: News) -> Done | Failed | None:
+def _sort(events: list[Event], news: CallUpdate) -> Succeeded | Failed | None:
     """Put events into the news and return the call's end, if it is among them."""
     for event in events:
-        if isinstance(event, Done | Failed):
+        if isinstance(event, Succeeded | Failed):
             return event
         if isinstance(event, Progress | Waiting):
             news.progress = event

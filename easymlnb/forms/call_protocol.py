@@ -47,7 +47,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Succeeded:
     """The call's good end. ``parts`` is empty after a stream; a large ``result`` is left out."""
 
     parts: list[Part] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Failed:
     trace: str = ""
 
 
-Event = Progress | Waiting | Log | Item | Done | Failed
+Event = Progress | Waiting | Log | Item | Succeeded | Failed
 
 
 class Running(Protocol):

@@ -12,7 +12,7 @@ from typing import Any
 import ipywidgets as W
 from traitlets import Unicode
 
-from easymlnb.forms.shared_style import Lean
+from easymlnb.forms.shared_style import SharedStyleWidget
 
 FRONT_END = ">=0.9.13"
 """Versions of anywidget's front end that run the scripts; it is installed where the server is."""
@@ -42,7 +42,7 @@ def _collect(name: str, parts: dict[str, str]) -> None:
     parts[name] = _EXPORT.sub("", _TYPES.sub("", _IMPORT.sub("", text)))
 
 
-class Scripted(Lean, W.DOMWidget):  # type: ignore[misc]
+class EsmWidget(SharedStyleWidget, W.DOMWidget):  # type: ignore[misc]
     """A widget drawn by the script of its name; ``said`` takes what it sends."""
 
     script_name = ""

@@ -10,7 +10,7 @@ from traitlets import TraitError
 
 from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.forms import shared_style as W
-from easymlnb.forms.message_order import in_order
+from easymlnb.forms.message_order import keep_message_order
 
 MISSING: Final[Any] = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
 """No value was given; the parameter is left out of the call."""
@@ -124,7 +124,7 @@ class Field:
         self._initial = self.get()
         self._refused: Any = MISSING
         self._sheet = W.current()
-        in_order(self.widget)
+        keep_message_order(self.widget)
 
     def get(self) -> Any:
         """Return the JSON value, or ``MISSING``."""

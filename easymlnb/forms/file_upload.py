@@ -11,7 +11,7 @@ from typing import Any
 
 from traitlets import Bool, Dict, Int, List, Unicode
 
-from easymlnb.forms.esm_widget import Scripted
+from easymlnb.forms.esm_widget import EsmWidget
 from easymlnb.forms.shared_style import Uploads
 
 LONGEST_NAME = 255
@@ -20,7 +20,7 @@ LONGEST_ID = 200
 Told = Callable[[str, dict[str, Any], bytes], None]
 
 
-class Uploader(Scripted):
+class FileUpload(EsmWidget):
     """The widget of one file field; ``told`` gets what happens: an event, its words, its bytes."""
 
     script_name = "upload"

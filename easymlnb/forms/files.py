@@ -10,7 +10,7 @@ from typing import Any
 
 from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.forms.fields import MISSING, Make
-from easymlnb.forms.file_upload import Uploader
+from easymlnb.forms.file_upload import FileUpload
 from easymlnb.forms.previews import MAX_PIXELS, as_csv, size
 from easymlnb.forms.shared_style import current
 
@@ -55,7 +55,7 @@ class Picker:
         self._value: Any = MISSING
         self._problem = ""
         self._sheet = sheet = current()
-        self.widget = Uploader(
+        self.widget = FileUpload(
             self._told,
             sheet.uploads if sheet is not None else None,
             kind=kind,

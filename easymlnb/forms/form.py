@@ -12,20 +12,20 @@ from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.contract.snippets import snippets
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import shared_style as W
-from easymlnb.forms.call_monitor import News, Watch
-from easymlnb.forms.call_protocol import Caller, Done, Failed, Part, Running
+from easymlnb.forms.call_monitor import CallMonitor, CallUpdate
+from easymlnb.forms.call_protocol import Caller, Failed, Part, Running, Succeeded
 from easymlnb.forms.containers import Group
 from easymlnb.forms.examples import gallery
 from easymlnb.forms.fields import html
-from easymlnb.forms.form_script import Desk
+from easymlnb.forms.form_script import FormScript
 from easymlnb.forms.limits import broken
-from easymlnb.forms.message_order import in_order
+from easymlnb.forms.message_order import keep_message_order
 from easymlnb.forms.page_links import ways
 from easymlnb.forms.registry import make
-from easymlnb.forms.result_panel import KEPT_ITEMS, Code, Outcome, Tabs
-from easymlnb.forms.run_bar import Status
+from easymlnb.forms.result_panel import KEPT_ITEMS, CodePanel, ResultPanel, Tabs
+from easymlnb.forms.run_bar import RunBar
 from easymlnb.forms.sanitize import markdown
-from easymlnb.forms.shared_style import Sheet
+from easymlnb.forms.shared_style import FormContext
 
 LONG = 400
 """Characters of a description that are shown unfolded."""
@@ -51,7 +51,7 @@ class Ended:
     values: dict[str, Any]
     started: float = 0.0
     seconds: float = 0.0
-    event: Done | Failed = field(default_factory=Done)
+    event: Succeeded | Failed = field(default_factory=Succeeded)
     items: list[list[Part]] = field(default_factory=list)
     count: int = 0
 
@@ -62,7 +62,7 @@ class Ended:
         self.items = [*self.items, *items][-KEPT_ITEMS:]
         return first
 
-    def end(self, event: Done | Failed) -> None:
+    def end(self, event: Succeeded | Failed) -> None:
         """Note how it ended, and how long it took until then."""
         self.event = event
         self.seconds = time.monotonic() - self.started
@@ -87,7 +87,7 @@ class Form:
         caller: Caller,
         *,
         url: str = "",
-        sheet: Sheet | None = None,
+        sheet: FormContext | None = None,
         place: str = "cell",
     ) -> None:
         self.spec = spec
@@ -96,29 +96,29 @@ class Form:
         self.ended: Callable[[Ended], None] = lambda ended: None
         self._caller = caller
         self._running: Running | None = None
-        self._watch: Watch | None = None
+        self._watch: CallMonitor | None = None
         self._call = Ended({})
-        self.sheet = sheet or Sheet()
+        self.sheet = sheet or FormContext()
         self.sheet.unmarked = self._unmarked
         with self.sheet.active():
             self.fields = Group(SchemaNode.root(spec.input), make)
-            self.status = Status(self.run, self.stop)
-            self.outcome = Outcome(spec.stream)
-            self.code = Code()
-            self.desk = Desk(self.acts, place=place)
+            self.status = RunBar(self.run, self.stop)
+            self.outcome = ResultPanel(spec.stream)
+            self.code = CodePanel()
+            self.desk = FormScript(self.acts, place=place)
             self.fields.widget.remove_class("em-group")
             self.code.show(snippets(spec, self.values(), url))
             self.widget = self._draw() if place == "cell" else W.VBox()
             self.widget.add_class("em-form")
         self.sheet.most = len(self.sheet.widgets) + MORE
-        in_order(self.widget)
+        keep_message_order(self.widget)
 
     def _draw(self) -> Any:
         """Return what stands under a cell."""
         look = W.HTML(f"<style>{style()}</style>")
         look.add_class("em-style")
         pages = [self.outcome.widget, self.code.widget, self.outcome.log_widget]
-        right = Tabs(("Result", "Code", "Log"), pages)
+        right = Tabs(("Result", "CodePanel", "Log"), pages)
         right.widget.add_class("em-card")
         right.widget.add_class("em-outcome")
         two = W.Box([self.inputs(), right.widget])
@@ -180,7 +180,7 @@ class Form:
         self.outcome.begin()
         self.status.start()
         with self.sheet.active():
-            self._watch = watch = Watch(self)
+            self._watch = watch = CallMonitor(self)
         try:
             self._running = self._caller.start(values, watch.on)
         except EasyMLNBError as error:
@@ -231,7 +231,7 @@ class Form:
         if watch is not None:
             watch.join(timeout)
 
-    def show(self, news: News) -> None:
+    def show(self, news: CallUpdate) -> None:
         """Paint what happened to the running call."""
         if self.sheet.closed:
             return
@@ -241,12 +241,12 @@ class Form:
         if self._call.came(news.items):
             self.desk.tell("arrived", words=ARRIVING)
 
-    def end(self, event: Done | Failed) -> None:
+    def end(self, event: Succeeded | Failed) -> None:
         """Paint the running call's end."""
         if self.sheet.closed:
             return
         marked = False
-        if isinstance(event, Done):
+        if isinstance(event, Succeeded):
             self.outcome.done(event)
         else:
             marked = isinstance(event.error, InvalidInput) and self._mark(event.error)
@@ -258,11 +258,11 @@ class Form:
         self.status.end(LOOK if marked else "", wrong=marked)
         self._lead(event, marked)
 
-    def _lead(self, event: Done | Failed, marked: bool) -> None:
+    def _lead(self, event: Succeeded | Failed, marked: bool) -> None:
         """Have the page go to what came of a call, as far as the person did nothing else."""
         if marked:
             self.desk.tell("wrong", words=LOOK)
-        elif isinstance(event, Done):
+        elif isinstance(event, Succeeded):
             self.desk.tell("arrived", words=READY)
         elif not isinstance(event.error, CallCancelled):
             self.desk.tell("arrived", words=FAILED)

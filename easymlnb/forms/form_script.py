@@ -9,7 +9,7 @@ from typing import Any
 
 from traitlets import Unicode
 
-from easymlnb.forms.esm_widget import Scripted
+from easymlnb.forms.esm_widget import EsmWidget
 
 LONGEST = 100_000
 """Characters of a value that a page may send with an action."""
@@ -20,7 +20,7 @@ LONGER = {"history": 500_000}
 Act = Callable[[str], None]
 
 
-class Desk(Scripted):
+class FormScript(EsmWidget):
     """The unseen script of one form.
 
     ``place`` is ``app`` on a page of its own, which has an address to link to and keeps drafts,

@@ -7,10 +7,10 @@ from typing import Any
 
 from traitlets import Bytes, Int, List, Unicode
 
-from easymlnb.forms.esm_widget import Scripted
+from easymlnb.forms.esm_widget import EsmWidget
 
 
-class Grid(Scripted):
+class Grid(EsmWidget):
     """A table to scroll, sort and save. ``data`` is gzip of a JSON list of columns."""
 
     script_name = "grid"

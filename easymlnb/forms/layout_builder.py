@@ -18,7 +18,7 @@ WITHIN = {"form": ("inputs", "result", "history")}
 """Parts that have others in them."""
 
 
-class Arranger:
+class LayoutBuilder:
     """Builds one page of a form's parts."""
 
     def __init__(self, fields: Mapping[str, Field], parts: Mapping[str, Callable[[], Any]]) -> None:
@@ -83,8 +83,8 @@ def _style(node: Any) -> dict[str, Any]:
     return {"layout": W.Layout(**kept)} if kept else {}
 
 
-def _box(kind: str) -> Callable[[Arranger, Any, int], Any]:
-    def make(on: Arranger, node: Any, depth: int) -> Any:
+def _box(kind: str) -> Callable[[LayoutBuilder, Any, int], Any]:
+    def make(on: LayoutBuilder, node: Any, depth: int) -> Any:
         box = W.Box(on.children(node, kind, depth), **_style(node))
         box.add_class(f"em-box-{kind}")
         return box
@@ -92,25 +92,25 @@ def _box(kind: str) -> Callable[[Arranger, Any, int], Any]:
     return make
 
 
-def _tabs(on: Arranger, node: Any, depth: int) -> Any:
+def _tabs(on: LayoutBuilder, node: Any, depth: int) -> Any:
     titles, pages = on.titled(node, "tabs", depth)
     return Tabs(tuple(titles[: len(pages)]), pages).widget if pages else None
 
 
-def _accordion(on: Arranger, node: Any, depth: int) -> Any:
+def _accordion(on: LayoutBuilder, node: Any, depth: int) -> Any:
     titles, pages = on.titled(node, "accordion", depth)
     return W.Accordion(pages, titles=titles[: len(pages)])
 
 
-def _html(on: Arranger, node: Any, depth: int) -> Any:
+def _html(on: LayoutBuilder, node: Any, depth: int) -> Any:
     return W.HTML(f'<div class="em-prose">{clean(str(node["html"]))}</div>')
 
 
-def _text(on: Arranger, node: Any, depth: int) -> Any:
+def _text(on: LayoutBuilder, node: Any, depth: int) -> Any:
     return W.HTML(html(str(node["text"]), "em-text"))
 
 
-def _static(on: Arranger, node: Any, depth: int) -> Any:
+def _static(on: LayoutBuilder, node: Any, depth: int) -> Any:
     part = node["static"]
     if not isinstance(part, dict):
         return None
@@ -120,9 +120,9 @@ def _static(on: Arranger, node: Any, depth: int) -> Any:
     return one(part)
 
 
-BUILDERS: dict[str, Callable[[Arranger, Any, int], Any]] = {
-    "field": Arranger.field,
-    "part": Arranger.part,
+BUILDERS: dict[str, Callable[[LayoutBuilder, Any, int], Any]] = {
+    "field": LayoutBuilder.field,
+    "part": LayoutBuilder.part,
     "html": _html,
     "text": _text,
     "static": _static,

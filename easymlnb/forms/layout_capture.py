@@ -88,7 +88,7 @@ class Parts:
             setattr(self, name, Part(of="part", name=name))
 
 
-def taken_down(spec: ServiceSpec, function: Callable[[Any], Any]) -> dict[str, Any]:
+def capture_layout(spec: ServiceSpec, function: Callable[[Any], Any]) -> dict[str, Any]:
     """Return the tree of what an author's function makes; raises ``DefinitionError``."""
     if not callable(function):
         raise DefinitionError(f"@{spec.name}.app must decorate a function.")

@@ -9,7 +9,7 @@ from operator import ge, gt, le, lt
 from typing import Any
 
 from easymlnb.contract.jsonschema import SchemaNode
-from easymlnb.services.validation_errors import WORDS
+from easymlnb.services.validation_errors import MESSAGES
 
 Found = Iterator[tuple[list[str], str]]
 
@@ -41,9 +41,9 @@ def _entries(node: SchemaNode, value: dict[str, Any]) -> Found:
 def _items(node: SchemaNode, value: list[Any]) -> Found:
     least, most = node.get("minItems"), node.get("maxItems")
     if least is not None and len(value) < least:
-        yield [], WORDS["too_short"].format(min_length=least)
+        yield [], MESSAGES["too_short"].format(min_length=least)
     if most is not None and len(value) > most:
-        yield [], WORDS["too_long"].format(max_length=most)
+        yield [], MESSAGES["too_long"].format(max_length=most)
     fixed = node.get("prefixItems") or ()
     for at, one in enumerate(value):
         schema = fixed[at] if at < len(fixed) else node.get("items")
@@ -54,9 +54,9 @@ def _items(node: SchemaNode, value: list[Any]) -> Found:
 def _text(node: SchemaNode, value: str) -> Found:
     least, most = node.get("minLength"), node.get("maxLength")
     if least is not None and len(value) < least:
-        yield [], WORDS["string_too_short"].format(min_length=least)
+        yield [], MESSAGES["string_too_short"].format(min_length=least)
     if most is not None and len(value) > most:
-        yield [], WORDS["string_too_long"].format(max_length=most)
+        yield [], MESSAGES["string_too_long"].format(max_length=most)
 
 
 NUMBERS: tuple[tuple[str, str, str, Callable[[float, float], bool]], ...] = (
@@ -72,5 +72,5 @@ def _number(node: SchemaNode, value: float) -> Found:
     for keyword, kind, word, holds in NUMBERS:
         limit = node.get(keyword)
         if isinstance(limit, int | float) and not holds(value, limit):
-            yield [], WORDS[kind].format(**{word: limit})
+            yield [], MESSAGES[kind].format(**{word: limit})
             return

@@ -9,14 +9,14 @@ from typing import Any
 
 from easymlnb.contract import worker_protocol
 from easymlnb.contract.errors import from_code
-from easymlnb.forms.call_protocol import Done, Event, Failed, Item, Log, Progress
-from easymlnb.runtime.thread_calls import Threads
+from easymlnb.forms.call_protocol import Event, Failed, Item, Log, Progress, Succeeded
+from easymlnb.runtime.thread_calls import ThreadCallRunner
 from easymlnb.services.definition import Service
 
 
 @cache
-def _threads() -> Threads:
-    return Threads()
+def _threads() -> ThreadCallRunner:
+    return ThreadCallRunner()
 
 
 # Below zero: the server gives its own to the calls that it sends here.
@@ -26,7 +26,7 @@ _ids = count(-1, -1)
 class LocalRunning:
     """A call in a thread of this process."""
 
-    def __init__(self, threads: Threads, call: int) -> None:
+    def __init__(self, threads: ThreadCallRunner, call: int) -> None:
         self._threads = threads
         self._call = call
 
@@ -37,7 +37,7 @@ class LocalRunning:
 class LocalCaller:
     """Calls one service of this process. Its tracebacks are shown: whoever looks is the author."""
 
-    def __init__(self, service: Service, threads: Threads | None = None) -> None:
+    def __init__(self, service: Service, threads: ThreadCallRunner | None = None) -> None:
         self._service = service
         self._threads = threads or _threads()
 
@@ -72,7 +72,7 @@ def _result(message: worker_protocol.Result, body: bytes, request: str) -> list[
     found = json.loads(body) if body else {}
     said: list[Event] = [Log(message.log)] if message.log else []
     parts, result = found.get("parts", []), found.get("result")
-    return [*said, Done(parts, message.seconds, request, result)]
+    return [*said, Succeeded(parts, message.seconds, request, result)]
 
 
 def _failure(message: worker_protocol.Failure, body: bytes, request: str) -> list[Event]:

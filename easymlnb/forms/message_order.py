@@ -10,10 +10,10 @@ just before it, and the call would run with the old one. The widgets of a form a
 from typing import Any
 
 
-def in_order(widget: Any) -> None:
+def keep_message_order(widget: Any) -> None:
     """Let a widget and all it holds be served where the front end sent its messages to."""
     comm: Any = getattr(widget, "comm", None)
     if hasattr(comm, "_reply_subshell_for"):
         comm._reply_subshell_for = None
     for child in getattr(widget, "children", ()):
-        in_order(child)
+        keep_message_order(child)

@@ -6,7 +6,7 @@ from typing import Any
 
 from easymlnb.contract.errors import CallCancelled, CallerError, EasyMLNBError
 from easymlnb.forms import shared_style as W
-from easymlnb.forms.call_protocol import Done, Failed, Part
+from easymlnb.forms.call_protocol import Failed, Part, Succeeded
 from easymlnb.forms.choices import segments
 from easymlnb.forms.fields import html
 from easymlnb.forms.renderers import draw, text
@@ -30,7 +30,7 @@ class Tabs:
         self.widget = W.VBox([bar, stack])
 
 
-class Code:
+class CodePanel:
     """A call as code to copy."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Code:
         )
 
 
-class Outcome:
+class ResultPanel:
     """What a call gave. Old results stay, dimmed, until there are new ones."""
 
     def __init__(self, stream: bool) -> None:
@@ -111,7 +111,7 @@ class Outcome:
         shown = html(self._said, "em-code", "pre", ' tabindex="0"')
         self.log_widget.value = shown or html("The call printed nothing.", "em-nothing")
 
-    def done(self, event: Done) -> None:
+    def done(self, event: Succeeded) -> None:
         """Show the result."""
         if event.parts or not self._stream:
             self._replace(draw(event.parts))

@@ -7,7 +7,7 @@ from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.contract.value_size import count_nodes
 from easymlnb.forms import shared_style as W
 from easymlnb.forms.fields import MISSING, Field, Make, Simple, html
-from easymlnb.forms.message_order import in_order
+from easymlnb.forms.message_order import keep_message_order
 from easymlnb.forms.scalars import json_value
 
 ROWS = 200
@@ -74,7 +74,7 @@ class Rows:
             W.Text(value=key, placeholder="Name", continuous_update=False) if self.keyed else None
         )
         row = _Row(field, name, self._remove)
-        in_order(row.widget)
+        keep_message_order(row.widget)
         return row
 
     def _remove(self, row: _Row) -> None:
@@ -118,7 +118,7 @@ class Rows:
         self._fill(())
         self._written = json_value(self._node.without_keywords("description"), self._make)
         self._written.set(value)
-        in_order(self._written.widget)
+        keep_message_order(self._written.widget)
         self.widget.children = (self._written.widget,)
 
     def get(self) -> Any:

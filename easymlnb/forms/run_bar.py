@@ -24,7 +24,7 @@ def waiting(told: Waiting) -> str:
     return f"{said}. {told.reason}" if told.reason else said
 
 
-class Status:
+class RunBar:
     """The buttons with a thin bar and a line of text under them."""
 
     def __init__(self, run: Callable[[], None], stop: Callable[[], None]) -> None:

@@ -29,17 +29,17 @@ class Uploads:
     service: str = ""
 
 
-class Marked(Protocol):
+class HasError(Protocol):
     """A field with a message."""
 
     def look_again(self) -> None:
         """Take the message away if it was about another value."""
 
 
-_SHEET: ContextVar["Sheet | None"] = ContextVar("easymlnb_sheet", default=None)
+_SHEET: ContextVar["FormContext | None"] = ContextVar("easymlnb_sheet", default=None)
 
 
-class Sheet:
+class FormContext:
     """What the widgets of one form share, and the list of them.
 
     ``marked`` are the fields with messages; ``unmarked`` is called when a person did away with the
@@ -53,7 +53,7 @@ class Sheet:
         self.layout: Any = W.Layout()
         self._styles: dict[type, Any] = {}
         self.widgets: set[Any] = set()
-        self.marked: set[Marked] = set()
+        self.marked: set[HasError] = set()
         self.unmarked: Callable[[], None] = lambda: None
         self.sending: set[Any] = set()
         self.due: Callable[[], None] | None = None
@@ -101,7 +101,7 @@ class Sheet:
             shared.close()
 
 
-def current() -> Sheet | None:
+def current() -> FormContext | None:
     """Return the sheet of the form that is being made."""
     return _SHEET.get()
 
@@ -113,7 +113,7 @@ def close(widget: Any) -> None:
     widget.close()
 
 
-class Lean:
+class SharedStyleWidget:
     """Takes layout and style from the sheet that is active when it is made."""
 
     def __init__(self, *args: Any, **values: Any) -> None:
@@ -145,7 +145,9 @@ class Lean:
 
 def lean(kind: Any) -> Any:
     """Return a kind of widget with shared layout and style."""
-    return type(kind.__name__, (Lean, kind), {"__module__": __name__, "__doc__": kind.__doc__})
+    return type(
+        kind.__name__, (SharedStyleWidget, kind), {"__module__": __name__, "__doc__": kind.__doc__}
+    )
 
 
 Accordion = lean(W.Accordion)

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from easymlnb.client import discovery, transport
-from easymlnb.client.messages import Answer, checked
+from easymlnb.client.messages import Response, checked
 from easymlnb.contract.errors import (
     Draining,
     EasyMLNBError,
@@ -147,7 +147,7 @@ def _call_off(http: httpx.Client, server: discovery.Server, bundle: str) -> str:
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:
-    answer: Answer = checked(transport.answer(response, response.content))
+    answer: Response = checked(transport.answer(response, response.content))
     found = answer.json()
     if not isinstance(found, dict) or "state" not in found or "bundle" not in found:
         raise ServerUnreachable("The server at this URL does not run easymlnb. Check the URL.")

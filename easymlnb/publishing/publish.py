@@ -22,7 +22,7 @@ from easymlnb.publishing.bundle import make
 from easymlnb.publishing.bundle.static_analysis import plain
 from easymlnb.publishing.bundle_upload import send
 from easymlnb.publishing.current_notebook import candidates
-from easymlnb.services.definition import DEFINED
+from easymlnb.services.definition import SERVICES
 
 log = logging.getLogger("easymlnb")
 
@@ -92,10 +92,10 @@ def publish(
     if "EASYMLNB_WORKER" in os.environ:
         log.info("publish() of %s has no effect in a worker.", service)
         return None
-    if service not in DEFINED:
+    if service not in SERVICES:
         raise ServiceNotFound(service)
     check(replace)
-    path = find_notebook(DEFINED[service].function, service, notebook)
+    path = find_notebook(SERVICES[service].function, service, notebook)
     server = hub.server(url, token, here=here)
     made = make(path, include=include, exclude=exclude, requirements=requirements)
     _say(_summary(path.name, sorted(made.manifest.files), len(made.data)), *made.notes)

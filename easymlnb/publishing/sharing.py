@@ -13,7 +13,7 @@ from easymlnb.contract.options import named_options
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Access:
+class ServiceAccess:
     """Who may call a service beside its owner and the Hub's administrators.
 
     ``everyone`` means everybody who can log in to the Hub, ``public`` also those who cannot.
@@ -52,7 +52,7 @@ def share(
     public: bool | None = None,
     url: str | None = None,
     token: str | None = None,
-) -> Access:
+) -> ServiceAccess:
     """Let these call a published service, and nobody else; with none of them, say who may.
 
     users, groups: names at the Hub. everyone: all who can log in there. public: also those who
@@ -81,10 +81,10 @@ def share(
     way = "public" if told["public"] else "apps"
     app = f"{hub.address(found)}{way}/{names.path(full)}"
     users, groups = tuple(told["users"]), tuple(told["groups"])
-    return Access(full, users, groups, told["everyone"], told["public"], app)
+    return ServiceAccess(full, users, groups, told["everyone"], told["public"], app)
 
 
 @named_options
-def unshare(service: str, *, url: str | None = None, token: str | None = None) -> Access:
+def unshare(service: str, *, url: str | None = None, token: str | None = None) -> ServiceAccess:
     """Keep a published service to its owner again; ``url`` and ``token`` as for ``share``."""
     return share(service, users=(), url=url, token=token)

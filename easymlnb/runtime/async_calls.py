@@ -10,7 +10,7 @@ from easymlnb.contract.errors import ResultNotEncodable
 from easymlnb.contract.worker_protocol import Call, Item
 from easymlnb.runtime import body_files, event_loop, settings
 from easymlnb.runtime.call_execution import (
-    Attempt,
+    CallAttempt,
     Raised,
     Stopped,
     item_of,
@@ -20,13 +20,13 @@ from easymlnb.runtime.call_execution import (
 )
 from easymlnb.runtime.context import Context, Emit, running
 from easymlnb.runtime.figures import own_figures
-from easymlnb.runtime.stream_window import Flow
+from easymlnb.runtime.stream_window import StreamWindow
 from easymlnb.runtime.tqdm_progress import report_bars
 from easymlnb.services.definition import Service
 from easymlnb.types.temp_files import scratch
 
 
-class Beside:
+class AsyncCallRunner:
     """The calls that run as tasks. ``idle`` is told, in the loop's thread, when the last ended."""
 
     def __init__(self, idle: Callable[[], None] = lambda: None) -> None:
@@ -41,7 +41,12 @@ class Beside:
         return len(self._known)
 
     def start(
-        self, service: Service, call: Call, body: bytes, emit: Emit, flow: Flow | None = None
+        self,
+        service: Service,
+        call: Call,
+        body: bytes,
+        emit: Emit,
+        flow: StreamWindow | None = None,
     ) -> None:
         """Run a call soon; ``emit`` is called from the loop's thread."""
         where = self._known[call.id] = event_loop.home(service.function)
@@ -61,7 +66,7 @@ class Beside:
             self.cancel(call)
 
     def _begin(
-        self, service: Service, call: Call, body: bytes, emit: Emit, flow: Flow | None
+        self, service: Service, call: Call, body: bytes, emit: Emit, flow: StreamWindow | None
     ) -> None:
         # Its first step is due at once, and the loop holds it until then; `_tasks` does after.
         asyncio.get_running_loop().create_task(self._answer(service, call, body, emit, flow))
@@ -75,10 +80,10 @@ class Beside:
             task.cancel()
 
     async def _answer(
-        self, service: Service, call: Call, body: bytes, emit: Emit, flow: Flow | None
+        self, service: Service, call: Call, body: bytes, emit: Emit, flow: StreamWindow | None
     ) -> None:
         settings.enter()
-        attempt = Attempt(call)
+        attempt = CallAttempt(call)
         context = Context(call, emit)
         with running(context), own_figures(context), scratch(), attempt:
             if call.id in self._unwanted:
@@ -94,7 +99,12 @@ class Beside:
             self._idle()
 
     async def _open(
-        self, service: Service, values: dict[str, Any], call: Call, emit: Emit, flow: Flow | None
+        self,
+        service: Service,
+        values: dict[str, Any],
+        call: Call,
+        emit: Emit,
+        flow: StreamWindow | None,
     ) -> tuple[Any, Any]:
         """Run the author's code, which alone can be cancelled: an interrupt breaks none of ours."""
         task = asyncio.current_task()
@@ -114,7 +124,7 @@ class Beside:
         values: dict[str, Any],
         call: Call,
         emit: Emit,
-        flow: Flow | None,
+        flow: StreamWindow | None,
     ) -> Any:
         """Call the function; an async generator's items are emitted as they come."""
         try:

@@ -10,7 +10,15 @@ from typing import Any
 from easymlnb.contract.errors import ResultNotEncodable
 from easymlnb.contract.worker_protocol import Call, Failure, Result
 from easymlnb.runtime import body_files, event_loop
-from easymlnb.runtime.call_execution import Attempt, Guard, Raised, Stopped, answer, view_of, write
+from easymlnb.runtime.call_execution import (
+    CallAttempt,
+    Guard,
+    Raised,
+    Stopped,
+    answer,
+    view_of,
+    write,
+)
 from easymlnb.runtime.context import Context, Emit, running
 from easymlnb.runtime.failures import defect, trace_of
 from easymlnb.runtime.figures import own_figures
@@ -42,7 +50,7 @@ def _answers(
 ) -> list[End]:
     if service.spec.batch is None:
         return [answer(service, call, body, emit, guard) for call, body in members]
-    attempts = [Attempt(call) for call, _ in members]
+    attempts = [CallAttempt(call) for call, _ in members]
     with scratch():
         for attempt, (call, body) in zip(attempts, members, strict=True):
             with attempt:
@@ -56,7 +64,7 @@ def _answers(
 
 def run_rows(service: Service, rows: list[dict[str, Any]]) -> list[Any]:
     """Run a batched function once for all rows of values, or once for each kind of array."""
-    attempts = [Attempt(Call(id=0, service=service.name)) for _ in rows]
+    attempts = [CallAttempt(Call(id=0, service=service.name)) for _ in rows]
     for attempt, row in zip(attempts, rows, strict=True):
         attempt.values = row
     results: dict[int, Any] = {}
@@ -79,7 +87,7 @@ class _Shared(Context):
 
 
 def _run(
-    service: Service, group: list[Attempt], emit: Emit, guard: Guard, logs: dict[int, str]
+    service: Service, group: list[CallAttempt], emit: Emit, guard: Guard, logs: dict[int, str]
 ) -> None:
     """Run the function on a group; ``logs`` takes what it printed, by call."""
     context = _Shared([attempt.call for attempt in group], emit)
@@ -109,7 +117,7 @@ def _run(
                 raise raised
 
 
-def _write(service: Service, attempt: Attempt, result: Any, guard: Guard) -> None:
+def _write(service: Service, attempt: CallAttempt, result: Any, guard: Guard) -> None:
     seen: Any = None
     with attempt:
         if attempt.call.view:
@@ -118,12 +126,12 @@ def _write(service: Service, attempt: Attempt, result: Any, guard: Guard) -> Non
         attempt.written = write(service, attempt.call, result, seen)
 
 
-def _groups(service: Service, attempts: list[Attempt]) -> list[list[Attempt]]:
+def _groups(service: Service, attempts: list[CallAttempt]) -> list[list[CallAttempt]]:
     """Return which calls run together: all, or those whose arrays can be stacked."""
     assert service.spec.batch is not None
     if not service.spec.batch.stack or not attempts:
         return [attempts] if attempts else []
-    groups: dict[Any, list[Attempt]] = {}
+    groups: dict[Any, list[CallAttempt]] = {}
     for attempt in attempts:
         key = tuple(
             (type(value), getattr(value, "shape", None), str(getattr(value, "dtype", "")))
@@ -133,7 +141,7 @@ def _groups(service: Service, attempts: list[Attempt]) -> list[list[Attempt]]:
     return list(groups.values())
 
 
-def _columns(service: Service, group: list[Attempt]) -> dict[str, Any]:
+def _columns(service: Service, group: list[CallAttempt]) -> dict[str, Any]:
     """Return the function's arguments: for each parameter the values of all calls."""
     assert service.spec.batch is not None
     columns = {name: [one.values[name] for one in group] for name in group[0].values}

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from easymlnb.contract.errors import CallCancelled
-from easymlnb.contract.service_call_protocol import Given
-from easymlnb.contract.worker_protocol import LARGE, Call, Message, Shares
+from easymlnb.contract.service_call_protocol import ServiceResult
+from easymlnb.contract.worker_protocol import LARGE, Call, Message, SharedFilesystem
 from easymlnb.services import codec
 from easymlnb.services.definition import Service
 from easymlnb.types.uploaded_files import Data, contents, sent
@@ -24,7 +24,7 @@ def answer_probe(probe: str) -> Message | None:
     """Return what proves that this kernel can read the server's file; ``None`` if it cannot."""
     try:
         with open(probe, "rb") as file:
-            return Shares(proof=file.read(PROBE))
+            return SharedFilesystem(proof=file.read(PROBE))
     except OSError:
         return None
 
@@ -49,7 +49,7 @@ def read(service: Service, call: Call, body: bytes) -> dict[str, Any]:
         raise CallCancelled from None
 
 
-def given(message: Given, body: bytes) -> Data:
+def given(message: ServiceResult, body: bytes) -> Data:
     """Return the body of an answer to a question; raises ``OSError``."""
     return contents(Path(message.file)) if message.file else body
 

@@ -5,14 +5,14 @@ import sys
 from typing import Any, cast
 
 from easymlnb.contract.texts import all_sendable
-from easymlnb.contract.worker_protocol import Hello, Offer, pack
+from easymlnb.contract.worker_protocol import Hello, Register, pack
 from easymlnb.runtime import event_loop, notebook, raw
 from easymlnb.runtime.context import limit_prints
 from easymlnb.runtime.link import Link
-from easymlnb.runtime.server_address import MARK, Home, end, outlive_parent
+from easymlnb.runtime.server_address import MARK, ServerAddress, end, outlive_parent
 from easymlnb.runtime.tqdm_progress import report_bars
 from easymlnb.runtime.worker import Worker
-from easymlnb.services.definition import DEFINED
+from easymlnb.services.definition import SERVICES
 
 CELL_OUTPUT_LIMIT = 1_000_000
 """Characters that one cell of a bundle may print; the log of a deployment stays readable."""
@@ -85,15 +85,15 @@ def serve() -> None:
     report_bars()  # it may import, which no caller shall wait for
     notebook.follow()  # the settings of the last cell
     event_loop.leave_thread()
-    home = Home()
+    home = ServerAddress()
     link: Link | None = home.dial()
     outlive_parent()
-    specs = tuple(service.spec for service in DEFINED.values())
-    hello = pack(Hello(kernel=os.environ[MARK], source="")) + pack(Offer(specs=specs))
+    specs = tuple(service.spec for service in SERVICES.values())
+    hello = pack(Hello(kernel=os.environ[MARK], source="")) + pack(Register(specs=specs))
     try:
         while link is not None:
             link.send(hello)
-            back = Worker(link, dict(DEFINED)).run()
+            back = Worker(link, dict(SERVICES)).run()
             link = home.dial_again(back) if back is not None else None
     finally:
         # Whatever went wrong: without its link this process is of no use to anybody.

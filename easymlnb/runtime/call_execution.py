@@ -37,7 +37,7 @@ def _no_guard(calls: tuple[int, ...]) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-class Attempt:
+class CallAttempt:
     """What becomes of one call: used as a context manager, it keeps the error of its block."""
 
     __slots__ = ("call", "failure", "started", "trace", "values", "written")
@@ -46,7 +46,7 @@ class Attempt:
         self.call = call
         self.started = time.perf_counter()
         self.values: dict[str, Any] = {}
-        self.written = codec.Written("", b"")
+        self.written = codec.EncodedBody("", b"")
         self.failure: EasyMLNBError | None = None
         self.trace = ""
 
@@ -103,7 +103,7 @@ def answer(
     service: Service, call: Call, body: bytes, emit: Emit, guard: Guard = _no_guard
 ) -> tuple[Result | Failure, bytes]:
     """Run one call in this thread: emit its events, return its one ``Result`` or ``Failure``."""
-    attempt = Attempt(call)
+    attempt = CallAttempt(call)
     context = Context(call, emit)
     with running(context), own_figures(context), scratch(), attempt:
         report_bars()
@@ -121,12 +121,12 @@ def viewed(service: Service, call: Call) -> bool:
     return call.view and not service.spec.stream
 
 
-def write(service: Service, call: Call, value: Any, seen: Any) -> codec.Written:
+def write(service: Service, call: Call, value: Any, seen: Any) -> codec.EncodedBody:
     """Turn a result, and what the view made of it, into the body that the caller asked for."""
     if service.spec.stream:
-        return codec.Written("application/json", b"")
+        return codec.EncodedBody("application/json", b"")
     if call.view:
-        return codec.Written(VIEW, _view_json(service, value, seen))
+        return codec.EncodedBody(VIEW, _view_json(service, value, seen))
     return codec.write(service.schema, value, call.accept)
 
 

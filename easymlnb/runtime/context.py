@@ -61,7 +61,7 @@ class Context:
         self._emit(Progress(id=self.call.id, fraction=fraction, text=sendable(text)), b"")
 
 
-class Part(Context):
+class StepContext(Context):
     """A call as one of its steps sees it; ``tell`` passes on how far that step is."""
 
     def __init__(self, whole: Context, tell: Callable[[float, str], None]) -> None:
@@ -72,7 +72,7 @@ class Part(Context):
         self._tell(fraction, text)
 
 
-CURRENT: ContextVar[Context | None] = ContextVar("easymlnb_call", default=None)
+CURRENT_CALL: ContextVar[Context | None] = ContextVar("easymlnb_call", default=None)
 
 
 def progress(fraction: float, text: str = "") -> None:
@@ -94,7 +94,7 @@ def progress(fraction: float, text: str = "") -> None:
     """
     if not 0 <= fraction <= 1:
         raise ValueError(f"progress requires a fraction from 0 to 1, not {fraction!r}.")
-    context = CURRENT.get()
+    context = CURRENT_CALL.get()
     if context is not None:
         context.progress(float(fraction), str(text))
 
@@ -110,7 +110,7 @@ class _PerCall(TextIOBase):
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         text = str.__str__(text)  # a subclass may slice and join as it likes
-        context = CURRENT.get()
+        context = CURRENT_CALL.get()
         if context is not None:
             context.log.write(text)
         elif self.outside is None or self.outside._size < self.outside._limit:
@@ -160,7 +160,7 @@ class running:
 
     def __enter__(self) -> Context:
         capture_prints()
-        self._token = CURRENT.set(self._context)
+        self._token = CURRENT_CALL.set(self._context)
         return self._context
 
     def __exit__(
@@ -169,4 +169,4 @@ class running:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        CURRENT.reset(self._token)
+        CURRENT_CALL.reset(self._token)

@@ -21,7 +21,7 @@ from types import AsyncGeneratorType
 from typing import Any
 
 from easymlnb.runtime.bound import reaches
-from easymlnb.runtime.context import CURRENT
+from easymlnb.runtime.context import CURRENT_CALL
 
 NAME = "easymlnb-async"
 
@@ -103,7 +103,7 @@ def in_call_loop() -> bool:
     if threading.current_thread().name == NAME:
         return True
     # A cell holds up the loop that runs it in any case.
-    return CURRENT.get() is not None and asyncio._get_running_loop() in _known
+    return CURRENT_CALL.get() is not None and asyncio._get_running_loop() in _known
 
 
 def _wait(work: Coroutine[Any, Any, Any], where: asyncio.AbstractEventLoop) -> Any:

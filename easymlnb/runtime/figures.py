@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Any
 
-from easymlnb.runtime.context import CURRENT, Context
+from easymlnb.runtime.context import CURRENT_CALL, Context
 
 TABLE = "matplotlib._pylab_helpers"
 """The module that holds pyplot's table of figures."""
@@ -64,7 +64,7 @@ class _PerCall(MutableMapping[Any, Any]):
 
     @property
     def _here(self) -> "OrderedDict[Any, Any]":
-        context = CURRENT.get()
+        context = CURRENT_CALL.get()
         return context.figures if context is not None else self._outside
 
     def __getitem__(self, number: Any) -> Any:

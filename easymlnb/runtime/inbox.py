@@ -6,7 +6,7 @@ from itertools import chain
 
 from easymlnb.contract.worker_protocol import Call
 
-Members = list[tuple[Call, bytes]]
+CallBatch = list[tuple[Call, bytes]]
 """Calls that run as one; mostly a single one."""
 
 
@@ -18,17 +18,17 @@ class Inbox:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self._waiting: deque[Members] = deque()
+        self._waiting: deque[CallBatch] = deque()
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def add(self, members: Members) -> None:
+    def add(self, members: CallBatch) -> None:
         """Put a run at the end."""
         with self.lock:
             self._waiting.append(members)
 
-    def take(self) -> Members | None:
+    def take(self) -> CallBatch | None:
         """Return the next run; the caller holds the lock."""
         return self._waiting.popleft() if self._waiting else None
 

@@ -5,7 +5,7 @@ import threading
 from typing import Any
 
 from easymlnb.runtime import event_loop, settings
-from easymlnb.runtime.context import CURRENT
+from easymlnb.runtime.context import CURRENT_CALL
 
 
 def follow() -> None:
@@ -39,7 +39,7 @@ def _keep_displays(publisher: Any) -> None:
         return
 
     def publish_outside(data: Any, *args: Any, **kwargs: Any) -> Any:
-        context = CURRENT.get()
+        context = CURRENT_CALL.get()
         if context is None:
             return publish(data, *args, **kwargs)
         if isinstance(data, dict) and "text/plain" in data:
@@ -47,7 +47,7 @@ def _keep_displays(publisher: Any) -> None:
         return None
 
     def clear_outside(*args: Any, **kwargs: Any) -> Any:
-        return clear(*args, **kwargs) if CURRENT.get() is None else None
+        return clear(*args, **kwargs) if CURRENT_CALL.get() is None else None
 
     publish_outside.easymlnb = True  # type: ignore[attr-defined]
     publisher.publish, publisher.clear_output = publish_outside, clear_outside

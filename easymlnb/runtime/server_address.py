@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from easymlnb.contract.worker_protocol import Return
+from easymlnb.contract.worker_protocol import ReconnectGrant
 from easymlnb.runtime.link import Link, LinkLost, LinkRefused
 
 MARK = "EASYMLNB_WORKER"
@@ -21,7 +21,7 @@ PAUSE = 0.25
 """Seconds between two looks for the next server."""
 
 
-class Home:
+class ServerAddress:
     """The server of this worker, from the environment; the secret is taken out of it.
 
     Without a file for addresses (a worker on another machine) the first address stays.
@@ -38,7 +38,7 @@ class Home:
         """Return the link to the server that started this worker."""
         return Link(self._link, self._secret, self._cafile)
 
-    def dial_again(self, back: Return) -> Link | None:
+    def dial_again(self, back: ReconnectGrant) -> Link | None:
         """Return a link to the next server; ``None`` when none took this worker in in time."""
         until = time.monotonic() + back.seconds
         while time.monotonic() < until:

@@ -15,7 +15,7 @@ SHORTEST, LONGEST = 0.001, 0.05
 """Seconds that a thread sleeps between two looks for room; it is where an interrupt may hit."""
 
 
-class Flow:
+class StreamWindow:
     """The streams of one link. All methods may be called from any thread."""
 
     def __init__(self) -> None:

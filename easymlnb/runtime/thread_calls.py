@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from easymlnb.contract.errors import CallCancelled
 from easymlnb.contract.worker_protocol import Call, Failure
 from easymlnb.runtime import settings
-from easymlnb.runtime.async_calls import Beside
+from easymlnb.runtime.async_calls import AsyncCallRunner
 from easymlnb.runtime.batch_execution import answers
 from easymlnb.runtime.call_execution import Stopped
 from easymlnb.runtime.context import Emit
-from easymlnb.runtime.stream_window import Flow
+from easymlnb.runtime.stream_window import StreamWindow
 from easymlnb.services.definition import Service
 
 SIZE = 16
@@ -34,7 +34,7 @@ _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in_thread.argtypes = (ctypes.c_ulong, ctypes.py_object)
 
 
-class Threads:
+class ThreadCallRunner:
     """A pool of threads for calls, each of which can be cancelled by its id."""
 
     def __init__(self, size: int = SIZE) -> None:
@@ -44,10 +44,15 @@ class Threads:
         self._open: dict[int, tuple[int, tuple[int, ...]]] = {}
         self._known: set[int] = set()  # submitted, not yet answered
         self._unwanted: set[int] = set()
-        self._beside = Beside()
+        self._beside = AsyncCallRunner()
 
     def submit(
-        self, service: Service, call: Call, body: bytes, emit: Emit, flow: Flow | None = None
+        self,
+        service: Service,
+        call: Call,
+        body: bytes,
+        emit: Emit,
+        flow: StreamWindow | None = None,
     ) -> None:
         """Run the call soon; ``emit`` is called from its thread and must not block for long.
 
@@ -61,7 +66,7 @@ class Threads:
         service: Service,
         members: list[tuple[Call, bytes]],
         emit: Emit,
-        flow: Flow | None = None,
+        flow: StreamWindow | None = None,
     ) -> None:
         """Run calls that came together soon, in one thread."""
         if service.spec.concurrency > 1:
@@ -91,7 +96,7 @@ class Threads:
         service: Service,
         members: list[tuple[Call, bytes]],
         emit: Emit,
-        flow: Flow | None,
+        flow: StreamWindow | None,
     ) -> None:
         slowly = emit if flow is None else flow.held_back(emit)
         try:

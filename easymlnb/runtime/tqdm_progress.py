@@ -9,7 +9,7 @@ import importlib.util
 import sys
 from typing import Any
 
-from easymlnb.runtime.context import CURRENT
+from easymlnb.runtime.context import CURRENT_CALL
 
 
 def _text(bar: Any) -> str:
@@ -24,7 +24,7 @@ def _wrap(bars: Any) -> None:
 
     @functools.wraps(draw)
     def display(self: Any, *args: Any, **kwargs: Any) -> Any:
-        context = CURRENT.get()
+        context = CURRENT_CALL.get()
         if context is None:
             return draw(self, *args, **kwargs)
         if self.total:

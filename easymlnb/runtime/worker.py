@@ -17,32 +17,32 @@ from itertools import groupby
 from typing import Any, cast
 
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, ServiceNotFound
-from easymlnb.contract.service_call_protocol import Denied, Given
+from easymlnb.contract.service_call_protocol import ServiceCallError, ServiceResult
 from easymlnb.contract.worker_protocol import (
     Call,
     Cancel,
+    Drain,
     Failure,
     Item,
-    Leave,
     Message,
+    NotStarted,
     Recall,
-    Return,
-    Seen,
-    Unbegun,
+    ReconnectGrant,
+    StreamAck,
     Welcome,
     batch_of,
     pack,
     unpack_to_worker,
 )
-from easymlnb.runtime.async_calls import Beside
+from easymlnb.runtime.async_calls import AsyncCallRunner
 from easymlnb.runtime.batch_execution import End, answers
 from easymlnb.runtime.body_files import answer_probe
 from easymlnb.runtime.call_execution import Stopped
-from easymlnb.runtime.inbox import Inbox, Members
+from easymlnb.runtime.inbox import CallBatch, Inbox
 from easymlnb.runtime.link import Link, LinkLost
-from easymlnb.runtime.link_requests import ASKS, KernelWay
+from easymlnb.runtime.link_requests import ASKS, LinkTransport
 from easymlnb.runtime.server_address import end
-from easymlnb.runtime.stream_window import Flow
+from easymlnb.runtime.stream_window import StreamWindow
 from easymlnb.services.definition import Service
 
 BUSY_TICK = 0.02
@@ -58,24 +58,24 @@ class Worker:
         self._services = services
         self._inbox = Inbox()
         self._reading = threading.Lock()
-        self._flow = Flow()
-        self._beside = Beside(idle=self._on_idle)
+        self._flow = StreamWindow()
+        self._beside = AsyncCallRunner(idle=self._on_idle)
         self._busy: tuple[int, ...] = ()  # the calls being read, run or answered
         self._open: tuple[int, ...] = ()  # those whose function runs: it may be interrupted
         self._unwanted: set[int] = set()
         self._masked = False
         self._pid = os.getpid()
         self._leaving = False
-        self._back: Return | None = None
+        self._back: ReconnectGrant | None = None
         self._ended = False
 
-    def run(self) -> Return | None:
+    def run(self) -> ReconnectGrant | None:
         """Serve until the server says leave, or the link is lost; then say how to come back."""
         signal.signal(signal.SIGUSR1, self._on_signal)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         watch = threading.Thread(target=self._watch, name="easymlnb-watch", daemon=True)
         watch.start()
-        ASKS.way = KernelWay(self._emit, self._emit_beside, self._listen)
+        ASKS.way = LinkTransport(self._emit, self._emit_beside, self._listen)
         # What the notebook has made stays, and no call is to wait while it is searched for garbage.
         gc.collect()
         gc.freeze()
@@ -92,7 +92,7 @@ class Worker:
             watch.join()
             self._link.close()
 
-    def _next(self) -> Members | None:
+    def _next(self) -> CallBatch | None:
         """Return the next call, or batch, waiting for it; ``None`` when it is time to end."""
         while True:
             with self._inbox.lock:
@@ -105,10 +105,10 @@ class Worker:
             if self._link.ready(None):
                 self._read()
 
-    def _answer(self, taken: Members) -> None:
+    def _answer(self, taken: CallBatch) -> None:
         name = taken[0][0].service
         service = self._services.get(name)
-        wanted: Members = []
+        wanted: CallBatch = []
         ends: list[End] = []
         try:
             for call, body in taken:
@@ -133,7 +133,7 @@ class Worker:
             for data in self._link.receive():  # nothing if the other thread was faster
                 for batch, frames in groupby(unpack_to_worker(data), batch_of):
                     if batch:
-                        self._inbox.add(cast("Members", list(frames)))
+                        self._inbox.add(cast("CallBatch", list(frames)))
                         continue
                     for message, body in frames:
                         self._take(message, body)
@@ -143,17 +143,17 @@ class Worker:
             self._accept(message, body)
         elif isinstance(message, Cancel):
             self._cancel(message.id)
-        elif isinstance(message, Seen):
+        elif isinstance(message, StreamAck):
             self._flow.seen(message.id, message.size)
         elif isinstance(message, Recall):
             self._give_back(message.id)
         elif isinstance(message, Welcome):
             self._prove(message)
-        elif isinstance(message, Given | Denied):
+        elif isinstance(message, ServiceResult | ServiceCallError):
             ASKS.take(message, body)
-        elif isinstance(message, Return):
+        elif isinstance(message, ReconnectGrant):
             self._back = message
-        elif isinstance(message, Leave):
+        elif isinstance(message, Drain):
             self._leaving = True
 
     def _accept(self, call: Call, body: bytes) -> None:
@@ -166,7 +166,7 @@ class Worker:
     def _give_back(self, call: int) -> None:
         if self._inbox.give_back(call):
             self._unwanted.discard(call)
-            self._link.send(pack(Unbegun(id=call)))
+            self._link.send(pack(NotStarted(id=call)))
 
     def _on_idle(self) -> None:
         if self._leaving:

@@ -10,11 +10,11 @@ from easymlnb.services.signature import MISSING, Parameter, Signature
 T = TypeVar("T")
 
 
-class _Mark:
+class _BatchedMarker:
     """Tells a batched list from a list that each caller sends."""
 
 
-_MARK = _Mark()
+_MARK = _BatchedMarker()
 
 if TYPE_CHECKING:
     Batched = list[T]
@@ -30,7 +30,7 @@ else:
             return Annotated[list[row], _MARK]
 
 
-def one_call(found: Signature, batch: Batch | None) -> Signature:
+def per_call_signature(found: Signature, batch: Batch | None) -> Signature:
     """Return the signature that each caller meets; without ``batch`` it is the function's own.
 
     Raises ``DefinitionError`` naming the parameter and the fix.

@@ -17,13 +17,13 @@ from easymlnb.types.media_types import JSON, bare, charset, choose, covered
 from easymlnb.types.temp_files import scratch
 from easymlnb.types.uploaded_files import Data
 
-__all__ = ["Written", "read", "scratch", "write"]
+__all__ = ["EncodedBody", "read", "scratch", "write"]
 
 MULTIPART = "multipart/form-data"
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class EncodedBody:
     """A response body; ``filename`` is empty unless the result is something to save."""
 
     content_type: str
@@ -60,13 +60,13 @@ def _utf8(content_type: str) -> None:
         raise BadRequest(f"Unsupported JSON charset {charset}. Send JSON as UTF-8.")
 
 
-def write(schema: Schema, value: Any, accept: str = "") -> Written:
+def write(schema: Schema, value: Any, accept: str = "") -> EncodedBody:
     """Turn a result into the best body that ``accept`` allows; JSON where it does not care.
 
     Raises ``NotAcceptable`` or ``ResultNotEncodable``.
     """
     if not accept or accept == "*/*":
-        return Written(JSON, schema.dump(value))
+        return EncodedBody(JSON, schema.dump(value))
     marker = (inference.marker(value) if schema.untyped else schema.result) or None
     offered: tuple[str, ...] = (JSON,)
     if marker is not None and value is not None:
@@ -80,15 +80,15 @@ def write(schema: Schema, value: Any, accept: str = "") -> Written:
     if chosen is None:
         raise NotAcceptable(accept, offered)
     if chosen == JSON or marker is None:
-        return Written(JSON, schema.dump(value))
+        return EncodedBody(JSON, schema.dump(value))
     try:
         body = marker.write(value, chosen)
     except ValueError as error:
         raise ResultNotEncodable(f"The result cannot be encoded as {chosen}: {error}") from error
-    return _checked(marker, Written(chosen, body, marker.filename(value, chosen)))
+    return _checked(marker, EncodedBody(chosen, body, marker.filename(value, chosen)))
 
 
-def _checked(marker: Type, written: Written) -> Written:
+def _checked(marker: Type, written: EncodedBody) -> EncodedBody:
     """Return what a type wrote; one of the author's own may have written anything."""
     kinds = {"write": bytes | bytearray | memoryview, "filename": str}
     for name, value in (("write", written.body), ("filename", written.filename)):

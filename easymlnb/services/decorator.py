@@ -11,22 +11,22 @@ from easymlnb.contract.spec import Batch
 from easymlnb.publishing import current_notebook
 from easymlnb.runtime import notebook
 from easymlnb.runtime.live import session
-from easymlnb.services.definition import DEFINED, Service, define
+from easymlnb.services.definition import SERVICES, Service, define
 
 if TYPE_CHECKING:
     from easymlnb.publishing.publish import Published
-    from easymlnb.publishing.sharing import Access
+    from easymlnb.publishing.sharing import ServiceAccess
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 V = TypeVar("V", bound=Callable[..., Any])
 
 
-_SHOWN: dict[str, Any] = {}
+_FORMS: dict[str, Any] = {}
 """The form under the cell of each service of this kernel."""
 
 
-class NameWarning(UserWarning):
+class ServiceNameWarning(UserWarning):
     """The server did not take a live service; the function itself still works."""
 
 
@@ -105,7 +105,7 @@ class ServiceFunction(Protocol[P, R]):
             The notebook is not saved, or the server refuses the bundle.
         """
 
-    def share(self, **options: Any) -> "Access":
+    def share(self, **options: Any) -> "ServiceAccess":
         """Set who may call the service on a Hub's shared service; without arguments, return it.
 
         Parameters
@@ -128,7 +128,7 @@ class ServiceFunction(Protocol[P, R]):
             The service is not published on a shared service, or there is none.
         """
 
-    def unshare(self) -> "Access":
+    def unshare(self) -> "ServiceAccess":
         """Restrict the service to its owner again."""
 
     def remove(self) -> None:
@@ -269,11 +269,11 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
     decorated.share = lambda **given: _share(made, given)
     decorated.unshare = lambda: _share(made, {"users": ()})
     decorated.remove = lambda: _remove(made)
-    DEFINED[made.name] = made
+    SERVICES[made.name] = made
     _warn_of_lack_of_server()
     refused = _offer(made)
     if refused is not None:
-        warnings.warn(refused, NameWarning, stacklevel=3)
+        warnings.warn(refused, ServiceNameWarning, stacklevel=3)
     _show(made)
     return decorated
 
@@ -297,17 +297,17 @@ def _view(made: Service, function: V) -> V:
 
 
 def _app(made: Service, function: V) -> V:
-    from easymlnb.forms.layout_capture import taken_down
+    from easymlnb.forms.layout_capture import capture_layout
 
-    made.set_app(taken_down(made.spec, function))
+    made.set_app(capture_layout(made.spec, function))
     _offer(made)
     return function
 
 
 def _remove(made: Service) -> None:
     _close_form(made.name)
-    if DEFINED.get(made.name) is made:
-        del DEFINED[made.name]
+    if SERVICES.get(made.name) is made:
+        del SERVICES[made.name]
         if session.has_server():
             session.link().withdraw(made.name)
 
@@ -321,7 +321,7 @@ def _publish(made: Service, options: dict[str, Any]) -> "Published | None":
     return publish(made.name, **options)
 
 
-def _share(made: Service, options: dict[str, Any]) -> "Access | None":
+def _share(made: Service, options: dict[str, Any]) -> "ServiceAccess | None":
     if session.in_worker():
         return None
     from easymlnb.publishing.sharing import share
@@ -338,7 +338,7 @@ def _form(made: Service) -> Any:
 
 def _close_form(name: str) -> None:
     """Free the widgets of the form that was shown last: each run of a cell makes a new one."""
-    form = _SHOWN.pop(name, None)
+    form = _FORMS.pop(name, None)
     if form is not None:
         form.close()
 
@@ -351,7 +351,7 @@ def _show(made: Service) -> None:
         from IPython.display import display
 
         _close_form(made.name)
-        _SHOWN[made.name] = form = _form(made)
+        _FORMS[made.name] = form = _form(made)
         display(form)  # type: ignore[no-untyped-call]
     except (ImportError, EasyMLNBError) as error:
         warnings.warn(f"The form cannot be displayed: {error}", stacklevel=4)

@@ -17,19 +17,19 @@ from easymlnb.contract.metadata import EXTRA, Metadata, default_title, sentence
 from easymlnb.contract.metadata import read as read_metadata
 from easymlnb.contract.spec import MAX_BODY, NAME, ServiceSpec
 from easymlnb.services import thumbnail
-from easymlnb.services.batching import one_call
+from easymlnb.services.batching import per_call_signature
 from easymlnb.services.schema import Schema
 from easymlnb.services.signature import read
 
 Function = Callable[..., Any]
 
-AROUND = 2**20
+MULTIPART_OVERHEAD = 2**20
 """Bytes that a multipart body may have around its largest file."""
 
 CONCURRENCY = 16
 """Calls of an ``async def`` that one worker runs at once, unless its author says otherwise."""
 
-DEFINED: dict[str, "Service"] = {}
+SERVICES: dict[str, "Service"] = {}
 """The services of this process by name. A kernel is one notebook, so one table is enough."""
 
 
@@ -62,7 +62,7 @@ class Service:
 
 def define(function: Function, **options: Any) -> Service:
     """Make the service of a function; raises ``DefinitionError`` with what to change."""
-    schema = Schema(function, one_call(read(function), options.get("batch")))
+    schema = Schema(function, per_call_signature(read(function), options.get("batch")))
     name = options.pop("name", None) or _name(function)
     if not NAME.match(name):
         raise DefinitionError(
@@ -165,7 +165,7 @@ def _with_max_body(schema: Schema, options: dict[str, Any]) -> dict[str, Any]:
     """Return the options, with room for the largest file that a parameter takes."""
     largest = max((one.max_bytes for one in takers(schema.input)), default=0)
     if options.get("max_body") is None and largest > MAX_BODY:
-        return {**options, "max_body": largest + AROUND}
+        return {**options, "max_body": largest + MULTIPART_OVERHEAD}
     return options
 
 

@@ -36,7 +36,7 @@ class Schema:
         self.description = found.description
         self.stream = found.stream
         self.is_async = found.is_async
-        self.hints = hints = validators.Hints.of(found)
+        self.hints = hints = validators.ResolvedHints.of(found)
         self.defaults = {
             item.name: item.default for item in found.parameters if item.default is not MISSING
         }
@@ -173,7 +173,7 @@ class Schema:
 
 
 def _input_schema(
-    hints: validators.Hints, reader: TypeAdapter[Any], defaults: dict[str, Any]
+    hints: validators.ResolvedHints, reader: TypeAdapter[Any], defaults: dict[str, Any]
 ) -> dict[str, Any]:
     try:
         found = reader.json_schema(mode="validation")
@@ -206,14 +206,14 @@ def _input_schema(
     return {"$schema": DIALECT, **found, "additionalProperties": False}
 
 
-def _output_schema(hints: validators.Hints, writer: TypeAdapter[Any]) -> dict[str, Any]:
+def _output_schema(hints: validators.ResolvedHints, writer: TypeAdapter[Any]) -> dict[str, Any]:
     found = {} if hints.untyped else writer.json_schema(mode="serialization")
     if hints.signature.returns_description and "$ref" not in found:
         found.setdefault("description", hints.signature.returns_description)
     return {"$schema": DIALECT, **found}
 
 
-def _raw(hints: validators.Hints, defaults: dict[str, Any]) -> str:
+def _raw(hints: validators.ResolvedHints, defaults: dict[str, Any]) -> str:
     """Return the parameter that a raw body is for: it alone reads bytes, no other is needed."""
     takers = [name for name, marker in hints.markers.items() if marker.reads]
     needed = [name for name in hints.hints if name not in defaults]

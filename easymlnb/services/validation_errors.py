@@ -12,7 +12,7 @@ from easymlnb.contract.errors import BadRequest, EasyMLNBError, InvalidInput
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails, ValidationError
 
-WORDS: dict[str, str] = {
+MESSAGES: dict[str, str] = {
     "missing": "A value is required.",
     "missing_argument": "A value is required.",
     "extra_forbidden": "Unknown field. Remove it.",
@@ -135,8 +135,8 @@ def sentence(error: "ErrorDetails") -> str:
         text = str(context.get("error", "")) or "The value is invalid."
     elif kind == "extra_forbidden" and len(error["loc"]) == 1:
         text = "The service has no such parameter. Remove it."
-    elif kind in WORDS:
-        text = WORDS[kind].format_map(context)
+    elif kind in MESSAGES:
+        text = MESSAGES[kind].format_map(context)
     else:
         text = error["msg"]
     return text if text.endswith((".", "!", "?")) else f"{text}."

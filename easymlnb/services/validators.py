@@ -24,7 +24,7 @@ RESULT = ConfigDict(arbitrary_types_allowed=False, ser_json_inf_nan="null")
 
 
 @dataclass(frozen=True, slots=True)
-class Hints:
+class ResolvedHints:
     """A function's hints with their types found: ``markers`` are those that own their wire form."""
 
     signature: Signature
@@ -33,7 +33,7 @@ class Hints:
     returns: Any
 
     @classmethod
-    def of(cls, found: Signature) -> "Hints":
+    def of(cls, found: Signature) -> "ResolvedHints":
         """Resolve them; raises ``DefinitionError`` naming the parameter."""
         hints = {item.name: _input_hint(found.name, item) for item in found.parameters}
         markers = {name: marker for name, hint in hints.items() if (marker := marker_of(hint))}
@@ -47,7 +47,7 @@ class Hints:
         return self.signature.returns is MISSING
 
 
-def reader(hints: Hints) -> TypeAdapter[Any]:
+def reader(hints: ResolvedHints) -> TypeAdapter[Any]:
     """Return what checks the arguments; raises ``DefinitionError`` for what has no JSON form."""
     try:
         return adapter(Annotated[dict[str, Any], _Arguments(hints)])
@@ -58,7 +58,7 @@ def reader(hints: Hints) -> TypeAdapter[Any]:
         raise
 
 
-def writer(hints: Hints) -> TypeAdapter[Any]:
+def writer(hints: ResolvedHints) -> TypeAdapter[Any]:
     """Return what writes the result, or one item of a stream."""
     if hints.untyped:
         return TypeAdapter(Any)
@@ -87,7 +87,7 @@ def adapter(hint: Any, config: ConfigDict = INPUT) -> TypeAdapter[Any]:
         return TypeAdapter(hint)
 
 
-def blame(hints: Hints) -> None:
+def blame(hints: ResolvedHints) -> None:
     """Raise ``DefinitionError`` for the first parameter that pydantic cannot use by itself."""
     for item in hints.signature.parameters:
         try:
@@ -99,7 +99,7 @@ def blame(hints: Hints) -> None:
 class _Arguments:
     """Annotates a dictionary: its entries are the function's parameters."""
 
-    def __init__(self, hints: Hints) -> None:
+    def __init__(self, hints: ResolvedHints) -> None:
         self._hints = hints
 
     def __get_pydantic_core_schema__(

@@ -4,7 +4,7 @@ from easymlnb.types.array import Array
 from easymlnb.types.audio import Audio
 from easymlnb.types.base import Hint, Type, Upload
 from easymlnb.types.choices import Choice, MultipleChoice
-from easymlnb.types.color import Colour
+from easymlnb.types.color import Color
 from easymlnb.types.file import File
 from easymlnb.types.image import Image, Webcam
 from easymlnb.types.markup import HTML, Markdown
@@ -19,7 +19,7 @@ __all__ = [
     "Array",
     "Audio",
     "Choice",
-    "Colour",
+    "Color",
     "File",
     "Hint",
     "Image",

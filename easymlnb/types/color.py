@@ -9,7 +9,7 @@ from easymlnb.types.base import Extra, Hint
 PATTERN = "^#[0-9a-fA-F]{6}$"
 
 
-class Colour(Hint):
+class Color(Hint):
     """A color as ``#rrggbb``; the function gets lowercase letters."""
 
     source = str

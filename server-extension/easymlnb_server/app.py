@@ -24,9 +24,9 @@ from easymlnb.contract import process, units
 from easymlnb.contract.bundle import Bundle
 from easymlnb.contract.errors import EasyMLNBError, NotReady
 from easymlnb_server.apps.settings import AppSettings
-from easymlnb_server.calls.idempotency import Keys
+from easymlnb_server.calls.idempotency import IdempotencyCache
 from easymlnb_server.calls.log import CallLog
-from easymlnb_server.context import STATE, State
+from easymlnb_server.context import STATE, ServerContext
 from easymlnb_server.http import kernel_channels
 from easymlnb_server.http.connection_settings import InboundSettings
 from easymlnb_server.http.fastpath.eligibility import CALL, SHARED_CALL
@@ -34,8 +34,8 @@ from easymlnb_server.http.fastpath.listener import open_doors
 from easymlnb_server.http.routes import PREFIX, ROUTES, SHARED_ROUTES
 from easymlnb_server.http.terminals import keep_path
 from easymlnb_server.hub.settings import HubSettings
-from easymlnb_server.identity.access import OwnPeople
-from easymlnb_server.identity.revocation import Revocation
+from easymlnb_server.identity.access import SingleUserDirectory
+from easymlnb_server.identity.revocation import AccessRevoker
 from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.observability import log_format
 from easymlnb_server.observability.activity import Activity
@@ -44,11 +44,11 @@ from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement import gpus
 from easymlnb_server.placement.address_file import announce
 from easymlnb_server.placement.local import LocalPlacement
-from easymlnb_server.placement.registry import Somewhere
-from easymlnb_server.publishing.publisher import Publications
+from easymlnb_server.placement.registry import PlacementProvider
+from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.services.account import account
-from easymlnb_server.services.live import LiveTable
-from easymlnb_server.services.registry import Services
+from easymlnb_server.services.live import LiveServices
+from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.store.private_folder import make_private
 from easymlnb_server.store.settings import StorageSettings
 from easymlnb_server.store.store import Store
@@ -56,9 +56,9 @@ from easymlnb_server.supervisor import Supervisor, Work
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.workers.deployment import Deployment
-from easymlnb_server.workers.registration import Rendezvous
+from easymlnb_server.workers.registration import WorkerRegistration
 from easymlnb_server.workers.settings import Settings
-from easymlnb_server.workers.start_limiter import Gates
+from easymlnb_server.workers.start_limiter import StartLimiter
 
 if TYPE_CHECKING:
     from easymlnb_server.observability.tracing import Tracing
@@ -149,24 +149,24 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         process.hide()
         self._careful = Careful()
         self._log_handler = log_format.configure(self.log_style, cast("int | str", app.log_level))
-        live = LiveTable(self.queue_limit)
-        publications = Publications(self._deployment, shared=self.shared)
-        services = Services(live, publications, shared=self.shared, account=account())
-        people = getattr(app.identity_provider, "people", OwnPeople())
+        live = LiveServices(self.queue_limit)
+        publications = Publisher(self._deployment, shared=self.shared)
+        services = ServiceRegistry(live, publications, shared=self.shared, account=account())
+        people = getattr(app.identity_provider, "people", SingleUserDirectory())
         self._owners = self.make_owners(self._folder, people)
         settings = app.web_app.settings
         times: dict[str, datetime] = settings.setdefault("last_activity_times", {})
         # On nodes of their own nobody's starts are in the way of others'.
-        self._gates = Gates(self.starts_at_once, one=self._owners is None)
+        self._gates = StartLimiter(self.starts_at_once, one=self._owners is None)
         self._supervisor = Supervisor()
         self._lifecycle: ServingLifecycle | None = None
         spool = Spool(self._folder / "spool", self.spool_limit, visitors=self.visitor_share)
         apps = self.make_apps()
-        self._state = State(
+        self._state = ServerContext(
             services=services,
             publications=publications,
             live=live,
-            rendezvous=Rendezvous(),
+            rendezvous=WorkerRegistration(),
             calls=CallLog(),
             metrics=Metrics(live, publications),
             activity=Activity(app.kernel_manager, times, live),
@@ -178,7 +178,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
             apps=apps,
             node=self.make_node(self._kernelspecs, self._folder, self.worker_environment),
             nodes=self.make_views(self._owners),
-            keys=Keys(),
+            keys=IdempotencyCache(),
             tracing=_tracing(),
             people=people,
             own_servers=self.make_own_servers(self._owners),
@@ -243,7 +243,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         for duty in (connections, state.activity, state.metrics, state.uploads, state.node):
             self._supervisor.run(type(duty).__name__, duty.keep)
         if self.shared:
-            self._supervisor.run("Revocation", Revocation(state).keep)
+            self._supervisor.run("AccessRevoker", AccessRevoker(state).keep)
         try:
             await self._open_store()
         except EasyMLNBError as error:
@@ -255,7 +255,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         # through all that was loaded, which stays anyway.
         gc.freeze()
 
-    def make_somewhere(self) -> Somewhere:
+    def make_somewhere(self) -> PlacementProvider:
         """Return where workers start; it blocks."""
         if self._owners is not None:
             return self._owners

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from easymlnb.contract.errors import NotReady
 from easymlnb_server.cluster.membership import Membership
-from easymlnb_server.context import State
-from easymlnb_server.placement.base import Survivor
-from easymlnb_server.store.folder_lock import Ownership
+from easymlnb_server.context import ServerContext
+from easymlnb_server.placement.base import OrphanedWorker
+from easymlnb_server.store.folder_lock import FolderLock
 from easymlnb_server.store.lease import Lease
 from easymlnb_server.store.store import DAY, Store
 from easymlnb_server.supervisor import Supervisor, Work
@@ -47,10 +47,10 @@ class ServingLifecycle:
         self,
         folder: Path,
         url: str,
-        state: State,
+        state: ServerContext,
         *,
         announce: Callable[[], None],
-        survivors: Callable[[], list[Survivor]],
+        survivors: Callable[[], list[OrphanedWorker]],
         prepare: Callable[[Store], Awaitable[None]],
         duties: Callable[[Store], Iterable[tuple[str, Work]]],
     ) -> None:
@@ -61,7 +61,7 @@ class ServingLifecycle:
         self._survivors = survivors
         self._prepare = prepare
         self._duties = duties
-        self._lock = Ownership(folder)
+        self._lock = FolderLock(folder)
         self._supervisor = Supervisor()
         self._membership: Membership | None = None
         self._store: Store | None = None

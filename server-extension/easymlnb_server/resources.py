@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.calls.log import Entry
+from easymlnb_server.calls.log import CallRecord
 from easymlnb_server.identity.access import Access
 
 
@@ -220,7 +220,7 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     entries: list[LogEntry]
 
     @classmethod
-    def of(cls, entries: list[Entry]) -> "Log":
+    def of(cls, entries: list[CallRecord]) -> "Log":
         """Return the log with these entries."""
         return cls(
             entries=[

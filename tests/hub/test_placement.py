@@ -13,7 +13,7 @@ from hub.hubs import Hub, User
 from easymlnb.contract.errors import Forbidden
 from easymlnb.contract.hub_config import OWN_TOKENS
 from easymlnb.publishing.bundle import make
-from easymlnb_server.placement.hub.client import HubApi
+from easymlnb_server.placement.hub.client import HubClient
 
 # Nodes are started in most of these.
 pytestmark = pytest.mark.timeout(300)
@@ -145,7 +145,7 @@ def test_without_the_right_the_line_is_quoted_that_gives_it(hub: Hub, bob: User)
     }
 
     async def ask() -> None:
-        api = HubApi.of(environment)
+        api = HubClient.of(environment)
         try:
             await api.start("easymlnb-gpu-9", "", {})
         finally:

@@ -13,8 +13,8 @@ from hub.services import Member, ServiceHub, logged_in
 
 from easymlnb.contract.errors import Forbidden
 from easymlnb.contract.hub_config import ACCESS, ROLE, TOKENS, USERS
-from easymlnb_server.placement.hub.client import HubApi
-from easymlnb_server.placement.hub.credentials import Account
+from easymlnb_server.placement.hub.client import HubClient
+from easymlnb_server.placement.hub.credentials import HubCredentials
 
 LATER = 60.0
 """Seconds until a change at the Hub shows; the tests' service keeps the Hub's word for five."""
@@ -182,10 +182,10 @@ def test_without_its_role_the_service_quotes_it(service_hub: ServiceHub) -> None
         "JUPYTERHUB_SERVICE_PREFIX": "/services/easymlnb/",
         "JUPYTERHUB_PUBLIC_URL": service_hub.service_url,
     }
-    account = Account.of_service(environment)
+    account = HubCredentials.of_service(environment)
 
     async def ask() -> None:
-        api = HubApi(dataclasses.replace(account, user="carol"))
+        api = HubClient(dataclasses.replace(account, user="carol"))
         try:
             await api.start("easymlnb-gpu-1", "", {})
         finally:

@@ -14,15 +14,15 @@ from easymlnb.contract.worker_protocol import (
     LENGTHS,
     PROTOCOL_HEADER,
     VERSION_HEADER,
+    Drain,
     Hello,
     Item,
-    Leave,
-    Offer,
-    Refused,
+    Register,
+    Registered,
+    RegistrationRefused,
     Result,
-    Taken,
+    Unregister,
     Welcome,
-    Withdraw,
     pack,
     unpack_to_worker,
     version_headers,
@@ -97,7 +97,7 @@ def test_another_protocol_is_refused_in_a_sentence(
         HELLO[:-1],
         HELLO + HELLO,
         HELLO + b"x",
-        pack(Leave()),
+        pack(Drain()),
         pack(Hello(kernel="k", source="", live=False)),
         "text",
     ],
@@ -113,7 +113,7 @@ def test_noise_ends_the_link(server: RunningServer, secret: str, message: bytes 
 
 def test_frames_out_of_turn_are_ignored(server: RunningServer, secret: str) -> None:
     with dial(server, f"easymlnb {secret}") as link:
-        early = pack(Offer(specs=(SPEC,))) + pack(Withdraw(names=("noise",)))
+        early = pack(Register(specs=(SPEC,))) + pack(Unregister(names=("noise",)))
         stray = pack(Result(id=1, content_type="x"), b"1") + pack(Item(id=2), b"1")
         link.send(early + stray + HELLO + stray)
         data = link.recv(60)
@@ -125,15 +125,15 @@ def test_frames_out_of_turn_are_ignored(server: RunningServer, secret: str) -> N
 def test_name_of_another_notebook_is_refused_and_an_own_one_goes_with_its_link(
     server: RunningServer, secret: str
 ) -> None:
-    taken = ServiceSpec(name="noise", title="Taken", input={}, output={})
+    taken = ServiceSpec(name="noise", title="Registered", input={}, output={})
     with dial(server, f"easymlnb {secret}") as link:
-        link.send(HELLO + pack(Offer(specs=(SPEC, taken))) + pack(Withdraw(names=("noise",))))
+        link.send(HELLO + pack(Register(specs=(SPEC, taken))) + pack(Unregister(names=("noise",))))
         said = []
         while len(said) < 3:
             data = link.recv(60)
             assert isinstance(data, bytes)
             said += [message for message, _ in unpack_to_worker(data)]
-        assert {type(message) for message in said} == {Welcome, Refused, Taken}
-        assert Taken(names=("noise_other",)) in said
+        assert {type(message) for message in said} == {Welcome, RegistrationRefused, Registered}
+        assert Registered(names=("noise_other",)) in said
         assert server.state("noise_other") == "live"
     server.wait_for(lambda: server.state("noise_other") is None, "it is still there")

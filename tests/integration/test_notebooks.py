@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from notebook_code import NOTEBOOKS, read, run
 
-from easymlnb.services.definition import DEFINED
+from easymlnb.services.definition import SERVICES
 
 NAMES = ("00_quickstart", "01_energy_forecast", "02_cell_segmentation")
 
@@ -53,4 +53,4 @@ def test_quickstart_rolls_dice() -> None:
         assert roll.service.view_function(result=[2, 3])["Sum"] == 5
         assert roll.service.spec.input["properties"]["sides"]["description"]
     finally:
-        DEFINED.pop("roll", None)
+        SERVICES.pop("roll", None)

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from easymlnb.contract.errors import InvalidInput
 from easymlnb.services import codec
-from easymlnb.services.definition import DEFINED
+from easymlnb.services.definition import SERVICES
 from easymlnb.services.presentation import parts
 
 SERVICE = "cell_segmentation"
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 @pytest.fixture(scope="module")
 def notebook() -> Iterator[dict[str, Any]]:
     yield run("02_cell_segmentation")
-    DEFINED.pop(SERVICE, None)
+    SERVICES.pop(SERVICE, None)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from notebook_code import data, run
 
 from easymlnb.contract.errors import CallerError
 from easymlnb.services import codec
-from easymlnb.services.definition import DEFINED
+from easymlnb.services.definition import SERVICES
 from easymlnb.services.presentation import parts
 
 NAME = "01_energy_forecast"
@@ -25,7 +25,7 @@ def notebook() -> Iterator[dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("ENERGY_CSV", raising=False)
         yield run(NAME)
-    DEFINED.pop(SERVICE, None)
+    SERVICES.pop(SERVICE, None)
 
 
 @pytest.fixture
@@ -169,4 +169,4 @@ def test_trains_on_a_given_file(
     assert len(names["load"]) == len(table)
     assert (names["load"].to_numpy() == table.iloc[:, 1].to_numpy()).all()
     # The service of the module's other tests is back in its place.
-    DEFINED[SERVICE] = notebook[SERVICE].service
+    SERVICES[SERVICE] = notebook[SERVICE].service

@@ -9,13 +9,13 @@ import pytest
 
 from easymlnb.apps import lanes
 from easymlnb.apps.lanes import STRIKES, Lane
-from easymlnb.contract.page_protocol import Leave, Say
+from easymlnb.contract.page_protocol import ClosePage, FromPage
 
 PATIENCE = 30.0
 
 
-def say(kind: str, content: bytes = b"") -> Say:
-    return Say(kind=kind, header=b"{}", content=content)
+def say(kind: str, content: bytes = b"") -> FromPage:
+    return FromPage(kind=kind, header=b"{}", content=content)
 
 
 def spin() -> None:
@@ -44,7 +44,7 @@ class Page:
 
     def _take(self, message: Any) -> None:
         self.begun.set()
-        kind = "leave" if isinstance(message, Leave) else message.kind
+        kind = "leave" if isinstance(message, ClosePage) else message.kind
         self._acts.get(kind, lambda: None)()
         self.done.append(kind)
 
@@ -103,7 +103,7 @@ def test_a_page_that_does_it_again_and_again_is_given_up():
         page.lane.put(say("spin"))
     until(lambda: page.spent, page.lane.look)
     assert page.spent == ["its messages take too long to process"]
-    page.lane.put(Leave())
+    page.lane.put(ClosePage())
     until(lambda: page.done == ["leave"])
 
 
@@ -112,7 +112,7 @@ def test_leaving_ends_what_runs_and_forgets_what_waits():
     page.lane.put(say("spin"))
     page.lane.put(say("never"))
     assert page.begun.wait(PATIENCE)
-    page.lane.put(Leave())
+    page.lane.put(ClosePage())
     until(lambda: page.done == ["leave"])
     page.lane.put(say("late"))
     assert page.done == ["leave"]
@@ -124,7 +124,7 @@ def test_leaving_is_never_lost_whenever_it_comes():
         for kind in ("spin", "spin"):
             page.lane.put(say(kind))
         time.sleep(0.00001 * (at % 30))
-        page.lane.put(Leave())
+        page.lane.put(ClosePage())
         until(lambda: page.done[-1:] == ["leave"])  # noqa: B023
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import ipywidgets as W
 import pytest
 
-from easymlnb.apps.app_page import App
+from easymlnb.apps.app_page import AppPage
 from easymlnb.contract.errors import DefinitionError
-from easymlnb.forms.layout_capture import taken_down
+from easymlnb.forms.layout_capture import capture_layout
 from easymlnb.forms.local_caller import LocalCaller
 from easymlnb.services.definition import define
 
@@ -21,10 +21,10 @@ def greet(name: str, times: int = 1) -> str:
 SERVICE = define(greet, examples=[{"name": "Ada"}])
 
 
-def app_of(tree: Any) -> App:
+def app_of(tree: Any) -> AppPage:
     service = define(greet, examples=[{"name": "Ada"}])
     service.set_app(tree)
-    return App(service.spec, LocalCaller(service), base="/easymlnb/")
+    return AppPage(service.spec, LocalCaller(service), base="/easymlnb/")
 
 
 def held(widget: Any) -> list[Any]:
@@ -37,7 +37,7 @@ def test_a_layout_becomes_a_tree_of_boxes_texts_and_names():
         left = W.VBox([form.fields["name"], form.run], layout=W.Layout(width="40%"))
         return W.HBox([left, W.Tab([form.result, W.Label("more")], titles=("Out", "More"))])
 
-    assert taken_down(SERVICE.spec, page) == {
+    assert capture_layout(SERVICE.spec, page) == {
         "row": [
             {"column": [{"field": "name"}, {"part": "run"}], "style": {"width": "40%"}},
             {"tabs": [{"part": "result"}, {"text": "more"}], "titles": ["Out", "More"]},
@@ -46,7 +46,7 @@ def test_a_layout_becomes_a_tree_of_boxes_texts_and_names():
 
 
 def test_the_page_is_built_of_it_and_works():
-    tree = taken_down(
+    tree = capture_layout(
         SERVICE.spec,
         lambda form: W.VBox([W.HTML(NASTY), form.fields["name"], form.run, form.result]),
     )
@@ -66,7 +66,7 @@ def test_the_page_is_built_of_it_and_works():
 
 
 def test_an_error_at_a_field_that_is_not_on_the_page_is_shown_as_a_card():
-    tree = taken_down(SERVICE.spec, lambda form: W.VBox([form.fields["name"], form.run]))
+    tree = capture_layout(SERVICE.spec, lambda form: W.VBox([form.fields["name"], form.run]))
     app = app_of(tree)
     app.form.fields.fields["times"].control.widget.value = 3
     app.form.fields.fields["times"].control.get = lambda: "many"  # type: ignore[method-assign]
@@ -94,7 +94,7 @@ def test_an_error_at_a_field_that_is_not_on_the_page_is_shown_as_a_card():
 )
 def test_a_page_that_nobody_could_use_is_refused_with_what_to_do(page, words):
     with pytest.raises(DefinitionError, match=words):
-        taken_down(SERVICE.spec, page)
+        capture_layout(SERVICE.spec, page)
 
 
 @pytest.mark.parametrize(

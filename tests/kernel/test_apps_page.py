@@ -10,11 +10,11 @@ from ipywidgets.widgets.widget import _instances
 
 import easymlnb as ml
 from easymlnb.apps import permalinks
-from easymlnb.apps.app_page import App, Uploads
+from easymlnb.apps.app_page import AppPage, Uploads
 from easymlnb.apps.history import KEPT, MOST, ROOM, History
 from easymlnb.apps.words import short
 from easymlnb.contract.errors import CallCancelled, from_code
-from easymlnb.forms.call_protocol import Done, Failed, Waiting
+from easymlnb.forms.call_protocol import Failed, Succeeded, Waiting
 from easymlnb.forms.form import Ended
 from easymlnb.forms.local_caller import LocalCaller
 from easymlnb.forms.run_bar import waiting
@@ -31,26 +31,26 @@ def ended(values: dict[str, Any], event: Any, **known: Any) -> Ended:
     return Ended(values, event=event, **known)
 
 
-def app_of(**options: Any) -> App:
+def app_of(**options: Any) -> AppPage:
     service = define(greet, examples=[{"name": "Ada"}], title="Greeter", license="MIT")
-    app = App(service.spec, LocalCaller(service), base="/base/easymlnb/", **options)
+    app = AppPage(service.spec, LocalCaller(service), base="/base/easymlnb/", **options)
     app.heard = []  # type: ignore[attr-defined]
     app.form.desk.send = lambda content, buffers=None: app.heard.append((content, buffers))  # type: ignore[attr-defined]
     return app
 
 
-def do(app: App, act: str, value: str = "") -> None:
+def do(app: AppPage, act: str, value: str = "") -> None:
     """Do what the script does when a person presses something."""
     app.form.desk.said({"do": act, "value": value}, [])
 
 
-def ran(app: App, **values: Any) -> None:
+def ran(app: AppPage, **values: Any) -> None:
     app.form.fill(values)
     app.form.run()
     app.form.wait(PATIENCE)
 
 
-def shown(app: App) -> str:
+def shown(app: AppPage) -> str:
     return "".join(one.value for one in app.form.outcome._parts.children)
 
 
@@ -195,7 +195,7 @@ def test_visitors_without_a_login_see_no_code_with_a_token(layout):
     service = define(greet, title="Greeter")
     spec = msgspec.structs.replace(service.spec, app=layout)
     for public in (True, False):
-        app = App(spec, LocalCaller(service), base="/base/easymlnb/", public=public)
+        app = AppPage(spec, LocalCaller(service), base="/base/easymlnb/", public=public)
         do(app, "origin", "https://hub.example.org")
         assert any("TOKEN" in str(text) for text in texts(app.widget)) is not public
         app.close()
@@ -249,7 +249,7 @@ def test_history_forgets_old_runs_and_large_results_first():
     history = History(service.spec)
     large = [{"kind": "text", "title": "", "data": "x" * (ROOM // 3)}]
     for at in range(MOST + 5):
-        history.add(ended({"name": f"n{at}"}, Done(large, 0.1, "r")))
+        history.add(ended({"name": f"n{at}"}, Succeeded(large, 0.1, "r")))
     assert len(history.runs) == MOST
     kept = [run for run in history.runs if run.parts is not None]
     assert 0 < len(kept) < 4
@@ -344,7 +344,7 @@ def test_what_a_browser_keeps_is_bounded_and_results_go_first():
     history = History(service.spec)
     for at in range(MOST):
         parts = [{"kind": "text", "title": "", "data": "x" * (KEPT // 6)}]
-        history.add(ended({"name": f"n{at}"}, Done(parts, 0.1, "r")))
+        history.add(ended({"name": f"n{at}"}, Succeeded(parts, 0.1, "r")))
     kept = history.text()
     assert len(kept) <= KEPT + MOST
     back = History(service.spec)
@@ -392,10 +392,10 @@ def test_a_call_in_line_shows_its_place():
             return self
 
         def stop(self) -> None:
-            self.on(Done([], 0.0, "r"))
+            self.on(Succeeded([], 0.0, "r"))
 
     caller = Queued()
-    app = App(define(greet).spec, caller, base="/easymlnb/", values={"name": "Ada"})
+    app = AppPage(define(greet).spec, caller, base="/easymlnb/", values={"name": "Ada"})
     app.form.run()
     deadline = time.monotonic() + PATIENCE
     while "2 ahead of you" not in app.form.status._text.value:

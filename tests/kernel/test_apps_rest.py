@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from easymlnb.apps import http_caller
-from easymlnb.apps.http_caller import RestCaller, uploads
+from easymlnb.apps.http_caller import HttpCaller, uploads
 from easymlnb.contract.errors import CallCancelled, InvalidInput, ServerUnreachable
-from easymlnb.forms.call_protocol import Done, Failed, Item, Progress, Waiting
+from easymlnb.forms.call_protocol import Failed, Item, Progress, Succeeded, Waiting
 from easymlnb.services.definition import define
 
 PATIENCE = 20.0
@@ -88,13 +88,13 @@ def greet(name: str) -> str:
 
 def started(url: str, **values: Any) -> tuple[Any, "queue.Queue[Any]"]:
     events: queue.Queue[Any] = queue.Queue()
-    caller = RestCaller(url, "secret", define(greet).spec)
+    caller = HttpCaller(url, "secret", define(greet).spec)
     return caller.start(values or {"name": "Ada"}, events.put), events
 
 
 def all_of(events: "queue.Queue[Any]") -> list[Any]:
     found: list[Any] = []
-    while not found or not isinstance(found[-1], Done | Failed):
+    while not found or not isinstance(found[-1], Succeeded | Failed):
         found.append(events.get(timeout=PATIENCE))
     return found
 
@@ -215,7 +215,7 @@ def test_a_server_that_restarts_is_waited_for(server, monkeypatch):
     back.status, back.seen, back.script = 200, [], [event("result", {"parts": []})]
     thread = threading.Thread(target=back.serve_forever, daemon=True)
     thread.start()
-    assert isinstance(all_of(events)[-1], Done)
+    assert isinstance(all_of(events)[-1], Succeeded)
     back.shutdown()
     back.server_close()
 
@@ -239,4 +239,4 @@ def test_all_calls_share_one_thread(server):
     assert len(own) == 1
     hold.set()
     for _, events in calls:
-        assert isinstance(all_of(events)[-1], Done)
+        assert isinstance(all_of(events)[-1], Succeeded)

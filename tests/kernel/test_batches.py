@@ -16,7 +16,7 @@ from easymlnb.contract.spec import VIEW, ServiceSpec
 from easymlnb.contract.worker_protocol import Call, Failure, Message, Progress, Result
 from easymlnb.runtime.batch_execution import answers
 from easymlnb.runtime.call_execution import _no_guard
-from easymlnb.runtime.thread_calls import Threads
+from easymlnb.runtime.thread_calls import ThreadCallRunner
 from easymlnb.services.definition import Service, define
 
 Array = Annotated[np.ndarray, ml.Array()]
@@ -289,7 +289,7 @@ def stopped(cancelled: tuple[int, ...]) -> list[str]:
             pass
         return x
 
-    threads = Threads(2)
+    threads = ThreadCallRunner(2)
     found: dict[int, str] = {}
     done = threading.Event()
 
@@ -321,7 +321,7 @@ def test_cancel_of_all_stops_the_function() -> None:
 
 def test_cancelled_call_is_not_run_again_alone() -> None:
     runs: list[list[int]] = []
-    threads = Threads(2)
+    threads = ThreadCallRunner(2)
 
     def f(x: ml.Batched[int]) -> list[int]:
         runs.append(x)

@@ -12,7 +12,7 @@ import pytest
 
 from easymlnb.contract.bundle import open_bundle
 from easymlnb.contract.errors import BundleRejected, TooLarge
-from easymlnb.publishing.bundle import Made, make
+from easymlnb.publishing.bundle import BuiltBundle, make
 from easymlnb.publishing.bundle.file_collector import is_private, matches
 from easymlnb.publishing.bundle.static_analysis import parse, path_text, read_cells
 
@@ -32,7 +32,7 @@ def save(path: Path, *cells: str | dict[str, Any], **more: Any) -> Path:
     return path
 
 
-def files(made: Made) -> list[str]:
+def files(made: BuiltBundle) -> list[str]:
     return sorted(made.manifest.files)
 
 

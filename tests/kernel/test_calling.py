@@ -11,11 +11,15 @@ import easymlnb as ml
 from easymlnb.calling import use
 from easymlnb.client.multipart import encode
 from easymlnb.contract.errors import CallCycle, InvalidInput, ServerUnreachable, UploadNotFound
-from easymlnb.contract.service_call_protocol import Denied, Given, Unask
+from easymlnb.contract.service_call_protocol import (
+    CancelServiceCall,
+    ServiceCallError,
+    ServiceResult,
+)
 from easymlnb.contract.worker_protocol import Call
 from easymlnb.runtime.context import Context, running
-from easymlnb.runtime.link_requests import ASKS, KernelWay
-from easymlnb.services.definition import DEFINED, define
+from easymlnb.runtime.link_requests import ASKS, LinkTransport
+from easymlnb.services.definition import SERVICES, define
 from easymlnb.types import multipart
 
 
@@ -43,15 +47,15 @@ def services() -> Iterator[None]:
         await asyncio.sleep(0)
         return n + 1
 
-    before = dict(DEFINED)
+    before = dict(SERVICES)
     for function in (add, count, around, deep, later):
         made = define(function)
-        DEFINED[made.name] = made
-    DEFINED["twice"] = define(twice, batch=ml.Batch(max_size=4))
+        SERVICES[made.name] = made
+    SERVICES["twice"] = define(twice, batch=ml.Batch(max_size=4))
     sizes.clear()
     yield
-    DEFINED.clear()
-    DEFINED.update(before)
+    SERVICES.clear()
+    SERVICES.update(before)
 
 
 sizes: list[int] = []
@@ -118,16 +122,16 @@ class Server:
 @pytest.fixture
 def server() -> Iterator[Server]:
     made = Server()
-    ASKS.way = KernelWay(made.send, made.send, made.listen)
+    ASKS.way = LinkTransport(made.send, made.send, made.listen)
     yield made
     ASKS.lose()
 
 
 def test_answers_find_who_asked() -> None:
     first, second = ASKS.begin(), ASKS.begin()
-    ASKS.take(Given(id=second.number, content_type="text/plain"), b"two")
-    ASKS.take(Denied(id=first.number, code="upload_not_found", message="No."), b"")
-    ASKS.take(Given(id=second.number, content_type="text/plain"), b"again")
+    ASKS.take(ServiceResult(id=second.number, content_type="text/plain"), b"two")
+    ASKS.take(ServiceCallError(id=first.number, code="upload_not_found", message="No."), b"")
+    ASKS.take(ServiceResult(id=second.number, content_type="text/plain"), b"again")
     assert second.result().body == b"two"
     with pytest.raises(UploadNotFound, match="No"):
         first.result()
@@ -147,7 +151,7 @@ def test_who_stops_waiting_says_so(server: Server, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(ASKS.way, "_listen", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ml.use("elsewhere")(1)
-    assert isinstance(server.got[-1], Unask)
+    assert isinstance(server.got[-1], CancelServiceCall)
     assert server.got[-1].id == server.got[0].id  # type: ignore[attr-defined]
 
 

@@ -247,16 +247,16 @@ TABLE = ServiceSpec(name="f", title="F", input={}, output={}, produces=("text/cs
 @pytest.mark.parametrize(
     ("spec", "wish", "accept"),
     [
-        (IMAGE, call.Wish(), "image/*, application/json;q=0.1"),
-        (IMAGE, call.Wish(json=True), "application/json"),
-        (TABLE, call.Wish(), ""),
-        (IMAGE, call.Wish(save=Path("x.tif")), "image/tiff"),
-        (IMAGE, call.Wish(save=Path("x.json")), "application/json"),
-        (IMAGE, call.Wish(save=Path("x.png"), json=True), "application/json"),
-        (IMAGE, call.Wish(save=Path("x.dat")), "image/*, application/json;q=0.1"),
-        (TABLE, call.Wish(save=Path("x.csv")), "text/csv"),
-        (TABLE, call.Wish(accept="text/csv"), "text/csv"),
-        (TABLE, call.Wish(save=Path("x")), "text/csv, application/json;q=0.1"),
+        (IMAGE, call.CallCommand(), "image/*, application/json;q=0.1"),
+        (IMAGE, call.CallCommand(json=True), "application/json"),
+        (TABLE, call.CallCommand(), ""),
+        (IMAGE, call.CallCommand(save=Path("x.tif")), "image/tiff"),
+        (IMAGE, call.CallCommand(save=Path("x.json")), "application/json"),
+        (IMAGE, call.CallCommand(save=Path("x.png"), json=True), "application/json"),
+        (IMAGE, call.CallCommand(save=Path("x.dat")), "image/*, application/json;q=0.1"),
+        (TABLE, call.CallCommand(save=Path("x.csv")), "text/csv"),
+        (TABLE, call.CallCommand(accept="text/csv"), "text/csv"),
+        (TABLE, call.CallCommand(save=Path("x")), "text/csv, application/json;q=0.1"),
     ],
 )
 def test_the_ending_of_the_file_chooses_the_form(spec, wish, accept):
@@ -264,7 +264,7 @@ def test_the_ending_of_the_file_chooses_the_form(spec, wish, accept):
 
 
 def test_the_server_is_told_its_token_where_others_cannot_read_it():
-    settings = serve.Settings(port=8900, ip="0.0.0.0", token="secret")
+    settings = serve.ServeOptions(port=8900, ip="0.0.0.0", token="secret")
     arguments = settings.arguments(["--ServerApp.base_url=/x/"])
     assert "--ServerApp.port=8900" in arguments and "--ServerApp.base_url=/x/" in arguments
     assert not any("secret" in argument for argument in arguments)

@@ -6,7 +6,7 @@ import pytest
 import typer
 
 from easymlnb.cli.arguments import read
-from easymlnb.client.encoding import Part
+from easymlnb.client.encoding import FilePart
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.services.schema import Schema
 
@@ -61,7 +61,7 @@ def test_a_key_given_twice_is_a_list():
 def test_files_are_sent_with_name_and_kind(tmp_path):
     path = tmp_path / "x.csv"
     path.write_bytes(b"a\n1\n")
-    assert read([f"free=@{path}"], SPEC) == {"free": Part(b"a\n1\n", "x.csv", "text/csv")}
+    assert read([f"free=@{path}"], SPEC) == {"free": FilePart(b"a\n1\n", "x.csv", "text/csv")}
 
 
 @pytest.mark.parametrize(

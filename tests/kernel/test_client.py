@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from easymlnb.client import AsyncClient, Client, Download
+from easymlnb.client import AsyncClient, Client, DownloadedFile
 from easymlnb.client.discovery import Server
 from easymlnb.contract.errors import (
     Busy,
@@ -179,7 +179,7 @@ def test_files_go_as_multipart_with_their_name(tmp_path):
     assert script.last.headers["content-type"].startswith("multipart/form-data")
     assert b'name="doc"; filename="a.txt"' in body and b"text/plain" in body and b"hello" in body
     assert b'"007"' in body and b"application/json" in body
-    assert found == Download(b"\x00", "file", "audio/wav")
+    assert found == DownloadedFile(b"\x00", "file", "audio/wav")
 
 
 def test_a_stream_is_iterated_as_it_comes():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from easymlnb.client.sse import Events, Reader
+from easymlnb.client.sse import EventReader, Events
 from easymlnb.contract.errors import EasyMLNBError, ServerUnreachable
 
 STREAM = (
@@ -35,7 +35,7 @@ def test_a_long_line_is_put_together_once():
 
 
 def test_a_reader_without_listener_passes_over_progress():
-    reader = Reader({})
+    reader = EventReader({})
     assert list(reader.feed(b'event: progress\ndata: {"fraction": 1}\n\n')) == []
     assert list(reader.feed(b"event: result\ndata: [1]\n\n")) == []
     reader.end()
@@ -44,9 +44,9 @@ def test_a_reader_without_listener_passes_over_progress():
 
 def test_an_unknown_error_is_still_an_error():
     with pytest.raises(EasyMLNBError, match="The call failed"):
-        list(Reader({}).feed(b"event: error\ndata: []\n\n"))
+        list(EventReader({}).feed(b"event: error\ndata: []\n\n"))
 
 
 def test_an_end_without_result_is_said():
     with pytest.raises(ServerUnreachable):
-        Reader({}).end()
+        EventReader({}).end()

@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from easymlnb.client.decoding import Download, accept, decode, revive
-from easymlnb.client.encoding import ARROW, Part, convert, prepare
+from easymlnb.client.decoding import DownloadedFile, accept, decode, revive
+from easymlnb.client.encoding import ARROW, FilePart, convert, prepare
 from easymlnb.services import codec
 from easymlnb.services.schema import Schema as ServiceSchema
 from easymlnb.types import Image as ImageType
@@ -112,7 +112,7 @@ MODES = ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK",
          "HSV", "I", "I;16", "I;16B", "F"]  # fmt: skip
 
 
-def received(part: Part, kind: type = np.ndarray) -> Any:
+def received(part: FilePart, kind: type = np.ndarray) -> Any:
     """Return what a service gets for a part."""
     return ImageType().decode(Upload(part.data, part.name, part.media_type), kind)
 
@@ -230,7 +230,9 @@ def test_any_image_that_a_service_returns_comes_to_the_client(value):
 
 def test_a_picture_that_pillow_does_not_know_stays_a_file():
     svg = b"<svg/>"
-    assert decode("image/svg+xml", svg, {}, "a.svg") == Download(svg, "a.svg", "image/svg+xml")
+    assert decode("image/svg+xml", svg, {}, "a.svg") == DownloadedFile(
+        svg, "a.svg", "image/svg+xml"
+    )
 
 
 def test_a_table_goes_as_csv_with_an_index_that_says_something():
@@ -253,11 +255,11 @@ def test_a_table_goes_as_arrow_where_it_is_read():
 def test_files_keep_name_and_kind(tmp_path):
     path = tmp_path / "x.png"
     path.write_bytes(b"1")
-    assert convert(path) == Part(b"1", "x.png", "image/png")
+    assert convert(path) == FilePart(b"1", "x.png", "image/png")
     with path.open("rb") as file:
-        assert convert(file) == Part(b"1", "x.png", "image/png")
+        assert convert(file) == FilePart(b"1", "x.png", "image/png")
     assert convert(io.StringIO("é")).data == "é".encode()
-    assert convert(Part(b"3", "y.tif", "image/tiff")).name == "y.tif"
+    assert convert(FilePart(b"3", "y.tif", "image/tiff")).name == "y.tif"
     assert convert(b"2").data == convert(bytearray(b"2")).data == b"2"
 
 
@@ -316,7 +318,7 @@ def test_results_become_objects_as_the_schema_says():
     assert np.array_equal(found["masks"][0], np.eye(2)) and found["masks"][1].shape == (1, 1)
     found["masks"][0][0, 0] = 9  # results may be changed in place
     assert found["table"].a.tolist() == [1]
-    assert found["file"] == Download(b"{}", "r.json", "application/json")
+    assert found["file"] == DownloadedFile(b"{}", "r.json", "application/json")
     assert found["none"] is None and found["count"] == 2
 
 
@@ -340,7 +342,7 @@ def test_bodies_are_read_by_their_type():
     assert decode("text/csv; charset=utf-8", b"a,b\n1,2\n", {}).b.tolist() == [2]
     assert decode("text/plain", b"hi", {}) == "hi"
     assert decode("application/x-npy", buffer.getvalue(), {}).tolist() == [0, 1, 2]
-    assert decode("application/zip", b"PK", {}, "a.zip") == Download(
+    assert decode("application/zip", b"PK", {}, "a.zip") == DownloadedFile(
         b"PK", "a.zip", "application/zip"
     )
 
@@ -353,9 +355,9 @@ def test_pickles_in_arrays_are_refused():
 
 
 def test_a_download_stays_in_its_folder(tmp_path):
-    saved = Download(b"1", "../../evil").save(tmp_path)
+    saved = DownloadedFile(b"1", "../../evil").save(tmp_path)
     assert saved == tmp_path / "evil" and saved.read_bytes() == b"1"
-    assert Download(b"2", "..").save(tmp_path / "b").read_bytes() == b"2"
+    assert DownloadedFile(b"2", "..").save(tmp_path / "b").read_bytes() == b"2"
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from easymlnb.client.encoding import Part
-from easymlnb.client.messages import Answer, call_body, error_of
+from easymlnb.client.encoding import FilePart
+from easymlnb.client.messages import Response, call_body, error_of
 from easymlnb.contract.errors import BadRequest, Forbidden
 from easymlnb.services import codec
 from easymlnb.services.schema import Schema
@@ -22,7 +22,7 @@ def anything(
 @pytest.mark.parametrize("mixed", ["6", 6])
 def test_values_beside_a_file_arrive_as_they_were(text, mixed):
     values = {"text": text, "mixed": mixed, "many": ["a"], "values": {"a": None}}
-    body = call_body(values | {"doc": Part(b"\x00\r\n", "ü.bin", "application/x-thing")})
+    body = call_body(values | {"doc": FilePart(b"\x00\r\n", "ü.bin", "application/x-thing")})
     request = httpx.Request("POST", "http://host", files=body["form"])
     found = codec.read(Schema.of(anything), request.headers["content-type"], request.read())
     doc = found.pop("doc")
@@ -41,4 +41,4 @@ def test_values_without_a_file_go_as_json():
 
 
 def test_an_error_of_jupyter_itself_is_understood():
-    assert isinstance(error_of(Answer(403, {}, b'{"message": "Forbidden"}')), Forbidden)
+    assert isinstance(error_of(Response(403, {}, b'{"message": "Forbidden"}')), Forbidden)

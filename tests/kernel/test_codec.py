@@ -322,7 +322,7 @@ def test_results_are_written_as_accept_asks():
 
     array = np.arange(3.0)
     for schema in map(Schema.of, (f, g)):
-        assert codec.write(schema, array) == codec.Written("application/json", b"[0.0,1.0,2.0]")
+        assert codec.write(schema, array) == codec.EncodedBody("application/json", b"[0.0,1.0,2.0]")
         npy = codec.write(schema, array, "application/x-npy")
         assert npy.content_type == "application/x-npy" and npy.filename == "array.npy"
         assert np.load(io.BytesIO(npy.body)).tolist() == [0, 1, 2]

@@ -12,15 +12,15 @@ import pytest
 
 import easymlnb as ml
 from easymlnb.contract.errors import DefinitionError
-from easymlnb.services.definition import DEFINED
+from easymlnb.services.definition import SERVICES
 
 
 @pytest.fixture(autouse=True)
 def clean() -> Iterator[None]:
-    before = dict(DEFINED)
+    before = dict(SERVICES)
     yield
-    DEFINED.clear()
-    DEFINED.update(before)
+    SERVICES.clear()
+    SERVICES.update(before)
 
 
 @ml.service
@@ -151,7 +151,7 @@ def test_view_takes_what_it_names() -> None:
 
 def test_removing_takes_it_out_of_this_kernel() -> None:
     gone = ml.service(lambda_free())
-    assert DEFINED["free"] is gone.service
+    assert SERVICES["free"] is gone.service
     gone.remove()
-    assert "free" not in DEFINED
+    assert "free" not in SERVICES
     assert gone(2.0) == 2.0

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from sink import WAIT, Sink
 
-from easymlnb.compose.parallel import side_by_side
+from easymlnb.compose.parallel import run_parallel
 from easymlnb.compose.steps import Step
 from easymlnb.contract.worker_protocol import Call
-from easymlnb.runtime.thread_calls import Threads
+from easymlnb.runtime.thread_calls import ThreadCallRunner
 from easymlnb.services.definition import define
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -32,8 +32,8 @@ def plt() -> Iterator[Any]:
 
 
 @pytest.fixture
-def threads() -> Threads:
-    return Threads(3)
+def threads() -> ThreadCallRunner:
+    return ThreadCallRunner(3)
 
 
 def counts_lines(plt: Any, meet: threading.Barrier) -> Any:
@@ -48,7 +48,7 @@ def counts_lines(plt: Any, meet: threading.Barrier) -> Any:
     return lines
 
 
-def test_calls_at_once_draw_into_their_own_figures(plt: Any, threads: Threads) -> None:
+def test_calls_at_once_draw_into_their_own_figures(plt: Any, threads: ThreadCallRunner) -> None:
     service, sink = define(counts_lines(plt, threading.Barrier(3))), Sink()
     plt.figure(7)
     for number in range(3):
@@ -57,7 +57,9 @@ def test_calls_at_once_draw_into_their_own_figures(plt: Any, threads: Threads) -
     assert (plt.get_fignums(), plt.gca().lines[:]) == ([7], [])
 
 
-def test_coroutines_at_once_draw_into_their_own_figures(plt: Any, threads: Threads) -> None:
+def test_coroutines_at_once_draw_into_their_own_figures(
+    plt: Any, threads: ThreadCallRunner
+) -> None:
     import asyncio
 
     async def lines(n: int) -> list[int]:
@@ -73,14 +75,16 @@ def test_coroutines_at_once_draw_into_their_own_figures(plt: Any, threads: Threa
     assert plt.get_fignums() == []
 
 
-def test_steps_side_by_side_draw_into_their_own_figures(plt: Any, threads: Threads) -> None:
+def test_steps_side_by_side_draw_into_their_own_figures(
+    plt: Any, threads: ThreadCallRunner
+) -> None:
     lines = counts_lines(plt, threading.Barrier(2))
     names = frozenset(("n",))
     step = Step(lines, "a step", names, names, names)
 
     def both() -> dict[str, list[int]]:
         plt.figure(5)
-        return {**side_by_side({"a": step, "b": step}, {"n": 2}), "own": plt.get_fignums()}
+        return {**run_parallel({"a": step, "b": step}, {"n": 2}), "own": plt.get_fignums()}
 
     sink = Sink()
     threads.submit(define(both), Call(id=1, service="both"), b"", sink)
@@ -88,7 +92,9 @@ def test_steps_side_by_side_draw_into_their_own_figures(plt: Any, threads: Threa
 
 
 @pytest.mark.parametrize("body", [b'{"fails": true}', b'{"fails": false}'])
-def test_figures_are_closed_after_the_call(plt: Any, threads: Threads, body: bytes) -> None:
+def test_figures_are_closed_after_the_call(
+    plt: Any, threads: ThreadCallRunner, body: bytes
+) -> None:
     drawn = []
 
     def draws(fails: bool) -> int:
@@ -102,7 +108,9 @@ def test_figures_are_closed_after_the_call(plt: Any, threads: Threads, body: byt
     assert ([one() for one in drawn], plt.get_fignums()) == ([None, None], [])
 
 
-def test_a_figure_of_the_notebook_is_sent_and_stays_open(plt: Any, threads: Threads) -> None:
+def test_a_figure_of_the_notebook_is_sent_and_stays_open(
+    plt: Any, threads: ThreadCallRunner
+) -> None:
     figure = plt.figure()
     figure.add_subplot().plot([1, 2])
 

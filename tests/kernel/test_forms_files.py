@@ -12,7 +12,7 @@ from easymlnb.contract.jsonschema import HINTS, SchemaNode
 from easymlnb.forms.fields import MISSING, Field
 from easymlnb.forms.files import Picker, accepted
 from easymlnb.forms.previews import as_csv, size, thumbnail
-from easymlnb.forms.shared_style import Sheet, Uploads
+from easymlnb.forms.shared_style import FormContext, Uploads
 
 CSV = b"time,load\n2026-01-01T00:00,50\n2026-01-01T01:00,52.5\n2026-01-01T02:00,51\n"
 UPLOADS = Uploads("/easymlnb/uploads", "easymlnb-pass x", "look")
@@ -25,7 +25,7 @@ def png(array: np.ndarray, kind: str = "PNG") -> bytes:
 
 
 def picker(kind: str = "file", uploads: Uploads | None = None, **hints: Any) -> Picker:
-    with Sheet(uploads).active():
+    with FormContext(uploads).active():
         made = Picker(kind, SchemaNode.root({HINTS: {"widget": kind, **hints}}))
     made.heard = []  # type: ignore[attr-defined]
     made.widget.send = lambda content, buffers=None: made.heard.append((content, buffers))  # type: ignore[attr-defined]
@@ -118,7 +118,7 @@ def test_what_the_page_refused_is_known_here_and_gone_with_the_next_file():
 
 
 def test_a_required_file_that_is_being_sent_is_not_missing():
-    with Sheet().active():
+    with FormContext().active():
         one = Picker("file", SchemaNode.root({}))
         field = Field(SchemaNode.root({"type": "object"}), one, required=True)
     assert not field.check()

@@ -12,7 +12,7 @@ from pydantic import Field
 import easymlnb as ml
 from easymlnb.contract.errors import CallerError, NotReady
 from easymlnb.forms import call_monitor
-from easymlnb.forms.call_protocol import Done, Event, Progress
+from easymlnb.forms.call_protocol import Event, Progress, Succeeded
 from easymlnb.forms.containers import Optional
 from easymlnb.forms.examples import gallery, preset_names
 from easymlnb.forms.fields import EMPTY_FIELD
@@ -340,7 +340,7 @@ def scripted(*events: Event) -> tuple[Form, Scripted]:
 def test_fast_progress_is_painted_at_a_pace_a_page_can_take(monkeypatch):
     painted = []
     told = [Progress(at / 5000, "") for at in range(5000)]
-    form, _ = scripted(*told, Done([{"kind": "text", "data": "end"}]))
+    form, _ = scripted(*told, Succeeded([{"kind": "text", "data": "end"}]))
     form.status._bar.observe(painted.append, names="value")
     ran(form)
     assert len(painted) < 100
@@ -356,8 +356,8 @@ def test_a_call_that_does_not_stop_is_left_to_itself(monkeypatch):
     assert caller.stopped
     assert "did not stop in time" in form.outcome._failure.value
     # What it says later is not for the next call.
-    caller.on(Done([{"kind": "text", "data": "late"}]))
-    caller.events = (Done([{"kind": "text", "data": "second"}]),)
+    caller.on(Succeeded([{"kind": "text", "data": "late"}]))
+    caller.events = (Succeeded([{"kind": "text", "data": "second"}]),)
     assert "second" in result(ran(form))
 
 

@@ -21,7 +21,7 @@ from easymlnb.forms.rows import ROWS
 from easymlnb.services.definition import define
 from easymlnb.services.schema import Schema
 from easymlnb.types.choices import Choice, MultipleChoice
-from easymlnb.types.color import Colour
+from easymlnb.types.color import Color
 from easymlnb.types.numbers import Interval, Number, Slider
 from easymlnb.types.text import LongText, Secret
 
@@ -86,7 +86,7 @@ CASES = [
     (Annotated[str, Choice({"Long name of the first": "a", "Another long one": "b"})], "b"),
     (Annotated[list[str], MultipleChoice(["a", "b", "c"])], ["a", "c"]),
     (Annotated[list[int], MultipleChoice(list(range(20)))], [19, 3]),
-    (Colour, "#ff8800"),
+    (Color, "#ff8800"),
     (date, "2026-11-20"),
     (datetime, "2026-11-20T13:37:05"),
     (time, "13:37:05"),

@@ -12,18 +12,18 @@ from easymlnb.contract.worker_protocol import (
     LENGTHS,
     Call,
     Cancel,
+    Drain,
     Failure,
     Hello,
     Item,
-    Leave,
     Message,
-    Offer,
     Progress,
-    Refused,
+    Register,
+    Registered,
+    RegistrationRefused,
     Result,
-    Taken,
+    Unregister,
     Welcome,
-    Withdraw,
     pack,
     unpack_to_server,
     unpack_to_worker,
@@ -49,8 +49,8 @@ SPECS = st.builds(
 )
 TO_SERVER = st.one_of(
     st.builds(Hello, kernel=TEXT, source=TEXT, live=st.booleans()),
-    st.builds(Offer, specs=st.lists(SPECS, max_size=2).map(tuple)),
-    st.builds(Withdraw, names=NAMES),
+    st.builds(Register, specs=st.lists(SPECS, max_size=2).map(tuple)),
+    st.builds(Unregister, names=NAMES),
     st.builds(Result, id=NUMBER, content_type=TEXT, seconds=SECONDS, filename=TEXT, log=TEXT),
     st.builds(Failure, id=NUMBER, code=TEXT, message=TEXT, details=JSON, trace=TEXT),
     st.builds(Progress, id=NUMBER, fraction=st.floats(0, 1), text=TEXT),
@@ -58,11 +58,11 @@ TO_SERVER = st.one_of(
 )
 TO_WORKER = st.one_of(
     st.just(Welcome()),
-    st.builds(Refused, name=TEXT, message=TEXT),
-    st.builds(Taken, names=NAMES),
+    st.builds(RegistrationRefused, name=TEXT, message=TEXT),
+    st.builds(Registered, names=NAMES),
     st.builds(Call, id=NUMBER, service=TEXT, accept=TEXT, seconds=SECONDS, view=st.booleans()),
     st.builds(Cancel, id=NUMBER),
-    st.just(Leave()),
+    st.just(Drain()),
 )
 BODY = st.binary(max_size=100)
 
@@ -120,7 +120,7 @@ def test_header_of_no_message(header: bytes) -> None:
 
 def test_message_for_the_other_side_is_refused() -> None:
     with pytest.raises(ValueError):
-        list(unpack_to_server(pack(Leave())))
+        list(unpack_to_server(pack(Drain())))
     with pytest.raises(ValueError):
         list(unpack_to_worker(pack(Hello(kernel="k", source=""))))
 

@@ -12,10 +12,10 @@ import pytest
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
-from easymlnb.contract.worker_protocol import Return
+from easymlnb.contract.worker_protocol import ReconnectGrant
 from easymlnb.runtime import server_address
 from easymlnb.runtime.link import LinkLost
-from easymlnb.runtime.server_address import Home
+from easymlnb.runtime.server_address import ServerAddress
 
 pytestmark = pytest.mark.slow
 
@@ -81,13 +81,13 @@ class Data:
         half.write_text(json.dumps({"link": url, "cafile": "", "run": run}))
         half.replace(self.file)
 
-    def start(self, url: str, *, with_file: bool = True) -> Home:
+    def start(self, url: str, *, with_file: bool = True) -> ServerAddress:
         """Return the home of a worker that was started with this address."""
         self._patch.setenv("EASYMLNB_LINK", url)
         self._patch.setenv("EASYMLNB_SECRET", "once")
         self._patch.setenv("EASYMLNB_HOME", str(self.file) if with_file else "")
         self._patch.setattr(server_address, "PAUSE", 0.01)
-        return Home()
+        return ServerAddress()
 
 
 @pytest.fixture
@@ -95,8 +95,8 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Data:
     return Data(tmp_path, monkeypatch)
 
 
-BACK = Return(secret="again", seconds=60)
-BRIEFLY = Return(secret="again", seconds=0.3)
+BACK = ReconnectGrant(secret="again", seconds=60)
+BRIEFLY = ReconnectGrant(secret="again", seconds=0.3)
 
 
 def test_first_secret_is_used_once_and_leaves_the_environment(data: Data, first: Listener) -> None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from easymlnb.cli import hub_check
 from easymlnb.cli.app import app
 from easymlnb.cli.doctor import Finding
-from easymlnb.cli.hub import Place
+from easymlnb.cli.hub import HubOptions
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def block(folder: Path, command: list[str] | None = None) -> str:
     """Return the printed block, with another command for the service if one is given."""
-    text = Place(folder / "state", public="https://hub.example.org").block()
+    text = HubOptions(folder / "state", public="https://hub.example.org").block()
     if command is not None:
         text += f'c.JupyterHub.services.get_value([])[-1]["command"] = {command!r}\n'
     return text
@@ -54,7 +54,7 @@ def test_the_printed_block_passes_beside_a_file_of_the_packages_name(folder: Pat
 def test_a_wrong_setting_is_told_before_the_restart(folder: Path) -> None:
     settings = folder / "easymlnb_settings.py"
     settings.write_text('c.EasyMLNB.group_limits = {"students": {"wrkers": 2}}\n')
-    place = Place(folder / "state", settings, public="https://hub.example.org")
+    place = HubOptions(folder / "state", settings, public="https://hub.example.org")
     (folder / "jupyterhub_config.py").write_text(place.block())
     done = CliRunner().invoke(app, ["hub", "check", "--json"])
     assert done.exit_code == 1

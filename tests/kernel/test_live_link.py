@@ -14,10 +14,10 @@ from websockets.sync.server import ServerConnection, serve
 from easymlnb.contract.worker_protocol import (
     Call,
     Cancel,
+    Drain,
     Failure,
     Hello,
-    Leave,
-    Offer,
+    Register,
     Result,
     ToServer,
     pack,
@@ -79,7 +79,7 @@ class Server:
         (hello, _), (offer, _) = unpack_to_server(_received(link))
         assert isinstance(hello, Hello)
         assert hello.live
-        assert isinstance(offer, Offer)
+        assert isinstance(offer, Register)
         assert {spec.name for spec in offer.specs} == {"waits", "release", "spins"}
         return link
 
@@ -130,7 +130,7 @@ def test_an_answer_is_not_sent_over_the_next_link(server: Server) -> None:
     assert set(ends(second, 2)) == {3, 4}
 
 
-@pytest.mark.parametrize("message", [pack(Leave()), b"no frame", pack(Hello(kernel="", source=""))])
+@pytest.mark.parametrize("message", [pack(Drain()), b"no frame", pack(Hello(kernel="", source=""))])
 def test_the_kernel_dials_again(server: Server, message: bytes) -> None:
     server.accept().send(message)
     link = server.accept()

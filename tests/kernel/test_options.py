@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 import easymlnb as ml
-from easymlnb.client import Options
+from easymlnb.client import CallOptions
 from easymlnb.contract.options import check
 from easymlnb.publishing.bundle import make
 from easymlnb.publishing.publish import publish
@@ -68,7 +68,10 @@ def lambda_free() -> Callable[..., Any]:
         (lambda: ml.connect(tokn="a"), "connect has no option 'tokn'. Did you mean 'token'"),
         (lambda: ml.connect_async(uri="a"), "Did you mean 'url'"),
         (lambda: ml.optimize(None, example=[1]), "optimize .*'examples'"),
-        (lambda: Options(time_out=1), "Options has no option 'time_out'. Did you mean 'timeout'"),
+        (
+            lambda: CallOptions(time_out=1),
+            "Options has no option 'time_out'. Did you mean 'timeout'",
+        ),
         (lambda: make("a", includes=[]), "make has no option 'includes'. Did you mean 'include'"),
         (lambda: publish("a", includes=[]), "'include'"),
         (lambda: share("a", group=["b"]), "share has no option 'group'. Did you mean 'groups'"),

@@ -17,17 +17,17 @@ import easymlnb as ml
 from easymlnb.compose.hint_compat import fits, shown
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.worker_protocol import Call, Failure, Progress
-from easymlnb.runtime.thread_calls import Threads
-from easymlnb.services.definition import DEFINED
+from easymlnb.runtime.thread_calls import ThreadCallRunner
+from easymlnb.services.definition import SERVICES
 
 
 @pytest.fixture(autouse=True)
 def tidy() -> Iterator[None]:
     """Leave the table of services as it was."""
-    before = dict(DEFINED)
+    before = dict(SERVICES)
     yield
-    DEFINED.clear()
-    DEFINED.update(before)
+    SERVICES.clear()
+    SERVICES.update(before)
 
 
 def cut(text: str, upper: bool = False) -> list[str]:
@@ -63,7 +63,7 @@ def report(n: int, word: str) -> str:
 def perform(function: Any, body: bytes = b"{}", **more: Any) -> tuple[Any, bytes, list[Any]]:
     sink = Sink()
     call = Call(id=1, service=function.service.name, **more)
-    Threads(2).submit(function.service, call, body, sink)
+    ThreadCallRunner(2).submit(function.service, call, body, sink)
     message, data = sink.end()
     return message, data, sink.events
 
@@ -75,7 +75,7 @@ def test_it_calls_one_after_another() -> None:
     made = ml.pipeline(cut, count)
     assert (made("a b c"), made(text="a b", upper=True)) == (3, 2)
     assert made.__name__ == made.service.name == "cut_count"
-    assert DEFINED["cut_count"] is made.service
+    assert SERVICES["cut_count"] is made.service
 
 
 def test_signature_is_of_the_first_step_and_the_last() -> None:
@@ -250,11 +250,11 @@ def stream(n: int) -> Iterator[int]:
     ],
 )
 def test_mistakes_are_found_at_once(steps: tuple[Any, ...], said: str) -> None:
-    before = dict(DEFINED)
+    before = dict(SERVICES)
     with pytest.raises(DefinitionError) as caught:
         ml.pipeline(*steps, name="wrong")
     assert said in caught.value.message
-    assert before == DEFINED
+    assert before == SERVICES
 
 
 @pytest.mark.parametrize(
@@ -409,7 +409,7 @@ def test_cancelled_call_stops_its_members() -> None:
             stopped.release()
 
     made: Any = ml.gather(a=endless, b=endless)
-    threads, sink = Threads(2), Sink()
+    threads, sink = ThreadCallRunner(2), Sink()
     threads.submit(made.service, Call(id=1, service="a_b"), b"{}", sink)
     assert running.acquire(timeout=20)
     assert running.acquire(timeout=20)

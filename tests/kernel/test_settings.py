@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from sink import Sink
 
-from easymlnb.compose.parallel import side_by_side
+from easymlnb.compose.parallel import run_parallel
 from easymlnb.compose.steps import Step
 from easymlnb.contract.worker_protocol import Call
 from easymlnb.runtime import settings
-from easymlnb.runtime.thread_calls import Threads
+from easymlnb.runtime.thread_calls import ThreadCallRunner
 from easymlnb.services.definition import define
 
 numpy = pytest.importorskip("numpy")
@@ -29,13 +29,13 @@ TABLE = sqlite3.connect(":memory:")
 
 
 @pytest.fixture
-def threads(monkeypatch: pytest.MonkeyPatch) -> Threads:
+def threads(monkeypatch: pytest.MonkeyPatch) -> ThreadCallRunner:
     monkeypatch.setattr(settings, "_cells", None)
     settings.remember()
-    return Threads(2)
+    return ThreadCallRunner(2)
 
 
-def answer(threads: Threads, function: Callable[..., Any]) -> str:
+def answer(threads: ThreadCallRunner, function: Callable[..., Any]) -> str:
     sink = Sink()
     threads.submit(define(function), Call(id=1, service="f"), b"", sink)
     message, data = sink.end()
@@ -130,7 +130,7 @@ NONE: frozenset[str] = frozenset()
 
 @pytest.mark.parametrize(("changed", "function"), CASES)
 def test_a_call_answers_as_the_thread_of_the_cells(
-    threads: Threads, changed: Callable[[], Any], function: Callable[[], Any]
+    threads: ThreadCallRunner, changed: Callable[[], Any], function: Callable[[], Any]
 ) -> None:
     async def coroutine() -> Any:
         return function()
@@ -145,16 +145,16 @@ def test_a_call_answers_as_the_thread_of_the_cells(
         assert answer(threads, function) == here
         assert answer(threads, coroutine) == here
         step = Step(function, "a step", NONE, NONE, NONE)
-        assert side_by_side({"a": step, "b": step}, {}) == {"a": changed_to, "b": changed_to}
+        assert run_parallel({"a": step, "b": step}, {}) == {"a": changed_to, "b": changed_to}
     settings.remember()
     assert answer(threads, function) == before
     assert answer(threads, coroutine) == before
 
 
-def test_what_a_call_sets_is_not_set_for_the_next(threads: Threads) -> None:
+def test_what_a_call_sets_is_not_set_for_the_next(threads: ThreadCallRunner) -> None:
     sklearn = pytest.importorskip("sklearn")
     settings.remember()
-    one = Threads(1)
+    one = ThreadCallRunner(1)
 
     def sets() -> int:
         decimal.getcontext().prec = 3
@@ -171,7 +171,7 @@ def test_what_a_call_sets_is_not_set_for_the_next(threads: Threads) -> None:
 
 
 def test_a_local_that_holds_objects_makes_one_for_each_thread(
-    threads: Threads, monkeypatch: pytest.MonkeyPatch
+    threads: ThreadCallRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = threading.local()
     monkeypatch.setattr(sys.modules["__main__"], "held", held, raising=False)
@@ -197,7 +197,7 @@ def test_a_local_that_holds_objects_makes_one_for_each_thread(
     ],
 )
 def test_an_error_of_the_thread_says_what_to_do(
-    threads: Threads, wrong: Callable[[], Any], advice: str
+    threads: ThreadCallRunner, wrong: Callable[[], Any], advice: str
 ) -> None:
     def service() -> None:
         try:
@@ -212,7 +212,7 @@ def test_an_error_of_the_thread_says_what_to_do(
     assert advice in failure.trace.splitlines()[-1]
 
 
-def test_other_errors_get_no_advice(threads: Threads) -> None:
+def test_other_errors_get_no_advice(threads: ThreadCallRunner) -> None:
     def service() -> None:
         raise ValueError("too small")
 

@@ -11,23 +11,25 @@ from sink import WAIT, Sink
 
 from easymlnb.contract.worker_protocol import Call, Failure, Item, Progress, Result
 from easymlnb.runtime.context import progress
-from easymlnb.runtime.thread_calls import Threads
+from easymlnb.runtime.thread_calls import ThreadCallRunner
 from easymlnb.services.definition import Service, define
 
 
 @pytest.fixture
-def threads() -> Threads:
-    return Threads(4)
+def threads() -> ThreadCallRunner:
+    return ThreadCallRunner(4)
 
 
-def run(threads: Threads, function: Callable[..., Any], body: bytes = b"{}", **more: Any) -> Any:
+def run(
+    threads: ThreadCallRunner, function: Callable[..., Any], body: bytes = b"{}", **more: Any
+) -> Any:
     sink = Sink()
     threads.submit(define(function), Call(id=1, service="f", **more), body, sink)
     message, data = sink.end()
     return message, data, sink.events
 
 
-def test_result(threads: Threads) -> None:
+def test_result(threads: ThreadCallRunner) -> None:
     def double(x: int) -> int:
         print("seen", x)
         return 2 * x
@@ -36,7 +38,7 @@ def test_result(threads: Threads) -> None:
     assert (data, message.content_type, message.log) == (b"8", "application/json", "seen 4\n")
 
 
-def test_failure_keeps_the_traceback_for_the_author(threads: Threads) -> None:
+def test_failure_keeps_the_traceback_for_the_author(threads: ThreadCallRunner) -> None:
     def broken() -> int:
         raise KeyError("secret")
 
@@ -45,7 +47,7 @@ def test_failure_keeps_the_traceback_for_the_author(threads: Threads) -> None:
     assert message.trace.splitlines()[1].endswith("in broken")
 
 
-def test_progress_and_items(threads: Threads) -> None:
+def test_progress_and_items(threads: ThreadCallRunner) -> None:
     from collections.abc import Iterator
 
     def count(n: int) -> Iterator[int]:
@@ -61,7 +63,7 @@ def test_progress_and_items(threads: Threads) -> None:
     assert [e.fraction for e in events if isinstance(e, Progress)][-1] == 1
 
 
-def test_tqdm_bars_are_progress(threads: Threads) -> None:
+def test_tqdm_bars_are_progress(threads: ThreadCallRunner) -> None:
     def bar() -> int:
         from tqdm import tqdm
 
@@ -75,7 +77,7 @@ def test_tqdm_bars_are_progress(threads: Threads) -> None:
     assert texts[-1].startswith("work: ")
 
 
-def test_async_functions_run(threads: Threads) -> None:
+def test_async_functions_run(threads: ThreadCallRunner) -> None:
     import asyncio
 
     async def nap(x: int) -> int:
@@ -87,7 +89,7 @@ def test_async_functions_run(threads: Threads) -> None:
 
 
 @pytest.mark.parametrize("kind", ["loop", "sleep", "async"])
-def test_cancel_stops_the_function(threads: Threads, kind: str) -> None:
+def test_cancel_stops_the_function(threads: ThreadCallRunner, kind: str) -> None:
     import asyncio
 
     began = threading.Event()
@@ -126,7 +128,7 @@ def lambda_free() -> Callable[..., Any]:
     return one
 
 
-def test_cancel_before_the_start(threads: Threads) -> None:
+def test_cancel_before_the_start(threads: ThreadCallRunner) -> None:
     hold = threading.Event()
 
     def wait() -> int:
@@ -144,7 +146,7 @@ def test_cancel_before_the_start(threads: Threads) -> None:
     assert [busy.end()[1] for _ in range(4)] == [b"1"] * 4
 
 
-def test_cancelled_again_and_again_it_is_interrupted_once(threads: Threads) -> None:
+def test_cancelled_again_and_again_it_is_interrupted_once(threads: ThreadCallRunner) -> None:
     stopped: list[int] = []
     began, end = threading.Event(), threading.Event()
 
@@ -177,7 +179,7 @@ def test_cancelled_again_and_again_it_is_interrupted_once(threads: Threads) -> N
     assert run(threads, lambda_free(), b"{}")[1] == b"1"
 
 
-def test_an_interrupt_never_hits_another_call(threads: Threads) -> None:
+def test_an_interrupt_never_hits_another_call(threads: ThreadCallRunner) -> None:
     def spin(n: int) -> int:
         total = 0
         for number in range(n):

@@ -92,7 +92,7 @@ def test_a_result_that_is_no_file_says_so_without_its_path(tmp_path):
 
 def test_results_travel_as_their_own_media_type():
     written = codec.write(FILE, ml.File(b"a,b", "t.csv"), "text/csv")
-    assert written == codec.Written("text/csv", b"a,b", "t.csv")
+    assert written == codec.EncodedBody("text/csv", b"a,b", "t.csv")
 
 
 def test_limits_and_kinds_are_checked():

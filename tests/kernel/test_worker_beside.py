@@ -9,13 +9,13 @@ from peer import WAIT, Peer
 from easymlnb.contract.worker_protocol import (
     WINDOW,
     Cancel,
+    Drain,
     Failure,
     Item,
-    Leave,
+    NotStarted,
     Recall,
     Result,
-    Seen,
-    Unbegun,
+    StreamAck,
     pack,
 )
 
@@ -74,7 +74,7 @@ def test_leave_waits_for_coroutines() -> None:
     try:
         number = own.call("pause_beside", seconds=0.5)
         time.sleep(0.2)
-        own.send(pack(Leave()))
+        own.send(pack(Drain()))
         assert own.end().id == number
         assert own.process.wait(WAIT) == 0
     finally:
@@ -87,7 +87,7 @@ def test_recalled_calls_are_given_back_unless_they_have_begun(peer: Peer) -> Non
     peer.send(*(pack(Recall(id=number)) for number in (running, *waiting[1:], 10**12)))
     found = ends(peer, 4)
     assert [type(found[number]) for number in (running, *waiting)] == [
-        Result, Result, Unbegun, Unbegun,
+        Result, Result, NotStarted, NotStarted,
     ]  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def test_stream_waits_for_its_reader(peer: Peer, service: str) -> None:
             assert isinstance(peer.next(), Item)
         time.sleep(0.2)
         assert peer.got.empty() or begin + taken == many
-        peer.send(pack(Seen(id=number, size=taken * whole)))
+        peer.send(pack(StreamAck(id=number, size=taken * whole)))
     assert isinstance(peer.end(), Result)
 
 
@@ -125,7 +125,7 @@ def test_items_larger_than_the_window_pass_one_by_one(peer: Peer) -> None:
         assert isinstance(peer.next(), Item)
         time.sleep(0.1)
         assert peer.got.empty() or not left
-        peer.send(pack(Seen(id=number, size=2 * WINDOW + 2)))
+        peer.send(pack(StreamAck(id=number, size=2 * WINDOW + 2)))
     assert isinstance(peer.end(), Result)
 
 

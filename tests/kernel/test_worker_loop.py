@@ -12,13 +12,13 @@ from peer import WAIT, Peer
 from easymlnb.contract.worker_protocol import (
     Call,
     Cancel,
+    Drain,
     Failure,
     Item,
-    Leave,
-    Offer,
+    NotStarted,
     Recall,
+    Register,
     Result,
-    Unbegun,
     pack,
 )
 
@@ -35,7 +35,7 @@ def own() -> Iterator[Peer]:
 
 def test_dials_with_its_secret_and_offers_its_services(peer: Peer) -> None:
     assert peer.secret == "easymlnb secret"
-    assert isinstance(peer.offer, Offer)
+    assert isinstance(peer.offer, Register)
     assert "double" in {spec.name for spec in peer.offer.specs}
 
 
@@ -234,7 +234,7 @@ def test_random_cancels_hit_no_other_call(peer: Peer) -> None:
     while open_calls:
         take()
     stopped = {number for number, end in ends.items() if isinstance(end, Failure)}
-    returned = {number for number, end in ends.items() if isinstance(end, Unbegun)}
+    returned = {number for number, end in ends.items() if isinstance(end, NotStarted)}
     assert stopped <= unwanted
     assert returned <= recalled
     assert all(ends[number].code == "cancelled" for number in stopped)
@@ -247,7 +247,7 @@ def test_random_cancels_hit_no_other_call(peer: Peer) -> None:
 
 
 def _leave(peer: Peer) -> None:
-    peer.send(pack(Leave()))
+    peer.send(pack(Drain()))
 
 
 def _close(peer: Peer) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from easymlnb.contract.errors import CallerError
 from easymlnb.contract.spec import Batch
-from easymlnb.contract.worker_protocol import Hello, Offer, pack
+from easymlnb.contract.worker_protocol import Hello, Register, pack
 from easymlnb.runtime.context import progress
 from easymlnb.runtime.link import Link
 from easymlnb.runtime.worker import Worker
@@ -156,7 +156,7 @@ def main() -> None:
     services["pause"] = define(pause, batch=Batch())
     link = Link(sys.argv[1], "secret")
     specs = tuple(service.spec for service in services.values())
-    link.send(pack(Hello(kernel="w", source="")) + pack(Offer(specs=specs)))
+    link.send(pack(Hello(kernel="w", source="")) + pack(Register(specs=specs)))
     Worker(link, services).run()
 
 

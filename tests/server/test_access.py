@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from easymlnb.contract.errors import BadRequest
-from easymlnb_server.identity.access import PRIVATE, Access, Action, Caller, OwnPeople, may, parse
+from easymlnb_server.identity.access import (
+    PRIVATE,
+    Access,
+    Action,
+    Caller,
+    SingleUserDirectory,
+    may,
+    parse,
+)
 
 PEOPLE = ("alice", "bob", "carol", "dave")
 GROUPS = ("ml", "ops", "bob")  # a group may be called like a user
@@ -96,5 +104,5 @@ def test_what_sets_nothing_sensible_is_refused(body: bytes) -> None:
 
 @in_loop
 async def test_whoever_is_on_a_personal_server_may_do_everything() -> None:
-    found = await OwnPeople().find("anybody")
+    found = await SingleUserDirectory().find("anybody")
     assert may(found, "alice", PRIVATE, Action.MANAGE)

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from easymlnb.contract.errors import CallFailed
 from easymlnb.contract.worker_protocol import Item, Progress, Result
-from easymlnb_server.calls.responses import Events, Lines, Whole, attachment, writer
+from easymlnb_server.calls.responses import (
+    EventStreamResponse,
+    JsonLinesResponse,
+    SingleResponse,
+    attachment,
+    writer,
+)
 
 
 class Out:
@@ -47,17 +53,17 @@ def events(data: bytes) -> list[tuple[str, Any]]:
 @pytest.mark.parametrize(
     ("accept", "stream", "kind"),
     [
-        ("", False, Whole),
-        ("*/*", False, Whole),
-        ("image/png", False, Whole),
-        ("text/event-stream", False, Events),
-        ("application/json, text/event-stream", False, Events),
-        ("", True, Lines),
-        ("*/*", True, Lines),
-        ("application/jsonl", True, Lines),
-        ("application/json", True, Whole),
-        ("application/json, application/jsonl;q=0.5", True, Whole),
-        ("text/event-stream", True, Events),
+        ("", False, SingleResponse),
+        ("*/*", False, SingleResponse),
+        ("image/png", False, SingleResponse),
+        ("text/event-stream", False, EventStreamResponse),
+        ("application/json, text/event-stream", False, EventStreamResponse),
+        ("", True, JsonLinesResponse),
+        ("*/*", True, JsonLinesResponse),
+        ("application/jsonl", True, JsonLinesResponse),
+        ("application/json", True, SingleResponse),
+        ("application/json, application/jsonl;q=0.5", True, SingleResponse),
+        ("text/event-stream", True, EventStreamResponse),
     ],
 )
 def test_choice_by_accept(accept: str, stream: bool, kind: type) -> None:
@@ -66,7 +72,7 @@ def test_choice_by_accept(accept: str, stream: bool, kind: type) -> None:
 
 def test_whole_result() -> None:
     out = Out()
-    whole = Whole(out, stream=False)
+    whole = SingleResponse(out, stream=False)
     whole.event(Progress(id=1, fraction=0.5), b"")
     whole.result(result(content_type="image/png", filename="x.png"), b"bytes")
     assert (out.data, out.headers["Content-Type"]) == (b"bytes", "image/png")
@@ -76,7 +82,7 @@ def test_whole_result() -> None:
 @pytest.mark.parametrize("items", [[], [b"1"], [b"1", b'"two"', b"null"]])
 def test_stream_as_an_array(items: list[bytes]) -> None:
     out = Out()
-    whole = Whole(out, stream=True)
+    whole = SingleResponse(out, stream=True)
     for item in items:
         whole.event(Item(id=1), item)
     whole.result(result(), b"")
@@ -86,13 +92,13 @@ def test_stream_as_an_array(items: list[bytes]) -> None:
 def test_error_of_a_whole_answer_is_raised() -> None:
     out = Out()
     with pytest.raises(CallFailed):
-        Whole(out, stream=True).error(CallFailed())
+        SingleResponse(out, stream=True).error(CallFailed())
     assert out.data == b""
 
 
 def test_lines_are_sent_as_they_come() -> None:
     out = Out()
-    lines = Lines(out)
+    lines = JsonLinesResponse(out)
     for number in range(3):
         lines.event(Item(id=1), str(number).encode())
         lines.flush()
@@ -104,13 +110,13 @@ def test_lines_are_sent_as_they_come() -> None:
 
 def test_stream_without_items_is_an_empty_body_of_lines() -> None:
     out = Out()
-    Lines(out).result(result(), b"")
+    JsonLinesResponse(out).result(result(), b"")
     assert (out.data, out.headers["Content-Type"]) == (b"", "application/jsonl")
 
 
 def test_error_before_the_first_line_is_raised_and_a_later_one_is_the_last_line() -> None:
     out = Out()
-    lines = Lines(out)
+    lines = JsonLinesResponse(out)
     with pytest.raises(CallFailed):
         lines.error(CallFailed())
     lines.event(Item(id=1), b"1")
@@ -120,7 +126,7 @@ def test_error_before_the_first_line_is_raised_and_a_later_one_is_the_last_line(
 
 def test_events() -> None:
     out = Out()
-    sse = Events(out)
+    sse = EventStreamResponse(out)
     assert out.headers["Content-Type"] == "text/event-stream"
     assert out.flushed == 1  # the caller sees at once that it was heard
     sse.event(Progress(id=1, fraction=0.5, text="half\nway"), b"")
@@ -139,7 +145,7 @@ def test_events() -> None:
 
 def test_end_of_a_stream_of_events_is_null() -> None:
     out = Out()
-    Events(out).result(result(), b"")
+    EventStreamResponse(out).result(result(), b"")
     assert events(out.data) == [("result", None)]
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import psutil
 import pytest
 
-from easymlnb.contract.page_protocol import Say, Told
+from easymlnb.contract.page_protocol import FromPage, ToPage
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.apps.comm_channel import Bucket
+from easymlnb_server.apps.comm_channel import TokenBucket
 from easymlnb_server.apps.page_tokens import SCHEME
-from easymlnb_server.apps.service import Apps
-from easymlnb_server.apps.sessions import Full, Limits, Place, Visitor
-from easymlnb_server.apps.waiting_list import Line
+from easymlnb_server.apps.service import AppPages
+from easymlnb_server.apps.sessions import Limits, NoCapacity, PageSession, Visitor
+from easymlnb_server.apps.waiting_list import WaitingList
 
 pytestmark = pytest.mark.slow
 
@@ -29,8 +29,8 @@ SPEC = ServiceSpec(
 
 
 @asynccontextmanager
-async def running(kernels: int = 1, carry: int = 50, **limits: Any) -> AsyncIterator[Apps]:
-    apps = Apps(
+async def running(kernels: int = 1, carry: int = 50, **limits: Any) -> AsyncIterator[AppPages]:
+    apps = AppPages(
         kernels=kernels,
         carry=carry,
         memory=2**30,
@@ -51,23 +51,23 @@ async def until(done: Callable[[], Any], seconds: float = 60.0) -> None:
         await asyncio.sleep(0.05)
 
 
-async def enter(apps: Apps, visitor: str = "ann", *, public: bool = False) -> Place:
+async def enter(apps: AppPages, visitor: str = "ann", *, public: bool = False) -> PageSession:
     return await apps.places.open(
         SPEC, Visitor(visitor), public=public, url=apps.url, base="/", patience=60
     )
 
 
-def pids(apps: Apps) -> set[int]:
+def pids(apps: AppPages) -> set[int]:
     assert apps.places.pool is not None
     return {one.pid for one in apps.places.pool.kernels}
 
 
-async def states(apps: Apps, place: Place) -> dict[str, Any]:
-    told: asyncio.Queue[Told] = asyncio.Queue()
+async def states(apps: AppPages, place: PageSession) -> dict[str, Any]:
+    told: asyncio.Queue[ToPage] = asyncio.Queue()
     apps.places.connect(place, told.put_nowait, lambda: None)
 
     def say(kind: str, content: Any) -> None:
-        place.say(Say(kind=kind, header=b"{}", content=json.dumps(content).encode()))
+        place.say(FromPage(kind=kind, header=b"{}", content=json.dumps(content).encode()))
 
     say("comm_open", {"comm_id": "c", "target_name": "jupyter.widget.control", "data": {}})
     say("comm_msg", {"comm_id": "c", "data": {"method": "request_states"}})
@@ -168,7 +168,7 @@ def test_stuck_kernel_is_ended_with_the_server() -> None:
 def test_who_comes_before_the_first_kernel_is_not_told_of_others() -> None:
     async def go() -> None:
         async with running() as apps:
-            with pytest.raises(Full) as full:
+            with pytest.raises(NoCapacity) as full:
                 await apps.places.open(
                     SPEC, Visitor("ann"), public=False, url=apps.url, base="/", patience=0
                 )
@@ -183,21 +183,21 @@ def test_limits_and_the_line() -> None:
     async def go() -> None:
         async with running(pages=3, public=2, visitor=2) as apps:
             own = [await enter(apps), await enter(apps)]
-            with pytest.raises(Full) as full:
+            with pytest.raises(NoCapacity) as full:
                 await enter(apps)
             assert full.value.own
             await enter(apps, "bob", public=True)
             for ahead, name in enumerate(("cid", "dan", "eve")):
-                with pytest.raises(Full) as full:
+                with pytest.raises(NoCapacity) as full:
                     await enter(apps, name)
                 assert full.value.ahead == ahead
             apps.places.leave(own[0])
             # Whoever came first has the place, although another asks first.
-            with pytest.raises(Full) as full:
+            with pytest.raises(NoCapacity) as full:
                 await enter(apps, "dan")
             assert full.value.ahead == 1
             await enter(apps, "cid")
-            with pytest.raises(Full) as full:
+            with pytest.raises(NoCapacity) as full:
                 await enter(apps, "dan")
             assert full.value.ahead == 0
             assert not full.value.warming
@@ -209,14 +209,14 @@ def test_whoever_has_a_name_has_no_more_pages_for_forgetting_a_cookie() -> None:
     async def go() -> None:
         async with running(visitor=2) as apps:
 
-            async def come(browser: str, user: str) -> Place:
+            async def come(browser: str, user: str) -> PageSession:
                 return await apps.places.open(
                     SPEC, Visitor(browser, user), public=False, url="", base="/", patience=60
                 )
 
             for browser in ("first", "second"):
                 await come(browser, "ann")
-            with pytest.raises(Full) as full:
+            with pytest.raises(NoCapacity) as full:
                 await come("third", "ann")
             assert full.value.own
             await come("third", "bob")
@@ -259,7 +259,7 @@ def test_a_page_comes_back_in_time() -> None:
 
 
 def test_line_forgets_those_who_ask_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    line = Line()
+    line = WaitingList()
     line.wait(("ann", "x"))
     line.wait(("bob", "x"))
     assert line.ahead(("bob", "x")) == 1
@@ -272,7 +272,7 @@ def test_line_forgets_those_who_ask_no_more(monkeypatch: pytest.MonkeyPatch) -> 
 def test_bucket_refills(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    bucket = Bucket(10, 20)
+    bucket = TokenBucket(10, 20)
     assert all(bucket.take(1) for _ in range(20))
     assert not bucket.take(1)
     monkeypatch.setattr(time, "monotonic", lambda: now + 1)

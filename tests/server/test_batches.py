@@ -11,8 +11,8 @@ from easymlnb.contract.spec import Batch
 from easymlnb.contract.worker_protocol import Call
 from easymlnb_server.dispatch import dispatcher as module
 from easymlnb_server.dispatch import duration_model
-from easymlnb_server.dispatch.call import Pending
-from easymlnb_server.dispatch.dispatcher import Pool
+from easymlnb_server.dispatch.call import CallHandle
+from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.dispatch.worker_slots import PREFETCH_LIMIT
 
 FOUR = Batch(max_size=4)
@@ -24,13 +24,13 @@ def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def submit(
-    pool: Pool, batch: Batch | None = FOUR, service: str = "f", seconds: float = 30.0
-) -> Pending:
+    pool: Dispatcher, batch: Batch | None = FOUR, service: str = "f", seconds: float = 30.0
+) -> CallHandle:
     called = spec(service, batch=batch)
     return pool.submit(Call(id=0, service=service, seconds=seconds), b"{}", spec=called)
 
 
-def ids(pendings: list[Pending]) -> list[int]:
+def ids(pendings: list[CallHandle]) -> list[int]:
     return [pending.call.id for pending in pendings]
 
 
@@ -48,9 +48,9 @@ def batches(link: FakeLink) -> list[int]:
     return sizes
 
 
-async def busy() -> tuple[Pool, FakeLink, Pending]:
+async def busy() -> tuple[Dispatcher, FakeLink, CallHandle]:
     """Return a pool whose one worker has a call."""
-    pool, link = Pool(100), FakeLink()
+    pool, link = Dispatcher(100), FakeLink()
     pool.join(link, 1)
     first = submit(pool)
     await asyncio.sleep(0)
@@ -60,7 +60,7 @@ async def busy() -> tuple[Pool, FakeLink, Pending]:
 
 @in_loop
 async def test_calls_of_one_moment_go_together() -> None:
-    pool, link = Pool(10), FakeLink()
+    pool, link = Dispatcher(10), FakeLink()
     pool.join(link, 1)
     pendings = [submit(pool) for _ in range(3)]
     await asyncio.sleep(0)
@@ -104,7 +104,7 @@ async def test_other_services_are_not_mixed_in_and_take_turns() -> None:
 
 @in_loop
 async def test_line_holds_a_batch_more() -> None:
-    pool = Pool(2)
+    pool = Dispatcher(2)
     for _ in range(2 + FOUR.max_size):
         submit(pool)
     with pytest.raises(Busy):
@@ -124,7 +124,7 @@ async def test_cancelled_and_expired_calls_leave_the_line() -> None:
 @in_loop
 async def test_one_of_a_running_batch_is_cancelled() -> None:
     told: list[object] = []
-    pool, link = Pool(10, told.append), FakeLink()
+    pool, link = Dispatcher(10, told.append), FakeLink()
     pool.join(link, 1)
     pendings = [submit(pool) for _ in range(4)]
     await asyncio.sleep(0)
@@ -141,7 +141,7 @@ async def test_one_of_a_running_batch_is_cancelled() -> None:
 @in_loop
 async def test_batch_that_nobody_wants_and_that_does_not_stop() -> None:
     told: list[object] = []
-    pool, link = Pool(10, told.append), FakeLink()
+    pool, link = Dispatcher(10, told.append), FakeLink()
     pool.join(link, 1)
     for pending in (submit(pool), submit(pool, seconds=0.01)):
         await asyncio.sleep(0)
@@ -153,7 +153,7 @@ async def test_batch_that_nobody_wants_and_that_does_not_stop() -> None:
 
 @in_loop
 async def test_slot_of_a_batch_that_cannot_be_stopped_is_given_on() -> None:
-    pool, link = Pool(10), FakeLink()
+    pool, link = Dispatcher(10), FakeLink()
     pool.join(link, 1)
     stuck = [submit(pool) for _ in range(3)]
     await asyncio.sleep(0)
@@ -171,7 +171,7 @@ async def test_slot_of_a_batch_that_cannot_be_stopped_is_given_on() -> None:
 
 @in_loop
 async def test_lost_worker_loses_all_of_its_batch() -> None:
-    pool, link = Pool(10), FakeLink()
+    pool, link = Dispatcher(10), FakeLink()
     pool.join(link, 1)
     pendings = [submit(pool) for _ in range(3)]
     await asyncio.sleep(0)
@@ -185,7 +185,7 @@ async def test_lost_worker_loses_all_of_its_batch() -> None:
 
 @in_loop
 async def test_batch_waits_for_more_and_lets_others_pass() -> None:
-    pool, link = Pool(10), FakeLink()
+    pool, link = Dispatcher(10), FakeLink()
     pool.join(link, 1)
     slow = Batch(max_size=3, max_wait=1.0)
     first = submit(pool, slow)
@@ -203,7 +203,7 @@ async def test_batch_waits_for_more_and_lets_others_pass() -> None:
 
 @in_loop
 async def test_full_batch_does_not_wait() -> None:
-    pool, link = Pool(10), FakeLink()
+    pool, link = Dispatcher(10), FakeLink()
     pool.join(link, 1)
     pendings = [submit(pool, Batch(max_size=2, max_wait=60.0)) for _ in range(3)]
     await asyncio.sleep(0)
@@ -218,7 +218,7 @@ async def test_calls_that_arrive_together_share_a_batch_though_a_worker_is_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(duration_model, "LONGEST_MOMENT", 1.0)
-    pool, link = Pool(100), FakeLink()
+    pool, link = Dispatcher(100), FakeLink()
     pool.join(link, 1)
     pool._fits.of("f").add(1, 100.0)
     calls = [submit(pool)]
@@ -231,7 +231,7 @@ async def test_calls_that_arrive_together_share_a_batch_though_a_worker_is_free(
 
 @in_loop
 async def test_batch_is_not_sent_before_its_worker_is_free() -> None:
-    pool, link = Pool(100), FakeLink()
+    pool, link = Dispatcher(100), FakeLink()
     pool.join(link, 1, PREFETCH_LIMIT)
     first = submit(pool)
     await asyncio.sleep(0)
@@ -260,9 +260,9 @@ async def test_each_batch_is_counted_once_with_its_size() -> None:
 async def test_random_lives_of_batches() -> None:
     """Whatever happens in whatever order, every call is answered once and no slot is lost."""
     chance = random.Random(11)
-    pool = Pool(20)
+    pool = Dispatcher(20)
     links: list[FakeLink] = []
-    pendings: list[Pending] = []
+    pendings: list[CallHandle] = []
     for _ in range(4000):
         step = chance.random()
         if step < 0.02:

@@ -1,7 +1,7 @@
 """Starts are held back after failures, and what went wrong stays known until one works."""
 
 from easymlnb.contract.errors import DeploymentFailed, NotReady
-from easymlnb_server.workers.circuit_breaker import CRASHES, STABLE, Breaker, backoff
+from easymlnb_server.workers.circuit_breaker import CRASHES, STABLE, CircuitBreaker, backoff
 
 
 class Clock:
@@ -20,7 +20,7 @@ def test_backoff_grows_to_a_minute() -> None:
 
 def test_failed_starts_are_told_and_held_back_ever_longer() -> None:
     clock = Clock()
-    breaker = Breaker(clock)
+    breaker = CircuitBreaker(clock)
     waits = []
     for _ in range(4):
         breaker.failed(NotReady("It is broken."))
@@ -35,7 +35,7 @@ def test_failed_starts_are_told_and_held_back_ever_longer() -> None:
 
 
 def test_crashes_soon_after_their_start_count_until_one_stays() -> None:
-    breaker = Breaker(Clock())
+    breaker = CircuitBreaker(Clock())
     for number in range(1, CRASHES + 1):
         breaker.started()
         breaker.lost(1.0)
@@ -47,7 +47,7 @@ def test_crashes_soon_after_their_start_count_until_one_stays() -> None:
 
 
 def test_workers_that_were_ended_for_a_call_are_no_crashes() -> None:
-    breaker = Breaker(Clock())
+    breaker = CircuitBreaker(Clock())
     for _ in range(CRASHES):
         breaker.lost(1.0)
         breaker.forgive()
@@ -55,7 +55,7 @@ def test_workers_that_were_ended_for_a_call_are_no_crashes() -> None:
 
 
 def test_reason_of_crashes_is_told() -> None:
-    breaker = Breaker(Clock())
+    breaker = CircuitBreaker(Clock())
     for _ in range(CRASHES):
         breaker.lost(1.0, "used more memory than allowed")
     assert breaker.error is not None
@@ -64,7 +64,7 @@ def test_reason_of_crashes_is_told() -> None:
 
 def test_nodes_that_are_taken_away_are_no_crashes() -> None:
     clock = Clock()
-    breaker = Breaker(clock)
+    breaker = CircuitBreaker(clock)
     waits = []
     for _ in range(CRASHES + 1):
         breaker.displaced(lived=5.0)

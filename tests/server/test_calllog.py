@@ -2,12 +2,12 @@
 
 from datetime import datetime
 
-from easymlnb_server.calls.log import KEPT, CallLog, Entry
+from easymlnb_server.calls.log import KEPT, CallLog, CallRecord
 from easymlnb_server.resources import Log
 
 
-def entry(number: int) -> Entry:
-    return Entry(request_id=f"r{number}", version="1", status=200, seconds=0.1, log="said")
+def entry(number: int) -> CallRecord:
+    return CallRecord(request_id=f"r{number}", version="1", status=200, seconds=0.1, log="said")
 
 
 def test_keeps_the_last_calls_in_order() -> None:

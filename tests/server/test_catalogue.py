@@ -5,11 +5,11 @@ from fakes import FakeLink, in_loop, spec
 from msgspec.structs import replace
 
 from easymlnb.contract.errors import ServiceNotFound
-from easymlnb_server.publishing.publisher import Publications
+from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.resources import ServiceSummary
 from easymlnb_server.services.catalog import Query, choose, offered
-from easymlnb_server.services.live import LiveTable
-from easymlnb_server.services.registry import Services
+from easymlnb_server.services.live import LiveServices
+from easymlnb_server.services.registry import ServiceRegistry
 
 
 def line(name, **more):
@@ -88,10 +88,10 @@ def test_what_can_be_chosen_is_the_commonest_first():
 
 @in_loop
 async def test_a_spec_is_read_once_as_long_as_it_answers():
-    table, link = LiveTable(10), FakeLink()
-    publications = Publications(None)
+    table, link = LiveServices(10), FakeLink()
+    publications = Publisher(None)
     publications.unusable = ServiceNotFound("b")
-    services = Services(table, publications)
+    services = ServiceRegistry(table, publications)
     read = []
 
     def make(spec):

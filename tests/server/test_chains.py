@@ -7,7 +7,7 @@ from fakes import in_loop
 
 from easymlnb.contract.errors import CallCycle
 from easymlnb.contract.worker_protocol import Call, Hello
-from easymlnb_server.dispatch.call import Pending
+from easymlnb_server.dispatch.call import CallHandle
 from easymlnb_server.dispatch.call_chains import DEPTH, extend
 from easymlnb_server.dispatch.worker_link import WorkerLink
 
@@ -16,8 +16,8 @@ def link(*, live: bool = False) -> WorkerLink:
     return WorkerLink(Hello(kernel="k", source="", live=live), lambda data: None)
 
 
-def pending(service: str) -> Pending:
-    return Pending(Call(id=1, service=service), b"", asyncio.get_running_loop())
+def pending(service: str) -> CallHandle:
+    return CallHandle(Call(id=1, service=service), b"", asyncio.get_running_loop())
 
 
 @in_loop

@@ -8,13 +8,13 @@ import pytest
 from fakes import FakePlacement
 
 from easymlnb_server.placement.hub import profiles, shared_profiles
-from easymlnb_server.placement.hub.credentials import Account
+from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.placement import HubPlacement
 from easymlnb_server.placement.hub.shared_profiles import CommonSpots
-from easymlnb_server.placement.registry import OwnPlaces
-from easymlnb_server.workers.registration import Rendezvous
+from easymlnb_server.placement.registry import PersonalPlacements
+from easymlnb_server.workers.registration import WorkerRegistration
 
-ACCOUNT = Account(user="alice", token="t", api_url="http://hub/api", proxy="http://hub")
+ACCOUNT = HubCredentials(user="alice", token="t", api_url="http://hub/api", proxy="http://hub")
 GPU = {"name": "gpu", "user": "alice", "spot": {"profile": "gpu", "max_workers": 2}}
 
 
@@ -81,13 +81,13 @@ def test_a_service_of_another_version_may_know_more(service: Service) -> None:
 
 
 def test_a_server_without_a_hub_asks_nobody(service: Service) -> None:
-    assert CommonSpots(Account(), "/", {}).get() == {}
+    assert CommonSpots(HubCredentials(), "/", {}).get() == {}
     assert service.asked == []
 
 
 def test_a_placement_that_is_named_later_is_there_for_the_next_worker() -> None:
     made: dict[str, Any] = {}
-    places = OwnPlaces(FakePlacement(Rendezvous()), lambda: made)
+    places = PersonalPlacements(FakePlacement(WorkerRegistration()), lambda: made)
     assert places.of("alice").chosen("", 1.0) == "local"
     spot = profiles.read({"gpu": {"profile": "gpu"}})["gpu"]
     made["gpu"] = HubPlacement("gpu", spot, ACCOUNT, Path())

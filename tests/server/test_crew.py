@@ -9,23 +9,23 @@ from fakes import FakeLink, in_loop, spec, until
 
 from easymlnb.contract.errors import Busy, CallCancelled, DeadlineExceeded, WorkerLost
 from easymlnb.contract.spec import Batch
-from easymlnb.contract.worker_protocol import Call, Recall, Unbegun
+from easymlnb.contract.worker_protocol import Call, NotStarted, Recall
 from easymlnb_server.dispatch import dispatcher as module
 from easymlnb_server.dispatch import scheduler, worker_slots
-from easymlnb_server.dispatch.call import Pending
-from easymlnb_server.dispatch.dispatcher import Pool
+from easymlnb_server.dispatch.call import CallHandle
+from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.dispatch.worker_slots import PREFETCH_LIMIT
 
 SHORT = 0.0001
 
 
-def submit(pool: Pool, service: str = "f", seconds: float = 30.0, **more: Any) -> Pending:
+def submit(pool: Dispatcher, service: str = "f", seconds: float = 30.0, **more: Any) -> CallHandle:
     called = Call(id=0, service=service, seconds=seconds)
     patient = more.pop("patient", False)
     return pool.submit(called, b"{}", spec=spec(service, **more), patient=patient)
 
 
-def code(pending: Pending) -> str | None:
+def code(pending: CallHandle) -> str | None:
     if not pending.answered.done():
         return None
     error = pending.answered.result().error
@@ -36,9 +36,9 @@ def recalls(link: FakeLink) -> list[int]:
     return [message.id for message in link.sent if isinstance(message, Recall)]
 
 
-def known_short(*links: FakeLink, seconds: float = SHORT) -> Pool:
+def known_short(*links: FakeLink, seconds: float = SHORT) -> Dispatcher:
     """Return a pool of workers that has seen how long a call of ``f`` takes."""
-    pool = Pool(100)
+    pool = Dispatcher(100)
     for link in links:
         pool.join(link, 1, PREFETCH_LIMIT)
     link = links[0]
@@ -80,7 +80,7 @@ async def test_nothing_is_prefetched_behind_a_call_that_is_not_short() -> None:
 
 @in_loop
 async def test_calls_of_which_nothing_is_known_are_not_prefetched() -> None:
-    pool, link = Pool(10), FakeLink()
+    pool, link = Dispatcher(10), FakeLink()
     pool.join(link, 1, PREFETCH_LIMIT)
     for _ in range(2):
         submit(pool)
@@ -154,7 +154,7 @@ async def test_calls_behind_one_that_lasts_are_taken_back_for_others() -> None:
     pool.join(free, 1, PREFETCH_LIMIT)
     assert recalls(slow) == [p.call.id for p in reversed(held)]
     for pending in reversed(held):
-        slow.take(Unbegun(id=pending.call.id), b"")
+        slow.take(NotStarted(id=pending.call.id), b"")
     assert {p.call.id for p in held} == set(free.calls)
     for pending in held:
         free.answer(pending.call.id, seconds=SHORT)
@@ -182,7 +182,7 @@ async def test_calls_behind_one_that_lasts_go_to_workers_that_are_never_idle(
     other.answer(other.calls[1], seconds=SHORT)
     assert recalls(slow) == [p.call.id for p in reversed(behind)]
     for pending in reversed(behind):
-        slow.take(Unbegun(id=pending.call.id), b"")
+        slow.take(NotStarted(id=pending.call.id), b"")
     monkeypatch.undo()
     while pool.running > 1:
         other.answer(next(call for call in other.calls if other.runs(call)), seconds=SHORT)
@@ -218,7 +218,7 @@ async def test_taken_back_and_cancelled_at_once() -> None:
     pool = known_short(link := FakeLink())
     first, second = submit(pool), submit(pool)
     pool.cancel(second, CallCancelled())
-    link.take(Unbegun(id=second.call.id), b"")
+    link.take(NotStarted(id=second.call.id), b"")
     assert (code(second), pool.waiting, pool.running) == ("cancelled", 0, 1)
     link.answer(first.call.id)
     assert code(first) == "ok"
@@ -249,7 +249,7 @@ async def test_what_may_have_begun_is_not_run_again() -> None:
 
 @in_loop
 async def test_coroutines_run_beside_up_to_their_number() -> None:
-    pool, link = Pool(10), FakeLink()
+    pool, link = Dispatcher(10), FakeLink()
     pool.join(link, 1)
     many = [submit(pool, "many", concurrency=3) for _ in range(5)]
     plain = submit(pool, "plain")
@@ -263,7 +263,7 @@ async def test_coroutines_run_beside_up_to_their_number() -> None:
 @in_loop
 async def test_coroutines_go_where_fewest_are() -> None:
     links = FakeLink("a"), FakeLink("b")
-    pool = Pool(10)
+    pool = Dispatcher(10)
     for link in links:
         pool.join(link, 1)
     for _ in range(4):
@@ -274,7 +274,7 @@ async def test_coroutines_go_where_fewest_are() -> None:
 @in_loop
 async def test_no_more_of_a_service_at_once_than_it_says() -> None:
     links = [FakeLink(str(n)) for n in range(3)]
-    pool = Pool(10)
+    pool = Dispatcher(10)
     for link in links:
         pool.join(link, 1)
     bounded = [submit(pool, "bounded", max_concurrent=2) for _ in range(3)]
@@ -287,7 +287,7 @@ async def test_no_more_of_a_service_at_once_than_it_says() -> None:
 
 @in_loop
 async def test_flood_of_one_service_refuses_no_other() -> None:
-    pool = Pool(2)
+    pool = Dispatcher(2)
     for _ in range(2):
         submit(pool, "flood")
     with pytest.raises(Busy):
@@ -300,7 +300,7 @@ async def test_flood_of_one_service_refuses_no_other() -> None:
 
 @in_loop
 async def test_priority_decides_who_is_next() -> None:
-    pool, link = Pool(10), FakeLink()
+    pool, link = Dispatcher(10), FakeLink()
     pool.join(link, 1)
     running = submit(pool)
     patient, urgent = submit(pool, patient=True), submit(pool)
@@ -312,7 +312,7 @@ async def test_priority_decides_who_is_next() -> None:
 
 @in_loop
 async def test_batch_is_no_larger_than_its_earliest_deadline_allows() -> None:
-    pool, link = Pool(100), FakeLink()
+    pool, link = Dispatcher(100), FakeLink()
     pool.join(link, 1)
     batch = Batch(max_size=32)
 
@@ -335,7 +335,7 @@ async def test_batch_is_no_larger_than_its_earliest_deadline_allows() -> None:
 
 @in_loop
 async def test_hopeless_deadline_does_not_make_batches_small() -> None:
-    pool, link = Pool(100), FakeLink()
+    pool, link = Dispatcher(100), FakeLink()
     pool.join(link, 1)
     batch = Batch(max_size=32)
     submit(pool, batch=batch)
@@ -375,7 +375,7 @@ class Kernel:
                 self._inbox.append(message.id)
             elif isinstance(message, Recall) and message.id in self._inbox:
                 self._inbox.remove(message.id)
-                self.link.take(Unbegun(id=message.id), b"")
+                self.link.take(NotStarted(id=message.id), b"")
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -387,7 +387,7 @@ async def test_random_lives_of_workers_with_prefetched_calls(seed: int) -> None:
     first.close(by_kernel=True)
     kernels: list[Kernel] = []
     dead: list[Kernel] = []
-    pendings: list[Pending] = []
+    pendings: list[CallHandle] = []
     for _ in range(4000):
         step = chance.random()
         if step < 0.02 or not kernels:

@@ -9,7 +9,7 @@ from fakes import FakeKernel, in_loop, left_in, spec, until
 from worlds import World, in_world, submit
 
 from easymlnb.contract.errors import CallCancelled, DeploymentFailed, NotReady, StorageDamaged
-from easymlnb_server.placement.base import Order
+from easymlnb_server.placement.base import WorkerOrder
 from easymlnb_server.workers import circuit_breaker, liveness, starter
 from easymlnb_server.workers.start_limiter import turn
 
@@ -143,7 +143,7 @@ async def test_what_a_retry_waits_for_is_said_with_why_it_is_one(world: World) -
     await until(lambda: world.deployment.state == "failed")
     start = world.placement.start
 
-    async def pend(order: Order) -> FakeKernel:
+    async def pend(order: WorkerOrder) -> FakeKernel:
         order.say("Pending in queue...")
         await asyncio.sleep(60)
         return await start(order)

@@ -9,12 +9,12 @@ from fakes import FakeKernel, FakeLink, in_loop, left_in, spec, until
 from worlds import World, in_world, submit
 
 from easymlnb.contract.errors import CallCancelled
-from easymlnb.contract.resources import Running
-from easymlnb.contract.worker_protocol import Call, Return
-from easymlnb_server.placement.base import Order, Survivor
+from easymlnb.contract.resources import WorkerResources
+from easymlnb.contract.worker_protocol import Call, ReconnectGrant
+from easymlnb_server.placement.base import OrphanedWorker, WorkerOrder
 from easymlnb_server.placement.gpus import Gpus
 from easymlnb_server.workers import adoption, memory_policy, stopped_processes
-from easymlnb_server.workers.registration import Arrival, token_of
+from easymlnb_server.workers.registration import RegisteredWorker, secret_hash
 
 pytestmark = pytest.mark.usefixtures("fast")
 
@@ -22,7 +22,7 @@ MB = 2**20
 
 
 def sleepy(**more: Any) -> Any:
-    return spec(running=Running(min_workers=0, idle=0.05), **more)
+    return spec(running=WorkerResources(min_workers=0, idle=0.05), **more)
 
 
 def answer(link: FakeLink) -> int:
@@ -82,7 +82,7 @@ async def test_call_that_comes_as_the_last_worker_goes_is_answered(
 
 @in_world()
 async def test_more_calls_bring_more_workers_and_fewer_take_them_away(world: World) -> None:
-    world.deployment.keep([spec(workers=3, running=Running(min_workers=1))])
+    world.deployment.keep([spec(workers=3, running=WorkerResources(min_workers=1))])
     scaler = world.deployment._scaler
     assert scaler is not None
     scaler.limits = type(scaler.limits)(least=1, most=3, target=1, up=0.02, down=0.1)
@@ -97,7 +97,7 @@ async def test_more_calls_bring_more_workers_and_fewer_take_them_away(world: Wor
 
 @in_world()
 async def test_worker_that_is_let_go_first_answers_what_it_has(world: World) -> None:
-    world.deployment.keep([spec(workers=2, running=Running(min_workers=1))])
+    world.deployment.keep([spec(workers=2, running=WorkerResources(min_workers=1))])
     scaler = world.deployment._scaler
     assert scaler is not None
     scaler.limits = type(scaler.limits)(least=2, most=2)
@@ -131,7 +131,7 @@ async def test_examples_are_run_by_each_new_worker_before_it_gets_calls(world: W
     await answered(world, submit(world))
 
 
-LIMITED = (spec(running=Running(memory=100 * MB)),)
+LIMITED = (spec(running=WorkerResources(memory=100 * MB)),)
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ async def test_worker_that_stays_above_its_limit_is_replaced_and_nobody_notices(
 
 @in_loop
 async def test_notebook_that_is_too_large_from_the_start_does_not_serve(tmp_path: Path) -> None:
-    world = World(tmp_path, specs=(spec(running=Running(memory=1)),))
+    world = World(tmp_path, specs=(spec(running=WorkerResources(memory=1)),))
     world.deployment.keep(world.placement.specs)
     await until(lambda: world.deployment.state == "failed")
     assert "raise memory=" in world.deployment.reason
@@ -198,7 +198,7 @@ async def test_notebook_that_is_too_large_from_the_start_does_not_serve(tmp_path
 
 @in_loop
 async def test_workers_wait_for_a_free_gpu_and_say_so(tmp_path: Path) -> None:
-    one = World(tmp_path, specs=(spec(running=Running(gpu=1.0)),))
+    one = World(tmp_path, specs=(spec(running=WorkerResources(gpu=1.0)),))
     (tmp_path / "other").mkdir()
     other = World(tmp_path / "other", specs=one.placement.specs)
     one.placement.gpus = other.placement.gpus = Gpus(("GPU-1",))
@@ -220,7 +220,7 @@ async def test_workers_wait_for_a_free_gpu_and_say_so(tmp_path: Path) -> None:
 async def test_worker_that_is_to_be_replaced_makes_room_where_there_is_no_other(
     tmp_path: Path, quick: None
 ) -> None:
-    specs = (spec(running=Running(gpu=1.0, memory=100 * MB)),)
+    specs = (spec(running=WorkerResources(gpu=1.0, memory=100 * MB)),)
     world = World(tmp_path, specs=specs)
     world.placement.gpus = Gpus(("GPU-1",))
     world.deployment.keep(specs)
@@ -236,7 +236,7 @@ async def test_worker_that_is_to_be_replaced_makes_room_where_there_is_no_other(
 
 @in_loop
 async def test_gpu_that_only_the_running_code_asks_for_is_given(tmp_path: Path) -> None:
-    world = World(tmp_path, specs=(spec(running=Running(gpu=1.0)),))
+    world = World(tmp_path, specs=(spec(running=WorkerResources(gpu=1.0)),))
     world.placement.gpus = Gpus(("GPU-1",))
     assert world.bundle.manifest.gpu == 0
     worker, _ = await world.deployment.launch(())
@@ -253,17 +253,17 @@ class Past:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.token = token_of("secret")
+        self.token = secret_hash("secret")
         folder = world.work / "old"
         folder.mkdir()
-        order = Order("old", "python3", folder, "")
+        order = WorkerOrder("old", "python3", folder, "")
         self.kernel = FakeKernel(world.placement, order)
         world.placement.kernels.append(self.kernel)
-        self.survivor = Survivor("old", world.bundle.id, self.token, self.kernel)
+        self.survivor = OrphanedWorker("old", world.bundle.id, self.token, self.kernel)
 
     async def dial(self) -> None:
         future = await until(lambda: self.world.placement.rendezvous.claim("secret"))
-        future.set_result(Arrival(self.kernel.link, self.world.placement.specs))
+        future.set_result(RegisteredWorker(self.kernel.link, self.world.placement.specs))
 
 
 @in_world()
@@ -276,8 +276,8 @@ async def test_worker_of_a_former_server_serves_on(world: World) -> None:
     assert (await answered(world, pending)).error is None
     assert world.placement.kernels == [past.kernel]
     # It is told how to come back to the next server too, and that is on record before.
-    (back,) = [said for said in past.kernel.link.sent if isinstance(said, Return)]
-    assert past.kernel.notes == [(world.bundle.id, token_of(back.secret))]
+    (back,) = [said for said in past.kernel.link.sent if isinstance(said, ReconnectGrant)]
+    assert past.kernel.notes == [(world.bundle.id, secret_hash(back.secret))]
 
 
 @in_world()
@@ -333,14 +333,14 @@ async def test_worker_serves_although_it_cannot_be_put_on_record(world: World) -
     world.placement.cell = broken
     world.keep(1)
     link = await world.ready()
-    assert not any(isinstance(said, Return) for said in link.sent)
+    assert not any(isinstance(said, ReconnectGrant) for said in link.sent)
 
 
 async def _come_back(world: World, link: FakeLink, back: FakeLink) -> None:
     """Dial again with the secret that came over the link before."""
-    (told,) = [said for said in link.sent if isinstance(said, Return)]
+    (told,) = [said for said in link.sent if isinstance(said, ReconnectGrant)]
     future = await until(lambda: world.placement.rendezvous.claim(told.secret))
-    future.set_result(Arrival(back, world.placement.specs))
+    future.set_result(RegisteredWorker(back, world.placement.specs))
 
 
 @in_world()
@@ -392,7 +392,7 @@ async def test_worker_whose_link_broke_and_that_stays_away_is_replaced(
 async def test_workers_that_shall_not_stay_are_told_nothing(world: World) -> None:
     world.keep(1)
     link = await world.ready()
-    assert not any(isinstance(said, Return) for said in link.sent)
+    assert not any(isinstance(said, ReconnectGrant) for said in link.sent)
     assert world.placement.kernels[0].notes == []
 
 
@@ -401,7 +401,7 @@ async def test_workers_that_shall_not_stay_are_told_nothing(world: World) -> Non
 async def test_worker_stopped_by_a_signal_is_ended_and_replaced(
     tmp_path: Path, idempotent: bool
 ) -> None:
-    served = spec(running=Running(idempotent=idempotent))
+    served = spec(running=WorkerResources(idempotent=idempotent))
     world = World(tmp_path, specs=[served])
     world.deployment.keep([served])
     first = await world.ready()

@@ -7,7 +7,7 @@ import pytest
 from easymlnb.contract.metadata import Metadata, Resources
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.services.metadata_formats import (
-    Subject,
+    DescribedService,
     ai4os,
     deep,
     document,
@@ -16,7 +16,7 @@ from easymlnb_server.services.metadata_formats import (
 )
 
 INPUT = {"properties": {"a": {"x-easymlnb": {"widget": "timeseries"}}, "b": {"type": "number"}}}
-FULL = Subject(
+FULL = DescribedService(
     ServiceSpec(
         name="cells",
         title="Cell counter",
@@ -42,7 +42,9 @@ FULL = Subject(
     "https://hub/easymlnb/services/cells/page",
     "https://hub/easymlnb/services/cells/thumbnail",
 )
-BARE = Subject(ServiceSpec(name="x", title="X", input={}, output={}), "live", "", "http://h/x/page")
+BARE = DescribedService(
+    ServiceSpec(name="x", title="X", input={}, output={}), "live", "", "http://h/x/page"
+)
 
 
 def test_deep_has_its_fields():

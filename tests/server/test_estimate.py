@@ -5,16 +5,16 @@ import random
 import pytest
 
 from easymlnb_server.dispatch import duration_model
-from easymlnb_server.dispatch.duration_model import Fit, Load, Starts, wait
+from easymlnb_server.dispatch.duration_model import DurationModel, Load, StartupEstimator, wait
 
 
 def test_nothing_is_known_at_first() -> None:
-    assert Fit().seconds(1) == 0
+    assert DurationModel().seconds(1) == 0
 
 
 def test_line_through_noise_is_found() -> None:
     chance = random.Random(1)
-    fit = Fit()
+    fit = DurationModel()
     for _ in range(200):
         n = chance.randrange(1, 33)
         fit.add(n, 0.008 + 0.001 * n + chance.gauss(0, 0.0003))
@@ -23,7 +23,7 @@ def test_line_through_noise_is_found() -> None:
 
 
 def test_one_size_says_nothing_of_others_but_more_takes_no_less() -> None:
-    fit = Fit()
+    fit = DurationModel()
     for _ in range(5):
         fit.add(4, 0.4)
     assert fit.seconds(4) == pytest.approx(0.4)
@@ -32,7 +32,7 @@ def test_one_size_says_nothing_of_others_but_more_takes_no_less() -> None:
 
 
 def test_run_that_was_broken_off_would_have_lasted_longer() -> None:
-    fit = Fit()
+    fit = DurationModel()
     fit.add(1, 1.0)
     fit.add(1, 0.4, whole=False)  # that says nothing new
     assert fit.seconds(1) == pytest.approx(1.0)
@@ -41,12 +41,12 @@ def test_run_that_was_broken_off_would_have_lasted_longer() -> None:
 
 
 def test_nobody_notices_a_moment() -> None:
-    fit = Fit()
+    fit = DurationModel()
     assert fit.moment() == 0
     fit.add(1, 0.01)
     assert fit.moment() == 0  # less than a timer knows
     for seconds, moment in ((1.0, 0.01), (60.0, 0.05)):
-        fit = Fit()
+        fit = DurationModel()
         fit.add(1, seconds)
         assert fit.moment() == pytest.approx(moment)
 
@@ -61,14 +61,14 @@ def test_nobody_notices_a_moment() -> None:
 def test_impossible_lines_are_bent(
     runs: list[tuple[int, float]], many: int, expected: float
 ) -> None:
-    fit = Fit()
+    fit = DurationModel()
     for n, seconds in runs * 20:
         fit.add(n, seconds)
     assert fit.seconds(many) == pytest.approx(expected, rel=0.1)
 
 
 def test_the_past_is_forgotten() -> None:
-    fit = Fit()
+    fit = DurationModel()
     for _ in range(1000):
         fit.add(1, 10.0)
     for _ in range(60):
@@ -77,7 +77,7 @@ def test_the_past_is_forgotten() -> None:
 
 
 def test_many_runs_later_it_is_still_exact() -> None:
-    fit = Fit()
+    fit = DurationModel()
     for number in range(100_000):
         fit.add(1 + number % 7, 0.5 + 0.25 * (1 + number % 7))
     assert fit.seconds(3) == pytest.approx(1.25)
@@ -101,7 +101,7 @@ def test_wait(own: Load, others: list[Load], places: int, expected: float) -> No
 def test_starts_last_as_long_as_the_latest_did(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr(duration_model.time, "monotonic", lambda: clock[0])
-    starts = Starts()
+    starts = StartupEstimator()
     for took in (8.0, 4.0):
         with starts.measured():
             clock[0] += took

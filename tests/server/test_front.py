@@ -10,11 +10,11 @@ from jupyter_server.auth.authorizer import Authorizer
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 from tornado.iostream import StreamClosedError
 
-from easymlnb_server.http.fastpath.call import PlainCall
-from easymlnb_server.http.fastpath.eligibility import BODY_LIMIT, Gate
+from easymlnb_server.http.fastpath.call import FastCall
+from easymlnb_server.http.fastpath.eligibility import BODY_LIMIT, Eligibility
 
 
-def length(gate: Gate, headers: dict[str, str]) -> int | None:
+def length(gate: Eligibility, headers: dict[str, str]) -> int | None:
     found = gate.admit("f", headers)
     if found is None:
         return None
@@ -38,7 +38,7 @@ def length(gate: Gate, headers: dict[str, str]) -> int | None:
     ],
 )
 def test_plain_calls_are_let_through(changes: dict[str, str]) -> None:
-    gate = Gate(make_state(Services()), settings())
+    gate = Eligibility(make_state(Services()), settings())
     assert length(gate, HEADERS | changes) == 2
 
 
@@ -71,7 +71,7 @@ def test_plain_calls_are_let_through(changes: dict[str, str]) -> None:
     ],
 )  # fmt: skip
 def test_all_others_are_left_to_the_handlers(changes: dict[str, str]) -> None:
-    gate = Gate(make_state(Services()), settings())
+    gate = Eligibility(make_state(Services()), settings())
     assert length(gate, HEADERS | changes) is None
 
 
@@ -99,13 +99,13 @@ class Own(IdentityProvider):
     ],
 )
 def test_settings_of_the_server_close_the_gate(changes: dict[str, Any]) -> None:
-    gate = Gate(make_state(Services()), settings(**changes))
+    gate = Eligibility(make_state(Services()), settings(**changes))
     assert length(gate, HEADERS) is None
 
 
 def test_settings_are_looked_at_for_every_call() -> None:
     found = settings(identity_provider=PasswordIdentityProvider(token="secret"))
-    gate = Gate(make_state(Services()), found)
+    gate = Eligibility(make_state(Services()), found)
     assert length(gate, HEADERS) == 2
     found["identity_provider"].token = "another"
     assert length(gate, HEADERS) is None
@@ -115,14 +115,14 @@ def test_settings_are_looked_at_for_every_call() -> None:
 
 
 def test_any_host_is_fine_where_jupyter_says_so() -> None:
-    gate = Gate(make_state(Services()), settings(allow_remote_access=True))
+    gate = Eligibility(make_state(Services()), settings(allow_remote_access=True))
     assert length(gate, HEADERS | {"host": "far.example"}) == 2
 
 
 def test_limits_and_streams_of_a_service_are_heeded() -> None:
-    assert Gate(make_state(Services(max_body=1)), settings()).admit("f", HEADERS) is None
-    assert Gate(make_state(Services(stream=True)), settings()).admit("f", HEADERS) is None
-    assert Gate(make_state(Services()), settings()).admit("g", HEADERS) is None
+    assert Eligibility(make_state(Services(max_body=1)), settings()).admit("f", HEADERS) is None
+    assert Eligibility(make_state(Services(stream=True)), settings()).admit("f", HEADERS) is None
+    assert Eligibility(make_state(Services()), settings()).admit("g", HEADERS) is None
 
 
 @in_loop
@@ -251,7 +251,7 @@ class Broken:
 async def test_an_answer_that_cannot_be_written_hurts_nobody_else(full: bool) -> None:
     services = Services()
     services.pool.full = full
-    call = PlainCall(make_state(services), ME, "f", HEADERS, b"{}", Broken(StreamClosedError()))
+    call = FastCall(make_state(services), ME, "f", HEADERS, b"{}", Broken(StreamClosedError()))
     call.start()
     for pending in services.pool.calls:
         end(pending)

@@ -7,7 +7,7 @@ import pytest
 from fakes import in_loop
 
 from easymlnb.contract.errors import DeploymentFailed
-from easymlnb_server.placement.base import Room
+from easymlnb_server.placement.base import Reservation
 from easymlnb_server.placement.gpus import Gpus, ask, listed, usable
 
 TWO = """\
@@ -86,17 +86,17 @@ def test_machine_without_driver_has_none(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_each_worker_has_its_own() -> None:
     gpus = Gpus((ONE, OTHER))
-    assert gpus.reserve(1) == Room((ONE,), 1.0)
-    assert gpus.reserve(1) == Room((OTHER,), 1.0)
+    assert gpus.reserve(1) == Reservation((ONE,), 1.0)
+    assert gpus.reserve(1) == Reservation((OTHER,), 1.0)
     assert gpus.reserve(1) is None
-    gpus.release(Room((ONE,), 1.0))
-    assert gpus.reserve(1.0) == Room((ONE,), 1.0)
+    gpus.release(Reservation((ONE,), 1.0))
+    assert gpus.reserve(1.0) == Reservation((ONE,), 1.0)
 
 
 def test_shares_fill_one_before_the_next() -> None:
     gpus = Gpus((ONE, OTHER))
-    assert [gpus.reserve(0.5) for _ in range(2)] == [Room((ONE,), 0.5)] * 2
-    assert gpus.reserve(1) == Room((OTHER,), 1.0)
+    assert [gpus.reserve(0.5) for _ in range(2)] == [Reservation((ONE,), 0.5)] * 2
+    assert gpus.reserve(1) == Reservation((OTHER,), 1.0)
     assert gpus.reserve(0.1) is None
     thirds = Gpus((ONE,))
     assert [thirds.reserve(1 / 3) is not None for _ in range(4)] == [True, True, True, False]
@@ -104,9 +104,9 @@ def test_shares_fill_one_before_the_next() -> None:
 
 def test_several_for_one_worker() -> None:
     gpus = Gpus((ONE, OTHER))
-    assert gpus.reserve(0.5) == Room((ONE,), 0.5)
+    assert gpus.reserve(0.5) == Reservation((ONE,), 0.5)
     assert gpus.reserve(2) is None
-    gpus.release(Room((ONE,), 0.5))
+    gpus.release(Reservation((ONE,), 0.5))
     room = gpus.reserve(2)
     assert room is not None
     assert set(room.gpus or ()) == {ONE, OTHER}
@@ -122,20 +122,20 @@ def test_too_many_are_refused_with_what_to_do() -> None:
 
 
 def test_preferred_one_is_not_demanded() -> None:
-    assert Gpus(()).reserve("prefer") == Room()
-    assert Gpus((ONE,)).reserve("prefer") == Room((ONE,), 1.0)
+    assert Gpus(()).reserve("prefer") == Reservation()
+    assert Gpus((ONE,)).reserve("prefer") == Reservation((ONE,), 1.0)
 
 
 def test_others_see_none_where_there_are_any() -> None:
-    assert Gpus(()).reserve(0) == Room(None)
-    assert Gpus((ONE,)).reserve(0) == Room(())
+    assert Gpus(()).reserve(0) == Reservation(None)
+    assert Gpus((ONE,)).reserve(0) == Reservation(())
 
 
 def test_worker_of_a_former_server_may_have_one_that_is_gone() -> None:
     gpus = Gpus((ONE,))
-    gpus.take(Room((OTHER,), 1.0))
-    assert gpus.reserve(1) == Room((ONE,), 1.0)
-    gpus.release(Room((OTHER,), 1.0))
+    gpus.take(Reservation((OTHER,), 1.0))
+    assert gpus.reserve(1) == Reservation((ONE,), 1.0)
+    gpus.release(Reservation((OTHER,), 1.0))
 
 
 @in_loop

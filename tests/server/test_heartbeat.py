@@ -15,11 +15,11 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 from websockets.asyncio.client import ClientConnection, connect
 
-from easymlnb.contract.worker_protocol import Call, Hello, Offer, pack, version_headers
+from easymlnb.contract.worker_protocol import Call, Hello, Register, pack, version_headers
 from easymlnb_server.context import STATE
 from easymlnb_server.link import handlers as module
-from easymlnb_server.services.live import LiveTable
-from easymlnb_server.workers.registration import Rendezvous
+from easymlnb_server.services.live import LiveServices
+from easymlnb_server.workers.registration import WorkerRegistration
 
 pytestmark = pytest.mark.slow
 
@@ -30,12 +30,12 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def dialled(**passed_on: str) -> AsyncIterator[tuple[LiveTable, ClientConnection]]:
+async def dialled(**passed_on: str) -> AsyncIterator[tuple[LiveServices, ClientConnection]]:
     """A link handler in a server that has nothing else, and a kernel that offers a service."""
-    table = LiveTable(10)
+    table = LiveServices(10)
     spool = SimpleNamespace(room=lambda: None)
     state = SimpleNamespace(
-        secret="secret", live=table, rendezvous=Rendezvous(), spool=spool,
+        secret="secret", live=table, rendezvous=WorkerRegistration(), spool=spool,
         services=SimpleNamespace(shared=False),
     )  # fmt: skip
     server = HTTPServer(Application([("/link", module.LinkHandler)], **{STATE: state}))
@@ -46,7 +46,7 @@ async def dialled(**passed_on: str) -> AsyncIterator[tuple[LiveTable, ClientConn
     try:
         async with connect(url, additional_headers=headers, ping_interval=None) as kernel:
             await kernel.send(pack(Hello(kernel="k", source="", live=True)))
-            await kernel.send(pack(Offer(specs=(spec(),))))
+            await kernel.send(pack(Register(specs=(spec(),))))
             await until(table.all)
             yield table, kernel
             kernel.transport.resume_reading()

@@ -9,15 +9,15 @@ from fakes import in_loop
 from easymlnb.contract.errors import (
     Busy,
     CallCancelled,
+    IdempotencyKeyConflict,
     InternalError,
     InvalidInput,
-    KeyReused,
     WorkerLost,
 )
 from easymlnb.contract.worker_protocol import Result
 from easymlnb_server.calls import idempotency as module
-from easymlnb_server.calls.idempotency import Keys, Once
-from easymlnb_server.dispatch.call import Answer
+from easymlnb_server.calls.idempotency import IdempotencyCache, IdempotentCall
+from easymlnb_server.dispatch.call import CallResult
 
 KEY = ("user", "f", "key")
 SEEN = b"fingerprint"
@@ -31,15 +31,17 @@ class Clock:
         return self.now
 
 
-def good(body: bytes = b"1") -> Answer:
-    return Answer(result=Result(id=1, content_type="application/json"), body=body)
+def good(body: bytes = b"1") -> CallResult:
+    return CallResult(result=Result(id=1, content_type="application/json"), body=body)
 
 
-async def ready(answer: Answer) -> Answer:
+async def ready(answer: CallResult) -> CallResult:
     return answer
 
 
-async def run(keys: Keys, number: int = 0, answer: Answer | None = None) -> Once:
+async def run(
+    keys: IdempotencyCache, number: int = 0, answer: CallResult | None = None
+) -> IdempotentCall:
     once, new = keys.join((*KEY, str(number)), SEEN)
     assert new
     await keys.run(once, ready(answer or good()))
@@ -48,11 +50,11 @@ async def run(keys: Keys, number: int = 0, answer: Answer | None = None) -> Once
 
 @in_loop
 async def test_callers_of_one_key_share_one_run() -> None:
-    keys = Keys()
+    keys = IdempotencyCache()
     begin = asyncio.Event()
     runs: list[int] = []
 
-    async def work() -> Answer:
+    async def work() -> CallResult:
         runs.append(1)
         await begin.wait()
         return good(b"42")
@@ -71,9 +73,9 @@ async def test_callers_of_one_key_share_one_run() -> None:
 
 @in_loop
 async def test_another_request_under_the_key_is_refused() -> None:
-    keys = Keys()
+    keys = IdempotencyCache()
     await run(keys)
-    with pytest.raises(KeyReused):
+    with pytest.raises(IdempotencyKeyConflict):
         keys.join((*KEY, "0"), b"other")
     assert keys.join(("somebody", "f", "key", "0"), b"other")[1]
 
@@ -83,18 +85,18 @@ async def test_another_request_under_the_key_is_refused() -> None:
 )
 @in_loop
 async def test_errors_are_kept_only_if_trying_again_is_no_use(error: Any, kept: bool) -> None:
-    keys = Keys()
-    await run(keys, answer=Answer(error=error))
+    keys = IdempotencyCache()
+    await run(keys, answer=CallResult(error=error))
     assert len(keys) == kept
 
 
 @in_loop
 async def test_refused_call_leaves_nothing_and_tells_who_joined() -> None:
-    keys = Keys()
+    keys = IdempotencyCache()
     once, _ = keys.join(KEY, SEEN)
     joined, _ = keys.join(KEY, SEEN)
 
-    async def refused() -> Answer:
+    async def refused() -> CallResult:
         raise Busy(1, 1.0)
 
     with pytest.raises(Busy):
@@ -105,10 +107,10 @@ async def test_refused_call_leaves_nothing_and_tells_who_joined() -> None:
 
 @in_loop
 async def test_defect_leaves_nobody_waiting() -> None:
-    keys = Keys()
+    keys = IdempotencyCache()
     once, _ = keys.join(KEY, SEEN)
 
-    async def broken() -> Answer:
+    async def broken() -> CallResult:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -119,7 +121,7 @@ async def test_defect_leaves_nobody_waiting() -> None:
 
 @in_loop
 async def test_last_caller_to_leave_stops_the_call() -> None:
-    keys = Keys()
+    keys = IdempotencyCache()
     once, _ = keys.join(KEY, SEEN)
     keys.join(KEY, SEEN)
     stopped: list[Any] = []
@@ -133,7 +135,7 @@ async def test_last_caller_to_leave_stops_the_call() -> None:
 @in_loop
 async def test_answers_are_forgotten_after_a_time() -> None:
     clock = Clock()
-    keys = Keys(clock)
+    keys = IdempotencyCache(clock)
     await run(keys, 1)
     clock.now = module.KEPT_SECONDS - 1
     await run(keys, 2)
@@ -146,7 +148,7 @@ async def test_answers_are_forgotten_after_a_time() -> None:
 @in_loop
 async def test_number_of_answers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEPT_ANSWERS", 3)
-    keys = Keys()
+    keys = IdempotencyCache()
     running, _ = keys.join(KEY, SEEN)
     for number in range(5):
         await run(keys, number)
@@ -160,7 +162,7 @@ async def test_number_of_answers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
 @in_loop
 async def test_bytes_of_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEPT_BYTES", 100)
-    keys = Keys()
+    keys = IdempotencyCache()
     for number in range(5):
         await run(keys, number, good(b"x" * 40))
     assert len(keys) == 2
@@ -170,10 +172,10 @@ async def test_bytes_of_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
 
 @in_loop
 async def test_one_who_waits_can_be_stopped_alone() -> None:
-    keys = Keys()
+    keys = IdempotencyCache()
     begin = asyncio.Event()
 
-    async def work() -> Answer:
+    async def work() -> CallResult:
         await begin.wait()
         return good(b"42")
 

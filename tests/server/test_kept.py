@@ -6,7 +6,7 @@ import pytest
 
 from easymlnb.contract.errors import NotReady
 from easymlnb_server.hub import ttl_cache
-from easymlnb_server.hub.ttl_cache import Kept, Outage
+from easymlnb_server.hub.ttl_cache import Outage, TtlCache
 
 
 class Asked:
@@ -38,7 +38,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_an_answer_is_asked_for_once_while_it_is_good(clock: list[float]) -> None:
     async def work() -> None:
         asked = Asked()
-        known: Kept[str] = Kept(asked, 30)
+        known: TtlCache[str] = TtlCache(asked, 30)
         assert [await known.get("a"), await known.get("a")] == ["1", "1"]
         assert asked.asked == ["a"]
         asked.answers["a"] = "2"
@@ -59,7 +59,7 @@ def test_what_is_fresh_is_there_without_asking_and_bounded(clock: list[float]) -
     async def work() -> None:
         asked = Asked()
         asked.answers = {"a": "1", "b": "2", "c": "3"}
-        known: Kept[str] = Kept(asked, 30, most=2)
+        known: TtlCache[str] = TtlCache(asked, 30, most=2)
         assert known.fresh("a") is None
         await known.get("a")
         await known.get("b")
@@ -79,7 +79,7 @@ def test_all_who_wait_get_one_answer_and_may_go_away() -> None:
     async def work() -> None:
         asked = Asked()
         asked.go.clear()
-        known: Kept[str] = Kept(asked, 30)
+        known: TtlCache[str] = TtlCache(asked, 30)
         waiting = [asyncio.create_task(known.get("a")) for _ in range(5)]
         await asyncio.sleep(0)
         waiting[0].cancel()
@@ -94,7 +94,7 @@ def test_all_who_wait_get_one_answer_and_may_go_away() -> None:
 def test_errors_and_nothing_are_not_kept() -> None:
     async def work() -> None:
         asked = Asked()
-        known: Kept[str] = Kept(asked, 30)
+        known: TtlCache[str] = TtlCache(asked, 30)
         assert await known.get("x") is None
         assert await known.get("x") is None
         asked.away = True
@@ -112,7 +112,7 @@ def test_the_least_used_goes_when_there_are_too_many() -> None:
     async def work() -> None:
         asked = Asked()
         asked.answers = dict.fromkeys("abc", "1")
-        known: Kept[str] = Kept(asked, 30, most=2)
+        known: TtlCache[str] = TtlCache(asked, 30, most=2)
         for key in ("a", "b", "a", "c"):
             await known.get(key)
         assert len(known) == 2
@@ -124,8 +124,8 @@ def test_the_least_used_goes_when_there_are_too_many() -> None:
 def test_what_was_good_when_an_outage_began_is_good_for_as_long_again(clock: list[float]) -> None:
     async def work() -> None:
         asked, outage = Asked(), Outage()
-        tokens: Kept[str] = Kept(asked, 30, outage=outage)
-        names: Kept[str] = Kept(asked, 30, outage=outage)
+        tokens: TtlCache[str] = TtlCache(asked, 30, outage=outage)
+        names: TtlCache[str] = TtlCache(asked, 30, outage=outage)
         asked.answers["old"] = "0"
         await tokens.get("old")
         clock[0] += 20
@@ -155,7 +155,7 @@ def test_what_was_good_when_an_outage_began_is_good_for_as_long_again(clock: lis
 def test_during_an_outage_not_everybody_waits_for_the_answer(clock: list[float]) -> None:
     async def work() -> None:
         asked = Asked()
-        known: Kept[str] = Kept(asked, 30)
+        known: TtlCache[str] = TtlCache(asked, 30)
         await known.get("a")
         clock[0] += 31
         known.vouch("a", "1")
@@ -173,7 +173,7 @@ def test_during_an_outage_not_everybody_waits_for_the_answer(clock: list[float])
 def test_made_up_questions_tell_of_no_outage(clock: list[float]) -> None:
     async def work() -> None:
         asked = Asked()
-        known: Kept[str] = Kept(asked, 30)
+        known: TtlCache[str] = TtlCache(asked, 30)
         await known.get("a")
         asked.away = True
         with pytest.raises(NotReady):
@@ -189,7 +189,7 @@ def test_age_counts_from_the_question(clock: list[float]) -> None:
     async def work() -> None:
         asked = Asked()
         asked.go.clear()
-        known: Kept[str] = Kept(asked, 30)
+        known: TtlCache[str] = TtlCache(asked, 30)
         waiting = asyncio.create_task(known.get("a"))
         await asked.began.wait()
         clock[0] += 20

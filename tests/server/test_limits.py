@@ -9,7 +9,7 @@ from easymlnb.contract.errors import Forbidden, NotReady
 from easymlnb_server.hub import group_limits, usage
 from easymlnb_server.hub.group_limits import Limit
 from easymlnb_server.hub.usage import Meters, UserMeter
-from easymlnb_server.placement.hub.node_worker import Seats
+from easymlnb_server.placement.hub.node_worker import SlotCounter
 
 TOLD = {
     "students": {"workers": 2, "gpu_seconds_a_day": 3600},
@@ -95,7 +95,7 @@ def test_a_worker_that_never_came_to_its_node_used_no_gpu(monkeypatch: pytest.Mo
     clock = [0.0]
     monkeypatch.setattr(usage.time, "monotonic", lambda: clock[0])
     meter = UserMeter("erin", lambda: Limit(workers=9, gpu_seconds_a_day=100))
-    seats = Seats(2, 1.0, meter)
+    seats = SlotCounter(2, 1.0, meter)
     assert seats.take() and seats.take() and not seats.take()
     seats.sit()
     clock[0] = 10.0

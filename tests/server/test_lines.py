@@ -7,27 +7,27 @@ from collections.abc import Iterator
 from fakes import in_loop, spec
 
 from easymlnb.contract.worker_protocol import Call
-from easymlnb_server.dispatch.call import Pending
-from easymlnb_server.dispatch.fair_queue import PATIENCE, Lines
+from easymlnb_server.dispatch.call import CallHandle
+from easymlnb_server.dispatch.fair_queue import MAX_INTERACTIVE_STREAK, FairQueue
 
 
-def call(service: str, *, patient: bool = False) -> Pending:
+def call(service: str, *, patient: bool = False) -> CallHandle:
     loop = asyncio.get_running_loop()
-    return Pending(Call(id=0, service=service), b"", loop, spec=spec(service), patient=patient)
+    return CallHandle(Call(id=0, service=service), b"", loop, spec=spec(service), patient=patient)
 
 
-def one(line: Iterator[Pending]) -> int:
+def one(line: Iterator[CallHandle]) -> int:
     next(line)
     return 1
 
 
-def drain(lines: Lines) -> list[Pending]:
+def drain(lines: FairQueue) -> list[CallHandle]:
     return [found[0] for _ in range(len(lines)) if (found := lines.take(one))]
 
 
 @in_loop
 async def test_services_take_turns_whatever_their_lines() -> None:
-    lines = Lines()
+    lines = FairQueue()
     flood = [call("flood") for _ in range(6)]
     others = [call("a"), call("b"), call("a")]
     for pending in (*flood, *others):
@@ -39,21 +39,21 @@ async def test_services_take_turns_whatever_their_lines() -> None:
 
 @in_loop
 async def test_patient_calls_stand_behind_and_have_their_turn() -> None:
-    lines = Lines()
+    lines = FairQueue()
     patient = [call("f", patient=True) for _ in range(2)]
-    urgent = [call("f") for _ in range(2 * PATIENCE + 1)]
+    urgent = [call("f") for _ in range(2 * MAX_INTERACTIVE_STREAK + 1)]
     for pending in (*patient, *urgent):
         lines.add(pending)
     assert drain(lines) == [
-        *urgent[:PATIENCE], patient[0],
-        *urgent[PATIENCE : 2 * PATIENCE], patient[1],
+        *urgent[:MAX_INTERACTIVE_STREAK], patient[0],
+        *urgent[MAX_INTERACTIVE_STREAK : 2 * MAX_INTERACTIVE_STREAK], patient[1],
         urgent[-1],
     ]  # fmt: skip
 
 
 @in_loop
 async def test_patient_calls_wait_for_interactive_ones_of_other_services_too() -> None:
-    lines = Lines()
+    lines = FairQueue()
     patient, urgent = call("a", patient=True), call("b")
     lines.add(patient)
     lines.add(urgent)
@@ -62,7 +62,7 @@ async def test_patient_calls_wait_for_interactive_ones_of_other_services_too() -
 
 @in_loop
 async def test_a_batch_is_filled_up_with_those_that_have_time() -> None:
-    lines = Lines()
+    lines = FairQueue()
     pendings = [call("f", patient=True), call("f"), call("g"), call("f")]
     for pending in pendings:
         lines.add(pending)
@@ -73,12 +73,12 @@ async def test_a_batch_is_filled_up_with_those_that_have_time() -> None:
 
 @in_loop
 async def test_services_that_may_not_go_are_passed_over() -> None:
-    lines = Lines()
+    lines = FairQueue()
     stays, goes = call("a"), call("b")
     lines.add(stays)
     lines.add(goes)
 
-    def not_a(line: Iterator[Pending]) -> int:
+    def not_a(line: Iterator[CallHandle]) -> int:
         return int(next(line).call.service != "a")
 
     assert lines.take(not_a) == [goes]
@@ -88,7 +88,7 @@ async def test_services_that_may_not_go_are_passed_over() -> None:
 
 @in_loop
 async def test_first_in_line_again() -> None:
-    lines = Lines()
+    lines = FairQueue()
     pendings = [call("f") for _ in range(3)]
     for pending in pendings[1:]:
         lines.add(pending)
@@ -99,8 +99,8 @@ async def test_first_in_line_again() -> None:
 @in_loop
 async def test_any_order_of_steps_loses_and_doubles_nothing() -> None:
     chance = random.Random(5)
-    lines = Lines()
-    inside: list[Pending] = []
+    lines = FairQueue()
+    inside: list[CallHandle] = []
     gone = 0
     for _ in range(5000):
         step = chance.random()

@@ -5,8 +5,8 @@ import asyncio
 from fakes import FakeLink, in_loop
 
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InvalidInput
-from easymlnb.contract.worker_protocol import Call, Failure, Item, Leave, Message, Progress
-from easymlnb_server.dispatch.call import Pending
+from easymlnb.contract.worker_protocol import Call, Drain, Failure, Item, Message, Progress
+from easymlnb_server.dispatch.call import CallHandle
 
 
 class Caller:
@@ -18,7 +18,7 @@ class Caller:
         self.errors: list[EasyMLNBError] = []
         call = Call(id=number, service="f", request_id=f"request-{number}")
         loop = asyncio.get_running_loop()
-        self.pending = Pending(call, b"{}", loop, lambda *event: self.events.append(event))
+        self.pending = CallHandle(call, b"{}", loop, lambda *event: self.events.append(event))
         link.start(self.pending, call, lambda pending, seconds: self.ended.append(seconds))
 
 
@@ -113,8 +113,8 @@ async def test_given_up_call_is_over_and_its_answer_dropped() -> None:
 @in_loop
 async def test_says_what_it_is_told() -> None:
     link = FakeLink()
-    link.say(Leave())
-    assert link.sent == [Leave()]
+    link.say(Drain())
+    assert link.sent == [Drain()]
 
 
 @in_loop

@@ -5,17 +5,17 @@ from fakes import FakeLink, in_loop, spec
 
 from easymlnb.contract.errors import NameTaken
 from easymlnb.contract.worker_protocol import Call
-from easymlnb_server.dispatch.call import Pending
-from easymlnb_server.services.live import LiveTable
+from easymlnb_server.dispatch.call import CallHandle
+from easymlnb_server.services.live import LiveServices
 
 
-def submit(table: LiveTable, name: str = "f") -> Pending:
+def submit(table: LiveServices, name: str = "f") -> CallHandle:
     service = table.get(name)
     assert service is not None
     return service.pool.submit(Call(id=0, service=name), b"{}")
 
 
-def code(pending: Pending) -> str | None:
+def code(pending: CallHandle) -> str | None:
     if not pending.answered.done():
         return None
     error = pending.answered.result().error
@@ -24,7 +24,7 @@ def code(pending: Pending) -> str | None:
 
 @in_loop
 async def test_offered_and_taken_away() -> None:
-    table = LiveTable(10)
+    table = LiveServices(10)
     link = FakeLink()
     table.offer(link, spec("b"))
     table.offer(link, spec("a"))
@@ -39,7 +39,7 @@ async def test_offered_and_taken_away() -> None:
 
 @in_loop
 async def test_renewed_cell_keeps_who_waits() -> None:
-    table = LiveTable(10)
+    table = LiveServices(10)
     link = FakeLink()
     table.offer(link, spec())
     running, waiting = submit(table), submit(table)
@@ -54,7 +54,7 @@ async def test_renewed_cell_keeps_who_waits() -> None:
 
 @in_loop
 async def test_other_number_of_workers_takes_effect_and_keeps_who_waits() -> None:
-    table = LiveTable(10)
+    table = LiveServices(10)
     link = FakeLink()
     table.offer(link, spec())
     pendings = [submit(table) for _ in range(5)]
@@ -70,7 +70,7 @@ async def test_other_number_of_workers_takes_effect_and_keeps_who_waits() -> Non
 
 @in_loop
 async def test_another_notebook_is_refused() -> None:
-    table = LiveTable(10)
+    table = LiveServices(10)
     link = FakeLink("one", "folder/first.ipynb")
     table.offer(link, spec())
     for other in (FakeLink("two", "second.ipynb"), FakeLink("three", "")):
@@ -83,7 +83,7 @@ async def test_another_notebook_is_refused() -> None:
 
 @in_loop
 async def test_nameless_notebooks_are_not_the_same() -> None:
-    table = LiveTable(10)
+    table = LiveServices(10)
     table.offer(FakeLink("one", ""), spec())
     with pytest.raises(NameTaken, match="unnamed"):
         table.offer(FakeLink("two", ""), spec())
@@ -91,7 +91,7 @@ async def test_nameless_notebooks_are_not_the_same() -> None:
 
 @in_loop
 async def test_newer_kernel_of_the_same_notebook_wins() -> None:
-    table = LiveTable(10)
+    table = LiveServices(10)
     old, new = FakeLink("one", "a.ipynb"), FakeLink("two", "a.ipynb")
     table.offer(old, spec())
     running, waiting = submit(table), submit(table)
@@ -109,7 +109,7 @@ async def test_newer_kernel_of_the_same_notebook_wins() -> None:
 
 @in_loop
 async def test_kernel_that_dials_again_is_the_same() -> None:
-    table = LiveTable(10)
+    table = LiveServices(10)
     old, new = FakeLink("one", ""), FakeLink("one", "")
     table.offer(old, spec())
     table.offer(new, spec())
@@ -122,7 +122,7 @@ async def test_kernel_that_dials_again_is_the_same() -> None:
 
 @in_loop
 async def test_lost_kernel_fails_all_calls() -> None:
-    table = LiveTable(10)
+    table = LiveServices(10)
     link = FakeLink()
     for name in ("f", "g"):
         table.offer(link, spec(name))

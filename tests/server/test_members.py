@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 from fakes import in_loop
 
-from easymlnb_server.hub.users import AT_ONCE, Members
+from easymlnb_server.hub.users import AT_ONCE, HubUsers
 
 ANN = {"kind": "user", "name": "ann", "groups": ["ml"], "created": "2026-01-01T00:00:00Z"}
 NARROW = {"kind": "user", "name": "bob"}
@@ -49,7 +49,7 @@ async def hub() -> AsyncIterator[tuple[str, list[str]]]:
 @in_loop
 async def test_tokens_that_are_made_up_keep_nobody_known_waiting() -> None:
     async with hub() as (url, asked):
-        members = Members(url, "service", 0.0)
+        members = HubUsers(url, "service", 0.0)
         found = await members.whose("good")
         assert found is not None
         strangers = [
@@ -72,7 +72,7 @@ async def test_tokens_that_are_made_up_keep_nobody_known_waiting() -> None:
 @in_loop
 async def test_a_token_that_does_not_show_groups_tells_nothing_of_them() -> None:
     async with hub() as (url, _):
-        members = Members(url, "service", 30.0)
+        members = HubUsers(url, "service", 30.0)
         for token, name, groups in (("good", "ann", {"ml"}), ("narrow", "bob", None)):
             assert await members.whose(token) is not None
             known = members.last(name)
@@ -83,7 +83,7 @@ async def test_a_token_that_does_not_show_groups_tells_nothing_of_them() -> None
 @in_loop
 async def test_whom_a_token_named_is_known_to_their_pages_while_the_hub_is_away() -> None:
     async with hub() as (url, asked):
-        members = Members(url, "service", 30.0)
+        members = HubUsers(url, "service", 30.0)
         assert await members.whose("good") is not None
     found = await members.find("ann")
     assert found is not None and found.groups == {"ml"}

@@ -1,12 +1,12 @@
 """What a worker's memory over time leads to."""
 
-from easymlnb_server.workers.memory_policy import FAR, HOLD, Scale, Verdict
+from easymlnb_server.workers.memory_policy import FAR, HOLD, MemoryTracker, Verdict
 
 LIMIT = 1000
 
 
 def verdicts(*looks: tuple[float, int]) -> list[Verdict]:
-    scale = Scale(LIMIT)
+    scale = MemoryTracker(LIMIT)
     return [scale.look(used, now) for now, used in looks]
 
 

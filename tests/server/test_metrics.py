@@ -14,11 +14,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from easymlnb.contract.errors import CallCancelled, CallFailed, InvalidInput
 from easymlnb.contract.worker_protocol import Call
-from easymlnb_server.dispatch.dispatcher import Pool
+from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.http.charts import duration
-from easymlnb_server.observability.metrics import BOUNDS, NOBODY, RECENT, Metrics, Times
-from easymlnb_server.services.live import LiveTable
-from easymlnb_server.services.models import Serving
+from easymlnb_server.observability.metrics import BOUNDS, NOBODY, RECENT, Histogram, Metrics
+from easymlnb_server.services.live import LiveServices
+from easymlnb_server.services.models import PublishedService
 
 BUNDLE = "0123456789abcdef"
 OF_F = {"service": "f", "version": "1"}
@@ -28,13 +28,13 @@ OF_F = {"service": "f", "version": "1"}
 class World:
     """Metrics of given tables, in a registry of their own."""
 
-    live: LiveTable
-    serving: dict[str, Serving]
+    live: LiveServices
+    serving: dict[str, PublishedService]
     registry: CollectorRegistry
     metrics: Metrics
 
     def publish(self, name: str, version: int, deployment: Any) -> None:
-        self.serving[name] = Serving(version, BUNDLE, spec(name), deployment)
+        self.serving[name] = PublishedService(version, BUNDLE, spec(name), deployment)
 
     def samples(self, name: str, **labels: str) -> list[float]:
         """Return what a scrape reads under a name, of the series with these labels."""
@@ -47,10 +47,10 @@ class World:
         ]
 
 
-def deployment(pool: Pool | None = None, memory: int = 5) -> Any:
+def deployment(pool: Dispatcher | None = None, memory: int = 5) -> Any:
     return SimpleNamespace(
         bundle=BUNDLE,
-        pool=pool or Pool(1),
+        pool=pool or Dispatcher(1),
         wanted=2,
         state="failed",
         restarts=Counter(lost=3),
@@ -60,7 +60,7 @@ def deployment(pool: Pool | None = None, memory: int = 5) -> Any:
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    live, serving, registry = LiveTable(10), dict[str, Serving](), CollectorRegistry()
+    live, serving, registry = LiveServices(10), dict[str, PublishedService](), CollectorRegistry()
     publications: Any = SimpleNamespace(serving=serving)
     made = World(live, serving, registry, Metrics(live, publications, registry))
     made.metrics.open()
@@ -107,8 +107,10 @@ def test_batches_are_counted_by_their_size(world: World) -> None:
 @in_loop
 async def test_calls_in_line_by_priority_and_by_id() -> None:
     live: Any = SimpleNamespace(all=list)
-    pool = Pool(5)
-    publications: Any = SimpleNamespace(serving={"f": Serving(1, BUNDLE, spec(), deployment(pool))})
+    pool = Dispatcher(5)
+    publications: Any = SimpleNamespace(
+        serving={"f": PublishedService(1, BUNDLE, spec(), deployment(pool))}
+    )
     registry = CollectorRegistry()
     metrics = Metrics(live, publications, registry)
     metrics.open()
@@ -136,8 +138,10 @@ async def test_calls_in_line_by_priority_and_by_id() -> None:
 @in_loop
 async def test_calls_in_line_and_in_a_worker() -> None:
     live: Any = SimpleNamespace(all=list)
-    pool, link = Pool(5), FakeLink()
-    publications: Any = SimpleNamespace(serving={"f": Serving(1, BUNDLE, spec(), deployment(pool))})
+    pool, link = Dispatcher(5), FakeLink()
+    publications: Any = SimpleNamespace(
+        serving={"f": PublishedService(1, BUNDLE, spec(), deployment(pool))}
+    )
     metrics = Metrics(live, publications, CollectorRegistry())
     series = metrics.series("f", "1")
     pool.join(link, 1)
@@ -154,7 +158,7 @@ async def test_calls_in_line_and_in_a_worker() -> None:
 
 
 def test_workers_and_their_memory(world: World) -> None:
-    pool = Pool(1)
+    pool = Dispatcher(1)
     world.publish("f", 1, deployment(pool, memory=7))
     of = {**OF_F, "bundle": BUNDLE[:12]}
     assert world.samples("easymlnb_workers_wanted", **of) == [2]
@@ -253,7 +257,7 @@ def test_quantiles_are_of_the_last_calls(world: World) -> None:
 
 @pytest.mark.parametrize("number", range(len(BOUNDS)))
 def test_a_bound_belongs_to_its_bucket(number: int) -> None:
-    times = Times()
+    times = Histogram()
     times.add(BOUNDS[number])
     assert [count for _, count in times.buckets()] == [0] * number + [1] * (len(BOUNDS) - number)
 

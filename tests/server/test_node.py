@@ -12,10 +12,10 @@ import pytest
 from fakes import in_loop
 from jupyter_client.kernelspec import KernelSpecManager
 
-from easymlnb_server.placement.hub.node_protocol import Wanted
+from easymlnb_server.placement.hub.node_protocol import KernelRequest
 from easymlnb_server.placement.node import kernel
-from easymlnb_server.placement.node.kernel import Kernel
-from easymlnb_server.placement.node.manager import NodeKernels
+from easymlnb_server.placement.node.kernel import NodeKernel
+from easymlnb_server.placement.node.manager import NodeKernelManager
 
 pytestmark = pytest.mark.slow
 
@@ -38,8 +38,8 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def a_node(folder: Path) -> AsyncIterator[NodeKernels]:
-    made = NodeKernels(KernelSpecManager(), folder / "notes")
+async def a_node(folder: Path) -> AsyncIterator[NodeKernelManager]:
+    made = NodeKernelManager(KernelSpecManager(), folder / "notes")
     keeping = asyncio.create_task(made.keep())
     try:
         yield made
@@ -49,9 +49,9 @@ async def a_node(folder: Path) -> AsyncIterator[NodeKernels]:
         await made.close()
 
 
-async def started(node: NodeKernels, folder: Path, worker: str = "") -> Kernel:
+async def started(node: NodeKernelManager, folder: Path, worker: str = "") -> NodeKernel:
     return await node.start(
-        Wanted(kernel="python3", key="k" * 32, worker=worker, folder=str(folder), seats=2)
+        KernelRequest(kernel="python3", key="k" * 32, worker=worker, folder=str(folder), seats=2)
     )
 
 

@@ -16,11 +16,11 @@ from jupyter_client.manager import AsyncKernelManager
 from easymlnb.contract.errors import Forbidden, NotReady
 from easymlnb_server.placement.base import SeatsTaken
 from easymlnb_server.placement.hub import nodes
-from easymlnb_server.placement.hub.client import HubApi
-from easymlnb_server.placement.hub.credentials import Account
-from easymlnb_server.placement.hub.node_protocol import Wanted
+from easymlnb_server.placement.hub.client import HubClient
+from easymlnb_server.placement.hub.credentials import HubCredentials
+from easymlnb_server.placement.hub.node_protocol import KernelRequest
 from easymlnb_server.placement.hub.nodes import Nodes, Seat
-from easymlnb_server.placement.hub.profiles import Spot
+from easymlnb_server.placement.hub.profiles import PlacementProfile
 from easymlnb_server.placement.hub.provisioner import HubProvisioner
 
 NODE = "easymlnb-gpu-1"
@@ -105,10 +105,10 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 async def seat(hub: Hub) -> Seat:
-    account = Account(user="ann", token="t", api_url=f"{hub.url}/hub/api", proxy=hub.url)
-    asking = Nodes(HubApi(account), "gpu", Spot(profile="gpu"))
+    account = HubCredentials(user="ann", token="t", api_url=f"{hub.url}/hub/api", proxy=hub.url)
+    asking = Nodes(HubClient(account), "gpu", PlacementProfile(profile="gpu"))
     try:
-        return await asking.seat(Wanted(kernel="python3", key=""), hub.told.append)
+        return await asking.seat(KernelRequest(kernel="python3", key=""), hub.told.append)
     finally:
         await asking.close()
 
@@ -150,8 +150,8 @@ async def test_who_has_the_seats_is_said(hub: Hub) -> None:
 
 @in_loop
 async def test_to_stop_what_is_not_there_is_fine_and_under_a_former_name_is_not(hub: Hub) -> None:
-    account = Account(user="ann", token="t", api_url=f"{hub.url}/hub/api", proxy=hub.url)
-    api = HubApi(account)
+    account = HubCredentials(user="ann", token="t", api_url=f"{hub.url}/hub/api", proxy=hub.url)
+    api = HubClient(account)
     try:
         await api.stop(NODE)
         hub.renamed = True
@@ -169,8 +169,8 @@ async def test_a_kernel_that_did_not_start_leaves_no_folder(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     manager = AsyncKernelManager()
     made = HubProvisioner(parent=manager, kernel_id="k", placement="gpu", spot={})
-    made.wanted = Wanted(kernel="python3", key="")
-    made.account = Account()
+    made.wanted = KernelRequest(kernel="python3", key="")
+    made.account = HubCredentials()
     with pytest.raises(NotReady, match="JupyterHub"):
         await made.launch_kernel([])
     assert left_in(tmp_path) == []

@@ -9,8 +9,8 @@ from fakes import in_loop
 from easymlnb.contract.errors import StreamTooLarge
 from easymlnb.contract.worker_protocol import WINDOW, Item, Progress
 from easymlnb_server.calls import responses
-from easymlnb_server.calls.responses import Events, Lines, Whole
-from easymlnb_server.calls.stream_buffer import Outbox, cut_if_stuck
+from easymlnb_server.calls.responses import EventStreamResponse, JsonLinesResponse, SingleResponse
+from easymlnb_server.calls.stream_buffer import StreamBuffer, cut_if_stuck
 
 ITEM = Item(id=1)
 
@@ -47,7 +47,7 @@ class Reader:
 @in_loop
 async def test_worker_hears_of_bytes_when_they_are_read() -> None:
     reader, seen = Reader(), list[int]()
-    outbox = Outbox(Lines(reader), seen.append)
+    outbox = StreamBuffer(JsonLinesResponse(reader), seen.append)
     for _ in range(4):
         outbox.event(ITEM, b"x" * (WINDOW // 4))
     assert (seen, outbox.empty) == ([], False)
@@ -58,7 +58,7 @@ async def test_worker_hears_of_bytes_when_they_are_read() -> None:
 @in_loop
 async def test_worker_does_not_hear_of_each_small_item() -> None:
     seen: list[int] = []
-    outbox = Outbox(Lines(Reader(slow=False)), seen.append)
+    outbox = StreamBuffer(JsonLinesResponse(Reader(slow=False)), seen.append)
     for _ in range(WINDOW // 100):
         outbox.event(ITEM, b"x" * 100)
     assert len(seen) <= 4
@@ -68,7 +68,7 @@ async def test_worker_does_not_hear_of_each_small_item() -> None:
 @in_loop
 async def test_slow_reader_gets_the_latest_progress_only() -> None:
     reader = Reader()
-    outbox = Outbox(Events(reader), lambda size: None)
+    outbox = StreamBuffer(EventStreamResponse(reader), lambda size: None)
     await reader.take()
     outbox.event(ITEM, b"1")
     for number in range(100):
@@ -81,7 +81,7 @@ async def test_slow_reader_gets_the_latest_progress_only() -> None:
 @in_loop
 async def test_reader_who_left_is_no_error() -> None:
     reader, seen = Reader(), list[int]()
-    outbox = Outbox(Lines(reader), seen.append)
+    outbox = StreamBuffer(JsonLinesResponse(reader), seen.append)
     outbox.event(ITEM, b"x" * WINDOW)
     reader.sent[0].set_exception(ConnectionError())
     await asyncio.sleep(0)
@@ -91,7 +91,7 @@ async def test_reader_who_left_is_no_error() -> None:
 @in_loop
 async def test_collected_items_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(responses, "COLLECTED", 1000)
-    whole = Whole(Reader(), stream=True)
+    whole = SingleResponse(Reader(), stream=True)
     for _ in range(5):
         whole.event(ITEM, b"x" * 100)
     with pytest.raises(StreamTooLarge):

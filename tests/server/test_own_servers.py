@@ -12,8 +12,8 @@ from answering import Answering, serving
 from fakes import in_loop
 
 from easymlnb_server.placement.hub import user_servers
-from easymlnb_server.placement.hub.credentials import Account
-from easymlnb_server.placement.hub.user_servers import OwnServer, OwnServers
+from easymlnb_server.placement.hub.credentials import HubCredentials
+from easymlnb_server.placement.hub.user_servers import OwnServer, UserServers
 
 ROLL = {"name": "roll", "title": "Roll", "state": "live", "live": True, "summary": "A die."}
 
@@ -70,8 +70,8 @@ def hub() -> Iterator[Hub]:
 
 
 async def look(hub: Hub, times: int = 1) -> list[OwnServer]:
-    account = Account(token="services", api_url=f"{hub.url}/hub/api", proxy=hub.url)
-    servers = OwnServers(account)
+    account = HubCredentials(token="services", api_url=f"{hub.url}/hub/api", proxy=hub.url)
+    servers = UserServers(account)
     try:
         for _ in range(times - 1):
             await servers.of("ann")

@@ -8,17 +8,17 @@ import msgspec
 import pytest
 
 from easymlnb_server.placement.hub.tunnel import reliable_channel
-from easymlnb_server.placement.hub.tunnel.reliable_channel import Pipe
+from easymlnb_server.placement.hub.tunnel.reliable_channel import ReliableChannel
 
 
 class Line:
     """A connection between two pipes that carries so many messages each way, then breaks."""
 
-    def __init__(self, near: Pipe, far: Pipe, lasts: int) -> None:
-        self.taken: dict[Pipe, list[bytes]] = {near: [], far: []}
+    def __init__(self, near: ReliableChannel, far: ReliableChannel, lasts: int) -> None:
+        self.taken: dict[ReliableChannel, list[bytes]] = {near: [], far: []}
         self._left = {near: lasts, far: lasts}
         self._ways = {near: far, far: near}
-        self._under_way: deque[tuple[Pipe, bytes]] = deque()
+        self._under_way: deque[tuple[ReliableChannel, bytes]] = deque()
         self._ends = {end: self._writes_to(other) for end, other in self._ways.items()}
 
     def __enter__(self) -> "Line":
@@ -30,7 +30,7 @@ class Line:
         for end, write in self._ends.items():
             end.shut(write)
 
-    def _writes_to(self, to: Pipe) -> Callable[[bytes], None]:
+    def _writes_to(self, to: ReliableChannel) -> Callable[[bytes], None]:
         def write(data: bytes) -> None:
             if self._left[to]:
                 self._left[to] -= 1
@@ -38,7 +38,7 @@ class Line:
 
         return write
 
-    def carry(self) -> dict[Pipe, list[bytes]]:
+    def carry(self) -> dict[ReliableChannel, list[bytes]]:
         """Bring all that is under way to its end, and return what each end has taken."""
         while self._under_way:
             to, data = self._under_way.popleft()
@@ -51,9 +51,9 @@ class Line:
 @pytest.mark.parametrize("seed", range(5))
 def test_every_message_arrives_once_and_in_order(seed: int) -> None:
     chance = random.Random(seed)
-    near, far = Pipe(), Pipe()
-    sent: dict[Pipe, list[bytes]] = {near: [], far: []}
-    came: dict[Pipe, list[bytes]] = {near: [], far: []}
+    near, far = ReliableChannel(), ReliableChannel()
+    sent: dict[ReliableChannel, list[bytes]] = {near: [], far: []}
+    came: dict[ReliableChannel, list[bytes]] = {near: [], far: []}
 
     def send() -> None:
         for end, other in ((near, far), (far, near)):
@@ -76,7 +76,7 @@ def test_every_message_arrives_once_and_in_order(seed: int) -> None:
 
 def test_sender_is_told_of_too_much_and_of_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reliable_channel, "LIMIT", 1000)
-    near, far = Pipe(), Pipe()
+    near, far = ReliableChannel(), ReliableChannel()
     rooms: list[bool] = []
     near.on_room = lambda: rooms.append(True)
     assert near.put("iopub", [b"x" * 500])
@@ -96,7 +96,7 @@ def test_one_who_only_listens_tells_what_it_took(
 ) -> None:
     monkeypatch.setattr(reliable_channel, "LIMIT", 10_000)
     monkeypatch.setattr(reliable_channel, "ACK_BYTES", 1_000)
-    near, far = Pipe(), Pipe()
+    near, far = ReliableChannel(), ReliableChannel()
     room = []
     near.on_room = lambda: room.append(True)
     with Line(near, far, 10_000) as line:
@@ -111,7 +111,7 @@ def test_one_who_only_listens_tells_what_it_took(
 
 
 def test_a_new_connection_does_not_end_with_an_old_one() -> None:
-    end = Pipe()
+    end = ReliableChannel()
     old: list[bytes] = []
     new: list[bytes] = []
     first, second = old.append, new.append
@@ -124,4 +124,4 @@ def test_a_new_connection_does_not_end_with_an_old_one() -> None:
 
 def test_what_is_no_frame_is_refused() -> None:
     with pytest.raises(msgspec.MsgspecError):
-        Pipe().take(b"nonsense")
+        ReliableChannel().take(b"nonsense")

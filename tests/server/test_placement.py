@@ -13,7 +13,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 
 from easymlnb.contract.errors import NotReady
 from easymlnb_server.placement import process_records
-from easymlnb_server.placement.base import Order, Room, Survivor
+from easymlnb_server.placement.base import OrphanedWorker, Reservation, WorkerOrder
 from easymlnb_server.placement.local import LocalPlacement
 
 pytestmark = pytest.mark.slow
@@ -47,8 +47,8 @@ class Place:
         """Return the placement of the next server on the same folders."""
         return LocalPlacement(self.specs, self.records, link="ws://127.0.0.1:9/x", gpus=gpus)
 
-    def order(self, kernel: str, worker: str = "test-worker") -> Order:
-        return Order(worker, kernel, self.work, "secret")
+    def order(self, kernel: str, worker: str = "test-worker") -> WorkerOrder:
+        return WorkerOrder(worker, kernel, self.work, "secret")
 
     def processes(self, worker: str = "test-worker") -> list[int]:
         found = []
@@ -124,7 +124,7 @@ async def test_what_a_killed_server_left_serving_can_be_taken_over(place: Place)
     assert file.stat().st_mode & 0o077 == 0
     await kernel.client.execute(CHILD, reply=True, timeout=60)
     (found,) = place.next().survivors()
-    assert found == Survivor("test-worker", "bundle", "token", found.kernel)
+    assert found == OrphanedWorker("test-worker", "bundle", "token", found.kernel)
     assert await found.kernel.alive()
     assert found.kernel.memory() > 10 * 2**20
     await found.kernel.stop()
@@ -137,8 +137,8 @@ async def test_what_a_killed_server_left_serving_can_be_taken_over(place: Place)
 async def test_survivor_keeps_its_gpu(place: Place) -> None:
     before = place.next("GPU-a", "GPU-b")
     room = before.reserve(1)
-    assert room == Room(("GPU-a",), 1.0)
-    order = Order("test-worker", "real", place.work, "secret", room)
+    assert room == Reservation(("GPU-a",), 1.0)
+    order = WorkerOrder("test-worker", "real", place.work, "secret", room)
     kernel = await before.start(order)
     code = "import os; assert os.environ['CUDA_VISIBLE_DEVICES'] == 'GPU-a'"
     reply = await kernel.client.execute(code, reply=True, timeout=60)
@@ -146,10 +146,10 @@ async def test_survivor_keeps_its_gpu(place: Place) -> None:
     await kernel.note("bundle", "token")
     after = place.next("GPU-a", "GPU-b")
     (survivor,) = after.survivors()
-    assert after.reserve(1) == Room(("GPU-b",), 1.0)
+    assert after.reserve(1) == Reservation(("GPU-b",), 1.0)
     assert after.reserve(1) is None
     await survivor.kernel.stop()
-    assert after.reserve(1) == Room(("GPU-a",), 1.0)
+    assert after.reserve(1) == Reservation(("GPU-a",), 1.0)
     await kernel.stop()
 
 
@@ -160,7 +160,7 @@ async def test_kernel_that_does_not_start_gives_its_gpu_back(place: Place) -> No
         room = placement.reserve(1)
         assert room is not None
         with pytest.raises(NotReady):
-            await placement.start(Order("test-worker", name, place.work, "secret", room))
+            await placement.start(WorkerOrder("test-worker", name, place.work, "secret", room))
     assert placement.reserve(1) is not None
 
 

@@ -10,18 +10,18 @@ from easymlnb.contract.errors import DeploymentFailed
 from easymlnb.contract.resources import PREFER, Gpu
 from easymlnb_server.placement.gpus import Gpus
 from easymlnb_server.placement.hub import profiles
-from easymlnb_server.placement.hub.credentials import Account
+from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.placement import HubPlacement
-from easymlnb_server.placement.registry import Places, one_of
-from easymlnb_server.workers.registration import Rendezvous
+from easymlnb_server.placement.registry import PlacementSet, one_of
+from easymlnb_server.workers.registration import WorkerRegistration
 
 
-def places(here: int, told: dict[str, Any]) -> Places:
-    local = FakePlacement(Rendezvous())
+def places(here: int, told: dict[str, Any]) -> PlacementSet:
+    local = FakePlacement(WorkerRegistration())
     local.gpus = Gpus(tuple(f"GPU-{number}" for number in range(here)))
     spots = profiles.read(told).items()
-    others = {name: HubPlacement(name, spot, Account(), Path()) for name, spot in spots}
-    return Places(local, others)
+    others = {name: HubPlacement(name, spot, HubCredentials(), Path()) for name, spot in spots}
+    return PlacementSet(local, others)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from easymlnb_server.calls.log import Entry
+from easymlnb_server.calls.log import CallRecord
 from easymlnb_server.http import charts
 
 NOW = datetime(2026, 3, 31, 12, 0, 30, tzinfo=UTC)
@@ -13,7 +13,7 @@ NOW = datetime(2026, 3, 31, 12, 0, 30, tzinfo=UTC)
 
 def entry(ago, status=200, seconds=0.1):
     time = (NOW - timedelta(seconds=ago)).isoformat(timespec="milliseconds")
-    return Entry("request", "1", status, seconds, time=time)
+    return CallRecord("request", "1", status, seconds, time=time)
 
 
 def titles(svg):

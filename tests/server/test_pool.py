@@ -15,11 +15,11 @@ from easymlnb.contract.errors import (
     WorkerLost,
     WorkerOutOfMemory,
 )
-from easymlnb.contract.resources import Running
+from easymlnb.contract.resources import WorkerResources
 from easymlnb.contract.worker_protocol import Call, Item
 from easymlnb_server.dispatch import dispatcher as module
-from easymlnb_server.dispatch.call import Pending
-from easymlnb_server.dispatch.dispatcher import Pool
+from easymlnb_server.dispatch.call import CallHandle
+from easymlnb_server.dispatch.dispatcher import Dispatcher
 
 
 @pytest.fixture(autouse=True)
@@ -27,11 +27,11 @@ def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "GRACE", 0.02)
 
 
-def submit(pool: Pool, seconds: float = 30.0, body: bytes = b"{}") -> Pending:
+def submit(pool: Dispatcher, seconds: float = 30.0, body: bytes = b"{}") -> CallHandle:
     return pool.submit(Call(id=0, service="f", seconds=seconds), body)
 
 
-def code(pending: Pending) -> str | None:
+def code(pending: CallHandle) -> str | None:
     """Return how a call ended: ``ok``, an error's code, or ``None`` while it is under way."""
     if not pending.answered.done():
         return None
@@ -41,7 +41,7 @@ def code(pending: Pending) -> str | None:
 
 @in_loop
 async def test_free_worker_takes_the_call_at_once() -> None:
-    pool, link = Pool(1), FakeLink()
+    pool, link = Dispatcher(1), FakeLink()
     pool.join(link, 1)
     pending = submit(pool)
     assert link.calls == [pending.call.id]
@@ -52,7 +52,7 @@ async def test_free_worker_takes_the_call_at_once() -> None:
 
 @in_loop
 async def test_calls_wait_in_order_for_a_worker() -> None:
-    pool, link = Pool(10), FakeLink()
+    pool, link = Dispatcher(10), FakeLink()
     pendings = [submit(pool) for _ in range(3)]
     assert pool.waiting == 3
     pool.join(link, 1)
@@ -64,7 +64,7 @@ async def test_calls_wait_in_order_for_a_worker() -> None:
 
 @in_loop
 async def test_slots_are_calls_at_once() -> None:
-    pool, link = Pool(10), FakeLink()
+    pool, link = Dispatcher(10), FakeLink()
     pool.join(link, 2)
     pendings = [submit(pool) for _ in range(3)]
     assert len(link.calls) == 2
@@ -74,7 +74,7 @@ async def test_slots_are_calls_at_once() -> None:
 
 @in_loop
 async def test_full_queue_refuses() -> None:
-    pool, link = Pool(2), FakeLink()
+    pool, link = Dispatcher(2), FakeLink()
     pool.join(link, 1)
     for _ in range(3):
         submit(pool)
@@ -86,7 +86,7 @@ async def test_full_queue_refuses() -> None:
 
 @in_loop
 async def test_time_to_come_back_is_computed_from_measured_calls() -> None:
-    pool, link = Pool(4), FakeLink()
+    pool, link = Dispatcher(4), FakeLink()
     pool.join(link, 1)
     first = submit(pool)
     link.answer(first.call.id, seconds=5.0)
@@ -99,7 +99,7 @@ async def test_time_to_come_back_is_computed_from_measured_calls() -> None:
 
 @in_loop
 async def test_queue_that_takes_nobody() -> None:
-    pool = Pool(0)
+    pool = Dispatcher(0)
     with pytest.raises(Busy):
         submit(pool)
     pool.join(FakeLink(), 1)
@@ -108,7 +108,7 @@ async def test_queue_that_takes_nobody() -> None:
 
 @in_loop
 async def test_deadline_of_a_running_call() -> None:
-    pool, link = Pool(1), FakeLink()
+    pool, link = Dispatcher(1), FakeLink()
     pool.join(link, 1)
     pending = submit(pool, 0.01)
     assert isinstance((await pending.answered).error, DeadlineExceeded)
@@ -122,7 +122,7 @@ async def test_deadline_of_a_running_call() -> None:
 
 @in_loop
 async def test_deadline_of_a_waiting_call() -> None:
-    pool, link = Pool(1), FakeLink()
+    pool, link = Dispatcher(1), FakeLink()
     pool.join(link, 1)
     running, waiting = submit(pool), submit(pool, 0.01)
     assert isinstance((await waiting.answered).error, DeadlineExceeded)
@@ -133,14 +133,14 @@ async def test_deadline_of_a_waiting_call() -> None:
 
 @in_loop
 async def test_deadline_without_any_worker_says_that_it_is_not_ready() -> None:
-    error = (await submit(Pool(1), 0.01).answered).error
+    error = (await submit(Dispatcher(1), 0.01).answered).error
     assert isinstance(error, NotReady)
 
 
 @in_loop
 async def test_worker_that_does_not_let_go_is_told_of() -> None:
     told: list[Any] = []
-    pool, link = Pool(1, told.append), FakeLink()
+    pool, link = Dispatcher(1, told.append), FakeLink()
     pool.join(link, 1)
     await submit(pool, 0.01).answered
     await until(lambda: told)
@@ -150,7 +150,7 @@ async def test_worker_that_does_not_let_go_is_told_of() -> None:
 @in_loop
 async def test_worker_that_lets_go_in_time_is_left_alone() -> None:
     told: list[Any] = []
-    pool, link = Pool(1, told.append), FakeLink()
+    pool, link = Dispatcher(1, told.append), FakeLink()
     pool.join(link, 1)
     pending = submit(pool, 0.01)
     await pending.answered
@@ -161,7 +161,7 @@ async def test_worker_that_lets_go_in_time_is_left_alone() -> None:
 
 @in_loop
 async def test_slot_of_a_call_that_cannot_be_stopped_is_given_to_the_next() -> None:
-    pool, link = Pool(1), FakeLink()
+    pool, link = Dispatcher(1), FakeLink()
     pool.join(link, 1)
     stuck = submit(pool, 0.01)
     behind = submit(pool)
@@ -177,7 +177,7 @@ async def test_slot_of_a_call_that_cannot_be_stopped_is_given_to_the_next() -> N
 
 @in_loop
 async def test_lost_worker_fails_its_calls_and_those_in_line_wait() -> None:
-    pool, link = Pool(5), FakeLink()
+    pool, link = Dispatcher(5), FakeLink()
     pool.join(link, 1)
     running, waiting = submit(pool), submit(pool)
     link.close()
@@ -190,9 +190,9 @@ async def test_lost_worker_fails_its_calls_and_those_in_line_wait() -> None:
 
 @in_loop
 async def test_call_that_may_run_twice_runs_once_more_first_in_line() -> None:
-    pool, link = Pool(5), FakeLink()
+    pool, link = Dispatcher(5), FakeLink()
     pool.join(link, 1)
-    twice = spec(running=Running(idempotent=True))
+    twice = spec(running=WorkerResources(idempotent=True))
     running = pool.submit(Call(id=0, service="f"), b"", spec=twice)
     waiting = submit(pool)
     link.close()
@@ -209,9 +209,9 @@ async def test_call_that_may_run_twice_runs_once_more_first_in_line() -> None:
 @pytest.mark.parametrize("why", ["given", "stopped", "memory", "example"])
 @in_loop
 async def test_what_must_not_run_twice_does_not(why: str) -> None:
-    pool, link = Pool(5), FakeLink()
+    pool, link = Dispatcher(5), FakeLink()
     pool.join(link, 1)
-    twice = spec(running=Running(idempotent=True))
+    twice = spec(running=WorkerResources(idempotent=True))
     call = Call(id=0, service="f")
     pending = pool.submit(call, b"", spec=twice, worker=link if why == "example" else None)
     if why == "given":
@@ -225,7 +225,7 @@ async def test_what_must_not_run_twice_does_not(why: str) -> None:
 
 @in_loop
 async def test_worker_lost_while_idle_gets_no_call() -> None:
-    pool, link = Pool(5), FakeLink()
+    pool, link = Dispatcher(5), FakeLink()
     pool.join(link, 1)
     link.close()
     pending = submit(pool)
@@ -234,7 +234,7 @@ async def test_worker_lost_while_idle_gets_no_call() -> None:
 
 @in_loop
 async def test_warm_up_on_a_lost_worker_fails_at_once() -> None:
-    pool, link = Pool(5), FakeLink()
+    pool, link = Dispatcher(5), FakeLink()
     link.close()
     pending = pool.submit(Call(id=0, service="f"), b"", worker=link)
     assert code(pending) == "worker_lost"
@@ -243,7 +243,7 @@ async def test_warm_up_on_a_lost_worker_fails_at_once() -> None:
 
 @in_loop
 async def test_worker_that_leaves_finishes_what_it_has() -> None:
-    pool, link = Pool(5), FakeLink()
+    pool, link = Dispatcher(5), FakeLink()
     pool.join(link, 1)
     running, waiting = submit(pool), submit(pool)
     pool.leave(link)
@@ -253,7 +253,7 @@ async def test_worker_that_leaves_finishes_what_it_has() -> None:
 
 @in_loop
 async def test_late_answer_is_dropped() -> None:
-    pool, link = Pool(5), FakeLink()
+    pool, link = Dispatcher(5), FakeLink()
     pool.join(link, 1)
     pending = submit(pool)
     pool.cancel(pending, CallCancelled())
@@ -269,7 +269,7 @@ async def test_late_answer_is_dropped() -> None:
 
 @in_loop
 async def test_closed_pool_refuses_and_fails_who_waits() -> None:
-    pool = Pool(5)
+    pool = Dispatcher(5)
     pending = submit(pool)
     pool.close(NotReady("It was stopped."))
     assert code(pending) == "not_ready"
@@ -279,7 +279,7 @@ async def test_closed_pool_refuses_and_fails_who_waits() -> None:
 
 @in_loop
 async def test_drained_waits_for_running_and_waiting_calls() -> None:
-    pool, link = Pool(5), FakeLink()
+    pool, link = Dispatcher(5), FakeLink()
     pool.join(link, 1)
     pendings = [submit(pool) for _ in range(2)]
     drained = asyncio.create_task(pool.drained())
@@ -293,7 +293,7 @@ async def test_drained_waits_for_running_and_waiting_calls() -> None:
 @pytest.mark.parametrize("how", ["lost", "left", "none"])
 @in_loop
 async def test_drained_does_not_wait_for_nobody(how: str) -> None:
-    pool, link = Pool(5), FakeLink()
+    pool, link = Dispatcher(5), FakeLink()
     if how != "none":
         pool.join(link, 1)
     submit(pool)
@@ -310,9 +310,9 @@ async def test_drained_does_not_wait_for_nobody(how: str) -> None:
 async def test_random_lives_of_calls_and_workers() -> None:
     """Whatever happens in whatever order, every call is answered once and no slot is lost."""
     chance = random.Random(7)
-    pool = Pool(20)
+    pool = Dispatcher(20)
     links: list[FakeLink] = []
-    pendings: list[Pending] = []
+    pendings: list[CallHandle] = []
 
     def answer(link: FakeLink) -> None:
         open_calls = [call for call in link.calls if link.runs(call)]

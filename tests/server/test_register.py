@@ -10,13 +10,13 @@ from fakes import FakePlacement
 from easymlnb.contract.errors import NotReady
 from easymlnb_server.hub.guard import Guarded
 from easymlnb_server.hub.name_registry import Register
-from easymlnb_server.hub.users import Member, Members
+from easymlnb_server.hub.users import HubUser, HubUsers
 from easymlnb_server.identity.access import PRIVATE, Access, Action, Caller, may
-from easymlnb_server.placement.base import Order, Room
-from easymlnb_server.placement.hub.credentials import Account
+from easymlnb_server.placement.base import Reservation, WorkerOrder
+from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.tokens import UserTokens
 from easymlnb_server.store import Store
-from easymlnb_server.workers.registration import Rendezvous
+from easymlnb_server.workers.registration import WorkerRegistration
 
 
 @pytest.fixture
@@ -78,34 +78,34 @@ def test_another_process_and_the_next_one_know_it(register: Register, store: Sto
 def test_identity_is_since_when_the_hub_knows_somebody(
     model: dict[str, object], identity: str
 ) -> None:
-    found = Member.of({"kind": "user", "name": "alice", **model})
+    found = HubUser.of({"kind": "user", "name": "alice", **model})
     assert found is not None and found.identity == identity
 
 
 @pytest.mark.parametrize(
     ("now", "said"),
     [
-        (Member("alice", identity="A"), ""),
-        (Member("alice", identity="B"), "the name was reused.*hub transfer alice NEW"),
+        (HubUser("alice", identity="A"), ""),
+        (HubUser("alice", identity="B"), "the name was reused.*hub transfer alice NEW"),
         (None, "no longer has a user 'alice'.*hub remove-user alice"),
     ],
 )
 def test_workers_start_for_whom_the_service_knows(
-    register: Register, now: Member | None, said: str, tmp_path: Path
+    register: Register, now: HubUser | None, said: str, tmp_path: Path
 ) -> None:
-    async def look(name: str) -> Member | None:
+    async def look(name: str) -> HubUser | None:
         return now
 
-    async def start() -> list[Room]:
+    async def start() -> list[Reservation]:
         await register.bind("alice", "A")
-        members = Members("http://127.0.0.1:1", "token", 30.0)
+        members = HubUsers("http://127.0.0.1:1", "token", 30.0)
         members.register, members.look = register, look  # type: ignore[method-assign]
-        place, given_back = FakePlacement(Rendezvous()), list[Room]()
+        place, given_back = FakePlacement(WorkerRegistration()), list[Reservation]()
         place.release = given_back.append  # type: ignore[method-assign]
         guarded = Guarded(place, lambda: members.check_start("alice"))
         room = guarded.reserve(0)
         assert room is not None
-        order = Order("w", "python3", tmp_path, Rendezvous().expect()[0], room)
+        order = WorkerOrder("w", "python3", tmp_path, WorkerRegistration().expect()[0], room)
         try:
             await guarded._check() if not said else await guarded.start(order)
         finally:
@@ -123,7 +123,7 @@ def test_a_token_of_one_user_is_not_used_for_another_of_that_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     who, made = {"alice": "A"}, []
-    tokens = UserTokens(Account(api_url="http://hub/api"), who.__getitem__)
+    tokens = UserTokens(HubCredentials(api_url="http://hub/api"), who.__getitem__)
 
     def make(user: str) -> str:
         made.append(who[user])

@@ -13,21 +13,21 @@ from worlds import World, submit
 from easymlnb.contract.bundle import open_bundle
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb.contract.replacing import AUTO, IN_PLACE, WAIT
-from easymlnb.contract.resources import Running
+from easymlnb.contract.resources import WorkerResources
 from easymlnb.publishing.bundle import make
-from easymlnb_server.placement.base import LimitReached, Order, SeatsTaken
+from easymlnb_server.placement.base import LimitReached, SeatsTaken, WorkerOrder
 from easymlnb_server.placement.gpus import Gpus
-from easymlnb_server.placement.registry import Places
+from easymlnb_server.placement.registry import PlacementSet
 from easymlnb_server.publishing import replacement
 from easymlnb_server.publishing.replacement import Replacement, formers_of, holders
-from easymlnb_server.services.models import Serving
+from easymlnb_server.services.models import PublishedService
 from easymlnb_server.workers.deployment import Deployment
 from easymlnb_server.workers.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("fast")
 
 NOTEBOOK = "import easymlnb as ml\n@ml.service(gpu=1)\ndef f(): ..."
-WANTS = Running(gpu=1.0)
+WANTS = WorkerResources(gpu=1.0)
 
 
 class Two(World):
@@ -44,13 +44,15 @@ class Two(World):
         self.replacement = Replacement(
             self.next, [self.deployment], lambda: self.others, lambda: self.how
         )
-        self.serving = {"f": Serving(1, self.bundle.id, self.placement.specs[0], self.deployment)}
+        self.serving = {
+            "f": PublishedService(1, self.bundle.id, self.placement.specs[0], self.deployment)
+        }
         for one in (self.deployment, self.next):
             one.name_holders(lambda placement: holders(placement, self.serving, []))
 
     def made(self) -> Deployment:
         return Deployment(
-            "next", self._load, Places(self.placement), self.placement.rendezvous,
+            "next", self._load, PlacementSet(self.placement), self.placement.rendezvous,
             Settings(folder=self.work, gate=self.gate, start_timeout=30.0, queue_limit=10),
         )  # fmt: skip
 
@@ -223,7 +225,7 @@ async def test_a_refusal_for_want_of_room_makes_room(tmp_path: Path, error: Exce
     await world.serve()
     start = world.placement.start
 
-    async def refuse(order: Order) -> FakeKernel:
+    async def refuse(order: WorkerOrder) -> FakeKernel:
         if len(world.placement.running) == 1:
             world.placement.release(order.room)
             raise error
@@ -245,7 +247,7 @@ async def test_a_scheduler_without_room_is_waited_for_a_while_only(
     await world.serve()
     start = world.placement.start
 
-    async def pend(order: Order) -> FakeKernel:
+    async def pend(order: WorkerOrder) -> FakeKernel:
         if len(world.placement.running) == 1:
             order.say("Pending in queue...")
             try:
@@ -267,7 +269,7 @@ async def test_a_scheduler_without_room_is_waited_for_a_while_only(
 async def test_only_a_version_that_is_replaced_whole_makes_room(tmp_path: Path) -> None:
     world = Two(tmp_path)
     there = {
-        name: Serving(1, bundle, spec(name), deployment)
+        name: PublishedService(1, bundle, spec(name), deployment)
         for name, bundle, deployment in (
             ("a", "one", world.deployment),
             ("b", "one", world.deployment),

@@ -8,14 +8,14 @@ from random import Random
 import pytest
 from fakes import spec
 
-from easymlnb.contract.resources import Running
+from easymlnb.contract.resources import WorkerResources
 from easymlnb.contract.spec import Batch
-from easymlnb_server.workers.autoscaler import Limits, Load, Scaler
+from easymlnb_server.workers.autoscaler import Autoscaler, Limits, Load
 
 TICK = 0.5
 
 
-def told(scaler: Scaler, seconds: float, calls: int, ready: int | None = None) -> list[int]:
+def told(scaler: Autoscaler, seconds: float, calls: int, ready: int | None = None) -> list[int]:
     """Show a scaler the same load for so long; returns what it says, without repetitions.
 
     Workers are ready as soon as they are wanted, unless ``ready`` says how many are.
@@ -31,13 +31,13 @@ def told(scaler: Scaler, seconds: float, calls: int, ready: int | None = None) -
 
 
 def test_fixed_number_stays() -> None:
-    scaler = Scaler(Limits(least=3, most=3))
+    scaler = Autoscaler(Limits(least=3, most=3))
     assert told(scaler, 200, 0) == [3]
     assert told(scaler, 200, 100) == [3]
 
 
 def test_grows_with_the_calls_and_shrinks_later() -> None:
-    scaler = Scaler(Limits(least=1, most=8, target=2, up=2, down=60))
+    scaler = Autoscaler(Limits(least=1, most=8, target=2, up=2, down=60))
     assert told(scaler, 10, 2) == [1]
     assert told(scaler, 10, 8)[-1] == 4
     assert told(scaler, 59, 2) == [4]
@@ -45,20 +45,20 @@ def test_grows_with_the_calls_and_shrinks_later() -> None:
 
 
 def test_never_leaves_its_bounds() -> None:
-    scaler = Scaler(Limits(least=2, most=5))
+    scaler = Autoscaler(Limits(least=2, most=5))
     assert min(told(scaler, 100, 0)) == 2
     assert max(told(scaler, 100, 10_000)) == 5
 
 
 def test_peak_shorter_than_the_delay_up_is_averaged() -> None:
-    scaler = Scaler(Limits(least=1, most=8, target=2, up=10))
+    scaler = Autoscaler(Limits(least=1, most=8, target=2, up=10))
     told(scaler, 20, 0)
     assert told(scaler, TICK, 20) == [1]
     assert told(scaler, 20, 0) == [1]
 
 
 def test_does_not_grow_on_while_ordered_workers_are_starting() -> None:
-    scaler = Scaler(Limits(least=1, most=8, target=2, up=2))
+    scaler = Autoscaler(Limits(least=1, most=8, target=2, up=2))
     told(scaler, 5, 4, ready=1)
     assert scaler.wanted == 2
     assert told(scaler, 60, 64, ready=1) == [2]
@@ -68,7 +68,7 @@ def test_does_not_grow_on_while_ordered_workers_are_starting() -> None:
 
 
 def test_sleeps_after_its_time_and_wakes_at_once() -> None:
-    scaler = Scaler(Limits(least=0, most=4, idle=600), 1)
+    scaler = Autoscaler(Limits(least=0, most=4, idle=600), 1)
     assert told(scaler, 599, 0) == [1]
     assert told(scaler, 10, 0)[-1] == 0
     assert told(scaler, 10_000, 0) == [0]
@@ -76,26 +76,26 @@ def test_sleeps_after_its_time_and_wakes_at_once() -> None:
 
 
 def test_sleeping_service_does_not_wake_by_itself() -> None:
-    assert told(Scaler(Limits(least=0, most=4)), 100, 0) == [0]
+    assert told(Autoscaler(Limits(least=0, most=4)), 100, 0) == [0]
 
 
 def test_stays_awake_while_a_call_is_out_however_long() -> None:
-    scaler = Scaler(Limits(least=0, most=4, idle=10), 1)
+    scaler = Autoscaler(Limits(least=0, most=4, idle=10), 1)
     assert told(scaler, 3600, 1) == [1]
 
 
 def test_failing_start_goes_back_to_sleep() -> None:
-    scaler = Scaler(Limits(least=0, most=4, idle=10))
+    scaler = Autoscaler(Limits(least=0, most=4, idle=10))
     assert told(scaler, 5, 1, ready=0) == [1]
     assert told(scaler, 30, 0, ready=0)[-1] == 0
 
 
 def test_widest_bounds_of_all_services_count() -> None:
     fixed = spec("a", workers=2)
-    wide = spec("b", workers=5, running=Running(min_workers=0, target_calls=4, idle=30))
+    wide = spec("b", workers=5, running=WorkerResources(min_workers=0, target_calls=4, idle=30))
     assert Limits.of([fixed]) == Limits(least=2, most=2)
     assert Limits.of([fixed, wide]) == Limits(least=2, most=5, target=1, idle=600)
-    batched = spec("c", batch=Batch(max_size=16), running=Running(min_workers=0), workers=2)
+    batched = spec("c", batch=Batch(max_size=16), running=WorkerResources(min_workers=0), workers=2)
     assert Limits.of([batched]).target == 16
 
 
@@ -118,7 +118,7 @@ class Service:
 
     def run(self, seconds: float, rate: Callable[[float], float]) -> "Service":
         """Let time pass in small steps, with so many calls a second; then give the answer."""
-        scaler = Scaler(self.limits)
+        scaler = Autoscaler(self.limits)
         step = 0.05
         while self.now < seconds:
             self.now += step
@@ -137,7 +137,7 @@ class Service:
                 self._adjust(scaler)
         return self
 
-    def _adjust(self, scaler: Scaler) -> None:
+    def _adjust(self, scaler: Autoscaler) -> None:
         load = Load(self.now, len(self.line) + len(self.busy), self.ready)
         wanted = scaler.decide(load)
         self.wanted.append((self.now, wanted))

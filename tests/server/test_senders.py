@@ -9,8 +9,8 @@ import pytest
 from jupyter_server.auth.authorizer import AllowAllAuthorizer, Authorizer
 from jupyter_server.auth.identity import IdentityProvider
 
-from easymlnb_server.http.fastpath.credentials import Sender, sender_of
-from easymlnb_server.identity.access import Caller, Person
+from easymlnb_server.http.fastpath.credentials import KnownCaller, sender_of
+from easymlnb_server.identity.access import Caller, JupyterUser
 
 SERVICES: Any = SimpleNamespace(shared=False, user=Caller("ann", admin=True))
 SHARED: Any = SimpleNamespace(shared=True)
@@ -18,8 +18,8 @@ ACCESS = "access:servers!server=ann/"
 
 
 class Knows(IdentityProvider):
-    def known(self, token: str) -> Person | None:
-        return Person("bob", groups=frozenset(["ml"])) if token == "bobs" else None
+    def known(self, token: str) -> JupyterUser | None:
+        return JupyterUser("bob", groups=frozenset(["ml"])) if token == "bobs" else None
 
 
 class LetsOthersIn(Knows):
@@ -36,7 +36,7 @@ def settings(provider: Any, authorizer: Any = None) -> dict[str, Any]:
 
 
 def test_on_a_shared_service_a_provider_says_whom_it_knows() -> None:
-    bob = Sender(Caller("bob", frozenset(["ml"])), "user bob")
+    bob = KnownCaller(Caller("bob", frozenset(["ml"])), "user bob")
     assert sender_of(settings(Knows()), SHARED, "bobs") == bob
     assert sender_of(settings(Knows()), SHARED, "other") is None
 
@@ -51,7 +51,7 @@ def test_others_are_not_asked_there(changed: dict[str, Any]) -> None:
 
 def test_the_token_of_a_shared_services_server_opens_nothing() -> None:
     assert sender_of(settings(IdentityProvider(token="own")), SHARED, "own") is None
-    assert sender_of(settings(IdentityProvider(token="own")), SERVICES, "own") == Sender(
+    assert sender_of(settings(IdentityProvider(token="own")), SERVICES, "own") == KnownCaller(
         Caller("ann", admin=True), "user"
     )
 
@@ -75,14 +75,14 @@ def test_the_services_own_login_asks_for_the_scope(
 ) -> None:
     pytest.importorskip("jupyterhub")
     from easymlnb_server.hub.identity_provider import HubIdentity, OwnRoutesOnly
-    from easymlnb_server.hub.users import Member
+    from easymlnb_server.hub.users import HubUser
 
-    bob = Member("bob", frozenset(["ml"]), True, frozenset(scopes))
+    bob = HubUser("bob", frozenset(["ml"]), True, frozenset(scopes))
     provider = HubIdentity()
     members = provider.hub_auth.members
     monkeypatch.setattr(members, "known", Told({"bobs": bob}).known)
     caller = Caller("bob", frozenset(["ml"]), admin=True, names=frozenset(["bob"]))
-    expected = Sender(caller, "user bob")
+    expected = KnownCaller(caller, "user bob")
     found = sender_of(settings(provider, OwnRoutesOnly()), SHARED, "bobs")
     assert found == (expected if enters else None)
     assert sender_of(settings(provider, OwnRoutesOnly()), SHARED, "other") is None
@@ -112,7 +112,7 @@ def test_a_users_server_takes_what_jupyterhub_remembers(hubs: Any) -> None:
     remember(provider, "narrow", {"name": "bob", "scopes": ["read:users!user=bob"]})
     remember(provider, "wrong", None)
     known = settings(provider, authorizer)
-    assert sender_of(known, SERVICES, "good") == Sender(Caller("ann", admin=True), "user ann")
+    assert sender_of(known, SERVICES, "good") == KnownCaller(Caller("ann", admin=True), "user ann")
     for token in ("narrow", "wrong", "never seen", "servers-own"):
         assert sender_of(known, SERVICES, token) is None
     assert sender_of(settings(provider, Strict()), SERVICES, "good") is None

@@ -24,7 +24,7 @@ from easymlnb_server.hub.identity_provider import HubIdentity, OwnRoutesOnly
 from easymlnb_server.hub.shared_app import OURS, SharedServer, SharedService, read_file
 from easymlnb_server.hub.shared_service import NEEDED
 from easymlnb_server.placement.hub import profiles
-from easymlnb_server.placement.hub.profiles import Spot
+from easymlnb_server.placement.hub.profiles import PlacementProfile
 
 pytestmark = pytest.mark.slow
 
@@ -110,7 +110,8 @@ def test_a_name_that_is_mentioned_and_not_set_is_refused() -> None:
 
 
 NESTED = [
-    ("placements", Spot, profiles.read, field.name) for field in msgspec.structs.fields(Spot)
+    ("placements", PlacementProfile, profiles.read, field.name)
+    for field in msgspec.structs.fields(PlacementProfile)
 ] + [
     ("group_limits", Limit, group_limits.read, field.name)
     for field in msgspec.structs.fields(Limit)

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from easymlnb.contract.names import quoted
 from easymlnb_server.calls.log import CallLog
-from easymlnb_server.dispatch.dispatcher import Pool
+from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.identity.access import Access, Action, Caller
 from easymlnb_server.identity.names import bundle_of, full, key, plain
 from easymlnb_server.openapi.document import document
-from easymlnb_server.publishing.publisher import Publications, Serving
+from easymlnb_server.publishing.publisher import Publisher, Serving
 from easymlnb_server.services.catalog import entries
-from easymlnb_server.services.live import LiveTable
-from easymlnb_server.services.registry import Services
-from easymlnb_server.workers.circuit_breaker import Breaker
+from easymlnb_server.services.live import LiveServices
+from easymlnb_server.services.registry import ServiceRegistry
+from easymlnb_server.workers.circuit_breaker import CircuitBreaker
 
 USERS = [f"user{number}" for number in range(20)]
 GROUPS = ["ml", "ops", "bio"]
@@ -32,15 +32,15 @@ accesses = st.builds(
 
 
 def served(said):
-    publications = Publications(None, shared=True)
+    publications = Publisher(None, shared=True)
     for name, access in said.items():
         owner = name.partition("/")[0]
         bundle = bundle_of(owner, "c" * 64)
         where = SimpleNamespace(
-            bundle=bundle, state="ready", pool=Pool(0), breaker=Breaker(), reason=""
+            bundle=bundle, state="ready", pool=Dispatcher(0), breaker=CircuitBreaker(), reason=""
         )
         publications.serving[name] = Serving(1, bundle, spec(name), where, 1.0, owner, access)
-    return Services(LiveTable(10), publications, shared=True)
+    return ServiceRegistry(LiveServices(10), publications, shared=True)
 
 
 @pytest.mark.slow

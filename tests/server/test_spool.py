@@ -11,7 +11,7 @@ import pytest
 
 from easymlnb.contract.errors import StorageFull
 from easymlnb_server.uploads import spool as module
-from easymlnb_server.uploads.spool import PROBE, Room, Spool
+from easymlnb_server.uploads.spool import PROBE, KernelFileShare, Spool
 
 MB = 2**20
 
@@ -125,19 +125,19 @@ def test_before_it_is_open_nothing_fits(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def room(spool: Spool) -> Room:
+def room(spool: Spool) -> KernelFileShare:
     made = spool.room()
     assert made is not None
     return made
 
 
-def test_only_a_reader_of_the_probe_proves_itself(room: Room) -> None:
+def test_only_a_reader_of_the_probe_proves_itself(room: KernelFileShare) -> None:
     assert room.proven(room.probe.read_bytes())
     assert not room.proven(b"")
     assert not room.proven(b"x" * 32)
 
 
-def test_a_file_of_the_room_is_taken_over(room: Room) -> None:
+def test_a_file_of_the_room_is_taken_over(room: KernelFileShare) -> None:
     path = Path(room.path) / "ab12"
     path.write_bytes(b"result")
     file = room.claim("ab12")
@@ -147,14 +147,14 @@ def test_a_file_of_the_room_is_taken_over(room: Room) -> None:
 @pytest.mark.parametrize(
     "name", ["", "nothing", "ffff", "../lock", "/etc/passwd", "a/b", "ab\n", "a" * 33, PROBE]
 )
-def test_other_names_are_refused(room: Room, name: str) -> None:
+def test_other_names_are_refused(room: KernelFileShare, name: str) -> None:
     with pytest.raises(ValueError, match=r"file"):
         room.claim(name)
     assert room.probe.exists()
 
 
 @pytest.mark.parametrize("kind", ["link", "second name", "pipe", "folder"])
-def test_what_is_no_file_is_refused(room: Room, kind: str, tmp_path: Path) -> None:
+def test_what_is_no_file_is_refused(room: KernelFileShare, kind: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("secret")
     path = Path(room.path) / "ab"
@@ -170,7 +170,7 @@ def test_what_is_no_file_is_refused(room: Room, kind: str, tmp_path: Path) -> No
     assert secret.read_text() == "secret"
 
 
-def test_a_closed_room_leaves_nothing(room: Room, memory: Path) -> None:
+def test_a_closed_room_leaves_nothing(room: KernelFileShare, memory: Path) -> None:
     (Path(room.path) / "ab").write_bytes(b"half of a result")
     room.close()
     room.close()

@@ -11,7 +11,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from tornado.httputil import HTTPHeaders
 
 from easymlnb.contract.errors import CallFailed, EasyMLNBError, InvalidInput
-from easymlnb_server.calls.log import Entry
+from easymlnb_server.calls.log import CallRecord
 from easymlnb_server.observability import tracing
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -21,7 +21,7 @@ def recorded(error: EasyMLNBError | None = None, **headers: str) -> ReadableSpan
     """Record a call of 2 s in a provider of its own; returns the span."""
     kept, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(kept))
-    entry = Entry("r-1", "3", 200 if error is None else error.status, 1.5)
+    entry = CallRecord("r-1", "3", 200 if error is None else error.status, 1.5)
     tracing.Tracing(provider).record(HTTPHeaders(headers), "roll", entry, error, 2.0)
     (span,) = kept.get_finished_spans()
     return span

@@ -4,12 +4,12 @@ import asyncio
 
 from fakes import in_loop
 
-from easymlnb_server.workers.start_limiter import Gates, turn
+from easymlnb_server.workers.start_limiter import StartLimiter, turn
 
 
 @in_loop
 async def test_whose_starts_hang_keeps_nobody_else_waiting() -> None:
-    gates = Gates(1, one=False)
+    gates = StartLimiter(1, one=False)
     async with asyncio.timeout(20), turn(gates.of("alice")):
         assert gates.of("alice").locked()
         async with turn(gates.of("bob")):
@@ -19,14 +19,14 @@ async def test_whose_starts_hang_keeps_nobody_else_waiting() -> None:
 
 @in_loop
 async def test_on_one_machine_all_take_turns() -> None:
-    gates = Gates(1, one=True)
+    gates = StartLimiter(1, one=True)
     async with turn(gates.of("alice")):
         assert gates.of("bob").locked()
 
 
 @in_loop
 async def test_who_hangs_gives_the_turn_back_once() -> None:
-    gate = Gates(1, one=True).of("")
+    gate = StartLimiter(1, one=True).of("")
     async with asyncio.timeout(20), turn(gate, seconds=0.01):
         async with turn(gate):
             pass

@@ -8,13 +8,13 @@ from fakes import FakeLink, in_loop, spec, until
 
 from easymlnb.contract.worker_protocol import Call
 from easymlnb_server.calls import queue_events
-from easymlnb_server.calls.responses import Events, Whole
-from easymlnb_server.dispatch.call import Pending
-from easymlnb_server.dispatch.dispatcher import Pool
-from easymlnb_server.dispatch.duration_model import Absence
+from easymlnb_server.calls.responses import EventStreamResponse, SingleResponse
+from easymlnb_server.dispatch.call import CallHandle
+from easymlnb_server.dispatch.dispatcher import Dispatcher
+from easymlnb_server.dispatch.duration_model import NoWorkers
 
 
-class Out(Events):
+class Out(EventStreamResponse):
     """Keeps what would be sent."""
 
     def __init__(self) -> None:
@@ -28,11 +28,13 @@ class Out(Events):
         self.pings += 1
 
 
-def submit(pool: Pool, *, patient: bool = False) -> Pending:
+def submit(pool: Dispatcher, *, patient: bool = False) -> CallHandle:
     return pool.submit(Call(id=0, service="f"), b"", spec=spec(), patient=patient)
 
 
-def listen(pool: Pool, pending: Pending, out: Any, *, ready: bool = True) -> "asyncio.Task[Any]":
+def listen(
+    pool: Dispatcher, pending: CallHandle, out: Any, *, ready: bool = True
+) -> "asyncio.Task[Any]":
     work = queue_events.answered(
         pending.answered, out, lambda: ready, lambda: queue_events.standing(pending, pool)
     )
@@ -47,7 +49,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @in_loop
 async def test_place_is_told_at_once_and_when_it_changes() -> None:
-    pool, link = Pool(9), FakeLink()
+    pool, link = Dispatcher(9), FakeLink()
     pool.join(link, 1)
     first, second, mine = (submit(pool) for _ in range(3))
     out = Out()
@@ -68,16 +70,16 @@ async def test_place_is_told_at_once_and_when_it_changes() -> None:
 @pytest.mark.parametrize(
     ("absence", "told"),
     [
-        (Absence("asleep"), {"state": "asleep", "position": 1, "seconds": None}),
+        (NoWorkers("asleep"), {"state": "asleep", "position": 1, "seconds": None}),
         (
-            Absence("starting", "Pending in queue...", 7.2),
-            {"state": "starting", "position": 1, "seconds": 8, "reason": "Pending in queue..."},
+            NoWorkers("starting", "CallHandle in queue...", 7.2),
+            {"state": "starting", "position": 1, "seconds": 8, "reason": "CallHandle in queue..."},
         ),
     ],
 )
 @in_loop
-async def test_without_workers_the_reason_is_told(absence: Absence, told: dict[str, Any]) -> None:
-    pool = Pool(9)
+async def test_without_workers_the_reason_is_told(absence: NoWorkers, told: dict[str, Any]) -> None:
+    pool = Dispatcher(9)
     pool.absence = absence
     out = Out()
     heard = listen(pool, pending := submit(pool), out)
@@ -90,7 +92,7 @@ async def test_without_workers_the_reason_is_told(absence: Absence, told: dict[s
 
 @in_loop
 async def test_reader_who_is_not_ready_is_told_nothing() -> None:
-    pool, out = Pool(9), Out()
+    pool, out = Dispatcher(9), Out()
     heard = listen(pool, submit(pool), out, ready=False)
     await asyncio.sleep(0.05)
     assert (out.told, out.pings) == ([], 0)
@@ -99,8 +101,8 @@ async def test_reader_who_is_not_ready_is_told_nothing() -> None:
 
 @in_loop
 async def test_other_answers_have_no_events() -> None:
-    pool, link = Pool(9), FakeLink()
-    heard = listen(pool, pending := submit(pool), Whole(Out(), stream=False))  # type: ignore[arg-type]
+    pool, link = Dispatcher(9), FakeLink()
+    heard = listen(pool, pending := submit(pool), SingleResponse(Out(), stream=False))  # type: ignore[arg-type]
     await asyncio.sleep(0.05)
     pool.join(link, 1)
     link.answer(pending.call.id, b"1")

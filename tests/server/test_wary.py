@@ -10,7 +10,7 @@ import pytest
 from fakes import in_loop
 
 from easymlnb_server.placement.hub import bounded_http
-from easymlnb_server.placement.hub.node_worker import NodeKernel, Note, Seats
+from easymlnb_server.placement.hub.node_worker import RemoteWorkerKernel, SlotCounter, WorkerRecord
 
 Say = Callable[[asyncio.StreamWriter], Awaitable[None]]
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -85,8 +85,10 @@ def test_a_node_that_never_comes_to_an_end_holds_no_thread(tmp_path: Path) -> No
 async def ask_many(tmp_path: Path) -> None:
     # More than there are threads for everybody's work with files and the database.
     async with node(drop_by_drop) as url, asyncio.timeout(60):
-        note = Note(worker="w", placement="gpu", address=url, kernel="k")
-        kernel = NodeKernel(note, tmp_path / "note", Seats(1), httpx.BasicAuth("a", "b"))
+        note = WorkerRecord(worker="w", placement="gpu", address=url, kernel="k")
+        kernel = RemoteWorkerKernel(
+            note, tmp_path / "note", SlotCounter(1), httpx.BasicAuth("a", "b")
+        )
         asked = [asyncio.ensure_future(kernel.alive()) for _ in range(64)]
         await asyncio.sleep(0.1)
         async with asyncio.timeout(5):

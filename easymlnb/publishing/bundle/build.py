@@ -15,8 +15,8 @@ from easymlnb.contract.notebook import check_notebook, strip
 from easymlnb.contract.options import named_options
 from easymlnb.contract.spec import NAME
 from easymlnb.publishing.bundle import environment
-from easymlnb.publishing.bundle.file_collector import Folder, matches
-from easymlnb.publishing.bundle.static_analysis import Code, read_cells, read_module
+from easymlnb.publishing.bundle.file_collector import FileCollector, matches
+from easymlnb.publishing.bundle.static_analysis import SourceFacts, read_cells, read_module
 from easymlnb.publishing.notebook_metadata import said
 
 MAX_FILE = 200 * 2**20
@@ -24,7 +24,7 @@ MAX_FILE = 200 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class BuiltBundle:
     """A bundle that is ready to be sent.
 
     ``services`` are the names that the notebook seems to define, ``notes`` sentences on what was
@@ -47,7 +47,7 @@ def make(
     exclude: Iterable[str] = (),
     requirements: Iterable[str] | str | Path | None = None,
     root: str | Path | None = None,
-) -> Made:
+) -> BuiltBundle:
     """Make the bundle of a notebook.
 
     The notebook's local modules, and the files that its code names, are found and taken along.
@@ -65,7 +65,7 @@ def make(
     stripped = strip(content)
     _check_language(content)
     code = read_cells(stripped["cells"])
-    folder = Folder(path.parent)
+    folder = FileCollector(path.parent)
     patterns = _patterns(exclude)
     found = folder.needed(code, path.name) | folder.matching(_patterns(include), path.name)
     files = {name: file for name, file in found.items() if not matches(name, patterns)}
@@ -87,7 +87,9 @@ def make(
         f"Cell {n} is not valid Python; its imports and files are not detected."
         for n in code.unread
     ]
-    return Made(made.id, made.manifest, code.services, (*unread, *folder.notes, *notes), data)
+    return BuiltBundle(
+        made.id, made.manifest, code.services, (*unread, *folder.notes, *notes), data
+    )
 
 
 def _checked_path(path: Path, root: Path | None) -> Path:
@@ -152,7 +154,10 @@ def _check_language(notebook: dict[str, Any]) -> None:
 
 
 def _requirements(
-    given: Iterable[str] | str | Path | None, folder: Folder, code: Code, files: dict[str, Path]
+    given: Iterable[str] | str | Path | None,
+    folder: FileCollector,
+    code: SourceFacts,
+    files: dict[str, Path],
 ) -> tuple[tuple[str, ...], list[str]]:
     beside = folder.root / "requirements.txt"
     if isinstance(given, str | Path):

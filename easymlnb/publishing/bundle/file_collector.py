@@ -11,7 +11,7 @@ from pathlib import Path
 from easymlnb.contract.archive import check_path
 from easymlnb.contract.errors import BundleRejected
 from easymlnb.publishing.bundle.paths import HERE
-from easymlnb.publishing.bundle.static_analysis import Code, read_module
+from easymlnb.publishing.bundle.static_analysis import SourceFacts, read_module
 
 MAX_FOUND = 100 * 2**20
 """Larger files are only taken when they are asked for, in bytes."""
@@ -27,7 +27,7 @@ _SECRET = re.compile(
 _WILD = re.compile(r"[*?]")
 
 
-class Folder:
+class FileCollector:
     """The notebook's folder. All paths are relative to it and written with ``/``."""
 
     def __init__(self, root: Path) -> None:
@@ -38,7 +38,7 @@ class Folder:
         self._entered = [""]  # where the code opens files
         self._outside: list[Path] = []  # where modules are that no bundle takes
 
-    def needed(self, code: Code, notebook: str) -> dict[str, Path]:
+    def needed(self, code: SourceFacts, notebook: str) -> dict[str, Path]:
         """Return what the code imports or names, and what that imports or names in turn.
 
         Never the notebook itself, nothing hidden, no secrets, nothing that a link leads out to.
@@ -98,7 +98,7 @@ class Folder:
                     found[path] = self.root / path
         return found
 
-    def _search(self, facts: Code, at: str) -> bool:
+    def _search(self, facts: SourceFacts, at: str) -> bool:
         """Note the folders that the code in the file ``at`` uses; says whether any is new."""
         before = len(self._searched), len(self._entered), len(self._outside)
         for text in sorted(facts.entered):

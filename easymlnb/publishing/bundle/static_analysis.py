@@ -20,7 +20,7 @@ _PYTHON_MAGIC = re.compile(r"\s*%%(?:time|timeit|capture|prun|memit)\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class SourceFacts:
     """Facts of some source.
 
     ``imports`` are dotted names (``from a import b`` gives ``a`` and ``a.b``), ``texts`` string
@@ -41,7 +41,7 @@ class Code:
     unread: tuple[int, ...] = ()
 
 
-def read_cells(cells: Iterable[dict[str, Any]]) -> Code:
+def read_cells(cells: Iterable[dict[str, Any]]) -> SourceFacts:
     """Read a notebook's code cells; those tagged ``skip`` are not run, so they do not count."""
     trees, unread = [], []
     for number, cell in enumerate(cells):
@@ -55,7 +55,7 @@ def read_cells(cells: Iterable[dict[str, Any]]) -> Code:
     return _facts(trees, tuple(unread))
 
 
-def read_module(source: str) -> Code:
+def read_module(source: str) -> SourceFacts:
     """Read a module's text; one that is not Python has no facts."""
     tree = parse(source)
     return _facts([tree] if tree else [], () if tree else (0,))
@@ -90,12 +90,12 @@ def _parse(source: str) -> ast.Module:
         return ast.parse(source)
 
 
-def _facts(trees: list[ast.Module], unread: tuple[int, ...]) -> Code:
+def _facts(trees: list[ast.Module], unread: tuple[int, ...]) -> SourceFacts:
     nodes = [node for tree in trees for node in ast.walk(tree)]
     functions = [n for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     services = dict.fromkeys(name for function in functions for name in _service(function))
     names = variables(nodes)
-    return Code(
+    return SourceFacts(
         imports=frozenset(name for node in nodes for name in _imports(node)),
         texts=frozenset(text for node in nodes if (text := path_text(node))),
         searched=frozenset(text for node in nodes for text in search_folders(node, names)),

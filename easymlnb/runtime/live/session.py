@@ -15,19 +15,19 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
-from easymlnb.contract.service_call_protocol import Denied, Given
+from easymlnb.contract.service_call_protocol import ServiceCallError, ServiceResult
 from easymlnb.contract.worker_protocol import (
     Call,
     Cancel,
+    Drain,
     Hello,
-    Leave,
     Message,
-    Offer,
-    Refused,
-    Seen,
-    Taken,
+    Register,
+    Registered,
+    RegistrationRefused,
+    StreamAck,
+    Unregister,
     Welcome,
-    Withdraw,
     batch_of,
     pack,
     unpack_to_worker,
@@ -35,11 +35,11 @@ from easymlnb.contract.worker_protocol import (
 from easymlnb.runtime.body_files import answer_probe
 from easymlnb.runtime.context import Emit
 from easymlnb.runtime.link import Link, LinkLost, LinkRefused
-from easymlnb.runtime.link_requests import ASKS, KernelWay
+from easymlnb.runtime.link_requests import ASKS, LinkTransport
 from easymlnb.runtime.live.link_reader import LinkReader
-from easymlnb.runtime.stream_window import Flow
-from easymlnb.runtime.thread_calls import Threads
-from easymlnb.services.definition import DEFINED, Service
+from easymlnb.runtime.stream_window import StreamWindow
+from easymlnb.runtime.thread_calls import ThreadCallRunner
+from easymlnb.services.definition import SERVICES, Service
 
 log = logging.getLogger("easymlnb.runtime.live.session")
 
@@ -56,9 +56,9 @@ Without calls, cells run at full speed."""
 
 
 @cache
-def threads() -> Threads:
+def threads() -> ThreadCallRunner:
     """The threads that this kernel's calls run in."""
-    return Threads()
+    return ThreadCallRunner()
 
 
 def kernel_id() -> str | None:
@@ -116,12 +116,12 @@ def server_url() -> str:
     return link.replace("ws", "http", 1).removesuffix("easymlnb/link")
 
 
-class Live:
+class LiveSession:
     """This kernel's link to its server, for as long as the kernel lives."""
 
     def __init__(self) -> None:
         self._reader: LinkReader | None = None
-        self._flow = Flow()
+        self._flow = StreamWindow()
         self._answers: dict[str, str | None] = {}
         self._answered = threading.Condition()
         self._skew = ""
@@ -132,7 +132,7 @@ class Live:
         """Answer this service from now on; returns the server's reason if it refuses."""
         with self._answered:
             self._answers.pop(service.name, None)
-        self._send(Offer(specs=(service.spec,)))
+        self._send(Register(specs=(service.spec,)))
         with self._answered:
             self._answered.wait_for(
                 lambda: service.name in self._answers or self._skew, ANSWER_TIMEOUT
@@ -141,7 +141,7 @@ class Live:
 
     def withdraw(self, name: str) -> None:
         """Stop answering this service."""
-        self._send(Withdraw(names=(name,)))
+        self._send(Unregister(names=(name,)))
 
     def _send(self, message: Message, body: bytes = b"") -> None:
         reader = self._reader
@@ -189,10 +189,10 @@ class Live:
         hello = Hello(
             kernel=kernel_id() or "", source=os.environ.get("JPY_SESSION_NAME", ""), live=True
         )
-        specs = tuple(service.spec for service in DEFINED.values())
-        link.send(pack(hello) + pack(Offer(specs=specs)))
+        specs = tuple(service.spec for service in SERVICES.values())
+        link.send(pack(hello) + pack(Register(specs=specs)))
         sys.setswitchinterval(min(SWITCH, sys.getswitchinterval()))
-        ASKS.way = KernelWay(self._send, self._send)
+        ASKS.way = LinkTransport(self._send, self._send)
         reader.run()
 
     def _take_all(self, data: bytes, emit: Emit) -> None:
@@ -207,28 +207,28 @@ class Live:
                     self._take(message, body)
 
     def _start(self, members: list[tuple[Call, bytes]], emit: Emit) -> None:
-        service = DEFINED.get(members[0][0].service)
+        service = SERVICES.get(members[0][0].service)
         if service is None:
             return
         with suppress(RuntimeError):  # the interpreter is shutting down and starts no more calls
             threads().submit_all(service, members, emit, self._flow)
 
     def _take(self, message: Any, body: bytes) -> None:
-        if isinstance(message, Seen):
+        if isinstance(message, StreamAck):
             self._flow.seen(message.id, message.size)
         elif isinstance(message, Cancel):
             threads().cancel(message.id)
-        elif isinstance(message, Taken):
+        elif isinstance(message, Registered):
             self._note(dict.fromkeys(message.names))
-        elif isinstance(message, Refused):
+        elif isinstance(message, RegistrationRefused):
             self._note({message.name: message.message})
         elif isinstance(message, Welcome):
             proof = answer_probe(message.probe)
             if proof is not None:
                 self._send(proof)
-        elif isinstance(message, Given | Denied):
+        elif isinstance(message, ServiceResult | ServiceCallError):
             ASKS.take(message, body)
-        elif isinstance(message, Leave):
+        elif isinstance(message, Drain):
             raise LinkLost("The server is stopping.")
 
     def _give_up(self, skew: str) -> None:
@@ -243,6 +243,6 @@ class Live:
 
 
 @cache
-def link() -> Live:
+def link() -> LiveSession:
     """The one link of this kernel, dialled on first use."""
-    return Live()
+    return LiveSession()

@@ -14,7 +14,7 @@ from tornado import websocket
 from easymlnb.contract.errors import Draining, RouteNotFound
 from easymlnb_server.apps import jupyter_messages
 from easymlnb_server.apps.comm_channel import BEHIND, Channel, TooMuchError
-from easymlnb_server.apps.sessions import Place
+from easymlnb_server.apps.sessions import PageSession
 from easymlnb_server.apps.visitors import visitor
 from easymlnb_server.http.base import EasyHandler, decides_itself
 from easymlnb_server.identity.access import Action
@@ -36,7 +36,7 @@ class PlaceHandler(EasyHandler):
         if not self._public:
             super().on_anonymous()
 
-    def place(self, service: str, name: str) -> Place:
+    def place(self, service: str, name: str) -> PageSession:
         """Return the visitor's place. Raises ``RouteNotFound`` if there is no such."""
         services = self.state.services
         asking = None if self._public else self.caller

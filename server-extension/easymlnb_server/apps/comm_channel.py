@@ -7,9 +7,9 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from easymlnb.contract.page_protocol import Say, Told
+from easymlnb.contract.page_protocol import FromPage, ToPage
 from easymlnb_server.apps import jupyter_messages
-from easymlnb_server.apps.sessions import Place
+from easymlnb_server.apps.sessions import PageSession
 
 MAY_SAY = frozenset(
     {"comm_open", "comm_msg", "comm_close", "comm_info_request", "kernel_info_request"}
@@ -33,7 +33,7 @@ class TooMuchError(Exception):
     """The page sends more than it may, or takes less than it must."""
 
 
-class Bucket:
+class TokenBucket:
     """What may flow: ``rate`` per second, and ``size`` at once."""
 
     def __init__(self, rate: float, size: float) -> None:
@@ -56,13 +56,13 @@ class Channel:
     """Speaks Jupyter's protocol with the page, whichever of the two it chose."""
 
     def __init__(
-        self, place: Place, write: Callable[[str | bytes], None], *, v1: bool, most: int
+        self, place: PageSession, write: Callable[[str | bytes], None], *, v1: bool, most: int
     ) -> None:
         self.place = place
         self._write = write
         self._v1 = v1
-        self._messages = Bucket(MESSAGES_PER_SECOND, MESSAGES_AT_ONCE)
-        self._bytes = Bucket(BYTES_PER_SECOND, 4.0 * most)
+        self._messages = TokenBucket(MESSAGES_PER_SECOND, MESSAGES_AT_ONCE)
+        self._bytes = TokenBucket(BYTES_PER_SECOND, 4.0 * most)
         self._session = uuid.uuid4().hex
         self._count = 0
 
@@ -84,7 +84,7 @@ class Channel:
             return
         self.place.seen = time.monotonic()
         self.place.say(
-            Say(
+            FromPage(
                 kind=said.kind,
                 header=said.header,
                 content=said.content,
@@ -93,7 +93,7 @@ class Channel:
             )
         )
 
-    def hear(self, told: Told) -> None:
+    def hear(self, told: ToPage) -> None:
         """Write what the place says to the page."""
         self._count += 1
         header = {

@@ -13,7 +13,15 @@ from collections.abc import Callable
 
 import psutil
 
-from easymlnb.contract.page_protocol import LENGTH, OfPlace, ToKernel, ToServer, Up, pack, to_server
+from easymlnb.contract.page_protocol import (
+    LENGTH,
+    OfPlace,
+    Ready,
+    ToKernel,
+    ToServer,
+    pack,
+    to_server,
+)
 
 ENVIRONMENT = (
     "PATH", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX",
@@ -114,7 +122,7 @@ class FormKernel:
             log.error("A form kernel sent an invalid message: %s", error)
 
     def _take(self, message: ToServer) -> None:
-        if isinstance(message, Up):
+        if isinstance(message, Ready):
             self._up.set()
         else:
             self._told(message)

@@ -9,7 +9,7 @@ from easymlnb.contract.errors import BadRequest, Draining, RouteNotFound
 from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.apps.plot_detection import may_plot
-from easymlnb_server.apps.sessions import Full
+from easymlnb_server.apps.sessions import NoCapacity
 from easymlnb_server.apps.visitors import welcome
 from easymlnb_server.http.base import EasyHandler, decides_itself
 from easymlnb_server.http.pages import PageHandler, markdown
@@ -97,7 +97,7 @@ class AppHandler(PageHandler):
                 url=apps.url,
                 base=self.root,
             )
-        except Full as full:
+        except NoCapacity as full:
             warming = full.warming and not full.ahead
             state = "own" if full.own else "warming" if warming else "full"
             self._wait(state, spec, full.ahead)

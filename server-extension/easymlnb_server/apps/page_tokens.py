@@ -9,7 +9,7 @@ SCHEME = "easymlnb-pass"
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class PageToken:
     """Good for one service. ``visitor`` tells whose calls these are; ``public`` ends with the
     service's own ``public``.
     """
@@ -19,19 +19,19 @@ class Pass:
     public: bool
 
 
-class Passes:
+class PageTokens:
     """The passes that are out. Only their hashes are kept."""
 
     def __init__(self) -> None:
-        self._out: dict[str, Pass] = {}
+        self._out: dict[str, PageToken] = {}
 
     def give(self, service: str, visitor: str, *, public: bool) -> str:
         """Return the secret of a new pass."""
         secret = secrets.token_urlsafe(32)
-        self._out[_key(secret)] = Pass(service, visitor, public)
+        self._out[_key(secret)] = PageToken(service, visitor, public)
         return secret
 
-    def find(self, header: str) -> Pass | None:
+    def find(self, header: str) -> PageToken | None:
         """Return the pass that an ``Authorization`` header shows, if it shows a good one."""
         scheme, _, secret = header.partition(" ")
         if scheme != SCHEME:

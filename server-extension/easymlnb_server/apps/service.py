@@ -6,20 +6,20 @@ from typing import Any
 
 from easymlnb_server.apps.form_kernel import FormKernel, start
 from easymlnb_server.apps.kernel_pool import KernelPool
-from easymlnb_server.apps.page_tokens import Passes
-from easymlnb_server.apps.sessions import Limits, Places
+from easymlnb_server.apps.page_tokens import PageTokens
+from easymlnb_server.apps.sessions import Limits, PageSessions
 from easymlnb_server.apps.voila.assets import Assets
 from easymlnb_server.apps.voila.page import Pages
 
 
-class Apps:
+class AppPages:
     """What handlers of app pages work with."""
 
     def __init__(
         self, *, kernels: int, carry: int, memory: int, limits: Limits, message_limit: int
     ) -> None:
-        self.passes = Passes()
-        self.places = Places(self.passes, limits)
+        self.passes = PageTokens()
+        self.places = PageSessions(self.passes, limits)
         self.assets = Assets()
         self.pages = Pages(self.assets)
         self.message_limit = message_limit

@@ -8,12 +8,20 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from easymlnb.contract.page_protocol import Broken, Leave, OfPlace, Open, Spent, ToKernel, Told
+from easymlnb.contract.page_protocol import (
+    ClosePage,
+    OfPlace,
+    OpenPage,
+    PageFailed,
+    Spent,
+    ToKernel,
+    ToPage,
+)
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.apps.form_kernel import FormKernel
 from easymlnb_server.apps.kernel_pool import KernelPool
-from easymlnb_server.apps.page_tokens import Passes
-from easymlnb_server.apps.waiting_list import Line
+from easymlnb_server.apps.page_tokens import PageTokens
+from easymlnb_server.apps.waiting_list import WaitingList
 
 TICK = 2.0
 """Seconds between two looks for places that are over."""
@@ -58,7 +66,7 @@ class Visitor:
 
 
 @dataclass(slots=True, eq=False)
-class Place:
+class PageSession:
     """One page of one visitor. ``id`` is what the page takes for the id of its kernel."""
 
     id: str
@@ -70,7 +78,7 @@ class Place:
     kernel: FormKernel
     seen: float = field(default_factory=time.monotonic)
     opened: bool = False
-    hear: Callable[[Told], None] | None = None
+    hear: Callable[[ToPage], None] | None = None
     """Takes messages for the page, while it is connected."""
     drop: Callable[[], None] | None = None
     """Cuts the page's connection."""
@@ -82,7 +90,7 @@ class Place:
         self.kernel.say(message)
 
 
-class Full(Exception):
+class NoCapacity(Exception):
     """There is no place now. ``ahead`` visitors come before this one; ``own`` has too many.
 
     ``warming``: no limit is reached, a form kernel for the place is only being started.
@@ -95,24 +103,24 @@ class Full(Exception):
         self.warming = warming
 
 
-class Places:
+class PageSessions:
     """All places of this server."""
 
-    def __init__(self, passes: Passes, limits: Limits) -> None:
+    def __init__(self, passes: PageTokens, limits: Limits) -> None:
         self._passes = passes
         self._limits = limits
-        self._all: dict[str, Place] = {}
-        self._line = Line()
+        self._all: dict[str, PageSession] = {}
+        self._line = WaitingList()
         self.pool: KernelPool | None = None
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def all(self) -> list[Place]:
+    def all(self) -> list[PageSession]:
         """Return all places."""
         return list(self._all.values())
 
-    def get(self, name: str, service: str, visitor: Visitor | None) -> Place | None:
+    def get(self, name: str, service: str, visitor: Visitor | None) -> PageSession | None:
         """Return a place of this visitor; that of another does not exist for them."""
         found = self._all.get(name)
         if found is None or found.service != service or found.visitor != visitor:
@@ -132,22 +140,22 @@ class Places:
         url: str,
         base: str,
         patience: float = 1.0,
-    ) -> Place:
+    ) -> PageSession:
         """Make a place for a page. Raises ``Full`` when there is none now."""
         self._admit(spec.name, visitor, public)
         if self.pool is None:
-            raise Full(warming=True)
+            raise NoCapacity(warming=True)
         name = str(uuid.uuid4())
         kernel = await self.pool.take(name, "public" if public else "user", patience)
         if kernel is None:
             self._line.wait((visitor.who, spec.name))
-            raise Full(self._line.ahead((visitor.who, spec.name)), warming=True)
+            raise NoCapacity(self._line.ahead((visitor.who, spec.name)), warming=True)
         self._line.leave((visitor.who, spec.name))
         secret = self._passes.give(spec.name, visitor.holder, public=public)
-        place = Place(name, spec.name, visitor, public, secrets.token_hex(16), secret, kernel)
+        place = PageSession(name, spec.name, visitor, public, secrets.token_hex(16), secret, kernel)
         self._all[name] = place
         place.say(
-            Open(
+            OpenPage(
                 spec=spec.to_dict(),
                 root=place.root,
                 url=url,
@@ -161,7 +169,7 @@ class Places:
     def _admit(self, service: str, visitor: Visitor, public: bool) -> None:
         own = [one for one in self._all.values() if one.visitor.who == visitor.who]
         if len(own) >= self._limits.visitor:
-            raise Full(own=True)
+            raise NoCapacity(own=True)
         free = self._limits.pages - len(self._all)
         if public:
             there = sum(one.public for one in self._all.values())
@@ -172,7 +180,7 @@ class Places:
         self._line.wait(ticket)
         ahead = self._line.ahead(ticket)
         if free <= ahead:
-            raise Full(ahead)
+            raise NoCapacity(ahead)
         self._line.leave(ticket)
 
     def told(self, message: OfPlace) -> None:
@@ -180,7 +188,7 @@ class Places:
         place = self._all.get(message.place)
         if place is None:
             return
-        if isinstance(message, Broken):
+        if isinstance(message, PageFailed):
             place.broken = True
             log.error("Could not build the page of %s: %s", place.service, message.reason)
         elif isinstance(message, Spent):
@@ -189,25 +197,27 @@ class Places:
         elif place.hear is not None:
             place.hear(message)
 
-    def connect(self, place: Place, hear: Callable[[Told], None], drop: Callable[[], None]) -> None:
+    def connect(
+        self, place: PageSession, hear: Callable[[ToPage], None], drop: Callable[[], None]
+    ) -> None:
         """A page has come, or come back; an older connection of it is cut."""
         if place.drop is not None:
             place.drop()
         place.hear, place.drop, place.opened = hear, drop, True
         place.seen = time.monotonic()
 
-    def disconnect(self, place: Place, hear: Callable[[Told], None]) -> None:
+    def disconnect(self, place: PageSession, hear: Callable[[ToPage], None]) -> None:
         """A connection is gone; the place is kept for a while."""
         if place.hear == hear:
             place.hear = place.drop = None
             place.seen = time.monotonic()
 
-    def leave(self, place: Place) -> None:
+    def leave(self, place: PageSession) -> None:
         """End a place: its pass opens nothing any more, its widgets are freed."""
         if self._all.pop(place.id, None) is None:
             return
         self._passes.revoke(place.secret)
-        place.say(Leave())
+        place.say(ClosePage())
         if self.pool is not None:
             self.pool.give_back(place.kernel, place.id)
         drop, place.hear, place.drop = place.drop, None, None
@@ -221,7 +231,7 @@ class Places:
             if place is not None:
                 self.leave(place)
 
-    def leave_all(self, wanted: Callable[[Place], bool]) -> None:
+    def leave_all(self, wanted: Callable[[PageSession], bool]) -> None:
         """End all places for which ``wanted`` holds."""
         for place in [one for one in self._all.values() if wanted(one)]:
             self.leave(place)
@@ -232,7 +242,7 @@ class Places:
             await asyncio.sleep(TICK)
             self.leave_all(self._over)
 
-    def _over(self, place: Place) -> bool:
+    def _over(self, place: PageSession) -> bool:
         silent = time.monotonic() - place.seen
         if not place.opened:
             return silent > self._limits.unopened

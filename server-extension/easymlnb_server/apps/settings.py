@@ -2,7 +2,7 @@
 
 from traitlets import Float, HasTraits, Integer
 
-from easymlnb_server.apps.service import Apps
+from easymlnb_server.apps.service import AppPages
 from easymlnb_server.apps.sessions import Limits
 
 
@@ -42,7 +42,7 @@ class AppSettings(HasTraits):
         help="Maximum bytes of one WebSocket message from a page; files are uploaded separately.",
     ).tag(config=True)
 
-    def make_apps(self) -> Apps:
+    def make_apps(self) -> AppPages:
         """Return the apps as they are set."""
         limits = Limits(
             pages=self.app_pages,
@@ -53,7 +53,7 @@ class AppSettings(HasTraits):
             grace=self.app_lost_timeout,
             idle=self.app_idle_timeout,
         )
-        return Apps(
+        return AppPages(
             kernels=self.app_kernels,
             carry=max(1, self.app_pages_per_kernel),
             memory=self.app_kernel_memory,

@@ -9,7 +9,7 @@ Ticket = tuple[str, str]
 """A visitor and the service they want to see."""
 
 
-class Line:
+class WaitingList:
     """First come, first served; whoever stops asking loses the turn."""
 
     def __init__(self) -> None:

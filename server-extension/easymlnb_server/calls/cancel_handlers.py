@@ -5,9 +5,9 @@ from typing import ClassVar
 from tornado import web
 
 from easymlnb.contract.errors import CallCancelled, CallNotFound
-from easymlnb_server.apps.page_tokens import Pass
-from easymlnb_server.calls.idempotency import Wait
-from easymlnb_server.dispatch.call import Pending
+from easymlnb_server.apps.page_tokens import PageToken
+from easymlnb_server.calls.idempotency import Waiter
+from easymlnb_server.dispatch.call import CallHandle
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.openapi.document import Operation
 from easymlnb_server.uploads.handlers import owner_of
@@ -18,7 +18,7 @@ class RunningCallHandler(EasyHandler):
 
     actions: ClassVar[dict[str, str]] = {"DELETE": "execute"}
 
-    def admits(self, held: Pass) -> bool:
+    def admits(self, held: PageToken) -> bool:
         return True  # whose it is decides, and for which service: see `_found`
 
     @web.authenticated
@@ -33,7 +33,7 @@ class RunningCallHandler(EasyHandler):
         self.set_status(204)
         self.finish()
 
-    def _found(self, request_id: str, owner: str | None) -> list[Pending | Wait]:
+    def _found(self, request_id: str, owner: str | None) -> list[CallHandle | Waiter]:
         service = self.held.service if self.held is not None else None
         running = self.state.metrics.under_way(request_id, owner, service)
         return [*running, *self.state.keys.waits(request_id, owner, service)]

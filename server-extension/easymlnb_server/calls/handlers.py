@@ -24,25 +24,25 @@ from easymlnb.contract.errors import (
 )
 from easymlnb.contract.file_parameters import body_limit
 from easymlnb.contract.worker_protocol import Call, Item, Progress
-from easymlnb_server.apps.page_tokens import Pass
+from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.calls import options
-from easymlnb_server.calls.idempotency import Once
+from easymlnb_server.calls.idempotency import IdempotentCall
 from easymlnb_server.calls.queue_events import answered, standing
 from easymlnb_server.calls.record import note
-from easymlnb_server.calls.responses import EVENTS, Events, Writer, writer
-from easymlnb_server.calls.stream_buffer import Outbox, cut_if_stuck
-from easymlnb_server.dispatch.bodies import Body, Large
-from easymlnb_server.dispatch.call import Answer, Pending
+from easymlnb_server.calls.responses import EVENTS, EventStreamResponse, Writer, writer
+from easymlnb_server.calls.stream_buffer import StreamBuffer, cut_if_stuck
+from easymlnb_server.dispatch.bodies import Body, FileBody
+from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.http.spooled_body import SpooledBodyHandler, send_file
 from easymlnb_server.identity.access import Action
 from easymlnb_server.identity.names import plain
-from easymlnb_server.observability.metrics import NOBODY, Series
+from easymlnb_server.observability.metrics import NOBODY, CallMetrics
 from easymlnb_server.openapi.document import CALLING, JSON, TEXT, Content, Operation
 from easymlnb_server.openapi.headers import CALL
 from easymlnb_server.resources import View
 from easymlnb_server.services.registry import LIVE, Target
 from easymlnb_server.uploads.handlers import HEADER, named, owner_of
-from easymlnb_server.uploads.spool import Spooled
+from easymlnb_server.uploads.spool import SpooledFile
 
 
 class CallHandler(SpooledBodyHandler):
@@ -52,12 +52,12 @@ class CallHandler(SpooledBodyHandler):
         super().initialize()
         self._view = view
         self._live = live
-        self._pending: Pending | None = None
+        self._pending: CallHandle | None = None
         self._target: Target | None = None
-        self._series: Series | None = None
+        self._series: CallMetrics | None = None
         self._writer: Writer | None = None
-        self._outbox: Outbox | None = None
-        self._once: Once | None = None
+        self._outbox: StreamBuffer | None = None
+        self._once: IdempotentCall | None = None
         self._patient = False
         self._began = 0.0
 
@@ -67,7 +67,7 @@ class CallHandler(SpooledBodyHandler):
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return body_limit(spec.input, spec.max_body, kind)
 
-    def admits(self, held: Pass) -> bool:
+    def admits(self, held: PageToken) -> bool:
         # A page calls what is published under its name; the notebook's draft is its author's.
         return held.service == self.path_args[0] and not self._live
 
@@ -89,7 +89,7 @@ class CallHandler(SpooledBodyHandler):
         answer = await (self._run_once(key, name, body) if key else self._run(name, body))
         await self._write(answer)
 
-    async def _run(self, name: str, body: Body) -> Answer:
+    async def _run(self, name: str, body: Body) -> CallResult:
         while True:
             # Asked anew: while a large body came in, or the call stood in line, another version
             # may have taken over.
@@ -98,7 +98,7 @@ class CallHandler(SpooledBodyHandler):
             if answer is not None:
                 return answer
 
-    async def _run_once(self, key: str, name: str, body: Body) -> Answer:
+    async def _run_once(self, key: str, name: str, body: Body) -> CallResult:
         """Run the call, or wait for the one that runs under this key, or repeat its answer."""
         target = self._target = self._find(name)
         if target.spec.stream:
@@ -146,10 +146,10 @@ class CallHandler(SpooledBodyHandler):
         ids = named(self.request)
         if not ids:
             return body
-        large = body if isinstance(body, Large) else Large(data=body)
+        large = body if isinstance(body, FileBody) else FileBody(data=body)
         return dataclasses.replace(large, uploads=self.state.uploads.files(ids, name))
 
-    async def _ask(self, target: Target, body: Body) -> Answer | None:
+    async def _ask(self, target: Target, body: Body) -> CallResult | None:
         """Return the answer; ``None`` if the version was replaced before the call began."""
         pending = target.pool.submit(
             self._call(target),
@@ -191,11 +191,11 @@ class CallHandler(SpooledBodyHandler):
         self.set_header("X-Easymlnb-Version", target.version)
         if self._writer is None:
             self._writer = writer(self, self.request.headers.get("Accept", ""), target.spec.stream)
-            self._outbox = Outbox(self._writer, self._seen)
+            self._outbox = StreamBuffer(self._writer, self._seen)
         return self._writer
 
-    async def _answer(self, target: Target, pending: Pending, out: Writer) -> Answer:
-        if not isinstance(out, Events):
+    async def _answer(self, target: Target, pending: CallHandle, out: Writer) -> CallResult:
+        if not isinstance(out, EventStreamResponse):
             return await pending.answered
         return await answered(
             pending.answered, out, self._ready, lambda: standing(pending, target.pool)
@@ -240,7 +240,7 @@ class CallHandler(SpooledBodyHandler):
         if self._pending is not None:
             self._pending.stop(error)
 
-    async def _write(self, answer: Answer) -> None:
+    async def _write(self, answer: CallResult) -> None:
         out = self._writer
         assert out is not None
         if answer.error is not None:
@@ -248,11 +248,11 @@ class CallHandler(SpooledBodyHandler):
             out.error(answer.error)
         elif answer.result is not None:
             milliseconds = answer.result.seconds * 1000
-            if not isinstance(out, Events):
+            if not isinstance(out, EventStreamResponse):
                 self.set_header("Server-Timing", f"worker;dur={milliseconds:.3f}")
                 # An HTML or SVG result must not run as a page of this origin.
                 self.set_header("Content-Security-Policy", "default-src 'none'; sandbox")
-            if isinstance(answer.body, Spooled):
+            if isinstance(answer.body, SpooledFile):
                 out.begin(answer.result, answer.body.size)
                 try:
                     await send_file(answer.body, self._send)

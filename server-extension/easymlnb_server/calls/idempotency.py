@@ -10,8 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 
-from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InternalError, KeyReused
-from easymlnb_server.dispatch.call import Answer
+from easymlnb.contract.errors import (
+    CallCancelled,
+    EasyMLNBError,
+    IdempotencyKeyConflict,
+    InternalError,
+)
+from easymlnb_server.dispatch.call import CallResult
 
 KEPT_SECONDS = 600.0
 """How long an answer is there to be repeated, from its end."""
@@ -31,12 +36,12 @@ def _ended(error: EasyMLNBError) -> None:
 
 
 @dataclass(slots=True, eq=False)
-class Once:
+class IdempotentCall:
     """One call under a key. ``stop`` ends it; ``callers`` is how many wait for it."""
 
     key: Key
     fingerprint: bytes
-    answer: "asyncio.Future[Answer]"
+    answer: "asyncio.Future[CallResult]"
     stop: Callable[[EasyMLNBError], None] = _ended
     callers: int = 1
     ended: float = 0.0
@@ -49,33 +54,33 @@ class Once:
 
 
 @dataclass(slots=True, eq=False)
-class Wait:
+class Waiter:
     """Another request's wait for a call that runs already: ``owner`` may end it by its id."""
 
     request_id: str
     owner: str
     service: str
-    answer: "asyncio.Future[Answer]"
+    answer: "asyncio.Future[CallResult]"
 
     def stop(self, error: EasyMLNBError) -> None:
         """Wait no longer; the call goes on for the others."""
         if not self.answer.done():
-            self.answer.set_result(Answer(error=error))
+            self.answer.set_result(CallResult(error=error))
 
 
-class Keys:
+class IdempotencyCache:
     """The calls that came with a key: those under way, and those whose answers are kept."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._calls: OrderedDict[Key, Once] = OrderedDict()
+        self._calls: OrderedDict[Key, IdempotentCall] = OrderedDict()
         self._bytes = 0
-        self._waits: set[Wait] = set()
+        self._waits: set[Waiter] = set()
 
     def __len__(self) -> int:
         return len(self._calls)
 
-    def join(self, key: Key, fingerprint: bytes) -> tuple[Once, bool]:
+    def join(self, key: Key, fingerprint: bytes) -> tuple[IdempotentCall, bool]:
         """Return the call under this key, and whether it is a new one, which then must be ``run``.
 
         Raises ``KeyReused`` when that key came with another request.
@@ -84,19 +89,21 @@ class Keys:
         found = self._calls.get(key)
         if found is None:
             answer = asyncio.get_running_loop().create_future()
-            found = self._calls[key] = Once(key, fingerprint, answer)
+            found = self._calls[key] = IdempotentCall(key, fingerprint, answer)
             return found, True
         if found.fingerprint != fingerprint:
-            raise KeyReused
+            raise IdempotencyKeyConflict
         found.callers += 1
         return found, False
 
     @contextmanager
-    def waiting(self, once: Once, request_id: str, owner: str, service: str) -> Iterator[Wait]:
+    def waiting(
+        self, once: IdempotentCall, request_id: str, owner: str, service: str
+    ) -> Iterator[Waiter]:
         """Wait for a call that another request runs; whoever ends the wait early has left it."""
-        wait = Wait(request_id, owner, service, asyncio.get_running_loop().create_future())
+        wait = Waiter(request_id, owner, service, asyncio.get_running_loop().create_future())
 
-        def tell(answer: "asyncio.Future[Answer]") -> None:
+        def tell(answer: "asyncio.Future[CallResult]") -> None:
             if not wait.answer.done():
                 wait.answer.set_result(answer.result())
 
@@ -108,7 +115,7 @@ class Keys:
             self._waits.discard(wait)
             once.answer.remove_done_callback(tell)
 
-    def waits(self, request_id: str, owner: str | None, service: str | None = None) -> list[Wait]:
+    def waits(self, request_id: str, owner: str | None, service: str | None = None) -> list[Waiter]:
         """Return the waits of this request id that are this owner's, or anybody's.
 
         ``service``: only waits for calls of this service.
@@ -121,22 +128,22 @@ class Keys:
             and service in (None, wait.service)
         ]
 
-    async def run(self, once: Once, work: Awaitable[Answer]) -> Answer:
+    async def run(self, once: IdempotentCall, work: Awaitable[CallResult]) -> CallResult:
         """Do the work, and give its answer to all who wait; raises what the work raises.
 
         An answer is kept unless trying again may help, or it is too large.
         """
-        answer = Answer(error=InternalError())
+        answer = CallResult(error=InternalError())
         try:
             answer = await work
         except EasyMLNBError as error:
-            answer = Answer(error=error)
+            answer = CallResult(error=error)
             raise
         finally:
             self._end(once, answer)
         return answer
 
-    def _end(self, once: Once, answer: Answer) -> None:
+    def _end(self, once: IdempotentCall, answer: CallResult) -> None:
         once.answer.set_result(answer)
         once.stop = _ended  # it leads to the first caller's handler, which would keep large files
         once.ended = self._clock()
@@ -160,7 +167,7 @@ class Keys:
         self._bytes -= len(found.answer.result().body)
 
 
-def _lasting(answer: Answer) -> bool:
+def _lasting(answer: CallResult) -> bool:
     if answer.error is not None:
         return answer.error.status < 500
     return isinstance(answer.body, bytes) and len(answer.body) <= LARGEST

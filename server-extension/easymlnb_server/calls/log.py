@@ -16,7 +16,7 @@ KEPT = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CallRecord:
     """One call that ended. ``seconds`` is the time in the worker; ``status`` the HTTP status.
 
     ``code`` is that of its error; empty when it was answered.
@@ -43,14 +43,14 @@ class CallLog:
     """The last ``KEPT`` calls per service name."""
 
     def __init__(self) -> None:
-        self._entries: defaultdict[str, deque[Entry]] = defaultdict(lambda: deque(maxlen=KEPT))
+        self._entries: defaultdict[str, deque[CallRecord]] = defaultdict(lambda: deque(maxlen=KEPT))
 
-    def add(self, name: str, entry: Entry) -> None:
+    def add(self, name: str, entry: CallRecord) -> None:
         self._entries[name].append(entry)
 
     def amend(self, name: str, request_id: str, ended: Result | Failure) -> None:
         """Add what a call printed that was answered before it ended."""
-        entries = self._entries.get(name, deque[Entry]())
+        entries = self._entries.get(name, deque[CallRecord]())
         for number in reversed(range(len(entries))):
             if entries[number].request_id == request_id:
                 entries[number] = replace(
@@ -58,7 +58,7 @@ class CallLog:
                 )
                 return
 
-    def of(self, name: str) -> list[Entry]:
+    def of(self, name: str) -> list[CallRecord]:
         """Return a service's calls, newest last."""
         return list(self._entries.get(name, ()))
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from math import ceil
 from typing import Any
 
-from easymlnb_server.calls.responses import Events, Writer
-from easymlnb_server.dispatch.call import Answer, Pending
-from easymlnb_server.dispatch.dispatcher import Pool
+from easymlnb_server.calls.responses import EventStreamResponse, Writer
+from easymlnb_server.dispatch.call import CallHandle, CallResult
+from easymlnb_server.dispatch.dispatcher import Dispatcher
 
 PING = 15.0
 """Seconds between two signs of life on an event stream."""
@@ -19,17 +19,17 @@ TOLD_EVERY = 1.0
 
 
 async def answered(
-    answer: "asyncio.Future[Answer]",
+    answer: "asyncio.Future[CallResult]",
     out: Writer,
     ready: Callable[[], bool],
     standing: Callable[[], dict[str, Any] | None],
-) -> Answer:
+) -> CallResult:
     """Wait for a call's answer; on an event stream, tell where it stands and ping meanwhile.
 
     ``ready`` says whether the reader has taken what was written before, ``standing`` returns what
     to say of the call's place, ``None`` when it has none.
     """
-    if not isinstance(out, Events):
+    if not isinstance(out, EventStreamResponse):
         return await asyncio.shield(answer)
     await asyncio.sleep(0)  # batched calls begin a moment after they came
     told: dict[str, Any] | None = None
@@ -49,7 +49,7 @@ async def answered(
     return answer.result()
 
 
-def standing(pending: Pending, pool: Pool) -> dict[str, Any] | None:
+def standing(pending: CallHandle, pool: Dispatcher) -> dict[str, Any] | None:
     """Return what a caller is told of its call's place; ``None`` once it stands in no line.
 
     ``seconds`` is ``None`` while nothing is known of how long calls, or starts, take.

@@ -6,11 +6,11 @@ from functools import partial
 from typing import Any
 
 from easymlnb.contract.errors import EasyMLNBError
-from easymlnb_server.calls.log import Entry
-from easymlnb_server.context import State
-from easymlnb_server.dispatch.call import Answer, Pending
-from easymlnb_server.identity.access import labelled
-from easymlnb_server.observability.metrics import Series
+from easymlnb_server.calls.log import CallRecord
+from easymlnb_server.context import ServerContext
+from easymlnb_server.dispatch.call import CallHandle, CallResult
+from easymlnb_server.identity.access import user_of_key
+from easymlnb_server.observability.metrics import CallMetrics
 from easymlnb_server.services.registry import Target
 
 VISITOR = "(visitor)"
@@ -20,11 +20,11 @@ log = logging.getLogger("easymlnb.calls")
 
 
 def note(
-    state: State,
+    state: ServerContext,
     target: Target,
-    series: Series,
-    pending: Pending,
-    answer: Answer,
+    series: CallMetrics,
+    pending: CallHandle,
+    answer: CallResult,
     *,
     request_id: str,
     headers: Mapping[str, str],
@@ -33,7 +33,7 @@ def note(
     """Count and log a call; ``whole`` is the seconds from its headers to its end."""
     error: EasyMLNBError | None = answer.error
     ended: Any = answer.failure if error is not None else answer.result
-    entry = Entry(
+    entry = CallRecord(
         request_id=request_id,
         version=target.version,
         status=200 if error is None else error.status,
@@ -63,5 +63,5 @@ def note(
             "seconds": entry.seconds,
         }
         if shared:
-            told["caller"] = labelled(pending.owner) or VISITOR
+            told["caller"] = user_of_key(pending.owner) or VISITOR
         log.log(level, "call", extra=told if error is None else {**told, "code": error.code})

@@ -22,7 +22,7 @@ class Output(Protocol):
     def flush(self) -> Any: ...
 
 
-class Whole:
+class SingleResponse:
     """One body when all is done; a stream's items become a JSON array."""
 
     def __init__(self, out: Output, stream: bool) -> None:
@@ -65,7 +65,7 @@ class Whole:
         raise error
 
 
-class Lines:
+class JsonLinesResponse:
     """Each item of a stream as a line of JSON, as soon as it is there."""
 
     def __init__(self, out: Output) -> None:
@@ -103,7 +103,7 @@ class Lines:
             self._out.set_header("Content-Type", LINES)
 
 
-class Events:
+class EventStreamResponse:
     """Server-sent events ``waiting``, ``progress``, ``item``, then ``result`` or ``error``."""
 
     def __init__(self, out: Output) -> None:
@@ -155,16 +155,16 @@ class Events:
         self._out.write(b"event: " + event.encode() + b"\ndata: " + data + b"\n\n")
 
 
-Writer = Whole | Lines | Events
+Writer = SingleResponse | JsonLinesResponse | EventStreamResponse
 
 
 def writer(out: Output, accept: str, stream: bool) -> Writer:
     """Choose by ``Accept``; streams are JSON lines unless JSON or events are asked for."""
     if EVENTS in accept:
-        return Events(out)
+        return EventStreamResponse(out)
     if stream and "application/json" not in accept.replace(LINES, ""):
-        return Lines(out)
-    return Whole(out, stream)
+        return JsonLinesResponse(out)
+    return SingleResponse(out, stream)
 
 
 def attachment(name: str) -> str:

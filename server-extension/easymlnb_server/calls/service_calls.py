@@ -10,18 +10,24 @@ from typing import Any
 import msgspec
 
 from easymlnb.contract.errors import CallCancelled, Draining, EasyMLNBError, InternalError, NotReady
-from easymlnb.contract.service_call_protocol import Ask, Denied, Given, Lookup, Unask
+from easymlnb.contract.service_call_protocol import (
+    CallService,
+    CancelServiceCall,
+    DescribeService,
+    ServiceCallError,
+    ServiceResult,
+)
 from easymlnb.contract.worker_protocol import Call, Item, Progress
 from easymlnb_server.calls.record import note
-from easymlnb_server.context import State
-from easymlnb_server.dispatch.bodies import Body, Large
-from easymlnb_server.dispatch.call import Answer, Pending
+from easymlnb_server.context import ServerContext
+from easymlnb_server.dispatch.bodies import Body, FileBody
+from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.dispatch.call_chains import extend
 from easymlnb_server.dispatch.worker_link import WorkerLink
 from easymlnb_server.identity.access import Action, label
 from easymlnb_server.identity.names import full, plain
 from easymlnb_server.services.registry import Target
-from easymlnb_server.uploads.spool import Spooled
+from easymlnb_server.uploads.spool import SpooledFile
 
 MOST = 1000
 """Questions of one kernel that may be open at once."""
@@ -31,21 +37,21 @@ ID_ROOM = 56
 log = logging.getLogger("easymlnb.asks")
 
 
-class Asks:
+class ServiceCalls:
     """The open questions of one kernel. ``owner`` is whose it is, in whose name it asks."""
 
-    def __init__(self, state: State, link: WorkerLink, owner: str) -> None:
+    def __init__(self, state: ServerContext, link: WorkerLink, owner: str) -> None:
         self._state = state
         self._link = link
         self._owner = owner
         self._open: dict[int, asyncio.Task[None]] = {}
         # Answers in files that the kernel has not read yet.
-        self._files: dict[int, Spooled] = {}
+        self._files: dict[int, SpooledFile] = {}
 
-    def take(self, message: Ask | Lookup | Unask, body: bytes) -> None:
-        if isinstance(message, Ask):
+    def take(self, message: CallService | DescribeService | CancelServiceCall, body: bytes) -> None:
+        if isinstance(message, CallService):
             self._begin(message.id, self._call(message, body))
-        elif isinstance(message, Lookup):
+        elif isinstance(message, DescribeService):
             self._begin(message.id, self._describe(message))
         else:
             self._forget(message.id)
@@ -88,7 +94,7 @@ class Asks:
 
     def _deny(self, id: int, error: EasyMLNBError) -> None:
         self._link.say(
-            Denied(
+            ServiceCallError(
                 id=id,
                 code=error.code,
                 message=error.message,
@@ -107,22 +113,22 @@ class Asks:
         caller = await self._state.people.find(self._owner)
         return services.target_for(caller, name, Action.CALL)
 
-    async def _describe(self, lookup: Lookup) -> None:
+    async def _describe(self, lookup: DescribeService) -> None:
         spec = (await self._find(lookup.service)).spec
-        given = Given(id=lookup.id, content_type="application/json")
+        given = ServiceResult(id=lookup.id, content_type="application/json")
         # Callers need no page, and it may be large.
         found = msgspec.structs.replace(spec, app=None).to_dict()
         self._link.say(given, msgspec.json.encode(found))
 
-    async def _call(self, ask: Ask, body: bytes) -> None:
+    async def _call(self, ask: CallService, body: bytes) -> None:
         room = self._link.room
-        large = Large(file=room.claim(ask.file)) if ask.file and room is not None else body
+        large = FileBody(file=room.claim(ask.file)) if ask.file and room is not None else body
         outer = self._link.pending(ask.of) if ask.of else None
         if ask.of and (outer is None or outer.answered.done()):
             raise CallCancelled
         if self._state.services.draining:
             raise Draining
-        found: tuple[Answer, bytes | Spooled] | None = None
+        found: tuple[CallResult, bytes | SpooledFile] | None = None
         began = time.monotonic()
         while found is None:
             target = await self._find(ask.service)
@@ -131,17 +137,17 @@ class Asks:
         if answer.result is None:
             raise answer.error or InternalError()
         result = answer.result
-        if isinstance(content, Spooled) and room is None:
+        if isinstance(content, SpooledFile) and room is None:
             content = content.read()
-        given = Given(id=ask.id, content_type=result.content_type, filename=result.filename)
-        if isinstance(content, Spooled):
+        given = ServiceResult(id=ask.id, content_type=result.content_type, filename=result.filename)
+        if isinstance(content, SpooledFile):
             self._files[ask.id] = content
             given.file, content = str(content.path), b""
         self._link.say(given, content)
 
     async def _run(
-        self, ask: Ask, body: Body, outer: Pending | None, target: Target, began: float
-    ) -> tuple[Answer, bytes | Spooled] | None:
+        self, ask: CallService, body: Body, outer: CallHandle | None, target: Target, began: float
+    ) -> tuple[CallResult, bytes | SpooledFile] | None:
         """Return the answer of one version; ``None`` if another took its place before."""
         spec, state = target.spec, self._state
         chain = extend(outer, self._link, target.name, target.pool.workers)
@@ -195,7 +201,7 @@ class Asks:
         return answer, answer.body
 
 
-def _seconds(ask: Ask, outer: Pending | None, target: Target, began: float) -> float:
+def _seconds(ask: CallService, outer: CallHandle | None, target: Target, began: float) -> float:
     """Return how long the call may take: never longer than what waits for it."""
     now = time.monotonic()
     limits = [target.spec.timeout - (now - began)]
@@ -206,7 +212,7 @@ def _seconds(ask: Ask, outer: Pending | None, target: Target, began: float) -> f
     return max(min(limits), 0.001)
 
 
-def _request_id(ask: Ask, outer: Pending | None) -> str:
+def _request_id(ask: CallService, outer: CallHandle | None) -> str:
     if outer is None:
         return uuid.uuid4().hex
     return f"{outer.call.request_id[:ID_ROOM]}.{ask.id % 10**7}"

@@ -14,7 +14,7 @@ SLOWEST = 10_000
 """Bytes per second that a reader has to take of it on average."""
 
 
-class Outbox:
+class StreamBuffer:
     """Passes on events; ``seen`` is told how many bytes of items the reader has taken.
 
     The worker sends no more than ``WINDOW`` bytes beyond those, so that is all that waits here.

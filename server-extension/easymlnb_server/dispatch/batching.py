@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 
 from easymlnb.contract.spec import Batch
-from easymlnb_server.dispatch.call import Pending
-from easymlnb_server.dispatch.duration_model import Fit
+from easymlnb_server.dispatch.call import CallHandle
+from easymlnb_server.dispatch.duration_model import DurationModel
 
 
-def gather(line: Iterable[Pending], batch: Batch, fit: Fit, now: float) -> int:
+def gather(line: Iterable[CallHandle], batch: Batch, fit: DurationModel, now: float) -> int:
     """Return how many of the first calls run as one now; 0 if they rather wait for more.
 
     ``fit`` tells what a batch of each size lasts: it takes no more calls than let the earliest

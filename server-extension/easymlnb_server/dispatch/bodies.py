@@ -5,22 +5,22 @@ from dataclasses import dataclass
 import msgspec
 
 from easymlnb.contract.worker_protocol import Call, pack
-from easymlnb_server.uploads.spool import Room, Spooled
+from easymlnb_server.uploads.spool import KernelFileShare, SpooledFile
 
 
 @dataclass(frozen=True, slots=True)
-class Large:
+class FileBody:
     """A body in a file, if it is not ``data``, and the files sent before it, by their ids."""
 
     data: bytes = b""
-    file: Spooled | None = None
-    uploads: tuple[tuple[str, Spooled], ...] = ()
+    file: SpooledFile | None = None
+    uploads: tuple[tuple[str, SpooledFile], ...] = ()
 
 
-Body = bytes | Large
+Body = bytes | FileBody
 
 
-def frame(call: Call, body: Body, room: Room | None) -> bytes:
+def frame(call: Call, body: Body, room: KernelFileShare | None) -> bytes:
     """Return the frame of a call; without a ``room`` the kernel is elsewhere and gets all bytes."""
     if room is not None:
         call.room = room.path

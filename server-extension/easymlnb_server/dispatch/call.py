@@ -11,7 +11,7 @@ from easymlnb.contract.errors import EasyMLNBError, from_code
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import Call, Failure, Item, Progress, Result
 from easymlnb_server.dispatch.bodies import Body
-from easymlnb_server.uploads.spool import Spooled
+from easymlnb_server.uploads.spool import SpooledFile
 
 Listener = Callable[[Progress | Item, bytes], None]
 
@@ -25,23 +25,25 @@ PLAIN = ServiceSpec(name="", title="", input={}, output={})
 """A service that asks for nothing special."""
 
 
-class Answer(msgspec.Struct, frozen=True):
+class CallResult(msgspec.Struct, frozen=True):
     """The one end of a call: a result with its bytes or their file, or an error."""
 
     result: Result | None = None
-    body: bytes | Spooled = b""
+    body: bytes | SpooledFile = b""
     error: EasyMLNBError | None = None
     failure: Failure | None = None
 
     @classmethod
-    def of(cls, message: Result | Failure, body: bytes | Spooled, request_id: str) -> "Answer":
+    def of(
+        cls, message: Result | Failure, body: bytes | SpooledFile, request_id: str
+    ) -> "CallResult":
         if isinstance(message, Result):
             return cls(result=message, body=body)
         error = from_code(message.code, message.message, message.details, request_id)
         return cls(error=error, failure=message)
 
 
-class Run:
+class Execution:
     """Calls that are sent as one; mostly a single one.
 
     ``calls`` are those not answered yet, ``size`` how many there were. ``short`` says that the run
@@ -51,17 +53,17 @@ class Run:
 
     __slots__ = ("beside", "calls", "leave", "service", "short", "size")
 
-    def __init__(self, calls: "list[Pending]", *, short: bool = False) -> None:
+    def __init__(self, calls: "list[CallHandle]", *, short: bool = False) -> None:
         spec = calls[0].spec
         self.calls = calls
         self.size = len(calls)
         self.short = short
         self.service = calls[0].call.service
         self.beside = spec.concurrency > 1
-        self.leave: Callable[[Run], None] | None = None
+        self.leave: Callable[[Execution], None] | None = None
 
 
-class Pending:
+class CallHandle:
     """One accepted call. It is answered once; what comes later goes to ``late``, if anybody cares.
 
     ``spec`` is what it calls, ``patient`` says that it lets others go first, ``ripe`` that it
@@ -94,21 +96,21 @@ class Pending:
         self.listener = listener
         self.spec = spec
         self.patient = patient
-        self.answered: asyncio.Future[Answer] = loop.create_future()
+        self.answered: asyncio.Future[CallResult] = loop.create_future()
         self.deadline = time.monotonic() + call.seconds
         self.timer: asyncio.TimerHandle | None = None
         self.started = 0.0
         self.ripe = spec.batch is None or not spec.batch.max_wait
-        self.run: Run | None = None
+        self.run: Execution | None = None
         self.held = False
         self.once = False
         self.given = False
         self.owner = OWNER
         self.limit = 0.0
         self.chain: Chain = ()
-        self.canceller: Callable[[Pending, EasyMLNBError], None] | None = None
+        self.canceller: Callable[[CallHandle, EasyMLNBError], None] | None = None
         self.late: Callable[[Result | Failure], None] | None = None
-        self.then: Callable[[Answer], None] | None = None
+        self.then: Callable[[CallResult], None] | None = None
 
     @property
     def was_let_end(self) -> bool:
@@ -135,7 +137,7 @@ class Pending:
         if self.canceller is not None:
             self.canceller(self, error)
 
-    def answer(self, answer: Answer, aside: "list[Callable[[], None]] | None" = None) -> bool:
+    def answer(self, answer: CallResult, aside: "list[Callable[[], None]] | None" = None) -> bool:
         """Settle the call; ``False`` if it was settled before.
 
         ``aside`` takes what ``then`` is to be told, for one who tells it soon.
@@ -157,4 +159,4 @@ class Pending:
 
     def fail(self, error: EasyMLNBError) -> bool:
         """Settle the call with an error of ours."""
-        return self.answer(Answer(error=error))
+        return self.answer(CallResult(error=error))

@@ -1,7 +1,7 @@
 """Calls that wait for calls: which services, and which workers, are in the way of another."""
 
 from easymlnb.contract.errors import CallCycle
-from easymlnb_server.dispatch.call import Chain, Pending
+from easymlnb_server.dispatch.call import CallHandle, Chain
 from easymlnb_server.dispatch.worker_link import WorkerLink
 
 DEPTH = 8
@@ -9,7 +9,7 @@ DEPTH = 8
 
 
 def extend(
-    outer: Pending | None, link: WorkerLink, service: str, workers: tuple[WorkerLink, ...]
+    outer: CallHandle | None, link: WorkerLink, service: str, workers: tuple[WorkerLink, ...]
 ) -> Chain:
     """Return what waits for a call of ``service`` that ``outer``, run by ``link``, makes.
 

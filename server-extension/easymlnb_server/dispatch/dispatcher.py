@@ -13,13 +13,13 @@ from easymlnb.contract.errors import Busy, DeadlineExceeded, EasyMLNBError, NotR
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import Call
 from easymlnb_server.dispatch.bodies import Body
-from easymlnb_server.dispatch.call import PLAIN, Chain, Listener, Pending, Run
-from easymlnb_server.dispatch.duration_model import Absence, Fits
-from easymlnb_server.dispatch.fair_queue import Lines
-from easymlnb_server.dispatch.scheduler import Choice
+from easymlnb_server.dispatch.call import PLAIN, CallHandle, Chain, Execution, Listener
+from easymlnb_server.dispatch.duration_model import DurationModels, NoWorkers
+from easymlnb_server.dispatch.fair_queue import FairQueue
+from easymlnb_server.dispatch.scheduler import Scheduler
 from easymlnb_server.dispatch.stuck_calls import settle
 from easymlnb_server.dispatch.worker_link import WorkerLink
-from easymlnb_server.dispatch.worker_slots import Crew, Member
+from easymlnb_server.dispatch.worker_slots import WorkerSlot, WorkerSlots
 
 GRACE = 5.0
 """Seconds a worker has to give up a cancelled call before ``overdue`` is told."""
@@ -28,7 +28,7 @@ GRACE = 5.0
 _ids = count(SystemRandom().getrandbits(48))
 
 
-class Pool:
+class Dispatcher:
     """Calls in, answers out: a free worker takes a call at once, else it waits in line.
 
     ``limit`` is the number of calls of one service that may wait, a batch more for a batched one;
@@ -46,18 +46,18 @@ class Pool:
         overdue: Callable[[WorkerLink], None] | None = None,
         starved: Callable[[], None] | None = None,
     ) -> None:
-        self.absence = Absence()
+        self.absence = NoWorkers()
         self._limit = limit
         self._overdue = overdue
         self._starved = starved
-        self._lines = Lines()
-        self._crew = Crew()
+        self._lines = FairQueue()
+        self._crew = WorkerSlots()
         self._out: dict[int, WorkerLink] = {}
-        self._fits = Fits()
-        self._choice = Choice(self._crew, self._fits)
+        self._fits = DurationModels()
+        self._choice = Scheduler(self._crew, self._fits)
         self._closed: EasyMLNBError | None = None
         self._changed = asyncio.Event()
-        self._heir: Pool | None = None
+        self._heir: Dispatcher | None = None
 
     @property
     def waiting(self) -> int:
@@ -101,7 +101,7 @@ class Pool:
         patient: bool = False,
         worker: WorkerLink | None = None,
         chain: Chain = (),
-    ) -> Pending:
+    ) -> CallHandle:
         """Accept a call; raises ``Busy``. With ``worker`` that one runs it now (a warm-up).
 
         ``spec`` is the service it calls; ``patient`` lets interactive calls go first. ``chain`` is
@@ -118,19 +118,19 @@ class Pool:
                 self._refuse_if_full(call.service, spec)
         loop = asyncio.get_running_loop()
         call = msgspec.structs.replace(call, id=next(_ids))
-        pending = Pending(call, body, loop, listener, spec, patient)
+        pending = CallHandle(call, body, loop, listener, spec, patient)
         pending.canceller, pending.once, pending.chain = self.cancel, worker is not None, chain
         pending.timer = loop.call_later(call.seconds, self._expire, pending)
         if worker is not None:
             self._choice.began(call.service)
-            self._send(Run([pending]), worker)
+            self._send(Execution([pending]), worker)
         elif member is not None:
             self._start([pending], member)
         else:
             self._line_up(pending, loop)
         return pending
 
-    def place(self, pending: Pending) -> tuple[int, float] | None:
+    def place(self, pending: CallHandle) -> tuple[int, float] | None:
         """Return a call's place in its line, from 1, and about how long that takes; else ``None``.
 
         Seconds are 0 while nothing is known.
@@ -140,7 +140,7 @@ class Pool:
                 return position, self._wait(pending.call.service, pending.spec, position)
         return self._heir.place(pending) if self._heir is not None else None
 
-    def cancel(self, pending: Pending, error: EasyMLNBError) -> None:
+    def cancel(self, pending: CallHandle, error: EasyMLNBError) -> None:
         """End a call for its caller now; whoever runs it is asked to stop."""
         if self._heir is not None and pending.canceller != self.cancel:
             self._heir.cancel(pending, error)
@@ -155,7 +155,7 @@ class Pool:
         worker.cancel(pending.call.id)
         asyncio.get_running_loop().call_later(GRACE, self._check, worker, pending)
 
-    def seen(self, pending: Pending, size: int) -> None:
+    def seen(self, pending: CallHandle, size: int) -> None:
         """The reader of a stream has taken so many more bytes of it."""
         worker = self._out.get(pending.call.id)
         if worker is not None:
@@ -169,7 +169,7 @@ class Pool:
             pending.fail(error)
         self._changed.set()
 
-    def hand_over(self, other: "Pool", specs: Mapping[str, ServiceSpec]) -> None:
+    def hand_over(self, other: "Dispatcher", specs: Mapping[str, ServiceSpec]) -> None:
         """Let another pool answer the calls in line, in their order and within their time.
 
         ``specs`` are what it serves; calls of other services stay here.
@@ -183,7 +183,7 @@ class Pool:
                 other.accept(pending, spec)
         self._changed.set()
 
-    def accept(self, pending: Pending, spec: ServiceSpec) -> None:
+    def accept(self, pending: CallHandle, spec: ServiceSpec) -> None:
         """Put a call of another pool at the end of the line."""
         loop = asyncio.get_running_loop()
         if pending.timer is not None:
@@ -217,7 +217,7 @@ class Pool:
         if waiting >= limit:
             raise Busy(waiting, self._wait(service, spec, waiting))
 
-    def _line_up(self, pending: Pending, loop: asyncio.AbstractEventLoop) -> None:
+    def _line_up(self, pending: CallHandle, loop: asyncio.AbstractEventLoop) -> None:
         self._lines.add(pending)
         if self._starved is not None and not self.workers:
             self._starved()
@@ -232,11 +232,11 @@ class Pool:
             pending.ripe = False
             loop.call_later(wait, self._ripen, pending)
 
-    def _ripen(self, pending: Pending) -> None:
+    def _ripen(self, pending: CallHandle) -> None:
         pending.ripe = True
         self._dispatch()
 
-    def _expire(self, pending: Pending) -> None:
+    def _expire(self, pending: CallHandle) -> None:
         seconds = pending.limit or pending.call.seconds
         error: EasyMLNBError = DeadlineExceeded(seconds)
         if not pending.started and not self.workers:
@@ -247,7 +247,7 @@ class Pool:
             )
         self.cancel(pending, error)
 
-    def _check(self, worker: WorkerLink, pending: Pending) -> None:
+    def _check(self, worker: WorkerLink, pending: CallHandle) -> None:
         run = pending.run
         if worker.lost or not worker.runs(pending.call.id) or run is None:
             return
@@ -265,15 +265,15 @@ class Pool:
             choice.renew()
         self._crew.recall()
 
-    def _start(self, calls: list[Pending], member: Member) -> None:
+    def _start(self, calls: list[CallHandle], member: WorkerSlot) -> None:
         service = calls[0].call.service
-        run = Run(calls, short=self._choice.is_short(service, len(calls)))
+        run = Execution(calls, short=self._choice.is_short(service, len(calls)))
         run.leave = member.done
         member.put(run)
         self._choice.began(service)
         self._send(run, member.link)
 
-    def _send(self, run: Run, worker: WorkerLink) -> None:
+    def _send(self, run: Execution, worker: WorkerLink) -> None:
         now = time.monotonic()
         batch = run.calls[0].call.id if run.size > 1 else 0
         for pending in run.calls:
@@ -284,7 +284,7 @@ class Pool:
         for pending in list(run.calls):  # by a lost worker each is ended at once
             worker.start(pending, pending.call, self._ended)
 
-    def _ended(self, pending: Pending, seconds: float | None) -> None:
+    def _ended(self, pending: CallHandle, seconds: float | None) -> None:
         """A worker is done with a call; ``None``: it never began it, so it stands in line again."""
         worker = self._out.pop(pending.call.id)
         run = pending.run
@@ -301,7 +301,7 @@ class Pool:
         self._dispatch()
         self._changed.set()
 
-    def _again(self, pending: Pending) -> None:
+    def _again(self, pending: CallHandle) -> None:
         if self._closed is not None:
             pending.fail(self._closed)
             return

@@ -22,7 +22,7 @@ FORGETTING = 0.9
 """Weight that a run keeps with each later one: about the last twenty count."""
 
 
-class Fit:
+class DurationModel:
     """Seconds of a run of ``n`` calls as ``a * n + b``: least squares, the latest runs count most.
 
     While all runs had one size, nothing tells ``a`` from ``b``; then a smaller run is taken to
@@ -87,13 +87,13 @@ def wait(own: Load, others: Iterable[Load], places: int) -> float:
     return (own.runs * own.seconds + between) / max(1, places)
 
 
-class Fits:
+class DurationModels:
     """What is known of the services of one pool."""
 
     def __init__(self) -> None:
-        self._fits: defaultdict[str, Fit] = defaultdict(Fit)
+        self._fits: defaultdict[str, DurationModel] = defaultdict(DurationModel)
 
-    def of(self, service: str) -> Fit:
+    def of(self, service: str) -> DurationModel:
         return self._fits[service]
 
     def wait(
@@ -115,7 +115,7 @@ class Fits:
 
 
 @dataclass(frozen=True, slots=True)
-class Absence:
+class NoWorkers:
     """What calls wait for while there are no workers.
 
     ``state`` is a word, ``reason`` a sentence where there is one, ``seconds`` about how long it
@@ -127,7 +127,7 @@ class Absence:
     seconds: float = 0.0
 
 
-class Starts:
+class StartupEstimator:
     """How long workers take until they serve; the latest ones count most."""
 
     FORGETTING = 0.5

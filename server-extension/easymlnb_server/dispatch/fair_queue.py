@@ -9,19 +9,19 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-from easymlnb_server.dispatch.call import Pending
+from easymlnb_server.dispatch.call import CallHandle
 
-PATIENCE = 8
+MAX_INTERACTIVE_STREAK = 8
 """Runs of interactive calls that go before one that has time, while one waits."""
 
-Row = dict[str, deque[Pending]]
+Row = dict[str, deque[CallHandle]]
 """The lines of one urgency by service, in the order of their turns; none is empty."""
 
-Choose = Callable[[Iterator[Pending]], int]
+Choose = Callable[[Iterator[CallHandle]], int]
 """Looks at a service's calls in order; returns how many of the first go now, 0 for none."""
 
 
-class Lines:
+class FairQueue:
     """All calls of one pool that wait."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Lines:
         """Return who has calls here."""
         return {*self._urgent, *self._patient}
 
-    def of(self, service: str) -> Iterator[Pending]:
+    def of(self, service: str) -> Iterator[CallHandle]:
         """Return the calls of a service, the next one first."""
         return chain(self._urgent.get(service, ()), self._patient.get(service, ()))
 
@@ -45,7 +45,7 @@ class Lines:
         """Return how many calls of a service wait."""
         return len(self._urgent.get(service, ())) + len(self._patient.get(service, ()))
 
-    def add(self, pending: Pending, *, first: bool = False) -> None:
+    def add(self, pending: CallHandle, *, first: bool = False) -> None:
         """Put a call at the end of its line, or ``first`` in it."""
         row = self._patient if pending.patient else self._urgent
         line = row.setdefault(pending.call.service, deque())
@@ -55,7 +55,7 @@ class Lines:
             line.append(pending)
         self._size += 1
 
-    def remove(self, pending: Pending) -> bool:
+    def remove(self, pending: CallHandle) -> bool:
         """Take a call out of its line; ``False`` if it does not stand there."""
         row = self._patient if pending.patient else self._urgent
         line = row.get(pending.call.service)
@@ -68,9 +68,9 @@ class Lines:
             del row[pending.call.service]
         return True
 
-    def take(self, choose: Choose) -> list[Pending]:
+    def take(self, choose: Choose) -> list[CallHandle]:
         """Take out those whose turn it is, calls of one service; nothing if none may go now."""
-        due = self._passed >= PATIENCE
+        due = self._passed >= MAX_INTERACTIVE_STREAK
         rows = (self._patient, self._urgent) if due else (self._urgent, self._patient)
         for row, other in (rows, rows[::-1]):
             for service, line in row.items():
@@ -81,7 +81,7 @@ class Lines:
                     return self._pop(row, service, many) + self._pop(other, service, rest)
         return []
 
-    def clear(self) -> list[Pending]:
+    def clear(self) -> list[CallHandle]:
         """Take out all."""
         rows = (*self._urgent.values(), *self._patient.values())
         found = [pending for line in rows for pending in line]
@@ -96,7 +96,7 @@ class Lines:
         elif self._patient:
             self._passed += 1
 
-    def _pop(self, row: Row, service: str, many: int) -> list[Pending]:
+    def _pop(self, row: Row, service: str, many: int) -> list[CallHandle]:
         """Take the first out of a line, which stands last among the services after that."""
         if many <= 0 or service not in row:
             return []

@@ -7,21 +7,21 @@ from itertools import chain
 
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.dispatch.batching import gather
-from easymlnb_server.dispatch.call import Pending, Run
-from easymlnb_server.dispatch.duration_model import Fits
-from easymlnb_server.dispatch.worker_slots import Crew, Member
+from easymlnb_server.dispatch.call import CallHandle, Execution
+from easymlnb_server.dispatch.duration_model import DurationModels
+from easymlnb_server.dispatch.worker_slots import WorkerSlot, WorkerSlots
 
 SHORT = 0.001
 """Seconds up to which a call may be prefetched, so that it waits a few milliseconds at most."""
 
 
-class Choice:
+class Scheduler:
     """Looks at lines in the order of their turns, until one has calls that may go.
 
     ``found`` is the worker for those.
     """
 
-    def __init__(self, crew: Crew, fits: Fits) -> None:
+    def __init__(self, crew: WorkerSlots, fits: DurationModels) -> None:
         self._crew = crew
         self._fits = fits
         self._runs: Counter[str] = Counter()
@@ -29,7 +29,7 @@ class Choice:
 
     def renew(self) -> None:
         """Begin with the first line again."""
-        self.found: Member | None = None
+        self.found: WorkerSlot | None = None
         # Nothing is prefetched past one whose turn it is and who needs a free worker: workers
         # that always hold something would never be free.
         self._prefetch = True
@@ -38,13 +38,13 @@ class Choice:
         """A run of this service was sent."""
         self._runs[service] += 1
 
-    def ended(self, run: Run) -> None:
+    def ended(self, run: Execution) -> None:
         """A run is over: its place, if it has one, is another's."""
         self._runs[run.service] -= 1
         if run.leave is not None:
             run.leave(run)
 
-    def place(self, service: str, spec: ServiceSpec, *, prefetch: bool = True) -> Member | None:
+    def place(self, service: str, spec: ServiceSpec, *, prefetch: bool = True) -> WorkerSlot | None:
         """Return who takes a run of this service now; with ``prefetch`` it may wait there."""
         if self._is_full(service, spec):
             return None
@@ -55,7 +55,7 @@ class Choice:
         """Return whether runs of so many calls were measured to take next to no time."""
         return 0.0 < self._fits.of(service).seconds(size) <= SHORT
 
-    def look(self, line: Iterator[Pending]) -> int:
+    def look(self, line: Iterator[CallHandle]) -> int:
         """Return how many of the first calls in a line go now."""
         first = next(line)
         service, spec = first.call.service, first.spec

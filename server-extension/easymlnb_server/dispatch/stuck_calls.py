@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Callable
 
-from easymlnb_server.dispatch.call import Run
+from easymlnb_server.dispatch.call import Execution
 from easymlnb_server.dispatch.worker_link import WorkerLink
 
 log = logging.getLogger("easymlnb.pool")
 
 
-def settle(run: Run, worker: WorkerLink, end: Callable[[WorkerLink], None] | None) -> None:
+def settle(run: Execution, worker: WorkerLink, end: Callable[[WorkerLink], None] | None) -> None:
     """End the worker of a run that should have stopped, or, where it is not ours to end, leave it.
 
     A run goes on for those of its calls that are still wanted.

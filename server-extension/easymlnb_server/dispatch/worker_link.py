@@ -13,18 +13,18 @@ from easymlnb.contract.worker_protocol import (
     Hello,
     Item,
     Message,
+    NotStarted,
     Progress,
     Recall,
     Result,
-    Seen,
-    Unbegun,
+    StreamAck,
     pack,
 )
 from easymlnb_server.dispatch.bodies import frame
-from easymlnb_server.dispatch.call import Answer, Pending
-from easymlnb_server.uploads.spool import Room, Spooled
+from easymlnb_server.dispatch.call import CallHandle, CallResult
+from easymlnb_server.uploads.spool import KernelFileShare, SpooledFile
 
-Ended = Callable[[Pending, float | None], None]
+Ended = Callable[[CallHandle, float | None], None]
 """The worker is done with a call after so many seconds; ``None``: it never began it."""
 
 log = logging.getLogger("easymlnb.link")
@@ -36,8 +36,8 @@ class WorkerLink:
     def __init__(self, hello: Hello, write: Callable[[bytes], None]) -> None:
         self.hello = hello
         self._write = write
-        self._calls: dict[int, tuple[Pending, Ended]] = {}
-        self.room: Room | None = None
+        self._calls: dict[int, tuple[CallHandle, Ended]] = {}
+        self.room: KernelFileShare | None = None
         """For large bodies, where the kernel is on this host and has proven it."""
         self._aside: list[Callable[[], None]] | None = None
         self.closed = asyncio.Event()
@@ -65,7 +65,7 @@ class WorkerLink:
         """Return how many calls are out."""
         return len(self._calls)
 
-    def start(self, pending: Pending, call: Call, ended: Ended) -> None:
+    def start(self, pending: CallHandle, call: Call, ended: Ended) -> None:
         """Send a call; ``ended(pending, seconds)`` comes when the worker is done with it."""
         if self.lost:
             pending.fail(WorkerLost())
@@ -87,9 +87,9 @@ class WorkerLink:
     def seen(self, call: int, size: int) -> None:
         """Tell the worker that the reader of a stream took so many bytes of it."""
         if call in self._calls:
-            self._write(pack(Seen(id=call, size=size)))
+            self._write(pack(StreamAck(id=call, size=size)))
 
-    def pending(self, call: int) -> Pending | None:
+    def pending(self, call: int) -> CallHandle | None:
         """Return a call that is out, if it is."""
         found = self._calls.get(call)
         return found[0] if found is not None else None
@@ -107,7 +107,7 @@ class WorkerLink:
     def say(self, message: Message, body: bytes = b"") -> None:
         self._write(pack(message, body))
 
-    def take(self, message: Result | Failure | Progress | Item | Unbegun, body: bytes) -> None:
+    def take(self, message: Result | Failure | Progress | Item | NotStarted, body: bytes) -> None:
         """Hand an event or answer to whoever waits for it; those of unknown calls are dropped."""
         # Also a dropped one's file is taken, and so removed.
         whole = self._claimed(message) if isinstance(message, Result) and message.file else body
@@ -122,7 +122,7 @@ class WorkerLink:
                 pending.stop(InternalError())
             return
         del self._calls[message.id]
-        if isinstance(message, Unbegun):
+        if isinstance(message, NotStarted):
             ended(pending, None)
             return
         if pending.answered.done():
@@ -134,14 +134,16 @@ class WorkerLink:
             self._answer(pending, message, whole)
         ended(pending, message.seconds)
 
-    def _answer(self, pending: Pending, message: Result | Failure, body: bytes | Spooled) -> None:
+    def _answer(
+        self, pending: CallHandle, message: Result | Failure, body: bytes | SpooledFile
+    ) -> None:
         def answer() -> None:
-            pending.answer(Answer.of(message, body, pending.call.request_id), self._aside)
+            pending.answer(CallResult.of(message, body, pending.call.request_id), self._aside)
 
         if not _contained(answer):
             pending.fail(InternalError())
 
-    def _claimed(self, message: Result) -> Spooled | None:
+    def _claimed(self, message: Result) -> SpooledFile | None:
         try:
             return self.room.claim(message.file) if self.room is not None else None
         except ValueError:

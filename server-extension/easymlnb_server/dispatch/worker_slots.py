@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.dispatch.call import Run
+from easymlnb_server.dispatch.call import Execution
 from easymlnb_server.dispatch.worker_link import WorkerLink
 
 PREFETCH_LIMIT = 4
@@ -20,7 +20,7 @@ RECALL_AFTER = 0.02
 """Seconds that a call may take before those behind it are given to busy workers, too."""
 
 
-class Member:
+class WorkerSlot:
     """One worker: ``line`` are the runs on its main thread, the first of them under way.
 
     ``slots`` is how many it runs at once there, ``ahead`` how many more it may hold. ``since`` is
@@ -33,7 +33,7 @@ class Member:
         self.link = link
         self.slots = slots
         self.ahead = ahead
-        self.line: list[Run] = []
+        self.line: list[Execution] = []
         self.beside: Counter[str] = Counter()
         self.since = 0.0
 
@@ -42,7 +42,7 @@ class Member:
         """Say whether its main thread takes a run at once."""
         return len(self.line) < self.slots
 
-    def put(self, run: Run) -> None:
+    def put(self, run: Execution) -> None:
         if run.beside:
             self.beside[run.service] += 1
             return
@@ -53,7 +53,7 @@ class Member:
             for pending in run.calls:
                 pending.held = True
 
-    def done(self, run: Run) -> None:
+    def done(self, run: Execution) -> None:
         """Take a run away; the next one, if any waits, begins now."""
         if run.beside:
             self.beside[run.service] -= 1
@@ -81,20 +81,20 @@ class Member:
                 self.link.recall(pending.call.id)
 
 
-class Crew:
+class WorkerSlots:
     """The workers that take calls."""
 
     def __init__(self) -> None:
-        self._members: dict[WorkerLink, Member] = {}
+        self._members: dict[WorkerLink, WorkerSlot] = {}
 
-    def __iter__(self) -> Iterator[Member]:
+    def __iter__(self) -> Iterator[WorkerSlot]:
         # One that was lost just now leaves a moment later.
         return (member for member in self._members.values() if not member.link.lost)
 
     def join(self, link: WorkerLink, slots: int, ahead: int) -> None:
-        self._members[link] = Member(link, slots, ahead)
+        self._members[link] = WorkerSlot(link, slots, ahead)
 
-    def get(self, link: WorkerLink) -> Member | None:
+    def get(self, link: WorkerLink) -> WorkerSlot | None:
         return self._members.get(link)
 
     def leave(self, link: WorkerLink) -> None:
@@ -119,7 +119,7 @@ class Crew:
                 if idle or member.since < late:
                     member.recall()
 
-    def find(self, service: str, spec: ServiceSpec, *, prefetch: bool) -> Member | None:
+    def find(self, service: str, spec: ServiceSpec, *, prefetch: bool) -> WorkerSlot | None:
         """Return a worker that takes a run of this service; with ``prefetch`` it may wait there."""
         if spec.concurrency > 1:
             least = min(self, key=lambda member: member.beside[service], default=None)

@@ -27,9 +27,9 @@ from easymlnb.contract.errors import (
     NotLoggedIn,
     RouteNotFound,
 )
-from easymlnb_server.apps.page_tokens import SCHEME, Pass
-from easymlnb_server.context import STATE, State
-from easymlnb_server.identity.access import Action, Caller, Person
+from easymlnb_server.apps.page_tokens import SCHEME, PageToken
+from easymlnb_server.context import STATE, ServerContext
+from easymlnb_server.identity.access import Action, Caller, JupyterUser
 from easymlnb_server.identity.revocation import GONE
 from easymlnb_server.services.registry import Target
 
@@ -84,7 +84,7 @@ class EasyHandler(JupyterHandler):
     audited_reads: ClassVar[bool] = False
     """The same of what it shows: only what others than the owner should have a reason to read."""
     request_id = ""
-    held: Pass | None = None
+    held: PageToken | None = None
     """The pass that came in place of a login: one app page's, for its one service."""
     refusal: EasyMLNBError | None = None
     """Why an identity provider did not let somebody in who has credentials; it sets this."""
@@ -92,8 +92,8 @@ class EasyHandler(JupyterHandler):
     """Who asks, once the request is prepared; ``None`` is a visitor without a login."""
 
     @property
-    def state(self) -> State:
-        return cast("State", self.settings[STATE])
+    def state(self) -> ServerContext:
+        return cast("ServerContext", self.settings[STATE])
 
     @property
     def address(self) -> str:
@@ -140,7 +140,7 @@ class EasyHandler(JupyterHandler):
         """Refuse a request without credentials; pages send people to the login instead."""
         raise NotLoggedIn
 
-    def admits(self, held: Pass) -> bool:
+    def admits(self, held: PageToken) -> bool:
         """Say whether a pass opens this request; it opens nothing unless a handler says so."""
         return False
 
@@ -158,7 +158,7 @@ class EasyHandler(JupyterHandler):
     def _who(self, user: User) -> Caller:
         if not self.state.services.shared:
             return self.state.services.user
-        return user.caller if isinstance(user, Person) else Caller(user.username)
+        return user.caller if isinstance(user, JupyterUser) else Caller(user.username)
 
     async def _identify_pass(self, header: str) -> User:
         held = self.held = self.state.apps.passes.find(header)

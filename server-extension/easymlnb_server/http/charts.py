@@ -14,7 +14,7 @@ from statistics import median
 
 from markupsafe import Markup, escape
 
-from easymlnb_server.calls.log import Entry
+from easymlnb_server.calls.log import CallRecord
 
 SHOWN = 60
 """Calls that the plot of times shows."""
@@ -38,7 +38,7 @@ class Bar:
     stopped: int = 0
 
 
-def bars(entries: Sequence[Entry], now: datetime) -> list[Bar]:
+def bars(entries: Sequence[CallRecord], now: datetime) -> list[Bar]:
     """Return the calls counted in equal steps of time, the last one ending about now."""
     if not entries:
         return []
@@ -83,7 +83,7 @@ def calls(found: Sequence[Bar]) -> Markup:
     return _frame(f"Calls over time: {total} in total", "".join(drawn), str(most), ends)
 
 
-def times(entries: Sequence[Entry]) -> Markup:
+def times(entries: Sequence[CallRecord]) -> Markup:
     """Draw how long each of the last calls took, and their median as a line."""
     shown = entries[-SHOWN:]
     most = max((entry.seconds for entry in shown), default=0.0) or 1.0

@@ -9,9 +9,9 @@ from tornado.http1connection import HTTP1Connection
 
 from easymlnb.contract.errors import EasyMLNBError, StorageFull
 from easymlnb.contract.worker_protocol import LARGE
-from easymlnb_server.dispatch.bodies import Body, Large
+from easymlnb_server.dispatch.bodies import Body, FileBody
 from easymlnb_server.http.body import BodyHandler
-from easymlnb_server.uploads.spool import PIECE, Spooled
+from easymlnb_server.uploads.spool import PIECE, SpooledFile
 
 
 class SpooledBodyHandler(BodyHandler):
@@ -19,7 +19,7 @@ class SpooledBodyHandler(BodyHandler):
 
     def initialize(self) -> None:
         super().initialize()
-        self._file: Spooled | None = None
+        self._file: SpooledFile | None = None
         self._wrong: EasyMLNBError | None = None
 
     async def prepare(self, *, _redirect_to_login: bool = True) -> None:
@@ -47,7 +47,7 @@ class SpooledBodyHandler(BodyHandler):
             self._fail(error)
         return None
 
-    def _room(self, size: int) -> Spooled:
+    def _room(self, size: int) -> SpooledFile:
         """Begin the body's file; those of visitors count together. Raises ``StorageFull``."""
         if self.held is not None and self.held.public:
             return self.state.spool.lasting(size, visitor=True)
@@ -60,7 +60,7 @@ class SpooledBodyHandler(BodyHandler):
             self._file.write(chunk)
         self._chunks.clear()
 
-    async def _to_disk(self, file: Spooled, chunk: bytes) -> None:
+    async def _to_disk(self, file: SpooledFile, chunk: bytes) -> None:
         try:
             file.hold(file.size + len(chunk))
             # A disk may be slow, and the next part is not read before this one lies there.
@@ -81,7 +81,7 @@ class SpooledBodyHandler(BodyHandler):
         if self._file is None:
             return self.take_body()
         self.check_body()
-        return Large(file=self._file)
+        return FileBody(file=self._file)
 
     def drop_body(self) -> None:
         """Remove the body's file, if there is one; it may be called at any time, and again."""
@@ -105,7 +105,7 @@ def read_faster(connection: Any) -> None:
     own.stream.read_chunk_size = PIECE
 
 
-async def send_file(file: Spooled, write: Any) -> None:
+async def send_file(file: SpooledFile, write: Any) -> None:
     """Send a file by ``write``, never more at once than the receiver has taken."""
     for piece in file.pieces():
         await write(piece)

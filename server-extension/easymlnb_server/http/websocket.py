@@ -25,7 +25,7 @@ GOODBYE = 5.0
 """Seconds the other end has to answer a close."""
 
 
-class Wire(WebSocketProtocol):
+class SocketWebSocket(WebSocketProtocol):
     """What Tornado's handler talks to; it serves one side only, the server's.
 
     A write that fails ends nothing: what the kernel sent last is still read, as by its last

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from easymlnb.contract.resources import Gpu
-from easymlnb_server.placement.base import Fresh, Order, Placement, Room
+from easymlnb_server.placement.base import Placement, Reservation, StartedKernel, WorkerOrder
 
 
 class Guarded:
@@ -16,16 +16,16 @@ class Guarded:
     def offers(self, gpu: Gpu) -> bool:
         return self._placement.offers(gpu)
 
-    def reserve(self, gpu: Gpu) -> Room | None:
+    def reserve(self, gpu: Gpu) -> Reservation | None:
         return self._placement.reserve(gpu)
 
-    def release(self, room: Room) -> None:
+    def release(self, room: Reservation) -> None:
         self._placement.release(room)
 
     async def freed(self) -> None:
         await self._placement.freed()
 
-    async def start(self, order: Order) -> Fresh:
+    async def start(self, order: WorkerOrder) -> StartedKernel:
         try:
             await self._check()
         except BaseException:

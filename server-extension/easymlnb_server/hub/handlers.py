@@ -7,7 +7,7 @@ from tornado import web
 from easymlnb.contract.errors import Forbidden, RouteNotFound
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.hub.health import examine
-from easymlnb_server.hub.users import Members
+from easymlnb_server.hub.users import HubUsers
 from easymlnb_server.placement.hub.user_placements import OwnersViews
 
 
@@ -19,7 +19,7 @@ class HubHandler(EasyHandler):
         if self.caller is None or not self.caller.admin:
             raise Forbidden("Only administrators of the Hub can see this.")
         members, views = self.state.people, self.state.nodes
-        if not (isinstance(members, Members) and isinstance(views, OwnersViews)):
+        if not (isinstance(members, HubUsers) and isinstance(views, OwnersViews)):
             raise RouteNotFound
         found = await examine(members, views.account)
         self.write_json({"easymlnb": version("easymlnb"), **found})

@@ -5,14 +5,14 @@ from typing import Any
 import httpx
 
 from easymlnb.contract.hub_config import SCOPES
-from easymlnb_server.hub.users import Members
-from easymlnb_server.placement.hub.client import HubApi
-from easymlnb_server.placement.hub.credentials import Account
+from easymlnb_server.hub.users import HubUsers
+from easymlnb_server.placement.hub.client import HubClient
+from easymlnb_server.placement.hub.credentials import HubCredentials
 
 SECONDS = 5.0
 
 
-async def examine(members: Members, account: Account) -> dict[str, Any]:
+async def examine(members: HubUsers, account: HubCredentials) -> dict[str, Any]:
     """Return what was found: the Hub's version, rights that are missing, and the way back here.
 
     ``hub`` is empty when the Hub does not answer. ``missing`` are scopes of ours, ``proxy`` is our
@@ -26,7 +26,7 @@ async def examine(members: Members, account: Account) -> dict[str, Any]:
             "missing": await members.missing(SCOPES),
             "proxy": home if account.proxy else "",
             "reached": bool(account.proxy) and await _answers(http, f"{home}health/live"),
-            "slowest_start": round(HubApi.slowest, 1),
+            "slowest_start": round(HubClient.slowest, 1),
         }
 
 

@@ -12,8 +12,8 @@ from traitlets import Float, default
 
 from easymlnb.contract.errors import EasyMLNBError, Forbidden
 from easymlnb.contract.hub_config import ACCESS, TOKENS, USERS
-from easymlnb_server.hub.users import Member, Members
-from easymlnb_server.identity.access import Caller, Person
+from easymlnb_server.hub.users import HubUser, HubUsers
+from easymlnb_server.identity.access import Caller, JupyterUser
 
 RESOURCE = "easymlnb"
 """Name of our own routes for an authorizer; Jupyter's own have other names."""
@@ -25,10 +25,10 @@ NO_ENTRY = (
 )
 
 
-class Login(HubOAuth):  # type: ignore[misc]
+class CachedHubOAuth(HubOAuth):  # type: ignore[misc]
     """JupyterHub's own login, except that what the Hub says is kept for seconds, and bounded."""
 
-    members: Members
+    members: HubUsers
 
     def user_for_token(
         self, token: str, use_cache: bool = True, session_id: str = "", *, sync: bool = True
@@ -57,9 +57,9 @@ class HubIdentity(JupyterHubIdentityProvider):  # type: ignore[misc]
         return ""
 
     @property
-    def people(self) -> Members:
+    def people(self) -> HubUsers:
         """Who the Hub's users are."""
-        found: Members = self.hub_auth.members
+        found: HubUsers = self.hub_auth.members
         return found
 
     @property
@@ -68,9 +68,9 @@ class HubIdentity(JupyterHubIdentityProvider):  # type: ignore[misc]
         return ((r"oauth_callback", CallbackHandler, {"hub_auth": self.hub_auth}),)
 
     @default("hub_auth")
-    def _default_hub_auth(self) -> Login:
-        made = Login(parent=self)
-        made.members = Members(made.api_url, made.api_token, self.cache_seconds)
+    def _default_hub_auth(self) -> CachedHubOAuth:
+        made = CachedHubOAuth(parent=self)
+        made.members = HubUsers(made.api_url, made.api_token, self.cache_seconds)
         return made
 
     def get_handlers(self) -> list[tuple[Any, ...]]:
@@ -89,32 +89,32 @@ class HubIdentity(JupyterHubIdentityProvider):  # type: ignore[misc]
             handler.refusal = error  # type: ignore[attr-defined]
             return None
 
-    async def _person(self, handler: JupyterHandler) -> Person | None:
+    async def _person(self, handler: JupyterHandler) -> JupyterUser | None:
         found = await self.hub_auth.get_user(handler, sync=False)
         if found is None:
             return None
-        member: Member = found["member"]
+        member: HubUser = found["member"]
         if not _enters(member):
             raise Forbidden(NO_ENTRY)
         return _person(self.people.caller(member))
 
-    def known(self, token: str) -> Person | None:
+    def known(self, token: str) -> JupyterUser | None:
         """Return whom ``get_user`` would with this token alone, if it is known without asking.
 
         ``None`` says nothing: the Hub may have to be asked, or the token may not be good for us.
         """
-        found: Member | None = self.people.known(token)
+        found: HubUser | None = self.people.known(token)
         if found is None or not _enters(found):
             return None
         return _person(self.people.caller(found))
 
 
-def _enters(member: Member) -> bool:
+def _enters(member: HubUser) -> bool:
     return ACCESS in member.scopes or "access:services" in member.scopes
 
 
-def _person(caller: Caller) -> Person:
-    return Person(
+def _person(caller: Caller) -> JupyterUser:
+    return JupyterUser(
         username=caller.name, groups=caller.groups, admin=caller.admin, names=caller.names
     )
 
@@ -125,13 +125,13 @@ class OwnRoutesOnly(Authorizer):
     def is_authorized(
         self, handler: JupyterHandler, user: User, action: str, resource: str
     ) -> bool:
-        return resource == RESOURCE and isinstance(user, Person)
+        return resource == RESOURCE and isinstance(user, JupyterUser)
 
 
 class CallbackHandler(HubOAuthCallbackHandler):  # type: ignore[misc]
     """Where the Hub sends people back who have logged in."""
 
-    def initialize(self, hub_auth: Login) -> None:
+    def initialize(self, hub_auth: CachedHubOAuth) -> None:
         self.hub_auth = hub_auth
 
     @allow_unauthenticated

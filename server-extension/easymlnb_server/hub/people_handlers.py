@@ -8,7 +8,7 @@ from tornado import web
 from easymlnb.contract.errors import BadRequest, Forbidden, RouteNotFound
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
-from easymlnb_server.hub.users import Members
+from easymlnb_server.hub.users import HubUsers
 
 LONGEST = 2**16
 """Bytes of a body."""
@@ -20,12 +20,12 @@ class Transfer(msgspec.Struct, forbid_unknown_fields=True):
     to: str
 
 
-def members_of(handler: EasyHandler) -> Members:
+def members_of(handler: EasyHandler) -> HubUsers:
     """Return the users of the Hub; raises ``Forbidden`` for who is no administrator of it."""
     if handler.caller is None or not handler.caller.admin:
         raise Forbidden("Only administrators of the Hub can do this.")
     people = handler.state.people
-    if not isinstance(people, Members):
+    if not isinstance(people, HubUsers):
         raise RouteNotFound
     return people
 

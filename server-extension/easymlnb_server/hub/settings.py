@@ -17,23 +17,23 @@ from easymlnb.contract.errors import EasyMLNBError
 from easymlnb_server.hub import group_limits
 from easymlnb_server.hub.guard import Guarded
 from easymlnb_server.hub.usage import Meters
-from easymlnb_server.hub.users import Members
-from easymlnb_server.identity.access import People
+from easymlnb_server.hub.users import HubUsers
+from easymlnb_server.identity.access import UserDirectory
 from easymlnb_server.placement import gpus
 from easymlnb_server.placement.base import Placement
 from easymlnb_server.placement.hub import profiles
-from easymlnb_server.placement.hub.client import HubApi
-from easymlnb_server.placement.hub.credentials import Account
+from easymlnb_server.placement.hub.client import HubClient
+from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.nodes import PREFIX
 from easymlnb_server.placement.hub.placement import HubPlacement
 from easymlnb_server.placement.hub.shared_profiles import CommonSpots
 from easymlnb_server.placement.hub.status import OwnViews, PlacementView, Views
 from easymlnb_server.placement.hub.tokens import UserTokens
-from easymlnb_server.placement.hub.user_placements import Owners, OwnersViews
-from easymlnb_server.placement.hub.user_servers import OwnServers
+from easymlnb_server.placement.hub.user_placements import OwnersViews, UserPlacements
+from easymlnb_server.placement.hub.user_servers import UserServers
 from easymlnb_server.placement.local import LocalPlacement
-from easymlnb_server.placement.node.manager import NodeKernels
-from easymlnb_server.placement.registry import LOCAL, OwnPlaces
+from easymlnb_server.placement.node.manager import NodeKernelManager
+from easymlnb_server.placement.registry import LOCAL, PersonalPlacements
 from easymlnb_server.store.store import Store
 
 
@@ -51,7 +51,7 @@ class HubSettings(HasTraits):
     """Traits of the extension for servers on a Hub."""
 
     meters: Meters | None = None
-    people_of_hub: Members | None = None
+    people_of_hub: HubUsers | None = None
 
     shared = Bool(
         False,
@@ -86,10 +86,10 @@ class HubSettings(HasTraits):
         """Say whether this server was started to carry kernels of another, and nothing else."""
         return os.environ.get("JUPYTERHUB_SERVER_NAME", "").startswith(PREFIX)
 
-    def make_owners(self, folder: Path, people: People) -> Owners | None:
+    def make_owners(self, folder: Path, people: UserDirectory) -> UserPlacements | None:
         """Return everybody's placements, on a shared service that a Hub started."""
-        account = Account.of_service(os.environ, self.hub_proxy)
-        if not (self.shared and account.token and isinstance(people, Members)):
+        account = HubCredentials.of_service(os.environ, self.hub_proxy)
+        if not (self.shared and account.token and isinstance(people, HubUsers)):
             return None
         self.meters = Meters(people, group_limits.read(self.group_limits))
         spots = profiles.on_shared_service(self.placements)
@@ -99,7 +99,7 @@ class HubSettings(HasTraits):
             return Guarded(placement, lambda: people.check_start(user))
 
         tokens = UserTokens(account, people.identity)
-        return Owners(account, spots, folder / PLACED, self.meters.of, guard, tokens)
+        return UserPlacements(account, spots, folder / PLACED, self.meters.of, guard, tokens)
 
     async def know_people(self, store: Store) -> None:
         """Learn whose name is whose, on a shared service that a Hub started."""
@@ -114,20 +114,20 @@ class HubSettings(HasTraits):
             for name in await asyncio.to_thread(store.people.owners):
                 await self.people_of_hub.find(name)
 
-    def make_own_servers(self, owners: Owners | None) -> OwnServers | None:
+    def make_own_servers(self, owners: UserPlacements | None) -> UserServers | None:
         """Return what looks at users' own servers, on a shared service that a Hub started."""
-        return OwnServers(owners.account, owners.tokens) if owners is not None else None
+        return UserServers(owners.account, owners.tokens) if owners is not None else None
 
     @cached_property
     def spots(self) -> CommonSpots:
         """The placements of a server of one's own: those it names, and the shared service's."""
-        account = Account.of(os.environ, self.hub_proxy)
+        account = HubCredentials.of(os.environ, self.hub_proxy)
         base_url = os.environ.get("JUPYTERHUB_BASE_URL", "/")
         return CommonSpots(account, base_url, profiles.on_own_server(self.placements))
 
-    def make_places(self, folder: Path, local: LocalPlacement) -> OwnPlaces:
+    def make_places(self, folder: Path, local: LocalPlacement) -> PersonalPlacements:
         """Return where workers start, on a server of one's own; it blocks."""
-        account, notes = Account.of(os.environ, self.hub_proxy), folder / PLACED
+        account, notes = HubCredentials.of(os.environ, self.hub_proxy), folder / PLACED
         made: dict[str, HubPlacement] = {}
 
         def others() -> Mapping[str, HubPlacement]:
@@ -139,13 +139,13 @@ class HubSettings(HasTraits):
 
         if not self.is_node:
             self.spots.get()
-        return OwnPlaces(local, others)
+        return PersonalPlacements(local, others)
 
-    def make_views(self, owners: Owners | None) -> Views:
+    def make_views(self, owners: UserPlacements | None) -> Views:
         """Return what tells of placements."""
         if owners is not None:
             return OwnersViews(owners)
-        account = Account.of(os.environ, self.hub_proxy)
+        account = HubCredentials.of(os.environ, self.hub_proxy)
         return OwnViews(
             lambda: [
                 PlacementView(name, spot, account, self.hub_proxy)
@@ -153,11 +153,13 @@ class HubSettings(HasTraits):
             ]
         )
 
-    def make_node(self, specs: KernelSpecManager, folder: Path, inherit: list[str]) -> NodeKernels:
+    def make_node(
+        self, specs: KernelSpecManager, folder: Path, inherit: list[str]
+    ) -> NodeKernelManager:
         """Return what carries kernels of the same user's other servers; ``folder`` is for notes."""
         _end_well(getattr(self, "serverapp", None))
         name = os.environ.get("JUPYTERHUB_SERVER_NAME", "") or "server"
-        return NodeKernels(
+        return NodeKernelManager(
             specs,
             folder / "nodes" / name,
             inherit=inherit,
@@ -187,7 +189,7 @@ def _end_well(server: _Server | None) -> None:
 async def _leave() -> None:
     """Stop this server: by the Hub, which then knows, or as its spawner would."""
     try:
-        api = HubApi.of(os.environ, "http://not.needed")
+        api = HubClient.of(os.environ, "http://not.needed")
         await api.stop(os.environ["JUPYTERHUB_SERVER_NAME"])
         await api.close()
     except (EasyMLNBError, KeyError):

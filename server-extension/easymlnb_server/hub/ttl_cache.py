@@ -39,7 +39,7 @@ class Outage:
         self.since = None
 
 
-class Kept(Generic[V]):
+class TtlCache(Generic[V]):
     """Asks once for all who wait for the same answer, and keeps it for ``seconds``.
 
     Answers that were good when an ``outage`` began are good for as long again from then on,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from easymlnb.contract.errors import EasyMLNBError, Forbidden, NotReady
 from easymlnb_server.hub import group_limits
 from easymlnb_server.hub.group_limits import Limit
-from easymlnb_server.hub.users import Members
+from easymlnb_server.hub.users import HubUsers
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.placement.base import LimitReached
 from easymlnb_server.store.store import Store
@@ -104,7 +104,7 @@ class UserMeter:
 class Meters:
     """Everybody's meters. Without ``told`` limits nobody's groups are asked for."""
 
-    def __init__(self, members: Members, told: Mapping[str, Limit]) -> None:
+    def __init__(self, members: HubUsers, told: Mapping[str, Limit]) -> None:
         self._members = members
         self._limits = told
         self._meters: dict[str, UserMeter] = {}

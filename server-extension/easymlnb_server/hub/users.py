@@ -12,7 +12,7 @@ import httpx
 from easymlnb.contract import hub_config
 from easymlnb.contract.errors import NotReady
 from easymlnb_server.hub.name_registry import Register
-from easymlnb_server.hub.ttl_cache import Kept, Outage
+from easymlnb_server.hub.ttl_cache import Outage, TtlCache
 from easymlnb_server.identity.access import Caller, resolve
 
 SECONDS = 10.0
@@ -29,7 +29,7 @@ log = logging.getLogger("easymlnb.client.hub")
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class HubUser:
     """A user of the Hub. ``scopes`` are what the token is good for that was asked with.
 
     ``whole`` says that the token let us see the groups; without that right there seem to be none.
@@ -45,7 +45,7 @@ class Member:
     identity: str = ""
 
     @classmethod
-    def of(cls, model: Mapping[str, Any]) -> "Member | None":
+    def of(cls, model: Mapping[str, Any]) -> "HubUser | None":
         """Return who the Hub's model means; ``None`` for what is no user, such as a service."""
         if model.get("kind") != "user":
             return None
@@ -60,7 +60,7 @@ class Member:
         )
 
 
-class Members:
+class HubUsers:
     """Asks the Hub, and keeps what it says for ``seconds``. It is the ``People`` of a service.
 
     While the Hub is away, those whom it named within ``seconds`` before are let in for as long
@@ -73,15 +73,15 @@ class Members:
         self._strangers = asyncio.Semaphore(AT_ONCE)
         self._http = httpx.AsyncClient(base_url=f"{api_url.rstrip('/')}/", timeout=SECONDS)
         outage = Outage()
-        self._tokens: Kept[Member] = Kept(self._whose, seconds, outage=outage)
-        self._names: Kept[Member] = Kept(self._named, seconds, outage=outage)
+        self._tokens: TtlCache[HubUser] = TtlCache(self._whose, seconds, outage=outage)
+        self._names: TtlCache[HubUser] = TtlCache(self._named, seconds, outage=outage)
         self.register = Register()
         """Under which names each has rights."""
 
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def whose(self, token: str) -> Member | None:
+    async def whose(self, token: str) -> HubUser | None:
         """Return whose token this is; ``None`` if it is nobody's. Raises ``NotReady``."""
         found = await self._tokens.get(token)
         if found is None:
@@ -92,14 +92,14 @@ class Members:
         await self.register.bind(found.name, found.identity)
         return found
 
-    def known(self, token: str) -> Member | None:
+    def known(self, token: str) -> HubUser | None:
         """Return what ``whose`` would without asking anybody; ``None`` if it would ask."""
         found = self._tokens.fresh(token)
         if found is None or not self.register.knows(found.name, found.identity):
             return None
         return found
 
-    def caller(self, member: Member) -> Caller:
+    def caller(self, member: HubUser) -> Caller:
         """Return somebody with the names under which they have rights."""
         names = self.register.names(member.name, member.identity)
         return Caller(member.name, member.groups, member.admin, names)
@@ -112,7 +112,7 @@ class Members:
         await self.register.bind(found.name, found.identity)
         return self.caller(found)
 
-    async def look(self, name: str) -> Member | None:
+    async def look(self, name: str) -> HubUser | None:
         """Return what the Hub says of a name now; ``None`` for no user. Raises ``NotReady``."""
         found = await self._named(name)
         if found is not None and found.whole:
@@ -167,7 +167,7 @@ class Members:
         model = await self._model("user", token, self._strangers)
         return frozenset(map(str, (model or {}).get("scopes") or ()))
 
-    async def _whose(self, token: str) -> Member | None:
+    async def _whose(self, token: str) -> HubUser | None:
         # Whoever makes up tokens, however many, keeps nobody waiting who is known.
         known = self._tokens.last(token) is not None
         found = await self._ask("user", token, self._turn if known else self._strangers)
@@ -180,12 +180,12 @@ class Members:
             self._names.vouch(found.name, found)
         return found
 
-    async def _named(self, name: str) -> Member | None:
+    async def _named(self, name: str) -> HubUser | None:
         return await self._ask(f"users/{quote(name, safe='')}", self._token, self._turn)
 
-    async def _ask(self, path: str, token: str, turn: asyncio.Semaphore) -> Member | None:
+    async def _ask(self, path: str, token: str, turn: asyncio.Semaphore) -> HubUser | None:
         model = await self._model(path, token, turn)
-        return None if model is None else Member.of(model)
+        return None if model is None else HubUser.of(model)
 
     async def _model(
         self, path: str, token: str, turn: asyncio.Semaphore

@@ -39,7 +39,7 @@ class Caller:
 
 
 @dataclass
-class Person(User):
+class JupyterUser(User):
     """Somebody who is logged in, with what an identity provider knows of them beyond the name.
 
     ``groups`` are their groups' names, ``admin`` says that they may manage everybody's services.
@@ -110,19 +110,19 @@ def label(name: str) -> str:
     return f"{_LABEL}{name}"
 
 
-def labelled(text: str) -> str | None:
+def user_of_key(text: str) -> str | None:
     """Return whose such a mark is; ``None`` for that of a visitor."""
     return text.removeprefix(_LABEL) if text.startswith(_LABEL) else None
 
 
-class People(Protocol):
+class UserDirectory(Protocol):
     """Knows who somebody is now, for what goes on longer than a request."""
 
     async def find(self, name: str) -> Caller | None:
         """Return somebody by name, at most 30 s old; ``None`` for who may not log in any more."""
 
 
-class OwnPeople:
+class SingleUserDirectory:
     """The people of a personal server: whoever got in is its user, who may do everything."""
 
     async def find(self, name: str) -> Caller | None:

@@ -35,7 +35,7 @@ def owned(specs: Iterable[ServiceSpec], owner: str) -> list[ServiceSpec]:
     return [msgspec.structs.replace(spec, name=full(owner, spec.name)) for spec in specs]
 
 
-def as_known_inside(specs: Iterable[ServiceSpec]) -> list[ServiceSpec]:
+def with_short_names(specs: Iterable[ServiceSpec]) -> list[ServiceSpec]:
     """Return specs under the names that their workers know."""
     return [
         msgspec.structs.replace(spec, name=plain(spec.name)) if "/" in spec.name else spec

@@ -9,9 +9,9 @@ import logging
 from collections.abc import Collection
 
 from easymlnb.contract.errors import EasyMLNBError, Forbidden
-from easymlnb_server.apps.sessions import Place
-from easymlnb_server.context import State
-from easymlnb_server.identity.access import Action, Caller, labelled
+from easymlnb_server.apps.sessions import PageSession
+from easymlnb_server.context import ServerContext
+from easymlnb_server.identity.access import Action, Caller, user_of_key
 
 EVERY = 10.0
 """Seconds between two looks; with 30 s that people are known for, less than a minute in all."""
@@ -21,10 +21,10 @@ GONE = "This service is no longer shared with you. Ask its owner for access."
 log = logging.getLogger("easymlnb.access")
 
 
-class Revocation:
+class AccessRevoker:
     """Reads who may call what, as another process may have changed it, and ends what may not be."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: ServerContext) -> None:
         self._services = state.services
         self._publications = state.publications
         self._people = state.people
@@ -45,13 +45,13 @@ class Revocation:
         """Look once."""
         await self._read()
         places, calls = self._places.all(), self._metrics.open_calls()
-        asking = {self._of(one) for one in places} | {labelled(one.owner) for _, one in calls}
+        asking = {self._of(one) for one in places} | {user_of_key(one.owner) for _, one in calls}
         known = await self._find(asking)
         for place in places:
             if not self._may(known, self._of(place), place.service):
                 self._places.leave(place)
         for name, pending in calls:
-            if not self._may(known, labelled(pending.owner), name):
+            if not self._may(known, user_of_key(pending.owner), name):
                 pending.stop(Forbidden(GONE))
 
     async def _read(self) -> None:
@@ -68,7 +68,7 @@ class Revocation:
             self._publications.let_in(name, access)
         self._publications.moved = moved
 
-    def _of(self, place: Place) -> str | None:
+    def _of(self, place: PageSession) -> str | None:
         return None if place.public else place.visitor.user
 
     async def _find(self, names: Collection[str | None]) -> dict[str | None, Caller | None]:

@@ -14,33 +14,33 @@ from tornado.ioloop import PeriodicCallback
 
 from easymlnb.contract import installation
 from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn, VersionMismatch
-from easymlnb.contract.service_call_protocol import Ask, Lookup, Unask
+from easymlnb.contract.service_call_protocol import CallService, CancelServiceCall, DescribeService
 from easymlnb.contract.worker_protocol import (
     PROTOCOL_HEADER,
     VERSION_HEADER,
     Failure,
     Hello,
     Item,
-    Offer,
+    NotStarted,
     Progress,
-    Refused,
+    Register,
+    Registered,
+    RegistrationRefused,
     Result,
-    Shares,
-    Taken,
+    SharedFilesystem,
     ToServer,
-    Unbegun,
+    Unregister,
     Welcome,
-    Withdraw,
     unpack_to_server,
 )
-from easymlnb_server.calls.service_calls import Asks
-from easymlnb_server.context import STATE, State
+from easymlnb_server.calls.service_calls import ServiceCalls
+from easymlnb_server.context import STATE, ServerContext
 from easymlnb_server.dispatch.worker_link import WorkerLink
 from easymlnb_server.http.base import decides_itself
-from easymlnb_server.http.websocket import Wire
+from easymlnb_server.http.websocket import SocketWebSocket
 from easymlnb_server.openapi.document import Operation
-from easymlnb_server.uploads.spool import Room
-from easymlnb_server.workers.registration import Arrival, Awaited
+from easymlnb_server.uploads.spool import KernelFileShare
+from easymlnb_server.workers.registration import ExpectedWorker, RegisteredWorker
 
 MAX_MESSAGE = 2**30
 """Bytes of one message from a kernel; results may be large."""
@@ -67,9 +67,9 @@ class LinkHandler(websocket.WebSocketHandler):
 
     def initialize(self) -> None:
         self._link: WorkerLink | None = None
-        self._arrival: Awaited | None = None
-        self._room: Room | None = None
-        self._asks: Asks | None = None
+        self._arrival: ExpectedWorker | None = None
+        self._room: KernelFileShare | None = None
+        self._asks: ServiceCalls | None = None
         self._outbox: list[bytes] = []
         self._given_up = False
         self._heart = PeriodicCallback(self._beat, HEARTBEAT * 1000)
@@ -79,19 +79,19 @@ class LinkHandler(websocket.WebSocketHandler):
             Failure: self._on_event,
             Progress: self._on_event,
             Item: self._on_event,
-            Unbegun: self._on_event,
+            NotStarted: self._on_event,
             Hello: self._on_hello,
-            Shares: self._on_shares,
-            Ask: self._on_ask,
-            Lookup: self._on_ask,
-            Unask: self._on_ask,
-            Offer: self._on_offer,
-            Withdraw: self._on_withdraw,
+            SharedFilesystem: self._on_shares,
+            CallService: self._on_ask,
+            DescribeService: self._on_ask,
+            CancelServiceCall: self._on_ask,
+            Register: self._on_offer,
+            Unregister: self._on_withdraw,
         }
 
     @property
-    def state(self) -> State:
-        return cast("State", self.settings[STATE])
+    def state(self) -> ServerContext:
+        return cast("ServerContext", self.settings[STATE])
 
     @property
     def max_message_size(self) -> int:
@@ -105,8 +105,8 @@ class LinkHandler(websocket.WebSocketHandler):
         return None
 
     def get_websocket_protocol(self) -> websocket.WebSocketProtocol | None:
-        if Wire.fits(getattr(self.request.connection, "stream", None)):
-            return Wire(self, MAX_MESSAGE)
+        if SocketWebSocket.fits(getattr(self.request.connection, "stream", None)):
+            return SocketWebSocket(self, MAX_MESSAGE)
         return super().get_websocket_protocol()
 
     @decides_itself  # by the kernel's own secret
@@ -148,7 +148,7 @@ class LinkHandler(websocket.WebSocketHandler):
 
     def open(self, *args: str, **kwargs: str) -> None:
         self.set_nodelay(True)
-        if not isinstance(self.ws_connection, Wire):
+        if not isinstance(self.ws_connection, SocketWebSocket):
             assert self.ws_connection is not None
             _read_to_the_end(self.ws_connection.stream)
         self._heart.start()
@@ -218,7 +218,7 @@ class LinkHandler(websocket.WebSocketHandler):
 
     def _on_event(self, frame: ToServer, body: bytes) -> None:
         if self._link is not None:
-            self._link.take(cast("Result | Failure | Progress | Item | Unbegun", frame), body)
+            self._link.take(cast("Result | Failure | Progress | Item | NotStarted", frame), body)
 
     def _on_hello(self, hello: Hello, body: bytes) -> None:
         if self._link is not None:
@@ -229,25 +229,27 @@ class LinkHandler(websocket.WebSocketHandler):
             return
         self._link = WorkerLink(hello, self._write)
         owner = self._arrival.owner if self._arrival is not None else ""
-        self._asks = Asks(self.state, self._link, owner)
+        self._asks = ServiceCalls(self.state, self._link, owner)
         self._room = self.state.spool.room()
         self._link.say(Welcome(probe=str(self._room.probe) if self._room else ""))
 
-    def _on_shares(self, shares: Shares, body: bytes) -> None:
+    def _on_shares(self, shares: SharedFilesystem, body: bytes) -> None:
         if self._link is not None and self._room is not None and self._room.proven(shares.proof):
             self._link.room = self._room
 
-    def _on_ask(self, frame: Ask | Lookup | Unask, body: bytes) -> None:
+    def _on_ask(
+        self, frame: CallService | DescribeService | CancelServiceCall, body: bytes
+    ) -> None:
         if self._asks is not None:
             self._asks.take(frame, body)
 
-    def _on_offer(self, offer: Offer, body: bytes) -> None:
+    def _on_offer(self, offer: Register, body: bytes) -> None:
         link = self._link
         if link is None:
             return
         if self._arrival is not None:
             if not self._arrival.done():
-                self._arrival.set_result(Arrival(link, offer.specs))
+                self._arrival.set_result(RegisteredWorker(link, offer.specs))
             return
         taken = []
         for spec in offer.specs:
@@ -255,10 +257,10 @@ class LinkHandler(websocket.WebSocketHandler):
                 self.state.live.offer(link, spec)
                 taken.append(spec.name)
             except EasyMLNBError as error:
-                link.say(Refused(name=spec.name, message=error.message))
-        link.say(Taken(names=tuple(taken)))
+                link.say(RegistrationRefused(name=spec.name, message=error.message))
+        link.say(Registered(names=tuple(taken)))
 
-    def _on_withdraw(self, withdraw: Withdraw, body: bytes) -> None:
+    def _on_withdraw(self, withdraw: Unregister, body: bytes) -> None:
         for name in withdraw.names:
             if self._link is not None:
                 self.state.live.withdraw(self._link, name)

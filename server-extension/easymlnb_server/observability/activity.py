@@ -7,7 +7,7 @@ from typing import Any
 
 from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
 
-from easymlnb_server.services.live import LiveTable
+from easymlnb_server.services.live import LiveServices
 
 EVERY = 30.0
 """Seconds between two marks while a long call runs."""
@@ -17,7 +17,7 @@ class Activity:
     """Marks the server, and the kernel that answered, as used just now."""
 
     def __init__(
-        self, kernels: MappingKernelManager, times: dict[str, datetime], live: LiveTable
+        self, kernels: MappingKernelManager, times: dict[str, datetime], live: LiveServices
     ) -> None:
         self._kernels = kernels
         self._times = times

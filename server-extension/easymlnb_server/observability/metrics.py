@@ -23,15 +23,15 @@ from prometheus_client.core import (
 )
 
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError
-from easymlnb_server.dispatch.call import Pending
-from easymlnb_server.publishing.publisher import Publications
+from easymlnb_server.dispatch.call import CallHandle
+from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.resources import Stats
-from easymlnb_server.services.live import LiveTable
+from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.registry import LIVE
 from easymlnb_server.workers.deployment import REASONS
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-__all__ = ["CONTENT_TYPE", "Metrics", "Series", "Times", "exposition"]
+__all__ = ["CONTENT_TYPE", "CallMetrics", "Histogram", "Metrics", "exposition"]
 
 BOUNDS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -55,7 +55,7 @@ SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, float("inf"))
 """Upper bounds of the buckets that the sizes of batches are counted in."""
 
 
-class Times:
+class Histogram:
     """A histogram, of seconds unless other bounds are given."""
 
     __slots__ = ("_bounds", "counts", "total")
@@ -75,7 +75,7 @@ class Times:
         return list(zip(names, accumulate(self.counts), strict=True))
 
 
-class Series:
+class CallMetrics:
     """The numbers of one version of one service.
 
     ``ended`` counts by HTTP status and error code (``ok`` for a result), ``refused`` by code;
@@ -87,11 +87,11 @@ class Series:
     def __init__(self) -> None:
         self.ended: Counter[tuple[int, str]] = Counter()
         self.refused: Counter[str] = Counter()
-        self.whole = Times()
-        self.worker = Times()
-        self.sizes = Times(SIZES)
+        self.whole = Histogram()
+        self.worker = Histogram()
+        self.sizes = Histogram(SIZES)
         self.recent: deque[float] = deque(maxlen=RECENT)
-        self.open: set[Pending] = set()
+        self.open: set[CallHandle] = set()
 
     def add(self, error: EasyMLNBError | None, whole: float, worker: float) -> None:
         """Count a call that ended; ``whole`` and ``worker`` are seconds, 0 where none ran it."""
@@ -126,14 +126,14 @@ class Metrics:
 
     def __init__(
         self,
-        live: LiveTable,
-        publications: Publications,
+        live: LiveServices,
+        publications: Publisher,
         registry: CollectorRegistry = REGISTRY,
     ) -> None:
         self._live = live
         self._publications = publications
         self._registry = registry
-        self._series: dict[Key, Series] = {}
+        self._series: dict[Key, CallMetrics] = {}
         self._memory: dict[str, int] = {}
 
     def open(self) -> None:
@@ -142,17 +142,17 @@ class Metrics:
     def close(self) -> None:
         self._registry.unregister(self)
 
-    def series(self, name: str, version: str) -> Series:
+    def series(self, name: str, version: str) -> CallMetrics:
         """Return where to count; keep it for the length of a call."""
         found = self._series.get((name, version))
         if found is None:
             self.prune()
-            found = self._series[name, version] = Series()
+            found = self._series[name, version] = CallMetrics()
         return found
 
     def under_way(
         self, request_id: str, owner: str | None, service: str | None = None
-    ) -> list[Pending]:
+    ) -> list[CallHandle]:
         """Return the calls with this request id that are this owner's, or anybody's.
 
         ``service``: only calls of this service.
@@ -166,7 +166,7 @@ class Metrics:
             and service in (None, name)
         ]
 
-    def open_calls(self) -> list[tuple[str, Pending]]:
+    def open_calls(self) -> list[tuple[str, CallHandle]]:
         """Return the calls whose callers wait, each with its service's name."""
         return [(key[0], one) for key, series in self._series.items() for one in series.open]
 
@@ -181,7 +181,7 @@ class Metrics:
 
     def stats(self, name: str, version: str) -> Stats:
         """Return the numbers of a version for people; workers are ``None`` for a live one."""
-        found = (self._series.get((name, version)) or Series()).stats()
+        found = (self._series.get((name, version)) or CallMetrics()).stats()
         serving = self._publications.serving.get(name)
         if serving is None or version != str(serving.version):
             return found
@@ -250,7 +250,7 @@ class Metrics:
         yield from (ready, wanted, failed, restarts, memory)
 
 
-def _calls(series: dict[Key, Series]) -> Iterator[Metric]:
+def _calls(series: dict[Key, CallMetrics]) -> Iterator[Metric]:
     of = ["service", "version"]
     ended = CounterMetricFamily(
         "easymlnb_calls", "Accepted calls that ended.", labels=[*of, "status", "code"]

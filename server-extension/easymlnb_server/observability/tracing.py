@@ -9,7 +9,7 @@ from opentelemetry.propagate import extract
 from opentelemetry.trace import ProxyTracerProvider, SpanKind, StatusCode, TracerProvider
 
 from easymlnb.contract.errors import EasyMLNBError
-from easymlnb_server.calls.log import Entry
+from easymlnb_server.calls.log import CallRecord
 
 
 class Tracing:
@@ -22,7 +22,7 @@ class Tracing:
         self,
         headers: Mapping[str, str],
         name: str,
-        entry: Entry,
+        entry: CallRecord,
         error: EasyMLNBError | None,
         whole: float,
     ) -> None:

@@ -33,7 +33,7 @@ class LimitReached(Forbidden):
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Reservation:
     """A place that is kept for one worker until it is given back; ``gpus`` it may use."""
 
     gpus: tuple[str, ...] | None = None
@@ -45,7 +45,7 @@ def quiet(text: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class WorkerOrder:
     """What to start: which kernelspec, in which folder, dialling home with which secret.
 
     ``say`` is told in a sentence, from any thread, what a start that takes long waits for.
@@ -56,7 +56,7 @@ class Order:
     kernel: str
     folder: Path
     secret: str
-    room: Room = Room()
+    room: Reservation = Reservation()
     label: str = ""
     say: Callable[[str], None] = quiet
 
@@ -96,7 +96,7 @@ class Kernel(Protocol):
         """
 
 
-class Fresh(Kernel, Protocol):
+class StartedKernel(Kernel, Protocol):
     """A kernel that was just started; nbclient executes notebooks through manager and client."""
 
     manager: AsyncKernelManager
@@ -104,7 +104,7 @@ class Fresh(Kernel, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Survivor:
+class OrphanedWorker:
     """A worker that outlived its server, and the hash of the secret it will come back with."""
 
     worker: str
@@ -119,19 +119,19 @@ class Placement(Protocol):
     def offers(self, gpu: Gpu) -> bool:
         """Say whether there is such room here at all, as far as is known."""
 
-    def reserve(self, gpu: Gpu) -> Room | None:
+    def reserve(self, gpu: Gpu) -> Reservation | None:
         """Keep room for one worker; ``None`` when all is taken for now.
 
         Raises ``DeploymentFailed`` when there is never such room here.
         """
 
-    def release(self, room: Room) -> None:
+    def release(self, room: Reservation) -> None:
         """Give room back that no kernel was started in."""
 
     async def freed(self) -> None:
         """Wait until room is given back."""
 
-    async def start(self, order: Order) -> Fresh:
+    async def start(self, order: WorkerOrder) -> StartedKernel:
         """Start a kernel in its room; raises ``NotReady`` with the reason if that is impossible.
 
         The room is the kernel's from here on, and given back when the kernel ends or did not start.

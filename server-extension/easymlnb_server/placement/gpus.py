@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb.contract.resources import PREFER, Gpu
-from easymlnb_server.placement.base import Room
+from easymlnb_server.placement.base import Reservation
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 ASK_TIMEOUT = 20.0
@@ -86,7 +86,7 @@ class Gpus:
         """Say whether there are ever so many."""
         return gpu == PREFER or gpu <= len(self.names)
 
-    def reserve(self, gpu: Gpu) -> Room | None:
+    def reserve(self, gpu: Gpu) -> Reservation | None:
         """Keep GPUs for one worker; ``None`` when too many are taken now.
 
         Raises ``DeploymentFailed`` when there are never so many.
@@ -96,7 +96,7 @@ class Gpus:
         if gpu == 0:
             # Where there are GPUs they are for those that ask: a worker that took one unasked
             # would be in the memory of the model that it was given to.
-            return Room(gpus=()) if self.names else Room()
+            return Reservation(gpus=()) if self.names else Reservation()
         count = max(1, int(gpu))
         if not self.offers(gpu):
             raise DeploymentFailed(_too_few(gpu, len(self.names)))
@@ -106,16 +106,16 @@ class Gpus:
         chosen = tuple(name for name in free if self._free[name] > share - 1e-9)[:count]
         if len(chosen) < count:
             return None
-        self.take(Room(chosen, share))
-        return Room(chosen, share)
+        self.take(Reservation(chosen, share))
+        return Reservation(chosen, share)
 
-    def take(self, room: Room) -> None:
+    def take(self, room: Reservation) -> None:
         """Count this room as taken; a worker of a former server may have been there already."""
         for name in room.gpus or ():
             if name in self._free:
                 self._free[name] -= room.share
 
-    def release(self, room: Room) -> None:
+    def release(self, room: Reservation) -> None:
         """Give room back; whoever waits looks again."""
         for name in room.gpus or ():
             if name in self._free:

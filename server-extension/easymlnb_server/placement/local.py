@@ -16,7 +16,7 @@ from jupyter_client.manager import AsyncKernelManager
 from easymlnb.contract.errors import NotReady
 from easymlnb.contract.resources import Gpu
 from easymlnb_server.placement import process_records
-from easymlnb_server.placement.base import Order, Room, Survivor
+from easymlnb_server.placement.base import OrphanedWorker, Reservation, WorkerOrder
 from easymlnb_server.placement.environment import worker_environment
 from easymlnb_server.placement.gpus import VISIBLE, Gpus
 from easymlnb_server.placement.process_records import MARK, Record
@@ -65,7 +65,7 @@ class RunningKernel:
             if not await self.adopted():
                 await asyncio.to_thread(process_records.clear, self._file, self._record)
         finally:
-            self._gpus.release(Room(self._record.gpus, self._record.share))
+            self._gpus.release(Reservation(self._record.gpus, self._record.share))
 
 
 class LocalPlacement:
@@ -98,16 +98,16 @@ class LocalPlacement:
     def offers(self, gpu: Gpu) -> bool:
         return self._gpus.offers(gpu)
 
-    def reserve(self, gpu: Gpu) -> Room | None:
+    def reserve(self, gpu: Gpu) -> Reservation | None:
         return self._gpus.reserve(gpu)
 
-    def release(self, room: Room) -> None:
+    def release(self, room: Reservation) -> None:
         self._gpus.release(room)
 
     async def freed(self) -> None:
         await self._gpus.freed()
 
-    async def start(self, order: Order) -> FreshKernel:
+    async def start(self, order: WorkerOrder) -> FreshKernel:
         # Unix sockets in a private folder: other accounts on the host cannot read the kernel's
         # output, and their paths must stay under 108 bytes.
         try:
@@ -145,20 +145,20 @@ class LocalPlacement:
             raise
         return kernel
 
-    def _environment(self, order: Order) -> dict[str, str]:
+    def _environment(self, order: WorkerOrder) -> dict[str, str]:
         found = worker_environment(dict(os.environ), self._inherit) | self._address
         if order.room.gpus is not None:
             found[VISIBLE] = ",".join(order.room.gpus)
         return found | {MARK: order.worker, "EASYMLNB_SECRET": order.secret}
 
-    async def _undo(self, manager: AsyncKernelManager, order: Order, sockets: Path) -> None:
+    async def _undo(self, manager: AsyncKernelManager, order: WorkerOrder, sockets: Path) -> None:
         pid = _pid(manager)
         await shut_down(manager)
         await asyncio.to_thread(process_records.end_processes, pid, order.worker)
         await asyncio.to_thread(shutil.rmtree, sockets, ignore_errors=True)
         self._gpus.release(order.room)
 
-    def survivors(self) -> list[Survivor]:
+    def survivors(self) -> list[OrphanedWorker]:
         """Return the workers of a killed server that may be taken over, and end all others.
 
         Call it before any worker is started; it blocks.
@@ -169,9 +169,9 @@ class LocalPlacement:
             if record is None or not (record.runs and record.token):
                 process_records.clear(file, record)
                 continue
-            self._gpus.take(Room(record.gpus, record.share))
+            self._gpus.take(Reservation(record.gpus, record.share))
             kernel = RunningKernel(self._gpus, file, record)
-            found.append(Survivor(worker, record.bundle, record.token, kernel))
+            found.append(OrphanedWorker(worker, record.bundle, record.token, kernel))
         return found
 
 
@@ -188,7 +188,7 @@ def _pid(manager: AsyncKernelManager) -> int:
     return int(getattr(manager.provisioner, "pid", None) or 0)
 
 
-def _record(manager: AsyncKernelManager, sockets: Path, order: Order) -> Record:
+def _record(manager: AsyncKernelManager, sockets: Path, order: WorkerOrder) -> Record:
     pid = _pid(manager)
     return Record(
         worker=order.worker,

@@ -6,19 +6,19 @@ from typing import Protocol
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb.contract.resources import Gpu
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.placement.base import Placement, Survivor
+from easymlnb_server.placement.base import OrphanedWorker, Placement
 
 LOCAL = "local"
 
 
-class Lasting(Placement, Protocol):
+class RecoverablePlacement(Placement, Protocol):
     """A placement whose workers may outlive the server."""
 
-    def survivors(self) -> list[Survivor]:
+    def survivors(self) -> list[OrphanedWorker]:
         """Return the workers of a killed server that may be taken over; it blocks."""
 
 
-class Places:
+class PlacementSet:
     """``local`` is the server's own machine; ``others`` are what its administrator named."""
 
     def __init__(self, local: Placement, others: Mapping[str, Placement] | None = None) -> None:
@@ -53,30 +53,32 @@ class Places:
         return self._places[name]
 
 
-class Somewhere(Protocol):
+class PlacementProvider(Protocol):
     """Knows where the workers of each owner start."""
 
-    def of(self, owner: str) -> Places:
+    def of(self, owner: str) -> PlacementSet:
         """Return the placements for workers of this owner."""
 
-    def survivors(self) -> list[Survivor]:
+    def survivors(self) -> list[OrphanedWorker]:
         """Return the workers of a killed server that may be taken over; it blocks."""
 
 
-class OwnPlaces:
+class PersonalPlacements:
     """On one's own server all is one's own: ``local`` and ``others`` are for every worker.
 
     ``others`` returns the placements that there are now, each the same as long as it is there.
     """
 
-    def __init__(self, local: Lasting, others: Callable[[], Mapping[str, Lasting]]) -> None:
+    def __init__(
+        self, local: RecoverablePlacement, others: Callable[[], Mapping[str, RecoverablePlacement]]
+    ) -> None:
         self._local = local
         self._others = others
 
-    def of(self, owner: str) -> Places:
-        return Places(self._local, self._others())
+    def of(self, owner: str) -> PlacementSet:
+        return PlacementSet(self._local, self._others())
 
-    def survivors(self) -> list[Survivor]:
+    def survivors(self) -> list[OrphanedWorker]:
         every = (self._local, *self._others().values())
         return [survivor for placement in every for survivor in placement.survivors()]
 

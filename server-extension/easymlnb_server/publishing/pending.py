@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 
-class Starts:
+class PendingStarts:
     """Bundles that are being started, each by a task of its own."""
 
     def __init__(self) -> None:

@@ -20,11 +20,11 @@ from easymlnb.contract.replacing import AUTO
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity import names as naming
 from easymlnb_server.identity.access import Access
-from easymlnb_server.placement.base import Survivor
-from easymlnb_server.publishing.pending import Starts
+from easymlnb_server.placement.base import OrphanedWorker
+from easymlnb_server.publishing.pending import PendingStarts
 from easymlnb_server.publishing.replacement import Replacement, formers_of, holders
 from easymlnb_server.publishing.spec_validation import checked
-from easymlnb_server.services.models import Deploy, Serving
+from easymlnb_server.services.models import Deploy, PublishedService
 from easymlnb_server.store.lease import LeaseLost
 from easymlnb_server.store.records import State, StoredBundle, Version
 from easymlnb_server.store.store import Store
@@ -44,7 +44,7 @@ Guard = Callable[[], None]
 log = logging.getLogger("easymlnb.publications")
 
 
-class Publications:
+class Publisher:
     """All that is published, and the deployments behind it.
 
     ``serving`` maps full names to what answers them; others read it, only this class
@@ -52,7 +52,7 @@ class Publications:
     """
 
     def __init__(self, deploy: Deploy, *, shared: bool = False) -> None:
-        self.serving: dict[str, Serving] = {}
+        self.serving: dict[str, PublishedService] = {}
         self.moved: dict[str, str] = {}
         """New names of services that changed hands, by their old ones."""
         self.unusable: EasyMLNBError = NotReady("The server is starting. Try again in a moment.")
@@ -61,7 +61,7 @@ class Publications:
         self._deploy = deploy
         self._shared = shared
         self._running: dict[str, Deployment] = {}
-        self._starting = Starts()
+        self._starting = PendingStarts()
         self._first: dict[str, Deployment] = {}
         self._replacements: dict[str, Replacement] = {}
         self._how: dict[str, str] = {}
@@ -92,7 +92,7 @@ class Publications:
     async def restore(
         self,
         store: Store,
-        survivors: Iterable[Survivor] = (),
+        survivors: Iterable[OrphanedWorker] = (),
         guard: Callable[[], None] = lambda: None,
     ) -> None:
         """Take up what was published before; returns before the workers are ready.
@@ -101,7 +101,7 @@ class Publications:
         ``guard`` raises ``NotReady`` while another server process may serve.
         """
         self.guard = guard
-        there: dict[str, list[Survivor]] = {}
+        there: dict[str, list[OrphanedWorker]] = {}
         for survivor in survivors:
             there.setdefault(survivor.bundle, []).append(survivor)
         published = await _thread(store.services.serving)
@@ -357,7 +357,7 @@ class Publications:
             former = self._running.get(version.bundle)
             self._running[version.bundle] = deployment
             before = self.serving.get(version.service)
-            self.serving[version.service] = Serving(
+            self.serving[version.service] = PublishedService(
                 version.number,
                 version.bundle,
                 version.spec,
@@ -390,7 +390,7 @@ class Publications:
     def _specs(self, deployment: Deployment) -> list[ServiceSpec]:
         """Return the services that a deployment answers for."""
         specs = (one.spec for one in self.serving.values() if one.deployment is deployment)
-        return naming.as_known_inside(specs)
+        return naming.with_short_names(specs)
 
 
 def _thread(work: Callable[[], T]) -> Coroutine[Any, Any, T]:

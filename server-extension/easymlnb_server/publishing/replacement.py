@@ -8,7 +8,7 @@ from easymlnb.contract.replacing import IN_PLACE, WAIT
 from easymlnb.contract.resources import PREFER, Gpu
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.placement.base import LimitReached, Placement, SeatsTaken
-from easymlnb_server.services.models import Serving
+from easymlnb_server.services.models import PublishedService
 from easymlnb_server.workers.deployment import Deployment
 from easymlnb_server.workers.worker_set import Worker
 
@@ -139,7 +139,7 @@ def _suffices(had: Gpu | None, needed: Gpu | None) -> bool:
 def formers_of(
     bundle: str,
     names: Iterable[str],
-    serving: Mapping[str, Serving],
+    serving: Mapping[str, PublishedService],
     running: Mapping[str, Deployment],
 ) -> list[Deployment]:
     """Return the deployments that end when a bundle serves under these names."""
@@ -157,7 +157,7 @@ def formers_of(
 
 def holders(
     placement: Placement,
-    serving: Mapping[str, Serving],
+    serving: Mapping[str, PublishedService],
     starting: Iterable[Deployment],
 ) -> str:
     """Return in a sentence who has the room of a placement, as far as this server knows."""

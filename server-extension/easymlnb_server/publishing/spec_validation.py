@@ -71,4 +71,4 @@ def _read(spec: ServiceSpec) -> None:
     summaries.summary(spec.description)
     snippets(spec, summaries.example(spec))
     document.service_document(spec, url="", version="")
-    metadata_formats.document(metadata_formats.Subject(spec, "1", "", "", ""))
+    metadata_formats.document(metadata_formats.DescribedService(spec, "1", "", "", ""))

@@ -14,7 +14,7 @@ from easymlnb_server.calls.log import CallLog
 from easymlnb_server.identity.access import Action, Caller
 from easymlnb_server.resources import ServiceSummary, ServiceText, timestamp
 from easymlnb_server.services import summaries
-from easymlnb_server.services.registry import Services
+from easymlnb_server.services.registry import ServiceRegistry
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchPage:
     """A page of what fits. ``total`` counts all of it; ``next`` is where it goes on, if it does."""
 
     entries: list[ServiceSummary]
@@ -45,12 +45,16 @@ class Found:
     next: int | None
 
 
-def entries(services: Services, calls: CallLog, caller: Caller | None) -> list[ServiceSummary]:
+def entries(
+    services: ServiceRegistry, calls: CallLog, caller: Caller | None
+) -> list[ServiceSummary]:
     """Return all services that somebody may know of as lines of the catalogue."""
     return [entry(services, calls, name, caller) for name in services.names(caller)]
 
 
-def entry(services: Services, calls: CallLog, name: str, caller: Caller | None) -> ServiceSummary:
+def entry(
+    services: ServiceRegistry, calls: CallLog, name: str, caller: Caller | None
+) -> ServiceSummary:
     """Return one service's line for somebody; raises ``ServiceNotFound``."""
     spec = services.target_for(caller, name, Action.SEE).spec
     created = services.created(name)
@@ -82,7 +86,7 @@ def _read(spec: ServiceSpec) -> ServiceText:
     )
 
 
-def choose(found: Iterable[ServiceSummary], query: Query) -> Found:
+def choose(found: Iterable[ServiceSummary], query: Query) -> SearchPage:
     """Return what fits, in order."""
     fitting = [one for one in found if _fits(one, query)]
     fitting.sort(key=SORTS["name"])
@@ -90,7 +94,7 @@ def choose(found: Iterable[ServiceSummary], query: Query) -> Found:
         fitting.sort(key=SORTS[query.sort], reverse=True)
     end = len(fitting) if query.limit is None else query.start + query.limit
     more = end if end < len(fitting) else None
-    return Found(fitting[query.start : end], len(fitting), more)
+    return SearchPage(fitting[query.start : end], len(fitting), more)
 
 
 def offered(found: Iterable[ServiceSummary]) -> dict[str, list[str]]:

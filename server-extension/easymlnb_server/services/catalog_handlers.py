@@ -166,13 +166,13 @@ class ThumbnailHandler(EasyHandler):
         self.finish(base64.b64decode(data))
 
 
-def subject(handler: EasyHandler, name: str) -> metadata_formats.Subject:
+def subject(handler: EasyHandler, name: str) -> metadata_formats.DescribedService:
     """Return what is to be described under a name; raises ``ServiceNotFound``."""
     services = handler.state.services
     target = handler.target(name, Action.SEE)
     created = services.created(name)
     line = catalog.entry(services, handler.state.calls, name, handler.caller)
-    return metadata_formats.Subject(
+    return metadata_formats.DescribedService(
         target.spec,
         target.version,
         datetime.fromtimestamp(created, UTC).date().isoformat() if created else "",

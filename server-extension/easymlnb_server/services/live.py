@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from easymlnb.contract.errors import NameTaken, WorkerLost
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.dispatch.dispatcher import Pool
+from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.dispatch.worker_link import WorkerLink
 
 
@@ -15,12 +15,12 @@ class LiveService:
 
     spec: ServiceSpec
     link: WorkerLink
-    pool: Pool
+    pool: Dispatcher
     since: float = field(default_factory=time.time)
     """When it was first offered, in seconds since the epoch."""
 
 
-class LiveTable:
+class LiveServices:
     """Names and the kernels that answer them. A name belongs to one notebook at a time."""
 
     def __init__(self, queue_limit: int) -> None:
@@ -49,7 +49,7 @@ class LiveTable:
             return
         if old is not None:
             self._leave(old)
-        pool = Pool(self._queue_limit)
+        pool = Dispatcher(self._queue_limit)
         pool.join(link, spec.workers)
         self._services[spec.name] = LiveService(spec, link, pool)
 

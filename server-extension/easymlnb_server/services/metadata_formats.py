@@ -48,7 +48,7 @@ DATA_TYPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class DescribedService:
     """What is described. ``version`` is a number or ``live``, ``published`` an ISO date or empty.
 
     ``url`` is the absolute address of the service's page, ``picture`` that of its thumbnail.
@@ -92,7 +92,7 @@ class Subject:
         return self.about.date or self.published[:10]
 
 
-def document(subject: Subject) -> dict[str, Any]:
+def document(subject: DescribedService) -> dict[str, Any]:
     """Return all forms side by side, and what is missing for the schemas that want it."""
     own, theirs = deep(subject), ai4os(subject)
     return {
@@ -116,7 +116,7 @@ def plain(spec: ServiceSpec) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value and key != "thumbnail"}
 
 
-def deep(subject: Subject) -> dict[str, Any]:
+def deep(subject: DescribedService) -> dict[str, Any]:
     """Return DEEP's form; what is not said is left out, also where the schema wants it."""
     spec, about = subject.spec, subject.about
     return _said(
@@ -132,7 +132,7 @@ def deep(subject: Subject) -> dict[str, Any]:
     ) | {"keywords": list(spec.tags)}
 
 
-def ai4os(subject: Subject) -> dict[str, Any]:
+def ai4os(subject: DescribedService) -> dict[str, Any]:
     """Return AI4OS's form; what is not said is left out, also where the schema wants it."""
     spec, about = subject.spec, subject.about
     needs = subject.needs
@@ -171,7 +171,7 @@ def ai4os(subject: Subject) -> dict[str, Any]:
     }
 
 
-def schema_org(subject: Subject) -> dict[str, Any]:
+def schema_org(subject: DescribedService) -> dict[str, Any]:
     """Return the service as a schema.org ``SoftwareApplication``."""
     spec, about = subject.spec, subject.about
     needs = subject.needs

@@ -13,7 +13,7 @@ Deploy = Callable[[str, str, Callable[[], Awaitable[Bundle]]], Deployment]
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class PublishedService:
     """The version that answers a published service."""
 
     version: int

@@ -9,13 +9,13 @@ from msgspec.structs import replace
 
 from easymlnb.contract.errors import ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.dispatch.dispatcher import Pool
+from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.identity import names as naming
 from easymlnb_server.identity.access import Action, Caller, may
-from easymlnb_server.publishing.publisher import Publications
+from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.resources import ServiceNames, ServiceState, ServiceStatus
-from easymlnb_server.services.live import LiveTable
-from easymlnb_server.services.models import Serving
+from easymlnb_server.services.live import LiveServices
+from easymlnb_server.services.models import PublishedService
 
 LIVE: Final = "live"
 
@@ -27,7 +27,7 @@ class Target:
     """Where a call goes. ``version`` is a number or ``"live"``; ``kernel`` a live one's id."""
 
     spec: ServiceSpec
-    pool: Pool
+    pool: Dispatcher
     version: str
     kernel: str = ""
 
@@ -36,7 +36,7 @@ class Target:
         return self.spec.name
 
 
-class Services:
+class ServiceRegistry:
     """Reads both tables: a published version answers a name, else the notebook that is live.
 
     ``shared`` says that this is a service for many: names begin with their owners', and ``may``
@@ -45,8 +45,8 @@ class Services:
 
     def __init__(
         self,
-        live: LiveTable,
-        publications: Publications,
+        live: LiveServices,
+        publications: Publisher,
         *,
         shared: bool = False,
         account: str = "",
@@ -187,7 +187,7 @@ class Services:
         return _published(serving, own, live=here is not None)
 
 
-def _published(serving: Serving, own: bool, *, live: bool) -> ServiceState:
+def _published(serving: PublishedService, own: bool, *, live: bool) -> ServiceState:
     deployment = serving.deployment
     state = cast("ServiceStatus", deployment.state)
     busy = state == "ready" and deployment.pool.waiting

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, exists, insert, select, update
 
-from easymlnb.contract.errors import BundleNotFound, BundleServes, CallCancelled
+from easymlnb.contract.errors import BundleInUse, BundleNotFound, CallCancelled
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.records import Added, State, StoredBundle
 from easymlnb_server.store.tables import bundles, services, versions
@@ -98,7 +98,7 @@ class Bundles:
         def work(connection: Connection) -> None:
             found = _get(connection, id)
             if found.state is State.READY and (serving := _serving(connection, id)):
-                raise BundleServes(sorted(serving))
+                raise BundleInUse(sorted(serving))
             if found.state is State.STARTING:
                 error = {"code": CallCancelled.code, "message": CALLED_OFF}
                 values = {"state": State.FAILED, "error": error, "changed": time.time()}

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 
-class Ownership:
+class FolderLock:
     """A lock on a folder that the operating system gives up with the process that holds it."""
 
     def __init__(self, folder: Path) -> None:

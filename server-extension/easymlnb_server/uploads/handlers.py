@@ -9,7 +9,7 @@ from jupyter_server.auth.identity import IdentityProvider
 from tornado import web
 
 from easymlnb.contract.errors import BadRequest, EasyMLNBError, StorageFull, UploadNotFound
-from easymlnb_server.apps.page_tokens import Pass
+from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.http.spooled_body import read_faster
@@ -54,7 +54,7 @@ class UploadsHandler(BodyHandler):
 
     actions: ClassVar[dict[str, str]] = {"POST": "execute"}
 
-    def admits(self, held: Pass) -> bool:
+    def admits(self, held: PageToken) -> bool:
         return held.service == self.get_query_argument("service", "")
 
     def body_limit(self) -> int:
@@ -105,7 +105,7 @@ class UploadHandler(BodyHandler):
         self._busy = False
         self._left = False
 
-    def admits(self, held: Pass) -> bool:
+    def admits(self, held: PageToken) -> bool:
         return True  # whose it is decides, and for which service: see `_own`
 
     def _own(self, id: str) -> Upload:

@@ -68,7 +68,7 @@ class Share:
             self.used -= size
 
 
-class Spooled:
+class SpooledFile:
     """A file of the spool with ``size`` bytes; ``close`` removes it, as does its last reference.
 
     It counts against its place, and against each of ``shares``.
@@ -207,7 +207,7 @@ class _Place(Share):
         return 0 if self.memory else SPARE
 
 
-class Room:
+class KernelFileShare:
     """A folder of one kernel's, in each place: where it may leave what is too large for a frame."""
 
     def __init__(self, places: list[_Place]) -> None:
@@ -230,7 +230,7 @@ class Room:
         place = next((p for p in self._places if p.used < p.limit), self._places[-1])
         return str(place.folder / self._name)
 
-    def claim(self, name: str) -> Spooled:
+    def claim(self, name: str) -> SpooledFile:
         """Take over a file that the kernel made; raises ``ValueError`` if there is no such file."""
         if not NAME.match(name):
             raise ValueError("Invalid file name in a spool folder.")
@@ -250,7 +250,7 @@ class Room:
                     "A result in a spool folder must be a regular file without other links."
                 )
             path = left.rename(place.folder / secrets.token_hex(16))
-            return Spooled(place, path, handle, found.st_size)
+            return SpooledFile(place, path, handle, found.st_size)
         raise ValueError("The file is missing in the spool folder.")
 
     def close(self) -> None:
@@ -294,7 +294,7 @@ class Spool:
         folder = made.rename(root / made.name.removeprefix("new-"))
         self._places.append(_Place(folder, limit, memory))
 
-    def file(self, size: int = 0) -> Spooled:
+    def file(self, size: int = 0) -> SpooledFile:
         """Begin a file that ``size`` bytes fit into now; raises ``StorageFull``.
 
         In memory they are held for it, as another place is there for who finds none. On a disk
@@ -314,7 +314,7 @@ class Spool:
         if not any(place.fits(size) for place in self._on_disk):
             raise StorageFull
 
-    def lasting(self, size: int = 0, *, visitor: bool = False) -> Spooled:
+    def lasting(self, size: int = 0, *, visitor: bool = False) -> SpooledFile:
         """Begin a file that may stay for long, so on disk; raises ``StorageFull``.
 
         ``visitor``: it is sent by somebody without a login.
@@ -326,9 +326,9 @@ class Spool:
     def _on_disk(self) -> list[_Place]:
         return [place for place in self._places if not place.memory]
 
-    def room(self) -> Room | None:
+    def room(self) -> KernelFileShare | None:
         """Open a folder for a kernel, if this spool is open."""
-        return Room(self._places) if self._places else None
+        return KernelFileShare(self._places) if self._places else None
 
     def close(self) -> None:
         """Remove everything."""
@@ -338,13 +338,13 @@ class Spool:
         self._places, self._locks = [], []
 
 
-def _begin(place: _Place, shares: tuple[Share, ...] = ()) -> Spooled:
+def _begin(place: _Place, shares: tuple[Share, ...] = ()) -> SpooledFile:
     path = place.folder / secrets.token_hex(16)
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StorageFull from error
-    return Spooled(place, path, handle, shares=shares)
+    return SpooledFile(place, path, handle, shares=shares)
 
 
 def _free(folder: Path) -> int:

@@ -22,9 +22,9 @@ from easymlnb.contract.errors import (
     UploadOffset,
     UploadQuota,
 )
-from easymlnb.contract.file_parameters import Taker, takers
+from easymlnb.contract.file_parameters import FileParameter, takers
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.uploads.spool import FULL_SHARE, Spool, Spooled
+from easymlnb_server.uploads.spool import FULL_SHARE, Spool, SpooledFile
 
 CHUNK = 8 * 2**20
 """Bytes that a part of an upload should have, and twice as much it may."""
@@ -60,13 +60,13 @@ class Upload:
     """One file on its way, or there. Until bytes come it takes no room and no descriptor."""
 
     def __init__(
-        self, id: str, sender: Sender, service: str, size: int, make: Callable[[], Spooled]
+        self, id: str, sender: Sender, service: str, size: int, make: Callable[[], SpooledFile]
     ) -> None:
         self.id = id
         self.sender = sender
         self.service = service
         self.size = size
-        self.file: Spooled | None = None
+        self.file: SpooledFile | None = None
         self._make = make
         self.used = 0.0
         """When somebody last had to do with it, in the seconds of the table's clock."""
@@ -128,7 +128,7 @@ class Uploads:
         self._clock = clock
         self._open_pages = open_pages
         self._all: dict[str, Upload] = {}
-        self._empty: WeakValueDictionary[str, Spooled] = WeakValueDictionary()
+        self._empty: WeakValueDictionary[str, SpooledFile] = WeakValueDictionary()
         """The one file of all uploads without a byte, as long as calls use it."""
 
     def __len__(self) -> int:
@@ -175,7 +175,7 @@ class Uploads:
         self.get(id, owner)
         del self._all[id]
 
-    def files(self, ids: Iterable[str], service: str) -> tuple[tuple[str, Spooled], ...]:
+    def files(self, ids: Iterable[str], service: str) -> tuple[tuple[str, SpooledFile], ...]:
         """Return the files that a call of ``service`` names.
 
         Raises ``UploadNotFound`` or ``UploadIncomplete``.
@@ -191,7 +191,7 @@ class Uploads:
             found.append((id, upload.file or self._nothing()))
         return tuple(found)
 
-    def _nothing(self) -> Spooled:
+    def _nothing(self) -> SpooledFile:
         """Return the file of uploads without a byte."""
         found = self._empty.get("")
         if found is None:
@@ -228,7 +228,7 @@ class Uploads:
             self.sweep()
 
 
-def _taker(spec: ServiceSpec, field: str, name: str, media_type: str, size: int) -> Taker:
+def _taker(spec: ServiceSpec, field: str, name: str, media_type: str, size: int) -> FileParameter:
     """Return a parameter that takes such a file; raises what ``begin`` says."""
     named = [one for one in takers(spec.input) if field in ("", one.name)]
     fitting = [one for one in named if one.takes(name, media_type)]

@@ -12,10 +12,10 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from easymlnb.contract.worker_protocol import Return
-from easymlnb_server.placement.base import Survivor
+from easymlnb.contract.worker_protocol import ReconnectGrant
+from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.workers import liveness
-from easymlnb_server.workers.registration import Arrival, Rendezvous, token_of
+from easymlnb_server.workers.registration import RegisteredWorker, WorkerRegistration, secret_hash
 from easymlnb_server.workers.worker_set import Worker
 
 RETURN_TIMEOUT = 30.0
@@ -34,15 +34,17 @@ async def prepare(worker: Worker, bundle: str, seconds: float) -> None:
         return
     secret = secrets.token_urlsafe(32)
     try:
-        await worker.kernel.note(bundle, token_of(secret))
+        await worker.kernel.note(bundle, secret_hash(secret))
     except OSError as error:
         log.warning("Could not keep a worker for the next server: %s", error)
         return
-    worker.token = token_of(secret)
-    worker.link.say(Return(secret=secret, seconds=seconds))
+    worker.token = secret_hash(secret)
+    worker.link.say(ReconnectGrant(secret=secret, seconds=seconds))
 
 
-async def adopt(survivor: Survivor, rendezvous: Rendezvous, folder: Path) -> Worker | None:
+async def adopt(
+    survivor: OrphanedWorker, rendezvous: WorkerRegistration, folder: Path
+) -> Worker | None:
     """Wait for a worker of a former server to dial; ``None`` if it does not."""
     found = await _arrival(survivor.token, rendezvous, survivor.kernel.alive)
     if found is None:
@@ -52,7 +54,7 @@ async def adopt(survivor: Survivor, rendezvous: Rendezvous, folder: Path) -> Wor
     return Worker(survivor.kernel, found.link, found.specs, folder)
 
 
-async def again(worker: Worker, rendezvous: Rendezvous) -> Worker | None:
+async def again(worker: Worker, rendezvous: WorkerRegistration) -> Worker | None:
     """Wait for a worker that lost its link to dial again; ``None`` if it does not, or cannot."""
     if worker.cause or not worker.token or not await worker.kernel.returns():
         return None
@@ -64,8 +66,8 @@ async def again(worker: Worker, rendezvous: Rendezvous) -> Worker | None:
 
 
 async def _arrival(
-    token: str, rendezvous: Rendezvous, there: Callable[[], Awaitable[bool]]
-) -> Arrival | None:
+    token: str, rendezvous: WorkerRegistration, there: Callable[[], Awaitable[bool]]
+) -> RegisteredWorker | None:
     """Wait for a worker to dial, as long as it is ``there`` and not too long."""
     arrival = rendezvous.expect_again(token)
     until = time.monotonic() + RETURN_TIMEOUT

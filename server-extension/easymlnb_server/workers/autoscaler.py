@@ -53,7 +53,7 @@ class Load:
 
 
 @dataclass(slots=True)
-class Scaler:
+class Autoscaler:
     """Decides from one load after the other; ``wanted`` is its last word."""
 
     limits: Limits

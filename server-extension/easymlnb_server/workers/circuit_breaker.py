@@ -18,7 +18,7 @@ def backoff(failures: int) -> float:
     return 0.0 if failures <= 1 else float(min(60, 2 ** (failures - 2)))
 
 
-class Breaker:
+class CircuitBreaker:
     """Holds back starts after failures, longer each time, and remembers the last reason.
 
     ``error`` is why the deployment counts as failed; ``None`` as long as it does not.

@@ -13,21 +13,21 @@ from nbformat import NotebookNode
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady
 from easymlnb.contract.resources import Gpu
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.dispatch.dispatcher import GRACE, Pool
-from easymlnb_server.dispatch.duration_model import Absence
+from easymlnb_server.dispatch.dispatcher import GRACE, Dispatcher
+from easymlnb_server.dispatch.duration_model import NoWorkers
 from easymlnb_server.dispatch.worker_link import WorkerLink
 from easymlnb_server.dispatch.worker_slots import PREFETCH_LIMIT
-from easymlnb_server.placement.base import Placement, Survivor
-from easymlnb_server.placement.registry import Places, one_of
+from easymlnb_server.placement.base import OrphanedWorker, Placement
+from easymlnb_server.placement.registry import PlacementSet, one_of
 from easymlnb_server.workers import adoption, lifetime, starter, stopped_processes
-from easymlnb_server.workers.autoscaler import Limits, Load, Scaler
-from easymlnb_server.workers.circuit_breaker import Breaker
+from easymlnb_server.workers.autoscaler import Autoscaler, Limits, Load
+from easymlnb_server.workers.circuit_breaker import CircuitBreaker
 from easymlnb_server.workers.liveness import idle, lost
 from easymlnb_server.workers.memory_monitor import MemoryWatch
-from easymlnb_server.workers.registration import Rendezvous
+from easymlnb_server.workers.registration import WorkerRegistration
 from easymlnb_server.workers.settings import Settings
 from easymlnb_server.workers.starter import Starter
-from easymlnb_server.workers.worker_set import Staff, Worker, clear
+from easymlnb_server.workers.worker_set import Worker, WorkerSet, clear
 
 TICK = 0.5
 """Seconds between two looks at how many workers are wanted, when nothing asks for one."""
@@ -39,7 +39,7 @@ log = logging.getLogger("easymlnb.deployment")
 
 
 @dataclass(eq=False, slots=True)
-class Slot:
+class Replica:
     """The place of one worker, filled again when that is lost.
 
     ``doomed`` says that its worker goes as soon as another has taken its place.
@@ -61,23 +61,23 @@ class Deployment:
         self,
         bundle: str,
         load: starter.Load,
-        places: Places,
-        rendezvous: Rendezvous,
+        places: PlacementSet,
+        rendezvous: WorkerRegistration,
         settings: Settings,
     ) -> None:
         self.bundle = bundle
-        self.breaker = Breaker()
-        self.pool = Pool(settings.queue_limit, self._overdue, self._look)
+        self.breaker = CircuitBreaker()
+        self.pool = Dispatcher(settings.queue_limit, self._overdue, self._look)
         self.restarts: Counter[str] = Counter()
         self.specs: dict[str, ServiceSpec] = {}
         self._settings = settings
         self._rendezvous = rendezvous
-        self._staff = Staff(self.pool.leave)
+        self._staff = WorkerSet(self.pool.leave)
         self._starter = Starter(load, places, rendezvous, self._staff, settings)
         self._watch = MemoryWatch(self._staff, settings.memory, self._doom)
         self._names: tuple[str, ...] = ()
-        self._scaler: Scaler | None = None
-        self._slots: list[Slot] = []
+        self._scaler: Autoscaler | None = None
+        self._slots: list[Replica] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._looking = asyncio.Event()
         self._lent = 0
@@ -166,7 +166,7 @@ class Deployment:
         self,
         specs: Iterable[ServiceSpec],
         first: Worker | None = None,
-        survivors: Iterable[Survivor] = (),
+        survivors: Iterable[OrphanedWorker] = (),
     ) -> None:
         """Keep the workers that these services want from now on.
 
@@ -180,7 +180,7 @@ class Deployment:
         self._starter.settle()
         self._watch.limit_to(served)
         there = list(survivors)
-        self._scaler = Scaler(Limits.of(served), len(there) + (first is not None))
+        self._scaler = Autoscaler(Limits.of(served), len(there) + (first is not None))
         for survivor in there:
             self._open(survivor=survivor)
         if first is not None:
@@ -272,19 +272,21 @@ class Deployment:
         ends = [end for slot in kept[wanted:] for end in self._close(slot)]
         state = "asleep" if self.state == "asleep" else "starting"
         why = self.reason if self._lent else self.waits_for
-        self.pool.absence = Absence(state, why, self._starter.starts.left)
+        self.pool.absence = NoWorkers(state, why, self._starter.starts.left)
         replaced = self._starter.cramped or all(slot.worker for slot in kept[:wanted])
         for slot in [slot for slot in self._slots if slot.doomed and replaced]:
             self._close(slot)
         return ends
 
-    def _open(self, worker: Worker | None = None, *, survivor: Survivor | None = None) -> Slot:
-        slot = Slot()
+    def _open(
+        self, worker: Worker | None = None, *, survivor: OrphanedWorker | None = None
+    ) -> Replica:
+        slot = Replica()
         self._slots.append(slot)
         slot.task = asyncio.create_task(self._fill(slot, worker, survivor))
         return slot
 
-    def _close(self, slot: Slot) -> list[asyncio.Task[None]]:
+    def _close(self, slot: Replica) -> list[asyncio.Task[None]]:
         """Give up a place; its worker first answers the calls it has. Returns what ends by it."""
         self._slots.remove(slot)
         ends: list[asyncio.Task[None]] = []
@@ -301,7 +303,9 @@ class Deployment:
         await idle(worker.kernel, worker.link, longest)
         await asyncio.shield(self._staff.end(worker))
 
-    async def _fill(self, slot: Slot, worker: Worker | None, survivor: Survivor | None) -> None:
+    async def _fill(
+        self, slot: Replica, worker: Worker | None, survivor: OrphanedWorker | None
+    ) -> None:
         """Run one worker after the other, for ever."""
         if survivor is not None:
             worker = await self._adopt(survivor)
@@ -357,7 +361,7 @@ class Deployment:
     async def _start(self) -> Worker:
         return await self._starter.checked(self._names, self.pool, self._watch.limit_to)
 
-    async def _adopt(self, survivor: Survivor) -> Worker | None:
+    async def _adopt(self, survivor: OrphanedWorker) -> Worker | None:
         """Take a worker of a former server over; one that does not come back is ended."""
         folder = self._starter.folder(survivor.worker)
         worker: Worker | None = None

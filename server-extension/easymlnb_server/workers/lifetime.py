@@ -4,12 +4,12 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from easymlnb_server.workers.worker_set import Staff, Worker
+from easymlnb_server.workers.worker_set import Worker, WorkerSet
 
 LOOK_EVERY = 1.0
 
 
-async def keep(staff: Staff, replace: Callable[[Worker, str], None]) -> None:
+async def keep(staff: WorkerSet, replace: Callable[[Worker, str], None]) -> None:
     """Have each worker replaced when its time has come, for ever."""
     while True:
         await asyncio.sleep(LOOK_EVERY)

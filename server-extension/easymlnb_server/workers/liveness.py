@@ -7,7 +7,7 @@ import time
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb_server.dispatch.worker_link import WorkerLink
 from easymlnb_server.placement.base import Kernel
-from easymlnb_server.workers.registration import Arrival
+from easymlnb_server.workers.registration import RegisteredWorker
 
 DIAL_TIMEOUT = 60.0
 """Seconds from the last cell to the link."""
@@ -55,7 +55,7 @@ async def idle(kernel: Kernel, link: WorkerLink, seconds: float) -> None:
             await close(link)
 
 
-async def dialled(kernel: Kernel, arrival: asyncio.Future[Arrival]) -> Arrival:
+async def dialled(kernel: Kernel, arrival: asyncio.Future[RegisteredWorker]) -> RegisteredWorker:
     """Wait for a kernel that serves now to dial home; raises ``DeploymentFailed``."""
     until = time.monotonic() + DIAL_TIMEOUT
     while not (await asyncio.wait({arrival}, timeout=ALIVE_EVERY))[0]:

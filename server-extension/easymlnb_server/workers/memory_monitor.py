@@ -9,8 +9,8 @@ from easymlnb.contract import units
 from easymlnb.contract.errors import WorkerOutOfMemory
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.workers import memory_policy
-from easymlnb_server.workers.memory_policy import Scale, Verdict
-from easymlnb_server.workers.worker_set import Staff, Worker
+from easymlnb_server.workers.memory_policy import MemoryTracker, Verdict
+from easymlnb_server.workers.worker_set import Worker, WorkerSet
 
 log = logging.getLogger("easymlnb.deployment")
 
@@ -21,12 +21,14 @@ class MemoryWatch:
     ``limit`` is in bytes. ``replace`` is called with a worker that has been above it for a while.
     """
 
-    def __init__(self, staff: Staff, default: int, replace: Callable[[Worker, str], None]) -> None:
+    def __init__(
+        self, staff: WorkerSet, default: int, replace: Callable[[Worker, str], None]
+    ) -> None:
         self.limit = default
         self._staff = staff
         self._default = default
         self._replace = replace
-        self._scales: dict[Worker, Scale] = {}
+        self._scales: dict[Worker, MemoryTracker] = {}
 
     def limit_to(self, specs: Iterable[ServiceSpec]) -> int:
         """Take the widest limit that services of one bundle ask for; returns it."""
@@ -47,7 +49,7 @@ class MemoryWatch:
             self._scales = {worker: self._scales[worker] for worker in workers}
 
     def _judge(self, worker: Worker, used: int, now: float) -> None:
-        scale = self._scales.setdefault(worker, Scale(self.limit))
+        scale = self._scales.setdefault(worker, MemoryTracker(self.limit))
         verdict = scale.look(used, now)
         if worker.end is not None:
             return

@@ -22,7 +22,7 @@ class Verdict(Enum):
 
 
 @dataclass(slots=True)
-class Scale:
+class MemoryTracker:
     """One worker's memory over time, against its limit in bytes."""
 
     limit: int

@@ -28,7 +28,7 @@ async def turn(gate: asyncio.Semaphore, seconds: float = TURN) -> AsyncIterator[
         release()
 
 
-class Gates:
+class StartLimiter:
     """A gate for each owner, that lets ``count`` of theirs start at once.
 
     With ``one`` all have the same: where all start on one machine.

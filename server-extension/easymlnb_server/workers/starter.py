@@ -17,17 +17,17 @@ from easymlnb.contract.errors import DeploymentFailed, NotReady
 from easymlnb.contract.resources import PREFER, Gpu
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import Call
-from easymlnb_server.dispatch.dispatcher import Pool
-from easymlnb_server.dispatch.duration_model import Starts
-from easymlnb_server.placement.base import Kernel, Order, Placement, Room, queued
-from easymlnb_server.placement.registry import Places, one_of
+from easymlnb_server.dispatch.dispatcher import Dispatcher
+from easymlnb_server.dispatch.duration_model import StartupEstimator
+from easymlnb_server.placement.base import Kernel, Placement, Reservation, WorkerOrder, queued
+from easymlnb_server.placement.registry import PlacementSet, one_of
 from easymlnb_server.workers.cell_lines import ending, in_notebook
 from easymlnb_server.workers.liveness import dialled
 from easymlnb_server.workers.notebook_execution import execute, serve
-from easymlnb_server.workers.registration import Rendezvous, token_of
+from easymlnb_server.workers.registration import WorkerRegistration, secret_hash
 from easymlnb_server.workers.settings import Settings
 from easymlnb_server.workers.start_limiter import turn
-from easymlnb_server.workers.worker_set import Staff, Worker, clear
+from easymlnb_server.workers.worker_set import Worker, WorkerSet, clear
 
 Load = Callable[[], Awaitable[Bundle]]
 
@@ -61,9 +61,9 @@ class Starter:
     def __init__(
         self,
         load: Load,
-        places: Places,
-        rendezvous: Rendezvous,
-        staff: Staff,
+        places: PlacementSet,
+        rendezvous: WorkerRegistration,
+        staff: WorkerSet,
         settings: Settings,
     ) -> None:
         self.executed: NotebookNode = nbformat.v4.new_notebook()
@@ -75,7 +75,7 @@ class Starter:
         self.placement: Placement | None = None
         self.rooms = 0
         self.holders: Callable[[Placement], str] = lambda placement: ""
-        self.starts = Starts()
+        self.starts = StartupEstimator()
         self._load = load
         self._places = places
         self._rendezvous = rendezvous
@@ -95,7 +95,7 @@ class Starter:
     async def checked(
         self,
         names: tuple[str, ...],
-        pool: Pool,
+        pool: Dispatcher,
         limit_to: Callable[[tuple[ServiceSpec, ...]], int],
     ) -> Worker:
         """Start a worker that passes its examples; raises, and then nothing is left of it."""
@@ -154,7 +154,7 @@ class Starter:
             return self.reason
         return f"{self.reason} {self.holders(self.placement)}".strip()
 
-    async def _room(self, name: str, placement: Placement, gpu: Gpu) -> Room:
+    async def _room(self, name: str, placement: Placement, gpu: Gpu) -> Reservation:
         self.placement = placement
         try:
             while (room := placement.reserve(gpu)) is None:
@@ -167,8 +167,10 @@ class Starter:
             self.reason, self.cramped = "", False
         return room
 
-    async def _start_in_turn(self, bundle: Bundle, placement: Placement, room: Room) -> Worker:
-        held: Room | None = room
+    async def _start_in_turn(
+        self, bundle: Bundle, placement: Placement, room: Reservation
+    ) -> Worker:
+        held: Reservation | None = room
         try:
             async with turn(self._settings.gate):
                 held = None
@@ -177,18 +179,18 @@ class Starter:
             if held is not None:  # stopped while it waited for its turn
                 placement.release(held)
 
-    async def _start(self, bundle: Bundle, placement: Placement, room: Room) -> Worker:
+    async def _start(self, bundle: Bundle, placement: Placement, room: Reservation) -> Worker:
         name = uuid.uuid4().hex
         folder = self.folder(name)
         secret, arrival = self._rendezvous.expect()
         kernel: Kernel | None = None
-        held: Room | None = room
+        held: Reservation | None = room
         cells: list[int] = []
         try:
             async with asyncio.timeout(self._settings.start_timeout) as clock:
                 notebook = self.executed = nbformat.from_dict(bundle.notebook)
                 await asyncio.to_thread(bundle.extract, folder)
-                order = Order(
+                order = WorkerOrder(
                     name,
                     bundle.manifest.kernel,
                     folder,
@@ -207,7 +209,7 @@ class Starter:
                 fresh.client.stop_channels()
         except BaseException as error:
             self._quiet()
-            self._rendezvous.forget(token_of(secret))
+            self._rendezvous.forget(secret_hash(secret))
             if held is not None:
                 placement.release(held)
             lost = kernel is not None and _may_be_lost(error) and await kernel.displaced()
@@ -282,7 +284,7 @@ def wanted(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tuple[Serv
 
 
 async def check(
-    pool: Pool,
+    pool: Dispatcher,
     worker: Worker,
     specs: tuple[ServiceSpec, ...],
     limit: int,

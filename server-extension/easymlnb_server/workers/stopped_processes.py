@@ -7,7 +7,7 @@ lock answers no ping either, while it does honest work.
 import asyncio
 import logging
 
-from easymlnb_server.workers.worker_set import Staff, Worker
+from easymlnb_server.workers.worker_set import Worker, WorkerSet
 
 LOOK_EVERY = 1.0
 LOOKS = 3
@@ -16,7 +16,7 @@ LOOKS = 3
 log = logging.getLogger("easymlnb.deployment")
 
 
-async def keep(staff: Staff) -> None:
+async def keep(staff: WorkerSet) -> None:
     """End workers that are stopped, for ever; their slots replace them."""
     found: dict[Worker, int] = {}
     while True:

@@ -36,7 +36,7 @@ class Worker:
         return time.monotonic() - self.started
 
 
-class Staff:
+class WorkerSet:
     """All workers of one deployment; ``leave`` is told of each that ends, before it does."""
 
     def __init__(self, leave: Callable[[WorkerLink], None]) -> None:

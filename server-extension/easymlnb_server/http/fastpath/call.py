@@ -19,16 +19,16 @@ from easymlnb.contract.errors import CallCancelled, Draining, EasyMLNBError, Int
 from easymlnb.contract.worker_protocol import Call, Result
 from easymlnb_server.calls.record import note
 from easymlnb_server.calls.responses import attachment
-from easymlnb_server.context import State
-from easymlnb_server.dispatch.call import Answer, Pending
+from easymlnb_server.context import ServerContext
+from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.http.base import REQUEST_ID, retry_after
-from easymlnb_server.http.fastpath.credentials import Sender
+from easymlnb_server.http.fastpath.credentials import KnownCaller
 from easymlnb_server.http.spooled_body import send_file
 from easymlnb_server.identity.access import Action
 from easymlnb_server.identity.names import plain
-from easymlnb_server.observability.metrics import Series
+from easymlnb_server.observability.metrics import CallMetrics
 from easymlnb_server.services.registry import Target
-from easymlnb_server.uploads.spool import Spooled
+from easymlnb_server.uploads.spool import SpooledFile
 
 RESULT = "default-src 'none'; sandbox"
 """Policy of a result: an HTML or SVG one must not run as a page of this origin."""
@@ -51,7 +51,7 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 log = logging.getLogger("easymlnb.requests")
 
 
-class Way(Protocol):
+class ResponseWriter(Protocol):
     """The connection that a call came by."""
 
     def write(self, data: bytes) -> Awaitable[None]:
@@ -61,17 +61,17 @@ class Way(Protocol):
         """The answer is whole."""
 
 
-class PlainCall:
+class FastCall:
     """One call; ``start`` it, and ``leave`` when its caller does."""
 
     def __init__(
         self,
-        state: State,
-        sender: Sender,
+        state: ServerContext,
+        sender: KnownCaller,
         name: str,
         headers: Mapping[str, str],
         body: bytes,
-        way: Way,
+        way: ResponseWriter,
     ) -> None:
         self._state = state
         self._sender = sender
@@ -80,8 +80,8 @@ class PlainCall:
         self._body = body
         self._way = way
         self._target: Target | None = None
-        self._pending: Pending | None = None
-        self._series: Series | None = None
+        self._pending: CallHandle | None = None
+        self._series: CallMetrics | None = None
         self._sending: asyncio.Task[None] | None = None
         self._gone = False
         given = headers.get("x-request-id", "")
@@ -139,11 +139,11 @@ class PlainCall:
         else:
             pending.then = self._answered
 
-    def _answered(self, answer: Answer) -> None:
+    def _answered(self, answer: CallResult) -> None:
         with self._answering():
             self._end(answer)
 
-    def _end(self, answer: Answer) -> None:
+    def _end(self, answer: CallResult) -> None:
         target, pending, series, state = self._target, self._pending, self._series, self._state
         assert target is not None and pending is not None and series is not None
         self._pending = None
@@ -164,7 +164,7 @@ class PlainCall:
         elif answer.error is not None:
             self._refuse(answer.error)
 
-    def _write(self, result: Result, body: bytes | Spooled) -> None:
+    def _write(self, result: Result, body: bytes | SpooledFile) -> None:
         more = f"Server-Timing: worker;dur={result.seconds * 1000:.3f}\r\n"
         if result.filename:
             more += f"Content-Disposition: {attachment(result.filename)}\r\n"
@@ -202,14 +202,14 @@ class PlainCall:
         )  # fmt: skip
         return head.encode("latin-1")
 
-    def _send(self, head: bytes, body: bytes | Spooled) -> None:
-        if isinstance(body, Spooled):
+    def _send(self, head: bytes, body: bytes | SpooledFile) -> None:
+        if isinstance(body, SpooledFile):
             self._sending = asyncio.create_task(self._send_file(head, body))
         elif not self._gone:
             self._way.write(head + body)
             self._way.end()
 
-    async def _send_file(self, head: bytes, file: Spooled) -> None:
+    async def _send_file(self, head: bytes, file: SpooledFile) -> None:
         try:
             if not self._gone:
                 self._way.write(head)

@@ -14,8 +14,8 @@ from jupyter_server.auth.authorizer import AllowAllAuthorizer
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 
 from easymlnb_server.dispatch.call import OWNER
-from easymlnb_server.identity.access import Caller, Person, label
-from easymlnb_server.services.registry import Services
+from easymlnb_server.identity.access import Caller, JupyterUser, label
+from easymlnb_server.services.registry import ServiceRegistry
 
 JUPYTERS = (IdentityProvider, PasswordIdentityProvider)
 HUBS = "jupyterhub.singleuser.extension"
@@ -24,14 +24,16 @@ OWN = "easymlnb_server.hub.identity_provider"
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class KnownCaller:
     """Who sends a call. ``owner`` is what their calls are marked with."""
 
     caller: Caller
     owner: str
 
 
-def sender_of(settings: dict[str, Any], services: Services, token: str) -> Sender | None:
+def sender_of(
+    settings: dict[str, Any], services: ServiceRegistry, token: str
+) -> KnownCaller | None:
     """Return whom Jupyter's own checks would let in with this token alone, for certain.
 
     ``None`` is no refusal: the handlers find out. ``settings`` are those of the web application.
@@ -45,10 +47,10 @@ def sender_of(settings: dict[str, Any], services: Services, token: str) -> Sende
             type(authorizer) is AllowAllAuthorizer or _is(authorizer, OWN, "OwnRoutesOnly")
         ):
             return None
-        person: Person | None = known(provider, token)
+        person: JupyterUser | None = known(provider, token)
         if person is None:
             return None
-        return Sender(person.caller, label(person.username))
+        return KnownCaller(person.caller, label(person.username))
     owner = None
     if kind in JUPYTERS and type(authorizer) is AllowAllAuthorizer:
         owner = _by_own_token(provider, token)
@@ -56,7 +58,7 @@ def sender_of(settings: dict[str, Any], services: Services, token: str) -> Sende
         type(authorizer) is AllowAllAuthorizer or _is(authorizer, HUBS, "JupyterHubAuthorizer")
     ):
         owner = _by_the_hub(provider, token)
-    return None if owner is None else Sender(services.user, owner)
+    return None if owner is None else KnownCaller(services.user, owner)
 
 
 def _by_own_token(provider: Any, token: str) -> str | None:

@@ -16,8 +16,8 @@ from typing import Any
 from easymlnb.contract.errors import NotReady, ServiceNotFound
 from easymlnb.contract.file_parameters import body_limit
 from easymlnb_server.calls.responses import EVENTS
-from easymlnb_server.context import State
-from easymlnb_server.http.fastpath.credentials import Sender, sender_of
+from easymlnb_server.context import ServerContext
+from easymlnb_server.http.fastpath.credentials import KnownCaller, sender_of
 from easymlnb_server.identity.access import Action
 
 CALL = r"services/([A-Za-z0-9_-]+)/call"
@@ -49,14 +49,14 @@ HOSTS = 256
 class Admitted:
     """A plain call that may come in: whose it is, and the bytes of its body."""
 
-    sender: Sender
+    sender: KnownCaller
     length: int
 
 
-class Gate:
+class Eligibility:
     """Lets plain calls through. Whatever it does not know for certain it leaves to the handlers."""
 
-    def __init__(self, state: State, settings: dict[str, Any]) -> None:
+    def __init__(self, state: ServerContext, settings: dict[str, Any]) -> None:
         self._state = state
         self._settings = settings
         self._hosts: set[str] = set()
@@ -86,7 +86,7 @@ class Gate:
         length = int(said)
         return Admitted(sender, length) if length <= min(BODY_LIMIT, limit) else None
 
-    def _sender(self, headers: Mapping[str, str]) -> Sender | None:
+    def _sender(self, headers: Mapping[str, str]) -> KnownCaller | None:
         """Return whom Jupyter's own checks would let in with this request, for certain."""
         settings = self._settings
         if (

@@ -23,13 +23,13 @@ from tornado.routing import PathMatches, Router, Rule
 from tornado.web import Application
 
 from easymlnb.contract.errors import EasyMLNBError, HeadTooLarge, TooManyConnections
-from easymlnb_server.context import State
+from easymlnb_server.context import ServerContext
 from easymlnb_server.http.connection_settings import Inbound
 from easymlnb_server.http.connections import Connections, Held, Phase, network_of
 from easymlnb_server.http.fastpath import request_head
-from easymlnb_server.http.fastpath.call import PlainCall
-from easymlnb_server.http.fastpath.credentials import Sender
-from easymlnb_server.http.fastpath.eligibility import Gate
+from easymlnb_server.http.fastpath.call import FastCall
+from easymlnb_server.http.fastpath.credentials import KnownCaller
+from easymlnb_server.http.fastpath.eligibility import Eligibility
 from easymlnb_server.http.redirects import OnThisHost
 from easymlnb_server.http.refusals import refusal
 from easymlnb_server.http.watched_connections import Watch
@@ -42,29 +42,29 @@ log = logging.getLogger("easymlnb.connections")
 
 
 def open_doors(
-    server: HTTPServer, application: Application, path: str, state: State, limits: Inbound
+    server: HTTPServer, application: Application, path: str, state: ServerContext, limits: Inbound
 ) -> Connections:
     """Let plain calls of ``path``, a pattern with a group for the name, in by both doors.
 
     Returns all connections of the server from now on; they must be kept.
     """
-    gate = Gate(state, application.settings)
+    gate = Eligibility(state, application.settings)
     application.transforms.append(OnThisHost)
     application.default_router.rules.insert(0, Rule(PathMatches(path), _Route(gate, state)))
     connections = Connections(limits)
     watch = Watch(server, application, connections)
-    front = Front(gate, state, server, re.compile(path.encode()), watch, connections)
+    front = FastListener(gate, state, server, re.compile(path.encode()), watch, connections)
     server.handle_stream = front.take  # type: ignore[method-assign]
     return connections
 
 
-class Front:
+class FastListener:
     """Takes the connections of a server; those it does not want go the way they always went."""
 
     def __init__(
         self,
-        gate: Gate,
-        state: State,
+        gate: Eligibility,
+        state: ServerContext,
         server: HTTPServer,
         path: "re.Pattern[bytes]",
         watch: Watch,
@@ -139,14 +139,14 @@ class _Begun(IOStream):
 class Connection(Held, asyncio.Protocol):
     """One connection, as long as it brings nothing but plain calls, one after the other."""
 
-    def __init__(self, front: Front, address: Any, network: str) -> None:
+    def __init__(self, front: FastListener, address: Any, network: str) -> None:
         super().__init__(network)
         self._front = front
         self._address = address
         self._read = b""
         self._body = bytearray()
         self._wanted = 0
-        self._call: PlainCall | None = None
+        self._call: FastCall | None = None
         self._head = b""
         self._asked: tuple[str, dict[str, str]] = ("", {})
         self._transport: asyncio.Transport | None = None
@@ -273,7 +273,7 @@ class Connection(Held, asyncio.Protocol):
             return
         body, self._read = self._read[end:whole], self._read[whole:]
         sender = admitted.sender
-        self._call = PlainCall(self._front.state, sender, name, headers, body, self)
+        self._call = FastCall(self._front.state, sender, name, headers, body, self)
         self._call.start()
 
     def _refuse(self, error: EasyMLNBError) -> None:
@@ -310,7 +310,7 @@ class Connection(Held, asyncio.Protocol):
 class _Route(Router):
     """Finds plain calls; ``None`` for everything else, so that the next rule has its turn."""
 
-    def __init__(self, gate: Gate, state: State) -> None:
+    def __init__(self, gate: Eligibility, state: ServerContext) -> None:
         self._gate = gate
         self._state = state
 
@@ -329,7 +329,12 @@ class _Message(HTTPMessageDelegate):
     """One plain call that Tornado reads."""
 
     def __init__(
-        self, state: State, sender: Sender, name: str, headers: dict[str, str], connection: Any
+        self,
+        state: ServerContext,
+        sender: KnownCaller,
+        name: str,
+        headers: dict[str, str],
+        connection: Any,
     ) -> None:
         self._state = state
         self._asked = sender, name, headers
@@ -343,7 +348,7 @@ class _Message(HTTPMessageDelegate):
         self._chunks.append(chunk)
 
     def finish(self) -> None:
-        call = PlainCall(self._state, *self._asked, b"".join(self._chunks), self)
+        call = FastCall(self._state, *self._asked, b"".join(self._chunks), self)
         self._connection.set_close_callback(call.leave)
         call.start()
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 
 from easymlnb.contract.errors import Forbidden, NotReady
-from easymlnb_server.placement.hub.credentials import Account
+from easymlnb_server.placement.hub.credentials import HubCredentials
 
 TIMEOUT = httpx.Timeout(30.0, read=60.0)
 EVENTS_TIMEOUT = httpx.Timeout(30.0, read=None)
@@ -21,7 +21,7 @@ REVOKED = (
 )
 
 
-class HubApi:
+class HubClient:
     """The Hub's REST API, as far as an account may use it for its user's servers.
 
     Raises ``NotReady`` for an account that a Hub gave nothing. ``slowest`` is for how many seconds
@@ -30,7 +30,7 @@ class HubApi:
 
     slowest: ClassVar[float] = 0.0
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: HubCredentials) -> None:
         account.check()
         self.account = account
         self.headers = account.headers
@@ -40,9 +40,9 @@ class HubApi:
         )
 
     @classmethod
-    def of(cls, environment: Mapping[str, str], proxy: str = "") -> "HubApi":
+    def of(cls, environment: Mapping[str, str], proxy: str = "") -> "HubClient":
         """Return the API for the server that has this environment; raises ``NotReady``."""
-        return cls(Account.of(environment, proxy))
+        return cls(HubCredentials.of(environment, proxy))
 
     def address(self, model: Mapping[str, Any]) -> str:
         """Return where a server answers, through the proxy; ends in a slash."""
@@ -63,7 +63,7 @@ class HubApi:
         body = {"display_name": title, "user_options": dict(options)}
         began = time.monotonic()
         answer = await self._ask("POST", f"/servers/{name}", body)
-        HubApi.slowest = max(HubApi.slowest, time.monotonic() - began)
+        HubClient.slowest = max(HubClient.slowest, time.monotonic() - began)
         if 400 <= answer.status_code < 500 and name not in await self.servers():
             raise NotReady(
                 f"The Hub rejected a node with the options {dict(options)}: {_said(answer)}"

@@ -17,7 +17,7 @@ PUBLIC = ("JUPYTERHUB_PUBLIC_URL", "JUPYTERHUB_PUBLIC_HUB_URL")
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class HubCredentials:
     """What a Hub gave a server that may start nodes.
 
     ``user`` owns the nodes; ``token`` opens the Hub at ``api_url``, and the nodes. ``proxy`` is the
@@ -38,7 +38,7 @@ class Account:
     )
 
     @classmethod
-    def of(cls, environment: Mapping[str, str], proxy: str = "") -> "Account":
+    def of(cls, environment: Mapping[str, str], proxy: str = "") -> "HubCredentials":
         """Return the account of a user's own server with this environment.
 
         What it lacks is empty; ``check`` says so when it is needed.
@@ -53,7 +53,7 @@ class Account:
         )
 
     @classmethod
-    def of_service(cls, environment: Mapping[str, str], proxy: str = "") -> "Account":
+    def of_service(cls, environment: Mapping[str, str], proxy: str = "") -> "HubCredentials":
         """Return the account of a shared service that the Hub started; it has no ``user`` yet."""
         prefix = environment.get("JUPYTERHUB_SERVICE_PREFIX", "")
         return cls(

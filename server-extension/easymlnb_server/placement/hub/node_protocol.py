@@ -16,7 +16,7 @@ OURS = "X-Request-Id"
 """Header of every answer of ours: a proxy that has not got its routes back says 404, too."""
 
 
-class Wanted(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+class KernelRequest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     """A kernel that a node is to start.
 
     ``worker`` is a worker's name, empty for a kernel that somebody types into: that one gets all
@@ -40,7 +40,7 @@ class Wanted(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     life: float = 0.0
 
 
-class Seated(msgspec.Struct, kw_only=True, frozen=True):
+class KernelStatus(msgspec.Struct, kw_only=True, frozen=True):
     """A kernel that runs on a node. ``memory`` is in bytes, ``seconds`` how long it runs."""
 
     id: str
@@ -57,6 +57,6 @@ class NodeStatus(msgspec.Struct, kw_only=True, frozen=True):
     """What a node tells of itself."""
 
     host: str
-    kernels: tuple[Seated, ...] = ()
+    kernels: tuple[KernelStatus, ...] = ()
     gpus: tuple[str, ...] = ()
     seats: int = 1

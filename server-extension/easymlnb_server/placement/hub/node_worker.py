@@ -10,9 +10,9 @@ import httpx
 import msgspec
 
 from easymlnb_server.placement import process_records
-from easymlnb_server.placement.base import Room
+from easymlnb_server.placement.base import Reservation
 from easymlnb_server.placement.hub import bounded_http, node_protocol
-from easymlnb_server.placement.hub.node_protocol import Seated
+from easymlnb_server.placement.hub.node_protocol import KernelStatus
 from easymlnb_server.placement.hub.usage_meter import Meter, Unmetered
 
 ASK_TIMEOUT = 10.0
@@ -21,7 +21,7 @@ AWAY = 5
 """Times in a row, a second apart, that others answer for a node until it counts as gone."""
 
 
-class Note(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What the next server must know to take a worker over: where it is, whose, its proof.
 
     ``user`` owns the node; it is empty in notes of before there were others than this server's.
@@ -38,7 +38,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     ends: float = 0.0
 
 
-class Seats:
+class SlotCounter:
     """How many workers of a placement there may be, and are, each with so many ``gpus``.
 
     ``meter`` knows what the same user has elsewhere.
@@ -55,13 +55,13 @@ class Seats:
         """Say whether those who sit here have to leave."""
         return self._meter.over(self._gpus)
 
-    def take(self) -> Room | None:
+    def take(self) -> Reservation | None:
         """Take one; ``None`` when there is none. Raises what the meter does."""
         self._meter.check(self._gpus)
         if self._free < 1:
             return None
         self._begin()
-        return Room()
+        return Reservation()
 
     def sit(self) -> None:
         """The worker for whom one was taken is on its node."""
@@ -91,10 +91,12 @@ class Seats:
         await future
 
 
-class NodeKernel:
+class RemoteWorkerKernel:
     """A worker's kernel on a node, as far as the node's routes tell of it."""
 
-    def __init__(self, note: Note, file: Path, seats: Seats, auth: httpx.Auth) -> None:
+    def __init__(
+        self, note: WorkerRecord, file: Path, seats: SlotCounter, auth: httpx.Auth
+    ) -> None:
         self._note = note
         self._file = file
         self._seats = seats
@@ -138,7 +140,7 @@ class NodeKernel:
     def memory(self) -> int:
         try:
             answer = asyncio.run(self._ask())
-            return msgspec.json.decode(answer.content, type=Seated).memory
+            return msgspec.json.decode(answer.content, type=KernelStatus).memory
         except (httpx.TransportError, msgspec.MsgspecError):
             return 0
 

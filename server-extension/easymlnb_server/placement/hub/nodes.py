@@ -13,9 +13,9 @@ import msgspec
 from easymlnb.contract.errors import EasyMLNBError, NotReady
 from easymlnb_server.placement.base import SeatsTaken
 from easymlnb_server.placement.hub import bounded_http
-from easymlnb_server.placement.hub.client import HubApi
-from easymlnb_server.placement.hub.node_protocol import FULL, OURS, NodeStatus, Wanted
-from easymlnb_server.placement.hub.profiles import Spot
+from easymlnb_server.placement.hub.client import HubClient
+from easymlnb_server.placement.hub.node_protocol import FULL, OURS, KernelRequest, NodeStatus
+from easymlnb_server.placement.hub.profiles import PlacementProfile
 from easymlnb_server.placement.hub.tokens import NodeAuth
 
 PREFIX = "easymlnb-"
@@ -54,7 +54,7 @@ Tell = Callable[[str], None]
 """Is told in a sentence what is waited for."""
 
 
-def node_names(placement: str, spot: Spot) -> list[str]:
+def node_names(placement: str, spot: PlacementProfile) -> list[str]:
     """Return the names of the servers that a placement may use, in the order of their use."""
     return [f"{PREFIX}{placement}-{number}" for number in range(1, spot.nodes + 1)]
 
@@ -71,7 +71,7 @@ class Seat:
 class Nodes:
     """Finds seats for kernels. Nodes themselves know how many are taken, so many may ask."""
 
-    def __init__(self, api: HubApi, placement: str, spot: Spot) -> None:
+    def __init__(self, api: HubClient, placement: str, spot: PlacementProfile) -> None:
         self.api = api
         self._placement = placement
         self._spot = spot
@@ -87,7 +87,7 @@ class Nodes:
     ) -> httpx.Response:
         return await bounded_http.ask(self._http, method, url, seconds, **more)
 
-    async def seat(self, wanted: Wanted, tell: Tell) -> Seat:
+    async def seat(self, wanted: KernelRequest, tell: Tell) -> Seat:
         """Start a kernel on a node that has a seat, waking one if need be.
 
         Raises ``SeatsTaken`` with who has them, or ``NotReady`` when the Hub or its scheduler
@@ -263,7 +263,9 @@ class Nodes:
                     raise
             await asyncio.sleep(LOOK_EVERY)
 
-    async def _start(self, name: str, address: str, wanted: Wanted, tell: Tell) -> Seat | None:
+    async def _start(
+        self, name: str, address: str, wanted: KernelRequest, tell: Tell
+    ) -> Seat | None:
         """Start a kernel on a node; ``None`` when it is full.
 
         A node that is not reached may have been stopped, or its job cancelled, and the Hub may not

@@ -15,12 +15,12 @@ from jupyter_client.manager import AsyncKernelManager
 from easymlnb.contract.errors import DeploymentFailed, NotReady
 from easymlnb.contract.resources import Gpu
 from easymlnb_server.placement import process_records
-from easymlnb_server.placement.base import Order, Room, Survivor
+from easymlnb_server.placement.base import OrphanedWorker, Reservation, WorkerOrder
 from easymlnb_server.placement.hub import profiles
-from easymlnb_server.placement.hub.credentials import Account
-from easymlnb_server.placement.hub.node_protocol import Wanted
-from easymlnb_server.placement.hub.node_worker import NodeKernel, Note, Seats
-from easymlnb_server.placement.hub.profiles import Spot
+from easymlnb_server.placement.hub.credentials import HubCredentials
+from easymlnb_server.placement.hub.node_protocol import KernelRequest
+from easymlnb_server.placement.hub.node_worker import RemoteWorkerKernel, SlotCounter, WorkerRecord
+from easymlnb_server.placement.hub.profiles import PlacementProfile
 from easymlnb_server.placement.hub.provisioner import HubProvisioner
 from easymlnb_server.placement.hub.tokens import NodeAuth
 from easymlnb_server.placement.hub.usage_meter import Meter
@@ -33,7 +33,9 @@ CONNECT_TIMEOUT = 60.0
 class _OnNode(FreshKernel):
     """A kernel that also ends when its user may not go on."""
 
-    def __init__(self, kernel: NodeKernel, manager: AsyncKernelManager, seats: Seats) -> None:
+    def __init__(
+        self, kernel: RemoteWorkerKernel, manager: AsyncKernelManager, seats: SlotCounter
+    ) -> None:
         super().__init__(kernel, manager)
         self._seats = seats
 
@@ -48,19 +50,24 @@ class HubPlacement:
     """
 
     def __init__(
-        self, name: str, spot: Spot, account: Account, notes: Path, meter: Meter | None = None
+        self,
+        name: str,
+        spot: PlacementProfile,
+        account: HubCredentials,
+        notes: Path,
+        meter: Meter | None = None,
     ) -> None:
         self._name = name
         self._spot = spot
         self._account = account
         self._notes = notes
         self._auth = NodeAuth(account.node_token)
-        self._seats = Seats(spot.max_workers, profiles.each(name, spot), meter)
+        self._seats = SlotCounter(spot.max_workers, profiles.each(name, spot), meter)
 
     def offers(self, gpu: Gpu) -> bool:
         return profiles.offers(self._name, self._spot, gpu)
 
-    def reserve(self, gpu: Gpu) -> Room | None:
+    def reserve(self, gpu: Gpu) -> Reservation | None:
         # What a node has is the profile's matter; each seat gets its part of the node's GPUs.
         if self._spot.gpus is not None and not self.offers(gpu):
             raise DeploymentFailed(
@@ -69,18 +76,18 @@ class HubPlacement:
             )
         return self._seats.take()
 
-    def release(self, room: Room) -> None:
+    def release(self, room: Reservation) -> None:
         self._seats.give_back(sat=False)
 
     async def freed(self) -> None:
         await self._seats.freed()
 
-    async def start(self, order: Order) -> FreshKernel:
+    async def start(self, order: WorkerOrder) -> FreshKernel:
         manager: AsyncKernelManager | None = None
         try:
             manager, provisioner = await self._manager(order)
             await manager.start_kernel()
-            note = Note(
+            note = WorkerRecord(
                 worker=order.worker,
                 placement=self._name,
                 address=provisioner.address,
@@ -91,7 +98,7 @@ class HubPlacement:
             file = self._notes / f"{order.worker}.json"
             make_folder(self._notes)
             await asyncio.to_thread(process_records.write, file, note)
-            placed = NodeKernel(note, file, self._seats, self._auth)
+            placed = RemoteWorkerKernel(note, file, self._seats, self._auth)
             kernel = _OnNode(placed, manager, self._seats)
         except BaseException as error:
             self._seats.give_back(sat=False)
@@ -114,23 +121,23 @@ class HubPlacement:
             raise
         return kernel
 
-    def survivors(self) -> list[Survivor]:
+    def survivors(self) -> list[OrphanedWorker]:
         """Return the workers of a killed server that may be taken over; it blocks."""
         found = []
         for file in self._notes.glob("*.json"):
             try:
-                note = msgspec.json.decode(file.read_bytes(), type=Note)
+                note = msgspec.json.decode(file.read_bytes(), type=WorkerRecord)
             except (OSError, msgspec.MsgspecError):
                 file.unlink(missing_ok=True)
                 continue
             if note.placement != self._name or note.user not in ("", self._account.user):
                 continue
-            kernel = NodeKernel(note, file, self._seats, self._auth)
+            kernel = RemoteWorkerKernel(note, file, self._seats, self._auth)
             self._seats.hold()
-            found.append(Survivor(note.worker, note.bundle, note.token, kernel))
+            found.append(OrphanedWorker(note.worker, note.bundle, note.token, kernel))
         return found
 
-    async def _manager(self, order: Order) -> tuple[AsyncKernelManager, HubProvisioner]:
+    async def _manager(self, order: WorkerOrder) -> tuple[AsyncKernelManager, HubProvisioner]:
         files = await asyncio.to_thread(_packed, order.folder)
         kernel = self._spot.kernel or order.kernel
         manager = AsyncKernelManager(
@@ -148,7 +155,7 @@ class HubPlacement:
         provisioner.account = self._account
         provisioner.folder = folder
         provisioner.tell = order.say
-        provisioner.wanted = Wanted(
+        provisioner.wanted = KernelRequest(
             kernel=kernel,
             key="",
             worker=order.worker,

@@ -19,7 +19,7 @@ MARGIN = 600.0
 """Seconds before the end of a node at most, when its workers are replaced."""
 
 
-class Spot(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+class PlacementProfile(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """A kind of node.
 
     profile: what the Hub's spawner is asked for, as ``user_options={"profile": ...}``.
@@ -65,7 +65,7 @@ class Spot(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
         return {**self.user_options, **({"profile": self.profile} if self.profile else {})}
 
 
-def each(name: str, spot: Spot) -> float:
+def each(name: str, spot: PlacementProfile) -> float:
     """Return how many GPUs a worker has in a placement, as far as can be told.
 
     Where ``gpus`` is not said, one whose name or profile speaks of GPUs is taken to have one.
@@ -74,12 +74,12 @@ def each(name: str, spot: Spot) -> float:
     return (named if spot.gpus is None else spot.gpus) / spot.seats
 
 
-def offers(name: str, spot: Spot, gpu: Gpu) -> bool:
+def offers(name: str, spot: PlacementProfile, gpu: Gpu) -> bool:
     """Say whether a worker has so many GPUs in a placement, as far as can be told."""
     return gpu in (PREFER, 0) or gpu <= each(name, spot)
 
 
-def read(placements: Mapping[str, Any]) -> dict[str, Spot]:
+def read(placements: Mapping[str, Any]) -> dict[str, PlacementProfile]:
     """Return the placements of ``c.EasyMLNB.placements``; raises ``ValueError`` in a sentence.
 
     ``local`` may be among them: on a shared service it is a placement like the others.
@@ -91,7 +91,7 @@ def read(placements: Mapping[str, Any]) -> dict[str, Spot]:
                 f"Invalid placement name {name!r}: use up to 16 lowercase letters, digits and "
                 "single dashes, starting with a letter."
             )
-        spot = found[name] = spelling.struct(told, Spot, f"the placement {name!r}")
+        spot = found[name] = spelling.struct(told, PlacementProfile, f"the placement {name!r}")
         for setting in ("idle", "lifetime"):
             try:
                 units.seconds(getattr(spot, setting))
@@ -104,11 +104,11 @@ def read(placements: Mapping[str, Any]) -> dict[str, Spot]:
     return found
 
 
-def on_own_server(placements: Mapping[str, Any]) -> dict[str, Spot]:
+def on_own_server(placements: Mapping[str, Any]) -> dict[str, PlacementProfile]:
     """Return the placements beside the server's own machine."""
     return {name: spot for name, spot in read(placements).items() if name != LOCAL}
 
 
-def on_shared_service(placements: Mapping[str, Any]) -> dict[str, Spot]:
+def on_shared_service(placements: Mapping[str, Any]) -> dict[str, PlacementProfile]:
     """Return the placements of a service that runs nothing on its own machine."""
-    return {LOCAL: Spot(max_workers=LOCAL_SEATS, seats=LOCAL_SEATS), **read(placements)}
+    return {LOCAL: PlacementProfile(max_workers=LOCAL_SEATS, seats=LOCAL_SEATS), **read(placements)}

@@ -23,10 +23,10 @@ from traitlets import Dict, Unicode
 
 from easymlnb_server.placement import process_records
 from easymlnb_server.placement.hub import profiles
-from easymlnb_server.placement.hub.client import HubApi
-from easymlnb_server.placement.hub.credentials import Account
+from easymlnb_server.placement.hub.client import HubClient
+from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.loop_thread import there
-from easymlnb_server.placement.hub.node_protocol import Wanted
+from easymlnb_server.placement.hub.node_protocol import KernelRequest
 from easymlnb_server.placement.hub.nodes import Nodes, Tell
 from easymlnb_server.placement.hub.tunnel.remote_kernel import Remote
 from easymlnb_server.placement.hub.tunnel.zmq_bridge import PORTS
@@ -53,8 +53,8 @@ class HubProvisioner(KernelProvisionerBase):
     spot = Dict(help="The placement's options, as in c.EasyMLNB.placements.").tag(config=True)
     proxy = Unicode(help="URL of the Hub's proxy; default: the Hub's public URL.").tag(config=True)
 
-    wanted: Wanted | None = None
-    account: Account | None = None
+    wanted: KernelRequest | None = None
+    account: HubCredentials | None = None
     tell: Tell | None = None
     folder: Path | None = None
     address = ""
@@ -66,8 +66,8 @@ class HubProvisioner(KernelProvisionerBase):
     _said = ""
 
     @property
-    def _account(self) -> Account:
-        return self.account or Account.of(os.environ, self.proxy)
+    def _account(self) -> HubCredentials:
+        return self.account or HubCredentials.of(os.environ, self.proxy)
 
     @property
     def has_process(self) -> bool:
@@ -131,9 +131,11 @@ class HubProvisioner(KernelProvisionerBase):
         self.connection_info = cast("KernelConnectionInfo", info)
         return self.connection_info
 
-    async def _launch(self, spot: profiles.Spot, wanted: Wanted, folder: Path) -> Remote:
+    async def _launch(
+        self, spot: profiles.PlacementProfile, wanted: KernelRequest, folder: Path
+    ) -> Remote:
         if self._nodes is None:
-            self._nodes = Nodes(HubApi(self._account), self.placement, spot)
+            self._nodes = Nodes(HubClient(self._account), self.placement, spot)
         tells: list[Tell] = [self.tell or self.log.info]
 
         def tell(text: str) -> None:
@@ -196,11 +198,11 @@ class HubProvisioner(KernelProvisionerBase):
 
         asyncio.run_coroutine_threadsafe(shut_down(), self._loop)
 
-    def _typed_into(self, spot: profiles.Spot, **kwargs: Any) -> Wanted:
+    def _typed_into(self, spot: profiles.PlacementProfile, **kwargs: Any) -> KernelRequest:
         environment = {n: v for n, v in kwargs.get("env", {}).items() if n in PASSED}
         environment["EASYMLNB_URL"] = self._account.address
         environment["EASYMLNB_LINK"] = self._account.link
-        return Wanted(
+        return KernelRequest(
             kernel=spot.kernel or "python3",
             key="",
             label=str(environment.get("JPY_SESSION_NAME", "")).rpartition("/")[2],

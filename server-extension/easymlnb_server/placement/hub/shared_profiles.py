@@ -11,8 +11,8 @@ import msgspec
 
 from easymlnb.contract.hub_config import SERVICE
 from easymlnb_server.placement.hub import profiles
-from easymlnb_server.placement.hub.credentials import Account
-from easymlnb_server.placement.hub.profiles import Spot
+from easymlnb_server.placement.hub.credentials import HubCredentials
+from easymlnb_server.placement.hub.profiles import PlacementProfile
 
 SECONDS = 3.0
 """How long the service may take; a server that starts waits for it."""
@@ -30,20 +30,22 @@ class CommonSpots:
     before those of the service.
     """
 
-    def __init__(self, account: Account, base_url: str, own: Mapping[str, Spot]) -> None:
+    def __init__(
+        self, account: HubCredentials, base_url: str, own: Mapping[str, PlacementProfile]
+    ) -> None:
         self._account = account
         self._url = f"{account.proxy}{base_url.rstrip('/')}/services/{SERVICE}/placements"
         self._own = dict(own)
-        self._found: dict[str, Spot] = {}
+        self._found: dict[str, PlacementProfile] = {}
         self._asked: float | None = None
         self._turn = threading.Lock()
 
     @property
-    def last(self) -> dict[str, Spot]:
+    def last(self) -> dict[str, PlacementProfile]:
         """The placements as they were found last, ``local`` among them where it is a node."""
         return {**self._found, **self._own}
 
-    def get(self) -> dict[str, Spot]:
+    def get(self) -> dict[str, PlacementProfile]:
         """Return the placements; it blocks. Those of a service that is away stay as they were."""
         account = self._account
         if not (account.user and account.token and account.proxy):
@@ -55,7 +57,7 @@ class CommonSpots:
                 self._asked = time.monotonic()
         return self.last
 
-    def _ask(self) -> dict[str, Spot] | None:
+    def _ask(self) -> dict[str, PlacementProfile] | None:
         """Return what the service says; ``None`` if it says nothing, or is not there."""
         try:
             answer = httpx.get(
@@ -74,8 +76,8 @@ class CommonSpots:
             return None
 
 
-def _spot(name: str, told: Mapping[str, Any]) -> Spot:
+def _spot(name: str, told: Mapping[str, Any]) -> PlacementProfile:
     # A service of another version may know more.
-    known = {field.name for field in msgspec.structs.fields(Spot)}
+    known = {field.name for field in msgspec.structs.fields(PlacementProfile)}
     given = {key: value for key, value in told.items() if key in known}
     return profiles.read({name: given})[name]

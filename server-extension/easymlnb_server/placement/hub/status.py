@@ -6,12 +6,12 @@ from typing import Any, Protocol
 import msgspec
 
 from easymlnb_server.identity.access import Caller
-from easymlnb_server.placement.hub.client import HubApi
-from easymlnb_server.placement.hub.credentials import Account
+from easymlnb_server.placement.hub.client import HubClient
+from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.loop_thread import there
-from easymlnb_server.placement.hub.node_protocol import Seated
+from easymlnb_server.placement.hub.node_protocol import KernelStatus
 from easymlnb_server.placement.hub.nodes import Nodes, node_names
-from easymlnb_server.placement.hub.profiles import Spot
+from easymlnb_server.placement.hub.profiles import PlacementProfile
 
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,13 +21,15 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     host: str = ""
     gpus: tuple[str, ...] = ()
-    kernels: tuple[Seated, ...] = ()
+    kernels: tuple[KernelStatus, ...] = ()
 
 
 class PlacementView:
     """One placement, as its user sees it. ``proxy`` is what its administrator said of that."""
 
-    def __init__(self, name: str, spot: Spot, account: Account, proxy: str = "") -> None:
+    def __init__(
+        self, name: str, spot: PlacementProfile, account: HubCredentials, proxy: str = ""
+    ) -> None:
         self.name = name
         self.proxy = proxy
         self._account = account
@@ -49,7 +51,7 @@ class PlacementView:
         return await there(self._nodes())
 
     async def _nodes(self) -> list[NodeView]:
-        nodes = Nodes(HubApi(self._account), self.name, self._spot)
+        nodes = Nodes(HubClient(self._account), self.name, self._spot)
         try:
             running = await nodes.api.servers()
             names = [name for name in node_names(self.name, self._spot) if name in running]

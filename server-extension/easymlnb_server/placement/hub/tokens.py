@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 
 from easymlnb.contract.errors import EasyMLNBError, Forbidden, NotReady
-from easymlnb_server.placement.hub.credentials import Account
+from easymlnb_server.placement.hub.credentials import HubCredentials
 
 LIFE = 900
 """Seconds that the Hub takes such a token."""
@@ -32,7 +32,9 @@ class UserTokens:
     of one must not be shown to servers of another.
     """
 
-    def __init__(self, account: Account, identity: Callable[[str], str] = lambda user: "") -> None:
+    def __init__(
+        self, account: HubCredentials, identity: Callable[[str], str] = lambda user: ""
+    ) -> None:
         self._account = account
         self._identity = identity
         self._kept: dict[tuple[str, str], tuple[float, str]] = {}

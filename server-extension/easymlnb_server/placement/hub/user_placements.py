@@ -7,15 +7,15 @@ from pathlib import Path
 import msgspec
 
 from easymlnb_server.identity.access import Caller
-from easymlnb_server.placement.base import Placement, Survivor
-from easymlnb_server.placement.hub.credentials import Account
-from easymlnb_server.placement.hub.node_worker import Note
+from easymlnb_server.placement.base import OrphanedWorker, Placement
+from easymlnb_server.placement.hub.credentials import HubCredentials
+from easymlnb_server.placement.hub.node_worker import WorkerRecord
 from easymlnb_server.placement.hub.placement import HubPlacement
-from easymlnb_server.placement.hub.profiles import Spot
+from easymlnb_server.placement.hub.profiles import PlacementProfile
 from easymlnb_server.placement.hub.status import PlacementView
 from easymlnb_server.placement.hub.tokens import UserTokens
 from easymlnb_server.placement.hub.usage_meter import Meter
-from easymlnb_server.placement.registry import LOCAL, Places
+from easymlnb_server.placement.registry import LOCAL, PlacementSet
 
 
 def unguarded(user: str, placement: Placement) -> Placement:
@@ -23,7 +23,7 @@ def unguarded(user: str, placement: Placement) -> Placement:
     return placement
 
 
-class Owners:
+class UserPlacements:
     """Makes the placements of a user when somebody asks for them first.
 
     ``account`` is the service's own, whose token may start servers of all users, and ``spots`` are
@@ -34,8 +34,8 @@ class Owners:
 
     def __init__(
         self,
-        account: Account,
-        spots: Mapping[str, Spot],
+        account: HubCredentials,
+        spots: Mapping[str, PlacementProfile],
         notes: Path,
         meter: Callable[[str], Meter],
         guard: Callable[[str, Placement], Placement] = unguarded,
@@ -49,18 +49,18 @@ class Owners:
         self.tokens = tokens or UserTokens(account)
         self._placements: dict[str, dict[str, HubPlacement]] = {}
 
-    def of(self, user: str) -> Places:
+    def of(self, user: str) -> PlacementSet:
         """Return where workers of this user start."""
         found = {name: self._guard(user, place) for name, place in self._of(user).items()}
         others = {name: place for name, place in found.items() if name != LOCAL}
-        return Places(found[LOCAL], others)
+        return PlacementSet(found[LOCAL], others)
 
-    def survivors(self) -> list[Survivor]:
+    def survivors(self) -> list[OrphanedWorker]:
         """Return everybody's workers of a killed service that may be taken over; it blocks."""
         users = set()
         for file in self._notes.glob("*.json"):
             try:
-                users.add(msgspec.json.decode(file.read_bytes(), type=Note).user)
+                users.add(msgspec.json.decode(file.read_bytes(), type=WorkerRecord).user)
             except (OSError, msgspec.MsgspecError):
                 file.unlink(missing_ok=True)
         users.discard("")
@@ -81,7 +81,7 @@ class Owners:
         account = self._as(user)
         return [PlacementView(name, spot, account) for name, spot in self._spots.items()]
 
-    def _as(self, user: str) -> Account:
+    def _as(self, user: str) -> HubCredentials:
         return dataclasses.replace(self.account, user=user, keys=lambda: self.tokens.of(user))
 
     def _of(self, user: str) -> dict[str, HubPlacement]:
@@ -97,7 +97,7 @@ class Owners:
 class OwnersViews:
     """What each may see of their own nodes, and administrators of those of all."""
 
-    def __init__(self, owners: Owners) -> None:
+    def __init__(self, owners: UserPlacements) -> None:
         self._owners = owners
         self.account = owners.account
 

@@ -11,8 +11,8 @@ import msgspec
 
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.spec import NAME
-from easymlnb_server.placement.hub.client import HubApi
-from easymlnb_server.placement.hub.credentials import Account
+from easymlnb_server.placement.hub.client import HubClient
+from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.nodes import PREFIX
 from easymlnb_server.placement.hub.tokens import UserTokens
 
@@ -30,7 +30,7 @@ MOST = 100
 """Services that are shown of one server."""
 
 
-class Line(msgspec.Struct, frozen=True):
+class ServiceSummary(msgspec.Struct, frozen=True):
     """A service of such a server, as its own list has it."""
 
     name: str
@@ -41,7 +41,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class _Answer(msgspec.Struct, frozen=True):
-    services: list[Line]
+    services: list[ServiceSummary]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,13 @@ class OwnServer:
 
     name: str
     path: str
-    services: tuple[Line, ...] | None
+    services: tuple[ServiceSummary, ...] | None
 
 
-class OwnServers:
+class UserServers:
     """Asks users' servers; ``account`` is the shared service's own, ``tokens`` open them."""
 
-    def __init__(self, account: Account, tokens: UserTokens | None = None) -> None:
+    def __init__(self, account: HubCredentials, tokens: UserTokens | None = None) -> None:
         self._account = account
         self._tokens = tokens or UserTokens(account)
         self._http = httpx.AsyncClient(timeout=PATIENCE)
@@ -87,7 +87,7 @@ class OwnServers:
         return found
 
     async def _look(self, user: str) -> list[OwnServer]:
-        api = HubApi(replace(self._account, user=user))
+        api = HubClient(replace(self._account, user=user))
         try:
             models = await api.servers()
         finally:

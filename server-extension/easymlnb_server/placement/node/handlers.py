@@ -16,10 +16,10 @@ from easymlnb.contract.archive import MAX_ZIP
 from easymlnb.contract.errors import BadRequest, RouteNotFound
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
-from easymlnb_server.http.websocket import Wire
-from easymlnb_server.placement.hub.node_protocol import Wanted
-from easymlnb_server.placement.node.kernel import Kernel
-from easymlnb_server.placement.node.manager import NodeKernels
+from easymlnb_server.http.websocket import SocketWebSocket
+from easymlnb_server.placement.hub.node_protocol import KernelRequest
+from easymlnb_server.placement.node.kernel import NodeKernel
+from easymlnb_server.placement.node.manager import NodeKernelManager
 
 RESOURCE = "kernels"
 PING = 20.0
@@ -30,7 +30,7 @@ MAX_MESSAGE = 2**30
 MAX_WANTED = MAX_ZIP + 2**20
 """Bytes that say which kernel is wanted, with the files of a worker."""
 
-_wanted = msgspec.msgpack.Decoder(Wanted).decode
+_wanted = msgspec.msgpack.Decoder(KernelRequest).decode
 
 
 class _NodeHandler(EasyHandler):
@@ -39,10 +39,10 @@ class _NodeHandler(EasyHandler):
     auth_resource = RESOURCE
 
     @property
-    def node(self) -> NodeKernels:
+    def node(self) -> NodeKernelManager:
         return self.state.node
 
-    def kernel(self, name: str) -> Kernel:
+    def kernel(self, name: str) -> NodeKernel:
         found = self.node.get(name)
         if found is None:
             raise RouteNotFound
@@ -103,7 +103,7 @@ class NodeChannelsHandler(websocket.WebSocketHandler, _NodeHandler):  # type: ig
 
     auth_resource = RESOURCE
     actions: ClassVar[dict[str, str]] = {"GET": "execute"}
-    _kernel: Kernel | None = None
+    _kernel: NodeKernel | None = None
 
     @property
     def max_message_size(self) -> int:
@@ -117,8 +117,8 @@ class NodeChannelsHandler(websocket.WebSocketHandler, _NodeHandler):  # type: ig
         return None
 
     def get_websocket_protocol(self) -> websocket.WebSocketProtocol | None:
-        if Wire.fits(getattr(self.request.connection, "stream", None)):
-            return Wire(self, MAX_MESSAGE)
+        if SocketWebSocket.fits(getattr(self.request.connection, "stream", None)):
+            return SocketWebSocket(self, MAX_MESSAGE)
         return super().get_websocket_protocol()
 
     @web.authenticated

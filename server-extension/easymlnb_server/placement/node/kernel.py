@@ -14,9 +14,9 @@ from jupyter_client.manager import AsyncKernelManager
 
 from easymlnb_server.placement import process_records
 from easymlnb_server.placement.hub import node_protocol
-from easymlnb_server.placement.hub.node_protocol import Seated, Wanted
+from easymlnb_server.placement.hub.node_protocol import KernelRequest, KernelStatus
 from easymlnb_server.placement.hub.tunnel import zmq_bridge
-from easymlnb_server.placement.hub.tunnel.reliable_channel import Pipe
+from easymlnb_server.placement.hub.tunnel.reliable_channel import ReliableChannel
 from easymlnb_server.placement.process_records import Record
 
 ALONE_AFTER = 120.0
@@ -43,16 +43,20 @@ class Connection(Protocol):
         """End it."""
 
 
-class Kernel:
+class NodeKernel:
     """A kernel on this node, and the way to its owner."""
 
     def __init__(
-        self, manager: AsyncKernelManager, wanted: Wanted, folder: Path, gpus: tuple[str, ...]
+        self,
+        manager: AsyncKernelManager,
+        wanted: KernelRequest,
+        folder: Path,
+        gpus: tuple[str, ...],
     ) -> None:
         self.id = uuid.uuid4().hex
         self.wanted = wanted
         self.gpus = gpus
-        self.pipe = Pipe()
+        self.pipe = ReliableChannel()
         self.over = asyncio.Event()
         self.connection: Connection | None = None
         self.record: Record | None = None
@@ -130,9 +134,9 @@ class Kernel:
             self.pipe.put(node_protocol.END, [str(code or 0).encode()])
             self.over.set()
 
-    def seated(self) -> Seated:
+    def seated(self) -> KernelStatus:
         """Return what is told of it; blocks for milliseconds."""
-        return Seated(
+        return KernelStatus(
             id=self.id,
             kernel=self._manager.kernel_name,
             label=self.wanted.label,

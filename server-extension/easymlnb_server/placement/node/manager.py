@@ -22,12 +22,12 @@ import psutil
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 
-from easymlnb.contract.errors import NoSeat, NotReady
+from easymlnb.contract.errors import NodeFull, NotReady
 from easymlnb_server.placement import process_records
 from easymlnb_server.placement.environment import worker_environment
 from easymlnb_server.placement.gpus import VISIBLE
-from easymlnb_server.placement.hub.node_protocol import NodeStatus, Wanted
-from easymlnb_server.placement.node.kernel import Kernel
+from easymlnb_server.placement.hub.node_protocol import KernelRequest, NodeStatus
+from easymlnb_server.placement.node.kernel import NodeKernel
 from easymlnb_server.placement.process_records import MARK, Record
 from easymlnb_server.store.private_folder import make_folder
 
@@ -36,7 +36,7 @@ _ID = re.compile(r"[A-Za-z0-9-]{1,64}\Z")
 log = logging.getLogger("easymlnb.node")
 
 
-class NodeKernels:
+class NodeKernelManager:
     """All kernels that others placed here.
 
     ``notes`` is a folder for notes on what runs, by which the next server of this node ends what
@@ -58,7 +58,7 @@ class NodeKernels:
         self._ask = gpus
         self._gpus: tuple[str, ...] = ()
         self._leave = leave
-        self._kernels: dict[str, Kernel] = {}
+        self._kernels: dict[str, NodeKernel] = {}
         self._ends: set[asyncio.Task[None]] = set()
         self._starting = 0
         self._seats = 1
@@ -71,7 +71,7 @@ class NodeKernels:
         """Seconds since this node began."""
         return time.monotonic() - self._began
 
-    def get(self, kernel: str) -> Kernel | None:
+    def get(self, kernel: str) -> NodeKernel | None:
         return self._kernels.get(kernel)
 
     def status(self) -> NodeStatus:
@@ -82,13 +82,13 @@ class NodeKernels:
             host=socket.gethostname(), kernels=seated, gpus=self._gpus, seats=self._seats
         )
 
-    async def start(self, wanted: Wanted) -> Kernel:
+    async def start(self, wanted: KernelRequest) -> NodeKernel:
         """Start a kernel; raises ``NoSeat`` or, with the reason, ``NotReady``."""
         self._seats, self._idle = wanted.seats, wanted.idle
         self._life = wanted.life or math.inf
         running = [kernel for kernel in self._kernels.values() if not kernel.over.is_set()]
         if len(running) + self._starting >= wanted.seats or self.age > self._life:
-            raise NoSeat
+            raise NodeFull
         self._starting += 1
         try:
             kernel = await self._start(wanted, self._share(running))
@@ -98,7 +98,7 @@ class NodeKernels:
             self._used = time.monotonic()
             self._starting -= 1
 
-    async def end(self, kernel: Kernel) -> None:
+    async def end(self, kernel: NodeKernel) -> None:
         """End a kernel; who is stopped while waiting for it does not stop that."""
         self._kernels.pop(kernel.id, None)
         self._used = time.monotonic()
@@ -107,7 +107,7 @@ class NodeKernels:
         end.add_done_callback(self._ends.discard)
         await asyncio.shield(end)
 
-    async def _end(self, kernel: Kernel) -> None:
+    async def _end(self, kernel: NodeKernel) -> None:
         await kernel.stop()
         (self._notes / f"{kernel.id}.json").unlink(missing_ok=True)
 
@@ -138,7 +138,7 @@ class NodeKernels:
         for name, record in process_records.read(self._notes).items():
             process_records.clear(self._notes / f"{name}.json", record)
 
-    def _share(self, running: list[Kernel]) -> tuple[str, ...]:
+    def _share(self, running: list[NodeKernel]) -> tuple[str, ...]:
         """Return the GPUs for one more kernel: as many for each seat, if they go round."""
         each = len(self._gpus) // self._seats
         if not each or self._seats == 1:
@@ -146,7 +146,7 @@ class NodeKernels:
         taken = {gpu for kernel in running for gpu in kernel.gpus}
         return tuple(gpu for gpu in self._gpus if gpu not in taken)[:each]
 
-    async def _start(self, wanted: Wanted, gpus: tuple[str, ...]) -> Kernel:
+    async def _start(self, wanted: KernelRequest, gpus: tuple[str, ...]) -> NodeKernel:
         try:
             folder = process_records.socket_folder()
         except OSError as error:
@@ -161,7 +161,7 @@ class NodeKernels:
         # Kernels know their id by the name of this file.
         name = wanted.name if _ID.match(wanted.name) else uuid.uuid4().hex
         manager.connection_file = str(folder / f"kernel-{name}.json")
-        kernel = Kernel(manager, wanted, folder, gpus)
+        kernel = NodeKernel(manager, wanted, folder, gpus)
         try:
             place = await asyncio.to_thread(_unpacked, wanted, folder)
             await manager.start_kernel(cwd=str(place), env=self._environment(kernel))
@@ -180,7 +180,7 @@ class NodeKernels:
             raise
         return kernel
 
-    def _environment(self, kernel: Kernel) -> dict[str, str]:
+    def _environment(self, kernel: NodeKernel) -> dict[str, str]:
         wanted, own = kernel.wanted, dict(os.environ)
         if wanted.worker:
             own = worker_environment(own, self._inherit) | {MARK: wanted.worker}
@@ -191,7 +191,7 @@ class NodeKernels:
             own[VISIBLE] = ",".join(kernel.gpus)
         return own | wanted.environment
 
-    def _note(self, kernel: Kernel, folder: Path) -> None:
+    def _note(self, kernel: NodeKernel, folder: Path) -> None:
         record = Record(
             worker=kernel.wanted.worker or kernel.id,
             pid=kernel.pid,
@@ -201,7 +201,7 @@ class NodeKernels:
         process_records.write(self._notes / f"{kernel.id}.json", record)
 
 
-def _unpacked(wanted: Wanted, folder: Path) -> Path:
+def _unpacked(wanted: KernelRequest, folder: Path) -> Path:
     """Return the folder that a kernel runs in, with what it needs in it."""
     if wanted.files:
         work = folder / "work"

@@ -23,7 +23,7 @@ BEAT = 15.0
 """Seconds between two pings, and that an answer may take before the connection is made anew."""
 
 
-class Line(asyncio.Protocol):
+class TunnelConnection(asyncio.Protocol):
     """One connection; ``take`` gets every message. ``ended`` is done when it has ended."""
 
     def __init__(self, url: str, headers: Mapping[str, str], take: Callable[[bytes], None]) -> None:
@@ -43,7 +43,7 @@ class Line(asyncio.Protocol):
     @classmethod
     async def to(
         cls, url: str, headers: Mapping[str, str], take: Callable[[bytes], None]
-    ) -> "Line":
+    ) -> "TunnelConnection":
         """Connect. Raises ``InvalidStatus`` by another answer, else ``OSError``."""
         line = cls(url, headers, take)
         parts = urlsplit(url)

@@ -33,7 +33,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Frame).decode
 
 
-class Pipe:
+class ReliableChannel:
     """One end of a way whose connection may break and be made again.
 
     ``on_room`` is called when there is room again after a ``put`` that said there is none.

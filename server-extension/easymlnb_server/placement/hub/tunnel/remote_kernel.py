@@ -14,8 +14,8 @@ from easymlnb.contract.errors import EasyMLNBError
 from easymlnb_server.placement.hub import node_protocol
 from easymlnb_server.placement.hub.nodes import Nodes, Seat
 from easymlnb_server.placement.hub.tunnel import zmq_bridge
-from easymlnb_server.placement.hub.tunnel.connection import Line
-from easymlnb_server.placement.hub.tunnel.reliable_channel import Pipe
+from easymlnb_server.placement.hub.tunnel.connection import TunnelConnection
+from easymlnb_server.placement.hub.tunnel.reliable_channel import ReliableChannel
 from easymlnb_server.placement.hub.waiting_kernel import Lobby
 
 LOST_AFTER = 300.0
@@ -43,7 +43,7 @@ class Remote:
         self._nodes = nodes
         self._kernel = ""
         self._closed = False
-        self._pipe = Pipe()
+        self._pipe = ReliableChannel()
         self._lobby: Lobby | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sockets = zmq_bridge.in_place_of_kernel(self._context, folder / "k", self._heard)
@@ -144,7 +144,7 @@ class Remote:
         while self.exit is None:
             try:
                 headers = await asyncio.to_thread(self._nodes.auth.headers)
-                line = await Line.to(url, headers, self._take)
+                line = await TunnelConnection.to(url, headers, self._take)
                 pause = 0.05
                 await self._serve(line)
                 heard = loop.time()
@@ -161,7 +161,7 @@ class Remote:
             await asyncio.sleep(pause)
             pause = min(5.0, pause * 2)
 
-    async def _serve(self, line: Line) -> None:
+    async def _serve(self, line: TunnelConnection) -> None:
         """Use a connection until it ends, or the kernel does."""
         self._pipe.open(line.write)
         over = asyncio.ensure_future(self.ended.wait())
