@@ -105,7 +105,7 @@ class Trial:
         starts = range(0, len(self.access), PAGE)
         pages = "".join(http.get("", params={"start": start}).text for start in starts)
         shown = {name for name in self.access if f"services/{name}/page" in pages}
-        self._check(f"catalogue of {who}", shown, expected)
+        self._check(f"catalog of {who}", shown, expected)
         paths = http.get("openapi.json").json()["paths"]
         described = {name for name in self.access if f"/services/{name}/call" in paths}
         self._check(f"OpenAPI of {who}", described, expected)

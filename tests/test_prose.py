@@ -8,9 +8,7 @@ from types import ModuleType
 import pytest
 
 SCRIPT = Path(__file__).parent.parent / "scripts/prose.py"
-WORDS = (
-    "told => given\ncolours? => color\nallow *: stands for\nstands => is\nallow b.md: told him\n"
-)
+WORDS = "told => given\ncolors? => color\nallow *: stands for\nstands => is\nallow b.md: told him\n"
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +24,10 @@ def prose() -> ModuleType:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("The colour was told.", ["colour", "told"]),
+        ("The color was told.", ["color", "told"]),
         ("It stands for a name; it stands there.", ["stands"]),
-        ("`colour` and ``told`` are code, docs/colour.md is a path.", []),
-        ("```\ntold\n```\nColours", ["Colours"]),
+        ("`color` and ``told`` are code, docs/color.md is a path.", []),
+        ("```\ntold\n```\nColors", ["Colors"]),
         ("retold stories", []),
     ],
 )
@@ -51,8 +49,8 @@ def test_findings_have_lines(prose: ModuleType) -> None:
 
 
 def test_identifiers_are_no_prose(prose: ModuleType) -> None:
-    source = '"""A colour."""\nname = "colour"\ntext = f"The colour {name}"\n'
-    assert [text for _, text in prose.python_texts(source)] == ["A colour.", "The colour "]
+    source = '"""A color."""\nname = "color"\ntext = f"The color {name}"\n'
+    assert [text for _, text in prose.python_texts(source)] == ["A color.", "The color "]
 
 
 def test_nothing_is_above_the_baseline(prose: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

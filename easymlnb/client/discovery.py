@@ -60,7 +60,7 @@ class Server:
 def find(url: str | None = None, token: str | None = None) -> Server:
     """Return the server to use.
 
-    ``url`` (a server's base URL, its catalogue, or the address of a JupyterLab page) and ``token``
+    ``url`` (a server's base URL, its catalog, or the address of a JupyterLab page) and ``token``
     count first, then ``EASYMLNB_URL`` and ``EASYMLNB_TOKEN``, then the running server in Jupyter's
     runtime folder: the one that started this process, else the newest that answers.
     A server that was named is not asked whether it is there.

@@ -1,4 +1,4 @@
-"""What an author says of a service for catalogues: whose it is, what it needs, how to cite it.
+"""What an author says of a service for catalogs: whose it is, what it needs, how to cite it.
 
 Authors say it in the decorator, in the notebook's metadata or in a YAML file; ``read`` checks all
 three alike, and the server checks again what comes in a bundle.
@@ -16,7 +16,7 @@ from easymlnb.contract.metadata_schema import FIELDS
 SERVICES = "services"
 """Key under which a notebook with several services says what holds for one of them only."""
 
-ALIASES = {"keywords": "tags", "licence": "license"}
+ALIASES = {"keywords": "tags", "license": "license"}
 """Other spellings of fields."""
 
 
@@ -31,7 +31,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a spec says beside its title, description, author, licence and tags.
+    """What a spec says beside its title, description, author, license and tags.
 
     ``date`` is the day of creation as ISO 8601, ``doi`` the bare identifier, ``dataset``,
     ``source`` and ``documentation`` are http(s) addresses, ``citation`` is a text or an address,

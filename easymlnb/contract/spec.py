@@ -69,7 +69,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     result; both carry ``x-easymlnb`` hints for widgets. ``accepts`` names the media types that
     may be sent raw, as the whole body, in place of JSON; ``produces`` those that ``Accept`` may
     ask for beside JSON. ``examples`` are input objects, encoded as JSON values. ``metadata`` is
-    what catalogues want to know beyond that. ``workers`` is how many there are at most, ``running``
+    what catalogs want to know beyond that. ``workers`` is how many there are at most, ``running``
     what else they run with. ``concurrency`` is how many calls of an ``async def`` run at once in
     one worker, 1 for everything else; ``max_concurrent`` how many runs of the service there may be
     at once in all workers, 0 for as many as there are places. ``placement`` is where its workers

@@ -70,7 +70,7 @@ class Ended:
 
 @cache
 def style() -> str:
-    """Return the stylesheet of form, app and catalogue."""
+    """Return the stylesheet of form, app and catalog."""
     return files("easymlnb.forms").joinpath("style.css").read_text(encoding="utf-8")
 
 

@@ -19,7 +19,7 @@ WIDGETS: dict[str, Callable[[SchemaNode, Make], Control]] = {
     "date": moments.day,
     "datetime": moments.moment,
     "time": moments.clock,
-    "colour": scalars.colour,
+    "color": scalars.color,
     "const": scalars.const,
     "json": scalars.json_value,
     "array": unions.array,

@@ -278,7 +278,7 @@ def checkbox(node: SchemaNode, make: Make) -> Simple:
     return Simple(widget, lambda: widget.value, put)
 
 
-def colour(node: SchemaNode, make: Make) -> Simple:
+def color(node: SchemaNode, make: Make) -> Simple:
     """A color as ``#rrggbb``: typed, or taken from a palette. What is typed is what is sent."""
     typed = W.Text(value=BLUE, continuous_update=False, placeholder="#1a2b3c", **_label(node))
     palette = W.ColorPicker(concise=True, value=BLUE)

@@ -125,7 +125,7 @@ def _texts(what: str, values: Sequence[str]) -> tuple[str, ...]:
 def _metadata(
     schema: Schema, examples: tuple[dict[str, Any], ...], told: Mapping[str, Any] | None
 ) -> Metadata | None:
-    """Return what the decorator was told for catalogues, with a picture where there is one."""
+    """Return what the decorator was told for catalogs, with a picture where there is one."""
     fields = dict(told) if isinstance(told, Mapping) else told or {}
     try:
         if isinstance(fields, dict) and isinstance(name := fields.get("thumbnail"), str | Path):

@@ -1,4 +1,4 @@
-"""The small picture of a service for catalogues: from an author's file, or from an example."""
+"""The small picture of a service for catalogs: from an author's file, or from an example."""
 
 import io
 from collections.abc import Iterable, Mapping

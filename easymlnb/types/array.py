@@ -257,7 +257,7 @@ def _name(dtype: Any) -> str | None:
 
 
 def _is_picture(array: "np.ndarray[Any, Any]") -> bool:
-    """Tell whether an array reads better as a picture: colours, or a large enough plane."""
+    """Tell whether an array reads better as a picture: colors, or a large enough plane."""
     if array.ndim == 3:
         return array.dtype == "uint8" and array.shape[-1] in (3, 4)
     return array.ndim == 2 and min(array.shape) >= PLANE and array.dtype.kind in "biuf"

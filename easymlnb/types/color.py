@@ -1,4 +1,4 @@
-"""The hint for a colour."""
+"""The hint for a color."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class Color(Hint):
         words: dict[str, Any] = {"title": self.label} if self.label else {}
         yield Extra(
             {"format": "color", "pattern": PATTERN, **words},
-            {"widget": "colour", "label": self.label},
+            {"widget": "color", "label": self.label},
         )
 
 

@@ -44,7 +44,7 @@ def upright(image: "PIL.Image.Image") -> "PIL.Image.Image":
 
 
 def to_array(image: Any) -> "np.ndarray[Any, Any]":
-    """Return an image, or a list of pages, as an array: rows, columns and colours if any."""
+    """Return an image, or a list of pages, as an array: rows, columns and colors if any."""
     import numpy as np
 
     if isinstance(image, list):
@@ -54,7 +54,7 @@ def to_array(image: Any) -> "np.ndarray[Any, Any]":
         return np.stack(pages)
     if is_a(type(image), "torch.Tensor"):
         array = to_numpy(image)
-        # torch has the colours first.
+        # torch has the colors first.
         return (
             np.moveaxis(array, 0, -1) if array.ndim == 3 and array.shape[0] in (1, 3, 4) else array
         )
@@ -89,7 +89,7 @@ def exact(image: Any) -> "np.ndarray[Any, Any]":
     if array.size == 0 or array.dtype.kind not in "biuf":
         raise ValueError(f"an array of {array.dtype} and shape {array.shape} is not an image")
     if array.ndim == 3 and array.shape[-1] in (2, 3, 4):
-        return _colours(array)
+        return _colors(array)
     if array.ndim != 2:
         raise ValueError(f"an array of shape {array.shape} is not an image; use rows x columns")
     if array.dtype.kind == "f":
@@ -115,8 +115,8 @@ def _single(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     return found
 
 
-def _colours(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """Return colours as bytes; fractions from 0 to 1 are what scikit-image and matplotlib use.
+def _colors(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """Return colors as bytes; fractions from 0 to 1 are what scikit-image and matplotlib use.
 
     Those of 16 bits stay, unless bytes hold them.
     """
@@ -226,8 +226,8 @@ def _scaled(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     return shown
 
 
-def _coloured(labels: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """Give each label a colour of its own, neighbours in number far apart in hue; 0 is black."""
+def _colored(labels: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """Give each label a color of its own, neighbours in number far apart in hue; 0 is black."""
     import colorsys
 
     import numpy as np
@@ -239,8 +239,8 @@ def _coloured(labels: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
             # The golden ratio never comes back to a hue it had.
             hue, light = value * 0.618033988749895 % 1, (1.0, 0.75)[value % 2]
             table[at] = [round(255 * c) for c in colorsys.hsv_to_rgb(hue, 0.65, light)]
-    coloured: np.ndarray[Any, Any] = table[inverse.reshape(labels.shape)]
-    return coloured
+    colored: np.ndarray[Any, Any] = table[inverse.reshape(labels.shape)]
+    return colored
 
 
 def parts(value: Any, title: str, labels: bool | None) -> list[dict[str, Any]]:
@@ -251,10 +251,10 @@ def parts(value: Any, title: str, labels: bool | None) -> list[dict[str, Any]]:
     best = offers(value)[0]
     page = exact(value[0] if best == WIDE[0] and _many(value) else value)
     original = to_array(value[0] if _many(value) else value)
-    colour = are_labels(original) if labels is None else labels
+    color = are_labels(original) if labels is None else labels
     picture = page
-    if colour and page.ndim == 2:
-        picture = _coloured(page)
+    if color and page.ndim == 2:
+        picture = _colored(page)
     elif page.dtype not in (np.bool_, np.uint8):
         picture = _scaled(page)
     image = PIL.Image.fromarray(picture)
@@ -267,7 +267,7 @@ def parts(value: Any, title: str, labels: bool | None) -> list[dict[str, Any]]:
         "height": page.shape[0],
         "dtype": str(page.dtype),
     }
-    if colour:
+    if color:
         more["labels"] = int(np.count_nonzero(np.unique(page)))
     shown["more"] = more
     if picture is page and image.size == (page.shape[1], page.shape[0]):

@@ -71,7 +71,7 @@ FITTING = {
     "text": {"string"},
     "longtext": {"string"},
     "secret": {"string"},
-    "colour": {"string"},
+    "color": {"string"},
     "interval": {"array"},
     "choices": {"array"},
 }

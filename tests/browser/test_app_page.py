@@ -43,7 +43,7 @@ def everything(
     size: Literal["small", "large"] = "small",
     month: Literal["Jan", "Feb", "Mar", "Apr", "May"] = "Jan",
     some: Annotated[list[str], ml.MultipleChoice(["a", "b"])] = [],
-    colour: ml.Colour = "#112233",
+    color: ml.Color = "#112233",
     day: date = date(2026, 1, 2),
     moment: datetime = datetime(2026, 1, 2, 3, 4),
     at: clock = clock(5, 6),
@@ -53,7 +53,7 @@ def everything(
 ) -> dict[str, str]:
     """Takes one of everything."""
     times = (day.isoformat(), moment.isoformat(), at.isoformat())
-    found = (count, share, window, sure, size, month, some, str(colour), *times, numbers, point.x)
+    found = (count, share, window, sure, size, month, some, str(color), *times, numbers, point.x)
     return {"said": repr((text, long, len(str(secret)), *found, maybe))}
 
 @ml.service
@@ -149,7 +149,7 @@ def test_every_kind_of_field_is_filled_in_by_hand(user: Any) -> None:
     page.get_by_role("button", name="large").click()
     field("Month").select_option("Apr")
     field("b").check()
-    field("Colour").fill("#445566")
+    field("Color").fill("#445566")
     field("Day").fill("2026-03-04")
     field("Moment").fill("2026-03-04T05:06")
     field("At").fill("07:08:00")

@@ -19,7 +19,7 @@ def everything(
     count: Annotated[int, Field(ge=0)] = 3,
     level: Annotated[float, ml.Slider(0, 1, 0.1)] = 0.5,
     window: Annotated[tuple[int, int], ml.Interval(0, 100)] = (20, 60),
-    colour: ml.Colour = "#2450c8",
+    color: ml.Color = "#2450c8",
     active: bool = False,
     size: Literal["S", "M", "L"] = "M",
     method: Literal["Random forest regression", "Support vector machine", "Linear"] = "Linear",
@@ -56,7 +56,7 @@ def test_every_kind_of_field_is_filled_in_by_hand(open_form: Any, lab: Any) -> N
     lower = it.field("Window").locator(".noUi-handle").first
     lower.focus()
     lower.press("ArrowLeft")
-    it.input("Colour").fill("#ff8800")
+    it.input("Color").fill("#ff8800")
     it.input("Active").check()
     it.field("Size").get_by_role("button", name="L", exact=True).click()
     it.input("Support vector machine").check()
@@ -93,7 +93,7 @@ def test_every_kind_of_field_is_filled_in_by_hand(open_form: Any, lab: Any) -> N
         "'count': 7",
         "'level': 0.6",
         "'window': (19, 60)",
-        "'colour': '#ff8800'",
+        "'color': '#ff8800'",
         "'active': True",
         "'size': 'L'",
         "'method': 'Support vector machine'",
@@ -161,7 +161,7 @@ BERLIN = timezone(timedelta(hours=2))
 TAGS = [f"tag{at}" for at in range(12)]
 @ml.service
 def shown(
-    tint: ml.Colour = "#ff8800",
+    tint: ml.Color = "#ff8800",
     day: date = date(2026, 1, 1),
     tags: Annotated[list[str], ml.MultipleChoice(TAGS)] = ["tag3"],
     moment: datetime = datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=BERLIN),
@@ -189,10 +189,10 @@ def shown(
         assert expected in untouched
     (lab.root / "shown.txt").unlink()
 
-    it.input("Tint").fill("notacolour")
+    it.input("Tint").fill("notacolor")
     it.run()
     it.field("Tint").get_by_text("The value must be a color such as #1a2b3c.").wait_for()
-    assert it.input("Tint").input_value() == "notacolour"
+    assert it.input("Tint").input_value() == "notacolor"
     it.input("Tint").fill("#00ff00")
     it.input("Tint").blur()
     expect(it.field("Tint").locator("input[type=color]")).to_have_value("#00ff00")

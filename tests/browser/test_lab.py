@@ -20,8 +20,8 @@ def page(lab, chromium):
     context.close()
 
 
-def test_the_launcher_opens_the_catalogue(page, lab):
-    card = page.locator('.jp-LauncherCard[title="Open the catalogue of services"]')
+def test_the_launcher_opens_the_catalog(page, lab):
+    card = page.locator('.jp-LauncherCard[title="Open the catalog of services"]')
     card.wait_for()
     assert card.inner_text().strip() == "easymlnb"
     card.locator("svg").wait_for()
@@ -31,11 +31,11 @@ def test_the_launcher_opens_the_catalogue(page, lab):
     assert opened.value.get_by_role("heading", name="Services", level=1).is_visible()
 
 
-def test_the_catalogue_is_in_the_command_palette(page):
+def test_the_catalog_is_in_the_command_palette(page):
     commands = page.evaluate(
-        "window.jupyterapp.commands.label('easymlnb:open-catalogue', {isPalette: true})"
+        "window.jupyterapp.commands.label('easymlnb:open-catalog', {isPalette: true})"
     )
-    assert commands == "Open the catalogue of services"
+    assert commands == "Open the catalog of services"
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def page(pages):
     assert not errors
 
 
-def test_search_and_tags_narrow_the_catalogue(page):
+def test_search_and_tags_narrow_the_catalog(page):
     from playwright.sync_api import expect
 
     cards = page.locator("#cards li")

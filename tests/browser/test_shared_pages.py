@@ -163,7 +163,7 @@ def test_what_the_server_refuses_is_shown_in_its_words(window: Any) -> None:
     page.get_by_role("alert").get_by_text("255").wait_for()
 
 
-def test_the_catalogue_tells_mine_from_what_is_shared_with_me(
+def test_the_catalog_tells_mine_from_what_is_shared_with_me(
     window: Any, shared: SharedServer
 ) -> None:
     from playwright.sync_api import expect
@@ -239,7 +239,7 @@ def test_no_shared_page_shuts_anybody_out(
     shared.share("alice/segment", groups=["ml"], users=[BOB, "dave", "carol"])
     shared.share(f"{BOB}/count", everyone=True)
     alice = window("alice", color_scheme=scheme, viewport={"width": width, "height": 900})
-    for name, where in (("catalogue", ""), ("service", PAGE), ("gone", "services/x/y/page")):
+    for name, where in (("catalog", ""), ("service", PAGE), ("gone", "services/x/y/page")):
         page = alice.open(where)
         keep(page, f"shared-{name}-{scheme}-{width}")
         assert serious(page) == []

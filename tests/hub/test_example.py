@@ -134,7 +134,7 @@ def test_a_gpu_service_from_jupyterlab_for_a_group_and_nobody_else(
         page.locator("li.service", has_text="alice/where").get_by_text("ml").wait_for()
         page.get_by_role("heading", name="On your own server").wait_for()
         assert page.locator("section", has_text="On your own server").get_by_text("live").count()
-        alice.keep("catalogue")
+        alice.keep("catalog")
 
         # Bob, of that group, opens its page, logs in at the Hub, and gets an answer from the GPU.
         page = bob.open(app)
@@ -143,17 +143,17 @@ def test_a_gpu_service_from_jupyterlab_for_a_group_and_nobody_else(
         page.locator(".em-form .em-primary").click()
         page.locator(".em-parts").get_by_text("from bob: GPU 0 of alice").wait_for()
         bob.keep("app")
-        catalogue = bob.context.new_page()
-        catalogue.goto(services)
-        catalogue.locator("li.service", has_text="alice/where").wait_for()
-        assert catalogue.get_by_text("On your own server").count() == 0
+        catalog = bob.context.new_page()
+        catalog.goto(services)
+        catalog.locator("li.service", has_text="alice/where").wait_for()
+        assert catalog.get_by_text("On your own server").count() == 0
         # What its scripts ask for goes through the Hub's checks, too.
-        with catalogue.expect_response(lambda answer: "q=nothing" in answer.url) as found:
-            catalogue.get_by_label("Search services").fill("nothing")
+        with catalog.expect_response(lambda answer: "q=nothing" in answer.url) as found:
+            catalog.get_by_label("Search services").fill("nothing")
         assert found.value.request.resource_type == "fetch" and found.value.status == 200
-        catalogue.goto(f"{services}docs")
-        catalogue.locator("#operations section").first.wait_for()
-        catalogue.close()
+        catalog.goto(f"{services}docs")
+        catalog.locator("#operations section").first.wait_for()
+        catalog.close()
 
         # Carol is of no group: for her it does not exist.
         page = carol.open(app)

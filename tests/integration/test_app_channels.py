@@ -40,7 +40,7 @@ class Tree(BaseModel):
 
 @ml.service(public=True)
 def values(
-    note: str = "", number: int | None = None, anything: Any = None, color: ml.Colour = "#112233",
+    note: str = "", number: int | None = None, anything: Any = None, color: ml.Color = "#112233",
     day: date | None = None, moment: datetime | None = None, names: list[str] = [],
     points: list[list[float]] = [], tree: Tree = Tree(), tally: dict[str, int] = {},
     tags: Annotated[list[str], ml.MultipleChoice([f"tag {n}" for n in range(2000)])] = [],
@@ -344,7 +344,7 @@ SET: dict[str, tuple[str, Any]] = {
     "deep JSON": ("anything", DEEP),
     "much JSON": ("anything", json.dumps([1] * 300_000)),
     "no color": ("color", "rgb(" + " " * 900_000),
-    "no colour": ("color", "#" + "1" * 900_000),
+    "a long color": ("color", "#" + "1" * 900_000),
     "a day": ("day", {"year": 10**300, "month": -1, "date": 0}),
     "a moment": ("moment", {"year": 2026, "month": 10**18, "date": 1}),
     "tags": ("tags", ["tag 1999"] * 50_000),

@@ -337,7 +337,7 @@ def test_serve_publishes_and_stops(tmp_path):
     seen = []
     for line in process.stdout:
         seen.append(line.decode())
-        if "Catalogue:" in seen[-1]:
+        if "Catalog:" in seen[-1]:
             break
     else:
         pytest.fail("".join(seen))

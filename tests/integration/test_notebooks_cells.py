@@ -110,7 +110,7 @@ def test_watershed_parts_two_hills_where_they_meet(notebook: dict[str, Any]) -> 
 @pytest.mark.parametrize(
     "shape", [(1, 1), (7, 300), (65, 33, 1), (40, 50, 2), (96, 96, 3), (64, 99, 4)]
 )
-def test_takes_any_size_and_number_of_colours(
+def test_takes_any_size_and_number_of_colors(
     notebook: dict[str, Any], shape: tuple[int, ...]
 ) -> None:
     image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
@@ -127,10 +127,10 @@ def test_numbers_of_the_camera_do_not_matter(notebook: dict[str, Any]) -> None:
     image, _ = notebook["made_up"](np.random.default_rng(5), 160)
     deep = (1000 + 60_000 * (image - image.min()) / np.ptp(image)).astype(np.uint16)
     dim = (deep // 250).astype(np.uint16)
-    colour = np.stack([deep // 256] * 3, axis=-1).astype(np.uint8)
+    color = np.stack([deep // 256] * 3, axis=-1).astype(np.uint8)
     labels = notebook[SERVICE](deep)
     assert labels.max() > 3
-    for other in (dim, colour):
+    for other in (dim, color):
         assert notebook["average_precision"](notebook[SERVICE](other), labels) > 0.8
 
 

@@ -35,7 +35,7 @@ ASSETS = [
     "theme.js",
     "page.js",
     "times.js",
-    "catalogue.js",
+    "catalog.js",
     "wait.js",
     "docs.js",
     "try.js",
@@ -106,7 +106,7 @@ def test_what_authors_write_is_text(http):
     assert "<strong>bold</strong>" in page and "&lt;script&gt;" in page
 
 
-def test_the_catalogue_without_trailing_slash_is_the_catalogue(http):
+def test_the_catalog_without_trailing_slash_is_the_catalog(http):
     url = str(http.base_url).rstrip("/")
     assert "<h1>Services</h1>" in httpx.get(url, headers=dict(http.headers), timeout=60).text
 

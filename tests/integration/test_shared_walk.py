@@ -261,7 +261,7 @@ def test_what_is_for_all_shows_each_their_own(shared: SharedServer, asker: str) 
 
 
 @pytest.mark.parametrize("asker", PEOPLE)
-def test_the_catalogue_and_openapi_list_what_one_may_use(shared: SharedServer, asker: str) -> None:
+def test_the_catalog_and_openapi_list_what_one_may_use(shared: SharedServer, asker: str) -> None:
     client = shared.people[asker]
     listed = {one["full_name"]: one for one in client.get("services").json()["services"]}
     assert listed.keys() & ACCESS.keys() == {name for name in ACCESS if may(asker, name, "see")}

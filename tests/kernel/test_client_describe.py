@@ -9,7 +9,7 @@ from easymlnb.contract.spec import ServiceSpec
 
 ROOT = {
     "$defs": {
-        "Colour": {"enum": ["red", "green"], "type": "string"},
+        "Color": {"enum": ["red", "green"], "type": "string"},
         "Point": {"type": "object", "title": "Point", "properties": {"x": {"type": "number"}}},
         "Circle": {"$ref": "#/$defs/Circle"},
     }
@@ -22,7 +22,7 @@ ROOT = {
         ({"type": "integer"}, "int"),
         ({"type": "string", "format": "date"}, "date"),
         ({"type": ["string", "null"]}, "str | None"),
-        ({"$ref": "#/$defs/Colour"}, "Literal['red', 'green']"),
+        ({"$ref": "#/$defs/Color"}, "Literal['red', 'green']"),
         ({"const": 1}, "Literal[1]"),
         ({"type": "array", "items": {"$ref": "#/$defs/Point"}}, "list[Point]"),
         (

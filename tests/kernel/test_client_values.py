@@ -30,7 +30,7 @@ ARRAY = {"widget": "array"}
 TABLE = {"widget": "table"}
 
 
-class Colour(enum.Enum):
+class Color(enum.Enum):
     RED = "red"
 
 
@@ -53,7 +53,7 @@ class Point:
         ((1, [2]), [1, [2]]),
         ({"a": {1: 2}}, {"a": {"1": 2}}),
         (range(3), [0, 1, 2]),
-        (Colour.RED, "red"),
+        (Color.RED, "red"),
         (Point(1, datetime.date(2024, 2, 3)), {"x": 1, "at": "2024-02-03"}),
         (datetime.datetime(2024, 2, 3, 4, 5), "2024-02-03T04:05:00"),
         (datetime.timedelta(minutes=1), 60.0),

@@ -158,7 +158,7 @@ def _every(
     number: ml.Number(0, 1),
     whole: Annotated[int, ml.Slider(2, 100)],
     chosen: ml.MultipleChoice(list("abc")),
-    colour: ml.Colour,
+    color: ml.Color,
     flag: bool,
 ): ...
 
@@ -175,13 +175,13 @@ EVERY = Schema.of(_every)
     st.integers(0, 2**24 - 1),
     st.booleans(),
 )
-def test_values_survive_json_and_forms(text, number, whole, chosen, colour, flag):
+def test_values_survive_json_and_forms(text, number, whole, chosen, color, flag):
     values = {
         "text": text,
         "number": number,
         "whole": whole,
         "chosen": chosen,
-        "colour": f"#{colour:06x}",
+        "color": f"#{color:06x}",
         "flag": flag,
     }
     assert EVERY.load_json(json.dumps(values).encode()) == values

@@ -237,7 +237,7 @@ class Model(BaseModel):
     inner: dict[str, list[str]]
 
 
-class Colour(Enum):
+class Color(Enum):
     BAD = LONE
 
 
@@ -257,8 +257,8 @@ def _model() -> Model:
     return Model.model_construct(inner={"a": ["x", LONE]})
 
 
-def _enum() -> Colour:
-    return Colour.BAD
+def _enum() -> Color:
+    return Color.BAD
 
 
 def _path_in_a_dict() -> dict[str, Path]:

@@ -149,7 +149,7 @@ DEFAULTS: list[tuple[Any, Any]] = [
     (Annotated[int, ml.Choice({"Two": 2, "Three": 3})], 3),
     (Annotated[list[str], ml.MultipleChoice(["a", "b", "c"])], ["c", "a"]),
     (Annotated[list[int], ml.MultipleChoice(list(range(20)))], [19, 3]),
-    (ml.Colour, "#ff8800"),
+    (ml.Color, "#ff8800"),
     (dt.date, dt.date(2025, 1, 31)),
     (dt.datetime, dt.datetime(2025, 1, 31, 12, 30, 15)),
     (dt.datetime, dt.datetime(2025, 1, 31, 12, 30, 15, 123456)),
@@ -460,7 +460,7 @@ def form_body(parts: dict[str, str]) -> tuple[str, bytes]:
         (dt.datetime, AT),
         (Annotated[float, ml.Number(allow_nan=True)], 0.5),
         (Any, {"a": 1}),
-        (ml.Colour, "#ff8800"),
+        (ml.Color, "#ff8800"),
     ],
 )
 def test_a_field_that_is_emptied_does_not_quietly_take_its_default(hint, default):
@@ -479,12 +479,12 @@ def test_an_emptied_field_is_null_where_null_is_meant():
 
 
 def test_a_color_that_is_none_is_told_at_its_field():
-    group, _ = form_and_schema(ml.Colour, "#ff8800")
+    group, _ = form_and_schema(ml.Color, "#ff8800")
     text, palette = group.fields["x"].control.widget.children
-    text.value = "notacolour"
+    text.value = "notacolor"
     assert group.check() == ""
     assert "The value must be a color" in group.fields["x"]._error.value
-    assert group.get() == {"x": "notacolour"}
+    assert group.get() == {"x": "notacolor"}
     palette.value = "#00ff00"
     assert text.value == "#00ff00" and group.get() == {"x": "#00ff00"}
     text.value = "#AABBCC"

@@ -18,7 +18,7 @@ STRING, INTEGER = {"type": "string"}, {"type": "integer"}
         ({"type": "string", "format": "date"}, "date"),
         ({"type": "string", "format": "date-time"}, "datetime"),
         ({"type": "string", "format": "time"}, "time"),
-        ({"type": "string", "format": "color"}, "colour"),
+        ({"type": "string", "format": "color"}, "color"),
         ({"type": "string", "format": "password"}, "secret"),
         ({"type": "string", "format": "binary"}, "file"),
         (INTEGER, "number"),

@@ -48,7 +48,7 @@ GOOD = [
     ("title", "Cell counter", "Cell counter"),
     ("tags", ["a", "b", "a"], ["a", "b"]),
     ("keywords", ["a"], ["a"]),
-    ("licence", "CC BY 4.0", "CC BY 4.0"),
+    ("license", "CC BY 4.0", "CC BY 4.0"),
     ("date", "2026-03-31", "2026-03-31"),
     ("doi", "https://doi.org/10.5281/zenodo.12", "10.5281/zenodo.12"),
     ("doi", "doi: 10.5281/zenodo.12", "10.5281/zenodo.12"),

@@ -53,7 +53,7 @@ def lambda_free() -> Callable[..., Any]:
         (lambda: ml.service(max_workes=2)(one), "'max_workers'"),
         (lambda: ml.service(Timeout=2)(one), "'timeout'"),
         (lambda: ml.service(max_concurrency=2)(one), "'max_concurrent'|'concurrency'"),
-        (lambda: ml.service(colour="red")(one), "Options: name, title, .*metadata"),
+        (lambda: ml.service(color="red")(one), "Options: name, title, .*metadata"),
         (lambda: ml.pipeline(one, two, exposes=[]), "ml.pipeline has no option.*'expose'"),
         (lambda: ml.pipeline(one, two, timout=3), "'timeout'"),
         (lambda: ml.gather(a=one, b=two, concurent=False), "ml.gather .*'concurrent'"),

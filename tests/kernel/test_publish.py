@@ -12,7 +12,6 @@ from answering import Answering, serving
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
 
-from easymlnb import publish as publishing
 from easymlnb.contract.bundle import Manifest, open_bundle, write
 from easymlnb.contract.errors import (
     BundleRejected,
@@ -23,6 +22,7 @@ from easymlnb.contract.errors import (
     from_code,
 )
 from easymlnb.publishing import bundle_upload
+from easymlnb.publishing import publish as publishing
 
 ERROR = {
     "code": "deployment_failed",

@@ -29,7 +29,7 @@ from easymlnb.services import codec
 from easymlnb.services.schema import Schema
 
 
-class Colour(enum.Enum):
+class Color(enum.Enum):
     RED = "red"
     BLUE = "blue"
 
@@ -86,7 +86,7 @@ def everything(
     span: datetime.timedelta,
     price: Decimal,
     key: uuid.UUID,
-    colour: Colour,
+    color: Color,
     kind: Literal["a", "b"],
     model: Model,
     point: Point,
@@ -106,7 +106,7 @@ EVERYTHING = {
     "span": "PT3S",
     "price": "1.10",
     "key": "12345678-1234-5678-1234-567812345678",
-    "colour": "red",
+    "color": "red",
     "kind": "a",
     "model": {"size": 2.0},
     "point": {"x": 1.0},
@@ -123,7 +123,7 @@ def test_everything_pydantic_knows_is_read():
     jsonschema.validate(EVERYTHING, schema.input)
     found = schema.load_json(json.dumps(EVERYTHING).encode())
     assert found["when"] == datetime.date(2025, 1, 31)
-    assert found["colour"] is Colour.RED
+    assert found["color"] is Color.RED
     assert found["model"] == Model(size=2.0)
     assert found["point"] == Point(1.0)
     assert found["pair"] == (1, "x")
@@ -309,7 +309,7 @@ def test_unusable_hints_name_the_parameter(hint):
         ml.Text(pattern="("),
         Annotated[str, ml.Slider(1, 2)],
         Annotated[int, ml.LongText()],
-        Annotated[int | None, ml.Colour()],
+        Annotated[int | None, ml.Color()],
         Annotated[str, ml.MultipleChoice(["a"])],
         Annotated[dict, ml.Interval(1, 2)],
     ],
@@ -434,19 +434,19 @@ def test_results_without_hint_are_written_by_what_they_are():
     value = {
         "scalar": np.int8(3),
         "when": datetime.date(2025, 1, 2),
-        "colour": Colour.BLUE,
+        "color": Color.BLUE,
         "model": Model(),
         "point": Point(1),
         "pair": Pair(1, np.array([True])),
         "frame": pd.DataFrame({"a": [1.0, None]}),
         "set": {1},
-        Colour.RED: 1,
+        Color.RED: 1,
         2: 3,
     }
     assert json.loads(Schema.of(f).dump(value)) == {
         "scalar": 3,
         "when": "2025-01-02",
-        "colour": "blue",
+        "color": "blue",
         "model": {"size": 1.0, "tags": []},
         "point": {"x": 1, "y": 0.0},
         "pair": {"left": 1, "right": [True]},

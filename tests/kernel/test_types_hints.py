@@ -1,4 +1,4 @@
-"""Text, numbers, choices and colours: bounds, words for the form, round trips."""
+"""Text, numbers, choices and colors: bounds, words for the form, round trips."""
 
 import json
 from typing import Annotated, Optional
@@ -45,7 +45,7 @@ CASES = [
     (ml.Choice({"small": 1, "large": 2.5}), [2.5], [3]),
     (ml.MultipleChoice(["a", "b"], min_count=1), [["a"], ["b", "a"]], [[], ["a", "a"], ["c"], "a"]),
     (ml.MultipleChoice([1, 2, 3], max_count=2), [[], [3, 1]], [[1, 2, 3]]),
-    (ml.Colour, ["#1a2b3c"], ["red", "#12345", "#12345g", "#1234567", "#123456\n"]),
+    (ml.Color, ["#1a2b3c"], ["red", "#12345", "#12345g", "#1234567", "#123456\n"]),
     (list[ml.Slider(1, 2)], [[1, 2]], [[3]]),
     (dict[str, ml.Choice(["a"])], [{"k": "a"}], [{"k": "b"}]),
 ]
@@ -78,7 +78,7 @@ WIDGETS = [
     (ml.Choice(["a"]), {"widget": "choice"}),
     (ml.Choice({"A": "a"}), {"widget": "choice", "labels": ["A"]}),
     (ml.MultipleChoice(["a"]), {"widget": "choices"}),
-    (ml.Colour, {"widget": "colour"}),
+    (ml.Color, {"widget": "color"}),
 ]
 
 

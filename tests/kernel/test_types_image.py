@@ -74,7 +74,7 @@ def test_sixteen_bits_are_kept(order):
         assert found.dtype == np.uint16 and found.tolist() == values.tolist()
 
 
-def test_palettes_become_colours():
+def test_palettes_become_colors():
     image = PIL.Image.new("P", (1, 1))
     image.putpalette([10, 20, 30])
     assert ARRAY.load({"x": ml.Upload(saved(image, "PNG"))})["x"].tolist() == [[[10, 20, 30]]]
@@ -195,7 +195,7 @@ def test_every_value_survives(data):
 
 @settings(deadline=None, max_examples=30)
 @given(hnp.arrays(np.uint8, st.sampled_from([(2, 3, 3), (2, 3, 4), (1, 1, 3)])))
-def test_colours_survive(array):
+def test_colors_survive(array):
     for accept in ("image/png", "image/tiff"):
         written = codec.write(ARRAY, array, accept)
         assert codec.read(ARRAY, accept, written.body)["x"].tolist() == array.tolist()
@@ -227,7 +227,7 @@ def test_what_is_no_image_is_refused(value):
         ARRAY.dump(value)
 
 
-def test_fractions_are_colours():
+def test_fractions_are_colors():
     assert codec.write(ARRAY, np.ones((1, 1, 3)), "image/png").content_type == "image/png"
 
 
@@ -253,7 +253,7 @@ def picture(part) -> np.ndarray:
     return np.asarray(PIL.Image.open(io.BytesIO(base64.b64decode(part["data"]))))
 
 
-def test_people_see_labels_in_colours_and_may_take_the_numbers():
+def test_people_see_labels_in_colors_and_may_take_the_numbers():
     labels = np.array([[0, 1], [2, 70_000]], np.int32)
     shown, file = presentation.parts(labels, ARRAY)
     assert (shown["kind"], shown["media_type"], shown["more"]["labels"]) == (
@@ -261,9 +261,9 @@ def test_people_see_labels_in_colours_and_may_take_the_numbers():
         "image/png",
         3,
     )
-    colours = picture(shown)
-    assert colours[0, 0].tolist() == [0, 0, 0]
-    assert len({tuple(pixel) for pixel in colours.reshape(-1, 3)}) == 4
+    colors = picture(shown)
+    assert colors[0, 0].tolist() == [0, 0, 0]
+    assert len({tuple(pixel) for pixel in colors.reshape(-1, 3)}) == 4
     assert file["kind"] == "file" and file["media_type"] == "image/tiff"
     assert picture(file).tolist() == labels.tolist()
 

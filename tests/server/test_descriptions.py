@@ -1,4 +1,4 @@
-"""A service described for other catalogues: their fields, their closed lists, nothing made up."""
+"""A service described for other catalogs: their fields, their closed lists, nothing made up."""
 
 import json
 

@@ -17,7 +17,7 @@ from easymlnb_server.resources import ErrorResponse, Service, ServiceNames, Serv
 COLOUR = {"type": "string", "enum": ["red", "green"]}
 TREE = {
     "type": "object",
-    "properties": {"next": {"$ref": "#/$defs/Tree"}, "colour": {"$ref": "#/$defs/Colour"}},
+    "properties": {"next": {"$ref": "#/$defs/Tree"}, "color": {"$ref": "#/$defs/Color"}},
 }
 ROLL = ServiceSpec(
     name="roll",
@@ -28,11 +28,11 @@ ROLL = ServiceSpec(
         "properties": {
             "sides": {"type": "integer", "minimum": 2, "default": 6},
             "tree": {"$ref": "#/$defs/Tree"},
-            "$ref": {"type": "string", "default": "#/$defs/Colour"},
+            "$ref": {"type": "string", "default": "#/$defs/Color"},
         },
         "required": ["tree"],
         "additionalProperties": False,
-        "$defs": {"Tree": TREE, "Colour": COLOUR},
+        "$defs": {"Tree": TREE, "Color": COLOUR},
     },
     output={"type": "integer"},
     examples=({"sides": 6, "tree": {"$ref": "#/$defs/untouched"}},),
@@ -115,9 +115,9 @@ def test_definitions_become_components_and_data_stays_as_it_is():
     given = schemas["roll.Input"]
     assert "$defs" not in given
     assert given["properties"]["tree"] == {"$ref": "#/components/schemas/roll.Input.Tree"}
-    assert given["properties"]["$ref"]["default"] == "#/$defs/Colour"
+    assert given["properties"]["$ref"]["default"] == "#/$defs/Color"
     tree = schemas["roll.Input.Tree"]["properties"]
-    assert tree["colour"]["$ref"] == "#/components/schemas/roll.Input.Colour"
+    assert tree["color"]["$ref"] == "#/components/schemas/roll.Input.Color"
     assert schemas["count.Output"]["$ref"] == "#/components/schemas/count.Output.A__B_"
     assert ROLL.input["$defs"]["Tree"] == TREE
 

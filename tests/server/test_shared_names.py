@@ -13,7 +13,7 @@ from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.identity.access import Access, Action, Caller
 from easymlnb_server.identity.names import bundle_of, full, key, plain
 from easymlnb_server.openapi.document import document
-from easymlnb_server.publishing.publisher import Publisher, Serving
+from easymlnb_server.publishing.publisher import PublishedService, Publisher
 from easymlnb_server.services.catalog import entries
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.registry import ServiceRegistry
@@ -39,7 +39,9 @@ def served(said):
         where = SimpleNamespace(
             bundle=bundle, state="ready", pool=Dispatcher(0), breaker=CircuitBreaker(), reason=""
         )
-        publications.serving[name] = Serving(1, bundle, spec(name), where, 1.0, owner, access)
+        publications.serving[name] = PublishedService(
+            1, bundle, spec(name), where, 1.0, owner, access
+        )
     return ServiceRegistry(LiveServices(10), publications, shared=True)
 
 

@@ -1,6 +1,6 @@
 """Small pictures drawn by the server as SVG: how a service is called, and a pattern for its card.
 
-Colours come from the stylesheet by class, so both themes fit; every text is escaped.
+Colors come from the stylesheet by class, so both themes fit; every text is escaped.
 """
 
 from collections import Counter

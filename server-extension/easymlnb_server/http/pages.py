@@ -28,7 +28,7 @@ STATES = {
     "failed": "bad",
     "asleep": "",
 }
-"""The colour of a state's dot; the word stands beside it."""
+"""The color of a state's dot; the word stands beside it."""
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; media-src blob:; base-uri 'none'; form-action 'self'; "

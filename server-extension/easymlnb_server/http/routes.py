@@ -41,7 +41,7 @@ from easymlnb_server.services.access_handlers import OPERATIONS as ACCESS
 from easymlnb_server.services.access_handlers import AccessHandler
 from easymlnb_server.services.catalog_handlers import OPERATIONS as CATALOG
 from easymlnb_server.services.catalog_handlers import (
-    CatalogueHandler,
+    CatalogHandler,
     MetadataHandler,
     ServicePageHandler,
     ThumbnailHandler,
@@ -102,7 +102,7 @@ def _apps(at: str, name: str, public: bool) -> Routes:
 def _of_all(name: str) -> Routes:
     """What both kinds of server have; ``name`` is the pattern of a service's name."""
     return (
-        (r"/?", CatalogueHandler),
+        (r"/?", CatalogHandler),
         (r"docs", DocsHandler),
         (r"openapi\.json", OpenapiHandler, {"operations": OPERATIONS}),
         (rf"static/{ASSET}", AssetHandler),

@@ -58,7 +58,7 @@ class JupyterUser(User):
 class Action(StrEnum):
     """What somebody wants of a service.
 
-    ``SEE``: that it exists, and what it says of itself: catalogue, spec, pages. ``CALL``: send
+    ``SEE``: that it exists, and what it says of itself: catalog, spec, pages. ``CALL``: send
     values and get answers. ``MANAGE``: its log, notebook and versions' bundles, who may call it,
     its removal.
     """

@@ -1,6 +1,6 @@
 """What a worker offers, before others get to see it.
 
-A worker runs its author's code, which may send what it likes. Everybody's catalogue reads what
+A worker runs its author's code, which may send what it likes. Everybody's catalog reads what
 becomes a service, so nothing does that cannot be read.
 """
 

@@ -1,4 +1,4 @@
-"""What the catalogue lists, searched and put in order: for its page and for REST alike."""
+"""What the catalog lists, searched and put in order: for its page and for REST alike."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -48,7 +48,7 @@ class SearchPage:
 def entries(
     services: ServiceRegistry, calls: CallLog, caller: Caller | None
 ) -> list[ServiceSummary]:
-    """Return all services that somebody may know of as lines of the catalogue."""
+    """Return all services that somebody may know of as lines of the catalog."""
     return [entry(services, calls, name, caller) for name in services.names(caller)]
 
 

@@ -1,4 +1,4 @@
-"""The catalogue: its page, a service's page, and what a service says of itself to others."""
+"""The catalog: its page, a service's page, and what a service says of itself to others."""
 
 import base64
 from dataclasses import replace
@@ -29,7 +29,7 @@ from easymlnb_server.services import catalog, metadata_formats, page_context, su
 from easymlnb_server.services.catalog import Query
 
 PAGE = 48
-"""Cards on one page of the catalogue."""
+"""Cards on one page of the catalog."""
 SHOWN_CALLS = 50
 """Entries of the log on a service's page."""
 SHOWN_TAGS = 16
@@ -42,7 +42,7 @@ LONGEST = 1000
 
 
 def query(handler: EasyHandler) -> Query:
-    """Return what a request asks the catalogue for; raises ``BadRequest``."""
+    """Return what a request asks the catalog for; raises ``BadRequest``."""
     get = handler.get_query_argument
     sort = get("sort", "") or "name"
     if sort not in catalog.SORTS:
@@ -80,7 +80,7 @@ def _number(text: str, least: int, most: int, name: str) -> int:
     return int(text)
 
 
-class CatalogueHandler(PageHandler):
+class CatalogHandler(PageHandler):
     """``GET /``: a card for each service."""
 
     @web.authenticated
@@ -91,7 +91,7 @@ class CatalogueHandler(PageHandler):
         offered = catalog.offered(everything)
         more = None if found.next is None else onwards(replace(asked, limit=None), found.next)
         self.page(
-            "catalogue.html",
+            "catalog.html",
             asked=asked,
             found=found,
             everything=everything,
@@ -100,7 +100,7 @@ class CatalogueHandler(PageHandler):
             more=more,
             first=onwards(replace(asked, limit=None), 0),
             pattern=charts.pattern,
-            **await page_context.of_catalogue(self, asked),
+            **await page_context.of_catalog(self, asked),
         )
 
 
@@ -143,7 +143,7 @@ class ServicePageHandler(PageHandler):
 
 
 class MetadataHandler(EasyHandler):
-    """``GET services/{name}/metadata``: in the forms of other catalogues, too."""
+    """``GET services/{name}/metadata``: in the forms of other catalogs, too."""
 
     @web.authenticated
     def get(self, name: str) -> None:
@@ -225,7 +225,7 @@ OPERATIONS = (
     Operation(
         method="get",
         path="/",
-        id="getCatalogue",
+        id="getCatalog",
         tag="Documents",
         summary="Open the catalog",
         answers={200: ("A page for people.", HTML)},

@@ -16,8 +16,8 @@ FAILED_SHOWN = 7 * 86400.0
 """Seconds for which the catalog lists a failed publication, unless a later one succeeds."""
 
 
-async def of_catalogue(handler: EasyHandler, asked: Query) -> dict[str, Any]:
-    """Return what the catalogue shows of the caller's own: what starts, what is live elsewhere."""
+async def of_catalog(handler: EasyHandler, asked: Query) -> dict[str, Any]:
+    """Return what the catalog shows of the caller's own: what starts, what is live elsewhere."""
     state, caller = handler.state, handler.caller
     found: dict[str, Any] = {"shared": state.services.shared, "caller": caller, "at_home": []}
     found["starting"], found["failed"] = [], []

@@ -50,8 +50,8 @@ _SAMPLES: dict[str, Any] = {
     "string": "text",
 }
 
-_OWN_KINDS = ("array", "plot", "html", "markdown", "colour")
-_WIDGET_WORDS = {"timeseries": "time series", "webcam": "image", "colour": "color"}
+_OWN_KINDS = ("array", "plot", "html", "markdown", "color")
+_WIDGET_WORDS = {"timeseries": "time series", "webcam": "image", "color": "color"}
 _FORMAT_WORDS = {"date": "date", "date-time": "date and time", "time": "time"}
 _TYPE_WORDS = {"string": "text"}
 ANY = "any value"

@@ -1,4 +1,4 @@
-"""What runs on a user's own servers, for the catalogue that all users of a Hub share."""
+"""What runs on a user's own servers, for the catalog that all users of a Hub share."""
 
 import asyncio
 import time
@@ -78,7 +78,7 @@ class UserServers:
             async with asyncio.timeout(PATIENCE):
                 found = await self._look(user)
         except (EasyMLNBError, TimeoutError, httpx.HTTPError, ValueError):
-            # A catalogue without this is still a catalogue.
+            # A catalog without this is still a catalog.
             found = [replace(server, services=None) for server in found]
         self._found.pop(user, None)
         self._found[user] = (time.monotonic(), found)

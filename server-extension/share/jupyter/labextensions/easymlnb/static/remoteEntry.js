@@ -3,7 +3,7 @@
 // What is not shared (Notebook 7 has no launcher, Voila has neither) is left out, never an error.
 
 (() => {
-  const OPEN = "easymlnb:open-catalogue";
+  const OPEN = "easymlnb:open-catalog";
   const MARK = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24">
     <rect width="24" height="24" rx="6" fill="#f37726"/>
     <path d="M6 8h7M6 12h12M6 16h9" stroke="#fff" stroke-width="2.2" stroke-linecap="round"/></svg>`;
@@ -24,7 +24,7 @@
     return `${base.replace(/\/?$/, "/")}easymlnb/${path}`;
   }
 
-  // Forms under cells link to app, docs and catalogue as their kernel knows the server.
+  // Forms under cells link to app, docs and catalog as their kernel knows the server.
   function leadLinks(PageConfig) {
     document.addEventListener("click", (event) => {
       const link = event.target.closest?.("a[data-easymlnb]");
@@ -44,14 +44,14 @@
     const there = Object.entries(wanted).filter(([, token]) => token);
     return {
       id: "easymlnb:plugin",
-      description: "Opens the catalogue of services.",
+      description: "Opens the catalog of services.",
       autoStart: true,
       optional: there.map(([, token]) => token),
       activate: (app, ...services) => {
         const found = Object.fromEntries(there.map(([name], at) => [name, services[at]]));
         app.commands.addCommand(OPEN, {
-          label: (args) => (args.isPalette ? "Open the catalogue of services" : "easymlnb"),
-          caption: "Open the catalogue of services",
+          label: (args) => (args.isPalette ? "Open the catalog of services" : "easymlnb"),
+          caption: "Open the catalog of services",
           icon: LabIcon && new LabIcon({ name: "easymlnb:mark", svgstr: MARK }),
           execute: () => { window.open(address(PageConfig, ""), "_blank", "noopener"); },
         });

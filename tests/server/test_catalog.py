@@ -1,4 +1,4 @@
-"""The catalogue's list: what fits a query, in which order, page by page."""
+"""The catalog's list: what fits a query, in which order, page by page."""
 
 import pytest
 from fakes import FakeLink, in_loop, spec

@@ -1,4 +1,4 @@
-"""The catalogue over HTTP: lists, pages, metadata and pictures of services, with and without."""
+"""The catalog over HTTP: lists, pages, metadata and pictures of services, with and without."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def shelf_table(table: ml.Table) -> int:
 SAID = {
     "author": "A. Author",
     "services": {
-        "shelf_picture": {"licence": "CC-BY-4.0", "dataset": "https://example.org/d"},
+        "shelf_picture": {"license": "CC-BY-4.0", "dataset": "https://example.org/d"},
         "shelf_table": {"title": "Not this", "doi": "10.1234/not-this", "source": "https://x.org"},
     },
 }

@@ -61,7 +61,7 @@ def looks_evil(text: Annotated[str, Field(title=EVIL, description=LINK)] = EVIL,
 '''
 BASE = "/user/ann/"
 PAGES = {
-    "catalogue": "",
+    "catalog": "",
     "service": "services/looks_cells/page",
     "docs": "docs#call_looks_cells",
     "nothing": "?q=nothing+like+it",
@@ -231,7 +231,7 @@ def test_a_card_leads_to_its_page_and_a_tag_back(visit):
     assert page.get_by_label("biology").is_checked()
 
 
-def test_the_catalogue_works_without_scripts(server, chromium):
+def test_the_catalog_works_without_scripts(server, chromium):
     visit = Visit(chromium, server, java_script_enabled=False)
     page = visit.page
     page.get_by_label("Search services").fill("forecast")
