@@ -157,7 +157,7 @@ setup(
         "postgres": POSTGRES,
         "server": SERVER_SIDE,
         "torch": TORCH,
-        "dev": DEV + SERVER_SIDE + EXAMPLES + ARROW + OTEL + POSTGRES + HUB + BATCH,
+        "dev": DEV + DOCS + SERVER_SIDE + EXAMPLES + ARROW + OTEL + POSTGRES + HUB + BATCH,
         "all": SERVER_SIDE + EXAMPLES + TORCH + ARROW + OTEL + POSTGRES,
     },
 )
