@@ -31,7 +31,10 @@ from easymlnb.types import inference
 TRACE_LIMIT = 20_000
 """Characters of a traceback that are kept."""
 
-RUNTIME = str(Path(__file__).parent)
+RUNTIME = tuple(
+    str(Path(__file__).parent.parent / folder) for folder in ("runtime", "compose", "calling")
+)
+"""Folders of our own code between a caller and the code of the author."""
 
 LIBRARIES = (
     str(Path(__file__).parent.parent),

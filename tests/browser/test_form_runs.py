@@ -56,14 +56,14 @@ def test_results_are_drawn_and_nothing_in_them_runs(open_form: Any, tmp_path: Pa
         """
 NASTY = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 from easymlnb.services.definition import define
-from easymlnb.forms.call_protocol import Done
+from easymlnb.forms.call_protocol import Succeeded
 from easymlnb.forms.form import Form
 import base64
 BIG = base64.b64encode(b"0123456789" * 300_000).decode()
 FIGURE = {"data": [{"y": [1, 3, 2]}], "layout": {"title": {"text": NASTY}}}
 class Ready:
     def start(self, values, on):
-        on(Done([
+        on(Succeeded([
             {"kind": "number", "title": "cells", "data": 125},
             {"kind": "plotly", "title": "", "data": FIGURE},
             {"kind": "table", "title": NASTY, "data": {"columns": [NASTY], "rows": [[NASTY]]}},

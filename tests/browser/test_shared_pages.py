@@ -122,9 +122,8 @@ def test_the_owner_shares_and_takes_back_on_the_page(window: Any, shared: Shared
     carol.page.get_by_text("There is no service named 'alice/segment'").wait_for()
     save(page, "Public")
     page.get_by_text("without a login").first.wait_for()
-    assert page.locator("#share-link code").inner_text() == (
-        f"{shared.url}easymlnb/public/alice/segment"
-    )
+    public = f"{shared.url}easymlnb/public/alice/segment"
+    page.locator("#share-link code").get_by_text(public, exact=True).wait_for()
     save(page, "Only you")
     page.get_by_text("Only you and").wait_for()
     assert not page.locator("#share-link").is_visible()
@@ -177,7 +176,7 @@ def test_the_catalog_tells_mine_from_what_is_shared_with_me(
         ("Shared with me", ["Count <b>things</b>"]),
     ):
         with page.expect_response("**whose=**"):
-            page.get_by_label("Show", exact=True).select_option(label=choice)
+            page.locator("#whose").select_option(label=choice)
         expect(page.locator("#cards li.service h2")).to_have_text(titles)
     page.get_by_role("link", name=BOB, exact=True).click()
     page.wait_for_url("**owner=b%2Bob%40x.org**")
@@ -222,7 +221,7 @@ def test_what_is_being_published_is_shown_to_its_owner(
     assert sent.status_code == 202, sent.text
     starts = alice.open().get_by_role("region", name="Publishing")
     starts.get_by_text("slow.ipynb").wait_for()
-    root.open().get_by_text("slow.ipynb of alice").wait_for()
+    root.open().get_by_text("slow.ipynb by alice").wait_for()
     assert carol.open().get_by_text("Publishing").count() == 0
     flag.touch()
     # The page follows by itself.

@@ -97,7 +97,7 @@ def test_services_stay_with_who_published_them(service_hub: ServiceHub, tmp_path
         assert former.http.get("services/gina2/where/log").status_code == 200
         moved = hugo.call("gina/where")
         assert moved.status_code == 404
-        assert "is 'gina2/where' now" in moved.json()["error"]["message"]
+        assert "Its name is now 'gina2/where'" in moved.json()["error"]["message"]
         assert "now" not in newcomer.call("gina/where").json()["error"]["message"]
 
         # The name is the newcomer's now.

@@ -214,7 +214,7 @@ def test_workers_see_the_gpu_that_is_theirs_and_no_other(lively: RunningServer) 
 def test_more_gpus_than_there_are_are_refused_with_what_to_do(lively: RunningServer) -> None:
     found = on_gpu(lively, "greedy", "2")
     assert found["state"] == "failed"
-    assert "asks for 2 GPUs, and this server has one GPU" in found["error"]["message"]
+    assert "requests 2 GPUs, but this server can use one GPU" in found["error"]["message"]
     found = on_gpu(lively, "modest", "'prefer'")
     assert (found["state"], ask(lively, "modest").json()) == ("ready", GPU)
     assert lively.http.delete("services/modest").status_code == 204

@@ -88,7 +88,7 @@ def test_other_notebook_cannot_take_the_name(
     other = NotebookKernel(session_server.http, "other.ipynb")
     try:
         ran = other.run(ROLL.format(name="live_taken", factor=5))
-        assert "another notebook" in ran.stderr
+        assert "Another notebook" in ran.stderr
         assert session_server.call("live_taken", sides=1).json() == 2
     finally:
         other.close()

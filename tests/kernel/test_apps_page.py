@@ -431,4 +431,4 @@ def test_long_values_are_left_out_of_the_code():
     app.form.fill({"name": "Ada" * 10_000})
     do(app, "origin", "http://localhost")
     assert len(app.form.code.widget.value) < 10_000
-    assert "too long to display" in app.form.code.widget.value
+    assert "too long to be shown here" in app.form.code.widget.value

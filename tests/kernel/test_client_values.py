@@ -269,7 +269,7 @@ def test_files_inside_other_values_go_as_json():
 
 
 def test_what_cannot_be_sent_names_its_parameter():
-    with pytest.raises(TypeError, match="model: a object cannot be sent"):
+    with pytest.raises(TypeError, match="model: a value of type object cannot be sent"):
         prepare({"model": object()}, {"properties": {}})
 
 

@@ -128,7 +128,7 @@ import sys, threading
 from sink import Sink
 from easymlnb.contract.worker_protocol import Call
 from easymlnb.services.definition import define
-from easymlnb.runtime.thread_calls import Threads
+from easymlnb.runtime.thread_calls import ThreadCallRunner
 import easymlnb.types.plot
 
 def lines() -> list[int]:
@@ -137,7 +137,7 @@ def lines() -> list[int]:
     meet.wait(60)
     return [len(plt.gca().lines), *plt.get_fignums()]
 
-meet, sink, threads = threading.Barrier(2), Sink(), Threads(2)
+meet, sink, threads = threading.Barrier(2), Sink(), ThreadCallRunner(2)
 assert "matplotlib" not in sys.modules
 for number in range(2):
     threads.submit(define(lines), Call(id=number, service="lines"), b"", sink)

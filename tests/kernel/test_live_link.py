@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 KERNEL = """
 import sys, threading, time
 from easymlnb.runtime.live import session
-from easymlnb.services.definition import DEFINED, define
+from easymlnb.services.definition import SERVICES, define
 
 released = threading.Event()
 
@@ -46,7 +46,7 @@ def spins() -> int:
         pass
 
 for function in (waits, release, spins):
-    DEFINED[function.__name__] = define(function)
+    SERVICES[function.__name__] = define(function)
 session.link()
 sys.stdin.read()
 """

@@ -183,6 +183,8 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, Path
     env |= {"JPY_SESSION_NAME": str(folder / "dice.ipynb"), "EASYMLNB_TOKEN": "t"}
     env["JUPYTER_RUNTIME_DIR"] = str(folder / "runtime")
     manager, client = start_new_kernel(env=env, cwd=str(folder))
+    # No server runs here, which the first decorated cell would warn of.
+    run(client, "import warnings; warnings.filterwarnings('ignore', '.*Jupyter server of this')")
     try:
         yield (lambda code: run(client, code)), folder
     finally:

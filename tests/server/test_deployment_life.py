@@ -207,7 +207,7 @@ async def test_workers_wait_for_a_free_gpu_and_say_so(tmp_path: Path) -> None:
     assert one.placement.kernels[0].order.room.gpus == ("GPU-1",)
     other.deployment.keep(other.placement.specs)
     await until(lambda: other.deployment.reason)
-    assert (other.deployment.state, "waits" in other.deployment.reason) == ("starting", True)
+    assert (other.deployment.state, "Waiting" in other.deployment.reason) == ("starting", True)
     await one.deployment.stop()
     await other.ready()
     assert other.deployment.reason == ""

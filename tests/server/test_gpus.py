@@ -113,11 +113,15 @@ def test_several_for_one_worker() -> None:
 
 
 def test_too_many_are_refused_with_what_to_do() -> None:
-    with pytest.raises(DeploymentFailed, match=r"asks for 1 GPU, and this server has no GPU.*pref"):
+    with pytest.raises(
+        DeploymentFailed, match=r"requests 1 GPU, but this server can use no GPU.*pref"
+    ):
         Gpus(()).reserve(1)
-    with pytest.raises(DeploymentFailed, match=r"asks for 3 GPUs, and this server has 2 GPUs"):
+    with pytest.raises(DeploymentFailed, match=r"requests 3 GPUs, but this server can use 2 GPUs"):
         Gpus((ONE, OTHER)).reserve(3)
-    with pytest.raises(DeploymentFailed, match=r"asks for 0\.5 GPU, and this server has no GPU"):
+    with pytest.raises(
+        DeploymentFailed, match=r"requests 0\.5 GPU, but this server can use no GPU"
+    ):
         Gpus(()).reserve(0.5)
 
 

@@ -40,7 +40,7 @@ def test_nothing_is_drawn_of_no_calls():
 def test_times_tell_each_call_and_the_median():
     drawn = charts.times([entry(3, seconds=0.1), entry(2, 500, 2.0), entry(1, seconds=0.3)])
     assert [text[:7] for text in titles(drawn)] == ["0.100 s", "2.000 s", "0.300 s"]
-    assert "median 300 ms, most 2 s" in drawn
+    assert "median 300 ms, maximum 2 s" in drawn
 
 
 def test_only_the_last_calls_are_drawn():

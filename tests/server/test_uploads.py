@@ -243,7 +243,7 @@ def test_visitors_together_have_a_share_that_leaves_room_for_others(
         made.begin(0, 4 * MB)
         made.write(b"x" * 4 * MB)
         made.end()
-    with pytest.raises(StorageFull, match="Visitors"):
+    with pytest.raises(StorageFull, match="visitors"):
         uploads.begin(visitor("e"), TABLE, "", "x.csv", "", 1)
     assert sent(uploads).offset == 4
     uploads.remove(made.id, "pass d")
@@ -258,7 +258,7 @@ def test_bytes_beyond_the_share_of_visitors_are_refused_as_they_come(uploads: Up
         made.begin(0, 4 * MB)
     for made in first:
         made.write(b"x" * 4 * MB)
-    with pytest.raises(StorageFull, match="Visitors"):
+    with pytest.raises(StorageFull, match="visitors"):
         last.write(b"x")
     assert sent(uploads).offset == 4
 

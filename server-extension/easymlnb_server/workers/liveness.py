@@ -20,7 +20,7 @@ IDLE_EVERY = 0.1
 """Seconds between two looks at the calls of a worker that gets no more of them."""
 
 
-LAST_WORDS = 1.0
+LAST_WORDS = 3.0
 """Seconds to read what a dead worker sent last; a child that it forked may hold its link open."""
 
 

@@ -209,7 +209,7 @@ def test_a_row_that_cannot_be_read_does_not_hide_the_others(
     broken = update(versions).where(versions.c.service == "cast").values(spec={"name": 1})
     store.database.write(lambda connection: connection.execute(broken) and None)
     assert list(store.services.serving()) == ["b1"]
-    assert "cast cannot be read" in caplog.text
+    assert "Cannot read version 1 of service cast" in caplog.text
 
 
 def test_everything_is_there_after_a_restart(database_url: str, tmp_path: Path) -> None:
