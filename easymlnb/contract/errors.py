@@ -18,8 +18,8 @@
     +-- StreamTooLarge        406  the stream is too long for a single response
     +-- RequestTimeout        408  the request arrived too slowly
     +-- NameTaken             409  another notebook already uses the service name
-    +-- BundleServes          409  the bundle is already deployed and cannot be canceled
-    +-- NoSeat                409
+    +-- BundleInUse           409  the bundle is already deployed and cannot be canceled
+    +-- NodeFull              409
     +-- VersionMismatch       409  kernel and server use different protocols
     +-- UploadOffset          409  the part does not start where the last one ended
     +-- UploadIncomplete      409  the upload is used before it is complete
@@ -27,7 +27,7 @@
     +-- UploadQuota           413  the caller's uploads exceed the quota
     +-- UnsupportedMediaType  415
     +-- InvalidInput          422  values do not match the schema; ``details`` lists the fields
-    +-- KeyReused             422  the idempotency key was used for a different request
+    +-- IdempotencyKeyConflict 422 the idempotency key was used for a different request
     +-- CallerError           422  the service's own message to its caller
     +-- DeploymentFailed      422  the bundle could not be deployed; ``details`` has the cell
     +-- HeadTooLarge          431  the request line and headers are too long

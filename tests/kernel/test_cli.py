@@ -80,7 +80,7 @@ def test_serve_refuses_what_it_cannot_publish_before_it_starts():
     found = run("serve", "/no/such/notebook.ipynb")
     assert found.returncode == 2 and "is not a file" in found.stderr
     found = run("serve", "--token", "")
-    assert found.returncode == 2 and "everybody" in found.stderr
+    assert found.returncode == 2 and "the token is empty" in found.stderr
 
 
 def test_serve_warns_of_a_token_that_others_can_read(tmp_path, capsys):

@@ -47,7 +47,7 @@ def test_the_printed_block_passes_beside_a_file_of_the_packages_name(folder: Pat
     found = findings(folder, block(folder))
     assert [finding.says for finding in found.values() if finding.bad] == []
     assert found["shared service"].says == "the service starts with these settings"
-    assert "has the name of the package easymlnb" in found["import path"].says
+    assert "has the same name as the package easymlnb" in found["import path"].says
     assert not (folder / "state").exists()
 
 

@@ -148,7 +148,7 @@ def test_settings_that_are_no_dictionaries_are_refused(setting: str, told: Any) 
 
 @pytest.mark.parametrize("limit", [float("nan"), float("inf"), -1.0])
 def test_numbers_that_are_no_limits_are_refused(limit: float) -> None:
-    with pytest.raises(ValueError, match=r"'gpu_seconds_a_day' is .*; a limit is a number"):
+    with pytest.raises(ValueError, match=r"invalid gpu_seconds_a_day .*: a limit is a number"):
         group_limits.read({"students": {"gpu_seconds_a_day": limit}})
 
 

@@ -6,6 +6,7 @@ import pytest
 from fakes import in_loop, spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from easymlnb.contract.names import quoted
 from easymlnb_server.calls.log import CallLog
@@ -64,11 +65,11 @@ def test_twenty_users_find_what_is_theirs_or_shared_with_them(drawn, members, ad
             expected = set(NAMES)
         caller = Caller(user, mine, user == admin)
         listed = entries(services, calls, caller)
-        assert {one["full_name"] for one in listed} == expected
+        assert {one.full_name for one in listed} == expected
         for one in listed:
-            own = user == admin or one["owner"] == user
-            assert ("shared" in one, "bundle" in one) == (own, own)
-        described = document(services.specs(caller), url="/", version="1", shared=True)["paths"]
+            own = user == admin or one.owner == user
+            assert (one.shared is not UNSET, one.bundle is not UNSET) == (own, own)
+        described = document(services.specs(caller), (), url="/", version="1", shared=True)["paths"]
         assert {name for name in NAMES if f"/services/{name}/call" in described} == expected
     public = {name for name, one in said.items() if one.public}
     assert set(services.names(None)) == public == {n for n in NAMES if services.public(n)}

@@ -83,7 +83,7 @@ class IdempotencyCache:
     def join(self, key: Key, fingerprint: bytes) -> tuple[IdempotentCall, bool]:
         """Return the call under this key, and whether it is a new one, which then must be ``run``.
 
-        Raises ``KeyReused`` when that key came with another request.
+        Raises ``IdempotencyKeyConflict`` when that key came with another request.
         """
         self._forget_old()
         found = self._calls.get(key)

@@ -115,12 +115,12 @@ class LinkHandler(websocket.WebSocketHandler):
             # Only browsers send it, and no browser has business here, not even with a page of ours.
             raise web.HTTPError(403)
         scheme, _, secret = self.request.headers.get("Authorization", "").partition(" ")
-        if scheme == "easymlnb" and (skew := self._skew()):
-            log.error("%s", skew)
-            self._answer(VersionMismatch(skew))
-            return
         if scheme != "easymlnb" or not self._admit(secret):
             self._refuse()
+            return
+        if skew := self._skew():
+            log.error("%s", skew)
+            self._answer(VersionMismatch(skew))
             return
         await super().get(*args, **kwargs)
 

@@ -153,7 +153,7 @@ class Publisher:
         return await _thread(lambda: self.store.bundles.get(bundle_id))
 
     async def call_off(self, bundle_id: str) -> None:
-        """End the start of a bundle; raises ``BundleServes`` or ``BundleNotFound``."""
+        """End the start of a bundle; raises ``BundleInUse`` or ``BundleNotFound``."""
         await _thread(lambda: self.store.bundles.call_off(bundle_id))
         self._starting.call_off(bundle_id)
 

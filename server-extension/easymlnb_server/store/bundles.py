@@ -92,7 +92,7 @@ class Bundles:
     def call_off(self, id: str) -> None:
         """Record that a bundle shall not start any more, whoever is starting it.
 
-        Of one that does not start it changes nothing. Raises ``BundleServes``, ``BundleNotFound``.
+        Of one that does not start it changes nothing. Raises ``BundleInUse``, ``BundleNotFound``.
         """
 
         def work(connection: Connection) -> None:

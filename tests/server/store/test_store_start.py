@@ -235,7 +235,7 @@ def test_a_missing_database_is_not_replaced_in_silence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("nonsense", "cannot be read"),
+        ("nonsense", "Invalid database URL"),
         ("mysql://h/x", "not supported"),
         ("sqlite://", "an in-memory database is lost"),
         ("sqlite:////proc/none/x.sqlite", "is not writable"),

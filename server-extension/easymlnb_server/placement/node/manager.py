@@ -83,7 +83,7 @@ class NodeKernelManager:
         )
 
     async def start(self, wanted: KernelRequest) -> NodeKernel:
-        """Start a kernel; raises ``NoSeat`` or, with the reason, ``NotReady``."""
+        """Start a kernel; raises ``NodeFull`` or, with the reason, ``NotReady``."""
         self._seats, self._idle = wanted.seats, wanted.idle
         self._life = wanted.life or math.inf
         running = [kernel for kernel in self._kernels.values() if not kernel.over.is_set()]
