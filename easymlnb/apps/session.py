@@ -191,7 +191,7 @@ class WidgetSession:
 
 
 def here() -> WidgetSession:
-    """Return the place that the running code works for; raises ``NoPlaceError``."""
+    """Return the place that the running code works for; raises ``NoSessionError``."""
     found = CURRENT_SESSION.get()
     if found is None:
         raise NoSessionError(

@@ -30,7 +30,7 @@ class CancelServiceCall(Message):
 
 
 class DescribeService(Message):
-    """Say what that service is: ``Given`` has its spec as JSON."""
+    """Say what that service is: ``ServiceResult`` has its spec as JSON."""
 
     id: int
     service: str
@@ -40,7 +40,10 @@ class DescribeService(Message):
 
 
 class ServiceResult(Message):
-    """The answer to an ``Ask`` or ``Lookup``. ``file`` is the path of a body not in the frame."""
+    """The answer to a ``CallService`` or ``DescribeService``.
+
+    ``file`` is the path of a body that is not in the frame.
+    """
 
     id: int
     content_type: str
@@ -49,7 +52,7 @@ class ServiceResult(Message):
 
 
 class ServiceCallError(Message):
-    """The error that an ``Ask`` or ``Lookup`` ended with."""
+    """The error that a ``CallService`` or ``DescribeService`` ended with."""
 
     id: int
     code: str

@@ -48,7 +48,10 @@ class Hello(Message):
 
 
 class Register(Message):
-    """These services are (again) answered here; the server replies ``Taken`` and ``Refused``."""
+    """This kernel answers these services.
+
+    The server replies with ``Registered``, and with a ``RegistrationRefused`` for each it refuses.
+    """
 
     specs: tuple[ServiceSpec, ...]
 
@@ -115,7 +118,7 @@ class NotStarted(Message):
 
 
 class Welcome(Message):
-    """The link stands. A kernel that can read the file ``probe`` answers with ``Shares``."""
+    """The link is open. A kernel that can read ``probe`` replies with ``SharedFilesystem``."""
 
     probe: str = ""
 
@@ -165,7 +168,7 @@ class Cancel(Message):
 
 
 class Recall(Message):
-    """Give that call back with ``Unbegun``, unless it has begun: then nothing happens."""
+    """Give that call back with ``NotStarted``, unless it has begun: then nothing happens."""
 
     id: int
 
@@ -226,8 +229,8 @@ ToWorker = (
 )
 
 WINDOW = 256 * 1024
-"""Bytes of a stream that may be on their way; then its generator waits in ``yield`` for ``Seen``.
-The last item may lie over the edge."""
+"""Bytes of a stream that may be in flight; then its generator waits for a ``StreamAck``.
+The last item may exceed the limit."""
 
 LARGE = 2**20
 """Bytes from which a body between a server and a kernel on one host goes through a file."""

@@ -71,7 +71,7 @@ class Running(Protocol):
     """A call on its way."""
 
     def stop(self) -> None:
-        """Ask it to end; it still answers with ``Done`` or ``Failed``."""
+        """Ask it to end; it still answers with ``Succeeded`` or ``Failed``."""
 
 
 class Caller(Protocol):
@@ -86,7 +86,7 @@ class Caller(Protocol):
             JSON values of the parameters.
         on : callable
             Receives events from any thread (``Waiting``, ``Progress``, ``Log``, ``Item``), and
-            finally one ``Done`` or ``Failed``. It returns at once.
+            finally one ``Succeeded`` or ``Failed``. It returns at once.
 
         Returns
         -------

@@ -2,8 +2,8 @@
 
 ipywidgets gives each widget a layout and a style of its own, two more models for the kernel to
 keep and for the page to load. Ours look as the stylesheet says, so all widgets of a form share
-theirs. A ``Sheet`` knows all widgets of one form, however and whenever they came about, so that
-closing it leaves nothing behind in a kernel that carries many.
+theirs. A ``FormContext`` knows all widgets of one form, whenever they were created, so that closing
+it leaves nothing behind in a kernel that carries many.
 """
 
 from collections.abc import Callable, Iterator

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from easymlnb_server.observability.tracing import Tracing
 
 STATE = "easymlnb_state"
-"""Key of the ``State`` in the web application's settings."""
+"""Key of the ``ServerContext`` in the web application's settings."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,7 @@ class PageSessions:
         base: str,
         patience: float = 1.0,
     ) -> PageSession:
-        """Make a place for a page. Raises ``Full`` when there is none now."""
+        """Make a place for a page. Raises ``NoCapacity`` when there is none now."""
         self._admit(spec.name, visitor, public)
         if self.pool is None:
             raise NoCapacity(warming=True)

@@ -61,7 +61,7 @@ class HubUser:
 
 
 class HubUsers:
-    """Asks the Hub, and keeps what it says for ``seconds``. It is the ``People`` of a service.
+    """Asks the Hub, and keeps what it says for ``seconds``. It is the ``UserDirectory`` of a service.
 
     While the Hub is away, those whom it named within ``seconds`` before are let in for as long
     again, whether they show a token or a page of theirs calls.

@@ -1,7 +1,7 @@
 """Messages that survive the connection they travel over: numbered, kept until acknowledged.
 
-Both ends of a kernel's way hold a ``Pipe``. Neither a dropped websocket nor one that is opened
-anew loses a message, doubles one or changes their order.
+Both ends of a kernel's connection hold a ``ReliableChannel``. A WebSocket that is dropped or opened
+again loses no message, repeats none and does not change their order.
 """
 
 from collections import deque
