@@ -61,10 +61,10 @@ class HubUser:
 
 
 class HubUsers:
-    """Asks the Hub, and keeps what it says for ``seconds``. It is the ``UserDirectory`` of a service.
+    """The ``UserDirectory`` of a Hub's service: asks the Hub and caches its replies.
 
-    While the Hub is away, those whom it named within ``seconds`` before are let in for as long
-    again, whether they show a token or a page of theirs calls.
+    Replies are kept for ``seconds``. While the Hub is unavailable, users that it named within that
+    time are admitted for as long again, with a token or from one of their pages.
     """
 
     def __init__(self, api_url: str, token: str, seconds: float) -> None:
