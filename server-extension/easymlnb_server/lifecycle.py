@@ -89,6 +89,8 @@ class ServingLifecycle:
 
     async def close(self) -> None:
         """Stop serving; a standby on the same folder takes the workers over."""
+        if self._membership is not None and not self._membership.active:
+            await self._membership.close()  # a standby must not become active while it stops
         await self._supervisor.close()
         alone = self._membership is None or await asyncio.to_thread(self._lock.alone)
         await self._state.publications.stop(hand_over=not alone)

@@ -80,7 +80,11 @@ class Membership:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._lease.seconds / 5 if self.active else POLL)
-            await self._step()
+            try:
+                await self._step()
+            except Exception:
+                # Without this loop the process would neither serve nor take over again.
+                log.exception("The lease could not be checked; this is tried again.")
 
     async def _step(self) -> None:
         """Renew the lease, or try to acquire it."""

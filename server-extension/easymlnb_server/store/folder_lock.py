@@ -37,6 +37,8 @@ class FolderLock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return False
+        # One that starts now must not be refused: the exclusive lock was only a test.
+        fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return True
 
     def release(self) -> None:
