@@ -1,1 +1,1 @@
-"""The page of a service for people without a notebook: what stands on it, and what calls for it."""
+"""App pages: what a page shows, and how it calls its service."""

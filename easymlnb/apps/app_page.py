@@ -1,4 +1,4 @@
-"""What stands on the page of an app: the form, what came of it, and what one may do with it."""
+"""The content of an app page: the form, the results, and the actions on them."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Two runs beside each other: what differed in the input, and both results."""
+"""Compare two runs: what differed in the input, and both results side by side."""
 
 from html import escape
 from typing import Any

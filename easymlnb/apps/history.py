@@ -1,4 +1,4 @@
-"""The runs of a tab: what was put in, what came out, to go back to and to compare."""
+"""The runs of a browser tab: inputs and results to go back to and to compare."""
 
 import json
 from dataclasses import dataclass, field, fields

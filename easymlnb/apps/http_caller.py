@@ -1,4 +1,4 @@
-"""Calls of an app page: over REST, with a secret that is good for one service only.
+"""Calls of an app page over REST, with a token that is valid for one service only.
 
 A kernel carries the pages of many visitors, so all their calls share one thread with one event
 loop. Nothing of one visitor is kept there: no cookies, no headers, only open streams.

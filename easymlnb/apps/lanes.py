@@ -1,4 +1,4 @@
-"""A lane for each page: what one page says is done in its order, and keeps no other page waiting.
+"""A message queue for each page: in order within a page, independent between pages.
 
 A lane has a thread as long as there is something to do, so the interpreter itself cuts what takes
 long into slices between which other pages have their turn. What would take far too long is ended

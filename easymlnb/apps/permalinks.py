@@ -1,4 +1,4 @@
-"""What was filled in as part of an address, and back: permalinks, and drafts of a visit."""
+"""Form input as part of a URL, and back: permalinks, and drafts of a visit."""
 
 import base64
 import json

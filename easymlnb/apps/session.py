@@ -1,4 +1,4 @@
-"""Places: many pages in one process, and no page sees or touches what is another's.
+"""Page sessions: many pages in one process, each isolated from the others.
 
 Widgets talk through comms and find each other in one table of their library. Here both belong
 to the place in whose context (``HERE``) they are used, so whatever a page names that is not its

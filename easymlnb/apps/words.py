@@ -1,4 +1,4 @@
-"""Values in a few words, for people: what was filled in, and what came out."""
+"""Short texts for input values and results."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The commands. Whatever is heavy is imported inside the command that needs it."""
+"""The commands. Heavy modules are imported inside the command that needs them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""``key=value`` arguments as a call's values, read by the service's schema."""
+"""``key=value`` arguments as values of a call, read by the service's schema."""
 
 import json
 import mimetypes

@@ -1,4 +1,4 @@
-"""``easymlnb call``: values in, one result out, printed or written into a file."""
+"""``easymlnb call``: call a service, and print its result or write it to a file."""
 
 import json
 import mimetypes

@@ -1,4 +1,4 @@
-"""``easymlnb doctor``: what is wrong with an installation, each with a way to mend it."""
+"""``easymlnb doctor``: check an installation and suggest fixes."""
 
 import json as jsonlib
 import os

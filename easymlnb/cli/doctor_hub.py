@@ -1,4 +1,4 @@
-"""``easymlnb doctor --hub``: whether this user's server can use nodes of its JupyterHub."""
+"""``easymlnb doctor --hub``: check whether this user's server can use nodes of its Hub."""
 
 import os
 from collections.abc import Iterator, Mapping

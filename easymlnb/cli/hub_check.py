@@ -1,4 +1,4 @@
-"""``easymlnb hub check``: what a JupyterHub would meet, said before it is restarted."""
+"""``easymlnb hub check``: check a JupyterHub configuration before the Hub is restarted."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""``easymlnb logs``: the last calls, and with ``--follow`` those to come."""
+"""``easymlnb logs``: the last calls, and with ``--follow`` new ones as they end."""
 
 import json as jsonlib
 import time

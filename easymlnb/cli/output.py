@@ -1,4 +1,4 @@
-"""Printing: tables and JSON on stdout, everything said about the work on stderr."""
+"""Print tables and JSON to stdout, and messages about the work to stderr."""
 
 import json
 import os

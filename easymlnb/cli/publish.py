@@ -1,4 +1,4 @@
-"""``easymlnb publish``: the bundle goes out, its way is shown, and where it failed."""
+"""``easymlnb publish``: upload a notebook, show its progress, and where it failed."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""``easymlnb share``: who may call a service, set or shown."""
+"""``easymlnb share``: set or show who may call a service."""
 
 from dataclasses import dataclass
 

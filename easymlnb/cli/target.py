@@ -1,4 +1,4 @@
-"""Which server a command means inside a Hub: the shared service, or one's own."""
+"""Choose the server for a command on a Hub: the shared service, or the user's own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Answers as useful Python objects, as far as the output's schema and the installed packages say.
+"""Decode responses into Python objects, by the output schema and the installed packages.
 
 Without pillow an image stays bytes, without numpy an array stays a list, without pandas a table
 stays records: nothing here is needed for plain values.

@@ -1,4 +1,4 @@
-"""Which server to talk to: told by arguments, by the environment, or found on this machine.
+"""Find the server: given by arguments, by the environment, or running on this machine.
 
 A Jupyter server leaves ``jpserver-<pid>.json`` with its URL and token in Jupyter's runtime folder,
 readable for its owner only; that makes a kernel, a terminal and a script on the same machine find

@@ -1,4 +1,4 @@
-"""Python values as they are sent: JSON values, and files beside them.
+"""Encode Python values for a request: JSON values, and files next to them.
 
 A value's class is looked up by name, so nothing is imported for a class that nobody uses. The
 schema of the parameter decides between the forms a class can take: an array is an image for an

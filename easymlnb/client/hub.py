@@ -1,4 +1,4 @@
-"""The service that all users of a JupyterHub share, found from within a server of that Hub."""
+"""Find a JupyterHub's shared service from within a server of that Hub."""
 
 import os
 from collections.abc import Mapping

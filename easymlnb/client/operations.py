@@ -1,4 +1,4 @@
-"""What the clients can do, without doing it: each flow yields requests and is sent their answers.
+"""The clients' operations without I/O: generators that yield requests and receive responses.
 
 The sync and the async client drive the same flows, so no rule exists twice.
 """

@@ -1,4 +1,4 @@
-"""A service as a function: the same for both clients, only what calling it returns differs."""
+"""A service as a Python function, for both clients."""
 
 from collections.abc import Callable
 from typing import Any, Protocol, cast

@@ -1,4 +1,4 @@
-"""Who shall call a service on a Hub's shared service, as it is asked for."""
+"""Access to a service on a Hub's shared service, as requests express it."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

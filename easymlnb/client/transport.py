@@ -1,4 +1,4 @@
-"""The seam to httpx: records to its requests, its answers and troubles to ours."""
+"""Connect our requests and responses to httpx, and translate its errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

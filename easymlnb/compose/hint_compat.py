@@ -1,4 +1,4 @@
-"""Whether what one function returns can be what the next one takes, by their hints alone.
+"""Check by type hints whether one function's result can be another one's input.
 
 Only what is sure to fail is refused: hints are often wider than what a function does, and one
 that nobody wrote says nothing.

@@ -1,4 +1,4 @@
-"""Several functions run side by side, each in a thread, as one call that can be stopped."""
+"""Run several functions at the same time, each in a thread, as one call."""
 
 import ctypes
 from collections import OrderedDict

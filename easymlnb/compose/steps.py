@@ -1,4 +1,4 @@
-"""Several functions run as one: one after another, or side by side.
+"""Run several functions as one: one after another, or at the same time.
 
 It stands here, and not where pipelines are defined, so that the traceback that an author reads
 begins in the author's own step.

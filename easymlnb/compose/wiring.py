@@ -1,4 +1,4 @@
-"""Where two functions meet: what goes from one to the next, and what several take alike."""
+"""Connect functions: which result goes to which parameter, and which parameters are merged."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Which parameters of a service take bytes: of what kinds, and how many."""
+"""The parameters of a service that take bytes: of which kinds, and how many."""
 
 import mimetypes
 from collections.abc import Mapping

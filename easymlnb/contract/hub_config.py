@@ -1,4 +1,4 @@
-"""The lines of ``jupyterhub_config.py`` that easymlnb needs, told by whoever misses one."""
+"""The lines of ``jupyterhub_config.py`` that easymlnb needs, for error messages."""
 
 from collections.abc import Collection
 

@@ -1,4 +1,4 @@
-"""Keys that an object of JSON gives twice. The parsers that we use take the last one silently."""
+"""Find keys that a JSON object has twice; parsers silently use the last one."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What all messages between server and kernel have in common."""
+"""The base class of all messages between server and kernel."""
 
 import msgspec
 

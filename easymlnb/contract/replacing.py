@@ -1,4 +1,4 @@
-"""What becomes of the former version while a new one starts."""
+"""Choices for the previous version while a new one starts."""
 
 from easymlnb.contract.errors import BadRequest
 

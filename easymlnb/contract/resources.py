@@ -1,4 +1,4 @@
-"""What a service's published workers run with: how many there are, and what each may take."""
+"""Resources of a service's workers: how many there are, and what each may use."""
 
 from typing import Any, Literal
 

@@ -1,4 +1,4 @@
-"""What a kernel asks its server of other services, and what it is told."""
+"""Messages for calls from one service to another."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a service is, as data: the record that travels from kernel to server and to every reader."""
+"""The specification of a service, as data that the kernel, the server and clients share."""
 
 import re
 from collections.abc import Mapping

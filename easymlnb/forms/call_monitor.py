@@ -1,4 +1,4 @@
-"""Follows one call and paints what happens, at a pace that a page can take."""
+"""Follow one call and update the form at a rate that a page can handle."""
 
 import threading
 import time

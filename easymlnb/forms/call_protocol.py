@@ -1,4 +1,4 @@
-"""What a form needs of whatever runs its calls, and what it is told on the way."""
+"""The interface between a form and whatever runs its calls."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Controls that hold fields: groups, fixed rows of values, and values that may be absent."""
+"""Controls with fields inside: groups, tuples, and optional values."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""A page built from the tree that ``@f.app``, or the server of a tagged notebook, took down.
+"""Build a page from the layout that ``@f.app`` or a tagged notebook captured.
 
 The tree comes from an author, by way of a bundle, so nothing in it is taken for granted: what is
 not known is left out, texts are cleaned, styles are checked again.

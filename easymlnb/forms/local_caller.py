@@ -1,4 +1,4 @@
-"""Calls of the form under a cell: in the author's own kernel, beside their cells."""
+"""Run calls of the form under a cell in the author's own kernel."""
 
 import json
 import secrets

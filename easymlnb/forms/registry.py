@@ -1,4 +1,4 @@
-"""The table of widgets: which control stands for which kind of value."""
+"""The table of widgets: which control is used for which kind of value."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Run, Stop, and how far it is."""
+"""Run button, Stop button and progress."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The notebook that this kernel runs: where it may lie, and what is said beside its code."""
+"""Find this kernel's notebook and the metadata stored with it."""
 
 import json
 import os

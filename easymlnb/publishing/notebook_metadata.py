@@ -1,4 +1,4 @@
-"""What is said about a notebook's services beside its code: in its metadata, in a YAML file."""
+"""Metadata of services from outside of their code: notebook metadata and a YAML file."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Calls where they run: in a worker, or beside the cells of an author."""
+"""Run calls: in a worker, or next to the cells of an author."""

@@ -1,4 +1,4 @@
-"""Calls of ``async def`` functions: many at once, on the loops of coroutines beside the threads."""
+"""Run calls of ``async def`` functions: many at once, on event loops in threads."""
 
 import asyncio
 from collections.abc import Callable

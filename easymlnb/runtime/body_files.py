@@ -1,4 +1,4 @@
-"""Bodies that do not travel in frames: read where the server put them, left where it looks.
+"""Bodies in files instead of frames: read and written where the server expects them.
 
 Only a kernel on the server's own host can do so; it proves that with what it finds at a probe.
 """

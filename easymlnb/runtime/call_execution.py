@@ -1,4 +1,4 @@
-"""One call, from its bytes to its answer: read, run, write.
+"""Run one call, from its bytes to its response.
 
 The same code serves workers, live services and the form under a cell; they differ only in the
 thread it runs on and in how that thread can be interrupted (``guard``).

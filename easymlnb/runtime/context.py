@@ -1,4 +1,4 @@
-"""The call that is running here: its progress, its prints, and whether it should stop."""
+"""The call that is running: its progress, its prints, and its cancellation."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""What becomes of an exception: what its caller may know, and the traceback for its author.
+"""Convert exceptions: what a caller may see, and the traceback for the author.
 
 An exception is the author's code, too: its text, its notes and even the name of its class may
 raise when they are asked for. And not every exception is the author's: where easymlnb itself, or

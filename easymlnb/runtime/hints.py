@@ -1,4 +1,4 @@
-"""What an author can do about errors that come from where a call runs: its thread, its loop."""
+"""Hints for authors about errors that come from where a call runs."""
 
 import re
 import threading

@@ -1,4 +1,4 @@
-"""Calls that wait on their worker's main thread, in the order in which they run."""
+"""Calls that wait for their worker's main thread, in order."""
 
 import threading
 from collections import deque

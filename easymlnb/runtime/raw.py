@@ -1,4 +1,4 @@
-"""What a worker writes past Python, to its descriptors 1 and 2: a part of it goes to the log.
+"""Limit what a worker writes past Python to its descriptors 1 and 2.
 
 Libraries in C and child processes do so. All of it would end up in the log of the server, whose
 descriptors a worker inherits, so each stream is let through up to a limit in each minute.

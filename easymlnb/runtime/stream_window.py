@@ -1,4 +1,4 @@
-"""Streams no faster than their readers: how much of each is on its way, and who waits for room.
+"""Flow control of streams: no faster than their readers.
 
 A generator waits in its ``yield`` while ``WINDOW`` bytes of its items are not read yet, so a
 reader who is slow, or reads nothing, costs neither kernel nor server more memory than that.

@@ -1,4 +1,4 @@
-"""Calls beside an author's cells: live services and the form under a cell.
+"""Run calls in threads next to an author's cells: live services and forms.
 
 The main thread belongs to the author's cells, so calls run in threads of their own, and a call
 made from a cell of the same notebook cannot deadlock with it. A thread is interrupted through

@@ -1,4 +1,4 @@
-"""What the decorator makes of a function: its schema, its spec, its view."""
+"""The definition of a service: schema, specification and view of a function."""
 
 import json
 import re

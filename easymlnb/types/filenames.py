@@ -1,4 +1,4 @@
-"""Names of files are labels: shown and suggested, never opened as they came."""
+"""Sanitize names of files, which are shown and suggested but never opened."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""The temporary files of a call: made when a function wants a path, gone when the call ends."""
+"""Temporary files of a call, removed when the call ends."""
 
 import atexit
 import shutil

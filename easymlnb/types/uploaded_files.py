@@ -1,4 +1,4 @@
-"""Bytes that lie in files: mapped into memory rather than read, and files that were sent before.
+"""Bytes in files: memory-mapped instead of read.
 
 What is mapped costs memory only where it is looked at, and stays readable when the file's name is
 gone. A change of it is seen by nobody else.

@@ -1,4 +1,4 @@
-"""The objects of a running server, made once by ``app`` and seen by every handler."""
+"""The objects of a running server, built once and passed to every handler."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""From the opening of the store to its end: when this process serves what is published."""
+"""Open the store, and serve published services while this process is the active one."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""Making a bundle: what a notebook needs to run elsewhere, found by reading its code."""
+"""Build a bundle: find what a notebook needs to run elsewhere by reading its code."""
 
 from easymlnb.publishing.bundle.build import BuiltBundle, make
 

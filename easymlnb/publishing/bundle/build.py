@@ -1,4 +1,4 @@
-"""From a notebook on disk to a bundle."""
+"""Build a bundle from a notebook on disk."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Where a bundle is made: the packages it runs with, Python, and the state of the sources."""
+"""Record the environment of a bundle: packages, Python, and the state of the sources."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""The files beside a notebook: which of them it needs, and which must not leave the machine."""
+"""Collect the files that a notebook needs, and refuse those that must stay private."""
 
 import os
 import re

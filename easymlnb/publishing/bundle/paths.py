@@ -1,4 +1,4 @@
-"""Paths in Python source, as far as they are known without running it."""
+"""Evaluate paths in Python source without running it."""
 
 import ast
 import posixpath

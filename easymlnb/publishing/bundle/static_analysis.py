@@ -1,4 +1,4 @@
-"""What Python source says about itself without being run: imports, file names, services."""
+"""Read imports, file names and services from Python source without running it."""
 
 import ast
 import re

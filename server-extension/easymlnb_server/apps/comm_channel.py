@@ -1,4 +1,4 @@
-"""One page's line to its place: what may pass, how much of it, and in which words."""
+"""The WebSocket of one page: which messages pass, and how many."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Passes: what lets the page of one visitor call one service, as long as the page lives."""
+"""Page tokens: each lets one visitor's page call one service while the page lives."""
 
 import hashlib
 import secrets

@@ -1,4 +1,4 @@
-"""Which pages need what draws plots: it is the heaviest part of a page, so not all load it."""
+"""Find the pages that need the plotting library, the heaviest part of a page."""
 
 from collections.abc import Mapping
 from typing import Any

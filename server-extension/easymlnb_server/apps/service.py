@@ -1,4 +1,4 @@
-"""The apps of a server: pool, places, passes and Voila's files, made and stopped together."""
+"""The objects behind app pages: kernel pool, sessions, tokens and Voila's files."""
 
 import asyncio
 from collections.abc import Awaitable

@@ -1,4 +1,4 @@
-"""The places of app pages: who has one, who waits for one, and when one is over."""
+"""Page sessions: who has one, who waits for one, and when one ends."""
 
 import asyncio
 import logging

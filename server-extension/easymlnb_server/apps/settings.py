@@ -1,4 +1,4 @@
-"""What an administrator may set about app pages."""
+"""Traits for app pages."""
 
 from traitlets import Float, HasTraits, Integer
 

@@ -1,4 +1,4 @@
-"""Who looks at an app page: a cookie of our own, beside the login where there is one."""
+"""Identify the visitors of app pages by a cookie, in addition to the login."""
 
 import re
 import secrets

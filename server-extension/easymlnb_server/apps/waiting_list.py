@@ -1,4 +1,4 @@
-"""Visitors who wait for a place, in the order in which they came."""
+"""Visitors who wait for a page session, in order of arrival."""
 
 import time
 

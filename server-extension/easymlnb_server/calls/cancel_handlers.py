@@ -1,4 +1,4 @@
-"""Calls that are under way, by their request ids."""
+"""Cancel running calls by their request ids."""
 
 from typing import ClassVar
 

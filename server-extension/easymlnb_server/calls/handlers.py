@@ -1,4 +1,4 @@
-"""Calling a service. The route everything is measured by, so it does nothing a call does not need.
+"""The route that calls a service; performance matters most here.
 
 Body bytes go to the worker as they came and results come back as they are: the server parses
 neither.

@@ -1,4 +1,4 @@
-"""The last calls of each service, for its author: outcome, time, prints, traceback.
+"""The last calls of each service, for its author: outcome, duration, prints, traceback.
 
 Kept in memory and bounded: inputs and results are never in it.
 """

@@ -1,4 +1,4 @@
-"""What the headers of a call ask for, beside what its body says."""
+"""Options of a call in its headers."""
 
 from tornado.httputil import HTTPHeaders
 

@@ -1,4 +1,4 @@
-"""Telling a caller of an event stream, while its call waits, that it does and how long yet."""
+"""Events that report a waiting call's queue position and expected wait."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What is kept of a call that ended: log line, metrics, span. The same for every way in."""
+"""Record a finished call: log, metrics and trace span, identical for every entry point."""
 
 import logging
 from collections.abc import Mapping

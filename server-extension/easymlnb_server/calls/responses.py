@@ -1,4 +1,4 @@
-"""How a call's answer is written: whole, as server-sent events, or as JSON lines."""
+"""Write the result of a call: single response, server-sent events, or JSON lines."""
 
 import json
 from typing import Any, Protocol

@@ -1,4 +1,4 @@
-"""What a kernel asks of other services: the same way in as for everybody, without a request."""
+"""Calls from one service to another, under the same checks as HTTP calls."""
 
 import asyncio
 import logging

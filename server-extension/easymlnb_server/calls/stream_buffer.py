@@ -1,4 +1,4 @@
-"""Between a worker that streams and a reader who may be slow."""
+"""Buffer between a worker that streams and a reader who may be slow."""
 
 import asyncio
 from collections.abc import Callable

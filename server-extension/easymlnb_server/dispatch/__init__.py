@@ -1,1 +1,1 @@
-"""Queues, workers and what keeps them alive."""
+"""One version's queue and its workers' slots."""

@@ -1,4 +1,4 @@
-"""How many calls of one line go together when a worker is free for them."""
+"""Decide how many calls of a queue run in one batch."""
 
 from collections.abc import Iterable
 

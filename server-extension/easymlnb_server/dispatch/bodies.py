@@ -1,4 +1,4 @@
-"""The body of a call on its way to a kernel: in the frame, or as a file beside it."""
+"""The body of a call: in the frame, or as a file."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A call on its way: what was asked, who waits, and what came of it."""
+"""A call on its way: request, waiting caller, and result."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Calls that wait for calls: which services, and which workers, are in the way of another."""
+"""Calls that wait for other calls: detect cycles and deadlocks."""
 
 from easymlnb.contract.errors import CallCycle
 from easymlnb_server.dispatch.call import CallHandle, Chain

@@ -1,4 +1,4 @@
-"""The calls of one version in line, and the workers that answer them."""
+"""Queue the calls of one version and send them to its workers."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Whose turn it is, and which worker takes it."""
+"""Choose the next call and the worker that takes it."""
 
 import time
 from collections import Counter

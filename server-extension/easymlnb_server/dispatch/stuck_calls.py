@@ -1,4 +1,4 @@
-"""Calls that were told to stop and do not."""
+"""Find calls that do not stop after they were canceled."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The server's end of a link to one kernel: calls out, answers in."""
+"""The server's end of a link to one kernel: calls out, results in."""
 
 import asyncio
 import logging

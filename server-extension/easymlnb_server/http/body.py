@@ -1,4 +1,4 @@
-"""Request bodies that are taken in only after the caller and the length were checked."""
+"""Request bodies that are accepted only after caller and length are checked."""
 
 import contextlib
 import logging

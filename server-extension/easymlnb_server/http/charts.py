@@ -1,4 +1,4 @@
-"""Small pictures drawn by the server as SVG: how a service is called, and a pattern for its card.
+"""Small SVG charts: calls of a service, and a pattern for its card.
 
 Colors come from the stylesheet by class, so both themes fit; every text is escaped.
 """

@@ -1,4 +1,4 @@
-"""What an administrator may set about connections, and about senders that are slow."""
+"""Traits for connections and slow clients."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""All open connections: how many there may be, and how long a request may take to arrive.
+"""All open connections: their number, and the time limits of requests.
 
 Connections of the fast path and those that Tornado reads are held here alike. They are looked at
 once a second, so a call pays nothing for it. A connection that became something else, a WebSocket,

@@ -1,4 +1,4 @@
-"""Jupyter's websocket of kernels, without the wait of 40 ms that TCP puts into each execution."""
+"""Jupyter's kernel WebSocket without Nagle's delay of 40 ms per execution."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What all pages share, the page of the API, and the files that pages are made with."""
+"""What all pages share, the API page, and static files."""
 
 import hashlib
 import mimetypes

@@ -1,4 +1,4 @@
-"""Redirects stay on the host, whatever the address that they were made of."""
+"""Keep redirects on this host, whatever address they are built from."""
 
 from tornado.httputil import HTTPHeaders
 from tornado.web import OutputTransform

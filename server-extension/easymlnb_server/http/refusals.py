@@ -1,4 +1,4 @@
-"""Whole answers to requests that no handler has seen, after which the connection is closed."""
+"""Complete responses to requests that no handler has seen; they close the connection."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""Request bodies that go into a file once they are large, never as a whole through the heap."""
+"""Request bodies that are written to a file once they are large."""
 
 import asyncio
 import copy

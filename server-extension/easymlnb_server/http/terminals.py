@@ -1,4 +1,4 @@
-"""Terminals of a server on a Hub: the programs of the server's environment are found there."""
+"""Terminals of a server on a Hub: put the environment's programs on the PATH."""
 
 import shlex
 import sys

@@ -1,4 +1,4 @@
-"""Connections that Tornado reads: what they wait for, what is refused, how they end.
+"""Connections that Tornado reads: time limits, refusals and endings.
 
 Tornado takes a body in before it asks whether anybody wants it, waits an hour for a request's
 headers, and closes some connections without a word. What is missing is added from outside: around

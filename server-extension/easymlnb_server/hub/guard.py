@@ -1,4 +1,4 @@
-"""Workers start for whom the service knows by that name, and not for who got the name later."""
+"""Start workers only for the user that the service knows by a name."""
 
 from collections.abc import Awaitable, Callable
 

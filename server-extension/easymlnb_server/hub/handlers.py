@@ -1,4 +1,4 @@
-"""Whether the Hub gives a shared service what it needs."""
+"""Report whether the Hub gives a shared service what it needs."""
 
 from importlib.metadata import version
 

@@ -1,4 +1,4 @@
-"""Whether a Hub gives the shared service what it needs, for an administrator who asks."""
+"""Check whether a Hub gives the shared service what it needs."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Who comes in: pages by the Hub's login (OAuth), scripts by tokens of the Hub, nobody else."""
+"""Log in: pages by the Hub's OAuth, scripts by the Hub's tokens."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Under which names somebody has rights: a name of the Hub may be given to another person later."""
+"""Which identity owns a name: the Hub may give a name to another person later."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What administrators of a Hub do about users who were renamed, or are gone."""
+"""Administration of users who were renamed or removed."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""What an administrator may set about the nodes of a JupyterHub, and what is made of it."""
+"""Traits for servers on a JupyterHub, and the objects that they configure."""
 
 import asyncio
 import contextlib

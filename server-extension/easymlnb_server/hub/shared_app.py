@@ -1,4 +1,4 @@
-"""The extension and its Jupyter server as a shared service: shared for certain, or not at all.
+"""The extension and its Jupyter server as a shared service.
 
 This process holds a token that starts servers of all users, so it must never run what they publish
 under its own account. Whatever is wrong with its settings ends it; nothing is left out or guessed.

@@ -1,4 +1,4 @@
-"""Answers that are good for a while, so that not every request has to ask."""
+"""A cache of replies that are valid for a while."""
 
 import asyncio
 import time

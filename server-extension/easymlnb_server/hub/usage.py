@@ -1,4 +1,4 @@
-"""What every user's workers use, held against the limits of their groups."""
+"""Each user's workers and GPU time, compared with the limits of their groups."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Who somebody is, as the Hub says."""
+"""Users as the Hub describes them."""
 
 import asyncio
 import logging

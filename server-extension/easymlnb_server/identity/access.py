@@ -1,4 +1,4 @@
-"""Who may do what with a service. Rules and names only: nothing here asks anybody or stores."""
+"""Access rules of services: users, groups and actions. Pure functions and records."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

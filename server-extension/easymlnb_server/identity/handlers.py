@@ -1,4 +1,4 @@
-"""Who asks: what a client needs to know of itself before it names services."""
+"""Describe the caller, so that clients can resolve names of services."""
 
 from tornado import web
 

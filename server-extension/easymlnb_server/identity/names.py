@@ -1,4 +1,4 @@
-"""Full names: on a shared service ``owner/segment``, on a server of one's own plain ``segment``."""
+"""Names of services: ``owner/segment`` on a shared service, ``segment`` on a user's server."""
 
 import hashlib
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Where kernels dial in: workers with a one-time secret, authors' kernels with the server's own."""
+"""Where kernels connect: workers with a one-time secret, live kernels with the server's."""
 
 import asyncio
 import contextlib

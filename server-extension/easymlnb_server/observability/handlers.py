@@ -1,4 +1,4 @@
-"""Whether the server lives and can be given calls. Open to everybody, so they say no more."""
+"""Health checks. They are open to everyone, so they report no more than a status."""
 
 from jupyter_server.auth.decorator import allow_unauthenticated
 

@@ -1,4 +1,4 @@
-"""What is counted of calls and workers: read by Prometheus in ``/metrics``, by people on the page.
+"""Metrics of calls and workers, for Prometheus and for the pages.
 
 A call costs a few additions here. Everything else, which services there are, how long their lines
 are and what their workers take, is looked up when somebody asks; so what is gone needs no

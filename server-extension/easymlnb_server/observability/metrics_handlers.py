@@ -1,4 +1,4 @@
-"""The numbers of a shared service in Prometheus's format; Jupyter's own route is not served."""
+"""Metrics of a shared service in Prometheus's format."""
 
 from typing import Protocol, runtime_checkable
 

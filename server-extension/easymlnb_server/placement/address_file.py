@@ -1,4 +1,4 @@
-"""Where the server is, in a file, for workers that lost the one before."""
+"""The server's address in a file, for workers that lost their server."""
 
 import json
 import os

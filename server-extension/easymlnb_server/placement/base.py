@@ -1,4 +1,4 @@
-"""The seam between the engine and whatever starts worker kernels."""
+"""The interface between deployments and whatever starts worker kernels."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The part of the server's environment that workers inherit: names on a list, and no passwords."""
+"""The part of the server's environment that workers inherit."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""The GPUs of this machine, and which worker has which of them, or what share of one."""
+"""The GPUs of this machine, and which worker uses which of them."""
 
 import asyncio
 import re

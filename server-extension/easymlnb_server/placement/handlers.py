@@ -1,4 +1,4 @@
-"""What placements this server has, and what runs on their nodes."""
+"""List the placements of this server and what runs on their nodes."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Notes on the processes of workers, one file each, for a server that comes after this one."""
+"""Records of worker processes, one file each, for the next server process."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""The placements of a server, by the names that authors say."""
+"""The placements of a server, by name."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""A kernel that was started just now: the one that runs, and what executes cells in it."""
+"""A kernel that has just started, with the objects that execute cells in it."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The list of services, and publishing: a bundle comes in, and its state can be looked at."""
+"""List and publish services; report the state of bundles."""
 
 from typing import ClassVar
 

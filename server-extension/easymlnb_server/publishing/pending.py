@@ -1,4 +1,4 @@
-"""The starts of bundles that are under way: one of each at a time, and any can be called off."""
+"""Starts of bundles in progress: one per bundle, each can be canceled."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator

@@ -1,4 +1,4 @@
-"""Starting a version where its former one may have to make room for it."""
+"""Start a version that may need the previous one's capacity."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

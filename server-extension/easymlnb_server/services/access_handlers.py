@@ -1,4 +1,4 @@
-"""Who may call a service: looked at and set by its owner."""
+"""Read and set who may call a service."""
 
 import asyncio
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""Whose server this is."""
+"""The account of this server."""
 
 import getpass
 import os

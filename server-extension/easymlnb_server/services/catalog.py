@@ -1,4 +1,4 @@
-"""What the catalog lists, searched and put in order: for its page and for REST alike."""
+"""The catalog: search and sort services, for its page and for REST."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""The catalog: its page, a service's page, and what a service says of itself to others."""
+"""The catalog page, a service's page, and a service's metadata."""
 
 import base64
 from dataclasses import replace

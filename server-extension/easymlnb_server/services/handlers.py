@@ -1,4 +1,4 @@
-"""One service as data: its spec, versions, log, and its removal."""
+"""One service as data: specification, versions, log, removal."""
 
 from msgspec import UNSET
 from tornado import web

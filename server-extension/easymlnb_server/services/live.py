@@ -1,4 +1,4 @@
-"""Live services: what authors' kernels offer at the moment."""
+"""Live services: what authors' kernels currently offer."""
 
 import time
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A service's metadata as other catalogs read them; pure: a spec in, plain data out.
+"""A service's metadata in formats of other catalogs. Pure functions.
 
 The forms are those of the application schema v1 of DEEP Hybrid-DataCloud (``deep-apps.json`` of
 ``deephdc/schema4deep``), the metadata schema v2.3.0 of AI4OS (``ai4-apps-v2.3.0.json`` of

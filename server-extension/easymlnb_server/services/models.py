@@ -1,4 +1,4 @@
-"""What answers a published service."""
+"""A published service and the version that answers it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

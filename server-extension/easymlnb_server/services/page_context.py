@@ -1,4 +1,4 @@
-"""What pages show of publications under way, and, on a shared service, of owners and sharing."""
+"""What pages show of publishing, owners and access."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The services there are, live and published, and where a call to one goes."""
+"""All services, live and published, and where their calls go."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The bundles that were accepted, and how far each is."""
+"""Accepted bundles and their states."""
 
 import time
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""One server at a time owns a data folder: two would start every worker twice."""
+"""Locks a state folder, so that two servers do not start every worker twice."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""Whose name is whose, what is done when somebody leaves, and when services change hands."""
+"""Owners of names, removal of users, and transfers of services."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The server's folder, for its own account only: as it is made, and when it is there already."""
+"""Make the server's folder private to its account."""
 
 import contextlib
 import logging

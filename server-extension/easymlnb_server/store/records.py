@@ -1,4 +1,4 @@
-"""What the store gives back: frozen, without a trace of the database."""
+"""Records that the store returns: frozen, independent of the database."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""What an administrator may set about where a server keeps things, and with whom it shares them."""
+"""Traits for storage and standbys."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""For how long every user's workers held GPUs on a day."""
+"""GPU seconds of each user by day."""
 
 import secrets
 

@@ -1,4 +1,4 @@
-"""Sending a file before the call that uses it: announced, sent in parts, looked at, taken back."""
+"""Upload a file in parts before the call that uses it."""
 
 import asyncio
 from collections.abc import Awaitable

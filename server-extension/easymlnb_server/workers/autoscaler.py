@@ -1,4 +1,4 @@
-"""How many workers a deployment should have, from how many calls it has had of late.
+"""How many workers a deployment should have, from the calls of the last minutes.
 
 No clock and no kernels: loads go in, numbers come out, so a simulation can try it on any traffic.
 """

@@ -1,4 +1,4 @@
-"""How workers of one deployment failed in a row, and when the next one may start."""
+"""Count failed starts of a deployment, and delay the next one."""
 
 import asyncio
 import time

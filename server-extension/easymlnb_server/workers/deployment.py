@@ -1,4 +1,4 @@
-"""One bundle and the workers that serve it: as many as its calls need, each replaced when lost."""
+"""One bundle and its workers: as many as its calls need, replaced when lost."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Workers whose place is theirs for a time only, replaced before it is over."""
+"""Replace workers before the time limit of their node expires."""
 
 import asyncio
 import time

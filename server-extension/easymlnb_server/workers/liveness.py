@@ -1,4 +1,4 @@
-"""Waiting for a worker to come, and to go: its link tells, and where it does not, its process."""
+"""Wait for workers to connect and to end, by their links and their processes."""
 
 import asyncio
 import contextlib

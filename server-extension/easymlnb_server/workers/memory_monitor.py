@@ -1,4 +1,4 @@
-"""The memory of a deployment's workers, looked at every second."""
+"""Check the memory of a deployment's workers every second."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What to do about a worker's memory: nothing, replace it in peace, or end it at once."""
+"""Decide what to do about a worker's memory: nothing, replace it, or end it."""
 
 from dataclasses import dataclass
 from enum import Enum

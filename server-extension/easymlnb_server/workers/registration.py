@@ -1,4 +1,4 @@
-"""Workers are expected here until they dial home: those just started, and those that lost it."""
+"""Workers that are expected to connect: new ones, and those that lost their link."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""What all deployments of a server have in common."""
+"""Settings that all deployments of a server share."""
 
 import asyncio
 from dataclasses import dataclass

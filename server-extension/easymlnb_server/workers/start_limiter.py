@@ -1,4 +1,4 @@
-"""Turns at something heavy: a few at a time, and nobody waits for ever for one that hangs."""
+"""Limit concurrent worker starts; a start that hangs releases its slot."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""From a bundle to a worker that has proved itself: room, kernel, notebook, link, examples."""
+"""Start a worker from a bundle: capacity, kernel, notebook, link, health check."""
 
 import asyncio
 import contextlib

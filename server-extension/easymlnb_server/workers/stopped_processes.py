@@ -1,4 +1,4 @@
-"""Workers whose process was stopped, as by SIGSTOP: they are alive, and answer nothing.
+"""Replace workers whose process was stopped, for example by SIGSTOP.
 
 The operating system is asked, not the worker: a process that computes in C code and holds Python's
 lock answers no ping either, while it does honest work.

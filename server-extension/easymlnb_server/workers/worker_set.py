@@ -1,4 +1,4 @@
-"""The running workers of a deployment, and the end of each."""
+"""The running workers of a deployment, and how each one ends."""
 
 import asyncio
 import shutil

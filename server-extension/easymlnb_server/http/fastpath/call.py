@@ -1,4 +1,4 @@
-"""A plain call, from its body to its answer; ``gate`` says which calls are plain."""
+"""A call on the fast path, from its body to its response."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Whose a token is, where that is known at once, without a handler and without asking anybody.
+"""Identify the owner of a token without a handler and without asking anyone.
 
 What identity providers remember of a token is asked, never kept a second time: so it is good here
 for exactly as long as it is there.

@@ -1,4 +1,4 @@
-"""Which calls are plain: they ask for nothing special, and who sends them is known at once.
+"""Decide which calls take the fast path: simple ones from known callers.
 
 Tornado's and Jupyter's request handlers do more work for a request than a whole call costs
 otherwise. A call that comes with a token of which ``senders`` knows whose it is, a known host name

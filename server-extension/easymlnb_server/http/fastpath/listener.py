@@ -1,4 +1,4 @@
-"""The two doors of plain calls: one before Tornado, one between Tornado and its application.
+"""Two entries of the fast path: before Tornado, and between Tornado and its handlers.
 
 Reading a request with Tornado costs several times what the rest of the call does. So a new
 connection is read here, as long as nothing but plain calls comes by it, each whole and in the

@@ -1,4 +1,4 @@
-"""Asking users' own servers: they run what their users want, and may answer for ever."""
+"""HTTP requests to users' servers, which may answer anything at any pace."""
 
 import asyncio
 import ssl

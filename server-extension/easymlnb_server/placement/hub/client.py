@@ -1,4 +1,4 @@
-"""What is asked of the Hub: a user's servers, started, watched, stopped."""
+"""Requests to the Hub's API: start, watch and stop a user's servers."""
 
 import json
 import time

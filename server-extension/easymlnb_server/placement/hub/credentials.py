@@ -1,4 +1,4 @@
-"""In whose name the Hub is asked, and whose servers become nodes."""
+"""Credentials for requests to the Hub, and the user whose servers become nodes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""One event loop of our own, in a thread: what it carries goes on whatever the caller's loop does.
+"""An event loop in a thread of its own, independent of the caller's loop.
 
 Kernel managers are used from servers, whose loop runs always, and from scripts, whose loop runs
 only while they wait for something; the messages of a kernel must not stand still between.

@@ -1,4 +1,4 @@
-"""What is asked of a node and what it tells: read and written at both ends."""
+"""Requests to a node and its replies, used at both ends."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""A worker's kernel on a node, as far as the node's routes tell of it."""
+"""A worker's kernel on a node, as the node's routes describe it."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The nodes of one placement: named servers of the user, woken when a kernel needs a seat."""
+"""The nodes of one placement: named servers of the user, started on demand."""
 
 import asyncio
 import contextlib

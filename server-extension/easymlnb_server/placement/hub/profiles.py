@@ -1,4 +1,4 @@
-"""The placements that an administrator names: which servers of the Hub, and how many."""
+"""Placement profiles that an administrator defines: which servers, and how many."""
 
 import math
 import re

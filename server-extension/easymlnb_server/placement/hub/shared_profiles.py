@@ -1,4 +1,4 @@
-"""The placements of a Hub's shared service, for users' own servers: named in one place for all."""
+"""The placements of a Hub's shared service, offered to users' own servers."""
 
 import logging
 import threading

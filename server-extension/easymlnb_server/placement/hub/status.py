@@ -1,4 +1,4 @@
-"""What is on the nodes of a placement, for people who want to know."""
+"""The state of a placement's nodes, for people."""
 
 from collections.abc import Callable
 from typing import Any, Protocol

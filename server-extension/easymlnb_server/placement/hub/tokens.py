@@ -1,4 +1,4 @@
-"""Tokens for users' servers: what a shared service sends there is good for that one user only.
+"""Short-lived tokens for users' servers, each valid for one user only.
 
 A server of a user runs whatever that user wants, and reads what it is sent. The service's own token
 starts servers of everybody and makes such tokens, so it is shown to nobody but the Hub.

@@ -1,4 +1,4 @@
-"""How much of the nodes somebody uses, and whether they may use more."""
+"""How much of the nodes a user uses, and whether more is allowed."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""The placements of every user of a shared service: nodes of their own, whoever publishes."""
+"""The placements of every user of a shared service."""
 
 import dataclasses
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What runs on a user's own servers, for the catalog that all users of a Hub share."""
+"""What runs on users' own servers, for the Hub's catalog."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""One kernel on this node, and the way to whoever ordered it."""
+"""One kernel on this node, and its connection to the server that started it."""
 
 import asyncio
 import contextlib

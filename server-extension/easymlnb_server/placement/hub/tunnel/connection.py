@@ -1,4 +1,4 @@
-"""A WebSocket to a node on an event loop's own transport: read and written without any task.
+"""A WebSocket to a node on the event loop's own transport, without tasks.
 
 Every message of a kernel passes here; ``websockets``' own client needs several turns of the event
 loop for each.

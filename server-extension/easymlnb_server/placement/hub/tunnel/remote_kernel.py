@@ -1,4 +1,4 @@
-"""The near end of a kernel on a node: sockets like a local kernel's, and the way to the far end."""
+"""The near end of a kernel on a node: local sockets, and the tunnel to the far end."""
 
 import asyncio
 import contextlib
