@@ -238,7 +238,7 @@ def test_history_says_how_runs_ended_and_survives_a_reload(user: Any) -> None:
     page = on_phone(user, "streamed")
     run(page)
     card = page.locator(".em-history li")
-    card.filter(has_text="3 items streamed").filter(has_text="Done").wait_for()
+    card.filter(has_text="3 items streamed").filter(has_text="Succeeded").wait_for()
     page.get_by_label("Count", exact=True).fill("500")
     page.get_by_label("Pause", exact=True).fill("0.2")
     run(page)
