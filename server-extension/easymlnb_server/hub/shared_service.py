@@ -19,10 +19,10 @@ from traitlets.config import Config
 
 from easymlnb.contract.hub_config import SERVICE
 from easymlnb_server.__main__ import complete, use_uvloop
-from easymlnb_server.store.private_folder import make_private
 
 with complete():
     from easymlnb_server.hub.shared_app import SharedServer, read_file
+    from easymlnb_server.store.private_folder import make_private
 
 ORPHAN_TIMEOUT = 10.0
 FOLDER = "easymlnb-service"
