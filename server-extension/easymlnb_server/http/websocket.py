@@ -21,6 +21,9 @@ from easymlnb.contract.frame_connection import FrameConnection
 CHUNK = 256 * 1024
 """Bytes that are read at once."""
 
+MAX_MESSAGE = 2**30
+"""Bytes of one message from a kernel; results may be large."""
+
 GOODBYE = 5.0
 """Seconds the other end has to answer a close."""
 
@@ -174,3 +177,26 @@ class SocketWebSocket(WebSocketProtocol):
 
     def _process_server_headers(self, key: Any, headers: Any) -> None:
         raise NotImplementedError
+
+
+class KernelSocketHandler(WebSocketHandler):
+    """A WebSocket whose other end is a kernel: on the bare socket where there is one.
+
+    Messages are not compressed, and heartbeats are the subclass's own.
+    """
+
+    @property
+    def max_message_size(self) -> int:
+        return MAX_MESSAGE
+
+    @property
+    def ping_interval(self) -> float | None:
+        return None
+
+    def get_compression_options(self) -> None:
+        return None
+
+    def get_websocket_protocol(self) -> WebSocketProtocol | None:
+        if SocketWebSocket.fits(getattr(self.request.connection, "stream", None)):
+            return SocketWebSocket(self, MAX_MESSAGE)
+        return super().get_websocket_protocol()

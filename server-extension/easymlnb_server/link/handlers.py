@@ -37,13 +37,10 @@ from easymlnb_server.calls.service_calls import ServiceCalls
 from easymlnb_server.context import STATE, ServerContext
 from easymlnb_server.dispatch.worker_link import WorkerLink
 from easymlnb_server.http.base import decides_itself
-from easymlnb_server.http.websocket import SocketWebSocket
+from easymlnb_server.http.websocket import KernelSocketHandler, SocketWebSocket
 from easymlnb_server.openapi.document import Operation
 from easymlnb_server.uploads.spool import KernelFileShare
 from easymlnb_server.workers.registration import ExpectedWorker, RegisteredWorker
-
-MAX_MESSAGE = 2**30
-"""Bytes of one message from a kernel; results may be large."""
 
 HEARTBEAT = 15.0
 """Seconds between two pings to a kernel."""
@@ -62,7 +59,7 @@ REFUSAL = (
 log = logging.getLogger("easymlnb.link")
 
 
-class LinkHandler(websocket.WebSocketHandler):
+class LinkHandler(KernelSocketHandler):
     """One kernel's link. Its secret, not a login, is what lets it in; browsers are not served."""
 
     def initialize(self) -> None:
@@ -92,22 +89,6 @@ class LinkHandler(websocket.WebSocketHandler):
     @property
     def state(self) -> ServerContext:
         return cast("ServerContext", self.settings[STATE])
-
-    @property
-    def max_message_size(self) -> int:
-        return MAX_MESSAGE
-
-    @property
-    def ping_interval(self) -> float | None:
-        return None  # we do it ourselves, see `_beat`
-
-    def get_compression_options(self) -> None:
-        return None
-
-    def get_websocket_protocol(self) -> websocket.WebSocketProtocol | None:
-        if SocketWebSocket.fits(getattr(self.request.connection, "stream", None)):
-            return SocketWebSocket(self, MAX_MESSAGE)
-        return super().get_websocket_protocol()
 
     @decides_itself  # by the kernel's own secret
     async def get(self, *args: Any, **kwargs: Any) -> None:

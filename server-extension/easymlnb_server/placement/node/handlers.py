@@ -16,7 +16,7 @@ from easymlnb.contract.archive import MAX_ZIP
 from easymlnb.contract.errors import BadRequest, RouteNotFound
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
-from easymlnb_server.http.websocket import SocketWebSocket
+from easymlnb_server.http.websocket import KernelSocketHandler
 from easymlnb_server.placement.hub.node_protocol import KernelRequest
 from easymlnb_server.placement.node.kernel import NodeKernel
 from easymlnb_server.placement.node.manager import NodeKernelManager
@@ -24,8 +24,6 @@ from easymlnb_server.placement.node.manager import NodeKernelManager
 RESOURCE = "kernels"
 PING = 20.0
 """Seconds between two pings; a connection that is silent for two of them is dead."""
-
-MAX_MESSAGE = 2**30
 
 MAX_WANTED = MAX_ZIP + 2**20
 """Bytes that say which kernel is wanted, with the files of a worker."""
@@ -98,28 +96,12 @@ class NodeKernelHandler(_NodeHandler):
         self.finish()
 
 
-class NodeChannelsHandler(websocket.WebSocketHandler, _NodeHandler):  # type: ignore[misc]
+class NodeChannelsHandler(KernelSocketHandler, _NodeHandler):  # type: ignore[misc]
     """The way between a kernel and its owner, a server; browsers are not served."""
 
     auth_resource = RESOURCE
     actions: ClassVar[dict[str, str]] = {"GET": "execute"}
     _kernel: NodeKernel | None = None
-
-    @property
-    def max_message_size(self) -> int:
-        return MAX_MESSAGE
-
-    @property
-    def ping_interval(self) -> float | None:
-        return None  # we do it ourselves, see `_beat`
-
-    def get_compression_options(self) -> None:
-        return None
-
-    def get_websocket_protocol(self) -> websocket.WebSocketProtocol | None:
-        if SocketWebSocket.fits(getattr(self.request.connection, "stream", None)):
-            return SocketWebSocket(self, MAX_MESSAGE)
-        return super().get_websocket_protocol()
 
     @web.authenticated
     async def get(self, name: str) -> None:  # type: ignore[override]
