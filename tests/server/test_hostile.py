@@ -426,6 +426,21 @@ async def test_connections_in_use_do_not_count_for_their_address(quick: None) ->
         await until(lambda: len(pool.connections) == 2)
 
 
+@in_loop
+async def test_connections_of_a_burst_are_not_closed_before_their_requests_are_read() -> None:
+    async with serving(Inbound(per_address=2)) as (pool, connect):
+        clients = [await connect() for _ in range(5)]
+        await until(lambda: len(pool.connections) == 5)
+        pool.connections.look()
+        assert len(pool.connections) == 5
+        for client in clients:
+            client.send(GET)
+            assert (await client.answer())[0] == 200
+        for _ in range(2):
+            pool.connections.look()
+        assert len(pool.connections) == 2
+
+
 @pytest.mark.parametrize(
     ("address", "network"),
     [

@@ -139,6 +139,7 @@ class Connections:
         self._refused = 0
         self._made_room = 0
         self._told = float("-inf")
+        self._waiting: set[Held] = set()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -206,17 +207,21 @@ class Connections:
     def _thin_out(self) -> None:
         """Close what is too much of one address.
 
-        Those that are in use do not count: behind one address many callers may be.
+        Connections in use do not count: many callers may share one address. Neither do those
+        that came since the last check: their requests may have arrived and not been read yet.
         """
         limit = self._limits.per_address
-        for address, count in list(self._per_address.items()):
-            if limit and count > limit:
-                waiting = sum(
-                    held.address == address and held.phase in (Phase.IDLE, Phase.HEAD)
-                    for held in self._open
-                )
-                if waiting > limit:
-                    self._make_room(waiting - limit, address)
+        crowded = {address for address, count in self._per_address.items() if count > limit > 0}
+        waiting = {
+            held
+            for held in self._open
+            if held.address in crowded and held.phase in (Phase.IDLE, Phase.HEAD)
+        }
+        lasting = Counter(held.address for held in waiting & self._waiting)
+        self._waiting = waiting
+        for address, count in lasting.items():
+            if count > limit:
+                self._make_room(count - limit, address)
 
     def _shed(self) -> None:
         sizes = {held: size for held in self._open if (size := held.unsent)}
