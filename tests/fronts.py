@@ -20,8 +20,11 @@ from tornado.web import Application, RequestHandler
 
 from easymlnb.contract.errors import Busy, ServiceNotFound
 from easymlnb.contract.worker_protocol import Call, Result
+from easymlnb_server.calls.in_flight import InFlight
+from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.calls.log import CallLog
-from easymlnb_server.dispatch.call import CallHandle, CallResult
+from easymlnb_server.calls.record import CallRecorder
+from easymlnb_server.dispatch.call import CallHandle, CallResult, Listener
 from easymlnb_server.http.connection_settings import Inbound
 from easymlnb_server.http.connections import Connections
 from easymlnb_server.http.fastpath.credentials import KnownCaller
@@ -29,7 +32,7 @@ from easymlnb_server.http.fastpath.listener import open_doors
 from easymlnb_server.identity.access import Action, Caller
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import CallMetrics
-from easymlnb_server.services.registry import Target
+from easymlnb_server.services.models import Target
 
 HEADERS = {"host": "localhost:8888", "authorization": "token secret", "content-length": "2"}
 PLAIN = (
@@ -61,11 +64,14 @@ class Pool:
         self.cancelled: list[CallHandle] = []
         self.full = False
 
-    def submit(self, call: Call, body: bytes, **more: Any) -> CallHandle:
+    def submit(
+        self, call: Call, body: bytes, listener: Listener | None = None, **more: Any
+    ) -> CallHandle:
         if self.full:
             raise Busy(1, 7.0)
         pending = CallHandle(call, body, asyncio.get_running_loop())
         pending.started = 1.0
+        pending.canceller = self.cancel
         self.calls.append(pending)
         return pending
 
@@ -83,7 +89,9 @@ class Services:
         self.pool = Pool()
         self.spec = spec(**changes)
 
-    def target_for(self, caller: Caller | None, name: str, action: Action) -> Target:
+    def resolve(
+        self, name: str, caller: Caller | None, action: Action, *, live: bool = False
+    ) -> Target:
         assert caller == ME.caller
         assert action is Action.CALL
         if name != "f":
@@ -95,14 +103,16 @@ class Services:
 
 
 def make_state(services: Services) -> Any:
-    series = CallMetrics()
+    series, calls, in_flight = CallMetrics(), CallLog(), InFlight()
+    metrics: Any = SimpleNamespace(series=lambda name, version: series)
+    activity = Activity({}, {}, None)  # type: ignore[arg-type]
+    recorder = CallRecorder(calls, metrics)
     return SimpleNamespace(
-        cluster=None,
         services=services,
-        calls=CallLog(),
-        metrics=SimpleNamespace(series=lambda name, version: series),
-        activity=Activity({}, {}, None),  # type: ignore[arg-type]
-        tracing=None,
+        calls=calls,
+        metrics=metrics,
+        in_flight=in_flight,
+        invoker=Invoker(services, recorder, activity, in_flight),  # type: ignore[arg-type]
     )
 
 

@@ -31,7 +31,7 @@ LAYERS = {
     """,
     "easymlnb_server": """
         incomplete supervisor spelling
-        identity
+        identity traffic
         store
         uploads
         dispatch
@@ -60,18 +60,14 @@ EXCEPTIONS = {
     ("easymlnb.services.decorator", "easymlnb.runtime.live.session"),
     ("easymlnb.services.decorator", "easymlnb.runtime.notebook"),
     ("easymlnb_server.apps.visitors", "easymlnb_server.http.base"),
-    ("easymlnb_server.calls.record", "easymlnb_server.context"),
-    ("easymlnb_server.calls.service_calls", "easymlnb_server.context"),
     ("easymlnb_server.hub.shared_app", "easymlnb_server.app"),
     ("easymlnb_server.hub.shared_service", "easymlnb_server.__main__"),
     ("easymlnb_server.identity.revocation", "easymlnb_server.apps.sessions"),
     ("easymlnb_server.identity.revocation", "easymlnb_server.context"),
-    ("easymlnb_server.observability.metrics", "easymlnb_server.publishing.publisher"),
     ("easymlnb_server.observability.tracing", "easymlnb_server.calls.log"),
     ("easymlnb_server.resources", "easymlnb_server.calls.log"),
     ("easymlnb_server.services.catalog", "easymlnb_server.calls.log"),
     ("easymlnb_server.services.page_context", "easymlnb_server.http.base"),
-    ("easymlnb_server.services.registry", "easymlnb_server.publishing.publisher"),
 }
 FOLDERS = {"easymlnb": ROOT, "easymlnb_server": ROOT / "server-extension"}
 ONLY_IN = {

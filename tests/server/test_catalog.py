@@ -5,10 +5,10 @@ from fakes import FakeLink, in_loop, spec
 from msgspec.structs import replace
 
 from easymlnb.contract.errors import ServiceNotFound
-from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.resources import ServiceSummary
 from easymlnb_server.services.catalog import Query, choose, offered
 from easymlnb_server.services.live import LiveServices
+from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
 
 
@@ -89,9 +89,9 @@ def test_what_can_be_chosen_is_the_commonest_first():
 @in_loop
 async def test_a_spec_is_read_once_as_long_as_it_answers():
     table, link = LiveServices(10), FakeLink()
-    publications = Publisher(None)
-    publications.unusable = ServiceNotFound("b")
-    services = ServiceRegistry(table, publications)
+    published = PublishedServices()
+    published.open()
+    services = ServiceRegistry(table, published)
     read = []
 
     def make(spec):

@@ -12,6 +12,7 @@ from tornado.iostream import StreamClosedError
 
 from easymlnb_server.http.fastpath.call import FastCall
 from easymlnb_server.http.fastpath.eligibility import BODY_LIMIT, Eligibility
+from easymlnb_server.http.fastpath.request_head import RequestHead
 
 
 def length(gate: Eligibility, headers: dict[str, str]) -> int | None:
@@ -251,7 +252,9 @@ class Broken:
 async def test_an_answer_that_cannot_be_written_hurts_nobody_else(full: bool) -> None:
     services = Services()
     services.pool.full = full
-    call = FastCall(make_state(services), ME, "f", HEADERS, b"{}", Broken(StreamClosedError()))
+    call = FastCall(
+        make_state(services), ME, RequestHead("f", HEADERS, 0.0), b"{}", Broken(StreamClosedError())
+    )
     call.start()
     for pending in services.pool.calls:
         end(pending)

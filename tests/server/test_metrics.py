@@ -12,13 +12,15 @@ from fakes import FakeLink, in_loop, spec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from easymlnb.contract.errors import CallCancelled, CallFailed, InvalidInput
+from easymlnb.contract.errors import CallFailed, InvalidInput
 from easymlnb.contract.worker_protocol import Call
+from easymlnb_server.dispatch.call import CallHandle
 from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.http.charts import duration
 from easymlnb_server.observability.metrics import BOUNDS, NOBODY, RECENT, Histogram, Metrics
 from easymlnb_server.services.live import LiveServices
-from easymlnb_server.services.models import PublishedService
+from easymlnb_server.services.models import PublishedService, VersionEntry
+from easymlnb_server.services.published import PublishedServices
 
 BUNDLE = "0123456789abcdef"
 OF_F = {"service": "f", "version": "1"}
@@ -29,12 +31,12 @@ class World:
     """Metrics of given tables, in a registry of their own."""
 
     live: LiveServices
-    serving: dict[str, PublishedService]
+    published: PublishedServices
     registry: CollectorRegistry
     metrics: Metrics
 
     def publish(self, name: str, version: int, deployment: Any) -> None:
-        self.serving[name] = PublishedService(version, BUNDLE, spec(name), deployment)
+        publish(self.published, name, version, deployment)
 
     def samples(self, name: str, **labels: str) -> list[float]:
         """Return what a scrape reads under a name, of the series with these labels."""
@@ -45,6 +47,11 @@ class World:
             for sample in family.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         ]
+
+
+def publish(published: PublishedServices, name: str, version: int, deployment: Any) -> None:
+    entry = VersionEntry(version, BUNDLE, spec(name), deployment)
+    published.set(name, PublishedService.of_version(entry))
 
 
 def deployment(pool: Dispatcher | None = None, memory: int = 5) -> Any:
@@ -60,9 +67,8 @@ def deployment(pool: Dispatcher | None = None, memory: int = 5) -> Any:
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    live, serving, registry = LiveServices(10), dict[str, PublishedService](), CollectorRegistry()
-    publications: Any = SimpleNamespace(serving=serving)
-    made = World(live, serving, registry, Metrics(live, publications, registry))
+    live, published, registry = LiveServices(10), PublishedServices(), CollectorRegistry()
+    made = World(live, published, registry, Metrics(live, published, registry=registry))
     made.metrics.open()
     yield made
     made.metrics.close()
@@ -105,53 +111,22 @@ def test_batches_are_counted_by_their_size(world: World) -> None:
 
 
 @in_loop
-async def test_calls_in_line_by_priority_and_by_id() -> None:
-    live: Any = SimpleNamespace(all=list)
-    pool = Dispatcher(5)
-    publications: Any = SimpleNamespace(
-        serving={"f": PublishedService(1, BUNDLE, spec(), deployment(pool))}
-    )
-    registry = CollectorRegistry()
-    metrics = Metrics(live, publications, registry)
-    metrics.open()
-    series = metrics.series("f", "1")
-    for number, patient in enumerate((True, True, False)):
-        call = Call(id=0, service="f", seconds=9.0, request_id=f"request-{number}")
-        series.open.add(pool.submit(call, b"", patient=patient))
-    waiting = {
-        sample.labels["priority"]: sample.value
-        for family in registry.collect()
-        for sample in family.samples
-        if sample.name == "easymlnb_calls_waiting"
-    }
-    assert waiting == {"interactive": 1, "batch": 2}
-    (found,) = metrics.under_way("request-1", "user")
-    assert found.call.request_id == "request-1"
-    assert metrics.under_way("request-1", "somebody else") == []
-    assert metrics.under_way("request-9", "user") == []
-    found.stop(CallCancelled())
-    assert isinstance(found.answered.result().error, CallCancelled)
-    pool.close(CallFailed())
-    metrics.close()
-
-
-@in_loop
-async def test_calls_in_line_and_in_a_worker() -> None:
-    live: Any = SimpleNamespace(all=list)
+async def test_calls_in_flight_by_version(world: World) -> None:
     pool, link = Dispatcher(5), FakeLink()
-    publications: Any = SimpleNamespace(
-        serving={"f": PublishedService(1, BUNDLE, spec(), deployment(pool))}
-    )
-    metrics = Metrics(live, publications, CollectorRegistry())
-    series = metrics.series("f", "1")
+    world.publish("f", 1, deployment(pool))
+    call = Call(id=0, service="f", seconds=9.0)
+    calls: list[CallHandle] = []
+    world.metrics._in_flight = lambda: {("f", "1"): calls}
+    world.metrics.series("f", "1")
+    calls += [pool.submit(call, b"", patient=patient) for patient in (True, True, False)]
+    waiting = "easymlnb_calls_waiting"
+    assert world.samples(waiting, **OF_F, priority="interactive") == [1]
+    assert world.samples(waiting, **OF_F, priority="batch") == [2]
     pool.join(link, 1)
-    series.open |= {pool.submit(Call(id=0, service="f", seconds=9.0), b"") for _ in range(3)}
-    stats = metrics.stats("f", "1")
+    await asyncio.sleep(0)
+    stats = world.metrics.stats("f", "1")
     assert (stats.running, stats.waiting, stats.workers) == (1, 2, 1)
-    link.answer(link.calls[0])
-    series.open = {pending for pending in series.open if not pending.answered.done()}
-    stats = metrics.stats("f", "1")
-    assert (stats.running, stats.waiting) == (1, 1)
+    assert world.samples("easymlnb_calls_running", **OF_F) == [1]
     link.close()
     await asyncio.sleep(0)
     pool.close(CallFailed())
@@ -176,8 +151,7 @@ def test_workers_and_their_memory(world: World) -> None:
 async def test_memory_is_measured_again_and_again() -> None:
     looked: list[float] = []
     live: Any = SimpleNamespace(all=list)
-    publications: Any = SimpleNamespace(serving={})
-    metrics = Metrics(live, publications, CollectorRegistry())
+    metrics = Metrics(live, PublishedServices(), registry=CollectorRegistry())
 
     async def sleep(seconds: float) -> None:
         looked.append(seconds)
@@ -195,7 +169,7 @@ def test_what_is_gone_leaves_no_series(world: World) -> None:
     for name in "fg":
         world.metrics.series(name, "1").add(None, 0.1, 0.1)
     running = world.metrics.series("f", "1")
-    del world.serving["g"]
+    world.published.remove("g")
     world.publish("f", 2, deployment())
     assert world.samples("easymlnb_calls_total") == []
     running.add(None, 0.1, 0.1)  # a call that the old version still answered
@@ -208,7 +182,7 @@ def test_what_is_gone_leaves_no_series(world: World) -> None:
 def test_a_service_published_anew_begins_at_nothing(world: World) -> None:
     world.publish("f", 1, deployment())
     world.metrics.series("f", "1").add(None, 0.1, 0.1)
-    del world.serving["f"]
+    world.published.remove("f")
     world.metrics.prune()
     world.publish("f", 1, deployment())
     assert world.metrics.stats("f", "1").calls == 0

@@ -20,7 +20,7 @@ from easymlnb_server.placement.gpus import Gpus
 from easymlnb_server.placement.registry import PlacementSet
 from easymlnb_server.publishing import replacement
 from easymlnb_server.publishing.replacement import Replacement, formers_of, holders
-from easymlnb_server.services.models import PublishedService
+from easymlnb_server.services.models import PublishedService, VersionEntry
 from easymlnb_server.workers.deployment import Deployment
 from easymlnb_server.workers.settings import Settings
 
@@ -44,9 +44,8 @@ class Two(World):
         self.replacement = Replacement(
             self.next, [self.deployment], lambda: self.others, lambda: self.how
         )
-        self.serving = {
-            "f": PublishedService(1, self.bundle.id, self.placement.specs[0], self.deployment)
-        }
+        version = VersionEntry(1, self.bundle.id, self.placement.specs[0], self.deployment)
+        self.serving = {"f": PublishedService.of_version(version)}
         for one in (self.deployment, self.next):
             one.name_holders(lambda placement: holders(placement, self.serving, []))
 
@@ -269,7 +268,7 @@ async def test_a_scheduler_without_room_is_waited_for_a_while_only(
 async def test_only_a_version_that_is_replaced_whole_makes_room(tmp_path: Path) -> None:
     world = Two(tmp_path)
     there = {
-        name: PublishedService(1, bundle, spec(name), deployment)
+        name: PublishedService.of_version(VersionEntry(1, bundle, spec(name), deployment))
         for name, bundle, deployment in (
             ("a", "one", world.deployment),
             ("b", "one", world.deployment),

@@ -14,9 +14,10 @@ from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.identity.access import Access, Action, Caller
 from easymlnb_server.identity.names import bundle_of, full, key, plain
 from easymlnb_server.openapi.document import document
-from easymlnb_server.publishing.publisher import PublishedService, Publisher
 from easymlnb_server.services.catalog import entries
 from easymlnb_server.services.live import LiveServices
+from easymlnb_server.services.models import PublishedService, VersionEntry
+from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.workers.circuit_breaker import CircuitBreaker
 
@@ -33,17 +34,17 @@ accesses = st.builds(
 
 
 def served(said):
-    publications = Publisher(None, shared=True)
+    published = PublishedServices()
+    published.open()
     for name, access in said.items():
         owner = name.partition("/")[0]
         bundle = bundle_of(owner, "c" * 64)
         where = SimpleNamespace(
             bundle=bundle, state="ready", pool=Dispatcher(0), breaker=CircuitBreaker(), reason=""
         )
-        publications.serving[name] = PublishedService(
-            1, bundle, spec(name), where, 1.0, owner, access
-        )
-    return ServiceRegistry(LiveServices(10), publications, shared=True)
+        version = VersionEntry(1, bundle, spec(name), where, 1.0)
+        published.set(name, PublishedService.of_version(version, owner, access))
+    return ServiceRegistry(LiveServices(10), published, shared=True)
 
 
 @pytest.mark.slow
@@ -93,7 +94,7 @@ def test_who_may_do_nothing_cannot_tell_what_there_is():
     for name in ("alice/one", "alice/none"):
         for action in Action:
             try:
-                services.target_for(bob, name, action)
+                services.resolve(name, bob, action)
             except Exception as error:
                 told.append(str(error).replace(name, "NAME"))
     assert len(told) == 6

@@ -1,6 +1,7 @@
 """What a waiting caller of an event stream is told, and when nothing."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,8 +36,9 @@ def submit(pool: Dispatcher, *, patient: bool = False) -> CallHandle:
 def listen(
     pool: Dispatcher, pending: CallHandle, out: Any, *, ready: bool = True
 ) -> "asyncio.Task[Any]":
+    call: Any = SimpleNamespace(handle=pending, target=SimpleNamespace(pool=pool))
     work = queue_events.answered(
-        pending.answered, out, lambda: ready, lambda: queue_events.standing(pending, pool)
+        pending.answered, out, lambda: ready, lambda: queue_events.standing(call)
     )
     return asyncio.create_task(work)
 

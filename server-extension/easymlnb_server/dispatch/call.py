@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import msgspec
@@ -17,9 +17,6 @@ Listener = Callable[[Progress | Item, bytes], None]
 
 Chain = tuple[tuple[str, object], ...]
 """Calls that wait for one another, the outermost first: the service, and the link that runs it."""
-
-OWNER = "user"
-"""Whose calls are that come with the server's own token: it knows one person only."""
 
 PLAIN = ServiceSpec(name="", title="", input={}, output={})
 """A service that asks for nothing special."""
@@ -68,8 +65,8 @@ class CallHandle:
 
     ``spec`` is what it calls, ``patient`` says that it lets others go first, ``ripe`` that it
     waits for no more calls to go along. ``run`` is what it was sent in, ``held`` that it was sent
-    ahead: its worker begins it when it has answered all that it was sent before. ``owner`` is
-    whose it is, who alone may stop it by ``stop``. ``chain`` is what waits for it. ``then`` is
+    ahead: its worker begins it when it has answered all that it was sent before. ``trace``
+    are the headers that carry its trace context. ``chain`` is what waits for it. ``then`` is
     called with the answer at once, where ``answered`` would tell a turn of the loop later; it
     must not raise. ``limit`` is its deadline in seconds from when it came in, 0 where only the rest
     of it is known. ``once`` says that it must not run again, ``given`` that its caller has part of
@@ -78,8 +75,8 @@ class CallHandle:
 
     __slots__ = (
         "answered", "body", "call", "canceller", "chain", "deadline", "given", "held", "late",
-        "limit", "listener", "once", "owner", "patient", "ripe", "run", "spec", "started",
-        "then", "timer",
+        "limit", "listener", "once", "patient", "ripe", "run", "spec", "started",
+        "then", "timer", "trace",
     )  # fmt: skip
 
     def __init__(
@@ -105,7 +102,7 @@ class CallHandle:
         self.held = False
         self.once = False
         self.given = False
-        self.owner = OWNER
+        self.trace: Mapping[str, str] = {}
         self.limit = 0.0
         self.chain: Chain = ()
         self.canceller: Callable[[CallHandle, EasyMLNBError], None] | None = None

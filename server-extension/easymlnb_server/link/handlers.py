@@ -210,7 +210,7 @@ class LinkHandler(KernelSocketHandler):
             return
         self._link = WorkerLink(hello, self._write)
         owner = self._arrival.owner if self._arrival is not None else ""
-        self._asks = ServiceCalls(self.state, self._link, owner)
+        self._asks = ServiceCalls(self.state.invoker, self.state.people, self._link, owner)
         self._room = self.state.spool.room()
         self._link.say(Welcome(probe=str(self._room.probe) if self._room else ""))
 
