@@ -11,9 +11,11 @@ from easymlnb_server.dispatch.call import CallHandle
 from easymlnb_server.dispatch.fair_queue import MAX_INTERACTIVE_STREAK, FairQueue
 
 
-def call(service: str, *, patient: bool = False) -> CallHandle:
+def call(service: str, *, low_priority: bool = False) -> CallHandle:
     loop = asyncio.get_running_loop()
-    return CallHandle(Call(id=0, service=service), b"", loop, spec=spec(service), patient=patient)
+    return CallHandle(
+        Call(id=0, service=service), b"", loop, spec=spec(service), low_priority=low_priority
+    )
 
 
 def one(line: Iterator[CallHandle]) -> int:
@@ -40,7 +42,7 @@ async def test_services_take_turns_whatever_their_lines() -> None:
 @in_loop
 async def test_patient_calls_stand_behind_and_have_their_turn() -> None:
     lines = FairQueue()
-    patient = [call("f", patient=True) for _ in range(2)]
+    patient = [call("f", low_priority=True) for _ in range(2)]
     urgent = [call("f") for _ in range(2 * MAX_INTERACTIVE_STREAK + 1)]
     for pending in (*patient, *urgent):
         lines.add(pending)
@@ -54,7 +56,7 @@ async def test_patient_calls_stand_behind_and_have_their_turn() -> None:
 @in_loop
 async def test_patient_calls_wait_for_interactive_ones_of_other_services_too() -> None:
     lines = FairQueue()
-    patient, urgent = call("a", patient=True), call("b")
+    patient, urgent = call("a", low_priority=True), call("b")
     lines.add(patient)
     lines.add(urgent)
     assert drain(lines) == [urgent, patient]
@@ -63,7 +65,7 @@ async def test_patient_calls_wait_for_interactive_ones_of_other_services_too() -
 @in_loop
 async def test_a_batch_is_filled_up_with_those_that_have_time() -> None:
     lines = FairQueue()
-    pendings = [call("f", patient=True), call("f"), call("g"), call("f")]
+    pendings = [call("f", low_priority=True), call("f"), call("g"), call("f")]
     for pending in pendings:
         lines.add(pending)
     assert list(lines.of("f")) == [pendings[1], pendings[3], pendings[0]]
@@ -105,7 +107,7 @@ async def test_any_order_of_steps_loses_and_doubles_nothing() -> None:
     for _ in range(5000):
         step = chance.random()
         if step < 0.5:
-            made = call(chance.choice("abc"), patient=chance.random() < 0.5)
+            made = call(chance.choice("abc"), low_priority=chance.random() < 0.5)
             inside.append(made)
             lines.add(made, first=chance.random() < 0.1)
         elif step < 0.6 and inside:

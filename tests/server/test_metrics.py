@@ -117,7 +117,7 @@ async def test_calls_in_line_by_priority_and_by_id() -> None:
     series = metrics.series("f", "1")
     for number, patient in enumerate((True, True, False)):
         call = Call(id=0, service="f", seconds=9.0, request_id=f"request-{number}")
-        series.open.add(pool.submit(call, b"", patient=patient))
+        series.open.add(pool.submit(call, b"", low_priority=patient))
     waiting = {
         sample.labels["priority"]: sample.value
         for family in registry.collect()

@@ -215,7 +215,7 @@ async def test_what_must_not_run_twice_does_not(why: str) -> None:
     call = Call(id=0, service="f")
     pending = pool.submit(call, b"", spec=twice, worker=link if why == "example" else None)
     if why == "given":
-        link.take(Item(id=pending.call.id), b"1")
+        link.receive(Item(id=pending.call.id), b"1")
     if why == "stopped":
         pool.cancel(pending, CallCancelled())
     link.close(WorkerOutOfMemory(1) if why == "memory" else None)

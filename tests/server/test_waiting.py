@@ -28,8 +28,8 @@ class Out(EventStreamResponse):
         self.pings += 1
 
 
-def submit(pool: Dispatcher, *, patient: bool = False) -> CallHandle:
-    return pool.submit(Call(id=0, service="f"), b"", spec=spec(), patient=patient)
+def submit(pool: Dispatcher, *, low_priority: bool = False) -> CallHandle:
+    return pool.submit(Call(id=0, service="f"), b"", spec=spec(), low_priority=low_priority)
 
 
 def listen(

@@ -156,10 +156,10 @@ class CallHandler(SpooledBodyHandler):
             body,
             self._on_event,
             spec=target.spec,
-            patient=self._patient,
+            low_priority=self._patient,
         )
         pending.owner = owner_of(self)
-        pending.limit = options.seconds(self.request.headers, target.spec.timeout)
+        pending.timeout = options.seconds(self.request.headers, target.spec.timeout)
         self._pending = pending
         out = self._open(target)  # not before: a refusal has its own status
         series = self._series = self.state.metrics.series(target.spec.name, target.version)
@@ -231,7 +231,7 @@ class CallHandler(SpooledBodyHandler):
 
     def _seen(self, size: int) -> None:
         if self._pending is not None and self._target is not None:
-            self._target.pool.seen(self._pending, size)
+            self._target.pool.acknowledge(self._pending, size)
 
     def _ready(self) -> bool:
         return self._outbox is not None and self._outbox.empty

@@ -56,7 +56,7 @@ def standing(pending: CallHandle, pool: Dispatcher) -> dict[str, Any] | None:
     """
     if pending.started:
         return None
-    place = pool.place(pending)
+    place = pool.queue_position(pending)
     if place is None:
         return None
     position, seconds = place

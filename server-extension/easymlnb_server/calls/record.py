@@ -44,7 +44,7 @@ def note(
     )
     state.calls.add(target.spec.name, entry)
     if ended is None and pending.started:  # it goes on in its worker until that gives it up
-        pending.late = partial(state.calls.amend, target.spec.name, request_id)
+        pending.on_late_result = partial(state.calls.amend, target.spec.name, request_id)
     series.add(error, whole, entry.seconds)
     if ended is not None and pending.starts_batch:
         assert pending.run is not None

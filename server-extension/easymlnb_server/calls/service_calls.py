@@ -93,7 +93,7 @@ class ServiceCalls:
             self._deny(id, InternalError())
 
     def _deny(self, id: int, error: EasyMLNBError) -> None:
-        self._link.say(
+        self._link.send(
             ServiceCallError(
                 id=id,
                 code=error.code,
@@ -118,12 +118,12 @@ class ServiceCalls:
         given = ServiceResult(id=lookup.id, content_type="application/json")
         # Callers need no page, and it may be large.
         found = msgspec.structs.replace(spec, app=None).to_dict()
-        self._link.say(given, msgspec.json.encode(found))
+        self._link.send(given, msgspec.json.encode(found))
 
     async def _call(self, ask: CallService, body: bytes) -> None:
         room = self._link.room
         large = FileBody(file=room.claim(ask.file)) if ask.file and room is not None else body
-        outer = self._link.pending(ask.of) if ask.of else None
+        outer = self._link.find_call(ask.of) if ask.of else None
         if ask.of and (outer is None or outer.answered.done()):
             raise CallCancelled
         if self._state.services.draining:
@@ -143,7 +143,7 @@ class ServiceCalls:
         if isinstance(content, SpooledFile):
             self._files[ask.id] = content
             given.file, content = str(content.path), b""
-        self._link.say(given, content)
+        self._link.send(given, content)
 
     async def _run(
         self, ask: CallService, body: Body, outer: CallHandle | None, target: Target, began: float
@@ -156,7 +156,7 @@ class ServiceCalls:
         def listen(message: Progress | Item, content: bytes) -> None:
             if isinstance(message, Item):
                 items.append(content)
-                target.pool.seen(pending, len(content))
+                target.pool.acknowledge(pending, len(content))
 
         call = Call(
             id=0,
@@ -166,11 +166,13 @@ class ServiceCalls:
             seconds=_seconds(ask, outer, target, began),
             request_id=_request_id(ask, outer),
         )
-        patient = outer is not None and outer.patient
-        pending = target.pool.submit(call, body, listen, spec=spec, patient=patient, chain=chain)
+        patient = outer is not None and outer.low_priority
+        pending = target.pool.submit(
+            call, body, listen, spec=spec, low_priority=patient, chain=chain
+        )
         pending.owner = label(self._owner)
         if outer is None or pending.deadline < outer.deadline:
-            pending.limit = min(spec.timeout, ask.seconds or spec.timeout)
+            pending.timeout = min(spec.timeout, ask.seconds or spec.timeout)
         series = state.metrics.series(spec.name, target.version)
         series.open.add(pending)
         state.activity.touch(target.kernel)

@@ -25,6 +25,6 @@ def gather(line: Iterable[CallHandle], batch: Batch, fit: DurationModel, now: fl
         if size and fit.seconds(size + 1) > tightest:
             return size
         left = tightest
-        ripe = ripe or pending.ripe
+        ripe = ripe or pending.batch_ready
         size += 1
     return size if ripe or size == batch.max_size else 0

@@ -13,7 +13,7 @@ from easymlnb.contract.errors import Busy, DeadlineExceeded, EasyMLNBError, NotR
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import Call
 from easymlnb_server.dispatch.bodies import Body
-from easymlnb_server.dispatch.call import PLAIN, CallHandle, Chain, Execution, Listener
+from easymlnb_server.dispatch.call import DEFAULT_SPEC, CallHandle, Chain, Execution, Listener
 from easymlnb_server.dispatch.duration_model import DurationModels, NoWorkers
 from easymlnb_server.dispatch.fair_queue import FairQueue
 from easymlnb_server.dispatch.scheduler import Scheduler
@@ -97,8 +97,8 @@ class Dispatcher:
         body: Body,
         listener: Listener | None = None,
         *,
-        spec: ServiceSpec = PLAIN,
-        patient: bool = False,
+        spec: ServiceSpec = DEFAULT_SPEC,
+        low_priority: bool = False,
         worker: WorkerLink | None = None,
         chain: Chain = (),
     ) -> CallHandle:
@@ -118,8 +118,8 @@ class Dispatcher:
                 self._refuse_if_full(call.service, spec)
         loop = asyncio.get_running_loop()
         call = msgspec.structs.replace(call, id=next(_ids))
-        pending = CallHandle(call, body, loop, listener, spec, patient)
-        pending.canceller, pending.once, pending.chain = self.cancel, worker is not None, chain
+        pending = CallHandle(call, body, loop, listener, spec, low_priority)
+        pending.canceller, pending.no_retry, pending.chain = self.cancel, worker is not None, chain
         pending.timer = loop.call_later(call.seconds, self._expire, pending)
         if worker is not None:
             self._choice.began(call.service)
@@ -130,7 +130,7 @@ class Dispatcher:
             self._line_up(pending, loop)
         return pending
 
-    def place(self, pending: CallHandle) -> tuple[int, float] | None:
+    def queue_position(self, pending: CallHandle) -> tuple[int, float] | None:
         """Return a call's place in its line, from 1, and about how long that takes; else ``None``.
 
         Seconds are 0 while nothing is known.
@@ -138,7 +138,7 @@ class Dispatcher:
         for position, other in enumerate(self._lines.of(pending.call.service), 1):
             if other is pending:
                 return position, self._wait(pending.call.service, pending.spec, position)
-        return self._heir.place(pending) if self._heir is not None else None
+        return self._heir.queue_position(pending) if self._heir is not None else None
 
     def cancel(self, pending: CallHandle, error: EasyMLNBError) -> None:
         """End a call for its caller now; whoever runs it is asked to stop."""
@@ -155,13 +155,13 @@ class Dispatcher:
         worker.cancel(pending.call.id)
         asyncio.get_running_loop().call_later(GRACE, self._check, worker, pending)
 
-    def seen(self, pending: CallHandle, size: int) -> None:
+    def acknowledge(self, pending: CallHandle, size: int) -> None:
         """The reader of a stream has taken so many more bytes of it."""
         worker = self._out.get(pending.call.id)
         if worker is not None:
-            worker.seen(pending.call.id, size)
+            worker.acknowledge(pending.call.id, size)
         elif self._heir is not None:
-            self._heir.seen(pending, size)
+            self._heir.acknowledge(pending, size)
 
     def fail_waiting(self, error: EasyMLNBError) -> None:
         """Answer every call in line with this error."""
@@ -191,7 +191,7 @@ class Dispatcher:
         pending.timer = loop.call_later(
             max(0.0, pending.deadline - time.monotonic()), self._expire, pending
         )
-        pending.spec, pending.canceller, pending.ripe = spec, self.cancel, True
+        pending.spec, pending.canceller, pending.batch_ready = spec, self.cancel, True
         self._lines.add(pending)
         loop.call_soon(self._dispatch)
 
@@ -229,15 +229,15 @@ class Dispatcher:
         loop.call_soon(self._dispatch)
         wait = batch.max_wait or self._fits.of(pending.call.service).moment()
         if wait:
-            pending.ripe = False
+            pending.batch_ready = False
             loop.call_later(wait, self._ripen, pending)
 
     def _ripen(self, pending: CallHandle) -> None:
-        pending.ripe = True
+        pending.batch_ready = True
         self._dispatch()
 
     def _expire(self, pending: CallHandle) -> None:
-        seconds = pending.limit or pending.call.seconds
+        seconds = pending.timeout or pending.call.seconds
         error: EasyMLNBError = DeadlineExceeded(seconds)
         if not pending.started and not self.workers:
             shown = units.shown_seconds(seconds)
@@ -251,7 +251,7 @@ class Dispatcher:
         run = pending.run
         if worker.lost or not worker.runs(pending.call.id) or run is None:
             return
-        if pending.held:  # not begun: what goes before it is not its fault
+        if pending.prefetched:  # not begun: what goes before it is not its fault
             asyncio.get_running_loop().call_later(GRACE, self._check, worker, pending)
         else:
             settle(run, worker, self._overdue)
@@ -268,7 +268,7 @@ class Dispatcher:
     def _start(self, calls: list[CallHandle], member: WorkerSlot) -> None:
         service = calls[0].call.service
         run = Execution(calls, short=self._choice.is_short(service, len(calls)))
-        run.leave = member.done
+        run.release = member.done
         member.put(run)
         self._choice.began(service)
         self._send(run, member.link)
@@ -292,7 +292,7 @@ class Dispatcher:
         run.calls.remove(pending)
         if not run.calls:
             if seconds:
-                self._fits.of(run.service).add(run.size, seconds, whole=pending.was_let_end)
+                self._fits.of(run.service).add(run.size, seconds, whole=pending.ended_by_worker)
             self._choice.ended(run)
         if worker.lost:
             self.leave(worker)
@@ -305,7 +305,7 @@ class Dispatcher:
         if self._closed is not None:
             pending.fail(self._closed)
             return
-        pending.started, pending.run, pending.held = 0.0, None, False
+        pending.started, pending.run, pending.prefetched = 0.0, None, False
         self._lines.add(pending, first=True)
 
     def _wait(self, service: str, spec: ServiceSpec, calls: int) -> float:

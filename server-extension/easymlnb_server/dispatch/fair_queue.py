@@ -47,7 +47,7 @@ class FairQueue:
 
     def add(self, pending: CallHandle, *, first: bool = False) -> None:
         """Put a call at the end of its line, or ``first`` in it."""
-        row = self._patient if pending.patient else self._urgent
+        row = self._patient if pending.low_priority else self._urgent
         line = row.setdefault(pending.call.service, deque())
         if first:
             line.appendleft(pending)
@@ -57,7 +57,7 @@ class FairQueue:
 
     def remove(self, pending: CallHandle) -> bool:
         """Take a call out of its line; ``False`` if it does not stand there."""
-        row = self._patient if pending.patient else self._urgent
+        row = self._patient if pending.low_priority else self._urgent
         line = row.get(pending.call.service)
         if line is None or pending not in line:
             return False

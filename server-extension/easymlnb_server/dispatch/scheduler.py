@@ -41,8 +41,8 @@ class Scheduler:
     def ended(self, run: Execution) -> None:
         """A run is over: its place, if it has one, is another's."""
         self._runs[run.service] -= 1
-        if run.leave is not None:
-            run.leave(run)
+        if run.release is not None:
+            run.release(run)
 
     def place(self, service: str, spec: ServiceSpec, *, prefetch: bool = True) -> WorkerSlot | None:
         """Return who takes a run of this service now; with ``prefetch`` it may wait there."""
@@ -67,7 +67,7 @@ class Scheduler:
                 return 1
             calls = chain((first,), line)
             return gather(calls, spec.batch, self._fits.of(service), time.monotonic())
-        on_main = spec.concurrency == 1 and first.ripe
+        on_main = spec.concurrency == 1 and first.batch_ready
         self._prefetch = self._prefetch and not (on_main and not self._is_full(service, spec))
         return 0
 

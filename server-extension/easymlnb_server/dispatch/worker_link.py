@@ -39,20 +39,20 @@ class WorkerLink:
         self._calls: dict[int, tuple[CallHandle, Ended]] = {}
         self.room: KernelFileShare | None = None
         """For large bodies, where the kernel is on this host and has proven it."""
-        self._aside: list[Callable[[], None]] | None = None
+        self._deferred: list[Callable[[], None]] | None = None
         self.closed = asyncio.Event()
 
     @contextmanager
-    def next_first(self) -> Iterator[None]:
+    def deferred_results(self) -> Iterator[None]:
         """Write answers to their callers only when all that came with them was taken.
 
         So that the worker has its next calls before, and does not wait for the writing.
         """
-        aside = self._aside = []
+        aside = self._deferred = []
         try:
             yield
         finally:
-            self._aside = None
+            self._deferred = None
             for tell in aside:
                 _contained(tell)
 
@@ -84,12 +84,12 @@ class WorkerLink:
         if call in self._calls:
             self._write(pack(Recall(id=call)))
 
-    def seen(self, call: int, size: int) -> None:
+    def acknowledge(self, call: int, size: int) -> None:
         """Tell the worker that the reader of a stream took so many bytes of it."""
         if call in self._calls:
             self._write(pack(StreamAck(id=call, size=size)))
 
-    def pending(self, call: int) -> CallHandle | None:
+    def find_call(self, call: int) -> CallHandle | None:
         """Return a call that is out, if it is."""
         found = self._calls.get(call)
         return found[0] if found is not None else None
@@ -104,10 +104,12 @@ class WorkerLink:
             pending, ended = found
             ended(pending, 0.0)
 
-    def say(self, message: Message, body: bytes = b"") -> None:
+    def send(self, message: Message, body: bytes = b"") -> None:
         self._write(pack(message, body))
 
-    def take(self, message: Result | Failure | Progress | Item | NotStarted, body: bytes) -> None:
+    def receive(
+        self, message: Result | Failure | Progress | Item | NotStarted, body: bytes
+    ) -> None:
         """Hand an event or answer to whoever waits for it; those of unknown calls are dropped."""
         # Also a dropped one's file is taken, and so removed.
         whole = self._claimed(message) if isinstance(message, Result) and message.file else body
@@ -116,7 +118,7 @@ class WorkerLink:
             return
         pending, ended = found
         if isinstance(message, Progress | Item):
-            pending.given = pending.given or isinstance(message, Item)
+            pending.stream_started = pending.stream_started or isinstance(message, Item)
             listener = pending.listener
             if listener is not None and not _contained(lambda: listener(message, body)):
                 pending.stop(InternalError())
@@ -126,8 +128,8 @@ class WorkerLink:
             ended(pending, None)
             return
         if pending.answered.done():
-            if pending.late is not None:
-                pending.late(message)
+            if pending.on_late_result is not None:
+                pending.on_late_result(message)
         elif whole is None:
             pending.fail(InternalError())
         else:
@@ -138,7 +140,9 @@ class WorkerLink:
         self, pending: CallHandle, message: Result | Failure, body: bytes | SpooledFile
     ) -> None:
         def answer() -> None:
-            pending.answer(CallResult.of(message, body, pending.call.request_id), self._aside)
+            pending.answer(
+                CallResult.from_message(message, body, pending.call.request_id), self._deferred
+            )
 
         if not _contained(answer):
             pending.fail(InternalError())
@@ -163,13 +167,15 @@ class WorkerLink:
             self.room.close()
         calls, self._calls = self._calls, {}
         # Who was held is said by what was there; as one ends, it looks as if the next began.
-        held = {pending.call.id for pending, _ in calls.values() if by_kernel and pending.held}
+        held = {
+            pending.call.id for pending, _ in calls.values() if by_kernel and pending.prefetched
+        }
         again = []
         for pending, ended in list(calls.values()):
             if pending.call.id in held:
                 again.append(pending)
-            elif error is None and pending.repeats:
-                pending.once = True
+            elif error is None and pending.may_retry:
+                pending.no_retry = True
                 again.append(pending)
             else:
                 pending.fail(error or WorkerLost())

@@ -2,7 +2,7 @@
 
 A plain call takes its worker's main thread. Short calls may be prefetched: a few wait on the worker
 itself, which then never idles while its answer travels and the next call comes. Calls of an
-``async def`` take places beside the main thread.
+``async def`` take places async_runs the main thread.
 """
 
 import time
@@ -27,14 +27,14 @@ class WorkerSlot:
     when the first of them began.
     """
 
-    __slots__ = ("ahead", "beside", "line", "link", "since", "slots")
+    __slots__ = ("ahead", "async_runs", "line", "link", "since", "slots")
 
     def __init__(self, link: WorkerLink, slots: int, ahead: int) -> None:
         self.link = link
         self.slots = slots
         self.ahead = ahead
         self.line: list[Execution] = []
-        self.beside: Counter[str] = Counter()
+        self.async_runs: Counter[str] = Counter()
         self.since = 0.0
 
     @property
@@ -43,26 +43,26 @@ class WorkerSlot:
         return len(self.line) < self.slots
 
     def put(self, run: Execution) -> None:
-        if run.beside:
-            self.beside[run.service] += 1
+        if run.is_async:
+            self.async_runs[run.service] += 1
             return
         if not self.line:
             self.since = time.monotonic()
         self.line.append(run)
         if len(self.line) > self.slots:
             for pending in run.calls:
-                pending.held = True
+                pending.prefetched = True
 
     def done(self, run: Execution) -> None:
         """Take a run away; the next one, if any waits, begins now."""
-        if run.beside:
-            self.beside[run.service] -= 1
+        if run.is_async:
+            self.async_runs[run.service] -= 1
             return
         if run is self.line[0]:
             self.since = time.monotonic()
         self.line.remove(run)
         for pending in (p for first in self.line[: self.slots] for p in first.calls):
-            pending.held = False
+            pending.prefetched = False
 
     @property
     def has_credit(self) -> bool:
@@ -122,8 +122,8 @@ class WorkerSlots:
     def find(self, service: str, spec: ServiceSpec, *, prefetch: bool) -> WorkerSlot | None:
         """Return a worker that takes a run of this service; with ``prefetch`` it may wait there."""
         if spec.concurrency > 1:
-            least = min(self, key=lambda member: member.beside[service], default=None)
-            if least is None or least.beside[service] >= spec.concurrency:
+            least = min(self, key=lambda member: member.async_runs[service], default=None)
+            if least is None or least.async_runs[service] >= spec.concurrency:
                 return None
             return least
         for member in self:

@@ -277,7 +277,7 @@ def _calls(series: dict[Key, CallMetrics]) -> Iterator[Metric]:
         for code, count in one.refused.items():
             refused.add_metric([*key, code], count)
         if key != NOBODY:
-            line = [pending.patient for pending in tuple(one.open) if not pending.started]
+            line = [pending.low_priority for pending in tuple(one.open) if not pending.started]
             waiting.add_metric([*key, "interactive"], len(line) - sum(line))
             waiting.add_metric([*key, "batch"], sum(line))
             if one.sizes.total:

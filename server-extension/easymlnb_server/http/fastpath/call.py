@@ -130,14 +130,14 @@ class FastCall:
         )
         pending = self._pending = target.pool.submit(call, self._body, spec=spec)
         pending.owner = self._sender.owner
-        pending.limit = spec.timeout
+        pending.timeout = spec.timeout
         series = self._series = state.metrics.series(spec.name, target.version)
         series.open.add(pending)
         state.activity.touch(target.kernel)
         if pending.answered.done():
             self._answered(pending.answered.result())
         else:
-            pending.then = self._answered
+            pending.on_done = self._answered
 
     def _answered(self, answer: CallResult) -> None:
         with self._answering():
