@@ -119,7 +119,7 @@ async def test_flood_of_short_calls_keeps_no_batch_from_its_turn() -> None:
 async def test_held_call_is_cancelled_without_harm() -> None:
     told: list[Any] = []
     pool = known_short(link := FakeLink())
-    pool._overdue = told.append
+    pool._on_stuck = told.append
     running, held, last = (submit(pool) for _ in range(3))
     pool.cancel(held, CallCancelled())
     assert (code(held), link.cancels) == ("cancelled", [held.call.id])
@@ -136,7 +136,7 @@ async def test_cancelled_call_that_was_never_begun_does_not_end_its_worker(
     monkeypatch.setattr(module, "GRACE", 0.01)
     told: list[Any] = []
     pool = known_short(link := FakeLink())
-    pool._overdue = told.append
+    pool._on_stuck = told.append
     running, held = submit(pool), submit(pool, seconds=0.01)
     assert isinstance((await held.answered).error, DeadlineExceeded)
     await asyncio.sleep(0.1)
@@ -407,8 +407,8 @@ async def test_random_lives_of_workers_with_prefetched_calls(seed: int) -> None:
         else:
             chance.choice(kernels).step(chance)
         assert pool.running == sum(len(kernel.link) for kernel in kernels)
-        assert all(len(m.line) <= 1 + PREFETCH_LIMIT for m in pool._crew)
-        assert not (pool.waiting and any(member.free for member in pool._crew))
+        assert all(len(m.runs) <= 1 + PREFETCH_LIMIT for m in pool._slots)
+        assert not (pool.waiting and any(member.is_free for member in pool._slots))
     for _ in range(100):
         for kernel in kernels:
             kernel.step(chance)

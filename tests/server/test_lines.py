@@ -24,7 +24,7 @@ def one(line: Iterator[CallHandle]) -> int:
 
 
 def drain(lines: FairQueue) -> list[CallHandle]:
-    return [found[0] for _ in range(len(lines)) if (found := lines.take(one))]
+    return [found[0] for _ in range(len(lines)) if (found := lines.pop(one))]
 
 
 @in_loop
@@ -68,9 +68,9 @@ async def test_a_batch_is_filled_up_with_those_that_have_time() -> None:
     pendings = [call("f", low_priority=True), call("f"), call("g"), call("f")]
     for pending in pendings:
         lines.add(pending)
-    assert list(lines.of("f")) == [pendings[1], pendings[3], pendings[0]]
-    assert lines.take(lambda line: len(list(line))) == [pendings[1], pendings[3], pendings[0]]
-    assert lines.take(lambda line: len(list(line))) == [pendings[2]]
+    assert list(lines.calls_of("f")) == [pendings[1], pendings[3], pendings[0]]
+    assert lines.pop(lambda line: len(list(line))) == [pendings[1], pendings[3], pendings[0]]
+    assert lines.pop(lambda line: len(list(line))) == [pendings[2]]
 
 
 @in_loop
@@ -83,9 +83,9 @@ async def test_services_that_may_not_go_are_passed_over() -> None:
     def not_a(line: Iterator[CallHandle]) -> int:
         return int(next(line).call.service != "a")
 
-    assert lines.take(not_a) == [goes]
-    assert lines.take(not_a) == []
-    assert list(lines.of("a")) == [stays]
+    assert lines.pop(not_a) == [goes]
+    assert lines.pop(not_a) == []
+    assert list(lines.calls_of("a")) == [stays]
 
 
 @in_loop
@@ -94,7 +94,7 @@ async def test_first_in_line_again() -> None:
     pendings = [call("f") for _ in range(3)]
     for pending in pendings[1:]:
         lines.add(pending)
-    lines.add(pendings[0], first=True)
+    lines.add(pendings[0], front=True)
     assert drain(lines) == pendings
 
 
@@ -109,14 +109,14 @@ async def test_any_order_of_steps_loses_and_doubles_nothing() -> None:
         if step < 0.5:
             made = call(chance.choice("abc"), low_priority=chance.random() < 0.5)
             inside.append(made)
-            lines.add(made, first=chance.random() < 0.1)
+            lines.add(made, front=chance.random() < 0.1)
         elif step < 0.6 and inside:
             leaves = inside.pop(chance.randrange(len(inside)))
             assert lines.remove(leaves)
             assert not lines.remove(leaves)
         else:
             many = chance.randrange(1, 4)
-            found = lines.take(lambda line, many=many: min(many, len(list(line))))
+            found = lines.pop(lambda line, many=many: min(many, len(list(line))))
             assert len({pending.call.service for pending in found}) <= 1
             for pending in found:
                 inside.remove(pending)

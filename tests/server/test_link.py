@@ -19,7 +19,7 @@ class Caller:
         call = Call(id=number, service="f", request_id=f"request-{number}")
         loop = asyncio.get_running_loop()
         self.pending = CallHandle(call, b"{}", loop, lambda *event: self.events.append(event))
-        link.start(self.pending, call, lambda pending, seconds: self.ended.append(seconds))
+        link.start(self.pending, lambda pending, seconds: self.ended.append(seconds))
 
 
 @in_loop

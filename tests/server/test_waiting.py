@@ -80,7 +80,7 @@ async def test_place_is_told_at_once_and_when_it_changes() -> None:
 @in_loop
 async def test_without_workers_the_reason_is_told(absence: NoWorkers, told: dict[str, Any]) -> None:
     pool = Dispatcher(9)
-    pool.absence = absence
+    pool.no_workers = absence
     out = Out()
     heard = listen(pool, pending := submit(pool), out)
     await until(lambda: out.told)

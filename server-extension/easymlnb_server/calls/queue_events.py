@@ -62,7 +62,7 @@ def standing(pending: CallHandle, pool: Dispatcher) -> dict[str, Any] | None:
     position, seconds = place
     if pool.workers:
         return {"position": position, "seconds": round(seconds, 1) or None}
-    away = pool.absence
+    away = pool.no_workers
     # Whole ones: each time that this changes, a caller who waits is told.
     whole = ceil(away.seconds + seconds) if away.seconds else None
     told = {"state": away.state, "position": position, "seconds": whole}

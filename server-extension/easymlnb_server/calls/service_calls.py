@@ -121,7 +121,7 @@ class ServiceCalls:
         self._link.send(given, msgspec.json.encode(found))
 
     async def _call(self, ask: CallService, body: bytes) -> None:
-        room = self._link.room
+        room = self._link.file_share
         large = FileBody(file=room.claim(ask.file)) if ask.file and room is not None else body
         outer = self._link.find_call(ask.of) if ask.of else None
         if ask.of and (outer is None or outer.answered.done()):

@@ -220,7 +220,7 @@ class LinkHandler(KernelSocketHandler):
 
     def _on_shares(self, shares: SharedFilesystem, body: bytes) -> None:
         if self._link is not None and self._room is not None and self._room.proven(shares.proof):
-            self._link.room = self._room
+            self._link.file_share = self._room
 
     def _on_ask(
         self, frame: CallService | DescribeService | CancelServiceCall, body: bytes
