@@ -52,10 +52,10 @@ class FakeLink(WorkerLink):
         return [message.id for message in self.sent if isinstance(message, Cancel)]
 
     def answer(self, call: int, body: bytes = b"1", seconds: float = 0.01) -> None:
-        self.take(Result(id=call, content_type="application/json", seconds=seconds), body)
+        self.receive(Result(id=call, content_type="application/json", seconds=seconds), body)
 
     def fail(self, call: int, error: EasyMLNBError) -> None:
-        self.take(Failure(id=call, code=error.code, message=error.message), b"")
+        self.receive(Failure(id=call, code=error.code, message=error.message), b"")
 
 
 class FakeKernel:

@@ -73,7 +73,7 @@ class Invocation:
     def acknowledge(self, size: int) -> None:
         """Note that the reader of a stream took ``size`` more bytes of it."""
         if self.handle is not None:
-            self.target.pool.seen(self.handle, size)
+            self.target.pool.acknowledge(self.handle, size)
 
     def submit(self) -> None:
         """Queue the call at the version that answers now; raises why that is refused."""
@@ -101,12 +101,12 @@ class Invocation:
             request.body,
             sink.on_event if sink is not None else None,
             spec=spec,
-            patient=request.low_priority,
+            low_priority=request.low_priority,
             chain=request.chain(target) if request.chain is not None else (),
         )
         handle.trace = request.headers
         # Where what waits for the call has less time, its limit is not what ended the call.
-        handle.limit = limit if left <= seconds else 0.0
+        handle.timeout = limit if left <= seconds else 0.0
         self.handle = handle
         invoker.in_flight.add(self)
         invoker.activity.touch(target.kernel)
@@ -115,7 +115,7 @@ class Invocation:
         if handle.answered.done():
             self._answered(handle.answered.result())
         else:
-            handle.then = self._answered
+            handle.on_done = self._answered
 
     def _answered(self, result: CallResult) -> None:
         """End the call, or queue it again where its version was replaced before it began."""

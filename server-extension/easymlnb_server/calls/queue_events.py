@@ -57,13 +57,13 @@ def standing(call: Invocation) -> dict[str, Any] | None:
     handle, pool = call.handle, call.target.pool
     if handle is None or handle.started:
         return None
-    place = pool.place(handle)
+    place = pool.queue_position(handle)
     if place is None:
         return None
     position, seconds = place
     if pool.workers:
         return {"position": position, "seconds": round(seconds, 1) or None}
-    away = pool.absence
+    away = pool.no_workers
     # Whole seconds: each change is sent to the caller.
     whole = ceil(away.seconds + seconds) if away.seconds else None
     found = {"state": away.state, "position": position, "seconds": whole}

@@ -67,7 +67,7 @@ class CallRecorder:
         )
         self._calls.add(name, entry)
         if ended is None and handle.started:  # it runs on in its worker until that gives it up
-            handle.late = partial(self._calls.amend, name, request.request_id)
+            handle.on_late_result = partial(self._calls.amend, name, request.request_id)
         series = self._metrics.series(name, target.version)
         series.add(error, seconds, entry.seconds)
         if ended is not None and handle.starts_batch:

@@ -96,7 +96,7 @@ class ServiceCalls:
             self._deny(id, InternalError())
 
     def _deny(self, id: int, error: EasyMLNBError) -> None:
-        self._link.say(
+        self._link.send(
             ServiceCallError(
                 id=id,
                 code=error.code,
@@ -121,11 +121,11 @@ class ServiceCalls:
         given = ServiceResult(id=lookup.id, content_type="application/json")
         # Callers need no page, and it may be large.
         found = msgspec.structs.replace(spec, app=None).to_dict()
-        self._link.say(given, msgspec.json.encode(found))
+        self._link.send(given, msgspec.json.encode(found))
 
     async def _call(self, ask: CallService, body: bytes) -> None:
-        room = self._link.room
-        outer = self._link.pending(ask.of) if ask.of else None
+        room = self._link.file_share
+        outer = self._link.find_call(ask.of) if ask.of else None
         if ask.of and (outer is None or outer.answered.done()):
             raise CallCancelled
         now = time.monotonic()
@@ -143,7 +143,7 @@ class ServiceCalls:
             began=now,
             timeout=ask.seconds or float("inf"),
             deadline=outer.deadline if outer is not None else float("inf"),
-            low_priority=outer is not None and outer.patient,
+            low_priority=outer is not None and outer.low_priority,
             chain=lambda target: extend(outer, self._link, target.name, target.pool.workers),
         )
         result, content = await self._run(request, outer)
@@ -157,7 +157,7 @@ class ServiceCalls:
         if isinstance(content, SpooledFile):
             self._files[ask.id] = content
             given.file, content = str(content.path), b""
-        self._link.say(given, content)
+        self._link.send(given, content)
 
     async def _run(
         self, request: CallRequest, outer: CallHandle | None

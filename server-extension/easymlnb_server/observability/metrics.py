@@ -271,7 +271,7 @@ def _calls(
             refused.add_metric([*key, code], count)
         if key != NOBODY:
             calls = in_flight.get(key, ())
-            line = [call.patient for call in calls if not call.started]
+            line = [call.low_priority for call in calls if not call.started]
             waiting.add_metric([*key, "interactive"], len(line) - sum(line))
             waiting.add_metric([*key, "batch"], sum(line))
             if one.sizes.total:

@@ -185,10 +185,10 @@ async def test_stream_goes_to_its_sink_and_is_acknowledged() -> None:
     world.publish(1, pool, stream=True)
     pool.join(link, 1)
     call = world.start(sink)
-    link.take(Item(id=link.calls[0]), b"1")
+    link.receive(Item(id=link.calls[0]), b"1")
     call.acknowledge(1)
     assert link.sent[-1].size == 1
-    link.take(Result(id=link.calls[0], content_type="application/jsonl", seconds=0.1), b"")
+    link.receive(Result(id=link.calls[0], content_type="application/jsonl", seconds=0.1), b"")
     assert sink.items == [b"1"]
     assert len(world.done) == 1
 
@@ -232,7 +232,7 @@ async def test_call_gets_no_more_time_than_anything_that_waits_for_it(
     call = world.start(**limits)
     (sent,) = [message for message in link.sent if isinstance(message, Call)]
     assert sent.seconds == pytest.approx(seconds, abs=0.5)
-    assert call.handle is not None and call.handle.limit == limit
+    assert call.handle is not None and call.handle.timeout == limit
     link.close()
 
 
@@ -242,6 +242,6 @@ async def test_trace_context_reaches_the_calls_that_wait_for_this_one() -> None:
     world.publish(1, pool)
     pool.join(link, 1)
     world.start(headers={"traceparent": "00-1-2-01"})
-    outer = link.pending(link.calls[0])
+    outer = link.find_call(link.calls[0])
     assert outer is not None and outer.trace == {"traceparent": "00-1-2-01"}
     link.close()

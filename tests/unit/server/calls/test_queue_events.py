@@ -29,8 +29,8 @@ class Out(EventStreamResponse):
         self.pings += 1
 
 
-def submit(pool: Dispatcher, *, patient: bool = False) -> CallHandle:
-    return pool.submit(Call(id=0, service="f"), b"", spec=spec(), patient=patient)
+def submit(pool: Dispatcher, *, low_priority: bool = False) -> CallHandle:
+    return pool.submit(Call(id=0, service="f"), b"", spec=spec(), low_priority=low_priority)
 
 
 def listen(
@@ -82,7 +82,7 @@ async def test_place_is_told_at_once_and_when_it_changes() -> None:
 @in_loop
 async def test_without_workers_the_reason_is_told(absence: NoWorkers, told: dict[str, Any]) -> None:
     pool = Dispatcher(9)
-    pool.absence = absence
+    pool.no_workers = absence
     out = Out()
     heard = listen(pool, pending := submit(pool), out)
     await until(lambda: out.told)

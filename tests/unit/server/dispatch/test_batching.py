@@ -217,10 +217,10 @@ async def test_full_batch_does_not_wait() -> None:
 async def test_calls_that_arrive_together_share_a_batch_though_a_worker_is_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(duration_model, "LONGEST_MOMENT", 1.0)
+    monkeypatch.setattr(duration_model, "LONGEST_WAIT", 1.0)
     pool, link = Dispatcher(100), FakeLink()
     pool.join(link, 1)
-    pool._fits.of("f").add(1, 100.0)
+    pool._durations.get("f").add(1, 100.0)
     calls = [submit(pool)]
     await asyncio.sleep(0.002)
     calls += [submit(pool), submit(pool)]
@@ -286,7 +286,7 @@ async def test_random_lives_of_batches() -> None:
         await asyncio.sleep(0)
         links = [link for link in links if not link.lost or len(link)]
         assert pool.running == sum(map(len, links))
-        assert all(len(member.line) <= member.slots for member in pool._crew)
+        assert all(len(member.runs) <= member.capacity for member in pool._slots)
     for link in links:
         link.close()
     pool.close(NotReady("over"))

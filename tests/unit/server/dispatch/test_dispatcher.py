@@ -215,7 +215,7 @@ async def test_what_must_not_run_twice_does_not(why: str) -> None:
     call = Call(id=0, service="f")
     pending = pool.submit(call, b"", spec=twice, worker=link if why == "example" else None)
     if why == "given":
-        link.take(Item(id=pending.call.id), b"1")
+        link.receive(Item(id=pending.call.id), b"1")
     if why == "stopped":
         pool.cancel(pending, CallCancelled())
     link.close(WorkerOutOfMemory(1) if why == "memory" else None)
@@ -282,7 +282,7 @@ async def test_drained_waits_for_running_and_waiting_calls() -> None:
     pool, link = Dispatcher(5), FakeLink()
     pool.join(link, 1)
     pendings = [submit(pool) for _ in range(2)]
-    drained = asyncio.create_task(pool.drained())
+    drained = asyncio.create_task(pool.wait_drained())
     for pending in pendings:
         await asyncio.sleep(0.01)
         assert not drained.done()
@@ -297,7 +297,7 @@ async def test_drained_does_not_wait_for_nobody(how: str) -> None:
     if how != "none":
         pool.join(link, 1)
     submit(pool)
-    drained = asyncio.create_task(pool.drained())
+    drained = asyncio.create_task(pool.wait_drained())
     await asyncio.sleep(0.01)
     if how == "lost":
         link.close()
@@ -339,9 +339,9 @@ async def test_random_lives_of_calls_and_workers() -> None:
             answer(chance.choice(links))
         links = [link for link in links if not link.lost or len(link)]
         assert pool.running == sum(map(len, links))
-        for member in pool._crew:
-            assert len(member.line) <= member.slots + member.ahead
-            assert not (member.free and pool.waiting)
+        for member in pool._slots:
+            assert len(member.runs) <= member.capacity + member.prefetch
+            assert not (member.is_free and pool.waiting)
     for link in links:
         link.close()
     pool.close(NotReady("over"))

@@ -5,7 +5,12 @@ import random
 import pytest
 
 from easymlnb_server.dispatch import duration_model
-from easymlnb_server.dispatch.duration_model import DurationModel, Load, StartupEstimator, wait
+from easymlnb_server.dispatch.duration_model import (
+    Backlog,
+    DurationModel,
+    StartupEstimator,
+    expected_wait,
+)
 
 
 def test_nothing_is_known_at_first() -> None:
@@ -34,21 +39,21 @@ def test_one_size_says_nothing_of_others_but_more_takes_no_less() -> None:
 def test_run_that_was_broken_off_would_have_lasted_longer() -> None:
     fit = DurationModel()
     fit.add(1, 1.0)
-    fit.add(1, 0.4, whole=False)  # that says nothing new
+    fit.add(1, 0.4, complete=False)  # that says nothing new
     assert fit.seconds(1) == pytest.approx(1.0)
-    fit.add(56, 29.0, whole=False)
+    fit.add(56, 29.0, complete=False)
     assert fit.seconds(56) == pytest.approx(58.0, rel=0.01)
 
 
 def test_nobody_notices_a_moment() -> None:
     fit = DurationModel()
-    assert fit.moment() == 0
+    assert fit.unnoticed_wait() == 0
     fit.add(1, 0.01)
-    assert fit.moment() == 0  # less than a timer knows
+    assert fit.unnoticed_wait() == 0  # less than a timer knows
     for seconds, moment in ((1.0, 0.01), (60.0, 0.05)):
         fit = DurationModel()
         fit.add(1, seconds)
-        assert fit.moment() == pytest.approx(moment)
+        assert fit.unnoticed_wait() == pytest.approx(moment)
 
 
 @pytest.mark.parametrize(
@@ -86,16 +91,16 @@ def test_many_runs_later_it_is_still_exact() -> None:
 @pytest.mark.parametrize(
     ("own", "others", "places", "expected"),
     [
-        (Load(4, 5.0), [], 1, 20.0),
-        (Load(4, 5.0), [], 2, 10.0),
-        (Load(4, 5.0), [], 0, 20.0),
-        (Load(4, 5.0), [Load(100, 1.0)], 1, 24.0),  # one of theirs after each of ours
-        (Load(4, 5.0), [Load(2, 1.0), Load(1, 3.0)], 1, 25.0),
-        (Load(0, 5.0), [Load(9, 1.0)], 1, 0.0),
+        (Backlog(4, 5.0), [], 1, 20.0),
+        (Backlog(4, 5.0), [], 2, 10.0),
+        (Backlog(4, 5.0), [], 0, 20.0),
+        (Backlog(4, 5.0), [Backlog(100, 1.0)], 1, 24.0),  # one of theirs after each of ours
+        (Backlog(4, 5.0), [Backlog(2, 1.0), Backlog(1, 3.0)], 1, 25.0),
+        (Backlog(0, 5.0), [Backlog(9, 1.0)], 1, 0.0),
     ],
 )
-def test_wait(own: Load, others: list[Load], places: int, expected: float) -> None:
-    assert wait(own, others, places) == expected
+def test_wait(own: Backlog, others: list[Backlog], places: int, expected: float) -> None:
+    assert expected_wait(own, others, places) == expected
 
 
 def test_starts_last_as_long_as_the_latest_did(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,16 +108,16 @@ def test_starts_last_as_long_as_the_latest_did(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(duration_model.time, "monotonic", lambda: clock[0])
     starts = StartupEstimator()
     for took in (8.0, 4.0):
-        with starts.measured():
+        with starts.measure():
             clock[0] += took
-            assert starts.left in (0.0, 4.0)
-    assert starts.left == 6.0
-    with starts.measured():
+            assert starts.remaining in (0.0, 4.0)
+    assert starts.remaining == 6.0
+    with starts.measure():
         clock[0] += 1.0
-        with pytest.raises(ValueError, match="it failed"), starts.measured():
+        with pytest.raises(ValueError, match="it failed"), starts.measure():
             clock[0] += 1.0
-            assert starts.left == 4.0  # until the first of both serves
+            assert starts.remaining == 4.0  # until the first of both serves
             raise ValueError("it failed")
         clock[0] += 60.0
-        assert starts.left == 1.0
-    assert starts.left == (6.0 + 62.0) / 2
+        assert starts.remaining == 1.0
+    assert starts.remaining == (6.0 + 62.0) / 2

@@ -10,9 +10,11 @@ from easymlnb_server.dispatch.fair_queue import MAX_INTERACTIVE_STREAK, FairQueu
 from support.fakes import in_loop, spec
 
 
-def call(service: str, *, patient: bool = False) -> CallHandle:
+def call(service: str, *, low_priority: bool = False) -> CallHandle:
     loop = asyncio.get_running_loop()
-    return CallHandle(Call(id=0, service=service), b"", loop, spec=spec(service), patient=patient)
+    return CallHandle(
+        Call(id=0, service=service), b"", loop, spec=spec(service), low_priority=low_priority
+    )
 
 
 def one(line: Iterator[CallHandle]) -> int:
@@ -21,7 +23,7 @@ def one(line: Iterator[CallHandle]) -> int:
 
 
 def drain(lines: FairQueue) -> list[CallHandle]:
-    return [found[0] for _ in range(len(lines)) if (found := lines.take(one))]
+    return [found[0] for _ in range(len(lines)) if (found := lines.pop(one))]
 
 
 @in_loop
@@ -39,7 +41,7 @@ async def test_services_take_turns_whatever_their_lines() -> None:
 @in_loop
 async def test_patient_calls_stand_behind_and_have_their_turn() -> None:
     lines = FairQueue()
-    patient = [call("f", patient=True) for _ in range(2)]
+    patient = [call("f", low_priority=True) for _ in range(2)]
     urgent = [call("f") for _ in range(2 * MAX_INTERACTIVE_STREAK + 1)]
     for pending in (*patient, *urgent):
         lines.add(pending)
@@ -53,7 +55,7 @@ async def test_patient_calls_stand_behind_and_have_their_turn() -> None:
 @in_loop
 async def test_patient_calls_wait_for_interactive_ones_of_other_services_too() -> None:
     lines = FairQueue()
-    patient, urgent = call("a", patient=True), call("b")
+    patient, urgent = call("a", low_priority=True), call("b")
     lines.add(patient)
     lines.add(urgent)
     assert drain(lines) == [urgent, patient]
@@ -62,12 +64,12 @@ async def test_patient_calls_wait_for_interactive_ones_of_other_services_too() -
 @in_loop
 async def test_a_batch_is_filled_up_with_those_that_have_time() -> None:
     lines = FairQueue()
-    pendings = [call("f", patient=True), call("f"), call("g"), call("f")]
+    pendings = [call("f", low_priority=True), call("f"), call("g"), call("f")]
     for pending in pendings:
         lines.add(pending)
-    assert list(lines.of("f")) == [pendings[1], pendings[3], pendings[0]]
-    assert lines.take(lambda line: len(list(line))) == [pendings[1], pendings[3], pendings[0]]
-    assert lines.take(lambda line: len(list(line))) == [pendings[2]]
+    assert list(lines.calls_of("f")) == [pendings[1], pendings[3], pendings[0]]
+    assert lines.pop(lambda line: len(list(line))) == [pendings[1], pendings[3], pendings[0]]
+    assert lines.pop(lambda line: len(list(line))) == [pendings[2]]
 
 
 @in_loop
@@ -80,9 +82,9 @@ async def test_services_that_may_not_go_are_passed_over() -> None:
     def not_a(line: Iterator[CallHandle]) -> int:
         return int(next(line).call.service != "a")
 
-    assert lines.take(not_a) == [goes]
-    assert lines.take(not_a) == []
-    assert list(lines.of("a")) == [stays]
+    assert lines.pop(not_a) == [goes]
+    assert lines.pop(not_a) == []
+    assert list(lines.calls_of("a")) == [stays]
 
 
 @in_loop
@@ -91,7 +93,7 @@ async def test_first_in_line_again() -> None:
     pendings = [call("f") for _ in range(3)]
     for pending in pendings[1:]:
         lines.add(pending)
-    lines.add(pendings[0], first=True)
+    lines.add(pendings[0], front=True)
     assert drain(lines) == pendings
 
 
@@ -104,16 +106,16 @@ async def test_any_order_of_steps_loses_and_doubles_nothing() -> None:
     for _ in range(5000):
         step = chance.random()
         if step < 0.5:
-            made = call(chance.choice("abc"), patient=chance.random() < 0.5)
+            made = call(chance.choice("abc"), low_priority=chance.random() < 0.5)
             inside.append(made)
-            lines.add(made, first=chance.random() < 0.1)
+            lines.add(made, front=chance.random() < 0.1)
         elif step < 0.6 and inside:
             leaves = inside.pop(chance.randrange(len(inside)))
             assert lines.remove(leaves)
             assert not lines.remove(leaves)
         else:
             many = chance.randrange(1, 4)
-            found = lines.take(lambda line, many=many: min(many, len(list(line))))
+            found = lines.pop(lambda line, many=many: min(many, len(list(line))))
             assert len({pending.call.service for pending in found}) <= 1
             for pending in found:
                 inside.remove(pending)

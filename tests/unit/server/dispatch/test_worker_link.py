@@ -18,7 +18,7 @@ class Caller:
         call = Call(id=number, service="f", request_id=f"request-{number}")
         loop = asyncio.get_running_loop()
         self.pending = CallHandle(call, b"{}", loop, lambda *event: self.events.append(event))
-        link.start(self.pending, call, lambda pending, seconds: self.ended.append(seconds))
+        link.start(self.pending, lambda pending, seconds: self.ended.append(seconds))
 
 
 @in_loop
@@ -37,7 +37,9 @@ async def test_failure_is_the_error_that_it_was() -> None:
     link = FakeLink()
     caller = Caller(link)
     details = [{"field": "x", "message": "is missing"}]
-    link.take(Failure(id=1, code="invalid_input", message="No.", details=details, trace="t"), b"")
+    link.receive(
+        Failure(id=1, code="invalid_input", message="No.", details=details, trace="t"), b""
+    )
     answer = caller.pending.answered.result()
     assert isinstance(answer.error, InvalidInput)
     assert (answer.error.details, answer.error.request_id) == (details, "request-1")
@@ -49,11 +51,11 @@ async def test_failure_is_the_error_that_it_was() -> None:
 async def test_events_go_to_their_caller_until_it_is_answered() -> None:
     link = FakeLink()
     one, two = Caller(link, 1), Caller(link, 2)
-    link.take(Progress(id=1, fraction=0.5), b"")
-    link.take(Item(id=2), b"7")
+    link.receive(Progress(id=1, fraction=0.5), b"")
+    link.receive(Item(id=2), b"7")
     one.pending.fail(CallCancelled())
-    link.take(Item(id=1), b"too late")
-    link.take(Item(id=99), b"unknown")
+    link.receive(Item(id=1), b"too late")
+    link.receive(Item(id=99), b"unknown")
     assert [body for _, body in one.events] == [b""]
     assert [body for _, body in two.events] == [b"7"]
 
@@ -112,7 +114,7 @@ async def test_given_up_call_is_over_and_its_answer_dropped() -> None:
 @in_loop
 async def test_says_what_it_is_told() -> None:
     link = FakeLink()
-    link.say(Drain())
+    link.send(Drain())
     assert link.sent == [Drain()]
 
 
@@ -123,10 +125,10 @@ async def test_caller_that_cannot_be_told_costs_others_nothing() -> None:
 
     link = FakeLink()
     first, other = Caller(link, 1), Caller(link, 2)
-    first.pending.listener = first.pending.then = broken
+    first.pending.listener = first.pending.on_done = broken
     first.pending.canceller = lambda pending, error: first.errors.append(error)
-    link.take(Progress(id=1, fraction=0.5), b"")
-    with link.next_first():
+    link.receive(Progress(id=1, fraction=0.5), b"")
+    with link.deferred_results():
         link.answer(1)
         link.answer(2, b"42")
     assert [error.code for error in first.errors] == ["internal_error"]

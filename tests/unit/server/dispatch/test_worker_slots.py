@@ -21,8 +21,8 @@ SHORT = 0.0001
 
 def submit(pool: Dispatcher, service: str = "f", seconds: float = 30.0, **more: Any) -> CallHandle:
     called = Call(id=0, service=service, seconds=seconds)
-    patient = more.pop("patient", False)
-    return pool.submit(called, b"{}", spec=spec(service, **more), patient=patient)
+    patient = more.pop("low_priority", False)
+    return pool.submit(called, b"{}", spec=spec(service, **more), low_priority=patient)
 
 
 def code(pending: CallHandle) -> str | None:
@@ -53,7 +53,7 @@ async def test_short_calls_wait_on_their_worker() -> None:
     pool = known_short(link := FakeLink())
     pendings = [submit(pool) for _ in range(PREFETCH_LIMIT + 3)]
     assert link.calls == [p.call.id for p in pendings[: PREFETCH_LIMIT + 1]]
-    assert (pool.waiting, [p.held for p in pendings[:3]]) == (2, [False, True, True])
+    assert (pool.waiting, [p.prefetched for p in pendings[:3]]) == (2, [False, True, True])
     for pending in pendings:
         link.answer(pending.call.id, seconds=SHORT)
     assert [code(p) for p in pendings] == ["ok"] * len(pendings)
@@ -119,7 +119,7 @@ async def test_flood_of_short_calls_keeps_no_batch_from_its_turn() -> None:
 async def test_held_call_is_cancelled_without_harm() -> None:
     told: list[Any] = []
     pool = known_short(link := FakeLink())
-    pool._overdue = told.append
+    pool._on_stuck = told.append
     running, held, last = (submit(pool) for _ in range(3))
     pool.cancel(held, CallCancelled())
     assert (code(held), link.cancels) == ("cancelled", [held.call.id])
@@ -136,7 +136,7 @@ async def test_cancelled_call_that_was_never_begun_does_not_end_its_worker(
     monkeypatch.setattr(module, "GRACE", 0.01)
     told: list[Any] = []
     pool = known_short(link := FakeLink())
-    pool._overdue = told.append
+    pool._on_stuck = told.append
     running, held = submit(pool), submit(pool, seconds=0.01)
     assert isinstance((await held.answered).error, DeadlineExceeded)
     await asyncio.sleep(0.1)
@@ -154,7 +154,7 @@ async def test_calls_behind_one_that_lasts_are_taken_back_for_others() -> None:
     pool.join(free, 1, PREFETCH_LIMIT)
     assert recalls(slow) == [p.call.id for p in reversed(held)]
     for pending in reversed(held):
-        slow.take(NotStarted(id=pending.call.id), b"")
+        slow.receive(NotStarted(id=pending.call.id), b"")
     assert {p.call.id for p in held} == set(free.calls)
     for pending in held:
         free.answer(pending.call.id, seconds=SHORT)
@@ -182,7 +182,7 @@ async def test_calls_behind_one_that_lasts_go_to_workers_that_are_never_idle(
     other.answer(other.calls[1], seconds=SHORT)
     assert recalls(slow) == [p.call.id for p in reversed(behind)]
     for pending in reversed(behind):
-        slow.take(NotStarted(id=pending.call.id), b"")
+        slow.receive(NotStarted(id=pending.call.id), b"")
     monkeypatch.undo()
     while pool.running > 1:
         other.answer(next(call for call in other.calls if other.runs(call)), seconds=SHORT)
@@ -218,7 +218,7 @@ async def test_taken_back_and_cancelled_at_once() -> None:
     pool = known_short(link := FakeLink())
     first, second = submit(pool), submit(pool)
     pool.cancel(second, CallCancelled())
-    link.take(NotStarted(id=second.call.id), b"")
+    link.receive(NotStarted(id=second.call.id), b"")
     assert (code(second), pool.waiting, pool.running) == ("cancelled", 0, 1)
     link.answer(first.call.id)
     assert code(first) == "ok"
@@ -303,11 +303,15 @@ async def test_priority_decides_who_is_next() -> None:
     pool, link = Dispatcher(10), FakeLink()
     pool.join(link, 1)
     running = submit(pool)
-    patient, urgent = submit(pool, patient=True), submit(pool)
-    assert [pool.place(p) for p in (urgent, patient, running)] == [(1, 0.0), (2, 0.0), None]
+    patient, urgent = submit(pool, low_priority=True), submit(pool)
+    assert [pool.queue_position(p) for p in (urgent, patient, running)] == [
+        (1, 0.0),
+        (2, 0.0),
+        None,
+    ]
     link.answer(running.call.id, seconds=2.0)
     assert link.calls[1] == urgent.call.id
-    assert pool.place(patient) == (1, 2.0)
+    assert pool.queue_position(patient) == (1, 2.0)
 
 
 @in_loop
@@ -375,7 +379,7 @@ class Kernel:
                 self._inbox.append(message.id)
             elif isinstance(message, Recall) and message.id in self._inbox:
                 self._inbox.remove(message.id)
-                self.link.take(NotStarted(id=message.id), b"")
+                self.link.receive(NotStarted(id=message.id), b"")
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -403,8 +407,8 @@ async def test_random_lives_of_workers_with_prefetched_calls(seed: int) -> None:
         else:
             chance.choice(kernels).step(chance)
         assert pool.running == sum(len(kernel.link) for kernel in kernels)
-        assert all(len(m.line) <= 1 + PREFETCH_LIMIT for m in pool._crew)
-        assert not (pool.waiting and any(member.free for member in pool._crew))
+        assert all(len(m.runs) <= 1 + PREFETCH_LIMIT for m in pool._slots)
+        assert not (pool.waiting and any(member.is_free for member in pool._slots))
     for _ in range(100):
         for kernel in kernels:
             kernel.step(chance)

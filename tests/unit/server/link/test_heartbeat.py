@@ -96,7 +96,7 @@ async def _begins_anew(**passed_on: str) -> bool:
     async with dialled(**passed_on) as (table, kernel):
         pool, other = table.all()[0].pool, FakeLink()
         pending = pool.submit(Call(id=0, service="f", seconds=30), b"{}")
-        pending.held = True
+        pending.prefetched = True
         pool.join(other, 1)
         kernel.transport.abort()
         await until(lambda: not table.all())

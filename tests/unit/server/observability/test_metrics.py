@@ -118,7 +118,7 @@ async def test_calls_in_flight_by_version(world: World) -> None:
     calls: list[CallHandle] = []
     world.metrics._in_flight = lambda: {("f", "1"): calls}
     world.metrics.series("f", "1")
-    calls += [pool.submit(call, b"", patient=patient) for patient in (True, True, False)]
+    calls += [pool.submit(call, b"", low_priority=patient) for patient in (True, True, False)]
     waiting = "easymlnb_calls_waiting"
     assert world.samples(waiting, **OF_F, priority="interactive") == [1]
     assert world.samples(waiting, **OF_F, priority="batch") == [2]

@@ -50,7 +50,7 @@ async def test_service_that_may_sleep_starts_nothing_until_it_is_called(world: W
     world.deployment.keep([sleepy()])
     await asyncio.sleep(0.1)
     assert (world.deployment.state, world.placement.kernels) == ("asleep", [])
-    assert world.deployment.pool.absence.state == "asleep"
+    assert world.deployment.pool.no_workers.state == "asleep"
     pending = submit(world)
     await until(lambda: world.deployment.state != "asleep")
     assert (await answered(world, pending)).error is None
@@ -58,7 +58,7 @@ async def test_service_that_may_sleep_starts_nothing_until_it_is_called(world: W
     await until(lambda: left_in(world.work) == [])
     assert world.placement.running == []
     # From the one that was, it is known how long the next start takes, at least a second.
-    assert world.deployment.pool.absence.seconds >= 1
+    assert world.deployment.pool.no_workers.seconds >= 1
 
 
 @pytest.mark.parametrize("turns", range(12))
