@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from conftest import RunningServer, make_notebook, publish
 
-from easymlnb.contract.names import path
+from easymlnb.contract.names import url_path
 
 PEOPLE: dict[str, dict[str, Any]] = {
     "alice": {"groups": ["ml"]},
@@ -115,7 +115,7 @@ OPTIONS = (
 
 
 def call(server: SharedServer, who: str, name: str, **values: Any) -> httpx.Response:
-    return server.people[who].post(f"services/{path(name)}/call", json=values)
+    return server.people[who].post(f"services/{url_path(name)}/call", json=values)
 
 
 def opened(server: SharedServer, client: httpx.Client, at: str) -> str:

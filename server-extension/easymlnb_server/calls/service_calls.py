@@ -123,8 +123,8 @@ class ServiceCalls:
     async def _call(self, ask: CallService, body: bytes) -> None:
         room = self._link.room
         large = FileBody(file=room.claim(ask.file)) if ask.file and room is not None else body
-        outer = self._link.pending(ask.of) if ask.of else None
-        if ask.of and (outer is None or outer.answered.done()):
+        outer = self._link.pending(ask.parent) if ask.parent else None
+        if ask.parent and (outer is None or outer.answered.done()):
             raise CallCancelled
         if self._state.services.draining:
             raise Draining

@@ -23,7 +23,7 @@ Body = bytes | FileBody
 def frame(call: Call, body: Body, room: KernelFileShare | None) -> bytes:
     """Return the frame of a call; without a ``room`` the kernel is elsewhere and gets all bytes."""
     if room is not None:
-        call.room = room.path
+        call.result_folder = room.path
     if isinstance(body, bytes):
         return pack(call, body)
     if room is None:
