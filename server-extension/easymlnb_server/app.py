@@ -115,7 +115,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
     @validate("worker_memory")
     def _worker_memory(self, proposal: Any) -> str:
         try:
-            units.size(proposal["value"] or 1)
+            units.parse_size(proposal["value"] or 1)
         except ValueError as error:
             raise TraitError(f"EasyMLNB.worker_memory: {error}") from error
         return str(proposal["value"])
@@ -315,7 +315,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
             gate=self._gates.of(owner),
             start_timeout=self.start_timeout,
             queue_limit=self.queue_limit,
-            memory=units.size(self.worker_memory) if self.worker_memory else 0,
+            memory=units.parse_size(self.worker_memory) if self.worker_memory else 0,
             stay=self.worker_stay,
         )
         places = self._places.of(owner)

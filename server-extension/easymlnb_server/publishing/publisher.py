@@ -290,7 +290,11 @@ class Publisher:
             worker, found = await replacement.launch(tuple(map(naming.plain, stored.names)))
             said = stored.manifest.get("metadata", {})
             specs = await _thread(
-                partial(checked, [spec.described(said) for spec in found], deployment.executed)
+                partial(
+                    checked,
+                    [spec.with_notebook_metadata(said) for spec in found],
+                    deployment.executed,
+                )
             )
             if self._shared:
                 specs = naming.owned(specs, stored.owner)
