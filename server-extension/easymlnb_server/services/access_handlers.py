@@ -9,7 +9,7 @@ from tornado import web
 from easymlnb.contract.errors import NotShared
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.identity.access import Access, Action, parse
-from easymlnb_server.openapi.document import JSON, Operation
+from easymlnb_server.openapi.document import JSON, Operation, ok
 
 LONGEST = 2**20
 """Bytes of a body."""
@@ -56,26 +56,20 @@ class AccessHandler(BodyHandler):
 
 _SHARED = "Only on the shared service of a Hub; a personal server answers `not_shared`."
 
-OPERATIONS = (
-    Operation(
-        method="get",
-        path="/services/{name}/access",
-        id="getAccess",
-        tag="Services",
-        summary="Read who may call a service of yours",
-        answers={200: ("Those who may, besides you and administrators.", {JSON: Access})},
-        errors=(404, 409),
+OPERATIONS = {
+    "GET /services/{name}/access": Operation(
+        "getAccess",
+        "Read who may call a service of yours",
+        ok("Those who may, besides you and administrators.", Access),
+        (409,),
         description=_SHARED,
     ),
-    Operation(
-        method="put",
-        path="/services/{name}/access",
-        id="setAccess",
-        tag="Services",
-        summary="Set who may call a service of yours",
-        answers={200: ("The new access.", {JSON: Access})},
-        errors=(400, 404, 409, 413, 503),
+    "PUT /services/{name}/access": Operation(
+        "setAccess",
+        "Set who may call a service of yours",
+        ok("The new access.", Access),
+        (409, 503),
         body={JSON: Access},
         description=_SHARED,
     ),
-)
+}

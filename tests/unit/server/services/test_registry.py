@@ -70,7 +70,7 @@ def test_twenty_users_find_what_is_theirs_or_shared_with_them(drawn, members, ad
         for one in listed:
             own = user == admin or one.owner == user
             assert (one.shared is not UNSET, one.bundle is not UNSET) == (own, own)
-        described = document(services.specs(caller), (), url="/", version="1", shared=True)["paths"]
+        described = document(services.specs(caller), {}, url="/", version="1", shared=True)["paths"]
         assert {name for name in NAMES if f"/services/{name}/call" in described} == expected
     public = {name for name, one in said.items() if one.public}
     assert set(services.names(None)) == public == {n for n in NAMES if services.public(n)}
