@@ -95,7 +95,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
     upload_quota = Integer(10 * 2**30, help="Maximum total bytes of one caller's uploads.").tag(
         config=True
     )
-    starts_at_once = Integer(
+    max_concurrent_starts = Integer(
         2,
         help="Maximum number of workers starting at the same time; on a Hub's shared service: per "
         "user.",
@@ -103,10 +103,10 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
     worker_memory = Unicode(
         help="Default memory limit of a worker whose service sets none, such as 4G."
     ).tag(config=True)
-    worker_stay = Float(
+    orphan_timeout = Float(
         60.0, help="Seconds that workers wait for the next server after this one was killed."
     ).tag(config=True)
-    worker_environment = List(
+    inherited_environment = List(
         Unicode(), help="Names of additional environment variables that workers inherit."
     ).tag(config=True)
     # Not `log_format`: that name is traitlets', and formats the lines of every application.
@@ -161,7 +161,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         settings = app.web_app.settings
         times: dict[str, datetime] = settings.setdefault("last_activity_times", {})
         # On nodes of their own nobody's starts are in the way of others'.
-        self._gates = StartLimiter(self.starts_at_once, one=self._owners is None)
+        self._gates = StartLimiter(self.max_concurrent_starts, one=self._owners is None)
         self._supervisor = Supervisor()
         self._lifecycle: ServingLifecycle | None = None
         spool = Spool(self._folder / "spool", self.spool_limit, visitors=self.visitor_share)
@@ -188,7 +188,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
                 spool, self.upload_seconds, self.upload_quota, open_pages=apps.places.holders
             ),
             apps=apps,
-            node=self.make_node(self._kernelspecs, self._folder, self.worker_environment),
+            node=self.make_node(self._kernelspecs, self._folder, self.inherited_environment),
             nodes=self.make_views(self._owners),
             keys=IdempotencyCache(),
             people=people,
@@ -276,7 +276,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
             link=self._link_url(),
             cafile=self._server.certfile or "",
             home=self._folder / "server.json",
-            inherit=self.worker_environment,
+            inherit=self.inherited_environment,
             gpus=gpus.usable(os.environ, gpus.ask()),
         )
         return self.make_places(self._folder, local)
@@ -316,7 +316,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
             start_timeout=self.start_timeout,
             queue_limit=self.queue_limit,
             memory=units.parse_size(self.worker_memory) if self.worker_memory else 0,
-            stay=self.worker_stay,
+            stay=self.orphan_timeout,
         )
         places = self._places.of(owner)
         return Deployment(bundle, load, places, self._state.rendezvous.of(owner), settings)
