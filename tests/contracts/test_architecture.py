@@ -44,7 +44,8 @@ LAYERS = {
         context
         lifecycle
         http
-        link
+        link settings
+        wiring
         app
         __main__
     """,
@@ -62,8 +63,6 @@ EXCEPTIONS = {
     ("easymlnb_server.apps.visitors", "easymlnb_server.http.base"),
     ("easymlnb_server.hub.shared_app", "easymlnb_server.app"),
     ("easymlnb_server.hub.shared_service", "easymlnb_server.__main__"),
-    ("easymlnb_server.identity.revocation", "easymlnb_server.apps.sessions"),
-    ("easymlnb_server.identity.revocation", "easymlnb_server.context"),
     ("easymlnb_server.observability.tracing", "easymlnb_server.calls.log"),
     ("easymlnb_server.resources", "easymlnb_server.calls.log"),
     ("easymlnb_server.services.catalog", "easymlnb_server.calls.log"),
@@ -76,6 +75,7 @@ ONLY_IN = {
         "easymlnb_server.identity.access",
         "easymlnb_server.http",
         "easymlnb_server.app",
+        "easymlnb_server.wiring",
         "easymlnb_server.observability.activity",
         "easymlnb_server.hub.identity_provider",
         "easymlnb_server.hub.shared_app",

@@ -42,7 +42,7 @@ class AccessHandler(BodyHandler):
         self._check_may(name)
         before = self.state.published.services[name].access
         await self._meet(set(wanted.users) - set(before.users))
-        await self.state.publications.set_access(name, wanted)
+        await self.state.publisher.set_access(name, wanted)
         self.write_json(wanted)
 
     async def _meet(self, names: Collection[str]) -> None:
@@ -50,7 +50,7 @@ class AccessHandler(BodyHandler):
 
         Names that nobody has yet may be given; whoever gets them first is meant.
         """
-        find = self.state.people.find
+        find = self.state.users.find
         await asyncio.gather(*(find(name) for name in names), return_exceptions=True)
 
 

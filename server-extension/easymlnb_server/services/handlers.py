@@ -29,8 +29,8 @@ class ServiceHandler(EasyHandler):
     @web.authenticated
     async def delete(self, name: str) -> None:
         self.target(name, Action.MANAGE)
-        await self.state.publications.remove(name)
-        self.state.calls.forget(name)
+        await self.state.publisher.remove(name)
+        self.state.call_log.forget(name)
         self.state.metrics.prune()
         self.set_status(204)
         self.finish()
@@ -42,7 +42,7 @@ class VersionsHandler(EasyHandler):
     @web.authenticated
     async def get(self, name: str) -> None:
         self.target(name, Action.SEE)
-        found = await self.state.publications.versions(name)
+        found = await self.state.publisher.versions(name)
         own = self.manages(name)
         self.write_json(VersionList(versions=[_version(one, own) for one in found]))
 
@@ -64,7 +64,7 @@ class LogHandler(EasyHandler):
     @web.authenticated
     def get(self, name: str) -> None:
         self.target(name, Action.MANAGE)
-        self.write_json(Log.of(self.state.calls.of(name)))
+        self.write_json(Log.of(self.state.call_log.of(name)))
 
 
 OPERATIONS = {

@@ -24,13 +24,13 @@ async def of_catalog(handler: EasyHandler, asked: Query) -> dict[str, Any]:
     first = not asked.start and asked.whose != "others" and asked.owner in ("", asked.me)
     if caller is None or not first:
         return found
-    if state.services.shared and state.own_servers is not None:
-        found["at_home"] = await state.own_servers.of(caller.name)
+    if state.services.shared and state.user_servers is not None:
+        found["at_home"] = await state.user_servers.of(caller.name)
     if state.published.ready:
-        store = state.publications.store
+        store = state.publisher.store
         for bundle in await asyncio.to_thread(store.bundles.unfinished):
             if caller.admin or caller.owns(bundle.owner):
-                waits = state.publications.waits_for(bundle.id)
+                waits = state.publisher.waits_for(bundle.id)
                 found["starting"].append({"bundle": bundle, "waits": waits})
         since = time.time() - FAILED_SHOWN
         for bundle in await asyncio.to_thread(lambda: store.bundles.failed(since=since)):
