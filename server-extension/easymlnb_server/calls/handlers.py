@@ -40,7 +40,7 @@ from easymlnb_server.identity.names import plain
 from easymlnb_server.observability.metrics import NOBODY, CallMetrics
 from easymlnb_server.openapi.document import CALLING, JSON, TEXT, Operation, ok
 from easymlnb_server.openapi.headers import CALL
-from easymlnb_server.resources import View
+from easymlnb_server.openapi.schemas import View
 from easymlnb_server.services.registry import LIVE, Target
 from easymlnb_server.uploads.handlers import HEADER, named, owner_of
 from easymlnb_server.uploads.spool import SpooledFile

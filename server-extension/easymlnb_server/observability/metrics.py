@@ -25,9 +25,9 @@ from prometheus_client.core import (
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError
 from easymlnb_server.dispatch.call import CallHandle
 from easymlnb_server.publishing.publisher import Publisher
-from easymlnb_server.resources import Stats
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.registry import LIVE
+from easymlnb_server.services.responses import Stats
 from easymlnb_server.workers.deployment import REASONS
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

@@ -13,9 +13,9 @@ from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.identity import names as naming
 from easymlnb_server.identity.access import Action, Caller, may
 from easymlnb_server.publishing.publisher import Publisher
-from easymlnb_server.resources import ServiceNames, ServiceState, ServiceStatus
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.models import PublishedService
+from easymlnb_server.services.responses import ServiceNames, ServiceState, ServiceStatus
 
 LIVE: Final = "live"
 
