@@ -50,7 +50,7 @@ def _jinja() -> Environment:
     found.filters["moment"] = lambda seconds: datetime.fromtimestamp(seconds, UTC).isoformat()
     found.filters["duration"] = lambda s: None if s is None else charts.duration(s)
     found.filters["hue"] = lambda name: crc32(name.encode()) % 360
-    found.filters["bytes"] = units.shown
+    found.filters["bytes"] = units.format_size
     found.tests["web"] = lambda text: text.startswith(("https://", "http://"))
     return found
 

@@ -59,7 +59,7 @@ def entry(
     services: ServiceRegistry, last_call: LastCall, name: str, caller: Caller | None
 ) -> ServiceSummary:
     """Return one service's entry; raises ``ServiceNotFound``."""
-    spec = services.target_for(caller, name, Action.SEE).spec
+    spec = services.resolve(name, caller, Action.SEE).spec
     created = services.created(name)
     own = services.allows(caller, name, Action.MANAGE)
     return ServiceSummary(

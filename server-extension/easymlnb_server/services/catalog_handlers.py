@@ -11,7 +11,7 @@ from msgspec import to_builtins
 from tornado import web
 from tornado.escape import url_escape
 
-from easymlnb.contract.access_text import sentence
+from easymlnb.contract.access_text import describe_access
 from easymlnb.contract.errors import BadRequest, RouteNotFound
 from easymlnb.contract.names import quoted
 from easymlnb.contract.snippets import snippets
@@ -134,7 +134,7 @@ class CatalogHandler(PageHandler):
     async def _unfinished(self, asked: Query) -> tuple[list[dict[str, Any]], list[Any]]:
         """Return the bundles that start, with what they wait for, and those that failed."""
         publications, caller = self.state.publications, self.caller
-        if caller is None or not self._shows_own(asked) or not publications.ready:
+        if caller is None or not self._shows_own(asked) or not self.state.published.ready:
             return [], []
         bundles, shared = publications.store.bundles, self.state.services.shared
         starting = [
@@ -203,7 +203,7 @@ class ServicePageHandler(PageHandler):
             "shared": True,
             "access": access,
             "choice": _choice(access),
-            "who": sentence(name, access, "you" if caller and caller.owns(owner) else owner),
+            "who": describe_access(name, access, "you" if caller and caller.owns(owner) else owner),
             "link": f"{self.address}{path}/{quoted(name)}",
         }
 

@@ -31,7 +31,7 @@ Reason = Annotated[str, Meta(description="Why workers that are needed are missin
 StartError = Annotated[
     dict[str, Any], Meta(description="Why the newest version did not start: code and message.")
 ]
-RetryIn = Annotated[float, Meta(description="Seconds until the next attempt to start.")]
+RetryDelay = Annotated[float, Meta(description="Seconds until the next attempt to start.")]
 CurrentVersion = Annotated[
     int | None, Meta(description="The published version that answers, if any.")
 ]
@@ -59,7 +59,7 @@ class ServiceState(msgspec.Struct, frozen=True, kw_only=True):
     bundle: str | UnsetType = UNSET
     error: StartError | UnsetType = UNSET
     reason: Reason | UnsetType = UNSET
-    retry_in: RetryIn | UnsetType = UNSET
+    retry_in: RetryDelay | UnsetType = UNSET
     version: CurrentVersion
     live: IsLive
 
