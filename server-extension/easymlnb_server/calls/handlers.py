@@ -38,7 +38,7 @@ from easymlnb_server.http.spooled_body import SpooledBodyHandler, send_file
 from easymlnb_server.identity.access import Action
 from easymlnb_server.openapi.document import CALLING, JSON, TEXT, Operation, ok
 from easymlnb_server.openapi.headers import CALL
-from easymlnb_server.resources import View
+from easymlnb_server.openapi.schemas import View
 from easymlnb_server.services.models import Target
 from easymlnb_server.services.registry import LIVE
 from easymlnb_server.uploads.handlers import HEADER, named, owner_of
