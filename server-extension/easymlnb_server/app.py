@@ -57,7 +57,7 @@ from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.workers.deployment import Deployment
 from easymlnb_server.workers.registration import WorkerRegistration
-from easymlnb_server.workers.settings import Settings
+from easymlnb_server.workers.settings import DeploymentSettings
 from easymlnb_server.workers.start_limiter import StartLimiter
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         settings = app.web_app.settings
         times: dict[str, datetime] = settings.setdefault("last_activity_times", {})
         # On nodes of their own nobody's starts are in the way of others'.
-        self._gates = StartLimiter(self.starts_at_once, one=self._owners is None)
+        self._gates = StartLimiter(self.starts_at_once, shared=self._owners is None)
         self._supervisor = Supervisor()
         self._lifecycle: ServingLifecycle | None = None
         spool = Spool(self._folder / "spool", self.spool_limit, visitors=self.visitor_share)
@@ -299,16 +299,16 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
     def _deployment(
         self, bundle: str, owner: str, load: Callable[[], Awaitable[Bundle]]
     ) -> Deployment:
-        settings = Settings(
+        settings = DeploymentSettings(
             folder=self._folder / "work",
-            gate=self._gates.of(owner),
+            start_gate=self._gates.for_owner(owner),
             start_timeout=self.start_timeout,
             queue_limit=self.queue_limit,
-            memory=units.size(self.worker_memory) if self.worker_memory else 0,
-            stay=self.worker_stay,
+            memory_limit=units.size(self.worker_memory) if self.worker_memory else 0,
+            orphan_timeout=self.worker_stay,
         )
         places = self._places.of(owner)
-        return Deployment(bundle, load, places, self._state.rendezvous.of(owner), settings)
+        return Deployment(bundle, load, places, self._state.rendezvous.for_owner(owner), settings)
 
     def _link_url(self, plain: str = "ws") -> str:
         """Return where kernels on this machine dial in; ``http`` for where they call."""

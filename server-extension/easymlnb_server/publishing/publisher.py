@@ -112,7 +112,7 @@ class Publisher:
         for bundle_id, versions in published.items():
             deployment = self._deployment(bundle_id, versions[0].owner)
             self._serve(deployment, versions)
-            deployment.keep(self._specs(deployment), survivors=there.pop(bundle_id, ()))
+            deployment.run(self._specs(deployment), orphans=there.pop(bundle_id, ()))
         for bundle in unfinished:
             self._start(bundle)
         for survivor in (one for left in there.values() for one in left):
@@ -235,7 +235,7 @@ class Publisher:
         for task in (tasks := [*self._starting.tasks, *self._tasks]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        end = Deployment.leave if hand_over else Deployment.stop
+        end = Deployment.detach if hand_over else Deployment.stop
         running = (end(deployment, drain) for deployment in self._running.values())
         await asyncio.gather(*running, return_exceptions=True)
         self._running.clear()
@@ -248,8 +248,8 @@ class Publisher:
 
     def _deployment(self, bundle_id: str, owner: str) -> Deployment:
         made = self._deploy(bundle_id, owner, lambda: self._open(bundle_id))
-        made.name_holders(
-            lambda placement: holders(placement, self.serving, self._starting_beside(made))
+        made.starter.holders = lambda placement: holders(
+            placement, self.serving, self._starting_beside(made)
         )
         return made
 
@@ -278,7 +278,7 @@ class Publisher:
             if bundle not in self._running and {one.service for one in versions} & {*names}:
                 deployment = self._deployment(bundle, versions[0].owner)
                 self._serve(deployment, versions)
-                deployment.keep(self._specs(deployment))
+                deployment.run(self._specs(deployment))
 
     def _start(self, stored: StoredBundle) -> None:
         self._starting.begin(stored.id, partial(self._bring_up, stored))
@@ -294,7 +294,9 @@ class Publisher:
             worker, found = await replacement.launch(tuple(map(naming.plain, stored.names)))
             said = stored.manifest.get("metadata", {})
             specs = await _thread(
-                partial(checked, [spec.described(said) for spec in found], deployment.executed)
+                partial(
+                    checked, [spec.described(said) for spec in found], deployment.starter.executed
+                )
             )
             if self._shared:
                 specs = naming.owned(specs, stored.owner)
@@ -323,7 +325,7 @@ class Publisher:
             self._replacements.pop(stored.id, None)
             self._how.pop(stored.id, None)
         self._serve(deployment, versions)
-        deployment.keep(self._specs(deployment), worker)
+        deployment.run(self._specs(deployment), worker)
         replacement.end({one.deployment for one in self.serving.values()})
         self._retire()
 
@@ -349,7 +351,7 @@ class Publisher:
             await _thread(lambda: self.store.bundles.set_failed(stored.id, told, log=notebook))
 
     async def _keep_log(self, deployment: Deployment) -> str:
-        text = nbformat.writes(deployment.executed)
+        text = nbformat.writes(deployment.starter.executed)
         return await _thread(lambda: self.store.files.put(text.encode()))
 
     def _serve(self, deployment: Deployment, versions: Iterable[Version]) -> None:
