@@ -16,18 +16,13 @@ from easymlnb.contract.spec import ServiceSpec
 class ScalingLimits:
     """The limits of a deployment.
 
-    Attributes
-    ----------
-    min_workers, max_workers
-        Limits of the number of workers.
-    target_calls
-        Calls, running or queued, that one worker should have.
-    scale_up_window
-        Seconds over which calls are averaged before a worker is added.
-    scale_down_window
-        Seconds for which fewer workers must have been enough before one is removed.
-    idle_timeout
-        Seconds without calls after which the last worker is removed, if ``min_workers`` is 0.
+    - ``min_workers``, ``max_workers``: limits of the number of workers
+    - ``target_calls``: calls, running or queued, that one worker should have
+    - ``scale_up_window``: seconds over which calls are averaged before a worker is added
+    - ``scale_down_window``: seconds for which fewer workers must have been enough before one is
+      removed
+    - ``idle_timeout``: seconds without calls after which the last worker is removed, if
+      ``min_workers`` is 0
     """
 
     min_workers: int = 1
@@ -53,14 +48,9 @@ class ScalingLimits:
 class Load:
     """The load at one moment.
 
-    Attributes
-    ----------
-    now
-        Seconds of a monotonic clock.
-    calls
-        Calls that are running or queued.
-    ready
-        Workers that accept calls.
+    - ``now``: seconds of a monotonic clock
+    - ``calls``: calls that are running or queued
+    - ``ready``: workers that accept calls
     """
 
     now: float

@@ -57,14 +57,9 @@ class MemoryTracker:
 class WorkerChecks:
     """Ends or replaces workers that are stopped, will lose their node, or use too much memory.
 
-    Parameters
-    ----------
-    workers
-        The workers to check.
-    default_limit
-        Memory in bytes for services that set no limit; 0 for no limit.
-    replace
-        Called with a worker and the reason for its replacement.
+    - ``workers``: the workers to check
+    - ``default_limit``: memory in bytes for services that set no limit; 0 for no limit
+    - ``replace``: called with a worker and the reason for its replacement
     """
 
     def __init__(

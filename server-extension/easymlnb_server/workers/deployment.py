@@ -51,25 +51,14 @@ class Replica:
 class Deployment:
     """Runs the workers of one bundle and lets its dispatcher use them.
 
-    Parameters
-    ----------
-    bundle
-        The bundle's id.
-    load
-        Reads the bundle.
-    placements, registration, settings
-        Where workers start, how they connect, and the server's settings.
-
-    Attributes
-    ----------
-    pool
-        The dispatcher that runs the version's calls.
-    starter
-        Starts the workers, and knows what a start waits for.
-    restarts
-        Number of replaced workers by reason, one of ``REASONS``.
-    specs
-        The services that the workers serve, by name.
+    - ``bundle``: the bundle's id
+    - ``load``: reads the bundle
+    - ``placements``, ``registration``, ``settings``: where workers start, how they connect, and the
+      server's settings
+    - ``pool``: the dispatcher that runs the version's calls
+    - ``starter``: starts the workers, and knows what a start waits for
+    - ``restarts``: number of replaced workers by reason, one of ``REASONS``
+    - ``specs``: the services that the workers serve, by name
     """
 
     def __init__(

@@ -9,20 +9,13 @@ from pathlib import Path
 class DeploymentSettings:
     """Settings of a deployment.
 
-    Attributes
-    ----------
-    folder
-        Parent of the workers' folders.
-    start_gate
-        Limits concurrent starts.
-    start_timeout
-        Seconds that a worker may take to start.
-    queue_limit
-        Number of calls of one service that may be queued.
-    memory_limit
-        Bytes that a worker may use if its services set no limit; 0 for no limit.
-    orphan_timeout
-        Seconds that workers wait for the next server after this one has ended; 0 to end with it.
+    - ``folder``: parent of the workers' folders
+    - ``start_gate``: limits concurrent starts
+    - ``start_timeout``: seconds that a worker may take to start
+    - ``queue_limit``: number of calls of one service that may be queued
+    - ``memory_limit``: bytes that a worker may use if its services set no limit; 0 for no limit
+    - ``orphan_timeout``: seconds that workers wait for the next server after this one has ended; 0
+      to end with it
     """
 
     folder: Path

@@ -56,32 +56,20 @@ class NodeLost(NotReady):
 class Starter:
     """Starts workers of one bundle, each with a reservation of its placement.
 
-    Parameters
-    ----------
-    load
-        Reads the bundle, for each start: storage may be unavailable for a while, and an unreadable
-        bundle must not prevent other starts.
-    placements, registration, workers, settings
-        Where workers start, how they connect, the set that they join, and the server's settings.
-
-    Attributes
-    ----------
-    executed
-        The notebook as the latest worker ran it, with outputs.
-    gpu, placement_name
-        What a worker needs and where it runs; ``None`` while only the bundle is known.
-    placement
-        Where the latest start made its reservation; ``None`` before the first start.
-    reservations
-        Number of starts that have a reservation.
-    waiting_for_capacity
-        Whether a start waits for a reservation that others hold.
-    queued_since
-        Since when a scheduler has had no capacity for a start, by the event loop's clock.
-    holders
-        Returns a sentence about who uses a placement's capacity.
-    estimator
-        How long workers take to start.
+    - ``load``: reads the bundle, for each start: storage may be unavailable for a while, and an
+      unreadable bundle must not prevent other starts
+    - ``placements``, ``registration``, ``workers``, ``settings``: where workers start, how they
+      connect, the set that they join, and the server's settings
+    - ``executed``: the notebook as the latest worker ran it, with outputs
+    - ``gpu``, ``placement_name``: what a worker needs and where it runs; ``None`` while only the
+      bundle is known
+    - ``placement``: where the latest start made its reservation; ``None`` before the first start
+    - ``reservations``: number of starts that have a reservation
+    - ``waiting_for_capacity``: whether a start waits for a reservation that others hold
+    - ``queued_since``: since when a scheduler has had no capacity for a start, by the event loop's
+      clock
+    - ``holders``: returns a sentence about who uses a placement's capacity
+    - ``estimator``: how long workers take to start
     """
 
     def __init__(
