@@ -56,6 +56,7 @@ from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.workers.factory import DeploymentFactory
 from easymlnb_server.workers.registration import WorkerRegistration
+from easymlnb_server.workers.settings import DeploymentSettings
 from easymlnb_server.workers.start_limiter import StartLimiter
 
 if TYPE_CHECKING:
@@ -97,14 +98,17 @@ def build(settings: Settings, server: ServerApp) -> Components:
     )
     registration = WorkerRegistration()
     deployments = DeploymentFactory(
-        folder / "work",
         registration,
         # On nodes of their own, users do not get in each other's way.
-        StartLimiter(settings.max_concurrent_starts, one=hub is None),
-        start_timeout=settings.start_timeout,
-        queue_limit=settings.queue_limit,
-        memory=settings.worker_memory_bytes,
-        orphan_timeout=settings.orphan_timeout,
+        StartLimiter(settings.max_concurrent_starts, shared=hub is None),
+        lambda gate: DeploymentSettings(
+            folder=folder / "work",
+            start_gate=gate,
+            start_timeout=settings.start_timeout,
+            queue_limit=settings.queue_limit,
+            memory_limit=settings.worker_memory_bytes,
+            orphan_timeout=settings.orphan_timeout,
+        ),
     )
     live, published = LiveServices(settings.queue_limit), PublishedServices()
     services = ServiceRegistry(live, published, shared=settings.shared, account=account())

@@ -100,7 +100,7 @@ class Publisher:
         for bundle_id, versions in published.items():
             deployment = self._deployment(bundle_id, versions[0].owner)
             self._deployments.serve(deployment, versions)
-            deployment.keep(self._deployments.specs(deployment), survivors=there.pop(bundle_id, ()))
+            deployment.run(self._deployments.specs(deployment), orphans=there.pop(bundle_id, ()))
         for bundle in unfinished:
             self._start(bundle)
         for survivor in (one for left in there.values() for one in left):
@@ -265,7 +265,7 @@ class Publisher:
             if bundle not in self._deployments and {one.service for one in versions} & {*names}:
                 deployment = self._deployment(bundle, versions[0].owner)
                 self._deployments.serve(deployment, versions)
-                deployment.keep(self._deployments.specs(deployment))
+                deployment.run(self._deployments.specs(deployment))
 
     def _start(self, stored: StoredBundle) -> None:
         self._starting.begin(stored.id, partial(self._bring_up, stored))
@@ -286,7 +286,7 @@ class Publisher:
                 partial(
                     checked,
                     [spec.with_notebook_metadata(said) for spec in found],
-                    deployment.executed,
+                    deployment.starter.executed,
                 )
             )
             if self._shared:
@@ -316,7 +316,7 @@ class Publisher:
             self._replacements.pop(stored.id, None)
             self._how.pop(stored.id, None)
         self._deployments.serve(deployment, versions)
-        deployment.keep(self._deployments.specs(deployment), worker)
+        deployment.run(self._deployments.specs(deployment), worker)
         replacement.end({one.deployment for one in self.published.versions()})
         self._deployments.retire()
 
@@ -342,7 +342,7 @@ class Publisher:
             await _thread(lambda: self.store.bundles.set_failed(stored.id, told, log=notebook))
 
     async def _keep_log(self, deployment: Deployment) -> str:
-        text = nbformat.writes(deployment.executed)
+        text = nbformat.writes(deployment.starter.executed)
         return await _thread(lambda: self.store.files.put(text.encode()))
 
 

@@ -1,13 +1,13 @@
 """Make the deployments of one server."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from easymlnb.contract.bundle import Bundle
 from easymlnb_server.placement.registry import PlacementProvider
 from easymlnb_server.workers.deployment import Deployment
 from easymlnb_server.workers.registration import WorkerRegistration
-from easymlnb_server.workers.settings import Settings
+from easymlnb_server.workers.settings import DeploymentSettings
 from easymlnb_server.workers.start_limiter import StartLimiter
 
 
@@ -16,40 +16,23 @@ class DeploymentFactory:
 
     Parameters
     ----------
-    folder
-        Where workers get their working folders.
     registration
         Where workers register.
     limiter
         Limits concurrent starts.
-    start_timeout
-        Seconds that a worker may take to get ready.
-    queue_limit
-        Calls that may wait.
-    memory
-        Bytes that a worker may take whose service sets no limit; 0: no limit.
-    orphan_timeout
-        Seconds that workers wait for the next server after this one was killed.
+    settings
+        Returns the settings of a deployment from its start gate.
     """
 
     def __init__(
         self,
-        folder: Path,
         registration: WorkerRegistration,
         limiter: StartLimiter,
-        *,
-        start_timeout: float,
-        queue_limit: int,
-        memory: int,
-        orphan_timeout: float,
+        settings: Callable[[asyncio.Semaphore], DeploymentSettings],
     ) -> None:
-        self._folder = folder
         self._registration = registration
         self._limiter = limiter
-        self._start_timeout = start_timeout
-        self._queue_limit = queue_limit
-        self._memory = memory
-        self._orphan_timeout = orphan_timeout
+        self._settings = settings
         self._placements: PlacementProvider | None = None
 
     def open(self, placements: PlacementProvider) -> None:
@@ -61,13 +44,10 @@ class DeploymentFactory:
     ) -> Deployment:
         """Return the deployment of a bundle, which ``load`` reads."""
         assert self._placements is not None
-        settings = Settings(
-            folder=self._folder,
-            gate=self._limiter.of(owner),
-            start_timeout=self._start_timeout,
-            queue_limit=self._queue_limit,
-            memory=self._memory,
-            stay=self._orphan_timeout,
+        return Deployment(
+            bundle,
+            load,
+            self._placements.of(owner),
+            self._registration.for_owner(owner),
+            self._settings(self._limiter.for_owner(owner)),
         )
-        registration = self._registration.of(owner)
-        return Deployment(bundle, load, self._placements.of(owner), registration, settings)
