@@ -25,13 +25,13 @@ def is_assignable(given: Any, wanted: Any) -> bool:
     if given is Any or wanted is Any:
         return True
     if get_origin(given) in UNIONS:
-        return any(is_assignable(one, wanted) for one in get_args(given))
+        return any(is_assignable(member, wanted) for member in get_args(given))
     if get_origin(wanted) in UNIONS:
-        return any(is_assignable(given, one) for one in get_args(wanted))
+        return any(is_assignable(given, member) for member in get_args(wanted))
     if get_origin(given) is Literal:
-        return any(is_assignable(type(one), wanted) for one in get_args(given))
+        return any(is_assignable(type(member), wanted) for member in get_args(given))
     if get_origin(wanted) is Literal:
-        return any(is_assignable(given, type(one)) for one in get_args(wanted))
+        return any(is_assignable(given, type(member)) for member in get_args(wanted))
     return _related(given, wanted)
 
 
@@ -78,16 +78,16 @@ def format_hint(hint: Any) -> str:
 
 
 def _related(given: Any, wanted: Any) -> bool:
-    one, other = _class(given), _class(wanted)
-    if one is None or other is None or (one, other) in PROMOTED:
+    source, target = _class(given), _class(wanted)
+    if source is None or target is None or (source, target) in PROMOTED:
         return True
     try:
-        if not (issubclass(one, other) or issubclass(other, one)):
+        if not (issubclass(source, target) or issubclass(target, source)):
             return False
     except TypeError:  # protocols, among others
         return True
     mine, theirs = get_args(given), get_args(wanted)
-    if one is not other or len(mine) != len(theirs):
+    if source is not target or len(mine) != len(theirs):
         return True
     return all(is_assignable(a, b) for a, b in zip(mine, theirs, strict=True))
 

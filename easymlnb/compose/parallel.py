@@ -57,13 +57,13 @@ def run_parallel(steps: Mapping[str, Step], values: dict[str, Any]) -> dict[str,
     try:
         for thread in threads.values():
             thread.start()
-        found = _collect(steps, box)
+        results = _collect(steps, box)
     except BaseException:
         for thread in threads.values():
             if thread.is_alive() and thread.ident is not None:
                 _raise_in_thread(thread.ident, ctypes.py_object(Stopped))
         raise
-    return {name: found[name] for name in steps}
+    return {name: results[name] for name in steps}
 
 
 def _run(
@@ -78,8 +78,8 @@ def _run(
         own.apply()
         try:
             with _part(lambda done, text: box.put(_Told(name, done, text))):
-                found = step.run(values, {})
-            box.put(_Ended(name, found))
+                result = step.run(values, {})
+            box.put(_Ended(name, result))
         except BaseException as error:
             box.put(_Ended(name, error=error))
 
@@ -101,8 +101,8 @@ def _part(tell: Callable[[float, str], None]) -> Iterator[None]:
 def _collect(steps: Mapping[str, Step], box: "SimpleQueue[_Told | _Ended]") -> dict[str, Any]:
     whole = CURRENT_CALL.get()
     done = dict.fromkeys(steps, 0.0)
-    found: dict[str, Any] = {}
-    while len(found) < len(steps):
+    results: dict[str, Any] = {}
+    while len(results) < len(steps):
         try:
             event = box.get(timeout=TICK)
         except Empty:
@@ -115,5 +115,5 @@ def _collect(steps: Mapping[str, Step], box: "SimpleQueue[_Told | _Ended]") -> d
             raise event.error
         else:
             done[event.name] = 1.0
-            found[event.name] = event.result
-    return found
+            results[event.name] = event.result
+    return results

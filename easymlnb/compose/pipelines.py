@@ -60,7 +60,7 @@ def pipeline(
         raise DefinitionError(
             "A pipeline needs at least one step, such as ml.pipeline(prepare, predict)."
         )
-    pieces = [_piece(one, f"step {at} {_name_of(one)!r}") for at, one in enumerate(steps, 1)]
+    pieces = [_piece(step, f"step {at} {_name_of(step)!r}") for at, step in enumerate(steps, 1)]
     for piece in pieces[:-1]:
         if piece.signature.stream:
             raise DefinitionError(
@@ -76,9 +76,11 @@ def pipeline(
         for at, (piece, main) in enumerate(zip(pieces, mains, strict=True))
     ]
     run = partial(running.stream_items if last.stream else running.run_in_sequence, chain)
-    made = _function((*first.parameters, *exposed.values()), last.returns, run, stream=last.stream)
+    combined = _function(
+        (*first.parameters, *exposed.values()), last.returns, run, stream=last.stream
+    )
     title = " → ".join(piece.signature.name for piece in pieces)
-    return _as_service(made, name, title, pieces, last.returns_description, options)
+    return _as_service(combined, name, title, pieces, last.returns_description, options)
 
 
 def gather(
@@ -118,7 +120,7 @@ def gather(
         raise DefinitionError(
             "gather needs functions as keyword arguments, such as ml.gather(a=model1, b=model2)."
         )
-    pieces = {key: _piece(one, repr(key)) for key, one in members.items()}
+    pieces = {key: _piece(step, repr(key)) for key, step in members.items()}
     for piece in pieces.values():
         if piece.signature.stream:
             raise DefinitionError(f"{piece.label} is a generator, which cannot be gathered.")
@@ -127,9 +129,9 @@ def gather(
     run = partial(run_parallel if concurrent and len(steps) > 1 else running.run_each, steps)
     hints = {key: result_hint(piece) for key, piece in pieces.items()}
     returns = typing.TypedDict(name, hints)  # type: ignore[misc]
-    made = _function(merge_parameters(list(pieces.values())), returns, run, stream=False)
+    combined = _function(merge_parameters(list(pieces.values())), returns, run, stream=False)
     title = ", ".join(f"{key}: {piece.signature.name}" for key, piece in pieces.items())
-    return _as_service(made, name, title, list(pieces.values()), "", options)
+    return _as_service(combined, name, title, list(pieces.values()), "", options)
 
 
 def _piece(function: Any, label: str) -> StepSpec:
@@ -164,9 +166,9 @@ def _name(given: str | None, names: Sequence[str], steps: Sequence[Any]) -> str:
 
 def _services(functions: Sequence[Any]) -> Iterator[str]:
     for function in functions:
-        made = getattr(function, "service", None)
-        if made is not None:
-            yield made.name
+        service = getattr(function, "service", None)
+        if service is not None:
+            yield service.name
         yield from _services(getattr(function, PIECES, ()))
 
 
@@ -176,7 +178,7 @@ def _exposed(
     """Return the parameters of later steps that become the pipeline's own."""
     if isinstance(expose, str):
         raise DefinitionError(f"expose must be a list of names: expose=[{expose!r}].")
-    found = {}
+    exposed = {}
     for name in expose:
         if name in pieces[0].names:
             raise DefinitionError(
@@ -190,13 +192,13 @@ def _exposed(
             if item.name == name != main and item.default is not MISSING
         ]
         if len(owners) != 1:
-            said = " and ".join(piece.label for piece, _ in owners) or "no later step"
+            labels = " and ".join(piece.label for piece, _ in owners) or "no later step"
             raise DefinitionError(
-                f"expose: {said} has a parameter {name!r} with a default. Exactly one later step "
+                f"expose: {labels} has a parameter {name!r} with a default. Exactly one later step "
                 "must have such a parameter."
             )
-        found[name] = owners[0][1]
-    return found
+        exposed[name] = owners[0][1]
+    return exposed
 
 
 def _function(
@@ -206,7 +208,7 @@ def _function(
     if stream and returns is not MISSING:
         returns = Iterator[returns]
     ordered = sorted(parameters, key=lambda item: item.default is not MISSING)
-    found = inspect.Signature(
+    signature = inspect.Signature(
         [
             inspect.Parameter(
                 item.name,
@@ -218,29 +220,31 @@ def _function(
         ],
         return_annotation=returns,
     )
-    made: Any = (running.generator if stream else running.function)(found, run)
-    made.__signature__ = found
-    made.__annotations__ = {item.name: item.hint for item in ordered if item.hint is not MISSING}
+    combined: Any = (running.generator if stream else running.function)(signature, run)
+    combined.__signature__ = signature
+    combined.__annotations__ = {
+        item.name: item.hint for item in ordered if item.hint is not MISSING
+    }
     if returns is not MISSING:
-        made.__annotations__["return"] = returns
+        combined.__annotations__["return"] = returns
     texts = {item.name: " ".join(item.description.split()) for item in ordered}
-    made.__doc__ = "\n".join(f"    {name}: {text}" for name, text in texts.items() if text)
-    return typing.cast("Callable[..., Any]", made)
+    combined.__doc__ = "\n".join(f"    {name}: {text}" for name, text in texts.items() if text)
+    return typing.cast("Callable[..., Any]", combined)
 
 
 def _as_service(
-    made: Any,
+    combined: Any,
     name: str,
     title: str,
     pieces: Sequence[StepSpec],
     result: str,
     options: dict[str, Any],
 ) -> ServiceFunction[..., Any]:
-    made.__name__ = made.__qualname__ = name
-    made.__module__ = pieces[-1].function.__module__
-    made.__doc__ = _doc(title, pieces, made.__doc__, " ".join(result.split()))
-    setattr(made, PIECES, tuple(piece.function for piece in pieces))
-    served: ServiceFunction[..., Any] = service(name=name, **options)(made)
+    combined.__name__ = combined.__qualname__ = name
+    combined.__module__ = pieces[-1].function.__module__
+    combined.__doc__ = _doc(title, pieces, combined.__doc__, " ".join(result.split()))
+    setattr(combined, PIECES, tuple(piece.function for piece in pieces))
+    served: ServiceFunction[..., Any] = service(name=name, **options)(combined)
     return served
 
 

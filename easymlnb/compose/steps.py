@@ -57,30 +57,30 @@ class Step:
             raise
 
     def _by_name(self, result: Any, own: Mapping[str, Any]) -> Mapping[str, Any]:
-        found = _named(result)
+        values = _named(result)
         needed = ", ".join(sorted(self.required))
-        if found is None:
+        if values is None:
             raise TypeError(
                 f"The step requires {needed} by name, but received one value of type "
                 f"{_kind(result)}."
             )
-        missing = sorted(self.required - found.keys() - own.keys())
-        unknown = sorted(map(str, found.keys() - self.parameters))
+        missing = sorted(self.required - values.keys() - own.keys())
+        unknown = sorted(map(str, values.keys() - self.parameters))
         if missing or unknown:
-            said = " and ".join(
+            problem = " and ".join(
                 f"{what} {', '.join(names)}"
                 for what, names in (("has no value for", missing), ("has unknown values:", unknown))
                 if names
             )
-            raise TypeError(f"The result of the previous step {said}.")
-        return found
+            raise TypeError(f"The result of the previous step {problem}.")
+        return values
 
 
 def _named(value: Any) -> Mapping[str, Any] | None:
     if hasattr(type(value), "__pydantic_fields__"):
         return {name: getattr(value, name) for name in type(value).__pydantic_fields__}
-    found = record.as_dict(value)
-    return found if isinstance(found, Mapping) else None
+    fields = record.as_dict(value)
+    return fields if isinstance(fields, Mapping) else None
 
 
 def _kind(value: Any) -> str:
@@ -107,12 +107,12 @@ def stream_items(steps: Sequence[Step], values: dict[str, Any]) -> Iterator[Any]
         with step_progress(at, len(steps)):
             result = step.run(values, result)
     with step_progress(len(before), len(steps)), last.named():
-        found = event_loop.items(last.function(**last.arguments(values, result)))
-    with closing(found):
+        items = event_loop.items(last.function(**last.arguments(values, result)))
+    with closing(items):
         while True:
             # Between two items it is the caller who tells of progress, not the step.
             with step_progress(len(before), len(steps)), last.named():
-                item = next(found, END)
+                item = next(items, END)
             if item is END:
                 return
             yield item
@@ -120,11 +120,11 @@ def stream_items(steps: Sequence[Step], values: dict[str, Any]) -> Iterator[Any]
 
 def run_each(steps: Mapping[str, Step], values: dict[str, Any]) -> dict[str, Any]:
     """Return each step's result by its name; all get the same values, one after the other."""
-    found = {}
+    results = {}
     for at, (name, step) in enumerate(steps.items()):
         with step_progress(at, len(steps)):
-            found[name] = step.run(values, {})
-    return found
+            results[name] = step.run(values, {})
+    return results
 
 
 @contextmanager

@@ -47,21 +47,23 @@ def target_parameter(before: StepSpec, after: StepSpec) -> str:
         raise DefinitionError(
             f"{after.label} has no parameters, so it cannot receive the result of {before.label}."
         )
-    found, main = fields(before.signature.returns), after.main
-    matching = found is not None and set(after.required) <= set(found) <= set(after.names)
-    if found and matching and not (main and _same_type(before.signature.returns, main.hint)):
+    available, main = fields(before.signature.returns), after.main
+    matching = available is not None and set(after.required) <= set(available) <= set(after.names)
+    if available and matching and not (main and _same_type(before.signature.returns, main.hint)):
         for item in after.signature.parameters:
-            if item.name in found:
-                _check(before, found[item.name], after, item, f" as {item.name!r}")
+            if item.name in available:
+                _check(before, available[item.name], after, item, f" as {item.name!r}")
         return ""
     if main is not None:
         _check(before, before.signature.returns, after, main, "")
         return main.name
-    if found is not None or not is_assignable(before.signature.returns, dict[str, Any]):
-        said = ", ".join(found) if found else f"one {format_hint(before.signature.returns)}"
+    if available is not None or not is_assignable(before.signature.returns, dict[str, Any]):
+        returned = (
+            ", ".join(available) if available else f"one {format_hint(before.signature.returns)}"
+        )
         raise DefinitionError(
             f"{after.label} requires {', '.join(after.required)}, but {before.label} returns "
-            f"{said}. Return a dict or a dataclass with the required names."
+            f"{returned}. Return a dict or a dataclass with the required names."
         )
     return ""
 
@@ -90,15 +92,15 @@ def merge_parameters(pieces: Sequence[StepSpec]) -> tuple[Parameter, ...]:
 
     Raises ``DefinitionError`` when two of them mean different things by one name.
     """
-    found: dict[str, tuple[StepSpec, Parameter]] = {}
+    merged: dict[str, tuple[StepSpec, Parameter]] = {}
     for piece in pieces:
         for item in piece.signature.parameters:
-            if item.name not in found:
-                found[item.name] = piece, item
+            if item.name not in merged:
+                merged[item.name] = piece, item
                 continue
-            owner, known = found[item.name]
-            found[item.name] = owner, _merge(owner, known, piece, item)
-    return tuple(item for _, item in found.values())
+            owner, known = merged[item.name]
+            merged[item.name] = owner, _merge(owner, known, piece, item)
+    return tuple(item for _, item in merged.values())
 
 
 def _merge(owner: StepSpec, known: Parameter, piece: StepSpec, item: Parameter) -> Parameter:

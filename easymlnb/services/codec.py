@@ -48,8 +48,8 @@ def decode_request(
 
         return schema.load(multipart.read(content_type, body, schema.shapes))
     if schema.raw and media_type and covered(media_type, schema.accepts):
-        said = charset(content_type)
-        return schema.load({schema.raw: Upload(body, "", media_type, path, said)})
+        encoding = charset(content_type)
+        return schema.load({schema.raw: Upload(body, "", media_type, path, encoding)})
     raise UnsupportedMediaType(media_type, (JSON, MULTIPART, *schema.accepts))
 
 

@@ -15,6 +15,7 @@ from easymlnb.contract.errors import DefinitionError, InvalidInput
 from easymlnb.contract.file_parameters import file_parameters
 from easymlnb.contract.metadata import EXTRA, Metadata, default_title, sentence
 from easymlnb.contract.metadata import read as read_metadata
+from easymlnb.contract.options import check_whole
 from easymlnb.contract.spec import MAX_BODY, NAME, ServiceSpec
 from easymlnb.services import thumbnail
 from easymlnb.services.batching import per_call_signature
@@ -123,23 +124,23 @@ def _texts(what: str, values: Sequence[str]) -> tuple[str, ...]:
 
 
 def _metadata(
-    schema: Schema, examples: tuple[dict[str, Any], ...], told: Mapping[str, Any] | None
+    schema: Schema, examples: tuple[dict[str, Any], ...], given: Mapping[str, Any] | None
 ) -> Metadata | None:
     """Return what the decorator was told for catalogs, with a picture where there is one."""
-    fields = dict(told) if isinstance(told, Mapping) else told or {}
+    fields = dict(given) if isinstance(given, Mapping) else given or {}
     try:
         if isinstance(fields, dict) and isinstance(name := fields.get("thumbnail"), str | Path):
             fields["thumbnail"] = thumbnail.of_file(Path(name))
     except ValueError as error:
         raise DefinitionError(f"metadata: thumbnail: {error}") from error
-    found, problems = read_metadata(fields, only=EXTRA)
+    valid, problems = read_metadata(fields, only=EXTRA)
     if problems:
         raise DefinitionError(
-            f"metadata: {sentence(problems)}", details=[one.to_dict() for one in problems]
+            f"metadata: {sentence(problems)}", details=[problem.to_dict() for problem in problems]
         )
-    if "thumbnail" not in found and (picture := thumbnail.of_examples(schema.input, examples)):
-        found["thumbnail"] = picture
-    return msgspec.convert(found, Metadata) if found else None
+    if "thumbnail" not in valid and (picture := thumbnail.of_examples(schema.input, examples)):
+        valid["thumbnail"] = picture
+    return msgspec.convert(valid, Metadata) if valid else None
 
 
 def _concurrency(name: str, schema: Schema, options: dict[str, Any]) -> dict[str, Any]:
@@ -147,8 +148,8 @@ def _concurrency(name: str, schema: Schema, options: dict[str, Any]) -> dict[str
     coroutine = schema.is_async and options.get("batch") is None
     at_once, most = options.pop("concurrency", None), options.pop("max_concurrent", None)
     for key, value in (("concurrency", at_once), ("max_concurrent", most)):
-        if value is not None and (type(value) is not int or value < 1):
-            raise DefinitionError(f"{key} must be a whole number of at least 1, not {value!r}.")
+        if value is not None:
+            check_whole(key, value, 1)
     if at_once is not None and at_once > 1 and not coroutine:
         raise DefinitionError(
             "concurrency requires an async function that is not batched; a worker runs one call "
@@ -163,7 +164,7 @@ def _concurrency(name: str, schema: Schema, options: dict[str, Any]) -> dict[str
 
 def _with_max_body(schema: Schema, options: dict[str, Any]) -> dict[str, Any]:
     """Return the options, with room for the largest file that a parameter takes."""
-    largest = max((one.max_bytes for one in file_parameters(schema.input)), default=0)
+    largest = max((parameter.max_bytes for parameter in file_parameters(schema.input)), default=0)
     if options.get("max_body") is None and largest > MAX_BODY:
         return {**options, "max_body": largest + MULTIPART_OVERHEAD}
     return options
@@ -189,7 +190,7 @@ def _examples(
     name: str, schema: Schema, examples: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[str, Any], ...]:
     """Check each example against the schema and return it as the JSON that a caller would send."""
-    found = []
+    checked = []
     if isinstance(examples, Mapping):
         raise DefinitionError(f"examples of {name!r} must be a list of dicts: examples=[{{...}}].")
     for number, example in enumerate(examples):
@@ -200,5 +201,5 @@ def _examples(
             schema.load_json(json.dumps(encoded).encode())
         except InvalidInput as error:
             raise DefinitionError(f"Example {number} of {name!r}: {error.message}") from error
-        found.append(encoded)
-    return tuple(found)
+        checked.append(encoded)
+    return tuple(checked)

@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from easymlnb.contract import jsonschema
 from easymlnb.contract.errors import DefinitionError, EasyMLNBError, ResultNotEncodable
-from easymlnb.contract.jsonkeys import check_keys
+from easymlnb.contract.json_values import check_keys
 from easymlnb.services import signature, validation_errors, validators
 from easymlnb.services.signature import MISSING, Signature
 from easymlnb.types import inference, multipart, surrogates
@@ -18,6 +19,18 @@ MASKED = b"**********"
 """What pydantic writes instead of a secret."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+JSON_TYPES = {
+    "number": {"number", "integer"},
+    "slider": {"number", "integer"},
+    "text": {"string"},
+    "longtext": {"string"},
+    "secret": {"string"},
+    "color": {"string"},
+    "interval": {"array"},
+    "choices": {"array"},
+}
+"""The JSON types of the widgets of pydantic's own types."""
 
 
 class Schema:
@@ -70,12 +83,12 @@ class Schema:
         breaks the schema.
         """
         try:
-            found: dict[str, Any] = self._validate_json(body, strict=True)
+            values: dict[str, Any] = self._validate_json(body, strict=True)
         except ValidationError as error:
             raise self._refuse_json(error, body) from None
-        if body.count(b":") != len(found):
-            check_keys(body, len(found))
-        return {**self.defaults, **found} if self.defaults else found
+        if body.count(b":") != len(values):
+            check_keys(body, len(values))
+        return {**self.defaults, **values} if self.defaults else values
 
     def load(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Turn values from Python, or the parts of a form, into checked keyword arguments.
@@ -88,25 +101,25 @@ class Schema:
     def encode_input(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return checked values as JSON values, as a caller would send them, without defaults."""
         body = self._reader.dump_json(self._check(values), warnings=False, by_alias=True)
-        found: dict[str, Any] = from_json(body)
-        return found
+        encoded: dict[str, Any] = from_json(body)
+        return encoded
 
     def _check(self, values: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = self._reader.validator.validate_python(dict(values))
+            checked: dict[str, Any] = self._reader.validator.validate_python(dict(values))
         except ValidationError as error:
             raise validation_errors.from_pydantic(error, lambda: values) from None
-        return found
+        return checked
 
     def dump(self, value: Any) -> bytes:
         """Turn a result, or one item of a stream, into JSON; NaN becomes ``null``.
 
         Raises ``ResultNotEncodable`` naming what cannot be sent and where it is.
         """
-        found = self._dump(value)
-        if surrogates.REPLACEMENT in found:
+        body = self._dump(value)
+        if surrogates.REPLACEMENT in body:
             surrogates.refuse(value)
-        return found
+        return body
 
     def _dump(self, value: Any) -> bytes:
         if self.untyped:
@@ -151,14 +164,14 @@ class Schema:
         try:
             return check(plain, context=OUTPUT)
         except ValidationError as error:
-            found = validation_errors.details(error.errors(include_url=False), plain)
-            said = "; ".join(
+            problems = validation_errors.details(error.errors(include_url=False), plain)
+            text = "; ".join(
                 f"at {item['field']!r}: {item['message']}" if item["field"] else item["message"]
-                for item in found[:3]
+                for item in problems[:3]
             )
             raise ResultNotEncodable(
                 f"The result of {self.signature.name!r} ({type(value).__name__}) does not match "
-                f"its return hint. {said}"
+                f"its return hint. {text}"
             ) from None
 
     def _refuse_json(self, error: ValidationError, body: bytes) -> EasyMLNBError:
@@ -176,17 +189,17 @@ def _input_schema(
     hints: validators.ResolvedHints, reader: TypeAdapter[Any], defaults: dict[str, Any]
 ) -> dict[str, Any]:
     try:
-        found = reader.json_schema(mode="validation")
+        schema = reader.json_schema(mode="validation")
     except Exception:
         validators.raise_for_bad_parameter(hints)
         raise
-    properties = found.setdefault("properties", {})
+    properties = schema.setdefault("properties", {})
     for item in hints.signature.parameters:
         if item.description and item.name in properties:
             # Markers that write their own schema do not see what stands around them.
             properties[item.name].setdefault("description", item.description)
     for name, node in properties.items():
-        if wrong := multipart.misfit(node, found):
+        if wrong := _misfit(node, schema):
             raise DefinitionError(
                 f"Parameter {name!r} of {hints.signature.name!r} is a {wrong}. Change the type "
                 "or the marker so that they match."
@@ -202,15 +215,24 @@ def _input_schema(
             properties[name] = {**properties[name], "default": from_json(written)}
         except (PydanticSerializationError, ValueError):
             continue  # A default without JSON form still works: it is the function's own.
-    found.pop("title", None)
-    return {"$schema": DIALECT, **found, "additionalProperties": False}
+    schema.pop("title", None)
+    return {"$schema": DIALECT, **schema, "additionalProperties": False}
+
+
+def _misfit(schema: jsonschema.Schema, document: jsonschema.Schema) -> str:
+    """Describe a widget of a parameter that does not match its JSON type; empty if all do."""
+    for branch in (schema, *jsonschema.branches(schema, document)):
+        widget, kind = jsonschema.own_hints(branch).get("widget"), branch.get("type")
+        if isinstance(kind, str) and kind not in JSON_TYPES.get(str(widget), {kind}):
+            return f"{kind}, which does not match its {widget} marker"
+    return ""
 
 
 def _output_schema(hints: validators.ResolvedHints, writer: TypeAdapter[Any]) -> dict[str, Any]:
-    found = {} if hints.untyped else writer.json_schema(mode="serialization")
-    if hints.signature.returns_description and "$ref" not in found:
-        found.setdefault("description", hints.signature.returns_description)
-    return {"$schema": DIALECT, **found}
+    schema = {} if hints.untyped else writer.json_schema(mode="serialization")
+    if hints.signature.returns_description and "$ref" not in schema:
+        schema.setdefault("description", hints.signature.returns_description)
+    return {"$schema": DIALECT, **schema}
 
 
 def _raw(hints: validators.ResolvedHints, defaults: dict[str, Any]) -> str:

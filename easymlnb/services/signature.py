@@ -110,10 +110,10 @@ def _function_name(function: Any) -> str:
             "instance."
         )
     if not inspect.isfunction(function):
-        said = getattr(function, "__qualname__", type(function).__name__)
+        name = getattr(function, "__qualname__", type(function).__name__)
         raise DefinitionError(
-            f"{said!r} is not a Python function; it may be built-in, or an object with "
-            f"'__call__'. Write a function with 'def' that calls {said!r}."
+            f"{name!r} is not a Python function; it may be built-in, or an object with "
+            f"'__call__'. Write a function with 'def' that calls {name!r}."
         )
     if function.__name__ == "<lambda>":
         raise DefinitionError(
@@ -205,12 +205,12 @@ def _docstring(function: Any) -> _Docstring:
     import docstring_parser
 
     try:
-        found = docstring_parser.parse(text)
+        parsed = docstring_parser.parse(text)
     except docstring_parser.ParseError:
         return _Docstring(text)
-    description = "\n\n".join(filter(None, (found.short_description, found.long_description)))
+    description = "\n\n".join(filter(None, (parsed.short_description, parsed.long_description)))
     return _Docstring(
         description,
-        {item.arg_name: (item.description or "").strip() for item in found.params},
-        ((found.returns and found.returns.description) or "").strip(),
+        {item.arg_name: (item.description or "").strip() for item in parsed.params},
+        ((parsed.returns and parsed.returns.description) or "").strip(),
     )

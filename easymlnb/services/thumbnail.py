@@ -41,9 +41,9 @@ def of_examples(schema: Mapping[str, Any], examples: Iterable[Mapping[str, Any]]
     for example in examples if names else ():
         for name in names:
             try:
-                found = inline_bytes.to_upload(example.get(name))
-                if found is not None:
-                    return of_bytes(bytes(found.data))
+                upload = inline_bytes.to_upload(example.get(name))
+                if upload is not None:
+                    return of_bytes(bytes(upload.data))
             except ValueError:
                 continue  # the example was checked as the type wants it; a picture is a bonus
     return ""
@@ -66,7 +66,7 @@ def of_bytes(data: bytes) -> str:
     for quality in _QUALITIES:
         target = io.BytesIO()
         picture.save(target, "WEBP", quality=quality)
-        made = inline_bytes.data_uri(target.getvalue(), "image/webp")
-        if len(made) <= THUMBNAIL_LIMIT:
-            return made
+        thumbnail = inline_bytes.data_uri(target.getvalue(), "image/webp")
+        if len(thumbnail) <= THUMBNAIL_LIMIT:
+            return thumbnail
     raise ValueError("The image has too much detail for a thumbnail. Use a simpler image.")

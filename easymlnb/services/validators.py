@@ -33,12 +33,15 @@ class ResolvedHints:
     returns: Any
 
     @classmethod
-    def of(cls, found: Signature) -> "ResolvedHints":
+    def of(cls, signature: Signature) -> "ResolvedHints":
         """Resolve them; raises ``DefinitionError`` naming the parameter."""
-        hints = {item.name: _input_hint(found.name, item) for item in found.parameters}
+        hints = {item.name: _input_hint(signature.name, item) for item in signature.parameters}
         markers = {name: marker for name, hint in hints.items() if (marker := marker_of(hint))}
         return cls(
-            found, hints, markers, None if found.returns is MISSING else resolve(found.returns)
+            signature,
+            hints,
+            markers,
+            None if signature.returns is MISSING else resolve(signature.returns),
         )
 
     @property
@@ -142,8 +145,8 @@ def _unusable(name: str, item: Parameter, error: Exception) -> DefinitionError:
         return DefinitionError(
             f"Parameter {item.name!r} of {name!r} has invalid constraints: {reason}"
         )
-    said = item.hint if item.hint is not MISSING else type(item.default)
-    shown = said.__qualname__ if isinstance(said, type) else said
+    hint = item.hint if item.hint is not MISSING else type(item.default)
+    shown = hint.__qualname__ if isinstance(hint, type) else hint
     return DefinitionError(
         f"Parameter {item.name!r} of {name!r} has the type {shown}, which cannot be converted "
         "from JSON. Use a plain type, a dataclass, a pydantic model or one of easymlnb's types, "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from easymlnb.types import image_encoding, inline_bytes, moments
 from easymlnb.types.base import KEY, Type, is_a
-from easymlnb.types.file import File, part
+from easymlnb.types.file import as_upload, part
 from easymlnb.types.npy import (
     KINDS,
     NPY,
@@ -99,12 +99,12 @@ class Array(Type):
         names = {"bool": "boolean", "int": "integer", "uint": "integer"}
         if self.shape is None:
             return {"type": ["array", "number", "boolean", "null"]}
-        found: dict[str, Any] = {"type": [names.get(kind, "number"), "null"]}
+        schema: dict[str, Any] = {"type": [names.get(kind, "number"), "null"]}
         for size in reversed(self.shape):
-            found = {"type": "array", "items": found}
+            schema = {"type": "array", "items": schema}
             if size is not None:
-                found |= {"minItems": size, "maxItems": size}
-        return found
+                schema |= {"minItems": size, "maxItems": size}
+        return schema
 
     def decode(self, value: Any, source: Any) -> Any:
         array = self._checked(self._read(value))
@@ -121,12 +121,10 @@ class Array(Type):
             return self._packed(value)
         if isinstance(value, list | tuple | bool | int | float | None | np.generic):
             return self._listed(value)
-        if isinstance(value, File):
-            value = value.upload()
-        found = inline_bytes.to_upload(value, self.max_bytes)
-        if found is None:
+        upload = as_upload(value, self.max_bytes)
+        if upload is None:
             raise ValueError("The value must be an array: nested lists, or an object with 'b64'.")
-        return read_npy(found.data)
+        return read_npy(upload.data)
 
     def _listed(self, value: Any) -> "np.ndarray[Any, Any]":
         import numpy as np

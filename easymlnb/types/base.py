@@ -55,8 +55,8 @@ class Upload:
     charset: str = ""
 
 
-def loaded_class(name: str) -> Any:
-    """Return the class of that dotted name if its library is imported already, else ``None``."""
+def find_loaded(name: str) -> Any:
+    """Return the object with a dotted name if its module is imported already, else ``None``."""
     module, _, attribute = name.rpartition(".")
     return getattr(sys.modules.get(module), attribute, None)
 
@@ -67,7 +67,7 @@ def is_a(kind: Any, *names: str) -> bool:
     if not isinstance(kind, type):
         return False
     return any(
-        isinstance(found := loaded_class(name), type) and issubclass(kind, found) for name in names
+        isinstance(cls := find_loaded(name), type) and issubclass(kind, cls) for name in names
     )
 
 
@@ -86,17 +86,32 @@ class class_or_instance_method(Generic[F]):
 
 
 class Extra:
-    """Adds keywords to the JSON Schema of the hint it annotates and changes no check."""
+    """Adds keywords to the JSON Schema of the hint it annotates and changes no check.
 
-    def __init__(self, keywords: dict[str, Any], own: dict[str, Any]) -> None:
-        self.keywords = keywords
+    ``own`` are hints for forms, ``entries`` keywords for the entries of a list.
+    """
+
+    def __init__(
+        self,
+        own: dict[str, Any],
+        keywords: dict[str, Any] | None = None,
+        entries: dict[str, Any] | None = None,
+    ) -> None:
+        title = {"title": own["label"]} if own.get("label") else {}
+        self.keywords = {**title, **(keywords or {})}
+        self.entries = entries or {}
         self.own = {key: value for key, value in own.items() if value is not None}
 
     def __get_pydantic_json_schema__(
         self, schema: "CoreSchema", handler: "GetJsonSchemaHandler"
     ) -> dict[str, Any]:
         found = handler(schema)
-        return {**found, **self.keywords, KEY: {**found.get(KEY, {}), **self.own}}
+        json_schema = {**found, **self.keywords, KEY: {**found.get(KEY, {}), **self.own}}
+        if "prefixItems" in found:
+            json_schema["prefixItems"] = [{**item, **self.entries} for item in found["prefixItems"]]
+        elif self.entries:
+            json_schema["items"] = {**found.get("items", {}), **self.entries}
+        return json_schema
 
 
 class Hint:
@@ -272,15 +287,34 @@ class Type(Hint):
         )
 
     def _serialize(self, value: Any) -> Any:
-        kept = PLACEHOLDERS.get()
-        return self.encode(value) if kept is None else kept.keep(Marked(self, value))
+        placeholders = PLACEHOLDERS.get()
+        return (
+            self.encode(value) if placeholders is None else placeholders.keep(Marked(self, value))
+        )
 
     @class_or_instance_method
     def __get_pydantic_json_schema__(
         self, schema: "CoreSchema", handler: "GetJsonSchemaHandler"
     ) -> dict[str, Any]:
-        found = self.json_schema()
-        own = found.get(KEY, {})
+        json_schema = self.json_schema()
+        own = json_schema.get(KEY, {})
         # Every reader learns from here that the value may be sent as bytes, too.
         accept = {"accept": list(self.reads)} if self.reads and "accept" not in own else {}
-        return {**found, KEY: {**own, **accept}}
+        return {**json_schema, KEY: {**own, **accept}}
+
+
+def _subclasses(root: type[Type]) -> Iterator[type[Type]]:
+    # Newest first: types from a notebook before ours, and the latest definition of each.
+    for child in reversed(root.__subclasses__()):
+        yield from _subclasses(child)
+        yield child
+
+
+def type_for_class(kind: type) -> type[Type] | None:
+    """Return the ``Type`` for a class or one of its bases, without importing any library."""
+    markers = {
+        find_loaded(name): marker
+        for marker in reversed(list(_subclasses(Type)))
+        for name in marker.__dict__.get("natives", ())
+    }
+    return next((markers[base] for base in kind.__mro__ if base in markers), None)

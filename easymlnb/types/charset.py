@@ -25,7 +25,7 @@ def decode(data: Data, charset: str = "") -> str:
     try:
         if codecs.lookup(name).name.replace("-", "_") in NO_CHARSETS:
             raise LookupError(name)
-        found = str(data, name)
+        text = str(data, name)
     except LookupError:
         raise ValueError(
             f"Unknown charset {charset[:40]!r}. Use a charset such as utf-8 or windows-1252."
@@ -34,12 +34,12 @@ def decode(data: Data, charset: str = "") -> str:
         raise ValueError(_broken(error, charset)) from None
     except UnicodeError:
         raise ValueError(f"The data is not valid text in {name}.") from None
-    if "\0" in found:
+    if "\0" in text:
         raise ValueError(
             "The data is not text because it contains NUL characters. UTF-16 requires a byte "
             "order mark, or '; charset=utf-16-le' in the content type."
         )
-    return found
+    return text
 
 
 def _broken(error: UnicodeDecodeError, charset: str) -> str:

@@ -82,7 +82,7 @@ def infer_from_texts(column: "pd.Series[Any]", decimal: str = ".") -> "pd.Series
 
 
 def _floats(cells: list[str | None], decimal: str) -> list[Any] | None:
-    found = []
+    numbers = []
     for cell in cells:
         value = math.nan if cell is None else float(cell.replace(decimal, "."))
         if cell is not None and (
@@ -90,9 +90,9 @@ def _floats(cells: list[str | None], decimal: str) -> list[Any] | None:
             or (_LONG.fullmatch(cell) and int(value) != int(cell))
         ):
             return None
-        found.append(value)
+        numbers.append(value)
     # A column of nothing but "inf" is more likely one of words.
-    return found if any(math.isfinite(value) for value in found) else None
+    return numbers if any(math.isfinite(value) for value in numbers) else None
 
 
 def infer_from_json(column: "pd.Series[Any]") -> "pd.Series[Any]":

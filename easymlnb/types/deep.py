@@ -23,8 +23,8 @@ KINDS = {"LA": 2, "RGB": 3, "RGBA": 4, "RGBX": 3}
 def raw_mode(image: "PIL.Image.Image") -> str:
     """Return how the file of an opened image keeps its samples; empty if that is unknown."""
     tiles = getattr(image, "tile", None)
-    found = tiles[0][3] if tiles else ""
-    return str(found[0] if isinstance(found, tuple) else found)
+    arguments = tiles[0][3] if tiles else ""
+    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 
 def is_deep(image: "PIL.Image.Image") -> bool:
@@ -55,10 +55,10 @@ def read(image: "PIL.Image.Image", reopen: Any) -> "np.ndarray[Any, Any]":
         return gray
     big = raw.endswith("B") or (raw.endswith("N") and sys.byteorder == "big")
     high, low = ("16B", "16L") if big else ("16L", "16B")
-    found = _decoded(image, f"{kind};{high}").astype(np.uint16) << 8
-    found |= _decoded(reopen(), f"{kind};{low}")
-    kept: np.ndarray[Any, Any] = found[..., : KINDS[kind]]
-    return kept
+    samples = _decoded(image, f"{kind};{high}").astype(np.uint16) << 8
+    samples |= _decoded(reopen(), f"{kind};{low}")
+    colors: np.ndarray[Any, Any] = samples[..., : KINDS[kind]]
+    return colors
 
 
 def _decoded(image: Any, raw: str) -> "np.ndarray[Any, Any]":

@@ -68,16 +68,16 @@ def read(text: str, reading: Reading) -> "pd.DataFrame":
     """Read a text; raise ``ValueError`` saying what is wrong with it."""
     import pandas as pd
 
-    found = layout(text, reading)
-    names = _names(text, found)
+    table_layout = layout(text, reading)
+    names = _names(text, table_layout)
     declared = {at: reading.kinds[name] for at, name in enumerate(names) if name in reading.kinds}
     decimal = reading.decimal
-    frame = _guessed(text, found, declared, decimal)
+    frame = _guessed(text, table_layout, declared, decimal)
     if frame is None:
-        frame = _parse(text, found, "object")
-        decimal = decimal or _decimal(frame, declared, found.separator)
+        frame = _parse(text, table_layout, "object")
+        decimal = decimal or _decimal(frame, declared, table_layout.separator)
         if decimal == "," and not reading.decimal:
-            guessed = _guessed(text, found, declared, decimal)
+            guessed = _guessed(text, table_layout, declared, decimal)
             frame = frame if guessed is None else guessed
     typed = {
         at: _typed(frame[at].rename(name), declared.get(at, "any"), decimal or ".")
@@ -87,7 +87,7 @@ def read(text: str, reading: Reading) -> "pd.DataFrame":
 
 
 def _guessed(
-    text: str, found: Layout, declared: Mapping[int, str], decimal: str
+    text: str, table_layout: Layout, declared: Mapping[int, str], decimal: str
 ) -> "pd.DataFrame | None":
     """Return the rows with pandas' own types, or ``None`` if one of them is not ours.
 
@@ -95,10 +95,10 @@ def _guessed(
     """
     import numpy as np
 
-    if _care(found.separator, decimal).search(text):
+    if _care(table_layout.separator, decimal).search(text):
         return None
     texts = {at: "object" for at, kind in declared.items() if kind in ("str", "datetime")}
-    frame = _parse(text, found, texts, decimal or ".")
+    frame = _parse(text, table_layout, texts, decimal or ".")
     numbers = frame.select_dtypes("float").to_numpy()
     return None if np.isinf(numbers).any() else frame
 
@@ -186,24 +186,24 @@ def _lines(text: str, separator: str) -> list[str]:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     blank = " \t".replace(separator, "")
     lines = text.split("\n")
-    found = [line for line in lines if line.strip(blank)]
-    if len(lines) > 2 * len(found) + SPARE:
+    filled = [line for line in lines if line.strip(blank)]
+    if len(lines) > 2 * len(filled) + SPARE:
         raise _Broken("the file has too many blank lines.")
-    return found
+    return filled
 
 
-def _parse(text: str, found: Layout, types: Any, decimal: str = ".") -> "pd.DataFrame":
+def _parse(text: str, table_layout: Layout, types: Any, decimal: str = ".") -> "pd.DataFrame":
     """Return the rows with numbers for names; a column without a type gets what pandas guesses."""
     import pandas as pd
 
     try:
         frame: pd.DataFrame = pd.read_csv(
             io.StringIO(text),
-            sep=found.separator,
+            sep=table_layout.separator,
             header=0,
-            names=range(found.columns),
+            names=range(table_layout.columns),
             # With it what a row has more than the first line, nothing but separators, is ignored.
-            usecols=range(found.columns),
+            usecols=range(table_layout.columns),
             index_col=False,
             dtype=types,
             decimal=decimal,
@@ -213,7 +213,7 @@ def _parse(text: str, found: Layout, types: Any, decimal: str = ".") -> "pd.Data
         )
     except (ValueError, pd.errors.ParserError, OverflowError) as error:
         raise _Broken(_first_line(error)) from None
-    if len(frame) != found.rows:
+    if len(frame) != table_layout.rows:
         raise _Broken("a cell starts with a double quote, but does not end with one.")
     return frame
 
@@ -223,18 +223,18 @@ def _first_line(error: Exception) -> str:
     return f"{text[:200].rstrip('.')}."
 
 
-def _names(text: str, found: Layout) -> list[str]:
+def _names(text: str, table_layout: Layout) -> list[str]:
     """Return the names of the columns; one without a name is called by its place, as in pandas."""
     import pandas as pd
 
     try:
         head = pd.read_csv(
-            io.StringIO(text), sep=found.separator, header=None, nrows=1, dtype="object",
+            io.StringIO(text), sep=table_layout.separator, header=None, nrows=1, dtype="object",
             index_col=False, na_filter=False,
         )  # fmt: skip
     except (ValueError, pd.errors.ParserError) as error:
         raise _Broken(_first_line(error)) from None
-    names = [str(name) for name in head.iloc[0, : found.columns]]
+    names = [str(name) for name in head.iloc[0, : table_layout.columns]]
     return [name if name.strip() else f"Unnamed: {at}" for at, name in enumerate(names)]
 
 
@@ -242,11 +242,11 @@ def _care(separator: str, decimal: str) -> "re.Pattern[str]":
     """Return what finds a cell that pandas might take for another number than we do."""
     around = re.escape(separator) + r'"\r\n'
     begin, end = f"[{around} ]", rf" *(?:[{around}]|\Z)"
-    found = [r"\+[0-9.,]", rf"-?0[0-9][0-9.,]*{end}", "-?[0-9]{16}", "[+-]?(?i:inf|nan)"]
+    patterns = [r"\+[0-9.,]", rf"-?0[0-9][0-9.,]*{end}", "-?[0-9]{16}", "[+-]?(?i:inf|nan)"]
     if not decimal and separator != ",":
         # Numbers with a comma decide about the decimal sign of the whole file.
-        found.append(rf"-?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]+)?{end}")
-    return re.compile(f"{begin}(?:{'|'.join(found)})")
+        patterns.append(rf"-?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]+)?{end}")
+    return re.compile(f"{begin}(?:{'|'.join(patterns)})")
 
 
 def _decimal(texts: "pd.DataFrame", declared: Mapping[int, str], separator: str) -> str:

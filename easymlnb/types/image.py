@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from easymlnb.types import deep, image_encoding, inline_bytes, temp_files, tiff
 from easymlnb.types.base import KEY, Type, is_a
-from easymlnb.types.file import File
+from easymlnb.types.file import File, as_upload
 from easymlnb.types.uploaded_files import Data
 
 if TYPE_CHECKING:
@@ -89,16 +89,14 @@ class Image(Type):
     def decode(self, value: Any, source: Any) -> Any:
         if is_a(type(value), "PIL.Image.Image", "numpy.ndarray"):
             return _native(value, source)
-        if isinstance(value, File):
-            value = value.upload()
-        found = inline_bytes.to_upload(value, self.max_bytes)
-        if found is None:
+        upload = as_upload(value, self.max_bytes)
+        if upload is None:
             raise ValueError(NO_IMAGE)
         if is_a(source, "pathlib.Path"):
-            kind = self.check(found.data)
-            stem = found.name.rpartition(".")[0] or "image"
-            return temp_files.create(f"{stem}.{ENDINGS[kind]}", found.data, found.path)
-        return self._as(self.open(found.data), source)
+            kind = self.check(upload.data)
+            stem = upload.name.rpartition(".")[0] or "image"
+            return temp_files.create(f"{stem}.{ENDINGS[kind]}", upload.data, upload.path)
+        return self._as(self.open(upload.data), source)
 
     def _as(self, value: Any, source: Any) -> Any:
         """Return images as the annotated class."""
@@ -117,8 +115,8 @@ class Image(Type):
         An image is Pillow's, or an array where Pillow has no mode for its numbers.
         """
         try:
-            found = self._arrays(data) if tiff.is_tiff(data) else None
-            return self._open(data) if found is None else found
+            arrays = self._arrays(data) if tiff.is_tiff(data) else None
+            return self._open(data) if arrays is None else arrays
         except ValueError:
             raise
         except MemoryError:
@@ -129,16 +127,16 @@ class Image(Type):
 
     def _arrays(self, data: Data) -> Any:
         """Decode a TIFF that Pillow cannot read, or reads wrongly; ``None`` for any other."""
-        found: list[tiff.Page] = []
+        pages: list[tiff.Page] = []
         for page in tiff.pages(data):
-            found.append(page)
-            if page.units * len(found) > self.max_pixels:
+            pages.append(page)
+            if page.units * len(pages) > self.max_pixels:
                 raise ValueError(self._too_many())
             if not self.pages:
                 break
-        if not any(page.is_ours for page in found):
+        if not any(page.is_ours for page in pages):
             return None
-        arrays = [self._moded(page.array()) for page in found]
+        arrays = [self._moded(page.array()) for page in pages]
         return arrays if self.pages else arrays[0]
 
     def _open(self, data: Data) -> Any:
@@ -163,7 +161,7 @@ class Image(Type):
             raise ValueError(self._too_many())
         if not self.pages:
             return self._page(image, opened)
-        found = []
+        pages = []
         for page in range(count):
             image.seek(page)
             # Pages may differ in size, and only the first one's is in the header read above.
@@ -171,8 +169,8 @@ class Image(Type):
                 raise ValueError(self._too_many())
             if _is_thumbnail(image):
                 continue
-            found.append(self._page(image, partial(opened, page)))
-        return found
+            pages.append(self._page(image, partial(opened, page)))
+        return pages
 
     def _page(self, image: "PIL.Image.Image", reopen: Callable[[], Any]) -> Any:
         """Decode the page that an opened file is at."""
@@ -195,8 +193,8 @@ class Image(Type):
     def _result(self, value: Any) -> Any:
         """Return a result as an image or array; files are decoded to prove that they are images."""
         if isinstance(value, File | bytes) or is_a(type(value), "pathlib.Path"):
-            found = File().file(value)
-            return self.open(found.data)
+            file = File().file(value)
+            return self.open(file.data)
         return value
 
     def encode(self, value: Any) -> Any:
@@ -259,8 +257,8 @@ def _format(data: Data) -> str:
     if tiff.is_tiff(data):
         return "TIFF"
     with PIL.Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as image:
-        found = image.format or "PNG"
-    return "JPEG" if found == "MPO" else found
+        name = image.format or "PNG"
+    return "JPEG" if name == "MPO" else name
 
 
 OTHERS = {

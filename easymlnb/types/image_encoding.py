@@ -29,11 +29,11 @@ ORIENTATION = 274
 def orientation(image: "PIL.Image.Image") -> int:
     """Return the EXIF orientation of a loaded image, 1 if it has none that can be read."""
     try:
-        found = image.getexif().get(ORIENTATION, 1)
+        value = image.getexif().get(ORIENTATION, 1)
     except Exception:
         # Damaged EXIF data raise nearly anything, and the picture itself may be whole.
         return 1
-    return found if isinstance(found, int) else 1
+    return value if isinstance(value, int) else 1
 
 
 def upright(image: "PIL.Image.Image") -> "PIL.Image.Image":
@@ -109,10 +109,10 @@ def _single(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     import numpy as np
 
     with np.errstate(over="ignore"):
-        found = array.astype(np.float32)
-    if np.isinf(found).sum() > np.isinf(array).sum():
+        single = array.astype(np.float32)
+    if np.isinf(single).sum() > np.isinf(array).sum():
         raise ValueError("an image can contain numbers up to 3.4e38")
-    return found
+    return single
 
 
 def _colors(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
@@ -143,10 +143,10 @@ def from_array(array: Any) -> "PIL.Image.Image":
     """Return an array as one of Pillow's images."""
     import PIL.Image
 
-    found = exact(array)
-    if is_deep(found):
+    pixels = exact(array)
+    if is_deep(pixels):
         raise ValueError("colors with 16 bits can only be encoded as PNG with a single page")
-    return PIL.Image.fromarray(found)
+    return PIL.Image.fromarray(pixels)
 
 
 def convert(image: Any, mode: str) -> "PIL.Image.Image":

@@ -12,8 +12,7 @@ from typing import Any
 
 from easymlnb.contract.errors import ResultNotEncodable
 from easymlnb.types import moments, record
-from easymlnb.types.base import Marked, Type, is_a, loaded_class
-from easymlnb.types.class_registry import type_for_class
+from easymlnb.types.base import Marked, Type, find_loaded, is_a, type_for_class
 from easymlnb.types.model import dump, is_model
 
 PLAIN = (bool, int, float, str, types.NoneType)
@@ -57,8 +56,8 @@ def to_json_value(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> A
     inside = (*outer, id(value))
     if isinstance(value, Marked):
         return _marked(value.marker, value.value, place)
-    if (found := infer_type(value)) is not None:
-        return _marked(found, value, place)
+    if (marker := infer_type(value)) is not None:
+        return _marked(marker, value, place)
     if isinstance(value, enum.Enum):
         return to_json_value(value.value, place, inside)
     if isinstance(value, str | int | float):
@@ -96,8 +95,8 @@ def to_json_value(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> A
 def is_missing(value: Any) -> bool:
     """Tell whether a value is the one by which pandas says that there is none."""
     kind = type(value).__name__
-    return (kind == "NaTType" and value is loaded_class("pandas.NaT")) or (
-        kind == "NAType" and value is loaded_class("pandas.NA")
+    return (kind == "NaTType" and value is find_loaded("pandas.NaT")) or (
+        kind == "NAType" and value is find_loaded("pandas.NA")
     )
 
 
@@ -131,8 +130,8 @@ def members(value: Any) -> Mapping[Any, Any] | None:
     if record.is_named_tuple(type(value)) or (
         dataclasses.is_dataclass(value) and not isinstance(value, type)
     ):
-        found: Mapping[Any, Any] = record.as_dict(value)
-        return found
+        fields: Mapping[Any, Any] = record.as_dict(value)
+        return fields
     return None
 
 

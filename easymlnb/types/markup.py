@@ -78,8 +78,8 @@ class HTML(str):
         cls, schema: "CoreSchema", handler: "GetJsonSchemaHandler"
     ) -> dict[str, Any]:
         marker = cls.__easymlnb_type__()
-        found: dict[str, Any] = marker.__get_pydantic_json_schema__(schema, handler)
-        return found
+        json_schema: dict[str, Any] = marker.__get_pydantic_json_schema__(schema, handler)
+        return json_schema
 
 
 class Markdown(HTML):
@@ -106,10 +106,10 @@ class HtmlType(Type):
 
     def text(self, value: Any) -> str:
         """Return the markup itself; IPython's display objects keep it in ``data``."""
-        found = value if isinstance(value, str) else getattr(value, "data", None)
-        if not isinstance(found, str):
+        text = value if isinstance(value, str) else getattr(value, "data", None)
+        if not isinstance(text, str):
             raise ValueError(f"{type(value).__name__} is not {self.widget}")
-        return str(found)
+        return str(text)
 
     def decode(self, value: Any, source: Any) -> Any:
         try:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from email.message import Message
 
+from easymlnb.contract.file_parameters import matches
+
 JSON = "application/json"
 
 
@@ -20,19 +22,12 @@ def charset(media_type: str) -> str:
     return str(message.get_content_charset(""))
 
 
-def matches(media_type: str, pattern: str) -> bool:
-    """Tell whether ``pattern`` (``image/png``, ``image/*``, ``*/*``) covers a bare media type."""
-    if pattern in ("*/*", media_type):
-        return True
-    return pattern.endswith("/*") and media_type.startswith(pattern[:-1])
-
-
 def covered(media_type: str, patterns: Iterable[str]) -> bool:
     return any(matches(media_type, pattern) for pattern in patterns)
 
 
 def _parse_accept(accept: str) -> list[tuple[str, float]]:
-    found = []
+    ranges = []
     for item in accept.split(","):
         name, *parameters = item.split(";")
         if not name.strip():
@@ -45,8 +40,8 @@ def _parse_accept(accept: str) -> list[tuple[str, float]]:
                     quality = min(1.0, max(0.0, float(value)))
                 except ValueError:
                     quality = 0.0
-        found.append((name.strip().lower(), quality))
-    return found
+        ranges.append((name.strip().lower(), quality))
+    return ranges
 
 
 def _quality(media_type: str, wishes: list[tuple[str, float]]) -> float:
@@ -64,9 +59,9 @@ def choose(accept: str, offered: Iterable[str]) -> str | None:
     No header, or one without any media type, takes the first.
     """
     wishes = _parse_accept(accept) or [("*/*", 1.0)]
-    best, found = 0.0, None
+    best, chosen = 0.0, None
     for media_type in offered:
         quality = _quality(media_type, wishes)
         if quality > best:
-            best, found = quality, media_type
-    return found
+            best, chosen = quality, media_type
+    return chosen

@@ -20,16 +20,16 @@ def dump(value: Any, encode: Callable[[Any], Any], *, marked: bool = False) -> A
     ``marked`` leaves values of our types in it, too, as ``Marked``. ``encode`` writes an object at
     once where a serializer of the model needs that. Raises ``ValueError``.
     """
-    kept = Placeholders()
-    token = PLACEHOLDERS.set(kept if marked else None)
+    placeholders = Placeholders()
+    token = PLACEHOLDERS.set(placeholders if marked else None)
     try:
-        found = _written(value, kept.keep)
+        dumped = _written(value, placeholders.keep)
     finally:
         PLACEHOLDERS.reset(token)
-    if not kept.items:
-        return found
-    tree, replaced = _restore(found, kept)
-    return tree if replaced == len(kept.items) else _written(value, encode)
+    if not placeholders.items:
+        return dumped
+    tree, replaced = _restore(dumped, placeholders)
+    return tree if replaced == len(placeholders.items) else _written(value, encode)
 
 
 def _written(value: Any, fallback: Callable[[Any], Any]) -> Any:
@@ -37,15 +37,15 @@ def _written(value: Any, fallback: Callable[[Any], Any]) -> Any:
     return serializer.to_python(value, mode="json", warnings=False, fallback=fallback)
 
 
-def _restore(written: Any, kept: Placeholders) -> tuple[Any, int]:
+def _restore(written: Any, placeholders: Placeholders) -> tuple[Any, int]:
     """Return the tree with the kept objects in place of their marks, and how many they were."""
     if isinstance(written, str):
-        item = kept.items.get(written, kept)
-        return (written, 0) if item is kept else (item, 1)
+        item = placeholders.items.get(written, placeholders)
+        return (written, 0) if item is placeholders else (item, 1)
     if isinstance(written, dict):
-        pairs = {key: _restore(item, kept) for key, item in written.items()}
+        pairs = {key: _restore(item, placeholders) for key, item in written.items()}
         return {key: item for key, (item, _) in pairs.items()}, sum(n for _, n in pairs.values())
     if isinstance(written, list):
-        entries = [_restore(item, kept) for item in written]
+        entries = [_restore(item, placeholders) for item in written]
         return [item for item, _ in entries], sum(n for _, n in entries)
     return written, 0

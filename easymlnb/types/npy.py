@@ -41,14 +41,14 @@ def unmasked(value: "np.ma.MaskedArray[Any, Any]") -> "np.ndarray[Any, Any]":
     if not np.ma.is_masked(value):
         return np.asarray(value.data)
     kind = value.dtype.kind
-    found: np.ndarray[Any, Any] = np.array(value.data)
+    values: np.ndarray[Any, Any] = np.array(value.data)
     if kind in "biu":
         known = value.compressed()
         if not known.size or max(abs(int(known.min())), abs(int(known.max()))) <= 2**53:
-            kind, found = "f", found.astype("float64")
+            kind, values = "f", values.astype("float64")
     if kind in "fcmM":
-        found[np.ma.getmaskarray(value)] = "NaT" if kind in "mM" else np.nan
-        return found
+        values[np.ma.getmaskarray(value)] = "NaT" if kind in "mM" else np.nan
+        return values
     raise ValueError(
         f"a masked array of {value.dtype} has no value for masked elements; use filled() first"
     )
@@ -99,12 +99,12 @@ def number_type(name: Any) -> "np.dtype[Any]":
     import numpy as np
 
     try:
-        found = np.dtype(name) if isinstance(name, str) and len(name) < 20 else None
+        dtype = np.dtype(name) if isinstance(name, str) and len(name) < 20 else None
     except (TypeError, ValueError, SyntaxError):
-        found = None
-    if found is None or found.kind not in KINDS or found.fields or found.subdtype:
+        dtype = None
+    if dtype is None or dtype.kind not in KINDS or dtype.fields or dtype.subdtype:
         raise ValueError("'dtype' must be a numeric type, such as 'float32'.")
-    return found
+    return dtype
 
 
 def is_size(size: Any) -> bool:

@@ -84,8 +84,8 @@ class Record(Hint):
         )
 
     def _build(self, value: Any, read: Any) -> Any:
-        found = read(as_dict(value))
-        return found if typing.is_typeddict(self.kind) else self.kind(**found)
+        fields = read(as_dict(value))
+        return fields if typing.is_typeddict(self.kind) else self.kind(**fields)
 
     def __get_pydantic_json_schema__(
         self, schema: "CoreSchema", handler: "GetJsonSchemaHandler"

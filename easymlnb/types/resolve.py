@@ -8,8 +8,7 @@ import typing
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from easymlnb.types import record
-from easymlnb.types.base import Hint, Type, loaded_class
-from easymlnb.types.class_registry import type_for_class
+from easymlnb.types.base import Hint, Type, find_loaded, type_for_class
 from easymlnb.types.finite_numbers import Anything, Finite
 from easymlnb.types.members import Members
 
@@ -27,8 +26,8 @@ BARE: dict[Any, Any] = {
 def marker_of(hint: Any) -> Type | None:
     """Return the ``Type`` that owns a resolved hint, looking through ``Optional``."""
     if get_origin(hint) is Annotated:
-        found = [item for item in hint.__metadata__ if isinstance(item, Type)]
-        return found[-1] if found else marker_of(hint.__origin__)
+        markers = [item for item in hint.__metadata__ if isinstance(item, Type)]
+        return markers[-1] if markers else marker_of(hint.__origin__)
     if get_origin(hint) in (Union, types.UnionType):
         inner = [arg for arg in get_args(hint) if arg is not NONE]
         return marker_of(inner[0]) if len(inner) == 1 else None
@@ -108,7 +107,7 @@ def _class(kind: type, seen: tuple[type, ...]) -> Any:
 def _python_number(kind: type) -> type | None:
     """Return the Python type to read where the hint names one of numpy's scalars."""
     for name, plain in (("bool_", bool), ("integer", int), ("floating", float)):
-        scalar = loaded_class(f"numpy.{name}")
+        scalar = find_loaded(f"numpy.{name}")
         if scalar is not None and issubclass(kind, scalar):
             return plain
     return None

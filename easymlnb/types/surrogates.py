@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from easymlnb.contract.errors import ResultNotEncodable
-from easymlnb.contract.texts import sendable
+from easymlnb.contract.message import sendable
 from easymlnb.types import inference
 
 REPLACEMENT = "\ufffd".encode()

@@ -10,7 +10,7 @@ from easymlnb.types import inline_bytes, table_encoding
 from easymlnb.types.base import KEY, Type, is_a
 from easymlnb.types.columns import KINDS, check_columns
 from easymlnb.types.delimited import Reading
-from easymlnb.types.file import File
+from easymlnb.types.file import as_upload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,8 +75,8 @@ class Table(Type):
 
     def json_schema(self) -> dict[str, Any]:
         own = {"widget": self.widget, "accept": [*self.reads, ".csv"], "max_bytes": self.max_bytes}
-        said = {"columns": self.columns, "separator": self.separator, "decimal": self.decimal}
-        own |= {name: value for name, value in said.items() if value}
+        options = {"columns": self.columns, "separator": self.separator, "decimal": self.decimal}
+        own |= {name: value for name, value in options.items() if value}
         return {
             "anyOf": [
                 {"type": "array", "items": {"type": "object"}, "description": "Records."},
@@ -114,12 +114,10 @@ class Table(Type):
     def _read(self, value: Any) -> "pd.DataFrame":
         if is_a(type(value), "pandas.DataFrame", "pandas.Series"):
             return table_encoding.as_frame(value)
-        if isinstance(value, File):
-            value = value.upload()
-        found = inline_bytes.to_upload(value, self.max_bytes)
-        if found is not None:
+        upload = as_upload(value, self.max_bytes)
+        if upload is not None:
             reading = Reading(self.max_rows, self.kinds(), self.separator, self.decimal)
-            return self.as_result(table_encoding.read_table(found, reading))
+            return self.as_result(table_encoding.read_table(upload, reading))
         if isinstance(value, list | tuple):
             self.limit(len(value))
             return table_encoding.from_records(list(value), self.kinds())

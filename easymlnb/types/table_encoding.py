@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from easymlnb.contract.errors import ResultNotEncodable
-from easymlnb.contract.jsonkeys import check_keys
+from easymlnb.contract.json_values import check_keys
 from easymlnb.types import charset, column_inference, delimited, inference
 from easymlnb.types.base import Upload, is_a
 from easymlnb.types.delimited import MAX_COLUMNS, Reading, TooLong, TooWide
@@ -32,21 +32,21 @@ def has_arrow() -> bool:
     return importlib.util.find_spec("pyarrow") is not None
 
 
-def read_table(found: Upload, reading: Reading) -> "pd.DataFrame":
+def read_table(upload: Upload, reading: Reading) -> "pd.DataFrame":
     """Read a table from bytes, by what they are rather than by what they are called."""
-    begin = bytes(found.data[:8])
+    begin = bytes(upload.data[:8])
     if begin.startswith(b"PAR1"):
-        return _arrow(found.data, reading, parquet=True)
-    if begin.startswith(b"\xff\xff\xff\xff") or found.media_type == ARROW:
-        return _arrow(found.data, reading, parquet=False)
-    _reject_other_formats(found.data)
-    text = charset.decode(found.data, found.charset)
+        return _arrow(upload.data, reading, parquet=True)
+    if begin.startswith(b"\xff\xff\xff\xff") or upload.media_type == ARROW:
+        return _arrow(upload.data, reading, parquet=False)
+    _reject_other_formats(upload.data)
+    text = charset.decode(upload.data, upload.charset)
     if text.lstrip()[:1] in ("[", "{"):
         try:
             return _json(text, reading)
         except _NoJson:
             # The name of a column may begin so, too.
-            if found.media_type != CSV:
+            if upload.media_type != CSV:
                 raise
     return _check_columns(delimited.read(text, reading))
 
@@ -87,8 +87,8 @@ def _arrow(data: Data, reading: Reading, *, parquet: bool) -> "pd.DataFrame":
             "Arrow and Parquet require pyarrow, which is not installed. Send CSV or JSON."
         )
     try:
-        found = _arrow_table(data, reading.max_rows, parquet=parquet)
-        table = from_arrow(found, reading.kinds) if _unique(found.schema.names) else None
+        table = _arrow_table(data, reading.max_rows, parquet=parquet)
+        table = from_arrow(table, reading.kinds) if _unique(table.schema.names) else None
     except (TooLong, TooWide):
         raise
     except Exception:
@@ -119,7 +119,7 @@ def _arrow_table(data: Data, max_rows: int, *, parquet: bool) -> Any:
     return file.read()
 
 
-def from_arrow(found: Any, kinds: Collection[str] = ()) -> "pd.DataFrame":
+def from_arrow(arrow: Any, kinds: Collection[str] = ()) -> "pd.DataFrame":
     """Return a table of Arrow as one of pandas, without rounding whole numbers that have gaps.
 
     pandas itself makes floats of them, and objects of truths with gaps.
@@ -127,17 +127,17 @@ def from_arrow(found: Any, kinds: Collection[str] = ()) -> "pd.DataFrame":
     import pandas as pd
     import pyarrow as pa
 
-    table: pd.DataFrame = found.to_pandas()
+    table: pd.DataFrame = arrow.to_pandas()
     gapped = {
         field.name: pa.types.is_integer(field.type)
-        for field, column in zip(found.schema, found.columns, strict=True)
+        for field, column in zip(arrow.schema, arrow.columns, strict=True)
         if column.null_count
         and (pa.types.is_integer(field.type) or pa.types.is_boolean(field.type))
     }
     for name in table.columns:
         whole = gapped.get(str(name))
         if whole is not None and table[name].dtype.kind in "fO":
-            exact = pd.Series(found[str(name)].to_pylist(), table.index, "object")
+            exact = pd.Series(arrow[str(name)].to_pylist(), table.index, "object")
             table[name] = (
                 exact.astype("Int64")
                 if whole and name in kinds
@@ -229,8 +229,8 @@ def as_frame(value: Any) -> "pd.DataFrame":
         return named
     if not is_a(type(value), "pandas.DataFrame"):
         raise ValueError(f"{type(value).__name__} is not a table")
-    found: pd.DataFrame = value
-    return found
+    frame: pd.DataFrame = value
+    return frame
 
 
 def flatten(table: "pd.DataFrame") -> "pd.DataFrame":
@@ -277,10 +277,10 @@ def _cell(value: Any) -> Any:
 
 def _as_text(value: Any) -> str | None:
     """Return a cell as text, for columns that have no type of their own in a file."""
-    found = _cell(value)
-    if found is None or isinstance(found, str):
-        return found
-    return json.dumps(found, ensure_ascii=False)
+    cell = _cell(value)
+    if cell is None or isinstance(cell, str):
+        return cell
+    return json.dumps(cell, ensure_ascii=False)
 
 
 def to_json(table: "pd.DataFrame") -> bytes:
@@ -290,7 +290,8 @@ def to_json(table: "pd.DataFrame") -> bytes:
     """
     names, columns = to_columns(table)
     plain = [
-        [cell if isinstance(cell, PLAIN) else _as_text(cell) for cell in one] for one in columns
+        [cell if isinstance(cell, PLAIN) else _as_text(cell) for cell in column]
+        for column in columns
     ]
     return json.dumps(dict(zip(names, plain, strict=True)), ensure_ascii=False).encode()
 
@@ -309,12 +310,12 @@ def write_table(table: "pd.DataFrame", media_type: str) -> bytes:
 
     target = io.BytesIO()
     try:
-        found = to_arrow(table)
+        arrow = to_arrow(table)
         if media_type == PARQUET:
-            pyarrow.parquet.write_table(found, target)
+            pyarrow.parquet.write_table(arrow, target)
         else:
-            with pyarrow.ipc.new_stream(target, found.schema) as stream:
-                stream.write_table(found)
+            with pyarrow.ipc.new_stream(target, arrow.schema) as stream:
+                stream.write_table(arrow)
     except (pyarrow.ArrowException, TypeError) as error:
         raise ValueError(str(error)) from error
     return target.getvalue()
@@ -333,13 +334,13 @@ def _with_text(table: "pd.DataFrame", chosen: Callable[["pd.Series[Any]"], bool]
     columns = [table.iloc[:, at] for at in range(table.shape[1])]
     if not any(map(chosen, columns)):
         return table
-    made = [
+    converted = [
         pd.Series([_as_text(cell) for cell in column.tolist()], table.index, "object")
         if chosen(column)
         else column
         for column in columns
     ]
-    return pd.concat(made, axis=1).set_axis(table.columns, axis=1)
+    return pd.concat(converted, axis=1).set_axis(table.columns, axis=1)
 
 
 def _is_foreign(column: "pd.Series[Any]") -> bool:

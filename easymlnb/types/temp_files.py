@@ -1,14 +1,22 @@
-"""Temporary files of a call, removed when the call ends."""
+"""Temporary files of a call, removed when the call ends, and safe names for files."""
 
 import atexit
+import re
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
 from easymlnb.types.uploaded_files import Data
+
+MAX_NAME = 120
+"""Longest label in characters."""
+
+SEPARATORS = re.compile(r"[\\/]")
+FORBIDDEN = re.compile(r'[<>:"|?*]')
 
 
 class Folder:
@@ -29,12 +37,12 @@ class Folder:
         self._count += 1
         inner = self._path / str(self._count)
         inner.mkdir()
-        made = inner / name
+        file = inner / name
         if path is not None:
-            made.symlink_to(path)
+            file.symlink_to(path)
         else:
-            made.write_bytes(data)
-        return made
+            file.write_bytes(data)
+        return file
 
     def close(self) -> None:
         if self._path is not None:
@@ -62,3 +70,20 @@ def scratch() -> Iterator[None]:
 def create(name: str, data: Data, path: Path | None = None) -> Path:
     """Make a temporary file for this call; outside of any call it lives as long as the process."""
     return (_CURRENT.get() or _OUTSIDE).put(name, data, path)
+
+
+def safe_filename(name: str) -> str:
+    """Return the last part of ``name`` without control characters, cut to ``MAX_NAME`` characters.
+
+    An empty string means that nothing of the name can be used.
+    """
+    last = SEPARATORS.split(name)[-1]
+    # Categories C* are control, format (right-to-left overrides) and surrogate characters.
+    clean = "".join(char for char in last if not unicodedata.category(char).startswith("C"))
+    clean = FORBIDDEN.sub("_", clean).strip().strip(".").strip()
+    if len(clean) <= MAX_NAME:
+        return clean
+    stem, dot, ending = clean.rpartition(".")
+    if not dot or len(ending) > 10:
+        return clean[:MAX_NAME]
+    return f"{stem[: MAX_NAME - len(ending) - 1]}.{ending}"

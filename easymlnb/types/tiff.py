@@ -44,14 +44,14 @@ class Page:
 
     def tag(self, number: int, default: int = 0) -> int:
         """Return a tag's number, the first one of several."""
-        found = self.tags.get(number, default)
-        found = found[0] if isinstance(found, tuple) and found else found
-        return found if isinstance(found, int) else default
+        value = self.tags.get(number, default)
+        value = value[0] if isinstance(value, tuple) and value else value
+        return value if isinstance(value, int) else default
 
     def numbers(self, number: int) -> tuple[int, ...]:
         """Return all numbers of a tag."""
-        found = self.tags.get(number, ())
-        return tuple(found) if isinstance(found, tuple) else (found,)
+        value = self.tags.get(number, ())
+        return tuple(value) if isinstance(value, tuple) else (value,)
 
     @property
     def width(self) -> int:
@@ -128,12 +128,12 @@ class Page:
 
         kind = self.kind()
         inner = 1 if self.planes else self.samples
-        found = np.zeros((self.samples // inner, self.height, self.width, inner), kind)
+        planes = np.zeros((self.samples // inner, self.height, self.width, inner), kind)
         for block, plane, top, left in self._blocks(kind, inner):
             rows, columns = self.height - top, self.width - left
-            kept = block[:rows, :columns]
-            found[plane, top : top + len(kept), left : left + kept.shape[1]] = kept
-        page = np.moveaxis(found, 0, -2).reshape(self.height, self.width, self.samples)
+            block = block[:rows, :columns]
+            planes[plane, top : top + len(block), left : left + block.shape[1]] = block
+        page = np.moveaxis(planes, 0, -2).reshape(self.height, self.width, self.samples)
         page = page.astype(kind.newbyteorder("="), copy=False)
         return turned(page[..., 0] if self.samples == 1 else page, self.tag(ORIENTATION, 1))
 

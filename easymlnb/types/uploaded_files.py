@@ -31,12 +31,12 @@ def sent(files: Mapping[str, Path | bytes]) -> Iterator[None]:
 
 def find(name: str) -> Path | bytes:
     """Return what was sent under that id; raises ``ValueError`` when this call has no such file."""
-    found = (_SENT.get() or {}).get(name)
-    if found is None:
+    file = (_SENT.get() or {}).get(name)
+    if file is None:
         raise ValueError(
             "The call has no such upload. Send its id in the header X-Easymlnb-Uploads."
         )
-    return found
+    return file
 
 
 def mapped(file: Any) -> Data:

@@ -92,10 +92,12 @@ def test_failing_start_goes_back_to_sleep() -> None:
 
 def test_widest_bounds_of_all_services_count() -> None:
     fixed = spec("a", workers=2)
-    wide = spec("b", workers=5, running=WorkerResources(min_workers=0, target_calls=4, idle=30))
+    wide = spec("b", workers=5, resources=WorkerResources(min_workers=0, target_calls=4, idle=30))
     assert Limits.of([fixed]) == Limits(least=2, most=2)
     assert Limits.of([fixed, wide]) == Limits(least=2, most=5, target=1, idle=600)
-    batched = spec("c", batch=Batch(max_size=16), running=WorkerResources(min_workers=0), workers=2)
+    batched = spec(
+        "c", batch=Batch(max_size=16), resources=WorkerResources(min_workers=0), workers=2
+    )
     assert Limits.of([batched]).target == 16
 
 

@@ -130,7 +130,7 @@ class CallHandle:
     @property
     def repeats(self) -> bool:
         """Say whether it may run again, because its worker was lost with it."""
-        return self.spec.running.idempotent and not (self.once or self.given)
+        return self.spec.resources.idempotent and not (self.once or self.given)
 
     def stop(self, error: EasyMLNBError) -> None:
         """End the call for its caller, and ask whoever runs it to stop."""

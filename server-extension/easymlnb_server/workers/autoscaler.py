@@ -36,7 +36,7 @@ class Limits:
             least=max(spec.min_workers for spec in wanted),
             most=max(spec.workers for spec in wanted),
             target=min(spec.target_calls for spec in wanted),
-            idle=max(spec.running.idle for spec in wanted),
+            idle=max(spec.resources.idle for spec in wanted),
         )
 
 

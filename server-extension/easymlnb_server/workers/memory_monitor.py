@@ -32,7 +32,7 @@ class MemoryWatch:
 
     def limit_to(self, specs: Iterable[ServiceSpec]) -> int:
         """Take the widest limit that services of one bundle ask for; returns it."""
-        self.limit = max((spec.running.memory for spec in specs), default=0) or self._default
+        self.limit = max((spec.resources.memory for spec in specs), default=0) or self._default
         return self.limit
 
     async def keep(self) -> None:

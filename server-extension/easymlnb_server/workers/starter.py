@@ -328,6 +328,6 @@ def _place(notebook: NotebookNode, trace: str) -> tuple[str, dict[str, Any]]:
 
 def most_gpus(specs: tuple[ServiceSpec, ...]) -> Gpu:
     """Return what a worker of all these services needs."""
-    asked = [spec.running.gpu for spec in specs]
+    asked = [spec.resources.gpu for spec in specs]
     firm = max((one for one in asked if one != PREFER), default=0.0)
     return firm or (PREFER if PREFER in asked else 0.0)
