@@ -1,7 +1,7 @@
-"""``ml.pipeline`` and ``ml.gather``: several functions become one, and that one a service.
+"""``ml.pipeline`` and ``ml.gather``: combine functions to one service.
 
-Each makes one ordinary function with hints, defaults and a docstring, and hands it to
-``ml.service``; nothing else needs to know that it was made of others.
+Each creates an ordinary function with hints, defaults and a docstring, and passes it to
+``ml.service``.
 """
 
 import inspect
@@ -11,9 +11,17 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from easymlnb.compose import steps as running
 from easymlnb.compose.parallel import run_parallel
-from easymlnb.compose.steps import PIECES, Step
+from easymlnb.compose.steps import (
+    PIECES,
+    Run,
+    Step,
+    as_function,
+    as_generator,
+    run_each,
+    run_in_sequence,
+    stream_items,
+)
 from easymlnb.compose.wiring import StepSpec, merge_parameters, result_hint, target_parameter
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.options import check, known
@@ -49,6 +57,7 @@ def pipeline(
     Returns
     -------
     ServiceFunction
+        The service, which can also be called like a function.
 
     Raises
     ------
@@ -60,7 +69,7 @@ def pipeline(
         raise DefinitionError(
             "A pipeline needs at least one step, such as ml.pipeline(prepare, predict)."
         )
-    pieces = [_piece(step, f"step {at} {_name_of(step)!r}") for at, step in enumerate(steps, 1)]
+    pieces = [_step_spec(step, f"step {at} {_name_of(step)!r}") for at, step in enumerate(steps, 1)]
     for piece in pieces[:-1]:
         if piece.signature.stream:
             raise DefinitionError(
@@ -71,14 +80,14 @@ def pipeline(
     mains = ["", *(target_parameter(before, after) for before, after in pairwise(pieces))]
     exposed = _exposed(pieces, mains, expose)
     first, last = pieces[0].signature, pieces[-1].signature
+    sent = [set(pieces[0].names), *(exposed.keys() & piece.names for piece in pieces[1:])]
     chain = [
-        _step(piece, name, main, set(piece.names) if at == 0 else exposed.keys() & piece.names)
-        for at, (piece, main) in enumerate(zip(pieces, mains, strict=True))
+        _create_step(piece, name, main, names)
+        for piece, main, names in zip(pieces, mains, sent, strict=True)
     ]
-    run = partial(running.stream_items if last.stream else running.run_in_sequence, chain)
-    combined = _function(
-        (*first.parameters, *exposed.values()), last.returns, run, stream=last.stream
-    )
+    run = partial(stream_items if last.stream else run_in_sequence, chain)
+    parameters = (*first.parameters, *exposed.values())
+    combined = _function(parameters, last.returns, run, stream=last.stream)
     title = " → ".join(piece.signature.name for piece in pieces)
     return _as_service(combined, name, title, pieces, last.returns_description, options)
 
@@ -120,13 +129,13 @@ def gather(
         raise DefinitionError(
             "gather needs functions as keyword arguments, such as ml.gather(a=model1, b=model2)."
         )
-    pieces = {key: _piece(step, repr(key)) for key, step in members.items()}
+    pieces = {key: _step_spec(step, repr(key)) for key, step in members.items()}
     for piece in pieces.values():
         if piece.signature.stream:
             raise DefinitionError(f"{piece.label} is a generator, which cannot be gathered.")
     name = _name(name, list(members), list(members.values()))
-    steps = {key: _step(piece, name, "", set(piece.names)) for key, piece in pieces.items()}
-    run = partial(run_parallel if concurrent and len(steps) > 1 else running.run_each, steps)
+    steps = {key: _create_step(piece, name, "", set(piece.names)) for key, piece in pieces.items()}
+    run = partial(run_parallel if concurrent and len(steps) > 1 else run_each, steps)
     hints = {key: result_hint(piece) for key, piece in pieces.items()}
     returns = typing.TypedDict(name, hints)  # type: ignore[misc]
     combined = _function(merge_parameters(list(pieces.values())), returns, run, stream=False)
@@ -134,7 +143,7 @@ def gather(
     return _as_service(combined, name, title, list(pieces.values()), "", options)
 
 
-def _piece(function: Any, label: str) -> StepSpec:
+def _step_spec(function: Any, label: str) -> StepSpec:
     return StepSpec(function, signature.read(function), label)
 
 
@@ -142,10 +151,10 @@ def _name_of(function: Any) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def _step(piece: StepSpec, name: str, main: str, sent: set[str]) -> Step:
+def _create_step(piece: StepSpec, name: str, main: str, sent: set[str]) -> Step:
     return Step(
         function=piece.function,
-        place=f"{piece.label} of {name!r}",
+        label=f"{piece.label} of {name!r}",
         parameters=frozenset(piece.names),
         required=frozenset(piece.required),
         sent=frozenset(sent),
@@ -154,7 +163,7 @@ def _step(piece: StepSpec, name: str, main: str, sent: set[str]) -> Step:
 
 
 def _name(given: str | None, names: Sequence[str], steps: Sequence[Any]) -> str:
-    """Return the service's name, which none of the services it is made of may have."""
+    """Return the service's name, which must differ from those of its steps."""
     name = given or "_".join(names)
     if name in _services(steps):
         raise DefinitionError(
@@ -175,7 +184,7 @@ def _services(functions: Sequence[Any]) -> Iterator[str]:
 def _exposed(
     pieces: Sequence[StepSpec], mains: Sequence[str], expose: Sequence[str]
 ) -> dict[str, Parameter]:
-    """Return the parameters of later steps that become the pipeline's own."""
+    """Return the parameters of later steps that callers may set."""
     if isinstance(expose, str):
         raise DefinitionError(f"expose must be a list of names: expose=[{expose!r}].")
     exposed = {}
@@ -202,9 +211,9 @@ def _exposed(
 
 
 def _function(
-    parameters: Sequence[Parameter], returns: Any, run: running.Run, *, stream: bool
+    parameters: Sequence[Parameter], returns: Any, run: Run, *, stream: bool
 ) -> Callable[..., Any]:
-    """Return a function with these parameters, those that are needed first."""
+    """Return a function with these parameters, required ones first."""
     if stream and returns is not MISSING:
         returns = Iterator[returns]
     ordered = sorted(parameters, key=lambda item: item.default is not MISSING)
@@ -220,7 +229,7 @@ def _function(
         ],
         return_annotation=returns,
     )
-    combined: Any = (running.generator if stream else running.function)(signature, run)
+    combined: Any = (as_generator if stream else as_function)(signature, run)
     combined.__signature__ = signature
     combined.__annotations__ = {
         item.name: item.hint for item in ordered if item.hint is not MISSING
@@ -249,7 +258,7 @@ def _as_service(
 
 
 def _doc(title: str, pieces: Sequence[StepSpec], parameters: str, result: str) -> str:
-    """Return a docstring in Google's style, from those of the pieces."""
+    """Return a docstring in Google's style from those of the steps."""
     lines = [
         f"- **{piece.signature.name}**: {piece.signature.description.splitlines()[0]}"
         for piece in pieces

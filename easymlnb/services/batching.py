@@ -1,4 +1,4 @@
-"""Functions of many rows, read as services of one: what callers, forms and schemas see."""
+"""Batched functions: the signature of a single call, for callers, forms and schemas."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class _BatchedMarker:
-    """Tells a batched list from a list that each caller sends."""
+    """Distinguishes a batched list from a list that each caller sends."""
 
 
 _MARK = _BatchedMarker()
@@ -31,9 +31,9 @@ else:
 
 
 def per_call_signature(signature: Signature, batch: Batch | None) -> Signature:
-    """Return the signature that each caller meets; without ``batch`` it is the function's own.
+    """Return the signature for each caller; without ``batch``, it is the function's own.
 
-    Raises ``DefinitionError`` naming the parameter and the fix.
+    Raises ``DefinitionError`` with the parameter and the fix.
     """
     if batch is None:
         for item in signature.parameters:
@@ -77,7 +77,7 @@ def _parameter(name: str, item: Parameter) -> Parameter:
 
 
 def _row(hint: Any) -> Any:
-    """Return the hint of one row, with what else stands beside the mark; ``None`` without it."""
+    """Return the hint of one row with its other metadata; ``None`` if it is not batched."""
     if get_origin(hint) is not Annotated or _MARK not in hint.__metadata__:
         return None
     row = get_args(hint.__origin__)[0]

@@ -23,11 +23,11 @@ V = TypeVar("V", bound=Callable[..., Any])
 
 
 _FORMS: dict[str, Any] = {}
-"""The form under the cell of each service of this kernel."""
+"""The displayed form of each service of this kernel."""
 
 
 class ServiceNameWarning(UserWarning):
-    """The server did not take a live service; the function itself still works."""
+    """The server refused to register a live service; the function itself works."""
 
 
 class ServerWarning(UserWarning):
@@ -278,7 +278,7 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
 
 @cache
 def _warn_of_lack_of_server() -> None:
-    """Warn at the first service of a kernel only; its other cells would repeat the same."""
+    """Warn only at the first service of a kernel."""
     lack = session.lack_of_server()
     if lack:
         warnings.warn(lack, ServerWarning, stacklevel=4)
@@ -312,7 +312,7 @@ def _remove(service: Service) -> None:
 
 def _publish(service: Service, options: dict[str, Any]) -> "Published | None":
     if session.in_worker():
-        # The notebook publishes itself; the worker that executes it must not.
+        # A worker that executes the notebook must not publish it again.
         return None
     from easymlnb.publishing.publish import publish
 
@@ -335,14 +335,14 @@ def _form(service: Service) -> Any:
 
 
 def _close_form(name: str) -> None:
-    """Free the widgets of the form that was shown last: each run of a cell makes a new one."""
+    """Close the widgets of the previous form, because each run of a cell creates a new one."""
     form = _FORMS.pop(name, None)
     if form is not None:
         form.close()
 
 
 def _show(service: Service) -> None:
-    """Show the form under the cell where a person can see it."""
+    """Display the form under the cell, if the kernel has a server."""
     if not session.has_server():
         return
     try:

@@ -1,4 +1,4 @@
-"""The types that hints can name; each module owns one family."""
+"""Types for hints, one family per module."""
 
 from easymlnb.types.array import Array
 from easymlnb.types.base import Hint, Type, Upload

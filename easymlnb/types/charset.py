@@ -1,4 +1,4 @@
-"""Bytes to text, by what the sender says and by the marks that files begin with."""
+"""Decode text by its declared charset and its byte order mark."""
 
 import codecs
 
@@ -12,14 +12,14 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-"""Byte order marks, which outrank a charset that was declared, as browsers have it."""
+"""Byte order marks; as in browsers, they take precedence over a declared charset."""
 
 NO_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"})
-"""Python's codecs of text that are no encodings of files."""
+"""Python's text codecs that are not encodings of files."""
 
 
 def decode(data: Data, charset: str = "") -> str:
-    """Return the text without its mark; raise ``ValueError`` saying what to do about it."""
+    """Return the text without its byte order mark; raises ``ValueError`` with advice."""
     head = bytes(data[:4])
     name = next((name for mark, name in MARKS if head.startswith(mark)), charset or "utf-8")
     try:

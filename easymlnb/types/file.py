@@ -1,4 +1,4 @@
-"""Files: bytes with a name and a media type, read into memory or put on disk for the call."""
+"""Files: bytes with a name and a media type, in memory or in a temporary file."""
 
 import io
 from pathlib import Path
@@ -17,7 +17,7 @@ SHOWN_AS = {
     "image/webp": "image",
     "image/gif": "image",
 }
-"""Kind of view part by media type; everything else is something to download."""
+"""Kinds of view parts by media type; other files are downloads."""
 
 
 class File(Type):
@@ -67,13 +67,13 @@ class File(Type):
 
     @classmethod
     def of_upload(cls, upload: Upload) -> "File":
-        """Return what was uploaded as a value; a large one is not read for it."""
+        """Return an upload as a file, without reading a large one."""
         file = cls(b"", upload.name, upload.media_type)
         file._data, file._path = upload.data, upload.path
         return file
 
     def upload(self) -> Upload:
-        """Return the value as what it was uploaded as."""
+        """Return the file as an upload."""
         return Upload(self._data, self.name, self.media_type, self._path)
 
     @property
@@ -154,7 +154,7 @@ class File(Type):
             try:
                 return self.of_upload(Upload(contents(value), safe_filename(value.name)))
             except OSError as error:
-                # The path itself is the author's business, not the caller's.
+                # Callers must not see the path.
                 raise ValueError(f"the file cannot be read ({error.strerror})") from None
         raise ValueError(f"{type(value).__name__} is not a file")
 
@@ -182,7 +182,7 @@ def as_upload(value: Any, max_bytes: int) -> Upload | None:
 
 
 def part(kind: str, title: str, data: bytes, media_type: str, name: str) -> dict[str, Any]:
-    """Return the part of a view that carries bytes."""
+    """Return a part of a view with bytes."""
     return {
         "kind": kind,
         "title": title,

@@ -9,12 +9,12 @@ JSON = "application/json"
 
 
 def strip_parameters(media_type: str) -> str:
-    """Return a media type in lower case without its parameters."""
+    """Return a media type in lowercase without its parameters."""
     return media_type.partition(";")[0].strip().lower()
 
 
 def charset(media_type: str) -> str:
-    """Return the charset that a media type names, or an empty string."""
+    """Return the charset of a media type, or an empty string."""
     if ";" not in media_type:
         return ""
     message = Message()
@@ -45,7 +45,7 @@ def _parse_accept(accept: str) -> list[tuple[str, float]]:
 
 
 def _quality(media_type: str, wishes: list[tuple[str, float]]) -> float:
-    """The most specific wish decides (RFC 9110): ``image/*;q=0`` loses to ``image/png``."""
+    """Return the quality of the most specific range (RFC 9110)."""
     best = (-1, 0.0)
     for pattern, quality in wishes:
         if matches(media_type, pattern):
@@ -54,9 +54,9 @@ def _quality(media_type: str, wishes: list[tuple[str, float]]) -> float:
 
 
 def choose(accept: str, offered: Iterable[str]) -> str | None:
-    """Return which of ``offered`` (preferred first) ``accept`` likes best; ``None`` if none.
+    """Return the best of ``offered`` (preferred first) for an ``Accept`` header, or ``None``.
 
-    No header, or one without any media type, takes the first.
+    An empty header accepts all media types.
     """
     wishes = _parse_accept(accept) or [("*/*", 1.0)]
     best, chosen = 0.0, None

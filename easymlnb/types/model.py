@@ -1,7 +1,6 @@
-"""What pydantic's models and dataclasses write of themselves, with what pydantic leaves to us.
+"""Dump pydantic's models and dataclasses that contain values of our types.
 
-Exclusions, serializers and computed fields count as in ``model_dump_json``. Objects that pydantic
-does not know stand where they are, for the caller to write.
+Exclusions, serializers and computed fields apply as in ``model_dump_json``.
 """
 
 from collections.abc import Callable
@@ -15,15 +14,15 @@ def is_model(value: Any) -> bool:
 
 
 def dump(value: Any, encode: Callable[[Any], Any], *, marked: bool = False) -> Any:
-    """Return what a model writes: JSON values, and the objects that pydantic does not know.
+    """Return JSON values and, unchanged, the objects that pydantic cannot encode.
 
-    ``marked`` leaves values of our types in it, too, as ``Marked``. ``encode`` writes an object at
-    once where a serializer of the model needs that. Raises ``ValueError``.
+    With ``marked``, values of our types remain as ``Marked``. ``encode`` is for objects that a
+    serializer of the model needs encoded. Raises ``ValueError``.
     """
     placeholders = Placeholders()
     token = PLACEHOLDERS.set(placeholders if marked else None)
     try:
-        dumped = _written(value, placeholders.keep)
+        dumped = _written(value, placeholders.add)
     finally:
         PLACEHOLDERS.reset(token)
     if not placeholders.items:
@@ -38,7 +37,7 @@ def _written(value: Any, fallback: Callable[[Any], Any]) -> Any:
 
 
 def _restore(written: Any, placeholders: Placeholders) -> tuple[Any, int]:
-    """Return the tree with the kept objects in place of their marks, and how many they were."""
+    """Return the tree with objects in the places of their placeholders, and their number."""
     if isinstance(written, str):
         item = placeholders.items.get(written, placeholders)
         return (written, 0) if item is placeholders else (item, 1)

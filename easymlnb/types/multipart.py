@@ -1,4 +1,4 @@
-"""Reading ``multipart/form-data``: one part per parameter, text by the parameter's schema."""
+"""Read ``multipart/form-data``: one part per parameter, text by the parameter's schema."""
 
 import io
 from collections.abc import Mapping

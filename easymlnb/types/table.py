@@ -21,7 +21,7 @@ SHOWN = 1000
 
 SENT_ROWS = 200_000
 SENT_CELLS = 2_000_000
-"""Rows and cells of a view at most, packed; the whole table is the call's own answer."""
+"""Limits of rows and cells of a view, compressed; the result itself has the whole table."""
 
 
 class Table(Type):
@@ -99,7 +99,7 @@ class Table(Type):
         return frame
 
     def prepare(self, frame: "pd.DataFrame") -> "pd.DataFrame":
-        """Check what was read and bring it into shape; raises ``ValueError``."""
+        """Check a table and convert its columns; raises ``ValueError``."""
         self.limit(len(frame))
         return check_columns(frame, self.columns)
 
@@ -108,7 +108,7 @@ class Table(Type):
             raise ValueError(f"The table exceeds the limit of {self.max_rows} rows.")
 
     def kinds(self) -> Mapping[str, str]:
-        """Return the columns that are read as what they are declared as, without a guess before."""
+        """Return the columns with a declared kind, whose types are not inferred."""
         return {name: kind for name, kind in self.columns.items() if kind != "any"}
 
     def _read(self, value: Any) -> "pd.DataFrame":
@@ -134,7 +134,7 @@ class Table(Type):
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def as_result(self, value: Any) -> "pd.DataFrame":
-        """Return a result as a plain table; raises ``ValueError`` when it is none."""
+        """Return a result as a flat table; raises ``ValueError`` for other values."""
         return table_encoding.flatten(table_encoding.as_frame(value))
 
     def write(self, value: Any, media_type: str) -> bytes:
@@ -147,11 +147,8 @@ class Table(Type):
         frame = self.as_result(value)
         names, columns = table_encoding.to_columns(frame.head(SHOWN))
         rows = [list(row) for row in zip(*columns, strict=True)]
-        part: dict[str, Any] = {
-            "kind": "table",
-            "title": title,
-            "data": {"columns": names, "rows": rows, "total": len(frame)},
-        }
+        data = {"columns": names, "rows": rows, "total": len(frame)}
+        part: dict[str, Any] = {"kind": "table", "title": title, "data": data}
         if len(frame) > SHOWN:
             part["more"] = {"columns_gzip": packed(frame)}
         return [part]
@@ -167,7 +164,7 @@ def _check_signs(separator: str, decimal: str) -> None:
 
 
 def packed(frame: "pd.DataFrame") -> str:
-    """Return the rows that a page may scroll through: base64 of gzip of a JSON list of columns."""
+    """Return the rows for scrolling in a page: base64 of gzip of a JSON list of columns."""
     most = min(SENT_ROWS, SENT_CELLS // max(1, frame.shape[1]))
     _, columns = table_encoding.to_columns(frame.head(most))
     data = json.dumps(columns, ensure_ascii=False, separators=(",", ":")).encode()

@@ -13,27 +13,27 @@ from pathlib import Path
 from easymlnb.types.uploaded_files import Data
 
 MAX_NAME = 120
-"""Longest label in characters."""
+"""Longest file name in characters."""
 
 SEPARATORS = re.compile(r"[\\/]")
 FORBIDDEN = re.compile(r'[<>:"|?*]')
 
 
 class Folder:
-    """A folder that exists from its first file on; ``close`` removes it."""
+    """A folder that is created with its first file; ``close`` removes it."""
 
     def __init__(self) -> None:
         self._path: Path | None = None
         self._count = 0
 
     def put(self, name: str, data: Data, path: Path | None = None) -> Path:
-        """Write ``data`` to a new file called ``name``, which must be a label, and return it.
+        """Write ``data`` to a new file and return its path; ``name`` must be a safe file name.
 
-        With ``path``, a file that holds the same, it is a link to that.
+        With ``path``, a file with the same content, the new file is a link.
         """
         if self._path is None:
             self._path = Path(tempfile.mkdtemp(prefix="easymlnb-"))
-        # Each file in a folder of its own: two uploads may have one name.
+        # Each file has its own folder, because two uploads may have the same name.
         self._count += 1
         inner = self._path / str(self._count)
         inner.mkdir()
@@ -57,7 +57,7 @@ atexit.register(_OUTSIDE.close)
 
 @contextmanager
 def scratch() -> Iterator[None]:
-    """Own the temporary files made inside; they are removed at the end."""
+    """Remove the temporary files that are created inside the block at its end."""
     folder = Folder()
     token = _CURRENT.set(folder)
     try:
@@ -68,14 +68,14 @@ def scratch() -> Iterator[None]:
 
 
 def create(name: str, data: Data, path: Path | None = None) -> Path:
-    """Make a temporary file for this call; outside of any call it lives as long as the process."""
+    """Create a temporary file for this call, or, outside of calls, for this process."""
     return (_CURRENT.get() or _OUTSIDE).put(name, data, path)
 
 
 def safe_filename(name: str) -> str:
-    """Return the last part of ``name`` without control characters, cut to ``MAX_NAME`` characters.
+    """Return the last part of a path without control characters and with limited length.
 
-    An empty string means that nothing of the name can be used.
+    The result is empty if no character is valid.
     """
     last = SEPARATORS.split(name)[-1]
     # Categories C* are control, format (right-to-left overrides) and surrogate characters.

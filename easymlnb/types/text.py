@@ -35,7 +35,7 @@ class Text(Hint):
     def __iter__(self) -> Iterator[object]:
         from pydantic import StringConstraints
 
-        # The regular expression is anchored: a form's user expects it to describe all of the text.
+        # The pattern must match the whole text.
         pattern = f"^(?:{self.pattern})$" if self.pattern else None
         if pattern or self.min_length is not None or self.max_length is not None:
             yield StringConstraints(
