@@ -1,8 +1,4 @@
-"""Run several functions as one, one after another.
-
-This is a module of its own so that the tracebacks for authors, which omit its frames, start in the
-author's step.
-"""
+"""Run several functions as one, one after another."""
 
 import inspect
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
