@@ -7,10 +7,10 @@ from binascii import Error
 from collections.abc import Mapping
 from typing import Any
 
+from easymlnb.contract.json_values import count_nodes
 from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.contract.snippets import LONG
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.contract.value_size import count_nodes
 
 LONGEST = 6000
 """Characters of an address that every browser and messenger carries."""
