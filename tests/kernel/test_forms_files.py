@@ -151,7 +151,8 @@ def test_a_page_that_uploads_cannot_send_a_file_through_the_kernel():
 @pytest.mark.parametrize(
     "said",
     [None, [], "sent", {"action": "uploaded"}, {"action": "uploaded", "upload": 7},
-     {"action": "uploaded", "upload": ""}, {"action": "chunk"}, {"action": "end"}, {"action": "uploaded", "upload": "x" * 1000}],
+     {"action": "uploaded", "upload": ""}, {"action": "chunk"}, {"action": "end"},
+     {"action": "uploaded", "upload": "x" * 1000}],
 )  # fmt: skip
 def test_nonsense_from_a_page_changes_nothing(said):
     one = picker(uploads=UPLOADS)

@@ -71,7 +71,7 @@
     lasting = "The page was reloaded during a run, so the run was stopped. Press Run to start it again.";
     say("");
     addEventListener("click", (event) => {
-      if (!(event.target instanceof Element) || !event.target.closest(".em-primary, [data-em-do=again]")) return;
+      if (!(event.target instanceof Element) || !event.target.closest(".em-primary, [data-em-action=again]")) return;
       lasting = "";
       say("");
     });
