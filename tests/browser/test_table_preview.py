@@ -14,8 +14,8 @@ pytestmark = pytest.mark.browser
 CHECK_FIELDS = """([bytes, reading, name]) => {
   const { text, problem } = textOf(new Uint8Array(bytes), name, true);
   if (problem || text === undefined) return { problem: problem ?? "" };
-  const found = understood(text, reading, true);
-  return found && { ...found, words: inWords(found, true) };
+  const found = layoutOf(text, reading, true);
+  return found && { ...found, words: describeLayout(found, true) };
 }"""
 
 

@@ -1,7 +1,7 @@
 // @ts-check
 // Previews of a chosen file, made in the browser: neither kernel nor server opens the file for that.
 
-import { inWords, numberOf, textOf, understood } from "./csv.js";
+import { describeLayout, layoutOf, numberOf, textOf } from "./csv.js";
 import { h } from "./elements.js";
 import { decode, directories, pixels, upright } from "./tiff.js";
 
@@ -154,15 +154,15 @@ async function drawPage(file, it) {
 /**
  * @param {File} file
  * @param {Reading} reading
- * @returns {Promise<Preview & { found?: Layout }>}
+ * @returns {Promise<Preview & { layout?: Layout }>}
  */
 async function table(file, reading) {
   const whole = file.size <= HEAD;
   const bytes = new Uint8Array(await file.slice(0, HEAD).arrayBuffer());
   const { text, problem } = textOf(bytes, file.name, whole);
   if (problem) return { problem };
-  const found = text === undefined ? null : understood(text, reading, whole);
-  return found ? { found, facts: inWords(found, whole) } : {};
+  const layout = text === undefined ? null : layoutOf(text, reading, whole);
+  return layout ? { layout, facts: describeLayout(layout, whole) } : {};
 }
 
 /** @param {string[][]} rows */
@@ -190,8 +190,8 @@ function firstRows(rows) {
  * @returns {Promise<Preview>}
  */
 async function sheet(file, limits) {
-  const { found, ...preview } = await table(file, limits.reading);
-  return found ? { ...preview, below: firstRows([found.names, ...found.rows]) } : preview;
+  const { layout, ...preview } = await table(file, limits.reading);
+  return layout ? { ...preview, below: firstRows([layout.names, ...layout.rows]) } : preview;
 }
 
 /**
@@ -200,14 +200,14 @@ async function sheet(file, limits) {
  * @returns {Promise<Preview>}
  */
 async function series(file, limits) {
-  const { found, ...preview } = await table(file, limits.reading);
-  if (!found) return preview;
-  for (let column = 1; column < found.names.length; column++) {
-    const known = found.rows.map((row) => numberOf(row[column], found.decimal)).filter(Number.isFinite);
-    if (known.length > 1 && known.length > found.rows.length / 2)
-      return { ...preview, below: curve(known, found.names[column], file.size > HEAD) };
+  const { layout, ...preview } = await table(file, limits.reading);
+  if (!layout) return preview;
+  for (let column = 1; column < layout.names.length; column++) {
+    const known = layout.rows.map((row) => numberOf(row[column], layout.decimal)).filter(Number.isFinite);
+    if (known.length > 1 && known.length > layout.rows.length / 2)
+      return { ...preview, below: curve(known, layout.names[column], file.size > HEAD) };
   }
-  return { ...preview, below: firstRows([found.names, ...found.rows]) };
+  return { ...preview, below: firstRows([layout.names, ...layout.rows]) };
 }
 
 /**
