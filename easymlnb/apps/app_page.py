@@ -7,7 +7,7 @@ from typing import Any
 from easymlnb.apps import permalinks
 from easymlnb.apps.compare import comparison
 from easymlnb.apps.history import History, Run
-from easymlnb.contract.names import path
+from easymlnb.contract.names import url_path
 from easymlnb.contract.snippets import snippets
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import shared_style as W
@@ -257,7 +257,7 @@ def _api(spec: ServiceSpec, base: str, public: bool) -> Markup:
         # The service page asks for a login.
         text = element("p", "Calls from code require a token. Ask the service's author for access.")
         return join((head, text))
-    service = f"{base}services/{path(spec.name)}"
+    service = f"{base}services/{url_path(spec.name)}"
     page = element("a", "page", href=f"{service}/page")
     openapi = element("a", "OpenAPI description", href=f"{service}/openapi.json")
     text = element(

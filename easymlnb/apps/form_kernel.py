@@ -76,9 +76,9 @@ class FormKernelLoop:
         while (head := self._reads.read(LENGTH.size)) and len(head) == LENGTH.size:
             message = to_kernel(self._reads.read(*LENGTH.unpack(head)))
             if isinstance(message, OpenPage):
-                give_up = partial(self._give_up, message.place)
-                self._queues[message.place] = MessageQueue(self._handle, give_up)
-            if (queue := self._queues.get(message.place)) is not None:
+                give_up = partial(self._give_up, message.session)
+                self._queues[message.session] = MessageQueue(self._handle, give_up)
+            if (queue := self._queues.get(message.session)) is not None:
                 queue.put(message)
 
     def _watch(self) -> None:
@@ -88,10 +88,10 @@ class FormKernelLoop:
                 queue.check()
 
     def _give_up(self, session: str, reason: str) -> None:
-        self.send(Spent(place=session, reason=reason))
+        self.send(Spent(session=session, reason=reason))
 
     def _handle(self, message: ToKernel) -> None:
-        token = CURRENT_SESSION.set(self._sessions.get(message.place))
+        token = CURRENT_SESSION.set(self._sessions.get(message.session))
         try:
             self._handlers[type(message)](message)
         except Exception as error:
@@ -108,24 +108,24 @@ class FormKernelLoop:
             self._writes.flush()
 
     def _open(self, message: OpenPage) -> None:
-        session = self._sessions[message.place] = WidgetSession(message.place, self.send)
+        session = self._sessions[message.session] = WidgetSession(message.session, self.send)
         CURRENT_SESSION.set(session)  # reset by the caller
         root = W.Box(model_id=message.root)
         try:
-            page = self._pages[message.place] = _build(message)
+            page = self._pages[message.session] = _build(message)
             root.children = (page.widget,)
         except (Exception, OverTimeError) as error:
             root.children = (W.HTML(BROKEN),)
-            self.send(PageFailed(place=message.place, reason=_brief(error)))
+            self.send(PageFailed(session=message.session, reason=_brief(error)))
 
     def _forward(self, message: FromPage) -> None:
-        if message.place in self._sessions:
-            self._sessions[message.place].handle(message)
+        if message.session in self._sessions:
+            self._sessions[message.session].handle(message)
 
     def _close(self, message: ClosePage) -> None:
-        page = self._pages.pop(message.place, None)
-        session = self._sessions.pop(message.place, None)
-        self._queues.pop(message.place, None)
+        page = self._pages.pop(message.session, None)
+        session = self._sessions.pop(message.session, None)
+        self._queues.pop(message.session, None)
         try:
             if page is not None:
                 page.close()

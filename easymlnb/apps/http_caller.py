@@ -28,7 +28,7 @@ from easymlnb.contract.errors import (
     TooLarge,
     from_code,
 )
-from easymlnb.contract.names import path
+from easymlnb.contract.names import url_path
 from easymlnb.contract.spec import VIEW, ServiceSpec
 from easymlnb.forms.call_protocol import Event, Failed, Item, Progress, Succeeded, Waiting
 
@@ -163,7 +163,7 @@ class HttpCall:
         self._on_event(event)
 
     async def _request(self, started: float) -> Succeeded | Failed:
-        url = f"{self._caller.url}services/{path(self._caller.name)}/view"
+        url = f"{self._caller.url}services/{url_path(self._caller.name)}/view"
         while True:
             try:
                 async with _loop().http.stream(

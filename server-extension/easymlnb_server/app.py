@@ -25,7 +25,10 @@ from easymlnb.contract.bundle import Bundle
 from easymlnb.contract.errors import EasyMLNBError, NotReady
 from easymlnb_server.apps.settings import AppSettings
 from easymlnb_server.calls.idempotency import IdempotencyCache
+from easymlnb_server.calls.in_flight import InFlight
+from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.calls.log import CallLog
+from easymlnb_server.calls.record import CallRecorder
 from easymlnb_server.context import STATE, ServerContext
 from easymlnb_server.http import kernel_channels
 from easymlnb_server.http.connection_settings import InboundSettings
@@ -35,7 +38,7 @@ from easymlnb_server.http.routes import PREFIX, ROUTES, SHARED_ROUTES
 from easymlnb_server.http.terminals import keep_path
 from easymlnb_server.hub.settings import HubSettings
 from easymlnb_server.identity.access import SingleUserDirectory
-from easymlnb_server.identity.revocation import AccessRevoker
+from easymlnb_server.identity.revocation import EVERY, AccessRevoker
 from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.observability import log_format
 from easymlnb_server.observability.activity import Activity
@@ -48,6 +51,7 @@ from easymlnb_server.placement.registry import PlacementProvider
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.services.account import account
 from easymlnb_server.services.live import LiveServices
+from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.store.private_folder import make_private
 from easymlnb_server.store.settings import StorageSettings
@@ -91,7 +95,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
     upload_quota = Integer(10 * 2**30, help="Maximum total bytes of one caller's uploads.").tag(
         config=True
     )
-    starts_at_once = Integer(
+    max_concurrent_starts = Integer(
         2,
         help="Maximum number of workers starting at the same time; on a Hub's shared service: per "
         "user.",
@@ -99,10 +103,10 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
     worker_memory = Unicode(
         help="Default memory limit of a worker whose service sets none, such as 4G."
     ).tag(config=True)
-    worker_stay = Float(
+    orphan_timeout = Float(
         60.0, help="Seconds that workers wait for the next server after this one was killed."
     ).tag(config=True)
-    worker_environment = List(
+    inherited_environment = List(
         Unicode(), help="Names of additional environment variables that workers inherit."
     ).tag(config=True)
     # Not `log_format`: that name is traitlets', and formats the lines of every application.
@@ -111,7 +115,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
     @validate("worker_memory")
     def _worker_memory(self, proposal: Any) -> str:
         try:
-            units.size(proposal["value"] or 1)
+            units.parse_size(proposal["value"] or 1)
         except ValueError as error:
             raise TraitError(f"EasyMLNB.worker_memory: {error}") from error
         return str(proposal["value"])
@@ -150,36 +154,43 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         self._careful = Careful()
         self._log_handler = log_format.configure(self.log_style, cast("int | str", app.log_level))
         live = LiveServices(self.queue_limit)
-        publications = Publisher(self._deployment, shared=self.shared)
-        services = ServiceRegistry(live, publications, shared=self.shared, account=account())
+        published = PublishedServices()
+        services = ServiceRegistry(live, published, shared=self.shared, account=account())
         people = getattr(app.identity_provider, "people", SingleUserDirectory())
         self._owners = self.make_owners(self._folder, people)
         settings = app.web_app.settings
         times: dict[str, datetime] = settings.setdefault("last_activity_times", {})
         # On nodes of their own nobody's starts are in the way of others'.
-        self._gates = StartLimiter(self.starts_at_once, one=self._owners is None)
+        self._gates = StartLimiter(self.max_concurrent_starts, one=self._owners is None)
         self._supervisor = Supervisor()
         self._lifecycle: ServingLifecycle | None = None
         spool = Spool(self._folder / "spool", self.spool_limit, visitors=self.visitor_share)
         apps = self.make_apps()
+        in_flight, calls = InFlight(), CallLog()
+        metrics = Metrics(live, published, in_flight.by_version)
+        activity = Activity(app.kernel_manager, times, live)
+        recorder = CallRecorder(calls, metrics, _tracing(), shared=self.shared)
         self._state = ServerContext(
+            invoker=Invoker(services, recorder, activity, in_flight),
+            in_flight=in_flight,
+            recorder=recorder,
             services=services,
-            publications=publications,
+            published=published,
+            publications=Publisher(published, self._deployment, shared=self.shared),
             live=live,
             rendezvous=WorkerRegistration(),
-            calls=CallLog(),
-            metrics=Metrics(live, publications),
-            activity=Activity(app.kernel_manager, times, live),
+            calls=calls,
+            metrics=metrics,
+            activity=activity,
             secret=secrets.token_urlsafe(32),
             spool=spool,
             uploads=Uploads(
                 spool, self.upload_seconds, self.upload_quota, open_pages=apps.places.holders
             ),
             apps=apps,
-            node=self.make_node(self._kernelspecs, self._folder, self.worker_environment),
+            node=self.make_node(self._kernelspecs, self._folder, self.inherited_environment),
             nodes=self.make_views(self._owners),
             keys=IdempotencyCache(),
-            tracing=_tracing(),
             people=people,
             own_servers=self.make_own_servers(self._owners),
         )
@@ -243,12 +254,12 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         for duty in (connections, state.activity, state.metrics, state.uploads, state.node):
             self._supervisor.run(type(duty).__name__, duty.keep)
         if self.shared:
-            self._supervisor.run("AccessRevoker", AccessRevoker(state).keep)
+            self._supervisor.every("AccessRevoker", EVERY, AccessRevoker(state).look)
         try:
             await self._open_store()
         except EasyMLNBError as error:
             # The author's notebooks and live services must work all the same.
-            self._state.publications.unusable = NotReady(error.message)
+            self._state.published.close(NotReady(error.message))
             if not self.is_node:  # one carries kernels, and that is all that is wanted of it
                 self.log.error("Published services are not available: %s", error.message)
         # Python's search for garbage stands still for everybody: half a second, as long as it goes
@@ -265,7 +276,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
             link=self._link_url(),
             cafile=self._server.certfile or "",
             home=self._folder / "server.json",
-            inherit=self.worker_environment,
+            inherit=self.inherited_environment,
             gpus=gpus.usable(os.environ, gpus.ask()),
         )
         return self.make_places(self._folder, local)
@@ -304,8 +315,8 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
             gate=self._gates.of(owner),
             start_timeout=self.start_timeout,
             queue_limit=self.queue_limit,
-            memory=units.size(self.worker_memory) if self.worker_memory else 0,
-            stay=self.worker_stay,
+            memory=units.parse_size(self.worker_memory) if self.worker_memory else 0,
+            stay=self.orphan_timeout,
         )
         places = self._places.of(owner)
         return Deployment(bundle, load, places, self._state.rendezvous.of(owner), settings)

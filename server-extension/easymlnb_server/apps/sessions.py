@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from easymlnb.contract.page_protocol import (
     ClosePage,
-    OfPlace,
+    FromSession,
     OpenPage,
     PageFailed,
     Spent,
@@ -86,7 +86,7 @@ class PageSession:
 
     def say(self, message: ToKernel) -> None:
         """Send its kernel a message."""
-        message.place = self.id
+        message.session = self.id
         self.kernel.say(message)
 
 
@@ -183,9 +183,9 @@ class PageSessions:
             raise NoCapacity(ahead)
         self._line.leave(ticket)
 
-    def told(self, message: OfPlace) -> None:
+    def told(self, message: FromSession) -> None:
         """Take what a kernel says."""
-        place = self._all.get(message.place)
+        place = self._all.get(message.session)
         if place is None:
             return
         if isinstance(message, PageFailed):

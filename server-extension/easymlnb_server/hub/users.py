@@ -157,7 +157,7 @@ class HubUsers:
             held = set(answer.json()["scopes"])
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             held = set()
-        return [scope for scope in scopes if not hub_config.held(scope, held)]
+        return [scope for scope in scopes if not hub_config.has_scope(scope, held)]
 
     async def scopes(self, token: str) -> frozenset[str]:
         """Return what a token is good for, whoever has it; nothing if it is nobody's.

@@ -13,7 +13,16 @@ from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.identity.access import PRIVATE, Action, may, resolve
 from easymlnb_server.identity.names import plain
-from easymlnb_server.openapi.document import BYTES, JSON, TEXT, Operation, list_of, query_parameter
+from easymlnb_server.openapi.document import (
+    BYTES,
+    JSON,
+    TEXT,
+    Operation,
+    done,
+    list_of,
+    ok,
+    query_parameter,
+)
 from easymlnb_server.resources import (
     BundleService,
     BundleSummary,
@@ -154,56 +163,42 @@ _REPLACE = query_parameter(
     {**TEXT, "enum": list(CHOICES), "default": AUTO},
 )
 
-OPERATIONS = (
-    Operation(
-        method="get",
-        path="/services",
-        id="listServices",
-        tag="Services",
-        summary="List the services",
-        answers={200: ("All services that you may call.", {JSON: ServiceList})},
-        errors=(400,),
+OPERATIONS = {
+    "GET /services": Operation(
+        "listServices",
+        "List the services",
+        ok("All services that you may call.", ServiceList),
         query=LISTING,
     ),
-    Operation(
-        method="post",
-        path="/services",
-        id="publishBundle",
-        tag="Publish",
-        summary="Publish a notebook",
-        answers={
+    "POST /services": Operation(
+        "publishBundle",
+        "Publish a notebook",
+        {
             200: ("This content is published already.", {JSON: BundleSummary}),
             202: ("Accepted; `Location` is where to ask for its state.", {JSON: BundleSummary}),
         },
-        errors=(400, 413, 415, 503, 507),
+        (415, 503, 507),
+        tag="Publish",
         body={ZIP: BYTES},
         query=(_NAMES, _REPLACE),
     ),
-    Operation(
-        method="get",
-        path="/bundles/{id}",
-        id="getBundle",
+    "GET /bundles/{id}": Operation(
+        "getBundle",
+        "Get the state of a bundle",
+        ok("The bundle, its state and its services.", BundleSummary),
         tag="Publish",
-        summary="Get the state of a bundle",
-        answers={200: ("The bundle, its state and its services.", {JSON: BundleSummary})},
-        errors=(404,),
     ),
-    Operation(
-        method="delete",
-        path="/bundles/{id}",
-        id="callOffBundle",
+    "DELETE /bundles/{id}": Operation(
+        "callOffBundle",
+        "Cancel publishing",
+        done("Its start is canceled."),
+        (409, 503),
         tag="Publish",
-        summary="Cancel publishing",
-        answers={204: ("Its start is canceled.", {})},
-        errors=(404, 409, 503),
     ),
-    Operation(
-        method="get",
-        path="/bundles/{id}/notebook",
-        id="getBundleNotebook",
+    "GET /bundles/{id}/notebook": Operation(
+        "getBundleNotebook",
+        "Fetch the executed notebook, the deployment log",
+        ok("A notebook with its outputs.", {"application/x-ipynb+json": {}}),
         tag="Publish",
-        summary="Fetch the executed notebook, the deployment log",
-        answers={200: ("A notebook with its outputs.", {"application/x-ipynb+json": {}})},
-        errors=(404,),
     ),
-)
+}

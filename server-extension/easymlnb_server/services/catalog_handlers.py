@@ -18,10 +18,10 @@ from easymlnb_server.openapi.document import (
     BYTES,
     COUNT,
     HTML,
-    JSON,
     TEXT,
     Operation,
     list_of,
+    ok,
     query_parameter,
 )
 from easymlnb_server.resources import MetadataForms
@@ -194,42 +194,25 @@ LISTING = (
 )
 """The parameters of a list of services."""
 
-OPERATIONS = (
-    Operation(
-        method="get",
-        path="/services/{name}/page",
-        id="getServicePage",
+OPERATIONS = {
+    "GET /services/{name}/page": Operation(
+        "getServicePage", "Open a service's page", ok("A page for people.", HTML), tag="Documents"
+    ),
+    "GET /services/{name}/metadata": Operation(
+        "getMetadata",
+        "Read a service's metadata",
+        ok("In the formats of several catalogs.", MetadataForms),
+    ),
+    "GET /services/{name}/thumbnail": Operation(
+        "getThumbnail",
+        "Fetch a service's picture",
+        ok("A small picture.", dict.fromkeys(PICTURES, BYTES)),
+    ),
+    "GET /": Operation(
+        "getCatalog",
+        "Open the catalog",
+        ok("A page for people.", HTML),
         tag="Documents",
-        summary="Open a service's page",
-        answers={200: ("A page for people.", HTML)},
-        errors=(404,),
-    ),
-    Operation(
-        method="get",
-        path="/services/{name}/metadata",
-        id="getMetadata",
-        tag="Services",
-        summary="Read a service's metadata",
-        answers={200: ("In the formats of several catalogs.", {JSON: MetadataForms})},
-        errors=(404,),
-    ),
-    Operation(
-        method="get",
-        path="/services/{name}/thumbnail",
-        id="getThumbnail",
-        tag="Services",
-        summary="Fetch a service's picture",
-        answers={200: ("A small picture.", dict.fromkeys(PICTURES, BYTES))},
-        errors=(404,),
-    ),
-    Operation(
-        method="get",
-        path="/",
-        id="getCatalog",
-        tag="Documents",
-        summary="Open the catalog",
-        answers={200: ("A page for people.", HTML)},
-        errors=(400,),
         query=LISTING[:-1],
     ),
-)
+}

@@ -5,7 +5,7 @@ from tornado import web
 
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.identity.access import Action
-from easymlnb_server.openapi.document import JSON, Operation
+from easymlnb_server.openapi.document import Operation, done, ok
 from easymlnb_server.resources import (
     Log,
     Service,
@@ -67,41 +67,20 @@ class LogHandler(EasyHandler):
         self.write_json(Log.of(self.state.calls.of(name)))
 
 
-OPERATIONS = (
-    Operation(
-        method="get",
-        path="/services/{name}",
-        id="getService",
-        tag="Services",
-        summary="Describe a service",
-        answers={200: ("Its schema, metadata and state.", {JSON: Service})},
-        errors=(404,),
+OPERATIONS = {
+    "GET /services/{name}": Operation(
+        "getService", "Describe a service", ok("Its schema, metadata and state.", Service)
     ),
-    Operation(
-        method="delete",
-        path="/services/{name}",
-        id="removeService",
-        tag="Services",
-        summary="Remove a service",
-        answers={204: ("All its versions are removed, and their workers stop.", {})},
-        errors=(404, 503),
+    "DELETE /services/{name}": Operation(
+        "removeService",
+        "Remove a service",
+        done("All its versions are removed, and their workers stop."),
+        (503,),
     ),
-    Operation(
-        method="get",
-        path="/services/{name}/log",
-        id="getLog",
-        tag="Services",
-        summary="Read a service's log",
-        answers={200: ("The last 200 calls, newest last.", {JSON: Log})},
-        errors=(404,),
+    "GET /services/{name}/log": Operation(
+        "getLog", "Read a service's log", ok("The last 200 calls, newest last.", Log)
     ),
-    Operation(
-        method="get",
-        path="/services/{name}/versions",
-        id="listVersions",
-        tag="Services",
-        summary="List the versions",
-        answers={200: ("All published versions.", {JSON: VersionList})},
-        errors=(404,),
+    "GET /services/{name}/versions": Operation(
+        "listVersions", "List the versions", ok("All published versions.", VersionList)
     ),
-)
+}

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from easymlnb.contract.access_text import sentence
+from easymlnb.contract.access_text import describe_access
 from easymlnb.contract.names import quoted
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.identity.access import PRIVATE
@@ -26,7 +26,7 @@ async def of_catalog(handler: EasyHandler, asked: Query) -> dict[str, Any]:
         return found
     if state.services.shared and state.own_servers is not None:
         found["at_home"] = await state.own_servers.of(caller.name)
-    if state.publications.ready:
+    if state.published.ready:
         store = state.publications.store
         for bundle in await asyncio.to_thread(store.bundles.unfinished):
             if caller.admin or caller.owns(bundle.owner):
@@ -53,7 +53,7 @@ def of_service(handler: EasyHandler, name: str) -> dict[str, Any]:
         "shared": True,
         "access": access,
         "choice": _choice(access),
-        "who": sentence(
+        "who": describe_access(
             name, access, "you" if caller and caller.owns(found["owner"]) else found["owner"]
         ),
         "link": f"{handler.address}{way}/{quoted(name)}",
