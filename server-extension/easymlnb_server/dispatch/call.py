@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import msgspec
@@ -17,9 +17,6 @@ Listener = Callable[[Progress | Item, bytes], None]
 
 Chain = tuple[tuple[str, object], ...]
 """Calls that wait for one another, outermost first: the service and the link that runs it."""
-
-OWNER = "user"
-"""Owner of calls made with the server's own token, which has a single user."""
 
 DEFAULT_SPEC = ServiceSpec(name="", title="", input={}, output={})
 
@@ -87,8 +84,8 @@ class CallHandle:
         callbacks. Must not raise.
     on_late_result
         Called with the worker's report if the call had ended before it arrived.
-    owner
-        Key of the user who may cancel the call.
+    trace
+        The headers that carry the call's trace context.
     low_priority
         Whether interactive calls go first.
     batch_ready
@@ -109,8 +106,8 @@ class CallHandle:
 
     __slots__ = (
         "answered", "batch_ready", "body", "call", "canceller", "chain", "deadline", "listener",
-        "low_priority", "no_retry", "on_done", "on_late_result", "owner", "prefetched", "run",
-        "spec", "started", "stream_started", "timeout", "timer",
+        "low_priority", "no_retry", "on_done", "on_late_result", "prefetched", "run",
+        "spec", "started", "stream_started", "timeout", "timer", "trace",
     )  # fmt: skip
 
     def __init__(
@@ -136,7 +133,7 @@ class CallHandle:
         self.prefetched = False
         self.no_retry = False
         self.stream_started = False
-        self.owner = OWNER
+        self.trace: Mapping[str, str] = {}
         self.timeout = 0.0
         self.chain: Chain = ()
         self.canceller: Callable[[CallHandle, EasyMLNBError], None] | None = None

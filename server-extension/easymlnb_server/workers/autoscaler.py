@@ -37,7 +37,7 @@ class ScalingLimits:
         """Return the widest limits among the services of one bundle."""
         specs = tuple(specs)
         return cls(
-            min_workers=max(spec.least_workers for spec in specs),
+            min_workers=max(spec.min_workers for spec in specs),
             max_workers=max(spec.workers for spec in specs),
             target_calls=min(spec.target_calls for spec in specs),
             idle_timeout=max(spec.running.idle for spec in specs),

@@ -119,8 +119,8 @@ class WorkerChecks:
     def _end_for_memory(self, worker: Worker, used: int) -> None:
         log.warning(
             "A worker uses %s of memory, over its limit of %s, and is being ended.",
-            units.shown(used),
-            units.shown(self.memory_limit),
+            units.format_size(used),
+            units.format_size(self.memory_limit),
         )
         worker.cause = "memory"
         worker.link.close(WorkerOutOfMemory(self.memory_limit))

@@ -60,6 +60,7 @@ class Starter:
       unreadable bundle must not prevent other starts
     - ``placements``, ``registration``, ``workers``, ``settings``: where workers start, how they
       connect, the set that they join, and the server's settings
+    - ``start_gate``: limits concurrent starts
     - ``executed``: the notebook as the latest worker ran it, with outputs
     - ``gpu``, ``placement_name``: what a worker needs and where it runs; ``None`` while only the
       bundle is known
@@ -77,6 +78,7 @@ class Starter:
         load: LoadBundle,
         placements: PlacementSet,
         registration: WorkerRegistration,
+        start_gate: asyncio.Semaphore,
         workers: WorkerSet,
         settings: DeploymentSettings,
     ) -> None:
@@ -93,6 +95,7 @@ class Starter:
         self._load = load
         self._placements = placements
         self._registration = registration
+        self._start_gate = start_gate
         self._workers = workers
         self._settings = settings
 
@@ -179,7 +182,7 @@ class Starter:
         self.reservations += 1
         unused: Reservation | None = reservation
         try:
-            async with start_slot(self._settings.start_gate):
+            async with start_slot(self._start_gate):
                 unused = None
                 worker = await self._start(bundle, placement, reservation)
             self._workers.add(worker)
@@ -342,8 +345,8 @@ async def run_examples(
     used = await asyncio.to_thread(worker.kernel.memory) if limit else 0
     if used > limit:
         raise DeploymentFailed(
-            f"The worker uses {units.shown(used)} of memory before its first call; its limit is "
-            f"{units.shown(limit)}. Load less data, or raise memory= of the service."
+            f"The worker uses {units.format_size(used)} of memory before its first call; its limit "
+            f"is {units.format_size(limit)}. Load less data, or raise memory= of the service."
         )
 
 
