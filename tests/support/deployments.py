@@ -36,7 +36,7 @@ class World:
         given = {"start_timeout": 30.0, "queue_limit": 10, **settings}
         self.deployment = Deployment(
             self.bundle.id, self._load, PlacementSet(self.placement), self.placement.rendezvous,
-            DeploymentSettings(folder=self.work, start_gate=self.gate, **given),
+            self.gate, DeploymentSettings(folder=self.work, **given),
         )  # fmt: skip
 
     async def _load(self) -> Bundle:

@@ -52,9 +52,7 @@ class Two(World):
     def made(self) -> Deployment:
         return Deployment(
             "next", self._load, PlacementSet(self.placement), self.placement.rendezvous,
-            DeploymentSettings(
-                folder=self.work, start_gate=self.gate, start_timeout=30.0, queue_limit=10
-            ),
+            self.gate, DeploymentSettings(folder=self.work, start_timeout=30.0, queue_limit=10),
         )  # fmt: skip
 
     async def serve(self, workers: int = 1) -> None:
