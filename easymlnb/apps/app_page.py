@@ -86,7 +86,7 @@ class AppPage:
         about = W.HTML(_about(self.spec))
         for card in (api, about):
             card.add_class("em-card")
-        pages = Tabs(("AppPage", "API", "About"), [page, api, about])
+        pages = Tabs(("App", "API", "About"), [page, api, about])
         form.widget.children = (pages.widget, form.desk)
         form.widget.add_class("em-app")
         return form.widget

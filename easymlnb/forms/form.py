@@ -118,7 +118,7 @@ class Form:
         look = W.HTML(f"<style>{style()}</style>")
         look.add_class("em-style")
         pages = [self.outcome.widget, self.code.widget, self.outcome.log_widget]
-        right = Tabs(("Result", "CodePanel", "Log"), pages)
+        right = Tabs(("Result", "Code", "Log"), pages)
         right.widget.add_class("em-card")
         right.widget.add_class("em-outcome")
         two = W.Box([self.inputs(), right.widget])
