@@ -14,7 +14,7 @@ from easymlnb_server.apps.visitors import welcome
 from easymlnb_server.http.base import EasyHandler, decides_itself
 from easymlnb_server.http.pages import PageHandler, markdown
 from easymlnb_server.identity.access import Action
-from easymlnb_server.openapi.document import HTML, Operation
+from easymlnb_server.openapi.document import HTML, Operation, ok
 
 AGAIN = 2
 """Seconds after which a waiting page asks again."""
@@ -83,7 +83,7 @@ class AppHandler(PageHandler):
         if not self._public:
             return self.target(name, Action.CALL).spec
         if self.state.services.public(name):
-            return self.state.services.target(name).spec
+            return self.state.services.find(name).spec
         # Whether there is something under a name is not everybody's business.
         raise RouteNotFound
 
@@ -156,24 +156,20 @@ class AppAssetHandler(EasyHandler):
         self.finish(data)
 
 
-OPERATIONS = (
-    Operation(
-        method="get",
-        path="/apps/{name}",
-        id="getApp",
+OPERATIONS = {
+    "GET /apps/{name}": Operation(
+        "getApp",
+        "Open the app of a service",
+        ok("The app, or a waiting page.", HTML),
+        (503,),
         tag="Documents",
-        summary="Open the app of a service",
-        answers={200: ("The app, or a waiting page.", HTML)},
-        errors=(404, 503),
     ),
-    Operation(
-        method="get",
-        path="/public/{name}",
-        id="getPublicApp",
+    "GET /public/{name}": Operation(
+        "getPublicApp",
+        "Open the app of a public service",
+        ok("The app, or a waiting page.", HTML),
+        (503,),
         tag="Documents",
-        summary="Open the app of a public service",
-        answers={200: ("The app, or a waiting page.", HTML)},
-        errors=(404, 503),
         open=True,
     ),
-)
+}

@@ -21,6 +21,7 @@ from easymlnb_server.link.handlers import LinkHandler
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
 from easymlnb_server.observability.handlers import LiveHandler, ReadyHandler
 from easymlnb_server.observability.metrics_handlers import MetricsHandler
+from easymlnb_server.openapi.document import Operations
 from easymlnb_server.openapi.handlers import OPERATIONS as OPENAPI
 from easymlnb_server.openapi.handlers import OpenapiHandler, ServiceOpenapiHandler
 from easymlnb_server.placement.handlers import OPERATIONS as PLACEMENTS
@@ -53,22 +54,22 @@ from easymlnb_server.uploads.handlers import UploadHandler, UploadsHandler
 
 PREFIX = "easymlnb"
 
-OPERATIONS = (
-    *PUBLISHING,
-    *SERVICES,
-    *CALLS,
-    *CANCEL,
-    *CATALOG,
-    *OPENAPI,
-    *PAGES,
-    *APPS,
-    *PLACEMENTS,
-    *HEALTH,
-    *LINK,
-    *ME,
-    *ACCESS,
-    *UPLOADS,
-)
+OPERATIONS: Operations = {
+    **PUBLISHING,
+    **SERVICES,
+    **CALLS,
+    **CANCEL,
+    **CATALOG,
+    **OPENAPI,
+    **PAGES,
+    **APPS,
+    **PLACEMENTS,
+    **HEALTH,
+    **LINK,
+    **ME,
+    **ACCESS,
+    **UPLOADS,
+}
 """The routes that OpenAPI documents describe."""
 
 NAME = r"([A-Za-z0-9_-]+)"

@@ -18,7 +18,7 @@ class HubHandler(EasyHandler):
     async def get(self) -> None:
         if self.caller is None or not self.caller.admin:
             raise Forbidden("Only administrators of the Hub can see this.")
-        members, views = self.state.people, self.state.nodes
+        members, views = self.state.users, self.state.placement_views
         if not (isinstance(members, HubUsers) and isinstance(views, OwnersViews)):
             raise RouteNotFound
         found = await examine(members, views.account)

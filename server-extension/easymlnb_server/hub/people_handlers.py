@@ -24,7 +24,7 @@ def members_of(handler: EasyHandler) -> HubUsers:
     """Return the users of the Hub; raises ``Forbidden`` for who is no administrator of it."""
     if handler.caller is None or not handler.caller.admin:
         raise Forbidden("Only administrators of the Hub can do this.")
-    people = handler.state.people
+    people = handler.state.users
     if not isinstance(people, HubUsers):
         raise RouteNotFound
     return people
@@ -36,10 +36,10 @@ class UserHandler(EasyHandler):
     @web.authenticated
     async def delete(self, name: str) -> None:
         members = members_of(self)
-        removed = await self.state.publications.remove_owner(name)
+        removed = await self.state.publisher.remove_owner(name)
         await members.forget()
         for one in removed:
-            self.state.calls.forget(one)
+            self.state.call_log.forget(one)
         self.state.metrics.prune()
         self.write_json({"removed": removed})
 
@@ -70,9 +70,9 @@ class TransferHandler(BodyHandler):
                 "The Hub does not return when users were created. Give the service the scope "
                 "read:users; 'easymlnb doctor --hub' prints the setting."
             )
-        moved = await self.state.publications.transfer(name, to, found.identity)
+        moved = await self.state.publisher.transfer(name, to, found.identity)
         await members.forget()
         for one in moved:
-            self.state.calls.forget(one)
+            self.state.call_log.forget(one)
         self.state.metrics.prune()
         self.write_json({"moved": moved})

@@ -4,7 +4,7 @@ from tornado import web
 
 from easymlnb.contract.errors import NotLoggedIn
 from easymlnb_server.http.base import EasyHandler
-from easymlnb_server.openapi.document import JSON, Operation
+from easymlnb_server.openapi.document import Operation, ok
 from easymlnb_server.resources import Me
 
 
@@ -26,13 +26,6 @@ class MeHandler(EasyHandler):
         )
 
 
-OPERATIONS = (
-    Operation(
-        method="get",
-        path="/me",
-        id="getMe",
-        tag="Services",
-        summary="Get your own identity",
-        answers={200: ("Your name, groups and rights.", {JSON: Me})},
-    ),
-)
+OPERATIONS = {
+    "GET /me": Operation("getMe", "Get your own identity", ok("Your name, groups and rights.", Me)),
+}

@@ -3,7 +3,7 @@
 from jupyter_server.auth.decorator import allow_unauthenticated
 
 from easymlnb_server.http.base import EasyHandler
-from easymlnb_server.openapi.document import JSON, Operation
+from easymlnb_server.openapi.document import Operation, ok
 from easymlnb_server.resources import Health
 
 
@@ -20,28 +20,20 @@ class ReadyHandler(EasyHandler):
 
     @allow_unauthenticated
     def get(self) -> None:
-        ready = self.state.publications.ready and not self.state.services.draining
+        ready = self.state.published.ready and not self.state.services.draining
         self.write_json(Health(status="ok" if ready else "not_ready"), 200 if ready else 503)
 
 
-OPERATIONS = (
-    Operation(
-        method="get",
-        path="/health/live",
-        id="getLive",
+OPERATIONS = {
+    "GET /health/live": Operation(
+        "getLive", "Check whether the server runs", ok("It runs.", Health), tag="Health", open=True
+    ),
+    "GET /health/ready": Operation(
+        "getReady",
+        "Check whether the server accepts calls",
+        ok("It accepts calls.", Health),
+        (503,),
         tag="Health",
-        summary="Check whether the server runs",
-        answers={200: ("It runs.", {JSON: Health})},
         open=True,
     ),
-    Operation(
-        method="get",
-        path="/health/ready",
-        id="getReady",
-        tag="Health",
-        summary="Check whether the server accepts calls",
-        answers={200: ("It accepts calls.", {JSON: Health})},
-        errors=(503,),
-        open=True,
-    ),
-)
+}

@@ -18,10 +18,10 @@ from easymlnb_server.openapi.document import (
     BYTES,
     COUNT,
     HTML,
-    JSON,
     TEXT,
     Operation,
     list_of,
+    ok,
     query_parameter,
 )
 from easymlnb_server.resources import MetadataForms
@@ -86,7 +86,7 @@ class CatalogHandler(PageHandler):
     @web.authenticated
     async def get(self) -> None:
         asked = replace(query(self), limit=PAGE)
-        everything = catalog.entries(self.state.services, self.state.calls, self.caller)
+        everything = catalog.entries(self.state.services, self.state.call_log, self.caller)
         found = catalog.choose(everything, asked)
         offered = catalog.offered(everything)
         more = None if found.next is None else onwards(replace(asked, limit=None), found.next)
@@ -115,8 +115,8 @@ class ServicePageHandler(PageHandler):
         state = services.state(name, self.caller)
         versions = []
         if state.version is not None:
-            versions = await self.state.publications.versions(name)
-        entries = self.state.calls.of(name) if own else []
+            versions = await self.state.publisher.versions(name)
+        entries = self.state.call_log.of(name) if own else []
         bars = charts.bars(entries, datetime.now(UTC))
         about = subject(self, name)
         self.page(
@@ -136,7 +136,7 @@ class ServicePageHandler(PageHandler):
             entries=entries[:-SHOWN_CALLS:-1],
             bars=[bar for bar in bars if bar.calls],
             plots=(charts.calls(bars), charts.times(entries)) if entries else (),
-            called=self.state.calls.last(name) if own else "",
+            called=self.state.call_log.last(name) if own else "",
             ld=metadata_formats.embedded(metadata_formats.schema_org(about)),
             **page_context.of_service(self, name),
         )
@@ -171,7 +171,7 @@ def subject(handler: EasyHandler, name: str) -> metadata_formats.DescribedServic
     services = handler.state.services
     target = handler.target(name, Action.SEE)
     created = services.created(name)
-    line = catalog.entry(services, handler.state.calls, name, handler.caller)
+    line = catalog.entry(services, handler.state.call_log, name, handler.caller)
     return metadata_formats.DescribedService(
         target.spec,
         target.version,
@@ -194,42 +194,25 @@ LISTING = (
 )
 """The parameters of a list of services."""
 
-OPERATIONS = (
-    Operation(
-        method="get",
-        path="/services/{name}/page",
-        id="getServicePage",
+OPERATIONS = {
+    "GET /services/{name}/page": Operation(
+        "getServicePage", "Open a service's page", ok("A page for people.", HTML), tag="Documents"
+    ),
+    "GET /services/{name}/metadata": Operation(
+        "getMetadata",
+        "Read a service's metadata",
+        ok("In the formats of several catalogs.", MetadataForms),
+    ),
+    "GET /services/{name}/thumbnail": Operation(
+        "getThumbnail",
+        "Fetch a service's picture",
+        ok("A small picture.", dict.fromkeys(PICTURES, BYTES)),
+    ),
+    "GET /": Operation(
+        "getCatalog",
+        "Open the catalog",
+        ok("A page for people.", HTML),
         tag="Documents",
-        summary="Open a service's page",
-        answers={200: ("A page for people.", HTML)},
-        errors=(404,),
-    ),
-    Operation(
-        method="get",
-        path="/services/{name}/metadata",
-        id="getMetadata",
-        tag="Services",
-        summary="Read a service's metadata",
-        answers={200: ("In the formats of several catalogs.", {JSON: MetadataForms})},
-        errors=(404,),
-    ),
-    Operation(
-        method="get",
-        path="/services/{name}/thumbnail",
-        id="getThumbnail",
-        tag="Services",
-        summary="Fetch a service's picture",
-        answers={200: ("A small picture.", dict.fromkeys(PICTURES, BYTES))},
-        errors=(404,),
-    ),
-    Operation(
-        method="get",
-        path="/",
-        id="getCatalog",
-        tag="Documents",
-        summary="Open the catalog",
-        answers={200: ("A page for people.", HTML)},
-        errors=(400,),
         query=LISTING[:-1],
     ),
-)
+}

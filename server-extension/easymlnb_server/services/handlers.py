@@ -5,7 +5,7 @@ from tornado import web
 
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.identity.access import Action
-from easymlnb_server.openapi.document import JSON, Operation
+from easymlnb_server.openapi.document import Operation, done, ok
 from easymlnb_server.resources import (
     Log,
     Service,
@@ -29,8 +29,8 @@ class ServiceHandler(EasyHandler):
     @web.authenticated
     async def delete(self, name: str) -> None:
         self.target(name, Action.MANAGE)
-        await self.state.publications.remove(name)
-        self.state.calls.forget(name)
+        await self.state.publisher.remove(name)
+        self.state.call_log.forget(name)
         self.state.metrics.prune()
         self.set_status(204)
         self.finish()
@@ -42,7 +42,7 @@ class VersionsHandler(EasyHandler):
     @web.authenticated
     async def get(self, name: str) -> None:
         self.target(name, Action.SEE)
-        found = await self.state.publications.versions(name)
+        found = await self.state.publisher.versions(name)
         own = self.manages(name)
         self.write_json(VersionList(versions=[_version(one, own) for one in found]))
 
@@ -64,44 +64,23 @@ class LogHandler(EasyHandler):
     @web.authenticated
     def get(self, name: str) -> None:
         self.target(name, Action.MANAGE)
-        self.write_json(Log.of(self.state.calls.of(name)))
+        self.write_json(Log.of(self.state.call_log.of(name)))
 
 
-OPERATIONS = (
-    Operation(
-        method="get",
-        path="/services/{name}",
-        id="getService",
-        tag="Services",
-        summary="Describe a service",
-        answers={200: ("Its schema, metadata and state.", {JSON: Service})},
-        errors=(404,),
+OPERATIONS = {
+    "GET /services/{name}": Operation(
+        "getService", "Describe a service", ok("Its schema, metadata and state.", Service)
     ),
-    Operation(
-        method="delete",
-        path="/services/{name}",
-        id="removeService",
-        tag="Services",
-        summary="Remove a service",
-        answers={204: ("All its versions are removed, and their workers stop.", {})},
-        errors=(404, 503),
+    "DELETE /services/{name}": Operation(
+        "removeService",
+        "Remove a service",
+        done("All its versions are removed, and their workers stop."),
+        (503,),
     ),
-    Operation(
-        method="get",
-        path="/services/{name}/log",
-        id="getLog",
-        tag="Services",
-        summary="Read a service's log",
-        answers={200: ("The last 200 calls, newest last.", {JSON: Log})},
-        errors=(404,),
+    "GET /services/{name}/log": Operation(
+        "getLog", "Read a service's log", ok("The last 200 calls, newest last.", Log)
     ),
-    Operation(
-        method="get",
-        path="/services/{name}/versions",
-        id="listVersions",
-        tag="Services",
-        summary="List the versions",
-        answers={200: ("All published versions.", {JSON: VersionList})},
-        errors=(404,),
+    "GET /services/{name}/versions": Operation(
+        "listVersions", "List the versions", ok("All published versions.", VersionList)
     ),
-)
+}

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from easymlnb.contract.access_text import sentence
+from easymlnb.contract.access_text import describe_access
 from easymlnb.contract.names import quoted
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.identity.access import PRIVATE
@@ -24,13 +24,13 @@ async def of_catalog(handler: EasyHandler, asked: Query) -> dict[str, Any]:
     first = not asked.start and asked.whose != "others" and asked.owner in ("", asked.me)
     if caller is None or not first:
         return found
-    if state.services.shared and state.own_servers is not None:
-        found["at_home"] = await state.own_servers.of(caller.name)
-    if state.publications.ready:
-        store = state.publications.store
+    if state.services.shared and state.user_servers is not None:
+        found["at_home"] = await state.user_servers.of(caller.name)
+    if state.published.ready:
+        store = state.publisher.store
         for bundle in await asyncio.to_thread(store.bundles.unfinished):
             if caller.admin or caller.owns(bundle.owner):
-                waits = state.publications.waits_for(bundle.id)
+                waits = state.publisher.waits_for(bundle.id)
                 found["starting"].append({"bundle": bundle, "waits": waits})
         since = time.time() - FAILED_SHOWN
         for bundle in await asyncio.to_thread(lambda: store.bundles.failed(since=since)):
@@ -53,7 +53,7 @@ def of_service(handler: EasyHandler, name: str) -> dict[str, Any]:
         "shared": True,
         "access": access,
         "choice": _choice(access),
-        "who": sentence(
+        "who": describe_access(
             name, access, "you" if caller and caller.owns(found["owner"]) else found["owner"]
         ),
         "link": f"{handler.address}{way}/{quoted(name)}",
