@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from easymlnb.client import decoding, operations
-from easymlnb.client.multipart import encode
+from easymlnb.client.messages import encode_form
 from easymlnb.contract.service_call_protocol import CallService, CancelServiceCall, DescribeService
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import LARGE, Message
@@ -53,7 +53,7 @@ class LinkCall:
         return self._read(spec, self._wait(self._ask(spec, given, values)))
 
     async def call_async(self, given: tuple[Any, ...], values: dict[str, Any]) -> Any:
-        spec = _specs.known(self._name)
+        spec = _specs.get(self._name)
         if spec is None:
             spec = self._keep(await self._answer(lambda number: (self._lookup(number), b"")))
         wanted = spec
@@ -81,7 +81,7 @@ class LinkCall:
     # questions
 
     def _spec(self) -> ServiceSpec:
-        known = _specs.known(self._name)
+        known = _specs.get(self._name)
         if known is not None:
             return known
         question = ASKS.begin()
@@ -134,11 +134,11 @@ class LinkCall:
         self, spec: ServiceSpec, number: int, given: tuple[Any, ...], values: Mapping[str, Any]
     ) -> tuple[CallService, bytes]:
         request = operations.call_request(
-            spec, operations.named(spec, given, values), operations.CallOptions()
+            spec, operations.bind_arguments(spec, given, values), operations.CallOptions()
         )
         kind, body = request.headers.get("Content-Type", ""), request.content or b""
         if request.form is not None:
-            kind, body = encode(request.form)
+            kind, body = encode_form(request.form)
         file = leave_in(self._room, body) if self._room and len(body) > LARGE else ""
         ask = CallService(
             id=number,
@@ -157,4 +157,4 @@ class LinkCall:
 
     def _keep(self, reply: ServiceResponse) -> ServiceSpec:
         spec = msgspec.json.decode(bytes(reply.body), type=ServiceSpec)
-        return _specs.keep(self._name, spec)
+        return _specs.add(self._name, spec)

@@ -59,7 +59,7 @@ class ServiceProxy:
         service = SERVICES.get(self.name)
         if service is not None:
             with _deeper(self.name):
-                return _direct(service, [operations.named(service.spec, given, values)])[0]
+                return _direct(service, [operations.bind_arguments(service.spec, given, values)])[0]
         found = _way(self.name)
         if found is None:
             return _rest(self.name, self._timeout, given, values)
@@ -70,7 +70,7 @@ class ServiceProxy:
         service = SERVICES.get(self.name)
         if service is not None and iscoroutinefunction(service.function):
             with _deeper(self.name):
-                named = operations.named(service.spec, given, values)
+                named = operations.bind_arguments(service.spec, given, values)
                 return await service.function(**service.schema.load(named))
         found = _way(self.name) if service is None else None
         if found is None:
@@ -140,7 +140,7 @@ def split(item: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 def _arguments(service: Service, item: Any) -> dict[str, Any]:
     given, values = split(item)
-    return operations.named(service.spec, given, values)
+    return operations.bind_arguments(service.spec, given, values)
 
 
 # in this process
@@ -195,11 +195,11 @@ def _way(name: str) -> LinkTransport | None:
 
 @cache
 def _client(shared: bool = False) -> Client:
-    found = hub.shared() if shared else None
+    found = hub.find_shared_service() if shared else None
     return Client(found) if found is not None else connect()
 
 
 def _rest(name: str, timeout: float | None, given: tuple[Any, ...], values: dict[str, Any]) -> Any:
     found = _client(shared=True) if "/" in name else _client()
-    result = found.call(name, operations.named(found.spec(name), given, values), timeout=timeout)
+    result = found[name].options(timeout=timeout)(*given, **values)
     return list(result) if isinstance(result, Iterator) else result

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import typer
+
 from easymlnb.cli import output
 from easymlnb.contract import installation
 from easymlnb.contract.errors import EasyMLNBError, ServerUnreachable
@@ -59,18 +61,19 @@ def examine(url: str | None = None, token: str | None = None) -> list[Finding]:
 
 
 def show(findings: list[Finding], *, json: bool) -> None:
-    """Print what was found: a line each, its fix below."""
+    """Print the findings, each with its fix; ends the command with 1 if there are problems."""
+    count = sum(finding.bad for finding in findings)
     if json:
         output.as_json([asdict(finding) for finding in findings])
-        return
-    marks = {OK: "ok  ", NOTE: "note", BAD: "BAD "}
-    for finding in findings:
-        output.say_out(f"{marks[finding.state]}  {finding.about}: {finding.says}")
-        if finding.fix:
-            output.say_out(f"      -> {finding.fix}")
-    count = sum(finding.bad for finding in findings)
-    output.say_out("")
-    output.say_out("No problems found." if not count else f"{count} problem(s) found.")
+    else:
+        marks = {OK: "ok  ", NOTE: "note", BAD: "BAD "}
+        for finding in findings:
+            output.say_out(f"{marks[finding.state]}  {finding.about}: {finding.says}")
+            if finding.fix:
+                output.say_out(f"      -> {finding.fix}")
+        output.say_out(f"\n{count} problem(s) found." if count else "\nNo problems found.")
+    if count:
+        raise typer.Exit(1)
 
 
 def _pip(what: str) -> str:
@@ -242,8 +245,8 @@ def server(url: str | None, token: str | None) -> Iterator[Finding]:
         return
     with client:
         try:
-            ready = client.health().get("status") == "ok"
-            count = len(client.services())
+            ready = client.admin.health().get("status") == "ok"
+            count = len(client.admin.services())
         except EasyMLNBError as error:
             fix = "Check the server's output, --url and --token."
             yield Finding("server", BAD, f"{client!r}: {error.message}", fix)

@@ -41,8 +41,8 @@ class FilePart:
         return {"name": self.name, "media_type": self.media_type, "b64": coded}
 
 
-def prepare(values: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
-    """Return each value as JSON value or, at the top only, as ``Part``.
+def encode_arguments(values: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """Return each value as a JSON value or, at the top level only, as a ``FilePart``.
 
     Raises ``TypeError`` naming the parameter when a value has no such form.
     """
@@ -79,7 +79,7 @@ def _placed(value: Any, place: Any, root: Schema) -> Any:
 
 
 def convert(value: Any, hint: Mapping[str, Any] | None = None) -> Any:
-    """Return one value as JSON value or ``Part``; ``hint`` is the parameter's ``x-easymlnb``."""
+    """Return a value as JSON or as a ``FilePart``; ``hint`` is the parameter's ``x-easymlnb``."""
     hint = hint or {}
     if value is None or isinstance(value, bool | int | str | FilePart):
         return value

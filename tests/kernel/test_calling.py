@@ -9,7 +9,7 @@ import pytest
 
 import easymlnb as ml
 from easymlnb.calling import use
-from easymlnb.client.multipart import encode
+from easymlnb.client.messages import encode_form
 from easymlnb.contract.errors import CallCycle, InvalidInput, ServerUnreachable, UploadNotFound
 from easymlnb.contract.service_call_protocol import (
     CancelServiceCall,
@@ -166,7 +166,7 @@ def test_without_a_link_the_client_is_asked(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_form_is_read_as_it_was_written() -> None:
     array = np.arange(5).tobytes()
-    kind, body = encode([
+    kind, body = encode_form([
         ("a", ('a"\r\n;ü.npy', array, "application/x-npy")),
         ("n", (None, b"7", "application/json")),
     ])  # fmt: skip
