@@ -26,11 +26,10 @@ import psutil
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from conftest import make_notebook  # noqa: E402
-from hub.services import Member, ServiceHub  # noqa: E402
-
 from easymlnb_server.identity.access import Access, Action, Caller, may  # noqa: E402
 from easymlnb_server.services.catalog_handlers import PAGE  # noqa: E402
+from support.hub.shared_service import Member, ServiceHub  # noqa: E402
+from support.notebooks import make_notebook  # noqa: E402
 
 CELL = """
 import easymlnb as ml

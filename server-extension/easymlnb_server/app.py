@@ -25,7 +25,10 @@ from easymlnb.contract.bundle import Bundle
 from easymlnb.contract.errors import EasyMLNBError, NotReady
 from easymlnb_server.apps.settings import AppSettings
 from easymlnb_server.calls.idempotency import IdempotencyCache
+from easymlnb_server.calls.in_flight import InFlight
+from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.calls.log import CallLog
+from easymlnb_server.calls.record import CallRecorder
 from easymlnb_server.context import STATE, ServerContext
 from easymlnb_server.http import kernel_channels
 from easymlnb_server.http.connection_settings import InboundSettings
@@ -35,7 +38,7 @@ from easymlnb_server.http.routes import PREFIX, ROUTES, SHARED_ROUTES
 from easymlnb_server.http.terminals import keep_path
 from easymlnb_server.hub.settings import HubSettings
 from easymlnb_server.identity.access import SingleUserDirectory
-from easymlnb_server.identity.revocation import AccessRevoker
+from easymlnb_server.identity.revocation import EVERY, AccessRevoker
 from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.observability import log_format
 from easymlnb_server.observability.activity import Activity
@@ -48,6 +51,7 @@ from easymlnb_server.placement.registry import PlacementProvider
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.services.account import account
 from easymlnb_server.services.live import LiveServices
+from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.store.private_folder import make_private
 from easymlnb_server.store.settings import StorageSettings
@@ -150,8 +154,8 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         self._careful = Careful()
         self._log_handler = log_format.configure(self.log_style, cast("int | str", app.log_level))
         live = LiveServices(self.queue_limit)
-        publications = Publisher(self._deployment, shared=self.shared)
-        services = ServiceRegistry(live, publications, shared=self.shared, account=account())
+        published = PublishedServices()
+        services = ServiceRegistry(live, published, shared=self.shared, account=account())
         people = getattr(app.identity_provider, "people", SingleUserDirectory())
         self._owners = self.make_owners(self._folder, people)
         settings = app.web_app.settings
@@ -162,14 +166,22 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         self._lifecycle: ServingLifecycle | None = None
         spool = Spool(self._folder / "spool", self.spool_limit, visitors=self.visitor_share)
         apps = self.make_apps()
+        in_flight, calls = InFlight(), CallLog()
+        metrics = Metrics(live, published, in_flight.by_version)
+        activity = Activity(app.kernel_manager, times, live)
+        recorder = CallRecorder(calls, metrics, _tracing(), shared=self.shared)
         self._state = ServerContext(
+            invoker=Invoker(services, recorder, activity, in_flight),
+            in_flight=in_flight,
+            recorder=recorder,
             services=services,
-            publications=publications,
+            published=published,
+            publications=Publisher(published, self._deployment, shared=self.shared),
             live=live,
             rendezvous=WorkerRegistration(),
-            calls=CallLog(),
-            metrics=Metrics(live, publications),
-            activity=Activity(app.kernel_manager, times, live),
+            calls=calls,
+            metrics=metrics,
+            activity=activity,
             secret=secrets.token_urlsafe(32),
             spool=spool,
             uploads=Uploads(
@@ -179,7 +191,6 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
             node=self.make_node(self._kernelspecs, self._folder, self.worker_environment),
             nodes=self.make_views(self._owners),
             keys=IdempotencyCache(),
-            tracing=_tracing(),
             people=people,
             own_servers=self.make_own_servers(self._owners),
         )
@@ -243,12 +254,12 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         for duty in (connections, state.activity, state.metrics, state.uploads, state.node):
             self._supervisor.run(type(duty).__name__, duty.keep)
         if self.shared:
-            self._supervisor.run("AccessRevoker", AccessRevoker(state).keep)
+            self._supervisor.every("AccessRevoker", EVERY, AccessRevoker(state).look)
         try:
             await self._open_store()
         except EasyMLNBError as error:
             # The author's notebooks and live services must work all the same.
-            self._state.publications.unusable = NotReady(error.message)
+            self._state.published.close(NotReady(error.message))
             if not self.is_node:  # one carries kernels, and that is all that is wanted of it
                 self.log.error("Published services are not available: %s", error.message)
         # Python's search for garbage stands still for everybody: half a second, as long as it goes

@@ -116,9 +116,9 @@ class ServingLifecycle:
 
     async def _deactivate(self) -> None:
         """Go on standby, and leave the workers to the active process."""
-        self._state.publications.unusable = ON_STANDBY
+        self._state.published.close(ON_STANDBY)
         await self._supervisor.close()
-        await self._state.publications.stop(drain=0, hand_over=True)
+        await self._state.publications.stop(reason=ON_STANDBY, drain=0, hand_over=True)
         self._state.apps.places.leave_all(lambda place: True)
 
     def _make_folders(self) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 import nbformat
 import pytest
-from axe import keep, serious
-from conftest import free_port, make_notebook
-from sharing import BOB, OPTIONS, SharedServer
 
 from easymlnb.contract.names import path
 from easymlnb.publishing.bundle import make
+from support.browser import keep, serious
+from support.notebooks import make_notebook
+from support.server import free_port
+from support.shared_server import BOB, OPTIONS, SharedServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from notebook_code import data, run
 from PIL import Image
 from scipy import ndimage
 
@@ -17,6 +16,7 @@ from easymlnb.contract.errors import InvalidInput
 from easymlnb.services import codec
 from easymlnb.services.definition import SERVICES
 from easymlnb.services.presentation import parts
+from support.notebooks import data, run
 
 SERVICE = "cell_segmentation"
 

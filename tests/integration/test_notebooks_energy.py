@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from notebook_code import data, run
 
 from easymlnb.contract.errors import CallerError
 from easymlnb.services import codec
 from easymlnb.services.definition import SERVICES
 from easymlnb.services.presentation import parts
+from support.notebooks import data, run
 
 NAME = "01_energy_forecast"
 SERVICE = "energy_forecast"

@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 
 import httpx
 import pytest
-from conftest import make_notebook
+
+from support.notebooks import make_notebook
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 NOTEBOOK = f"""

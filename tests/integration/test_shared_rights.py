@@ -9,14 +9,24 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import free_port
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sharing import BOB, FILES, NOT_SHARED, OPTIONS, PEOPLE, SERVICE, SharedServer, call, opened
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from easymlnb.contract.names import path
+from support.server import free_port
+from support.shared_server import (
+    BOB,
+    FILES,
+    NOT_SHARED,
+    OPTIONS,
+    PEOPLE,
+    SERVICE,
+    SharedServer,
+    call,
+    opened,
+)
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -83,7 +83,7 @@ class AppHandler(PageHandler):
         if not self._public:
             return self.target(name, Action.CALL).spec
         if self.state.services.public(name):
-            return self.state.services.target(name).spec
+            return self.state.services.find(name).spec
         # Whether there is something under a name is not everybody's business.
         raise RouteNotFound
 

@@ -26,47 +26,39 @@ class AccessRevoker:
 
     def __init__(self, state: ServerContext) -> None:
         self._services = state.services
-        self._publications = state.publications
+        self._publisher = state.publications
+        self._published = state.published
         self._people = state.people
         self._places = state.apps.places
-        self._metrics = state.metrics
-
-    async def keep(self) -> None:
-        """Look again and again, for as long as the server runs."""
-        while True:
-            await asyncio.sleep(EVERY)
-            try:
-                await self.look()
-            except Exception:
-                # Without this loop nothing that is open would ever be closed to anybody.
-                log.exception("Checking open pages and calls failed; retrying.")
+        self._in_flight = state.in_flight
 
     async def look(self) -> None:
         """Look once."""
         await self._read()
-        places, calls = self._places.all(), self._metrics.open_calls()
-        asking = {self._of(one) for one in places} | {user_of_key(one.owner) for _, one in calls}
+        places, calls = self._places.all(), [*self._in_flight]
+        owners = {user_of_key(call.request.owner) for call in calls}
+        asking = {self._of(one) for one in places} | owners
         known = await self._find(asking)
         for place in places:
             if not self._may(known, self._of(place), place.service):
                 self._places.leave(place)
-        for name, pending in calls:
-            if not self._may(known, user_of_key(pending.owner), name):
-                pending.stop(Forbidden(GONE))
+        for call in calls:
+            if not self._may(known, user_of_key(call.request.owner), call.target.name):
+                call.stop(Forbidden(GONE))
 
     async def _read(self) -> None:
-        if not self._publications.ready:
+        if not self._published.ready:
             return
         try:
-            store = self._publications.store
+            store = self._publisher.store
             found = await asyncio.to_thread(store.services.access)
             moved = await asyncio.to_thread(store.people.moved)
         except EasyMLNBError as error:
             log.warning("Could not read the access rules: %s", error)
             return
         for name, access in found.items():
-            self._publications.let_in(name, access)
-        self._publications.moved = moved
+            self._published.set_access(name, access)
+        self._published.moved = moved
 
     def _of(self, place: PageSession) -> str | None:
         return None if place.public else place.visitor.user
@@ -87,6 +79,6 @@ class AccessRevoker:
     def _may(self, known: dict[str | None, Caller | None], who: str | None, name: str) -> bool:
         # What is being removed is seen to its end, and so is what somebody unknown does: the Hub
         # is away, and will say.
-        if name not in self._publications.serving or who not in known:
+        if name not in self._published or who not in known:
             return True
         return self._services.allows(known[who], name, Action.CALL)

@@ -20,7 +20,7 @@ class ReadyHandler(EasyHandler):
 
     @allow_unauthenticated
     def get(self) -> None:
-        ready = self.state.publications.ready and not self.state.services.draining
+        ready = self.state.published.ready and not self.state.services.draining
         self.write_json(Health(status="ok" if ready else "not_ready"), 200 if ready else 503)
 
 

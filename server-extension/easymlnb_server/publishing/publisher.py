@@ -24,7 +24,8 @@ from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.publishing.pending import PendingStarts
 from easymlnb_server.publishing.replacement import Replacement, formers_of, holders
 from easymlnb_server.publishing.spec_validation import checked
-from easymlnb_server.services.models import Deploy, PublishedService
+from easymlnb_server.services.models import Deploy, PublishedService, VersionEntry
+from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.store.lease import LeaseLost
 from easymlnb_server.store.records import State, StoredBundle, Version
 from easymlnb_server.store.store import Store
@@ -37,27 +38,31 @@ DRAIN, STOP_DRAIN = 30.0, 5.0
 REPLACE = "replace"
 """Where a bundle's row keeps, beside its manifest, what becomes of the former version."""
 
-T = TypeVar("T")
+STOPPING = NotReady("The server is stopping. Try again in a moment.")
 
-Guard = Callable[[], None]
+T = TypeVar("T")
 
 log = logging.getLogger("easymlnb.publications")
 
 
 class Publisher:
-    """All that is published, and the deployments behind it.
+    """Publishes bundles, and runs the deployments behind the published services.
 
-    ``serving`` maps full names to what answers them; others read it, only this class
-    writes it. ``shared`` says that they begin with their owners'.
+    Parameters
+    ----------
+    published
+        The table of published services, which only this class writes.
+    deploy
+        Makes the deployment of a bundle.
+    shared
+        Whether names start with their owners'.
     """
 
-    def __init__(self, deploy: Deploy, *, shared: bool = False) -> None:
-        self.serving: dict[str, PublishedService] = {}
-        self.moved: dict[str, str] = {}
-        """New names of services that changed hands, by their old ones."""
-        self.unusable: EasyMLNBError = NotReady("The server is starting. Try again in a moment.")
+    def __init__(
+        self, published: PublishedServices, deploy: Deploy, *, shared: bool = False
+    ) -> None:
+        self.published = published
         self._store: Store | None = None
-        self.guard: Guard = lambda: None
         self._deploy = deploy
         self._shared = shared
         self._running: dict[str, Deployment] = {}
@@ -72,43 +77,30 @@ class Publisher:
     def store(self) -> Store:
         """The open store; raises why it is not open."""
         if self._store is None:
-            raise self.unusable
+            self.published.check()
+        assert self._store is not None
         return self._store
-
-    @property
-    def ready(self) -> bool:
-        """Say whether published services are served from here."""
-        with contextlib.suppress(EasyMLNBError):
-            self.check()
-            return True
-        return False
-
-    def check(self) -> None:
-        """Raise why published services are not served from here, if they are not."""
-        if self._store is None:
-            raise self.unusable
-        self.guard()
 
     async def restore(
         self,
         store: Store,
         survivors: Iterable[OrphanedWorker] = (),
-        guard: Callable[[], None] = lambda: None,
+        *guard: Callable[[], None],
     ) -> None:
         """Take up what was published before; returns before the workers are ready.
 
         ``survivors`` are workers of a former server; those that serve nothing any more are ended.
         ``guard`` raises ``NotReady`` while another server process may serve.
         """
-        self.guard = guard
         there: dict[str, list[OrphanedWorker]] = {}
         for survivor in survivors:
             there.setdefault(survivor.bundle, []).append(survivor)
         published = await _thread(store.services.serving)
         unfinished = await _thread(store.bundles.unfinished)
-        self.moved = await _thread(store.people.moved)
+        self.published.moved = await _thread(store.people.moved)
         # From here on it says that it is ready, so all that is published has to be known at once.
         self._store = store
+        self.published.open(*guard)
         for bundle_id, versions in published.items():
             deployment = self._deployment(bundle_id, versions[0].owner)
             self._serve(deployment, versions)
@@ -127,7 +119,7 @@ class Publisher:
         A bundle that is published already comes back as it is; a failed one is tried again.
         Raises ``BundleRejected`` or ``TooLarge``.
         """
-        self.check()
+        self.published.check()
         bundle = await _thread(lambda: open_bundle(data))
         id = naming.bundle_of(owner, bundle.id) if self._shared else bundle.id
         wanted = self._full(owner, names or bundle.manifest.services)
@@ -176,23 +168,17 @@ class Publisher:
 
     async def set_access(self, name: str, access: Access) -> None:
         """Set who may call a service, from now on; raises ``ServiceNotFound``."""
-        if name not in self.serving:
+        if name not in self.published:
             raise ServiceNotFound(name)
         await _thread(lambda: self.store.services.set_access(name, access))
-        self.let_in(name, access)
-
-    def let_in(self, name: str, access: Access) -> None:
-        """Take note of who may call a service."""
-        serving = self.serving.get(name)
-        if serving is not None and serving.access != access:
-            self.serving[name] = replace(serving, access=access)
+        self.published.set_access(name, access)
 
     async def remove(self, name: str) -> None:
         """Unpublish a service: it answers no more, its workers end."""
-        if name not in self.serving:
+        if name not in self.published:
             raise ServiceNotFound(name)
         await _thread(lambda: self.store.services.delete(name))
-        self.serving.pop(name, None)
+        self.published.remove(name)
         self._retire()
 
     async def remove_owner(self, owner: str) -> list[str]:
@@ -203,7 +189,7 @@ class Publisher:
                     await self.call_off(stored.id)
             removed = await _thread(lambda: self.store.people.remove(owner))
             for name in removed:
-                self.serving.pop(name, None)
+                self.published.remove(name)
             self._retire()
         await self.read_moved()
         return removed
@@ -217,7 +203,7 @@ class Publisher:
         async with self._lock:
             moved = await _thread(lambda: self.store.people.transfer(owner, to, identity))
             for name in moved:
-                self.serving.pop(name, None)
+                self.published.remove(name)
             self._retire()
             await self._take_up_again(set(moved.values()))
         await self.read_moved()
@@ -225,12 +211,19 @@ class Publisher:
 
     async def read_moved(self) -> None:
         """Read under which names services are served that changed hands."""
-        self.moved = await _thread(self.store.people.moved)
+        self.published.moved = await _thread(self.store.people.moved)
 
-    async def stop(self, *, drain: float = STOP_DRAIN, hand_over: bool = False) -> None:
+    async def stop(
+        self,
+        *,
+        reason: EasyMLNBError = STOPPING,
+        drain: float = STOP_DRAIN,
+        hand_over: bool = False,
+    ) -> None:
         """Stop serving; calls get ``drain`` seconds to finish. What is published stays published.
 
-        Workers end, unless ``hand_over`` leaves them to the next server process.
+        Workers end, unless ``hand_over`` leaves them to the next server process. Requests that
+        come later are refused for this ``reason``.
         """
         for task in (tasks := [*self._starting.tasks, *self._tasks]):
             task.cancel()
@@ -239,7 +232,8 @@ class Publisher:
         running = (end(deployment, drain) for deployment in self._running.values())
         await asyncio.gather(*running, return_exceptions=True)
         self._running.clear()
-        self.serving.clear()
+        self.published.clear()
+        self.published.close(reason)
         self._store = None
 
     async def _open(self, bundle_id: str) -> Bundle:
@@ -249,7 +243,9 @@ class Publisher:
     def _deployment(self, bundle_id: str, owner: str) -> Deployment:
         made = self._deploy(bundle_id, owner, lambda: self._open(bundle_id))
         made.name_holders(
-            lambda placement: holders(placement, self.serving, self._starting_beside(made))
+            lambda placement: holders(
+                placement, self.published.services, self._starting_beside(made)
+            )
         )
         return made
 
@@ -261,7 +257,7 @@ class Publisher:
 
     def _replacement(self, stored: StoredBundle, deployment: Deployment) -> Replacement:
         names = stored.names or self._full(stored.owner, stored.manifest.get("defines", ()))
-        formers = formers_of(stored.id, names, self.serving, self._running)
+        formers = formers_of(stored.id, names, self.published.services, self._running)
 
         def others() -> list[Deployment]:
             there = [*self._running.values(), *self._starting_beside(deployment)]
@@ -324,7 +320,7 @@ class Publisher:
             self._how.pop(stored.id, None)
         self._serve(deployment, versions)
         deployment.keep(self._specs(deployment), worker)
-        replacement.end({one.deployment for one in self.serving.values()})
+        replacement.end({one.deployment for one in self.published.versions()})
         self._retire()
 
     async def _fail(
@@ -356,30 +352,34 @@ class Publisher:
         for version in versions:
             former = self._running.get(version.bundle)
             self._running[version.bundle] = deployment
-            before = self.serving.get(version.service)
-            self.serving[version.service] = PublishedService(
-                version.number,
-                version.bundle,
-                version.spec,
-                deployment,
-                version.created,
-                version.owner,
-                # What was set while this version started came after what was read with it.
-                before.access if before is not None else version.access,
+            before = self.published.get(version.service)
+            self.published.set(
+                version.service,
+                PublishedService.of_version(
+                    VersionEntry(
+                        version.number, version.bundle, version.spec, deployment, version.created
+                    ),
+                    version.owner,
+                    # What was set while this version started is newer than what it read.
+                    before.access if before is not None else version.access,
+                ),
             )
             if former is not None and former is not deployment:
                 self._take_over(deployment, former)
 
     def _take_over(self, deployment: Deployment, former: Deployment) -> None:
         """Let a bundle's new workers, started for more of its services, answer for all of them."""
-        for name, serving in self.serving.items():
-            if serving.deployment is former:
-                self.serving[name] = replace(serving, deployment=deployment)
+        for name, service in [*self.published.services.items()]:
+            versions = {
+                number: replace(one, deployment=deployment) if one.deployment is former else one
+                for number, one in service.versions.items()
+            }
+            self.published.set(name, replace(service, versions=versions))
         self._end(former)
 
     def _retire(self) -> None:
         """Stop the deployments that serve nothing any more, once their calls are done."""
-        for bundle_id in self._running.keys() - {one.bundle for one in self.serving.values()}:
+        for bundle_id in self._running.keys() - {one.bundle for one in self.published.versions()}:
             self._end(self._running.pop(bundle_id))
 
     def _end(self, deployment: Deployment) -> None:
@@ -389,7 +389,7 @@ class Publisher:
 
     def _specs(self, deployment: Deployment) -> list[ServiceSpec]:
         """Return the services that a deployment answers for."""
-        specs = (one.spec for one in self.serving.values() if one.deployment is deployment)
+        specs = (one.spec for one in self.published.versions() if one.deployment is deployment)
         return naming.with_short_names(specs)
 
 

@@ -144,9 +144,19 @@ def formers_of(
 ) -> list[Deployment]:
     """Return the deployments that end when a bundle serves under these names."""
     taken = set(names)
-    kept = {one.deployment for name, one in serving.items() if name not in taken}
+    kept = {
+        version.deployment
+        for name, service in serving.items()
+        if name not in taken
+        for version in service.versions.values()
+    }
     same = running.get(bundle)
-    replaced = (serving[name].deployment for name in sorted(taken) if name in serving)
+    replaced = (
+        version.deployment
+        for name in sorted(taken)
+        if name in serving
+        for version in serving[name].versions.values()
+    )
     found: list[Deployment] = []
     for deployment in chain([same] if same is not None else [], replaced):
         ends = deployment is same or deployment not in kept
@@ -162,10 +172,12 @@ def holders(
 ) -> str:
     """Return in a sentence who has the room of a placement, as far as this server knows."""
     there: dict[Deployment, list[str]] = {}
-    for name, one in sorted(serving.items()):
-        deployment = one.deployment
-        if deployment.placement is placement:
-            there.setdefault(deployment, []).append(f"version {one.version} of {name!r}")
+    for name, service in sorted(serving.items()):
+        for version in service.versions.values():
+            if version.deployment.placement is placement:
+                there.setdefault(version.deployment, []).append(
+                    f"version {version.number} of {name!r}"
+                )
     said = [
         f"{' and '.join(names)} ({_workers(deployment.held)})"
         for deployment, names in there.items()

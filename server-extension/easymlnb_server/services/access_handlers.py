@@ -33,14 +33,14 @@ class AccessHandler(BodyHandler):
     @web.authenticated
     def get(self, name: str) -> None:
         self._check_may(name)
-        self.write_json(self.state.publications.serving[name].access)
+        self.write_json(self.state.published.services[name].access)
 
     @web.authenticated
     async def put(self, name: str) -> None:
         wanted = parse(self.take_body())
         # Asked again: it may have been removed while the body came in.
         self._check_may(name)
-        before = self.state.publications.serving[name].access
+        before = self.state.published.services[name].access
         await self._meet(set(wanted.users) - set(before.users))
         await self.state.publications.set_access(name, wanted)
         self.write_json(wanted)

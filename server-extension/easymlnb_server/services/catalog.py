@@ -56,7 +56,7 @@ def entry(
     services: ServiceRegistry, calls: CallLog, name: str, caller: Caller | None
 ) -> ServiceSummary:
     """Return one service's line for somebody; raises ``ServiceNotFound``."""
-    spec = services.target_for(caller, name, Action.SEE).spec
+    spec = services.resolve(name, caller, Action.SEE).spec
     created = services.created(name)
     own = services.allows(caller, name, Action.MANAGE)
     return ServiceSummary(

@@ -26,7 +26,7 @@ async def of_catalog(handler: EasyHandler, asked: Query) -> dict[str, Any]:
         return found
     if state.services.shared and state.own_servers is not None:
         found["at_home"] = await state.own_servers.of(caller.name)
-    if state.publications.ready:
+    if state.published.ready:
         store = state.publications.store
         for bundle in await asyncio.to_thread(store.bundles.unfinished):
             if caller.admin or caller.owns(bundle.owner):

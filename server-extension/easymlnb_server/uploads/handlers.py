@@ -13,7 +13,7 @@ from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.http.spooled_body import read_faster
-from easymlnb_server.identity.access import Action, label
+from easymlnb_server.identity.access import SINGLE_USER, Action, label
 from easymlnb_server.openapi.document import BYTES, COUNT, JSON, TEXT, Operation, query_parameter
 from easymlnb_server.resources import UploadProgress, UploadStarted
 from easymlnb_server.uploads.uploads import CHUNK, Sender, Upload
@@ -37,7 +37,7 @@ def owner_of(handler: EasyHandler) -> str:
         return f"pass {held.visitor}"
     if type(handler.identity_provider).get_user is IdentityProvider.get_user:
         # Jupyter's own login knows one person only, and gives each token request a new name.
-        return "user"
+        return SINGLE_USER
     return label(handler.current_user.username)
 
 

@@ -39,7 +39,7 @@ async def prepare(worker: Worker, bundle: str, seconds: float) -> None:
         log.warning("Could not keep a worker for the next server: %s", error)
         return
     worker.token = secret_hash(secret)
-    worker.link.say(ReconnectGrant(secret=secret, seconds=seconds))
+    worker.link.send(ReconnectGrant(secret=secret, seconds=seconds))
 
 
 async def adopt(

@@ -241,7 +241,7 @@ class Deployment:
         await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(drain):
-                await self.pool.drained()
+                await self.pool.wait_drained()
 
     def _look(self) -> None:
         """See soon how many workers are wanted: something has changed."""
@@ -272,7 +272,7 @@ class Deployment:
         ends = [end for slot in kept[wanted:] for end in self._close(slot)]
         state = "asleep" if self.state == "asleep" else "starting"
         why = self.reason if self._lent else self.waits_for
-        self.pool.absence = NoWorkers(state, why, self._starter.starts.left)
+        self.pool.no_workers = NoWorkers(state, why, self._starter.starts.remaining)
         replaced = self._starter.cramped or all(slot.worker for slot in kept[:wanted])
         for slot in [slot for slot in self._slots if slot.doomed and replaced]:
             self._close(slot)
@@ -342,7 +342,7 @@ class Deployment:
     def _fail(self, error: EasyMLNBError) -> None:
         self.breaker.failed(error)
         if not self.pool.workers:
-            self.pool.fail_waiting(NotReady("The service failed to start."))
+            self.pool.fail_queued(NotReady("The service failed to start."))
 
     async def _count(self, worker: Worker) -> None:
         """Take note of a worker that was lost, or that we ended."""

@@ -99,7 +99,7 @@ class Starter:
         limit_to: Callable[[tuple[ServiceSpec, ...]], int],
     ) -> Worker:
         """Start a worker that passes its examples; raises, and then nothing is left of it."""
-        with self.starts.measured():
+        with self.starts.measure():
             worker = await self.start(names)
             try:
                 specs = wanted(worker.specs, names)
