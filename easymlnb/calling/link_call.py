@@ -13,9 +13,9 @@ from easymlnb.client.messages import encode_form
 from easymlnb.contract.service_call_protocol import CallService, CancelServiceCall, DescribeService
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import LARGE, Message
-from easymlnb.runtime.body_files import leave_in
+from easymlnb.runtime.body_files import store_in
 from easymlnb.runtime.context import CURRENT_CALL
-from easymlnb.runtime.link_requests import ASKS, LinkTransport, PendingRequest, ServiceResponse
+from easymlnb.runtime.link_requests import REQUESTS, LinkTransport, PendingRequest, ServiceResponse
 from easymlnb.runtime.live import session
 
 LINK_SECONDS = 3.0
@@ -26,14 +26,14 @@ _specs = operations.SpecCache(time.monotonic)
 Values = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-def way() -> LinkTransport | None:
+def link_transport() -> LinkTransport | None:
     """Return how this process asks its server; ``None`` if it has no link to one."""
-    if ASKS.way is None and session.has_server():
+    if REQUESTS.transport is None and session.has_server():
         session.link()
         until = time.monotonic() + LINK_SECONDS
-        while ASKS.way is None and time.monotonic() < until:
+        while REQUESTS.transport is None and time.monotonic() < until:
             time.sleep(0.01)
-    return ASKS.way
+    return REQUESTS.transport
 
 
 class LinkCall:
@@ -84,14 +84,14 @@ class LinkCall:
         known = _specs.get(self._name)
         if known is not None:
             return known
-        question = ASKS.begin()
+        question = REQUESTS.begin()
         self._way.send(self._lookup(question.number), b"")
         return self._keep(self._wait(question))
 
     def _ask(
         self, spec: ServiceSpec, given: tuple[Any, ...], values: dict[str, Any]
     ) -> PendingRequest:
-        question = ASKS.begin()
+        question = REQUESTS.begin()
         self._way.send(*self._message(spec, question.number, given, values))
         return question
 
@@ -111,7 +111,7 @@ class LinkCall:
         def told() -> None:
             running.call_soon_threadsafe(ended.set)
 
-        question = ASKS.begin(told)
+        question = REQUESTS.begin(told)
         self._way.send(*message(question.number))
         try:
             await ended.wait()
@@ -122,8 +122,8 @@ class LinkCall:
 
     def _stop(self, question: PendingRequest) -> None:
         if not question.ended.is_set():
-            ASKS.forget(question)
-            self._way.tell(CancelServiceCall(id=question.number))
+            REQUESTS.forget(question)
+            self._way.notify(CancelServiceCall(id=question.number))
 
     # messages
 
@@ -139,7 +139,7 @@ class LinkCall:
         kind, body = request.headers.get("Content-Type", ""), request.content or b""
         if request.form is not None:
             kind, body = encode_form(request.form)
-        file = leave_in(self._room, body) if self._room and len(body) > LARGE else ""
+        file = store_in(self._room, body) if self._room and len(body) > LARGE else ""
         ask = CallService(
             id=number,
             service=self._name,

@@ -14,8 +14,7 @@ from functools import cache
 from inspect import iscoroutinefunction
 from typing import Any
 
-from easymlnb.calling.link_call import LinkCall
-from easymlnb.calling.link_call import way as link_way
+from easymlnb.calling.link_call import LinkCall, link_transport
 from easymlnb.client import Client, connect, hub, operations
 from easymlnb.contract.errors import CallCycle
 from easymlnb.contract.options import named_options
@@ -174,7 +173,7 @@ def _direct(service: Service, rows: list[dict[str, Any]]) -> list[Any]:
 
 def _run(function: Callable[..., Any], values: dict[str, Any], stream: bool) -> Any:
     made = function(**values)
-    return list(event_loop.items(made)) if stream else event_loop.plain(made)
+    return list(event_loop.iterate(made)) if stream else event_loop.await_result(made)
 
 
 def _not_in_a_coroutine(name: str) -> None:
@@ -190,7 +189,7 @@ def _not_in_a_coroutine(name: str) -> None:
 
 def _way(name: str) -> LinkTransport | None:
     """Return the link to ask over; a notebook's own server does not know the services of others."""
-    return None if "/" in name and not session.in_worker() else link_way()
+    return None if "/" in name and not session.in_worker() else link_transport()
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -197,10 +197,22 @@ def share(
     nobody: Annotated[bool, typer.Option("--nobody", help="Remove all access of others.")] = False,
 ) -> None:
     """Show or set the access to a service on the Hub's shared service."""
-    from easymlnb.cli.share import ShareOptions, share_and_show
+    from easymlnb.publishing import sharing
 
-    options = ShareOptions(tuple(user or ()), tuple(group or ()), everyone, public)
-    share_and_show(name, options, nobody, target)
+    setting: dict[str, Any] = {"users": user, "groups": group}
+    setting |= {"everyone": everyone, "public": public}
+    given = any(setting.values())
+    if nobody and given:
+        raise typer.BadParameter(
+            "--nobody cannot be combined with users, groups, --everyone or --public."
+        )
+    access = sharing.share(
+        name, url=target.url, token=target.token, **(setting if given or nobody else {})
+    )
+    if target.json:
+        output.as_json({"service": access.service, **access.to_dict(), "app": access.app})
+    else:
+        output.say_out(repr(access))
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

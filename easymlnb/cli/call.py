@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from easymlnb.cli import output
-from easymlnb.cli.arguments import read
+from easymlnb.cli.arguments import parse_arguments
 from easymlnb.client import Client, RawResponse
 from easymlnb.client.decoding import accept as best
 from easymlnb.contract.jsonschema import hints
@@ -45,7 +45,7 @@ def call_and_show(
 ) -> None:
     """Call a service; raises the call's error, or ``typer.BadParameter`` for wrong usage."""
     spec = client.admin.spec(name)
-    values = read(arguments, spec)
+    values = parse_arguments(arguments, spec)
     if command.save is not None and not command.save.absolute().parent.is_dir():
         raise typer.BadParameter(
             f"the folder of {str(command.save)!r} does not exist. Create it first."

@@ -39,12 +39,12 @@ def publish_and_show(notebook: Path, options: PublishOptions, target: Target) ->
     interrupt cancels publishing and is raised.
     """
     from easymlnb.client import hub
-    from easymlnb.publishing.bundle import make
+    from easymlnb.publishing.bundle import build_bundle
 
     check(options.replace)
     # Before the bundle is built: the shared service may reject the token.
     server = hub.publish_target(target.url, target.token, personal=target.personal)
-    bundle = make(
+    bundle = build_bundle(
         notebook,
         names=options.names,
         include=options.include,

@@ -11,8 +11,8 @@ from threading import Thread
 from typing import Any
 
 from easymlnb.compose.steps import Step
-from easymlnb.runtime.call_execution import Stopped
 from easymlnb.runtime.context import CURRENT_CALL, StepContext
+from easymlnb.runtime.failures import CallInterrupted
 from easymlnb.runtime.figures import own_figures
 from easymlnb.runtime.settings import Settings
 
@@ -61,7 +61,7 @@ def run_parallel(steps: Mapping[str, Step], values: dict[str, Any]) -> dict[str,
     except BaseException:
         for thread in threads.values():
             if thread.is_alive() and thread.ident is not None:
-                _raise_in_thread(thread.ident, ctypes.py_object(Stopped))
+                _raise_in_thread(thread.ident, ctypes.py_object(CallInterrupted))
         raise
     return {name: found[name] for name in steps}
 
@@ -74,7 +74,7 @@ def _run(
     box: "SimpleQueue[_Told | _Ended]",
 ) -> None:
     # An interrupt may come when the step is done; the call is over then, and nobody listens.
-    with suppress(Stopped):
+    with suppress(CallInterrupted):
         own.apply()
         try:
             with _part(lambda done, text: box.put(_Told(name, done, text))):

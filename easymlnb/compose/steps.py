@@ -45,7 +45,7 @@ class Step:
     def run(self, values: Mapping[str, Any], result: Any) -> Any:
         """Call the function, which may be async; an error says in which step it arose."""
         with self.named():
-            return event_loop.plain(self.function(**self.arguments(values, result)))
+            return event_loop.await_result(self.function(**self.arguments(values, result)))
 
     @contextmanager
     def named(self) -> Iterator[None]:
@@ -107,7 +107,7 @@ def items_of(steps: Sequence[Step], values: dict[str, Any]) -> Iterator[Any]:
         with share(at, len(steps)):
             result = step.run(values, result)
     with share(len(before), len(steps)), last.named():
-        found = event_loop.items(last.function(**last.arguments(values, result)))
+        found = event_loop.iterate(last.function(**last.arguments(values, result)))
     with closing(found):
         while True:
             # Between two items it is the caller who tells of progress, not the step.

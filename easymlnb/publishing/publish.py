@@ -17,10 +17,10 @@ from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
 from easymlnb.contract.options import named_options
 from easymlnb.contract.replacing import AUTO, check
 from easymlnb.publishing import addresses
-from easymlnb.publishing.bundle import make
-from easymlnb.publishing.bundle.static_analysis import plain
+from easymlnb.publishing.bundle import BuiltBundle, build_bundle
+from easymlnb.publishing.bundle.static_analysis import expand_magics
 from easymlnb.publishing.bundle_upload import describe_failure, upload_bundle
-from easymlnb.publishing.current_notebook import candidates
+from easymlnb.publishing.current_notebook import notebook_candidates
 from easymlnb.services.definition import SERVICES
 
 log = logging.getLogger("easymlnb")
@@ -72,12 +72,10 @@ def publish(
     """Publish the saved notebook as a new version of ``service``, and wait until it is ready.
 
     The parameters are those of ``ServiceFunction.publish``. Interrupting the cell cancels
-    publishing; the previous version stays online. In a worker, which runs the same cells, the
-    function does nothing and returns ``None``.
+    publishing; the previous version stays online. In a worker it does nothing and returns ``None``.
 
     Raises ``EasyMLNBError`` if the notebook is not saved, ``Forbidden`` if the shared service
-    rejects this server's token, ``BadRequest`` for an invalid ``replace``, and what ``make`` and
-    ``upload_bundle`` raise.
+    rejects this server's token, and what ``build_bundle`` and ``upload_bundle`` raise.
     """
     if "EASYMLNB_WORKER" in os.environ:
         log.info("publish() of %s has no effect in a worker.", service)
@@ -87,7 +85,13 @@ def publish(
     check(replace)
     path = find_notebook(SERVICES[service].function, service, notebook)
     server = hub.publish_target(url, token, personal=personal)
-    bundle = make(path, include=include, exclude=exclude, requirements=requirements)
+    bundle = build_bundle(path, include=include, exclude=exclude, requirements=requirements)
+    return _upload(service, server, bundle, replace, wait, timeout)
+
+
+def _upload(
+    service: str, server: Server, bundle: BuiltBundle, replace: str, wait: bool, timeout: float
+) -> Published:
     _print(*bundle.summary())
     try:
         status = upload_bundle(
@@ -133,7 +137,7 @@ def find_notebook(function: Callable[..., Any], name: str, given: str | Path | N
     Raises ``EasyMLNBError`` when it has to be saved or named first.
     """
     sources = list(_sources(function))
-    likely = [Path(given)] if given is not None else list(candidates())
+    likely = [Path(given)] if given is not None else list(notebook_candidates())
     there = [path for path in likely if path.is_file()]
     for path in there:
         if _holds_all(path, sources):
@@ -201,7 +205,7 @@ def _as_run(cell: str) -> str:
     if "IPython" not in sys.modules:
         return ""
     try:
-        return _normalized(plain(cell))
+        return _normalized(expand_magics(cell))
     except SyntaxError:
         return ""
 

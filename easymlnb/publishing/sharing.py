@@ -73,13 +73,9 @@ def share(
                 f"shared. Publish it first: {names.split(service)[1]}.publish()"
             ) from error
     urls = addresses.for_service(server, full, public=access["public"])
+    listed = tuple(access["users"]), tuple(access["groups"])
     return ServiceAccess(
-        full,
-        tuple(access["users"]),
-        tuple(access["groups"]),
-        access["everyone"],
-        access["public"],
-        urls.public or urls.app,
+        full, *listed, access["everyone"], access["public"], urls.public or urls.app
     )
 
 

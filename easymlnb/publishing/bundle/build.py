@@ -17,7 +17,7 @@ from easymlnb.contract.spec import NAME
 from easymlnb.publishing.bundle import environment
 from easymlnb.publishing.bundle.file_collector import FileCollector, matches
 from easymlnb.publishing.bundle.static_analysis import SourceFacts, read_cells, read_module
-from easymlnb.publishing.notebook_metadata import said
+from easymlnb.publishing.notebook_metadata import read_metadata
 
 SHOWN_FILES = 10
 MAX_FILE = 200 * 2**20
@@ -48,7 +48,7 @@ class BuiltBundle:
 
 
 @named_options
-def make(
+def build_bundle(
     notebook: str | Path,
     *,
     names: Iterable[str] = (),
@@ -70,34 +70,36 @@ def make(
     """
     path = _checked_path(Path(notebook), None if root is None else Path(root))
     content = check_notebook(_read(path))
-    stripped = strip(content)
     _check_language(content)
+    stripped = strip(content)
     code = read_cells(stripped["cells"])
     folder = FileCollector(path.parent)
     patterns = _patterns(exclude)
     found = folder.needed(code, path.name) | folder.matching(_patterns(include), path.name)
     files = {name: file for name, file in found.items() if not matches(name, patterns)}
-    needed, notes = _requirements(requirements, folder, code, files)
+    required, notes = _requirements(requirements, folder, code, files)
     manifest = Manifest(
         notebook=path.name,
         kernel=_kernel(content),
-        requirements=needed,
+        requirements=required,
         services=tuple(sorted(set(names))),
         defines=tuple(sorted(name for name in code.services if NAME.match(name))),
         gpu=code.gpu,
         placement=code.placement,
-        environment=environment.record(path.parent, needed),
-        metadata=said(path, content),
+        environment=environment.record(path.parent, required),
+        metadata=read_metadata(path, content),
     )
     data = contract.write(manifest, stripped, files)
-    made = contract.open_bundle(data)
-    unread = [
+    return _built(data, code, (*folder.notes, *notes))
+
+
+def _built(data: bytes, code: SourceFacts, notes: tuple[str, ...]) -> BuiltBundle:
+    bundle = contract.open_bundle(data)
+    unread = (
         f"Cell {n} is not valid Python; its imports and files are not detected."
         for n in code.unread
-    ]
-    return BuiltBundle(
-        made.id, made.manifest, code.services, (*unread, *folder.notes, *notes), data
     )
+    return BuiltBundle(bundle.id, bundle.manifest, code.services, (*unread, *notes), data)
 
 
 def _checked_path(path: Path, root: Path | None) -> Path:
@@ -139,7 +141,7 @@ def _upgraded(old: dict[str, Any]) -> Any:
 
     try:
         return nbformat.convert(nbformat.from_dict(old), 4)
-    except Exception as error:  # nbformat's converters fail in many ways on what is no notebook
+    except Exception as error:  # nbformat's converters raise any exception
         raise BundleRejected(
             f"The notebook has the old nbformat {old['nbformat']} and cannot be upgraded. Open "
             "and save it in JupyterLab."
