@@ -154,11 +154,7 @@ def kernel() -> Iterator[Finding]:
         return
     try:
         tried = subprocess.run(
-            [program, "-c", PROBE],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+            [program, "-c", PROBE], capture_output=True, text=True, timeout=60, check=False
         )
     except subprocess.TimeoutExpired:
         yield Finding("kernel", BAD, f"{program} does not respond.", install)

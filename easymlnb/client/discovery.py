@@ -96,10 +96,7 @@ def probe(server: Server, path: str, seconds: float) -> "httpx.Response | None":
 
     try:
         return httpx.get(
-            server.url + path,
-            headers=server.headers,
-            timeout=seconds,
-            trust_env=not server.local,
+            server.url + path, headers=server.headers, timeout=seconds, trust_env=not server.local
         )
     except (httpx.HTTPError, httpx.InvalidURL, OSError):
         return None

@@ -10,13 +10,7 @@ from typing import Any
 from easymlnb.contract.errors import EasyMLNBError, ResultNotEncodable
 from easymlnb.contract.worker_protocol import Call, Failure, Result
 from easymlnb.runtime import body_files, event_loop
-from easymlnb.runtime.call_execution import (
-    CallAttempt,
-    Guard,
-    encode_result,
-    run_call,
-    view_of,
-)
+from easymlnb.runtime.call_execution import CallAttempt, Guard, encode_result, run_call, view_of
 from easymlnb.runtime.context import Context, Emit, call_context
 from easymlnb.runtime.failures import CallInterrupted, UserCodeError, defect, trace_of
 from easymlnb.runtime.figures import own_figures
