@@ -113,7 +113,7 @@ def services() -> Operation[list[dict[str, Any]]]:
 
 def service_path(name: str, *more: str) -> str:
     """Return the path of a service's route; raises ``ServiceNotFound`` for an invalid name."""
-    return "/".join(["services", names.path(name), *more])
+    return "/".join(["services", names.url_path(name), *more])
 
 
 def full_name(specs: SpecCache, name: str) -> Operation[str]:

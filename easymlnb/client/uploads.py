@@ -8,7 +8,7 @@ from typing import Any
 
 from easymlnb.client.messages import Operation, Request, raise_for_error
 from easymlnb.contract.errors import UploadOffset
-from easymlnb.contract.file_parameters import takers
+from easymlnb.contract.file_parameters import file_parameters
 from easymlnb.contract.spec import ServiceSpec
 
 LARGE = 32 * 2**20
@@ -28,7 +28,7 @@ def large_files(spec: ServiceSpec, values: Mapping[str, Any]) -> dict[str, Path]
     # The end of a stream is not known here, and its files must exist until then.
     if spec.stream or not found:
         return {}
-    accepted = {parameter.name for parameter in takers(spec.input)}
+    accepted = {parameter.name for parameter in file_parameters(spec.input)}
     return {name: path for name, path in found.items() if name in accepted}
 
 

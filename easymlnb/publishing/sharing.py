@@ -7,7 +7,7 @@ from typing import Any
 from easymlnb.client import Client, hub
 from easymlnb.client.admin import access_body
 from easymlnb.contract import names
-from easymlnb.contract.access_text import sentence
+from easymlnb.contract.access_text import describe_access
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
 from easymlnb.contract.options import named_options
 from easymlnb.publishing import addresses
@@ -31,7 +31,7 @@ class ServiceAccess:
 
     def __repr__(self) -> str:
         access = self.to_dict()
-        text = sentence(self.service, access)
+        text = describe_access(self.service, access)
         return f"{text} Its page: {self.app}" if any(access.values()) else text
 
     def to_dict(self) -> dict[str, Any]:

@@ -30,9 +30,9 @@ def answer_probe(probe: str) -> Message | None:
 
 
 def read_arguments(service: Service, call: Call, body: bytes) -> dict[str, Any]:
-    """Return a call's validated arguments; raises what ``codec.read`` does."""
+    """Return a call's validated arguments; raises what ``codec.decode_request`` does."""
     if not call.file and not call.uploads:
-        return codec.read(service.schema, call.content_type, body)
+        return codec.decode_request(service.schema, call.content_type, body)
     data: Data = body
     files: dict[str, Path | bytes] = {}
     for name, path, size in reversed(call.uploads):
@@ -41,7 +41,7 @@ def read_arguments(service: Service, call: Call, body: bytes) -> dict[str, Any]:
     own = Path(call.file) if call.file else None
     try:
         with sent(files):
-            return codec.read(
+            return codec.decode_request(
                 service.schema, call.content_type, contents(own) if own else data, own
             )
     except FileNotFoundError:
@@ -56,7 +56,7 @@ def response_body(message: ServiceResult, body: bytes) -> Data:
 
 def store_result(call: Call, body: Data) -> str:
     """Store a large result in the call's shared folder; return its name, empty for small ones."""
-    return store_in(call.room, body) if call.room and len(body) > LARGE else ""
+    return store_in(call.result_folder, body) if call.result_folder and len(body) > LARGE else ""
 
 
 def store_in(folder: str, body: Data) -> str:

@@ -125,7 +125,7 @@ def encode_result(service: Service, call: Call, value: Any, seen: Any) -> codec.
         return codec.EncodedBody("application/json", b"")
     if call.view:
         return codec.EncodedBody(VIEW, _view_json(service, value, seen))
-    return codec.write(service.schema, value, call.accept)
+    return codec.encode_response(service.schema, value, call.accept)
 
 
 def _run(service: Service, values: dict[str, Any], call: Call, emit: Emit) -> Any:
@@ -147,7 +147,7 @@ def _run(service: Service, values: dict[str, Any], call: Call, emit: Emit) -> An
 
 def encode_item(service: Service, call: Call, item: Any) -> bytes:
     """Encode one item of a stream as the JSON that the caller wants."""
-    return _json({"parts": presentation.parts(item)}) if call.view else service.schema.dump(item)
+    return _json({"parts": presentation.to_parts(item)}) if call.view else service.schema.dump(item)
 
 
 def view_of(service: Service, values: dict[str, Any], value: Any) -> Any:
@@ -175,7 +175,7 @@ def _view_json(service: Service, value: Any, seen: Any) -> bytes:
             raise
         raw = b"null"
     result = raw if len(raw) <= RESULT_IN_VIEW else b"null"
-    return b'{"parts":' + _json(presentation.parts(seen, schema)) + b',"result":' + result + b"}"
+    return b'{"parts":' + _json(presentation.to_parts(seen, schema)) + b',"result":' + result + b"}"
 
 
 def _json(value: Any) -> bytes:

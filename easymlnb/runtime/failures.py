@@ -144,7 +144,7 @@ def _json_details(details: Any) -> Any:
     """Return details as JSON values; ``None`` if they cannot be converted."""
     try:
         found = to_jsonable_python(
-            all_sendable(details), inf_nan_mode="null", fallback=inference.encode
+            all_sendable(details), inf_nan_mode="null", fallback=inference.to_json_value
         )
         msgspec.msgpack.encode(found)
     except Exception:

@@ -260,7 +260,7 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
     made = define(function, **options)
     notebook.follow()
     if session.has_server():
-        made.spec = made.spec.described(current_notebook.live_metadata())
+        made.spec = made.spec.with_notebook_metadata(current_notebook.live_metadata())
     decorated = cast("Any", function)
     decorated.service = made
     decorated.form = lambda: _form(made)

@@ -7,7 +7,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from easymlnb.contract.names import path
+from easymlnb.contract.names import url_path
 from easymlnb.publishing.bundle import build_bundle
 from support.browser import keep, serious
 from support.notebooks import make_notebook
@@ -186,7 +186,7 @@ def test_the_catalog_tells_mine_from_what_is_shared_with_me(
     assert page.locator("li.service .foot").get_by_text("ml").count() == 0
     page.get_by_role("link", name="Count <b>things</b>", exact=True).click()
     page.get_by_role("heading", name="Count <b>things</b>", level=1).wait_for()
-    assert page.url.endswith(f"services/{path(f'{BOB}/count')}/page")
+    assert page.url.endswith(f"services/{url_path(f'{BOB}/count')}/page")
     assert page.locator("#sharing").count() == 0
 
 

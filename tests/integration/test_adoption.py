@@ -53,7 +53,7 @@ def breeds() -> int:
 @pytest.fixture
 def serving(tmp_path: Path) -> Iterator[RunningServer]:
     """A server with two workers, which wait for the next one however slow this machine is."""
-    made = RunningServer(tmp_path, free_port(), options=("--EasyMLNB.worker_stay=600",))
+    made = RunningServer(tmp_path, free_port(), options=("--EasyMLNB.orphan_timeout=600",))
     made.start()
     try:
         found = made.publish(make_notebook(SERVICES.format(starts=str(tmp_path / "starts"))))
@@ -140,7 +140,7 @@ def test_next_server_is_found_on_another_port(serving: RunningServer) -> None:
 @pytest.fixture
 def brief(tmp_path: Path) -> Iterator[RunningServer]:
     """A server whose workers wait for the next one for a moment only."""
-    made = RunningServer(tmp_path, free_port(), options=("--EasyMLNB.worker_stay=2",))
+    made = RunningServer(tmp_path, free_port(), options=("--EasyMLNB.orphan_timeout=2",))
     made.start()
     yield made
     made.stop()

@@ -117,7 +117,7 @@ def test_what_was_called_off_is_published_again_at_once(
     assert session_server.call("off_again").json() == 2
     refused = session_server.http.delete(f"bundles/{bundle}")
     error = refused.json()["error"]
-    assert (refused.status_code, error["code"]) == (409, "bundle_serves")
+    assert (refused.status_code, error["code"]) == (409, "bundle_in_use")
     assert error["details"] == {"services": ["off_again"]}
     assert "easymlnb remove off_again" in error["message"]
     assert session_server.call("off_again").json() == 2

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from easymlnb.contract.names import path
+from easymlnb.contract.names import url_path
 from easymlnb_server.http.routes import (
     ASSET,
     BUNDLE,
@@ -104,7 +104,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServer]:
             server.share(name, **access)
         server.share(PAGED, public=True)
         for name in ACCESS:
-            called = server.people[name.partition("/")[0]].post(f"services/{path(name)}/call")
+            called = server.people[name.partition("/")[0]].post(f"services/{url_path(name)}/call")
             assert called.json() == secret(name, "call")
         visitor = httpx.Client(base_url=f"{server.url}easymlnb/", timeout=60)
         server.people[VISITOR] = visitor
@@ -209,7 +209,7 @@ def ask(server: SharedServer, asker: str, method: str, at: str, **send: Any) -> 
 
 def same(answer: httpx.Response, name: str) -> tuple[int, str, frozenset[str]]:
     """Return what is to be the same for a service that one may not see and for none at all."""
-    body = answer.text.replace(path(name), "NAME").replace(name, "NAME")
+    body = answer.text.replace(url_path(name), "NAME").replace(name, "NAME")
     body = re.sub(r'data-xsrf="[^"]+"', "", body)
     # The first page that a client sees brings a cookie, whichever it is.
     return answer.status_code, body, frozenset(answer.headers) - {"set-cookie"}
@@ -224,7 +224,7 @@ def test_services_are_there_for_those_who_may_only(
         where = route.replace("\\", "")
         nothing = ask(shared, asker, probe.method, where.replace("NAME", NOWHERE), **probe.send)
         for name in ACCESS:
-            at = where.replace("NAME", path(name))
+            at = where.replace("NAME", url_path(name))
             if probe.level == "public":
                 allowed = name == "alice/posted"
             else:
@@ -241,7 +241,7 @@ def test_services_are_there_for_those_who_may_only(
                 assert same(answer, name) == same(nothing, NOWHERE)
                 assert answer.status_code in ((302, 401, 404) if asker == VISITOR else (404,))
     for name in ACCESS:
-        alive = shared.people["root"].get(f"services/{path(name)}")
+        alive = shared.people["root"].get(f"services/{url_path(name)}")
         assert alive.json()["shared"] == NOT_SHARED | ACCESS[name][0]
 
 
@@ -278,17 +278,17 @@ def test_the_catalog_and_openapi_list_what_one_may_use(shared: SharedServer, ask
         own = may(asker, name, "manage")
         assert ("shared" in listed[name], listed[name]["called"] is not None) == (own, own)
         assert ("bundle" in listed[name]) is own
-        assert f"{path(name)}/" in client.get(listed[name]["url"] + "/openapi.json").text
+        assert f"{url_path(name)}/" in client.get(listed[name]["url"] + "/openapi.json").text
     paths = client.get("openapi.json").json()["paths"]
-    described = {name for name in ACCESS if f"/services/{path(name)}/call" in paths}
+    described = {name for name in ACCESS if f"/services/{url_path(name)}/call" in paths}
     assert described == {name for name in ACCESS if may(asker, name, "see")}
     page = client.get("").text
     for name in ACCESS:
-        assert (f"services/{path(name)}/page" in page) is may(asker, name, "see")
+        assert (f"services/{url_path(name)}/page" in page) is may(asker, name, "see")
 
 
 def test_the_log_says_who_changed_what_and_who_called(shared: SharedServer) -> None:
-    name = path("alice/kept")
+    name = url_path("alice/kept")
     at = f"services/{name}"
     told = {"X-Request-Id": "audited-request"}
     assert shared.people["root"].get(f"{at}/log", headers=told).status_code == 200
@@ -311,7 +311,7 @@ def test_the_log_says_who_changed_what_and_who_called(shared: SharedServer) -> N
 
 def test_bundles_are_their_owners(shared: SharedServer) -> None:
     for owner in ("alice", BOB):
-        bundle = shared.people[owner].get(f"services/{path(f'{owner}/kept')}").json()["bundle"]
+        bundle = shared.people[owner].get(f"services/{url_path(f'{owner}/kept')}").json()["bundle"]
         for at in (f"bundles/{bundle}", f"bundles/{bundle}/notebook"):
             for asker in ASKERS:
                 answer = ask(shared, asker, "get", at)
@@ -327,7 +327,7 @@ def test_bundles_are_their_owners(shared: SharedServer) -> None:
             expected = 409 if asker in (owner, "root") else 401 if asker == VISITOR else 404
             assert answer.status_code == expected, answer.text
             if expected == 409:
-                assert answer.json()["error"]["code"] == "bundle_serves"
+                assert answer.json()["error"]["code"] == "bundle_in_use"
 
 
 def test_the_same_notebook_of_two_is_run_apart(shared: SharedServer) -> None:
@@ -363,7 +363,7 @@ def example(pattern: str, name: str) -> str:
         ".*": "no/such/route",
         ASSET: "easymlnb.css",
         FILE: "0" * 12 + "/none.js",
-        FULL_NAME: path(name),
+        FULL_NAME: url_path(name),
         BUNDLE: "b" * 64,
         UPLOAD: "u" * 43,
         REQUEST: "nobodys-request",

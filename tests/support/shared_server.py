@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from easymlnb.contract.names import path
+from easymlnb.contract.names import url_path
 from support.notebooks import make_notebook
 from support.server import RunningServer, publish
 
@@ -116,7 +116,7 @@ OPTIONS = (
 
 
 def call(server: SharedServer, who: str, name: str, **values: Any) -> httpx.Response:
-    return server.people[who].post(f"services/{path(name)}/call", json=values)
+    return server.people[who].post(f"services/{url_path(name)}/call", json=values)
 
 
 def opened(server: SharedServer, client: httpx.Client, at: str) -> str:

@@ -203,7 +203,7 @@ class FileCollector:
                     f"The folder {path!r} is used but not included. Add it with include=[{path!r}]."
                 )
 
-    def _may_take(self, path: str) -> bool:
+    def _may_include(self, path: str) -> bool:
         file = self.root / path
         advice = f"Add it with include=[{path!r}]."
         if is_private(path):

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import time
 from types import TracebackType
+from typing import Any
 
 from tornado import web
 
@@ -35,9 +36,9 @@ from easymlnb_server.dispatch.bodies import Body, FileBody
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.spooled_body import SpooledBodyHandler, send_file
 from easymlnb_server.identity.access import Action
-from easymlnb_server.openapi.document import CALLING, JSON, TEXT, Content, Operation
+from easymlnb_server.openapi.document import CALLING, JSON, TEXT, Operation, ok
 from easymlnb_server.openapi.headers import CALL
-from easymlnb_server.resources import View
+from easymlnb_server.openapi.schemas import View
 from easymlnb_server.services.models import Target
 from easymlnb_server.services.registry import LIVE
 from easymlnb_server.uploads.handlers import HEADER, named, owner_of
@@ -136,11 +137,11 @@ class CallHandler(SpooledBodyHandler):
             )
         route = f"{name} {self._view} {self._live}"
         fingerprint = await self._fingerprint(request.body)
-        once, new = self.state.keys.join((request.owner, route, key), fingerprint)
+        once, new = self.state.idempotency.join((request.owner, route, key), fingerprint)
         self._once = once
         if new:
             once.stop = self._cancel
-            return await self.state.keys.run(once, self._run(request))
+            return await self.state.idempotency.run(once, self._run(request))
         self._submitted = True  # the call that runs is counted, not this one
         self.on_accepted(target)
         assert self._writer is not None
@@ -149,7 +150,7 @@ class CallHandler(SpooledBodyHandler):
         left = max(limit - (time.monotonic() - self._began), 0.001)
         try:
             with (
-                self.state.keys.waiting(once, self.request_id, request.owner, name) as wait,
+                self.state.idempotency.waiting(once, self.request_id, request.owner, name) as wait,
                 contextlib.suppress(TimeoutError),
             ):
                 async with asyncio.timeout(left):
@@ -268,60 +269,24 @@ class CallHandler(SpooledBodyHandler):
             once.leave()
 
 
-_RESULT: dict[int, tuple[str, Content]] = {
-    200: ("The result itself.", {JSON: {}, "text/event-stream": TEXT})
+_RESULT = ok("The result itself.", {JSON: {}, "text/event-stream": TEXT})
+_VIEW = ok("What a person should see.", {JSON: View, "text/event-stream": TEXT})
+_CALL: dict[str, Any] = {
+    "tag": "Call",
+    "body": {JSON: {"type": "object"}, "multipart/form-data": {"type": "object"}},
+    "headers": CALL,
 }
-_VIEW: dict[int, tuple[str, Content]] = {
-    200: ("What a person should see.", {JSON: View, "text/event-stream": TEXT})
-}
-_BODY: Content = {JSON: {"type": "object"}, "multipart/form-data": {"type": "object"}}
 _LIVE = "As without `/live`, but the author's kernel answers, with its current code."
 
-OPERATIONS = (
-    Operation(
-        method="post",
-        path="/services/{name}/call",
-        id="call",
-        tag="Call",
-        summary="Call a service",
-        answers=_RESULT,
-        errors=CALLING,
-        body=_BODY,
-        headers=CALL,
+OPERATIONS = {
+    "POST /services/{name}/call": Operation("call", "Call a service", _RESULT, CALLING, **_CALL),
+    "POST /services/{name}/view": Operation(
+        "view", "Call a service for a person", _VIEW, CALLING, **_CALL
     ),
-    Operation(
-        method="post",
-        path="/services/{name}/view",
-        id="view",
-        tag="Call",
-        summary="Call a service for a person",
-        answers=_VIEW,
-        errors=CALLING,
-        body=_BODY,
-        headers=CALL,
+    "POST /services/{name}/live/call": Operation(
+        "callLive", "Call the live service", _RESULT, CALLING, description=_LIVE, **_CALL
     ),
-    Operation(
-        method="post",
-        path="/services/{name}/live/call",
-        id="callLive",
-        tag="Call",
-        summary="Call the live service",
-        answers=_RESULT,
-        errors=CALLING,
-        body=_BODY,
-        headers=CALL,
-        description=_LIVE,
+    "POST /services/{name}/live/view": Operation(
+        "viewLive", "Call the live service for a person", _VIEW, CALLING, description=_LIVE, **_CALL
     ),
-    Operation(
-        method="post",
-        path="/services/{name}/live/view",
-        id="viewLive",
-        tag="Call",
-        summary="Call the live service for a person",
-        answers=_VIEW,
-        errors=CALLING,
-        body=_BODY,
-        headers=CALL,
-        description=_LIVE,
-    ),
-)
+}

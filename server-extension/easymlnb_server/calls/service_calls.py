@@ -125,8 +125,8 @@ class ServiceCalls:
 
     async def _call(self, ask: CallService, body: bytes) -> None:
         room = self._link.file_share
-        outer = self._link.find_call(ask.of) if ask.of else None
-        if ask.of and (outer is None or outer.answered.done()):
+        outer = self._link.find_call(ask.parent) if ask.parent else None
+        if ask.parent and (outer is None or outer.answered.done()):
             raise CallCancelled
         now = time.monotonic()
         name, caller = await self._name_and_caller(ask.service)

@@ -37,7 +37,7 @@ def frame(call: Call, body: Body, file_share: KernelFileShare | None) -> bytes:
     gets their contents.
     """
     if file_share is not None:
-        call.room = file_share.path
+        call.result_folder = file_share.path
     if isinstance(body, bytes):
         return pack(call, body)
     if file_share is None:

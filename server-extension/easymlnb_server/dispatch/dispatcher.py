@@ -284,7 +284,7 @@ class Dispatcher:
         seconds = handle.timeout or handle.call.seconds
         error: EasyMLNBError = DeadlineExceeded(seconds)
         if not handle.started and not self.workers:
-            shown = units.shown_seconds(seconds)
+            shown = units.format_seconds(seconds)
             error = NotReady(
                 f"The service was not ready within the call's timeout of {shown}. Try again, or "
                 "set a longer timeout."

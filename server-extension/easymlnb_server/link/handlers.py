@@ -38,7 +38,7 @@ from easymlnb_server.context import STATE, ServerContext
 from easymlnb_server.dispatch.worker_link import WorkerLink
 from easymlnb_server.http.base import decides_itself
 from easymlnb_server.http.websocket import KernelSocketHandler, SocketWebSocket
-from easymlnb_server.openapi.document import Operation
+from easymlnb_server.openapi.document import Operation, ok
 from easymlnb_server.uploads.spool import KernelFileShare
 from easymlnb_server.workers.registration import ExpectedWorker, RegisteredWorker
 
@@ -120,11 +120,11 @@ class LinkHandler(KernelSocketHandler):
 
     def _admit(self, secret: str) -> bool:
         if self.state.services.shared:
-            self._arrival = self.state.rendezvous.claim(secret)
+            self._arrival = self.state.registration.claim(secret)
             return self._arrival is not None
         if hmac.compare_digest(secret.encode(), self.state.secret.encode()):
             return True
-        self._arrival = self.state.rendezvous.claim(secret)
+        self._arrival = self.state.registration.claim(secret)
         return self._arrival is not None
 
     def open(self, *args: str, **kwargs: str) -> None:
@@ -214,7 +214,7 @@ class LinkHandler(KernelSocketHandler):
             return
         self._link = WorkerLink(hello, self._write)
         owner = self._arrival.owner if self._arrival is not None else ""
-        self._asks = ServiceCalls(self.state.invoker, self.state.people, self._link, owner)
+        self._asks = ServiceCalls(self.state.invoker, self.state.users, self._link, owner)
         self._room = self.state.spool.room()
         self._link.send(Welcome(probe=str(self._room.probe) if self._room else ""))
 
@@ -267,14 +267,12 @@ def _read_to_the_end(stream: Any) -> None:
     stream.write_to_fd = write_if_anybody_listens
 
 
-OPERATIONS = (
-    Operation(
-        method="get",
-        path="/link",
-        id="openLink",
+OPERATIONS = {
+    "GET /link": Operation(
+        "openLink",
+        "The WebSocket that kernels connect to",
+        ok("Switched to a WebSocket.", {}, 101),
+        (400, 404, 503),
         tag="Health",
-        summary="The WebSocket that kernels connect to",
-        answers={101: ("Switched to a WebSocket.", {})},
-        errors=(400, 404, 503),
     ),
-)
+}

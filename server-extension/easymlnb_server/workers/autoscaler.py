@@ -33,7 +33,7 @@ class Limits:
         """Return the widest bounds that the services of one bundle ask for."""
         wanted = tuple(specs)
         return cls(
-            least=max(spec.least_workers for spec in wanted),
+            least=max(spec.min_workers for spec in wanted),
             most=max(spec.workers for spec in wanted),
             target=min(spec.target_calls for spec in wanted),
             idle=max(spec.running.idle for spec in wanted),

@@ -58,8 +58,8 @@ class MemoryWatch:
         if verdict is Verdict.END:
             log.warning(
                 "A worker uses %s of memory, over its limit of %s, and is being ended.",
-                units.shown(used),
-                units.shown(self.limit),
+                units.format_size(used),
+                units.format_size(self.limit),
             )
             worker.cause = "memory"
             worker.link.close(WorkerOutOfMemory(self.limit))

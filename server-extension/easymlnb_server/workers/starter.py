@@ -311,8 +311,8 @@ async def check(
     used = await asyncio.to_thread(worker.kernel.memory) if limit else 0
     if used > limit:
         raise DeploymentFailed(
-            f"The worker uses {units.shown(used)} of memory before its first call; its limit is "
-            f"{units.shown(limit)}. Load less data, or raise memory= of the service."
+            f"The worker uses {units.format_size(used)} of memory before its first call; its limit "
+            f"is {units.format_size(limit)}. Load less data, or raise memory= of the service."
         )
 
 

@@ -17,7 +17,7 @@ from easymlnb.client import AsyncClient, Client, hub
 from easymlnb.client.admin import access_body
 from easymlnb.client.discovery import Server
 from easymlnb.contract import names
-from easymlnb.contract.access_text import sentence
+from easymlnb.contract.access_text import describe_access
 from easymlnb.contract.errors import (
     EasyMLNBError,
     Forbidden,
@@ -142,7 +142,7 @@ def inside(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> Shared:
 )
 def test_a_name_may_say_whose_it_is(name: str, found: tuple[str, str], path: str) -> None:
     assert names.split(name) == found
-    assert names.path(name) == path
+    assert names.url_path(name) == path
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ def test_who_may_call_is_said_in_a_sentence(
     users: Any, groups: Any, everyone: bool, public: bool, said: str
 ) -> None:
     access = access_body(users, groups, everyone, public)
-    assert said in sentence("alice/x", access)
+    assert said in describe_access("alice/x", access)
 
 
 # the command line

@@ -24,7 +24,9 @@ def test_values_beside_a_file_arrive_as_they_were(text, mixed):
     values = {"text": text, "mixed": mixed, "many": ["a"], "values": {"a": None}}
     body = call_body(values | {"doc": FilePart(b"\x00\r\n", "ü.bin", "application/x-thing")})
     request = httpx.Request("POST", "http://host", files=body["form"])
-    found = codec.read(Schema.of(anything), request.headers["content-type"], request.read())
+    found = codec.decode_request(
+        Schema.of(anything), request.headers["content-type"], request.read()
+    )
     doc = found.pop("doc")
     assert found == values
     assert doc.data == b"\x00\r\n" and doc.media_type == "application/x-thing"
@@ -33,7 +35,7 @@ def test_values_beside_a_file_arrive_as_they_were(text, mixed):
 def test_a_part_said_to_be_json_must_be_it():
     request = httpx.Request("POST", "http://h", files=[("text", (None, b"{", "application/json"))])
     with pytest.raises(BadRequest, match="'text'"):
-        codec.read(Schema.of(anything), request.headers["content-type"], request.read())
+        codec.decode_request(Schema.of(anything), request.headers["content-type"], request.read())
 
 
 def test_values_without_a_file_go_as_json():

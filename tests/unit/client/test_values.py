@@ -220,7 +220,9 @@ def test_any_image_that_a_service_returns_comes_to_the_client(value):
     def mask() -> Annotated[np.ndarray, ImageType()] | None: ...
 
     schema = ServiceSchema.of(mask)
-    written = codec.write(schema, value, accept(schema.output, ("image/png", "image/tiff")))
+    written = codec.encode_response(
+        schema, value, accept(schema.output, ("image/png", "image/tiff"))
+    )
     found = decode(written.content_type, bytes(written.body), schema.output)
     if value is None:
         assert found is None

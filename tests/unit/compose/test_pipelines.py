@@ -13,7 +13,7 @@ import pydantic
 import pytest
 
 import easymlnb as ml
-from easymlnb.compose.hint_compat import fits, shown
+from easymlnb.compose.hint_compat import format_hint, is_assignable
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.worker_protocol import Call, Failure, Progress
 from easymlnb.runtime.thread_calls import ThreadCallRunner
@@ -590,11 +590,11 @@ def test_error_in_a_stream_names_its_step() -> None:
     ],
 )
 def test_fits(given: Any, wanted: Any, expected: bool) -> None:
-    assert fits(given, wanted) is expected
+    assert is_assignable(given, wanted) is expected
 
 
 def test_hints_are_shown_as_written() -> None:
     hints = [np.ndarray, list[pd.DataFrame], int | None, Annotated[float, 1], ml.Slider(0, 1)]
-    assert [shown(hint) for hint in hints] == [
+    assert [format_hint(hint) for hint in hints] == [
         "ndarray", "list[DataFrame]", "int | None", "float", "Slider",
     ]  # fmt: skip

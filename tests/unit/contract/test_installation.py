@@ -44,8 +44,8 @@ def without(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
 
 @pytest.mark.usefixtures("packages")
 def test_unmet_requirements_of_the_package_and_of_an_extra() -> None:
-    assert list(installation.unmet()) == [("wanted>=3", "2.0")]
-    assert list(installation.unmet("server")) == [("for-server>=1", "")]
+    assert list(installation.unmet_requirements()) == [("wanted>=3", "2.0")]
+    assert list(installation.unmet_requirements("server")) == [("for-server>=1", "")]
 
 
 def test_the_first_missing_packages_are_named() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from easymlnb.contract.errors import BadRequest, InvalidInput
 from easymlnb.contract.jsonkeys import check_keys
-from easymlnb.services.codec import read
+from easymlnb.services.codec import decode_request
 from easymlnb.services.schema import Schema
 from easymlnb_server.identity import access
 
@@ -48,13 +48,13 @@ FINE = [
 @pytest.mark.parametrize(("body", "key"), REPEATED)
 def test_a_repeated_key_is_refused_by_its_name(body: bytes, key: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        read(SCHEMA, "application/json", body)
+        decode_request(SCHEMA, "application/json", body)
     assert repr(key) in caught.value.message
 
 
 @pytest.mark.parametrize("body", FINE)
 def test_other_bodies_are_read(body: bytes) -> None:
-    read(SCHEMA, "application/json", body)
+    decode_request(SCHEMA, "application/json", body)
 
 
 def test_a_key_of_any_length_makes_a_short_message() -> None:
@@ -66,9 +66,9 @@ def test_a_key_of_any_length_makes_a_short_message() -> None:
 
 def test_a_wrong_value_beside_it_does_not_hide_it() -> None:
     with pytest.raises(BadRequest):
-        read(SCHEMA, "application/json", b'{"when": 1, "when": 2}')
+        decode_request(SCHEMA, "application/json", b'{"when": 1, "when": 2}')
     with pytest.raises(InvalidInput):
-        read(SCHEMA, "application/json", b'{"when": 1, "x": {"a": ":"}}')
+        decode_request(SCHEMA, "application/json", b'{"when": 1, "x": {"a": ":"}}')
 
 
 def form(part: bytes, media_type: str) -> bytes:
@@ -79,9 +79,9 @@ def form(part: bytes, media_type: str) -> bytes:
 @pytest.mark.parametrize("media_type", ["application/json", "text/plain"])
 def test_parts_of_a_form_are_looked_at_too(media_type: str) -> None:
     content_type = "multipart/form-data; boundary=b"
-    assert read(SCHEMA, content_type, form(b'{"a": 1, "b": 2}', media_type))
+    assert decode_request(SCHEMA, content_type, form(b'{"a": 1, "b": 2}', media_type))
     with pytest.raises(BadRequest, match="Duplicate key 'a'"):
-        read(SCHEMA, content_type, form(b'{"a": 1, "a": 2}', media_type))
+        decode_request(SCHEMA, content_type, form(b'{"a": 1, "a": 2}', media_type))
 
 
 def test_who_may_call_is_said_once() -> None:
@@ -95,4 +95,4 @@ def test_a_table_with_a_column_given_twice_in_a_row_is_refused() -> None:
 
     sent = Upload(b'[{"a": 1, "b": 2}, {"a": 1, "a": 2}]', "x.json", "application/json")
     with pytest.raises(BadRequest, match="Duplicate key 'a'"):
-        table_encoding.read(sent, 10)
+        table_encoding.read_table(sent, 10)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from easymlnb.client.signatures import type_text
-from easymlnb.contract.file_parameters import takers
+from easymlnb.contract.file_parameters import file_parameters
 from easymlnb.contract.jsonschema import (
     HINTS,
     MAX_NODES,
@@ -166,8 +166,8 @@ def test_documents_that_double_with_each_level_are_read_once() -> None:
     assert len(list(walk(document, document))) < 1000
     assert len(list(branches(document, document))) < 1000
     given = {**document, "properties": {"a": {"$ref": "#/$defs/A0"}}}
-    assert [one.name for one in takers(given)] == ["a"]
-    assert len(takers(given)[0].accept) < 1000
+    assert [one.name for one in file_parameters(given)] == ["a"]
+    assert len(file_parameters(given)[0].accept) < 1000
 
 
 def test_types_that_contain_themselves_have_an_end() -> None:

@@ -187,15 +187,15 @@ def test_what_the_decorator_says_counts_most():
         "doi": "10.1/x",
         "date": "2026-01-01",
     }
-    found = spec.described(said)
+    found = spec.with_notebook_metadata(said)
     assert (found.title, found.author, found.license) == ("Mine", "Me", "MIT")
     assert found.metadata == metadata.Metadata(doi="10.1/mine", date="2026-01-01")
 
 
 def test_a_title_made_from_the_name_gives_way_and_one_service_wins_over_all():
     said = {"title": "All", "services": {"met_it": {"title": "One"}, "other": {"title": "No"}}}
-    assert SPEC.described(said).title == "One"
-    assert SPEC.described({"services": {"other": {"title": "No"}}}) is SPEC
+    assert SPEC.with_notebook_metadata(said).title == "One"
+    assert SPEC.with_notebook_metadata({"services": {"other": {"title": "No"}}}) is SPEC
 
 
 def test_the_decorator_takes_metadata_and_names_what_is_wrong():

@@ -32,7 +32,7 @@ def spec_of(**options: Any) -> ServiceSpec:
 )
 def test_bounds(options: dict[str, Any], bounds: tuple[int, int]) -> None:
     spec = spec_of(**options)
-    assert (spec.least_workers, spec.workers) == bounds
+    assert (spec.min_workers, spec.workers) == bounds
     assert ServiceSpec.from_dict(spec.to_dict()) == spec
 
 
@@ -84,26 +84,30 @@ def test_calls_per_worker_are_what_it_runs_at_once() -> None:
     [("1", 1), ("1K", 1024), ("500M", 500 * 2**20), ("1.5 GB", 3 * 2**29), ("2gib", 2**31)],
 )
 def test_sizes(text: str, size: int) -> None:
-    assert units.size(text) == size
+    assert units.parse_size(text) == size
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"), [("5", 5), ("0.5s", 0.5), ("10m", 600), ("1h", 3600), ("2 d", 172800)]
 )
 def test_times(text: str, seconds: float) -> None:
-    assert units.seconds(text) == seconds
+    assert units.parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "M", "-1", "1e9", "1 MB MB", "nan", "inf", None, [], True])
 def test_neither_size_nor_time(text: Any) -> None:
     with pytest.raises(ValueError, match="Invalid size"):
-        units.size(text)
+        units.parse_size(text)
     with pytest.raises(ValueError, match="Invalid duration"):
-        units.seconds(text)
+        units.parse_duration(text)
 
 
 def test_sizes_are_shown_as_people_write_them() -> None:
-    assert [units.shown(n) for n in (5, 400 * 2**20, 3 * 2**29)] == ["5 bytes", "400 MB", "1.5 GB"]
+    assert [units.format_size(n) for n in (5, 400 * 2**20, 3 * 2**29)] == [
+        "5 bytes",
+        "400 MB",
+        "1.5 GB",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -131,4 +135,4 @@ def test_gpu_is_read_from_the_source(source: str, gpu: Any) -> None:
     ],
 )  # fmt: skip
 def test_seconds_are_shown_as_people_write_them(seconds: float, text: str) -> None:
-    assert units.shown_seconds(seconds) == text
+    assert units.format_seconds(seconds) == text

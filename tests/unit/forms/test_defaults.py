@@ -437,7 +437,7 @@ def test_enums_of_objects_and_times_travel_both_ways():
     assert found == {"x": Thing.SQUARE, "y": {"a": Moment.NOON}, "z": Pair.TWO}
     assert schema.dump([Thing.CIRCLE]) == b'[{"r":1}]'
     assert schema.encode_input(found)["x"] == {"side": [1, 2]}
-    part = codec.read(schema, *form_body({"x": '{"r": 1}', "y": "{}", "z": "[1, 2]"}))
+    part = codec.decode_request(schema, *form_body({"x": '{"r": 1}', "y": "{}", "z": "[1, 2]"}))
     assert part["x"] is Thing.CIRCLE and part["z"] is Pair.ONE
 
 

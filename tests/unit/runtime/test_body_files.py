@@ -46,7 +46,7 @@ def large(tmp_path: Path) -> Path:
 def read(
     function: Any, body: Any, path: Path | None = None, kind: str = "application/x-bin"
 ) -> Any:
-    found = codec.read(Schema.of(function), kind, body, path)
+    found = codec.decode_request(Schema.of(function), kind, body, path)
     return next(iter(found.values()))
 
 
@@ -85,7 +85,7 @@ def test_a_path_hint_gets_the_file_itself(large: Path) -> None:
 
 
 def test_a_path_as_a_result_is_not_read_into_memory(large: Path) -> None:
-    written = codec.write(Schema.of(_path), large, "application/octet-stream")
+    written = codec.encode_response(Schema.of(_path), large, "application/octet-stream")
     assert isinstance(written.body, memoryview)
     assert bytes(written.body) == large.read_bytes()
 
@@ -110,7 +110,7 @@ def test_the_limit_of_a_parameter_holds_whatever_the_way(tmp_path: Path, way: st
         uploaded_files.sent({"ID": path}),
         pytest.raises(InvalidInput, match="larger than the limit of 4 MB"),
     ):
-        codec.read(Schema.of(_file), kind, body)
+        codec.decode_request(Schema.of(_file), kind, body)
 
 
 def test_the_kind_of_an_upload_is_checked_again(large: Path) -> None:
@@ -172,7 +172,7 @@ def test_npy_is_written_as_numpy_writes_it(order: Any) -> None:
     ):  # fmt: skip
         target = io.BytesIO()
         np.save(target, array)
-        body = codec.write(Schema.of(_array), array, "application/x-npy").body
+        body = codec.encode_response(Schema.of(_array), array, "application/x-npy").body
         assert bytes(body) == target.getvalue()
 
 
@@ -192,7 +192,7 @@ def test_a_form_in_a_file(tmp_path: Path) -> None:
         for head, data in parts.items()
     )
     data = mapped(tmp_path, body + b"--B--\r\n")
-    found = codec.read(Schema.of(both), "multipart/form-data; boundary=B", data)
+    found = codec.decode_request(Schema.of(both), "multipart/form-data; boundary=B", data)
     assert found["a"].sum() == 360_000
     assert (found["f"].size, found["f"].data[-1:], found["f"].name) == (2 * LARGE, b"y", "x.bin")
     assert (found["n"], found["t"]["a"].sum()) == (7, 3)
@@ -237,7 +237,7 @@ def test_uploads_behind_the_body_for_a_kernel_elsewhere() -> None:
 
 
 def test_a_large_result_is_left_in_the_room(tmp_path: Path) -> None:
-    call = Call(id=1, service="size", room=str(tmp_path))
+    call = Call(id=1, service="size", result_folder=str(tmp_path))
     assert body_files.store_result(call, b"x" * LARGE) == ""
     name = body_files.store_result(call, b"x" * (LARGE + 1))
     assert (tmp_path / name).stat().st_size == LARGE + 1

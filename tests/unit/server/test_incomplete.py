@@ -14,7 +14,9 @@ from easymlnb_server.__main__ import complete
 
 @pytest.fixture
 def lacking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installation, "unmet", lambda extra: iter([("sqlalchemy>=2", "")]))
+    monkeypatch.setattr(
+        installation, "unmet_requirements", lambda extra: iter([("sqlalchemy>=2", "")])
+    )
     monkeypatch.setitem(sys.modules, "easymlnb_server.app", None)
 
 
@@ -37,7 +39,7 @@ def test_serving_ends_with_what_to_install() -> None:
 
 
 def test_other_import_errors_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installation, "unmet", lambda extra: iter(()))
+    monkeypatch.setattr(installation, "unmet_requirements", lambda extra: iter(()))
     monkeypatch.setitem(sys.modules, "easymlnb_server.app", None)
     with pytest.raises(ImportError):
         easymlnb_server._jupyter_server_extension_points()

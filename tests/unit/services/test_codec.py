@@ -23,7 +23,7 @@ from easymlnb.contract.errors import (
 )
 from easymlnb.services import codec
 from easymlnb.services.schema import Schema
-from easymlnb.types.filenames import MAX, label
+from easymlnb.types.filenames import MAX, safe_filename
 from easymlnb.types.media_types import choose
 
 BOUNDARY = "7d1f"
@@ -96,7 +96,7 @@ PLAIN = Schema.of(plain)
     ],
 )
 def test_form_fields_become_values(parts, name, value):
-    found = codec.read(PLAIN, FORM, form(("sides", "6"), *parts))
+    found = codec.decode_request(PLAIN, FORM, form(("sides", "6"), *parts))
     assert found[name] == value and found["sides"] == 6
 
 
@@ -115,7 +115,7 @@ def test_form_fields_become_values(parts, name, value):
 )
 def test_wrong_form_fields_are_named(parts, field):
     with pytest.raises(InvalidInput) as error:
-        codec.read(PLAIN, FORM, form(*parts, ("note", "x")))
+        codec.decode_request(PLAIN, FORM, form(*parts, ("note", "x")))
     assert [item["field"] for item in error.value.details] == [field]
 
 
@@ -132,17 +132,17 @@ def test_wrong_form_fields_are_named(parts, field):
 )
 def test_broken_forms_are_bad_requests(content_type, body):
     with pytest.raises(BadRequest):
-        codec.read(PLAIN, content_type, body)
+        codec.decode_request(PLAIN, content_type, body)
 
 
 def test_forms_have_limits():
     with pytest.raises(TooLarge):
-        codec.read(PLAIN, FORM, form(*[("numbers", "1")] * 2000))
+        codec.decode_request(PLAIN, FORM, form(*[("numbers", "1")] * 2000))
 
 
 def test_deep_json_in_a_form_is_refused():
     with pytest.raises(InvalidInput):
-        codec.read(PLAIN, FORM, form(("sides", "6"), ("numbers", "[" * 100_000)))
+        codec.decode_request(PLAIN, FORM, form(("sides", "6"), ("numbers", "[" * 100_000)))
 
 
 @settings(deadline=None, max_examples=100)
@@ -150,7 +150,7 @@ def test_deep_json_in_a_form_is_refused():
 def test_no_form_raises_anything_but_our_errors(body):
     for data in (body, form(("sides", body)), form(("note", body, "x", "image/png"))):
         with contextlib.suppress(EasyMLNBError):
-            codec.read(PLAIN, FORM, data)
+            codec.decode_request(PLAIN, FORM, data)
 
 
 def _every(
@@ -187,13 +187,13 @@ def test_values_survive_json_and_forms(text, number, whole, chosen, color, flag)
     assert EVERY.load_json(json.dumps(values).encode()) == values
     assert EVERY.encode_input(values) == values
     parts = [(n, v if isinstance(v, str) else json.dumps(v)) for n, v in values.items()]
-    assert codec.read(EVERY, FORM, form(*parts)) == values
+    assert codec.decode_request(EVERY, FORM, form(*parts)) == values
 
 
 def test_file_parts_reach_types_with_name_and_media_type():
     def f(file: ml.File, pictures: list[ml.Image], data: bytes, n: int = 1): ...
 
-    found = codec.read(
+    found = codec.decode_request(
         Schema.of(f),
         FORM,
         form(
@@ -218,13 +218,13 @@ def test_arrays_tables_images_and_files_survive_forms(numbers, data):
     for accept in ({}, {"array": "application/x-npy", "table": "text/csv", "image": "image/png"}):
         parts = []
         for name, value in values.items():
-            written = codec.write(ONE_EACH[name], value, accept.get(name, ""))
+            written = codec.encode_response(ONE_EACH[name], value, accept.get(name, ""))
             if name in accept:
                 parts.append((name, written.body, "x", written.content_type))
             else:
                 text = json.loads(written.body)
                 parts.append((name, text if isinstance(text, str) else written.body))
-        found = codec.read(ALL, FORM, form(*parts))
+        found = codec.decode_request(ALL, FORM, form(*parts))
         assert found["array"].tolist() == found["image"].tolist() == [numbers]
         pd.testing.assert_frame_equal(found["table"], frame)
         assert found["file"] == ml.File(data, "f.bin")
@@ -252,23 +252,32 @@ ONE_EACH = {name: _one(hint) for name, hint in _all.__annotations__.items()}
 def test_one_file_part_makes_a_list_of_one():
     def f(pictures: list[ml.Image]): ...
 
-    found = codec.read(Schema.of(f), FORM, form(("pictures", png(), "a.png", "image/png")))
+    found = codec.decode_request(
+        Schema.of(f), FORM, form(("pictures", png(), "a.png", "image/png"))
+    )
     assert len(found["pictures"]) == 1
 
 
 def test_json_is_strict_about_its_charset():
-    assert codec.read(PLAIN, "application/json; charset=UTF-8", b'{"sides": 6}')["sides"] == 6
+    assert (
+        codec.decode_request(PLAIN, "application/json; charset=UTF-8", b'{"sides": 6}')["sides"]
+        == 6
+    )
     with pytest.raises(BadRequest, match="UTF-8"):
-        codec.read(PLAIN, "application/json; charset=latin-1", b'{"sides": 6}')
+        codec.decode_request(PLAIN, "application/json; charset=latin-1", b'{"sides": 6}')
 
 
 def test_an_empty_body_is_enough_without_required_parameters():
     def f(x: int = 1): ...
 
     schema = Schema.of(f)
-    assert codec.read(schema, "", b"") == codec.read(schema, "application/json", b"") == {"x": 1}
+    assert (
+        codec.decode_request(schema, "", b"")
+        == codec.decode_request(schema, "application/json", b"")
+        == {"x": 1}
+    )
     with pytest.raises(BadRequest, match="empty"):
-        codec.read(PLAIN, "application/json", b"")
+        codec.decode_request(PLAIN, "application/json", b"")
 
 
 @pytest.mark.parametrize(
@@ -276,7 +285,7 @@ def test_an_empty_body_is_enough_without_required_parameters():
 )
 def test_other_bodies_are_unsupported(content_type):
     with pytest.raises(UnsupportedMediaType, match="application/json"):
-        codec.read(PLAIN, content_type, b"sides=6")
+        codec.decode_request(PLAIN, content_type, b"sides=6")
 
 
 def test_a_raw_body_is_the_one_input_that_reads_bytes():
@@ -286,12 +295,12 @@ def test_a_raw_body_is_the_one_input_that_reads_bytes():
     def takes(image: ml.Image, n: int = 2, extra: ml.File = None): ...
 
     assert [Schema.of(f).raw for f in (one, both, needs, takes)] == ["", "", "", "image"]
-    found = codec.read(Schema.of(takes), "image/png", png())
+    found = codec.decode_request(Schema.of(takes), "image/png", png())
     assert found["image"].size == (3, 2) and found["n"] == 2
     with pytest.raises(UnsupportedMediaType):
-        codec.read(Schema.of(needs), "image/png", png())
+        codec.decode_request(Schema.of(needs), "image/png", png())
     with pytest.raises(InvalidInput, match="image"):
-        codec.read(Schema.of(takes), "image/png", b"not one")
+        codec.decode_request(Schema.of(takes), "image/png", b"not one")
 
 
 @pytest.mark.parametrize(
@@ -322,20 +331,22 @@ def test_results_are_written_as_accept_asks():
 
     array = np.arange(3.0)
     for schema in map(Schema.of, (f, g)):
-        assert codec.write(schema, array) == codec.EncodedBody("application/json", b"[0.0,1.0,2.0]")
-        npy = codec.write(schema, array, "application/x-npy")
+        assert codec.encode_response(schema, array) == codec.EncodedBody(
+            "application/json", b"[0.0,1.0,2.0]"
+        )
+        npy = codec.encode_response(schema, array, "application/x-npy")
         assert npy.content_type == "application/x-npy" and npy.filename == "array.npy"
         assert np.load(io.BytesIO(npy.body)).tolist() == [0, 1, 2]
         with pytest.raises(NotAcceptable) as error:
-            codec.write(schema, array, "image/png")
+            codec.encode_response(schema, array, "image/png")
         assert error.value.details == {"offered": ["application/json", "application/x-npy"]}
-    assert codec.write(Schema.of(g), 3, "text/html, */*;q=0.1").body == b"3"
+    assert codec.encode_response(Schema.of(g), 3, "text/html, */*;q=0.1").body == b"3"
 
 
 def test_a_list_may_stand_for_an_array_whatever_is_asked_for():
     def f() -> np.ndarray: ...
 
-    body = codec.write(Schema.of(f), [1, 2], "application/x-npy").body
+    body = codec.encode_response(Schema.of(f), [1, 2], "application/x-npy").body
     assert np.load(io.BytesIO(body)).tolist() == [1, 2]
 
 
@@ -347,7 +358,7 @@ def test_several_results_are_a_json_object():
 
     def f() -> Both: ...
 
-    body = json.loads(codec.write(Schema.of(f), Both(np.zeros((2, 2), np.uint8), 3)).body)
+    body = json.loads(codec.encode_response(Schema.of(f), Both(np.zeros((2, 2), np.uint8), 3)).body)
     assert body["count"] == 3 and body["mask"].startswith("data:image/png;base64,")
 
 
@@ -356,7 +367,7 @@ def test_what_cannot_be_written_says_so():
 
     for accept in ("", "image/png"):
         with pytest.raises(ResultNotEncodable):
-            codec.write(Schema.of(f), "no image", accept)
+            codec.encode_response(Schema.of(f), "no image", accept)
 
 
 @pytest.mark.parametrize(
@@ -374,13 +385,13 @@ def test_what_cannot_be_written_says_so():
     ],
 )
 def test_names_of_files_are_labels(name, clean):
-    assert label(name) == clean
+    assert safe_filename(name) == clean
 
 
 @pytest.mark.slow
 @settings(deadline=None)
 @given(st.text(max_size=300))
 def test_no_label_leaves_its_folder(name):
-    found = label(name)
+    found = safe_filename(name)
     assert not set(found) & set("/\\\0\r\n") and found not in (".", "..") and len(found) <= MAX
-    assert label(found) == found
+    assert safe_filename(found) == found

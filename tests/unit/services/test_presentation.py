@@ -15,7 +15,7 @@ from easymlnb.services.schema import Schema
 
 
 def kinds(value, schema=None) -> list[tuple[str, str]]:
-    parts = presentation.parts(value, schema)
+    parts = presentation.to_parts(value, schema)
     json.dumps(parts, allow_nan=False)
     return [(part["kind"], part["title"]) for part in parts]
 
@@ -95,11 +95,11 @@ def test_a_result_that_breaks_its_hint_is_shown_by_what_it_is():
 
 
 def test_files_carry_their_bytes_and_label():
-    (part,) = presentation.parts(ml.File(b"a,b", "../t.csv"))
+    (part,) = presentation.to_parts(ml.File(b"a,b", "../t.csv"))
     assert base64.b64decode(part["data"]) == b"a,b"
     assert (part["name"], part["media_type"]) == ("t.csv", "text/csv")
 
 
 def test_what_cannot_be_shown_is_named():
     with pytest.raises(ResultNotEncodable, match="'b'"):
-        presentation.parts({"a": 1, "b": object()})
+        presentation.to_parts({"a": 1, "b": object()})

@@ -521,8 +521,8 @@ def test_a_type_of_ones_own_works_as_documented():
     assert schema.dump(Molecule("CCO")) == b'"CCO"'
     smiles = "chemical/x-daylight-smiles"
     assert schema.accepts == schema.produces == (smiles,)
-    assert codec.read(schema, smiles, b"CCO")["m"].smiles == "CCO"
-    assert codec.write(schema, Molecule("CCO"), smiles).body == b"CCO"
+    assert codec.decode_request(schema, smiles, b"CCO")["m"].smiles == "CCO"
+    assert codec.encode_response(schema, Molecule("CCO"), smiles).body == b"CCO"
 
 
 def test_a_type_may_stand_for_a_class_by_its_name():

@@ -167,7 +167,7 @@ def test_arrays_survive(data):
     found = load(COMPACT, json.loads(COMPACT.dump(array)))
     assert found.dtype == array.dtype and found.shape == array.shape
     np.testing.assert_array_equal(found, array)
-    found = codec.read(COMPACT, NPY, codec.write(COMPACT, array, NPY).body)["x"]
+    found = codec.decode_request(COMPACT, NPY, codec.encode_response(COMPACT, array, NPY).body)["x"]
     assert found.dtype == array.dtype
     np.testing.assert_array_equal(found, array)
 
@@ -219,13 +219,13 @@ def test_dates_are_written_as_text():
 
 
 def test_people_see_small_arrays_in_full_and_can_take_all():
-    shown, file = presentation.parts(np.array([1.0, np.nan]))
+    shown, file = presentation.to_parts(np.array([1.0, np.nan]))
     assert shown["kind"] == "json" and shown["data"] == [1.0, None]
     assert read_npy(base64.b64decode(file["data"]))[0] == 1.0
-    assert presentation.parts(np.array(3.5))[0] == {"kind": "number", "title": "", "data": 3.5}
-    assert presentation.parts(np.zeros(1000))[0]["data"] == "1000 numbers (float64)"
-    assert presentation.parts(np.zeros((40, 40, 3), np.uint8))[0]["kind"] == "image"
-    assert presentation.parts(np.arange(4096).reshape(64, 64))[0]["kind"] == "image"
+    assert presentation.to_parts(np.array(3.5))[0] == {"kind": "number", "title": "", "data": 3.5}
+    assert presentation.to_parts(np.zeros(1000))[0]["data"] == "1000 numbers (float64)"
+    assert presentation.to_parts(np.zeros((40, 40, 3), np.uint8))[0]["kind"] == "image"
+    assert presentation.to_parts(np.arange(4096).reshape(64, 64))[0]["kind"] == "image"
 
 
 def test_torch_tensors():

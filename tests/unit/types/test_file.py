@@ -11,6 +11,7 @@ import easymlnb.types as ml
 from easymlnb.contract.errors import InvalidInput, ResultNotEncodable
 from easymlnb.services import codec
 from easymlnb.services.schema import Schema
+from easymlnb.types import temp_files
 from easymlnb.types.base import Upload
 
 
@@ -62,12 +63,12 @@ def test_files_survive(data, name):
     file = ml.File(data, name)
     assert load(FILE, json.loads(FILE.dump(file))) == file
     assert load(BYTES, json.loads(BYTES.dump(data))) == data
-    written = codec.write(FILE, file, "application/octet-stream, */*;q=0.1")
-    assert codec.read(BYTES, written.content_type, written.body) == {"x": data}
+    written = codec.encode_response(FILE, file, "application/octet-stream, */*;q=0.1")
+    assert codec.decode_request(BYTES, written.content_type, written.body) == {"x": data}
 
 
 def test_a_path_is_a_temporary_file_of_the_call():
-    with codec.scratch():
+    with temp_files.scratch():
         first = load(PATH, {"b64": "aGk=", "name": "../a.txt"})
         second = load(PATH, {"b64": "eW91", "name": "a.txt"})
         assert first.name == second.name == "a.txt" and first != second
@@ -91,7 +92,7 @@ def test_a_result_that_is_no_file_says_so_without_its_path(tmp_path):
 
 
 def test_results_travel_as_their_own_media_type():
-    written = codec.write(FILE, ml.File(b"a,b", "t.csv"), "text/csv")
+    written = codec.encode_response(FILE, ml.File(b"a,b", "t.csv"), "text/csv")
     assert written == codec.EncodedBody("text/csv", b"a,b", "t.csv")
 
 
@@ -119,7 +120,7 @@ def test_audio_is_a_file_of_its_own_kind():
     assert schema.input["properties"]["x"]["x-easymlnb"]["widget"] == "audio"
     found = schema.load_json(b'{"x": "data:audio/wav;base64,UklGRg=="}')["x"]
     assert isinstance(found, ml.Audio) and found.media_type == "audio/wav"
-    assert codec.write(schema, found, "audio/*").body == b"RIFF"
+    assert codec.encode_response(schema, found, "audio/*").body == b"RIFF"
 
 
 def test_the_repr_of_a_file_does_not_hold_its_data():

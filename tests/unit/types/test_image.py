@@ -17,6 +17,7 @@ import easymlnb.types as ml
 from easymlnb.contract.errors import InvalidInput, NotAcceptable, ResultNotEncodable
 from easymlnb.services import codec, presentation
 from easymlnb.services.schema import Schema
+from easymlnb.types import temp_files
 
 
 def _array(x: Annotated[np.ndarray, ml.Image()]) -> Annotated[np.ndarray, ml.Image()]: ...
@@ -48,7 +49,9 @@ def test_exact_formats_are_read(kind, shape):
     array = np.arange(12, dtype=np.uint8).reshape(shape)
     data = saved(array, kind)
     assert ARRAY.load({"x": ml.Upload(data)})["x"].tolist() == array.tolist()
-    assert codec.read(ARRAY, f"image/{kind.lower()}", data)["x"].tolist() == array.tolist()
+    assert (
+        codec.decode_request(ARRAY, f"image/{kind.lower()}", data)["x"].tolist() == array.tolist()
+    )
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
@@ -189,30 +192,33 @@ def test_every_value_survives(data):
     array = data.draw(hnp.arrays(dtype, shape, elements=elements))
     back = ARRAY.load_json(json.dumps({"x": json.loads(ARRAY.dump(array))}).encode())["x"]
     assert back.tolist() == array.tolist()
-    written = codec.write(ARRAY, array, "image/*")
-    assert codec.read(ARRAY, written.content_type, written.body)["x"].tolist() == array.tolist()
+    written = codec.encode_response(ARRAY, array, "image/*")
+    assert (
+        codec.decode_request(ARRAY, written.content_type, written.body)["x"].tolist()
+        == array.tolist()
+    )
 
 
 @settings(deadline=None, max_examples=30)
 @given(hnp.arrays(np.uint8, st.sampled_from([(2, 3, 3), (2, 3, 4), (1, 1, 3)])))
 def test_colors_survive(array):
     for accept in ("image/png", "image/tiff"):
-        written = codec.write(ARRAY, array, accept)
-        assert codec.read(ARRAY, accept, written.body)["x"].tolist() == array.tolist()
+        written = codec.encode_response(ARRAY, array, accept)
+        assert codec.decode_request(ARRAY, accept, written.body)["x"].tolist() == array.tolist()
 
 
 def test_label_images_choose_a_format_that_holds_them():
     few, many = np.array([[0, 300]], np.int32), np.array([[0, 70_000]], np.int32)
-    assert codec.write(ARRAY, few, "image/*").content_type == "image/png"
-    assert codec.write(ARRAY, many, "image/*").content_type == "image/tiff"
+    assert codec.encode_response(ARRAY, few, "image/*").content_type == "image/png"
+    assert codec.encode_response(ARRAY, many, "image/*").content_type == "image/tiff"
     for accept in ("image/png", "image/jpeg"):
         with pytest.raises(NotAcceptable):
-            codec.write(ARRAY, many, accept)
+            codec.encode_response(ARRAY, many, accept)
 
 
 @pytest.mark.parametrize("accept", ["image/jpeg", "image/webp"])
 def test_everyday_results_are_written(accept):
-    written = codec.write(PILLOW, PIL.Image.new("RGBA", (3, 2)), accept)
+    written = codec.encode_response(PILLOW, PIL.Image.new("RGBA", (3, 2)), accept)
     assert PIL.Image.open(io.BytesIO(written.body)).size == (3, 2)
     assert written.filename == f"image.{accept[6:]}"
 
@@ -228,14 +234,14 @@ def test_what_is_no_image_is_refused(value):
 
 
 def test_fractions_are_colors():
-    assert codec.write(ARRAY, np.ones((1, 1, 3)), "image/png").content_type == "image/png"
+    assert codec.encode_response(ARRAY, np.ones((1, 1, 3)), "image/png").content_type == "image/png"
 
 
 def test_a_path_has_the_ending_of_what_it_is():
     def f(x: Annotated[Path, ml.Image()]) -> Annotated[Path, ml.Image()]: ...
 
     data = saved(SMALL, "PNG")
-    with codec.scratch():
+    with temp_files.scratch():
         path = Schema.of(f).load({"x": ml.Upload(data, "../photo.exe")})["x"]
         assert path.name == "photo.png" and path.read_bytes() == data
         assert Schema.of(f).dump(path).startswith(b'"data:image/png')
@@ -255,7 +261,7 @@ def picture(part) -> np.ndarray:
 
 def test_people_see_labels_in_colors_and_may_take_the_numbers():
     labels = np.array([[0, 1], [2, 70_000]], np.int32)
-    shown, file = presentation.parts(labels, ARRAY)
+    shown, file = presentation.to_parts(labels, ARRAY)
     assert (shown["kind"], shown["media_type"], shown["more"]["labels"]) == (
         "image",
         "image/png",
@@ -270,18 +276,18 @@ def test_people_see_labels_in_colors_and_may_take_the_numbers():
 
 def test_people_see_deep_images_scaled():
     deep = np.linspace(1000, 5000, 100).astype(np.uint16).reshape(10, 10)
-    shown, file = presentation.parts(deep, ARRAY)
+    shown, file = presentation.to_parts(deep, ARRAY)
     assert picture(shown).min() == 0 and picture(shown).max() == 255
     assert picture(file).tolist() == deep.tolist()
 
 
 def test_people_see_plain_images_as_they_are_and_large_ones_smaller():
-    (shown,) = presentation.parts(SMALL, ARRAY)
+    (shown,) = presentation.to_parts(SMALL, ARRAY)
     assert picture(shown).tolist() == SMALL.tolist()
-    shown, file = presentation.parts(np.zeros((10, 3000), np.uint8), ARRAY)
+    shown, file = presentation.to_parts(np.zeros((10, 3000), np.uint8), ARRAY)
     assert picture(shown).shape[1] == 2000 and picture(file).shape == (10, 3000)
 
 
 def test_nan_in_a_picture_is_shown_dark():
-    shown, _ = presentation.parts(np.array([[np.nan, 1.0], [2.0, 3.0]], np.float32), ARRAY)
+    shown, _ = presentation.to_parts(np.array([[np.nan, 1.0], [2.0, 3.0]], np.float32), ARRAY)
     assert picture(shown)[0, 0] == 0

@@ -12,7 +12,7 @@ import easymlnb.types as ml
 from easymlnb.contract.errors import InvalidInput
 from easymlnb.services import codec
 from easymlnb.services.schema import Schema
-from easymlnb.types import deep
+from easymlnb.types import deep, temp_files
 
 
 def _array(x: Annotated[np.ndarray, ml.Image()]) -> Annotated[np.ndarray, ml.Image()]: ...
@@ -83,7 +83,7 @@ def test_pictures_are_turned_upright_whatever_their_format(kind, orientation):
     # A client or a default gives Pillow's own, not yet turned.
     native = PIL.Image.open(io.BytesIO(data))
     assert np.array_equal(np.array(PILLOW.load({"x": native})["x"]) > 127, expected)
-    written = codec.write(PILLOW, PIL.Image.open(io.BytesIO(data)), "image/png")
+    written = codec.encode_response(PILLOW, PIL.Image.open(io.BytesIO(data)), "image/png")
     assert np.array_equal(np.array(PIL.Image.open(io.BytesIO(written.body))) > 127, expected)
 
 
@@ -100,7 +100,7 @@ def test_deep_pictures_are_turned_upright_too():
 def test_a_picture_of_a_telephone_is_a_jpeg_of_one_page():
     data = photo("MPO", 6)
     assert PIL.Image.open(io.BytesIO(data)).n_frames == 2
-    with codec.scratch():
+    with temp_files.scratch():
         path = read(PATH, data)
         assert path.name == "image.jpg" and path.read_bytes() == data
         assert PATH.dump(path).startswith(b'"data:image/png')
@@ -145,7 +145,7 @@ def test_colors_of_sixteen_bits_are_kept(samples):
 def test_what_we_write_is_what_other_readers_read():
     array = colors(3)
     # Pillow reads the high byte of each number.
-    written = codec.write(ARRAY, array, "image/*")
+    written = codec.encode_response(ARRAY, array, "image/*")
     assert written.content_type == "image/png"
     high = np.array(PIL.Image.open(io.BytesIO(written.body)))
     assert np.array_equal(high, array >> 8)

@@ -39,8 +39,8 @@ def test_html_is_cleaned(dirty, gone, kept):
     assert gone not in found and kept in found
     value = ml.HTML(dirty)
     assert json.loads(HTML.dump(value)) == json.loads(UNTYPED.dump(value)) == found
-    assert codec.write(HTML, value, "text/html").body.decode() == found
-    assert presentation.parts(value) == [{"kind": "html", "title": "", "data": found}]
+    assert codec.encode_response(HTML, value, "text/html").body.decode() == found
+    assert presentation.to_parts(value) == [{"kind": "html", "title": "", "data": found}]
 
 
 ELSEWHERE = [
@@ -88,7 +88,7 @@ def test_markdown_is_shown_without_pictures_from_elsewhere(text):
 
     assert "evil.example" not in to_html(text)
     assert "<img" not in markdown(text) or "evil.example" not in markdown(text)
-    (part,) = presentation.parts(ml.Markdown(text))
+    (part,) = presentation.to_parts(ml.Markdown(text))
     assert "evil.example" not in part["more"]["html"]
     assert "evil.example" not in draw([part])[0].value
 
@@ -108,13 +108,13 @@ def test_markdown_keeps_its_text_and_is_shown_clean():
     text = "# Title\n\n| a |\n|---|\n| 1 |\n\n<script>x()</script> [l](javascript:x)"
     value = ml.Markdown(text)
     assert json.loads(MARKDOWN.dump(value)) == text
-    (part,) = presentation.parts(value)
+    (part,) = presentation.to_parts(value)
     assert part["kind"] == "markdown" and part["data"] == text
     html = part["more"]["html"]
     assert "<h1>Title</h1>" in html and "<td>1</td>" in html
     assert "script" not in html.replace("javascript", "") and 'href="javascript' not in html
-    assert codec.write(MARKDOWN, value, "text/html").body.decode() == to_html(text)
-    assert codec.write(MARKDOWN, value, "text/markdown").body.decode() == text
+    assert codec.encode_response(MARKDOWN, value, "text/html").body.decode() == to_html(text)
+    assert codec.encode_response(MARKDOWN, value, "text/markdown").body.decode() == text
 
 
 def test_plain_text_may_be_annotated():
@@ -123,13 +123,13 @@ def test_plain_text_may_be_annotated():
     schema = Schema.of(f)
     assert schema.input["properties"]["x"]["x-easymlnb"]["widget"] == "markdown"
     assert schema.dump("<b onclick=x>a</b>") == b'"<b>a</b>"'
-    assert presentation.parts("<b>a</b>", schema)[0]["kind"] == "html"
+    assert presentation.to_parts("<b>a</b>", schema)[0]["kind"] == "html"
 
 
 def test_ipythons_display_objects_are_markup():
     display = pytest.importorskip("IPython.display")
-    assert presentation.parts(display.HTML("<b onclick=x>a</b>"))[0]["data"] == "<b>a</b>"
-    assert presentation.parts(display.Markdown("*a*"))[0]["kind"] == "markdown"
+    assert presentation.to_parts(display.HTML("<b onclick=x>a</b>"))[0]["data"] == "<b>a</b>"
+    assert presentation.to_parts(display.Markdown("*a*"))[0]["kind"] == "markdown"
 
 
 def test_what_is_no_text_is_refused():

@@ -138,8 +138,8 @@ def test_what_is_excluded_is_not_shown_either() -> None:
 
     for schema in (None, Schema.of(f)):
         for value in (User(), [User()], Holds(User()), Team([User()])):
-            assert "hunter2" not in json.dumps(presentation.parts(value, schema))
-    assert [(p["title"], p["data"]) for p in presentation.parts(User())] == [
+            assert "hunter2" not in json.dumps(presentation.to_parts(value, schema))
+    assert [(p["title"], p["data"]) for p in presentation.to_parts(User())] == [
         ("name", "ada"), ("key", "**********"), ("born", "1815-12-10"), ("shout", "HI"),
         ("file", "/tmp/a"), ("size", 3),
     ]  # fmt: skip
@@ -162,11 +162,11 @@ def test_values_of_our_types_inside_models_are_sent_and_shown() -> None:
     found = unhinted({"p": PICTURES})["p"]
     assert found["marked"].startswith("data:image/png")
     assert (found["bare"], found["table"], found["scalar"]) == (
-        [[0, 0], [0, 0]], inference.encode(PICTURES.table), [3],
+        [[0, 0], [0, 0]], inference.to_json_value(PICTURES.table), [3],
     )  # fmt: skip
     assert "hidden" not in found
     for value in (PICTURES, {"p": PICTURES, "n": 1}):
-        kinds = {part["title"]: part["kind"] for part in presentation.parts(value)}
+        kinds = {part["title"]: part["kind"] for part in presentation.to_parts(value)}
         assert (kinds["marked"], kinds["table"]) == ("image", "table")
         assert "hidden" not in kinds
 

@@ -56,7 +56,7 @@ def test_json_forms_of_a_table(value):
     "text", ["a,b\n1,x\n2,y", "a;b\r\n1;x\r\n2;y\r\n", "\ufeffa\tb\n1\tx\n2\ty\n"]
 )
 def test_csv_with_commas_semicolons_tabs(text):
-    pd.testing.assert_frame_equal(codec.read(TABLE, CSV, text.encode())["x"], EXPECTED)
+    pd.testing.assert_frame_equal(codec.decode_request(TABLE, CSV, text.encode())["x"], EXPECTED)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_columns_get_their_kinds():
 
 def test_columns_of_csv_get_their_kinds():
     text = "load,n,name,ok,at,x\n1.5,2,7,true,2025-01-31,z\n,,,,,\n"
-    frame = codec.read(TYPED, CSV, text.encode())["x"]
+    frame = codec.decode_request(TYPED, CSV, text.encode())["x"]
     assert frame["name"][0] == "7" and frame["n"][0] == 2 and frame["n"].isna()[1]
     assert bool(frame["ok"][0]) is True and frame["at"][0] == pd.Timestamp("2025-01-31")
 
@@ -202,7 +202,7 @@ def test_rows_are_limited_in_every_form():
 
     schema = Schema.of(f)
     frame = pd.DataFrame({"a": [1, 2, 3]})
-    files = [codec.write(TABLE, frame, kind).body for kind in (CSV, ARROW, PARQUET)]
+    files = [codec.encode_response(TABLE, frame, kind).body for kind in (CSV, ARROW, PARQUET)]
     for value in ([{"a": 1}] * 3, {"a": [1, 2, 3]}, *map(ml.Upload, files), frame):
         assert "2 rows" in refused(schema, value)
 
@@ -223,8 +223,8 @@ def test_tables_survive(columns):
     found = TABLE.load_json(b'{"x": ' + TABLE.dump(frame) + b"}")["x"]
     pd.testing.assert_frame_equal(found, frame, check_exact=True)
     for kind in (ARROW, PARQUET):
-        written = codec.write(TABLE, frame, kind)
-        found = codec.read(TABLE, kind, written.body)["x"]
+        written = codec.encode_response(TABLE, frame, kind)
+        found = codec.decode_request(TABLE, kind, written.body)["x"]
         pd.testing.assert_frame_equal(found, frame, check_exact=True)
 
 
@@ -233,9 +233,9 @@ def test_tables_survive(columns):
 def test_numbers_survive_csv(whole, real):
     rows = min(len(whole), len(real))
     frame = pd.DataFrame({"i": whole[:rows], "f": real[:rows]})
-    written = codec.write(TABLE, frame, CSV)
+    written = codec.encode_response(TABLE, frame, CSV)
     assert written.filename == "table.csv"
-    found = codec.read(TABLE, CSV, written.body)["x"]
+    found = codec.decode_request(TABLE, CSV, written.body)["x"]
     assert found["i"].tolist() == frame["i"].tolist()
     assert found["f"].to_numpy() == pytest.approx(frame["f"].to_numpy(), rel=1e-15)
 
@@ -262,7 +262,7 @@ def test_results_say_what_is_missing_as_null():
 def test_an_index_that_says_something_is_a_column():
     frame = pd.DataFrame({"a": [1]}, index=pd.Index(["x"], name="who"))
     assert TABLE.dump(frame) == b'[{"who":"x","a":1}]'
-    assert codec.write(TABLE, frame, CSV).body == b"who,a\nx,1\n"
+    assert codec.encode_response(TABLE, frame, CSV).body == b"who,a\nx,1\n"
 
 
 def test_series_are_tables_of_one_column():
@@ -283,7 +283,7 @@ def test_results_without_a_json_form_are_refused(frame):
 
 
 def test_people_see_the_first_thousand_rows_and_the_total():
-    (part,) = presentation.parts(pd.DataFrame({"a": range(1500)}), TABLE)
+    (part,) = presentation.to_parts(pd.DataFrame({"a": range(1500)}), TABLE)
     assert part["kind"] == "table" and part["data"]["columns"] == ["a"]
     assert len(part["data"]["rows"]) == 1000 and part["data"]["total"] == 1500
 
@@ -324,7 +324,7 @@ def test_named_columns_are_kept_as_numbers():
     def f(x: Annotated[pd.DataFrame, ml.TimeSeries(time="t", values="load")]): ...
 
     schema = Schema.of(f)
-    frame = codec.read(schema, CSV, b"t,load,other\n2025-01-01,1,x\n2025-01-02,,y\n")["x"]
+    frame = codec.decode_request(schema, CSV, b"t,load,other\n2025-01-01,1,x\n2025-01-02,,y\n")["x"]
     assert list(frame.columns) == ["load"] and frame["load"].isna().tolist() == [False, True]
     own = schema.input["properties"]["x"]["x-easymlnb"]
     assert (own["widget"], own["time"], own["values"]) == ("timeseries", "t", ["load"])
@@ -354,20 +354,20 @@ def test_time_series_survive(times):
     pd.testing.assert_frame_equal(found, frame, check_freq=False, check_index_type=False)
     assert (found.index == frame.index).all()
     for kind in (CSV, ARROW, PARQUET):
-        body = codec.write(SERIES, frame, kind).body
-        found = codec.read(SERIES, kind, body)["x"]
+        body = codec.encode_response(SERIES, frame, kind).body
+        found = codec.decode_request(SERIES, kind, body)["x"]
         assert (found.index == frame.index).all()
 
 
 def test_people_see_a_line_and_the_table():
     index = pd.date_range("2025-01-01", periods=3, tz="UTC")
-    line, table = presentation.parts(pd.DataFrame({"v": [1.0, None, 3.0]}, index=index), SERIES)
+    line, table = presentation.to_parts(pd.DataFrame({"v": [1.0, None, 3.0]}, index=index), SERIES)
     assert line["kind"] == "plotly" and line["data"]["data"][0]["y"] == [1.0, None, 3.0]
     assert table["data"]["columns"] == ["time", "v"]
 
 
 def test_the_csv_of_a_time_series_is_read_back_by_pandas():
     index = pd.date_range("2025-01-01", periods=2, freq="h", tz="UTC", name="time")
-    body = codec.write(SERIES, pd.DataFrame({"v": [1, 2]}, index=index), CSV).body
+    body = codec.encode_response(SERIES, pd.DataFrame({"v": [1, 2]}, index=index), CSV).body
     back = pd.read_csv(io.BytesIO(body), index_col="time", parse_dates=True)
     assert (back.index == index).all() and back["v"].tolist() == [1, 2]

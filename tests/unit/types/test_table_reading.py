@@ -31,7 +31,7 @@ PLAIN = schema(ml.Table())
 
 def read(text: str | bytes, marker: Any = None, kind: str = CSV) -> pd.DataFrame:
     data = text.encode() if isinstance(text, str) else text
-    return codec.read(schema(marker) if marker else PLAIN, kind, data)["x"]
+    return codec.decode_request(schema(marker) if marker else PLAIN, kind, data)["x"]
 
 
 def refused(text: str | bytes, marker: Any = None, kind: str = CSV) -> str:
@@ -66,7 +66,7 @@ def test_a_separator_at_the_end_shifts_no_column(text: str) -> None:
     expected = pd.DataFrame({"id": [1, 2, 3], "load": [10, 20, 30]})
     pd.testing.assert_frame_equal(read(text), expected)
     content_type, body = form(text.encode())
-    pd.testing.assert_frame_equal(codec.read(PLAIN, content_type, body)["x"], expected)
+    pd.testing.assert_frame_equal(codec.decode_request(PLAIN, content_type, body)["x"], expected)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_declared_text_stays_as_it_was_written() -> None:
     assert frame["code"].tolist()[:2] == ["007", "010"] and frame["code"].isna()[2]
     assert frame["country"].tolist() == ["NA", "DE", "FR"]
     content_type, body = form(text.encode())
-    found = codec.read(schema(marker), content_type, body)["x"]
+    found = codec.decode_request(schema(marker), content_type, body)["x"]
     pd.testing.assert_frame_equal(found, frame)
     other = "code,n\n1e5,1\nNA,2\n+4915,3\n12345678901234567890,4\n1.50,5\nTrue,6\n"
     cells = ["1e5", "NA", "+4915", "12345678901234567890", "1.50", "True"]
@@ -313,7 +313,10 @@ def test_the_charset_of_the_content_type_counts(charset: str) -> None:
         {"b64": coded, "media_type": kind, "name": "t.csv"},
         f"data:text/csv;charset={charset};base64,{coded}",
     ]
-    found = [codec.read(PLAIN, kind, data)["x"], codec.read(PLAIN, *form(data, kind))["x"]]
+    found = [
+        codec.decode_request(PLAIN, kind, data)["x"],
+        codec.decode_request(PLAIN, *form(data, kind))["x"],
+    ]
     found += [PLAIN.load_json(json.dumps({"x": one}).encode())["x"] for one in json_forms]
     for frame in found:
         assert frame["city"].tolist() == ["Köln", "München"]
@@ -377,7 +380,7 @@ def test_spreadsheets_and_archives_are_named(data: bytes, said: str) -> None:
     assert said in refused(data)
     content_type, body = form(data, "application/octet-stream")
     with pytest.raises(InvalidInput, match=said):
-        codec.read(PLAIN, content_type, body)
+        codec.decode_request(PLAIN, content_type, body)
 
 
 # times

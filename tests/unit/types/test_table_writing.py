@@ -77,7 +77,7 @@ def dumped(value: Any, schema: Schema = ANY) -> Any:
 def test_times_and_gaps_are_written_at_any_depth(value: Any, written: Any) -> None:
     for wrap in (lambda v: v, lambda v: [v, [v]], lambda v: {"a": (v, {"b": v})}):
         assert dumped(wrap(value)) == json.loads(json.dumps(wrap(written)))
-    json.dumps(presentation.parts({"a": value, "b": 1}))
+    json.dumps(presentation.to_parts({"a": value, "b": 1}))
     in_cells = pd.DataFrame({"a": pd.Series([value, "x"], dtype="object")})
     assert dumped(in_cells)[0]["a"] == written
 
@@ -100,7 +100,7 @@ def test_arrays_of_times_are_nested_text(unit: str) -> None:
         assert dumped(times, schema) == [["2025-01-31T12:00:00", None]]
         assert dumped(times[0, :1].reshape(()), schema) == "2025-01-31T12:00:00"
     assert dumped({"t": [times - times[0, 0]]}) == {"t": [[["PT0S", None]]]}
-    assert presentation.parts(times)[0]["data"] == [["2025-01-31T12:00:00", None]]
+    assert presentation.to_parts(times)[0]["data"] == [["2025-01-31T12:00:00", None]]
 
 
 @pytest.mark.parametrize(
@@ -163,14 +163,16 @@ def test_cells_are_written_as_outside_of_tables(
     frame = pd.DataFrame({"n": [1, 2], "a": pd.Series([cell, None], dtype="object")})
     assert dumped(frame, TABLE) == dumped(frame) == [{"n": 1, "a": written}, {"n": 2, "a": None}]
     assert dumped([cell]) == [written]
-    text = codec.write(TABLE, frame, CSV).body.decode()
+    text = codec.encode_response(TABLE, frame, CSV).body.decode()
     assert in_csv is None or text == f"n,a\n1,{in_csv}\n2,\n"
-    (part,) = presentation.parts(frame, TABLE)
+    (part,) = presentation.to_parts(frame, TABLE)
     assert json.loads(json.dumps(part))["data"]["rows"] == [[1, written], [2, None]]
-    json.dumps(presentation.parts(pd.concat([frame] * 600), TABLE))
+    json.dumps(presentation.to_parts(pd.concat([frame] * 600), TABLE))
     pytest.importorskip("pyarrow")
     for kind in (ARROW, PARQUET):
-        found = codec.read(TABLE, kind, codec.write(TABLE, frame, kind).body)["x"]
+        found = codec.decode_request(TABLE, kind, codec.encode_response(TABLE, frame, kind).body)[
+            "x"
+        ]
         assert found["n"].tolist() == [1, 2] and found["a"].isna()[1]
         if isinstance(written, str) and not isinstance(cell, datetime.timedelta):
             assert str(found["a"][0]) == written
@@ -192,7 +194,9 @@ def test_whole_columns_of_categories_intervals_and_periods_are_text() -> None:
     assert dumped(indexed)[0] == row
     pytest.importorskip("pyarrow")
     for kind in (ARROW, PARQUET):
-        found = codec.read(TABLE, kind, codec.write(TABLE, indexed, kind).body)["x"]
+        found = codec.decode_request(TABLE, kind, codec.encode_response(TABLE, indexed, kind).body)[
+            "x"
+        ]
         assert found.iloc[0].tolist() == list(row.values())
 
 
@@ -201,7 +205,9 @@ def test_mixed_columns_are_written_in_every_form() -> None:
     assert [row["a"] for row in dumped(frame)] == [1, "x", None, [2]]
     pytest.importorskip("pyarrow")
     for kind in (ARROW, PARQUET):
-        found = codec.read(TABLE, kind, codec.write(TABLE, frame, kind).body)["x"]["a"]
+        found = codec.decode_request(TABLE, kind, codec.encode_response(TABLE, frame, kind).body)[
+            "x"
+        ]["a"]
         assert found.dropna().tolist() == ["1", "x", "[2]"] and found.isna()[2]
 
 
@@ -351,23 +357,23 @@ def test_what_is_masked_is_null_at_any_depth() -> None:
 
 def test_what_is_masked_is_nan_in_bytes_and_views() -> None:
     for array in (WHOLE, REAL):
-        found = read_npy(codec.write(ARRAY, array, NPY).body)
+        found = read_npy(codec.encode_response(ARRAY, array, NPY).body)
         np.testing.assert_array_equal(found, array.astype(float).filled(np.nan))
-        assert "999" not in json.dumps(presentation.parts(array)[0])
+        assert "999" not in json.dumps(presentation.to_parts(array)[0])
         coded = dumped(array, GAPS)
         assert np.isnan(np.frombuffer(GAPS.load({"x": coded})["x"])[-1])
     long = np.ma.array([2**60, 1], mask=[False, True])
     assert dumped(long) == [2**60, None]
     with pytest.raises(NotAcceptable):
-        codec.write(ARRAY, long, NPY)
-    json.dumps(presentation.parts(long))
+        codec.encode_response(ARRAY, long, NPY)
+    json.dumps(presentation.to_parts(long))
 
 
 def test_what_is_masked_is_nan_in_images() -> None:
     def f() -> Annotated[np.ndarray, ml.Image()]: ...
 
     masked = np.ma.array(np.full((4, 5), 7, "uint8"), mask=np.eye(4, 5, dtype=bool))
-    written = codec.write(Schema.of(f), masked, "image/*")
+    written = codec.encode_response(Schema.of(f), masked, "image/*")
     assert written.content_type == "image/tiff"
     found = np.asarray(Image.open(io.BytesIO(written.body)))
     np.testing.assert_array_equal(np.isnan(found), masked.mask)

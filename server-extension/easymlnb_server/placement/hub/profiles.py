@@ -46,17 +46,17 @@ class PlacementProfile(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown
     @property
     def nodes(self) -> int:
         """How many nodes one user may have at a time; one more where old ones make room."""
-        return math.ceil(self.max_workers / self.seats) + bool(units.seconds(self.lifetime))
+        return math.ceil(self.max_workers / self.seats) + bool(units.parse_duration(self.lifetime))
 
     @property
     def seconds(self) -> float:
         """``idle`` in seconds."""
-        return units.seconds(self.idle)
+        return units.parse_duration(self.idle)
 
     @property
     def life(self) -> float:
         """``lifetime`` in seconds, less what workers need to be replaced; ``inf`` without end."""
-        whole = units.seconds(self.lifetime)
+        whole = units.parse_duration(self.lifetime)
         return whole - min(MARGIN, whole / 4) if whole else math.inf
 
     @property
@@ -94,7 +94,7 @@ def read(placements: Mapping[str, Any]) -> dict[str, PlacementProfile]:
         spot = found[name] = spelling.struct(told, PlacementProfile, f"the placement {name!r}")
         for setting in ("idle", "lifetime"):
             try:
-                units.seconds(getattr(spot, setting))
+                units.parse_duration(getattr(spot, setting))
             except ValueError as error:
                 raise ValueError(f"{setting!r} of the placement {name!r}: {error}") from error
         if spot.max_workers < 1 or spot.seats < 1:

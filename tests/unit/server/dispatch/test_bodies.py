@@ -33,7 +33,7 @@ def sent(call: Call, body: bytes | FileBody, spool: Spool, *, here: bool) -> tup
 @pytest.mark.parametrize("here", [True, False])
 def test_a_small_body_is_in_the_frame(spool: Spool, here: bool) -> None:
     call, content = sent(Call(id=1, service="f"), b"body", spool, here=here)
-    assert (content, call.file, call.uploads, bool(call.room)) == (b"body", "", (), here)
+    assert (content, call.file, call.uploads, bool(call.result_folder)) == (b"body", "", (), here)
 
 
 def test_a_kernel_on_this_host_gets_paths(spool: Spool) -> None:
@@ -52,5 +52,5 @@ def test_a_kernel_elsewhere_gets_all_bytes(spool: Spool) -> None:
         uploads=(("A", spooled(spool, b"one")), ("B", spooled(spool, b"four"))),
     )
     call, content = sent(Call(id=1, service="f"), body, spool, here=False)
-    assert (content, call.file, call.room) == (b"largeonefour", "", "")
+    assert (content, call.file, call.result_folder) == (b"largeonefour", "", "")
     assert call.uploads == (("A", "", 3), ("B", "", 4))

@@ -86,7 +86,7 @@ async def test_the_only_room_is_given_up_and_calls_wait_for_the_new_version(tmp_
     assert "next version" in world.deployment.reason
     assert "not enough capacity" in world.replacement.waits_for
     waiting = submit(world)
-    assert world.deployment.pool.place(waiting)
+    assert world.deployment.pool.queue_position(waiting)
     world.next.keep([spec(running=WANTS)], worker)
     world.replacement.end([])
     await world.deployment.stop()
@@ -107,9 +107,9 @@ async def test_a_call_that_was_handed_over_keeps_its_time_and_can_be_stopped(
     world.next.keep([spec(running=WANTS)])
     world.next.pool.leave(worker.link)
     world.replacement.end([])
-    assert world.deployment.pool.place(stopped)[0] == 2
+    assert world.deployment.pool.queue_position(stopped)[0] == 2
     assert (await brief.answered).error.code == "not_ready"
-    assert world.deployment.pool.place(stopped)[0] == 1
+    assert world.deployment.pool.queue_position(stopped)[0] == 1
     world.deployment.pool.cancel(stopped, DeploymentFailed("Enough."))
     assert world.next.pool.waiting == 0
     assert (await stopped.answered).error.message == "Enough."

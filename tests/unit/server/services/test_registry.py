@@ -65,12 +65,12 @@ def test_twenty_users_find_what_is_theirs_or_shared_with_them(drawn, members, ad
         if user == admin:
             expected = set(NAMES)
         caller = Caller(user, mine, user == admin)
-        listed = entries(services, calls, caller)
+        listed = entries(services, calls.last, caller)
         assert {one.full_name for one in listed} == expected
         for one in listed:
             own = user == admin or one.owner == user
             assert (one.shared is not UNSET, one.bundle is not UNSET) == (own, own)
-        described = document(services.specs(caller), (), url="/", version="1", shared=True)["paths"]
+        described = document(services.specs(caller), {}, url="/", version="1", shared=True)["paths"]
         assert {name for name in NAMES if f"/services/{name}/call" in described} == expected
     public = {name for name, one in said.items() if one.public}
     assert set(services.names(None)) == public == {n for n in NAMES if services.public(n)}

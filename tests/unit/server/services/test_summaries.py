@@ -2,7 +2,7 @@
 
 import pytest
 
-from easymlnb.contract.file_parameters import takers
+from easymlnb.contract.file_parameters import file_parameters
 from easymlnb.contract.snippets import FileName, snippets
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.services import summaries
@@ -120,4 +120,4 @@ def test_types_that_branch_without_end_are_looked_at_for_a_moment(end):
     endless = spec(input=whole)
     assert summaries.shape(endless) and summaries.inputs(endless) and summaries.fields(endless)
     assert snippets(endless, summaries.example(endless))
-    assert takers(whole) == []
+    assert file_parameters(whole) == []
