@@ -40,6 +40,8 @@ SERVER_SIDE = [
     # Its front end runs the scripts of our widgets: uploads, large tables, keys.
     "anywidget>=0.9.13",
     "fsspec>=2024.2",
+    # Parses the requests of the fast path.
+    "httptools>=0.6",
     "jinja2>=3.1",
     "jupyter-server>=2.21,<3",
     "markupsafe>=2.1",
