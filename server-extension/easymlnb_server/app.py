@@ -42,7 +42,7 @@ from easymlnb_server.identity.revocation import EVERY, AccessRevoker
 from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.observability import log_format
 from easymlnb_server.observability.activity import Activity
-from easymlnb_server.observability.log_filter import Careful
+from easymlnb_server.observability.log_filter import LogFilter
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement import gpus
 from easymlnb_server.placement.address_file import announce
@@ -151,7 +151,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         # Its environment and memory hold tokens, which workers, of the same account, have no
         # business with.
         process.hide()
-        self._careful = Careful()
+        self._log_filter = LogFilter()
         self._log_handler = log_format.configure(self.log_style, cast("int | str", app.log_level))
         live = LiveServices(self.queue_limit)
         published = PublishedServices()
@@ -185,7 +185,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
             secret=secrets.token_urlsafe(32),
             spool=spool,
             uploads=Uploads(
-                spool, self.upload_seconds, self.upload_quota, open_pages=apps.places.holders
+                spool, self.upload_seconds, self.upload_quota, open_pages=apps.sessions.holders
             ),
             apps=apps,
             node=self.make_node(self._kernelspecs, self._folder, self.inherited_environment),
@@ -222,7 +222,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         """Start what needs the final port: the link of kernels, and what is published."""
         if self._refusal:
             return
-        self._careful.watch_all()  # by now every other extension has its own log, too
+        self._log_filter.add_to_handlers()  # by now every other extension has its own log, too
         try:
             await asyncio.to_thread(make_private, self._folder)
         except OSError as error:
@@ -251,8 +251,10 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         if "JUPYTERHUB_USER" in os.environ:
             keep_path(serverapp.web_app.settings)
         state = self._state
-        for duty in (connections, state.activity, state.metrics, state.uploads, state.node):
+        for duty in (connections, state.uploads, state.node):
             self._supervisor.run(type(duty).__name__, duty.keep)
+        for meter in (state.activity, state.metrics):
+            self._supervisor.every(type(meter).__name__, meter.interval, meter.refresh)
         if self.shared:
             self._supervisor.every("AccessRevoker", EVERY, AccessRevoker(state).look)
         try:

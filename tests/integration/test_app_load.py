@@ -26,8 +26,8 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         options=(
             "--EasyMLNB.app_kernels=2",
             "--EasyMLNB.app_pages_per_kernel=15",
-            "--EasyMLNB.app_unopened_timeout=30",
-            "--EasyMLNB.app_lost_timeout=3",
+            "--EasyMLNB.app_open_timeout=30",
+            "--EasyMLNB.app_reconnect_timeout=3",
         ),
     )
     server.start()

@@ -7,7 +7,7 @@ from easymlnb_server.apps.sessions import Limits
 
 
 class AppSettings(HasTraits):
-    """Traits of the extension, kept apart because they are many."""
+    """Traits of the extension for app pages."""
 
     app_kernels = Integer(
         2, help="Number of form kernels to keep ready; 0 turns app pages off."
@@ -28,10 +28,10 @@ class AppSettings(HasTraits):
     app_pages_per_visitor = Integer(10, help="Maximum number of open app pages per visitor.").tag(
         config=True
     )
-    app_unopened_timeout = Float(
+    app_open_timeout = Float(
         60.0, help="Seconds to keep a session for a page that does not connect."
     ).tag(config=True)
-    app_lost_timeout = Float(
+    app_reconnect_timeout = Float(
         120.0, help="Seconds to keep the session of a page that lost its connection."
     ).tag(config=True)
     app_idle_timeout = Float(
@@ -43,19 +43,19 @@ class AppSettings(HasTraits):
     ).tag(config=True)
 
     def make_apps(self) -> AppPages:
-        """Return the apps as they are set."""
+        """Return the app pages with these settings."""
         limits = Limits(
             pages=self.app_pages,
             public=self.app_public_pages,
             app=self.app_pages_per_service,
             visitor=self.app_pages_per_visitor,
-            unopened=self.app_unopened_timeout,
-            grace=self.app_lost_timeout,
-            idle=self.app_idle_timeout,
+            open_timeout=self.app_open_timeout,
+            reconnect_timeout=self.app_reconnect_timeout,
+            idle_timeout=self.app_idle_timeout,
         )
         return AppPages(
             kernels=self.app_kernels,
-            carry=max(1, self.app_pages_per_kernel),
+            per_kernel=max(1, self.app_pages_per_kernel),
             memory=self.app_kernel_memory,
             limits=limits,
             message_limit=self.app_message_limit,

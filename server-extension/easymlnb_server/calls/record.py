@@ -8,7 +8,7 @@ from easymlnb_server.calls.log import CallLog, CallRecord
 from easymlnb_server.calls.models import CallRequest
 from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.identity.access import user_of_key
-from easymlnb_server.observability.metrics import NOBODY, Metrics
+from easymlnb_server.observability.metrics import UNKNOWN, Metrics
 from easymlnb_server.services.models import Target
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class CallRecorder:
 
     def refused(self, target: Target | None, code: str) -> None:
         """Count a call that was not accepted; ``target`` is what it called, if that is known."""
-        key = (target.spec.name, target.version) if target is not None else NOBODY
+        key = (target.spec.name, target.version) if target is not None else UNKNOWN
         self._metrics.series(*key).refused[code] += 1
 
     def record(

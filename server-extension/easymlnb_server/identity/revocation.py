@@ -29,19 +29,19 @@ class AccessRevoker:
         self._publisher = state.publications
         self._published = state.published
         self._people = state.people
-        self._places = state.apps.places
+        self._sessions = state.apps.sessions
         self._in_flight = state.in_flight
 
     async def look(self) -> None:
         """Look once."""
         await self._read()
-        places, calls = self._places.all(), [*self._in_flight]
+        sessions, calls = self._sessions.all(), [*self._in_flight]
         owners = {user_of_key(call.request.owner) for call in calls}
-        asking = {self._of(one) for one in places} | owners
+        asking = {self._of(one) for one in sessions} | owners
         known = await self._find(asking)
-        for place in places:
-            if not self._may(known, self._of(place), place.service):
-                self._places.leave(place)
+        for session in sessions:
+            if not self._may(known, self._of(session), session.service):
+                self._sessions.close(session)
         for call in calls:
             if not self._may(known, user_of_key(call.request.owner), call.target.name):
                 call.stop(Forbidden(GONE))
@@ -60,8 +60,8 @@ class AccessRevoker:
             self._published.set_access(name, access)
         self._published.moved = moved
 
-    def _of(self, place: PageSession) -> str | None:
-        return None if place.public else place.visitor.user
+    def _of(self, session: PageSession) -> str | None:
+        return None if session.public else session.visitor.user
 
     async def _find(self, names: Collection[str | None]) -> dict[str | None, Caller | None]:
         """Return who they are now; those of whom nothing can be told at the moment are left out."""

@@ -24,11 +24,14 @@ class Pages:
     def __init__(self, assets: Assets) -> None:
         self._assets = assets
 
-    def body(self, *, base: str, assets: str, place: str, root: str, plots: bool) -> Markup:
+    def body(self, *, base: str, assets: str, session: str, root: str, plots: bool) -> Markup:
         """Return the HTML of a page's content.
 
-        ``base`` is the path under which its front end looks for the API of Jupyter, ``assets``
-        that of the files, ``place`` the id it takes for its kernel's, ``root`` its widget's id.
+        base: path below which the front end expects Jupyter's API.
+        assets: path of the files.
+        session: id that the front end takes for the id of its kernel.
+        root: id of the outermost widget.
+        plots: whether to load the plotting library.
         """
         where = f"{assets}{self._assets.tag}/"
         extensions = [
@@ -39,7 +42,7 @@ class Pages:
         config: dict[str, Any] = {
             **self._assets.config,
             "baseUrl": base,
-            "kernelId": place,
+            "kernelId": session,
             "fullStaticUrl": f"{where}static",
             "fullLabextensionsUrl": f"{where}labextensions",
             "federated_extensions": extensions,

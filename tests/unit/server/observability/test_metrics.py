@@ -16,7 +16,7 @@ from easymlnb.contract.worker_protocol import Call
 from easymlnb_server.dispatch.call import CallHandle
 from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.http.charts import duration
-from easymlnb_server.observability.metrics import BOUNDS, NOBODY, RECENT, Histogram, Metrics
+from easymlnb_server.observability.metrics import BOUNDS, RECENT, UNKNOWN, Histogram, Metrics
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.models import PublishedService, VersionEntry
 from easymlnb_server.services.published import PublishedServices
@@ -210,7 +210,7 @@ def test_a_live_service_has_calls_but_no_workers(world: World) -> None:
 def test_refusals_of_nobodys_calls_are_kept_apart(world: World) -> None:
     world.publish("f", 1, deployment())
     world.metrics.series("f", "1").refused["busy"] += 2
-    world.metrics.series(*NOBODY).refused["not_logged_in"] += 1
+    world.metrics.series(*UNKNOWN).refused["not_logged_in"] += 1
     assert world.samples("easymlnb_calls_refused_total", **OF_F, code="busy") == [2]
     assert world.samples("easymlnb_calls_refused_total", service="", code="not_logged_in") == [1]
     assert world.samples("easymlnb_calls_running", service="") == []
