@@ -57,11 +57,8 @@ def _parameter(part: str) -> str:
     name, equals, value = part.partition("=")
     if not equals:
         return name if name.isdigit() or not name else SECRET
-    if (
-        unquote_plus(name) in LOGGED_PARAMETERS
-        and len(value) <= LONGEST_VALUE
-        and _VALUE.issuperset(value)
-    ):
+    harmless = len(value) <= LONGEST_VALUE and _VALUE.issuperset(value)
+    if harmless and unquote_plus(name) in LOGGED_PARAMETERS:
         return part
     return f"{name[:LONGEST_VALUE]}={SECRET}"
 

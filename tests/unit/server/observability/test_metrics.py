@@ -147,22 +147,6 @@ def test_workers_and_their_memory(world: World) -> None:
     assert (found.memory_bytes, found.restarts, found.workers_wanted) == (7, 3, 2)
 
 
-@in_loop
-async def test_memory_is_measured_again_and_again() -> None:
-    looked: list[float] = []
-    live: Any = SimpleNamespace(all=list)
-    metrics = Metrics(live, PublishedServices(), registry=CollectorRegistry())
-
-    async def sleep(seconds: float) -> None:
-        looked.append(seconds)
-        if len(looked) == 3:
-            raise asyncio.CancelledError
-
-    with pytest.raises(asyncio.CancelledError):
-        await metrics.keep(sleep)
-    assert looked == [15.0] * 3
-
-
 def test_what_is_gone_leaves_no_series(world: World) -> None:
     world.publish("f", 1, deployment())
     world.publish("g", 1, deployment())
