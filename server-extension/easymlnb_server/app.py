@@ -307,7 +307,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
     def _duties(self, store: Store) -> Iterator[tuple[str, Work]]:
         yield "owners", partial(self.meet_owners, store)
         if self.meters is not None:
-            yield "meters", partial(self.meters.keep, store)
+            yield "meters", partial(self.meters.run, store)
 
     def _deployment(
         self, bundle: str, owner: str, load: Callable[[], Awaitable[Bundle]]

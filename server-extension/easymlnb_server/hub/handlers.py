@@ -82,7 +82,7 @@ class TransferHandler(BodyHandler):
             raise BadRequest(f'Name the new owner as JSON: {{"to": "alice"}} ({error}).') from error
         if to == name:
             raise BadRequest(f"{name!r} already owns these services.")
-        found = await users.look(to)
+        found = await users.fetch(to)
         if found is None:
             raise BadRequest(f"The Hub has no user {to!r}.")
         if not found.identity:

@@ -38,13 +38,13 @@ from easymlnb_server.store.store import Store
 
 
 class _Server(Protocol):
-    """What is used of Jupyter's server here."""
+    """The part of Jupyter's server that is used here."""
 
     def stop(self, from_signal: bool = False) -> None: ...
 
 
 PLACED = "placed"
-"""Folder, below that of the state, for notes on what runs on nodes."""
+"""Folder below the state folder with the records of workers on nodes."""
 
 
 class HubSettings(HasTraits):
@@ -75,15 +75,15 @@ class HubSettings(HasTraits):
 
     @validate("placements")
     def _placements(self, proposal: Any) -> Mapping[str, Any]:
-        return _understood("placements", profiles.read, proposal["value"])
+        return _validated("placements", profiles.read, proposal["value"])
 
     @validate("group_limits")
     def _group_limits(self, proposal: Any) -> Mapping[str, Any]:
-        return _understood("group_limits", group_limits.read, proposal["value"])
+        return _validated("group_limits", group_limits.parse, proposal["value"])
 
     @property
     def is_node(self) -> bool:
-        """Say whether this server was started to carry kernels of another, and nothing else."""
+        """Return whether this server only runs kernels of another one."""
         return os.environ.get("JUPYTERHUB_SERVER_NAME", "").startswith(PREFIX)
 
     def make_owners(self, folder: Path, people: UserDirectory) -> UserPlacements | None:
@@ -91,7 +91,7 @@ class HubSettings(HasTraits):
         account = HubCredentials.of_service(os.environ, self.hub_proxy)
         if not (self.shared and account.token and isinstance(people, HubUsers)):
             return None
-        self.meters = Meters(people, group_limits.read(self.group_limits))
+        self.meters = Meters(people, group_limits.parse(self.group_limits))
         spots = profiles.on_shared_service(self.placements)
         self.people_of_hub = people
 
@@ -99,7 +99,7 @@ class HubSettings(HasTraits):
             return Guarded(placement, lambda: people.check_start(user))
 
         tokens = UserTokens(account, people.identity)
-        return UserPlacements(account, spots, folder / PLACED, self.meters.of, guard, tokens)
+        return UserPlacements(account, spots, folder / PLACED, self.meters.get, guard, tokens)
 
     async def know_people(self, store: Store) -> None:
         """Learn whose name is whose, on a shared service that a Hub started."""
@@ -157,7 +157,7 @@ class HubSettings(HasTraits):
         self, specs: KernelSpecManager, folder: Path, inherit: list[str]
     ) -> NodeKernelManager:
         """Return what carries kernels of the same user's other servers; ``folder`` is for notes."""
-        _end_well(getattr(self, "serverapp", None))
+        _stop_on_sigint(getattr(self, "serverapp", None))
         name = os.environ.get("JUPYTERHUB_SERVER_NAME", "") or "server"
         return NodeKernelManager(
             specs,
@@ -168,18 +168,18 @@ class HubSettings(HasTraits):
         )
 
 
-def _understood(
-    trait: str, read: Callable[[Mapping[str, Any]], object], told: Mapping[str, Any]
+def _validated(
+    trait: str, read: Callable[[Mapping[str, Any]], object], value: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     try:
-        read(told)
+        read(value)
     except ValueError as error:
         raise TraitError(f"EasyMLNB.{trait}: {error}") from error
-    return told
+    return value
 
 
-def _end_well(server: _Server | None) -> None:
-    """End what runs here when a spawner sends SIGINT, by which Jupyter on a Hub just breaks off."""
+def _stop_on_sigint(server: _Server | None) -> None:
+    """Shut down in order on SIGINT of a spawner; Jupyter on a Hub would exit at once."""
     here = threading.current_thread() is threading.main_thread()
     plain = here and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if server is not None and plain and "JUPYTERHUB_USER" in os.environ:
@@ -187,7 +187,7 @@ def _end_well(server: _Server | None) -> None:
 
 
 async def _leave() -> None:
-    """Stop this server: by the Hub, which then knows, or as its spawner would."""
+    """Stop this server through the Hub, or else as its spawner would."""
     try:
         api = HubClient.of(os.environ, "http://not.needed")
         await api.stop(os.environ["JUPYTERHUB_SERVER_NAME"])
