@@ -9,7 +9,7 @@ from io import TextIOBase
 from types import TracebackType
 from typing import Any
 
-from easymlnb.contract.texts import sendable
+from easymlnb.contract.message import sendable
 from easymlnb.contract.worker_protocol import Call, Message, Progress
 
 Emit = Callable[[Message, bytes], None]

@@ -93,7 +93,7 @@ class ServingLifecycle:
             await self._membership.close()  # a standby must not become active while it stops
         await self._supervisor.close()
         alone = self._membership is None or await asyncio.to_thread(self._lock.alone)
-        await self._state.publications.stop(hand_over=not alone)
+        await self._state.publisher.stop(hand_over=not alone)
         if self._membership is not None:
             await self._membership.close()
         if self._store is not None:
@@ -109,7 +109,7 @@ class ServingLifecycle:
         await asyncio.to_thread(self._clear_work, {survivor.worker for survivor in survivors})
         await self._prepare(store)
         guard = [self._membership.check] if self._membership is not None else []
-        await self._state.publications.restore(store, survivors, *guard)
+        await self._state.publisher.restore(store, survivors, *guard)
         self._supervisor.every("sweep", DAY, lambda: _sweep(store))
         for name, work in self._duties(store):
             self._supervisor.run(name, work)
@@ -118,7 +118,7 @@ class ServingLifecycle:
         """Go on standby, and leave the workers to the active process."""
         self._state.published.close(ON_STANDBY)
         await self._supervisor.close()
-        await self._state.publications.stop(reason=ON_STANDBY, drain=0, hand_over=True)
+        await self._state.publisher.stop(reason=ON_STANDBY, drain=0, hand_over=True)
         self._state.apps.sessions.close_all()
 
     def _make_folders(self) -> None:

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from easymlnb.contract.page_protocol import (
     ClosePage,
@@ -21,6 +22,7 @@ from easymlnb_server.apps.form_kernel import FormKernel
 from easymlnb_server.apps.kernel_pool import KernelPool
 from easymlnb_server.apps.page_tokens import PageTokens
 from easymlnb_server.apps.waiting_list import WaitingList
+from easymlnb_server.identity.revocation import Opened
 
 log = logging.getLogger("easymlnb.apps")
 
@@ -123,6 +125,17 @@ class PageSessions:
     def all(self) -> list[PageSession]:
         """Return all sessions."""
         return list(self._sessions.values())
+
+    def opened(self) -> list[Opened]:
+        """Return all pages, for ``AccessRevoker``."""
+        return [
+            Opened(
+                None if session.public else session.visitor.user,
+                session.service,
+                partial(self.close, session),
+            )
+            for session in self.all()
+        ]
 
     def get(self, id: str, service: str, visitor: Visitor | None) -> PageSession | None:
         """Return a session of this visitor, never one of another visitor."""

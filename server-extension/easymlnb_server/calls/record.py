@@ -12,7 +12,7 @@ from easymlnb_server.observability.metrics import UNKNOWN, Metrics
 from easymlnb_server.services.models import Target
 
 if TYPE_CHECKING:
-    from easymlnb_server.observability.tracing import Tracing
+    from easymlnb_server.calls.tracing import Tracing
 
 VISITOR = "(visitor)"
 """The caller without a login, in the log; no user of a Hub has such a name."""

@@ -27,7 +27,7 @@ def hub_users(handler: EasyHandler) -> HubUsers:
     """Return the users of the Hub; raises ``Forbidden`` unless the caller is its administrator."""
     if handler.caller is None or not handler.caller.admin:
         raise Forbidden("This request requires an administrator of the Hub.")
-    people = handler.state.people
+    people = handler.state.users
     if not isinstance(people, HubUsers):
         raise RouteNotFound
     return people
@@ -36,7 +36,7 @@ def hub_users(handler: EasyHandler) -> HubUsers:
 def forget_services(handler: EasyHandler, names: Iterable[str]) -> None:
     """Drop the logs and metrics of services that were removed or have a new name."""
     for name in names:
-        handler.state.calls.forget(name)
+        handler.state.call_log.forget(name)
     handler.state.metrics.prune()
 
 
@@ -45,7 +45,7 @@ class HubHandler(EasyHandler):
 
     @web.authenticated
     async def get(self) -> None:
-        users, views = hub_users(self), self.state.nodes
+        users, views = hub_users(self), self.state.placement_views
         if not isinstance(views, OwnersViews):
             raise RouteNotFound
         found = await examine(users, views.account)
@@ -58,7 +58,7 @@ class UserHandler(EasyHandler):
     @web.authenticated
     async def delete(self, name: str) -> None:
         users = hub_users(self)
-        removed = await self.state.publications.remove_owner(name)
+        removed = await self.state.publisher.remove_owner(name)
         await users.forget()
         forget_services(self, removed)
         self.write_json({"removed": removed})
@@ -90,7 +90,7 @@ class TransferHandler(BodyHandler):
                 "The Hub does not return when users were created. Give the service the scope "
                 "read:users; 'easymlnb doctor --hub' prints the setting."
             )
-        moved = await self.state.publications.transfer(name, to, found.identity)
+        moved = await self.state.publisher.transfer(name, to, found.identity)
         await users.forget()
         forget_services(self, moved)
         self.write_json({"moved": moved})

@@ -57,7 +57,7 @@ class MetricsHandler(EasyHandler):
 
     async def _check_token(self) -> None:
         scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
-        people = self.state.people
+        people = self.state.users
         sent = scheme.lower() in ("token", "bearer") and bool(token.strip())
         if sent and isinstance(people, TokenScopes):
             scopes = await people.scopes(token.strip())

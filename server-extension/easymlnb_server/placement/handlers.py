@@ -39,7 +39,7 @@ class PlacementsHandler(EasyHandler):
     @web.authenticated
     async def get(self) -> None:
         look = self.get_query_argument("nodes", "true") != "false"
-        views = await asyncio.to_thread(self.state.nodes.of, self.caller)
+        views = await asyncio.to_thread(self.state.placement_views.of, self.caller)
         found = [await _placement(view, look) for view in views]
         self.write_json(PlacementList(placements=found))
 

@@ -83,7 +83,7 @@ class ServicesHandler(BodyHandler):
     @web.authenticated
     def get(self) -> None:
         asked = query(self)
-        found = search(entries(self.state.services, self.state.calls.last, self.caller), asked)
+        found = search(entries(self.state.services, self.state.call_log.last, self.caller), asked)
         more = None if found.next is None else f"services?{query_string(asked, found.next)}"
         self.write_json(ServiceList(services=found.entries, total=found.total, next=more))
 
@@ -101,7 +101,7 @@ class ServicesHandler(BodyHandler):
                 f"the same name. {resolve(self.caller.name)}"
             )
         replace = check(self.get_query_argument("replace", AUTO))
-        publish = self.state.publications.publish
+        publish = self.state.publisher.publish
         stored = await publish(self.take_body(), names, self.caller.name, replace)
         self.set_header("Location", f"{self.base_url}easymlnb/bundles/{stored.id}")
         ready = stored.state is State.READY
@@ -113,7 +113,7 @@ class _BundleHandler(EasyHandler):
 
     async def find(self, id: str) -> StoredBundle:
         """Return a bundle; raises ``BundleNotFound``, for that of somebody else too."""
-        stored = await self.state.publications.bundle(id)
+        stored = await self.state.publisher.bundle(id)
         if self.state.services.shared and not may(
             self.caller, stored.owner, PRIVATE, Action.MANAGE
         ):
@@ -131,7 +131,7 @@ class BundleHandler(_BundleHandler):
     @web.authenticated
     async def delete(self, bundle: str) -> None:
         await self.find(bundle)
-        await self.state.publications.call_off(bundle)
+        await self.state.publisher.call_off(bundle)
         self.set_status(204)
         self.finish()
 
@@ -146,7 +146,7 @@ class BundleNotebookHandler(_BundleHandler):
         stored = await self.find(bundle)
         if stored.log is None:
             raise BundleNotFound(bundle, "executed notebook of the bundle")
-        data = await self.state.publications.log_of(stored)
+        data = await self.state.publisher.log_of(stored)
         self.set_header("Content-Type", "application/x-ipynb+json")
         name = f"executed-{stored.id[:10]}.ipynb"
         self.set_header("Content-Disposition", f'attachment; filename="{name}"')
@@ -157,7 +157,7 @@ async def describe(
     handler: EasyHandler, stored: StoredBundle, unchanged: bool = False
 ) -> BundleSummary:
     """Return a bundle for a response: its state, its services, why it failed."""
-    publications, services = handler.state.publications, handler.state.services
+    publications, services = handler.state.publisher, handler.state.services
     failed = stored.error is not None and stored.state is State.FAILED
     return BundleSummary(
         bundle=stored.id,

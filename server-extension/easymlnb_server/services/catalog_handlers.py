@@ -99,7 +99,7 @@ class CatalogHandler(PageHandler):
     @web.authenticated
     async def get(self) -> None:
         asked = replace(query(self), limit=None)
-        services = catalog.entries(self.state.services, self.state.calls.last, self.caller)
+        services = catalog.entries(self.state.services, self.state.call_log.last, self.caller)
         page = catalog.search(services, replace(asked, limit=PAGE_SIZE))
         facets = catalog.facets(services)
         starting, failed = await self._unfinished(asked)
@@ -116,7 +116,7 @@ class CatalogHandler(PageHandler):
             caller=self.caller,
             starting=starting,
             failed=failed,
-            own_servers=await self._own_servers(asked),
+            user_servers=await self._user_servers(asked),
         )
 
     def _shows_own(self, asked: Query) -> bool:
@@ -124,8 +124,8 @@ class CatalogHandler(PageHandler):
         mine = asked.whose != "others" and asked.owner in ("", asked.me)
         return self.caller is not None and not asked.start and mine
 
-    async def _own_servers(self, asked: Query) -> list[Any]:
-        servers, caller = self.state.own_servers, self.caller
+    async def _user_servers(self, asked: Query) -> list[Any]:
+        servers, caller = self.state.user_servers, self.caller
         if not self.state.services.shared or servers is None or not self._shows_own(asked):
             return []
         assert caller is not None
@@ -133,12 +133,12 @@ class CatalogHandler(PageHandler):
 
     async def _unfinished(self, asked: Query) -> tuple[list[dict[str, Any]], list[Any]]:
         """Return the bundles that start, with what they wait for, and those that failed."""
-        publications, caller = self.state.publications, self.caller
+        publisher, caller = self.state.publisher, self.caller
         if caller is None or not self._shows_own(asked) or not self.state.published.ready:
             return [], []
-        bundles, shared = publications.store.bundles, self.state.services.shared
+        bundles, shared = publisher.store.bundles, self.state.services.shared
         starting = [
-            {"bundle": bundle, "waits": publications.waits_for(bundle.id)}
+            {"bundle": bundle, "waits": publisher.waits_for(bundle.id)}
             for bundle in await asyncio.to_thread(bundles.unfinished)
             if caller.admin or caller.owns(bundle.owner)
         ]
@@ -156,7 +156,7 @@ class ServicePageHandler(PageHandler):
         spec, state = target.spec, self.state.services.state(name, self.caller)
         versions = []
         if state.version is not None:
-            versions = await self.state.publications.versions(name)
+            versions = await self.state.publisher.versions(name)
         about = described(self, name)
         self.page(
             "service.html",
@@ -178,7 +178,7 @@ class ServicePageHandler(PageHandler):
     def _calls(self, name: str, version: str) -> dict[str, Any]:
         """Return what the page shows of calls: to those who manage the service."""
         own = self.manages(name)
-        entries = self.state.calls.of(name) if own else []
+        entries = self.state.call_log.of(name) if own else []
         bars = charts.bars(entries, datetime.now(UTC))
         return {
             "own": own,
@@ -186,7 +186,7 @@ class ServicePageHandler(PageHandler):
             "entries": entries[:-SHOWN_CALLS:-1],
             "bars": [bar for bar in bars if bar.calls],
             "plots": (charts.calls(bars), charts.times(entries)) if entries else (),
-            "called": self.state.calls.last(name) if own else "",
+            "called": self.state.call_log.last(name) if own else "",
         }
 
     def _access(self, name: str) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def described(handler: EasyHandler, name: str) -> metadata_formats.DescribedServ
     services = handler.state.services
     target = handler.target(name, Action.SEE)
     created = services.created(name)
-    entry = catalog.entry(services, handler.state.calls.last, name, handler.caller)
+    entry = catalog.entry(services, handler.state.call_log.last, name, handler.caller)
     return metadata_formats.DescribedService(
         target.spec,
         target.version,

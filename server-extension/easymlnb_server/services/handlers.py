@@ -38,8 +38,8 @@ class ServiceHandler(EasyHandler):
     @web.authenticated
     async def delete(self, name: str) -> None:
         self.target(name, Action.MANAGE)
-        await self.state.publications.remove(name)
-        self.state.calls.forget(name)
+        await self.state.publisher.remove(name)
+        self.state.call_log.forget(name)
         self.state.metrics.prune()
         self.set_status(204)
         self.finish()
@@ -59,7 +59,7 @@ class VersionsHandler(EasyHandler):
                 created=timestamp(version.created),
                 current=version.current,
             )
-            for version in await self.state.publications.versions(name)
+            for version in await self.state.publisher.versions(name)
         ]
         self.write_json(VersionList(versions=versions))
 
@@ -74,7 +74,7 @@ class LogHandler(EasyHandler):
         self.target(name, Action.MANAGE)
         entries = [
             LogEntry(**{field: getattr(record, field) for field in LogEntry.__struct_fields__})
-            for record in self.state.calls.of(name)
+            for record in self.state.call_log.of(name)
         ]
         self.write_json(Log(entries=entries))
 
@@ -106,7 +106,7 @@ class AccessHandler(BodyHandler):
         self._check_manages(name)
         before = self.state.published.services[name].access
         await self._bind_names(set(wanted.users) - set(before.users))
-        await self.state.publications.set_access(name, wanted)
+        await self.state.publisher.set_access(name, wanted)
         self.write_json(wanted)
 
     async def _bind_names(self, names: Collection[str]) -> None:
@@ -114,7 +114,7 @@ class AccessHandler(BodyHandler):
 
         A name without a user is allowed: it is bound to the first user who gets it.
         """
-        find = self.state.people.find
+        find = self.state.users.find
         await asyncio.gather(*(find(name) for name in names), return_exceptions=True)
 
 

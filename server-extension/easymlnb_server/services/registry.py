@@ -108,6 +108,10 @@ class ServiceRegistry:
         service = self._published.get(name)
         return service is not None and may(caller, service.owner, service.access, action)
 
+    def is_published(self, name: str) -> bool:
+        """Return whether there is a published service of this name."""
+        return name in self._published
+
     def public(self, name: str) -> bool:
         """Return whether visitors without a login may open a service's page.
 

@@ -78,7 +78,7 @@ def test_another_process_and_the_next_one_know_it(register: NameRegistry, store:
 def test_identity_is_since_when_the_hub_knows_somebody(
     model: dict[str, object], identity: str
 ) -> None:
-    found = HubUser.of({"kind": "user", "name": "alice", **model})
+    found = HubUser.from_model({"kind": "user", "name": "alice", **model})
     assert found is not None and found.identity == identity
 
 

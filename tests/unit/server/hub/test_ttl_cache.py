@@ -163,7 +163,7 @@ def test_during_an_outage_not_everybody_waits_for_the_answer(clock: list[float])
         for _ in range(5):
             assert await known.get("a") == "1"
         assert asked.asked == ["a", "a"]
-        clock[0] += ttl_cache.AGAIN
+        clock[0] += ttl_cache.RETRY_AFTER
         assert await known.get("a") == "1"
         assert asked.asked == ["a", "a", "a"]
 
