@@ -170,7 +170,7 @@ class ServicePageHandler(PageHandler):
                 spec, summaries.example(spec), self.address.removesuffix("easymlnb/")
             ),
             versions=versions,
-            ld=metadata_formats.embedded(metadata_formats.schema_org(about)),
+            json_ld=metadata_formats.schema_org(about),
             **self._calls(name, target.version),
             **self._access(name),
         )
