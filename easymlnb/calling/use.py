@@ -14,8 +14,7 @@ from functools import cache
 from inspect import iscoroutinefunction
 from typing import Any
 
-from easymlnb.calling.link_call import LinkCall
-from easymlnb.calling.link_call import link_transport as link_way
+from easymlnb.calling.link_call import LinkCall, link_transport
 from easymlnb.client import Client, connect, hub, operations
 from easymlnb.contract.errors import CallCycle
 from easymlnb.contract.options import named_options
@@ -59,7 +58,9 @@ class ServiceProxy:
         service = SERVICES.get(self.name)
         if service is not None:
             with _guard_cycle(self.name):
-                return _call_here(service, [operations.named(service.spec, given, values)])[0]
+                return _call_here(
+                    service, [operations.bind_arguments(service.spec, given, values)]
+                )[0]
         transport = _link_transport(self.name)
         if transport is None:
             return _call_over_http(self.name, self._timeout, given, values)
@@ -70,7 +71,7 @@ class ServiceProxy:
         service = SERVICES.get(self.name)
         if service is not None and iscoroutinefunction(service.function):
             with _guard_cycle(self.name):
-                named = operations.named(service.spec, given, values)
+                named = operations.bind_arguments(service.spec, given, values)
                 return await service.function(**service.schema.load(named))
         transport = _link_transport(self.name) if service is None else None
         if transport is None:
@@ -147,7 +148,7 @@ def split_arguments(item: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 def _arguments(service: Service, item: Any) -> dict[str, Any]:
     given, values = split_arguments(item)
-    return operations.named(service.spec, given, values)
+    return operations.bind_arguments(service.spec, given, values)
 
 
 # in this process
@@ -181,7 +182,7 @@ def _call_here(service: Service, rows: list[dict[str, Any]]) -> list[Any]:
 
 def _run(function: Callable[..., Any], values: dict[str, Any], stream: bool) -> Any:
     result = function(**values)
-    return list(event_loop.items(result)) if stream else event_loop.plain(result)
+    return list(event_loop.iterate(result)) if stream else event_loop.await_result(result)
 
 
 def _not_in_a_coroutine(name: str) -> None:
@@ -197,18 +198,18 @@ def _not_in_a_coroutine(name: str) -> None:
 
 def _link_transport(name: str) -> LinkTransport | None:
     """Return the link to ask over; a notebook's own server does not know the services of others."""
-    return None if "/" in name and not session.in_worker() else link_way()
+    return None if "/" in name and not session.in_worker() else link_transport()
 
 
 @cache
 def _client(shared: bool = False) -> Client:
-    server = hub.shared() if shared else None
+    server = hub.find_shared_service() if shared else None
     return Client(server) if server is not None else connect()
 
 
 def _call_over_http(
     name: str, timeout: float | None, given: tuple[Any, ...], values: dict[str, Any]
 ) -> Any:
-    client = _client(shared=True) if "/" in name else _client()
-    result = client.call(name, operations.named(client.spec(name), given, values), timeout=timeout)
+    found = _client(shared=True) if "/" in name else _client()
+    result = found[name].options(timeout=timeout)(*given, **values)
     return list(result) if isinstance(result, Iterator) else result
