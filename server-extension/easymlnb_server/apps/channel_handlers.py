@@ -1,4 +1,4 @@
-"""The routes of app pages, which stand for those of a Jupyter kernel: one visitor's own session.
+"""The routes of app pages, in place of those of a Jupyter kernel: the visitor's own session.
 
 The id of a session is no credential: each route also identifies the visitor.
 """
@@ -82,10 +82,10 @@ class SessionHandler(VisitorHandler):
         caller = None if self._public else self.caller
         if services.shared and not services.allows(caller, service, Action.CALL):
             raise RouteNotFound
-        found = self.state.apps.sessions.get(name, service, self.visitor())
-        if found is None or found.public is not self._public:
+        session = self.state.apps.sessions.get(name, service, self.visitor())
+        if session is None or session.public is not self._public:
             raise RouteNotFound
-        return found
+        return session
 
 
 class KernelHandler(SessionHandler):

@@ -37,8 +37,8 @@ class CachedHubOAuth(HubOAuth):  # type: ignore[misc]
         return self._model(token)
 
     async def _model(self, token: str) -> dict[str, Any] | None:
-        found = await self.users.find_by_token(token)
-        return None if found is None else {"name": found.name, "user": found}
+        user = await self.users.find_by_token(token)
+        return None if user is None else {"name": user.name, "user": user}
 
 
 class HubIdentity(JupyterHubIdentityProvider):  # type: ignore[misc]
@@ -59,8 +59,8 @@ class HubIdentity(JupyterHubIdentityProvider):  # type: ignore[misc]
     @property
     def people(self) -> HubUsers:
         """The users of the Hub."""
-        found: HubUsers = self.hub_auth.users
-        return found
+        users: HubUsers = self.hub_auth.users
+        return users
 
     @property
     def routes(self) -> tuple[tuple[Any, ...], ...]:
@@ -69,9 +69,9 @@ class HubIdentity(JupyterHubIdentityProvider):  # type: ignore[misc]
 
     @default("hub_auth")
     def _default_hub_auth(self) -> CachedHubOAuth:
-        made = CachedHubOAuth(parent=self)
-        made.users = HubUsers(made.api_url, made.api_token, self.cache_seconds)
-        return made
+        oauth = CachedHubOAuth(parent=self)
+        oauth.users = HubUsers(oauth.api_url, oauth.api_token, self.cache_seconds)
+        return oauth
 
     def get_handlers(self) -> list[tuple[Any, ...]]:
         """Return no routes: the proxy does not forward those of Jupyter."""
@@ -83,34 +83,34 @@ class HubIdentity(JupyterHubIdentityProvider):  # type: ignore[misc]
         self._patch_get_login_url(handler)
         self._patch_xsrf(handler)
         try:
-            return await self._person(handler)
+            return await self._find_user(handler)
         except EasyMLNBError as error:
             # Open routes still answer; all others raise this error.
             handler.refusal = error  # type: ignore[attr-defined]
             return None
 
-    async def _person(self, handler: JupyterHandler) -> JupyterUser | None:
-        found = await self.hub_auth.get_user(handler, sync=False)
-        if found is None:
+    async def _find_user(self, handler: JupyterHandler) -> JupyterUser | None:
+        model = await self.hub_auth.get_user(handler, sync=False)
+        if model is None:
             return None
-        user: HubUser = found["user"]
+        user: HubUser = model["user"]
         if not _has_access(user):
             raise Forbidden(NO_SCOPE)
-        return _person(self.people.caller(user))
+        return _jupyter_user(self.people.caller(user))
 
     def known(self, token: str) -> JupyterUser | None:
         """Return the user of a token if that needs no request to the Hub, else ``None``."""
-        found: HubUser | None = self.people.cached(token)
-        if found is None or not _has_access(found):
+        user: HubUser | None = self.people.cached(token)
+        if user is None or not _has_access(user):
             return None
-        return _person(self.people.caller(found))
+        return _jupyter_user(self.people.caller(user))
 
 
 def _has_access(user: HubUser) -> bool:
     return ACCESS in user.scopes or "access:services" in user.scopes
 
 
-def _person(caller: Caller) -> JupyterUser:
+def _jupyter_user(caller: Caller) -> JupyterUser:
     return JupyterUser(
         username=caller.name, groups=caller.groups, admin=caller.admin, names=caller.names
     )

@@ -96,21 +96,21 @@ class HubUsers:
 
     async def find_by_token(self, token: str) -> HubUser | None:
         """Return the user of a token; ``None`` for an unknown token. Raises ``NotReady``."""
-        found = await self._tokens.get(token)
-        if found is None:
+        user = await self._tokens.get(token)
+        if user is None:
             return None
-        last = self._names.last(found.name)
-        if found.complete and (last is None or last.identity != found.identity):
-            self._names.put(found.name, found, self._names.seconds)
-        await self.register.bind(found.name, found.identity)
-        return found
+        last = self._names.last(user.name)
+        if user.complete and (last is None or last.identity != user.identity):
+            self._names.put(user.name, user, self._names.seconds)
+        await self.register.bind(user.name, user.identity)
+        return user
 
     def cached(self, token: str) -> HubUser | None:
         """Return the user of a token if that needs no request."""
-        found = self._tokens.cached(token)
-        if found is None or not self.register.knows(found.name, found.identity):
+        user = self._tokens.cached(token)
+        if user is None or not self.register.knows(user.name, user.identity):
             return None
-        return found
+        return user
 
     def caller(self, user: HubUser) -> Caller:
         """Return a user with the names under which they have rights."""
@@ -119,26 +119,26 @@ class HubUsers:
 
     async def find(self, name: str) -> Caller | None:
         """Return a user of the Hub; ``None`` for an unknown one. Raises ``NotReady``."""
-        found = await self._names.get(name)
-        if found is None:
+        user = await self._names.get(name)
+        if user is None:
             return None
-        await self.register.bind(found.name, found.identity)
-        return self.caller(found)
+        await self.register.bind(user.name, user.identity)
+        return self.caller(user)
 
     async def fetch(self, name: str) -> HubUser | None:
         """Return a user from the Hub, without the cache; ``None`` for an unknown one.
 
         Raises ``NotReady``.
         """
-        found = await self._fetch_by_name(name)
-        if found is not None and found.complete:
-            self._names.put(name, found)
-        return found
+        user = await self._fetch_by_name(name)
+        if user is not None and user.complete:
+            self._names.put(name, user)
+        return user
 
     def identity(self, name: str) -> str:
         """Return the last known identity of a name; empty if there is none."""
-        found = self._names.last(name)
-        return found.identity if found is not None else ""
+        user = self._names.last(name)
+        return user.identity if user is not None else ""
 
     async def forget(self) -> None:
         """Drop all cached users, after names changed owners."""
@@ -148,13 +148,13 @@ class HubUsers:
 
     async def check_start(self, name: str) -> None:
         """Raise ``NotReady`` unless the Hub's user of this name is the one who published."""
-        found = await self.fetch(name)
-        if found is None:
+        user = await self.fetch(name)
+        if user is None:
             raise NotReady(
                 f"The Hub no longer has a user {name!r}: the user was removed or renamed. "
                 f"{resolve(name)}"
             )
-        if not self.register.belongs(name, found.identity):
+        if not self.register.belongs(name, user.identity):
             raise NotReady(
                 f"The Hub's user {name!r} is not the user who published this; the name was "
                 f"reused. {resolve(name)}"
@@ -162,8 +162,8 @@ class HubUsers:
 
     def last(self, name: str) -> Caller | None:
         """Return the last known state of a user; ``None`` for an unknown one."""
-        found = self._names.last(name)
-        return self.caller(found) if found is not None else None
+        user = self._names.last(name)
+        return self.caller(user) if user is not None else None
 
     async def missing(self, scopes: Iterable[str]) -> list[str]:
         """Return the scopes that this service lacks: all of them if the Hub does not answer."""
@@ -183,15 +183,15 @@ class HubUsers:
     async def _fetch_by_token(self, token: str) -> HubUser | None:
         # Made-up tokens, however many, do not delay known users.
         known = self._tokens.last(token) is not None
-        found = await self._ask("user", token, self._known_limit if known else self._unknown_limit)
-        if found is not None and not found.identity:
+        user = await self._ask("user", token, self._known_limit if known else self._unknown_limit)
+        if user is not None and not user.identity:
             # A user's token may lack the scope for that; the service's own token has it.
-            named = await self.fetch(found.name)
-            found = replace(found, identity=named.identity) if named is not None else found
-        if found is not None and found.complete:
+            named = await self.fetch(user.name)
+            user = replace(user, identity=named.identity) if named is not None else user
+        if user is not None and user.complete:
             # The pages of a user may continue for as long as the user's token.
-            self._names.extend(found.name, found)
-        return found
+            self._names.extend(user.name, user)
+        return user
 
     async def _fetch_by_name(self, name: str) -> HubUser | None:
         return await self._ask(f"users/{quote(name, safe='')}", self._token, self._known_limit)
