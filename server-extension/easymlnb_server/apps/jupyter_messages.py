@@ -1,8 +1,8 @@
 """Jupyter's messages on a WebSocket, in both protocols of front ends.
 
-``v1.kernel.websocket.jupyter.org`` is binary: a table of offsets (u64, little endian), then channel,
-header, parent header, metadata, content and buffers. The old protocol is JSON text; with buffers it
-is a table of offsets (u32, big endian), the JSON, and the buffers.
+``v1.kernel.websocket.jupyter.org`` is binary: a table of offsets (u64, little endian), then
+channel, header, parent header, metadata, content and buffers. The old protocol is JSON text; with
+buffers it is a table of offsets (u32, big endian), the JSON, and the buffers.
 """
 
 import json
@@ -100,9 +100,8 @@ def write(message: Message, v1: bool) -> str | bytes:
     parts = [message.header, message.parent, message.metadata, message.content]
     if v1:
         return _join([message.channel.encode(), *parts, *message.buffers], "<", "Q", with_end=True)
-    fields = ", ".join(
-        f'"{name}": {part.decode()}' for name, part in zip(NAMES, parts, strict=True)
-    )
+    pairs = zip(NAMES, parts, strict=True)
+    fields = ", ".join(f'"{name}": {part.decode()}' for name, part in pairs)
     text = f'{{"channel": "{message.channel}", "msg_type": {json.dumps(message.kind)}, {fields}}}'
     if not message.buffers:
         return text

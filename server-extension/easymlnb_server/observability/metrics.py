@@ -1,8 +1,7 @@
 """Metrics of calls and workers, for Prometheus and for the pages.
 
-A call costs a few additions here. Everything else, which services there are, how long their lines
-are and what their workers take, is looked up when somebody asks; so what is gone needs no
-clearing up: its numbers are left out.
+A call costs a few additions. Services, queues and workers are read at each scrape, so removed ones
+need no cleanup.
 """
 
 import asyncio

@@ -257,9 +257,9 @@ _STATUSES = sorted({kind.status for code, kind in BY_CODE.items() if code not in
 def _error(status: int) -> dict[str, Any]:
     kinds = [k for code, k in BY_CODE.items() if k.status == status and code not in NEVER_SENT]
     # Docstrings mark code the way of reStructuredText, descriptions that of Markdown.
-    says = [f"`{k.code}`: {(k.__doc__ or '').splitlines()[0]}".replace("``", "`") for k in kinds]
+    lines = [f"`{k.code}`: {(k.__doc__ or '').splitlines()[0]}".replace("``", "`") for k in kinds]
     headers = ("Retry-After",) if status == 503 else ()
-    return _response("\n".join(says), {JSON: ErrorResponse}, *headers)
+    return _response("\n".join(lines), {JSON: ErrorResponse}, *headers)
 
 
 def _errors(statuses: Iterable[int]) -> dict[str, Any]:

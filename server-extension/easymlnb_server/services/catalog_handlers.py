@@ -255,8 +255,8 @@ def described(handler: EasyHandler, name: str) -> metadata_formats.DescribedServ
 
 
 LISTING = (
-    query_parameter("q", "Words that must all be there: in names, texts, tags, authors.", TEXT),
-    query_parameter("tag", "A tag that must be there; may be repeated.", list_of(TEXT)),
+    query_parameter("q", "Words that must all match names, texts, tags or authors.", TEXT),
+    query_parameter("tag", "A required tag; may be repeated.", list_of(TEXT)),
     query_parameter("author", "Its author, exactly.", TEXT),
     query_parameter("owner", "Its owner, exactly.", TEXT),
     query_parameter("whose", "Yours, or those of others.", {**TEXT, "enum": ["mine", "others"]}),
