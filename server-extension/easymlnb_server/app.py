@@ -26,7 +26,7 @@ from easymlnb_server.http.terminals import keep_path
 from easymlnb_server.identity.revocation import EVERY, AccessRevoker
 from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.observability import log_format
-from easymlnb_server.observability.log_filter import Careful
+from easymlnb_server.observability.log_filter import LogFilter
 from easymlnb_server.settings import Settings
 from easymlnb_server.store.private_folder import make_private
 from easymlnb_server.supervisor import Supervisor
@@ -75,7 +75,7 @@ class EasyMLNB(Settings, ExtensionApp):
         # Its environment and memory hold tokens, which workers, of the same account, have no
         # business with.
         process.hide()
-        self._careful = Careful()
+        self._log_filter = LogFilter()
         self._log_handler = log_format.configure(self.log_style, cast("int | str", app.log_level))
         self._components = build(self, app)
         self._state = self._components.context
@@ -105,7 +105,7 @@ class EasyMLNB(Settings, ExtensionApp):
         """Start what needs the final port: the link of kernels, and what is published."""
         if self._refusal:
             return
-        self._careful.watch_all()  # by now every other extension has its own log, too
+        self._log_filter.add_to_handlers()  # by now every other extension has its own log, too
         try:
             await asyncio.to_thread(make_private, self._folder)
         except OSError as error:
@@ -157,14 +157,16 @@ class EasyMLNB(Settings, ExtensionApp):
 
     def _run_in_background(self, connections: Connections) -> None:
         state = self._state
-        for duty in (connections, state.activity, state.metrics, state.uploads, state.node_kernels):
+        for duty in (connections, state.uploads, state.node_kernels):
             self._supervisor.run(type(duty).__name__, duty.keep)
+        for meter in (state.activity, state.metrics):
+            self._supervisor.every(type(meter).__name__, meter.interval, meter.refresh)
         if self.shared:
             revoker = AccessRevoker(
                 state.services,
                 state.publisher.refresh_access,
                 state.users,
-                (state.apps.places.opened, state.in_flight.opened),
+                (state.apps.sessions.opened, state.in_flight.opened),
             )
             self._supervisor.every("AccessRevoker", EVERY, revoker.check)
 

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.timeout(300)
 OPTIONS = (
     "--EasyMLNB.app_pages_per_visitor=2",
     "--EasyMLNB.app_pages_per_service=3",
-    "--EasyMLNB.app_lost_timeout=5",
-    "--EasyMLNB.app_unopened_timeout=30",
+    "--EasyMLNB.app_reconnect_timeout=5",
+    "--EasyMLNB.app_open_timeout=30",
 )
 
 
