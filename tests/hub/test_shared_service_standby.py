@@ -24,7 +24,7 @@ SETTINGS = {
     "EasyMLNB": {
         "placements": {"local": {"idle": "3s"}},
         "app_kernels": 0,
-        "worker_stay": 180.0,
+        "orphan_timeout": 180.0,
     },
     "HubIdentity": {"cache_seconds": 5.0},
 }

@@ -54,7 +54,7 @@ def breeds() -> int:
 def serving(tmp_path: Path) -> Iterator[RunningServer]:
     """A server with two workers, which wait for the next one however slow this machine is."""
     notebook = make_notebook(SERVICES.format(starts=str(tmp_path / "starts")))
-    with running_server(tmp_path, notebook, options=("--EasyMLNB.worker_stay=600",)) as made:
+    with running_server(tmp_path, notebook, options=("--EasyMLNB.orphan_timeout=600",)) as made:
         made.wait_for(lambda: len(pids(made)) == 2, "there are not two workers", 180)
         yield made
 
@@ -135,7 +135,7 @@ def test_next_server_is_found_on_another_port(serving: RunningServer) -> None:
 @pytest.fixture
 def brief(tmp_path: Path) -> Iterator[RunningServer]:
     """A server whose workers wait for the next one for a moment only."""
-    with running_server(tmp_path, options=("--EasyMLNB.worker_stay=2",)) as made:
+    with running_server(tmp_path, options=("--EasyMLNB.orphan_timeout=2",)) as made:
         yield made
 
 
@@ -173,12 +173,12 @@ def test_server_killed_while_workers_start_leaves_nothing(
 ) -> None:
     import nbformat
 
-    from easymlnb.publishing.bundle import make
+    from easymlnb.publishing.bundle import build_bundle
 
     path = server.root / "slow.ipynb"
     nbformat.write(make_notebook("import time; time.sleep(600)"), path)
     server.http.post(
-        "services", content=make(path).data, headers={"Content-Type": "application/zip"}
+        "services", content=build_bundle(path).data, headers={"Content-Type": "application/zip"}
     )
     server.wait_for(lambda: workers(server), "no worker starts")
     # For the next server to clear up after.

@@ -123,7 +123,7 @@ def opened(server: SharedServer, client: httpx.Client, at: str) -> str:
     """Open a page and return the path of its place."""
 
     def place() -> str:
-        found = re.search('data-place="([^"]+)"', client.get(at).text)
+        found = re.search('data-session="([^"]+)"', client.get(at).text)
         return f"{at}/api/kernels/{found[1]}" if found else ""
 
     return str(server.wait_for(place, "there is no place for the page"))

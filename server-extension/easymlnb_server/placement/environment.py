@@ -29,7 +29,7 @@ PROXY = re.compile(r"_proxy\Z", re.IGNORECASE)
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-def worker_environment(source: Mapping[str, str], extra: Iterable[str]) -> dict[str, str]:
+def inherited_environment(source: Mapping[str, str], extra: Iterable[str]) -> dict[str, str]:
     """Return the part of an environment that workers get; ``extra`` names more variables.
 
     What ``extra`` names is passed as it is. All other addresses go without user and password.

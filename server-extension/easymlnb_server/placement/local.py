@@ -17,7 +17,7 @@ from easymlnb.contract.errors import NotReady
 from easymlnb.contract.resources import Gpu
 from easymlnb_server.placement import process_records
 from easymlnb_server.placement.base import OrphanedWorker, Reservation, WorkerOrder
-from easymlnb_server.placement.environment import worker_environment
+from easymlnb_server.placement.environment import inherited_environment
 from easymlnb_server.placement.gpus import VISIBLE, Gpus
 from easymlnb_server.placement.process_records import MARK, Record
 from easymlnb_server.placement.started_kernel import FreshKernel, shut_down
@@ -146,7 +146,7 @@ class LocalPlacement:
         return kernel
 
     def _environment(self, order: WorkerOrder) -> dict[str, str]:
-        found = worker_environment(dict(os.environ), self._inherit) | self._address
+        found = inherited_environment(dict(os.environ), self._inherit) | self._address
         if order.room.gpus is not None:
             found[VISIBLE] = ",".join(order.room.gpus)
         return found | {MARK: order.worker, "EASYMLNB_SECRET": order.secret}

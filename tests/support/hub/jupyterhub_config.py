@@ -79,7 +79,7 @@ PLACEMENTS = {
     "single": {"profile": "cpu"},
     "alone": {"profile": "cpu", "idle": "3s", "lifetime": "28s"},
 }
-OPTIONS = {"ivan": ["--EasyMLNB.worker_stay=2"], "erin": ["--EasyMLNB.worker_stay=180"]}
+OPTIONS = {"ivan": ["--EasyMLNB.orphan_timeout=2"], "erin": ["--EasyMLNB.orphan_timeout=180"]}
 """What the servers of some users are told beside."""
 LEFT_OUT = ("jupyterlab", "jupyter_lsp", "jupyter_server_terminals", "notebook_shim")
 SETTINGS = {

@@ -27,7 +27,7 @@ SETTINGS = {
         "placements": PLACEMENTS,
         "app_kernels": 1,
         # The Hub notices only after 30 s that its service ended, and then has to start it.
-        "worker_stay": 120.0,
+        "orphan_timeout": 120.0,
         # Half a GPU each; before they are used up a worker has to start and to answer.
         "group_limits": {"students": {"workers": 1, "gpu_seconds_a_day": 20}},
     },

@@ -24,7 +24,7 @@ from jupyter_client.manager import AsyncKernelManager
 
 from easymlnb.contract.errors import NodeFull, NotReady
 from easymlnb_server.placement import process_records
-from easymlnb_server.placement.environment import worker_environment
+from easymlnb_server.placement.environment import inherited_environment
 from easymlnb_server.placement.gpus import VISIBLE
 from easymlnb_server.placement.hub.node_protocol import KernelRequest, NodeStatus
 from easymlnb_server.placement.node.kernel import NodeKernel
@@ -183,7 +183,7 @@ class NodeKernelManager:
     def _environment(self, kernel: NodeKernel) -> dict[str, str]:
         wanted, own = kernel.wanted, dict(os.environ)
         if wanted.worker:
-            own = worker_environment(own, self._inherit) | {MARK: wanted.worker}
+            own = inherited_environment(own, self._inherit) | {MARK: wanted.worker}
         else:
             own.pop(MARK, None)
             own["EASYMLNB_TOKEN"] = own.get("JUPYTERHUB_API_TOKEN", "")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from easymlnb_server.placement.environment import worker_environment
+from easymlnb_server.placement.environment import inherited_environment
 
 
 def test_workers_inherit_little() -> None:
@@ -12,7 +12,7 @@ def test_workers_inherit_little() -> None:
         "CUDA_PASS": "x", "OMP_CREDENTIALS": "x", "LC_PW": "x", "CONDA_LOGIN": "x", "XDG_DB": "x",
         "WANTED": "y",
     }  # fmt: skip
-    assert worker_environment(given, ["WANTED", "ABSENT"]) == {
+    assert inherited_environment(given, ["WANTED", "ABSENT"]) == {
         "PATH": "/bin", "LC_ALL": "C", "CUDA_VISIBLE_DEVICES": "0", "HF_HOME": "/cache",
         "WANTED": "y",
     }  # fmt: skip
@@ -34,9 +34,9 @@ def test_workers_inherit_little() -> None:
 def test_addresses_are_inherited_without_user_and_password(
     name: str, value: str, inherited: str
 ) -> None:
-    assert worker_environment({name: value}, []) == {name: inherited}
+    assert inherited_environment({name: value}, []) == {name: inherited}
 
 
 def test_variable_that_the_administrator_names_is_inherited_as_it_is() -> None:
     given = {"HTTPS_PROXY": "http://user:pass@proxy:3128", "HF_TOKEN": "x"}
-    assert worker_environment(given, ["HTTPS_PROXY", "HF_TOKEN"]) == given
+    assert inherited_environment(given, ["HTTPS_PROXY", "HF_TOKEN"]) == given
