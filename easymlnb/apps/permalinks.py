@@ -7,10 +7,10 @@ from binascii import Error
 from collections.abc import Mapping
 from typing import Any
 
+from easymlnb.contract.json_values import count_nodes
 from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.contract.snippets import LONG
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.contract.value_size import count_nodes
 
 MAX_LINK = 6000
 """Characters of a URL's fragment that all browsers and messengers support."""

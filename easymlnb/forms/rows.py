@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from easymlnb.contract.json_values import count_nodes
 from easymlnb.contract.jsonschema import SchemaNode
-from easymlnb.contract.value_size import count_nodes
 from easymlnb.forms import shared_style as W
 from easymlnb.forms.fields import MISSING, Field, Make, Simple
 from easymlnb.forms.markup import element

@@ -8,13 +8,12 @@ import pytest
 
 from support.browser import SERVICES, form_kernels, run, until, visit
 from support.notebooks import make_notebook
-from support.server import RunningServer, free_port
+from support.server import RunningServer, running_server
 
 # Servers and form kernels are started again and again.
 pytestmark = pytest.mark.timeout(300)
 
 OPTIONS = (
-    "--EasyMLNB.app_kernels=1",
     "--EasyMLNB.app_pages_per_visitor=2",
     "--EasyMLNB.app_pages_per_service=3",
     "--EasyMLNB.app_lost_timeout=5",
@@ -33,15 +32,11 @@ def slow(seconds: float = 100) -> str:
 @pytest.fixture(scope="module")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Under a base URL, with room for few."""
-    server = RunningServer(
-        tmp_path_factory.mktemp("life"), free_port(), base="/user/ann/", options=OPTIONS
-    )
-    server.start()
-    try:
-        assert server.publish(make_notebook(SERVICES, SLOW))["state"] == "ready"
+    folder, notebook = tmp_path_factory.mktemp("life"), make_notebook(SERVICES, SLOW)
+    with running_server(
+        folder, notebook, base="/user/ann/", app_kernels=1, options=OPTIONS
+    ) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def test_waits_for_room_and_goes_on_by_itself(apps: RunningServer, chromium: Any) -> None:
@@ -198,10 +193,8 @@ def test_nothing_is_left_of_a_killed_server(apps: RunningServer, chromium: Any) 
 
 
 def test_many_tabs_opened_and_left(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
-    server = RunningServer(tmp_path_factory.mktemp("tabs"), free_port())
-    server.start()
-    try:
-        assert server.publish(make_notebook(SERVICES))["state"] == "ready"
+    folder, notebook = tmp_path_factory.mktemp("tabs"), make_notebook(SERVICES)
+    with running_server(folder, notebook, app_kernels=2) as server:
         with visit(chromium, server) as ann:
             # As many as one visitor may have open, and again as soon as those are closed.
             for _ in range(2):
@@ -211,5 +204,3 @@ def test_many_tabs_opened_and_left(chromium: Any, tmp_path_factory: pytest.TempP
                 for tab in tabs:
                     tab.close(run_before_unload=True)
         assert len(form_kernels(server)) <= 3
-    finally:
-        server.stop()

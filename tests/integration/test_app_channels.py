@@ -19,7 +19,7 @@ from easymlnb_server.uploads.uploads import VISITOR_MOST
 from support.browser import SERVICES, form_kernels
 from support.notebooks import make_notebook
 from support.page_channel import Page, open_page, pass_of
-from support.server import RunningServer, free_port
+from support.server import RunningServer, running_server
 
 FILES = """
 import easymlnb as ml
@@ -53,18 +53,12 @@ def values(
 
 @pytest.fixture(scope="module")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    server = RunningServer(
-        tmp_path_factory.mktemp("channels"),
-        free_port(),
-        base="/user/ann/",
-        options=("--EasyMLNB.app_kernels=1", "--EasyMLNB.app_pages_per_visitor=40"),
-    )
-    server.start()
-    try:
-        assert server.publish(make_notebook(SERVICES, FILES, VALUES))["state"] == "ready"
+    folder, notebook = tmp_path_factory.mktemp("channels"), make_notebook(SERVICES, FILES, VALUES)
+    options = ("--EasyMLNB.app_pages_per_visitor=40",)
+    with running_server(
+        folder, notebook, base="/user/ann/", app_kernels=1, options=options
+    ) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture

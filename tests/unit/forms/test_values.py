@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
+from easymlnb.contract.json_values import count_nodes
 from easymlnb.contract.jsonschema import SchemaNode
-from easymlnb.contract.value_size import count_nodes
 from easymlnb.forms.containers import Group
 from easymlnb.forms.form import EXTRA_WIDGETS, Form
 from easymlnb.forms.local_caller import LocalCaller
@@ -21,9 +21,8 @@ from easymlnb.forms.rows import ROWS
 from easymlnb.services.definition import define
 from easymlnb.services.schema import Schema
 from easymlnb.types.choices import Choice, MultipleChoice
-from easymlnb.types.color import Color
 from easymlnb.types.numbers import Interval, Number, Slider
-from easymlnb.types.text import LongText, Secret
+from easymlnb.types.text import Color, LongText, Secret
 
 
 class Circle(BaseModel):
