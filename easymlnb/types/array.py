@@ -106,7 +106,10 @@ class Array(Type):
     def decode(self, value: Any, source: Any) -> Any:
         array = self._checked(self._read(value))
         if is_a(source, "torch.Tensor"):
-            return _tensor(array)
+            import numpy as np
+            import torch
+
+            return torch.from_numpy(np.array(array))  # torch needs an array that it can write to
         return array
 
     def _read(self, value: Any) -> "np.ndarray[Any, Any]":
@@ -231,14 +234,6 @@ class Array(Type):
             return [{"kind": "json", "title": title, "data": data, "more": more}, file]
         text = f"{' x '.join(map(str, array.shape))} numbers ({array.dtype})"
         return [{"kind": "text", "title": title, "data": text, "more": more}, file]
-
-
-def _tensor(array: "np.ndarray[Any, Any]") -> Any:
-    import numpy as np
-    import torch
-
-    # torch needs an array that it can write to.
-    return torch.from_numpy(np.array(array))
 
 
 def _dtype_name(dtype: Any) -> str | None:
