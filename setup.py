@@ -57,7 +57,7 @@ SERVER_SIDE = [
 ]
 # Imported only where a service uses them; who misses one gets a sentence that names it.
 DATA = ["nh3>=0.2.20", "numpy>=1.26", "pandas>=2.2", "pillow>=11", "pyyaml>=6"]
-EXAMPLES = [*DATA, "scikit-learn>=1.4", "plotly>=6"]
+EXAMPLES = [*DATA, "holidays>=0.50", "plotly>=6", "scikit-image>=0.24", "scikit-learn>=1.4"]
 # A range that admits the CPU builds; users choose the index (docs/get-started/install.md).
 TORCH = ["torch>=2.4,<3"]
 ARROW = ["pyarrow>=16"]
@@ -70,8 +70,10 @@ DOCS = ["myst-parser>=4", "pydata-sphinx-theme>=0.16", "sphinx>=8.1"]
 DEV = [
     # Bundles axe-core, which the browser tests check the pages with.
     "axe-playwright-python>=0.1.4",
+    "codespell>=2.4",
     "fastapi",
     "hypothesis>=6.100",
+    "import-linter>=2.17",
     "jupyterlab>=4.4,<5",
     "matplotlib>=3.8",
     "mypy>=1.15",

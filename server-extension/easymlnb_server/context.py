@@ -35,19 +35,19 @@ class ServerContext:
     recorder: CallRecorder
     services: ServiceRegistry
     published: PublishedServices
-    publications: Publisher
+    publisher: Publisher
     live: LiveServices
-    rendezvous: WorkerRegistration
-    calls: CallLog
+    registration: WorkerRegistration
+    call_log: CallLog
     metrics: Metrics
     activity: Activity
     secret: str
     spool: Spool
     uploads: Uploads
     apps: AppPages
-    node: NodeKernelManager
-    nodes: Views
-    keys: IdempotencyCache
-    people: UserDirectory
-    own_servers: UserServers | None = None
+    node_kernels: NodeKernelManager
+    placement_views: Views
+    idempotency: IdempotencyCache
+    users: UserDirectory
+    user_servers: UserServers | None = None
     """What else of its users a shared service can look at; ``None`` on a server of one's own."""

@@ -72,7 +72,7 @@ class ServingLifecycle:
         Raises ``NotReady`` or ``StorageUnusable`` where that is impossible.
         """
         await asyncio.to_thread(self._make_folders)
-        holder = self._lock.take(self._url, shared=lease_seconds > 0)
+        holder = self._lock.acquire(self._url, shared=lease_seconds > 0)
         if holder is not None:
             raise NotReady(
                 f"Another Jupyter server of this account ({holder}) runs the published services. "
@@ -92,8 +92,8 @@ class ServingLifecycle:
         if self._membership is not None and not self._membership.active:
             await self._membership.close()  # a standby must not become active while it stops
         await self._supervisor.close()
-        alone = self._membership is None or await asyncio.to_thread(self._lock.alone)
-        await self._state.publications.stop(hand_over=not alone)
+        alone = self._membership is None or await asyncio.to_thread(self._lock.is_exclusive)
+        await self._state.publisher.stop(hand_over=not alone)
         if self._membership is not None:
             await self._membership.close()
         if self._store is not None:
@@ -109,7 +109,7 @@ class ServingLifecycle:
         await asyncio.to_thread(self._clear_work, {survivor.worker for survivor in survivors})
         await self._prepare(store)
         guard = [self._membership.check] if self._membership is not None else []
-        await self._state.publications.restore(store, survivors, *guard)
+        await self._state.publisher.restore(store, survivors, *guard)
         self._supervisor.every("sweep", DAY, lambda: _sweep(store))
         for name, work in self._duties(store):
             self._supervisor.run(name, work)
@@ -118,7 +118,7 @@ class ServingLifecycle:
         """Go on standby, and leave the workers to the active process."""
         self._state.published.close(ON_STANDBY)
         await self._supervisor.close()
-        await self._state.publications.stop(reason=ON_STANDBY, drain=0, hand_over=True)
+        await self._state.publisher.stop(reason=ON_STANDBY, drain=0, hand_over=True)
         self._state.apps.places.leave_all(lambda place: True)
 
     def _make_folders(self) -> None:

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from easymlnb.contract.page_protocol import (
     ClosePage,
@@ -22,6 +23,7 @@ from easymlnb_server.apps.form_kernel import FormKernel
 from easymlnb_server.apps.kernel_pool import KernelPool
 from easymlnb_server.apps.page_tokens import PageTokens
 from easymlnb_server.apps.waiting_list import WaitingList
+from easymlnb_server.identity.revocation import Opened
 
 TICK = 2.0
 """Seconds between two looks for places that are over."""
@@ -116,9 +118,16 @@ class PageSessions:
     def __len__(self) -> int:
         return len(self._all)
 
-    def all(self) -> list[PageSession]:
-        """Return all places."""
-        return list(self._all.values())
+    def opened(self) -> list[Opened]:
+        """Return all pages, for ``AccessRevoker``."""
+        return [
+            Opened(
+                None if page.public else page.visitor.user,
+                page.service,
+                partial(self.leave, page),
+            )
+            for page in [*self._all.values()]
+        ]
 
     def get(self, name: str, service: str, visitor: Visitor | None) -> PageSession | None:
         """Return a place of this visitor; that of another does not exist for them."""

@@ -38,7 +38,7 @@ from easymlnb_server.http.spooled_body import SpooledBodyHandler, send_file
 from easymlnb_server.identity.access import Action
 from easymlnb_server.openapi.document import CALLING, JSON, TEXT, Operation, ok
 from easymlnb_server.openapi.headers import CALL
-from easymlnb_server.resources import View
+from easymlnb_server.openapi.schemas import View
 from easymlnb_server.services.models import Target
 from easymlnb_server.services.registry import LIVE
 from easymlnb_server.uploads.handlers import HEADER, named, owner_of
@@ -137,11 +137,11 @@ class CallHandler(SpooledBodyHandler):
             )
         route = f"{name} {self._view} {self._live}"
         fingerprint = await self._fingerprint(request.body)
-        once, new = self.state.keys.join((request.owner, route, key), fingerprint)
+        once, new = self.state.idempotency.join((request.owner, route, key), fingerprint)
         self._once = once
         if new:
             once.stop = self._cancel
-            return await self.state.keys.run(once, self._run(request))
+            return await self.state.idempotency.run(once, self._run(request))
         self._submitted = True  # the call that runs is counted, not this one
         self.on_accepted(target)
         assert self._writer is not None
@@ -150,7 +150,7 @@ class CallHandler(SpooledBodyHandler):
         left = max(limit - (time.monotonic() - self._began), 0.001)
         try:
             with (
-                self.state.keys.waiting(once, self.request_id, request.owner, name) as wait,
+                self.state.idempotency.waiting(once, self.request_id, request.owner, name) as wait,
                 contextlib.suppress(TimeoutError),
             ):
                 async with asyncio.timeout(left):

@@ -1,11 +1,14 @@
 """The calls that were accepted and not answered yet."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Protocol
 
-from easymlnb.contract.errors import EasyMLNBError
+from easymlnb.contract.errors import EasyMLNBError, Forbidden
 from easymlnb_server.calls.models import CallRequest
 from easymlnb_server.dispatch.call import CallHandle
+from easymlnb_server.identity.access import user_of_key
+from easymlnb_server.identity.revocation import GONE, Opened
 from easymlnb_server.services.models import Target
 
 
@@ -51,6 +54,17 @@ class InFlight:
             if call.request.request_id == request_id
             and owner in (None, call.request.owner)
             and service in (None, call.request.service)
+        ]
+
+    def opened(self) -> list[Opened]:
+        """Return all calls, for ``AccessRevoker``."""
+        return [
+            Opened(
+                user_of_key(call.request.owner),
+                call.target.name,
+                partial(call.stop, Forbidden(GONE)),
+            )
+            for call in self
         ]
 
     def by_version(self) -> dict[tuple[str, str], list[CallHandle]]:

@@ -168,7 +168,7 @@ class EasyHandler(JupyterHandler):
             raise Forbidden("A page's token is valid for the page's own service only.")
         if not held.public:
             # Who they are now: the page may have been open for hours.
-            self.caller = await self.state.people.find(held.visitor)
+            self.caller = await self.state.users.find(held.visitor)
         services = self.state.services
         # What is no longer open to them closes at once, also for pages that are open.
         if held.public and not services.public(held.service):

@@ -120,11 +120,11 @@ class LinkHandler(KernelSocketHandler):
 
     def _admit(self, secret: str) -> bool:
         if self.state.services.shared:
-            self._arrival = self.state.rendezvous.claim(secret)
+            self._arrival = self.state.registration.claim(secret)
             return self._arrival is not None
         if hmac.compare_digest(secret.encode(), self.state.secret.encode()):
             return True
-        self._arrival = self.state.rendezvous.claim(secret)
+        self._arrival = self.state.registration.claim(secret)
         return self._arrival is not None
 
     def open(self, *args: str, **kwargs: str) -> None:
@@ -214,7 +214,7 @@ class LinkHandler(KernelSocketHandler):
             return
         self._link = WorkerLink(hello, self._write)
         owner = self._arrival.owner if self._arrival is not None else ""
-        self._asks = ServiceCalls(self.state.invoker, self.state.people, self._link, owner)
+        self._asks = ServiceCalls(self.state.invoker, self.state.users, self._link, owner)
         self._room = self.state.spool.room()
         self._link.send(Welcome(probe=str(self._room.probe) if self._room else ""))
 

@@ -24,10 +24,10 @@ from prometheus_client.core import (
 
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError
 from easymlnb_server.dispatch.call import CallHandle
-from easymlnb_server.resources import Stats
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import LIVE
+from easymlnb_server.services.responses import Stats
 from easymlnb_server.workers.deployment import REASONS
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

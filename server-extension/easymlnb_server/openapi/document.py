@@ -17,7 +17,7 @@ from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import VIEW, ServiceSpec
 from easymlnb_server.identity import names as naming
 from easymlnb_server.openapi.headers import CALL, HEADERS, SECURITY, STREAM
-from easymlnb_server.resources import ErrorResponse, View
+from easymlnb_server.openapi.schemas import ErrorResponse, View
 
 Schema = dict[str, Any]
 Content = dict[str, Schema | type[msgspec.Struct]]

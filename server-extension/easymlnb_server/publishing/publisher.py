@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Coroutine, Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -17,14 +16,14 @@ import nbformat
 from easymlnb.contract.bundle import Bundle, open_bundle
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady, ServiceNotFound
 from easymlnb.contract.replacing import AUTO
-from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity import names as naming
 from easymlnb_server.identity.access import Access
 from easymlnb_server.placement.base import OrphanedWorker
+from easymlnb_server.publishing.deployments import DeploymentSet
 from easymlnb_server.publishing.pending import PendingStarts
-from easymlnb_server.publishing.replacement import Replacement, formers_of, holders
+from easymlnb_server.publishing.replacement import Replacement, formers_of
 from easymlnb_server.publishing.spec_validation import checked
-from easymlnb_server.services.models import Deploy, PublishedService, VersionEntry
+from easymlnb_server.services.models import Deploy
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.store.lease import LeaseLost
 from easymlnb_server.store.records import State, StoredBundle, Version
@@ -32,8 +31,8 @@ from easymlnb_server.store.store import Store
 from easymlnb_server.workers.deployment import Deployment
 from easymlnb_server.workers.worker_set import Worker
 
-DRAIN, STOP_DRAIN = 30.0, 5.0
-"""Seconds that calls have to finish on a replaced version, and when the server stops."""
+STOP_DRAIN = 5.0
+"""Seconds that calls have to finish when the server stops."""
 
 REPLACE = "replace"
 """Where a bundle's row keeps, beside its manifest, what becomes of the former version."""
@@ -63,14 +62,11 @@ class Publisher:
     ) -> None:
         self.published = published
         self._store: Store | None = None
-        self._deploy = deploy
+        self._deployments = DeploymentSet(published, deploy)
         self._shared = shared
-        self._running: dict[str, Deployment] = {}
         self._starting = PendingStarts()
-        self._first: dict[str, Deployment] = {}
         self._replacements: dict[str, Replacement] = {}
         self._how: dict[str, str] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
 
     @property
@@ -103,8 +99,8 @@ class Publisher:
         self.published.open(*guard)
         for bundle_id, versions in published.items():
             deployment = self._deployment(bundle_id, versions[0].owner)
-            self._serve(deployment, versions)
-            deployment.keep(self._specs(deployment), survivors=there.pop(bundle_id, ()))
+            self._deployments.serve(deployment, versions)
+            deployment.run(self._deployments.specs(deployment), orphans=there.pop(bundle_id, ()))
         for bundle in unfinished:
             self._start(bundle)
         for survivor in (one for left in there.values() for one in left):
@@ -136,7 +132,7 @@ class Publisher:
             )
             if added.bundle.state is State.STARTING:
                 self._how[id] = replace
-            if added.fresh:
+            if added.is_new:
                 self._start(added.bundle)
         return added.bundle
 
@@ -146,7 +142,7 @@ class Publisher:
 
     async def call_off(self, bundle_id: str) -> None:
         """End the start of a bundle; raises ``BundleInUse`` or ``BundleNotFound``."""
-        await _thread(lambda: self.store.bundles.call_off(bundle_id))
+        await _thread(lambda: self.store.bundles.cancel(bundle_id))
         self._starting.call_off(bundle_id)
 
     def waits_for(self, bundle_id: str) -> str:
@@ -156,7 +152,7 @@ class Publisher:
 
     async def provided(self, bundle_id: str) -> list[Version]:
         """Return the versions that a bundle made and that are still there."""
-        return await _thread(lambda: self.store.services.of_bundle(bundle_id))
+        return await _thread(lambda: self.store.services.for_bundle(bundle_id))
 
     async def log_of(self, stored: StoredBundle) -> bytes:
         """Return a bundle's executed notebook, as JSON."""
@@ -179,7 +175,7 @@ class Publisher:
             raise ServiceNotFound(name)
         await _thread(lambda: self.store.services.delete(name))
         self.published.remove(name)
-        self._retire()
+        self._deployments.retire()
 
     async def remove_owner(self, owner: str) -> list[str]:
         """Remove all that somebody published, or is publishing; return the services' names."""
@@ -190,7 +186,7 @@ class Publisher:
             removed = await _thread(lambda: self.store.people.remove(owner))
             for name in removed:
                 self.published.remove(name)
-            self._retire()
+            self._deployments.retire()
         await self.read_moved()
         return removed
 
@@ -204,10 +200,18 @@ class Publisher:
             moved = await _thread(lambda: self.store.people.transfer(owner, to, identity))
             for name in moved:
                 self.published.remove(name)
-            self._retire()
+            self._deployments.retire()
             await self._take_up_again(set(moved.values()))
         await self.read_moved()
         return moved
+
+    async def refresh_access(self) -> None:
+        """Read access rules and transfers again, which another process may have changed."""
+        if not self.published.ready:
+            return
+        for name, access in (await _thread(self.store.services.access)).items():
+            self.published.set_access(name, access)
+        await self.read_moved()
 
     async def read_moved(self) -> None:
         """Read under which names services are served that changed hands."""
@@ -225,13 +229,10 @@ class Publisher:
         Workers end, unless ``hand_over`` leaves them to the next server process. Requests that
         come later are refused for this ``reason``.
         """
-        for task in (tasks := [*self._starting.tasks, *self._tasks]):
+        for task in (tasks := self._starting.tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        end = Deployment.leave if hand_over else Deployment.stop
-        running = (end(deployment, drain) for deployment in self._running.values())
-        await asyncio.gather(*running, return_exceptions=True)
-        self._running.clear()
+        await self._deployments.stop(drain=drain, hand_over=hand_over)
         self.published.clear()
         self.published.close(reason)
         self._store = None
@@ -241,40 +242,30 @@ class Publisher:
         return await _thread(lambda: open_bundle(self.store.files.get(stored.file), verify=False))
 
     def _deployment(self, bundle_id: str, owner: str) -> Deployment:
-        made = self._deploy(bundle_id, owner, lambda: self._open(bundle_id))
-        made.name_holders(
-            lambda placement: holders(
-                placement, self.published.services, self._starting_beside(made)
-            )
-        )
-        return made
+        return self._deployments.make(bundle_id, owner, lambda: self._open(bundle_id))
 
     def _full(self, owner: str, names: Iterable[str]) -> tuple[str, ...]:
         return tuple(naming.full(owner, name) if self._shared else name for name in names)
 
-    def _starting_beside(self, deployment: Deployment) -> list[Deployment]:
-        return [one for one in self._first.values() if one is not deployment]
-
     def _replacement(self, stored: StoredBundle, deployment: Deployment) -> Replacement:
         names = stored.names or self._full(stored.owner, stored.manifest.get("defines", ()))
-        formers = formers_of(stored.id, names, self.published.services, self._running)
-
-        def others() -> list[Deployment]:
-            there = [*self._running.values(), *self._starting_beside(deployment)]
-            return [one for one in there if one not in formers]
+        deployments = self._deployments
+        formers = formers_of(stored.id, names, self.published.services, deployments.running)
 
         def how() -> str:
             return self._how.get(stored.id) or str(stored.manifest.get(REPLACE, AUTO))
 
-        return Replacement(deployment, formers, others, how)
+        return Replacement(
+            deployment, formers, lambda: deployments.competitors(deployment, formers), how
+        )
 
     async def _take_up_again(self, names: Collection[str]) -> None:
         """Serve what has got these names."""
         for bundle, versions in (await _thread(self.store.services.serving)).items():
-            if bundle not in self._running and {one.service for one in versions} & {*names}:
+            if bundle not in self._deployments and {one.service for one in versions} & {*names}:
                 deployment = self._deployment(bundle, versions[0].owner)
-                self._serve(deployment, versions)
-                deployment.keep(self._specs(deployment))
+                self._deployments.serve(deployment, versions)
+                deployment.run(self._deployments.specs(deployment))
 
     def _start(self, stored: StoredBundle) -> None:
         self._starting.begin(stored.id, partial(self._bring_up, stored))
@@ -285,12 +276,14 @@ class Publisher:
         replacement: Replacement | None = None
         worker: Worker | None = None
         try:
-            deployment = self._first[stored.id] = self._deployment(stored.id, stored.owner)
+            deployment = self._deployments.starting[stored.id] = self._deployment(
+                stored.id, stored.owner
+            )
             replacement = self._replacements[stored.id] = self._replacement(stored, deployment)
             worker, found = await replacement.launch(tuple(map(naming.plain, stored.names)))
             metadata = stored.manifest.get("metadata", {})
             found = tuple(spec.with_notebook_metadata(metadata) for spec in found)
-            specs = await _thread(partial(checked, found, deployment.executed))
+            specs = await _thread(partial(checked, found, deployment.starter.executed))
             if self._shared:
                 specs = naming.owned(specs, stored.owner)
             notebook = await self._keep_log(deployment)
@@ -314,13 +307,13 @@ class Publisher:
             await self._fail(stored, deployment, error, replacement)
             return
         finally:
-            self._first.pop(stored.id, None)
+            self._deployments.starting.pop(stored.id, None)
             self._replacements.pop(stored.id, None)
             self._how.pop(stored.id, None)
-        self._serve(deployment, versions)
-        deployment.keep(self._specs(deployment), worker)
+        self._deployments.serve(deployment, versions)
+        deployment.run(self._deployments.specs(deployment), worker)
         replacement.end({one.deployment for one in self.published.versions()})
-        self._retire()
+        self._deployments.retire()
 
     async def _fail(
         self,
@@ -344,52 +337,8 @@ class Publisher:
             await _thread(lambda: self.store.bundles.set_failed(stored.id, told, log=notebook))
 
     async def _keep_log(self, deployment: Deployment) -> str:
-        text = nbformat.writes(deployment.executed)
+        text = nbformat.writes(deployment.starter.executed)
         return await _thread(lambda: self.store.files.put(text.encode()))
-
-    def _serve(self, deployment: Deployment, versions: Iterable[Version]) -> None:
-        for version in versions:
-            former = self._running.get(version.bundle)
-            self._running[version.bundle] = deployment
-            before = self.published.get(version.service)
-            self.published.set(
-                version.service,
-                PublishedService.of_version(
-                    VersionEntry(
-                        version.number, version.bundle, version.spec, deployment, version.created
-                    ),
-                    version.owner,
-                    # What was set while this version started is newer than what it read.
-                    before.access if before is not None else version.access,
-                ),
-            )
-            if former is not None and former is not deployment:
-                self._take_over(deployment, former)
-
-    def _take_over(self, deployment: Deployment, former: Deployment) -> None:
-        """Let a bundle's new workers, started for more of its services, answer for all of them."""
-        for name, service in [*self.published.services.items()]:
-            versions = {
-                number: replace(one, deployment=deployment) if one.deployment is former else one
-                for number, one in service.versions.items()
-            }
-            self.published.set(name, replace(service, versions=versions))
-        self._end(former)
-
-    def _retire(self) -> None:
-        """Stop the deployments that serve nothing any more, once their calls are done."""
-        for bundle_id in self._running.keys() - {one.bundle for one in self.published.versions()}:
-            self._end(self._running.pop(bundle_id))
-
-    def _end(self, deployment: Deployment) -> None:
-        task = asyncio.create_task(deployment.stop(DRAIN))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _specs(self, deployment: Deployment) -> list[ServiceSpec]:
-        """Return the services that a deployment answers for."""
-        specs = (one.spec for one in self.published.versions() if one.deployment is deployment)
-        return naming.with_short_names(specs)
 
 
 def _thread(work: Callable[[], T]) -> Coroutine[Any, Any, T]:

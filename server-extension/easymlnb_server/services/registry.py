@@ -10,10 +10,10 @@ from easymlnb.contract.errors import ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity import names as naming
 from easymlnb_server.identity.access import Action, Caller, may
-from easymlnb_server.resources import ServiceNames, ServiceState, ServiceStatus
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.models import PublishedService, Target
 from easymlnb_server.services.published import PublishedServices
+from easymlnb_server.services.responses import ServiceNames, ServiceState, ServiceStatus
 
 LIVE: Final = "live"
 
@@ -107,6 +107,10 @@ class ServiceRegistry:
             return True
         service = self._published.get(name)
         return service is not None and may(caller, service.owner, service.access, action)
+
+    def is_published(self, name: str) -> bool:
+        """Return whether there is a published service of this name."""
+        return name in self._published
 
     def public(self, name: str) -> bool:
         """Return whether visitors without a login may open a service's page.

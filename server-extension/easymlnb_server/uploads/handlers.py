@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 from jupyter_server.auth.identity import IdentityProvider
+from msgspec import UNSET, Meta, UnsetType
 from tornado import web
 
 from easymlnb.contract.errors import BadRequest, EasyMLNBError, StorageFull, UploadNotFound
@@ -24,7 +25,6 @@ from easymlnb_server.openapi.document import (
     ok,
     query_parameter,
 )
-from easymlnb_server.resources import UploadProgress, UploadStarted
 from easymlnb_server.uploads.uploads import CHUNK, Sender, Upload
 
 LONGEST_ANNOUNCEMENT = 64 * 1024
@@ -56,6 +56,24 @@ def sender_of(handler: EasyHandler) -> Sender:
     if held is None:
         return Sender(owner_of(handler))
     return Sender(owner_of(handler), held.visitor, held.public)
+
+
+Count = Annotated[int, Meta(ge=0)]
+
+
+class UploadStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """A new upload."""
+
+    id: str
+    offset: Count
+    chunk: Annotated[int, Meta(ge=0, description="Bytes that a part should have.")]
+
+
+class UploadProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """The number of bytes that have arrived."""
+
+    offset: Count
+    size: Count | UnsetType = UNSET
 
 
 class UploadsHandler(BodyHandler):

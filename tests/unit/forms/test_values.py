@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 from easymlnb.contract.json_values import count_nodes
 from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.forms.containers import Group
-from easymlnb.forms.form import MORE, Form
+from easymlnb.forms.form import EXTRA_WIDGETS, Form
 from easymlnb.forms.local_caller import LocalCaller
 from easymlnb.forms.registry import make
 from easymlnb.forms.rows import ROWS
@@ -201,7 +201,7 @@ def test_broken_json_is_told_at_its_field():
     assert group.check() == ""
     assert "Invalid JSON" in group.fields["a"]._error.value
     group.fields["a"].control.widget.value = '{"x": 1}'
-    group.clear()
+    group.clear_errors()
     assert group.check() is None
     assert group.get() == {"a": {"x": 1}}
 
@@ -224,7 +224,7 @@ def test_texts_of_authors_stay_text():
         },
     }
     group = Group(SchemaNode.root(schema), make)
-    group.fields["a"].show((), nasty)
+    group.fields["a"].show_error((), nasty)
 
     def widgets(one):
         yield one
@@ -296,9 +296,9 @@ def test_values_that_contain_themselves_are_folded_into_json_at_some_depth(level
     for _ in range(levels):
         value = {"name": "x", "twin": value}
     form = Form(define(f).spec, LocalCaller(define(f)))
-    before = len(form.sheet.widgets)
+    before = len(form.context.widgets)
     form.fill({"tree": value})
-    assert len(form.sheet.widgets) < before + 2 * MORE
+    assert len(form.context.widgets) < before + 2 * EXTRA_WIDGETS
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "[" * 100_000 + "]" * 100_000, "1" * 10_000])

@@ -38,7 +38,7 @@ class _NodeHandler(EasyHandler):
 
     @property
     def node(self) -> NodeKernelManager:
-        return self.state.node
+        return self.state.node_kernels
 
     def kernel(self, name: str) -> NodeKernel:
         found = self.node.get(name)

@@ -1,0 +1,35 @@
+"""Make the deployments of one server."""
+
+from dataclasses import dataclass
+
+from easymlnb_server.placement.registry import PlacementProvider
+from easymlnb_server.workers.deployment import Deployment
+from easymlnb_server.workers.registration import WorkerRegistration
+from easymlnb_server.workers.settings import DeploymentSettings
+from easymlnb_server.workers.start_limiter import StartLimiter
+from easymlnb_server.workers.starter import LoadBundle
+
+
+@dataclass(slots=True)
+class DeploymentFactory:
+    """Makes deployments with the settings of this server.
+
+    ``placements`` is set once the server has its port.
+    """
+
+    settings: DeploymentSettings
+    registration: WorkerRegistration
+    limiter: StartLimiter
+    placements: PlacementProvider | None = None
+
+    def __call__(self, bundle: str, owner: str, load: LoadBundle) -> Deployment:
+        """Return the deployment of a bundle, which ``load`` reads."""
+        assert self.placements is not None
+        return Deployment(
+            bundle,
+            load,
+            self.placements.of(owner),
+            self.registration.for_owner(owner),
+            self.limiter.for_owner(owner),
+            self.settings,
+        )
