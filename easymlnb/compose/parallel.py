@@ -11,8 +11,8 @@ from threading import Thread
 from typing import Any
 
 from easymlnb.compose.steps import Step
-from easymlnb.runtime.call_execution import Stopped
 from easymlnb.runtime.context import CURRENT_CALL, StepContext
+from easymlnb.runtime.failures import CallInterrupted
 from easymlnb.runtime.figures import own_figures
 from easymlnb.runtime.settings import Settings
 
@@ -61,7 +61,7 @@ def run_parallel(steps: Mapping[str, Step], values: dict[str, Any]) -> dict[str,
     except BaseException:
         for thread in threads.values():
             if thread.is_alive() and thread.ident is not None:
-                _raise_in_thread(thread.ident, ctypes.py_object(Stopped))
+                _raise_in_thread(thread.ident, ctypes.py_object(CallInterrupted))
         raise
     return {name: results[name] for name in steps}
 
@@ -74,7 +74,7 @@ def _run(
     events: "SimpleQueue[_Progress | _Done]",
 ) -> None:
     # An interrupt may arrive after the step is done, when the call has ended.
-    with suppress(Stopped):
+    with suppress(CallInterrupted):
         settings.apply()
         try:
             with _own_context(lambda fraction, text: events.put(_Progress(name, fraction, text))):

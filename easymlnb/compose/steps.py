@@ -41,7 +41,7 @@ class Step:
     def run(self, values: Mapping[str, Any], result: Any) -> Any:
         """Call the function, which may be async; errors have a note with the step."""
         with self.noted():
-            return event_loop.plain(self.function(**self.arguments(values, result)))
+            return event_loop.await_result(self.function(**self.arguments(values, result)))
 
     @contextmanager
     def noted(self) -> Iterator[None]:
@@ -99,7 +99,7 @@ def stream_items(steps: Sequence[Step], values: dict[str, Any]) -> Iterator[Any]
         with step_progress(at, len(steps)):
             result = step.run(values, result)
     with step_progress(len(before), len(steps)), last.noted():
-        items = event_loop.items(last.function(**last.arguments(values, result)))
+        items = event_loop.iterate(last.function(**last.arguments(values, result)))
     with closing(items):
         while True:
             # Between two items, progress is not that of the step.

@@ -81,7 +81,7 @@ class ServiceFunction(Protocol[P, R]):
         url, token : str, optional
             The server. Default: the Hub's shared service if there is one, else this kernel's
             server.
-        here : bool, default False
+        personal : bool, default False
             Publish on your own server although the Hub has a shared service.
         replace : {"auto", "in_place", "wait"}, default "auto"
             What happens to the former version if there is no room for two.
@@ -171,7 +171,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     Parameters
     ----------
     name : str, optional
-        Lowercase letters, digits and ``_``, at most 63. Default: the function's name.
+        Lowercase letters, digits and ``_``, at most 63, except ``admin`` and ``close``, which the
+        Python client uses itself. Default: the function's name.
     title : str, optional
         Heading for people. Default: the name in words.
     description : str, optional
@@ -257,7 +258,7 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
     service = define(function, **options)
     notebook.follow()
     if session.has_server():
-        service.spec = service.spec.with_notebook_metadata(current_notebook.said())
+        service.spec = service.spec.with_notebook_metadata(current_notebook.live_metadata())
     decorated = cast("Any", function)
     decorated.service = service
     decorated.form = lambda: _form(service)

@@ -15,8 +15,9 @@ from easymlnb.contract.errors import DefinitionError, InvalidInput
 from easymlnb.contract.file_parameters import file_parameters
 from easymlnb.contract.metadata import EXTRA, Metadata, default_title, sentence
 from easymlnb.contract.metadata import read as read_metadata
+from easymlnb.contract.names import name_problem
 from easymlnb.contract.options import check_whole
-from easymlnb.contract.spec import MAX_BODY, NAME, ServiceSpec
+from easymlnb.contract.spec import MAX_BODY, ServiceSpec
 from easymlnb.services import thumbnail
 from easymlnb.services.batching import per_call_signature
 from easymlnb.services.schema import Schema
@@ -65,11 +66,8 @@ def define(function: Function, **options: Any) -> Service:
     """Define the service of a function; raises ``DefinitionError`` with the fix."""
     schema = Schema(function, per_call_signature(read(function), options.get("batch")))
     name = options.pop("name", None) or _name(function)
-    if not NAME.match(name):
-        raise DefinitionError(
-            f"Invalid service name {name!r}: use a lowercase letter, followed by lowercase "
-            "letters, digits and _ (at most 63). Set the name with @ml.service(name=...)."
-        )
+    if problem := name_problem(name):
+        raise DefinitionError(problem)
     examples = _examples(name, schema, options.pop("examples", ()))
     spec = ServiceSpec(
         name=name,

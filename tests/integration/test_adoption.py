@@ -173,12 +173,12 @@ def test_server_killed_while_workers_start_leaves_nothing(
 ) -> None:
     import nbformat
 
-    from easymlnb.publishing.bundle import make
+    from easymlnb.publishing.bundle import build_bundle
 
     path = server.root / "slow.ipynb"
     nbformat.write(make_notebook("import time; time.sleep(600)"), path)
     server.http.post(
-        "services", content=make(path).data, headers={"Content-Type": "application/zip"}
+        "services", content=build_bundle(path).data, headers={"Content-Type": "application/zip"}
     )
     server.wait_for(lambda: workers(server), "no worker starts")
     # For the next server to clear up after.

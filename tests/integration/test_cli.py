@@ -115,9 +115,11 @@ def test_errors_are_typed(client):
         client.cli_fail(kind="caller")
     with pytest.raises(CallFailed, match="ZeroDivisionError") as failed:
         client.cli_fail(kind="other")
-    assert failed.value.request_id in [entry["request_id"] for entry in client.log("cli_fail")]
+    assert failed.value.request_id in [
+        entry["request_id"] for entry in client.admin.log("cli_fail")
+    ]
     with pytest.raises(NotLoggedIn), connect(str(client._server.url), "wrong") as stranger:
-        stranger.services()
+        stranger.admin.services()
 
 
 def test_images_go_and_come(client):

@@ -134,11 +134,11 @@ def publish(
     path: Path,
 ) -> dict[str, Any]:
     """Write a notebook, publish it, wait for the end of it; returns the bundle's description."""
-    from easymlnb.publishing.bundle import make
+    from easymlnb.publishing.bundle import build_bundle
 
     nbformat.write(notebook, path)
     sent = http.post(
-        "services", content=make(path).data, headers={"Content-Type": "application/zip"}
+        "services", content=build_bundle(path).data, headers={"Content-Type": "application/zip"}
     )
     assert sent.status_code in (200, 202), sent.text
     bundle = sent.json()["bundle"]

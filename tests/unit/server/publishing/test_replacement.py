@@ -11,7 +11,7 @@ from easymlnb.contract.bundle import open_bundle
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb.contract.replacing import AUTO, IN_PLACE, WAIT
 from easymlnb.contract.resources import WorkerResources
-from easymlnb.publishing.bundle import make
+from easymlnb.publishing.bundle import build_bundle
 from easymlnb_server.placement.base import LimitReached, SeatsTaken, WorkerOrder
 from easymlnb_server.placement.gpus import Gpus
 from easymlnb_server.placement.registry import PlacementSet
@@ -37,7 +37,7 @@ class Two(World):
         super().__init__(folder, specs=(spec(resources=WANTS, **more),), start_timeout=30.0)
         self.placement.gpus = Gpus(tuple(map(str, range(gpus))))
         nbformat.write(make_notebook(NOTEBOOK), folder / "work.ipynb")
-        self.bundle = open_bundle(make(folder / "work.ipynb").data)
+        self.bundle = open_bundle(build_bundle(folder / "work.ipynb").data)
         self.how = AUTO
         self.others: list[Deployment] = []
         self.next = self.made()
