@@ -70,9 +70,9 @@ def _named(value: Any) -> Mapping[str, Any] | None:
 
 def _worth_splitting(named: Mapping[str, Any]) -> bool:
     """Say whether parts read better than one JSON value, as for deep or long plain data."""
-    plain = [item for item in named.values() if isinstance(item, list | Mapping)]
-    return len(plain) < len(named) or any(
-        inference.infer_type(i) for p in plain for i in _entries(p)
+    containers = [item for item in named.values() if isinstance(item, list | Mapping)]
+    return len(containers) < len(named) or any(
+        inference.infer_type(i) for p in containers for i in _entries(p)
     )
 
 

@@ -95,8 +95,8 @@ def details(errors: Iterable["ErrorDetails"], value: Any) -> list[dict[str, str]
 def error_path(error: "ErrorDetails", value: Any) -> list[str | int]:
     """Return the path to the invalid value, without pydantic's names of union branches."""
     path: list[str | int] = []
-    *way, last = error["loc"] or ("",)
-    for step in way:
+    *steps, last = error["loc"] or ("",)
+    for step in steps:
         if _has(value, step):
             path.append(step)
             value = value[step]

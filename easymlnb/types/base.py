@@ -162,9 +162,9 @@ class Placeholders:
 
     def add(self, item: Any) -> str:
         """Return the text in the place of an object."""
-        mark = f"{self.MARK}{len(self.items)}"
-        self.items[mark] = item
-        return mark
+        placeholder = f"{self.MARK}{len(self.items)}"
+        self.items[placeholder] = item
+        return placeholder
 
 
 PLACEHOLDERS: ContextVar[Placeholders | None] = ContextVar("easymlnb_keeping", default=None)

@@ -21,7 +21,7 @@ NO_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_esca
 def decode(data: Data, charset: str = "") -> str:
     """Return the text without its byte order mark; raises ``ValueError`` with advice."""
     head = bytes(data[:4])
-    name = next((name for mark, name in MARKS if head.startswith(mark)), charset or "utf-8")
+    name = next((name for bom, name in MARKS if head.startswith(bom)), charset or "utf-8")
     try:
         if codecs.lookup(name).name.replace("-", "_") in NO_CHARSETS:
             raise LookupError(name)

@@ -80,13 +80,13 @@ def _advice(shown: str, kind: str, decimal: str) -> str:
 
 
 def _by_cell(
-    column: "pd.Series[Any]", read: Callable[[Any], Any], plain: Any, gapped: Any
+    column: "pd.Series[Any]", read: Callable[[Any], Any], dtype: Any, nullable_dtype: Any
 ) -> "pd.Series[Any]":
-    """Apply ``read`` to the cells; ``gapped`` is the dtype of a column with missing cells."""
+    """Apply ``read`` to the cells; ``nullable_dtype`` is for missing cells."""
     import pandas as pd
 
     cells = [None if cell is None else read(cell) for cell in column_inference.to_list(column)]
-    kind = gapped if any(cell is None for cell in cells) else plain
+    kind = nullable_dtype if any(cell is None for cell in cells) else dtype
     return pd.Series(cells, index=column.index, name=column.name, dtype=kind)
 
 

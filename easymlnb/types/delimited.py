@@ -129,18 +129,18 @@ def layout(text: str, reading: Reading) -> Layout:
     if reading.separator:
         return _layout(text, reading.separator, reading.max_rows)
     head = re.sub(r'"[^"]*"', "", _HEAD.match(text.lstrip("\r\n "))[0])  # type: ignore[index]
-    counts = {mark: head.count(mark) for mark in SEPARATORS if mark in head}
+    counts = {separator: head.count(separator) for separator in SEPARATORS if separator in head}
     if len(counts) < 2:
         return _layout(text, next(iter(counts), ","), reading.max_rows)
     fitting = {}
-    for mark in counts:
+    for separator in counts:
         try:
-            fitting[mark] = _layout(text, mark, reading.max_rows)
+            fitting[separator] = _layout(text, separator, reading.max_rows)
         except _Broken:
             continue
     if not fitting:
-        return _layout(text, max(counts, key=lambda mark: counts[mark]), reading.max_rows)
-    best, *others = sorted(fitting, key=lambda mark: -counts[mark])
+        return _layout(text, max(counts, key=lambda separator: counts[separator]), reading.max_rows)
+    best, *others = sorted(fitting, key=lambda separator: -counts[separator])
     if others and counts[others[0]] == counts[best]:
         raise _Broken(
             f"the cells could be separated by {_SPOKEN[best]} or by {_SPOKEN[others[0]]}; put "

@@ -258,7 +258,7 @@ def parts(value: Any, title: str, labels: bool | None) -> list[dict[str, Any]]:
     image.thumbnail((SHOWN, SHOWN))
     target = io.BytesIO()
     image.save(target, "PNG")
-    shown = part("image", title, target.getvalue(), "image/png", f"{title or 'image'}.png")
+    picture_part = part("image", title, target.getvalue(), "image/png", f"{title or 'image'}.png")
     more: dict[str, Any] = {
         "width": page.shape[1],
         "height": page.shape[0],
@@ -266,11 +266,11 @@ def parts(value: Any, title: str, labels: bool | None) -> list[dict[str, Any]]:
     }
     if color:
         more["labels"] = int(np.count_nonzero(np.unique(page)))
-    shown["more"] = more
+    picture_part["more"] = more
     if picture is page and image.size == (page.shape[1], page.shape[0]):
-        return [shown]
+        return [picture_part]
     name = f"{title or 'image'}.{best.rpartition('/')[2]}"
-    return [shown, part("file", title, write(value, best), best, name)]
+    return [picture_part, part("file", title, write(value, best), best, name)]
 
 
 def _many(value: Any) -> bool:

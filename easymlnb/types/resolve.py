@@ -82,8 +82,8 @@ def _class(kind: type, seen: tuple[type, ...]) -> Any:
     marker = type_for_class(kind)
     if marker is not None:
         return Annotated[kind, marker.of(kind)]
-    if (plain := _python_number(kind)) is not None:
-        return plain
+    if (number := _python_number(kind)) is not None:
+        return number
     if (members := Members.of(kind)) is not None:
         return Annotated[kind, members]
     if hasattr(kind, "__pydantic_fields__"):
@@ -106,10 +106,10 @@ def _class(kind: type, seen: tuple[type, ...]) -> Any:
 
 def _python_number(kind: type) -> type | None:
     """Return the Python type for one of numpy's scalar types."""
-    for name, plain in (("bool_", bool), ("integer", int), ("floating", float)):
+    for name, number in (("bool_", bool), ("integer", int), ("floating", float)):
         scalar = find_loaded(f"numpy.{name}")
         if scalar is not None and issubclass(kind, scalar):
-            return plain
+            return number
     return None
 
 

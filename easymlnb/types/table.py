@@ -34,11 +34,11 @@ class Table(Type):
     ----------
     columns : sequence or mapping, optional
         Required columns: a list, or a dict with the kind of each: ``"int"``, ``"float"``,
-        ``"str"``, ``"bool"``, ``"datetime"`` or ``"any"``. More columns are kept.
+        ``"str"``, ``"bool"``, ``"datetime"`` or ``"any"``. Other columns are allowed.
     separator : str, optional
-        Separator of CSV. Default: found out from the file.
+        Separator of CSV. Default: detected.
     decimal : {".", ","}, optional
-        Decimal sign of CSV. Default: found out where a file leaves no doubt.
+        Decimal sign of CSV. Default: detected, and a point if ambiguous.
     max_rows : int, default 1000000
     max_bytes : int, default 104857600
     """

@@ -55,7 +55,7 @@ def _reject_other_formats(data: Data) -> None:
     begin = bytes(data[:8])
     if begin.startswith(b"PK\x03\x04"):
         whole = bytes(data)
-        kind = next((kind for mark, kind in ZIPPED.items() if mark in whole), "ZIP files")
+        kind = next((kind for signature, kind in ZIPPED.items() if signature in whole), "ZIP files")
         raise ValueError(f"{kind} are not supported. Save the table as CSV.")
     if begin == b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1":
         raise ValueError("Excel files are not supported. Save the table as CSV.")
@@ -166,9 +166,9 @@ def _check_width(columns: int) -> None:
 def _check_columns(frame: "pd.DataFrame") -> "pd.DataFrame":
     _check_width(frame.shape[1])
     if not frame.columns.is_unique:
-        twice = frame.columns[frame.columns.duplicated()][0]
+        duplicate = frame.columns[frame.columns.duplicated()][0]
         raise ValueError(
-            f"Two columns have the name {str(twice)[:40]!r}. Give each column a unique name."
+            f"Two columns have the name {str(duplicate)[:40]!r}. Give each column a unique name."
         )
     return frame
 
@@ -288,11 +288,11 @@ def to_json(table: "pd.DataFrame") -> bytes:
     Cells other than plain values become text. Raises ``ValueError``.
     """
     names, columns = to_columns(table)
-    plain = [
+    values = [
         [cell if isinstance(cell, PLAIN) else _as_text(cell) for cell in column]
         for column in columns
     ]
-    return json.dumps(dict(zip(names, plain, strict=True)), ensure_ascii=False).encode()
+    return json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False).encode()
 
 
 def is_loose(table: "pd.DataFrame") -> bool:
