@@ -19,8 +19,8 @@ MAX_ROWS = 1_000_000
 SHOWN = 1000
 """Rows of a view that are plain JSON."""
 
-SENT_ROWS = 200_000
-SENT_CELLS = 2_000_000
+VIEW_ROWS = 200_000
+VIEW_CELLS = 2_000_000
 """Limits of rows and cells of a view, compressed; the result itself has the whole table."""
 
 
@@ -150,7 +150,7 @@ class Table(Type):
         data = {"columns": names, "rows": rows, "total": len(frame)}
         part: dict[str, Any] = {"kind": "table", "title": title, "data": data}
         if len(frame) > SHOWN:
-            part["more"] = {"columns_gzip": packed(frame)}
+            part["more"] = {"columns_gzip": pack_columns(frame)}
         return [part]
 
 
@@ -163,9 +163,9 @@ def _check_signs(separator: str, decimal: str) -> None:
         raise ValueError("decimal and separator must be different characters.")
 
 
-def packed(frame: "pd.DataFrame") -> str:
+def pack_columns(frame: "pd.DataFrame") -> str:
     """Return the rows for scrolling in a page: base64 of gzip of a JSON list of columns."""
-    most = min(SENT_ROWS, SENT_CELLS // max(1, frame.shape[1]))
+    most = min(VIEW_ROWS, VIEW_CELLS // max(1, frame.shape[1]))
     _, columns = table_encoding.to_columns(frame.head(most))
     data = json.dumps(columns, ensure_ascii=False, separators=(",", ":")).encode()
     return base64.b64encode(gzip.compress(data, 1)).decode()
