@@ -71,7 +71,6 @@ class Array(Type):
     def json_schema(self) -> dict[str, Any]:
         own = {
             "widget": "array",
-            "accept": list(self.reads),
             "dtype": self.dtype,
             "shape": list(self.shape) if self.shape is not None else None,
             "max_bytes": self.max_bytes,
@@ -86,10 +85,7 @@ class Array(Type):
             "required": ["b64", "dtype", "shape"],
             "additionalProperties": False,
         }
-        return {
-            "anyOf": [self._nested(), packed, *inline_bytes.SCHEMA["anyOf"]],
-            KEY: {key: value for key, value in own.items() if value is not None},
-        }
+        return {"anyOf": [self._nested(), packed, *inline_bytes.SCHEMA["anyOf"]], KEY: own}
 
     def _nested(self) -> dict[str, Any]:
         kind = (self.dtype or "float").rstrip("0123456789_")

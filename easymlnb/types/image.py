@@ -72,12 +72,10 @@ class Image(Type):
     def json_schema(self) -> dict[str, Any]:
         own = {
             "widget": self.widget,
-            "accept": list(self.reads),
             "max_bytes": self.max_bytes,
             "max_pixels": self.max_pixels,
+            "pages": self.pages or None,
         }
-        if self.pages:
-            own["pages"] = True
         return {**inline_bytes.SCHEMA, KEY: own}
 
     def decode(self, value: Any, source: Any) -> Any:

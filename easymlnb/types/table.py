@@ -74,9 +74,14 @@ class Table(Type):
         self.max_bytes = max_bytes
 
     def json_schema(self) -> dict[str, Any]:
-        own = {"widget": self.widget, "accept": [*self.reads, ".csv"], "max_bytes": self.max_bytes}
-        options = {"columns": self.columns, "separator": self.separator, "decimal": self.decimal}
-        own |= {name: value for name, value in options.items() if value}
+        own = {
+            "widget": self.widget,
+            "accept": [*self.reads, ".csv"],
+            "max_bytes": self.max_bytes,
+            "columns": self.columns or None,
+            "separator": self.separator or None,
+            "decimal": self.decimal or None,
+        }
         return {
             "anyOf": [
                 {"type": "array", "items": {"type": "object"}, "description": "Records."},

@@ -59,8 +59,7 @@ class TimeSeries(table.Table):
 
     def json_schema(self) -> dict[str, Any]:
         schema = super().json_schema()
-        own = {"time": self.time, "values": self.values or None}
-        return {**schema, KEY: {**schema[KEY], **{k: v for k, v in own.items() if v is not None}}}
+        return {**schema, KEY: {**schema[KEY], "time": self.time, "values": self.values or None}}
 
     def kinds(self) -> Mapping[str, str]:
         # Times stay text here, because those without an offset are in the zone.
