@@ -70,7 +70,7 @@ class ServiceResponse:
 class PendingRequest:
     """One request. ``on_end`` is called once, in any thread, when it has a response or an error."""
 
-    def __init__(self, number: int, on_end: Callable[[], None] | None = None) -> None:
+    def __init__(self, number: int, on_end: Callable[[], object] | None = None) -> None:
         self.number = number
         self.response: ServiceResponse | None = None
         self.error: EasyMLNBError | None = None
@@ -100,7 +100,7 @@ class PendingRequests:
         self._numbers = itertools.count(1)
         self._open: dict[int, PendingRequest] = {}
 
-    def begin(self, on_end: Callable[[], None] | None = None) -> PendingRequest:
+    def begin(self, on_end: Callable[[], object] | None = None) -> PendingRequest:
         request = PendingRequest(next(self._numbers), on_end)
         self._open[request.number] = request
         return request

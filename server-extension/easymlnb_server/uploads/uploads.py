@@ -231,7 +231,7 @@ class Uploads:
 def _taker(spec: ServiceSpec, field: str, name: str, media_type: str, size: int) -> FileParameter:
     """Return a parameter that takes such a file; raises what ``begin`` says."""
     named = [one for one in file_parameters(spec.input) if field in ("", one.name)]
-    fitting = [one for one in named if one.takes(name, media_type)]
+    fitting = [one for one in named if one.accepts(name, media_type)]
     if not fitting:
         offered = [kind for one in named for kind in one.accept]
         raise UnsupportedMediaType(media_type or name, tuple(dict.fromkeys(offered)))
