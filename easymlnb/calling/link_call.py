@@ -97,7 +97,7 @@ class LinkCall:
 
     def _wait(self, question: PendingRequest) -> ServiceResponse:
         try:
-            while not question.ended.is_set():
+            while not question.done():
                 self._way.wait(question)
         except BaseException:
             self._stop(question)
@@ -105,24 +105,16 @@ class LinkCall:
         return question.result()
 
     async def _answer(self, message: Callable[[int], tuple[Message, bytes]]) -> ServiceResponse:
-        running = asyncio.get_running_loop()
-        ended = asyncio.Event()
-
-        def told() -> None:
-            running.call_soon_threadsafe(ended.set)
-
-        question = REQUESTS.begin(told)
+        question = REQUESTS.begin()
         self._way.send(*message(question.number))
         try:
-            await ended.wait()
+            return await asyncio.wrap_future(question)
         except BaseException:
             self._stop(question)
             raise
-        return question.result()
 
     def _stop(self, question: PendingRequest) -> None:
-        if not question.ended.is_set():
-            REQUESTS.forget(question)
+        if REQUESTS.forget(question):
             self._way.notify(CancelServiceCall(id=question.number))
 
     # messages

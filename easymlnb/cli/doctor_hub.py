@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from easymlnb.cli.doctor import BAD, NOTE, OK, Finding
-from easymlnb.contract.hub_config import OWN_TOKENS, ROLE, SERVICE, TOKENS, USERS
+from easymlnb.contract.hub_config import OWN_TOKENS, ROLE, TOKENS, USERS
 
 if TYPE_CHECKING:
     import httpx
@@ -28,11 +28,13 @@ def examine(environment: Mapping[str, str] | None = None) -> list[Finding]:
         return [Finding("hub", BAD, "this server was not started by a JupyterHub.", fix)]
     import httpx
 
+    from easymlnb.client.hub import shared_service_url
+
     token = variables.get("JUPYTERHUB_API_TOKEN", "")
     headers = {"Authorization": f"token {token}"}
     with httpx.Client(headers=headers, timeout=SECONDS) as http:
         found = [*_hub(http, url), *_rights(http, url, user), *_proxy(http, variables)]
-        if address := _service_of(variables):
+        if address := shared_service_url(variables):
             found += service(http, address)
         return found
 
@@ -117,15 +119,6 @@ def _is_ours(answer: "httpx.Response") -> bool:
         return bool(answer.json() == {"status": "ok"})
     except ValueError:
         return False
-
-
-def _service_of(variables: Mapping[str, str]) -> str:
-    """Return the URL of a shared service; empty if the proxy's URL is unknown."""
-    parts = urlsplit(variables.get("JUPYTERHUB_PUBLIC_URL", ""))
-    if not parts.netloc:
-        return ""
-    base = variables.get("JUPYTERHUB_BASE_URL") or "/"
-    return f"{parts.scheme}://{parts.netloc}{base.rstrip('/')}/services/{SERVICE}/"
 
 
 def _hub(http: "httpx.Client", url: str) -> Iterator[Finding]:
