@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from easymlnb.cli import output
-from easymlnb.cli.options import Target, with_target
+from easymlnb.cli.options import CommandTarget, with_target
 from easymlnb.contract import hub_config
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def config(
 @app.command()
 @with_target("json")
 def check(
-    target: Target,
+    target: CommandTarget,
     hub_config: Annotated[
         Path, typer.Argument(metavar="FILE", help="The Hub's configuration file; it is executed.")
     ] = Path("jupyterhub_config.py"),
@@ -132,7 +132,7 @@ def check(
     show(examine(hub_config.absolute()), json=target.json)
 
 
-def _client(target: Target) -> "Client":
+def _client(target: CommandTarget) -> "Client":
     from easymlnb.client import Client, hub
 
     return Client(hub.publish_target(target.url, target.token))
@@ -141,7 +141,7 @@ def _client(target: Target) -> "Client":
 @app.command()
 @with_target("url", "token")
 def transfer(
-    target: Target,
+    target: CommandTarget,
     old: Annotated[str, typer.Argument(metavar="OLD", help="Current owner of the services.")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="New owner, a user of the Hub.")],
 ) -> None:
@@ -157,7 +157,7 @@ def transfer(
 @app.command("remove-user")
 @with_target("url", "token")
 def remove_user(
-    target: Target,
+    target: CommandTarget,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the former user.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:

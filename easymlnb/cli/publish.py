@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from easymlnb.cli import output
-from easymlnb.cli.options import Target
+from easymlnb.cli.options import CommandTarget
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.replacing import AUTO, check
 
@@ -32,7 +32,7 @@ class PublishOptions:
     replace: str = AUTO
 
 
-def publish_and_show(notebook: Path, options: PublishOptions, target: Target) -> None:
+def publish_and_show(notebook: Path, options: PublishOptions, target: CommandTarget) -> None:
     """Publish a notebook and print the result.
 
     If a cell or an example fails, print where, and exit with 1. Other errors are raised. An

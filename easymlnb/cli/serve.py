@@ -19,7 +19,7 @@ from typing import Any
 import typer
 
 from easymlnb.cli import output
-from easymlnb.cli.options import Target
+from easymlnb.cli.options import CommandTarget
 from easymlnb.client import discovery
 from easymlnb.contract.errors import EasyMLNBError, ServerUnreachable
 from easymlnb.contract.process import hide
@@ -162,7 +162,9 @@ def _publish(notebook: Path, server: discovery.Server) -> bool:
     from easymlnb.cli.publish import PublishOptions, publish_and_show
 
     try:
-        publish_and_show(notebook, PublishOptions(), Target(url=server.url, token=server.token))
+        publish_and_show(
+            notebook, PublishOptions(), CommandTarget(url=server.url, token=server.token)
+        )
     except (EasyMLNBError, OSError, ValueError) as error:
         output.say(f"easymlnb: {sentence(error)}")
         return False

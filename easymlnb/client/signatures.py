@@ -30,7 +30,7 @@ _FILES = {
 BY_NAME = inspect.Parameter.KEYWORD_ONLY
 
 
-class Hint:
+class _Annotation:
     """An annotation that is displayed as its text."""
 
     def __init__(self, text: str) -> None:
@@ -40,7 +40,7 @@ class Hint:
         return self._text
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Hint) and repr(other) == self._text
+        return isinstance(other, _Annotation) and repr(other) == self._text
 
     def __hash__(self) -> int:
         return hash(self._text)
@@ -64,10 +64,10 @@ def signature(spec: ServiceSpec) -> inspect.Signature:
         if name not in required:
             default = field.get("default") if isinstance(field, Mapping) else None
         kind = BY_NAME if late else inspect.Parameter.POSITIONAL_OR_KEYWORD
-        annotation = Hint(type_text(field, spec.input))
+        annotation = _Annotation(type_text(field, spec.input))
         found.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
     result = type_text(spec.output, spec.output)
-    returns = Hint(f"Iterator[{result}]" if spec.stream else result)
+    returns = _Annotation(f"Iterator[{result}]" if spec.stream else result)
     return inspect.Signature(found, return_annotation=returns)
 
 

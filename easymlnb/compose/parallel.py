@@ -14,7 +14,7 @@ from easymlnb.compose.steps import Step
 from easymlnb.runtime.context import CURRENT_CALL, StepContext
 from easymlnb.runtime.failures import CallInterrupted
 from easymlnb.runtime.figures import own_figures
-from easymlnb.runtime.settings import Settings
+from easymlnb.runtime.settings import ThreadSettings
 
 TICK = 0.05
 """Seconds between two looks at whether the call was stopped."""
@@ -44,7 +44,7 @@ def run_parallel(steps: Mapping[str, Step], values: dict[str, Any]) -> dict[str,
     Only the calling thread emits, and it never waits for long, so it can be interrupted.
     """
     box: SimpleQueue[_Told | _Ended] = SimpleQueue()
-    own = Settings()
+    own = ThreadSettings()
     threads = {
         name: Thread(
             target=copy_context().run,
@@ -67,7 +67,7 @@ def run_parallel(steps: Mapping[str, Step], values: dict[str, Any]) -> dict[str,
 
 
 def _run(
-    own: Settings,
+    own: ThreadSettings,
     name: str,
     step: Step,
     values: dict[str, Any],

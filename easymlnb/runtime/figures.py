@@ -50,7 +50,7 @@ def _close(figures: "OrderedDict[Any, Any]") -> None:
         show._to_draw = [one for one in show._to_draw if not any(one is it for it in drawn)]
 
 
-class _PerCall(MutableMapping[Any, Any]):
+class _CallFigures(MutableMapping[Any, Any]):
     """Replaces pyplot's table: the one of the running call, outside calls the former one."""
 
     def __init__(self, outside: "OrderedDict[Any, Any]") -> None:
@@ -129,5 +129,5 @@ def _watch() -> None:
 
 
 def _replace(module: Any) -> None:
-    if not isinstance(module.Gcf.figs, _PerCall):
-        module.Gcf.figs = _PerCall(module.Gcf.figs)
+    if not isinstance(module.Gcf.figs, _CallFigures):
+        module.Gcf.figs = _CallFigures(module.Gcf.figs)
