@@ -39,8 +39,8 @@ def link_transport() -> LinkTransport | None:
 class LinkCall:
     """Calls of one service from one place."""
 
-    def __init__(self, found: LinkTransport, name: str, timeout: float | None) -> None:
-        self._way = found
+    def __init__(self, transport: LinkTransport, name: str, timeout: float | None) -> None:
+        self._way = transport
         self._name = name
         self._timeout = timeout
         context = CURRENT_CALL.get()
@@ -63,20 +63,20 @@ class LinkCall:
     def map(self, items: Iterable[Values], max_concurrency: int) -> list[Any]:
         spec = self._spec()
         out: deque[PendingRequest] = deque()
-        found: list[Any] = []
+        results: list[Any] = []
         try:
             for given, values in items:
                 if len(out) >= max_concurrency:
-                    found.append(self._read(spec, self._wait(out[0])))
+                    results.append(self._read(spec, self._wait(out[0])))
                     out.popleft()
                 out.append(self._ask(spec, given, values))
             while out:
-                found.append(self._read(spec, self._wait(out[0])))
+                results.append(self._read(spec, self._wait(out[0])))
                 out.popleft()
         finally:
             for question in out:
                 self._stop(question)
-        return found
+        return results
 
     # questions
 

@@ -61,10 +61,10 @@ class ServiceProxy:
                 return _call_here(
                     service, [operations.bind_arguments(service.spec, given, values)]
                 )[0]
-        found = _link_transport(self.name)
-        if found is None:
+        transport = _link_transport(self.name)
+        if transport is None:
             return _call_over_http(self.name, self._timeout, given, values)
-        return LinkCall(found, self.name, self._timeout).call(given, values)
+        return LinkCall(transport, self.name, self._timeout).call(given, values)
 
     async def aio(self, *given: Any, **values: Any) -> Any:
         """Call the service from a coroutine; other calls run while this one waits."""
@@ -73,10 +73,10 @@ class ServiceProxy:
             with _guard_cycle(self.name):
                 named = operations.bind_arguments(service.spec, given, values)
                 return await service.function(**service.schema.load(named))
-        found = _link_transport(self.name) if service is None else None
-        if found is None:
+        transport = _link_transport(self.name) if service is None else None
+        if transport is None:
             return await asyncio.to_thread(self, *given, **values)
-        return await LinkCall(found, self.name, self._timeout).call_async(given, values)
+        return await LinkCall(transport, self.name, self._timeout).call_async(given, values)
 
     def map(self, items: Iterable[Any], *, max_concurrency: int = MAX_CONCURRENCY) -> list[Any]:
         """Call the service for each item and return the results in order.
@@ -98,9 +98,9 @@ class ServiceProxy:
         if service is not None:
             with _guard_cycle(self.name):
                 return _call_here(service, [_arguments(service, item) for item in items])
-        found = _link_transport(self.name)
-        if found is not None:
-            return LinkCall(found, self.name, self._timeout).map(
+        transport = _link_transport(self.name)
+        if transport is not None:
+            return LinkCall(transport, self.name, self._timeout).map(
                 map(split_arguments, items), max_concurrency
             )
         with ThreadPoolExecutor(max_concurrency, "easymlnb-map") as pool:
@@ -181,8 +181,8 @@ def _call_here(service: Service, rows: list[dict[str, Any]]) -> list[Any]:
 
 
 def _run(function: Callable[..., Any], values: dict[str, Any], stream: bool) -> Any:
-    made = function(**values)
-    return list(event_loop.iterate(made)) if stream else event_loop.await_result(made)
+    result = function(**values)
+    return list(event_loop.iterate(result)) if stream else event_loop.await_result(result)
 
 
 def _not_in_a_coroutine(name: str) -> None:
@@ -203,8 +203,8 @@ def _link_transport(name: str) -> LinkTransport | None:
 
 @cache
 def _client(shared: bool = False) -> Client:
-    found = hub.find_shared_service() if shared else None
-    return Client(found) if found is not None else connect()
+    server = hub.find_shared_service() if shared else None
+    return Client(server) if server is not None else connect()
 
 
 def _call_over_http(

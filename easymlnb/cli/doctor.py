@@ -229,10 +229,11 @@ def _writable(about: str, folder: Path, variable: str) -> Finding:
 def server(url: str | None, token: str | None) -> Iterator[Finding]:
     """Check the server; without a URL, no running server is only a note."""
     from easymlnb.client import connect
+    from easymlnb.client.discovery import find
 
     named = bool(url or os.environ.get("EASYMLNB_URL"))
     try:
-        client = connect(url, token)
+        found = find(url, token)
     except ServerUnreachable as error:
         if named:
             yield Finding("server", BAD, error.message)
@@ -241,16 +242,16 @@ def server(url: str | None, token: str | None) -> Iterator[Finding]:
                 "server", NOTE, "no server is running on this machine.", "Start one: easymlnb serve"
             )
         return
-    with client:
+    with connect(found.url, found.token) as client:
         try:
             ready = client.admin.health().get("status") == "ok"
             count = len(client.admin.services())
         except EasyMLNBError as error:
             fix = "Check the server's output, --url and --token."
-            yield Finding("server", BAD, f"{client!r}: {error.message}", fix)
+            yield Finding("server", BAD, f"{found.url}: {error.message}", fix)
             return
     if ready:
-        yield Finding("server", OK, f"{client!r} is ready with {count} service(s).")
+        yield Finding("server", OK, f"{found.url} is ready, services: {count}.")
     else:
         fix = "The server may still be starting. If not, see its output for the cause."
-        yield Finding("server", BAD, f"{client!r} does not run the published services.", fix)
+        yield Finding("server", BAD, f"{found.url} does not run the published services.", fix)

@@ -78,7 +78,7 @@ def docstring(spec: ServiceSpec) -> str:
         lines += ["", "Parameters:"]
         lines += [f"    {_parameter(name, field, spec.input)}" for name, field in fields.items()]
     result = spec.output.get("description") or type_text(spec.output, spec.output)
-    lines += ["", "Streams results:" if spec.stream else "Returns:", f"    {result}"]
+    lines += ["", "Yields:" if spec.stream else "Returns:", f"    {result}"]
     if spec.examples:
         values = ", ".join(f"{key}={_short(value)}" for key, value in spec.examples[0].items())
         lines += ["", "Example:", f"    {names.split(spec.name)[1]}({values})"]

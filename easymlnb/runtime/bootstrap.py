@@ -4,7 +4,7 @@ import os
 import sys
 from typing import Any, cast
 
-from easymlnb.contract.texts import all_sendable
+from easymlnb.contract.message import all_sendable
 from easymlnb.contract.worker_protocol import Hello, Register, pack
 from easymlnb.runtime import event_loop, notebook, raw
 from easymlnb.runtime.context import limit_prints

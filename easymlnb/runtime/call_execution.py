@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any
 
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, ResultNotEncodable
+from easymlnb.contract.message import all_sendable, sendable
 from easymlnb.contract.spec import VIEW
-from easymlnb.contract.texts import all_sendable, sendable
 from easymlnb.contract.worker_protocol import Call, Failure, Item, Result
 from easymlnb.runtime import body_files, event_loop
 from easymlnb.runtime.context import Context, Emit, call_context

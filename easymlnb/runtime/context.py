@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from io import TextIOBase
 from typing import Any
 
-from easymlnb.contract.texts import sendable
+from easymlnb.contract.message import sendable
 from easymlnb.contract.worker_protocol import Call, Message, Progress
 
 Emit = Callable[[Message, bytes], None]

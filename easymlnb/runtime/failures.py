@@ -23,7 +23,7 @@ from easymlnb.contract.errors import (
     InternalError,
     from_code,
 )
-from easymlnb.contract.texts import all_sendable, sendable
+from easymlnb.contract.message import all_sendable, sendable
 from easymlnb.runtime.hints import advise
 from easymlnb.types import inference
 

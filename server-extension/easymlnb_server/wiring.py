@@ -56,6 +56,7 @@ from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.workers.factory import DeploymentFactory
 from easymlnb_server.workers.registration import WorkerRegistration
+from easymlnb_server.workers.settings import DeploymentSettings
 from easymlnb_server.workers.start_limiter import StartLimiter
 
 if TYPE_CHECKING:
@@ -96,16 +97,16 @@ def build(settings: Settings, server: ServerApp) -> Components:
         profiles.on_own_server({} if settings.shared else settings.placements),
     )
     registration = WorkerRegistration()
-    deployments = DeploymentFactory(
-        folder / "work",
-        registration,
-        # On nodes of their own, users do not get in each other's way.
-        StartLimiter(settings.max_concurrent_starts, one=hub is None),
+    deployment_settings = DeploymentSettings(
+        folder=folder / "work",
         start_timeout=settings.start_timeout,
         queue_limit=settings.queue_limit,
-        memory=settings.worker_memory_bytes,
+        memory_limit=settings.worker_memory_bytes,
         orphan_timeout=settings.orphan_timeout,
     )
+    # On nodes of their own, users do not get in each other's way.
+    limiter = StartLimiter(settings.max_concurrent_starts, shared=hub is None)
+    deployments = DeploymentFactory(deployment_settings, registration, limiter)
     live, published = LiveServices(settings.queue_limit), PublishedServices()
     services = ServiceRegistry(live, published, shared=settings.shared, account=account())
     times: dict[str, datetime] = server.web_app.settings.setdefault("last_activity_times", {})

@@ -62,6 +62,7 @@ def test_energy_forecast(session_server: RunningServer) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_cell_segmentation(session_server: RunningServer) -> None:
+    pytest.importorskip("torch")
     nuclei = data("nuclei.tif").read_bytes()
     publish(session_server, "02_cell_segmentation", 800)
     answer = session_server.http.post(
@@ -81,4 +82,4 @@ def test_cell_segmentation(session_server: RunningServer) -> None:
     ).json()
     shown = {part["title"]: part for part in view["parts"]}
     assert shown["Number of cells"]["data"] == labels.max() > 100
-    assert shown["File"]["name"] == "cells.json"
+    assert shown["File"]["name"] == "cells.csv"

@@ -15,7 +15,7 @@ from easymlnb.publishing.bundle import build_bundle
 from easymlnb_server.placement.registry import PlacementSet
 from easymlnb_server.workers.deployment import Deployment
 from easymlnb_server.workers.registration import WorkerRegistration
-from easymlnb_server.workers.settings import Settings
+from easymlnb_server.workers.settings import DeploymentSettings
 from easymlnb_server.workers.worker_set import Worker
 from support.fakes import FakeLink, FakePlacement, left_in, spec, until
 from support.notebooks import make_notebook
@@ -36,7 +36,7 @@ class World:
         given = {"start_timeout": 30.0, "queue_limit": 10, **settings}
         self.deployment = Deployment(
             self.bundle.id, self._load, PlacementSet(self.placement), self.placement.rendezvous,
-            Settings(folder=self.work, gate=self.gate, **given),
+            self.gate, DeploymentSettings(folder=self.work, **given),
         )  # fmt: skip
 
     async def _load(self) -> Bundle:
@@ -45,7 +45,7 @@ class World:
         return self.bundle
 
     def keep(self, count: int = 1, first: Worker | None = None) -> None:
-        self.deployment.keep([spec(workers=count)], first)
+        self.deployment.run([spec(workers=count)], first)
 
     @property
     def first(self) -> FakeLink:

@@ -115,14 +115,9 @@ class DurationModels:
 class NoWorkers:
     """Why a version has no workers.
 
-    Attributes
-    ----------
-    state
-        ``"starting"`` or ``"asleep"``.
-    reason
-        What the start waits for, as a sentence; empty if it does not wait.
-    seconds
-        Expected seconds until a worker is ready; 0 while that is unknown.
+    - ``state``: ``"starting"`` or ``"asleep"``
+    - ``reason``: what the start waits for, as a sentence; empty if it does not wait
+    - ``seconds``: expected seconds until a worker is ready; 0 while that is unknown
     """
 
     state: str = "starting"

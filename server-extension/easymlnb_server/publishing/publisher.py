@@ -100,7 +100,7 @@ class Publisher:
         for bundle_id, versions in published.items():
             deployment = self._deployment(bundle_id, versions[0].owner)
             self._deployments.serve(deployment, versions)
-            deployment.keep(self._deployments.specs(deployment), survivors=there.pop(bundle_id, ()))
+            deployment.run(self._deployments.specs(deployment), orphans=there.pop(bundle_id, ()))
         for bundle in unfinished:
             self._start(bundle)
         for survivor in (one for left in there.values() for one in left):
@@ -132,7 +132,7 @@ class Publisher:
             )
             if added.bundle.state is State.STARTING:
                 self._how[id] = replace
-            if added.fresh:
+            if added.is_new:
                 self._start(added.bundle)
         return added.bundle
 
@@ -142,7 +142,7 @@ class Publisher:
 
     async def call_off(self, bundle_id: str) -> None:
         """End the start of a bundle; raises ``BundleInUse`` or ``BundleNotFound``."""
-        await _thread(lambda: self.store.bundles.call_off(bundle_id))
+        await _thread(lambda: self.store.bundles.cancel(bundle_id))
         self._starting.call_off(bundle_id)
 
     def waits_for(self, bundle_id: str) -> str:
@@ -152,7 +152,7 @@ class Publisher:
 
     async def provided(self, bundle_id: str) -> list[Version]:
         """Return the versions that a bundle made and that are still there."""
-        return await _thread(lambda: self.store.services.of_bundle(bundle_id))
+        return await _thread(lambda: self.store.services.for_bundle(bundle_id))
 
     async def log_of(self, stored: StoredBundle) -> bytes:
         """Return a bundle's executed notebook, as JSON."""
@@ -265,7 +265,7 @@ class Publisher:
             if bundle not in self._deployments and {one.service for one in versions} & {*names}:
                 deployment = self._deployment(bundle, versions[0].owner)
                 self._deployments.serve(deployment, versions)
-                deployment.keep(self._deployments.specs(deployment))
+                deployment.run(self._deployments.specs(deployment))
 
     def _start(self, stored: StoredBundle) -> None:
         self._starting.begin(stored.id, partial(self._bring_up, stored))
@@ -281,14 +281,9 @@ class Publisher:
             )
             replacement = self._replacements[stored.id] = self._replacement(stored, deployment)
             worker, found = await replacement.launch(tuple(map(naming.plain, stored.names)))
-            said = stored.manifest.get("metadata", {})
-            specs = await _thread(
-                partial(
-                    checked,
-                    [spec.with_notebook_metadata(said) for spec in found],
-                    deployment.executed,
-                )
-            )
+            metadata = stored.manifest.get("metadata", {})
+            found = tuple(spec.with_notebook_metadata(metadata) for spec in found)
+            specs = await _thread(partial(checked, found, deployment.starter.executed))
             if self._shared:
                 specs = naming.owned(specs, stored.owner)
             notebook = await self._keep_log(deployment)
@@ -316,7 +311,7 @@ class Publisher:
             self._replacements.pop(stored.id, None)
             self._how.pop(stored.id, None)
         self._deployments.serve(deployment, versions)
-        deployment.keep(self._deployments.specs(deployment), worker)
+        deployment.run(self._deployments.specs(deployment), worker)
         replacement.end({one.deployment for one in self.published.versions()})
         self._deployments.retire()
 
@@ -342,7 +337,7 @@ class Publisher:
             await _thread(lambda: self.store.bundles.set_failed(stored.id, told, log=notebook))
 
     async def _keep_log(self, deployment: Deployment) -> str:
-        text = nbformat.writes(deployment.executed)
+        text = nbformat.writes(deployment.starter.executed)
         return await _thread(lambda: self.store.files.put(text.encode()))
 
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import pytest
-import torch
 
 import easymlnb as ml
 from easymlnb.contract.errors import DefinitionError
@@ -270,6 +269,8 @@ def test_stacked_numbers_and_split_numbers() -> None:
 
 
 def test_stacked_tensors() -> None:
+    torch: Any = pytest.importorskip("torch")
+
     def f(x: ml.Batched[torch.Tensor]) -> list[float]:
         return x.sum(dim=1)  # type: ignore[attr-defined]
 
