@@ -13,6 +13,7 @@ from easymlnb.client.messages import encode_form
 from easymlnb.contract.service_call_protocol import CallService, CancelServiceCall, DescribeService
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import LARGE, Message
+from easymlnb.runtime import environment
 from easymlnb.runtime.body_files import store_in
 from easymlnb.runtime.context import CURRENT_CALL
 from easymlnb.runtime.link_requests import REQUESTS, LinkTransport, PendingRequest, ServiceResponse
@@ -28,7 +29,7 @@ Values = tuple[tuple[Any, ...], dict[str, Any]]
 
 def link_transport() -> LinkTransport | None:
     """Return how this process asks its server; ``None`` if it has no link to one."""
-    if REQUESTS.transport is None and session.has_server():
+    if REQUESTS.transport is None and environment.has_server():
         session.link()
         until = time.monotonic() + LINK_SECONDS
         while REQUESTS.transport is None and time.monotonic() < until:

@@ -18,11 +18,10 @@ from easymlnb.calling.link_call import LinkCall, link_transport
 from easymlnb.client import Client, connect, hub, operations
 from easymlnb.contract.errors import CallCycle
 from easymlnb.contract.options import named_options
-from easymlnb.runtime import event_loop
+from easymlnb.runtime import environment, event_loop
 from easymlnb.runtime.batch_execution import run_rows
 from easymlnb.runtime.context import CURRENT_CALL
 from easymlnb.runtime.link_requests import LinkTransport
-from easymlnb.runtime.live import session
 from easymlnb.services.definition import SERVICES, Service
 
 MAX_CONCURRENCY = 32
@@ -198,7 +197,7 @@ def _not_in_a_coroutine(name: str) -> None:
 
 def _link_transport(name: str) -> LinkTransport | None:
     """Return the link to ask over; a notebook's own server does not know the services of others."""
-    return None if "/" in name and not session.in_worker() else link_transport()
+    return None if "/" in name and not environment.in_worker() else link_transport()
 
 
 @cache

@@ -64,13 +64,13 @@ def list_services(target: CommandTarget) -> None:
     if target.json:
         output.as_json(services)
     elif not services:
-        output.say("No services yet. Publish one: easymlnb publish NOTEBOOK")
+        output.message("No services yet. Publish one: easymlnb publish NOTEBOOK")
     else:
         columns = {"name": "NAME", "state": "STATE", "version": "VERSION", "title": "TITLE"}
         output.table(services, columns)
         for service in services:
             if service.get("reason"):
-                output.say(f"{service['name']}: {service['reason']}")
+                output.message(f"{service['name']}: {service['reason']}")
 
 
 @app.command()
@@ -174,7 +174,7 @@ def remove(
     if target.json:
         output.as_json({"removed": name})
     else:
-        output.say(f"Removed {name}.")
+        output.message(f"Removed {name}.")
 
 
 @app.command()
@@ -212,7 +212,7 @@ def share(
     if target.json:
         output.as_json({"service": access.service, **access.to_dict(), "app": access.app})
     else:
-        output.say_out(repr(access))
+        output.line(repr(access))
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

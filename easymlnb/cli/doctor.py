@@ -73,10 +73,10 @@ def show(findings: list[Finding], *, json: bool) -> None:
     else:
         marks = {OK: "ok  ", NOTE: "note", BAD: "BAD "}
         for finding in findings:
-            output.say_out(f"{marks[finding.state]}  {finding.about}: {finding.says}")
+            output.line(f"{marks[finding.state]}  {finding.about}: {finding.says}")
             if finding.fix:
-                output.say_out(f"      -> {finding.fix}")
-        output.say_out(f"\n{count} problem(s) found." if count else "\nNo problems found.")
+                output.line(f"      -> {finding.fix}")
+        output.line(f"\n{count} problem(s) found." if count else "\nNo problems found.")
     if count:
         raise typer.Exit(1)
 

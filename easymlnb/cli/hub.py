@@ -108,13 +108,13 @@ def config(
     ip: Annotated[str, typer.Option(help="IP address of the service.")] = "127.0.0.1",
 ) -> None:
     """Print what to add to jupyterhub_config.py."""
-    output.say_out(HubOptions(state_dir, settings, ip, port, public_url).block())
+    output.line(HubOptions(state_dir, settings, ip, port, public_url).block())
     if settings is not None and not settings.is_file():
-        output.say(
+        output.message(
             f"Create {settings.absolute()} first; an empty file is enough. Without it the "
             "service fails to start, which stops the Hub."
         )
-    output.say("Before you restart the Hub, run: easymlnb hub check jupyterhub_config.py")
+    output.message("Before you restart the Hub, run: easymlnb hub check jupyterhub_config.py")
 
 
 @app.command()
@@ -149,9 +149,9 @@ def transfer(
     with _client(target) as client:
         moved = client.admin.transfer_services(old, new)
     for before, after in moved.items():
-        output.say_out(f"{before} is now {after}")
+        output.line(f"{before} is now {after}")
     if not moved:
-        output.say(f"{old} had no services; another user can now use the name.")
+        output.message(f"{old} had no services; another user can now use the name.")
 
 
 @app.command("remove-user")
@@ -167,8 +167,8 @@ def remove_user(
     with _client(target) as client:
         removed = client.admin.remove_user(name)
     for service in removed:
-        output.say_out(f"{service} removed")
-    output.say(f"Another user can now use the name {name}.")
+        output.line(f"{service} removed")
+    output.message(f"Another user can now use the name {name}.")
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

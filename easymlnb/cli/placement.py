@@ -33,7 +33,7 @@ def list_placements(target: CommandTarget) -> None:
         output.as_json(found)
         return
     if not found:
-        output.say(
+        output.message(
             "This server has no placements. Its administrator can add them with "
             "c.EasyMLNB.placements."
         )
@@ -92,7 +92,7 @@ def install(
             f"There is no placement named {name!r} on this server. Its placements: {names}."
         )
     folder = write(name, found[name]["spot"], title, found[name].get("proxy", ""), prefix)
-    output.say(f"Installed {folder}. Reload JupyterLab to see the kernel in the launcher.")
+    output.message(f"Installed {folder}. Reload JupyterLab to see the kernel in the launcher.")
 
 
 def write(name: str, spot: dict[str, Any], title: str, proxy: str, prefix: Path | None) -> Path:

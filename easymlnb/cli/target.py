@@ -25,7 +25,7 @@ def servers(target: CommandTarget, *, shared: bool = False) -> list[discovery.Se
         if shared or target.url or target.personal:
             raise
         own = discovery.find()
-        output.say(error.message)
+        output.message(error.message)
         return [own]
     if not first.shared or target.url or shared:
         return [first]

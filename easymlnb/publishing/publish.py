@@ -21,6 +21,7 @@ from easymlnb.publishing.bundle import BuiltBundle, build_bundle
 from easymlnb.publishing.bundle.static_analysis import expand_magics
 from easymlnb.publishing.bundle_upload import describe_failure, upload_bundle
 from easymlnb.publishing.current_notebook import notebook_candidates
+from easymlnb.runtime import environment
 from easymlnb.services.definition import SERVICES
 
 log = logging.getLogger("easymlnb")
@@ -77,7 +78,7 @@ def publish(
     Raises ``EasyMLNBError`` if the notebook is not saved, ``Forbidden`` if the shared service
     rejects this server's token, and what ``build_bundle`` and ``upload_bundle`` raise.
     """
-    if "EASYMLNB_WORKER" in os.environ:
+    if environment.in_worker():
         log.info("publish() of %s has no effect in a worker.", service)
         return None
     if service not in SERVICES:
