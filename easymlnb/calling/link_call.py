@@ -13,6 +13,7 @@ from easymlnb.client.messages import encode_form
 from easymlnb.contract.service_call_protocol import CallService, CancelServiceCall, DescribeService
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import LARGE, Message
+from easymlnb.runtime import environment
 from easymlnb.runtime.body_files import store_in
 from easymlnb.runtime.context import CURRENT_CALL
 from easymlnb.runtime.link_requests import REQUESTS, LinkTransport, PendingRequest, ServiceResponse
@@ -32,7 +33,7 @@ CreateMessage = Callable[[int], tuple[Message, bytes]]
 
 def link_transport() -> LinkTransport | None:
     """Return the transport to this process's server; ``None`` without a link."""
-    if REQUESTS.transport is None and session.has_server():
+    if REQUESTS.transport is None and environment.has_server():
         session.link()
         until = time.monotonic() + LINK_SECONDS
         while REQUESTS.transport is None and time.monotonic() < until:
@@ -93,16 +94,14 @@ class LinkCall:
         spec = msgspec.json.decode(bytes(response.body), type=ServiceSpec)
         return _specs.add(self._name, spec)
 
-    def _start(
-        self, create: CreateMessage, on_end: Callable[[], object] | None = None
-    ) -> PendingRequest:
-        request = REQUESTS.begin(on_end)
+    def _start(self, create: CreateMessage) -> PendingRequest:
+        request = REQUESTS.begin()
         self._transport.send(*create(request.number))
         return request
 
     def _wait(self, request: PendingRequest) -> ServiceResponse:
         try:
-            while not request.ended.is_set():
+            while not request.done():
                 self._transport.wait(request)
         except BaseException:
             self._cancel(request)
@@ -110,19 +109,15 @@ class LinkCall:
         return request.result()
 
     async def _request(self, create: CreateMessage) -> ServiceResponse:
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-        request = self._start(create, lambda: loop.call_soon_threadsafe(ended.set))
+        request = self._start(create)
         try:
-            await ended.wait()
+            return await asyncio.wrap_future(request)
         except BaseException:
             self._cancel(request)
             raise
-        return request.result()
 
     def _cancel(self, request: PendingRequest) -> None:
-        if not request.ended.is_set():
-            REQUESTS.forget(request)
+        if REQUESTS.forget(request):
             self._transport.notify(CancelServiceCall(id=request.number))
 
     def _describe_message(self, number: int) -> tuple[Message, bytes]:

@@ -19,10 +19,9 @@ from easymlnb.client import Client, connect, hub
 from easymlnb.client.operations import bind_arguments
 from easymlnb.contract.errors import CallCycle
 from easymlnb.contract.options import check_whole, named_options
-from easymlnb.runtime import event_loop
+from easymlnb.runtime import environment, event_loop
 from easymlnb.runtime.batch_execution import run_rows
 from easymlnb.runtime.context import CURRENT_CALL
-from easymlnb.runtime.live import session
 from easymlnb.services.definition import SERVICES, Service
 
 MAX_CONCURRENCY = 32
@@ -110,7 +109,7 @@ class ServiceProxy:
 
     def _link_call(self) -> LinkCall | None:
         # The server of a notebook does not know services of other users; that of a worker does.
-        if "/" in self.name and not session.in_worker():
+        if "/" in self.name and not environment.in_worker():
             return None
         transport = link_transport()
         return None if transport is None else LinkCall(transport, self.name, self._timeout)
