@@ -30,6 +30,7 @@ from easymlnb_server.observability.log_filter import Careful
 from easymlnb_server.settings import Settings
 from easymlnb_server.store.private_folder import make_private
 from easymlnb_server.supervisor import Supervisor
+from easymlnb_server.uploads.uploads import SWEEP_EVERY
 from easymlnb_server.wiring import build, build_lifecycle, build_placements
 
 MESSAGE_LIMIT = 150 * 2**20
@@ -145,8 +146,9 @@ class EasyMLNB(Settings, ExtensionApp):
 
     def _run_in_background(self, connections: Connections) -> None:
         state = self._state
-        for duty in (connections, state.activity, state.metrics, state.uploads, state.node_kernels):
+        for duty in (connections, state.activity, state.metrics, state.node_kernels):
             self._supervisor.run(type(duty).__name__, duty.keep)
+        self._supervisor.every("Uploads", SWEEP_EVERY, state.uploads.run_sweep)
         if self.shared:
             revoker = AccessRevoker(
                 state.services,

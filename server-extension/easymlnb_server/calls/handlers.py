@@ -170,7 +170,7 @@ class CallHandler(SpooledBodyHandler):
         elif body.file is None:
             digest.update(body.data)
         else:
-            await asyncio.to_thread(body.file.feed, digest.update)
+            await asyncio.to_thread(body.file.read_into, digest.update)
         return digest.digest()
 
     def _with_uploads(self, body: Body, name: str) -> Body:
