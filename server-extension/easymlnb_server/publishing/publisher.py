@@ -281,14 +281,9 @@ class Publisher:
             )
             replacement = self._replacements[stored.id] = self._replacement(stored, deployment)
             worker, found = await replacement.launch(tuple(map(naming.plain, stored.names)))
-            said = stored.manifest.get("metadata", {})
-            specs = await _thread(
-                partial(
-                    checked,
-                    [spec.with_notebook_metadata(said) for spec in found],
-                    deployment.starter.executed,
-                )
-            )
+            metadata = stored.manifest.get("metadata", {})
+            found = tuple(spec.with_notebook_metadata(metadata) for spec in found)
+            specs = await _thread(partial(checked, found, deployment.starter.executed))
             if self._shared:
                 specs = naming.owned(specs, stored.owner)
             notebook = await self._keep_log(deployment)

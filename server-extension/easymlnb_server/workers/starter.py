@@ -362,6 +362,6 @@ def _locate(notebook: NotebookNode, trace: str) -> tuple[str, dict[str, Any]]:
 
 def required_gpus(specs: tuple[ServiceSpec, ...]) -> Gpu:
     """Return the GPUs that a worker with all these services needs."""
-    requested = [spec.running.gpu for spec in specs]
+    requested = [spec.resources.gpu for spec in specs]
     required = max((gpu for gpu in requested if gpu != PREFER), default=0.0)
     return required or (PREFER if PREFER in requested else 0.0)
