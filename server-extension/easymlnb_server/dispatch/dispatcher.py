@@ -127,29 +127,14 @@ class Dispatcher:
         worker: WorkerLink | None = None,
         chain: Chain = (),
     ) -> CallHandle:
-        """Accept a call.
+        """Accept a call; raises ``Busy``, or the error of ``close``.
 
-        Parameters
-        ----------
-        call
-            What to send to the worker; gets a new ``id``.
-        listener
-            Called with each progress message and stream item.
-        spec
-            The service to call.
-        low_priority
-            Let interactive calls go first.
-        worker
-            Run the call on this worker, without queueing.
-        chain
-            The calls that wait for this one.
-
-        Raises
-        ------
-        Busy
-            The service's queue is full.
-        NotReady
-            The version was stopped.
+        - ``call``: what to send to the worker; gets a new ``id``
+        - ``listener``: called with each progress message and stream item
+        - ``spec``: the service to call
+        - ``low_priority``: let interactive calls go first
+        - ``worker``: run the call on this worker, without queueing
+        - ``chain``: the calls that wait for this one
         """
         if self._closed is not None:
             raise self._closed

@@ -22,8 +22,8 @@ DECAY = 0.9
 class DurationModel:
     """Duration of a run of ``n`` calls as ``a * n + b``: least squares, recent runs count most.
 
-    ``a`` and ``b`` cannot be told apart while all runs had one size. A smaller run is then expected
-    to take as long, and half of a larger run's duration to grow in proportion.
+    While all runs had one size, ``a`` and ``b`` are unknown. A smaller run is then expected to take
+    as long, and half of a larger run's duration to grow in proportion.
     """
 
     __slots__ = ("_n", "_nn", "_ns", "_s", "_weight")

@@ -92,9 +92,9 @@ class UploadsHandler(BodyHandler):
         spec = self.target(service, Action.CALL).spec
         name, media_type, size = _announced(self.take_body())
         field = self.get_query_argument("field", "")
-        made = self.state.uploads.begin(sender_of(self), spec, field, name, media_type, size)
-        self.set_header("Location", f"{self.base_url}easymlnb/uploads/{made.id}")
-        self.write_json(UploadStarted(id=made.id, offset=0, chunk=CHUNK), 201)
+        upload = self.state.uploads.begin(sender_of(self), spec, field, name, media_type, size)
+        self.set_header("Location", f"{self.base_url}easymlnb/uploads/{upload.id}")
+        self.write_json(UploadStarted(id=upload.id, offset=0, chunk=CHUNK), 201)
 
 
 class Announcement(msgspec.Struct, frozen=True):
@@ -108,14 +108,14 @@ class Announcement(msgspec.Struct, frozen=True):
 def _announced(body: bytes) -> tuple[str, str, int]:
     """Return name, media type and size; raises ``BadRequest``."""
     try:
-        found = msgspec.json.decode(body, type=Announcement)
+        announcement = msgspec.json.decode(body, type=Announcement)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(
             'Create an upload with a JSON body such as {"name": "x.csv", "size": 1234} '
             f"({error})."
         ) from error
-    media_type = (found.media_type or "").partition(";")[0].strip().lower()
-    return found.name or "", media_type, found.size
+    media_type = (announcement.media_type or "").partition(";")[0].strip().lower()
+    return announcement.name or "", media_type, announcement.size
 
 
 class UploadHandler(BodyHandler):
@@ -127,8 +127,8 @@ class UploadHandler(BodyHandler):
     def initialize(self) -> None:
         super().initialize()
         self._upload: Upload | None = None
-        self._wrong: EasyMLNBError | None = None
-        self._busy = False
+        self._error: EasyMLNBError | None = None
+        self._writing = False
         self._disconnected = False
 
     def admits(self, held: PageToken) -> bool:
@@ -136,10 +136,10 @@ class UploadHandler(BodyHandler):
 
     def _own(self, id: str) -> Upload:
         """Return one of the caller's uploads; with a page token, one of the token's service."""
-        found = self.state.uploads.get(id, owner_of(self))
-        if self.held is not None and found.service != self.held.service:
+        upload = self.state.uploads.get(id, owner_of(self))
+        if self.held is not None and upload.service != self.held.service:
             raise UploadNotFound(id)
-        return found
+        return upload
 
     def body_limit(self) -> int:
         upload = self._own(self.path_args[0])
@@ -157,22 +157,22 @@ class UploadHandler(BodyHandler):
 
     async def _to_disk(self, chunk: bytes) -> None:
         assert self._upload is not None
-        self._busy = True
+        self._writing = True
         try:
             await asyncio.to_thread(self._upload.write, chunk)
         except StorageFull as error:
-            self._wrong = error
+            self._error = error
             self._refused = True
         finally:
-            self._busy = False
+            self._writing = False
             if self._disconnected:
                 self._release()
 
     @web.authenticated
     def put(self, id: str) -> None:
         self.check_body()
-        if self._wrong is not None:
-            raise self._wrong
+        if self._error is not None:
+            raise self._error
         upload = self._upload
         assert upload is not None
         self._release()
@@ -197,14 +197,14 @@ class UploadHandler(BodyHandler):
     def on_connection_close(self) -> None:
         super().on_connection_close()
         self._disconnected = True
-        if not self._busy:
+        if not self._writing:
             self._release()
 
     def on_finish(self) -> None:
         self._release()
 
 
-def named(request: Any) -> list[str]:
+def upload_ids(request: Any) -> list[str]:
     """Return the ids of the uploads that a call's headers name."""
     listed = request.headers.get(HEADER, "")
     return [id for part in listed.split(",") if (id := part.strip())]

@@ -162,11 +162,11 @@ class Uploads:
 
     def get(self, id: str, owner: str) -> Upload:
         """Return one of this owner's uploads; raises ``UploadNotFound``."""
-        found = self._all.get(id)
-        if found is None or found.sender.owner != owner:
+        upload = self._all.get(id)
+        if upload is None or upload.sender.owner != owner:
             raise UploadNotFound(id)
-        found.used = self._clock()
-        return found
+        upload.used = self._clock()
+        return upload
 
     def remove(self, id: str, owner: str) -> None:
         """Remove an upload once no call uses it; raises ``UploadNotFound``."""
@@ -178,7 +178,7 @@ class Uploads:
 
         Raises ``UploadNotFound`` or ``UploadIncomplete``.
         """
-        found = []
+        files = []
         for id in dict.fromkeys(ids):
             upload = self._all.get(id)
             if upload is None or upload.service != service:
@@ -186,8 +186,8 @@ class Uploads:
             if upload.offset != upload.size:
                 raise UploadIncomplete(upload.offset, upload.size)
             upload.used = self._clock()
-            found.append((id, upload.file or self._empty_file()))
-        return tuple(found)
+            files.append((id, upload.file or self._empty_file()))
+        return tuple(files)
 
     def _empty_file(self) -> SpooledFile:
         file = self._empty.get("")
