@@ -138,13 +138,7 @@ class Dispatcher:
         """
         if self._closed is not None:
             raise self._closed
-        slot = None
-        if worker is None:
-            if spec.batch is None and not self._queue:
-                prefetch = isinstance(body, bytes) and not chain
-                slot = self._scheduler.find_slot(call.service, spec, prefetch=prefetch)
-            if slot is None:
-                self._refuse_if_full(call.service, spec)
+        slot = self._admit(call.service, spec, body, chain) if worker is None else None
         loop = asyncio.get_running_loop()
         call = msgspec.structs.replace(call, id=next(_ids))
         handle = CallHandle(call, body, loop, listener, spec, low_priority)
@@ -240,11 +234,20 @@ class Dispatcher:
             self._changed.clear()
             await self._changed.wait()
 
-    def _refuse_if_full(self, service: str, spec: ServiceSpec) -> None:
+    def _admit(
+        self, service: str, spec: ServiceSpec, body: Body, chain: Chain
+    ) -> WorkerSlot | None:
+        """Return the slot for a new call, or ``None`` to queue it; raises ``Busy``."""
+        if spec.batch is None and not self._queue:
+            prefetch = isinstance(body, bytes) and not chain
+            slot = self._scheduler.find_slot(service, spec, prefetch=prefetch)
+            if slot is not None:
+                return slot
         queued = self._queue.count(service)
         limit = self._limit if spec.batch is None else self._limit + spec.batch.max_size
         if queued >= limit:
             raise Busy(queued, self._expected_wait(service, spec, queued))
+        return None
 
     def _enqueue(self, handle: CallHandle, loop: asyncio.AbstractEventLoop) -> None:
         self._queue.add(handle)
