@@ -112,12 +112,7 @@ class EasyMLNB(Settings, ExtensionApp):
         except OSError as error:
             self.log.error("Cannot use the folder %s: %s", self._folder, error)
         link = self._link_url()
-        os.environ["EASYMLNB_LINK"] = link
-        os.environ["EASYMLNB_SECRET"] = self._state.secret
-        if self.hub_proxy:
-            os.environ["EASYMLNB_HUB_PROXY"] = self.hub_proxy
-        os.environ["EASYMLNB_SERVER_PID"] = str(os.getpid())
-        os.environ["EASYMLNB_CAFILE"] = serverapp.certfile or ""
+        self._export_link(link)
         placements = await asyncio.to_thread(
             build_placements, self, self._components, serverapp, link
         )
@@ -129,11 +124,7 @@ class EasyMLNB(Settings, ExtensionApp):
         if not self.is_node:
             cafile = serverapp.certfile or ""
             self._state.apps.open(self._link_url("http").removesuffix("link"), cafile)
-        call = SHARED_CALL if self.shared else CALL
-        path = url_path_join(re.escape(serverapp.base_url), PREFIX, call)
-        limits = self.make_inbound(proxied=serverapp.trust_xheaders)
-        server, application = serverapp.http_server, serverapp.web_app
-        connections = open_doors(server, application, path, self._state, limits)
+        connections = self._open_doors(serverapp)
         self._state.metrics.open()
         if "JUPYTERHUB_USER" in os.environ:
             keep_path(serverapp.web_app.settings)
@@ -143,6 +134,27 @@ class EasyMLNB(Settings, ExtensionApp):
         # Python's search for garbage stands still for everybody: half a second, as long as it goes
         # through all that was loaded, which stays anyway.
         gc.freeze()
+
+    def _export_link(self, link: str) -> None:
+        """Set the environment variables by which kernels find this server."""
+        os.environ["EASYMLNB_LINK"] = link
+        os.environ["EASYMLNB_SECRET"] = self._state.secret
+        if self.hub_proxy:
+            os.environ["EASYMLNB_HUB_PROXY"] = self.hub_proxy
+        os.environ["EASYMLNB_SERVER_PID"] = str(os.getpid())
+        os.environ["EASYMLNB_CAFILE"] = self._server.certfile or ""
+
+    def _open_doors(self, server: ServerApp) -> Connections:
+        """Watch all connections, and let simple calls take the fast path if that is on."""
+        call = SHARED_CALL if self.shared else CALL
+        return open_doors(
+            server.http_server,
+            server.web_app,
+            url_path_join(re.escape(server.base_url), PREFIX, call),
+            self._state,
+            self.make_inbound(proxied=server.trust_xheaders),
+            fast_path=self.fast_path,
+        )
 
     def _run_in_background(self, connections: Connections) -> None:
         state = self._state
