@@ -45,8 +45,8 @@ def check(connection: Connection, shown: str) -> str | None:
     except CommandError as error:
         raise StorageUnusable(
             f"The database {shown} was written by a newer easymlnb (schema {revision}; this "
-            f"version supports up to {newest()}). Install the newer release, or restore the copy of "
-            "the database that it made in the same folder before the migration."
+            f"version supports up to {newest()}). Install the newer release, or restore the copy "
+            "of the database that it made in the same folder before the migration."
         ) from error
     return revision
 
