@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from itertools import count
 from random import SystemRandom
@@ -15,7 +16,7 @@ from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import Call
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import DEFAULT_SPEC, CallHandle, Chain, Execution, Listener
-from easymlnb_server.dispatch.duration_model import DurationModels, NoWorkers
+from easymlnb_server.dispatch.duration_model import Backlog, DurationModel, NoWorkers, expected_wait
 from easymlnb_server.dispatch.fair_queue import FairQueue
 from easymlnb_server.dispatch.scheduler import Scheduler
 from easymlnb_server.dispatch.worker_link import WorkerLink
@@ -75,7 +76,7 @@ class Dispatcher:
         self._queue = FairQueue()
         self._slots = WorkerSlots()
         self._running: dict[int, WorkerLink] = {}
-        self._durations = DurationModels()
+        self._durations: defaultdict[str, DurationModel] = defaultdict(DurationModel)
         self._scheduler = Scheduler(self._slots, self._durations)
         self._closed: EasyMLNBError | None = None
         self._changed = asyncio.Event()
@@ -259,7 +260,7 @@ class Dispatcher:
             return
         # Calls that arrive in the same iteration of the event loop share a batch.
         loop.call_soon(self._dispatch)
-        wait = batch.max_wait or self._durations.get(handle.call.service).unnoticed_wait()
+        wait = batch.max_wait or self._durations[handle.call.service].unnoticed_wait()
         if wait:
             handle.batch_ready = False
             loop.call_later(wait, self._end_batch_wait, handle)
@@ -338,7 +339,7 @@ class Dispatcher:
         run.calls.remove(handle)
         if not run.calls:
             if seconds:
-                durations = self._durations.get(run.service)
+                durations = self._durations[run.service]
                 durations.add(run.size, seconds, complete=handle.ended_by_worker)
             self._scheduler.run_ended(run)
         if worker.lost:
@@ -356,6 +357,11 @@ class Dispatcher:
         self._queue.add(handle, front=True)
 
     def _expected_wait(self, service: str, spec: ServiceSpec, calls: int) -> float:
-        others = {name: self._queue.count(name) for name in self._queue.services() - {service}}
-        capacity = self._slots.capacity(spec)
-        return self._durations.expected_wait(service, spec, calls, others, capacity)
+        """Return the seconds until ``calls`` calls of a service have run."""
+        size = spec.batch.max_size if spec.batch is not None else 1
+        own = Backlog(-(-calls // size), self._durations[service].seconds(min(calls, size)))
+        others = (
+            Backlog(self._queue.count(name), self._durations[name].seconds(1))
+            for name in self._queue.services() - {service}
+        )
+        return expected_wait(own, others, self._slots.capacity(spec))
