@@ -25,7 +25,7 @@ from easymlnb_server.dispatch.worker_slots import WorkerSlot, WorkerSlots
 GRACE = 5.0
 """Seconds that a worker has to stop a canceled call."""
 
-log = logging.getLogger("easymlnb.pool")
+log = logging.getLogger("easymlnb.dispatch")
 
 # Unique across restarts: a worker that reconnects may still answer a call of its former link.
 _ids = count(SystemRandom().getrandbits(48))
