@@ -30,6 +30,7 @@ from easymlnb_server.observability.log_filter import LogFilter
 from easymlnb_server.settings import Settings
 from easymlnb_server.store.private_folder import make_private
 from easymlnb_server.supervisor import Supervisor
+from easymlnb_server.uploads.uploads import SWEEP_EVERY
 from easymlnb_server.wiring import build, build_lifecycle, build_placements
 
 MESSAGE_LIMIT = 150 * 2**20
@@ -157,10 +158,11 @@ class EasyMLNB(Settings, ExtensionApp):
 
     def _run_in_background(self, connections: Connections) -> None:
         state = self._state
-        for duty in (connections, state.uploads, state.node_kernels):
+        for duty in (connections, state.node_kernels):
             self._supervisor.run(type(duty).__name__, duty.keep)
         for meter in (state.activity, state.metrics):
             self._supervisor.every(type(meter).__name__, meter.interval, meter.refresh)
+        self._supervisor.every("Uploads", SWEEP_EVERY, state.uploads.run_sweep)
         if self.shared:
             revoker = AccessRevoker(
                 state.services,
