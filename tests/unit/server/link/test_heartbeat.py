@@ -35,7 +35,7 @@ async def dialled(**passed_on: str) -> AsyncIterator[tuple[LiveServices, ClientC
     table = LiveServices(10)
     spool = SimpleNamespace(room=lambda: None)
     state = SimpleNamespace(
-        secret="secret", live=table, registration=WorkerRegistration(), spool=spool,
+        secret="secret", live=table, registration=WorkerRegistration(), spool=spool, invoker=None, users=None,
         services=SimpleNamespace(shared=False),
     )  # fmt: skip
     server = HTTPServer(Application([("/link", module.LinkHandler)], **{STATE: state}))
