@@ -1,4 +1,4 @@
-"""``key=value`` arguments as values of a call, read by the service's schema."""
+"""Parse ``key=value`` arguments into values of a call, by the service's schema."""
 
 import json
 import mimetypes
@@ -13,11 +13,11 @@ from easymlnb.contract.jsonschema import alternatives, properties
 from easymlnb.contract.spec import ServiceSpec
 
 
-def read(arguments: Iterable[str], spec: ServiceSpec) -> dict[str, Any]:
+def parse_arguments(arguments: Iterable[str], spec: ServiceSpec) -> dict[str, Any]:
     """Return the values of ``arguments``; wrong usage raises ``typer.BadParameter``.
 
-    ``key=text`` is taken as it is where the parameter is a text, as JSON elsewhere; ``key=@file``
-    sends a file, ``key=@-`` what comes on stdin. A key given twice makes a list.
+    ``key=text`` is text if the parameter is text, else JSON. ``key=@file`` sends a file, ``key=@-``
+    sends stdin. A repeated key makes a list.
     """
     known = properties(spec.input)
     found: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Connect functions: which result goes to which parameter, and which parameters are merged."""
+"""Connect functions: the parameter for each result, and the merged parameters."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum", 
 
 @dataclass(frozen=True, slots=True)
 class StepSpec:
-    """One of the functions that are combined; ``label`` names it in messages."""
+    """A function of a pipeline; ``label`` names it in messages."""
 
     function: Callable[..., Any]
     signature: Signature
@@ -31,7 +31,7 @@ class StepSpec:
 
     @property
     def main(self) -> Parameter | None:
-        """The one parameter that takes a result as a whole, if there is such a one."""
+        """The only parameter that can receive the whole previous result, if there is one."""
         needed = self.required or self.names[:1]
         if len(needed) != 1:
             return None
@@ -39,29 +39,31 @@ class StepSpec:
 
 
 def target_parameter(before: StepSpec, after: StepSpec) -> str:
-    """Return the parameter of ``after`` for the result of ``before``; empty: by names.
+    """Return the parameter of ``after`` for the result of ``before``; empty if passed by names.
 
-    Raises ``DefinitionError`` when that is sure to fail.
+    Raises ``DefinitionError`` if this always fails.
     """
     if not after.names:
         raise DefinitionError(
             f"{after.label} has no parameters, so it cannot receive the result of {before.label}."
         )
-    found, main = fields(before.signature.returns), after.main
-    matching = found is not None and set(after.required) <= set(found) <= set(after.names)
-    if found and matching and not (main and _same_type(before.signature.returns, main.hint)):
+    available, main = fields(before.signature.returns), after.main
+    matching = available is not None and set(after.required) <= set(available) <= set(after.names)
+    if available and matching and not (main and _same_type(before.signature.returns, main.hint)):
         for item in after.signature.parameters:
-            if item.name in found:
-                _check(before, found[item.name], after, item, f" as {item.name!r}")
+            if item.name in available:
+                _check(before, available[item.name], after, item, f" as {item.name!r}")
         return ""
     if main is not None:
         _check(before, before.signature.returns, after, main, "")
         return main.name
-    if found is not None or not is_assignable(before.signature.returns, dict[str, Any]):
-        said = ", ".join(found) if found else f"one {format_hint(before.signature.returns)}"
+    if available is not None or not is_assignable(before.signature.returns, dict[str, Any]):
+        returned = (
+            ", ".join(available) if available else f"one {format_hint(before.signature.returns)}"
+        )
         raise DefinitionError(
             f"{after.label} requires {', '.join(after.required)}, but {before.label} returns "
-            f"{said}. Return a dict or a dataclass with the required names."
+            f"{returned}. Return a dict or a dataclass with the required names."
         )
     return ""
 
@@ -74,40 +76,40 @@ def _check(before: StepSpec, given: Any, after: StepSpec, item: Parameter, where
         )
 
 
-def result_hint(piece: StepSpec) -> Any:
-    """Return the hint of a piece's result, as it may stand in a TypedDict."""
-    hint = piece.signature.returns
+def result_hint(spec: StepSpec) -> Any:
+    """Return the hint of a step's result for a TypedDict."""
+    hint = spec.signature.returns
     if hint is MISSING:
         return Any
     try:
         return resolve(hint)
     except TypeError as error:
-        raise DefinitionError(f"{piece.label} has an invalid return hint: {error}.") from error
+        raise DefinitionError(f"{spec.label} has an invalid return hint: {error}.") from error
 
 
-def merge_parameters(pieces: Sequence[StepSpec]) -> tuple[Parameter, ...]:
-    """Return the parameters of all pieces, each name once.
+def merge_parameters(specs: Sequence[StepSpec]) -> tuple[Parameter, ...]:
+    """Return the parameters of all steps, each name once.
 
-    Raises ``DefinitionError`` when two of them mean different things by one name.
+    Raises ``DefinitionError`` if two steps have different parameters with the same name.
     """
-    found: dict[str, tuple[StepSpec, Parameter]] = {}
-    for piece in pieces:
-        for item in piece.signature.parameters:
-            if item.name not in found:
-                found[item.name] = piece, item
+    merged: dict[str, tuple[StepSpec, Parameter]] = {}
+    for spec in specs:
+        for item in spec.signature.parameters:
+            if item.name not in merged:
+                merged[item.name] = spec, item
                 continue
-            owner, known = found[item.name]
-            found[item.name] = owner, _merge(owner, known, piece, item)
-    return tuple(item for _, item in found.values())
+            owner, known = merged[item.name]
+            merged[item.name] = owner, _merge(owner, known, spec, item)
+    return tuple(item for _, item in merged.values())
 
 
-def _merge(owner: StepSpec, known: Parameter, piece: StepSpec, item: Parameter) -> Parameter:
+def _merge(owner: StepSpec, known: Parameter, spec: StepSpec, item: Parameter) -> Parameter:
     hints = [hint for hint in (known.hint, item.hint) if hint is not MISSING]
     if len(hints) == 2 and not _take_same_values(*hints):
-        raise _conflict(owner, _described(known.hint), piece, _described(item.hint), item.name)
+        raise _conflict(owner, _described(known.hint), spec, _described(item.hint), item.name)
     default, other = known.default, item.default
     if default is not MISSING and other is not MISSING and not _equal(default, other):
-        raise _conflict(owner, f"= {default!r}", piece, f"= {other!r}", item.name)
+        raise _conflict(owner, f"= {default!r}", spec, f"= {other!r}", item.name)
     return replace(
         known,
         hint=hints[0] if hints else MISSING,
@@ -117,18 +119,18 @@ def _merge(owner: StepSpec, known: Parameter, piece: StepSpec, item: Parameter) 
 
 
 def _conflict(
-    owner: StepSpec, mine: str, piece: StepSpec, theirs: str, name: str
+    owner: StepSpec, mine: str, spec: StepSpec, theirs: str, name: str
 ) -> DefinitionError:
     return DefinitionError(
-        f"The parameter {name!r} is {mine} in {owner.label}, but {theirs} in {piece.label}. Make "
+        f"The parameter {name!r} is {mine} in {owner.label}, but {theirs} in {spec.label}. Make "
         "them equal, or rename one of them."
     )
 
 
 def _described(hint: Any) -> str:
-    """Return a hint in words, with its bounds, which ``shown`` leaves out."""
-    plain = {key: value for key, value in _json(hint).items() if key in BOUNDS}
-    return f"{format_hint(hint)} {plain or ''}".strip()
+    """Return a hint as text with its bounds, which ``format_hint`` omits."""
+    bounds = {key: value for key, value in _json(hint).items() if key in BOUNDS}
+    return f"{format_hint(hint)} {bounds or ''}".strip()
 
 
 def _same_type(one: Any, other: Any) -> bool:
@@ -136,19 +138,19 @@ def _same_type(one: Any, other: Any) -> bool:
 
 
 def _take_same_values(one: Any, other: Any) -> bool:
-    """Say whether two hints take the same values, from Python and from callers."""
+    """Say whether two hints accept the same values, from Python and from callers."""
     return is_assignable(one, other) and is_assignable(other, one) and _json(one) == _json(other)
 
 
 def _json(hint: Any) -> dict[str, Any]:
     try:
         return adapter(resolve(hint)).json_schema()
-    except Exception:  # What has no JSON form is refused when the service is made of it.
+    except Exception:  # refused when the service is defined
         return {}
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Say whether two defaults are the same; arrays have no answer to that and are not."""
+    """Say whether two defaults are equal; arrays, which cannot be compared, are not."""
     try:
         return one is other or bool(one == other)
     except Exception:

@@ -56,10 +56,11 @@ from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.workers.factory import DeploymentFactory
 from easymlnb_server.workers.registration import WorkerRegistration
+from easymlnb_server.workers.settings import DeploymentSettings
 from easymlnb_server.workers.start_limiter import StartLimiter
 
 if TYPE_CHECKING:
-    from easymlnb_server.observability.tracing import Tracing
+    from easymlnb_server.calls.tracing import Tracing
 
 PLACED = "placed"
 """Folder, below the state folder, for records of what runs on nodes."""
@@ -96,16 +97,16 @@ def build(settings: Settings, server: ServerApp) -> Components:
         profiles.on_own_server({} if settings.shared else settings.placements),
     )
     registration = WorkerRegistration()
-    deployments = DeploymentFactory(
-        folder / "work",
-        registration,
-        # On nodes of their own, users do not get in each other's way.
-        StartLimiter(settings.max_concurrent_starts, one=hub is None),
+    deployment_settings = DeploymentSettings(
+        folder=folder / "work",
         start_timeout=settings.start_timeout,
         queue_limit=settings.queue_limit,
-        memory=settings.worker_memory_bytes,
+        memory_limit=settings.worker_memory_bytes,
         orphan_timeout=settings.orphan_timeout,
     )
+    # On nodes of their own, users do not get in each other's way.
+    limiter = StartLimiter(settings.max_concurrent_starts, shared=hub is None)
+    deployments = DeploymentFactory(deployment_settings, registration, limiter)
     live, published = LiveServices(settings.queue_limit), PublishedServices()
     services = ServiceRegistry(live, published, shared=settings.shared, account=account())
     times: dict[str, datetime] = server.web_app.settings.setdefault("last_activity_times", {})
@@ -130,7 +131,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         secret=secrets.token_urlsafe(32),
         spool=spool,
         uploads=Uploads(
-            spool, settings.upload_seconds, settings.upload_quota, open_pages=apps.places.holders
+            spool, settings.upload_seconds, settings.upload_quota, open_pages=apps.sessions.holders
         ),
         apps=apps,
         node_kernels=_node(settings, server, folder),
@@ -191,7 +192,7 @@ def build_lifecycle(
     def duties(store: Store) -> Iterator[tuple[str, Work]]:
         if hub is not None:
             yield "owners", partial(hub.users.meet_owners, store.people)
-            yield "meters", partial(hub.meters.keep, store)
+            yield "meters", partial(hub.meters.run, store)
 
     return ServingLifecycle(
         folder,
@@ -209,7 +210,7 @@ def _hub_parts(settings: Settings, folder: Path, directory: UserDirectory) -> Hu
     if not (settings.shared and credentials.token and isinstance(directory, HubUsers)):
         return None
     users = directory
-    meters = Meters(users, group_limits.read(settings.group_limits))
+    meters = Meters(users, group_limits.parse(settings.group_limits))
 
     def guard(user: str, placement: Placement) -> Placement:
         return Guarded(placement, lambda: users.check_start(user))
@@ -218,7 +219,7 @@ def _hub_parts(settings: Settings, folder: Path, directory: UserDirectory) -> Hu
         credentials,
         profiles.on_shared_service(settings.placements),
         folder / PLACED,
-        meters.of,
+        meters.get,
         guard,
         UserTokens(credentials, users.identity),
     )
@@ -231,13 +232,13 @@ def _app_pages(settings: Settings) -> AppPages:
         public=settings.app_public_pages,
         app=settings.app_pages_per_service,
         visitor=settings.app_pages_per_visitor,
-        unopened=settings.app_unopened_timeout,
-        grace=settings.app_lost_timeout,
-        idle=settings.app_idle_timeout,
+        open_timeout=settings.app_open_timeout,
+        reconnect_timeout=settings.app_reconnect_timeout,
+        idle_timeout=settings.app_idle_timeout,
     )
     return AppPages(
         kernels=settings.app_kernels,
-        carry=max(1, settings.app_pages_per_kernel),
+        per_kernel=max(1, settings.app_pages_per_kernel),
         memory=settings.app_kernel_memory,
         limits=limits,
         message_limit=settings.app_message_limit,
@@ -278,6 +279,6 @@ def _tracing() -> "Tracing | None":
     # A process that has configured OpenTelemetry has imported it; no other should pay for that.
     if "opentelemetry.trace" not in sys.modules:
         return None
-    from easymlnb_server.observability import tracing
+    from easymlnb_server.calls import tracing
 
     return tracing.configured()

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import easymlnb as ml
-from easymlnb.publishing.bundle import make
+from easymlnb.publishing.bundle import build_bundle
 from support.notebooks import data, read
 from support.server import RunningServer
 
@@ -20,7 +20,7 @@ def publish(server: RunningServer, name: str, seconds: float) -> None:
     path = server.root / f"{name}.ipynb"
     nbformat.write(read(name), path)
     headers = {"Content-Type": "application/zip"}
-    sent = server.http.post("services", content=make(path).data, headers=headers)
+    sent = server.http.post("services", content=build_bundle(path).data, headers=headers)
     bundle = sent.json()["bundle"]
 
     def settled() -> dict[str, Any] | None:

@@ -11,11 +11,11 @@ import nbformat
 from easymlnb.contract.bundle import Bundle, open_bundle
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.worker_protocol import Call
-from easymlnb.publishing.bundle import make
+from easymlnb.publishing.bundle import build_bundle
 from easymlnb_server.placement.registry import PlacementSet
 from easymlnb_server.workers.deployment import Deployment
 from easymlnb_server.workers.registration import WorkerRegistration
-from easymlnb_server.workers.settings import Settings
+from easymlnb_server.workers.settings import DeploymentSettings
 from easymlnb_server.workers.worker_set import Worker
 from support.fakes import FakeLink, FakePlacement, left_in, spec, until
 from support.notebooks import make_notebook
@@ -25,9 +25,10 @@ class World:
     """A deployment on fake kernels."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
+        self._former_tasks = asyncio.all_tasks()
         path = folder / "work.ipynb"
         nbformat.write(make_notebook("x = 1"), path)
-        self.bundle = open_bundle(make(path).data)
+        self.bundle = open_bundle(build_bundle(path).data)
         self.bundle_error: EasyMLNBError | None = None
         self.work = folder / "work"
         self.work.mkdir()
@@ -36,7 +37,7 @@ class World:
         given = {"start_timeout": 30.0, "queue_limit": 10, **settings}
         self.deployment = Deployment(
             self.bundle.id, self._load, PlacementSet(self.placement), self.placement.rendezvous,
-            Settings(folder=self.work, gate=self.gate, **given),
+            self.gate, DeploymentSettings(folder=self.work, **given),
         )  # fmt: skip
 
     async def _load(self) -> Bundle:
@@ -45,7 +46,7 @@ class World:
         return self.bundle
 
     def keep(self, count: int = 1, first: Worker | None = None) -> None:
-        self.deployment.keep([spec(workers=count)], first)
+        self.deployment.run([spec(workers=count)], first)
 
     @property
     def first(self) -> FakeLink:
@@ -53,7 +54,7 @@ class World:
 
     def gone(self) -> bool:
         """Say whether nothing is left: no kernel, no folder, no task."""
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        tasks = asyncio.all_tasks() - self._former_tasks
         stopped = [kernel.stopped for kernel in self.placement.kernels]
         return stopped == [1] * len(stopped) and left_in(self.work) == [] and not tasks
 

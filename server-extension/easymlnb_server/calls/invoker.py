@@ -86,18 +86,8 @@ class Invocation:
         now = time.monotonic()
         left = limit - (now - request.began)
         seconds = max(min(left, request.deadline - now), SHORTEST)
-        call = Call(
-            id=0,
-            service=plain(target.name),
-            content_type=request.content_type,
-            accept="" if spec.stream else request.accept,
-            seconds=seconds,
-            request_id=request.request_id,
-            view=request.view,
-            progress=request.progress,
-        )
         handle = target.pool.submit(
-            call,
+            _message(request, target, seconds),
             request.body,
             sink.on_event if sink is not None else None,
             spec=spec,
@@ -143,7 +133,7 @@ class Invocation:
 
 
 def settle(done: "asyncio.Future[CallResult]") -> OnDone:
-    """Return an ``on_done`` that sets a future's result, unless it was cancelled."""
+    """Return an ``on_done`` that sets a future's result, unless the future has one."""
 
     def on_done(invocation: Invocation, result: CallResult) -> None:
         if not done.done():
@@ -227,7 +217,7 @@ class Invoker:
     async def invoke(self, request: CallRequest, sink: EventSink | None = None) -> CallResult:
         """Run a call and return its result, whose ``error`` is set if it failed.
 
-        Cancelling the task that waits stops the call. Raises what ``start`` raises.
+        Canceling the task that waits stops the call. Raises what ``start`` raises.
         """
         done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
         invocation = self.start(request, settle(done), sink)
@@ -236,6 +226,20 @@ class Invoker:
         except asyncio.CancelledError:
             invocation.stop(CallCancelled())
             raise
+
+
+def _message(request: CallRequest, target: Target, seconds: float) -> Call:
+    """Return what is sent to the worker; the dispatcher sets its id."""
+    return Call(
+        id=0,
+        service=plain(target.name),
+        content_type=request.content_type,
+        accept="" if target.spec.stream else request.accept,
+        seconds=seconds,
+        request_id=request.request_id,
+        view=request.view,
+        progress=request.progress,
+    )
 
 
 def _is_too_large(body: Body, limit: int) -> bool:

@@ -16,16 +16,10 @@ def batch_size(
     (``batch_ready``). It grows only while its expected duration still meets the earliest deadline
     among its calls. A deadline that the call could not meet alone is ignored.
 
-    Parameters
-    ----------
-    queue
-        The calls of one service, in the order in which they run.
-    batch
-        The limits that the author set.
-    durations
-        Expected duration of a run by its number of calls.
-    now
-        The current time, ``time.monotonic()``.
+    - ``queue``: the calls of one service, in the order in which they run
+    - ``batch``: the limits that the author set
+    - ``durations``: expected duration of a run by its number of calls
+    - ``now``: the current time, ``time.monotonic()``
     """
     shortest = durations.seconds(1)
     time_left = float("inf")

@@ -12,14 +12,9 @@ from easymlnb_server.uploads.spool import KernelFileShare, SpooledFile
 class FileBody:
     """A body that is a file or refers to uploads.
 
-    Attributes
-    ----------
-    data
-        The body, if it is not in ``file``.
-    file
-        The spooled body.
-    uploads
-        Files uploaded before the call, as pairs of id and file.
+    - ``data``: the body, if it is not in ``file``
+    - ``file``: the spooled body
+    - ``uploads``: files uploaded before the call, as pairs of id and file
     """
 
     data: bytes = b""

@@ -54,18 +54,11 @@ class CallResult(msgspec.Struct, frozen=True):
 class Execution:
     """Calls sent to a worker as one run: a batch, or a single call.
 
-    Attributes
-    ----------
-    calls
-        The calls without a result so far.
-    size
-        Number of calls when the run was sent.
-    short
-        Whether the run should be so short that calls may be prefetched behind it.
-    is_async
-        Whether the run uses the worker's event loop, not its main thread.
-    release
-        Frees the run's slot.
+    - ``calls``: the calls without a result so far
+    - ``size``: number of calls when the run was sent
+    - ``short``: whether the run should be so short that calls may be prefetched behind it
+    - ``is_async``: whether the run uses the worker's event loop, not its main thread
+    - ``release``: frees the run's slot
     """
 
     __slots__ = ("calls", "is_async", "release", "service", "short", "size")
@@ -165,7 +158,7 @@ class CallHandle:
     @property
     def may_retry(self) -> bool:
         """Whether the call may run again after its worker was lost."""
-        return self.spec.running.idempotent and not (self.no_retry or self.stream_started)
+        return self.spec.resources.idempotent and not (self.no_retry or self.stream_started)
 
     def stop(self, error: EasyMLNBError) -> None:
         """End the call with ``error`` for its caller and cancel it in the worker."""

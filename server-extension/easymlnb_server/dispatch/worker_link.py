@@ -32,17 +32,10 @@ log = logging.getLogger("easymlnb.link")
 class WorkerLink:
     """The link to one connected kernel.
 
-    Parameters
-    ----------
-    hello
-        The kernel's first message.
-    write
-        Sends bytes to the kernel. Must not block.
-
-    Attributes
-    ----------
-    file_share
-        Folder for large bodies; ``None`` until the kernel has proven that it runs on this host.
+    - ``hello``: the kernel's first message
+    - ``write``: sends bytes to the kernel. Must not block.
+    - ``file_share``: folder for large bodies; ``None`` until the kernel has proven that it runs on
+      this host
     """
 
     def __init__(self, hello: Hello, write: Callable[[bytes], None]) -> None:
@@ -171,14 +164,10 @@ class WorkerLink:
         Two kinds of calls return to the queue: those that the kernel had not started, and those
         of idempotent services that have not run twice yet. The others fail with ``WorkerLost``.
 
-        Parameters
-        ----------
-        error
-            Fails the calls in place of ``WorkerLost``; idempotent calls are not retried.
-        by_kernel
-            Whether the kernel's own end closed the link and everything that it sent was read.
-            Only then is it known which calls had not started: workers answer calls in order, so
-            everything behind a call without a result had not.
+        - ``error``: fails the calls in place of ``WorkerLost``; idempotent calls are not retried
+        - ``by_kernel``: whether the kernel's own end closed the link and everything that it sent
+          was read. Only then is it known which calls had not started: workers answer calls in
+          order, so everything behind a call without a result had not.
         """
         self.closed.set()
         if self.file_share is not None:

@@ -23,14 +23,10 @@ class WorkerSlot:
     server and the next call back. Calls of an ``async def`` run on the worker's event loop and
     need no main thread.
 
-    Attributes
-    ----------
-    runs
-        The runs sent to the main thread, in their order; the first ``capacity`` have started.
-    async_runs
-        Number of runs on the event loop by service.
-    first_started
-        When the first of ``runs`` started, by ``time.monotonic()``.
+    - ``runs``: the runs sent to the main thread, in their order; the first ``capacity`` have
+      started
+    - ``async_runs``: number of runs on the event loop by service
+    - ``first_started``: when the first of ``runs`` started, by ``time.monotonic()``
     """
 
     __slots__ = ("async_runs", "capacity", "first_started", "link", "prefetch", "runs")

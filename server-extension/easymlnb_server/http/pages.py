@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
+from zlib import crc32
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -48,6 +49,7 @@ def _jinja() -> Environment:
     )
     found.filters["moment"] = lambda seconds: datetime.fromtimestamp(seconds, UTC).isoformat()
     found.filters["duration"] = lambda s: None if s is None else charts.duration(s)
+    found.filters["hue"] = lambda name: crc32(name.encode()) % 360
     found.filters["bytes"] = units.format_size
     found.tests["web"] = lambda text: text.startswith(("https://", "http://"))
     return found

@@ -1,4 +1,4 @@
-"""Start workers only for the user that the service knows by a name."""
+"""Start workers only for the user who published under a name."""
 
 from collections.abc import Awaitable, Callable
 
@@ -7,7 +7,7 @@ from easymlnb_server.placement.base import Placement, Reservation, StartedKernel
 
 
 class Guarded:
-    """A placement that asks before each start; ``check`` raises what to say instead."""
+    """A placement that calls ``check`` before each start; it raises if the start is refused."""
 
     def __init__(self, placement: Placement, check: Callable[[], Awaitable[None]]) -> None:
         self._placement = placement

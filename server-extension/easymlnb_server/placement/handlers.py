@@ -1,15 +1,33 @@
 """List the placements of this server and what runs on their nodes."""
 
 import asyncio
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 from tornado import web
 
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.openapi.document import Operation, ok
 from easymlnb_server.placement.hub.status import PlacementView
-from easymlnb_server.resources import PlacementList, PlacementSummary
+
+
+class PlacementSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A placement, and its nodes unless they were not asked for."""
+
+    name: str
+    user: str
+    spot: dict[str, Any]
+    proxy: str
+    nodes: list[dict[str, Any]] | UnsetType = UNSET
+    error: Annotated[str | UnsetType, Meta(description="Why the nodes are not known.")] = UNSET
+
+
+class PlacementList(msgspec.Struct, frozen=True, kw_only=True):
+    """Where workers may run."""
+
+    placements: list[PlacementSummary]
 
 
 class PlacementsHandler(EasyHandler):

@@ -41,10 +41,8 @@ class DeploymentSet:
     def make(self, bundle: str, owner: str, load: Callable[[], Awaitable[Bundle]]) -> Deployment:
         """Return a new deployment of a bundle that ``load`` reads; it has no workers yet."""
         made = self._deploy(bundle, owner, load)
-        made.name_holders(
-            lambda placement: holders(
-                placement, self._published.services, self.starting_next_to(made)
-            )
+        made.starter.holders = lambda placement: holders(
+            placement, self._published.services, self.starting_next_to(made)
         )
         return made
 
@@ -84,7 +82,7 @@ class DeploymentSet:
         )
 
     def retire(self) -> None:
-        """Stop the deployments that serve nothing any more, once their calls are done."""
+        """Stop the deployments that no longer serve anything, once their calls are done."""
         serving = {version.bundle for version in self._published.versions()}
         for bundle in self.running.keys() - serving:
             self._end(self.running.pop(bundle))
@@ -94,7 +92,7 @@ class DeploymentSet:
         for task in self._ending:
             task.cancel()
         await asyncio.gather(*self._ending, return_exceptions=True)
-        end = Deployment.leave if hand_over else Deployment.stop
+        end = Deployment.detach if hand_over else Deployment.stop
         ends = (end(deployment, drain) for deployment in self.running.values())
         await asyncio.gather(*ends, return_exceptions=True)
         self.running.clear()

@@ -1,8 +1,9 @@
 """List and publish services; report the state of bundles."""
 
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from msgspec import UNSET
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
 from tornado import web
 
 from easymlnb.contract.archive import MAX_ZIP
@@ -23,17 +24,49 @@ from easymlnb_server.openapi.document import (
     ok,
     query_parameter,
 )
-from easymlnb_server.resources import (
-    BundleService,
-    BundleSummary,
-    ServiceList,
-    timestamp,
-)
-from easymlnb_server.services.catalog import choose, entries
-from easymlnb_server.services.catalog_handlers import LISTING, onwards, query
+from easymlnb_server.services.catalog import entries, search
+from easymlnb_server.services.catalog_handlers import LISTING, query, query_string
+from easymlnb_server.services.responses import FullName, Public, ServiceList, timestamp
 from easymlnb_server.store.records import State, StoredBundle
 
 ZIP = "application/zip"
+
+
+BundleStatus = Literal["starting", "ready", "failed"]
+
+
+class BundleService(msgspec.Struct, frozen=True, kw_only=True):
+    """A service of a bundle."""
+
+    name: str
+    full_name: FullName
+    version: int
+    public: Public
+
+
+class BundleSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A published bundle, its state and its services."""
+
+    bundle: str
+    state: BundleStatus
+    created: str
+    files: list[str]
+    requirements: list[str]
+    environment: dict[str, Any]
+    unchanged: Annotated[
+        bool | UnsetType, Meta(description="Whether this content was published before.")
+    ] = UNSET
+    error: Annotated[
+        dict[str, Any] | UnsetType,
+        Meta(description="Why it failed: code, message, and the cell with its traceback."),
+    ] = UNSET
+    notebook: Annotated[str | UnsetType, Meta(description="The URL of the executed notebook.")] = (
+        UNSET
+    )
+    reason: Annotated[
+        str | UnsetType, Meta(description="What the start of its worker waits for.")
+    ] = UNSET
+    services: list[BundleService]
 
 
 class ServicesHandler(BodyHandler):
@@ -50,8 +83,8 @@ class ServicesHandler(BodyHandler):
     @web.authenticated
     def get(self) -> None:
         asked = query(self)
-        found = choose(entries(self.state.services, self.state.call_log, self.caller), asked)
-        more = None if found.next is None else f"services?{onwards(asked, found.next)}"
+        found = search(entries(self.state.services, self.state.call_log.last, self.caller), asked)
+        more = None if found.next is None else f"services?{query_string(asked, found.next)}"
         self.write_json(ServiceList(services=found.entries, total=found.total, next=more))
 
     @web.authenticated

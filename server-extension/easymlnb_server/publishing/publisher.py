@@ -16,20 +16,20 @@ import nbformat
 from easymlnb.contract.bundle import Bundle, open_bundle
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady, ServiceNotFound
 from easymlnb.contract.replacing import AUTO
+from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity import names as naming
 from easymlnb_server.identity.access import Access
 from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.publishing.deployments import DeploymentSet
 from easymlnb_server.publishing.pending import PendingStarts
 from easymlnb_server.publishing.replacement import Replacement, formers_of
-from easymlnb_server.publishing.spec_validation import checked
+from easymlnb_server.publishing.spec_validation import validate_specs
 from easymlnb_server.services.models import Deploy
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.store.lease import LeaseLost
 from easymlnb_server.store.records import State, StoredBundle, Version
 from easymlnb_server.store.store import Store
 from easymlnb_server.workers.deployment import Deployment
-from easymlnb_server.workers.worker_set import Worker
 
 STOP_DRAIN = 5.0
 """Seconds that calls have to finish when the server stops."""
@@ -100,7 +100,7 @@ class Publisher:
         for bundle_id, versions in published.items():
             deployment = self._deployment(bundle_id, versions[0].owner)
             self._deployments.serve(deployment, versions)
-            deployment.keep(self._deployments.specs(deployment), survivors=there.pop(bundle_id, ()))
+            deployment.run(self._deployments.specs(deployment), orphans=there.pop(bundle_id, ()))
         for bundle in unfinished:
             self._start(bundle)
         for survivor in (one for left in there.values() for one in left):
@@ -132,7 +132,7 @@ class Publisher:
             )
             if added.bundle.state is State.STARTING:
                 self._how[id] = replace
-            if added.fresh:
+            if added.is_new:
                 self._start(added.bundle)
         return added.bundle
 
@@ -142,7 +142,7 @@ class Publisher:
 
     async def call_off(self, bundle_id: str) -> None:
         """End the start of a bundle; raises ``BundleInUse`` or ``BundleNotFound``."""
-        await _thread(lambda: self.store.bundles.call_off(bundle_id))
+        await _thread(lambda: self.store.bundles.cancel(bundle_id))
         self._starting.call_off(bundle_id)
 
     def waits_for(self, bundle_id: str) -> str:
@@ -152,7 +152,7 @@ class Publisher:
 
     async def provided(self, bundle_id: str) -> list[Version]:
         """Return the versions that a bundle made and that are still there."""
-        return await _thread(lambda: self.store.services.of_bundle(bundle_id))
+        return await _thread(lambda: self.store.services.for_bundle(bundle_id))
 
     async def log_of(self, stored: StoredBundle) -> bytes:
         """Return a bundle's executed notebook, as JSON."""
@@ -265,7 +265,7 @@ class Publisher:
             if bundle not in self._deployments and {one.service for one in versions} & {*names}:
                 deployment = self._deployment(bundle, versions[0].owner)
                 self._deployments.serve(deployment, versions)
-                deployment.keep(self._deployments.specs(deployment))
+                deployment.run(self._deployments.specs(deployment))
 
     def _start(self, stored: StoredBundle) -> None:
         self._starting.begin(stored.id, partial(self._bring_up, stored))
@@ -274,32 +274,13 @@ class Publisher:
         """Start a bundle's first worker, and make versions of it if it passes."""
         deployment: Deployment | None = None
         replacement: Replacement | None = None
-        worker: Worker | None = None
         try:
             deployment = self._deployments.starting[stored.id] = self._deployment(
                 stored.id, stored.owner
             )
             replacement = self._replacements[stored.id] = self._replacement(stored, deployment)
-            worker, found = await replacement.launch(tuple(map(naming.plain, stored.names)))
-            said = stored.manifest.get("metadata", {})
-            specs = await _thread(
-                partial(
-                    checked,
-                    [spec.with_notebook_metadata(said) for spec in found],
-                    deployment.executed,
-                )
-            )
-            if self._shared:
-                specs = naming.owned(specs, stored.owner)
-            notebook = await self._keep_log(deployment)
-            versions = await _thread(
-                lambda: self.store.services.publish(
-                    stored.id,
-                    specs,
-                    owner=stored.owner,
-                    log=notebook,
-                )
-            )
+            worker, specs = await replacement.launch(tuple(map(naming.plain, stored.names)))
+            versions = await self._store_versions(stored, deployment, specs)
         except (asyncio.CancelledError, LeaseLost) as error:
             if deployment is not None:
                 await deployment.stop()
@@ -316,9 +297,25 @@ class Publisher:
             self._replacements.pop(stored.id, None)
             self._how.pop(stored.id, None)
         self._deployments.serve(deployment, versions)
-        deployment.keep(self._deployments.specs(deployment), worker)
+        deployment.run(self._deployments.specs(deployment), worker)
         replacement.end({one.deployment for one in self.published.versions()})
         self._deployments.retire()
+
+    async def _store_versions(
+        self, stored: StoredBundle, deployment: Deployment, specs: tuple[ServiceSpec, ...]
+    ) -> list[Version]:
+        """Make versions of the services that a bundle's first worker offers."""
+        metadata = stored.manifest.get("metadata", {})
+        described = [spec.with_notebook_metadata(metadata) for spec in specs]
+        checked = await _thread(partial(validate_specs, described, deployment.starter.executed))
+        if self._shared:
+            checked = naming.owned(checked, stored.owner)
+        notebook = await self._keep_log(deployment)
+        return await _thread(
+            lambda: self.store.services.publish(
+                stored.id, checked, owner=stored.owner, log=notebook
+            )
+        )
 
     async def _fail(
         self,
@@ -342,7 +339,7 @@ class Publisher:
             await _thread(lambda: self.store.bundles.set_failed(stored.id, told, log=notebook))
 
     async def _keep_log(self, deployment: Deployment) -> str:
-        text = nbformat.writes(deployment.executed)
+        text = nbformat.writes(deployment.starter.executed)
         return await _thread(lambda: self.store.files.put(text.encode()))
 
 

@@ -71,7 +71,7 @@ class Replacement:
     def waits_for(self) -> str:
         """Return in sentences what the start waits for, and what it did to the former version."""
         room = MADE_ROOM if self.lent else ""
-        return f"{room} {self._deployment.waits_for}".strip()
+        return f"{room} {self._deployment.starter.reason}".strip()
 
     def end(self, serving: Collection[Deployment]) -> None:
         """The version serves: have it answer the calls that wait for those that made room.
@@ -104,21 +104,28 @@ class Replacement:
     def _should_lend(self) -> bool:
         if self._how() == IN_PLACE and any(one not in self.lent for one in self._formers):
             return True
-        waits = self._deployment.cramped or self._deployment.queued > QUEUE_PATIENCE
+        waits = (
+            self._deployment.starter.waiting_for_capacity
+            or self._deployment.starter.queued_seconds > QUEUE_PATIENCE
+        )
         return waits and self._lender() is not None
 
     def _lender(self) -> Deployment | None:
         """Return a former version whose workers are all that keeps this one from starting."""
-        placement = self._deployment.placement
+        placement = self._deployment.starter.placement
         if self._how() == WAIT or placement is None:
             return None
         for other in self._others():
-            if other.cramped and other.placement is placement:
+            if other.starter.waiting_for_capacity and other.starter.placement is placement:
                 return None  # it has waited for longer, and would get the room
         for former in self._formers:
-            if former in self.lent or former.placement is not placement or not former.held:
+            if (
+                former in self.lent
+                or former.starter.placement is not placement
+                or not former.reserved
+            ):
                 continue
-            if _suffices(former.gpu, self._deployment.gpu):
+            if _suffices(former.starter.gpu, self._deployment.starter.gpu):
                 return former
         return None
 
@@ -174,16 +181,16 @@ def holders(
     there: dict[Deployment, list[str]] = {}
     for name, service in sorted(serving.items()):
         for version in service.versions.values():
-            if version.deployment.placement is placement:
+            if version.deployment.starter.placement is placement:
                 there.setdefault(version.deployment, []).append(
                     f"version {version.number} of {name!r}"
                 )
     said = [
-        f"{' and '.join(names)} ({_workers(deployment.held)})"
+        f"{' and '.join(names)} ({_workers(deployment.reserved)})"
         for deployment, names in there.items()
-        if deployment.held
+        if deployment.reserved
     ]
-    early = sum(one.held for one in starting if one.placement is placement)
+    early = sum(one.reserved for one in starting if one.starter.placement is placement)
     if early:
         said.append(f"starting services ({_workers(early)})")
     return f"In use by {', '.join(said)}." if said else ""

@@ -10,10 +10,10 @@ from easymlnb.contract.errors import ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity import names as naming
 from easymlnb_server.identity.access import Action, Caller, may
-from easymlnb_server.resources import ServiceNames, ServiceState, ServiceStatus
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.models import PublishedService, Target
 from easymlnb_server.services.published import PublishedServices
+from easymlnb_server.services.responses import ServiceNames, ServiceState, ServiceStatus
 
 LIVE: Final = "live"
 

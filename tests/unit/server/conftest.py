@@ -4,11 +4,11 @@ import pytest
 
 from easymlnb_server.dispatch import dispatcher
 from easymlnb_server.workers import (
+    checks,
     circuit_breaker,
     deployment,
     liveness,
     starter,
-    stopped_processes,
 )
 
 
@@ -18,7 +18,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deployment, "TICK", 0.01)
     monkeypatch.setattr(dispatcher, "GRACE", 0.02)
     monkeypatch.setattr(liveness, "ALIVE_EVERY", 0.01)
-    monkeypatch.setattr(stopped_processes, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(checks, "CHECK_EVERY", 0.01)
     monkeypatch.setattr(circuit_breaker, "backoff", lambda failures: 0.01 * failures)
     monkeypatch.setattr(
         starter, "execute", lambda notebook, manager, *rest: manager.placement.execute(

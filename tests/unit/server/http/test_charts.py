@@ -45,11 +45,3 @@ def test_times_tell_each_call_and_the_median():
 
 def test_only_the_last_calls_are_drawn():
     assert len(titles(charts.times([entry(1)] * 500))) == charts.SHOWN
-
-
-@pytest.mark.parametrize("kinds", [["image"], ["time series"], ["table"], ["number"], []])
-def test_a_pattern_is_the_same_for_a_name_and_another_for_another(kinds):
-    drawn = charts.pattern("roll", kinds)
-    ElementTree.fromstring(str(drawn))
-    assert drawn == charts.pattern("roll", kinds) != charts.pattern("rolls", kinds)
-    assert len(drawn) < 1200

@@ -12,7 +12,8 @@ from easymlnb.contract.metadata import Metadata
 from easymlnb.contract.spec import VIEW, ServiceSpec
 from easymlnb_server.http.routes import OPERATIONS
 from easymlnb_server.openapi.document import NEVER_SENT, document, service_document
-from easymlnb_server.resources import ErrorResponse, Service, ServiceNames, ServiceState
+from easymlnb_server.openapi.schemas import ErrorResponse
+from easymlnb_server.services.responses import ServiceNames, ServiceState, describe
 
 COLOUR = {"type": "string", "enum": ["red", "green"]}
 TREE = {
@@ -224,7 +225,7 @@ def test_a_service_is_returned_without_its_page_and_picture():
     )
     names = ServiceNames(name="segment", full_name="a/segment", owner="a", public=False)
     state = ServiceState(state="ready", version=3, live=False)
-    found = msgspec.to_builtins(Service.describe(spec, names, state, UNSET))
+    found = msgspec.to_builtins(describe(spec, names, state, UNSET))
     assert found["metadata"] == {"doi": "1"} and "app" not in found
     assert (found["name"], found["full_name"]) == ("segment", "a/segment")
     assert (found["public"], found["version"]) == (False, 3)

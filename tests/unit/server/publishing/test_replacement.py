@@ -11,7 +11,7 @@ from easymlnb.contract.bundle import open_bundle
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb.contract.replacing import AUTO, IN_PLACE, WAIT
 from easymlnb.contract.resources import WorkerResources
-from easymlnb.publishing.bundle import make
+from easymlnb.publishing.bundle import build_bundle
 from easymlnb_server.placement.base import LimitReached, SeatsTaken, WorkerOrder
 from easymlnb_server.placement.gpus import Gpus
 from easymlnb_server.placement.registry import PlacementSet
@@ -19,7 +19,7 @@ from easymlnb_server.publishing import replacement
 from easymlnb_server.publishing.replacement import Replacement, formers_of, holders
 from easymlnb_server.services.models import PublishedService, VersionEntry
 from easymlnb_server.workers.deployment import Deployment
-from easymlnb_server.workers.settings import Settings
+from easymlnb_server.workers.settings import DeploymentSettings
 from support.deployments import World, submit
 from support.fakes import FakeKernel, in_loop, spec, until
 from support.notebooks import make_notebook
@@ -34,10 +34,10 @@ class Two(World):
     """A version that serves with the GPUs there are, and the start of the next one."""
 
     def __init__(self, folder: Path, gpus: int = 1, **more: Any) -> None:
-        super().__init__(folder, specs=(spec(running=WANTS, **more),), start_timeout=30.0)
+        super().__init__(folder, specs=(spec(resources=WANTS, **more),), start_timeout=30.0)
         self.placement.gpus = Gpus(tuple(map(str, range(gpus))))
         nbformat.write(make_notebook(NOTEBOOK), folder / "work.ipynb")
-        self.bundle = open_bundle(make(folder / "work.ipynb").data)
+        self.bundle = open_bundle(build_bundle(folder / "work.ipynb").data)
         self.how = AUTO
         self.others: list[Deployment] = []
         self.next = self.made()
@@ -47,16 +47,16 @@ class Two(World):
         version = VersionEntry(1, self.bundle.id, self.placement.specs[0], self.deployment)
         self.serving = {"f": PublishedService.of_version(version)}
         for one in (self.deployment, self.next):
-            one.name_holders(lambda placement: holders(placement, self.serving, []))
+            one.starter.holders = lambda placement: holders(placement, self.serving, [])
 
     def made(self) -> Deployment:
         return Deployment(
             "next", self._load, PlacementSet(self.placement), self.placement.rendezvous,
-            Settings(folder=self.work, gate=self.gate, start_timeout=30.0, queue_limit=10),
+            self.gate, DeploymentSettings(folder=self.work, start_timeout=30.0, queue_limit=10),
         )  # fmt: skip
 
     async def serve(self, workers: int = 1) -> None:
-        self.deployment.keep([spec(workers=workers, running=WANTS)])
+        self.deployment.run([spec(workers=workers, resources=WANTS)])
         await until(lambda: len(self.deployment.pool.workers) == workers)
 
     def launch(self) -> "asyncio.Task[Any]":
@@ -87,7 +87,7 @@ async def test_the_only_room_is_given_up_and_calls_wait_for_the_new_version(tmp_
     assert "not enough capacity" in world.replacement.waits_for
     waiting = submit(world)
     assert world.deployment.pool.queue_position(waiting)
-    world.next.keep([spec(running=WANTS)], worker)
+    world.next.run([spec(resources=WANTS)], worker)
     world.replacement.end([])
     await world.deployment.stop()
     await until(lambda: worker.link.calls)
@@ -104,7 +104,7 @@ async def test_a_call_that_was_handed_over_keeps_its_time_and_can_be_stopped(
     await world.serve()
     worker, _ = await world.launch()
     brief, stopped = submit(world, 0.05), submit(world)
-    world.next.keep([spec(running=WANTS)])
+    world.next.run([spec(resources=WANTS)])
     world.next.pool.leave(worker.link)
     world.replacement.end([])
     assert world.deployment.pool.queue_position(stopped)[0] == 2
@@ -177,7 +177,7 @@ async def test_to_wait_is_a_choice_that_can_be_changed(tmp_path: Path) -> None:
     world.how = WAIT
     await world.serve()
     launch = world.launch()
-    await until(lambda: world.next.cramped)
+    await until(lambda: world.next.starter.waiting_for_capacity)
     assert world.replacement.waits_for == (
         "Waiting for capacity: all GPUs or slots of the placement 'local' are in use. "
         "In use by version 1 of 'f' (1 worker)."
@@ -206,9 +206,9 @@ async def test_room_that_somebody_else_has_waited_for_is_not_made(tmp_path: Path
     await world.serve()
     world.others.append(world.made())
     other = asyncio.create_task(world.others[0].launch(()))
-    await until(lambda: world.others[0].cramped)
+    await until(lambda: world.others[0].starter.waiting_for_capacity)
     launch = world.launch()
-    await until(lambda: world.next.cramped)
+    await until(lambda: world.next.starter.waiting_for_capacity)
     await asyncio.sleep(3 * replacement.LOOK_EVERY)
     assert not world.replacement.lent
     other.cancel()
@@ -257,8 +257,8 @@ async def test_a_scheduler_without_room_is_waited_for_a_while_only(
 
     world.placement.start = pend  # type: ignore[method-assign]
     launch = world.launch()
-    await until(lambda: world.next.queued)
-    assert world.next.waits_for == "Pending in queue... In use by version 1 of 'f' (1 worker)."
+    await until(lambda: world.next.starter.queued_seconds)
+    assert world.next.starter.reason == "Pending in queue... In use by version 1 of 'f' (1 worker)."
     await launch
     assert len(world.placement.running) == 1
     await world.end()

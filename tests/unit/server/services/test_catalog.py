@@ -4,11 +4,11 @@ import pytest
 from msgspec.structs import replace
 
 from easymlnb.contract.errors import ServiceNotFound
-from easymlnb_server.resources import ServiceSummary
-from easymlnb_server.services.catalog import Query, choose, offered
+from easymlnb_server.services.catalog import Query, facets, search
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
+from easymlnb_server.services.responses import ServiceSummary
 from support.fakes import FakeLink, in_loop, spec
 
 
@@ -61,7 +61,7 @@ LINES = [
     ],
 )
 def test_what_fits_and_in_which_order(query, names):
-    found = choose(LINES, query)
+    found = search(LINES, query)
     assert [one.name for one in found.entries] == names
     assert (found.total, found.next) == (len(names), None)
 
@@ -69,16 +69,16 @@ def test_what_fits_and_in_which_order(query, names):
 def test_pages_follow_one_another_to_the_end():
     names, start = [], 0
     while start is not None:
-        found = choose(LINES, Query(start=start, limit=2))
+        found = search(LINES, Query(start=start, limit=2))
         assert found.total == 3
         names += [one.name for one in found.entries]
         start = found.next
     assert names == ["alpha", "beta", "gamma"]
-    assert choose(LINES, Query(start=9, limit=2)).entries == []
+    assert search(LINES, Query(start=9, limit=2)).entries == []
 
 
 def test_what_can_be_chosen_is_the_commonest_first():
-    assert offered(LINES) == {
+    assert facets(LINES) == {
         "tags": ["x", "y"],
         "authors": ["Ann", "Bob"],
         "owners": ["zoe"],

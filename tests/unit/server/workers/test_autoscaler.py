@@ -9,7 +9,7 @@ import pytest
 
 from easymlnb.contract.resources import WorkerResources
 from easymlnb.contract.spec import Batch
-from easymlnb_server.workers.autoscaler import Autoscaler, Limits, Load
+from easymlnb_server.workers.autoscaler import Autoscaler, Load, ScalingLimits
 from support.fakes import spec
 
 TICK = 0.5
@@ -21,7 +21,7 @@ def told(scaler: Autoscaler, seconds: float, calls: int, ready: int | None = Non
     Workers are ready as soon as they are wanted, unless ``ready`` says how many are.
     """
     said: list[int] = []
-    start = scaler._seen[-1].now + TICK if scaler._seen else 0.0
+    start = scaler._loads[-1].now + TICK if scaler._loads else 0.0
     for number in range(int(seconds / TICK)):
         there = scaler.wanted if ready is None else ready
         wanted = scaler.decide(Load(start + number * TICK, calls, there))
@@ -31,13 +31,17 @@ def told(scaler: Autoscaler, seconds: float, calls: int, ready: int | None = Non
 
 
 def test_fixed_number_stays() -> None:
-    scaler = Autoscaler(Limits(least=3, most=3))
+    scaler = Autoscaler(ScalingLimits(min_workers=3, max_workers=3))
     assert told(scaler, 200, 0) == [3]
     assert told(scaler, 200, 100) == [3]
 
 
 def test_grows_with_the_calls_and_shrinks_later() -> None:
-    scaler = Autoscaler(Limits(least=1, most=8, target=2, up=2, down=60))
+    scaler = Autoscaler(
+        ScalingLimits(
+            min_workers=1, max_workers=8, target_calls=2, scale_up_window=2, scale_down_window=60
+        )
+    )
     assert told(scaler, 10, 2) == [1]
     assert told(scaler, 10, 8)[-1] == 4
     assert told(scaler, 59, 2) == [4]
@@ -45,20 +49,24 @@ def test_grows_with_the_calls_and_shrinks_later() -> None:
 
 
 def test_never_leaves_its_bounds() -> None:
-    scaler = Autoscaler(Limits(least=2, most=5))
+    scaler = Autoscaler(ScalingLimits(min_workers=2, max_workers=5))
     assert min(told(scaler, 100, 0)) == 2
     assert max(told(scaler, 100, 10_000)) == 5
 
 
 def test_peak_shorter_than_the_delay_up_is_averaged() -> None:
-    scaler = Autoscaler(Limits(least=1, most=8, target=2, up=10))
+    scaler = Autoscaler(
+        ScalingLimits(min_workers=1, max_workers=8, target_calls=2, scale_up_window=10)
+    )
     told(scaler, 20, 0)
     assert told(scaler, TICK, 20) == [1]
     assert told(scaler, 20, 0) == [1]
 
 
 def test_does_not_grow_on_while_ordered_workers_are_starting() -> None:
-    scaler = Autoscaler(Limits(least=1, most=8, target=2, up=2))
+    scaler = Autoscaler(
+        ScalingLimits(min_workers=1, max_workers=8, target_calls=2, scale_up_window=2)
+    )
     told(scaler, 5, 4, ready=1)
     assert scaler.wanted == 2
     assert told(scaler, 60, 64, ready=1) == [2]
@@ -68,7 +76,7 @@ def test_does_not_grow_on_while_ordered_workers_are_starting() -> None:
 
 
 def test_sleeps_after_its_time_and_wakes_at_once() -> None:
-    scaler = Autoscaler(Limits(least=0, most=4, idle=600), 1)
+    scaler = Autoscaler(ScalingLimits(min_workers=0, max_workers=4, idle_timeout=600), 1)
     assert told(scaler, 599, 0) == [1]
     assert told(scaler, 10, 0)[-1] == 0
     assert told(scaler, 10_000, 0) == [0]
@@ -76,34 +84,38 @@ def test_sleeps_after_its_time_and_wakes_at_once() -> None:
 
 
 def test_sleeping_service_does_not_wake_by_itself() -> None:
-    assert told(Autoscaler(Limits(least=0, most=4)), 100, 0) == [0]
+    assert told(Autoscaler(ScalingLimits(min_workers=0, max_workers=4)), 100, 0) == [0]
 
 
 def test_stays_awake_while_a_call_is_out_however_long() -> None:
-    scaler = Autoscaler(Limits(least=0, most=4, idle=10), 1)
+    scaler = Autoscaler(ScalingLimits(min_workers=0, max_workers=4, idle_timeout=10), 1)
     assert told(scaler, 3600, 1) == [1]
 
 
 def test_failing_start_goes_back_to_sleep() -> None:
-    scaler = Autoscaler(Limits(least=0, most=4, idle=10))
+    scaler = Autoscaler(ScalingLimits(min_workers=0, max_workers=4, idle_timeout=10))
     assert told(scaler, 5, 1, ready=0) == [1]
     assert told(scaler, 30, 0, ready=0)[-1] == 0
 
 
 def test_widest_bounds_of_all_services_count() -> None:
     fixed = spec("a", workers=2)
-    wide = spec("b", workers=5, running=WorkerResources(min_workers=0, target_calls=4, idle=30))
-    assert Limits.of([fixed]) == Limits(least=2, most=2)
-    assert Limits.of([fixed, wide]) == Limits(least=2, most=5, target=1, idle=600)
-    batched = spec("c", batch=Batch(max_size=16), running=WorkerResources(min_workers=0), workers=2)
-    assert Limits.of([batched]).target == 16
+    wide = spec("b", workers=5, resources=WorkerResources(min_workers=0, target_calls=4, idle=30))
+    assert ScalingLimits.from_specs([fixed]) == ScalingLimits(min_workers=2, max_workers=2)
+    assert ScalingLimits.from_specs([fixed, wide]) == ScalingLimits(
+        min_workers=2, max_workers=5, target_calls=1, idle_timeout=600
+    )
+    batched = spec(
+        "c", batch=Batch(max_size=16), resources=WorkerResources(min_workers=0), workers=2
+    )
+    assert ScalingLimits.from_specs([batched]).target_calls == 16
 
 
 @dataclass
 class Service:
     """A simulated service: calls of fixed work, workers that take a while to start."""
 
-    limits: Limits
+    limits: ScalingLimits
     work: float = 0.2
     start: float = 5.0
     rng: Random = field(default_factory=lambda: Random(7))
@@ -159,7 +171,7 @@ class Service:
         return max(wait for came, wait in self.waits if begin <= came < end)
 
 
-WIDE = Limits(least=1, most=10)
+WIDE = ScalingLimits(min_workers=1, max_workers=10)
 
 
 def test_steady_traffic_keeps_a_steady_number() -> None:
@@ -197,7 +209,9 @@ def test_flapping_traffic_does_not_flap_the_workers() -> None:
 
 
 def test_slow_starts_do_not_order_workers_for_what_only_waits() -> None:
-    service = Service(Limits(least=1, most=100), start=60).run(900, lambda now: 10)
+    service = Service(ScalingLimits(min_workers=1, max_workers=100), start=60).run(
+        900, lambda now: 10
+    )
     # Meanwhile hundreds of calls are in line; two workers are enough in the long run.
     assert max(wanted for _, wanted in service.wanted) <= 16
     assert max(service.between(400, 900)) <= 6
@@ -206,7 +220,7 @@ def test_slow_starts_do_not_order_workers_for_what_only_waits() -> None:
 
 @pytest.mark.slow
 def test_sleeping_service_serves_whoever_wakes_it() -> None:
-    limits = Limits(least=0, most=4, idle=60)
+    limits = ScalingLimits(min_workers=0, max_workers=4, idle_timeout=60)
     # One call every ten minutes, on average.
     service = Service(limits, start=8).run(3600 * 3, lambda now: 1 / 600)
     assert service.waits

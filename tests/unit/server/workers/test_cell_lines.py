@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from easymlnb_server.workers.cell_lines import ending, in_cell, in_notebook
+from easymlnb_server.workers.cell_lines import final_exception, line_in_cell, locate
 
 HELPER = "import math\n\ndef half(x):\n    return x / 0"
 SERVICE = "@ml.service\ndef half_of(x: int) -> float:\n    y = half(x)\n    return y"
@@ -45,19 +45,19 @@ LIBRARY = ("/lib/python3/site-packages/pandas/core.py", 99, "div", "return a / b
 def test_innermost_line_of_a_cell_is_found(
     frames: list[tuple[str, int, str, str]], found: tuple[int, int] | None
 ) -> None:
-    assert in_notebook(notebook(HELPER, SERVICE), trace(*frames)) == found
+    assert locate(notebook(HELPER, SERVICE), trace(*frames)) == found
 
 
 def test_line_of_a_failed_cell_is_that_of_its_own_frame() -> None:
     cell = nbformat.v4.new_code_cell("x = 1\nhalf(x)", execution_count=3)
     shown = "Cell In[3], line 2\n----> 2 half(x)\n\nCell In[1], line 4, in half(x)\nno"
-    assert in_cell(cell, shown) == 2
-    assert in_cell(cell, "Cell In[1], line 4") is None
+    assert line_in_cell(cell, shown) == 2
+    assert line_in_cell(cell, "Cell In[1], line 4") is None
 
 
 def test_ending_of_a_traceback_is_the_exception_with_its_notes() -> None:
-    assert ending(trace(OUTER, INNER)) == "ZeroDivisionError: no"
-    assert ending(trace(INNER) + "A note.\n  Its second line.\n") == (
+    assert final_exception(trace(OUTER, INNER)) == "ZeroDivisionError: no"
+    assert final_exception(trace(INNER) + "A note.\n  Its second line.\n") == (
         "ZeroDivisionError: no\nA note.\n  Its second line."
     )
-    assert ending("no traceback") == ending("") == ""
+    assert final_exception("no traceback") == final_exception("") == ""

@@ -23,41 +23,41 @@ def test_failed_starts_are_told_and_held_back_ever_longer() -> None:
     breaker = CircuitBreaker(clock)
     waits = []
     for _ in range(4):
-        breaker.failed(NotReady("It is broken."))
+        breaker.record_failure(NotReady("It is broken."))
         waits.append(breaker.retry_in)
         clock.now += waits[-1]
     assert waits == [0, 1, 2, 4]
     assert breaker.retry_in == 0
     assert breaker.error is not None
     assert breaker.error.message == "It is broken."
-    breaker.started()
+    breaker.record_start()
     assert breaker.error is None
 
 
 def test_crashes_soon_after_their_start_count_until_one_stays() -> None:
     breaker = CircuitBreaker(Clock())
     for number in range(1, CRASHES + 1):
-        breaker.started()
-        breaker.lost(1.0)
+        breaker.record_start()
+        breaker.record_loss(1.0)
         assert (breaker.error is None) == (number < CRASHES)
     assert isinstance(breaker.error, DeploymentFailed)
-    breaker.started()
-    breaker.lost(STABLE + 1)
+    breaker.record_start()
+    breaker.record_loss(STABLE + 1)
     assert (breaker.error, breaker.retry_in) == (None, 0)
 
 
 def test_workers_that_were_ended_for_a_call_are_no_crashes() -> None:
     breaker = CircuitBreaker(Clock())
     for _ in range(CRASHES):
-        breaker.lost(1.0)
-        breaker.forgive()
+        breaker.record_loss(1.0)
+        breaker.reset()
     assert breaker.error is None
 
 
 def test_reason_of_crashes_is_told() -> None:
     breaker = CircuitBreaker(Clock())
     for _ in range(CRASHES):
-        breaker.lost(1.0, "used more memory than allowed")
+        breaker.record_loss(1.0, "used more memory than allowed")
     assert breaker.error is not None
     assert "used more memory than allowed 3 times in a row" in breaker.error.message
 
@@ -67,10 +67,10 @@ def test_nodes_that_are_taken_away_are_no_crashes() -> None:
     breaker = CircuitBreaker(clock)
     waits = []
     for _ in range(CRASHES + 1):
-        breaker.displaced(lived=5.0)
+        breaker.record_displacement(lived=5.0)
         waits.append(breaker.retry_in)
         clock.now += waits[-1]
     assert breaker.error is None
     assert waits == [0, 1, 2, 4]
-    breaker.displaced(lived=STABLE + 1)
+    breaker.record_displacement(lived=STABLE + 1)
     assert breaker.retry_in == 0

@@ -9,7 +9,7 @@ import pytest
 from easymlnb.contract.errors import CallCancelled, DeploymentFailed, NotReady, StorageDamaged
 from easymlnb_server.placement.base import WorkerOrder
 from easymlnb_server.workers import circuit_breaker, liveness, starter
-from easymlnb_server.workers.start_limiter import turn
+from easymlnb_server.workers.start_limiter import start_slot
 from support.deployments import World, in_world, submit
 from support.fakes import FakeKernel, in_loop, left_in, spec, until
 
@@ -130,7 +130,7 @@ async def test_a_start_whose_nodes_all_go_away_says_so(world: World) -> None:
     world.placement.cell = taken
     with pytest.raises(NotReady, match="its job was canceled"):
         await world.deployment.launch(())
-    assert len(world.placement.kernels) == starter.MOST_NODES
+    assert len(world.placement.kernels) == starter.MAX_NODES
 
 
 @in_world()
@@ -209,12 +209,12 @@ async def test_kernel_that_ends_before_it_serves(world: World) -> None:
 @in_world()
 async def test_kernel_that_never_dials(world: World) -> None:
     world.placement.dials = False
-    liveness.DIAL_TIMEOUT, kept = 0.05, liveness.DIAL_TIMEOUT
+    liveness.CONNECT_TIMEOUT, kept = 0.05, liveness.CONNECT_TIMEOUT
     try:
         with pytest.raises(DeploymentFailed, match="did not connect to the server"):
             await world.deployment.launch(())
     finally:
-        liveness.DIAL_TIMEOUT = kept
+        liveness.CONNECT_TIMEOUT = kept
 
 
 @in_world(specs=(spec("a"), spec("b")))
@@ -313,7 +313,7 @@ async def test_hanging_starts_do_not_keep_others_from_starting(tmp_path: Path) -
     begun = []
 
     async def start(number: int) -> None:
-        async with turn(gate, 0.02):
+        async with start_slot(gate, 0.02):
             begun.append(number)
             await asyncio.sleep(60)
 

@@ -11,7 +11,7 @@ from easymlnb.contract.resources import WorkerResources
 from easymlnb.contract.worker_protocol import Call, ReconnectGrant
 from easymlnb_server.placement.base import OrphanedWorker, WorkerOrder
 from easymlnb_server.placement.gpus import Gpus
-from easymlnb_server.workers import adoption, memory_policy, stopped_processes
+from easymlnb_server.workers import adoption, checks
 from easymlnb_server.workers.registration import RegisteredWorker, secret_hash
 from support.deployments import World, in_world, submit
 from support.fakes import FakeKernel, FakeLink, in_loop, left_in, spec, until
@@ -22,7 +22,7 @@ MB = 2**20
 
 
 def sleepy(**more: Any) -> Any:
-    return spec(running=WorkerResources(min_workers=0, idle=0.05), **more)
+    return spec(resources=WorkerResources(min_workers=0, idle=0.05), **more)
 
 
 def answer(link: FakeLink) -> int:
@@ -47,7 +47,7 @@ async def answered(world: World, pending: Any) -> Any:
 
 @in_world()
 async def test_service_that_may_sleep_starts_nothing_until_it_is_called(world: World) -> None:
-    world.deployment.keep([sleepy()])
+    world.deployment.run([sleepy()])
     await asyncio.sleep(0.1)
     assert (world.deployment.state, world.placement.kernels) == ("asleep", [])
     assert world.deployment.pool.no_workers.state == "asleep"
@@ -68,7 +68,7 @@ async def test_call_that_comes_as_the_last_worker_goes_is_answered(
 ) -> None:
     """The decision to sleep, and each of the steps after it, with a call right behind it."""
     world = World(tmp_path)
-    world.deployment.keep([sleepy()])
+    world.deployment.run([sleepy()])
     assert (await answered(world, submit(world))).error is None
     assert world.deployment.state == "ready"
     while world.deployment.wanted:  # noqa: ASYNC110 - the very moment is what matters
@@ -82,10 +82,12 @@ async def test_call_that_comes_as_the_last_worker_goes_is_answered(
 
 @in_world()
 async def test_more_calls_bring_more_workers_and_fewer_take_them_away(world: World) -> None:
-    world.deployment.keep([spec(workers=3, running=WorkerResources(min_workers=1))])
-    scaler = world.deployment._scaler
+    world.deployment.run([spec(workers=3, resources=WorkerResources(min_workers=1))])
+    scaler = world.deployment._autoscaler
     assert scaler is not None
-    scaler.limits = type(scaler.limits)(least=1, most=3, target=1, up=0.02, down=0.1)
+    scaler.limits = type(scaler.limits)(
+        min_workers=1, max_workers=3, target_calls=1, scale_up_window=0.02, scale_down_window=0.1
+    )
     await world.ready()
     pendings = [submit(world) for _ in range(6)]
     await until(lambda: len(world.deployment.pool.workers) == 3)
@@ -97,13 +99,13 @@ async def test_more_calls_bring_more_workers_and_fewer_take_them_away(world: Wor
 
 @in_world()
 async def test_worker_that_is_let_go_first_answers_what_it_has(world: World) -> None:
-    world.deployment.keep([spec(workers=2, running=WorkerResources(min_workers=1))])
-    scaler = world.deployment._scaler
+    world.deployment.run([spec(workers=2, resources=WorkerResources(min_workers=1))])
+    scaler = world.deployment._autoscaler
     assert scaler is not None
-    scaler.limits = type(scaler.limits)(least=2, most=2)
+    scaler.limits = type(scaler.limits)(min_workers=2, max_workers=2)
     await until(lambda: len(world.deployment.pool.workers) == 2)
     pendings = [submit(world) for _ in range(2)]
-    scaler.limits = type(scaler.limits)(least=1, most=1)
+    scaler.limits = type(scaler.limits)(min_workers=1, max_workers=1)
     await until(lambda: len(world.deployment.pool.workers) == 1)
     await asyncio.sleep(0.1)
     assert len(world.placement.running) == 2
@@ -115,7 +117,7 @@ async def test_worker_that_is_let_go_first_answers_what_it_has(world: World) -> 
 @in_world(specs=(spec("f", examples=({},)),))
 async def test_examples_are_run_by_each_new_worker_before_it_gets_calls(world: World) -> None:
     specs = world.placement.specs
-    world.deployment.keep(specs)
+    world.deployment.run(specs)
     await until(lambda: world.placement.kernels and world.first.calls)
     assert world.deployment.pool.workers == ()
     pending = submit(world)
@@ -131,14 +133,14 @@ async def test_examples_are_run_by_each_new_worker_before_it_gets_calls(world: W
     await answered(world, submit(world))
 
 
-LIMITED = (spec(running=WorkerResources(memory=100 * MB)),)
+LIMITED = (spec(resources=WorkerResources(memory=100 * MB)),)
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the memory of workers all the time."""
-    monkeypatch.setattr(memory_policy, "LOOK_EVERY", 0.01)
-    monkeypatch.setattr(memory_policy, "HOLD", 0.05)
+    monkeypatch.setattr(checks, "CHECK_EVERY", 0.01)
+    monkeypatch.setattr(checks, "PEAK", 0.05)
 
 
 @in_loop
@@ -146,7 +148,7 @@ async def test_worker_far_above_its_limit_is_ended_and_its_caller_told(
     tmp_path: Path, quick: None
 ) -> None:
     world = World(tmp_path, specs=LIMITED)
-    world.deployment.keep(LIMITED)
+    world.deployment.run(LIMITED)
     await world.ready()
     pending = submit(world)
     world.placement.kernels[0].used = 151 * MB
@@ -166,7 +168,7 @@ async def test_worker_that_stays_above_its_limit_is_replaced_and_nobody_notices(
     tmp_path: Path, quick: None
 ) -> None:
     world = World(tmp_path, specs=LIMITED)
-    world.deployment.keep(LIMITED)
+    world.deployment.run(LIMITED)
     first = await world.ready()
     pending = submit(world)
     slow = asyncio.Event()
@@ -188,8 +190,8 @@ async def test_worker_that_stays_above_its_limit_is_replaced_and_nobody_notices(
 
 @in_loop
 async def test_notebook_that_is_too_large_from_the_start_does_not_serve(tmp_path: Path) -> None:
-    world = World(tmp_path, specs=(spec(running=WorkerResources(memory=1)),))
-    world.deployment.keep(world.placement.specs)
+    world = World(tmp_path, specs=(spec(resources=WorkerResources(memory=1)),))
+    world.deployment.run(world.placement.specs)
     await until(lambda: world.deployment.state == "failed")
     assert "raise memory=" in world.deployment.reason
     await world.deployment.stop()
@@ -198,14 +200,14 @@ async def test_notebook_that_is_too_large_from_the_start_does_not_serve(tmp_path
 
 @in_loop
 async def test_workers_wait_for_a_free_gpu_and_say_so(tmp_path: Path) -> None:
-    one = World(tmp_path, specs=(spec(running=WorkerResources(gpu=1.0)),))
+    one = World(tmp_path, specs=(spec(resources=WorkerResources(gpu=1.0)),))
     (tmp_path / "other").mkdir()
     other = World(tmp_path / "other", specs=one.placement.specs)
     one.placement.gpus = other.placement.gpus = Gpus(("GPU-1",))
-    one.deployment.keep(one.placement.specs)
+    one.deployment.run(one.placement.specs)
     await one.ready()
     assert one.placement.kernels[0].order.room.gpus == ("GPU-1",)
-    other.deployment.keep(other.placement.specs)
+    other.deployment.run(other.placement.specs)
     await until(lambda: other.deployment.reason)
     assert (other.deployment.state, "Waiting" in other.deployment.reason) == ("starting", True)
     await one.deployment.stop()
@@ -220,10 +222,10 @@ async def test_workers_wait_for_a_free_gpu_and_say_so(tmp_path: Path) -> None:
 async def test_worker_that_is_to_be_replaced_makes_room_where_there_is_no_other(
     tmp_path: Path, quick: None
 ) -> None:
-    specs = (spec(running=WorkerResources(gpu=1.0, memory=100 * MB)),)
+    specs = (spec(resources=WorkerResources(gpu=1.0, memory=100 * MB)),)
     world = World(tmp_path, specs=specs)
     world.placement.gpus = Gpus(("GPU-1",))
-    world.deployment.keep(specs)
+    world.deployment.run(specs)
     await world.ready()
     pending = submit(world)
     world.placement.kernels[0].used = 120 * MB
@@ -236,12 +238,12 @@ async def test_worker_that_is_to_be_replaced_makes_room_where_there_is_no_other(
 
 @in_loop
 async def test_gpu_that_only_the_running_code_asks_for_is_given(tmp_path: Path) -> None:
-    world = World(tmp_path, specs=(spec(running=WorkerResources(gpu=1.0)),))
+    world = World(tmp_path, specs=(spec(resources=WorkerResources(gpu=1.0)),))
     world.placement.gpus = Gpus(("GPU-1",))
     assert world.bundle.manifest.gpu == 0
     worker, _ = await world.deployment.launch(())
     assert [kernel.order.room.gpus for kernel in world.placement.kernels] == [(), ("GPU-1",)]
-    world.deployment.keep(world.placement.specs, worker)
+    world.deployment.run(world.placement.specs, worker)
     await world.ready()
     await world.deployment.stop()
     assert world.gone()
@@ -269,7 +271,7 @@ class Past:
 @in_world()
 async def test_worker_of_a_former_server_serves_on(world: World) -> None:
     past = Past(world)
-    world.deployment.keep([spec()], survivors=[past.survivor])
+    world.deployment.run([spec()], orphans=[past.survivor])
     pending = submit(world)
     assert world.deployment.state == "starting"
     await past.dial()
@@ -285,7 +287,7 @@ async def test_worker_that_does_not_come_back_is_replaced(world: World) -> None:
     kept, adoption.RETURN_TIMEOUT = adoption.RETURN_TIMEOUT, 0.05
     try:
         past = Past(world)
-        world.deployment.keep([spec()], survivors=[past.survivor])
+        world.deployment.run([spec()], orphans=[past.survivor])
         pending = submit(world)
         assert (await answered(world, pending)).error is None
         assert past.kernel.stopped == 1
@@ -297,7 +299,7 @@ async def test_worker_that_does_not_come_back_is_replaced(world: World) -> None:
 @in_world()
 async def test_worker_that_dies_on_its_way_back_is_replaced(world: World) -> None:
     past = Past(world)
-    world.deployment.keep([spec()], survivors=[past.survivor])
+    world.deployment.run([spec()], orphans=[past.survivor])
     past.kernel.runs = False
     assert (await answered(world, submit(world))).error is None
     assert len(world.placement.kernels) == 2
@@ -306,7 +308,7 @@ async def test_worker_that_dies_on_its_way_back_is_replaced(world: World) -> Non
 @in_world()
 async def test_more_workers_came_back_than_are_wanted(world: World) -> None:
     past = Past(world)
-    world.deployment.keep([sleepy()], survivors=[past.survivor])
+    world.deployment.run([sleepy()], orphans=[past.survivor])
     await past.dial()
     await until(lambda: world.deployment.state == "asleep")
     await until(lambda: past.kernel.stopped == 1)
@@ -316,7 +318,7 @@ async def test_more_workers_came_back_than_are_wanted(world: World) -> None:
 async def test_stop_while_a_worker_is_awaited_ends_it(tmp_path: Path) -> None:
     world = World(tmp_path)
     past = Past(world)
-    world.deployment.keep([spec()], survivors=[past.survivor])
+    world.deployment.run([spec()], orphans=[past.survivor])
     await asyncio.sleep(0.02)
     await world.deployment.stop()
     assert world.gone()
@@ -388,7 +390,7 @@ async def test_worker_whose_link_broke_and_that_stays_away_is_replaced(
     assert world.gone()
 
 
-@in_world(stay=0.0)
+@in_world(orphan_timeout=0.0)
 async def test_workers_that_shall_not_stay_are_told_nothing(world: World) -> None:
     world.keep(1)
     link = await world.ready()
@@ -401,9 +403,9 @@ async def test_workers_that_shall_not_stay_are_told_nothing(world: World) -> Non
 async def test_worker_stopped_by_a_signal_is_ended_and_replaced(
     tmp_path: Path, idempotent: bool
 ) -> None:
-    served = spec(running=WorkerResources(idempotent=idempotent))
+    served = spec(resources=WorkerResources(idempotent=idempotent))
     world = World(tmp_path, specs=[served])
-    world.deployment.keep([served])
+    world.deployment.run([served])
     first = await world.ready()
     pool = world.deployment.pool
     pending = pool.submit(Call(id=0, service="f", seconds=30), b"{}", spec=served)
@@ -425,7 +427,7 @@ async def test_worker_that_was_stopped_for_a_moment_stays(world: World) -> None:
     world.keep()
     await world.ready()
     kernel = world.placement.kernels[0]
-    looks = [True] * (stopped_processes.LOOKS - 1) + [False]
+    looks = [True] * (checks.STOPPED_CHECKS - 1) + [False]
     seen: list[bool] = []
 
     async def frozen() -> bool:

@@ -1,4 +1,4 @@
-"""The bodies of responses, as structs: handlers return them, and OpenAPI documents describe them.
+"""The responses about services, as structs; OpenAPI documents describe them.
 
 A field that is ``UNSET`` is left out.
 """
@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import asdict
 
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.calls.log import CallRecord
 from easymlnb_server.identity.access import Access
 
 
@@ -19,7 +19,6 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-Count = Annotated[int, Meta(ge=0)]
 FullName = Annotated[str, Meta(description="On a shared service `owner/name`.")]
 Public = Annotated[
     bool, Meta(description="Whether visitors without a login may open its app, at `public/{name}`.")
@@ -28,12 +27,11 @@ SharedWith = Annotated[
     Access, Meta(description="Who may call it; only for its owner, on a shared service.")
 ]
 ServiceStatus = Literal["live", "ready", "starting", "failed", "busy", "asleep"]
-BundleStatus = Literal["starting", "ready", "failed"]
 Reason = Annotated[str, Meta(description="Why workers that are needed are missing.")]
 StartError = Annotated[
     dict[str, Any], Meta(description="Why the newest version did not start: code and message.")
 ]
-RetryIn = Annotated[float, Meta(description="Seconds until the next attempt to start.")]
+RetryDelay = Annotated[float, Meta(description="Seconds until the next attempt to start.")]
 CurrentVersion = Annotated[
     int | None, Meta(description="The published version that answers, if any.")
 ]
@@ -42,29 +40,6 @@ Summary = Annotated[str, Meta(description="Its purpose in one line.")]
 Shape = Annotated[str, Meta(description="Its parameters and its result in words.")]
 Inputs = Annotated[list[str], Meta(description="The kinds of values that it takes.")]
 Thumbnail = Annotated[str | None, Meta(description="The URL of its picture.")]
-
-
-# errors
-
-
-class ErrorDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """What went wrong."""
-
-    code: Annotated[str, Meta(description="Stable and machine-readable.")]
-    message: Annotated[str, Meta(description="One sentence for people.")]
-    details: Annotated[
-        Any, Meta(description="More about the error; the fields of a validation error.")
-    ] = UNSET
-    request_id: Annotated[str, Meta(description="The id of the request in the server's log.")]
-
-
-class ErrorResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of every response with a status from 400."""
-
-    error: ErrorDetails
-
-
-# services
 
 
 class ServiceNames(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +59,7 @@ class ServiceState(msgspec.Struct, frozen=True, kw_only=True):
     bundle: str | UnsetType = UNSET
     error: StartError | UnsetType = UNSET
     reason: Reason | UnsetType = UNSET
-    retry_in: RetryIn | UnsetType = UNSET
+    retry_in: RetryDelay | UnsetType = UNSET
     version: CurrentVersion
     live: IsLive
 
@@ -98,7 +73,7 @@ class ServiceText(msgspec.Struct, frozen=True, kw_only=True):
     thumbnail: Thumbnail
 
 
-class ServiceSummary(msgspec.Struct, frozen=True, kw_only=True):
+class ServiceSummary(ServiceState, frozen=True, kw_only=True):
     """A service in a list."""
 
     name: str
@@ -111,13 +86,6 @@ class ServiceSummary(msgspec.Struct, frozen=True, kw_only=True):
     tags: list[str]
     author: str
     url: str
-    state: ServiceStatus
-    bundle: str | UnsetType = UNSET
-    error: StartError | UnsetType = UNSET
-    reason: Reason | UnsetType = UNSET
-    retry_in: RetryIn | UnsetType = UNSET
-    version: CurrentVersion
-    live: IsLive
     summary: Summary
     shape: Shape
     inputs: Inputs
@@ -151,38 +119,35 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: Annotated[int | None, Meta(description="Resident memory of the workers.")] = None
 
 
-class Service(ServiceSpec, frozen=True, kw_only=True, omit_defaults=True):
-    """A service: its schema, metadata and state. Fields with their default are left out."""
+Service = msgspec.defstruct(
+    "Service",
+    [
+        (field.name, field.type) if field.required else (field.name, field.type, UNSET)
+        for part in (ServiceNames, ServiceState)
+        for field in msgspec.structs.fields(part)
+    ]
+    + [("stats", Stats | UnsetType, UNSET)],
+    bases=(ServiceSpec,),
+    namespace={
+        "__doc__": "A service: its schema, metadata and state. "
+        "Fields with their default are left out."
+    },
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+)
 
-    full_name: FullName
-    owner: str
-    public: Public
-    shared: SharedWith | UnsetType = UNSET
-    state: ServiceStatus
-    bundle: str | UnsetType = UNSET
-    error: StartError | UnsetType = UNSET
-    reason: Reason | UnsetType = UNSET
-    retry_in: RetryIn | UnsetType = UNSET
-    version: CurrentVersion
-    live: IsLive
-    stats: Stats | UnsetType = UNSET
 
-    @classmethod
-    def describe(
-        cls,
-        spec: ServiceSpec,
-        names: ServiceNames,
-        state: ServiceState,
-        stats: Stats | UnsetType,
-    ) -> "Service":
-        """Return a service without its page and picture, which have routes of their own."""
-        about = spec.metadata
-        fields = msgspec.structs.asdict(spec) | {
-            "app": None,
-            "metadata": about and msgspec.structs.replace(about, thumbnail=""),
-        }
-        more = msgspec.structs.asdict(names) | msgspec.structs.asdict(state)
-        return cls(**(fields | more), stats=stats)
+def describe(
+    spec: ServiceSpec, names: ServiceNames, state: ServiceState, stats: Stats | UnsetType
+) -> msgspec.Struct:
+    """Return a ``Service`` without its page and picture, which have their own routes."""
+    about = spec.metadata
+    fields = asdict(spec) | {
+        "app": None,
+        "metadata": about and msgspec.structs.replace(about, thumbnail=""),
+    }
+    return Service(**(fields | asdict(names) | asdict(state)), stats=stats)
 
 
 class VersionSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,16 +184,6 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 
     entries: list[LogEntry]
 
-    @classmethod
-    def of(cls, entries: list[CallRecord]) -> "Log":
-        """Return the log with these entries."""
-        return cls(
-            entries=[
-                LogEntry(**{name: getattr(one, name) for name in LogEntry.__struct_fields__})
-                for one in entries
-            ]
-        )
-
 
 class MetadataForms(msgspec.Struct, frozen=True, kw_only=True):
     """The metadata of a service in the formats of several catalogs."""
@@ -240,105 +195,3 @@ class MetadataForms(msgspec.Struct, frozen=True, kw_only=True):
     missing: Annotated[
         dict[str, Any], Meta(description="Fields that a schema requires and the author left out.")
     ]
-
-
-class ViewPart(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of what a person should see; further fields depend on the kind."""
-
-    kind: str
-    title: str | UnsetType = UNSET
-    data: Any = UNSET
-
-
-class View(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person should see of a result."""
-
-    parts: list[ViewPart]
-    result: Annotated[Any, Meta(description="The JSON result, or null when it is large.")] = UNSET
-
-
-# publishing
-
-
-class BundleService(msgspec.Struct, frozen=True, kw_only=True):
-    """A service of a bundle."""
-
-    name: str
-    full_name: FullName
-    version: int
-    public: Public
-
-
-class BundleSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A published bundle, its state and its services."""
-
-    bundle: str
-    state: BundleStatus
-    created: str
-    files: list[str]
-    requirements: list[str]
-    environment: dict[str, Any]
-    unchanged: Annotated[
-        bool | UnsetType, Meta(description="Whether this content was published before.")
-    ] = UNSET
-    error: Annotated[
-        dict[str, Any] | UnsetType,
-        Meta(description="Why it failed: code, message, and the cell with its traceback."),
-    ] = UNSET
-    notebook: Annotated[str | UnsetType, Meta(description="The URL of the executed notebook.")] = (
-        UNSET
-    )
-    reason: Annotated[
-        str | UnsetType, Meta(description="What the start of its worker waits for.")
-    ] = UNSET
-    services: list[BundleService]
-
-
-# uploads, callers, placements, health
-
-
-class UploadStarted(msgspec.Struct, frozen=True, kw_only=True):
-    """A new upload."""
-
-    id: str
-    offset: Count
-    chunk: Annotated[int, Meta(ge=0, description="Bytes that a part should have.")]
-
-
-class UploadProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """The number of bytes that have arrived."""
-
-    offset: Count
-    size: Count | UnsetType = UNSET
-
-
-class Me(msgspec.Struct, frozen=True, kw_only=True):
-    """The caller."""
-
-    name: str
-    groups: list[str]
-    admin: bool
-    shared: Annotated[bool, Meta(description="Whether this is the shared service of a Hub.")]
-
-
-class PlacementSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A placement, and its nodes unless they were not asked for."""
-
-    name: str
-    user: str
-    spot: dict[str, Any]
-    proxy: str
-    nodes: list[dict[str, Any]] | UnsetType = UNSET
-    error: Annotated[str | UnsetType, Meta(description="Why the nodes are not known.")] = UNSET
-
-
-class PlacementList(msgspec.Struct, frozen=True, kw_only=True):
-    """Where workers may run."""
-
-    placements: list[PlacementSummary]
-
-
-class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of the server."""
-
-    status: Literal["ok", "not_ready"]
