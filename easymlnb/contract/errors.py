@@ -296,7 +296,7 @@ class UploadIncomplete(EasyMLNBError):
 class NodeFull(EasyMLNBError):
     """All kernel slots of the node are in use."""
 
-    code = "no_seat"
+    code = "node_full"
     status = 409
 
     def __init__(self) -> None:

@@ -42,7 +42,7 @@ from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.log_filter import Careful
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement import gpus
-from easymlnb_server.placement.address_file import announce
+from easymlnb_server.placement.address_file import write_address
 from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.registry import PlacementProvider
 from easymlnb_server.publishing.publisher import Publisher
@@ -240,8 +240,9 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         if "JUPYTERHUB_USER" in os.environ:
             keep_path(serverapp.web_app.settings)
         state = self._state
-        for duty in (connections, state.activity, state.metrics, state.uploads, state.node):
+        for duty in (connections, state.activity, state.metrics, state.uploads):
             self._supervisor.run(type(duty).__name__, duty.keep)
+        self._supervisor.run("NodeKernelManager", state.node.run)
         if self.shared:
             self._supervisor.run("AccessRevoker", AccessRevoker(state).keep)
         try:
@@ -264,9 +265,9 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
             self._folder / "workers",
             link=self._link_url(),
             cafile=self._server.certfile or "",
-            home=self._folder / "server.json",
+            address_file=self._folder / "server.json",
             inherit=self.inherited_environment,
-            gpus=gpus.usable(os.environ, gpus.ask()),
+            gpus=gpus.visible_gpus(os.environ, gpus.detect_gpus()),
         )
         return self.make_places(self._folder, local)
 
@@ -280,7 +281,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
             self._server.connection_url,
             self._state,
             announce=self._announce,
-            survivors=self._places.survivors,
+            survivors=self._places.orphaned_workers,
             prepare=self.know_people,
             duties=self._duties,
         )
@@ -289,7 +290,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
         )
 
     def _announce(self) -> None:
-        announce(self._folder / "server.json", self._link_url(), self._server.certfile or "")
+        write_address(self._folder / "server.json", self._link_url(), self._server.certfile or "")
 
     def _duties(self, store: Store) -> Iterator[tuple[str, Work]]:
         yield "owners", partial(self.meet_owners, store)
@@ -307,7 +308,7 @@ class EasyMLNB(AppSettings, HubSettings, InboundSettings, StorageSettings, Exten
             memory=units.size(self.worker_memory) if self.worker_memory else 0,
             stay=self.orphan_timeout,
         )
-        places = self._places.of(owner)
+        places = self._places.for_owner(owner)
         return Deployment(bundle, load, places, self._state.rendezvous.of(owner), settings)
 
     def _link_url(self, plain: str = "ws") -> str:

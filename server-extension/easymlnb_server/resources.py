@@ -326,7 +326,7 @@ class PlacementSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     user: str
-    spot: dict[str, Any]
+    profile: dict[str, Any]
     proxy: str
     nodes: list[dict[str, Any]] | UnsetType = UNSET
     error: Annotated[str | UnsetType, Meta(description="Why the nodes are not known.")] = UNSET

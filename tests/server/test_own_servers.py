@@ -74,8 +74,8 @@ async def look(hub: Hub, times: int = 1) -> list[OwnServer]:
     servers = UserServers(account)
     try:
         for _ in range(times - 1):
-            await servers.of("ann")
-        return await servers.of("ann")
+            await servers.get("ann")
+        return await servers.get("ann")
     finally:
         await servers.close()
 
@@ -114,7 +114,7 @@ async def test_without_a_server_there_is_nothing(hub: Hub) -> None:
         b"<html>",
         b'{"services": 3}',
         b"\xff",
-        b'{"services": ["' + b"x" * user_servers.LARGEST + b'"]}',
+        b'{"services": ["' + b"x" * user_servers.MAX_RESPONSE + b'"]}',
     ],
 )
 @in_loop
@@ -143,7 +143,7 @@ async def test_names_that_lead_elsewhere_are_left_out(hub: Hub) -> None:
 @pytest.mark.slow
 @in_loop
 async def test_a_server_that_hangs_is_given_up(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(user_servers, "PATIENCE", 3.0)
+    monkeypatch.setattr(user_servers, "TIMEOUT", 3.0)
     hub.add("")
     hub.hangs = True
     assert [one.services for one in await look(hub)] == [None]

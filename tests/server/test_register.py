@@ -129,9 +129,9 @@ def test_a_token_of_one_user_is_not_used_for_another_of_that_name(
         made.append(who[user])
         return f"token of {who[user]}"
 
-    monkeypatch.setattr(tokens, "_made", make)
-    assert tokens.of("alice") == tokens.of("alice") == "token of A"
+    monkeypatch.setattr(tokens, "_request", make)
+    assert tokens.get("alice") == tokens.get("alice") == "token of A"
     who["alice"] = "B"
-    assert tokens.of("alice") == "token of B"
+    assert tokens.get("alice") == "token of B"
     assert made == ["A", "B"]
     tokens.close()

@@ -19,8 +19,8 @@ class Guarded:
     def reserve(self, gpu: Gpu) -> Reservation | None:
         return self._placement.reserve(gpu)
 
-    def release(self, room: Reservation) -> None:
-        self._placement.release(room)
+    def release(self, reservation: Reservation) -> None:
+        self._placement.release(reservation)
 
     async def freed(self) -> None:
         await self._placement.freed()
@@ -29,6 +29,6 @@ class Guarded:
         try:
             await self._check()
         except BaseException:
-            self._placement.release(order.room)
+            self._placement.release(order.reservation)
             raise
         return await self._placement.start(order)

@@ -19,7 +19,7 @@ async def examine(members: HubUsers, account: HubCredentials) -> dict[str, Any]:
     address as nodes dial it, ``reached`` whether something answers there, and ``slowest_start`` for
     how many seconds the Hub kept a request waiting that only was to begin the start of a node.
     """
-    home = f"{account.proxy}{account.home}"
+    home = f"{account.proxy}{account.path}"
     async with httpx.AsyncClient(timeout=SECONDS) as http:
         return {
             "hub": await _version(http, account.api_url),

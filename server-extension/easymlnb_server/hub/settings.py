@@ -26,10 +26,10 @@ from easymlnb_server.placement.hub.client import HubClient
 from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.nodes import PREFIX
 from easymlnb_server.placement.hub.placement import HubPlacement
-from easymlnb_server.placement.hub.shared_profiles import CommonSpots
-from easymlnb_server.placement.hub.status import OwnViews, PlacementView, Views
+from easymlnb_server.placement.hub.shared_profiles import SharedProfiles
+from easymlnb_server.placement.hub.status import PersonalViews, PlacementView, Views
 from easymlnb_server.placement.hub.tokens import UserTokens
-from easymlnb_server.placement.hub.user_placements import OwnersViews, UserPlacements
+from easymlnb_server.placement.hub.user_placements import UserPlacements
 from easymlnb_server.placement.hub.user_servers import UserServers
 from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.node.manager import NodeKernelManager
@@ -75,7 +75,7 @@ class HubSettings(HasTraits):
 
     @validate("placements")
     def _placements(self, proposal: Any) -> Mapping[str, Any]:
-        return _understood("placements", profiles.read, proposal["value"])
+        return _understood("placements", profiles.parse_profiles, proposal["value"])
 
     @validate("group_limits")
     def _group_limits(self, proposal: Any) -> Mapping[str, Any]:
@@ -88,18 +88,20 @@ class HubSettings(HasTraits):
 
     def make_owners(self, folder: Path, people: UserDirectory) -> UserPlacements | None:
         """Return everybody's placements, on a shared service that a Hub started."""
-        account = HubCredentials.of_service(os.environ, self.hub_proxy)
+        account = HubCredentials.for_service(os.environ, self.hub_proxy)
         if not (self.shared and account.token and isinstance(people, HubUsers)):
             return None
         self.meters = Meters(people, group_limits.read(self.group_limits))
-        spots = profiles.on_shared_service(self.placements)
+        profiles_by_name = profiles.for_shared_service(self.placements)
         self.people_of_hub = people
 
         def guard(user: str, placement: Placement) -> Placement:
             return Guarded(placement, lambda: people.check_start(user))
 
         tokens = UserTokens(account, people.identity)
-        return UserPlacements(account, spots, folder / PLACED, self.meters.of, guard, tokens)
+        return UserPlacements(
+            account, profiles_by_name, folder / PLACED, self.meters.of, guard, tokens
+        )
 
     async def know_people(self, store: Store) -> None:
         """Learn whose name is whose, on a shared service that a Hub started."""
@@ -116,40 +118,43 @@ class HubSettings(HasTraits):
 
     def make_own_servers(self, owners: UserPlacements | None) -> UserServers | None:
         """Return what looks at users' own servers, on a shared service that a Hub started."""
-        return UserServers(owners.account, owners.tokens) if owners is not None else None
+        return UserServers(owners.credentials, owners.tokens) if owners is not None else None
 
     @cached_property
-    def spots(self) -> CommonSpots:
+    def shared_profiles(self) -> SharedProfiles:
         """The placements of a server of one's own: those it names, and the shared service's."""
-        account = HubCredentials.of(os.environ, self.hub_proxy)
+        account = HubCredentials.from_environment(os.environ, self.hub_proxy)
         base_url = os.environ.get("JUPYTERHUB_BASE_URL", "/")
-        return CommonSpots(account, base_url, profiles.on_own_server(self.placements))
+        return SharedProfiles(account, base_url, profiles.for_personal_server(self.placements))
 
     def make_places(self, folder: Path, local: LocalPlacement) -> PersonalPlacements:
         """Return where workers start, on a server of one's own; it blocks."""
-        account, notes = HubCredentials.of(os.environ, self.hub_proxy), folder / PLACED
+        account, records = (
+            HubCredentials.from_environment(os.environ, self.hub_proxy),
+            folder / PLACED,
+        )
         made: dict[str, HubPlacement] = {}
 
         def others() -> Mapping[str, HubPlacement]:
             # Those that a service named once stay: there may be workers.
-            for name, spot in self.spots.last.items():
+            for name, profile in self.shared_profiles.last.items():
                 if name != LOCAL and name not in made:
-                    made[name] = HubPlacement(name, spot, account, notes)
+                    made[name] = HubPlacement(name, profile, account, records)
             return made
 
         if not self.is_node:
-            self.spots.get()
+            self.shared_profiles.get()
         return PersonalPlacements(local, others)
 
     def make_views(self, owners: UserPlacements | None) -> Views:
         """Return what tells of placements."""
         if owners is not None:
-            return OwnersViews(owners)
-        account = HubCredentials.of(os.environ, self.hub_proxy)
-        return OwnViews(
+            return owners
+        account = HubCredentials.from_environment(os.environ, self.hub_proxy)
+        return PersonalViews(
             lambda: [
-                PlacementView(name, spot, account, self.hub_proxy)
-                for name, spot in self.spots.get().items()
+                PlacementView(name, profile, account, self.hub_proxy)
+                for name, profile in self.shared_profiles.get().items()
             ]
         )
 
@@ -163,8 +168,8 @@ class HubSettings(HasTraits):
             specs,
             folder / "nodes" / name,
             inherit=inherit,
-            gpus=lambda: gpus.given(os.environ),
-            leave=_leave if self.is_node else None,
+            detect_gpus=lambda: gpus.assigned_gpus(os.environ),
+            stop_server=_leave if self.is_node else None,
         )
 
 
@@ -189,7 +194,7 @@ def _end_well(server: _Server | None) -> None:
 async def _leave() -> None:
     """Stop this server: by the Hub, which then knows, or as its spawner would."""
     try:
-        api = HubClient.of(os.environ, "http://not.needed")
+        api = HubClient.from_environment(os.environ, "http://not.needed")
         await api.stop(os.environ["JUPYTERHUB_SERVER_NAME"])
         await api.close()
     except (EasyMLNBError, KeyError):

@@ -25,7 +25,7 @@ async def of_catalog(handler: EasyHandler, asked: Query) -> dict[str, Any]:
     if caller is None or not first:
         return found
     if state.services.shared and state.own_servers is not None:
-        found["at_home"] = await state.own_servers.of(caller.name)
+        found["at_home"] = await state.own_servers.get(caller.name)
     if state.publications.ready:
         store = state.publications.store
         for bundle in await asyncio.to_thread(store.bundles.unfinished):

@@ -34,7 +34,7 @@ async def prepare(worker: Worker, bundle: str, seconds: float) -> None:
         return
     secret = secrets.token_urlsafe(32)
     try:
-        await worker.kernel.note(bundle, secret_hash(secret))
+        await worker.kernel.save_record(bundle, secret_hash(secret))
     except OSError as error:
         log.warning("Could not keep a worker for the next server: %s", error)
         return
@@ -56,10 +56,10 @@ async def adopt(
 
 async def again(worker: Worker, rendezvous: WorkerRegistration) -> Worker | None:
     """Wait for a worker that lost its link to dial again; ``None`` if it does not, or cannot."""
-    if worker.cause or not worker.token or not await worker.kernel.returns():
+    if worker.cause or not worker.token or not await worker.kernel.may_reconnect():
         return None
     log.info("The connection to a worker was lost; waiting for it to reconnect.")
-    found = await _arrival(worker.token, rendezvous, worker.kernel.returns)
+    found = await _arrival(worker.token, rendezvous, worker.kernel.may_reconnect)
     if found is None:
         return None
     return Worker(worker.kernel, found.link, found.specs, worker.folder, worker.started)

@@ -18,7 +18,7 @@ from easymlnb_server.dispatch.duration_model import NoWorkers
 from easymlnb_server.dispatch.worker_link import WorkerLink
 from easymlnb_server.dispatch.worker_slots import PREFETCH_LIMIT
 from easymlnb_server.placement.base import OrphanedWorker, Placement
-from easymlnb_server.placement.registry import PlacementSet, one_of
+from easymlnb_server.placement.registry import PlacementSet, requested_placement
 from easymlnb_server.workers import adoption, lifetime, starter, stopped_processes
 from easymlnb_server.workers.autoscaler import Autoscaler, Limits, Load
 from easymlnb_server.workers.circuit_breaker import CircuitBreaker
@@ -176,7 +176,7 @@ class Deployment:
         self._names = tuple(spec.name for spec in served)
         self.specs = {spec.name: spec for spec in served}
         self._starter.gpu = starter.most_gpus(served)
-        self._starter.place = one_of(served)
+        self._starter.place = requested_placement(served)
         self._starter.settle()
         self._watch.limit_to(served)
         there = list(survivors)
@@ -350,7 +350,7 @@ class Deployment:
         if worker.cause == "hung":  # in a call, or stopped by a signal: no fault of its start
             self.breaker.forgive()
             return
-        if not worker.cause and await worker.kernel.displaced():
+        if not worker.cause and await worker.kernel.node_lost():
             log.warning("The node that ran a worker of bundle %s is gone.", self.bundle[:12])
             self.breaker.displaced(worker.lived)
             return

@@ -14,5 +14,5 @@ async def keep(staff: WorkerSet, replace: Callable[[Worker, str], None]) -> None
     while True:
         await asyncio.sleep(LOOK_EVERY)
         for worker in staff.all:
-            if worker.end is None and time.monotonic() > worker.kernel.until:
+            if worker.end is None and time.monotonic() > worker.kernel.replace_at:
                 replace(worker, "time")

@@ -19,8 +19,14 @@ from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import Call
 from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.dispatch.duration_model import StartupEstimator
-from easymlnb_server.placement.base import Kernel, Placement, Reservation, WorkerOrder, queued
-from easymlnb_server.placement.registry import PlacementSet, one_of
+from easymlnb_server.placement.base import (
+    Kernel,
+    Placement,
+    Reservation,
+    WorkerOrder,
+    is_queued_message,
+)
+from easymlnb_server.placement.registry import PlacementSet, requested_placement
 from easymlnb_server.workers.cell_lines import ending, in_notebook
 from easymlnb_server.workers.liveness import dialled
 from easymlnb_server.workers.notebook_execution import execute, serve
@@ -89,7 +95,7 @@ class Starter:
     def settle(self) -> None:
         """Know where workers start before one does, such as when a former server's are adopted."""
         with contextlib.suppress(DeploymentFailed):
-            chosen = self._places.chosen(self.place or "", self.gpu or 0.0)
+            chosen = self._places.choose(self.place or "", self.gpu or 0.0)
             self.placement = self._places.get(chosen)
 
     async def checked(
@@ -119,12 +125,12 @@ class Starter:
         while True:
             needed = bundle.manifest.gpu if self.gpu is None else self.gpu
             place = bundle.manifest.placement if self.place is None else self.place
-            chosen = self._places.chosen(place, needed)
+            chosen = self._places.choose(place, needed)
             placement = self._places.get(chosen)
             try:
                 room = await self._room(chosen, placement, needed)
             except DeploymentFailed as error:
-                raise DeploymentFailed(error.message + self._places.elsewhere(chosen)) from error
+                raise DeploymentFailed(error.message + self._places.alternatives(chosen)) from error
             self.rooms += 1
             try:
                 worker = await self._start_in_turn(bundle, placement, room)
@@ -138,7 +144,7 @@ class Starter:
                 self.rooms -= 1
             try:
                 specs = wanted(worker.specs, names)
-                self.gpu, self.place = most_gpus(specs), one_of(specs)
+                self.gpu, self.place = most_gpus(specs), requested_placement(specs)
                 if (self.gpu, self.place) == (needed, place):
                     return worker
             except BaseException:
@@ -197,22 +203,23 @@ class Starter:
                     secret,
                     room,
                     label=bundle.manifest.notebook,
-                    say=self._heard(clock),
+                    on_progress=self._heard(clock),
                 )
                 held = None
-                kernel = fresh = await placement.start(order)
+                started = await placement.start(order)
+                kernel = started.kernel
                 self._quiet()
-                await execute(notebook, fresh.manager, fresh.client, cells.append)
-                serve(fresh.client)
+                await execute(notebook, started.manager, started.client, cells.append)
+                serve(started.client)
                 found = await dialled(kernel, arrival)
                 # What is printed past `sys.stdout` would pile up here, unread.
-                fresh.client.stop_channels()
+                started.client.stop_channels()
         except BaseException as error:
             self._quiet()
             self._rendezvous.forget(secret_hash(secret))
             if held is not None:
                 placement.release(held)
-            lost = kernel is not None and _may_be_lost(error) and await kernel.displaced()
+            lost = kernel is not None and _may_be_lost(error) and await kernel.node_lost()
             await asyncio.shield(self._staff.sees_through(clear(kernel, folder)))
             if lost:
                 raise NodeLost from error
@@ -227,7 +234,7 @@ class Starter:
 
         def hear(text: str) -> None:
             self.reason = text
-            if not queued(text):
+            if not is_queued_message(text):
                 self.queued = None
             elif self.queued is None:
                 self.queued = loop.time()

@@ -1,6 +1,6 @@
-"""A WebSocket to a node on the event loop's own transport, without tasks.
+"""A WebSocket to a node, directly on the event loop's transport.
 
-Every message of a kernel passes here; ``websockets``' own client needs several turns of the event
+All messages of a kernel pass here. The client in ``websockets`` needs several turns of the event
 loop for each.
 """
 
@@ -17,55 +17,56 @@ from websockets.uri import parse_uri
 from easymlnb.contract.frame_connection import FrameConnection
 
 OPEN_TIMEOUT = 5.0
-"""Seconds to connect; a proxy that has not got its routes back may not answer at all."""
+"""Seconds to connect; a proxy that lost its routes may not respond at all."""
 
-BEAT = 15.0
-"""Seconds between two pings, and that an answer may take before the connection is made anew."""
+HEARTBEAT = 15.0
+"""Seconds between two pings; after two without any data the connection is closed."""
 
 
 class TunnelConnection(asyncio.Protocol):
-    """One connection; ``take`` gets every message. ``ended`` is done when it has ended."""
+    """A connection. ``closed`` is done when it has ended."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], take: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, url: str, headers: Mapping[str, str], on_message: Callable[[bytes], None]
+    ) -> None:
         loop = asyncio.get_running_loop()
-        self.ended: asyncio.Future[None] = loop.create_future()
+        self.closed: asyncio.Future[None] = loop.create_future()
         self._opened: asyncio.Future[None] = loop.create_future()
-        self._url = url
         self._headers = headers
-        self._take = take
+        self._on_message = on_message
         self._loop = loop
         self._protocol = ClientProtocol(parse_uri(url), max_size=None)
-        self._frames = FrameConnection(self._protocol, self._write, self._end)
+        self._frames = FrameConnection(self._protocol, self._write, self._close_transport)
         self._transport: asyncio.Transport | None = None
-        self._heard = loop.time()
-        self._beat = loop.call_later(BEAT, self._ping)
+        self._last_data = loop.time()
+        self._heartbeat = loop.call_later(HEARTBEAT, self._ping)
 
     @classmethod
-    async def to(
-        cls, url: str, headers: Mapping[str, str], take: Callable[[bytes], None]
+    async def connect(
+        cls, url: str, headers: Mapping[str, str], on_message: Callable[[bytes], None]
     ) -> "TunnelConnection":
-        """Connect. Raises ``InvalidStatus`` by another answer, else ``OSError``."""
-        line = cls(url, headers, take)
+        """Connect. Raises ``InvalidStatus`` if the node refuses, else ``OSError``."""
+        connection = cls(url, headers, on_message)
         parts = urlsplit(url)
         secure = ssl.create_default_context() if parts.scheme == "wss" else None
         host, port = parts.hostname or "", parts.port or (443 if secure else 80)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(OPEN_TIMEOUT):
-                await loop.create_connection(lambda: line, host, port, ssl=secure)
-                await line._opened
+                await loop.create_connection(lambda: connection, host, port, ssl=secure)
+                await connection._opened
         except BaseException:
-            line.close()
+            connection.close()
             raise
-        return line
+        return connection
 
-    def write(self, data: bytes) -> None:
-        """Send one message; nothing happens once the connection has ended."""
+    def send(self, data: bytes) -> None:
+        """Send a message; does nothing after the end of the connection."""
         if self._frames.is_open:
             self._frames.send(data)
 
     def close(self) -> None:
-        self._beat.cancel()
+        self._heartbeat.cancel()
         if self._transport is not None:
             self._frames.close()
             self._transport.close()
@@ -80,41 +81,41 @@ class TunnelConnection(asyncio.Protocol):
         self._frames.flush()
 
     def data_received(self, data: bytes) -> None:
-        self._heard = self._loop.time()
+        self._last_data = self._loop.time()
         for message in self._frames.receive(data):
-            self._take(message)
-        refused = self._protocol.handshake_exc
+            self._on_message(message)
         if not self._opened.done():
-            if refused is not None:
-                known = isinstance(refused, InvalidStatus)
-                self._opened.set_exception(refused if known else ConnectionError(str(refused)))
+            refusal = self._protocol.handshake_exc
+            if isinstance(refusal, InvalidStatus):
+                self._opened.set_exception(refusal)
+            elif refusal is not None:
+                self._opened.set_exception(ConnectionError(str(refusal)))
             elif self._frames.is_open:
                 self._opened.set_result(None)
         self._frames.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._beat.cancel()
+        self._heartbeat.cancel()
         if not self._opened.done():
-            self._opened.set_exception(
-                ConnectionError("The connection was closed before it opened.")
-            )
-            self._opened.exception()  # whoever waited for it may be gone
-        if not self.ended.done():
-            self.ended.set_result(None)
+            error = ConnectionError("The connection was closed before it opened.")
+            self._opened.set_exception(error)
+            self._opened.exception()  # marks it as retrieved: the waiter may be gone
+        if not self.closed.done():
+            self.closed.set_result(None)
 
     def _write(self, data: bytes) -> None:
         assert self._transport is not None
         self._transport.write(data)
 
-    def _end(self) -> None:
+    def _close_transport(self) -> None:
         assert self._transport is not None
         self._transport.close()
 
     def _ping(self) -> None:
-        if self._loop.time() - self._heard > 2 * BEAT:
+        if self._loop.time() - self._last_data > 2 * HEARTBEAT:
             if self._transport is not None:
                 self._transport.abort()
             return
         with contextlib.suppress(OSError):
             self._frames.ping()
-        self._beat = self._loop.call_later(BEAT, self._ping)
+        self._heartbeat = self._loop.call_later(HEARTBEAT, self._ping)
