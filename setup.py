@@ -70,8 +70,10 @@ DOCS = ["myst-parser>=4", "pydata-sphinx-theme>=0.16", "sphinx>=8.1"]
 DEV = [
     # Bundles axe-core, which the browser tests check the pages with.
     "axe-playwright-python>=0.1.4",
+    "codespell>=2.4",
     "fastapi",
     "hypothesis>=6.100",
+    "import-linter>=2.17",
     "jupyterlab>=4.4,<5",
     "matplotlib>=3.8",
     "mypy>=1.15",

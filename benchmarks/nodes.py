@@ -27,10 +27,10 @@ from load import GENERATOR, rate
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from hub import clusters, networks  # noqa: E402
-from hub.clusters import Cluster  # noqa: E402
-from hub.hubs import Hub, User, free_ports  # noqa: E402
-from hub.networks import Network  # noqa: E402
+from support.hub import networks, slurm  # noqa: E402
+from support.hub.hub import Hub, User, free_ports  # noqa: E402
+from support.hub.networks import Network  # noqa: E402
+from support.hub.slurm import Cluster  # noqa: E402
 
 SOURCE = """
 import easymlnb as ml
@@ -53,11 +53,11 @@ def hub() -> Iterator[Hub]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         variables = {}
-        why = networks.refusal() or ("" if clusters.installed() else "Slurm is not installed.")
+        why = networks.refusal() or ("" if slurm.installed() else "Slurm is not installed.")
         if why:
             print(f"Nodes are processes of one host. {why}")
         else:
-            network = Network(list(clusters.NODES))
+            network = Network(list(slurm.NODES))
             stack.callback(network.stop)
             network.start()
             (folder / "slurm").mkdir()

@@ -26,11 +26,10 @@ import psutil
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from conftest import make_notebook  # noqa: E402
-from hub.services import Member, ServiceHub  # noqa: E402
-
 from easymlnb_server.identity.access import Access, Action, Caller, may  # noqa: E402
-from easymlnb_server.services.catalog_handlers import PAGE  # noqa: E402
+from easymlnb_server.services.catalog_handlers import PAGE_SIZE  # noqa: E402
+from support.hub.shared_service import Member, ServiceHub  # noqa: E402
+from support.notebooks import make_notebook  # noqa: E402
 
 CELL = """
 import easymlnb as ml
@@ -102,7 +101,7 @@ class Trial:
         http = self.members[who].http
         listed = {one["full_name"] for one in http.get("services").json()["services"]}
         self._check(f"list of {who}", listed, expected)
-        starts = range(0, len(self.access), PAGE)
+        starts = range(0, len(self.access), PAGE_SIZE)
         pages = "".join(http.get("", params={"start": start}).text for start in starts)
         shown = {name for name in self.access if f"services/{name}/page" in pages}
         self._check(f"catalog of {who}", shown, expected)

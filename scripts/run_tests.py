@@ -28,7 +28,7 @@ GRACE = 8.0
 """Seconds that interrupted parts have to end what they started."""
 
 FAST = ("-m", "not slow")
-UNITS = ("tests/kernel", "tests/server")
+UNITS = (("tests/unit/server",), ("tests/unit", "--ignore=tests/unit/server"))
 APART = ("tests/integration", "tests/browser", "tests/hub")
 """What runs next to all the rest, each as a part of its own."""
 
@@ -154,7 +154,10 @@ def parts_of(arguments: list[str], *, fast: bool, named: bool, folder: Path) -> 
     if fast:
         marked = [*arguments, *FAST]
         first, second = UNITS
-        return [Part(first, [*marked, first]), Part(second, [*marked, second], folder / "1.log")]
+        return [
+            Part(first[0], [*marked, *first]),
+            Part(second[0], [*marked, *second], folder / "1.log"),
+        ]
     rest = Part("tests", [*arguments, *(f"--ignore={path}" for path in APART)])
     return [
         rest,

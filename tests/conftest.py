@@ -1,28 +1,16 @@
-"""Fixtures that many tests share: a real server in a process of its own, real kernels in it."""
+"""Hooks, and the fixtures that all kinds of tests share."""
 
-import contextlib
-import os
 import shutil
 import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import httpx
-import nbformat
 import pytest
 from hypothesis import HealthCheck, settings
 
-from easymlnb.client.transport import LIMITS
-
-TOKEN = "test-token-of-the-suite"
-START_TIMEOUT = 180.0
+from support.server import RunningServer, free_port
 
 CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
 ARGUMENTS = [
@@ -33,7 +21,7 @@ ARGUMENTS = [
     "--use-fake-device-for-media-stream",
 ]
 
-ORDER = ("kernel", "server", "integration", "browser")
+ORDER = ("contracts", "unit", "integration", "browser")
 
 
 def pytest_configure() -> None:
@@ -62,144 +50,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return ORDER.index(folder) if folder in ORDER else -1
 
     items.sort(key=place)
-
-
-def free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def make_notebook(*cells: str, skip: tuple[int, ...] = ()) -> nbformat.NotebookNode:
-    """Return a notebook of code cells; those whose number is in ``skip`` are tagged so."""
-    made = nbformat.v4.new_notebook(
-        metadata={
-            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
-        }
-    )
-    for number, source in enumerate(cells):
-        cell = nbformat.v4.new_code_cell(source, id=f"cell-{number}")
-        if number in skip:
-            cell.metadata["tags"] = ["skip"]
-        made.cells.append(cell)
-    return made
-
-
-@dataclass
-class RunningServer:
-    """A Jupyter server with the extension, in folders of its own."""
-
-    folder: Path
-    port: int
-    base: str = "/"
-    options: tuple[str, ...] = ()
-    token: str = TOKEN
-    process: subprocess.Popen[bytes] | None = None
-    http: httpx.Client = field(default_factory=httpx.Client)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}{self.base}"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        folders = {
-            f"JUPYTER_{name}_DIR": str(self.folder / name.lower())
-            for name in ("CONFIG", "DATA", "RUNTIME")
-        }
-        return {**os.environ, **folders, "IPYTHONDIR": str(self.folder / "ipython")}
-
-    @property
-    def root(self) -> Path:
-        """The folder of the notebooks."""
-        path = self.folder / "root"
-        path.mkdir(exist_ok=True)
-        return path
-
-    @property
-    def log(self) -> str:
-        return (self.folder / "server.log").read_text(errors="replace")
-
-    def start(self) -> None:
-        command = [
-            sys.executable, "-m", "easymlnb_server", f"--port={self.port}", "--no-browser",
-            "--allow-root", "--ServerApp.port_retries=0", f"--IdentityProvider.token={self.token}",
-            f"--ServerApp.base_url={self.base}", f"--ServerApp.root_dir={self.root}", *self.options,
-        ]  # fmt: skip
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command, env=self.environment, cwd=self.root, stdout=log, stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
-        headers = {"Authorization": f"token {self.token}"}
-        base_url = f"{self.url}easymlnb/"
-        self.http = httpx.Client(base_url=base_url, headers=headers, timeout=60, limits=LIMITS)
-        try:
-            self.wait_for(lambda: self._answers(), "the server did not start", START_TIMEOUT)
-        except BaseException:
-            self.stop()  # nobody else would: a fixture that fails has no end
-            raise
-
-    def _answers(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, self.log[-3000:]
-        try:
-            return self.http.get("health/ready").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def stop(self, how: int = signal.SIGTERM) -> None:
-        self.http.close()
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(how)
-            try:
-                self.process.wait(60)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(10)
-
-    def wait_for(self, done: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
-        """Wait until ``done`` returns something true, and return that."""
-        until = time.monotonic() + seconds
-        while not (found := done()):
-            assert time.monotonic() < until, f"{what}\n{self.log[-4000:]}"
-            time.sleep(0.05)
-        return found
-
-    def call(self, name: str, **values: Any) -> httpx.Response:
-        return self.http.post(f"services/{name}/call", json=values)
-
-    def state(self, name: str) -> str | None:
-        answer = self.http.get(f"services/{name}")
-        return str(answer.json()["state"]) if answer.status_code == 200 else None
-
-    def publish(self, notebook: nbformat.NotebookNode, name: str = "work.ipynb") -> dict[str, Any]:
-        """Publish a notebook and wait for the end of it; returns the bundle's description."""
-        return publish(self.http, self.wait_for, notebook, self.root / name)
-
-
-def publish(
-    http: httpx.Client,
-    wait_for: Callable[[Callable[[], Any], str, float], Any],
-    notebook: nbformat.NotebookNode,
-    path: Path,
-) -> dict[str, Any]:
-    """Write a notebook, publish it, wait for the end of it; returns the bundle's description."""
-    from easymlnb.publishing.bundle import make
-
-    nbformat.write(notebook, path)
-    sent = http.post(
-        "services", content=make(path).data, headers={"Content-Type": "application/zip"}
-    )
-    assert sent.status_code in (200, 202), sent.text
-    bundle = sent.json()["bundle"]
-
-    def settled() -> dict[str, Any] | None:
-        found = http.get(f"bundles/{bundle}").json()
-        return found if found["state"] != "starting" else None
-
-    found: dict[str, Any] = wait_for(settled, "the bundle did not settle", 90)
-    return found
 
 
 @pytest.fixture(scope="session")

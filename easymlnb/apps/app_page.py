@@ -8,7 +8,7 @@ from typing import Any
 from easymlnb.apps import permalinks
 from easymlnb.apps.compare import side_by_side
 from easymlnb.apps.history import History, Run
-from easymlnb.contract.names import path
+from easymlnb.contract.names import url_path
 from easymlnb.contract.snippets import snippets
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import shared_style as W
@@ -251,7 +251,7 @@ def _api(spec: ServiceSpec, base: str, public: bool) -> str:
     if public:
         # The service page asks for a login, which visitors of a public page do not have.
         return f"{head}<p>Calls from code require a token. Ask the service's author for access.</p>"
-    service = escape(f"{base}services/{path(spec.name)}", quote=True)
+    service = escape(f"{base}services/{url_path(spec.name)}", quote=True)
     return (
         f"{head}<p>This code uses the values on this page. See also the service's "
         f'<a href="{service}/page">page</a> and '

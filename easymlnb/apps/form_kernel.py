@@ -74,8 +74,10 @@ class FormKernelLoop:
         while (head := self._reads.read(LENGTH.size)) and len(head) == LENGTH.size:
             message = to_kernel(self._reads.read(*LENGTH.unpack(head)))
             if isinstance(message, OpenPage):
-                self._lanes[message.place] = Lane(self._do, partial(self._put_out, message.place))
-            if (lane := self._lanes.get(message.place)) is not None:
+                self._lanes[message.session] = Lane(
+                    self._do, partial(self._put_out, message.session)
+                )
+            if (lane := self._lanes.get(message.session)) is not None:
                 lane.put(message)
 
     def _watch(self) -> None:
@@ -85,10 +87,10 @@ class FormKernelLoop:
                 lane.look()
 
     def _put_out(self, place: str, reason: str) -> None:
-        self.send(Spent(place=place, reason=reason))
+        self.send(Spent(session=place, reason=reason))
 
     def _do(self, message: ToKernel) -> None:
-        mark = CURRENT_SESSION.set(self._places.get(message.place))
+        mark = CURRENT_SESSION.set(self._places.get(message.session))
         try:
             self._takers[type(message)](message)
         except Exception as error:
@@ -105,23 +107,23 @@ class FormKernelLoop:
             self._writes.flush()
 
     def _open(self, message: OpenPage) -> None:
-        place = self._places[message.place] = WidgetSession(message.place, self.send)
+        place = self._places[message.session] = WidgetSession(message.session, self.send)
         CURRENT_SESSION.set(place)  # reset by the caller
         root = W.Box(model_id=message.root)
         try:
-            app = self._apps[message.place] = _build(message)
+            app = self._apps[message.session] = _build(message)
             root.children = (app.widget,)
         except (Exception, OverTimeError) as error:
             root.children = (W.HTML(BROKEN),)
-            self.send(PageFailed(place=message.place, reason=_brief(error)))
+            self.send(PageFailed(session=message.session, reason=_brief(error)))
 
     def _say(self, message: FromPage) -> None:
-        if message.place in self._places:
-            self._places[message.place].take(message)
+        if message.session in self._places:
+            self._places[message.session].take(message)
 
     def _leave(self, message: ClosePage) -> None:
-        app, place = self._apps.pop(message.place, None), self._places.pop(message.place, None)
-        self._lanes.pop(message.place, None)
+        app, place = self._apps.pop(message.session, None), self._places.pop(message.session, None)
+        self._lanes.pop(message.session, None)
         try:
             if app is not None:
                 app.close()

@@ -28,7 +28,7 @@ from easymlnb.contract.errors import (
     TooLarge,
     from_code,
 )
-from easymlnb.contract.names import path
+from easymlnb.contract.names import url_path
 from easymlnb.contract.spec import VIEW, ServiceSpec
 from easymlnb.forms.call_protocol import Event, Failed, Item, Progress, Succeeded, Waiting
 
@@ -162,7 +162,7 @@ class HttpCall:
             try:
                 async with _loop().http.stream(
                     "POST",
-                    f"{self._caller.url}services/{path(self._caller.name)}/view",
+                    f"{self._caller.url}services/{url_path(self._caller.name)}/view",
                     content=self._body,
                     headers=self._caller.headers
                     | {

@@ -93,7 +93,11 @@ class WidgetSession:
                 parts["metadata"] = encode(parts["metadata"])
             self._send(
                 ToPage(
-                    place=self.name, kind=kind, content=encode(content), parent=self.parent, **parts
+                    session=self.name,
+                    kind=kind,
+                    content=encode(content),
+                    parent=self.parent,
+                    **parts,
                 )
             )
 

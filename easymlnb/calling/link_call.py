@@ -26,7 +26,7 @@ _specs = operations.SpecCache(time.monotonic)
 Values = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-def way() -> LinkTransport | None:
+def link_transport() -> LinkTransport | None:
     """Return how this process asks its server; ``None`` if it has no link to one."""
     if ASKS.way is None and session.has_server():
         session.link()
@@ -45,8 +45,8 @@ class LinkCall:
         self._timeout = timeout
         context = CURRENT_CALL.get()
         # What runs in a form under a cell the server does not know.
-        self._of = max(context.call.id, 0) if context is not None else 0
-        self._room = context.call.room if context is not None else ""
+        self._parent = max(context.call.id, 0) if context is not None else 0
+        self._result_folder = context.call.result_folder if context is not None else ""
 
     def call(self, given: tuple[Any, ...], values: dict[str, Any]) -> Any:
         spec = self._spec()
@@ -60,13 +60,13 @@ class LinkCall:
         reply = await self._answer(lambda number: self._message(wanted, number, given, values))
         return self._read(spec, reply)
 
-    def map(self, items: Iterable[Values], at_once: int) -> list[Any]:
+    def map(self, items: Iterable[Values], max_concurrency: int) -> list[Any]:
         spec = self._spec()
         out: deque[PendingRequest] = deque()
         found: list[Any] = []
         try:
             for given, values in items:
-                if len(out) >= at_once:
+                if len(out) >= max_concurrency:
                     found.append(self._read(spec, self._wait(out[0])))
                     out.popleft()
                 out.append(self._ask(spec, given, values))
@@ -139,11 +139,13 @@ class LinkCall:
         kind, body = request.headers.get("Content-Type", ""), request.content or b""
         if request.form is not None:
             kind, body = encode(request.form)
-        file = leave_in(self._room, body) if self._room and len(body) > LARGE else ""
+        file = (
+            leave_in(self._result_folder, body) if self._result_folder and len(body) > LARGE else ""
+        )
         ask = CallService(
             id=number,
             service=self._name,
-            of=self._of,
+            parent=self._parent,
             content_type=kind,
             accept=request.headers.get("Accept", ""),
             seconds=self._timeout or 0.0,

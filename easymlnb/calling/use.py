@@ -15,7 +15,7 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 from easymlnb.calling.link_call import LinkCall
-from easymlnb.calling.link_call import way as link_way
+from easymlnb.calling.link_call import link_transport as link_way
 from easymlnb.client import Client, connect, hub, operations
 from easymlnb.contract.errors import CallCycle
 from easymlnb.contract.options import named_options
@@ -26,7 +26,7 @@ from easymlnb.runtime.link_requests import LinkTransport
 from easymlnb.runtime.live import session
 from easymlnb.services.definition import SERVICES, Service
 
-AT_ONCE = 32
+MAX_CONCURRENCY = 32
 """Calls of one ``map`` that are out at the same time."""
 
 _inside: ContextVar[tuple[str, ...]] = ContextVar("easymlnb_inside", default=())
@@ -58,33 +58,33 @@ class ServiceProxy:
         _not_in_a_coroutine(self.name)
         service = SERVICES.get(self.name)
         if service is not None:
-            with _deeper(self.name):
-                return _direct(service, [operations.named(service.spec, given, values)])[0]
-        found = _way(self.name)
+            with _guard_cycle(self.name):
+                return _call_here(service, [operations.named(service.spec, given, values)])[0]
+        found = _link_transport(self.name)
         if found is None:
-            return _rest(self.name, self._timeout, given, values)
+            return _call_over_http(self.name, self._timeout, given, values)
         return LinkCall(found, self.name, self._timeout).call(given, values)
 
     async def aio(self, *given: Any, **values: Any) -> Any:
         """Call the service from a coroutine; other calls run while this one waits."""
         service = SERVICES.get(self.name)
         if service is not None and iscoroutinefunction(service.function):
-            with _deeper(self.name):
+            with _guard_cycle(self.name):
                 named = operations.named(service.spec, given, values)
                 return await service.function(**service.schema.load(named))
-        found = _way(self.name) if service is None else None
+        found = _link_transport(self.name) if service is None else None
         if found is None:
             return await asyncio.to_thread(self, *given, **values)
         return await LinkCall(found, self.name, self._timeout).call_async(given, values)
 
-    def map(self, items: Iterable[Any], *, at_once: int = AT_ONCE) -> list[Any]:
+    def map(self, items: Iterable[Any], *, max_concurrency: int = MAX_CONCURRENCY) -> list[Any]:
         """Call the service for each item and return the results in order.
 
         Parameters
         ----------
         items : iterable
             Mappings of parameters, or values of the first parameter.
-        at_once : int, default 32
+        max_concurrency : int, default 32
             Calls that run at the same time.
 
         Raises
@@ -95,13 +95,20 @@ class ServiceProxy:
         _not_in_a_coroutine(self.name)
         service = SERVICES.get(self.name)
         if service is not None:
-            with _deeper(self.name):
-                return _direct(service, [_arguments(service, item) for item in items])
-        found = _way(self.name)
+            with _guard_cycle(self.name):
+                return _call_here(service, [_arguments(service, item) for item in items])
+        found = _link_transport(self.name)
         if found is not None:
-            return LinkCall(found, self.name, self._timeout).map(map(split, items), at_once)
-        with ThreadPoolExecutor(at_once, "easymlnb-map") as pool:
-            return list(pool.map(lambda item: _rest(self.name, self._timeout, *split(item)), items))
+            return LinkCall(found, self.name, self._timeout).map(
+                map(split_arguments, items), max_concurrency
+            )
+        with ThreadPoolExecutor(max_concurrency, "easymlnb-map") as pool:
+            return list(
+                pool.map(
+                    lambda item: _call_over_http(self.name, self._timeout, *split_arguments(item)),
+                    items,
+                )
+            )
 
 
 @named_options
@@ -119,9 +126,9 @@ def use(name: str, *, timeout: float | None = None) -> ServiceProxy:
 
     Returns
     -------
-    Used
+    ServiceProxy
         ``f(...)`` waits for the result, ``await f.aio(...)`` is for coroutines, and
-        ``f.map(items, at_once=32)`` makes many calls and returns their results in order.
+        ``f.map(items, max_concurrency=32)`` makes many calls and returns their results in order.
 
     Raises
     ------
@@ -133,13 +140,13 @@ def use(name: str, *, timeout: float | None = None) -> ServiceProxy:
     return ServiceProxy(name, timeout)
 
 
-def split(item: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def split_arguments(item: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return an item of ``map`` as positional and named arguments."""
     return ((), dict(item)) if isinstance(item, Mapping) else ((item,), {})
 
 
 def _arguments(service: Service, item: Any) -> dict[str, Any]:
-    given, values = split(item)
+    given, values = split_arguments(item)
     return operations.named(service.spec, given, values)
 
 
@@ -147,7 +154,7 @@ def _arguments(service: Service, item: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _deeper(name: str) -> Iterator[None]:
+def _guard_cycle(name: str) -> Iterator[None]:
     """Note that a service is called; raises ``CallCycle`` if it waits for this very call."""
     context = CURRENT_CALL.get()
     inside = _inside.get()
@@ -161,7 +168,7 @@ def _deeper(name: str) -> Iterator[None]:
         _inside.reset(token)
 
 
-def _direct(service: Service, rows: list[dict[str, Any]]) -> list[Any]:
+def _call_here(service: Service, rows: list[dict[str, Any]]) -> list[Any]:
     """Run a service of this process for each row of values."""
     checked = [service.schema.load(row) for row in rows]
     batch = service.spec.batch
@@ -188,7 +195,7 @@ def _not_in_a_coroutine(name: str) -> None:
 # without a link
 
 
-def _way(name: str) -> LinkTransport | None:
+def _link_transport(name: str) -> LinkTransport | None:
     """Return the link to ask over; a notebook's own server does not know the services of others."""
     return None if "/" in name and not session.in_worker() else link_way()
 
@@ -199,7 +206,9 @@ def _client(shared: bool = False) -> Client:
     return Client(found) if found is not None else connect()
 
 
-def _rest(name: str, timeout: float | None, given: tuple[Any, ...], values: dict[str, Any]) -> Any:
+def _call_over_http(
+    name: str, timeout: float | None, given: tuple[Any, ...], values: dict[str, Any]
+) -> Any:
     found = _client(shared=True) if "/" in name else _client()
     result = found.call(name, operations.named(found.spec(name), given, values), timeout=timeout)
     return list(result) if isinstance(result, Iterator) else result

@@ -89,7 +89,7 @@ def python(version: tuple[int, ...]) -> Iterator[Finding]:
 
 def packages() -> Iterator[Finding]:
     """Everything easymlnb asks for is installed, and new enough."""
-    wrong = list(installation.unmet())
+    wrong = list(installation.unmet_requirements())
     for wanted, found in wrong:
         says = f"{wanted} is required; installed: {found or 'none'}."
         yield Finding("packages", BAD, says, _pip(wanted))
@@ -101,7 +101,7 @@ def extension() -> Iterator[Finding]:
     """Jupyter servers of this interpreter load the extension."""
     from jupyter_core.paths import jupyter_config_path
 
-    if unmet := list(installation.unmet(installation.SERVER)):
+    if unmet := list(installation.unmet_requirements(installation.SERVER)):
         lacking = installation.listed(unmet)
         says = f"kernels and clients work, but a Jupyter server does not: {lacking} missing."
         yield Finding("extension", NOTE, says, _pip("easymlnb[server]"))

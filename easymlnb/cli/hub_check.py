@@ -16,7 +16,7 @@ from easymlnb.contract.hub_config import (
     SERVICE,
     TOKENS,
     USERS,
-    held,
+    has_scope,
 )
 
 PRINTED = "Add the output of: easymlnb hub config"
@@ -135,7 +135,7 @@ def _starts(service: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _rights(roles: list[Mapping[str, Any]], spawner: Mapping[str, Any]) -> Iterator[Finding]:
     own = _scopes(one for one in roles if SERVICE in (one.get("services") or ()))
-    missing = [scope for scope in SCOPES if not held(scope, own)]
+    missing = [scope for scope in SCOPES if not has_scope(scope, own)]
     if missing:
         says = f"the service has missing scopes: {', '.join(missing)}."
         yield Finding("role", BAD, says, f"An entry of c.JupyterHub.load_roles: {ROLE}")

@@ -76,7 +76,9 @@ def _rows(placement: dict[str, Any]) -> list[dict[str, Any]]:
         for kernel in kernels:
             what = "worker" if kernel.get("worker") else "kernel"
             runs = f"{what} {kernel.get('label') or kernel['kernel']}" if kernel else None
-            rows.append({**start, "kernel": runs, "memory": units.shown(kernel.get("memory", 0))})
+            rows.append(
+                {**start, "kernel": runs, "memory": units.format_size(kernel.get("memory", 0))}
+            )
     return rows or [{"name": placement["name"], "state": "no running nodes"}]
 
 

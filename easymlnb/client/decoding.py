@@ -174,7 +174,7 @@ def _table(value: Any) -> Any:
         frame = pandas.DataFrame(value, dtype="object")
     for name in frame.columns if frame.columns.is_unique else ():
         # pandas itself would round whole numbers in a column with gaps.
-        frame[name] = column_inference.of_json(frame[name])
+        frame[name] = column_inference.infer_from_json(frame[name])
     return frame
 
 
@@ -198,7 +198,7 @@ def _arrow(data: bytes) -> Any:
     from easymlnb.types import table_encoding
 
     with pyarrow.ipc.open_stream(data) as reader:
-        return table_encoding.of_arrow(reader.read_all())
+        return table_encoding.from_arrow(reader.read_all())
 
 
 MAKERS: dict[str, Callable[[Any], Any]] = {

@@ -263,7 +263,7 @@ def _table(value: Any, hint: Mapping[str, Any]) -> Any:
 
     arrow = ARROW in hint.get("accept", ()) and find_spec("pyarrow")
     if arrow and not (table_encoding.is_loose(frame) and _has_json_types(frame)):
-        return FilePart(table_encoding.write(frame, ARROW), "table.arrow", ARROW)
+        return FilePart(table_encoding.write_table(frame, ARROW), "table.arrow", ARROW)
     if arrow or any(kind.kind not in "biufM" for kind in frame.dtypes):
         # CSV would not tell the text 7 from the number.
         return FilePart(table_encoding.to_json(frame), "table.json", "application/json")
@@ -285,7 +285,7 @@ def _flat(frame: Any, hint: Mapping[str, Any]) -> Any:
         wanted = hint.get("time")
         frame = frame.rename_axis(index=wanted if isinstance(wanted, str) else "time")
     try:
-        return table_encoding.flat(frame)
+        return table_encoding.flatten(frame)
     except ValueError as error:
         raise TypeError(f"{error}.") from None
 

@@ -125,7 +125,7 @@ def health() -> Operation[dict[str, Any]]:
 
 def service_path(name: str, *more: str) -> str:
     """Return the path of a service's route; raises ``ServiceNotFound`` for what is no name."""
-    return "/".join(["services", names.path(name), *more])
+    return "/".join(["services", names.url_path(name), *more])
 
 
 def full_name(specs: SpecCache, name: str) -> Operation[str]:

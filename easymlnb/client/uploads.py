@@ -9,7 +9,7 @@ from typing import Any
 from easymlnb.client.messages import Request, checked
 from easymlnb.client.operations import Operation
 from easymlnb.contract.errors import UploadOffset
-from easymlnb.contract.file_parameters import takers
+from easymlnb.contract.file_parameters import file_parameters
 from easymlnb.contract.spec import ServiceSpec
 
 LARGE = 32 * 2**20
@@ -31,7 +31,7 @@ def large(spec: ServiceSpec, values: Mapping[str, Any]) -> dict[str, Path]:
 
 
 def _taken(spec: ServiceSpec, found: dict[str, Path]) -> dict[str, Path]:
-    names = {one.name for one in takers(spec.input)}
+    names = {one.name for one in file_parameters(spec.input)}
     return {name: path for name, path in found.items() if name in names}
 
 

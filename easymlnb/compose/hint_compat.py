@@ -19,28 +19,28 @@ UNIONS = (Union, types.UnionType)
 PROMOTED = {(int, float), (int, complex), (float, complex)}
 
 
-def fits(given: Any, wanted: Any) -> bool:
+def is_assignable(given: Any, wanted: Any) -> bool:
     """Say whether a value of the hint ``given`` may stand where ``wanted`` is asked for."""
-    given, wanted = bare(given), bare(wanted)
+    given, wanted = strip_metadata(given), strip_metadata(wanted)
     if given is Any or wanted is Any:
         return True
     if get_origin(given) in UNIONS:
-        return any(fits(one, wanted) for one in get_args(given))
+        return any(is_assignable(one, wanted) for one in get_args(given))
     if get_origin(wanted) in UNIONS:
-        return any(fits(given, one) for one in get_args(wanted))
+        return any(is_assignable(given, one) for one in get_args(wanted))
     if get_origin(given) is Literal:
-        return any(fits(type(one), wanted) for one in get_args(given))
+        return any(is_assignable(type(one), wanted) for one in get_args(given))
     if get_origin(wanted) is Literal:
-        return any(fits(given, type(one)) for one in get_args(wanted))
+        return any(is_assignable(given, type(one)) for one in get_args(wanted))
     return _related(given, wanted)
 
 
-def bare(hint: Any) -> Any:
+def strip_metadata(hint: Any) -> Any:
     """Return a hint without markers and metadata; ``Any`` for one that says nothing."""
     if hint is MISSING or isinstance(hint, TypeVar):
         return Any
     if isinstance(hint, NewType):
-        return bare(hint.__supertype__)
+        return strip_metadata(hint.__supertype__)
     try:
         hint = resolve(hint)
     except TypeError:  # A wrong hint is not for this module to explain.
@@ -52,7 +52,7 @@ def bare(hint: Any) -> Any:
 
 def fields(hint: Any) -> Mapping[str, Any] | None:
     """Return the fields of a dataclass, TypedDict, NamedTuple or model with their hints."""
-    kind = bare(hint)
+    kind = strip_metadata(hint)
     if not isinstance(kind, type):
         return None
     if hasattr(kind, "__pydantic_fields__"):
@@ -64,12 +64,12 @@ def fields(hint: Any) -> Mapping[str, Any] | None:
     return {name: own[name] for name in names}
 
 
-def shown(hint: Any) -> str:
+def format_hint(hint: Any) -> str:
     """Return a hint as a person would write it, without the modules of its classes."""
     if isinstance(hint, Hint):
         return type(hint).__name__
     if get_origin(hint) is Annotated:
-        return shown(hint.__origin__)
+        return format_hint(hint.__origin__)
     if hint is None or hint is type(None):
         return "None"
     if isinstance(hint, type) and get_origin(hint) is None:
@@ -89,7 +89,7 @@ def _related(given: Any, wanted: Any) -> bool:
     mine, theirs = get_args(given), get_args(wanted)
     if one is not other or len(mine) != len(theirs):
         return True
-    return all(fits(a, b) for a, b in zip(mine, theirs, strict=True))
+    return all(is_assignable(a, b) for a, b in zip(mine, theirs, strict=True))
 
 
 def _class(hint: Any) -> type | None:

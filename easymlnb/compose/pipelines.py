@@ -14,7 +14,7 @@ from typing import Any
 from easymlnb.compose import steps as running
 from easymlnb.compose.parallel import run_parallel
 from easymlnb.compose.steps import PIECES, Step
-from easymlnb.compose.wiring import StepSpec, joint, merged, returned
+from easymlnb.compose.wiring import StepSpec, merge_parameters, result_hint, target_parameter
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.options import check, known
 from easymlnb.services import signature
@@ -60,7 +60,7 @@ def pipeline(
         raise DefinitionError(
             "A pipeline needs at least one step, such as ml.pipeline(prepare, predict)."
         )
-    pieces = [_piece(one, f"step {at} {_said(one)!r}") for at, one in enumerate(steps, 1)]
+    pieces = [_piece(one, f"step {at} {_name_of(one)!r}") for at, one in enumerate(steps, 1)]
     for piece in pieces[:-1]:
         if piece.signature.stream:
             raise DefinitionError(
@@ -68,17 +68,17 @@ def pipeline(
                 "generator."
             )
     name = _name(name, [piece.signature.name for piece in pieces], steps)
-    mains = ["", *(joint(before, after) for before, after in pairwise(pieces))]
+    mains = ["", *(target_parameter(before, after) for before, after in pairwise(pieces))]
     exposed = _exposed(pieces, mains, expose)
     first, last = pieces[0].signature, pieces[-1].signature
     chain = [
         _step(piece, name, main, set(piece.names) if at == 0 else exposed.keys() & piece.names)
         for at, (piece, main) in enumerate(zip(pieces, mains, strict=True))
     ]
-    run = partial(running.items_of if last.stream else running.in_turn, chain)
+    run = partial(running.stream_items if last.stream else running.run_in_sequence, chain)
     made = _function((*first.parameters, *exposed.values()), last.returns, run, stream=last.stream)
     title = " → ".join(piece.signature.name for piece in pieces)
-    return _served(made, name, title, pieces, last.returns_description, options)
+    return _as_service(made, name, title, pieces, last.returns_description, options)
 
 
 def gather(
@@ -124,19 +124,19 @@ def gather(
             raise DefinitionError(f"{piece.label} is a generator, which cannot be gathered.")
     name = _name(name, list(members), list(members.values()))
     steps = {key: _step(piece, name, "", set(piece.names)) for key, piece in pieces.items()}
-    run = partial(run_parallel if concurrent and len(steps) > 1 else running.one_by_one, steps)
-    hints = {key: returned(piece) for key, piece in pieces.items()}
+    run = partial(run_parallel if concurrent and len(steps) > 1 else running.run_each, steps)
+    hints = {key: result_hint(piece) for key, piece in pieces.items()}
     returns = typing.TypedDict(name, hints)  # type: ignore[misc]
-    made = _function(merged(list(pieces.values())), returns, run, stream=False)
+    made = _function(merge_parameters(list(pieces.values())), returns, run, stream=False)
     title = ", ".join(f"{key}: {piece.signature.name}" for key, piece in pieces.items())
-    return _served(made, name, title, list(pieces.values()), "", options)
+    return _as_service(made, name, title, list(pieces.values()), "", options)
 
 
 def _piece(function: Any, label: str) -> StepSpec:
     return StepSpec(function, signature.read(function), label)
 
 
-def _said(function: Any) -> str:
+def _name_of(function: Any) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
@@ -228,7 +228,7 @@ def _function(
     return typing.cast("Callable[..., Any]", made)
 
 
-def _served(
+def _as_service(
     made: Any,
     name: str,
     title: str,

@@ -90,45 +90,45 @@ def _kind(value: Any) -> str:
 # one after another
 
 
-def in_turn(steps: Sequence[Step], values: dict[str, Any]) -> Any:
+def run_in_sequence(steps: Sequence[Step], values: dict[str, Any]) -> Any:
     """Return the result of the last step; each gets that of the one before."""
     result: Any = {}
     for at, step in enumerate(steps):
-        with share(at, len(steps)):
+        with step_progress(at, len(steps)):
             result = step.run(values, result)
     return result
 
 
-def items_of(steps: Sequence[Step], values: dict[str, Any]) -> Iterator[Any]:
+def stream_items(steps: Sequence[Step], values: dict[str, Any]) -> Iterator[Any]:
     """Yield the items of the last step, which is a generator."""
     *before, last = steps
     result: Any = {}
     for at, step in enumerate(before):
-        with share(at, len(steps)):
+        with step_progress(at, len(steps)):
             result = step.run(values, result)
-    with share(len(before), len(steps)), last.named():
+    with step_progress(len(before), len(steps)), last.named():
         found = event_loop.items(last.function(**last.arguments(values, result)))
     with closing(found):
         while True:
             # Between two items it is the caller who tells of progress, not the step.
-            with share(len(before), len(steps)), last.named():
+            with step_progress(len(before), len(steps)), last.named():
                 item = next(found, END)
             if item is END:
                 return
             yield item
 
 
-def one_by_one(steps: Mapping[str, Step], values: dict[str, Any]) -> dict[str, Any]:
+def run_each(steps: Mapping[str, Step], values: dict[str, Any]) -> dict[str, Any]:
     """Return each step's result by its name; all get the same values, one after the other."""
     found = {}
     for at, (name, step) in enumerate(steps.items()):
-        with share(at, len(steps)):
+        with step_progress(at, len(steps)):
             found[name] = step.run(values, {})
     return found
 
 
 @contextmanager
-def share(at: int, count: int) -> Iterator[None]:
+def step_progress(at: int, count: int) -> Iterator[None]:
     """Take the progress that is told in the block as that of step ``at`` (from 0) of ``count``."""
     whole = CURRENT_CALL.get()
     if whole is None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from easymlnb.compose.hint_compat import bare, fields, fits, shown
+from easymlnb.compose.hint_compat import fields, format_hint, is_assignable, strip_metadata
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.services.signature import MISSING, Parameter, Signature
 from easymlnb.services.validators import adapter
@@ -38,7 +38,7 @@ class StepSpec:
         return next(item for item in self.signature.parameters if item.name == needed[0])
 
 
-def joint(before: StepSpec, after: StepSpec) -> str:
+def target_parameter(before: StepSpec, after: StepSpec) -> str:
     """Return the parameter of ``after`` for the result of ``before``; empty: by names.
 
     Raises ``DefinitionError`` when that is sure to fail.
@@ -49,7 +49,7 @@ def joint(before: StepSpec, after: StepSpec) -> str:
         )
     found, main = fields(before.signature.returns), after.main
     matching = found is not None and set(after.required) <= set(found) <= set(after.names)
-    if found and matching and not (main and _same(before.signature.returns, main.hint)):
+    if found and matching and not (main and _same_type(before.signature.returns, main.hint)):
         for item in after.signature.parameters:
             if item.name in found:
                 _check(before, found[item.name], after, item, f" as {item.name!r}")
@@ -57,8 +57,8 @@ def joint(before: StepSpec, after: StepSpec) -> str:
     if main is not None:
         _check(before, before.signature.returns, after, main, "")
         return main.name
-    if found is not None or not fits(before.signature.returns, dict[str, Any]):
-        said = ", ".join(found) if found else f"one {shown(before.signature.returns)}"
+    if found is not None or not is_assignable(before.signature.returns, dict[str, Any]):
+        said = ", ".join(found) if found else f"one {format_hint(before.signature.returns)}"
         raise DefinitionError(
             f"{after.label} requires {', '.join(after.required)}, but {before.label} returns "
             f"{said}. Return a dict or a dataclass with the required names."
@@ -67,14 +67,14 @@ def joint(before: StepSpec, after: StepSpec) -> str:
 
 
 def _check(before: StepSpec, given: Any, after: StepSpec, item: Parameter, where: str) -> None:
-    if not fits(given, item.hint):
+    if not is_assignable(given, item.hint):
         raise DefinitionError(
-            f"{after.label} expects {shown(item.hint)}{where}, but {before.label} returns "
-            f"{shown(given)}{where}."
+            f"{after.label} expects {format_hint(item.hint)}{where}, but {before.label} returns "
+            f"{format_hint(given)}{where}."
         )
 
 
-def returned(piece: StepSpec) -> Any:
+def result_hint(piece: StepSpec) -> Any:
     """Return the hint of a piece's result, as it may stand in a TypedDict."""
     hint = piece.signature.returns
     if hint is MISSING:
@@ -85,7 +85,7 @@ def returned(piece: StepSpec) -> Any:
         raise DefinitionError(f"{piece.label} has an invalid return hint: {error}.") from error
 
 
-def merged(pieces: Sequence[StepSpec]) -> tuple[Parameter, ...]:
+def merge_parameters(pieces: Sequence[StepSpec]) -> tuple[Parameter, ...]:
     """Return the parameters of all pieces, each name once.
 
     Raises ``DefinitionError`` when two of them mean different things by one name.
@@ -97,17 +97,17 @@ def merged(pieces: Sequence[StepSpec]) -> tuple[Parameter, ...]:
                 found[item.name] = piece, item
                 continue
             owner, known = found[item.name]
-            found[item.name] = owner, _one(owner, known, piece, item)
+            found[item.name] = owner, _merge(owner, known, piece, item)
     return tuple(item for _, item in found.values())
 
 
-def _one(owner: StepSpec, known: Parameter, piece: StepSpec, item: Parameter) -> Parameter:
+def _merge(owner: StepSpec, known: Parameter, piece: StepSpec, item: Parameter) -> Parameter:
     hints = [hint for hint in (known.hint, item.hint) if hint is not MISSING]
-    if len(hints) == 2 and not _alike(*hints):
-        raise _different(owner, _said(known.hint), piece, _said(item.hint), item.name)
+    if len(hints) == 2 and not _take_same_values(*hints):
+        raise _conflict(owner, _described(known.hint), piece, _described(item.hint), item.name)
     default, other = known.default, item.default
     if default is not MISSING and other is not MISSING and not _equal(default, other):
-        raise _different(owner, f"= {default!r}", piece, f"= {other!r}", item.name)
+        raise _conflict(owner, f"= {default!r}", piece, f"= {other!r}", item.name)
     return replace(
         known,
         hint=hints[0] if hints else MISSING,
@@ -116,7 +116,7 @@ def _one(owner: StepSpec, known: Parameter, piece: StepSpec, item: Parameter) ->
     )
 
 
-def _different(
+def _conflict(
     owner: StepSpec, mine: str, piece: StepSpec, theirs: str, name: str
 ) -> DefinitionError:
     return DefinitionError(
@@ -125,19 +125,19 @@ def _different(
     )
 
 
-def _said(hint: Any) -> str:
+def _described(hint: Any) -> str:
     """Return a hint in words, with its bounds, which ``shown`` leaves out."""
     plain = {key: value for key, value in _json(hint).items() if key in BOUNDS}
-    return f"{shown(hint)} {plain or ''}".strip()
+    return f"{format_hint(hint)} {plain or ''}".strip()
 
 
-def _same(one: Any, other: Any) -> bool:
-    return bool(bare(one) == bare(other))
+def _same_type(one: Any, other: Any) -> bool:
+    return bool(strip_metadata(one) == strip_metadata(other))
 
 
-def _alike(one: Any, other: Any) -> bool:
+def _take_same_values(one: Any, other: Any) -> bool:
     """Say whether two hints take the same values, from Python and from callers."""
-    return fits(one, other) and fits(other, one) and _json(one) == _json(other)
+    return is_assignable(one, other) and is_assignable(other, one) and _json(one) == _json(other)
 
 
 def _json(hint: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def sentence(name: str, access: Mapping[str, Any], owner: str = "you") -> str:
+def describe_access(name: str, access: Mapping[str, Any], owner: str = "you") -> str:
     """Return a sentence about who can call a service; ``owner`` is how to refer to its owner."""
     if access["public"]:
         return f"Anyone can call {name}, without a login."

@@ -234,7 +234,7 @@ class NameTaken(EasyMLNBError):
 class BundleInUse(EasyMLNBError):
     """The bundle is already deployed, so its publishing cannot be canceled."""
 
-    code = "bundle_serves"
+    code = "bundle_in_use"
     status = 409
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -321,7 +321,7 @@ class UploadQuota(EasyMLNBError):
 
     def __init__(self, limit: int, most: int) -> None:
         super().__init__(
-            f"Your uploads exceed the limit of {most:,} uploads or {units.shown(limit)} in "
+            f"Your uploads exceed the limit of {most:,} uploads or {units.format_size(limit)} in "
             "total. Delete some of them, or wait until they expire."
         )
 
@@ -355,7 +355,7 @@ class InvalidInput(EasyMLNBError):
 class IdempotencyKeyConflict(EasyMLNBError):
     """The idempotency key was already used for a different request."""
 
-    code = "idempotency_key_reused"
+    code = "idempotency_key_conflict"
     status = 422
 
     def __init__(self) -> None:
@@ -496,8 +496,8 @@ class WorkerOutOfMemory(WorkerLost):
     def __init__(self, limit: int) -> None:
         super().__init__(
             "The kernel that ran this call was ended: it used far more memory than its limit of "
-            f"{units.shown(limit)}. Send less data at once, or ask the service's author to raise "
-            "memory=."
+            f"{units.format_size(limit)}. Send less data at once, or ask the service's author to "
+            "raise memory=."
         )
         self.details = {"retryable": False, "limit": limit}
 
@@ -521,7 +521,7 @@ class DeadlineExceeded(EasyMLNBError):
     status = 504
 
     def __init__(self, seconds: float) -> None:
-        shown = units.shown_seconds(seconds)
+        shown = units.format_seconds(seconds)
         super().__init__(f"The call was stopped: it exceeded its timeout of {shown}.")
 
 

@@ -18,10 +18,10 @@ class FileParameter(msgspec.Struct, frozen=True):
 
     def takes(self, name: str, media_type: str) -> bool:
         """Say whether a file of that name and media type, which may be empty, is of a kind."""
-        return fits(self.accept, name, media_type)
+        return accepts(self.accept, name, media_type)
 
 
-def takers(schema: Mapping[str, Any]) -> list[FileParameter]:
+def file_parameters(schema: Mapping[str, Any]) -> list[FileParameter]:
     """Return the parameters, in their order, of an input schema that take bytes."""
     found = []
     for name, parameter in properties(schema).items():
@@ -39,7 +39,7 @@ def takes_bytes(schema: Schema) -> bool:
     return bool(own_hints(schema).get("accept"))
 
 
-def fits(accept: tuple[str, ...], name: str, media_type: str) -> bool:
+def accepts(accept: tuple[str, ...], name: str, media_type: str) -> bool:
     """Say whether a file is of one of the kinds: ``.csv``, ``text/csv``, ``image/*``.
 
     A file without name and media type may be of any, as its bytes will tell.
@@ -66,5 +66,7 @@ def body_limit(schema: Mapping[str, Any], max_body: int, media_type: str) -> int
     """
     if media_type in ("", "application/json", "multipart/form-data"):
         return max_body
-    sizes = [one.max_bytes or max_body for one in takers(schema) if one.takes("", media_type)]
+    sizes = [
+        one.max_bytes or max_body for one in file_parameters(schema) if one.takes("", media_type)
+    ]
     return min(max_body, max(sizes, default=max_body))

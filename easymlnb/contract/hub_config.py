@@ -20,7 +20,7 @@ OWN_SCOPES = ("users:activity!user", "access:servers!user", "servers!user")
 """What the token of a user's own server must be good for to start and reach the user's others."""
 
 
-def held(scope: str, scopes: Collection[str]) -> bool:
+def has_scope(scope: str, scopes: Collection[str]) -> bool:
     """Say whether a scope is held, for everybody or narrowed to some (``scope!group=...``)."""
     return any(one == scope or one.startswith(f"{scope}!") for one in scopes)
 

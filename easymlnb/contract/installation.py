@@ -46,7 +46,7 @@ def require(purpose: str, *modules: str) -> None:
         raise ImportError(install_hint(purpose, *packages))
 
 
-def unmet(extra: str = "") -> Iterator[tuple[str, str]]:
+def unmet_requirements(extra: str = "") -> Iterator[tuple[str, str]]:
     """Yield the requirements of easymlnb, or those that an extra adds, that are not met here.
 
     Each comes with the version that is installed instead, an empty text where there is none.

@@ -77,7 +77,7 @@ def _count(value: Any) -> int:
 
 def _size(value: Any) -> int:
     try:
-        return 0 if value == 0 else units.size(value)
+        return 0 if value == 0 else units.parse_size(value)
     except ValueError:
         raise ValueError("The value must be a size such as '4 GB', or a number of bytes.") from None
 

@@ -39,7 +39,7 @@ def _is_owner(text: str) -> bool:
     )
 
 
-def path(name: str) -> str:
+def url_path(name: str) -> str:
     """Return a name as it stands in a URL; an owner may be called almost anything.
 
     Raises ``ServiceNotFound``.

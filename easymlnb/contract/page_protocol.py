@@ -1,8 +1,8 @@
-"""What the server and a form kernel say to each other over the kernel's stdin and stdout.
+"""Messages between the server and a form kernel, over the kernel's stdin and stdout.
 
-A form kernel carries the pages of many visitors, each in a *place* of its own. A frame is the
-length of what follows (u32, little endian) and the msgpack of one message below. Contents of
-Jupyter messages pass as the JSON bytes they came as.
+A form kernel runs the pages of many visitors, each in its own session. A frame is a length (u32,
+little endian) and the msgpack of one message below. The contents of Jupyter messages remain JSON
+bytes.
 """
 
 import struct
@@ -11,26 +11,26 @@ from typing import Any
 
 import msgspec
 
-from easymlnb.contract.texts import all_sendable
+from easymlnb.contract import message
 
 LENGTH = struct.Struct("<I")
 
 
-class Message(msgspec.Struct, kw_only=True, array_like=True, tag=True):
-    """Base of all messages. ``place`` is the id of a page's place."""
+class Message(message.Message, kw_only=True):
+    """Base of all messages; ``session`` is the id of a page's session."""
 
-    place: str = ""
+    session: str = ""
 
 
 # server -> form kernel
 
 
 class OpenPage(Message):
-    """Build the page of a service in a new place.
+    """Build the page of a service in a new session.
 
-    ``root`` is the id that the page's outermost widget gets. ``url`` is where the kernel reaches
-    the server's routes, ``base`` the path of the same routes in the visitor's browser, ``secret``
-    the pass for this one service.
+    ``root`` is the id of the page's outermost widget. ``url`` is where the kernel reaches the
+    server's routes, ``base`` the path of the same routes in the visitor's browser, ``secret`` a
+    token for this one service.
     """
 
     spec: dict[str, Any]
@@ -42,7 +42,7 @@ class OpenPage(Message):
 
 
 class FromPage(Message):
-    """A message of the page: one of the kinds that pages may send, everything else is gone."""
+    """A message from the page, of one of the kinds that pages may send."""
 
     kind: str
     header: bytes
@@ -52,18 +52,18 @@ class FromPage(Message):
 
 
 class ClosePage(Message):
-    """Close the place and forget all of it."""
+    """Close the session and discard its state."""
 
 
 # form kernel -> server
 
 
 class Ready(Message):
-    """The kernel is ready to carry places."""
+    """The kernel is ready for sessions."""
 
 
 class ToPage(Message):
-    """A message for the page. ``parent`` is the header of what it answers, as JSON."""
+    """A message for the page; ``parent`` is the header of the message it answers, as JSON."""
 
     kind: str
     content: bytes
@@ -79,24 +79,20 @@ class PageFailed(Message):
 
 
 class Spent(Message):
-    """The page asked for more than a page may, and its place is to be left; ``reason`` says how."""
+    """The page exceeded a limit, so its session must be closed; ``reason`` names the limit."""
 
     reason: str
 
 
 ToKernel = OpenPage | FromPage | ClosePage
-OfPlace = ToPage | PageFailed | Spent
-ToServer = Ready | OfPlace
+FromSession = ToPage | PageFailed | Spent
+ToServer = Ready | FromSession
 
-_encode = msgspec.msgpack.Encoder().encode
 to_kernel: Callable[[bytes], ToKernel] = msgspec.msgpack.Decoder(ToKernel).decode
 to_server: Callable[[bytes], ToServer] = msgspec.msgpack.Decoder(ToServer).decode
 
 
-def pack(message: ToKernel | ToServer) -> bytes:
-    """Return a message as a frame; text that no wire takes is escaped in it."""
-    try:
-        data = _encode(message)
-    except UnicodeEncodeError:
-        data = _encode(all_sendable(msgspec.to_builtins(message)))
+def pack(item: ToKernel | ToServer) -> bytes:
+    """Return a message as a frame."""
+    data = message.encode(item)
     return LENGTH.pack(len(data)) + data

@@ -37,7 +37,7 @@ class WorkerResources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         check_gpu(self.gpu)
 
 
-def read(options: dict[str, Any]) -> dict[str, Any]:
+def parse(options: dict[str, Any]) -> dict[str, Any]:
     """Take the decorator's words on workers out of ``options``; returns fields of the spec.
 
     Raises ``DefinitionError`` with the option and what it may be.
@@ -47,8 +47,8 @@ def read(options: dict[str, Any]) -> dict[str, Any]:
     told = {
         "min_workers": least,
         "target_calls": _target(given["target_calls"]),
-        "idle": _unit("idle", units.seconds, given["idle"]),
-        "memory": _unit("memory", units.size, given["memory"]),
+        "idle": _unit("idle", units.parse_duration, given["idle"]),
+        "memory": _unit("memory", units.parse_size, given["memory"]),
         "gpu": float(gpu) if type(gpu := given["gpu"]) is int else gpu,
         "idempotent": _truth("idempotent", given["idempotent"]),
     }

@@ -8,15 +8,16 @@ from easymlnb.contract.message import Message
 
 
 class CallService(Message):
-    """Call another service. ``id`` is the kernel's own number for it, ``of`` the call that asks.
+    """Call another service.
 
-    ``of`` is 0 for a cell that asks. ``seconds`` is how long it waits at most, 0 as long as the
-    service allows. ``file`` is as in ``Result``.
+    ``id`` is the kernel's own number for the request. ``parent`` is the id of the call that makes
+    it, 0 for a cell. ``seconds`` is the longest wait, 0 for the service's own timeout. ``file`` is
+    the path of a body that is not in the frame.
     """
 
     id: int
     service: str
-    of: int = 0
+    parent: int = 0
     content_type: str = "application/json"
     accept: str = ""
     seconds: float = 0.0
@@ -24,13 +25,13 @@ class CallService(Message):
 
 
 class CancelServiceCall(Message):
-    """Nobody waits for that answer any more."""
+    """Cancel a ``CallService``; no answer is expected."""
 
     id: int
 
 
 class DescribeService(Message):
-    """Say what that service is: ``ServiceResult`` has its spec as JSON."""
+    """Ask for the spec of a service; ``ServiceResult`` has it as JSON."""
 
     id: int
     service: str
@@ -40,10 +41,7 @@ class DescribeService(Message):
 
 
 class ServiceResult(Message):
-    """The answer to a ``CallService`` or ``DescribeService``.
-
-    ``file`` is the path of a body that is not in the frame.
-    """
+    """The result of a ``CallService`` or ``DescribeService``; ``file`` as in ``CallService``."""
 
     id: int
     content_type: str
@@ -52,7 +50,7 @@ class ServiceResult(Message):
 
 
 class ServiceCallError(Message):
-    """The error that a ``CallService`` or ``DescribeService`` ended with."""
+    """The error of a ``CallService`` or ``DescribeService``."""
 
     id: int
     code: str

@@ -8,7 +8,7 @@ from mimetypes import guess_extension
 from typing import Any
 
 from easymlnb.contract.jsonschema import SchemaNode
-from easymlnb.contract.names import is_attribute, path
+from easymlnb.contract.names import is_attribute, url_path
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.value_size import count_nodes
 
@@ -182,7 +182,7 @@ def _as_placeholder(file: FileName) -> dict[str, str]:
 
 
 def _address(spec: ServiceSpec, url: str) -> str:
-    return f"{(url or DEFAULT_URL).rstrip('/')}/easymlnb/services/{path(spec.name)}/call"
+    return f"{(url or DEFAULT_URL).rstrip('/')}/easymlnb/services/{url_path(spec.name)}/call"
 
 
 LANGUAGES: dict[str, Callable[[ServiceSpec, Mapping[str, Any], str], str]] = {

@@ -18,7 +18,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 MAX_BODY = 100 * 2**20
 """Default limit of a call's body in bytes."""
 
-LONGEST_WAIT = 60.0
+MAX_BATCH_WAIT = 60.0
 """Largest ``max_wait`` of a batch in seconds."""
 
 VIEW = "application/vnd.easymlnb.view+json"
@@ -56,9 +56,9 @@ class Batch:
             raise DefinitionError(
                 f"max_size must be a whole number of at least 1, not {self.max_size!r}."
             )
-        if type(self.max_wait) not in (int, float) or not 0 <= self.max_wait <= LONGEST_WAIT:
+        if type(self.max_wait) not in (int, float) or not 0 <= self.max_wait <= MAX_BATCH_WAIT:
             raise DefinitionError(
-                f"max_wait must be from 0 to {LONGEST_WAIT:g} seconds, not {self.max_wait!r}."
+                f"max_wait must be from 0 to {MAX_BATCH_WAIT:g} seconds, not {self.max_wait!r}."
             )
 
 
@@ -107,7 +107,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     app: dict[str, Any] | None = None
 
     @property
-    def least_workers(self) -> int:
+    def min_workers(self) -> int:
         """How many published workers there are even when nobody calls."""
         least = self.running.min_workers
         return self.workers if least is None else least
@@ -129,7 +129,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         """Read what ``to_dict`` wrote; raises ``msgspec.ValidationError`` on anything else."""
         return msgspec.convert(data, cls)
 
-    def described(self, said: Mapping[str, Any]) -> "ServiceSpec":
+    def with_notebook_metadata(self, said: Mapping[str, Any]) -> "ServiceSpec":
         """Return the spec with what its notebook says (``metadata.read``) where it says nothing.
 
         What holds for this service alone counts more than what holds for all of the notebook.

@@ -7,7 +7,7 @@ _TIMES = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _TEXT = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z]*)\Z")
 
 
-def size(value: object) -> int:
+def parse_size(value: object) -> int:
     """Return a size in bytes: a whole number, or a text such as ``"500M"``, ``"2 GB"``, ``"1GiB"``.
 
     Each unit is 1024 of the one below. Raises ``ValueError`` for anything else, and for nothing.
@@ -21,7 +21,7 @@ def size(value: object) -> int:
     return value
 
 
-def seconds(value: object) -> float:
+def parse_duration(value: object) -> float:
     """Return seconds: a number, or a text such as ``"30s"``, ``"10m"``, ``"1h"``.
 
     Raises ``ValueError`` for anything else, and for what is negative or without end.
@@ -35,12 +35,12 @@ def seconds(value: object) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
-def shown_seconds(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """Return seconds as people write them: ``3 s``, also where a bit of them has passed."""
     return f"{round(seconds, 2 if seconds >= 1 else 3):.15g} s"
 
 
-def shown(size: int) -> str:
+def format_size(size: int) -> str:
     """Return a number of bytes as people write it: ``1.5 GB``."""
     for unit, factor in (("GB", 2**30), ("MB", 2**20)):
         if size >= factor:

@@ -1,14 +1,14 @@
-"""What server and worker say to each other, and how it is framed.
+"""Messages between the server and a worker, and their frames.
 
-One WebSocket message holds one or more frames, back to back. A frame is::
+A WebSocket message contains one or more frames. A frame is::
 
     header length  u32, little endian
     body length    u32, little endian
     header         msgpack of one message below
-    body           raw bytes, never looked at here
+    body           raw bytes
 
-Bodies are request and result bytes exactly as they came or go over HTTP, so arrays and images
-pass as they are and nothing is ever pickled.
+Bodies are the bytes of HTTP requests and responses, unchanged: arrays and images are not copied
+into another encoding, and nothing is pickled.
 """
 
 import struct
@@ -19,6 +19,7 @@ import msgspec
 
 from easymlnb._version import PROTOCOL, __version__
 from easymlnb.contract.message import Message as Message
+from easymlnb.contract.message import encode
 from easymlnb.contract.service_call_protocol import (
     CallService,
     CancelServiceCall,
@@ -27,7 +28,6 @@ from easymlnb.contract.service_call_protocol import (
     ServiceResult,
 )
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.contract.texts import all_sendable
 
 LENGTHS = struct.Struct("<II")
 
@@ -36,10 +36,10 @@ LENGTHS = struct.Struct("<II")
 
 
 class Hello(Message):
-    """First frame of a link: who dials.
+    """The first message of a link.
 
-    ``kernel`` is the id of the Jupyter kernel, ``source`` its notebook, ``live`` tells an author's
-    kernel from a worker.
+    ``kernel`` is the id of the Jupyter kernel, ``source`` its notebook. ``live`` distinguishes an
+    author's kernel from a worker.
     """
 
     kernel: str
@@ -48,30 +48,31 @@ class Hello(Message):
 
 
 class Register(Message):
-    """This kernel answers these services.
+    """Register services that this kernel runs.
 
-    The server replies with ``Registered``, and with a ``RegistrationRefused`` for each it refuses.
+    The server replies with ``Registered``, and with a ``RegistrationRefused`` for each service that
+    it refuses.
     """
 
     specs: tuple[ServiceSpec, ...]
 
 
 class Unregister(Message):
-    """These services are no longer answered here."""
+    """Unregister services of this kernel."""
 
     names: tuple[str, ...]
 
 
 class SharedFilesystem(Message):
-    """The kernel reads the server's files: ``proof`` is what it found at ``Welcome.probe``."""
+    """Report that the kernel can read the server's files: ``proof`` is from ``Welcome.probe``."""
 
     proof: bytes
 
 
 class Result(Message):
-    """The call's one good answer: the body of the response. ``log`` is what it printed.
+    """The result of a call. The frame's body is that of the response; ``log`` is what it printed.
 
-    ``file`` names the file in the call's ``room`` that holds the body; then the frame has none.
+    ``file`` names a file in ``Call.result_folder`` that contains the body instead.
     """
 
     id: int
@@ -83,7 +84,7 @@ class Result(Message):
 
 
 class Failure(Message):
-    """The call's one bad answer. ``trace`` is for the author's log and never reaches a caller."""
+    """The error of a call. ``trace`` is for the author's log and never reaches a caller."""
 
     id: int
     code: str
@@ -95,7 +96,7 @@ class Failure(Message):
 
 
 class Progress(Message):
-    """How far a call is: ``fraction`` in 0..1, or negative when unknown."""
+    """The progress of a call: ``fraction`` is from 0 to 1, or negative if unknown."""
 
     id: int
     fraction: float
@@ -103,13 +104,13 @@ class Progress(Message):
 
 
 class Item(Message):
-    """One element of a stream: the frame's body is its JSON. A ``Result`` ends the stream."""
+    """One item of a stream; the frame's body is its JSON. A ``Result`` ends the stream."""
 
     id: int
 
 
 class NotStarted(Message):
-    """The answer to a ``Recall``: the worker has not begun that call, and will not."""
+    """The answer to a ``Recall``: the worker has not started the call and drops it."""
 
     id: int
 
@@ -124,27 +125,28 @@ class Welcome(Message):
 
 
 class RegistrationRefused(Message):
-    """The offer of one service was refused; ``message`` says why and what to do."""
+    """The server refused to register a service; ``message`` has the reason and the fix."""
 
     name: str
     message: str
 
 
 class Registered(Message):
-    """The offered services of these names are now answered here."""
+    """The server registered these services."""
 
     names: tuple[str, ...]
 
 
 class Call(Message):
-    """Run a service on the frame's body. ``seconds`` is what is left of its deadline.
+    """Run a service on the frame's body.
 
-    ``view`` asks for what a person should see (``contract.spec.VIEW``) instead of the raw result.
-    Calls that follow one another with the same ``batch``, which is not 0, are run together.
+    ``seconds`` is the time left until the deadline. ``view`` requests a view of the result
+    (``contract.spec.VIEW``) instead of the result. Consecutive calls with the same nonzero
+    ``batch`` run together.
 
-    ``file`` is the path of a large body, which then is not in the frame, ``room`` the folder that
-    takes a large result. ``uploads`` are files sent before: id, path and size of each; without a
-    path its bytes stand behind the body, in this order.
+    ``file`` is the path of a large body, which is then not in the frame; ``result_folder`` is the
+    folder for a large result. ``uploads`` are files sent before the call: id, path and size. The
+    bytes of those without a path follow the body, in this order.
     """
 
     id: int
@@ -157,35 +159,35 @@ class Call(Message):
     progress: bool = False
     batch: int = 0
     file: str = ""
-    room: str = ""
+    result_folder: str = ""
     uploads: tuple[tuple[str, str, int], ...] = ()
 
 
 class Cancel(Message):
-    """Stop that call; the worker answers it with a ``Failure`` as for every call."""
+    """Stop a call; the worker answers with a ``Failure``."""
 
     id: int
 
 
 class Recall(Message):
-    """Give that call back with ``NotStarted``, unless it has begun: then nothing happens."""
+    """Return a call with ``NotStarted``; ignored if the call has started."""
 
     id: int
 
 
 class StreamAck(Message):
-    """The reader of that stream has taken so many more bytes of its items."""
+    """The reader of a stream received ``size`` more bytes of its items."""
 
     id: int
     size: int
 
 
 class Drain(Message):
-    """Finish what runs, then end."""
+    """Finish the running calls, then exit."""
 
 
 class ReconnectGrant(Message):
-    """Should this link be lost, dial again with this secret, for so many seconds; then end."""
+    """If the link is lost, reconnect with ``secret`` within ``seconds``, then exit."""
 
     secret: str
     seconds: float
@@ -196,7 +198,7 @@ PROTOCOL_HEADER = "X-Easymlnb-Protocol"
 
 
 def version_headers() -> dict[str, str]:
-    """Return the headers by which a kernel that dials says which easymlnb it has."""
+    """Return the headers with the version of easymlnb in this kernel."""
     return {VERSION_HEADER: __version__, PROTOCOL_HEADER: str(PROTOCOL)}
 
 
@@ -229,23 +231,19 @@ ToWorker = (
 )
 
 WINDOW = 256 * 1024
-"""Bytes of a stream that may be in flight; then its generator waits for a ``StreamAck``.
+"""Bytes of a stream that may be in flight before its generator waits for a ``StreamAck``.
 The last item may exceed the limit."""
 
 LARGE = 2**20
-"""Bytes from which a body between a server and a kernel on one host goes through a file."""
+"""Bytes from which a body is passed as a file between a server and a kernel on one host."""
 
-_encode = msgspec.msgpack.Encoder().encode
 _decode_to_server: Callable[[bytes], ToServer] = msgspec.msgpack.Decoder(ToServer).decode
 _decode_to_worker: Callable[[bytes], ToWorker] = msgspec.msgpack.Decoder(ToWorker).decode
 
 
 def pack(message: Message, body: bytes = b"") -> bytes:
-    """Return one frame; text that no wire takes is escaped in it."""
-    try:
-        header = _encode(message)
-    except UnicodeEncodeError:
-        header = _encode(all_sendable(msgspec.to_builtins(message)))
+    """Return one frame."""
+    header = encode(message)
     return LENGTHS.pack(len(header), len(body)) + header + body
 
 
@@ -263,17 +261,17 @@ def _frames(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def batch_of(frame: tuple[ToWorker, bytes]) -> int:
-    """Return the batch that a frame belongs to, 0 when it stands alone."""
+    """Return the batch of a frame, 0 if it belongs to none."""
     return frame[0].batch if isinstance(frame[0], Call) else 0
 
 
 def unpack_to_server(data: bytes) -> Iterator[tuple[ToServer, bytes]]:
-    """Yield ``(message, body)`` of what a worker sent; raises ``ValueError`` on anything else."""
+    """Yield the messages and bodies from a worker; raises ``ValueError`` for invalid data."""
     for header, body in _frames(data):
         yield _decode_to_server(header), body
 
 
 def unpack_to_worker(data: bytes) -> Iterator[tuple[ToWorker, bytes]]:
-    """Yield ``(message, body)`` of what the server sent; raises ``ValueError`` on anything else."""
+    """Yield the messages and bodies from the server; raises ``ValueError`` for invalid data."""
     for header, body in _frames(data):
         yield _decode_to_worker(header), body

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from easymlnb.client import hub
 from easymlnb.client.discovery import Server
-from easymlnb.contract.names import path
+from easymlnb.contract.names import url_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def of(server: Server, name: str, *, public: bool = False) -> Addresses:
 
     Raises ``ServiceNotFound`` for an invalid name.
     """
-    base, quoted = hub.address(server), path(name)
+    base, quoted = hub.address(server), url_path(name)
     return Addresses(
         app=f"{base}apps/{quoted}",
         page=f"{base}services/{quoted}/page",

@@ -7,7 +7,7 @@ from typing import Any
 from easymlnb.client import Client, hub
 from easymlnb.client.sharing import wanted
 from easymlnb.contract import names
-from easymlnb.contract.access_text import sentence
+from easymlnb.contract.access_text import describe_access
 from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
 from easymlnb.contract.options import named_options
 
@@ -28,7 +28,7 @@ class ServiceAccess:
     app: str
 
     def __repr__(self) -> str:
-        said = sentence(self.service, self.to_dict())
+        said = describe_access(self.service, self.to_dict())
         shared = self.users or self.groups or self.everyone or self.public
         return f"{said} Its page: {self.app}" if shared else said
 
@@ -79,7 +79,7 @@ def share(
                 f"shared. Publish it first: {names.split(service)[1]}.publish()"
             ) from error
     way = "public" if told["public"] else "apps"
-    app = f"{hub.address(found)}{way}/{names.path(full)}"
+    app = f"{hub.address(found)}{way}/{names.url_path(full)}"
     users, groups = tuple(told["users"]), tuple(told["groups"])
     return ServiceAccess(full, users, groups, told["everyone"], told["public"], app)
 

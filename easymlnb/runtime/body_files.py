@@ -32,7 +32,7 @@ def answer_probe(probe: str) -> Message | None:
 def read(service: Service, call: Call, body: bytes) -> dict[str, Any]:
     """Return a call's checked arguments; raises what ``codec.read`` does."""
     if not call.file and not call.uploads:
-        return codec.read(service.schema, call.content_type, body)
+        return codec.decode_request(service.schema, call.content_type, body)
     data: Data = body
     files: dict[str, Path | bytes] = {}
     for name, path, size in reversed(call.uploads):
@@ -41,7 +41,7 @@ def read(service: Service, call: Call, body: bytes) -> dict[str, Any]:
     own = Path(call.file) if call.file else None
     try:
         with sent(files):
-            return codec.read(
+            return codec.decode_request(
                 service.schema, call.content_type, contents(own) if own else data, own
             )
     except FileNotFoundError:
@@ -56,7 +56,7 @@ def given(message: ServiceResult, body: bytes) -> Data:
 
 def leave(call: Call, body: Data) -> str:
     """Leave a large result in the call's room and return its name; empty if it goes in a frame."""
-    return leave_in(call.room, body) if call.room and len(body) > LARGE else ""
+    return leave_in(call.result_folder, body) if call.result_folder and len(body) > LARGE else ""
 
 
 def leave_in(room: str, body: Data) -> str:

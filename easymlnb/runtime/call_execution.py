@@ -127,7 +127,7 @@ def write(service: Service, call: Call, value: Any, seen: Any) -> codec.EncodedB
         return codec.EncodedBody("application/json", b"")
     if call.view:
         return codec.EncodedBody(VIEW, _view_json(service, value, seen))
-    return codec.write(service.schema, value, call.accept)
+    return codec.encode_response(service.schema, value, call.accept)
 
 
 def _run(service: Service, values: dict[str, Any], call: Call, emit: Emit) -> Any:
@@ -149,7 +149,7 @@ def _run(service: Service, values: dict[str, Any], call: Call, emit: Emit) -> An
 
 def item_of(service: Service, call: Call, item: Any) -> bytes:
     """Turn one item of a stream into the JSON that the caller asked for."""
-    return _json({"parts": presentation.parts(item)}) if call.view else service.schema.dump(item)
+    return _json({"parts": presentation.to_parts(item)}) if call.view else service.schema.dump(item)
 
 
 def view_of(service: Service, values: dict[str, Any], value: Any) -> Any:
@@ -177,7 +177,7 @@ def _view_json(service: Service, value: Any, seen: Any) -> bytes:
             raise
         raw = b"null"
     result = raw if len(raw) <= RESULT_IN_VIEW else b"null"
-    return b'{"parts":' + _json(presentation.parts(seen, schema)) + b',"result":' + result + b"}"
+    return b'{"parts":' + _json(presentation.to_parts(seen, schema)) + b',"result":' + result + b"}"
 
 
 def _json(value: Any) -> bytes:

@@ -144,7 +144,7 @@ def _plain(details: Any) -> Any:
     """Return details in JSON values, ``None`` where they have none."""
     try:
         found = to_jsonable_python(
-            all_sendable(details), inf_nan_mode="null", fallback=inference.encode
+            all_sendable(details), inf_nan_mode="null", fallback=inference.to_json_value
         )
         msgspec.msgpack.encode(found)
     except Exception:

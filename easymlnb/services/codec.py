@@ -13,11 +13,8 @@ from easymlnb.contract.errors import (
 from easymlnb.services.schema import Schema
 from easymlnb.types import inference
 from easymlnb.types.base import Type, Upload
-from easymlnb.types.media_types import JSON, bare, charset, choose, covered
-from easymlnb.types.temp_files import scratch
+from easymlnb.types.media_types import JSON, charset, choose, covered, strip_parameters
 from easymlnb.types.uploaded_files import Data
-
-__all__ = ["EncodedBody", "read", "scratch", "write"]
 
 MULTIPART = "multipart/form-data"
 
@@ -31,12 +28,14 @@ class EncodedBody:
     filename: str = ""
 
 
-def read(schema: Schema, content_type: str, body: Data, path: Path | None = None) -> dict[str, Any]:
+def decode_request(
+    schema: Schema, content_type: str, body: Data, path: Path | None = None
+) -> dict[str, Any]:
     """Turn a request body into checked keyword arguments; ``path`` is a file that holds it.
 
     Raises ``BadRequest``, ``InvalidInput``, ``TooLarge`` or ``UnsupportedMediaType``.
     """
-    media_type = bare(content_type)
+    media_type = strip_parameters(content_type)
     if media_type == JSON:
         if body or schema.input.get("required"):
             _utf8(content_type)
@@ -60,21 +59,21 @@ def _utf8(content_type: str) -> None:
         raise BadRequest(f"Unsupported JSON charset {charset}. Send JSON as UTF-8.")
 
 
-def write(schema: Schema, value: Any, accept: str = "") -> EncodedBody:
+def encode_response(schema: Schema, value: Any, accept: str = "") -> EncodedBody:
     """Turn a result into the best body that ``accept`` allows; JSON where it does not care.
 
     Raises ``NotAcceptable`` or ``ResultNotEncodable``.
     """
     if not accept or accept == "*/*":
         return EncodedBody(JSON, schema.dump(value))
-    marker = (inference.marker(value) if schema.untyped else schema.result) or None
+    marker = (inference.infer_type(value) if schema.untyped else schema.result) or None
     offered: tuple[str, ...] = (JSON,)
     if marker is not None and value is not None:
         try:
             offered += _offers(marker, value)
         except ValueError:
             # Not what the hint says, but perhaps it can become that: a list where an array is said.
-            value = schema.fit(value)
+            value = schema.coerce_result(value)
             offered += _offers_of_fitting(marker, value)
     chosen = choose(accept, offered)
     if chosen is None:

@@ -259,7 +259,7 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
     made = define(function, **options)
     notebook.follow()
     if session.has_server():
-        made.spec = made.spec.described(current_notebook.said())
+        made.spec = made.spec.with_notebook_metadata(current_notebook.said())
     decorated = cast("Any", function)
     decorated.service = made
     decorated.form = lambda: _form(made)

@@ -12,7 +12,7 @@ import msgspec
 
 from easymlnb.contract import resources
 from easymlnb.contract.errors import DefinitionError, InvalidInput
-from easymlnb.contract.file_parameters import takers
+from easymlnb.contract.file_parameters import file_parameters
 from easymlnb.contract.metadata import EXTRA, Metadata, default_title, sentence
 from easymlnb.contract.metadata import read as read_metadata
 from easymlnb.contract.spec import MAX_BODY, NAME, ServiceSpec
@@ -82,7 +82,7 @@ def define(function: Function, **options: Any) -> Service:
         accepts=schema.accepts,
         produces=schema.produces,
         stream=schema.stream,
-        **resources.read(options),
+        **resources.parse(options),
         **_concurrency(name, schema, options),
         **_checked(_with_max_body(schema, options)),
     )
@@ -163,7 +163,7 @@ def _concurrency(name: str, schema: Schema, options: dict[str, Any]) -> dict[str
 
 def _with_max_body(schema: Schema, options: dict[str, Any]) -> dict[str, Any]:
     """Return the options, with room for the largest file that a parameter takes."""
-    largest = max((one.max_bytes for one in takers(schema.input)), default=0)
+    largest = max((one.max_bytes for one in file_parameters(schema.input)), default=0)
     if options.get("max_body") is None and largest > MAX_BODY:
         return {**options, "max_body": largest + MULTIPART_OVERHEAD}
     return options

@@ -23,7 +23,7 @@ MAX_PARTS = 50
 """A result with more entries than this is shown as one piece of JSON."""
 
 
-def parts(value: Any, schema: "Schema | None" = None) -> list[dict[str, Any]]:
+def to_parts(value: Any, schema: "Schema | None" = None) -> list[dict[str, Any]]:
     """Return the parts of a result; ``schema`` adds what the function's hints say about it.
 
     Raises ``ResultNotEncodable`` when something in it can be neither shown nor sent.
@@ -32,10 +32,10 @@ def parts(value: Any, schema: "Schema | None" = None) -> list[dict[str, Any]]:
 
 
 def _parts(value: Any, title: str, hint: Any) -> list[dict[str, Any]]:
-    if is_model(value) and inference.marker(value) is None:
-        value = inference.model(value, title, marked=True)
+    if is_model(value) and inference.infer_type(value) is None:
+        value = inference.dump_model(value, title, marked=True)
     said = marker_of(hint) if value is not None else None
-    found = said or inference.marker(value)
+    found = said or inference.infer_type(value)
     if isinstance(value, Marked):
         value = value.value
     if found is not None and (shown := _by_type(found, value, title)) is not None:
@@ -55,7 +55,7 @@ def _by_type(marker: Type, value: Any, title: str) -> list[dict[str, Any]] | Non
         return marker.parts(value, title)
     except ValueError:
         # The result is not what its hint says; it is shown by what it is.
-        other = inference.marker(value)
+        other = inference.infer_type(value)
         return other.parts(value, title) if other and type(other) is not type(marker) else None
 
 
@@ -69,7 +69,7 @@ def _named(value: Any) -> Mapping[str, Any] | None:
         return found
     if isinstance(value, tuple):
         return {str(at): item for at, item in enumerate(value, 1)}
-    if isinstance(value, list) and any(inference.marker(item) for item in value[:MAX_PARTS]):
+    if isinstance(value, list) and any(inference.infer_type(item) for item in value[:MAX_PARTS]):
         return {str(at): item for at, item in enumerate(value, 1)}
     return None
 
@@ -77,7 +77,9 @@ def _named(value: Any) -> Mapping[str, Any] | None:
 def _worth_splitting(named: Mapping[str, Any]) -> bool:
     """Deep or long plain data reads better as one piece than as many small ones."""
     plain = [item for item in named.values() if isinstance(item, list | Mapping)]
-    return len(plain) < len(named) or any(inference.marker(i) for p in plain for i in _entries(p))
+    return len(plain) < len(named) or any(
+        inference.infer_type(i) for p in plain for i in _entries(p)
+    )
 
 
 def _entries(value: Any) -> list[Any]:
@@ -85,7 +87,7 @@ def _entries(value: Any) -> list[Any]:
 
 
 def _plain(value: Any, title: str) -> dict[str, Any]:
-    data = to_jsonable_python(inference.encode(value, title), inf_nan_mode="null")
+    data = to_jsonable_python(inference.to_json_value(value, title), inf_nan_mode="null")
     if isinstance(data, bool) or data is None:
         kind = "json"
     elif isinstance(data, int | float):

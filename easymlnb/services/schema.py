@@ -41,12 +41,12 @@ class Schema:
             item.name: item.default for item in found.parameters if item.default is not MISSING
         }
         self.markers = hints.markers
-        self._reader = validators.reader(hints)
+        self._reader = validators.input_adapter(hints)
         self._validate_json = self._reader.validator.validate_json
         self.returns = hints.returns
         self.untyped = hints.untyped
         self.result = marker_of(hints.returns)
-        self._writer = validators.writer(hints)
+        self._writer = validators.output_adapter(hints)
         self._to_json = self._writer.serializer.to_json
         self.input = _input_schema(hints, self._reader, self.defaults)
         self.output = _output_schema(hints, self._writer)
@@ -95,7 +95,7 @@ class Schema:
         try:
             found: dict[str, Any] = self._reader.validator.validate_python(dict(values))
         except ValidationError as error:
-            raise validation_errors.explain(error, lambda: values) from None
+            raise validation_errors.from_pydantic(error, lambda: values) from None
         return found
 
     def dump(self, value: Any) -> bytes:
@@ -110,19 +110,19 @@ class Schema:
 
     def _dump(self, value: Any) -> bytes:
         if self.untyped:
-            return self._dump_plain(inference.encode(value))
+            return self._dump_plain(inference.to_json_value(value))
         try:
             return self._to_json(value, warnings="error")
         except (PydanticSerializationError, ValueError, TypeError):
             surrogates.refuse(value)
-            fitting = self.fit(value)
+            fitting = self.coerce_result(value)
         try:
             return self._to_json(fitting, warnings=False)
         except (PydanticSerializationError, ValueError, TypeError) as error:
-            plain = inference.encode(value)  # It knows the place, and raises.
+            plain = inference.to_json_value(value)  # It knows the place, and raises.
             try:
                 # Of the class that is said, but without a JSON form of it: NaT as a time.
-                return self._to_json(self.fit(plain), warnings=False)
+                return self._to_json(self.coerce_result(plain), warnings=False)
             except (PydanticSerializationError, ValueError, TypeError):
                 raise self._unsendable(value) from error
 
@@ -138,7 +138,7 @@ class Schema:
             f"The result of {self.signature.name!r} ({type(value).__name__}) cannot be sent."
         )
 
-    def fit(self, value: Any) -> Any:
+    def coerce_result(self, value: Any) -> Any:
         """Return the result as its hint says it is: a numpy number where ``int`` is said.
 
         Raises ``ResultNotEncodable``.
@@ -147,7 +147,7 @@ class Schema:
         try:
             return check(value, context=OUTPUT)
         except ValidationError:
-            plain = inference.encode(value)
+            plain = inference.to_json_value(value)
         try:
             return check(plain, context=OUTPUT)
         except ValidationError as error:
@@ -164,12 +164,12 @@ class Schema:
     def _refuse_json(self, error: ValidationError, body: bytes) -> EasyMLNBError:
         first = error.errors(include_url=False, include_input=False)[0]
         if first["type"] == "json_invalid":
-            return validation_errors.broken(body, first["ctx"]["error"])
+            return validation_errors.invalid_json(body, first["ctx"]["error"])
         try:
             check_keys(body)
         except EasyMLNBError as repeated:
             return repeated
-        return validation_errors.explain(error, lambda: from_json(body))
+        return validation_errors.from_pydantic(error, lambda: from_json(body))
 
 
 def _input_schema(
@@ -178,7 +178,7 @@ def _input_schema(
     try:
         found = reader.json_schema(mode="validation")
     except Exception:
-        validators.blame(hints)
+        validators.raise_for_bad_parameter(hints)
         raise
     properties = found.setdefault("properties", {})
     for item in hints.signature.parameters:

@@ -61,13 +61,13 @@ class Signature:
 
 def read(function: Callable[..., Any]) -> Signature:
     """Return a function's signature; raise ``DefinitionError`` naming the parameter and the fix."""
-    name = _named(function)
+    name = _function_name(function)
     plain = inspect.unwrap(function)
     parameters = inspect.signature(function).parameters
     for parameter in parameters.values():
         if parameter.kind in REFUSED:
             raise _wrong(name, str(parameter).split(":")[0], REFUSED[parameter.kind])
-    texts = _texts(function)
+    texts = _docstring(function)
     returns = _returns(name, plain)
     stream = inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain)
     return Signature(
@@ -93,7 +93,7 @@ def _wrong(name: str, parameter: str, what: str) -> DefinitionError:
     return DefinitionError(f"Parameter {parameter!r} of {name!r} {what}.")
 
 
-def _named(function: Any) -> str:
+def _function_name(function: Any) -> str:
     """Return a plain function's name, or say why this is not one."""
     if isinstance(function, functools.partial):
         raise DefinitionError(
@@ -191,25 +191,25 @@ def _item(returns: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class _Texts:
+class _Docstring:
     description: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
     returns: str = ""
 
 
-def _texts(function: Any) -> _Texts:
+def _docstring(function: Any) -> _Docstring:
     """Read a Google, NumPy or reST docstring; one that is none of them is all description."""
     text = inspect.getdoc(function) if function.__doc__ else None
     if not text:
-        return _Texts()
+        return _Docstring()
     import docstring_parser
 
     try:
         found = docstring_parser.parse(text)
     except docstring_parser.ParseError:
-        return _Texts(text)
+        return _Docstring(text)
     description = "\n\n".join(filter(None, (found.short_description, found.long_description)))
-    return _Texts(
+    return _Docstring(
         description,
         {item.arg_name: (item.description or "").strip() for item in found.params},
         ((found.returns and found.returns.description) or "").strip(),

@@ -41,7 +41,7 @@ def of_examples(schema: Mapping[str, Any], examples: Iterable[Mapping[str, Any]]
     for example in examples if names else ():
         for name in names:
             try:
-                found = inline_bytes.upload(example.get(name))
+                found = inline_bytes.to_upload(example.get(name))
                 if found is not None:
                     return of_bytes(bytes(found.data))
             except ValueError:

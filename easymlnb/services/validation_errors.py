@@ -66,7 +66,7 @@ MESSAGES: dict[str, str] = {
 DEEP = "The JSON is nested too deeply; send at most 200 levels."
 
 
-def explain(error: "ValidationError", root: Callable[[], Any]) -> EasyMLNBError:
+def from_pydantic(error: "ValidationError", root: Callable[[], Any]) -> EasyMLNBError:
     """Convert a pydantic error to an easymlnb error; ``root`` returns the validated values."""
     found = error.errors(include_url=False)
     if found[0]["type"] == "json_invalid":
@@ -77,7 +77,7 @@ def explain(error: "ValidationError", root: Callable[[], Any]) -> EasyMLNBError:
     return InvalidInput(details(found, value))
 
 
-def broken(body: bytes, reason: str) -> BadRequest:
+def invalid_json(body: bytes, reason: str) -> BadRequest:
     """Return the error for a body that is not valid JSON."""
     if not body.strip():
         return BadRequest("The body is empty. Send a JSON object with a value for each parameter.")
@@ -94,7 +94,7 @@ def details(errors: Iterable["ErrorDetails"], value: Any) -> list[dict[str, str]
     """Return one entry per field; messages of union branches about one field are joined."""
     said: dict[str, list[str]] = {}
     for error in errors:
-        field = ".".join(map(str, place(error, value)))
+        field = ".".join(map(str, error_path(error, value)))
         messages = said.setdefault(field, [])
         message = sentence(error)
         if message not in messages:
@@ -104,7 +104,7 @@ def details(errors: Iterable["ErrorDetails"], value: Any) -> list[dict[str, str]
     ]
 
 
-def place(error: "ErrorDetails", value: Any) -> list[str | int]:
+def error_path(error: "ErrorDetails", value: Any) -> list[str | int]:
     """Return the path to the invalid value, without pydantic's names of union branches."""
     kept: list[str | int] = []
     *way, last = error["loc"] or ("",)

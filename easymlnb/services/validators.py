@@ -47,18 +47,18 @@ class ResolvedHints:
         return self.signature.returns is MISSING
 
 
-def reader(hints: ResolvedHints) -> TypeAdapter[Any]:
+def input_adapter(hints: ResolvedHints) -> TypeAdapter[Any]:
     """Return what checks the arguments; raises ``DefinitionError`` for what has no JSON form."""
     try:
         return adapter(Annotated[dict[str, Any], _Arguments(hints)])
     except DefinitionError:
         raise
     except Exception:
-        blame(hints)
+        raise_for_bad_parameter(hints)
         raise
 
 
-def writer(hints: ResolvedHints) -> TypeAdapter[Any]:
+def output_adapter(hints: ResolvedHints) -> TypeAdapter[Any]:
     """Return what writes the result, or one item of a stream."""
     if hints.untyped:
         return TypeAdapter(Any)
@@ -87,7 +87,7 @@ def adapter(hint: Any, config: ConfigDict = INPUT) -> TypeAdapter[Any]:
         return TypeAdapter(hint)
 
 
-def blame(hints: ResolvedHints) -> None:
+def raise_for_bad_parameter(hints: ResolvedHints) -> None:
     """Raise ``DefinitionError`` for the first parameter that pydantic cannot use by itself."""
     for item in hints.signature.parameters:
         try:

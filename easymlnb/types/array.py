@@ -123,7 +123,7 @@ class Array(Type):
             return self._listed(value)
         if isinstance(value, File):
             value = value.upload()
-        found = inline_bytes.upload(value, self.max_bytes)
+        found = inline_bytes.to_upload(value, self.max_bytes)
         if found is None:
             raise ValueError("The value must be an array: nested lists, or an object with 'b64'.")
         return read_npy(found.data)

@@ -55,7 +55,7 @@ class Upload:
     charset: str = ""
 
 
-def loaded(name: str) -> Any:
+def loaded_class(name: str) -> Any:
     """Return the class of that dotted name if its library is imported already, else ``None``."""
     module, _, attribute = name.rpartition(".")
     return getattr(sys.modules.get(module), attribute, None)
@@ -67,11 +67,11 @@ def is_a(kind: Any, *names: str) -> bool:
     if not isinstance(kind, type):
         return False
     return any(
-        isinstance(found := loaded(name), type) and issubclass(kind, found) for name in names
+        isinstance(found := loaded_class(name), type) and issubclass(kind, found) for name in names
     )
 
 
-class on_class(Generic[F]):
+class class_or_instance_method(Generic[F]):
     """A method that, called on the class, acts on an instance made without options.
 
     pydantic asks ``Image`` (the bare hint) and ``Image(pages=True)`` the same questions.
@@ -122,7 +122,7 @@ class Hint:
         """Return the hint to read: ``source``, or this marker's own where it stands by itself."""
         return self.source if source is self or source is type(self) else source
 
-    @on_class
+    @class_or_instance_method
     def __get_pydantic_core_schema__(
         self, source: Any, handler: "GetCoreSchemaHandler"
     ) -> "CoreSchema":
@@ -137,7 +137,7 @@ class Marked:
     value: Any
 
 
-class Kept:
+class Placeholders:
     """The objects that stay as they are while a model is written, by the marks in their places."""
 
     MARK: ClassVar[str] = secrets.token_hex(16)
@@ -152,7 +152,7 @@ class Kept:
         return mark
 
 
-KEEPING: ContextVar[Kept | None] = ContextVar("easymlnb_keeping", default=None)
+PLACEHOLDERS: ContextVar[Placeholders | None] = ContextVar("easymlnb_keeping", default=None)
 """Where values of our types are kept, rather than written."""
 
 
@@ -256,7 +256,7 @@ class Type(Hint):
         """
         return None
 
-    @on_class
+    @class_or_instance_method
     def __get_pydantic_core_schema__(
         self, source: Any, handler: "GetCoreSchemaHandler"
     ) -> "CoreSchema":
@@ -272,10 +272,10 @@ class Type(Hint):
         )
 
     def _serialize(self, value: Any) -> Any:
-        kept = KEEPING.get()
+        kept = PLACEHOLDERS.get()
         return self.encode(value) if kept is None else kept.keep(Marked(self, value))
 
-    @on_class
+    @class_or_instance_method
     def __get_pydantic_json_schema__(
         self, schema: "CoreSchema", handler: "GetJsonSchemaHandler"
     ) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from easymlnb.types.base import Type, loaded
+from easymlnb.types.base import Type, loaded_class
 
 
 def _subclasses(root: type[Type]) -> Iterator[type[Type]]:
@@ -12,13 +12,13 @@ def _subclasses(root: type[Type]) -> Iterator[type[Type]]:
         yield child
 
 
-def native(kind: type) -> type[Type] | None:
+def type_for_class(kind: type) -> type[Type] | None:
     """Return the ``Type`` that stands for a class or one of its bases."""
     candidates = [
         (found, marker)
         for marker in _subclasses(Type)
         for name in marker.__dict__.get("natives", ())
-        if isinstance(found := loaded(name), type)
+        if isinstance(found := loaded_class(name), type)
     ]
     for base in kind.__mro__:
         for found, marker in candidates:

@@ -39,7 +39,7 @@ _DECLARED = {
 }
 
 
-def listed(column: "pd.Series[Any]") -> list[Any]:
+def to_list(column: "pd.Series[Any]") -> list[Any]:
     """Return the cells of a column, ``None`` for each that is missing, in whatever way."""
     gaps = column.isna().tolist()
     return [None if gap else cell for cell, gap in zip(column.tolist(), gaps, strict=True)]
@@ -56,15 +56,15 @@ def are_numbers(texts: list[str], decimal: str) -> bool:
     return all(map(_NUMBERS[decimal].fullmatch, texts))
 
 
-def of_texts(column: "pd.Series[Any]", decimal: str = ".") -> "pd.Series[Any]":
+def infer_from_texts(column: "pd.Series[Any]", decimal: str = ".") -> "pd.Series[Any]":
     """Return a column of texts, NaN where a cell is empty, with the type that all of them have."""
     import pandas as pd
 
     if column.isna().all():
         return column.astype("float64")
-    cells = listed(column)
+    cells = to_list(column)
     if set(map(type, cells)) > {bool}:
-        return of_json(column)  # truths with gaps, as pandas reads them
+        return infer_from_json(column)  # truths with gaps, as pandas reads them
     bare = [None if cell is None or (text := cell.strip()) in MISSING else text for cell in cells]
     known = [cell for cell in bare if cell is not None]
     values: list[Any] | None = None
@@ -95,11 +95,11 @@ def _floats(cells: list[str | None], decimal: str) -> list[Any] | None:
     return found if any(math.isfinite(value) for value in found) else None
 
 
-def of_json(column: "pd.Series[Any]") -> "pd.Series[Any]":
+def infer_from_json(column: "pd.Series[Any]") -> "pd.Series[Any]":
     """Return a column of JSON values, as ``object``, with the type that all of them have."""
     import pandas as pd
 
-    cells = listed(column)
+    cells = to_list(column)
     kinds = set(map(type, cells)) - {type(None)}
     if kinds == {str}:
         return column.astype(text_type())

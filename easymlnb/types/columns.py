@@ -22,7 +22,7 @@ KINDS = {
 TRUTHS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
-def check(frame: "pd.DataFrame", columns: Mapping[str, str]) -> "pd.DataFrame":
+def check_columns(frame: "pd.DataFrame", columns: Mapping[str, str]) -> "pd.DataFrame":
     """Return the table with its columns converted; raises ``ValueError`` naming what is wrong."""
     missing = [name for name in columns if name not in frame.columns]
     if missing:
@@ -48,7 +48,7 @@ def convert(
 
     ``decimal`` is the decimal sign of numbers that are texts, ``zone`` that of times without one.
     """
-    found = times(column, zone) if kind == "datetime" else _READERS[kind](column, decimal)
+    found = to_times(column, zone) if kind == "datetime" else _READERS[kind](column, decimal)
     lost = (found.isna() & column.notna()).to_numpy()
     if lost.any():
         row = int(lost.argmax())
@@ -79,7 +79,7 @@ def _by_cell(
     """Return what ``read`` makes of each cell that is not missing, in one of two types."""
     import pandas as pd
 
-    found = [None if cell is None else read(cell) for cell in column_inference.listed(column)]
+    found = [None if cell is None else read(cell) for cell in column_inference.to_list(column)]
     kind = gapped if any(cell is None for cell in found) else plain
     return pd.Series(found, index=column.index, name=column.name, dtype=kind)
 
@@ -151,7 +151,7 @@ def _bool(column: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
     )
 
 
-def times(column: "pd.Series[Any]", zone: str | None = None) -> "pd.Series[Any]":
+def to_times(column: "pd.Series[Any]", zone: str | None = None) -> "pd.Series[Any]":
     """Return a column of times; what is none becomes ``NaT``.
 
     Those with an offset are converted to ``zone``, those without are in it. Without a ``zone``
@@ -163,7 +163,7 @@ def times(column: "pd.Series[Any]", zone: str | None = None) -> "pd.Series[Any]"
         # A bare number may count days, seconds or nanoseconds: guessing would be wrong silently.
         return column.map(lambda _: pd.NaT)
     if not pd.api.types.is_datetime64_any_dtype(column):
-        cells = map(_time_text, column_inference.listed(column))
+        cells = map(_time_text, column_inference.to_list(column))
         texts = pd.Series(list(cells), name=column.name, dtype="object")
         found: pd.Series[Any] = _from_texts(texts, zone).set_axis(column.index)
         return found

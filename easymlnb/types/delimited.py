@@ -116,7 +116,7 @@ def _typed(column: "pd.Series[Any]", kind: str, decimal: str) -> "pd.Series[Any]
     if column.dtype.kind in "iufb":
         return column if kind == "any" else columns.convert(column, kind)
     if kind == "any":
-        return column_inference.of_texts(column, decimal)
+        return column_inference.infer_from_texts(column, decimal)
     words = {"", *column_inference.MISSING}
     known = [None if isinstance(c, str) and c.strip() in words else c for c in column.tolist()]
     return columns.convert(pd.Series(known, name=column.name, dtype="object"), kind, decimal)

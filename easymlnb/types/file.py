@@ -6,7 +6,7 @@ from typing import Any, BinaryIO, ClassVar
 
 from easymlnb.types import inline_bytes, temp_files
 from easymlnb.types.base import KEY, Type, Upload, is_a
-from easymlnb.types.filenames import label
+from easymlnb.types.filenames import safe_filename
 from easymlnb.types.inline_bytes import OCTETS
 from easymlnb.types.uploaded_files import Data, contents
 
@@ -56,7 +56,7 @@ class File(Type):
     ) -> None:
         self._data: Data = data.encode() if isinstance(data, str) else bytes(data)
         self._path: Path | None = None
-        self.name = label(name)
+        self.name = safe_filename(name)
         self.media_type = media_type or inline_bytes.guess(self.name) or OCTETS
         self.accept = tuple(accept)
         self.max_bytes = max_bytes
@@ -90,7 +90,7 @@ class File(Type):
     @property
     def path(self) -> Path:
         """Path of a temporary file with the content and name; valid until the call ends."""
-        return temp_files.put(self.name or "file", self._data, self._path)
+        return temp_files.create(self.name or "file", self._data, self._path)
 
     def open(self) -> BinaryIO:
         """Open the file for reading; close it, or use ``with``."""
@@ -120,7 +120,7 @@ class File(Type):
         if isinstance(value, File):
             found: Upload | None = value.upload()
         else:
-            found = inline_bytes.upload(value, self.max_bytes)
+            found = inline_bytes.to_upload(value, self.max_bytes)
         if found is None:
             raise ValueError(
                 "The value must be a file: a data URI, base64 text, or an object with 'b64'."
@@ -128,7 +128,7 @@ class File(Type):
         if not inline_bytes.allowed(found, self.accept):
             raise ValueError(f"The file must have one of these types: {', '.join(self.accept)}.")
         if is_a(source, "pathlib.Path"):
-            return temp_files.put(found.name or "file", found.data, found.path)
+            return temp_files.create(found.name or "file", found.data, found.path)
         if is_a(source, "builtins.bytes"):
             return bytes(found.data)
         if is_a(source, "builtins.bytearray"):
@@ -151,7 +151,7 @@ class File(Type):
             return type(self)(bytes(value))
         if isinstance(value, Path):
             try:
-                return self.of_upload(Upload(contents(value), label(value.name)))
+                return self.of_upload(Upload(contents(value), safe_filename(value.name)))
             except OSError as error:
                 # The path itself is the author's business, not the caller's.
                 raise ValueError(f"the file cannot be read ({error.strerror})") from None

@@ -10,7 +10,7 @@ SEPARATORS = re.compile(r"[\\/]")
 FORBIDDEN = re.compile(r'[<>:"|?*]')
 
 
-def label(name: str) -> str:
+def safe_filename(name: str) -> str:
     """Return the last part of ``name`` without control characters, cut to ``MAX`` characters.
 
     An empty string means that nothing of the name can be used.

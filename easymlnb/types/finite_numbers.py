@@ -50,5 +50,5 @@ class Anything(Hint):
 
         yield AfterValidator(check)
         # Without this pydantic would write a path as its text and fail on an array.
-        yield PlainSerializer(inference.encode, when_used="json")
+        yield PlainSerializer(inference.to_json_value, when_used="json")
         yield WithJsonSchema({})

@@ -91,13 +91,13 @@ class Image(Type):
             return _native(value, source)
         if isinstance(value, File):
             value = value.upload()
-        found = inline_bytes.upload(value, self.max_bytes)
+        found = inline_bytes.to_upload(value, self.max_bytes)
         if found is None:
             raise ValueError(NO_IMAGE)
         if is_a(source, "pathlib.Path"):
             kind = self.check(found.data)
             stem = found.name.rpartition(".")[0] or "image"
-            return temp_files.put(f"{stem}.{ENDINGS[kind]}", found.data, found.path)
+            return temp_files.create(f"{stem}.{ENDINGS[kind]}", found.data, found.path)
         return self._as(self.open(found.data), source)
 
     def _as(self, value: Any, source: Any) -> Any:

@@ -12,9 +12,9 @@ from typing import Any
 
 from easymlnb.contract.errors import ResultNotEncodable
 from easymlnb.types import moments, record
-from easymlnb.types.base import Marked, Type, is_a, loaded
-from easymlnb.types.class_registry import native
-from easymlnb.types.model import is_model, opened
+from easymlnb.types.base import Marked, Type, is_a, loaded_class
+from easymlnb.types.class_registry import type_for_class
+from easymlnb.types.model import dump, is_model
 
 PLAIN = (bool, int, float, str, types.NoneType)
 MAX_DEPTH = 200
@@ -29,7 +29,7 @@ KNOWN = (
 """What pydantic writes as JSON by itself."""
 
 
-def marker(value: Any) -> Type | None:
+def infer_type(value: Any) -> Type | None:
     """Return the type that a value's class stands for."""
     if isinstance(value, Type):
         return value
@@ -37,11 +37,11 @@ def marker(value: Any) -> Type | None:
         return value.marker
     if type(value) in PLAIN or type(value) in CONTAINERS:
         return None
-    kind = native(type(value))
+    kind = type_for_class(type(value))
     return kind() if kind else None
 
 
-def encode(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> Any:
+def to_json_value(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> Any:
     """Return ``value`` in JSON values; ``ResultNotEncodable`` names the place and the type."""
     if type(value) in PLAIN:
         return value
@@ -57,10 +57,10 @@ def encode(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> Any:
     inside = (*outer, id(value))
     if isinstance(value, Marked):
         return _marked(value.marker, value.value, place)
-    if (found := marker(value)) is not None:
+    if (found := infer_type(value)) is not None:
         return _marked(found, value, place)
     if isinstance(value, enum.Enum):
-        return encode(value.value, place, inside)
+        return to_json_value(value.value, place, inside)
     if isinstance(value, str | int | float):
         return value
     if moments.is_moment(type(value)):
@@ -68,21 +68,23 @@ def encode(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> Any:
     if is_a(type(value), "pandas.Interval", "pandas.Period"):
         return str(value)
     if _is_scalar(value):
-        return encode(value.item(), place, inside)
+        return to_json_value(value.item(), place, inside)
     if is_model(value):
-        return encode(model(value, place, inside), place, inside)
+        return to_json_value(dump_model(value, place, inside), place, inside)
     named = members(value)
     if named is not None:
         return {
             _key(key, place): item
             if type(item) in PLAIN
-            else encode(item, f"{place}.{key}".lstrip("."), inside)
+            else to_json_value(item, f"{place}.{key}".lstrip("."), inside)
             for key, item in named.items()
         }
     if isinstance(value, list | tuple | set | frozenset):
         # Plain entries are passed over here: results are often long lists of numbers.
         return [
-            item if type(item) in PLAIN else encode(item, f"{place}.{at}".lstrip("."), inside)
+            item
+            if type(item) in PLAIN
+            else to_json_value(item, f"{place}.{at}".lstrip("."), inside)
             for at, item in enumerate(value)
         ]
     raise ResultNotEncodable(
@@ -94,8 +96,8 @@ def encode(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> Any:
 def is_missing(value: Any) -> bool:
     """Tell whether a value is the one by which pandas says that there is none."""
     kind = type(value).__name__
-    return (kind == "NaTType" and value is loaded("pandas.NaT")) or (
-        kind == "NAType" and value is loaded("pandas.NA")
+    return (kind == "NaTType" and value is loaded_class("pandas.NaT")) or (
+        kind == "NAType" and value is loaded_class("pandas.NA")
     )
 
 
@@ -106,13 +108,13 @@ def _marked(marker: Type, value: Any, place: str) -> Any:
         raise ResultNotEncodable(f"The result cannot be sent{_at(place)}: {error}") from error
 
 
-def model(value: Any, place: str, outer: tuple[int, ...] = (), *, marked: bool = False) -> Any:
+def dump_model(value: Any, place: str, outer: tuple[int, ...] = (), *, marked: bool = False) -> Any:
     """Return what a model writes, in which ``encode`` writes what is no JSON value yet.
 
     ``marked`` leaves the values of our types in it. Raises ``ResultNotEncodable``.
     """
     try:
-        return opened(value, lambda item: encode(item, place, outer), marked=marked)
+        return dump(value, lambda item: to_json_value(item, place, outer), marked=marked)
     except ValueError as error:
         if "Circular reference" in str(error):
             raise ResultNotEncodable(f"The result contains itself{_at(place)}.") from error

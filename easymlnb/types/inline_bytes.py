@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
-from easymlnb.contract.file_parameters import fits
+from easymlnb.contract.file_parameters import accepts
 from easymlnb.types import uploaded_files
 from easymlnb.types.base import Upload
-from easymlnb.types.filenames import label
-from easymlnb.types.media_types import bare, charset
+from easymlnb.types.filenames import safe_filename
+from easymlnb.types.media_types import charset, strip_parameters
 
 OCTETS = "application/octet-stream"
 MB = 2**20
@@ -37,7 +37,7 @@ SCHEMA: dict[str, Any] = {
 """JSON Schema of bytes."""
 
 
-def upload(value: Any, max_bytes: int = MAX_BYTES) -> Upload | None:
+def to_upload(value: Any, max_bytes: int = MAX_BYTES) -> Upload | None:
     """Return what a value carries as bytes, or ``None`` when it is none of the forms.
 
     Raises ``ValueError`` when it is one, but broken or larger than ``max_bytes``.
@@ -56,7 +56,13 @@ def too_large(max_bytes: int) -> str:
 def _read(value: Any, max_bytes: int) -> Upload | None:
     if isinstance(value, Upload):
         said = value.charset or charset(value.media_type)
-        return Upload(value.data, label(value.name), bare(value.media_type), value.path, said)
+        return Upload(
+            value.data,
+            safe_filename(value.name),
+            strip_parameters(value.media_type),
+            value.path,
+            said,
+        )
     if isinstance(value, str):
         return (
             _data_uri(value, max_bytes) if value[:5].lower() == "data:" else _text(value, max_bytes)
@@ -66,7 +72,7 @@ def _read(value: Any, max_bytes: int) -> Upload | None:
     if isinstance(value, Path):
         # Only Python gives a Path; from a wire it would be text, and text is never opened.
         try:
-            return Upload(value.read_bytes(), label(value.name), guess(value.name))
+            return Upload(value.read_bytes(), safe_filename(value.name), guess(value.name))
         except OSError as error:
             raise ValueError(f"The file cannot be read: {error.strerror}.") from None
     if isinstance(value, Mapping):
@@ -85,7 +91,9 @@ def _object(value: Mapping[str, Any], max_bytes: int) -> Upload | None:
         found = read(value[key], max_bytes)
         path = found if isinstance(found, Path) else None
         data = uploaded_files.contents(found) if isinstance(found, Path) else found
-        return Upload(data, label(name), bare(media_type), path, charset(media_type))
+        return Upload(
+            data, safe_filename(name), strip_parameters(media_type), path, charset(media_type)
+        )
     return None
 
 
@@ -107,8 +115,8 @@ def _data_uri(value: str, max_bytes: int) -> Upload:
         data = decode64(unquote(body) if "%" in body else body, max_bytes)
     else:
         data = unquote_to_bytes(body)
-    name = label(unquote(named[0])) if named else ""
-    return Upload(data, name, bare(media_type), charset=charset(head))
+    name = safe_filename(unquote(named[0])) if named else ""
+    return Upload(data, name, strip_parameters(media_type), charset=charset(head))
 
 
 def decode64(text: str, max_bytes: int) -> bytes:
@@ -139,4 +147,4 @@ def guess(name: str) -> str:
 
 def allowed(found: Upload, accept: tuple[str, ...]) -> bool:
     """Tell whether a file's name or media type is among ``accept``: ``.csv``, ``image/*``."""
-    return fits(accept, found.name, found.media_type)
+    return accepts(accept, found.name, found.media_type)

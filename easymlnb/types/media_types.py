@@ -6,7 +6,7 @@ from email.message import Message
 JSON = "application/json"
 
 
-def bare(media_type: str) -> str:
+def strip_parameters(media_type: str) -> str:
     """Return a media type in lower case without its parameters."""
     return media_type.partition(";")[0].strip().lower()
 
@@ -31,7 +31,7 @@ def covered(media_type: str, patterns: Iterable[str]) -> bool:
     return any(matches(media_type, pattern) for pattern in patterns)
 
 
-def _wishes(accept: str) -> list[tuple[str, float]]:
+def _parse_accept(accept: str) -> list[tuple[str, float]]:
     found = []
     for item in accept.split(","):
         name, *parameters = item.split(";")
@@ -63,7 +63,7 @@ def choose(accept: str, offered: Iterable[str]) -> str | None:
 
     No header, or one without any media type, takes the first.
     """
-    wishes = _wishes(accept) or [("*/*", 1.0)]
+    wishes = _parse_accept(accept) or [("*/*", 1.0)]
     best, found = 0.0, None
     for media_type in offered:
         quality = _quality(media_type, wishes)

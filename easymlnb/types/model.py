@@ -7,28 +7,28 @@ does not know stand where they are, for the caller to write.
 from collections.abc import Callable
 from typing import Any
 
-from easymlnb.types.base import KEEPING, Kept
+from easymlnb.types.base import PLACEHOLDERS, Placeholders
 
 
 def is_model(value: Any) -> bool:
     return hasattr(type(value), "__pydantic_serializer__")
 
 
-def opened(value: Any, encode: Callable[[Any], Any], *, marked: bool = False) -> Any:
+def dump(value: Any, encode: Callable[[Any], Any], *, marked: bool = False) -> Any:
     """Return what a model writes: JSON values, and the objects that pydantic does not know.
 
     ``marked`` leaves values of our types in it, too, as ``Marked``. ``encode`` writes an object at
     once where a serializer of the model needs that. Raises ``ValueError``.
     """
-    kept = Kept()
-    token = KEEPING.set(kept if marked else None)
+    kept = Placeholders()
+    token = PLACEHOLDERS.set(kept if marked else None)
     try:
         found = _written(value, kept.keep)
     finally:
-        KEEPING.reset(token)
+        PLACEHOLDERS.reset(token)
     if not kept.items:
         return found
-    tree, replaced = _put_back(found, kept)
+    tree, replaced = _restore(found, kept)
     return tree if replaced == len(kept.items) else _written(value, encode)
 
 
@@ -37,15 +37,15 @@ def _written(value: Any, fallback: Callable[[Any], Any]) -> Any:
     return serializer.to_python(value, mode="json", warnings=False, fallback=fallback)
 
 
-def _put_back(written: Any, kept: Kept) -> tuple[Any, int]:
+def _restore(written: Any, kept: Placeholders) -> tuple[Any, int]:
     """Return the tree with the kept objects in place of their marks, and how many they were."""
     if isinstance(written, str):
         item = kept.items.get(written, kept)
         return (written, 0) if item is kept else (item, 1)
     if isinstance(written, dict):
-        pairs = {key: _put_back(item, kept) for key, item in written.items()}
+        pairs = {key: _restore(item, kept) for key, item in written.items()}
         return {key: item for key, (item, _) in pairs.items()}, sum(n for _, n in pairs.values())
     if isinstance(written, list):
-        entries = [_put_back(item, kept) for item in written]
+        entries = [_restore(item, kept) for item in written]
         return [item for item, _ in entries], sum(n for _, n in entries)
     return written, 0

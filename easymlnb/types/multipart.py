@@ -10,8 +10,8 @@ from easymlnb.contract.file_parameters import takes_bytes
 from easymlnb.contract.jsonkeys import check_keys
 from easymlnb.contract.jsonschema import Schema, branches, own_hints
 from easymlnb.types.base import Upload
-from easymlnb.types.filenames import label
-from easymlnb.types.media_types import bare, charset
+from easymlnb.types.filenames import safe_filename
+from easymlnb.types.media_types import charset, strip_parameters
 from easymlnb.types.uploaded_files import Data, mapped
 
 MAX_PARTS = 1000
@@ -152,10 +152,10 @@ class _Stream(io.RawIOBase):
 
 def _part(part: Any) -> Upload | Parsed | str:
     data: Data = part.raw if part.is_buffered() else mapped(part.file)
-    media_type = bare(part.content_type or "")
+    media_type = strip_parameters(part.content_type or "")
     said = {name.lower(): value for name, value in part.headerlist}.get("content-type", "")
     if part.filename is not None:
-        return Upload(data, label(part.filename), media_type, charset=charset(said))
+        return Upload(data, safe_filename(part.filename), media_type, charset=charset(said))
     if media_type not in ("", "text/plain", "application/json"):
         return Upload(data, "", media_type, charset=charset(said))
     if len(data) > MAX_TEXT:

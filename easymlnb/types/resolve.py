@@ -8,8 +8,8 @@ import typing
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from easymlnb.types import record
-from easymlnb.types.base import Hint, Type, loaded
-from easymlnb.types.class_registry import native
+from easymlnb.types.base import Hint, Type, loaded_class
+from easymlnb.types.class_registry import type_for_class
 from easymlnb.types.finite_numbers import Anything, Finite
 from easymlnb.types.members import Members
 
@@ -80,7 +80,7 @@ def _class(kind: type, seen: tuple[type, ...]) -> Any:
             raise TypeError(
                 f"{kind.__name__} requires options, as in {kind.__name__}(...)"
             ) from None
-    marker = native(kind)
+    marker = type_for_class(kind)
     if marker is not None:
         return Annotated[kind, marker.of(kind)]
     if (plain := _python_number(kind)) is not None:
@@ -108,7 +108,7 @@ def _class(kind: type, seen: tuple[type, ...]) -> Any:
 def _python_number(kind: type) -> type | None:
     """Return the Python type to read where the hint names one of numpy's scalars."""
     for name, plain in (("bool_", bool), ("integer", int), ("floating", float)):
-        scalar = loaded(f"numpy.{name}")
+        scalar = loaded_class(f"numpy.{name}")
         if scalar is not None and issubclass(kind, scalar):
             return plain
     return None
@@ -135,7 +135,7 @@ def _annotated(base: Any, metadata: tuple[Any, ...], seen: tuple[type, ...]) -> 
 
 def _generic(hint: Any, seen: tuple[type, ...]) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
-    if isinstance(origin, type) and (marker := native(origin)) is not None:
+    if isinstance(origin, type) and (marker := type_for_class(origin)) is not None:
         return Annotated[origin, marker.of(hint)]
     if origin is None or origin is typing.Literal or not arguments:
         return hint

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from easymlnb.types import inline_bytes, table_encoding
 from easymlnb.types.base import KEY, Type, is_a
-from easymlnb.types.columns import KINDS, check
+from easymlnb.types.columns import KINDS, check_columns
 from easymlnb.types.delimited import Reading
 from easymlnb.types.file import File
 
@@ -101,7 +101,7 @@ class Table(Type):
     def prepare(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         """Check what was read and bring it into shape; raises ``ValueError``."""
         self.limit(len(frame))
-        return check(frame, self.columns)
+        return check_columns(frame, self.columns)
 
     def limit(self, rows: int) -> None:
         if rows > self.max_rows:
@@ -113,13 +113,13 @@ class Table(Type):
 
     def _read(self, value: Any) -> "pd.DataFrame":
         if is_a(type(value), "pandas.DataFrame", "pandas.Series"):
-            return table_encoding.frame(value)
+            return table_encoding.as_frame(value)
         if isinstance(value, File):
             value = value.upload()
-        found = inline_bytes.upload(value, self.max_bytes)
+        found = inline_bytes.to_upload(value, self.max_bytes)
         if found is not None:
             reading = Reading(self.max_rows, self.kinds(), self.separator, self.decimal)
-            return self.as_result(table_encoding.read(found, reading))
+            return self.as_result(table_encoding.read_table(found, reading))
         if isinstance(value, list | tuple):
             self.limit(len(value))
             return table_encoding.from_records(list(value), self.kinds())
@@ -130,24 +130,24 @@ class Table(Type):
         )
 
     def encode(self, value: Any) -> Any:
-        names, columns = table_encoding.cells(self.as_result(value))
+        names, columns = table_encoding.to_columns(self.as_result(value))
         if len(set(names)) != len(names):
             raise ValueError("two columns of the table have the same name")
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def as_result(self, value: Any) -> "pd.DataFrame":
         """Return a result as a plain table; raises ``ValueError`` when it is none."""
-        return table_encoding.flat(table_encoding.frame(value))
+        return table_encoding.flatten(table_encoding.as_frame(value))
 
     def write(self, value: Any, media_type: str) -> bytes:
-        return table_encoding.write(self.as_result(value), media_type)
+        return table_encoding.write_table(self.as_result(value), media_type)
 
     def filename(self, value: Any, media_type: str) -> str:
         return f"table.{table_encoding.ENDINGS[media_type]}"
 
     def parts(self, value: Any, title: str) -> list[dict[str, Any]] | None:
         frame = self.as_result(value)
-        names, columns = table_encoding.cells(frame.head(SHOWN))
+        names, columns = table_encoding.to_columns(frame.head(SHOWN))
         rows = [list(row) for row in zip(*columns, strict=True)]
         part: dict[str, Any] = {
             "kind": "table",
@@ -171,6 +171,6 @@ def _check_signs(separator: str, decimal: str) -> None:
 def packed(frame: "pd.DataFrame") -> str:
     """Return the rows that a page may scroll through: base64 of gzip of a JSON list of columns."""
     most = min(SENT_ROWS, SENT_CELLS // max(1, frame.shape[1]))
-    _, columns = table_encoding.cells(frame.head(most))
+    _, columns = table_encoding.to_columns(frame.head(most))
     data = json.dumps(columns, ensure_ascii=False, separators=(",", ":")).encode()
     return base64.b64encode(gzip.compress(data, 1)).decode()

@@ -32,14 +32,14 @@ def has_arrow() -> bool:
     return importlib.util.find_spec("pyarrow") is not None
 
 
-def read(found: Upload, reading: Reading) -> "pd.DataFrame":
+def read_table(found: Upload, reading: Reading) -> "pd.DataFrame":
     """Read a table from bytes, by what they are rather than by what they are called."""
     begin = bytes(found.data[:8])
     if begin.startswith(b"PAR1"):
         return _arrow(found.data, reading, parquet=True)
     if begin.startswith(b"\xff\xff\xff\xff") or found.media_type == ARROW:
         return _arrow(found.data, reading, parquet=False)
-    _refuse(found.data)
+    _reject_other_formats(found.data)
     text = charset.decode(found.data, found.charset)
     if text.lstrip()[:1] in ("[", "{"):
         try:
@@ -48,10 +48,10 @@ def read(found: Upload, reading: Reading) -> "pd.DataFrame":
             # The name of a column may begin so, too.
             if found.media_type != CSV:
                 raise
-    return _limited(delimited.read(text, reading))
+    return _check_columns(delimited.read(text, reading))
 
 
-def _refuse(data: Data) -> None:
+def _reject_other_formats(data: Data) -> None:
     """Raise ``ValueError`` for files that people take for tables, by what they begin with."""
     begin = bytes(data[:8])
     if begin.startswith(b"PK\x03\x04"):
@@ -88,7 +88,7 @@ def _arrow(data: Data, reading: Reading, *, parquet: bool) -> "pd.DataFrame":
         )
     try:
         found = _arrow_table(data, reading.max_rows, parquet=parquet)
-        table = of_arrow(found, reading.kinds) if _unique(found.schema.names) else None
+        table = from_arrow(found, reading.kinds) if _unique(found.schema.names) else None
     except (TooLong, TooWide):
         raise
     except Exception:
@@ -96,7 +96,7 @@ def _arrow(data: Data, reading: Reading, *, parquet: bool) -> "pd.DataFrame":
         raise ValueError("The Arrow or Parquet data is damaged and cannot be read.") from None
     if table is None:
         raise ValueError("Two columns of the table have the same name.")
-    return _limited(table)
+    return _check_columns(table)
 
 
 def _unique(names: list[str]) -> bool:
@@ -109,17 +109,17 @@ def _arrow_table(data: Data, max_rows: int, *, parquet: bool) -> Any:
 
     if not parquet:
         reader = pa.ipc.open_stream(pa.BufferReader(data))
-        _narrow(len(reader.schema))
+        _check_width(len(reader.schema))
         return _stream(reader, max_rows)
     file = pyarrow.parquet.ParquetFile(pa.BufferReader(data))
-    _narrow(file.metadata.num_columns)
+    _check_width(file.metadata.num_columns)
     # Read from the footer: a small file may unpack to very many rows.
     if file.metadata.num_rows > max_rows:
         raise TooLong(max_rows)
     return file.read()
 
 
-def of_arrow(found: Any, kinds: Collection[str] = ()) -> "pd.DataFrame":
+def from_arrow(found: Any, kinds: Collection[str] = ()) -> "pd.DataFrame":
     """Return a table of Arrow as one of pandas, without rounding whole numbers that have gaps.
 
     pandas itself makes floats of them, and objects of truths with gaps.
@@ -141,7 +141,7 @@ def of_arrow(found: Any, kinds: Collection[str] = ()) -> "pd.DataFrame":
             table[name] = (
                 exact.astype("Int64")
                 if whole and name in kinds
-                else (column_inference.of_json(exact))
+                else (column_inference.infer_from_json(exact))
             )
     return table
 
@@ -158,14 +158,14 @@ def _stream(reader: Any, max_rows: int) -> Any:
     return pa.Table.from_batches(batches, reader.schema)
 
 
-def _narrow(columns: int) -> None:
+def _check_width(columns: int) -> None:
     """Raise ``TooWide`` for too many columns, before a table is made of them."""
     if columns > MAX_COLUMNS:
         raise TooWide
 
 
-def _limited(frame: "pd.DataFrame") -> "pd.DataFrame":
-    _narrow(frame.shape[1])
+def _check_columns(frame: "pd.DataFrame") -> "pd.DataFrame":
+    _check_width(frame.shape[1])
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise ValueError(
@@ -186,7 +186,7 @@ def from_records(records: list[Any], kinds: Collection[str] = ()) -> "pd.DataFra
             if not isinstance(cell, PLAIN):
                 raise ValueError(f"Row {row}, column {name!r} must be a plain value.")
         names.update(record)
-        _narrow(len(names))
+        _check_width(len(names))
     return _typed(pd.DataFrame(records, dtype="object"), kinds)
 
 
@@ -196,7 +196,7 @@ def from_columns(columns: Any, kinds: Collection[str] = ()) -> "pd.DataFrame":
 
     if not isinstance(columns, Mapping):
         raise ValueError("The value must be a list of records or an object of columns.")
-    _narrow(len(columns))
+    _check_width(len(columns))
     for name, cells in columns.items():
         if not isinstance(cells, list | tuple):
             raise ValueError(f"Column {name!r} must be a list.")
@@ -211,18 +211,18 @@ def _typed(frame: "pd.DataFrame", kinds: Collection[str]) -> "pd.DataFrame":
     """Give a type to the columns of JSON values, but not to those that are declared."""
     import pandas as pd
 
-    _limited(frame)
+    _check_columns(frame)
     if frame.columns.empty:
         return frame
     return pd.DataFrame(
         {
-            name: frame[name] if name in kinds else column_inference.of_json(frame[name])
+            name: frame[name] if name in kinds else column_inference.infer_from_json(frame[name])
             for name in frame.columns
         }
     )
 
 
-def frame(value: Any) -> "pd.DataFrame":
+def as_frame(value: Any) -> "pd.DataFrame":
     """Return a DataFrame or a Series as a DataFrame; raises ``ValueError`` on anything else."""
     if is_a(type(value), "pandas.Series"):
         named: pd.DataFrame = value.to_frame(value.name if value.name is not None else "value")
@@ -233,7 +233,7 @@ def frame(value: Any) -> "pd.DataFrame":
     return found
 
 
-def flat(table: "pd.DataFrame") -> "pd.DataFrame":
+def flatten(table: "pd.DataFrame") -> "pd.DataFrame":
     """Return a table whose names are text and whose index, if it says anything, is a column."""
     import pandas as pd
 
@@ -248,7 +248,7 @@ def flat(table: "pd.DataFrame") -> "pd.DataFrame":
     return table.set_axis(names, axis=1)
 
 
-def cells(table: "pd.DataFrame") -> tuple[list[str], list[list[Any]]]:
+def to_columns(table: "pd.DataFrame") -> tuple[list[str], list[list[Any]]]:
     """Return the names and, by column, the JSON values; what is missing or infinite is ``None``."""
     return (
         [str(name) for name in table.columns],
@@ -268,7 +268,7 @@ def _cell(value: Any) -> Any:
     from pydantic_core import to_jsonable_python
 
     try:
-        return to_jsonable_python(inference.encode(value), inf_nan_mode="null")
+        return to_jsonable_python(inference.to_json_value(value), inf_nan_mode="null")
     except ResultNotEncodable:
         raise ValueError(
             f"a cell of the table contains {kind.__name__}, which cannot be converted to JSON"
@@ -288,7 +288,7 @@ def to_json(table: "pd.DataFrame") -> bytes:
 
     A cell that is no plain value is text; raises ``ValueError`` where it has none.
     """
-    names, columns = cells(table)
+    names, columns = to_columns(table)
     plain = [
         [cell if isinstance(cell, PLAIN) else _as_text(cell) for cell in one] for one in columns
     ]
@@ -300,7 +300,7 @@ def is_loose(table: "pd.DataFrame") -> bool:
     return any(_is_loose(table.iloc[:, at]) for at in range(table.shape[1]))
 
 
-def write(table: "pd.DataFrame", media_type: str) -> bytes:
+def write_table(table: "pd.DataFrame", media_type: str) -> bytes:
     """Return a flat table as bytes."""
     if media_type == CSV:
         text: str = _with_text(table, _is_foreign).to_csv(index=False, lineterminator="\n")

@@ -59,6 +59,6 @@ def scratch() -> Iterator[None]:
         folder.close()
 
 
-def put(name: str, data: Data, path: Path | None = None) -> Path:
+def create(name: str, data: Data, path: Path | None = None) -> Path:
     """Make a temporary file for this call; outside of any call it lives as long as the process."""
     return (_CURRENT.get() or _OUTSIDE).put(name, data, path)

@@ -116,14 +116,14 @@ class TimeSeries(table.Table):
     def as_result(self, value: Any) -> "pd.DataFrame":
         import pandas as pd
 
-        frame = table_encoding.frame(value)
+        frame = table_encoding.as_frame(value)
         if isinstance(frame.index, pd.DatetimeIndex) and frame.index.name is None:
             frame = frame.rename_axis(self.time or "time")
-        return table_encoding.flat(frame)
+        return table_encoding.flatten(frame)
 
     def parts(self, value: Any, title: str) -> list[dict[str, Any]] | None:
         tables = super().parts(value, title) or []
-        lines = _lines(table_encoding.frame(value))
+        lines = _lines(table_encoding.as_frame(value))
         if not lines:
             return tables
         layout = {"title": {"text": title}} if title else {}
@@ -157,7 +157,7 @@ def _lines(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     if not isinstance(frame.index, pd.DatetimeIndex) or frame.empty:
         return []
     drawn = frame.iloc[:: max(1, -(-len(frame) // DRAWN))].select_dtypes("number")
-    names, columns = table_encoding.cells(drawn)
+    names, columns = table_encoding.to_columns(drawn)
     times = [time.isoformat() for time in drawn.index]
     return [
         {"type": "scatter", "mode": "lines", "name": name, "x": times, "y": column}

@@ -1,11 +1,13 @@
 """The objects of a running server, built once and passed to every handler."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from easymlnb_server.apps.service import AppPages
 from easymlnb_server.calls.idempotency import IdempotencyCache
+from easymlnb_server.calls.in_flight import InFlight
+from easymlnb_server.calls.invoker import Invoker
 from easymlnb_server.calls.log import CallLog
+from easymlnb_server.calls.record import CallRecorder
 from easymlnb_server.identity.access import UserDirectory
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
@@ -14,13 +16,11 @@ from easymlnb_server.placement.hub.user_servers import UserServers
 from easymlnb_server.placement.node.manager import NodeKernelManager
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.services.live import LiveServices
+from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import ServiceRegistry
 from easymlnb_server.uploads.spool import Spool
 from easymlnb_server.uploads.uploads import Uploads
 from easymlnb_server.workers.registration import WorkerRegistration
-
-if TYPE_CHECKING:
-    from easymlnb_server.observability.tracing import Tracing
 
 STATE = "easymlnb_state"
 """Key of the ``ServerContext`` in the web application's settings."""
@@ -30,21 +30,24 @@ STATE = "easymlnb_state"
 class ServerContext:
     """What handlers work with."""
 
+    invoker: Invoker
+    in_flight: InFlight
+    recorder: CallRecorder
     services: ServiceRegistry
-    publications: Publisher
+    published: PublishedServices
+    publisher: Publisher
     live: LiveServices
-    rendezvous: WorkerRegistration
-    calls: CallLog
+    registration: WorkerRegistration
+    call_log: CallLog
     metrics: Metrics
     activity: Activity
     secret: str
     spool: Spool
     uploads: Uploads
     apps: AppPages
-    node: NodeKernelManager
-    nodes: Views
-    keys: IdempotencyCache
-    people: UserDirectory
-    own_servers: UserServers | None = None
+    node_kernels: NodeKernelManager
+    placement_views: Views
+    idempotency: IdempotencyCache
+    users: UserDirectory
+    user_servers: UserServers | None = None
     """What else of its users a shared service can look at; ``None`` on a server of one's own."""
-    tracing: "Tracing | None" = None

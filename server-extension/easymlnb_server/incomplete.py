@@ -11,7 +11,7 @@ from easymlnb.contract import installation
 
 def sentence() -> str:
     """Return what this environment lacks and what to install; empty when nothing is missing."""
-    unmet = list(installation.unmet(installation.SERVER))
+    unmet = list(installation.unmet_requirements(installation.SERVER))
     return f"{installation.no_server(unmet)}." if unmet else ""
 
 

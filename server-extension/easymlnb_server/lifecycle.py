@@ -35,7 +35,7 @@ class ServingLifecycle:
         The objects of the server.
     announce
         Writes the address of this server where workers look for it.
-    survivors
+    orphaned_workers
         Returns the workers of a former server process.
     prepare
         Runs with the store before anything is served.
@@ -50,7 +50,7 @@ class ServingLifecycle:
         state: ServerContext,
         *,
         announce: Callable[[], None],
-        survivors: Callable[[], list[OrphanedWorker]],
+        orphaned_workers: Callable[[], list[OrphanedWorker]],
         prepare: Callable[[Store], Awaitable[None]],
         duties: Callable[[Store], Iterable[tuple[str, Work]]],
     ) -> None:
@@ -58,7 +58,7 @@ class ServingLifecycle:
         self._url = url
         self._state = state
         self._announce = announce
-        self._survivors = survivors
+        self._orphaned_workers = orphaned_workers
         self._prepare = prepare
         self._duties = duties
         self._lock = FolderLock(folder)
@@ -93,7 +93,7 @@ class ServingLifecycle:
             await self._membership.close()  # a standby must not become active while it stops
         await self._supervisor.close()
         alone = self._membership is None or await asyncio.to_thread(self._lock.alone)
-        await self._state.publications.stop(hand_over=not alone)
+        await self._state.publisher.stop(hand_over=not alone)
         if self._membership is not None:
             await self._membership.close()
         if self._store is not None:
@@ -105,20 +105,20 @@ class ServingLifecycle:
 
     async def _activate(self, store: Store) -> None:
         await asyncio.to_thread(self._announce)
-        survivors = await asyncio.to_thread(self._survivors)
-        await asyncio.to_thread(self._clear_work, {survivor.worker for survivor in survivors})
+        orphans = await asyncio.to_thread(self._orphaned_workers)
+        await asyncio.to_thread(self._clear_work, {orphan.worker for orphan in orphans})
         await self._prepare(store)
         guard = [self._membership.check] if self._membership is not None else []
-        await self._state.publications.restore(store, survivors, *guard)
+        await self._state.publisher.restore(store, orphans, *guard)
         self._supervisor.every("sweep", DAY, lambda: _sweep(store))
         for name, work in self._duties(store):
             self._supervisor.run(name, work)
 
     async def _deactivate(self) -> None:
         """Go on standby, and leave the workers to the active process."""
-        self._state.publications.unusable = ON_STANDBY
+        self._state.published.close(ON_STANDBY)
         await self._supervisor.close()
-        await self._state.publications.stop(drain=0, hand_over=True)
+        await self._state.publisher.stop(reason=ON_STANDBY, drain=0, hand_over=True)
         self._state.apps.places.leave_all(lambda place: True)
 
     def _make_folders(self) -> None:

@@ -1,4 +1,4 @@
-"""Background loops that survive their own failures and end with their owner."""
+"""Background loops that continue after an exception and end with their owner."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-"""Seconds until work that failed runs again: at first, doubled with each failure, and at most."""
+"""Seconds until failed work runs again: after the first failure, then doubled up to the longest."""
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -15,7 +15,7 @@ log = logging.getLogger("easymlnb.supervisor")
 
 
 class Supervisor:
-    """Runs work in the background, and runs it again after an exception.
+    """Runs work in the background and repeats it after an exception.
 
     ``failures`` counts exceptions by the name of the work.
     """
@@ -25,13 +25,13 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def run(self, name: str, work: Work) -> None:
-        """Run ``work`` until it returns; after an exception again, with a growing pause."""
+        """Run ``work`` until it returns; repeat it after an exception, with a growing pause."""
         task = asyncio.create_task(self._run(name, work), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def every(self, name: str, seconds: float, work: Work) -> None:
-        """Run ``work`` now, and again so many ``seconds`` after each time that it succeeded."""
+        """Run ``work`` now and ``seconds`` after each run that succeeded."""
 
         async def loop() -> None:
             while True:
@@ -40,12 +40,15 @@ class Supervisor:
 
         self.run(name, loop)
 
+    def cancel(self) -> None:
+        """Cancel all work without waiting for it."""
+        for task in self._tasks:
+            task.cancel()
+
     async def close(self) -> None:
         """Cancel all work and wait until it has ended."""
-        tasks = [*self._tasks]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self, name: str, work: Work) -> None:
         pause = FIRST_PAUSE

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from app_pages import note, until, visit
-from axe import keep, serious
-from conftest import RunningServer, free_port, make_notebook
 from PIL import Image
+
+from support.browser import keep, note, serious, until, visit
+from support.notebooks import make_notebook
+from support.server import RunningServer, free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 

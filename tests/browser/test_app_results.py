@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from app_pages import until, visit
-from axe import keep, serious
-from conftest import RunningServer, make_notebook
+
+from support.browser import keep, serious, until, visit
+from support.notebooks import make_notebook
+from support.server import RunningServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -5,8 +5,10 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
-from axe import keep, serious
-from conftest import RunningServer, free_port, make_notebook
+
+from support.browser import keep, serious
+from support.notebooks import make_notebook
+from support.server import RunningServer, free_port
 
 EVIL = (
     "</script></title></textarea><script>alert(1)</script><img src=//canary.example/a.png "

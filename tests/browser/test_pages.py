@@ -3,7 +3,9 @@
 import re
 
 import pytest
-from conftest import RunningServer, free_port, make_notebook
+
+from support.notebooks import make_notebook
+from support.server import RunningServer, free_port
 
 NOTEBOOK = '''
 import easymlnb as ml

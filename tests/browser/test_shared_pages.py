@@ -6,12 +6,13 @@ from typing import Any
 
 import nbformat
 import pytest
-from axe import keep, serious
-from conftest import free_port, make_notebook
-from sharing import BOB, OPTIONS, SharedServer
 
-from easymlnb.contract.names import path
+from easymlnb.contract.names import url_path
 from easymlnb.publishing.bundle import make
+from support.browser import keep, serious
+from support.notebooks import make_notebook
+from support.server import free_port
+from support.shared_server import BOB, OPTIONS, SharedServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -185,7 +186,7 @@ def test_the_catalog_tells_mine_from_what_is_shared_with_me(
     assert page.locator("li.service .foot").get_by_text("ml").count() == 0
     page.get_by_role("link", name="Count <b>things</b>", exact=True).click()
     page.get_by_role("heading", name="Count <b>things</b>", level=1).wait_for()
-    assert page.url.endswith(f"services/{path(f'{BOB}/count')}/page")
+    assert page.url.endswith(f"services/{url_path(f'{BOB}/count')}/page")
     assert page.locator("#sharing").count() == 0
 
 

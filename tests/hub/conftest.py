@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from hub import clusters, networks
-from hub.clusters import Cluster
-from hub.hubs import Hub, free_ports, proxy_command
-from hub.networks import Network
-from hub.services import ServiceHub
+
+from support.hub import networks, slurm
+from support.hub.hub import Hub, free_ports, proxy_command
+from support.hub.networks import Network
+from support.hub.shared_service import ServiceHub
+from support.hub.slurm import Cluster
 
 Made = TypeVar("Made", bound=Hub | Cluster | Network)
 
@@ -50,7 +51,7 @@ def service_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceHub
 
 def _slurm_there() -> None:
     pytest.importorskip("batchspawner", reason="batchspawner is not installed.")
-    if not clusters.installed():
+    if not slurm.installed():
         pytest.skip("Slurm is not installed: apt-get install slurmctld slurmd slurm-client munge")
 
 
@@ -77,7 +78,7 @@ def network() -> Iterator[Network]:
     """A network with a host name and an address for each node of a cluster."""
     if refused := networks.refusal():
         pytest.skip(refused)
-    yield from _running(Network(list(clusters.NODES)))
+    yield from _running(Network(list(slurm.NODES)))
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,10 @@ from typing import Any
 
 import nbformat
 import pytest
-from axe import serious
-from conftest import make_notebook
-from hub.services import ServiceHub
+
+from support.browser import serious
+from support.hub.shared_service import ServiceHub
+from support.notebooks import make_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 

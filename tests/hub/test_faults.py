@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from conftest import make_notebook
-from hub.hubs import Hub, User
-from hub.loads import AWAY, Load, straight
+
+from support.hub.hub import Hub, User
+from support.hub.load import AWAY, Load, straight
+from support.notebooks import make_notebook
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 

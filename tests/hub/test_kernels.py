@@ -7,9 +7,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hub.commands import command
-from hub.consoles import Console, Ran
-from hub.hubs import Hub, User
+
+from support.hub.hub import Hub, User
+from support.hub.kernels import Console, Ran
+from support.hub.terminal import command
 
 # The Hub looks for its proxy every 30 s, and for nodes that are to start much is started.
 pytestmark = pytest.mark.timeout(300)

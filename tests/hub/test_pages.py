@@ -5,8 +5,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import make_notebook
-from hub.hubs import Hub
+
+from support.hub.hub import Hub
+from support.notebooks import make_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 

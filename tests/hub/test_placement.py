@@ -7,13 +7,13 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
-from conftest import make_notebook
-from hub.hubs import Hub, User
 
 from easymlnb.contract.errors import Forbidden
 from easymlnb.contract.hub_config import OWN_TOKENS
 from easymlnb.publishing.bundle import make
 from easymlnb_server.placement.hub.client import HubClient
+from support.hub.hub import Hub, User
+from support.notebooks import make_notebook
 
 # Nodes are started in most of these.
 pytestmark = pytest.mark.timeout(300)

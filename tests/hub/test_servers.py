@@ -5,9 +5,10 @@ from pathlib import Path
 import httpx
 import nbformat
 import pytest
-from conftest import make_notebook
-from hub.consoles import Console
-from hub.hubs import Hub, User
+
+from support.hub.hub import Hub, User
+from support.hub.kernels import Console
+from support.notebooks import make_notebook
 
 pytestmark = pytest.mark.timeout(300)
 

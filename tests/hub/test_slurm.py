@@ -10,11 +10,12 @@ from typing import Any
 
 import nbformat
 import pytest
-from conftest import make_notebook
-from hub.clusters import Cluster
-from hub.commands import command, running
-from hub.consoles import Console
-from hub.hubs import Hub, User
+
+from support.hub.hub import Hub, User
+from support.hub.kernels import Console
+from support.hub.slurm import Cluster
+from support.hub.terminal import command, running
+from support.notebooks import make_notebook
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 

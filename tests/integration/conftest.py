@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import RunningServer, free_port, make_notebook
-from invariants import check
-from victim import BYSTANDER, VICTIM, pid
+
+from support.invariants import check
+from support.misbehaving import BYSTANDER, VICTIM, pid
+from support.notebooks import make_notebook
+from support.server import RunningServer, free_port
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,10 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from conftest import RunningServer, free_port, make_notebook
-from invariants import check, data, workers
+
+from support.invariants import check, data, workers
+from support.notebooks import make_notebook
+from support.server import RunningServer, free_port
 
 pytestmark = pytest.mark.timeout(400)  # servers and kernels start several times
 

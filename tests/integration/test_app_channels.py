@@ -12,13 +12,14 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from app_lines import Page, open_page, pass_of
-from app_pages import SERVICES, form_kernels
-from conftest import RunningServer, free_port, make_notebook
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from easymlnb_server.apps import jupyter_messages
 from easymlnb_server.uploads.uploads import VISITOR_MOST
+from support.browser import SERVICES, form_kernels
+from support.notebooks import make_notebook
+from support.page_channel import Page, open_page, pass_of
+from support.server import RunningServer, free_port
 
 FILES = """
 import easymlnb as ml

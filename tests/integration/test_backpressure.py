@@ -9,9 +9,11 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import TOKEN, RunningServer, free_port, make_notebook
-from notebook_kernel import NotebookKernel
-from victim import error
+
+from support.kernels import NotebookKernel
+from support.misbehaving import error
+from support.notebooks import make_notebook
+from support.server import TOKEN, RunningServer, free_port
 
 ITEMS = 100_000
 SIZE = 10_000

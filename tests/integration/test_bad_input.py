@@ -12,9 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import RunningServer, make_notebook
 
 from easymlnb_server.http.routes import ROUTES
+from support.notebooks import make_notebook
+from support.server import RunningServer
 
 SERVICES = """
 import easymlnb as ml

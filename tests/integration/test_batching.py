@@ -8,9 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import RunningServer, free_port, make_notebook
-from notebook_kernel import NotebookKernel
-from victim import error
+
+from support.kernels import NotebookKernel
+from support.misbehaving import error
+from support.notebooks import make_notebook
+from support.server import RunningServer, free_port
 
 SOURCE = """
 import os, time

@@ -8,9 +8,11 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from conftest import RunningServer, make_notebook
-from notebook_kernel import NotebookKernel
-from victim import Nap, ask, error, pid
+
+from support.kernels import NotebookKernel
+from support.misbehaving import Nap, ask, error, pid
+from support.notebooks import make_notebook
+from support.server import RunningServer
 
 
 def test_caller_who_leaves_stops_the_function(victim: RunningServer, tmp_path: Path) -> None:

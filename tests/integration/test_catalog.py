@@ -5,7 +5,8 @@ import re
 
 import httpx
 import pytest
-from conftest import make_notebook
+
+from support.notebooks import make_notebook
 
 NOTEBOOK = '''
 import easymlnb as ml
@@ -155,7 +156,7 @@ def test_metadata_and_pictures_need_a_login(http):
 
 
 def test_a_live_service_shows_what_is_said_beside_its_notebook(session_server):
-    from notebook_kernel import NotebookKernel
+    from support.kernels import NotebookKernel
 
     book, file = (session_server.root / f"shelf_live.{end}" for end in ("ipynb", "easymlnb.yaml"))
     made = make_notebook("x = 1")

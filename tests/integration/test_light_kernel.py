@@ -11,9 +11,11 @@ from typing import Any
 import httpx
 import nbformat
 import pytest
-from conftest import START_TIMEOUT, RunningServer, free_port, make_notebook
-from environments import Installed, build_wheel, copy_source, install, run
-from notebook_kernel import NotebookKernel
+
+from support.environments import Installed, build_wheel, copy_source, install, run
+from support.kernels import NotebookKernel
+from support.notebooks import make_notebook
+from support.server import START_TIMEOUT, RunningServer, free_port
 
 pytestmark = pytest.mark.slow
 

@@ -4,8 +4,6 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from conftest import RunningServer
-from notebook_kernel import NotebookKernel
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -27,6 +25,8 @@ from easymlnb.contract.worker_protocol import (
     unpack_to_worker,
     version_headers,
 )
+from support.kernels import NotebookKernel
+from support.server import RunningServer
 
 SPEC = ServiceSpec(name="noise_other", title="Other", input={}, output={})
 HELLO = pack(Hello(kernel="not-a-kernel", source="noise.ipynb", live=True))

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import RunningServer
-from notebook_kernel import NotebookKernel
+
+from support.kernels import NotebookKernel
+from support.server import RunningServer
 
 ROLL = """
 import easymlnb as ml

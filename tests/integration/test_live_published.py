@@ -7,8 +7,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import RunningServer, make_notebook
-from notebook_kernel import NotebookKernel
+
+from support.kernels import NotebookKernel
+from support.notebooks import make_notebook
+from support.server import RunningServer
 
 CELLS = (
     """

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from conftest import RunningServer, make_notebook
 from prometheus_client.parser import text_string_to_metric_families
+
+from support.notebooks import make_notebook
+from support.server import RunningServer
 
 NOTEBOOK = """
 import os

@@ -5,9 +5,9 @@ import re
 
 import nbformat
 import pytest
-from notebook_code import NOTEBOOKS, read, run
 
 from easymlnb.services.definition import SERVICES
+from support.notebooks import NOTEBOOKS, read, run
 
 NAMES = ("00_quickstart", "01_energy_forecast", "02_cell_segmentation")
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from notebook_code import data, run
 from PIL import Image
 from scipy import ndimage
 
 from easymlnb.contract.errors import InvalidInput
 from easymlnb.services import codec
 from easymlnb.services.definition import SERVICES
-from easymlnb.services.presentation import parts
+from easymlnb.services.presentation import to_parts
+from support.notebooks import data, run
 
 SERVICE = "cell_segmentation"
 
@@ -160,9 +160,9 @@ def test_tiff_in_and_exact_labels_out(notebook: dict[str, Any]) -> None:
     image, _ = notebook["made_up"](np.random.default_rng(9), 100)
     body = io.BytesIO()
     Image.fromarray((1000 * (image - image.min())).astype(np.uint16)).save(body, "TIFF")
-    labels = notebook[SERVICE](**codec.read(schema, "image/tiff", body.getvalue()))
+    labels = notebook[SERVICE](**codec.decode_request(schema, "image/tiff", body.getvalue()))
     for kind in ("image/png", "image/tiff"):
-        answer = codec.write(schema, labels, kind)
+        answer = codec.encode_response(schema, labels, kind)
         assert answer.content_type == kind
         assert (np.array(Image.open(io.BytesIO(answer.body))) == labels).all()
 
@@ -171,7 +171,7 @@ def test_huge_images_are_refused_with_a_word(notebook: dict[str, Any]) -> None:
     body = io.BytesIO()
     Image.new("L", (3000, 2000)).save(body, "PNG")
     with pytest.raises(InvalidInput, match="4 million pixels"):
-        codec.read(notebook[SERVICE].service.schema, "image/png", body.getvalue())
+        codec.decode_request(notebook[SERVICE].service.schema, "image/png", body.getvalue())
 
 
 def test_people_see_outlines_numbers_and_a_file(
@@ -179,7 +179,7 @@ def test_people_see_outlines_numbers_and_a_file(
 ) -> None:
     service = notebook[SERVICE].service
     labels = notebook[SERVICE](**example)
-    shown = parts(service.view_function(image=example["image"], result=labels))
+    shown = to_parts(service.view_function(image=example["image"], result=labels))
     assert [part["kind"] for part in shown] == ["image", "number", "number", "file"]
     assert shown[1]["data"] == labels.max() > 1
     cells = json.loads(base64.b64decode(shown[3]["data"]))
@@ -191,7 +191,7 @@ def test_people_see_outlines_numbers_and_a_file(
     assert left <= cells[0]["column"] < right
 
     nothing = {"image": np.zeros((20, 20), np.uint8), "result": np.zeros((20, 20), np.uint16)}
-    assert parts(service.view_function(**nothing))[1]["data"] == 0
+    assert to_parts(service.view_function(**nothing))[1]["data"] == 0
 
 
 def test_every_parameter_has_a_word_of_help(notebook: dict[str, Any]) -> None:

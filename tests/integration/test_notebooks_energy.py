@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from notebook_code import data, run
 
 from easymlnb.contract.errors import CallerError
 from easymlnb.services import codec
 from easymlnb.services.definition import SERVICES
-from easymlnb.services.presentation import parts
+from easymlnb.services.presentation import to_parts
+from support.notebooks import data, run
 
 NAME = "01_energy_forecast"
 SERVICE = "energy_forecast"
@@ -119,8 +119,8 @@ def test_service_answers_a_day_per_model(notebook: dict[str, Any], example: dict
 def test_csv_in_and_csv_out(notebook: dict[str, Any]) -> None:
     schema = notebook[SERVICE].service.schema
     body = data("germany_load_2018.csv").read_bytes()
-    answer = notebook[SERVICE](**codec.read(schema, "text/csv", body))
-    lines = codec.write(schema, answer, "text/csv").body.decode().splitlines()
+    answer = notebook[SERVICE](**codec.decode_request(schema, "text/csv", body))
+    lines = codec.encode_response(schema, answer, "text/csv").body.decode().splitlines()
     assert lines[0] == "time,LinearRegression,SVR,RandomForest"
     assert lines[1].startswith("2019-01-01")
     assert len(lines) == 25
@@ -131,13 +131,13 @@ def test_people_see_plots_numbers_and_a_file(
 ) -> None:
     service = notebook[SERVICE].service
     result = notebook[SERVICE](**example)
-    shown = parts(service.view_function(**example, result=result))
+    shown = to_parts(service.view_function(**example, result=result))
     kinds = [part["kind"] for part in shown]
     assert kinds == ["plotly", "plotly", "number", "number", "number", "number", "file"]
     assert shown[-1]["name"] == "forecast.csv"
 
     short = {**example, "load": example["load"][-200:]}
-    shown = parts(service.view_function(**short, result=notebook[SERVICE](**short)))
+    shown = to_parts(service.view_function(**short, result=notebook[SERVICE](**short)))
     assert [part["kind"] for part in shown] == ["plotly", "file"]
 
 

@@ -7,12 +7,12 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import RunningServer
-from notebook_code import data, read
 from PIL import Image
 
 import easymlnb as ml
 from easymlnb.publishing.bundle import make
+from support.notebooks import data, read
+from support.server import RunningServer
 
 
 def publish(server: RunningServer, name: str, seconds: float) -> None:

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 import schemathesis
-from conftest import RunningServer, make_notebook
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -12,6 +11,9 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+
+from support.notebooks import make_notebook
+from support.server import RunningServer
 
 SOURCE = """
 import math

@@ -6,8 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import RunningServer, make_notebook
-from notebook_kernel import NotebookKernel
+
+from support.kernels import NotebookKernel
+from support.notebooks import make_notebook
+from support.server import RunningServer
 
 STEPS = """
 import time

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import nbformat
 import pytest
-from conftest import RunningServer, free_port, make_notebook
-from notebook_kernel import NotebookKernel
 
 from easymlnb.publishing.bundle import make
+from support.kernels import NotebookKernel
+from support.notebooks import make_notebook
+from support.server import RunningServer, free_port
 
 pytestmark = pytest.mark.timeout(300)  # servers and kernels start several times
 

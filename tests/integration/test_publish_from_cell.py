@@ -3,8 +3,10 @@
 import re
 
 import nbformat
-from conftest import RunningServer, make_notebook
-from notebook_kernel import NotebookKernel, Ran
+
+from support.kernels import NotebookKernel, Ran
+from support.notebooks import make_notebook
+from support.server import RunningServer
 
 IMPORTS = "import easymlnb as ml\nimport {module}\n"
 ROLL = '@ml.service(name="{name}")\ndef roll(sides: int = 6) -> int:\n    return {body}\n'

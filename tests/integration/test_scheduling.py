@@ -11,9 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import RunningServer, free_port, make_notebook
-from notebook_kernel import NotebookKernel
-from victim import error
+
+from support.kernels import NotebookKernel
+from support.misbehaving import error
+from support.notebooks import make_notebook
+from support.server import RunningServer, free_port
 
 SOURCE = """
 import asyncio, os, threading, time
@@ -350,7 +352,7 @@ def test_same_key_with_another_request_is_refused(server: RunningServer) -> None
     key = uuid.uuid4().hex
     assert keyed(server, key, x=1).status_code == 200
     other = keyed(server, key, x=2)
-    assert (other.status_code, error(other)) == (422, "idempotency_key_reused")
+    assert (other.status_code, error(other)) == (422, "idempotency_key_conflict")
     assert keyed(server, key, name="waits", seconds=0).status_code == 200  # a key is a service's
 
 

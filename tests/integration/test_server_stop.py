@@ -11,10 +11,11 @@ import httpx
 import nbformat
 import psutil
 import pytest
-from conftest import RunningServer, make_notebook
-from invariants import check, data, workers
 
 from easymlnb.publishing.bundle import make
+from support.invariants import check, data, workers
+from support.notebooks import make_notebook
+from support.server import RunningServer
 
 SERVICES = """
 import subprocess, time

@@ -9,14 +9,24 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import free_port
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sharing import BOB, FILES, NOT_SHARED, OPTIONS, PEOPLE, SERVICE, SharedServer, call, opened
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from easymlnb.contract.names import path
+from easymlnb.contract.names import url_path
+from support.server import free_port
+from support.shared_server import (
+    BOB,
+    FILES,
+    NOT_SHARED,
+    OPTIONS,
+    PEOPLE,
+    SERVICE,
+    SharedServer,
+    call,
+    opened,
+)
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -62,7 +72,7 @@ def test_lists_and_calls_follow_the_rules(
 ) -> None:
     for name, access in said.items():
         owner = name.partition("/")[0]
-        answer = shared.people[owner].put(f"services/{path(name)}/access", json=access)
+        answer = shared.people[owner].put(f"services/{url_path(name)}/access", json=access)
         assert answer.json() == access
     for who, about in PEOPLE.items():
         listed = shared.people[who].get("services").json()["services"]
@@ -215,14 +225,14 @@ def test_one_key_or_request_id_of_two_people_is_two_calls(shared: SharedServer) 
 
     def nap(who: str, name: str) -> httpx.Response:
         begun.wait(30)
-        return shared.people[who].post(f"services/{path(name)}/call", json={}, headers=same)
+        return shared.people[who].post(f"services/{url_path(name)}/call", json={}, headers=same)
 
     with ThreadPoolExecutor(2) as pool:
         naps = [pool.submit(nap, *one) for one in (("alice", "alice/naps"), (BOB, f"{BOB}/naps"))]
         begun.wait(30)
 
         def running(name: str, who: str) -> bool:
-            stats = shared.people[who].get(f"services/{path(name)}").json()["stats"]
+            stats = shared.people[who].get(f"services/{url_path(name)}").json()["stats"]
             return bool(stats["running"])
 
         shared.wait_for(
@@ -251,7 +261,7 @@ def test_uploads_are_their_senders_and_for_their_service(shared: SharedServer) -
     body = {"file": {"upload": made, "name": "a.bin"}}
     header = {"X-Easymlnb-Uploads": made}
     theirs = shared.people[BOB].post(
-        f"services/{path(f'{BOB}/sizes')}/call", json=body, headers=header
+        f"services/{url_path(f'{BOB}/sizes')}/call", json=body, headers=header
     )
     assert theirs.json()["error"]["code"] == "upload_not_found"
     mine = alice.post("services/alice/sizes/call", json=body, headers=header)

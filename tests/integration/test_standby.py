@@ -16,9 +16,11 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from conftest import RunningServer, make_notebook
-from databases import running
-from pairs import LEASE, Pair, StandbyServer, pair
+
+from support.notebooks import make_notebook
+from support.postgres import running
+from support.server import RunningServer
+from support.standby_pair import LEASE, Pair, StandbyServer, pair
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import RunningServer, make_notebook
+
+from support.notebooks import make_notebook
+from support.server import RunningServer
 
 SERVICES = """
 import asyncio, os, time

@@ -8,10 +8,11 @@ from pathlib import Path
 import httpx
 import pandas as pd
 import pytest
-from conftest import RunningServer, make_notebook
 
 from easymlnb.client import connect
 from easymlnb.contract.errors import InvalidInput
+from support.notebooks import make_notebook
+from support.server import RunningServer
 
 SERVICES = """
 import easymlnb as ml

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from conftest import RunningServer, free_port, make_notebook
+from support.notebooks import make_notebook
+from support.server import RunningServer, free_port
 
 CONFIG = """
 from opentelemetry import trace

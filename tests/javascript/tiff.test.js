@@ -1,5 +1,5 @@
 // EASYMLNB_TIFFS is a folder of TIFF files that other programs wrote, and what they hold: see
-// tests/test_javascript.py.
+// tests/contracts/test_javascript.py.
 import assert from "node:assert/strict";
 import { openAsBlob, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,10 +1,11 @@
-"""The API that an app page finds in place of a kernel's: its own place, and nothing else.
+"""The routes of app pages, which stand for those of a Jupyter kernel: one visitor's own session.
 
-Everything here asks who the visitor is and whether the place is theirs; the place's id alone
-opens nothing, and the place of somebody else does not exist.
+The id of a session is no credential: each route also identifies the visitor.
 """
 
 import logging
+import re
+import secrets
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,10 +15,12 @@ from tornado import websocket
 from easymlnb.contract.errors import Draining, RouteNotFound
 from easymlnb_server.apps import jupyter_messages
 from easymlnb_server.apps.comm_channel import BEHIND, Channel, TooMuchError
-from easymlnb_server.apps.sessions import PageSession
-from easymlnb_server.apps.visitors import visitor
+from easymlnb_server.apps.sessions import PageSession, Visitor
 from easymlnb_server.http.base import EasyHandler, decides_itself
 from easymlnb_server.identity.access import Action
+
+COOKIE = "easymlnb-visitor"
+COOKIE_VALUE = re.compile(rb"[A-Za-z0-9_-]{20,64}\Z")
 
 PING = 30.0
 """Seconds between two pings, and for which an answer is waited for: a page that is lost shows."""
@@ -25,8 +28,11 @@ PING = 30.0
 log = logging.getLogger("easymlnb.apps")
 
 
-class PlaceHandler(EasyHandler):
-    """Base: finds the visitor's place. ``public`` comes from the route."""
+class VisitorHandler(EasyHandler):
+    """Base: identifies visitors by a cookie, in addition to the login.
+
+    ``public`` comes from the route.
+    """
 
     def initialize(self, public: bool = False) -> None:
         super().initialize()
@@ -36,45 +42,78 @@ class PlaceHandler(EasyHandler):
         if not self._public:
             super().on_anonymous()
 
-    def place(self, service: str, name: str) -> PageSession:
-        """Return the visitor's place. Raises ``RouteNotFound`` if there is no such."""
+    def visitor(self) -> Visitor | None:
+        """Return the visitor; None for a browser that has opened no page yet."""
+        value = self.get_signed_cookie(COOKIE)
+        if value is None or not COOKIE_VALUE.match(value):
+            return None
+        return Visitor(value.decode(), self._user_name())
+
+    def new_visitor(self, path: str) -> Visitor:
+        """Give a new browser its cookie, valid below ``path`` of this server."""
+        value = secrets.token_urlsafe(24)
+        self.set_signed_cookie(
+            COOKIE,
+            value,
+            expires_days=None,
+            path=path,
+            httponly=True,
+            samesite="Lax",
+            secure=self.request.protocol == "https",
+        )
+        return Visitor(value, self._user_name())
+
+    def _user_name(self) -> str:
+        user = self.current_user
+        if self._public or user is None:
+            return ""
+        if self.state.services.shared:
+            return self.caller.name if self.caller is not None else ""
+        # With a token Jupyter makes up a user for each request; only the cookie identifies them.
+        return "" if self.token_authenticated else str(user.username)
+
+
+class SessionHandler(VisitorHandler):
+    """Base: finds the visitor's session."""
+
+    def session(self, service: str, name: str) -> PageSession:
+        """Return the visitor's session; raises ``RouteNotFound`` if they have none of this id."""
         services = self.state.services
-        asking = None if self._public else self.caller
-        if services.shared and not services.allows(asking, service, Action.CALL):
+        caller = None if self._public else self.caller
+        if services.shared and not services.allows(caller, service, Action.CALL):
             raise RouteNotFound
-        who = visitor(self, public=self._public)
-        found = self.state.apps.places.get(name, service, who) if who is not None else None
+        found = self.state.apps.places.get(name, service, self.visitor())
         if found is None or found.public is not self._public:
             raise RouteNotFound
         return found
 
 
-class KernelHandler(PlaceHandler):
+class KernelHandler(SessionHandler):
     """``GET api/kernels/{id}``: whether the page's place is still there."""
 
     @decides_itself
     def get(self, service: str, name: str) -> None:
         if self.state.services.draining:
             raise Draining  # its places are gone, but whoever asks shall ask the next server
-        self.place(service, name)
+        self.session(service, name)
         now = datetime.now(UTC).isoformat()
         state = {"execution_state": "idle", "connections": 1, "last_activity": now}
         self.write_json({"id": name, "name": "easymlnb", **state})
 
 
-class LeaveHandler(PlaceHandler):
+class LeaveHandler(SessionHandler):
     """``POST leave/{id}``: the page is closed."""
 
     audited = False
 
     @decides_itself
     def post(self, service: str, name: str) -> None:
-        self.state.apps.places.leave(self.place(service, name))
+        self.state.apps.places.leave(self.session(service, name))
         self.set_status(204)
         self.finish()
 
 
-class ChannelsHandler(WebSocketMixin, websocket.WebSocketHandler, PlaceHandler):
+class ChannelsHandler(WebSocketMixin, websocket.WebSocketHandler, SessionHandler):
     """``GET api/kernels/{id}/channels``: the page's websocket."""
 
     _channel: Channel | None = None
@@ -103,13 +142,13 @@ class ChannelsHandler(WebSocketMixin, websocket.WebSocketHandler, PlaceHandler):
 
     @decides_itself
     async def get(self, *args: Any, **kwargs: Any) -> None:
-        self.place(*self.path_args)
+        self.session(*self.path_args)
         await super().get(*args, **kwargs)
 
     def open(self, *args: str, **kwargs: str) -> None:
         # Otherwise each small message waits for the last one's acknowledgement: 40 ms.
         self.set_nodelay(True)
-        place = self.place(*self.path_args)
+        place = self.session(*self.path_args)
         channel = self._channel = Channel(
             place,
             self._write,

@@ -15,7 +15,7 @@ import psutil
 
 from easymlnb.contract.page_protocol import (
     LENGTH,
-    OfPlace,
+    FromSession,
     Ready,
     ToKernel,
     ToServer,
@@ -46,7 +46,7 @@ class FormKernel:
         self,
         process: asyncio.subprocess.Process,
         folder: str,
-        told: Callable[[OfPlace], None],
+        told: Callable[[FromSession], None],
     ) -> None:
         self.pid = process.pid
         self.places: set[str] = set()
@@ -141,7 +141,7 @@ class FormKernel:
             log.warning("form kernel %s: %s", self.pid, text)
 
 
-async def start(told: Callable[[OfPlace], None], *, memory: int, cafile: str) -> FormKernel:
+async def start(told: Callable[[FromSession], None], *, memory: int, cafile: str) -> FormKernel:
     """Start a form kernel in a folder of its own; it is not ``ready`` yet."""
     folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="emnb-app-")
     environment = {

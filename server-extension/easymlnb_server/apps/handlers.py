@@ -8,13 +8,13 @@ from typing import ClassVar
 from easymlnb.contract.errors import BadRequest, Draining, RouteNotFound
 from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb_server.apps.channel_handlers import VisitorHandler
 from easymlnb_server.apps.plot_detection import may_plot
 from easymlnb_server.apps.sessions import NoCapacity
-from easymlnb_server.apps.visitors import welcome
 from easymlnb_server.http.base import EasyHandler, decides_itself
 from easymlnb_server.http.pages import PageHandler, markdown
 from easymlnb_server.identity.access import Action
-from easymlnb_server.openapi.document import HTML, Operation
+from easymlnb_server.openapi.document import HTML, Operation, ok
 
 AGAIN = 2
 """Seconds after which a waiting page asks again."""
@@ -25,14 +25,10 @@ LOOKS = ("document", "iframe", "frame", "empty")
 """What a browser may want the page for: to show it, not as the picture of another page."""
 
 
-class AppHandler(PageHandler):
-    """``GET apps/{service}``. ``public`` comes from the route."""
+class AppHandler(VisitorHandler, PageHandler):
+    """``GET apps/{service}`` and ``GET public/{service}``."""
 
     actions: ClassVar[dict[str, str]] = {"GET": "execute", "HEAD": "execute"}
-
-    def initialize(self, public: bool = False) -> None:
-        super().initialize()
-        self._public = public
 
     @property
     def content_security_policy(self) -> str:
@@ -46,10 +42,6 @@ class AppHandler(PageHandler):
             "media-src 'self' data: blob:; worker-src blob:; frame-src 'self' data: blob:; "
             "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
         )
-
-    def on_anonymous(self) -> None:
-        if not self._public:
-            super().on_anonymous()
 
     @decides_itself
     async def get(self, name: str) -> None:
@@ -83,7 +75,7 @@ class AppHandler(PageHandler):
         if not self._public:
             return self.target(name, Action.CALL).spec
         if self.state.services.public(name):
-            return self.state.services.target(name).spec
+            return self.state.services.find(name).spec
         # Whether there is something under a name is not everybody's business.
         raise RouteNotFound
 
@@ -92,7 +84,7 @@ class AppHandler(PageHandler):
         try:
             place = await apps.places.open(
                 spec,
-                welcome(self, self.root, public=self._public),
+                self.visitor() or self.new_visitor(self.root),
                 public=self._public,
                 url=apps.url,
                 base=self.root,
@@ -156,24 +148,20 @@ class AppAssetHandler(EasyHandler):
         self.finish(data)
 
 
-OPERATIONS = (
-    Operation(
-        method="get",
-        path="/apps/{name}",
-        id="getApp",
+OPERATIONS = {
+    "GET /apps/{name}": Operation(
+        "getApp",
+        "Open the app of a service",
+        ok("The app, or a waiting page.", HTML),
+        (503,),
         tag="Documents",
-        summary="Open the app of a service",
-        answers={200: ("The app, or a waiting page.", HTML)},
-        errors=(404, 503),
     ),
-    Operation(
-        method="get",
-        path="/public/{name}",
-        id="getPublicApp",
+    "GET /public/{name}": Operation(
+        "getPublicApp",
+        "Open the app of a public service",
+        ok("The app, or a waiting page.", HTML),
+        (503,),
         tag="Documents",
-        summary="Open the app of a public service",
-        answers={200: ("The app, or a waiting page.", HTML)},
-        errors=(404, 503),
         open=True,
     ),
-)
+}

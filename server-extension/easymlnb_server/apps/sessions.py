@@ -7,10 +7,11 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from easymlnb.contract.page_protocol import (
     ClosePage,
-    OfPlace,
+    FromSession,
     OpenPage,
     PageFailed,
     Spent,
@@ -22,6 +23,7 @@ from easymlnb_server.apps.form_kernel import FormKernel
 from easymlnb_server.apps.kernel_pool import KernelPool
 from easymlnb_server.apps.page_tokens import PageTokens
 from easymlnb_server.apps.waiting_list import WaitingList
+from easymlnb_server.identity.revocation import Opened
 
 TICK = 2.0
 """Seconds between two looks for places that are over."""
@@ -86,7 +88,7 @@ class PageSession:
 
     def say(self, message: ToKernel) -> None:
         """Send its kernel a message."""
-        message.place = self.id
+        message.session = self.id
         self.kernel.say(message)
 
 
@@ -116,9 +118,16 @@ class PageSessions:
     def __len__(self) -> int:
         return len(self._all)
 
-    def all(self) -> list[PageSession]:
-        """Return all places."""
-        return list(self._all.values())
+    def opened(self) -> list[Opened]:
+        """Return all pages, for ``AccessRevoker``."""
+        return [
+            Opened(
+                None if page.public else page.visitor.user,
+                page.service,
+                partial(self.leave, page),
+            )
+            for page in [*self._all.values()]
+        ]
 
     def get(self, name: str, service: str, visitor: Visitor | None) -> PageSession | None:
         """Return a place of this visitor; that of another does not exist for them."""
@@ -183,9 +192,9 @@ class PageSessions:
             raise NoCapacity(ahead)
         self._line.leave(ticket)
 
-    def told(self, message: OfPlace) -> None:
+    def told(self, message: FromSession) -> None:
         """Take what a kernel says."""
-        place = self._all.get(message.place)
+        place = self._all.get(message.session)
         if place is None:
             return
         if isinstance(message, PageFailed):

@@ -2,9 +2,6 @@
 
 from traitlets import Float, HasTraits, Integer
 
-from easymlnb_server.apps.service import AppPages
-from easymlnb_server.apps.sessions import Limits
-
 
 class AppSettings(HasTraits):
     """Traits of the extension, kept apart because they are many."""
@@ -41,22 +38,3 @@ class AppSettings(HasTraits):
         2**20,
         help="Maximum bytes of one WebSocket message from a page; files are uploaded separately.",
     ).tag(config=True)
-
-    def make_apps(self) -> AppPages:
-        """Return the apps as they are set."""
-        limits = Limits(
-            pages=self.app_pages,
-            public=self.app_public_pages,
-            app=self.app_pages_per_service,
-            visitor=self.app_pages_per_visitor,
-            unopened=self.app_unopened_timeout,
-            grace=self.app_lost_timeout,
-            idle=self.app_idle_timeout,
-        )
-        return AppPages(
-            kernels=self.app_kernels,
-            carry=max(1, self.app_pages_per_kernel),
-            memory=self.app_kernel_memory,
-            limits=limits,
-            message_limit=self.app_message_limit,
-        )

@@ -7,9 +7,9 @@ from tornado import web
 from easymlnb.contract.errors import CallCancelled, CallNotFound
 from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.calls.idempotency import Waiter
-from easymlnb_server.dispatch.call import CallHandle
+from easymlnb_server.calls.in_flight import RunningCall
 from easymlnb_server.http.base import EasyHandler
-from easymlnb_server.openapi.document import Operation
+from easymlnb_server.openapi.document import Operation, done
 from easymlnb_server.uploads.handlers import owner_of
 
 
@@ -28,26 +28,23 @@ class RunningCallHandler(EasyHandler):
             found = self._found(request_id, None)
         if not found:
             raise CallNotFound
-        for pending in found:
-            pending.stop(CallCancelled())
+        for call in found:
+            call.stop(CallCancelled())
         self.set_status(204)
         self.finish()
 
-    def _found(self, request_id: str, owner: str | None) -> list[CallHandle | Waiter]:
+    def _found(self, request_id: str, owner: str | None) -> list[RunningCall | Waiter]:
         service = self.held.service if self.held is not None else None
-        running = self.state.metrics.under_way(request_id, owner, service)
-        return [*running, *self.state.keys.waits(request_id, owner, service)]
+        running = self.state.in_flight.find(request_id, owner, service)
+        return [*running, *self.state.idempotency.waits(request_id, owner, service)]
 
 
-OPERATIONS = (
-    Operation(
-        method="delete",
-        path="/calls/{request_id}",
-        id="stopCall",
+OPERATIONS = {
+    "DELETE /calls/{request_id}": Operation(
+        "stopCall",
+        "Stop a call of yours",
+        done("The call is asked to stop; its caller gets `cancelled`."),
         tag="Call",
-        summary="Stop a call of yours",
-        answers={204: ("The call is asked to stop; its caller gets `cancelled`.", {})},
-        errors=(404,),
         description="The id is the `X-Request-Id` that the call came with, or got.",
     ),
-)
+}

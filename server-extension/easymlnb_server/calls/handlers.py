@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import time
 from types import TracebackType
+from typing import Any
 
 from tornado import web
 
@@ -19,47 +20,48 @@ from easymlnb.contract.errors import (
     DeadlineExceeded,
     Draining,
     EasyMLNBError,
-    NotReady,
     ServiceNotFound,
 )
 from easymlnb.contract.file_parameters import body_limit
-from easymlnb.contract.worker_protocol import Call, Item, Progress
+from easymlnb.contract.worker_protocol import Item, Progress
 from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.calls import options
 from easymlnb_server.calls.idempotency import IdempotentCall
+from easymlnb_server.calls.invoker import Invocation, settle
+from easymlnb_server.calls.models import CallRequest
 from easymlnb_server.calls.queue_events import answered, standing
-from easymlnb_server.calls.record import note
 from easymlnb_server.calls.responses import EVENTS, EventStreamResponse, Writer, writer
 from easymlnb_server.calls.stream_buffer import StreamBuffer, cut_if_stuck
 from easymlnb_server.dispatch.bodies import Body, FileBody
-from easymlnb_server.dispatch.call import CallHandle, CallResult
+from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.spooled_body import SpooledBodyHandler, send_file
 from easymlnb_server.identity.access import Action
-from easymlnb_server.identity.names import plain
-from easymlnb_server.observability.metrics import NOBODY, CallMetrics
-from easymlnb_server.openapi.document import CALLING, JSON, TEXT, Content, Operation
+from easymlnb_server.openapi.document import CALLING, JSON, TEXT, Operation, ok
 from easymlnb_server.openapi.headers import CALL
-from easymlnb_server.resources import View
-from easymlnb_server.services.registry import LIVE, Target
+from easymlnb_server.openapi.schemas import View
+from easymlnb_server.services.models import Target
+from easymlnb_server.services.registry import LIVE
 from easymlnb_server.uploads.handlers import HEADER, named, owner_of
 from easymlnb_server.uploads.spool import SpooledFile
 
 
 class CallHandler(SpooledBodyHandler):
-    """``POST services/{name}/call`` and its siblings; ``view`` and ``live`` come from the route."""
+    """``POST services/{name}/call`` and its siblings; ``view`` and ``live`` come from the route.
+
+    It is the ``EventSink`` of its call.
+    """
 
     def initialize(self, view: bool = False, live: bool = False) -> None:
         super().initialize()
         self._view = view
         self._live = live
-        self._pending: CallHandle | None = None
         self._target: Target | None = None
-        self._series: CallMetrics | None = None
+        self._invocation: Invocation | None = None
+        self._began = 0.0
+        self._submitted = False
         self._writer: Writer | None = None
         self._outbox: StreamBuffer | None = None
         self._once: IdempotentCall | None = None
-        self._patient = False
-        self._began = 0.0
 
     def body_limit(self) -> int:
         self._target = self._find(self.path_args[0])
@@ -71,12 +73,16 @@ class CallHandler(SpooledBodyHandler):
         # A page calls what is published under its name; the notebook's draft is its author's.
         return held.service == self.path_args[0] and not self._live
 
+    @property
+    def _published_only(self) -> bool:
+        """Whether the call came from a public page, whose service may have been unpublished."""
+        return self.held is not None and self.held.public
+
     def _find(self, name: str) -> Target:
-        found = self.target(name, Action.CALL, live=self._live)
-        if self.held is not None and self.held.public and found.version == LIVE:
-            # The version was removed meanwhile.
+        target = self.target(name, Action.CALL, live=self._live)
+        if self._published_only and target.version == LIVE:
             raise ServiceNotFound(name)
-        return found
+        return target
 
     @web.authenticated
     async def post(self, name: str) -> None:
@@ -84,22 +90,45 @@ class CallHandler(SpooledBodyHandler):
             raise Draining
         body = self._with_uploads(self.take(), name)
         self._began = time.monotonic()
-        self._patient = options.patient(self.request.headers)
         key = options.idempotency_key(self.request.headers)
-        answer = await (self._run_once(key, name, body) if key else self._run(name, body))
-        await self._write(answer)
+        request = self._request(name, body)
+        result = await (self._run_once(key, request) if key else self._run(request))
+        await self._write(result)
 
-    async def _run(self, name: str, body: Body) -> CallResult:
-        while True:
-            # Asked anew: while a large body came in, or the call stood in line, another version
-            # may have taken over.
-            self._target = self._find(name)
-            answer = await self._ask(self._target, body)
-            if answer is not None:
-                return answer
+    def _request(self, name: str, body: Body) -> CallRequest:
+        headers = self.request.headers
+        accept = headers.get("Accept", "")
+        events = EVENTS in accept
+        return CallRequest(
+            service=name,
+            body=body,
+            content_type=headers.get("Content-Type", ""),
+            accept="" if events else accept,
+            caller=self.caller,
+            owner=owner_of(self),
+            request_id=self.request_id,
+            headers=headers,
+            received=time.monotonic() - self.request.request_time(),
+            began=self._began,
+            timeout=options.seconds(headers, float("inf")),
+            live=self._live,
+            published_only=self._published_only,
+            view=self._view,
+            progress=events,
+            low_priority=options.patient(headers),
+        )
 
-    async def _run_once(self, key: str, name: str, body: Body) -> CallResult:
+    async def _run(self, request: CallRequest) -> CallResult:
+        done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
+        self._submitted = True
+        call = self._invocation = self.state.invoker.start(request, settle(done), self)
+        if not isinstance(self._writer, EventStreamResponse):
+            return await done
+        return await answered(done, self._writer, self._ready, lambda: standing(call))
+
+    async def _run_once(self, key: str, request: CallRequest) -> CallResult:
         """Run the call, or wait for the one that runs under this key, or repeat its answer."""
+        name = request.service
         target = self._target = self._find(name)
         if target.spec.stream:
             raise BadRequest(
@@ -107,39 +136,42 @@ class CallHandler(SpooledBodyHandler):
                 "Idempotency-Key header."
             )
         route = f"{name} {self._view} {self._live}"
-        fingerprint = await self._fingerprint(body)
-        once, new = self.state.keys.join((owner_of(self), route, key), fingerprint)
+        fingerprint = await self._fingerprint(request.body)
+        once, new = self.state.idempotency.join((request.owner, route, key), fingerprint)
         self._once = once
         if new:
             once.stop = self._cancel
-            return await self.state.keys.run(once, self._run(name, body))
-        out = self._open(target)
+            return await self.state.idempotency.run(once, self._run(request))
+        self._submitted = True  # the call that runs is counted, not this one
+        self.on_accepted(target)
+        assert self._writer is not None
         self.set_header("Idempotency-Replayed", "true")
-        self._series = self.state.metrics.series(name, target.version)  # it is counted there
+        limit = min(request.timeout, target.spec.timeout)
+        left = max(limit - (time.monotonic() - self._began), 0.001)
         try:
             with (
-                self.state.keys.waiting(once, self.request_id, owner_of(self), name) as wait,
+                self.state.idempotency.waiting(once, self.request_id, request.owner, name) as wait,
                 contextlib.suppress(TimeoutError),
             ):
-                async with asyncio.timeout(self._left(target.spec.timeout)):
-                    return await answered(wait.answer, out, self._ready, lambda: None)
+                async with asyncio.timeout(left):
+                    return await answered(wait.answer, self._writer, self._ready, lambda: None)
         finally:
             if not once.answer.done():
                 self._leave()
-        raise DeadlineExceeded(options.seconds(self.request.headers, target.spec.timeout))
+        raise DeadlineExceeded(limit)
 
     async def _fingerprint(self, body: Body) -> bytes:
         """Return what tells this request from others; the priority and deadline do not."""
         headers = self.request.headers
-        told = "\n".join(headers.get(n, "") for n in ("Content-Type", "Accept", HEADER))
-        made = hashlib.sha256(told.encode())
+        named = "\n".join(headers.get(n, "") for n in ("Content-Type", "Accept", HEADER))
+        digest = hashlib.sha256(named.encode())
         if isinstance(body, bytes):
-            made.update(body)
+            digest.update(body)
         elif body.file is None:
-            made.update(body.data)
+            digest.update(body.data)
         else:
-            await asyncio.to_thread(body.file.feed, made.update)
-        return made.digest()
+            await asyncio.to_thread(body.file.feed, digest.update)
+        return digest.digest()
 
     def _with_uploads(self, body: Body, name: str) -> Body:
         """Add the files to a body that the headers name."""
@@ -149,79 +181,15 @@ class CallHandler(SpooledBodyHandler):
         large = body if isinstance(body, FileBody) else FileBody(data=body)
         return dataclasses.replace(large, uploads=self.state.uploads.files(ids, name))
 
-    async def _ask(self, target: Target, body: Body) -> CallResult | None:
-        """Return the answer; ``None`` if the version was replaced before the call began."""
-        pending = target.pool.submit(
-            self._call(target),
-            body,
-            self._on_event,
-            spec=target.spec,
-            patient=self._patient,
-        )
-        pending.owner = owner_of(self)
-        pending.limit = options.seconds(self.request.headers, target.spec.timeout)
-        self._pending = pending
-        out = self._open(target)  # not before: a refusal has its own status
-        series = self._series = self.state.metrics.series(target.spec.name, target.version)
-        series.open.add(pending)
-        self.state.activity.touch(target.kernel)
-        try:
-            answer = await self._answer(target, pending, out)
-        finally:
-            self._pending = None
-            series.open.discard(pending)
-            self.state.activity.touch(target.kernel)
-        stopped = not pending.started and isinstance(answer.error, NotReady)
-        if stopped and self.state.services.replaced(target):
-            return None
-        note(
-            self.state,
-            target,
-            series,
-            pending,
-            answer,
-            request_id=self.request_id,
-            headers=self.request.headers,
-            whole=self.request.request_time(),
-        )
-        return answer
-
-    def _open(self, target: Target) -> Writer:
-        """Return what writes the answer; an event stream begins now."""
+    def on_accepted(self, target: Target) -> None:
+        """Begin the response; not before, as a refusal has its own status."""
         self.set_header("X-Easymlnb-Version", target.version)
         if self._writer is None:
             self._writer = writer(self, self.request.headers.get("Accept", ""), target.spec.stream)
-            self._outbox = StreamBuffer(self._writer, self._seen)
-        return self._writer
+            self._outbox = StreamBuffer(self._writer, self._acknowledge)
 
-    async def _answer(self, target: Target, pending: CallHandle, out: Writer) -> CallResult:
-        if not isinstance(out, EventStreamResponse):
-            return await pending.answered
-        return await answered(
-            pending.answered, out, self._ready, lambda: standing(pending, target.pool)
-        )
-
-    def _call(self, target: Target) -> Call:
-        accept = self.request.headers.get("Accept", "")
-        events = EVENTS in accept
-        return Call(
-            id=0,
-            service=plain(target.name),
-            content_type=self.request.headers.get("Content-Type", ""),
-            accept="" if events or target.spec.stream else accept,
-            seconds=self._left(target.spec.timeout),
-            request_id=self.request_id,
-            view=self._view,
-            progress=events,
-        )
-
-    def _left(self, limit: float) -> float:
-        """Return the seconds that are left of the call's deadline."""
-        # At least a moment, for a call that changes its line at its very end.
-        seconds = options.seconds(self.request.headers, limit)
-        return max(seconds - (time.monotonic() - self._began), 0.001)
-
-    def _on_event(self, message: Progress | Item, body: bytes) -> None:
+    def on_event(self, message: Progress | Item, body: bytes) -> None:
+        """Write progress, or an item of the stream."""
         if self._outbox is None:
             return
         try:
@@ -229,16 +197,16 @@ class CallHandler(SpooledBodyHandler):
         except EasyMLNBError as error:
             self._cancel(error)
 
-    def _seen(self, size: int) -> None:
-        if self._pending is not None and self._target is not None:
-            self._target.pool.seen(self._pending, size)
+    def _acknowledge(self, size: int) -> None:
+        if self._invocation is not None:
+            self._invocation.acknowledge(size)
 
     def _ready(self) -> bool:
         return self._outbox is not None and self._outbox.empty
 
     def _cancel(self, error: EasyMLNBError) -> None:
-        if self._pending is not None:
-            self._pending.stop(error)
+        if self._invocation is not None:
+            self._invocation.stop(error)
 
     async def _write(self, answer: CallResult) -> None:
         out = self._writer
@@ -279,15 +247,13 @@ class CallHandler(SpooledBodyHandler):
         tb: TracebackType | None,
     ) -> None:
         super().log_exception(typ, value, tb)
-        if self._series is None:  # else it was accepted, and is counted by its end
-            target = self._target
-            key = (target.spec.name, target.version) if target is not None else NOBODY
-            self.state.metrics.series(*key).refused[self.public(value).code] += 1
+        if not self._submitted:  # else the invoker counts it
+            self.state.recorder.refused(self._target, self.public(value).code)
 
     def on_finish(self) -> None:
         super().on_finish()
         # They lead back here, and so to a large result that would stay until they are collected.
-        self._writer = self._outbox = self._once = None
+        self._writer = self._outbox = self._once = self._invocation = None
 
     def on_connection_close(self) -> None:
         super().on_connection_close()
@@ -303,60 +269,24 @@ class CallHandler(SpooledBodyHandler):
             once.leave()
 
 
-_RESULT: dict[int, tuple[str, Content]] = {
-    200: ("The result itself.", {JSON: {}, "text/event-stream": TEXT})
+_RESULT = ok("The result itself.", {JSON: {}, "text/event-stream": TEXT})
+_VIEW = ok("What a person should see.", {JSON: View, "text/event-stream": TEXT})
+_CALL: dict[str, Any] = {
+    "tag": "Call",
+    "body": {JSON: {"type": "object"}, "multipart/form-data": {"type": "object"}},
+    "headers": CALL,
 }
-_VIEW: dict[int, tuple[str, Content]] = {
-    200: ("What a person should see.", {JSON: View, "text/event-stream": TEXT})
-}
-_BODY: Content = {JSON: {"type": "object"}, "multipart/form-data": {"type": "object"}}
 _LIVE = "As without `/live`, but the author's kernel answers, with its current code."
 
-OPERATIONS = (
-    Operation(
-        method="post",
-        path="/services/{name}/call",
-        id="call",
-        tag="Call",
-        summary="Call a service",
-        answers=_RESULT,
-        errors=CALLING,
-        body=_BODY,
-        headers=CALL,
+OPERATIONS = {
+    "POST /services/{name}/call": Operation("call", "Call a service", _RESULT, CALLING, **_CALL),
+    "POST /services/{name}/view": Operation(
+        "view", "Call a service for a person", _VIEW, CALLING, **_CALL
     ),
-    Operation(
-        method="post",
-        path="/services/{name}/view",
-        id="view",
-        tag="Call",
-        summary="Call a service for a person",
-        answers=_VIEW,
-        errors=CALLING,
-        body=_BODY,
-        headers=CALL,
+    "POST /services/{name}/live/call": Operation(
+        "callLive", "Call the live service", _RESULT, CALLING, description=_LIVE, **_CALL
     ),
-    Operation(
-        method="post",
-        path="/services/{name}/live/call",
-        id="callLive",
-        tag="Call",
-        summary="Call the live service",
-        answers=_RESULT,
-        errors=CALLING,
-        body=_BODY,
-        headers=CALL,
-        description=_LIVE,
+    "POST /services/{name}/live/view": Operation(
+        "viewLive", "Call the live service for a person", _VIEW, CALLING, description=_LIVE, **_CALL
     ),
-    Operation(
-        method="post",
-        path="/services/{name}/live/view",
-        id="viewLive",
-        tag="Call",
-        summary="Call the live service for a person",
-        answers=_VIEW,
-        errors=CALLING,
-        body=_BODY,
-        headers=CALL,
-        description=_LIVE,
-    ),
-)
+}

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from math import ceil
 from typing import Any
 
+from easymlnb_server.calls.invoker import Invocation
 from easymlnb_server.calls.responses import EventStreamResponse, Writer
-from easymlnb_server.dispatch.call import CallHandle, CallResult
-from easymlnb_server.dispatch.dispatcher import Dispatcher
+from easymlnb_server.dispatch.call import CallResult
 
 PING = 15.0
 """Seconds between two signs of life on an event stream."""
@@ -49,21 +49,22 @@ async def answered(
     return answer.result()
 
 
-def standing(pending: CallHandle, pool: Dispatcher) -> dict[str, Any] | None:
-    """Return what a caller is told of its call's place; ``None`` once it stands in no line.
+def standing(call: Invocation) -> dict[str, Any] | None:
+    """Return a waiting call's queue position and expected wait; ``None`` once it runs.
 
     ``seconds`` is ``None`` while nothing is known of how long calls, or starts, take.
     """
-    if pending.started:
+    handle, pool = call.handle, call.target.pool
+    if handle is None or handle.started:
         return None
-    place = pool.place(pending)
+    place = pool.queue_position(handle)
     if place is None:
         return None
     position, seconds = place
     if pool.workers:
         return {"position": position, "seconds": round(seconds, 1) or None}
-    away = pool.absence
-    # Whole ones: each time that this changes, a caller who waits is told.
+    away = pool.no_workers
+    # Whole seconds: each change is sent to the caller.
     whole = ceil(away.seconds + seconds) if away.seconds else None
-    told = {"state": away.state, "position": position, "seconds": whole}
-    return {**told, "reason": away.reason} if away.reason else told
+    found = {"state": away.state, "position": position, "seconds": whole}
+    return {**found, "reason": away.reason} if away.reason else found

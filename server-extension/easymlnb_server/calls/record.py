@@ -1,67 +1,96 @@
-"""Record a finished call: log, metrics and trace span, identical for every entry point."""
+"""Record finished and refused calls: log, metrics and trace span, for every entry point."""
 
 import logging
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from easymlnb.contract.errors import EasyMLNBError
-from easymlnb_server.calls.log import CallRecord
-from easymlnb_server.context import ServerContext
+from easymlnb_server.calls.log import CallLog, CallRecord
+from easymlnb_server.calls.models import CallRequest
 from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.identity.access import user_of_key
-from easymlnb_server.observability.metrics import CallMetrics
-from easymlnb_server.services.registry import Target
+from easymlnb_server.observability.metrics import NOBODY, Metrics
+from easymlnb_server.services.models import Target
+
+if TYPE_CHECKING:
+    from easymlnb_server.observability.tracing import Tracing
 
 VISITOR = "(visitor)"
-"""Who calls without a login, in the log; no user of a Hub has such a name."""
+"""The caller without a login, in the log; no user of a Hub has such a name."""
 
 log = logging.getLogger("easymlnb.calls")
 
 
-def note(
-    state: ServerContext,
-    target: Target,
-    series: CallMetrics,
-    pending: CallHandle,
-    answer: CallResult,
-    *,
-    request_id: str,
-    headers: Mapping[str, str],
-    whole: float,
-) -> None:
-    """Count and log a call; ``whole`` is the seconds from its headers to its end."""
-    error: EasyMLNBError | None = answer.error
-    ended: Any = answer.failure if error is not None else answer.result
-    entry = CallRecord(
-        request_id=request_id,
-        version=target.version,
-        status=200 if error is None else error.status,
-        seconds=round(ended.seconds, 6) if ended else 0.0,
-        log=ended.log if ended else "",
-        trace=answer.failure.trace if answer.failure else "",
-        code=error.code if error is not None else "",
-    )
-    state.calls.add(target.spec.name, entry)
-    if ended is None and pending.started:  # it goes on in its worker until that gives it up
-        pending.late = partial(state.calls.amend, target.spec.name, request_id)
-    series.add(error, whole, entry.seconds)
-    if ended is not None and pending.starts_batch:
-        assert pending.run is not None
-        series.sizes.add(pending.run.size)
-    if state.tracing is not None:
-        state.tracing.record(headers, target.spec.name, entry, error, whole)
-    # Every failure is worth a line; a success where many share the server, or who asks for them.
-    shared = state.services.shared
-    level = logging.DEBUG if error is None and not shared else logging.INFO
-    if log.isEnabledFor(level):
-        told: dict[str, Any] = {
+class CallRecorder:
+    """Writes each call once, when it ends or is refused.
+
+    ``shared`` says that many users share this server: then every call is worth a line in the log.
+    """
+
+    def __init__(
+        self,
+        calls: CallLog,
+        metrics: Metrics,
+        tracing: "Tracing | None" = None,
+        *,
+        shared: bool = False,
+    ) -> None:
+        self._calls = calls
+        self._metrics = metrics
+        self._tracing = tracing
+        self._shared = shared
+
+    def refused(self, target: Target | None, code: str) -> None:
+        """Count a call that was not accepted; ``target`` is what it called, if that is known."""
+        key = (target.spec.name, target.version) if target is not None else NOBODY
+        self._metrics.series(*key).refused[code] += 1
+
+    def record(
+        self,
+        request: CallRequest,
+        target: Target,
+        handle: CallHandle,
+        result: CallResult,
+        seconds: float,
+    ) -> None:
+        """Count and log a call that ended ``seconds`` after its headers arrived."""
+        error = result.error
+        ended: Any = result.failure if error is not None else result.result
+        name = target.spec.name
+        entry = CallRecord(
+            request_id=request.request_id,
+            version=target.version,
+            status=200 if error is None else error.status,
+            seconds=round(ended.seconds, 6) if ended else 0.0,
+            log=ended.log if ended else "",
+            trace=result.failure.trace if result.failure else "",
+            code=error.code if error is not None else "",
+        )
+        self._calls.add(name, entry)
+        if ended is None and handle.started:  # it runs on in its worker until that gives it up
+            handle.on_late_result = partial(self._calls.amend, name, request.request_id)
+        series = self._metrics.series(name, target.version)
+        series.add(error, seconds, entry.seconds)
+        if ended is not None and handle.starts_batch:
+            assert handle.run is not None
+            series.sizes.add(handle.run.size)
+        if self._tracing is not None:
+            self._tracing.record(request.headers, name, entry, error, seconds)
+        self._log(entry, name, request.owner)
+
+    def _log(self, entry: CallRecord, name: str, owner: str) -> None:
+        # Every failure is worth a line; a success only where many share the server, or on request.
+        level = logging.INFO if entry.code or self._shared else logging.DEBUG
+        if not log.isEnabledFor(level):
+            return
+        fields: dict[str, Any] = {
             "request_id": entry.request_id,
-            "service": target.spec.name,
+            "service": name,
             "version": entry.version,
             "status": entry.status,
             "seconds": entry.seconds,
         }
-        if shared:
-            told["caller"] = user_of_key(pending.owner) or VISITOR
-        log.log(level, "call", extra=told if error is None else {**told, "code": error.code})
+        if self._shared:
+            fields["caller"] = user_of_key(owner) or VISITOR
+        if entry.code:
+            fields["code"] = entry.code
+        log.log(level, "call", extra=fields)

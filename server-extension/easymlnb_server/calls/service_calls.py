@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from easymlnb.contract.errors import CallCancelled, Draining, EasyMLNBError, InternalError, NotReady
+from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InternalError
 from easymlnb.contract.service_call_protocol import (
     CallService,
     CancelServiceCall,
@@ -17,16 +17,16 @@ from easymlnb.contract.service_call_protocol import (
     ServiceCallError,
     ServiceResult,
 )
-from easymlnb.contract.worker_protocol import Call, Item, Progress
-from easymlnb_server.calls.record import note
-from easymlnb_server.context import ServerContext
-from easymlnb_server.dispatch.bodies import Body, FileBody
+from easymlnb.contract.worker_protocol import Item, Progress
+from easymlnb_server.calls.invoker import Invocation, Invoker, settle
+from easymlnb_server.calls.models import CallRequest
+from easymlnb_server.dispatch.bodies import FileBody
 from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.dispatch.call_chains import extend
 from easymlnb_server.dispatch.worker_link import WorkerLink
-from easymlnb_server.identity.access import Action, label
-from easymlnb_server.identity.names import full, plain
-from easymlnb_server.services.registry import Target
+from easymlnb_server.identity.access import Action, Caller, UserDirectory, label
+from easymlnb_server.identity.names import full
+from easymlnb_server.services.models import Target
 from easymlnb_server.uploads.spool import SpooledFile
 
 MOST = 1000
@@ -38,10 +38,13 @@ log = logging.getLogger("easymlnb.asks")
 
 
 class ServiceCalls:
-    """The open questions of one kernel. ``owner`` is whose it is, in whose name it asks."""
+    """The calls that one kernel makes to other services, in the name of its ``owner``."""
 
-    def __init__(self, state: ServerContext, link: WorkerLink, owner: str) -> None:
-        self._state = state
+    def __init__(
+        self, invoker: Invoker, users: UserDirectory, link: WorkerLink, owner: str
+    ) -> None:
+        self._invoker = invoker
+        self._users = users
         self._link = link
         self._owner = owner
         self._open: dict[int, asyncio.Task[None]] = {}
@@ -93,7 +96,7 @@ class ServiceCalls:
             self._deny(id, InternalError())
 
     def _deny(self, id: int, error: EasyMLNBError) -> None:
-        self._link.say(
+        self._link.send(
             ServiceCallError(
                 id=id,
                 code=error.code,
@@ -103,113 +106,100 @@ class ServiceCalls:
             )
         )
 
-    async def _find(self, name: str) -> Target:
-        """Return who answers a name, as its owner may call it; raises ``ServiceNotFound``."""
-        services = self._state.services
+    async def _name_and_caller(self, name: str) -> tuple[str, Caller | None]:
+        """Return a service's full name, and the kernel's owner as they may call it now."""
+        services = self._invoker.services
         if not services.shared:
-            return services.target(name)
+            return name, services.user
         if "/" not in name:
             name = full(self._owner, name)
-        caller = await self._state.people.find(self._owner)
-        return services.target_for(caller, name, Action.CALL)
+        return name, await self._users.find(self._owner)
 
     async def _describe(self, lookup: DescribeService) -> None:
-        spec = (await self._find(lookup.service)).spec
+        name, caller = await self._name_and_caller(lookup.service)
+        spec = self._invoker.services.resolve(name, caller, Action.CALL).spec
         given = ServiceResult(id=lookup.id, content_type="application/json")
         # Callers need no page, and it may be large.
         found = msgspec.structs.replace(spec, app=None).to_dict()
-        self._link.say(given, msgspec.json.encode(found))
+        self._link.send(given, msgspec.json.encode(found))
 
     async def _call(self, ask: CallService, body: bytes) -> None:
-        room = self._link.room
-        large = FileBody(file=room.claim(ask.file)) if ask.file and room is not None else body
-        outer = self._link.pending(ask.of) if ask.of else None
-        if ask.of and (outer is None or outer.answered.done()):
+        room = self._link.file_share
+        outer = self._link.find_call(ask.parent) if ask.parent else None
+        if ask.parent and (outer is None or outer.answered.done()):
             raise CallCancelled
-        if self._state.services.draining:
-            raise Draining
-        found: tuple[CallResult, bytes | SpooledFile] | None = None
-        began = time.monotonic()
-        while found is None:
-            target = await self._find(ask.service)
-            found = await self._run(ask, large, outer, target, began)
-        answer, content = found
-        if answer.result is None:
-            raise answer.error or InternalError()
-        result = answer.result
+        now = time.monotonic()
+        name, caller = await self._name_and_caller(ask.service)
+        request = CallRequest(
+            service=name,
+            body=FileBody(file=room.claim(ask.file)) if ask.file and room is not None else body,
+            content_type=ask.content_type,
+            accept=ask.accept,
+            caller=caller,
+            owner=label(self._owner),
+            request_id=_request_id(ask, outer),
+            headers=outer.trace if outer is not None else {},
+            received=now,
+            began=now,
+            timeout=ask.seconds or float("inf"),
+            deadline=outer.deadline if outer is not None else float("inf"),
+            low_priority=outer is not None and outer.low_priority,
+            chain=lambda target: extend(outer, self._link, target.name, target.pool.workers),
+        )
+        result, content = await self._run(request, outer)
+        if result.result is None:
+            raise result.error or InternalError()
         if isinstance(content, SpooledFile) and room is None:
             content = content.read()
-        given = ServiceResult(id=ask.id, content_type=result.content_type, filename=result.filename)
+        given = ServiceResult(
+            id=ask.id, content_type=result.result.content_type, filename=result.result.filename
+        )
         if isinstance(content, SpooledFile):
             self._files[ask.id] = content
             given.file, content = str(content.path), b""
-        self._link.say(given, content)
+        self._link.send(given, content)
 
     async def _run(
-        self, ask: CallService, body: Body, outer: CallHandle | None, target: Target, began: float
-    ) -> tuple[CallResult, bytes | SpooledFile] | None:
-        """Return the answer of one version; ``None`` if another took its place before."""
-        spec, state = target.spec, self._state
-        chain = extend(outer, self._link, target.name, target.pool.workers)
-        items: list[bytes] = []
+        self, request: CallRequest, outer: CallHandle | None
+    ) -> tuple[CallResult, bytes | SpooledFile]:
+        """Run a call, no longer than what waits for it; return its result and content."""
+        done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
+        items = _Items()
+        call = items.call = self._invoker.start(request, settle(done), items)
 
-        def listen(message: Progress | Item, content: bytes) -> None:
-            if isinstance(message, Item):
-                items.append(content)
-                target.pool.seen(pending, len(content))
-
-        call = Call(
-            id=0,
-            service=plain(target.name),
-            content_type=ask.content_type,
-            accept="" if spec.stream else ask.accept,
-            seconds=_seconds(ask, outer, target, began),
-            request_id=_request_id(ask, outer),
-        )
-        patient = outer is not None and outer.patient
-        pending = target.pool.submit(call, body, listen, spec=spec, patient=patient, chain=chain)
-        pending.owner = label(self._owner)
-        if outer is None or pending.deadline < outer.deadline:
-            pending.limit = min(spec.timeout, ask.seconds or spec.timeout)
-        series = state.metrics.series(spec.name, target.version)
-        series.open.add(pending)
-        state.activity.touch(target.kernel)
-
-        def stop(outer: Any = None) -> None:
-            pending.stop(CallCancelled())
+        def stop(_: object = None) -> None:
+            call.stop(CallCancelled())
 
         if outer is not None:
             outer.answered.add_done_callback(stop)
         try:
-            answer = await asyncio.shield(pending.answered)
+            result = await done
         except asyncio.CancelledError:
             stop()
             raise
         finally:
             if outer is not None:
                 outer.answered.remove_done_callback(stop)
-            series.open.discard(pending)
-            state.activity.touch(target.kernel)
-        stopped = not pending.started and isinstance(answer.error, NotReady)
-        if stopped and state.services.replaced(target):
-            return None
-        whole = time.monotonic() - began
-        told: dict[str, Any] = {"request_id": call.request_id, "headers": {}, "whole": whole}
-        note(state, target, series, pending, answer, **told)
-        if spec.stream and answer.error is None:
-            return answer, b"[" + b",".join(items) + b"]"
-        return answer, answer.body
+        if call.target.spec.stream and result.error is None:
+            return result, b"[" + b",".join(items.bodies) + b"]"
+        return result, result.body
 
 
-def _seconds(ask: CallService, outer: CallHandle | None, target: Target, began: float) -> float:
-    """Return how long the call may take: never longer than what waits for it."""
-    now = time.monotonic()
-    limits = [target.spec.timeout - (now - began)]
-    if ask.seconds:
-        limits.append(ask.seconds - (now - began))
-    if outer is not None:
-        limits.append(outer.deadline - now)
-    return max(min(limits), 0.001)
+class _Items:
+    """The items of a stream, collected for a caller that wants them all at once."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.call: Invocation | None = None
+
+    def on_accepted(self, target: Target) -> None:
+        """Nothing is sent before the end."""
+
+    def on_event(self, message: Progress | Item, body: bytes) -> None:
+        if isinstance(message, Item):
+            self.bodies.append(body)
+            if self.call is not None:
+                self.call.acknowledge(len(body))
 
 
 def _request_id(ask: CallService, outer: CallHandle | None) -> str:

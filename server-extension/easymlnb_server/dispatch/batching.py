@@ -1,4 +1,4 @@
-"""Decide how many calls of a queue run in one batch."""
+"""Decide how many queued calls run in one batch."""
 
 from collections.abc import Iterable
 
@@ -7,24 +7,32 @@ from easymlnb_server.dispatch.call import CallHandle
 from easymlnb_server.dispatch.duration_model import DurationModel
 
 
-def gather(line: Iterable[CallHandle], batch: Batch, fit: DurationModel, now: float) -> int:
-    """Return how many of the first calls run as one now; 0 if they rather wait for more.
+def batch_size(
+    queue: Iterable[CallHandle], batch: Batch, durations: DurationModel, now: float
+) -> int:
+    """Return how many of the first calls run as a batch now; 0 while they wait for more.
 
-    ``fit`` tells what a batch of each size lasts: it takes no more calls than let the earliest
-    deadline in it hold. A call whose deadline would not hold alone has no say in that.
+    A batch starts when it is full or when one of its calls no longer waits for others
+    (``batch_ready``). It grows only while its expected duration still meets the earliest deadline
+    among its calls. A deadline that the call could not meet alone is ignored.
+
+    - ``queue``: the calls of one service, in the order in which they run
+    - ``batch``: the limits that the author set
+    - ``durations``: expected duration of a run by its number of calls
+    - ``now``: the current time, ``time.monotonic()``
     """
-    shortest = fit.seconds(1)
-    left = float("inf")
+    shortest = durations.seconds(1)
+    time_left = float("inf")
     size = 0
-    ripe = False
-    for pending in line:
+    ready = False
+    for handle in queue:
         if size == batch.max_size:
             return size
-        mine = pending.deadline - now
-        tightest = min(left, mine) if mine >= shortest else left
-        if size and fit.seconds(size + 1) > tightest:
+        own_time_left = handle.deadline - now
+        earliest = min(time_left, own_time_left) if own_time_left >= shortest else time_left
+        if size and durations.seconds(size + 1) > earliest:
             return size
-        left = tightest
-        ripe = ripe or pending.ripe
+        time_left = earliest
+        ready = ready or handle.batch_ready
         size += 1
-    return size if ripe or size == batch.max_size else 0
+    return size if ready or size == batch.max_size else 0

@@ -1,8 +1,8 @@
-"""A call on its way: request, waiting caller, and result."""
+"""A call from its submission to its result."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import msgspec
@@ -16,17 +16,25 @@ from easymlnb_server.uploads.spool import SpooledFile
 Listener = Callable[[Progress | Item, bytes], None]
 
 Chain = tuple[tuple[str, object], ...]
-"""Calls that wait for one another, the outermost first: the service, and the link that runs it."""
+"""Calls that wait for one another, outermost first: the service and the link that runs it."""
 
-OWNER = "user"
-"""Whose calls are that come with the server's own token: it knows one person only."""
-
-PLAIN = ServiceSpec(name="", title="", input={}, output={})
-"""A service that asks for nothing special."""
+DEFAULT_SPEC = ServiceSpec(name="", title="", input={}, output={})
 
 
 class CallResult(msgspec.Struct, frozen=True):
-    """The one end of a call: a result with its bytes or their file, or an error."""
+    """The end of a call: either a result or an error.
+
+    Attributes
+    ----------
+    result
+        What the worker reports about a successful run; ``None`` for a failed call.
+    body
+        The encoded result, in memory or in a spooled file.
+    error
+        Why the call failed; ``None`` for a successful call.
+    failure
+        The worker's report of the failure; ``None`` if the server ended the call.
+    """
 
     result: Result | None = None
     body: bytes | SpooledFile = b""
@@ -34,7 +42,7 @@ class CallResult(msgspec.Struct, frozen=True):
     failure: Failure | None = None
 
     @classmethod
-    def of(
+    def from_message(
         cls, message: Result | Failure, body: bytes | SpooledFile, request_id: str
     ) -> "CallResult":
         if isinstance(message, Result):
@@ -44,42 +52,62 @@ class CallResult(msgspec.Struct, frozen=True):
 
 
 class Execution:
-    """Calls that are sent as one; mostly a single one.
+    """Calls sent to a worker as one run: a batch, or a single call.
 
-    ``calls`` are those not answered yet, ``size`` how many there were. ``short`` says that the run
-    should take so little time that calls may wait behind it on its worker, ``beside`` that it takes
-    a place beside its worker's main thread; ``leave`` gives that place to others.
+    - ``calls``: the calls without a result so far
+    - ``size``: number of calls when the run was sent
+    - ``short``: whether the run should be so short that calls may be prefetched behind it
+    - ``is_async``: whether the run uses the worker's event loop, not its main thread
+    - ``release``: frees the run's slot
     """
 
-    __slots__ = ("beside", "calls", "leave", "service", "short", "size")
+    __slots__ = ("calls", "is_async", "release", "service", "short", "size")
 
     def __init__(self, calls: "list[CallHandle]", *, short: bool = False) -> None:
-        spec = calls[0].spec
         self.calls = calls
         self.size = len(calls)
         self.short = short
         self.service = calls[0].call.service
-        self.beside = spec.concurrency > 1
-        self.leave: Callable[[Execution], None] | None = None
+        self.is_async = calls[0].spec.concurrency > 1
+        self.release: Callable[[Execution], None] | None = None
 
 
 class CallHandle:
-    """One accepted call. It is answered once; what comes later goes to ``late``, if anybody cares.
+    """An accepted call. It gets exactly one result.
 
-    ``spec`` is what it calls, ``patient`` says that it lets others go first, ``ripe`` that it
-    waits for no more calls to go along. ``run`` is what it was sent in, ``held`` that it was sent
-    ahead: its worker begins it when it has answered all that it was sent before. ``owner`` is
-    whose it is, who alone may stop it by ``stop``. ``chain`` is what waits for it. ``then`` is
-    called with the answer at once, where ``answered`` would tell a turn of the loop later; it
-    must not raise. ``limit`` is its deadline in seconds from when it came in, 0 where only the rest
-    of it is known. ``once`` says that it must not run again, ``given`` that its caller has part of
-    a stream.
+    Attributes
+    ----------
+    answered
+        Future of the result.
+    on_done
+        Called with the result at once, one iteration of the event loop before ``answered``'s
+        callbacks. Must not raise.
+    on_late_result
+        Called with the worker's report if the call had ended before it arrived.
+    trace
+        The headers that carry the call's trace context.
+    low_priority
+        Whether interactive calls go first.
+    batch_ready
+        Whether the call no longer waits for others to share a batch with.
+    prefetched
+        Whether the worker holds the call and has not started it.
+    run
+        The execution that contains the call; ``None`` while it is queued.
+    no_retry
+        Whether the call must not run a second time.
+    stream_started
+        Whether the caller has received part of a stream.
+    timeout
+        Seconds from the request to the deadline; 0: only the remaining ``call.seconds`` are known.
+    chain
+        The calls that wait for this one.
     """
 
     __slots__ = (
-        "answered", "body", "call", "canceller", "chain", "deadline", "given", "held", "late",
-        "limit", "listener", "once", "owner", "patient", "ripe", "run", "spec", "started",
-        "then", "timer",
+        "answered", "batch_ready", "body", "call", "canceller", "chain", "deadline", "listener",
+        "low_priority", "no_retry", "on_done", "on_late_result", "prefetched", "run",
+        "spec", "started", "stream_started", "timeout", "timer", "trace",
     )  # fmt: skip
 
     def __init__(
@@ -88,33 +116,33 @@ class CallHandle:
         body: Body,
         loop: asyncio.AbstractEventLoop,
         listener: Listener | None = None,
-        spec: ServiceSpec = PLAIN,
-        patient: bool = False,
+        spec: ServiceSpec = DEFAULT_SPEC,
+        low_priority: bool = False,
     ) -> None:
         self.call = call
         self.body = body
         self.listener = listener
         self.spec = spec
-        self.patient = patient
+        self.low_priority = low_priority
         self.answered: asyncio.Future[CallResult] = loop.create_future()
         self.deadline = time.monotonic() + call.seconds
         self.timer: asyncio.TimerHandle | None = None
         self.started = 0.0
-        self.ripe = spec.batch is None or not spec.batch.max_wait
+        self.batch_ready = spec.batch is None or not spec.batch.max_wait
         self.run: Execution | None = None
-        self.held = False
-        self.once = False
-        self.given = False
-        self.owner = OWNER
-        self.limit = 0.0
+        self.prefetched = False
+        self.no_retry = False
+        self.stream_started = False
+        self.trace: Mapping[str, str] = {}
+        self.timeout = 0.0
         self.chain: Chain = ()
         self.canceller: Callable[[CallHandle, EasyMLNBError], None] | None = None
-        self.late: Callable[[Result | Failure], None] | None = None
-        self.then: Callable[[CallResult], None] | None = None
+        self.on_late_result: Callable[[Result | Failure], None] | None = None
+        self.on_done: Callable[[CallResult], None] | None = None
 
     @property
-    def was_let_end(self) -> bool:
-        """Say whether its answer is its worker's, not an error of ours that ended it before."""
+    def ended_by_worker(self) -> bool:
+        """Whether the result comes from the worker; ``False`` after a timeout or cancellation."""
         if not self.answered.done():
             return False
         answer = self.answered.result()
@@ -122,25 +150,27 @@ class CallHandle:
 
     @property
     def starts_batch(self) -> bool:
-        """Return whether it was sent as the first call of a batch, which may be its only one."""
+        """Whether the call was sent as the first one of a batch, which may be its only one."""
         if self.spec.batch is None or self.run is None:
             return False
         return self.call.batch in (0, self.call.id)
 
     @property
-    def repeats(self) -> bool:
-        """Say whether it may run again, because its worker was lost with it."""
-        return self.spec.running.idempotent and not (self.once or self.given)
+    def may_retry(self) -> bool:
+        """Whether the call may run again after its worker was lost."""
+        return self.spec.running.idempotent and not (self.no_retry or self.stream_started)
 
     def stop(self, error: EasyMLNBError) -> None:
-        """End the call for its caller, and ask whoever runs it to stop."""
+        """End the call with ``error`` for its caller and cancel it in the worker."""
         if self.canceller is not None:
             self.canceller(self, error)
 
-    def answer(self, answer: CallResult, aside: "list[Callable[[], None]] | None" = None) -> bool:
-        """Settle the call; ``False`` if it was settled before.
+    def answer(
+        self, answer: CallResult, deferred: "list[Callable[[], None]] | None" = None
+    ) -> bool:
+        """Set the result; return ``False`` if the call already has one.
 
-        ``aside`` takes what ``then`` is to be told, for one who tells it soon.
+        With ``deferred``, ``on_done`` is appended to that list instead of being called.
         """
         if self.timer is not None:
             self.timer.cancel()
@@ -150,13 +180,13 @@ class CallHandle:
         self.answered.set_result(answer)
         self.listener = None
         self.body = b""
-        if self.then is not None:
-            if aside is None:
-                self.then(answer)
+        if self.on_done is not None:
+            if deferred is None:
+                self.on_done(answer)
             else:
-                aside.append(partial(self.then, answer))
+                deferred.append(partial(self.on_done, answer))
         return True
 
     def fail(self, error: EasyMLNBError) -> bool:
-        """Settle the call with an error of ours."""
+        """Set an error of the server as the result."""
         return self.answer(CallResult(error=error))

@@ -1,6 +1,7 @@
 """Queue the calls of one version and send them to its workers."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from itertools import count
@@ -13,82 +14,106 @@ from easymlnb.contract.errors import Busy, DeadlineExceeded, EasyMLNBError, NotR
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import Call
 from easymlnb_server.dispatch.bodies import Body
-from easymlnb_server.dispatch.call import PLAIN, CallHandle, Chain, Execution, Listener
+from easymlnb_server.dispatch.call import DEFAULT_SPEC, CallHandle, Chain, Execution, Listener
 from easymlnb_server.dispatch.duration_model import DurationModels, NoWorkers
 from easymlnb_server.dispatch.fair_queue import FairQueue
 from easymlnb_server.dispatch.scheduler import Scheduler
-from easymlnb_server.dispatch.stuck_calls import settle
 from easymlnb_server.dispatch.worker_link import WorkerLink
 from easymlnb_server.dispatch.worker_slots import WorkerSlot, WorkerSlots
 
 GRACE = 5.0
-"""Seconds a worker has to give up a cancelled call before ``overdue`` is told."""
+"""Seconds that a worker has to stop a canceled call."""
 
-# A kernel that dials again may still answer a call of its former link; it must match none here.
+log = logging.getLogger("easymlnb.pool")
+
+# Unique across restarts: a worker that reconnects may still answer a call of its former link.
 _ids = count(SystemRandom().getrandbits(48))
 
 
 class Dispatcher:
-    """Calls in, answers out: a free worker takes a call at once, else it waits in line.
+    """Runs calls: sends a call to a free worker at once, or queues it.
 
-    ``limit`` is the number of calls of one service that may wait, a batch more for a batched one;
-    one more is refused with ``Busy``.
-    ``overdue`` is called with a worker that did not let go of a cancelled call within ``GRACE``,
-    to end that worker. Without it (an author's kernel is not ours to end) the call is given up:
-    its function runs on, its place goes to the next call.
-    ``absence`` is what a call waits for while there are no workers; ``starved`` is
-    called when one gets in line then.
+    Rules:
+
+    1. Queues are bounded by service; a call beyond the limit is refused with ``Busy``.
+    2. ``FairQueue`` decides which service is next, ``WorkerSlots`` which worker, and
+       ``batch_size`` how many calls of a batched service run together.
+    3. Only calls of services whose runs take at most 1 ms are prefetched, and only behind such
+       calls. Batches, large bodies, and calls that another call waits for are never prefetched.
+       Nothing is prefetched past a call that needs a free worker.
+    4. A batched call waits for others only while a worker is free: for the author's ``max_wait``,
+       or else for a time that callers do not notice.
+    5. A canceled or overdue call ends for its caller at once and keeps its slot until the worker
+       has stopped it. After ``GRACE`` seconds ``on_stuck`` is called.
+
+    Parameters
+    ----------
+    limit
+        Number of calls of one service that may be queued, plus one batch for a batched service.
+    on_stuck
+        Ends a worker that did not stop a canceled call in time. Without it, the slot is released
+        and the function continues in the kernel; authors' kernels are not ended.
+    on_starved
+        Called when a call is queued while there are no workers.
+
+    Attributes
+    ----------
+    no_workers
+        Why there are no workers, for callers that wait for one.
     """
 
     def __init__(
         self,
         limit: int,
-        overdue: Callable[[WorkerLink], None] | None = None,
-        starved: Callable[[], None] | None = None,
+        on_stuck: Callable[[WorkerLink], None] | None = None,
+        on_starved: Callable[[], None] | None = None,
     ) -> None:
-        self.absence = NoWorkers()
+        self.no_workers = NoWorkers()
         self._limit = limit
-        self._overdue = overdue
-        self._starved = starved
-        self._lines = FairQueue()
-        self._crew = WorkerSlots()
-        self._out: dict[int, WorkerLink] = {}
-        self._fits = DurationModels()
-        self._choice = Scheduler(self._crew, self._fits)
+        self._on_stuck = on_stuck
+        self._on_starved = on_starved
+        self._queue = FairQueue()
+        self._slots = WorkerSlots()
+        self._running: dict[int, WorkerLink] = {}
+        self._durations = DurationModels()
+        self._scheduler = Scheduler(self._slots, self._durations)
         self._closed: EasyMLNBError | None = None
         self._changed = asyncio.Event()
-        self._heir: Dispatcher | None = None
+        self._successor: Dispatcher | None = None
 
     @property
     def waiting(self) -> int:
-        return len(self._lines)
+        """Number of queued calls."""
+        return len(self._queue)
 
     @property
     def running(self) -> int:
-        return len(self._out)
+        """Number of calls that workers hold."""
+        return len(self._running)
 
     @property
     def workers(self) -> tuple[WorkerLink, ...]:
-        return tuple(member.link for member in self._crew)
+        return tuple(slot.link for slot in self._slots)
 
-    def join(self, worker: WorkerLink, slots: int, ahead: int = 0) -> None:
-        """Let a worker take calls, ``slots`` at once and so many more to wait there.
+    def join(self, worker: WorkerLink, capacity: int, prefetch: int = 0) -> None:
+        """Send calls to a worker: ``capacity`` at once, and ``prefetch`` more to wait there.
 
-        Only a worker whose answers come in order and get here even if it dies may hold any.
+        Prefetching requires a worker that answers calls in order, and a link that delivers its
+        answers even if the worker dies.
         """
-        self._crew.join(worker, slots, ahead)
+        self._slots.join(worker, capacity, prefetch)
         self._dispatch()
 
-    def resize(self, worker: WorkerLink, slots: int) -> None:
-        """Let a worker take another number of calls at once from now on."""
-        member = self._crew.get(worker)
-        if member is not None:
-            member.slots = slots
+    def resize(self, worker: WorkerLink, capacity: int) -> None:
+        """Change the number of calls that a worker runs at once."""
+        slot = self._slots.get(worker)
+        if slot is not None:
+            slot.capacity = capacity
             self._dispatch()
 
     def leave(self, worker: WorkerLink) -> None:
-        """Give this worker no more calls; those out on it go on."""
-        self._crew.leave(worker)
+        """Send no more calls to a worker; its current calls continue."""
+        self._slots.leave(worker)
         self._changed.set()
 
     def submit(
@@ -97,217 +122,252 @@ class Dispatcher:
         body: Body,
         listener: Listener | None = None,
         *,
-        spec: ServiceSpec = PLAIN,
-        patient: bool = False,
+        spec: ServiceSpec = DEFAULT_SPEC,
+        low_priority: bool = False,
         worker: WorkerLink | None = None,
         chain: Chain = (),
     ) -> CallHandle:
-        """Accept a call; raises ``Busy``. With ``worker`` that one runs it now (a warm-up).
+        """Accept a call.
 
-        ``spec`` is the service it calls; ``patient`` lets interactive calls go first. ``chain`` is
-        what waits for it.
+        Parameters
+        ----------
+        call
+            What to send to the worker; gets a new ``id``.
+        listener
+            Called with each progress message and stream item.
+        spec
+            The service to call.
+        low_priority
+            Let interactive calls go first.
+        worker
+            Run the call on this worker, without queueing.
+        chain
+            The calls that wait for this one.
+
+        Raises
+        ------
+        Busy
+            The service's queue is full.
+        NotReady
+            The version was stopped.
         """
         if self._closed is not None:
             raise self._closed
-        member = None
+        slot = None
         if worker is None:
-            if spec.batch is None and not self._lines:
+            if spec.batch is None and not self._queue:
                 prefetch = isinstance(body, bytes) and not chain
-                member = self._choice.place(call.service, spec, prefetch=prefetch)
-            if member is None:
+                slot = self._scheduler.find_slot(call.service, spec, prefetch=prefetch)
+            if slot is None:
                 self._refuse_if_full(call.service, spec)
         loop = asyncio.get_running_loop()
         call = msgspec.structs.replace(call, id=next(_ids))
-        pending = CallHandle(call, body, loop, listener, spec, patient)
-        pending.canceller, pending.once, pending.chain = self.cancel, worker is not None, chain
-        pending.timer = loop.call_later(call.seconds, self._expire, pending)
+        handle = CallHandle(call, body, loop, listener, spec, low_priority)
+        handle.canceller, handle.no_retry, handle.chain = self.cancel, worker is not None, chain
+        handle.timer = loop.call_later(call.seconds, self._expire, handle)
         if worker is not None:
-            self._choice.began(call.service)
-            self._send(Execution([pending]), worker)
-        elif member is not None:
-            self._start([pending], member)
+            self._scheduler.run_started(call.service)
+            self._send(Execution([handle]), worker)
+        elif slot is not None:
+            self._start([handle], slot)
         else:
-            self._line_up(pending, loop)
-        return pending
+            self._enqueue(handle, loop)
+        return handle
 
-    def place(self, pending: CallHandle) -> tuple[int, float] | None:
-        """Return a call's place in its line, from 1, and about how long that takes; else ``None``.
+    def queue_position(self, handle: CallHandle) -> tuple[int, float] | None:
+        """Return a call's position in its queue, from 1, and the expected wait in seconds.
 
-        Seconds are 0 while nothing is known.
+        The wait is 0 while it is unknown. Returns ``None`` for a call that is not queued.
         """
-        for position, other in enumerate(self._lines.of(pending.call.service), 1):
-            if other is pending:
-                return position, self._wait(pending.call.service, pending.spec, position)
-        return self._heir.place(pending) if self._heir is not None else None
+        for position, other in enumerate(self._queue.calls_of(handle.call.service), 1):
+            if other is handle:
+                return position, self._expected_wait(handle.call.service, handle.spec, position)
+        return self._successor.queue_position(handle) if self._successor is not None else None
 
-    def cancel(self, pending: CallHandle, error: EasyMLNBError) -> None:
-        """End a call for its caller now; whoever runs it is asked to stop."""
-        if self._heir is not None and pending.canceller != self.cancel:
-            self._heir.cancel(pending, error)
+    def cancel(self, handle: CallHandle, error: EasyMLNBError) -> None:
+        """End a call with ``error`` for its caller, and ask its worker to stop it."""
+        if self._successor is not None and handle.canceller != self.cancel:
+            self._successor.cancel(handle, error)
             return
-        if not pending.fail(error):
+        if not handle.fail(error):
             return
-        worker = self._out.get(pending.call.id)
+        worker = self._running.get(handle.call.id)
         if worker is None:
-            if self._lines.remove(pending):
+            if self._queue.remove(handle):
                 self._changed.set()
             return
-        worker.cancel(pending.call.id)
-        asyncio.get_running_loop().call_later(GRACE, self._check, worker, pending)
+        worker.cancel(handle.call.id)
+        self._check_later(worker, handle)
 
-    def seen(self, pending: CallHandle, size: int) -> None:
-        """The reader of a stream has taken so many more bytes of it."""
-        worker = self._out.get(pending.call.id)
+    def acknowledge(self, handle: CallHandle, size: int) -> None:
+        """Report that the reader of a stream has received ``size`` more bytes."""
+        worker = self._running.get(handle.call.id)
         if worker is not None:
-            worker.seen(pending.call.id, size)
-        elif self._heir is not None:
-            self._heir.seen(pending, size)
+            worker.acknowledge(handle.call.id, size)
+        elif self._successor is not None:
+            self._successor.acknowledge(handle, size)
 
-    def fail_waiting(self, error: EasyMLNBError) -> None:
-        """Answer every call in line with this error."""
-        for pending in self._lines.clear():
-            pending.fail(error)
+    def fail_queued(self, error: EasyMLNBError) -> None:
+        """End all queued calls with ``error``."""
+        for handle in self._queue.clear():
+            handle.fail(error)
         self._changed.set()
 
-    def hand_over(self, other: "Dispatcher", specs: Mapping[str, ServiceSpec]) -> None:
-        """Let another pool answer the calls in line, in their order and within their time.
+    def hand_over(self, successor: "Dispatcher", specs: Mapping[str, ServiceSpec]) -> None:
+        """Move the queued calls to the dispatcher of another version.
 
-        ``specs`` are what it serves; calls of other services stay here.
+        They keep their order and deadlines. ``specs`` are the successor's services; calls of other
+        services stay.
         """
-        self._heir = other
-        for pending in self._lines.clear():
-            spec = specs.get(pending.call.service)
+        self._successor = successor
+        for handle in self._queue.clear():
+            spec = specs.get(handle.call.service)
             if spec is None:
-                self._lines.add(pending)
+                self._queue.add(handle)
             else:
-                other.accept(pending, spec)
+                successor.accept(handle, spec)
         self._changed.set()
 
-    def accept(self, pending: CallHandle, spec: ServiceSpec) -> None:
-        """Put a call of another pool at the end of the line."""
+    def accept(self, handle: CallHandle, spec: ServiceSpec) -> None:
+        """Queue a call of another dispatcher."""
         loop = asyncio.get_running_loop()
-        if pending.timer is not None:
-            pending.timer.cancel()
-        pending.timer = loop.call_later(
-            max(0.0, pending.deadline - time.monotonic()), self._expire, pending
+        if handle.timer is not None:
+            handle.timer.cancel()
+        handle.timer = loop.call_later(
+            max(0.0, handle.deadline - time.monotonic()), self._expire, handle
         )
-        pending.spec, pending.canceller, pending.ripe = spec, self.cancel, True
-        self._lines.add(pending)
+        handle.spec, handle.canceller, handle.batch_ready = spec, self.cancel, True
+        self._queue.add(handle)
         loop.call_soon(self._dispatch)
 
     def close(self, error: EasyMLNBError) -> None:
-        """Take no more calls: those in line and those to come get this error."""
+        """Refuse further calls, and end the queued ones, with ``error``."""
         self._closed = error
-        self.fail_waiting(error)
+        self.fail_queued(error)
 
     @property
     def closed(self) -> bool:
-        """Say whether it takes no more calls."""
         return self._closed is not None
 
-    async def drained(self) -> None:
-        """Wait until no call is out or in line, or nobody is left who could run one."""
-        while self.workers and (self._lines or self._out):
+    async def wait_drained(self) -> None:
+        """Wait until no call is running or queued, or no worker is left to run one."""
+        while self.workers and (self._queue or self._running):
             self._changed.clear()
             await self._changed.wait()
 
     def _refuse_if_full(self, service: str, spec: ServiceSpec) -> None:
-        waiting = self._lines.count(service)
+        queued = self._queue.count(service)
         limit = self._limit if spec.batch is None else self._limit + spec.batch.max_size
-        if waiting >= limit:
-            raise Busy(waiting, self._wait(service, spec, waiting))
+        if queued >= limit:
+            raise Busy(queued, self._expected_wait(service, spec, queued))
 
-    def _line_up(self, pending: CallHandle, loop: asyncio.AbstractEventLoop) -> None:
-        self._lines.add(pending)
-        if self._starved is not None and not self.workers:
-            self._starved()
-        batch = pending.spec.batch
+    def _enqueue(self, handle: CallHandle, loop: asyncio.AbstractEventLoop) -> None:
+        self._queue.add(handle)
+        if self._on_starved is not None and not self.workers:
+            self._on_starved()
+        batch = handle.spec.batch
         if batch is None:
             self._dispatch()
             return
-        # A moment later: what else comes in in this turn of the loop goes along.
+        # Calls that arrive in the same iteration of the event loop share a batch.
         loop.call_soon(self._dispatch)
-        wait = batch.max_wait or self._fits.of(pending.call.service).moment()
+        wait = batch.max_wait or self._durations.get(handle.call.service).unnoticed_wait()
         if wait:
-            pending.ripe = False
-            loop.call_later(wait, self._ripen, pending)
+            handle.batch_ready = False
+            loop.call_later(wait, self._end_batch_wait, handle)
 
-    def _ripen(self, pending: CallHandle) -> None:
-        pending.ripe = True
+    def _end_batch_wait(self, handle: CallHandle) -> None:
+        handle.batch_ready = True
         self._dispatch()
 
-    def _expire(self, pending: CallHandle) -> None:
-        seconds = pending.limit or pending.call.seconds
+    def _expire(self, handle: CallHandle) -> None:
+        seconds = handle.timeout or handle.call.seconds
         error: EasyMLNBError = DeadlineExceeded(seconds)
-        if not pending.started and not self.workers:
-            shown = units.shown_seconds(seconds)
+        if not handle.started and not self.workers:
+            shown = units.format_seconds(seconds)
             error = NotReady(
                 f"The service was not ready within the call's timeout of {shown}. Try again, or "
                 "set a longer timeout."
             )
-        self.cancel(pending, error)
+        self.cancel(handle, error)
 
-    def _check(self, worker: WorkerLink, pending: CallHandle) -> None:
-        run = pending.run
-        if worker.lost or not worker.runs(pending.call.id) or run is None:
+    def _check_later(self, worker: WorkerLink, handle: CallHandle) -> None:
+        asyncio.get_running_loop().call_later(GRACE, self._check_stopped, worker, handle)
+
+    def _check_stopped(self, worker: WorkerLink, handle: CallHandle) -> None:
+        """End the worker, or release its slot, if it still runs a canceled call."""
+        run = handle.run
+        if worker.lost or not worker.runs(handle.call.id) or run is None:
             return
-        if pending.held:  # not begun: what goes before it is not its fault
-            asyncio.get_running_loop().call_later(GRACE, self._check, worker, pending)
-        else:
-            settle(run, worker, self._overdue)
+        if handle.prefetched:  # not started: another call holds the worker up
+            self._check_later(worker, handle)
+            return
+        if not all(other.answered.done() for other in run.calls):
+            return  # the run continues for the other calls of its batch
+        if self._on_stuck is not None:
+            self._on_stuck(worker)
+            return
+        log.warning(
+            "A call of %r did not stop; its function continues in the kernel, next to other calls.",
+            run.service,
+        )
+        for other in list(run.calls):
+            worker.give_up(other.call.id)
 
     def _dispatch(self) -> None:
-        choice = self._choice
-        choice.renew()
-        while self._lines and (calls := self._lines.take(choice.look)):
-            assert choice.found is not None
-            self._start(calls, choice.found)
-            choice.renew()
-        self._crew.recall()
+        scheduler = self._scheduler
+        scheduler.restart()
+        while self._queue and (calls := self._queue.pop(scheduler.calls_to_send)):
+            assert scheduler.slot is not None
+            self._start(calls, scheduler.slot)
+            scheduler.restart()
+        self._slots.recall()
 
-    def _start(self, calls: list[CallHandle], member: WorkerSlot) -> None:
+    def _start(self, calls: list[CallHandle], slot: WorkerSlot) -> None:
         service = calls[0].call.service
-        run = Execution(calls, short=self._choice.is_short(service, len(calls)))
-        run.leave = member.done
-        member.put(run)
-        self._choice.began(service)
-        self._send(run, member.link)
+        run = Execution(calls, short=self._scheduler.is_short(service, len(calls)))
+        run.release = slot.remove
+        slot.add(run)
+        self._scheduler.run_started(service)
+        self._send(run, slot.link)
 
     def _send(self, run: Execution, worker: WorkerLink) -> None:
         now = time.monotonic()
         batch = run.calls[0].call.id if run.size > 1 else 0
-        for pending in run.calls:
-            pending.started = now
-            pending.run = run
-            pending.call.batch = batch
-            self._out[pending.call.id] = worker
-        for pending in list(run.calls):  # by a lost worker each is ended at once
-            worker.start(pending, pending.call, self._ended)
+        for handle in run.calls:
+            handle.started = now
+            handle.run = run
+            handle.call.batch = batch
+            self._running[handle.call.id] = worker
+        for handle in list(run.calls):  # a lost worker ends each call at once
+            worker.start(handle, self._on_ended)
 
-    def _ended(self, pending: CallHandle, seconds: float | None) -> None:
-        """A worker is done with a call; ``None``: it never began it, so it stands in line again."""
-        worker = self._out.pop(pending.call.id)
-        run = pending.run
+    def _on_ended(self, handle: CallHandle, seconds: float | None) -> None:
+        """Release a call's slot. A call that never started (``None``) is queued again."""
+        worker = self._running.pop(handle.call.id)
+        run = handle.run
         assert run is not None
-        run.calls.remove(pending)
+        run.calls.remove(handle)
         if not run.calls:
             if seconds:
-                self._fits.of(run.service).add(run.size, seconds, whole=pending.was_let_end)
-            self._choice.ended(run)
+                durations = self._durations.get(run.service)
+                durations.add(run.size, seconds, complete=handle.ended_by_worker)
+            self._scheduler.run_ended(run)
         if worker.lost:
             self.leave(worker)
-        if seconds is None and not pending.answered.done():
-            self._again(pending)
+        if seconds is None and not handle.answered.done():
+            self._requeue(handle)
         self._dispatch()
         self._changed.set()
 
-    def _again(self, pending: CallHandle) -> None:
+    def _requeue(self, handle: CallHandle) -> None:
         if self._closed is not None:
-            pending.fail(self._closed)
+            handle.fail(self._closed)
             return
-        pending.started, pending.run, pending.held = 0.0, None, False
-        self._lines.add(pending, first=True)
+        handle.started, handle.run, handle.prefetched = 0.0, None, False
+        self._queue.add(handle, front=True)
 
-    def _wait(self, service: str, spec: ServiceSpec, calls: int) -> float:
-        others = {name: self._lines.count(name) for name in self._lines.services() - {service}}
-        return self._fits.wait(service, spec, calls, others, self._crew.places(spec))
+    def _expected_wait(self, service: str, spec: ServiceSpec, calls: int) -> float:
+        others = {name: self._queue.count(name) for name in self._queue.services() - {service}}
+        capacity = self._slots.capacity(spec)
+        return self._durations.expected_wait(service, spec, calls, others, capacity)

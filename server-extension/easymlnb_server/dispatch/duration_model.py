@@ -1,7 +1,4 @@
-"""How long runs take, learned from those that were: for batches, lines and ``Retry-After``.
-
-And how long workers take to start, for those who wait for one.
-"""
+"""Learn how long runs and worker starts take, for batches, queues and ``Retry-After``."""
 
 import time
 from collections import defaultdict
@@ -12,21 +9,21 @@ from dataclasses import dataclass
 from easymlnb.contract.spec import ServiceSpec
 
 UNNOTICED = 0.01
-"""Part of the time of a run that callers who come at once may wait for each other."""
+"""Fraction of a run's duration that simultaneous callers may wait for one another."""
 
-LONGEST_MOMENT = 0.05
+LONGEST_WAIT = 0.05
 TICK = 0.002
-"""Seconds; timers of the event loop know no less than half of a tick."""
+"""Seconds; the event loop's timers are not exact enough for shorter waits."""
 
-FORGETTING = 0.9
-"""Weight that a run keeps with each later one: about the last twenty count."""
+DECAY = 0.9
+"""Weight that a run keeps with each later one: about the last twenty runs count."""
 
 
 class DurationModel:
-    """Seconds of a run of ``n`` calls as ``a * n + b``: least squares, the latest runs count most.
+    """Duration of a run of ``n`` calls as ``a * n + b``: least squares, recent runs count most.
 
-    While all runs had one size, nothing tells ``a`` from ``b``; then a smaller run is taken to
-    last as long, and with a larger one half of that is taken to grow in proportion.
+    ``a`` and ``b`` cannot be told apart while all runs had one size. A smaller run is then expected
+    to take as long, and half of a larger run's duration to grow in proportion.
     """
 
     __slots__ = ("_n", "_nn", "_ns", "_s", "_weight")
@@ -34,24 +31,24 @@ class DurationModel:
     def __init__(self) -> None:
         self._weight = self._n = self._s = self._nn = self._ns = 0.0
 
-    def add(self, n: int, seconds: float, *, whole: bool = True) -> None:
-        """Take in a run of ``n`` calls that lasted so long.
+    def add(self, n: int, seconds: float, *, complete: bool = True) -> None:
+        """Learn from a run of ``n`` calls.
 
-        One that was broken off, not ``whole``, would have lasted longer: twice as long, say, which
-        counts where it is more than was thought.
+        A run that was interrupted would have taken longer. It counts as twice its duration, and
+        only if that is more than expected.
         """
-        if not whole:
+        if not complete:
             seconds *= 2
             if seconds < self.seconds(n):
                 return
-        self._weight = self._weight * FORGETTING + 1
-        self._n = self._n * FORGETTING + n
-        self._s = self._s * FORGETTING + seconds
-        self._nn = self._nn * FORGETTING + n * n
-        self._ns = self._ns * FORGETTING + n * seconds
+        self._weight = self._weight * DECAY + 1
+        self._n = self._n * DECAY + n
+        self._s = self._s * DECAY + seconds
+        self._nn = self._nn * DECAY + n * n
+        self._ns = self._ns * DECAY + n * seconds
 
     def seconds(self, n: int) -> float:
-        """Return what a run of ``n`` calls should last; 0 while nothing is known."""
+        """Return the expected duration of a run of ``n`` calls; 0 while it is unknown."""
         if not self._weight:
             return 0.0
         spread = self._weight * self._nn - self._n**2
@@ -64,62 +61,63 @@ class DurationModel:
         b = mean - a * self._n / self._weight
         return a * n + b if b > 0 else n * self._ns / self._nn
 
-    def moment(self) -> float:
-        """Return the seconds that a call may wait for others and not notice it; mostly 0."""
-        moment = self.seconds(1) * UNNOTICED
-        return min(moment, LONGEST_MOMENT) if moment >= TICK else 0.0
+    def unnoticed_wait(self) -> float:
+        """Return the seconds that a call may wait for others unnoticed; usually 0."""
+        seconds = self.seconds(1) * UNNOTICED
+        return min(seconds, LONGEST_WAIT) if seconds >= TICK else 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """What stands in line for one service: so many runs of so many seconds."""
+class Backlog:
+    """The queued runs of one service; ``seconds`` is the duration of each."""
 
     runs: int
     seconds: float
 
 
-def wait(own: Load, others: Iterable[Load], places: int) -> float:
-    """Return the seconds until a service's line is worked off by ``places`` runs at a time.
+def expected_wait(own: Backlog, others: Iterable[Backlog], capacity: int) -> float:
+    """Return the seconds until a service's backlog is done with ``capacity`` runs at once.
 
-    Services take turns, so each of the others gets in as many runs meanwhile, if it has them.
+    Services take turns, so each other service runs as often in that time, if it has enough calls.
     """
     between = sum(min(own.runs, other.runs) * other.seconds for other in others)
-    return (own.runs * own.seconds + between) / max(1, places)
+    return (own.runs * own.seconds + between) / max(1, capacity)
 
 
 class DurationModels:
-    """What is known of the services of one pool."""
+    """The duration models of one version, by service."""
 
     def __init__(self) -> None:
-        self._fits: defaultdict[str, DurationModel] = defaultdict(DurationModel)
+        self._models: defaultdict[str, DurationModel] = defaultdict(DurationModel)
 
-    def of(self, service: str) -> DurationModel:
-        return self._fits[service]
+    def get(self, service: str) -> DurationModel:
+        return self._models[service]
 
-    def wait(
+    def expected_wait(
         self,
         service: str,
         spec: ServiceSpec,
         calls: int,
         others: Mapping[str, int],
-        places: int,
+        capacity: int,
     ) -> float:
-        """Return the seconds until so many calls of this service had their turn.
+        """Return the seconds until ``calls`` calls of a service have run.
 
-        ``others`` are the calls that wait for other services, ``places`` the runs at a time.
+        ``others`` is the number of queued calls by service, ``capacity`` the runs at once.
         """
         size = spec.batch.max_size if spec.batch is not None else 1
-        own = Load(-(-calls // size), self._fits[service].seconds(min(calls, size)))
-        theirs = (Load(count, self._fits[name].seconds(1)) for name, count in others.items())
-        return wait(own, theirs, places)
+        own = Backlog(-(-calls // size), self._models[service].seconds(min(calls, size)))
+        rest = (Backlog(count, self._models[name].seconds(1)) for name, count in others.items())
+        return expected_wait(own, rest, capacity)
 
 
 @dataclass(frozen=True, slots=True)
 class NoWorkers:
-    """What calls wait for while there are no workers.
+    """Why a version has no workers.
 
-    ``state`` is a word, ``reason`` a sentence where there is one, ``seconds`` about how long it
-    takes, 0 while nothing is known.
+    - ``state``: ``"starting"`` or ``"asleep"``
+    - ``reason``: what the start waits for, as a sentence; empty if it does not wait
+    - ``seconds``: expected seconds until a worker is ready; 0 while that is unknown
     """
 
     state: str = "starting"
@@ -128,33 +126,33 @@ class NoWorkers:
 
 
 class StartupEstimator:
-    """How long workers take until they serve; the latest ones count most."""
+    """Estimates how long workers take to start; recent starts count most."""
 
-    FORGETTING = 0.5
-    LEAST = 1.0
-    """Seconds that are said of a start that takes longer than those before."""
+    DECAY = 0.5
+    MIN_REMAINING = 1.0
+    """Seconds reported for a start that takes longer than earlier ones."""
 
     def __init__(self) -> None:
         self._mean = 0.0
-        self._under_way: list[float] = []
+        self._running: list[float] = []
 
     @contextmanager
-    def measured(self) -> Iterator[None]:
-        """Measure the start that is made inside; one that fails tells nothing."""
+    def measure(self) -> Iterator[None]:
+        """Measure the start made in the block; a failed start is ignored."""
         began = time.monotonic()
-        self._under_way.append(began)
+        self._running.append(began)
         try:
             yield
-            took = time.monotonic() - began
-            forgetting = self.FORGETTING if self._mean else 0.0
-            self._mean = self._mean * forgetting + took * (1 - forgetting)
+            seconds = time.monotonic() - began
+            decay = self.DECAY if self._mean else 0.0
+            self._mean = self._mean * decay + seconds * (1 - decay)
         finally:
-            self._under_way.remove(began)
+            self._running.remove(began)
 
     @property
-    def left(self) -> float:
-        """Seconds until the next worker should serve; 0 while nothing is known."""
+    def remaining(self) -> float:
+        """Expected seconds until the next worker is ready; 0 while that is unknown."""
         if not self._mean:
             return 0.0
         now = time.monotonic()
-        return max(self.LEAST, self._mean - (now - min(self._under_way, default=now)))
+        return max(self.MIN_REMAINING, self._mean - (now - min(self._running, default=now)))

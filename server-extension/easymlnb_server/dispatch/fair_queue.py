@@ -1,9 +1,4 @@
-"""Calls in line, and whose turn it is.
-
-Every service has a line of its own, and services take turns, so a flood of one keeps no other
-waiting for more than a run. Interactive calls go before those that have time; but when
-``PATIENCE`` of them passed, one that has time is next.
-"""
+"""The queued calls of one version, and the order in which they run."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,97 +7,110 @@ from itertools import chain
 from easymlnb_server.dispatch.call import CallHandle
 
 MAX_INTERACTIVE_STREAK = 8
-"""Runs of interactive calls that go before one that has time, while one waits."""
+"""Runs of interactive calls before a waiting low-priority call is next."""
 
-Row = dict[str, deque[CallHandle]]
-"""The lines of one urgency by service, in the order of their turns; none is empty."""
+Queues = dict[str, deque[CallHandle]]
+"""Non-empty queues of one priority by service, in the order in which services take turns."""
 
 Choose = Callable[[Iterator[CallHandle]], int]
-"""Looks at a service's calls in order; returns how many of the first go now, 0 for none."""
+"""Given a service's calls in order, returns how many of the first ones run now; 0 for none."""
 
 
 class FairQueue:
-    """All calls of one pool that wait."""
+    """All queued calls of one version.
+
+    Rules:
+
+    1. Each service has its own queue, and services take turns: after a run, a service moves to the
+       end. A flood of calls to one service delays another service by one run at most.
+    2. Interactive calls go before low-priority calls, across services. After
+       ``MAX_INTERACTIVE_STREAK`` interactive runs, a waiting low-priority call is next.
+    3. Calls of the other priority fill the free places of a batch.
+    4. A service that cannot run now, because no worker has a slot for it, is skipped and stays
+       first.
+    """
 
     def __init__(self) -> None:
-        self._urgent: Row = {}
-        self._patient: Row = {}
-        self._passed = 0
+        self._interactive: Queues = {}
+        self._low_priority: Queues = {}
+        self._streak = 0
         self._size = 0
 
     def __len__(self) -> int:
         return self._size
 
     def services(self) -> set[str]:
-        """Return who has calls here."""
-        return {*self._urgent, *self._patient}
+        """Return the services that have queued calls."""
+        return {*self._interactive, *self._low_priority}
 
-    def of(self, service: str) -> Iterator[CallHandle]:
+    def calls_of(self, service: str) -> Iterator[CallHandle]:
         """Return the calls of a service, the next one first."""
-        return chain(self._urgent.get(service, ()), self._patient.get(service, ()))
+        return chain(self._interactive.get(service, ()), self._low_priority.get(service, ()))
 
     def count(self, service: str) -> int:
-        """Return how many calls of a service wait."""
-        return len(self._urgent.get(service, ())) + len(self._patient.get(service, ()))
+        """Return the number of queued calls of a service."""
+        return len(self._interactive.get(service, ())) + len(self._low_priority.get(service, ()))
 
-    def add(self, pending: CallHandle, *, first: bool = False) -> None:
-        """Put a call at the end of its line, or ``first`` in it."""
-        row = self._patient if pending.patient else self._urgent
-        line = row.setdefault(pending.call.service, deque())
-        if first:
-            line.appendleft(pending)
+    def add(self, handle: CallHandle, *, front: bool = False) -> None:
+        """Add a call at the end of its queue, or at its ``front``."""
+        queue = self._queues_of(handle).setdefault(handle.call.service, deque())
+        if front:
+            queue.appendleft(handle)
         else:
-            line.append(pending)
+            queue.append(handle)
         self._size += 1
 
-    def remove(self, pending: CallHandle) -> bool:
-        """Take a call out of its line; ``False`` if it does not stand there."""
-        row = self._patient if pending.patient else self._urgent
-        line = row.get(pending.call.service)
-        if line is None or pending not in line:
+    def remove(self, handle: CallHandle) -> bool:
+        """Remove a call; return ``False`` if it is not queued."""
+        queues = self._queues_of(handle)
+        queue = queues.get(handle.call.service)
+        if queue is None or handle not in queue:
             return False
-        # A deque removes in linear time, but a line is bounded.
-        line.remove(pending)
+        queue.remove(handle)  # linear, but a queue is bounded
         self._size -= 1
-        if not line:
-            del row[pending.call.service]
+        if not queue:
+            del queues[handle.call.service]
         return True
 
-    def take(self, choose: Choose) -> list[CallHandle]:
-        """Take out those whose turn it is, calls of one service; nothing if none may go now."""
-        due = self._passed >= MAX_INTERACTIVE_STREAK
-        rows = (self._patient, self._urgent) if due else (self._urgent, self._patient)
-        for row, other in (rows, rows[::-1]):
-            for service, line in row.items():
-                many = choose(chain(line, other.get(service, ())))
-                if many:
-                    self._count(row)
-                    rest = many - len(line)
-                    return self._pop(row, service, many) + self._pop(other, service, rest)
+    def pop(self, choose: Choose) -> list[CallHandle]:
+        """Remove and return the calls that run next, all of one service; ``[]`` if none can."""
+        both = (self._interactive, self._low_priority)
+        if self._streak >= MAX_INTERACTIVE_STREAK:
+            both = both[::-1]
+        for queues, other in (both, both[::-1]):
+            for service, queue in queues.items():
+                count = choose(chain(queue, other.get(service, ())))
+                if count:
+                    self._update_streak(queues)
+                    rest = count - len(queue)
+                    return self._pop(queues, service, count) + self._pop(other, service, rest)
         return []
 
     def clear(self) -> list[CallHandle]:
-        """Take out all."""
-        rows = (*self._urgent.values(), *self._patient.values())
-        found = [pending for line in rows for pending in line]
-        self._urgent.clear()
-        self._patient.clear()
+        """Remove and return all calls."""
+        queues = (*self._interactive.values(), *self._low_priority.values())
+        handles = list(chain.from_iterable(queues))
+        self._interactive.clear()
+        self._low_priority.clear()
         self._size = 0
-        return found
+        return handles
 
-    def _count(self, row: Row) -> None:
-        if row is self._patient:
-            self._passed = 0
-        elif self._patient:
-            self._passed += 1
+    def _queues_of(self, handle: CallHandle) -> Queues:
+        return self._low_priority if handle.low_priority else self._interactive
 
-    def _pop(self, row: Row, service: str, many: int) -> list[CallHandle]:
-        """Take the first out of a line, which stands last among the services after that."""
-        if many <= 0 or service not in row:
+    def _update_streak(self, queues: Queues) -> None:
+        if queues is self._low_priority:
+            self._streak = 0
+        elif self._low_priority:
+            self._streak += 1
+
+    def _pop(self, queues: Queues, service: str, count: int) -> list[CallHandle]:
+        """Remove the first calls of a service, which then moves behind the other services."""
+        if count <= 0 or service not in queues:
             return []
-        line = row.pop(service)
-        found = [line.popleft() for _ in range(min(many, len(line)))]
-        if line:
-            row[service] = line
-        self._size -= len(found)
-        return found
+        queue = queues.pop(service)
+        handles = [queue.popleft() for _ in range(min(count, len(queue)))]
+        if queue:
+            queues[service] = queue
+        self._size -= len(handles)
+        return handles

@@ -1,4 +1,4 @@
-"""Choose the next call and the worker that takes it."""
+"""Choose the next calls and the worker that runs them."""
 
 import time
 from collections import Counter
@@ -6,68 +6,70 @@ from collections.abc import Iterator
 from itertools import chain
 
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.dispatch.batching import gather
+from easymlnb_server.dispatch.batching import batch_size
 from easymlnb_server.dispatch.call import CallHandle, Execution
 from easymlnb_server.dispatch.duration_model import DurationModels
 from easymlnb_server.dispatch.worker_slots import WorkerSlot, WorkerSlots
 
 SHORT = 0.001
-"""Seconds up to which a call may be prefetched, so that it waits a few milliseconds at most."""
+"""Seconds that a run may take for its call to be prefetched."""
 
 
 class Scheduler:
-    """Looks at lines in the order of their turns, until one has calls that may go.
+    """Checks services in turn until one has calls that can run.
 
-    ``found`` is the worker for those.
+    ``slot`` is the worker slot for the calls that ``calls_to_send`` chose last.
     """
 
-    def __init__(self, crew: WorkerSlots, fits: DurationModels) -> None:
-        self._crew = crew
-        self._fits = fits
+    def __init__(self, slots: WorkerSlots, durations: DurationModels) -> None:
+        self._slots = slots
+        self._durations = durations
         self._runs: Counter[str] = Counter()
-        self.renew()
+        self.restart()
 
-    def renew(self) -> None:
-        """Begin with the first line again."""
-        self.found: WorkerSlot | None = None
-        # Nothing is prefetched past one whose turn it is and who needs a free worker: workers
-        # that always hold something would never be free.
+    def restart(self) -> None:
+        """Start again with the first service."""
+        self.slot: WorkerSlot | None = None
+        # Nothing is prefetched past a call that needs a free worker: a worker that always holds
+        # prefetched calls would never be free.
         self._prefetch = True
 
-    def began(self, service: str) -> None:
-        """A run of this service was sent."""
+    def run_started(self, service: str) -> None:
+        """Count a run against the service's ``max_concurrent``."""
         self._runs[service] += 1
 
-    def ended(self, run: Execution) -> None:
-        """A run is over: its place, if it has one, is another's."""
+    def run_ended(self, run: Execution) -> None:
+        """Release the run's slot, if it has one."""
         self._runs[run.service] -= 1
-        if run.leave is not None:
-            run.leave(run)
+        if run.release is not None:
+            run.release(run)
 
-    def place(self, service: str, spec: ServiceSpec, *, prefetch: bool = True) -> WorkerSlot | None:
-        """Return who takes a run of this service now; with ``prefetch`` it may wait there."""
+    def find_slot(
+        self, service: str, spec: ServiceSpec, *, prefetch: bool = True
+    ) -> WorkerSlot | None:
+        """Return the worker for a run of this service; with ``prefetch`` it may be a busy one."""
         if self._is_full(service, spec):
             return None
         prefetch = prefetch and spec.batch is None and self.is_short(service, 1)
-        return self._crew.find(service, spec, prefetch=prefetch)
+        return self._slots.find(service, spec, prefetch=prefetch)
 
     def is_short(self, service: str, size: int) -> bool:
-        """Return whether runs of so many calls were measured to take next to no time."""
-        return 0.0 < self._fits.of(service).seconds(size) <= SHORT
+        """Return whether runs of ``size`` calls were measured to take at most ``SHORT``."""
+        return 0.0 < self._durations.get(service).seconds(size) <= SHORT
 
-    def look(self, line: Iterator[CallHandle]) -> int:
-        """Return how many of the first calls in a line go now."""
-        first = next(line)
+    def calls_to_send(self, queue: Iterator[CallHandle]) -> int:
+        """Return how many of a service's first calls can be sent now."""
+        first = next(queue)
         service, spec = first.call.service, first.spec
-        # A service waits for a call that it makes, and must not wait for what runs before that too.
+        # A call that another one waits for is not prefetched: it could wait behind that one.
         prefetch = self._prefetch and isinstance(first.body, bytes) and not first.chain
-        self.found = self.place(service, spec, prefetch=prefetch)
-        if self.found is not None:
+        self.slot = self.find_slot(service, spec, prefetch=prefetch)
+        if self.slot is not None:
             if spec.batch is None:
                 return 1
-            calls = chain((first,), line)
-            return gather(calls, spec.batch, self._fits.of(service), time.monotonic())
-        on_main = spec.concurrency == 1 and first.ripe
+            calls, durations = chain((first,), queue), self._durations.get(service)
+            return batch_size(calls, spec.batch, durations, time.monotonic())
+        on_main = spec.concurrency == 1 and first.batch_ready
         self._prefetch = self._prefetch and not (on_main and not self._is_full(service, spec))
         return 0
 

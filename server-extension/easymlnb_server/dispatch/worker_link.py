@@ -1,4 +1,4 @@
-"""The server's end of a link to one kernel: calls out, results in."""
+"""The server's end of the link to one kernel: sends calls, receives results."""
 
 import asyncio
 import logging
@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 from easymlnb.contract.errors import EasyMLNBError, InternalError, WorkerLost
 from easymlnb.contract.worker_protocol import (
-    Call,
     Cancel,
     Failure,
     Hello,
@@ -24,167 +23,180 @@ from easymlnb_server.dispatch.bodies import frame
 from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.uploads.spool import KernelFileShare, SpooledFile
 
-Ended = Callable[[CallHandle, float | None], None]
-"""The worker is done with a call after so many seconds; ``None``: it never began it."""
+OnEnded = Callable[[CallHandle, float | None], None]
+"""Called when the worker has released a call, with its duration; ``None``: it never started."""
 
 log = logging.getLogger("easymlnb.link")
 
 
 class WorkerLink:
-    """One kernel that dialled in. ``write`` sends bytes and must not block."""
+    """The link to one connected kernel.
+
+    - ``hello``: the kernel's first message
+    - ``write``: sends bytes to the kernel. Must not block.
+    - ``file_share``: folder for large bodies; ``None`` until the kernel has proven that it runs on
+      this host
+    """
 
     def __init__(self, hello: Hello, write: Callable[[bytes], None]) -> None:
         self.hello = hello
-        self._write = write
-        self._calls: dict[int, tuple[CallHandle, Ended]] = {}
-        self.room: KernelFileShare | None = None
-        """For large bodies, where the kernel is on this host and has proven it."""
-        self._aside: list[Callable[[], None]] | None = None
+        self.file_share: KernelFileShare | None = None
         self.closed = asyncio.Event()
+        self._write = write
+        self._calls: dict[int, tuple[CallHandle, OnEnded]] = {}
+        self._deferred: list[Callable[[], None]] | None = None
 
     @contextmanager
-    def next_first(self) -> Iterator[None]:
-        """Write answers to their callers only when all that came with them was taken.
+    def deferred_results(self) -> Iterator[None]:
+        """Defer callers' ``on_done`` until all messages received in the block are handled.
 
-        So that the worker has its next calls before, and does not wait for the writing.
+        The worker then gets its next calls before results are written to callers.
         """
-        aside = self._aside = []
+        deferred = self._deferred = []
         try:
             yield
         finally:
-            self._aside = None
-            for tell in aside:
-                _contained(tell)
+            self._deferred = None
+            for on_done in deferred:
+                _try(on_done)
 
     @property
     def lost(self) -> bool:
-        """Say whether the kernel is gone."""
+        """Whether the kernel is gone."""
         return self.closed.is_set()
 
     def __len__(self) -> int:
-        """Return how many calls are out."""
+        """Return the number of calls that the kernel holds."""
         return len(self._calls)
 
-    def start(self, pending: CallHandle, call: Call, ended: Ended) -> None:
-        """Send a call; ``ended(pending, seconds)`` comes when the worker is done with it."""
+    def start(self, handle: CallHandle, on_ended: OnEnded) -> None:
+        """Send a call. ``on_ended`` is called when the worker has released it."""
         if self.lost:
-            pending.fail(WorkerLost())
-            ended(pending, 0.0)
+            handle.fail(WorkerLost())
+            on_ended(handle, 0.0)
             return
-        self._calls[call.id] = (pending, ended)
-        self._write(frame(call, pending.body, self.room))
+        self._calls[handle.call.id] = (handle, on_ended)
+        self._write(frame(handle.call, handle.body, self.file_share))
 
     def cancel(self, call: int) -> None:
-        """Ask the worker to stop a call; its slot stays taken until the worker is done with it."""
+        """Ask the worker to stop a call, which keeps its slot until the worker has stopped it."""
         if call in self._calls:
             self._write(pack(Cancel(id=call)))
 
     def recall(self, call: int) -> None:
-        """Ask the worker to give a call back, if it has not begun it."""
+        """Ask the worker to return a call that it has not started."""
         if call in self._calls:
             self._write(pack(Recall(id=call)))
 
-    def seen(self, call: int, size: int) -> None:
-        """Tell the worker that the reader of a stream took so many bytes of it."""
+    def acknowledge(self, call: int, size: int) -> None:
+        """Report that the reader of a stream has received ``size`` more bytes."""
         if call in self._calls:
             self._write(pack(StreamAck(id=call, size=size)))
 
-    def pending(self, call: int) -> CallHandle | None:
-        """Return a call that is out, if it is."""
-        found = self._calls.get(call)
-        return found[0] if found is not None else None
+    def find_call(self, call: int) -> CallHandle | None:
+        """Return a call that the kernel holds."""
+        entry = self._calls.get(call)
+        return entry[0] if entry is not None else None
 
     def runs(self, call: int) -> bool:
+        """Return whether the kernel holds a call."""
         return call in self._calls
 
     def give_up(self, call: int) -> None:
-        """Wait no longer for a call that does not stop; what still comes of it is dropped."""
-        found = self._calls.pop(call, None)
-        if found is not None:
-            pending, ended = found
-            ended(pending, 0.0)
+        """Release a call that does not stop; later messages about it are ignored."""
+        entry = self._calls.pop(call, None)
+        if entry is not None:
+            handle, on_ended = entry
+            on_ended(handle, 0.0)
 
-    def say(self, message: Message, body: bytes = b"") -> None:
+    def send(self, message: Message, body: bytes = b"") -> None:
         self._write(pack(message, body))
 
-    def take(self, message: Result | Failure | Progress | Item | NotStarted, body: bytes) -> None:
-        """Hand an event or answer to whoever waits for it; those of unknown calls are dropped."""
-        # Also a dropped one's file is taken, and so removed.
-        whole = self._claimed(message) if isinstance(message, Result) and message.file else body
-        found = self._calls.get(message.id)
-        if found is None:
+    def receive(
+        self, message: Result | Failure | Progress | Item | NotStarted, body: bytes
+    ) -> None:
+        """Pass an event or result to its call. Messages of unknown calls are ignored."""
+        # Claimed even if the call is unknown, so that the file is removed.
+        content = self._claim(message) if isinstance(message, Result) and message.file else body
+        entry = self._calls.get(message.id)
+        if entry is None:
             return
-        pending, ended = found
+        handle, on_ended = entry
         if isinstance(message, Progress | Item):
-            pending.given = pending.given or isinstance(message, Item)
-            listener = pending.listener
-            if listener is not None and not _contained(lambda: listener(message, body)):
-                pending.stop(InternalError())
+            handle.stream_started = handle.stream_started or isinstance(message, Item)
+            listener = handle.listener
+            if listener is not None and not _try(lambda: listener(message, body)):
+                handle.stop(InternalError())
             return
         del self._calls[message.id]
         if isinstance(message, NotStarted):
-            ended(pending, None)
+            on_ended(handle, None)
             return
-        if pending.answered.done():
-            if pending.late is not None:
-                pending.late(message)
-        elif whole is None:
-            pending.fail(InternalError())
+        if handle.answered.done():
+            if handle.on_late_result is not None:
+                handle.on_late_result(message)
+        elif content is None:
+            handle.fail(InternalError())
         else:
-            self._answer(pending, message, whole)
-        ended(pending, message.seconds)
+            self._answer(handle, message, content)
+        on_ended(handle, message.seconds)
 
     def _answer(
-        self, pending: CallHandle, message: Result | Failure, body: bytes | SpooledFile
+        self, handle: CallHandle, message: Result | Failure, body: bytes | SpooledFile
     ) -> None:
         def answer() -> None:
-            pending.answer(CallResult.of(message, body, pending.call.request_id), self._aside)
+            result = CallResult.from_message(message, body, handle.call.request_id)
+            handle.answer(result, self._deferred)
 
-        if not _contained(answer):
-            pending.fail(InternalError())
+        if not _try(answer):
+            handle.fail(InternalError())
 
-    def _claimed(self, message: Result) -> SpooledFile | None:
+    def _claim(self, message: Result) -> SpooledFile | None:
         try:
-            return self.room.claim(message.file) if self.room is not None else None
+            return self.file_share.claim(message.file) if self.file_share is not None else None
         except ValueError:
             log.exception("The file with a kernel's large result is missing.")
             return None
 
     def close(self, error: EasyMLNBError | None = None, *, by_kernel: bool = False) -> None:
-        """The kernel is gone: every call on it fails, with ``WorkerLost`` or this error.
+        """Close the link to a kernel that is gone; its calls fail or return to the queue.
 
-        ``by_kernel`` says that its own end of the link closed and all that it had sent was read.
-        A worker answers in order, so what it was to begin after a call without an answer it never
-        began, and another worker may. So may it what was begun, once, where its author says that
-        this does no harm.
+        Two kinds of calls return to the queue: those that the kernel had not started, and those
+        of idempotent services that have not run twice yet. The others fail with ``WorkerLost``.
+
+        - ``error``: fails the calls in place of ``WorkerLost``; idempotent calls are not retried
+        - ``by_kernel``: whether the kernel's own end closed the link and everything that it sent
+          was read. Only then is it known which calls had not started: workers answer calls in
+          order, so everything behind a call without a result had not.
         """
         self.closed.set()
-        if self.room is not None:
-            self.room.close()
+        if self.file_share is not None:
+            self.file_share.close()
         calls, self._calls = self._calls, {}
-        # Who was held is said by what was there; as one ends, it looks as if the next began.
-        held = {pending.call.id for pending, _ in calls.values() if by_kernel and pending.held}
-        again = []
-        for pending, ended in list(calls.values()):
-            if pending.call.id in held:
-                again.append(pending)
-            elif error is None and pending.repeats:
-                pending.once = True
-                again.append(pending)
+        # Collected first: ending a call marks the next one as started.
+        not_started = {id for id, (handle, _) in calls.items() if by_kernel and handle.prefetched}
+        returned = []
+        for id, (handle, on_ended) in calls.items():
+            if id in not_started:
+                returned.append(id)
+            elif error is None and handle.may_retry:
+                handle.no_retry = True
+                returned.append(id)
             else:
-                pending.fail(error or WorkerLost())
-                ended(pending, 0.0)
-        for pending in reversed(again):  # each is put before the others
-            calls[pending.call.id][1](pending, None)
+                handle.fail(error or WorkerLost())
+                on_ended(handle, 0.0)
+        for id in reversed(returned):  # each goes to the front of the queue
+            handle, on_ended = calls[id]
+            on_ended(handle, None)
 
 
-def _contained(tell: Callable[[], object]) -> bool:
-    """Tell one caller; says whether that went well.
+def _try(callback: Callable[[], object]) -> bool:
+    """Call ``callback`` and return whether it succeeded.
 
-    What goes wrong with it is logged and must not end the link, which carries the calls of others.
+    An exception is logged and must not close the link, which carries other callers' calls.
     """
     try:
-        tell()
+        callback()
     except Exception:
         log.exception("Could not forward a kernel's message to the caller.")
         return False

@@ -1,9 +1,4 @@
-"""The workers of a pool, and the places that calls take on them.
-
-A plain call takes its worker's main thread. Short calls may be prefetched: a few wait on the worker
-itself, which then never idles while its answer travels and the next call comes. Calls of an
-``async def`` take places beside the main thread.
-"""
+"""The workers of one version, and the slots that calls take on them."""
 
 import time
 from collections import Counter
@@ -14,122 +9,136 @@ from easymlnb_server.dispatch.call import Execution
 from easymlnb_server.dispatch.worker_link import WorkerLink
 
 PREFETCH_LIMIT = 4
-"""Calls that a worker may hold beyond the one it runs."""
+"""Calls that a worker may hold in addition to the one it runs."""
 
 RECALL_AFTER = 0.02
-"""Seconds that a call may take before those behind it are given to busy workers, too."""
+"""Seconds after which the calls behind a running call may move to other busy workers."""
 
 
 class WorkerSlot:
-    """One worker: ``line`` are the runs on its main thread, the first of them under way.
+    """What the dispatcher knows about one worker.
 
-    ``slots`` is how many it runs at once there, ``ahead`` how many more it may hold. ``since`` is
-    when the first of them began.
+    A worker runs calls on its main thread, ``capacity`` of them at once. Up to ``prefetch`` more
+    short calls may wait on the worker, so that it does not idle while a result travels to the
+    server and the next call back. Calls of an ``async def`` run on the worker's event loop and
+    need no main thread.
+
+    - ``runs``: the runs sent to the main thread, in their order; the first ``capacity`` have
+      started
+    - ``async_runs``: number of runs on the event loop by service
+    - ``first_started``: when the first of ``runs`` started, by ``time.monotonic()``
     """
 
-    __slots__ = ("ahead", "beside", "line", "link", "since", "slots")
+    __slots__ = ("async_runs", "capacity", "first_started", "link", "prefetch", "runs")
 
-    def __init__(self, link: WorkerLink, slots: int, ahead: int) -> None:
+    def __init__(self, link: WorkerLink, capacity: int, prefetch: int) -> None:
         self.link = link
-        self.slots = slots
-        self.ahead = ahead
-        self.line: list[Execution] = []
-        self.beside: Counter[str] = Counter()
-        self.since = 0.0
+        self.capacity = capacity
+        self.prefetch = prefetch
+        self.runs: list[Execution] = []
+        self.async_runs: Counter[str] = Counter()
+        self.first_started = 0.0
 
     @property
-    def free(self) -> bool:
-        """Say whether its main thread takes a run at once."""
-        return len(self.line) < self.slots
+    def is_free(self) -> bool:
+        """Whether the main thread would start another run at once."""
+        return len(self.runs) < self.capacity
 
-    def put(self, run: Execution) -> None:
-        if run.beside:
-            self.beside[run.service] += 1
+    def add(self, run: Execution) -> None:
+        if run.is_async:
+            self.async_runs[run.service] += 1
             return
-        if not self.line:
-            self.since = time.monotonic()
-        self.line.append(run)
-        if len(self.line) > self.slots:
-            for pending in run.calls:
-                pending.held = True
+        if not self.runs:
+            self.first_started = time.monotonic()
+        self.runs.append(run)
+        if len(self.runs) > self.capacity:
+            for handle in run.calls:
+                handle.prefetched = True
 
-    def done(self, run: Execution) -> None:
-        """Take a run away; the next one, if any waits, begins now."""
-        if run.beside:
-            self.beside[run.service] -= 1
+    def remove(self, run: Execution) -> None:
+        """Remove a run that has ended; the worker starts the next prefetched one."""
+        if run.is_async:
+            self.async_runs[run.service] -= 1
             return
-        if run is self.line[0]:
-            self.since = time.monotonic()
-        self.line.remove(run)
-        for pending in (p for first in self.line[: self.slots] for p in first.calls):
-            pending.held = False
+        if run is self.runs[0]:
+            self.first_started = time.monotonic()
+        self.runs.remove(run)
+        for handle in (h for started in self.runs[: self.capacity] for h in started.calls):
+            handle.prefetched = False
 
     @property
     def has_credit(self) -> bool:
-        """Whether one more short call may wait here. It waits behind short runs only."""
-        return len(self.line) < self.slots + self.ahead and all(run.short for run in self.line)
+        """Whether one more short call may wait here: only behind short runs."""
+        return len(self.runs) < self.capacity + self.prefetch and all(r.short for r in self.runs)
 
     def recall(self) -> None:
-        """Ask for the calls that wait here. The worker keeps those that it begins before.
+        """Ask the worker to return the prefetched calls that it has not started.
 
-        It gets no more to hold before its first run ends, as that may be a long one.
+        The first run may be a long one, so nothing is prefetched behind it again.
         """
-        held = self.line[self.slots :]
-        if held and self.line[0].short:
-            self.line[0].short = False
-            for pending in (p for run in reversed(held) for p in run.calls):
-                self.link.recall(pending.call.id)
+        prefetched = self.runs[self.capacity :]
+        if prefetched and self.runs[0].short:
+            self.runs[0].short = False
+            for handle in (h for run in reversed(prefetched) for h in run.calls):
+                self.link.recall(handle.call.id)
 
 
 class WorkerSlots:
-    """The workers that take calls."""
+    """The workers that accept calls.
+
+    Rules:
+
+    1. A free worker goes first. Without one, a short call is prefetched by the worker that holds
+       the fewest, if that has credit.
+    2. Prefetched calls are recalled as soon as another worker is free, or when the call before
+       them has run for ``RECALL_AFTER`` seconds. This is checked whenever a call ends or arrives
+       or a worker joins, so it needs no timer.
+    3. A call on the event loop goes to the worker with the fewest calls of its service.
+    """
 
     def __init__(self) -> None:
-        self._members: dict[WorkerLink, WorkerSlot] = {}
+        self._slots: dict[WorkerLink, WorkerSlot] = {}
 
     def __iter__(self) -> Iterator[WorkerSlot]:
-        # One that was lost just now leaves a moment later.
-        return (member for member in self._members.values() if not member.link.lost)
+        # The slot of a lost worker is removed a moment later.
+        return (slot for slot in self._slots.values() if not slot.link.lost)
 
-    def join(self, link: WorkerLink, slots: int, ahead: int) -> None:
-        self._members[link] = WorkerSlot(link, slots, ahead)
+    def join(self, link: WorkerLink, capacity: int, prefetch: int) -> None:
+        self._slots[link] = WorkerSlot(link, capacity, prefetch)
 
     def get(self, link: WorkerLink) -> WorkerSlot | None:
-        return self._members.get(link)
+        return self._slots.get(link)
 
     def leave(self, link: WorkerLink) -> None:
-        self._members.pop(link, None)
+        self._slots.pop(link, None)
 
-    def places(self, spec: ServiceSpec) -> int:
-        """Return how many runs of a service can be out at once."""
-        each = spec.concurrency if spec.concurrency > 1 else 0
-        places = sum(each or member.slots for member in self)
-        return min(places, spec.max_concurrent or places)
+    def capacity(self, spec: ServiceSpec) -> int:
+        """Return how many runs of a service can be active at once."""
+        per_worker = spec.concurrency if spec.concurrency > 1 else 0
+        total = sum(per_worker or slot.capacity for slot in self)
+        return min(total, spec.max_concurrent or total)
 
     def recall(self) -> None:
-        """Take back the calls that other workers could run sooner.
-
-        Those are the calls behind one that takes long, or all if a worker has nothing to do.
-        """
-        members = [*self]
-        if len(members) > 1:
-            idle = any(member.free for member in members)
-            late = time.monotonic() - RECALL_AFTER
-            for member in members:
-                if idle or member.since < late:
-                    member.recall()
+        """Recall the prefetched calls that other workers could start sooner."""
+        slots = [*self]
+        if len(slots) > 1:
+            any_free = any(slot.is_free for slot in slots)
+            overdue = time.monotonic() - RECALL_AFTER
+            for slot in slots:
+                if any_free or slot.first_started < overdue:
+                    slot.recall()
 
     def find(self, service: str, spec: ServiceSpec, *, prefetch: bool) -> WorkerSlot | None:
-        """Return a worker that takes a run of this service; with ``prefetch`` it may wait there."""
+        """Return the worker for a run of this service, or ``None``."""
         if spec.concurrency > 1:
-            least = min(self, key=lambda member: member.beside[service], default=None)
-            if least is None or least.beside[service] >= spec.concurrency:
+            least = min(self, key=lambda slot: slot.async_runs[service], default=None)
+            if least is None or least.async_runs[service] >= spec.concurrency:
                 return None
             return least
-        for member in self:
-            if member.free:
-                return member
+        for slot in self:
+            if slot.is_free:
+                return slot
         if not prefetch:
             return None
-        with_credit = (member for member in self if member.has_credit)
-        return min(with_credit, key=lambda member: len(member.line), default=None)
+        with_credit = (slot for slot in self if slot.has_credit)
+        return min(with_credit, key=lambda slot: len(slot.runs), default=None)

@@ -31,7 +31,7 @@ from easymlnb_server.apps.page_tokens import SCHEME, PageToken
 from easymlnb_server.context import STATE, ServerContext
 from easymlnb_server.identity.access import Action, Caller, JupyterUser
 from easymlnb_server.identity.revocation import GONE
-from easymlnb_server.services.registry import Target
+from easymlnb_server.services.models import Target
 
 RESOURCE = "easymlnb"
 """Name of our resource for an ``Authorizer``; actions are ``read``, ``write`` and ``execute``."""
@@ -149,7 +149,7 @@ class EasyHandler(JupyterHandler):
 
         Raises ``ServiceNotFound`` otherwise too: nobody learns what others have.
         """
-        return self.state.services.target_for(self.caller, name, action, live=live)
+        return self.state.services.resolve(name, self.caller, action, live=live)
 
     def manages(self, name: str) -> bool:
         """Say whether the caller is the owner of a service, or an administrator."""
@@ -168,7 +168,7 @@ class EasyHandler(JupyterHandler):
             raise Forbidden("A page's token is valid for the page's own service only.")
         if not held.public:
             # Who they are now: the page may have been open for hours.
-            self.caller = await self.state.people.find(held.visitor)
+            self.caller = await self.state.users.find(held.visitor)
         services = self.state.services
         # What is no longer open to them closes at once, also for pages that are open.
         if held.public and not services.public(held.service):

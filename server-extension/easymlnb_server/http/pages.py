@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
+from zlib import crc32
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -16,7 +17,7 @@ from easymlnb.contract import units
 from easymlnb.contract.errors import EasyMLNBError, NotLoggedIn, RouteNotFound
 from easymlnb_server.http import charts
 from easymlnb_server.http.base import EasyHandler, decides_itself, retry_after
-from easymlnb_server.openapi.document import HTML, Operation
+from easymlnb_server.openapi.document import HTML, Operation, ok
 
 HERE = Path(__file__).parent.parent
 STATIC = HERE / "static"
@@ -48,7 +49,8 @@ def _jinja() -> Environment:
     )
     found.filters["moment"] = lambda seconds: datetime.fromtimestamp(seconds, UTC).isoformat()
     found.filters["duration"] = lambda s: None if s is None else charts.duration(s)
-    found.filters["bytes"] = units.shown
+    found.filters["hue"] = lambda name: crc32(name.encode()) % 360
+    found.filters["bytes"] = units.format_size
     found.tests["web"] = lambda text: text.startswith(("https://", "http://"))
     return found
 
@@ -152,13 +154,8 @@ class AssetHandler(EasyHandler):
         self.finish(data)
 
 
-OPERATIONS = (
-    Operation(
-        method="get",
-        path="/docs",
-        id="getDocs",
-        tag="Documents",
-        summary="Read and try the API",
-        answers={200: ("A page for people.", HTML)},
+OPERATIONS = {
+    "GET /docs": Operation(
+        "getDocs", "Read and try the API", ok("A page for people.", HTML), tag="Documents"
     ),
-)
+}

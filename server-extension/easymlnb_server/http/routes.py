@@ -12,15 +12,14 @@ from easymlnb_server.calls.handlers import CallHandler
 from easymlnb_server.http.base import NotFoundHandler
 from easymlnb_server.http.pages import OPERATIONS as PAGES
 from easymlnb_server.http.pages import AssetHandler, DocsHandler
-from easymlnb_server.hub.handlers import HubHandler
-from easymlnb_server.hub.people_handlers import TransferHandler, UserHandler
+from easymlnb_server.hub.handlers import HubHandler, TransferHandler, UserHandler
 from easymlnb_server.identity.handlers import OPERATIONS as ME
 from easymlnb_server.identity.handlers import MeHandler
 from easymlnb_server.link.handlers import OPERATIONS as LINK
 from easymlnb_server.link.handlers import LinkHandler
 from easymlnb_server.observability.handlers import OPERATIONS as HEALTH
-from easymlnb_server.observability.handlers import LiveHandler, ReadyHandler
-from easymlnb_server.observability.metrics_handlers import MetricsHandler
+from easymlnb_server.observability.handlers import LiveHandler, MetricsHandler, ReadyHandler
+from easymlnb_server.openapi.document import Operations
 from easymlnb_server.openapi.handlers import OPERATIONS as OPENAPI
 from easymlnb_server.openapi.handlers import OpenapiHandler, ServiceOpenapiHandler
 from easymlnb_server.placement.handlers import OPERATIONS as PLACEMENTS
@@ -37,8 +36,6 @@ from easymlnb_server.publishing.handlers import (
     BundleNotebookHandler,
     ServicesHandler,
 )
-from easymlnb_server.services.access_handlers import OPERATIONS as ACCESS
-from easymlnb_server.services.access_handlers import AccessHandler
 from easymlnb_server.services.catalog_handlers import OPERATIONS as CATALOG
 from easymlnb_server.services.catalog_handlers import (
     CatalogHandler,
@@ -47,28 +44,32 @@ from easymlnb_server.services.catalog_handlers import (
     ThumbnailHandler,
 )
 from easymlnb_server.services.handlers import OPERATIONS as SERVICES
-from easymlnb_server.services.handlers import LogHandler, ServiceHandler, VersionsHandler
+from easymlnb_server.services.handlers import (
+    AccessHandler,
+    LogHandler,
+    ServiceHandler,
+    VersionsHandler,
+)
 from easymlnb_server.uploads.handlers import OPERATIONS as UPLOADS
 from easymlnb_server.uploads.handlers import UploadHandler, UploadsHandler
 
 PREFIX = "easymlnb"
 
-OPERATIONS = (
-    *PUBLISHING,
-    *SERVICES,
-    *CALLS,
-    *CANCEL,
-    *CATALOG,
-    *OPENAPI,
-    *PAGES,
-    *APPS,
-    *PLACEMENTS,
-    *HEALTH,
-    *LINK,
-    *ME,
-    *ACCESS,
-    *UPLOADS,
-)
+OPERATIONS: Operations = {
+    **PUBLISHING,
+    **SERVICES,
+    **CALLS,
+    **CANCEL,
+    **CATALOG,
+    **OPENAPI,
+    **PAGES,
+    **APPS,
+    **PLACEMENTS,
+    **HEALTH,
+    **LINK,
+    **ME,
+    **UPLOADS,
+}
 """The routes that OpenAPI documents describe."""
 
 NAME = r"([A-Za-z0-9_-]+)"

@@ -1,25 +1,96 @@
-"""Report whether the Hub gives a shared service what it needs."""
+"""What administrators of a Hub can do: check the Hub's setup, remove and rename users."""
 
+from collections.abc import Iterable
 from importlib.metadata import version
+from typing import ClassVar
 
+import msgspec
 from tornado import web
 
-from easymlnb.contract.errors import Forbidden, RouteNotFound
+from easymlnb.contract.errors import BadRequest, Forbidden, RouteNotFound
 from easymlnb_server.http.base import EasyHandler
+from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.hub.health import examine
 from easymlnb_server.hub.users import HubUsers
 from easymlnb_server.placement.hub.user_placements import UserPlacements
 
+MAX_TRANSFER_BYTES = 2**16
+
+
+class Transfer(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a transfer: the name of the new owner, a user of the Hub."""
+
+    to: str
+
+
+def hub_users(handler: EasyHandler) -> HubUsers:
+    """Return the users of the Hub; raises ``Forbidden`` unless the caller is its administrator."""
+    if handler.caller is None or not handler.caller.admin:
+        raise Forbidden("This request requires an administrator of the Hub.")
+    people = handler.state.users
+    if not isinstance(people, HubUsers):
+        raise RouteNotFound
+    return people
+
+
+def forget_services(handler: EasyHandler, names: Iterable[str]) -> None:
+    """Drop the logs and metrics of services that were removed or have a new name."""
+    for name in names:
+        handler.state.call_log.forget(name)
+    handler.state.metrics.prune()
+
 
 class HubHandler(EasyHandler):
-    """``GET hub``: rights, addresses and versions, for administrators; ``doctor --hub`` asks."""
+    """``GET hub``: scopes, addresses and versions; ``doctor --hub`` prints them."""
 
     @web.authenticated
     async def get(self) -> None:
-        if self.caller is None or not self.caller.admin:
-            raise Forbidden("Only administrators of the Hub can see this.")
-        members, views = self.state.people, self.state.nodes
-        if not (isinstance(members, HubUsers) and isinstance(views, UserPlacements)):
+        users, views = hub_users(self), self.state.placement_views
+        if not isinstance(views, UserPlacements):
             raise RouteNotFound
-        found = await examine(members, views.credentials)
+        found = await examine(users, views.credentials)
         self.write_json({"easymlnb": version("easymlnb"), **found})
+
+
+class UserHandler(EasyHandler):
+    """``DELETE hub/users/{name}``: remove everything that the shared service stores of a user."""
+
+    @web.authenticated
+    async def delete(self, name: str) -> None:
+        users = hub_users(self)
+        removed = await self.state.publisher.remove_owner(name)
+        await users.forget()
+        forget_services(self, removed)
+        self.write_json({"removed": removed})
+
+
+class TransferHandler(BodyHandler):
+    """``POST hub/users/{name}/transfer``: give all services of a user to another."""
+
+    actions: ClassVar[dict[str, str]] = {"POST": "write"}
+
+    def body_limit(self) -> int:
+        hub_users(self)
+        return MAX_TRANSFER_BYTES
+
+    @web.authenticated
+    async def post(self, name: str) -> None:
+        users = hub_users(self)
+        try:
+            to = msgspec.json.decode(self.take_body(), type=Transfer).to
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise BadRequest(f'Name the new owner as JSON: {{"to": "alice"}} ({error}).') from error
+        if to == name:
+            raise BadRequest(f"{name!r} already owns these services.")
+        found = await users.look(to)
+        if found is None:
+            raise BadRequest(f"The Hub has no user {to!r}.")
+        if not found.identity:
+            raise BadRequest(
+                "The Hub does not return when users were created. Give the service the scope "
+                "read:users; 'easymlnb doctor --hub' prints the setting."
+            )
+        moved = await self.state.publisher.transfer(name, to, found.identity)
+        await users.forget()
+        forget_services(self, moved)
+        self.write_json({"moved": moved})

@@ -15,7 +15,6 @@ from traitlets.config.loader import ArgumentError, KVArgParseConfigLoader
 from easymlnb_server import spelling
 from easymlnb_server.app import EasyMLNB
 from easymlnb_server.hub.identity_provider import HubIdentity, OwnRoutesOnly
-from easymlnb_server.placement.registry import PlacementProvider
 
 OURS = ("EasyMLNB", "HubIdentity", "ServerApp")
 """Sections that administrators write for this program."""
@@ -34,13 +33,8 @@ class SharedService(EasyMLNB):
 
     def initialize_settings(self) -> None:
         super().initialize_settings()
-        if self._owners is None:
+        if self._components.hub is None:
             raise TraitError("The shared service requires a token of its Hub and the Hub's login.")
-
-    def make_somewhere(self) -> PlacementProvider:
-        """Return where workers start: in their authors' own servers, never here."""
-        assert self._owners is not None
-        return self._owners
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         try:

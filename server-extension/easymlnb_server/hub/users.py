@@ -1,6 +1,7 @@
 """Users as the Hub describes them."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -10,10 +11,11 @@ from urllib.parse import quote
 import httpx
 
 from easymlnb.contract import hub_config
-from easymlnb.contract.errors import NotReady
+from easymlnb.contract.errors import EasyMLNBError, NotReady
 from easymlnb_server.hub.name_registry import Register
 from easymlnb_server.hub.ttl_cache import Outage, TtlCache
 from easymlnb_server.identity.access import Caller, resolve
+from easymlnb_server.store.people import People
 
 SECONDS = 10.0
 """How long a request may wait for the Hub's word in all."""
@@ -80,6 +82,16 @@ class HubUsers:
 
     async def close(self) -> None:
         await self._http.aclose()
+
+    async def open(self, people: People) -> None:
+        """Read which user each name belongs to."""
+        await asyncio.to_thread(self.register.open, people)
+
+    async def meet_owners(self, people: People) -> None:
+        """Look up the owners of what was published before users' identities were recorded."""
+        with contextlib.suppress(EasyMLNBError):  # then each is looked up at their next request
+            for name in await asyncio.to_thread(people.owners):
+                await self.find(name)
 
     async def whose(self, token: str) -> HubUser | None:
         """Return whose token this is; ``None`` if it is nobody's. Raises ``NotReady``."""
@@ -157,7 +169,7 @@ class HubUsers:
             held = set(answer.json()["scopes"])
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             held = set()
-        return [scope for scope in scopes if not hub_config.held(scope, held)]
+        return [scope for scope in scopes if not hub_config.has_scope(scope, held)]
 
     async def scopes(self, token: str) -> frozenset[str]:
         """Return what a token is good for, whoever has it; nothing if it is nobody's.

@@ -102,6 +102,9 @@ PRIVATE = Access()
 """For its owner only: what a new service is."""
 
 
+SINGLE_USER = "user"
+"""The key of calls that come with the server's own token: it knows one person only."""
+
 _LABEL = "user "
 
 

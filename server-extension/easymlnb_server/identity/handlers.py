@@ -1,11 +1,23 @@
 """Describe the caller, so that clients can resolve names of services."""
 
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
 from tornado import web
 
 from easymlnb.contract.errors import NotLoggedIn
 from easymlnb_server.http.base import EasyHandler
-from easymlnb_server.openapi.document import JSON, Operation
-from easymlnb_server.resources import Me
+from easymlnb_server.openapi.document import Operation, ok
+
+
+class Me(msgspec.Struct, frozen=True, kw_only=True):
+    """The caller."""
+
+    name: str
+    groups: list[str]
+    admin: bool
+    shared: Annotated[bool, Meta(description="Whether this is the shared service of a Hub.")]
 
 
 class MeHandler(EasyHandler):
@@ -26,13 +38,6 @@ class MeHandler(EasyHandler):
         )
 
 
-OPERATIONS = (
-    Operation(
-        method="get",
-        path="/me",
-        id="getMe",
-        tag="Services",
-        summary="Get your own identity",
-        answers={200: ("Your name, groups and rights.", {JSON: Me})},
-    ),
-)
+OPERATIONS = {
+    "GET /me": Operation("getMe", "Get your own identity", ok("Your name, groups and rights.", Me)),
+}

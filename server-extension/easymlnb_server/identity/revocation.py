@@ -1,92 +1,107 @@
-"""What was opened and may not go on: pages and calls of people whom a service lets in no more.
+"""Close the pages and cancel the calls of users whose access was revoked.
 
-Every request is checked as it comes. This looks after what lasts longer than a request: an open
-page, a stream, a call that waits in line.
+Each request is checked when it arrives. This checks what lasts longer than a request: an open
+page, a stream, a call in the queue.
 """
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Protocol
 
-from easymlnb.contract.errors import EasyMLNBError, Forbidden
-from easymlnb_server.apps.sessions import PageSession
-from easymlnb_server.context import ServerContext
-from easymlnb_server.identity.access import Action, Caller, user_of_key
+from easymlnb.contract.errors import EasyMLNBError
+from easymlnb_server.identity.access import Action, Caller, UserDirectory
 
 EVERY = 10.0
-"""Seconds between two looks; with 30 s that people are known for, less than a minute in all."""
+"""Seconds between two checks; with the 30 s for which users are cached, under a minute in all."""
 
 GONE = "This service is no longer shared with you. Ask its owner for access."
 
 log = logging.getLogger("easymlnb.access")
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Something that a user has open: a page or a call.
+
+    Attributes
+    ----------
+    user
+        The user's name; ``None`` for a visitor without a login.
+    service
+        The service's name.
+    close
+        Ends it.
+    """
+
+    user: str | None
+    service: str
+    close: Callable[[], None]
+
+
+class Rules(Protocol):
+    """Who may use which service; see ``ServiceRegistry``."""
+
+    def is_published(self, name: str) -> bool:
+        """Return whether there is a published service of this name."""
+
+    def allows(self, caller: Caller | None, name: str, action: Action) -> bool:
+        """Return whether a caller may do something with a service."""
+
+
 class AccessRevoker:
-    """Reads who may call what, as another process may have changed it, and ends what may not be."""
+    """Ends what users have open and may no longer use.
 
-    def __init__(self, state: ServerContext) -> None:
-        self._services = state.services
-        self._publications = state.publications
-        self._people = state.people
-        self._places = state.apps.places
-        self._metrics = state.metrics
+    Parameters
+    ----------
+    rules
+        Who may use which service.
+    refresh
+        Reads the rules again, as another process may have changed them.
+    users
+        Knows the users.
+    sources
+        Return what is open.
+    """
 
-    async def keep(self) -> None:
-        """Look again and again, for as long as the server runs."""
-        while True:
-            await asyncio.sleep(EVERY)
-            try:
-                await self.look()
-            except Exception:
-                # Without this loop nothing that is open would ever be closed to anybody.
-                log.exception("Checking open pages and calls failed; retrying.")
+    def __init__(
+        self,
+        rules: Rules,
+        refresh: Callable[[], Awaitable[None]],
+        users: UserDirectory,
+        sources: Collection[Callable[[], Iterable[Opened]]],
+    ) -> None:
+        self._rules = rules
+        self._refresh = refresh
+        self._users = users
+        self._sources = sources
 
-    async def look(self) -> None:
-        """Look once."""
-        await self._read()
-        places, calls = self._places.all(), self._metrics.open_calls()
-        asking = {self._of(one) for one in places} | {user_of_key(one.owner) for _, one in calls}
-        known = await self._find(asking)
-        for place in places:
-            if not self._may(known, self._of(place), place.service):
-                self._places.leave(place)
-        for name, pending in calls:
-            if not self._may(known, user_of_key(pending.owner), name):
-                pending.stop(Forbidden(GONE))
-
-    async def _read(self) -> None:
-        if not self._publications.ready:
-            return
+    async def check(self) -> None:
+        """Check everything once."""
         try:
-            store = self._publications.store
-            found = await asyncio.to_thread(store.services.access)
-            moved = await asyncio.to_thread(store.people.moved)
+            await self._refresh()
         except EasyMLNBError as error:
             log.warning("Could not read the access rules: %s", error)
-            return
-        for name, access in found.items():
-            self._publications.let_in(name, access)
-        self._publications.moved = moved
-
-    def _of(self, place: PageSession) -> str | None:
-        return None if place.public else place.visitor.user
+        everything = [opened for source in self._sources for opened in source()]
+        known = await self._find({opened.user for opened in everything})
+        for opened in everything:
+            # A call of a service that is being removed may finish. While the Hub is unavailable,
+            # users that it has not named yet are left alone.
+            if not self._rules.is_published(opened.service) or opened.user not in known:
+                continue
+            if not self._rules.allows(known[opened.user], opened.service, Action.CALL):
+                opened.close()
 
     async def _find(self, names: Collection[str | None]) -> dict[str | None, Caller | None]:
-        """Return who they are now; those of whom nothing can be told at the moment are left out."""
+        """Return the users by name, without those that cannot be looked up at the moment."""
         found: dict[str | None, Caller | None] = {None: None}
 
-        async def ask(name: str) -> None:
+        async def look_up(name: str) -> None:
             try:
-                found[name] = await self._people.find(name)
+                found[name] = await self._users.find(name)
             except EasyMLNBError as error:
                 log.warning("Could not check whether a user still has access: %s", error)
 
-        await asyncio.gather(*(ask(name) for name in names if name is not None))
+        await asyncio.gather(*(look_up(name) for name in names if name is not None))
         return found
-
-    def _may(self, known: dict[str | None, Caller | None], who: str | None, name: str) -> bool:
-        # What is being removed is seen to its end, and so is what somebody unknown does: the Hub
-        # is away, and will say.
-        if name not in self._publications.serving or who not in known:
-            return True
-        return self._services.allows(known[who], name, Action.CALL)

@@ -38,7 +38,7 @@ from easymlnb_server.context import STATE, ServerContext
 from easymlnb_server.dispatch.worker_link import WorkerLink
 from easymlnb_server.http.base import decides_itself
 from easymlnb_server.http.websocket import KernelSocketHandler, SocketWebSocket
-from easymlnb_server.openapi.document import Operation
+from easymlnb_server.openapi.document import Operation, ok
 from easymlnb_server.uploads.spool import KernelFileShare
 from easymlnb_server.workers.registration import ExpectedWorker, RegisteredWorker
 
@@ -120,11 +120,11 @@ class LinkHandler(KernelSocketHandler):
 
     def _admit(self, secret: str) -> bool:
         if self.state.services.shared:
-            self._arrival = self.state.rendezvous.claim(secret)
+            self._arrival = self.state.registration.claim(secret)
             return self._arrival is not None
         if hmac.compare_digest(secret.encode(), self.state.secret.encode()):
             return True
-        self._arrival = self.state.rendezvous.claim(secret)
+        self._arrival = self.state.registration.claim(secret)
         return self._arrival is not None
 
     def open(self, *args: str, **kwargs: str) -> None:
@@ -156,7 +156,11 @@ class LinkHandler(KernelSocketHandler):
     def on_message(self, message: str | bytes) -> None:
         self._unheard = 0
         try:
-            with self._link.next_first() if self._link is not None else contextlib.nullcontext():
+            with (
+                self._link.deferred_results()
+                if self._link is not None
+                else contextlib.nullcontext()
+            ):
                 for frame, body in unpack_to_server(cast("bytes", message)):
                     self._takers[type(frame)](frame, body)
                 self._flush()
@@ -199,7 +203,7 @@ class LinkHandler(KernelSocketHandler):
 
     def _on_event(self, frame: ToServer, body: bytes) -> None:
         if self._link is not None:
-            self._link.take(cast("Result | Failure | Progress | Item | NotStarted", frame), body)
+            self._link.receive(cast("Result | Failure | Progress | Item | NotStarted", frame), body)
 
     def _on_hello(self, hello: Hello, body: bytes) -> None:
         if self._link is not None:
@@ -210,13 +214,13 @@ class LinkHandler(KernelSocketHandler):
             return
         self._link = WorkerLink(hello, self._write)
         owner = self._arrival.owner if self._arrival is not None else ""
-        self._asks = ServiceCalls(self.state, self._link, owner)
+        self._asks = ServiceCalls(self.state.invoker, self.state.users, self._link, owner)
         self._room = self.state.spool.room()
-        self._link.say(Welcome(probe=str(self._room.probe) if self._room else ""))
+        self._link.send(Welcome(probe=str(self._room.probe) if self._room else ""))
 
     def _on_shares(self, shares: SharedFilesystem, body: bytes) -> None:
         if self._link is not None and self._room is not None and self._room.proven(shares.proof):
-            self._link.room = self._room
+            self._link.file_share = self._room
 
     def _on_ask(
         self, frame: CallService | DescribeService | CancelServiceCall, body: bytes
@@ -238,8 +242,8 @@ class LinkHandler(KernelSocketHandler):
                 self.state.live.offer(link, spec)
                 taken.append(spec.name)
             except EasyMLNBError as error:
-                link.say(RegistrationRefused(name=spec.name, message=error.message))
-        link.say(Registered(names=tuple(taken)))
+                link.send(RegistrationRefused(name=spec.name, message=error.message))
+        link.send(Registered(names=tuple(taken)))
 
     def _on_withdraw(self, withdraw: Unregister, body: bytes) -> None:
         for name in withdraw.names:
@@ -263,14 +267,12 @@ def _read_to_the_end(stream: Any) -> None:
     stream.write_to_fd = write_if_anybody_listens
 
 
-OPERATIONS = (
-    Operation(
-        method="get",
-        path="/link",
-        id="openLink",
+OPERATIONS = {
+    "GET /link": Operation(
+        "openLink",
+        "The WebSocket that kernels connect to",
+        ok("Switched to a WebSocket.", {}, 101),
+        (400, 404, 503),
         tag="Health",
-        summary="The WebSocket that kernels connect to",
-        answers={101: ("Switched to a WebSocket.", {})},
-        errors=(400, 404, 503),
     ),
-)
+}

@@ -1,14 +1,27 @@
-"""Health checks. They are open to everyone, so they report no more than a status."""
+"""Health checks and the metrics of a shared service in Prometheus's format."""
 
+from typing import Literal, Protocol, runtime_checkable
+
+import msgspec
 from jupyter_server.auth.decorator import allow_unauthenticated
 
+from easymlnb.contract.errors import Forbidden, NotLoggedIn
+from easymlnb.contract.hub_config import ACCESS
 from easymlnb_server.http.base import EasyHandler
-from easymlnb_server.openapi.document import JSON, Operation
-from easymlnb_server.resources import Health
+from easymlnb_server.observability.metrics import CONTENT_TYPE, exposition
+from easymlnb_server.openapi.document import Operation, ok
+
+SERVICE_SCOPES = {ACCESS, "access:services"}
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of the server."""
+
+    status: Literal["ok", "not_ready"]
 
 
 class LiveHandler(EasyHandler):
-    """``GET health/live``: the process answers."""
+    """``GET health/live``: the process runs. The route is open, so it returns only a status."""
 
     @allow_unauthenticated
     def get(self) -> None:
@@ -16,32 +29,64 @@ class LiveHandler(EasyHandler):
 
 
 class ReadyHandler(EasyHandler):
-    """``GET health/ready``: published services are served from here."""
+    """``GET health/ready``: this process serves published services."""
 
     @allow_unauthenticated
     def get(self) -> None:
-        ready = self.state.publications.ready and not self.state.services.draining
+        ready = self.state.published.ready and not self.state.services.draining
         self.write_json(Health(status="ok" if ready else "not_ready"), 200 if ready else 503)
 
 
-OPERATIONS = (
-    Operation(
-        method="get",
-        path="/health/live",
-        id="getLive",
+@runtime_checkable
+class TokenScopes(Protocol):
+    """Looks up the scopes of a token of a user or a service."""
+
+    async def scopes(self, token: str) -> frozenset[str]: ...
+
+
+class MetricsHandler(EasyHandler):
+    """``GET metrics``: for administrators, and for tokens with the scope to read metrics."""
+
+    # A token of another service of the Hub belongs to no user, so it cannot log in.
+    @allow_unauthenticated
+    async def get(self) -> None:
+        if self.caller is None or not self.caller.admin:
+            await self._check_token()
+        self.set_header("Content-Type", CONTENT_TYPE)
+        self.finish(exposition())
+
+    async def _check_token(self) -> None:
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        people = self.state.users
+        sent = scheme.lower() in ("token", "bearer") and bool(token.strip())
+        if sent and isinstance(people, TokenScopes):
+            scopes = await people.scopes(token.strip())
+            if "read:metrics" in scopes and scopes & SERVICE_SCOPES:
+                return
+            if not scopes and self.caller is None:
+                raise NotLoggedIn
+        if self.caller is None and not sent:
+            raise NotLoggedIn
+        raise Forbidden(
+            "Metrics require an administrator of the Hub, or a token with the scopes read:metrics "
+            f"and {ACCESS}."
+        )
+
+
+OPERATIONS = {
+    "GET /health/live": Operation(
+        "getLive",
+        "Check whether the server runs",
+        ok("It runs.", Health),
         tag="Health",
-        summary="Check whether the server runs",
-        answers={200: ("It runs.", {JSON: Health})},
         open=True,
     ),
-    Operation(
-        method="get",
-        path="/health/ready",
-        id="getReady",
+    "GET /health/ready": Operation(
+        "getReady",
+        "Check whether the server accepts calls",
+        ok("It accepts calls.", Health),
+        (503,),
         tag="Health",
-        summary="Check whether the server accepts calls",
-        answers={200: ("It accepts calls.", {JSON: Health})},
-        errors=(503,),
         open=True,
     ),
-)
+}

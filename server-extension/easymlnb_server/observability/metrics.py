@@ -8,7 +8,7 @@ clearing up: its numbers are left out.
 import asyncio
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import accumulate
 from math import ceil
 from typing import Any
@@ -24,10 +24,10 @@ from prometheus_client.core import (
 
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError
 from easymlnb_server.dispatch.call import CallHandle
-from easymlnb_server.publishing.publisher import Publisher
-from easymlnb_server.resources import Stats
 from easymlnb_server.services.live import LiveServices
+from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.services.registry import LIVE
+from easymlnb_server.services.responses import Stats
 from easymlnb_server.workers.deployment import REASONS
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -78,11 +78,11 @@ class Histogram:
 class CallMetrics:
     """The numbers of one version of one service.
 
-    ``ended`` counts by HTTP status and error code (``ok`` for a result), ``refused`` by code;
-    ``open`` holds the calls whose callers wait, ``sizes`` counts batches by their calls.
+    ``ended`` counts by HTTP status and error code (``ok`` for a result), ``refused`` by code,
+    ``sizes`` counts batches by their calls.
     """
 
-    __slots__ = ("ended", "open", "recent", "refused", "sizes", "whole", "worker")
+    __slots__ = ("ended", "recent", "refused", "sizes", "whole", "worker")
 
     def __init__(self) -> None:
         self.ended: Counter[tuple[int, str]] = Counter()
@@ -91,7 +91,6 @@ class CallMetrics:
         self.worker = Histogram()
         self.sizes = Histogram(SIZES)
         self.recent: deque[float] = deque(maxlen=RECENT)
-        self.open: set[CallHandle] = set()
 
     def add(self, error: EasyMLNBError | None, whole: float, worker: float) -> None:
         """Count a call that ended; ``whole`` and ``worker`` are seconds, 0 where none ran it."""
@@ -101,11 +100,9 @@ class CallMetrics:
         if worker:
             self.worker.add(worker)
 
-    @property
-    def running(self) -> int:
-        return sum(pending.started > 0 for pending in self.open)
-
-    def stats(self) -> Stats:
+    def stats(self, in_flight: Collection[CallHandle] = ()) -> Stats:
+        """Return the numbers for people, with those of the calls that are ``in_flight``."""
+        running = _running(in_flight)
         stopped = sum(n for (_, code), n in self.ended.items() if code == CallCancelled.code)
         errors = sum(count for (status, _), count in self.ended.items() if status >= 400) - stopped
         recent = sorted(self.recent)
@@ -116,8 +113,8 @@ class CallMetrics:
             refused=self.refused.total(),
             p50=_quantile(recent, 0.5),
             p95=_quantile(recent, 0.95),
-            waiting=len(self.open) - self.running,
-            running=self.running,
+            waiting=len(in_flight) - running,
+            running=running,
         )
 
 
@@ -127,11 +124,13 @@ class Metrics:
     def __init__(
         self,
         live: LiveServices,
-        publications: Publisher,
+        published: PublishedServices,
+        in_flight: Callable[[], Mapping[Key, Collection[CallHandle]]] = dict,
         registry: CollectorRegistry = REGISTRY,
     ) -> None:
         self._live = live
-        self._publications = publications
+        self._published = published
+        self._in_flight = in_flight
         self._registry = registry
         self._series: dict[Key, CallMetrics] = {}
         self._memory: dict[str, int] = {}
@@ -150,42 +149,29 @@ class Metrics:
             found = self._series[name, version] = CallMetrics()
         return found
 
-    def under_way(
-        self, request_id: str, owner: str | None, service: str | None = None
-    ) -> list[CallHandle]:
-        """Return the calls with this request id that are this owner's, or anybody's.
-
-        ``service``: only calls of this service.
-        """
-        return [
-            pending
-            for (name, _), series in self._series.items()
-            for pending in series.open
-            if pending.call.request_id == request_id
-            and owner in (None, pending.owner)
-            and service in (None, name)
-        ]
-
-    def open_calls(self) -> list[tuple[str, CallHandle]]:
-        """Return the calls whose callers wait, each with its service's name."""
-        return [(key[0], one) for key, series in self._series.items() for one in series.open]
-
     def prune(self) -> None:
-        """Forget the services and versions that are no more."""
-        there = {NOBODY, *((service.spec.name, LIVE) for service in self._live.all())}
-        serving = tuple(self._publications.serving.items())
-        there |= {(name, str(version.version)) for name, version in serving}
-        for key in self._series.keys() - there:
-            if not self._series[key].open:  # else what drains could not be found, to stop it
-                del self._series[key]
+        """Forget the services and versions that are gone."""
+        known = {NOBODY, *((service.spec.name, LIVE) for service in self._live.all())}
+        known |= {
+            (name, str(number))
+            for name, service in tuple(self._published.services.items())
+            for number in service.versions
+        }
+        for key in self._series.keys() - known - self._in_flight().keys():
+            del self._series[key]
 
     def stats(self, name: str, version: str) -> Stats:
         """Return the numbers of a version for people; workers are ``None`` for a live one."""
-        found = (self._series.get((name, version)) or CallMetrics()).stats()
-        serving = self._publications.serving.get(name)
-        if serving is None or version != str(serving.version):
+        series = self._series.get((name, version)) or CallMetrics()
+        found = series.stats(self._in_flight().get((name, version), ()))
+        service = self._published.get(name)
+        deployments = {
+            str(one.number): one.deployment
+            for one in (service.versions.values() if service else ())
+        }
+        deployment = deployments.get(version)
+        if deployment is None:
             return found
-        deployment = serving.deployment
         return msgspec.structs.replace(
             found,
             workers=len(deployment.pool.workers),
@@ -202,8 +188,8 @@ class Metrics:
 
     def measure(self) -> None:
         """Look at the workers' processes; takes milliseconds for each, so not for every scrape."""
-        serving = tuple(self._publications.serving.values())
-        deployments = {one.deployment.bundle: one.deployment for one in serving}
+        versions = self._published.versions()
+        deployments = {one.deployment.bundle: one.deployment for one in versions}
         self._memory = {bundle: one.memory() for bundle, one in deployments.items()}
 
     def describe(self) -> Iterable[Metric]:
@@ -213,7 +199,7 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """Yield all numbers of what there is now."""
         self.prune()
-        yield from _calls(self._series)
+        yield from _calls(self._series, self._in_flight())
         yield from self._workers()
 
     def _workers(self) -> Iterator[Metric]:
@@ -237,9 +223,14 @@ class Metrics:
             "1 if the service has no worker and none could start, else 0.",
             labels=of,
         )
-        for name, serving in tuple(self._publications.serving.items()):
-            deployment = serving.deployment
-            labels = [name, str(serving.version), deployment.bundle[:12]]
+        versions = [
+            (name, version)
+            for name, service in tuple(self._published.services.items())
+            for version in service.versions.values()
+        ]
+        for name, version in versions:
+            deployment = version.deployment
+            labels = [name, str(version.number), deployment.bundle[:12]]
             ready.add_metric(labels, len(deployment.pool.workers))
             wanted.add_metric(labels, deployment.wanted)
             failed.add_metric(labels, deployment.state == "failed")
@@ -250,7 +241,9 @@ class Metrics:
         yield from (ready, wanted, failed, restarts, memory)
 
 
-def _calls(series: dict[Key, CallMetrics]) -> Iterator[Metric]:
+def _calls(
+    series: dict[Key, CallMetrics], in_flight: Mapping[Key, Collection[CallHandle]]
+) -> Iterator[Metric]:
     of = ["service", "version"]
     ended = CounterMetricFamily(
         "easymlnb_calls", "Accepted calls that ended.", labels=[*of, "status", "code"]
@@ -277,15 +270,20 @@ def _calls(series: dict[Key, CallMetrics]) -> Iterator[Metric]:
         for code, count in one.refused.items():
             refused.add_metric([*key, code], count)
         if key != NOBODY:
-            line = [pending.patient for pending in tuple(one.open) if not pending.started]
+            calls = in_flight.get(key, ())
+            line = [call.low_priority for call in calls if not call.started]
             waiting.add_metric([*key, "interactive"], len(line) - sum(line))
             waiting.add_metric([*key, "batch"], sum(line))
             if one.sizes.total:
                 sizes.add_metric(key, one.sizes.buckets(), one.sizes.total)
-            running.add_metric(key, one.running)
+            running.add_metric(key, _running(calls))
             whole.add_metric(key, one.whole.buckets(), one.whole.total)
             worker.add_metric(key, one.worker.buckets(), one.worker.total)
     yield from (ended, refused, waiting, running, whole, worker, sizes)
+
+
+def _running(calls: Iterable[CallHandle]) -> int:
+    return sum(call.started > 0 for call in calls)
 
 
 def _quantile(ordered: list[float], share: float) -> float | None:

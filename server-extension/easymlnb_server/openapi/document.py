@@ -4,8 +4,8 @@ The handlers describe their routes as ``Operation``; schemas of bodies come from
 """
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from functools import cache
 from typing import Any
 from urllib.parse import unquote
@@ -17,7 +17,7 @@ from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import VIEW, ServiceSpec
 from easymlnb_server.identity import names as naming
 from easymlnb_server.openapi.headers import CALL, HEADERS, SECURITY, STREAM
-from easymlnb_server.resources import ErrorResponse, View
+from easymlnb_server.openapi.schemas import ErrorResponse, View
 
 Schema = dict[str, Any]
 Content = dict[str, Schema | type[msgspec.Struct]]
@@ -29,7 +29,7 @@ HTML: Content = {"text/html": TEXT}
 BYTES: Schema = {"type": "string", "format": "binary"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 
-ANYWHERE = (401, 403, 500)
+ANYWHERE = {401, 403, 500}
 """Statuses that every route can answer with."""
 
 CALLING = (400, 404, 406, 409, 413, 415, 422, 503, 504)
@@ -40,31 +40,54 @@ ALWAYS: tuple[type[msgspec.Struct], ...] = (ErrorResponse, View)
 """The bodies that every document refers to."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+Answers = dict[int, tuple[str, Content]]
+"""Status -> (sentence, content)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path.
+    """What one method of one path does.
 
     id: the ``operationId``.
-    answers: status -> (sentence, content).
-    errors: statuses of errors beyond ``ANYWHERE``.
+    errors: statuses of errors, without ``ANYWHERE`` and those of ``all_errors``.
     body: content of the request.
     query: parameters in the query string.
     headers: parameters in headers.
     open: whether it is answered without credentials.
     """
 
-    method: str
-    path: str
     id: str
-    tag: str
     summary: str
-    answers: dict[int, tuple[str, Content]]
+    answers: Answers
     errors: tuple[int, ...] = ()
+    _: KW_ONLY
+    tag: str = "Services"
     body: Content | None = None
     query: tuple[Schema, ...] = ()
     headers: tuple[Schema, ...] = ()
     description: str = ""
     open: bool = False
+
+    def all_errors(self, path: str) -> set[int]:
+        """Return the statuses of errors at ``path``: a parameter or a body can be wrong."""
+        found = {*self.errors} | (set() if self.open else ANYWHERE)
+        found |= {404} if "{" in path else set()
+        found |= {400} if self.query or self.body else set()
+        return found | ({413} if self.body else set())
+
+
+Operations = Mapping[str, Operation]
+"""Operations by method and path, such as ``GET /services/{name}``."""
+
+
+def ok(sentence: str, body: Content | type[msgspec.Struct], status: int = 200) -> Answers:
+    """Return the answers of an operation with one result; a struct is sent as JSON."""
+    return {status: (sentence, {JSON: body} if isinstance(body, type) else body)}
+
+
+def done(sentence: str) -> Answers:
+    """Return the answers of an operation without a result."""
+    return {204: (sentence, {})}
 
 
 def list_of(item: Schema) -> Schema:
@@ -90,10 +113,11 @@ def _struct_schemas(structs: tuple[type[msgspec.Struct], ...]) -> dict[str, Sche
     return schemas
 
 
-def _structs(operations: Iterable[Operation]) -> tuple[type[msgspec.Struct], ...]:
-    contents = [content for one in operations for _, content in one.answers.values()]
-    contents += [one.body for one in operations if one.body]
-    found = [one for content in contents for one in content.values() if isinstance(one, type)]
+def _structs(operations: Operations) -> tuple[type[msgspec.Struct], ...]:
+    described = operations.values()
+    contents = [content for one in described for _, content in one.answers.values()]
+    contents += [one.body for one in described if one.body]
+    found = [body for content in contents for body in content.values() if isinstance(body, type)]
     return tuple(dict.fromkeys((*ALWAYS, *found)))
 
 
@@ -110,7 +134,7 @@ EVENTS = (
 
 def document(
     specs: Iterable[ServiceSpec],
-    operations: tuple[Operation, ...],
+    operations: Operations,
     *,
     url: str,
     version: str,
@@ -121,20 +145,20 @@ def document(
     ``url`` is where the routes start, as a caller sees it (``/easymlnb`` or a whole URL);
     ``version`` is that of the server; ``shared`` says that names begin with their owners'.
     """
-    specs = sorted(specs, key=lambda spec: spec.name)
-    paths: dict[str, Any] = {}
-    for route in operations:
-        if shared and "/live/" in route.path:
-            continue  # live services stay in their authors' own servers
-        path = route.path.replace("{name}", "{owner}/{name}") if shared else route.path
-        paths.setdefault(path, _parameters(path))[route.method] = _fixed(route)
+    if shared:  # live services stay in their authors' own servers
+        operations = {
+            route.replace("{name}", "{owner}/{name}"): operation
+            for route, operation in operations.items()
+            if "/live/" not in route
+        }
     about = "Notebook functions as services. Errors are JSON with a code and a message."
-    return _document("easymlnb", about, version, url, paths, specs, operations)
+    specs = sorted(specs, key=lambda spec: spec.name)
+    return _document("easymlnb", about, version, url, specs, operations)
 
 
 def service_document(spec: ServiceSpec, *, url: str, version: str) -> dict[str, Any]:
     """Describe one service and nothing else; arguments as of ``document``."""
-    return _document(spec.title, spec.description, version, url, {}, [spec])
+    return _document(spec.title, spec.description, version, url, [spec], {})
 
 
 def _document(
@@ -142,11 +166,14 @@ def _document(
     about: str,
     version: str,
     url: str,
-    paths: dict[str, Any],
     specs: list[ServiceSpec],
-    operations: tuple[Operation, ...] = (),
+    operations: Operations,
 ) -> dict[str, Any]:
     schemas = dict(_struct_schemas(_structs(operations)))
+    paths: dict[str, Any] = {}
+    for route, operation in operations.items():
+        method, path = route.split()
+        paths.setdefault(path, _parameters(path))[method.lower()] = _fixed(method, path, operation)
     tags: list[dict[str, str]] = []
     for spec in specs:
         tags.append({"name": spec.name, "description": spec.description or spec.title})
@@ -155,7 +182,7 @@ def _document(
         schemas |= _components(f"{key}.Output", spec.output)
         for way in ("call", "view"):
             paths[f"/services/{quoted(spec.name)}/{way}"] = {"post": _call(spec, way)}
-    names = dict.fromkeys(one.tag for one in operations if paths.keys() & _spellings(one.path))
+    names = dict.fromkeys(operation.tag for operation in operations.values())
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": about},
@@ -175,10 +202,6 @@ def _document(
 # the fixed routes
 
 
-def _spellings(path: str) -> set[str]:
-    return {path, path.replace("{name}", "{owner}/{name}")}
-
-
 def _parameters(path: str) -> dict[str, Any]:
     names = re.findall(r"{(\w+)}", path)
     if not names:
@@ -190,16 +213,16 @@ def _parameters(path: str) -> dict[str, Any]:
     }
 
 
-def _fixed(route: Operation) -> dict[str, Any]:
+def _fixed(method: str, path: str, route: Operation) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.id,
         "tags": [route.tag],
         "summary": route.summary,
         "responses": {
-            str(status): _response(sentence, content, "Location" if status == 202 else "")
+            str(status): _response(sentence, content, *(["Location"] if status == 202 else ()))
             for status, (sentence, content) in route.answers.items()
         }
-        | _errors(route.errors, () if route.open else ANYWHERE),
+        | _errors(route.all_errors(path)),
     }
     if route.description:
         operation["description"] = route.description
@@ -207,14 +230,15 @@ def _fixed(route: Operation) -> dict[str, Any]:
         operation["parameters"] = [*route.query, *route.headers]
     if route.body:
         operation["requestBody"] = {"required": True, "content": _content(route.body)}
-    return operation | ({"security": []} if route.open else _security(route.method))
+    return operation | ({"security": []} if route.open else _security(method))
 
 
 def _response(sentence: str, content: Content, *headers: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"description": sentence}
-    names = [name for name in ("X-Request-Id", *headers) if name]
-    found["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
-    return found | ({"content": _content(content)} if content else {})
+    names = ("X-Request-Id", *headers)
+    return {
+        "description": sentence,
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
+    } | ({"content": _content(content)} if content else {})
 
 
 def _content(content: Content) -> dict[str, Any]:
@@ -238,16 +262,16 @@ def _error(status: int) -> dict[str, Any]:
     return _response("\n".join(says), {JSON: ErrorResponse}, *headers)
 
 
-def _errors(statuses: Iterable[int], always: Iterable[int] = ANYWHERE) -> dict[str, Any]:
+def _errors(statuses: Iterable[int]) -> dict[str, Any]:
     return {
         str(status): {"$ref": f"#/components/responses/Error{status}"}
-        for status in sorted({*statuses, *always})
+        for status in sorted(statuses)
     }
 
 
 def _security(method: str) -> dict[str, Any]:
     # A browser's cookie alone must not change anything: other methods also need the XSRF header.
-    if method == "get":
+    if method == "GET":
         return {}
     return {"security": [{"token": []}, {"bearer": []}, {"cookie": [], "xsrf": []}]}
 
@@ -278,8 +302,8 @@ def _call(spec: ServiceSpec, way: str) -> dict[str, Any]:
         "responses": {
             "200": _response(sentence, answers, "X-Easymlnb-Version", "Server-Timing"),
         }
-        | _errors(CALLING),
-    } | _security("post")
+        | _errors({*CALLING, *ANYWHERE}),
+    } | _security("POST")
 
 
 def _bodies(spec: ServiceSpec) -> dict[str, Any]:

@@ -6,7 +6,14 @@ from tornado import web
 
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.identity.access import Action
-from easymlnb_server.openapi.document import JSON, Content, Operation, document, service_document
+from easymlnb_server.openapi.document import (
+    JSON,
+    Operation,
+    Operations,
+    document,
+    ok,
+    service_document,
+)
 
 VERSION = version("easymlnb")
 
@@ -14,8 +21,7 @@ VERSION = version("easymlnb")
 class OpenapiHandler(EasyHandler):
     """``GET openapi.json``: all routes and all services."""
 
-    def initialize(self, operations: tuple[Operation, ...] = ()) -> None:
-        """Take the operations of all routes."""
+    def initialize(self, operations: Operations) -> None:
         self._operations = operations
 
     @web.authenticated
@@ -41,24 +47,13 @@ class ServiceOpenapiHandler(EasyHandler):
         self.write_json(service_document(spec, url=f"{self.base_url}easymlnb", version=VERSION))
 
 
-_DOCUMENT: dict[int, tuple[str, Content]] = {200: ("This document.", {JSON: {"type": "object"}})}
+_DOCUMENT = ok("This document.", {JSON: {"type": "object"}})
 
-OPERATIONS = (
-    Operation(
-        method="get",
-        path="/services/{name}/openapi.json",
-        id="getServiceOpenapi",
-        tag="Documents",
-        summary="Describe one service in OpenAPI",
-        answers=_DOCUMENT,
-        errors=(404,),
+OPERATIONS = {
+    "GET /services/{name}/openapi.json": Operation(
+        "getServiceOpenapi", "Describe one service in OpenAPI", _DOCUMENT, tag="Documents"
     ),
-    Operation(
-        method="get",
-        path="/openapi.json",
-        id="getOpenapi",
-        tag="Documents",
-        summary="Describe all in OpenAPI",
-        answers=_DOCUMENT,
+    "GET /openapi.json": Operation(
+        "getOpenapi", "Describe all in OpenAPI", _DOCUMENT, tag="Documents"
     ),
-)
+}

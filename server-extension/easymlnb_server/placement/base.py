@@ -47,10 +47,6 @@ class Reservation:
     share: float = 1.0
 
 
-def ignore_progress(text: str) -> None:
-    """Do nothing."""
-
-
 @dataclass(frozen=True, slots=True)
 class WorkerOrder:
     """A request to start a worker kernel.
@@ -70,7 +66,7 @@ class WorkerOrder:
     secret: str
     reservation: Reservation = Reservation()
     label: str = ""
-    on_progress: ProgressCallback = ignore_progress
+    on_progress: ProgressCallback = lambda text: None
 
 
 class Kernel(Protocol):

@@ -23,7 +23,7 @@ from easymlnb_server.placement.base import (
 from easymlnb_server.placement.environment import inherited_environment
 from easymlnb_server.placement.gpus import VISIBLE, Gpus
 from easymlnb_server.placement.process_records import WORKER_ENV, ProcessRecord
-from easymlnb_server.placement.worker_kernel import WorkerKernel, shut_down
+from easymlnb_server.placement.worker_kernel import WorkerKernel, ipc_manager, shut_down
 
 
 class LocalKernel(WorkerKernel[ProcessRecord]):
@@ -104,22 +104,17 @@ class LocalPlacement:
         await self._gpus.freed()
 
     async def start(self, order: WorkerOrder) -> StartedKernel:
-        # Unix sockets in a private folder: other accounts on the host cannot read the kernel's
-        # output, and their paths must stay under 108 bytes.
         try:
-            sockets = process_records.socket_folder()
-        except OSError as error:
+            manager, sockets = ipc_manager(order.kernel, self._specs)
+        except NotReady:
             self._gpus.release(order.reservation)
-            raise NotReady(f"Cannot create the folder for a kernel's sockets: {error}") from error
-        manager = AsyncKernelManager(
-            kernel_name=order.kernel, kernel_spec_manager=self._specs, transport="ipc"
-        )
-        manager.ip = str(sockets / "k")
-        manager.connection_file = str(sockets / "connection.json")
+            raise
         kernel: LocalKernel | None = None
         try:
             await manager.start_kernel(cwd=str(order.folder), env=self._environment(order))
-            record = await asyncio.to_thread(_record, manager, sockets, order)
+            record = await asyncio.to_thread(
+                process_records.describe, manager, order.worker, sockets, order.reservation
+            )
             # If this server is killed, the next one finds the worker by its record.
             file = self._records / f"{order.worker}.json"
             kernel = LocalKernel(self._gpus, file, record, manager)
@@ -145,7 +140,7 @@ class LocalPlacement:
         return environment | {WORKER_ENV: order.worker, "EASYMLNB_SECRET": order.secret}
 
     async def _undo(self, manager: AsyncKernelManager, order: WorkerOrder, sockets: Path) -> None:
-        pid = _pid(manager)
+        pid = process_records.kernel_pid(manager)
         await shut_down(manager)
         await asyncio.to_thread(process_records.end_processes, pid, order.worker)
         await asyncio.to_thread(shutil.rmtree, sockets, ignore_errors=True)
@@ -172,21 +167,4 @@ def _no_kernel(name: str, specs: KernelSpecManager) -> str:
     return (
         f"There is no kernel named {name!r} here (there are: {known}); register the environment "
         f"that has it: python -m ipykernel install --user --name {shlex.quote(name)}"
-    )
-
-
-def _pid(manager: AsyncKernelManager) -> int:
-    """Return the process id from the local provisioner; 0 if there is none."""
-    return int(getattr(manager.provisioner, "pid", None) or 0)
-
-
-def _record(manager: AsyncKernelManager, sockets: Path, order: WorkerOrder) -> ProcessRecord:
-    pid = _pid(manager)
-    return ProcessRecord(
-        worker=order.worker,
-        pid=pid,
-        started=psutil.Process(pid).create_time(),
-        sockets=sockets.name,
-        gpus=order.reservation.gpus,
-        share=order.reservation.share,
     )

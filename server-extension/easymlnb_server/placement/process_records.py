@@ -12,6 +12,9 @@ from typing import TypeVar
 
 import msgspec
 import psutil
+from jupyter_client.manager import AsyncKernelManager
+
+from easymlnb_server.placement.base import Reservation
 
 WORKER_ENV = "EASYMLNB_WORKER"
 """Variable with a worker's name; all processes that the worker starts inherit it."""
@@ -75,6 +78,26 @@ class ProcessRecord(WorkerRecord, frozen=True, kw_only=True, omit_defaults=True)
             return None
         paths = (root / self.sockets for root in _roots())
         return next((path for path in paths if path.is_dir()), None)
+
+
+def kernel_pid(manager: AsyncKernelManager) -> int:
+    """Return the process id from the local provisioner; 0 if there is none."""
+    return int(getattr(manager.provisioner, "pid", None) or 0)
+
+
+def describe(
+    manager: AsyncKernelManager, worker: str, sockets: Path, reservation: Reservation
+) -> ProcessRecord:
+    """Return the record of a kernel that just started; raises ``psutil.Error``."""
+    pid = kernel_pid(manager)
+    return ProcessRecord(
+        worker=worker,
+        pid=pid,
+        started=psutil.Process(pid).create_time(),
+        sockets=sockets.name,
+        gpus=reservation.gpus,
+        share=reservation.share,
+    )
 
 
 def socket_folder(prefix: str = SOCKETS) -> Path:

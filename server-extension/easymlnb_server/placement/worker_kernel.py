@@ -3,16 +3,18 @@
 import asyncio
 import contextlib
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import msgspec
 from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
+from easymlnb.contract.errors import NotReady
 from easymlnb_server.placement import process_records
-from easymlnb_server.placement.base import StartedKernel
+from easymlnb_server.placement.base import Kernel, StartedKernel
 from easymlnb_server.placement.process_records import WorkerRecord
 
 CONNECT_TIMEOUT = 60.0
@@ -21,7 +23,7 @@ SHUTDOWN_TIMEOUT = 30.0
 R = TypeVar("R", bound=WorkerRecord)
 
 
-class WorkerKernel(ABC, Generic[R]):
+class WorkerKernel(Kernel, Generic[R]):
     """A worker's kernel. ``manager`` started it; ``None`` for one of a former server."""
 
     replace_at = math.inf
@@ -45,18 +47,6 @@ class WorkerKernel(ABC, Generic[R]):
         if self._manager is not None:
             return bool(await self._manager.is_alive())
         return await self._runs()
-
-    @abstractmethod
-    async def frozen(self) -> bool: ...
-
-    @abstractmethod
-    async def may_reconnect(self) -> bool: ...
-
-    @abstractmethod
-    async def node_lost(self) -> bool: ...
-
-    @abstractmethod
-    def memory(self) -> int: ...
 
     async def save_record(self, bundle: str, token: str) -> None:
         self._record = msgspec.structs.replace(self._record, bundle=bundle, token=token)
@@ -89,6 +79,21 @@ class WorkerKernel(ABC, Generic[R]):
     @abstractmethod
     def _release(self) -> None:
         """Release the kernel's reservation."""
+
+
+def ipc_manager(kernel: str, specs: KernelSpecManager) -> tuple[AsyncKernelManager, Path]:
+    """Return a manager, and the folder of its sockets; raises ``NotReady``.
+
+    They are Unix sockets in a private folder, so other accounts cannot read the kernel's output.
+    """
+    try:
+        folder = process_records.socket_folder()
+    except OSError as error:
+        raise NotReady(f"Cannot create the folder for a kernel's sockets: {error}") from error
+    manager = AsyncKernelManager(kernel_name=kernel, kernel_spec_manager=specs, transport="ipc")
+    manager.ip = str(folder / "k")
+    manager.connection_file = str(folder / "connection.json")
+    return manager, folder
 
 
 async def shut_down(manager: AsyncKernelManager) -> None:

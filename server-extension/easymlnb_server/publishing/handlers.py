@@ -1,8 +1,9 @@
 """List and publish services; report the state of bundles."""
 
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from msgspec import UNSET
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
 from tornado import web
 
 from easymlnb.contract.archive import MAX_ZIP
@@ -13,18 +14,59 @@ from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.identity.access import PRIVATE, Action, may, resolve
 from easymlnb_server.identity.names import plain
-from easymlnb_server.openapi.document import BYTES, JSON, TEXT, Operation, list_of, query_parameter
-from easymlnb_server.resources import (
-    BundleService,
-    BundleSummary,
-    ServiceList,
-    timestamp,
+from easymlnb_server.openapi.document import (
+    BYTES,
+    JSON,
+    TEXT,
+    Operation,
+    done,
+    list_of,
+    ok,
+    query_parameter,
 )
-from easymlnb_server.services.catalog import choose, entries
-from easymlnb_server.services.catalog_handlers import LISTING, onwards, query
+from easymlnb_server.services.catalog import entries, search
+from easymlnb_server.services.catalog_handlers import LISTING, query, query_string
+from easymlnb_server.services.responses import FullName, Public, ServiceList, timestamp
 from easymlnb_server.store.records import State, StoredBundle
 
 ZIP = "application/zip"
+
+
+BundleStatus = Literal["starting", "ready", "failed"]
+
+
+class BundleService(msgspec.Struct, frozen=True, kw_only=True):
+    """A service of a bundle."""
+
+    name: str
+    full_name: FullName
+    version: int
+    public: Public
+
+
+class BundleSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A published bundle, its state and its services."""
+
+    bundle: str
+    state: BundleStatus
+    created: str
+    files: list[str]
+    requirements: list[str]
+    environment: dict[str, Any]
+    unchanged: Annotated[
+        bool | UnsetType, Meta(description="Whether this content was published before.")
+    ] = UNSET
+    error: Annotated[
+        dict[str, Any] | UnsetType,
+        Meta(description="Why it failed: code, message, and the cell with its traceback."),
+    ] = UNSET
+    notebook: Annotated[str | UnsetType, Meta(description="The URL of the executed notebook.")] = (
+        UNSET
+    )
+    reason: Annotated[
+        str | UnsetType, Meta(description="What the start of its worker waits for.")
+    ] = UNSET
+    services: list[BundleService]
 
 
 class ServicesHandler(BodyHandler):
@@ -41,8 +83,8 @@ class ServicesHandler(BodyHandler):
     @web.authenticated
     def get(self) -> None:
         asked = query(self)
-        found = choose(entries(self.state.services, self.state.calls, self.caller), asked)
-        more = None if found.next is None else f"services?{onwards(asked, found.next)}"
+        found = search(entries(self.state.services, self.state.call_log.last, self.caller), asked)
+        more = None if found.next is None else f"services?{query_string(asked, found.next)}"
         self.write_json(ServiceList(services=found.entries, total=found.total, next=more))
 
     @web.authenticated
@@ -59,7 +101,7 @@ class ServicesHandler(BodyHandler):
                 f"the same name. {resolve(self.caller.name)}"
             )
         replace = check(self.get_query_argument("replace", AUTO))
-        publish = self.state.publications.publish
+        publish = self.state.publisher.publish
         stored = await publish(self.take_body(), names, self.caller.name, replace)
         self.set_header("Location", f"{self.base_url}easymlnb/bundles/{stored.id}")
         ready = stored.state is State.READY
@@ -71,7 +113,7 @@ class _BundleHandler(EasyHandler):
 
     async def find(self, id: str) -> StoredBundle:
         """Return a bundle; raises ``BundleNotFound``, for that of somebody else too."""
-        stored = await self.state.publications.bundle(id)
+        stored = await self.state.publisher.bundle(id)
         if self.state.services.shared and not may(
             self.caller, stored.owner, PRIVATE, Action.MANAGE
         ):
@@ -89,7 +131,7 @@ class BundleHandler(_BundleHandler):
     @web.authenticated
     async def delete(self, bundle: str) -> None:
         await self.find(bundle)
-        await self.state.publications.call_off(bundle)
+        await self.state.publisher.call_off(bundle)
         self.set_status(204)
         self.finish()
 
@@ -104,7 +146,7 @@ class BundleNotebookHandler(_BundleHandler):
         stored = await self.find(bundle)
         if stored.log is None:
             raise BundleNotFound(bundle, "executed notebook of the bundle")
-        data = await self.state.publications.log_of(stored)
+        data = await self.state.publisher.log_of(stored)
         self.set_header("Content-Type", "application/x-ipynb+json")
         name = f"executed-{stored.id[:10]}.ipynb"
         self.set_header("Content-Disposition", f'attachment; filename="{name}"')
@@ -115,7 +157,7 @@ async def describe(
     handler: EasyHandler, stored: StoredBundle, unchanged: bool = False
 ) -> BundleSummary:
     """Return a bundle for a response: its state, its services, why it failed."""
-    publications, services = handler.state.publications, handler.state.services
+    publications, services = handler.state.publisher, handler.state.services
     failed = stored.error is not None and stored.state is State.FAILED
     return BundleSummary(
         bundle=stored.id,
@@ -154,56 +196,42 @@ _REPLACE = query_parameter(
     {**TEXT, "enum": list(CHOICES), "default": AUTO},
 )
 
-OPERATIONS = (
-    Operation(
-        method="get",
-        path="/services",
-        id="listServices",
-        tag="Services",
-        summary="List the services",
-        answers={200: ("All services that you may call.", {JSON: ServiceList})},
-        errors=(400,),
+OPERATIONS = {
+    "GET /services": Operation(
+        "listServices",
+        "List the services",
+        ok("All services that you may call.", ServiceList),
         query=LISTING,
     ),
-    Operation(
-        method="post",
-        path="/services",
-        id="publishBundle",
-        tag="Publish",
-        summary="Publish a notebook",
-        answers={
+    "POST /services": Operation(
+        "publishBundle",
+        "Publish a notebook",
+        {
             200: ("This content is published already.", {JSON: BundleSummary}),
             202: ("Accepted; `Location` is where to ask for its state.", {JSON: BundleSummary}),
         },
-        errors=(400, 413, 415, 503, 507),
+        (415, 503, 507),
+        tag="Publish",
         body={ZIP: BYTES},
         query=(_NAMES, _REPLACE),
     ),
-    Operation(
-        method="get",
-        path="/bundles/{id}",
-        id="getBundle",
+    "GET /bundles/{id}": Operation(
+        "getBundle",
+        "Get the state of a bundle",
+        ok("The bundle, its state and its services.", BundleSummary),
         tag="Publish",
-        summary="Get the state of a bundle",
-        answers={200: ("The bundle, its state and its services.", {JSON: BundleSummary})},
-        errors=(404,),
     ),
-    Operation(
-        method="delete",
-        path="/bundles/{id}",
-        id="callOffBundle",
+    "DELETE /bundles/{id}": Operation(
+        "callOffBundle",
+        "Cancel publishing",
+        done("Its start is canceled."),
+        (409, 503),
         tag="Publish",
-        summary="Cancel publishing",
-        answers={204: ("Its start is canceled.", {})},
-        errors=(404, 409, 503),
     ),
-    Operation(
-        method="get",
-        path="/bundles/{id}/notebook",
-        id="getBundleNotebook",
+    "GET /bundles/{id}/notebook": Operation(
+        "getBundleNotebook",
+        "Fetch the executed notebook, the deployment log",
+        ok("A notebook with its outputs.", {"application/x-ipynb+json": {}}),
         tag="Publish",
-        summary="Fetch the executed notebook, the deployment log",
-        answers={200: ("A notebook with its outputs.", {"application/x-ipynb+json": {}})},
-        errors=(404,),
     ),
-)
+}

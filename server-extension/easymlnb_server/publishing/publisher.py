@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Coroutine, Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -17,102 +16,91 @@ import nbformat
 from easymlnb.contract.bundle import Bundle, open_bundle
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady, ServiceNotFound
 from easymlnb.contract.replacing import AUTO
-from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity import names as naming
 from easymlnb_server.identity.access import Access
 from easymlnb_server.placement.base import OrphanedWorker
+from easymlnb_server.publishing.deployments import DeploymentSet
 from easymlnb_server.publishing.pending import PendingStarts
-from easymlnb_server.publishing.replacement import Replacement, formers_of, holders
+from easymlnb_server.publishing.replacement import Replacement, formers_of
 from easymlnb_server.publishing.spec_validation import checked
-from easymlnb_server.services.models import Deploy, PublishedService
+from easymlnb_server.services.models import Deploy
+from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.store.lease import LeaseLost
 from easymlnb_server.store.records import State, StoredBundle, Version
 from easymlnb_server.store.store import Store
 from easymlnb_server.workers.deployment import Deployment
 from easymlnb_server.workers.worker_set import Worker
 
-DRAIN, STOP_DRAIN = 30.0, 5.0
-"""Seconds that calls have to finish on a replaced version, and when the server stops."""
+STOP_DRAIN = 5.0
+"""Seconds that calls have to finish when the server stops."""
 
 REPLACE = "replace"
 """Where a bundle's row keeps, beside its manifest, what becomes of the former version."""
 
-T = TypeVar("T")
+STOPPING = NotReady("The server is stopping. Try again in a moment.")
 
-Guard = Callable[[], None]
+T = TypeVar("T")
 
 log = logging.getLogger("easymlnb.publications")
 
 
 class Publisher:
-    """All that is published, and the deployments behind it.
+    """Publishes bundles, and runs the deployments behind the published services.
 
-    ``serving`` maps full names to what answers them; others read it, only this class
-    writes it. ``shared`` says that they begin with their owners'.
+    Parameters
+    ----------
+    published
+        The table of published services, which only this class writes.
+    deploy
+        Makes the deployment of a bundle.
+    shared
+        Whether names start with their owners'.
     """
 
-    def __init__(self, deploy: Deploy, *, shared: bool = False) -> None:
-        self.serving: dict[str, PublishedService] = {}
-        self.moved: dict[str, str] = {}
-        """New names of services that changed hands, by their old ones."""
-        self.unusable: EasyMLNBError = NotReady("The server is starting. Try again in a moment.")
+    def __init__(
+        self, published: PublishedServices, deploy: Deploy, *, shared: bool = False
+    ) -> None:
+        self.published = published
         self._store: Store | None = None
-        self.guard: Guard = lambda: None
-        self._deploy = deploy
+        self._deployments = DeploymentSet(published, deploy)
         self._shared = shared
-        self._running: dict[str, Deployment] = {}
         self._starting = PendingStarts()
-        self._first: dict[str, Deployment] = {}
         self._replacements: dict[str, Replacement] = {}
         self._how: dict[str, str] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
 
     @property
     def store(self) -> Store:
         """The open store; raises why it is not open."""
         if self._store is None:
-            raise self.unusable
+            self.published.check()
+        assert self._store is not None
         return self._store
-
-    @property
-    def ready(self) -> bool:
-        """Say whether published services are served from here."""
-        with contextlib.suppress(EasyMLNBError):
-            self.check()
-            return True
-        return False
-
-    def check(self) -> None:
-        """Raise why published services are not served from here, if they are not."""
-        if self._store is None:
-            raise self.unusable
-        self.guard()
 
     async def restore(
         self,
         store: Store,
         survivors: Iterable[OrphanedWorker] = (),
-        guard: Callable[[], None] = lambda: None,
+        *guard: Callable[[], None],
     ) -> None:
         """Take up what was published before; returns before the workers are ready.
 
         ``survivors`` are workers of a former server; those that serve nothing any more are ended.
         ``guard`` raises ``NotReady`` while another server process may serve.
         """
-        self.guard = guard
         there: dict[str, list[OrphanedWorker]] = {}
         for survivor in survivors:
             there.setdefault(survivor.bundle, []).append(survivor)
         published = await _thread(store.services.serving)
         unfinished = await _thread(store.bundles.unfinished)
-        self.moved = await _thread(store.people.moved)
+        self.published.moved = await _thread(store.people.moved)
         # From here on it says that it is ready, so all that is published has to be known at once.
         self._store = store
+        self.published.open(*guard)
         for bundle_id, versions in published.items():
             deployment = self._deployment(bundle_id, versions[0].owner)
-            self._serve(deployment, versions)
-            deployment.keep(self._specs(deployment), survivors=there.pop(bundle_id, ()))
+            self._deployments.serve(deployment, versions)
+            deployment.run(self._deployments.specs(deployment), orphans=there.pop(bundle_id, ()))
         for bundle in unfinished:
             self._start(bundle)
         for survivor in (one for left in there.values() for one in left):
@@ -127,7 +115,7 @@ class Publisher:
         A bundle that is published already comes back as it is; a failed one is tried again.
         Raises ``BundleRejected`` or ``TooLarge``.
         """
-        self.check()
+        self.published.check()
         bundle = await _thread(lambda: open_bundle(data))
         id = naming.bundle_of(owner, bundle.id) if self._shared else bundle.id
         wanted = self._full(owner, names or bundle.manifest.services)
@@ -176,24 +164,18 @@ class Publisher:
 
     async def set_access(self, name: str, access: Access) -> None:
         """Set who may call a service, from now on; raises ``ServiceNotFound``."""
-        if name not in self.serving:
+        if name not in self.published:
             raise ServiceNotFound(name)
         await _thread(lambda: self.store.services.set_access(name, access))
-        self.let_in(name, access)
-
-    def let_in(self, name: str, access: Access) -> None:
-        """Take note of who may call a service."""
-        serving = self.serving.get(name)
-        if serving is not None and serving.access != access:
-            self.serving[name] = replace(serving, access=access)
+        self.published.set_access(name, access)
 
     async def remove(self, name: str) -> None:
         """Unpublish a service: it answers no more, its workers end."""
-        if name not in self.serving:
+        if name not in self.published:
             raise ServiceNotFound(name)
         await _thread(lambda: self.store.services.delete(name))
-        self.serving.pop(name, None)
-        self._retire()
+        self.published.remove(name)
+        self._deployments.retire()
 
     async def remove_owner(self, owner: str) -> list[str]:
         """Remove all that somebody published, or is publishing; return the services' names."""
@@ -203,8 +185,8 @@ class Publisher:
                     await self.call_off(stored.id)
             removed = await _thread(lambda: self.store.people.remove(owner))
             for name in removed:
-                self.serving.pop(name, None)
-            self._retire()
+                self.published.remove(name)
+            self._deployments.retire()
         await self.read_moved()
         return removed
 
@@ -217,29 +199,42 @@ class Publisher:
         async with self._lock:
             moved = await _thread(lambda: self.store.people.transfer(owner, to, identity))
             for name in moved:
-                self.serving.pop(name, None)
-            self._retire()
+                self.published.remove(name)
+            self._deployments.retire()
             await self._take_up_again(set(moved.values()))
         await self.read_moved()
         return moved
 
+    async def refresh_access(self) -> None:
+        """Read access rules and transfers again, which another process may have changed."""
+        if not self.published.ready:
+            return
+        for name, access in (await _thread(self.store.services.access)).items():
+            self.published.set_access(name, access)
+        await self.read_moved()
+
     async def read_moved(self) -> None:
         """Read under which names services are served that changed hands."""
-        self.moved = await _thread(self.store.people.moved)
+        self.published.moved = await _thread(self.store.people.moved)
 
-    async def stop(self, *, drain: float = STOP_DRAIN, hand_over: bool = False) -> None:
+    async def stop(
+        self,
+        *,
+        reason: EasyMLNBError = STOPPING,
+        drain: float = STOP_DRAIN,
+        hand_over: bool = False,
+    ) -> None:
         """Stop serving; calls get ``drain`` seconds to finish. What is published stays published.
 
-        Workers end, unless ``hand_over`` leaves them to the next server process.
+        Workers end, unless ``hand_over`` leaves them to the next server process. Requests that
+        come later are refused for this ``reason``.
         """
-        for task in (tasks := [*self._starting.tasks, *self._tasks]):
+        for task in (tasks := self._starting.tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        end = Deployment.leave if hand_over else Deployment.stop
-        running = (end(deployment, drain) for deployment in self._running.values())
-        await asyncio.gather(*running, return_exceptions=True)
-        self._running.clear()
-        self.serving.clear()
+        await self._deployments.stop(drain=drain, hand_over=hand_over)
+        self.published.clear()
+        self.published.close(reason)
         self._store = None
 
     async def _open(self, bundle_id: str) -> Bundle:
@@ -247,38 +242,30 @@ class Publisher:
         return await _thread(lambda: open_bundle(self.store.files.get(stored.file), verify=False))
 
     def _deployment(self, bundle_id: str, owner: str) -> Deployment:
-        made = self._deploy(bundle_id, owner, lambda: self._open(bundle_id))
-        made.name_holders(
-            lambda placement: holders(placement, self.serving, self._starting_beside(made))
-        )
-        return made
+        return self._deployments.make(bundle_id, owner, lambda: self._open(bundle_id))
 
     def _full(self, owner: str, names: Iterable[str]) -> tuple[str, ...]:
         return tuple(naming.full(owner, name) if self._shared else name for name in names)
 
-    def _starting_beside(self, deployment: Deployment) -> list[Deployment]:
-        return [one for one in self._first.values() if one is not deployment]
-
     def _replacement(self, stored: StoredBundle, deployment: Deployment) -> Replacement:
         names = stored.names or self._full(stored.owner, stored.manifest.get("defines", ()))
-        formers = formers_of(stored.id, names, self.serving, self._running)
-
-        def others() -> list[Deployment]:
-            there = [*self._running.values(), *self._starting_beside(deployment)]
-            return [one for one in there if one not in formers]
+        deployments = self._deployments
+        formers = formers_of(stored.id, names, self.published.services, deployments.running)
 
         def how() -> str:
             return self._how.get(stored.id) or str(stored.manifest.get(REPLACE, AUTO))
 
-        return Replacement(deployment, formers, others, how)
+        return Replacement(
+            deployment, formers, lambda: deployments.competitors(deployment, formers), how
+        )
 
     async def _take_up_again(self, names: Collection[str]) -> None:
         """Serve what has got these names."""
         for bundle, versions in (await _thread(self.store.services.serving)).items():
-            if bundle not in self._running and {one.service for one in versions} & {*names}:
+            if bundle not in self._deployments and {one.service for one in versions} & {*names}:
                 deployment = self._deployment(bundle, versions[0].owner)
-                self._serve(deployment, versions)
-                deployment.keep(self._specs(deployment))
+                self._deployments.serve(deployment, versions)
+                deployment.run(self._deployments.specs(deployment))
 
     def _start(self, stored: StoredBundle) -> None:
         self._starting.begin(stored.id, partial(self._bring_up, stored))
@@ -289,12 +276,18 @@ class Publisher:
         replacement: Replacement | None = None
         worker: Worker | None = None
         try:
-            deployment = self._first[stored.id] = self._deployment(stored.id, stored.owner)
+            deployment = self._deployments.starting[stored.id] = self._deployment(
+                stored.id, stored.owner
+            )
             replacement = self._replacements[stored.id] = self._replacement(stored, deployment)
             worker, found = await replacement.launch(tuple(map(naming.plain, stored.names)))
             said = stored.manifest.get("metadata", {})
             specs = await _thread(
-                partial(checked, [spec.described(said) for spec in found], deployment.executed)
+                partial(
+                    checked,
+                    [spec.with_notebook_metadata(said) for spec in found],
+                    deployment.starter.executed,
+                )
             )
             if self._shared:
                 specs = naming.owned(specs, stored.owner)
@@ -319,13 +312,13 @@ class Publisher:
             await self._fail(stored, deployment, error, replacement)
             return
         finally:
-            self._first.pop(stored.id, None)
+            self._deployments.starting.pop(stored.id, None)
             self._replacements.pop(stored.id, None)
             self._how.pop(stored.id, None)
-        self._serve(deployment, versions)
-        deployment.keep(self._specs(deployment), worker)
-        replacement.end({one.deployment for one in self.serving.values()})
-        self._retire()
+        self._deployments.serve(deployment, versions)
+        deployment.run(self._deployments.specs(deployment), worker)
+        replacement.end({one.deployment for one in self.published.versions()})
+        self._deployments.retire()
 
     async def _fail(
         self,
@@ -349,48 +342,8 @@ class Publisher:
             await _thread(lambda: self.store.bundles.set_failed(stored.id, told, log=notebook))
 
     async def _keep_log(self, deployment: Deployment) -> str:
-        text = nbformat.writes(deployment.executed)
+        text = nbformat.writes(deployment.starter.executed)
         return await _thread(lambda: self.store.files.put(text.encode()))
-
-    def _serve(self, deployment: Deployment, versions: Iterable[Version]) -> None:
-        for version in versions:
-            former = self._running.get(version.bundle)
-            self._running[version.bundle] = deployment
-            before = self.serving.get(version.service)
-            self.serving[version.service] = PublishedService(
-                version.number,
-                version.bundle,
-                version.spec,
-                deployment,
-                version.created,
-                version.owner,
-                # What was set while this version started came after what was read with it.
-                before.access if before is not None else version.access,
-            )
-            if former is not None and former is not deployment:
-                self._take_over(deployment, former)
-
-    def _take_over(self, deployment: Deployment, former: Deployment) -> None:
-        """Let a bundle's new workers, started for more of its services, answer for all of them."""
-        for name, serving in self.serving.items():
-            if serving.deployment is former:
-                self.serving[name] = replace(serving, deployment=deployment)
-        self._end(former)
-
-    def _retire(self) -> None:
-        """Stop the deployments that serve nothing any more, once their calls are done."""
-        for bundle_id in self._running.keys() - {one.bundle for one in self.serving.values()}:
-            self._end(self._running.pop(bundle_id))
-
-    def _end(self, deployment: Deployment) -> None:
-        task = asyncio.create_task(deployment.stop(DRAIN))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _specs(self, deployment: Deployment) -> list[ServiceSpec]:
-        """Return the services that a deployment answers for."""
-        specs = (one.spec for one in self.serving.values() if one.deployment is deployment)
-        return naming.with_short_names(specs)
 
 
 def _thread(work: Callable[[], T]) -> Coroutine[Any, Any, T]:

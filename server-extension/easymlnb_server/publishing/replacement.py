@@ -71,7 +71,7 @@ class Replacement:
     def waits_for(self) -> str:
         """Return in sentences what the start waits for, and what it did to the former version."""
         room = MADE_ROOM if self.lent else ""
-        return f"{room} {self._deployment.waits_for}".strip()
+        return f"{room} {self._deployment.starter.reason}".strip()
 
     def end(self, serving: Collection[Deployment]) -> None:
         """The version serves: have it answer the calls that wait for those that made room.
@@ -104,21 +104,28 @@ class Replacement:
     def _should_lend(self) -> bool:
         if self._how() == IN_PLACE and any(one not in self.lent for one in self._formers):
             return True
-        waits = self._deployment.cramped or self._deployment.queued > QUEUE_PATIENCE
+        waits = (
+            self._deployment.starter.waiting_for_capacity
+            or self._deployment.starter.queued_seconds > QUEUE_PATIENCE
+        )
         return waits and self._lender() is not None
 
     def _lender(self) -> Deployment | None:
         """Return a former version whose workers are all that keeps this one from starting."""
-        placement = self._deployment.placement
+        placement = self._deployment.starter.placement
         if self._how() == WAIT or placement is None:
             return None
         for other in self._others():
-            if other.cramped and other.placement is placement:
+            if other.starter.waiting_for_capacity and other.starter.placement is placement:
                 return None  # it has waited for longer, and would get the room
         for former in self._formers:
-            if former in self.lent or former.placement is not placement or not former.held:
+            if (
+                former in self.lent
+                or former.starter.placement is not placement
+                or not former.reserved
+            ):
                 continue
-            if _suffices(former.gpu, self._deployment.gpu):
+            if _suffices(former.starter.gpu, self._deployment.starter.gpu):
                 return former
         return None
 
@@ -144,9 +151,19 @@ def formers_of(
 ) -> list[Deployment]:
     """Return the deployments that end when a bundle serves under these names."""
     taken = set(names)
-    kept = {one.deployment for name, one in serving.items() if name not in taken}
+    kept = {
+        version.deployment
+        for name, service in serving.items()
+        if name not in taken
+        for version in service.versions.values()
+    }
     same = running.get(bundle)
-    replaced = (serving[name].deployment for name in sorted(taken) if name in serving)
+    replaced = (
+        version.deployment
+        for name in sorted(taken)
+        if name in serving
+        for version in serving[name].versions.values()
+    )
     found: list[Deployment] = []
     for deployment in chain([same] if same is not None else [], replaced):
         ends = deployment is same or deployment not in kept
@@ -162,16 +179,18 @@ def holders(
 ) -> str:
     """Return in a sentence who has the room of a placement, as far as this server knows."""
     there: dict[Deployment, list[str]] = {}
-    for name, one in sorted(serving.items()):
-        deployment = one.deployment
-        if deployment.placement is placement:
-            there.setdefault(deployment, []).append(f"version {one.version} of {name!r}")
+    for name, service in sorted(serving.items()):
+        for version in service.versions.values():
+            if version.deployment.starter.placement is placement:
+                there.setdefault(version.deployment, []).append(
+                    f"version {version.number} of {name!r}"
+                )
     said = [
-        f"{' and '.join(names)} ({_workers(deployment.held)})"
+        f"{' and '.join(names)} ({_workers(deployment.reserved)})"
         for deployment, names in there.items()
-        if deployment.held
+        if deployment.reserved
     ]
-    early = sum(one.held for one in starting if one.placement is placement)
+    early = sum(one.reserved for one in starting if one.starter.placement is placement)
     if early:
         said.append(f"starting services ({_workers(early)})")
     return f"In use by {', '.join(said)}." if said else ""

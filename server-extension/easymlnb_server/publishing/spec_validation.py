@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 
 from easymlnb.contract import units
 from easymlnb.contract.errors import DeploymentFailed
-from easymlnb.contract.file_parameters import takers
+from easymlnb.contract.file_parameters import file_parameters
 from easymlnb.contract.jsonschema import check
 from easymlnb.contract.snippets import snippets
 from easymlnb.contract.spec import NAME, ServiceSpec
@@ -55,8 +55,9 @@ def _check(spec: ServiceSpec) -> None:
     for size, limit in zip(sizes, (LARGEST_TEXT, LARGEST), strict=True):
         if size > limit:
             raise DeploymentFailed(
-                f"The description of the service {spec.name!r} has {units.shown(size)}, over the "
-                f"limit of {units.shown(limit)}. Remove large data from its texts and examples."
+                f"The description of the service {spec.name!r} has {units.format_size(size)}, over "
+                f"the limit of {units.format_size(limit)}. Remove large data from its texts and "
+                "examples."
             )
 
 
@@ -64,7 +65,7 @@ def _read(spec: ServiceSpec) -> None:
     """Read a spec in all the ways in which pages and lists do."""
     for schema in (spec.input, spec.output):
         check(schema)
-    takers(spec.input)
+    file_parameters(spec.input)
     summaries.shape(spec)
     summaries.inputs(spec)
     summaries.fields(spec)

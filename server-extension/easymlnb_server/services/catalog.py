@@ -10,18 +10,17 @@ from msgspec.structs import asdict
 
 from easymlnb.contract.names import quoted
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.calls.log import CallLog
 from easymlnb_server.identity.access import Action, Caller
-from easymlnb_server.resources import ServiceSummary, ServiceText, timestamp
 from easymlnb_server.services import summaries
 from easymlnb_server.services.registry import ServiceRegistry
+from easymlnb_server.services.responses import ServiceSummary, ServiceText, timestamp
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked for; empty fields ask for nothing. All words and all tags must be there.
+    """A search. An empty field matches every service; all words and all tags must match.
 
-    ``whose`` asks for services of ``me``, the caller (``"mine"``), or of others (``"others"``).
+    ``whose`` selects services of ``me``, the caller (``"mine"``), or of other users (``"others"``).
     """
 
     text: str = ""
@@ -38,43 +37,47 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """A page of what fits. ``total`` counts all of it; ``next`` is where it goes on, if it does."""
+    """One page of matches. ``total`` counts all of them; ``next`` is the start of the next page."""
 
     entries: list[ServiceSummary]
     total: int
     next: int | None
 
 
+LastCall = Callable[[str], str]
+"""Service -> time of its last call, empty if there was none."""
+
+
 def entries(
-    services: ServiceRegistry, calls: CallLog, caller: Caller | None
+    services: ServiceRegistry, last_call: LastCall, caller: Caller | None
 ) -> list[ServiceSummary]:
-    """Return all services that somebody may know of as lines of the catalog."""
-    return [entry(services, calls, name, caller) for name in services.names(caller)]
+    """Return the entries of all services that the caller may see."""
+    return [entry(services, last_call, name, caller) for name in services.names(caller)]
 
 
 def entry(
-    services: ServiceRegistry, calls: CallLog, name: str, caller: Caller | None
+    services: ServiceRegistry, last_call: LastCall, name: str, caller: Caller | None
 ) -> ServiceSummary:
-    """Return one service's line for somebody; raises ``ServiceNotFound``."""
-    spec = services.target_for(caller, name, Action.SEE).spec
+    """Return one service's entry; raises ``ServiceNotFound``."""
+    spec = services.resolve(name, caller, Action.SEE).spec
     created = services.created(name)
     own = services.allows(caller, name, Action.MANAGE)
     return ServiceSummary(
         **asdict(services.named(name, caller)),
         **asdict(services.state(name, caller)),
-        **asdict(services.derived(name, _read)),
+        **asdict(services.derived(name, _text)),
         title=spec.title,
         description=spec.description,
         tags=list(spec.tags),
         author=spec.author,
         url=f"services/{quoted(name)}",
-        called=(calls.last(name) or None) if own else None,
+        called=(last_call(name) or None) if own else None,
         created=timestamp(created) if created else None,
     )
 
 
-def _read(spec: ServiceSpec) -> ServiceText:
-    """Return what takes a while to find out, and stays the same as long as the spec does."""
+def _text(spec: ServiceSpec) -> ServiceText:
+    """Return what only depends on the spec and takes a while to compute."""
     about = spec.metadata
     picture = about.thumbnail if about else ""
     tag = sha256(picture.encode()).hexdigest()[:12] if picture else ""
@@ -86,49 +89,48 @@ def _read(spec: ServiceSpec) -> ServiceText:
     )
 
 
-def choose(found: Iterable[ServiceSummary], query: Query) -> SearchPage:
-    """Return what fits, in order."""
-    fitting = [one for one in found if _fits(one, query)]
-    fitting.sort(key=SORTS["name"])
+def search(services: Iterable[ServiceSummary], query: Query) -> SearchPage:
+    """Return the matching services in order."""
+    matches = [service for service in services if _matches(service, query)]
+    matches.sort(key=SORTS["name"])
     if query.sort != "name":
-        fitting.sort(key=SORTS[query.sort], reverse=True)
-    end = len(fitting) if query.limit is None else query.start + query.limit
-    more = end if end < len(fitting) else None
-    return SearchPage(fitting[query.start : end], len(fitting), more)
+        matches.sort(key=SORTS[query.sort], reverse=True)
+    end = len(matches) if query.limit is None else query.start + query.limit
+    return SearchPage(matches[query.start : end], len(matches), end if end < len(matches) else None)
 
 
-def offered(found: Iterable[ServiceSummary]) -> dict[str, list[str]]:
-    """Return what can be chosen from: all tags, authors, owners and inputs, the commonest first."""
+def facets(services: Iterable[ServiceSummary]) -> dict[str, list[str]]:
+    """Return all tags, authors, owners and inputs, the most frequent first."""
     counts: dict[str, Counter[str]] = {
         name: Counter() for name in ("tags", "authors", "owners", "inputs")
     }
-    for one in found:
-        counts["owners"].update([one.owner])
-        counts["tags"].update(one.tags)
-        counts["inputs"].update(one.inputs)
-        counts["authors"].update([one.author] if one.author else [])
+    for service in services:
+        counts["owners"].update([service.owner])
+        counts["tags"].update(service.tags)
+        counts["inputs"].update(service.inputs)
+        counts["authors"].update([service.author] if service.author else [])
     return {
-        name: [value for value, _ in sorted(count.items(), key=lambda pair: (-pair[1], pair[0]))]
+        name: sorted(count, key=lambda value: (-count[value], value))
         for name, count in counts.items()
     }
 
 
 SORTS: dict[str, Callable[[ServiceSummary], Any]] = {
-    "name": lambda one: (one.title.casefold(), one.full_name),
-    "called": lambda one: one.called or "",
-    "newest": lambda one: one.created or "",
+    "name": lambda service: (service.title.casefold(), service.full_name),
+    "called": lambda service: service.called or "",
+    "newest": lambda service: service.created or "",
 }
-"""Name of an order -> its key; those but the name go from the latest to the earliest."""
+"""Sort order -> its key; all but the name sort from the latest to the earliest."""
 
 
-def _fits(one: ServiceSummary, query: Query) -> bool:
-    said = (one.full_name, one.title, one.author, one.description, one.summary)
-    text = " ".join((*said, *one.tags, *one.inputs)).casefold()
+def _matches(service: ServiceSummary, query: Query) -> bool:
+    words = (*service.tags, *service.inputs, service.author, service.description, service.summary)
+    text = " ".join((service.full_name, service.title, *words)).casefold()
     return (
         all(word in text for word in query.text.casefold().split())
-        and set(query.tags) <= set(one.tags)
-        and query.author in ("", one.author)
-        and query.owner in ("", one.owner)
-        and (not query.whose or (one.owner == query.me) == (query.whose == "mine"))
-        and (not query.input or query.input in one.inputs)
+        and set(query.tags) <= set(service.tags)
+        and query.author in ("", service.author)
+        and query.owner in ("", service.owner)
+        and (not query.whose or (service.owner == query.me) == (query.whose == "mine"))
+        and (not query.input or query.input in service.inputs)
     )

@@ -1,48 +1,55 @@
 """The catalog page, a service's page, and a service's metadata."""
 
+import asyncio
 import base64
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
+from msgspec import to_builtins
 from tornado import web
 from tornado.escape import url_escape
 
+from easymlnb.contract.access_text import describe_access
 from easymlnb.contract.errors import BadRequest, RouteNotFound
 from easymlnb.contract.names import quoted
 from easymlnb.contract.snippets import snippets
 from easymlnb_server.http import charts
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.pages import PageHandler, markdown
-from easymlnb_server.identity.access import Action
+from easymlnb_server.identity.access import PRIVATE, Action
 from easymlnb_server.openapi.document import (
     BYTES,
     COUNT,
     HTML,
-    JSON,
     TEXT,
     Operation,
     list_of,
+    ok,
     query_parameter,
 )
-from easymlnb_server.resources import MetadataForms
-from easymlnb_server.services import catalog, metadata_formats, page_context, summaries
+from easymlnb_server.services import catalog, metadata_formats, summaries
 from easymlnb_server.services.catalog import Query
+from easymlnb_server.services.responses import MetadataForms
 
-PAGE = 48
+PAGE_SIZE = 48
 """Cards on one page of the catalog."""
 SHOWN_CALLS = 50
 """Entries of the log on a service's page."""
 SHOWN_TAGS = 16
 """Tags to choose from; the search finds the others."""
+FAILED_SHOWN = 7 * 86400.0
+"""Seconds for which the catalog lists a failed publication, unless a later one succeeds."""
 WHOSE = ("", "mine", "others")
 PICTURES = ("image/webp", "image/png", "image/jpeg")
 """Media types of a service's picture."""
-LONGEST = 1000
-"""Most entries that one answer lists when a limit is asked for."""
+MAX_LIMIT = 1000
+"""Maximum ``limit`` of a list."""
 
 
 def query(handler: EasyHandler) -> Query:
-    """Return what a request asks the catalog for; raises ``BadRequest``."""
+    """Return the query of a request; raises ``BadRequest``."""
     get = handler.get_query_argument
     sort = get("sort", "") or "name"
     if sort not in catalog.SORTS:
@@ -60,17 +67,23 @@ def query(handler: EasyHandler) -> Query:
         input=get("input", ""),
         sort=sort,
         start=_number(get("start", "0"), 0, 10**9, "start"),
-        limit=_number(limit, 1, LONGEST, "limit") if (limit := get("limit", "")) else None,
+        limit=_number(limit, 1, MAX_LIMIT, "limit") if (limit := get("limit", "")) else None,
     )
 
 
-def onwards(asked: Query, start: int) -> str:
+def query_string(query: Query, start: int) -> str:
     """Return the query string of the page that begins at ``start``."""
-    pairs = [("q", asked.text), *(("tag", tag) for tag in asked.tags)]
-    pairs += [("author", asked.author), ("owner", asked.owner), ("whose", asked.whose)]
-    pairs += [("input", asked.input)]
-    pairs += [("sort", asked.sort if asked.sort != "name" else "")]
-    pairs += [("limit", str(asked.limit) if asked.limit else ""), ("start", str(start or ""))]
+    pairs = [
+        ("q", query.text),
+        *(("tag", tag) for tag in query.tags),
+        ("author", query.author),
+        ("owner", query.owner),
+        ("whose", query.whose),
+        ("input", query.input),
+        ("sort", query.sort if query.sort != "name" else ""),
+        ("limit", str(query.limit or "")),
+        ("start", str(start or "")),
+    ]
     return "&".join(f"{name}={url_escape(value)}" for name, value in pairs if value)
 
 
@@ -85,40 +98,66 @@ class CatalogHandler(PageHandler):
 
     @web.authenticated
     async def get(self) -> None:
-        asked = replace(query(self), limit=PAGE)
-        everything = catalog.entries(self.state.services, self.state.calls, self.caller)
-        found = catalog.choose(everything, asked)
-        offered = catalog.offered(everything)
-        more = None if found.next is None else onwards(replace(asked, limit=None), found.next)
+        asked = replace(query(self), limit=None)
+        services = catalog.entries(self.state.services, self.state.call_log.last, self.caller)
+        page = catalog.search(services, replace(asked, limit=PAGE_SIZE))
+        facets = catalog.facets(services)
+        starting, failed = await self._unfinished(asked)
         self.page(
             "catalog.html",
-            asked=asked,
-            found=found,
-            everything=everything,
-            offered=offered,
-            tags=list(dict.fromkeys([*offered["tags"][:SHOWN_TAGS], *asked.tags])),
-            more=more,
-            first=onwards(replace(asked, limit=None), 0),
-            pattern=charts.pattern,
-            **await page_context.of_catalog(self, asked),
+            query=asked,
+            page=page,
+            services=services,
+            facets=facets,
+            tags=list(dict.fromkeys([*facets["tags"][:SHOWN_TAGS], *asked.tags])),
+            next=None if page.next is None else query_string(asked, page.next),
+            first=query_string(asked, 0),
+            shared=self.state.services.shared,
+            caller=self.caller,
+            starting=starting,
+            failed=failed,
+            own_servers=await self._own_servers(asked),
         )
+
+    def _shows_own(self, asked: Query) -> bool:
+        """Return whether the page shows the caller's publications and servers."""
+        mine = asked.whose != "others" and asked.owner in ("", asked.me)
+        return self.caller is not None and not asked.start and mine
+
+    async def _own_servers(self, asked: Query) -> list[Any]:
+        servers, caller = self.state.user_servers, self.caller
+        if not self.state.services.shared or servers is None or not self._shows_own(asked):
+            return []
+        assert caller is not None
+        return list(await servers.get(caller.name))
+
+    async def _unfinished(self, asked: Query) -> tuple[list[dict[str, Any]], list[Any]]:
+        """Return the bundles that start, with what they wait for, and those that failed."""
+        publications, caller = self.state.publisher, self.caller
+        if caller is None or not self._shows_own(asked) or not self.state.published.ready:
+            return [], []
+        bundles, shared = publications.store.bundles, self.state.services.shared
+        starting = [
+            {"bundle": bundle, "waits": publications.waits_for(bundle.id)}
+            for bundle in await asyncio.to_thread(bundles.unfinished)
+            if caller.admin or caller.owns(bundle.owner)
+        ]
+        since = time.time() - FAILED_SHOWN
+        failed = await asyncio.to_thread(lambda: bundles.failed(since=since))
+        return starting, [one for one in failed if not shared or caller.owns(one.owner)]
 
 
 class ServicePageHandler(PageHandler):
-    """``GET services/{name}/page``: all about one service."""
+    """``GET services/{name}/page``: the page of one service."""
 
     @web.authenticated
     async def get(self, name: str) -> None:
-        services = self.state.services
         target = self.target(name, Action.SEE)
-        spec, own = target.spec, self.manages(name)
-        state = services.state(name, self.caller)
+        spec, state = target.spec, self.state.services.state(name, self.caller)
         versions = []
         if state.version is not None:
-            versions = await self.state.publications.versions(name)
-        entries = self.state.calls.of(name) if own else []
-        bars = charts.bars(entries, datetime.now(UTC))
-        about = subject(self, name)
+            versions = await self.state.publisher.versions(name)
+        about = described(self, name)
         self.page(
             "service.html",
             spec=spec,
@@ -130,24 +169,57 @@ class ServicePageHandler(PageHandler):
             snippets=snippets(
                 spec, summaries.example(spec), self.address.removesuffix("easymlnb/")
             ),
-            own=own,
-            stats=self.state.metrics.stats(name, target.version) if own else None,
             versions=versions,
-            entries=entries[:-SHOWN_CALLS:-1],
-            bars=[bar for bar in bars if bar.calls],
-            plots=(charts.calls(bars), charts.times(entries)) if entries else (),
-            called=self.state.calls.last(name) if own else "",
             ld=metadata_formats.embedded(metadata_formats.schema_org(about)),
-            **page_context.of_service(self, name),
+            **self._calls(name, target.version),
+            **self._access(name),
         )
+
+    def _calls(self, name: str, version: str) -> dict[str, Any]:
+        """Return what the page shows of calls: to those who manage the service."""
+        own = self.manages(name)
+        entries = self.state.call_log.of(name) if own else []
+        bars = charts.bars(entries, datetime.now(UTC))
+        return {
+            "own": own,
+            "stats": self.state.metrics.stats(name, version) if own else None,
+            "entries": entries[:-SHOWN_CALLS:-1],
+            "bars": [bar for bar in bars if bar.calls],
+            "plots": (charts.calls(bars), charts.times(entries)) if entries else (),
+            "called": self.state.call_log.last(name) if own else "",
+        }
+
+    def _access(self, name: str) -> dict[str, Any]:
+        """Return what the page shows of access: to those who manage a shared service."""
+        services, caller = self.state.services, self.caller
+        found: dict[str, Any] = {"shared": services.shared, "caller": caller, "access": None}
+        found |= to_builtins(services.named(name, caller))
+        found["public_link"] = f"{self.address}public/{quoted(name)}"
+        if not services.shared or not self.manages(name):
+            return found
+        access, owner = found["shared"] or PRIVATE.to_dict(), found["owner"]
+        path = "public" if access["public"] else "apps"
+        return found | {
+            "shared": True,
+            "access": access,
+            "choice": _choice(access),
+            "who": describe_access(name, access, "you" if caller and caller.owns(owner) else owner),
+            "link": f"{self.address}{path}/{quoted(name)}",
+        }
+
+
+def _choice(access: dict[str, Any]) -> str:
+    if access["public"] or access["everyone"]:
+        return "public" if access["public"] else "everyone"
+    return "some" if access["users"] or access["groups"] else "nobody"
 
 
 class MetadataHandler(EasyHandler):
-    """``GET services/{name}/metadata``: in the forms of other catalogs, too."""
+    """``GET services/{name}/metadata``: also in the formats of other catalogs."""
 
     @web.authenticated
     def get(self, name: str) -> None:
-        self.write_json(MetadataForms(**metadata_formats.document(subject(self, name))))
+        self.write_json(MetadataForms(**metadata_formats.document(described(self, name))))
 
 
 class ThumbnailHandler(EasyHandler):
@@ -156,28 +228,29 @@ class ThumbnailHandler(EasyHandler):
     @web.authenticated
     def get(self, name: str) -> None:
         about = self.target(name, Action.SEE).spec.metadata
-        kind, found, data = (about.thumbnail if about else "").partition(";base64,")
-        # A live kernel may send what it likes; only pictures without scripts go on to a browser.
-        if not found or kind.removeprefix("data:") not in PICTURES:
+        media, separator, data = (about.thumbnail if about else "").partition(";base64,")
+        media = media.removeprefix("data:")
+        # A live kernel can send anything; a browser gets only pictures without scripts.
+        if not separator or media not in PICTURES:
             raise RouteNotFound("This service has no thumbnail.")
-        self.set_header("Content-Type", kind.removeprefix("data:"))
-        fresh = self.get_query_argument("v", "")
-        self.set_header("Cache-Control", "private, max-age=31536000" if fresh else "no-cache")
+        self.set_header("Content-Type", media)
+        tagged = self.get_query_argument("v", "")
+        self.set_header("Cache-Control", "private, max-age=31536000" if tagged else "no-cache")
         self.finish(base64.b64decode(data))
 
 
-def subject(handler: EasyHandler, name: str) -> metadata_formats.DescribedService:
-    """Return what is to be described under a name; raises ``ServiceNotFound``."""
+def described(handler: EasyHandler, name: str) -> metadata_formats.DescribedService:
+    """Return what metadata describe of a service; raises ``ServiceNotFound``."""
     services = handler.state.services
     target = handler.target(name, Action.SEE)
     created = services.created(name)
-    line = catalog.entry(services, handler.state.calls, name, handler.caller)
+    entry = catalog.entry(services, handler.state.call_log.last, name, handler.caller)
     return metadata_formats.DescribedService(
         target.spec,
         target.version,
         datetime.fromtimestamp(created, UTC).date().isoformat() if created else "",
         f"{handler.address}services/{quoted(name)}/page",
-        f"{handler.address}{line.thumbnail}" if line.thumbnail else "",
+        f"{handler.address}{entry.thumbnail}" if entry.thumbnail else "",
     )
 
 
@@ -194,42 +267,25 @@ LISTING = (
 )
 """The parameters of a list of services."""
 
-OPERATIONS = (
-    Operation(
-        method="get",
-        path="/services/{name}/page",
-        id="getServicePage",
+OPERATIONS = {
+    "GET /services/{name}/page": Operation(
+        "getServicePage", "Open a service's page", ok("A page for people.", HTML), tag="Documents"
+    ),
+    "GET /services/{name}/metadata": Operation(
+        "getMetadata",
+        "Read a service's metadata",
+        ok("In the formats of several catalogs.", MetadataForms),
+    ),
+    "GET /services/{name}/thumbnail": Operation(
+        "getThumbnail",
+        "Fetch a service's picture",
+        ok("A small picture.", dict.fromkeys(PICTURES, BYTES)),
+    ),
+    "GET /": Operation(
+        "getCatalog",
+        "Open the catalog",
+        ok("A page for people.", HTML),
         tag="Documents",
-        summary="Open a service's page",
-        answers={200: ("A page for people.", HTML)},
-        errors=(404,),
-    ),
-    Operation(
-        method="get",
-        path="/services/{name}/metadata",
-        id="getMetadata",
-        tag="Services",
-        summary="Read a service's metadata",
-        answers={200: ("In the formats of several catalogs.", {JSON: MetadataForms})},
-        errors=(404,),
-    ),
-    Operation(
-        method="get",
-        path="/services/{name}/thumbnail",
-        id="getThumbnail",
-        tag="Services",
-        summary="Fetch a service's picture",
-        answers={200: ("A small picture.", dict.fromkeys(PICTURES, BYTES))},
-        errors=(404,),
-    ),
-    Operation(
-        method="get",
-        path="/",
-        id="getCatalog",
-        tag="Documents",
-        summary="Open the catalog",
-        answers={200: ("A page for people.", HTML)},
-        errors=(400,),
         query=LISTING[:-1],
     ),
-)
+}

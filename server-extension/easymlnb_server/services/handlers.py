@@ -1,19 +1,28 @@
-"""One service as data: specification, versions, log, removal."""
+"""One service as data: specification, versions, log, access, removal."""
+
+import asyncio
+from collections.abc import Collection
+from typing import ClassVar
 
 from msgspec import UNSET
 from tornado import web
 
+from easymlnb.contract.errors import NotShared
 from easymlnb_server.http.base import EasyHandler
-from easymlnb_server.identity.access import Action
-from easymlnb_server.openapi.document import JSON, Operation
-from easymlnb_server.resources import (
+from easymlnb_server.http.body import BodyHandler
+from easymlnb_server.identity.access import Access, Action, parse
+from easymlnb_server.openapi.document import JSON, Operation, done, ok
+from easymlnb_server.services.responses import (
     Log,
+    LogEntry,
     Service,
     VersionList,
     VersionSummary,
+    describe,
     timestamp,
 )
-from easymlnb_server.store.records import Version
+
+MAX_ACCESS_BYTES = 2**20
 
 
 class ServiceHandler(EasyHandler):
@@ -24,13 +33,13 @@ class ServiceHandler(EasyHandler):
         target, services = self.target(name, Action.SEE), self.state.services
         names, state = services.named(name, self.caller), services.state(name, self.caller)
         stats = self.state.metrics.stats(name, target.version) if self.manages(name) else UNSET
-        self.write_json(Service.describe(target.spec, names, state, stats))
+        self.write_json(describe(target.spec, names, state, stats))
 
     @web.authenticated
     async def delete(self, name: str) -> None:
         self.target(name, Action.MANAGE)
-        await self.state.publications.remove(name)
-        self.state.calls.forget(name)
+        await self.state.publisher.remove(name)
+        self.state.call_log.forget(name)
         self.state.metrics.prune()
         self.set_status(204)
         self.finish()
@@ -42,18 +51,17 @@ class VersionsHandler(EasyHandler):
     @web.authenticated
     async def get(self, name: str) -> None:
         self.target(name, Action.SEE)
-        found = await self.state.publications.versions(name)
         own = self.manages(name)
-        self.write_json(VersionList(versions=[_version(one, own) for one in found]))
-
-
-def _version(version: Version, own: bool) -> VersionSummary:
-    return VersionSummary(
-        version=version.number,
-        bundle=version.bundle if own else UNSET,
-        created=timestamp(version.created),
-        current=version.current,
-    )
+        versions = [
+            VersionSummary(
+                version=version.number,
+                bundle=version.bundle if own else UNSET,
+                created=timestamp(version.created),
+                current=version.current,
+            )
+            for version in await self.state.publisher.versions(name)
+        ]
+        self.write_json(VersionList(versions=versions))
 
 
 class LogHandler(EasyHandler):
@@ -64,44 +72,83 @@ class LogHandler(EasyHandler):
     @web.authenticated
     def get(self, name: str) -> None:
         self.target(name, Action.MANAGE)
-        self.write_json(Log.of(self.state.calls.of(name)))
+        entries = [
+            LogEntry(**{field: getattr(record, field) for field in LogEntry.__struct_fields__})
+            for record in self.state.call_log.of(name)
+        ]
+        self.write_json(Log(entries=entries))
 
 
-OPERATIONS = (
-    Operation(
-        method="get",
-        path="/services/{name}",
-        id="getService",
-        tag="Services",
-        summary="Describe a service",
-        answers={200: ("Its schema, metadata and state.", {JSON: Service})},
-        errors=(404,),
+class AccessHandler(BodyHandler):
+    """``GET`` and ``PUT services/{name}/access``: who may call a service."""
+
+    takes = "PUT"
+    actions: ClassVar[dict[str, str]] = {"PUT": "write"}
+
+    def body_limit(self) -> int:
+        self._check_manages(self.path_args[0])
+        return MAX_ACCESS_BYTES
+
+    def _check_manages(self, name: str) -> None:
+        self.target(name, Action.MANAGE)
+        if not self.state.services.shared:
+            raise NotShared
+
+    @web.authenticated
+    def get(self, name: str) -> None:
+        self._check_manages(name)
+        self.write_json(self.state.published.services[name].access)
+
+    @web.authenticated
+    async def put(self, name: str) -> None:
+        wanted = parse(self.take_body())
+        # Checked again: the service may have been removed while the body arrived.
+        self._check_manages(name)
+        before = self.state.published.services[name].access
+        await self._bind_names(set(wanted.users) - set(before.users))
+        await self.state.publisher.set_access(name, wanted)
+        self.write_json(wanted)
+
+    async def _bind_names(self, names: Collection[str]) -> None:
+        """Bind each name to the user who has it now; a later user of that name gets no access.
+
+        A name without a user is allowed: it is bound to the first user who gets it.
+        """
+        find = self.state.users.find
+        await asyncio.gather(*(find(name) for name in names), return_exceptions=True)
+
+
+_SHARED = "Only on the shared service of a Hub; a personal server answers `not_shared`."
+
+OPERATIONS = {
+    "GET /services/{name}": Operation(
+        "getService", "Describe a service", ok("Its schema, metadata and state.", Service)
     ),
-    Operation(
-        method="delete",
-        path="/services/{name}",
-        id="removeService",
-        tag="Services",
-        summary="Remove a service",
-        answers={204: ("All its versions are removed, and their workers stop.", {})},
-        errors=(404, 503),
+    "DELETE /services/{name}": Operation(
+        "removeService",
+        "Remove a service",
+        done("All its versions are removed, and their workers stop."),
+        (503,),
     ),
-    Operation(
-        method="get",
-        path="/services/{name}/log",
-        id="getLog",
-        tag="Services",
-        summary="Read a service's log",
-        answers={200: ("The last 200 calls, newest last.", {JSON: Log})},
-        errors=(404,),
+    "GET /services/{name}/log": Operation(
+        "getLog", "Read a service's log", ok("The last 200 calls, newest last.", Log)
     ),
-    Operation(
-        method="get",
-        path="/services/{name}/versions",
-        id="listVersions",
-        tag="Services",
-        summary="List the versions",
-        answers={200: ("All published versions.", {JSON: VersionList})},
-        errors=(404,),
+    "GET /services/{name}/versions": Operation(
+        "listVersions", "List the versions", ok("All published versions.", VersionList)
     ),
-)
+    "GET /services/{name}/access": Operation(
+        "getAccess",
+        "Read who may call a service of yours",
+        ok("Those who may, besides you and administrators.", Access),
+        (409,),
+        description=_SHARED,
+    ),
+    "PUT /services/{name}/access": Operation(
+        "setAccess",
+        "Set who may call a service of yours",
+        ok("The new access.", Access),
+        (409, 503),
+        body={JSON: Access},
+        description=_SHARED,
+    ),
+}

@@ -66,7 +66,7 @@ class LiveServices:
 
     def _leave(self, service: LiveService) -> None:
         service.pool.leave(service.link)
-        service.pool.fail_waiting(
+        service.pool.fail_queued(
             WorkerLost("The notebook that ran this service is gone. Try again.")
         )
 

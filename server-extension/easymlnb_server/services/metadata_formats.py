@@ -176,7 +176,7 @@ def schema_org(subject: DescribedService) -> dict[str, Any]:
     spec, about = subject.spec, subject.about
     needs = subject.needs
     gpu = f"{needs.gpu} GPU" + (
-        f" with {units.shown(needs.gpu_memory)}" if needs.gpu_memory else ""
+        f" with {units.format_size(needs.gpu_memory)}" if needs.gpu_memory else ""
     )
     return {"@context": "https://schema.org", "@type": "SoftwareApplication"} | _said(
         name=spec.title,
@@ -195,8 +195,8 @@ def schema_org(subject: DescribedService) -> dict[str, Any]:
         citation=about.citation or subject.doi,
         isBasedOn=about.dataset,
         softwareHelp=about.documentation,
-        memoryRequirements=units.shown(needs.memory) if needs.memory else "",
-        storageRequirements=units.shown(needs.storage) if needs.storage else "",
+        memoryRequirements=units.format_size(needs.memory) if needs.memory else "",
+        storageRequirements=units.format_size(needs.storage) if needs.storage else "",
         processorRequirements=gpu if needs.gpu else "",
     )
 

@@ -1,7 +1,6 @@
-"""All services, live and published, and where their calls go."""
+"""All services, live and published, and which of them answers a call."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 
 from msgspec import UNSET
@@ -9,91 +8,93 @@ from msgspec.structs import replace
 
 from easymlnb.contract.errors import ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.identity import names as naming
 from easymlnb_server.identity.access import Action, Caller, may
-from easymlnb_server.publishing.publisher import Publisher
-from easymlnb_server.resources import ServiceNames, ServiceState, ServiceStatus
 from easymlnb_server.services.live import LiveServices
-from easymlnb_server.services.models import PublishedService
+from easymlnb_server.services.models import PublishedService, Target
+from easymlnb_server.services.published import PublishedServices
+from easymlnb_server.services.responses import ServiceNames, ServiceState, ServiceStatus
 
 LIVE: Final = "live"
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a call goes. ``version`` is a number or ``"live"``; ``kernel`` a live one's id."""
-
-    spec: ServiceSpec
-    pool: Dispatcher
-    version: str
-    kernel: str = ""
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
-
-
 class ServiceRegistry:
-    """Reads both tables: a published version answers a name, else the notebook that is live.
+    """Finds services by name: a published version answers first, else the live notebook.
 
-    ``shared`` says that this is a service for many: names begin with their owners', and ``may``
-    decides. Else whoever got in is ``account``, whose services all are.
+    Parameters
+    ----------
+    live, published
+        The two tables.
+    shared
+        Whether many users share this server: names then start with their owners', and access
+        rules decide who may do what. Otherwise everyone who is logged in is ``account``.
     """
 
     def __init__(
         self,
         live: LiveServices,
-        publications: Publisher,
+        published: PublishedServices,
         *,
         shared: bool = False,
         account: str = "",
     ) -> None:
         self.shared = shared
         self.user = Caller(account, admin=True)
-        """Who everybody is that got in, unless many share it."""
-        self._live = live
-        self._publications = publications
-        self._derived: dict[str, tuple[ServiceSpec, Any]] = {}
+        """The caller of every request, unless many users share this server."""
         self.draining = False
-        """Whether the server stops: calls that run are answered, new ones are refused."""
+        """Whether the server stops: running calls are answered, new ones are refused."""
+        self._live = live
+        self._published = published
+        self._derived: dict[str, tuple[ServiceSpec, Any]] = {}
 
-    def target(self, name: str, *, live: bool = False) -> Target:
-        """Return who answers this name; ``live`` asks for the notebook even if it is published.
-
-        Whether somebody may know of it is for ``target_for``. Raises ``ServiceNotFound``, or
-        ``NotReady`` where published services are not served from this process.
-        """
-        serving = None if live else self._publications.serving.get(name)
-        if serving is not None:
-            self._publications.guard()
-            return Target(serving.spec, serving.deployment.pool, str(serving.version))
-        here = self._live.get(name)
-        if here is None:
-            if not live:
-                self._publications.check()
-            raise ServiceNotFound(name)
-        return Target(here.spec, here.pool, LIVE, here.link.hello.kernel)
-
-    def target_for(
-        self, caller: Caller | None, name: str, action: Action, *, live: bool = False
+    def resolve(
+        self, name: str, caller: Caller | None, action: Action, *, live: bool = False
     ) -> Target:
-        """Return who answers this name for somebody who wants to do that with it.
+        """Return what answers a call of this name.
 
-        Raises ``ServiceNotFound``, the same whether there is none or the caller may not; while a
-        shared service starts it does not know, and raises ``NotReady``.
+        Parameters
+        ----------
+        name
+            The service; on a shared server with its owner.
+        caller
+            Who asks; ``None`` is a visitor without a login.
+        action
+            What the caller wants to do.
+        live
+            Ask for the notebook even if the service is published.
+
+        Raises
+        ------
+        ServiceNotFound
+            There is no such service, or the caller may not know of it.
+        NotReady
+            Published services are not served from this process, or not yet.
         """
         if not self.allows(caller, name, action):
-            self._publications.check()
+            self._published.check()
             now = self._moved(name)
             raise ServiceNotFound(name, now if self.allows(caller, now, Action.SEE) else "")
-        return self.target(name, live=live)
+        return self.find(name, live=live)
+
+    def find(self, name: str, *, live: bool = False) -> Target:
+        """Return what answers a name, whoever asks; raises as ``resolve`` does."""
+        published = None if live else self._published.get(name)
+        if published is not None:
+            self._published.check()
+            version = published.versions[published.traffic.choose()]
+            return Target(version.spec, version.deployment.pool, str(version.number))
+        notebook = self._live.get(name)
+        if notebook is None:
+            if not live:
+                self._published.check()
+            raise ServiceNotFound(name)
+        return Target(notebook.spec, notebook.pool, LIVE, notebook.link.hello.kernel)
 
     def _moved(self, name: str) -> str:
-        """Return the name that a service has since it changed hands; empty if it did not."""
-        moved, seen = self._publications.moved, set[str]()
+        """Return a service's present name if it was transferred to another owner, else ``""``."""
+        moved, seen = self._published.moved, set[str]()
         found = ""
         while (following := moved.get(found or name)) and following not in seen:
             seen.add(following)
@@ -101,104 +102,107 @@ class ServiceRegistry:
         return found
 
     def allows(self, caller: Caller | None, name: str, action: Action) -> bool:
-        """Say whether somebody may do something with a service; not if there is none."""
+        """Return whether a caller may do something with a service; false if there is none."""
         if not self.shared:
             return True
-        serving = self._publications.serving.get(name)
-        return serving is not None and may(caller, serving.owner, serving.access, action)
+        service = self._published.get(name)
+        return service is not None and may(caller, service.owner, service.access, action)
+
+    def is_published(self, name: str) -> bool:
+        """Return whether there is a published service of this name."""
+        return name in self._published
 
     def public(self, name: str) -> bool:
-        """Say whether a service's page is open to visitors without a login.
+        """Return whether visitors without a login may open a service's page.
 
-        Only what is published is: a cell that runs may be an unfinished draft.
+        Only published services are public: a live cell may be an unfinished draft.
         """
         if self.shared:
             return self.allows(None, name, Action.CALL)
-        serving = self._publications.serving.get(name)
-        return serving is not None and serving.spec.public
+        service = self._published.get(name)
+        return service is not None and service.current.spec.public
 
     def replaced(self, target: Target) -> bool:
-        """Say whether another version has taken the place of the one that a call was sent to."""
-        serving = self._publications.serving.get(target.spec.name)
-        gone = target.pool.closed and target.version != LIVE
-        return gone and serving is not None and serving.deployment.pool is not target.pool
+        """Return whether another version took over from the one that a call was sent to."""
+        service = self._published.get(target.spec.name)
+        if service is None or not target.pool.closed or target.version == LIVE:
+            return False
+        return service.current.deployment.pool is not target.pool
 
     def names(self, caller: Caller | None) -> list[str]:
-        """Return all names that somebody may know of, sorted."""
+        """Return all names that a caller may know of, sorted."""
         live = (service.spec.name for service in self._live.all())
-        everything = sorted({*self._publications.serving, *live})
+        everything = sorted({*self._published, *live})
         return [name for name in everything if self.allows(caller, name, Action.SEE)]
 
     def specs(self, caller: Caller | None) -> list[ServiceSpec]:
-        """Return the spec of each of these names as a call would meet it."""
-        return [self.target(name).spec for name in self.names(caller)]
+        """Return the specs of all services that a caller may know of."""
+        return [self.find(name).spec for name in self.names(caller)]
 
     def named(self, name: str, caller: Caller | None) -> ServiceNames:
-        """Return a service's names, owner, whether it is public, and who may call it.
+        """Return a service's names, owner and whether it is public.
 
-        The last only for those who manage it.
+        Callers who manage the service also learn who may call it.
         """
-        serving = self._publications.serving.get(name)
-        own = self.shared and serving is not None and self.allows(caller, name, Action.MANAGE)
+        service = self._published.get(name)
+        managed = self.shared and service is not None and self.allows(caller, name, Action.MANAGE)
         return ServiceNames(
             name=naming.plain(name),
             full_name=name,
-            owner=serving.owner if serving is not None else self.user.name,
+            owner=service.owner if service is not None else self.user.name,
             public=self.public(name),
-            shared=serving.access if own and serving is not None else UNSET,
+            shared=service.access if managed and service is not None else UNSET,
         )
 
     def derived(self, name: str, make: Callable[[ServiceSpec], T]) -> T:
-        """Return what ``make`` derives from a name's spec, once for as long as the spec answers.
+        """Return what ``make`` derives from a service's spec, cached until the spec changes.
 
         Raises ``ServiceNotFound``.
         """
-        spec = self.target(name).spec
+        spec = self.find(name).spec
         known = self._derived.get(name)
         if known is None or known[0] is not spec:
-            # One that is gone is not kept for longer than until the next change.
-            serving = self._publications.serving
             self._derived = {
-                one: kept
-                for one, kept in self._derived.items()
-                if one in serving or self._live.get(one) is not None
+                other: cached
+                for other, cached in self._derived.items()
+                if other in self._published or self._live.get(other) is not None
             }
             known = self._derived[name] = (spec, make(spec))
-        found: T = known[1]
-        return found
+        derived: T = known[1]
+        return derived
 
     def created(self, name: str) -> float:
-        """Return when what answers a name was published or made live, in seconds; 0 unknown."""
-        serving = self._publications.serving.get(name)
-        if serving is not None:
-            return serving.created
-        here = self._live.get(name)
-        return here.since if here else 0.0
+        """Return when a service was published or became live, in seconds; 0 if unknown."""
+        service = self._published.get(name)
+        if service is not None:
+            return service.current.created
+        notebook = self._live.get(name)
+        return notebook.since if notebook else 0.0
 
     def state(self, name: str, caller: Caller | None) -> ServiceState:
-        """Return the state of a service; its bundle and its error only for those who manage it."""
-        here = self._live.get(name)
-        serving = self._publications.serving.get(name)
-        if serving is None:
-            pool = here.pool if here else None
-            busy = pool is not None and pool.waiting
+        """Return a service's state; its bundle and error only to those who manage it."""
+        notebook = self._live.get(name)
+        service = self._published.get(name)
+        if service is None:
+            busy = notebook is not None and notebook.pool.waiting
             return ServiceState(state="busy" if busy else LIVE, version=None, live=True)
-        own = self.allows(caller, name, Action.MANAGE)
-        return _published(serving, own, live=here is not None)
+        managed = self.allows(caller, name, Action.MANAGE)
+        return _state_of(service, managed, live=notebook is not None)
 
 
-def _published(serving: PublishedService, own: bool, *, live: bool) -> ServiceState:
-    deployment = serving.deployment
+def _state_of(service: PublishedService, managed: bool, *, live: bool) -> ServiceState:
+    version = service.current
+    deployment = version.deployment
     state = cast("ServiceStatus", deployment.state)
     busy = state == "ready" and deployment.pool.waiting
-    found = ServiceState(state="busy" if busy else state, version=serving.version, live=live)
-    if not own:
+    found = ServiceState(state="busy" if busy else state, version=version.number, live=live)
+    if not managed:
         return found
     error, wait = deployment.breaker.error, deployment.breaker.retry_in
     failed = error is not None and state == "failed"
     return replace(
         found,
-        bundle=serving.bundle,
+        bundle=version.bundle,
         error=error.to_dict()["error"] if failed and error is not None else UNSET,
         reason=deployment.reason or UNSET,
         retry_in=round(wait, 1) if wait else UNSET,

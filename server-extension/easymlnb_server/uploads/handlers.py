@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 from jupyter_server.auth.identity import IdentityProvider
+from msgspec import UNSET, Meta, UnsetType
 from tornado import web
 
 from easymlnb.contract.errors import BadRequest, EasyMLNBError, StorageFull, UploadNotFound
@@ -13,9 +14,17 @@ from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.http.spooled_body import read_faster
-from easymlnb_server.identity.access import Action, label
-from easymlnb_server.openapi.document import BYTES, COUNT, JSON, TEXT, Operation, query_parameter
-from easymlnb_server.resources import UploadProgress, UploadStarted
+from easymlnb_server.identity.access import SINGLE_USER, Action, label
+from easymlnb_server.openapi.document import (
+    BYTES,
+    COUNT,
+    JSON,
+    TEXT,
+    Operation,
+    done,
+    ok,
+    query_parameter,
+)
 from easymlnb_server.uploads.uploads import CHUNK, Sender, Upload
 
 LONGEST_ANNOUNCEMENT = 64 * 1024
@@ -37,7 +46,7 @@ def owner_of(handler: EasyHandler) -> str:
         return f"pass {held.visitor}"
     if type(handler.identity_provider).get_user is IdentityProvider.get_user:
         # Jupyter's own login knows one person only, and gives each token request a new name.
-        return "user"
+        return SINGLE_USER
     return label(handler.current_user.username)
 
 
@@ -47,6 +56,24 @@ def sender_of(handler: EasyHandler) -> Sender:
     if held is None:
         return Sender(owner_of(handler))
     return Sender(owner_of(handler), held.visitor, held.public)
+
+
+Count = Annotated[int, Meta(ge=0)]
+
+
+class UploadStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """A new upload."""
+
+    id: str
+    offset: Count
+    chunk: Annotated[int, Meta(ge=0, description="Bytes that a part should have.")]
+
+
+class UploadProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """The number of bytes that have arrived."""
+
+    offset: Count
+    size: Count | UnsetType = UNSET
 
 
 class UploadsHandler(BodyHandler):
@@ -184,49 +211,36 @@ def named(request: Any) -> list[str]:
     return [id for part in listed.split(",") if (id := part.strip())]
 
 
-OPERATIONS = (
-    Operation(
-        method="post",
-        path="/uploads",
-        id="beginUpload",
+OPERATIONS = {
+    "POST /uploads": Operation(
+        "beginUpload",
+        "Announce a file",
+        ok("`chunk` is how many bytes a part should have.", UploadStarted, 201),
+        (404, 415, 507),
         tag="Call",
-        summary="Announce a file",
-        answers={201: ("`chunk` is how many bytes a part should have.", {JSON: UploadStarted})},
-        errors=(400, 404, 413, 415, 507),
-        description="Its parts follow by PUT; calls then refer to it by its id.",
         body={JSON: Announcement},
         query=(
             query_parameter("service", "The service that will use it.", TEXT, required=True),
             query_parameter("field", "The parameter that it is for.", TEXT, required=False),
         ),
+        description="Its parts follow by PUT; calls then refer to it by its id.",
     ),
-    Operation(
-        method="put",
-        path="/uploads/{id}",
-        id="addToUpload",
+    "PUT /uploads/{id}": Operation(
+        "addToUpload",
+        "Send a part of a file",
+        ok("The number of bytes that have arrived.", UploadProgress),
+        (409, 507),
         tag="Call",
-        summary="Send a part of a file",
-        answers={200: ("The number of bytes that have arrived.", {JSON: UploadProgress})},
-        errors=(400, 404, 409, 413, 507),
         body={"application/octet-stream": BYTES},
         query=(query_parameter("offset", "The first byte of this part.", COUNT, required=True),),
     ),
-    Operation(
-        method="get",
-        path="/uploads/{id}",
-        id="getUpload",
+    "GET /uploads/{id}": Operation(
+        "getUpload",
+        "Get the progress of an upload",
+        ok("The number of bytes that have arrived.", UploadProgress),
         tag="Call",
-        summary="Get the progress of an upload",
-        answers={200: ("The number of bytes that have arrived.", {JSON: UploadProgress})},
-        errors=(404,),
     ),
-    Operation(
-        method="delete",
-        path="/uploads/{id}",
-        id="removeUpload",
-        tag="Call",
-        summary="Remove an upload",
-        answers={204: ("It is removed.", {})},
-        errors=(404,),
+    "DELETE /uploads/{id}": Operation(
+        "removeUpload", "Remove an upload", done("It is removed."), tag="Call"
     ),
-)
+}

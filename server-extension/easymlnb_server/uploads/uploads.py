@@ -22,7 +22,7 @@ from easymlnb.contract.errors import (
     UploadOffset,
     UploadQuota,
 )
-from easymlnb.contract.file_parameters import FileParameter, takers
+from easymlnb.contract.file_parameters import FileParameter, file_parameters
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.uploads.spool import FULL_SHARE, Spool, SpooledFile
 
@@ -230,7 +230,7 @@ class Uploads:
 
 def _taker(spec: ServiceSpec, field: str, name: str, media_type: str, size: int) -> FileParameter:
     """Return a parameter that takes such a file; raises what ``begin`` says."""
-    named = [one for one in takers(spec.input) if field in ("", one.name)]
+    named = [one for one in file_parameters(spec.input) if field in ("", one.name)]
     fitting = [one for one in named if one.takes(name, media_type)]
     if not fitting:
         offered = [kind for one in named for kind in one.accept]
@@ -239,4 +239,6 @@ def _taker(spec: ServiceSpec, field: str, name: str, media_type: str, size: int)
         if not one.max_bytes or size <= one.max_bytes:
             return one
     most = max(one.max_bytes for one in fitting)
-    raise TooLarge(f"The file of {units.shown(size)} exceeds the limit of {units.shown(most)}.")
+    raise TooLarge(
+        f"The file of {units.format_size(size)} exceeds the limit of {units.format_size(most)}."
+    )

@@ -1,34 +1,33 @@
-"""Workers that outlive their server: told how to come back, and taken over by the next one.
+"""Let workers outlive their server or a lost link, and reconnect.
 
-A worker gets a secret over its link; the server keeps only the hash of it, in the note on the
-worker's process. When the link is lost the worker dials again, for a while, with that secret:
-the next server, or the same one where a proxy between them was away.
+The server gives each worker a secret over its link and stores only the secret's hash, in the
+worker's process record. A worker that loses its link reconnects with that secret for a while: to
+the next server, or to the same one after a proxy between them was down.
 """
 
-import asyncio
 import logging
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from easymlnb.contract.errors import DeploymentFailed
 from easymlnb.contract.worker_protocol import ReconnectGrant
 from easymlnb_server.placement.base import OrphanedWorker
-from easymlnb_server.workers import liveness
+from easymlnb_server.workers.liveness import wait_connected
 from easymlnb_server.workers.registration import RegisteredWorker, WorkerRegistration, secret_hash
 from easymlnb_server.workers.worker_set import Worker
 
 RETURN_TIMEOUT = 30.0
-"""Seconds that a worker whose process runs has to dial; one that waits does so within one. More
-than a worker needs to break off the call that it ran for somebody who is gone."""
+"""Seconds that a running worker has to reconnect: more than it needs to stop a call whose caller is
+gone. A waiting worker reconnects within one second."""
 
 log = logging.getLogger("easymlnb.deployment")
 
 
-async def prepare(worker: Worker, bundle: str, seconds: float) -> None:
-    """Let a worker wait so long for the next server when this one is gone, and note whose it is.
+async def grant_reconnect(worker: Worker, bundle: str, seconds: float) -> None:
+    """Allow a worker to wait ``seconds`` for the next server after this one has ended.
 
-    Where the note cannot be written the worker serves all the same, and ends with this server.
+    If the process record cannot be written, the worker serves but ends with this server.
     """
     if not seconds:
         return
@@ -38,43 +37,41 @@ async def prepare(worker: Worker, bundle: str, seconds: float) -> None:
     except OSError as error:
         log.warning("Could not keep a worker for the next server: %s", error)
         return
-    worker.token = secret_hash(secret)
-    worker.link.say(ReconnectGrant(secret=secret, seconds=seconds))
+    worker.secret_hash = secret_hash(secret)
+    worker.link.send(ReconnectGrant(secret=secret, seconds=seconds))
 
 
 async def adopt(
-    survivor: OrphanedWorker, rendezvous: WorkerRegistration, folder: Path
+    orphan: OrphanedWorker, registration: WorkerRegistration, folder: Path
 ) -> Worker | None:
-    """Wait for a worker of a former server to dial; ``None`` if it does not."""
-    found = await _arrival(survivor.token, rendezvous, survivor.kernel.alive)
+    """Wait for a worker of a former server to reconnect; return ``None`` if it does not."""
+    found = await _wait_return(orphan.token, registration, orphan.kernel.alive)
     if found is None:
         log.warning("A worker from before the server's start did not reconnect.")
         return None
-    log.info("Took over a running worker of bundle %s.", survivor.bundle[:12])
-    return Worker(survivor.kernel, found.link, found.specs, folder)
+    log.info("Took over a running worker of bundle %s.", orphan.bundle[:12])
+    return Worker(orphan.kernel, found.link, found.specs, folder)
 
 
-async def again(worker: Worker, rendezvous: WorkerRegistration) -> Worker | None:
-    """Wait for a worker that lost its link to dial again; ``None`` if it does not, or cannot."""
-    if worker.cause or not worker.token or not await worker.kernel.may_reconnect():
+async def wait_reconnect(worker: Worker, registration: WorkerRegistration) -> Worker | None:
+    """Wait for a worker that lost its link; return ``None`` if it cannot or does not reconnect."""
+    kernel = worker.kernel
+    if worker.cause or not worker.secret_hash or not await kernel.may_reconnect():
         return None
     log.info("The connection to a worker was lost; waiting for it to reconnect.")
-    found = await _arrival(worker.token, rendezvous, worker.kernel.may_reconnect)
+    found = await _wait_return(worker.secret_hash, registration, kernel.may_reconnect)
     if found is None:
         return None
-    return Worker(worker.kernel, found.link, found.specs, worker.folder, worker.started)
+    return Worker(kernel, found.link, found.specs, worker.folder, worker.started)
 
 
-async def _arrival(
-    token: str, rendezvous: WorkerRegistration, there: Callable[[], Awaitable[bool]]
+async def _wait_return(
+    hashed: str, registration: WorkerRegistration, alive: Callable[[], Awaitable[bool]]
 ) -> RegisteredWorker | None:
-    """Wait for a worker to dial, as long as it is ``there`` and not too long."""
-    arrival = rendezvous.expect_again(token)
-    until = time.monotonic() + RETURN_TIMEOUT
+    expected = registration.expect_return(hashed)
     try:
-        while not (await asyncio.wait({arrival}, timeout=liveness.ALIVE_EVERY))[0]:
-            if not await there() or time.monotonic() > until:
-                return None
+        return await wait_connected(expected, alive, RETURN_TIMEOUT)
+    except DeploymentFailed:
+        return None
     finally:
-        rendezvous.forget(token)
-    return arrival.result()
+        registration.forget(hashed)

@@ -7,70 +7,69 @@ from collections.abc import Callable
 from easymlnb.contract.errors import DeploymentFailed, EasyMLNBError
 
 STABLE = 60.0
-"""Seconds a worker must live before its death counts as the first one again."""
+"""Seconds that a worker must live for its death to count as the first one."""
 
 CRASHES = 3
-"""Deaths in a row, each soon after a start, from which on a deployment counts as failed."""
+"""Consecutive deaths soon after a start that make a deployment fail."""
 
 
 def backoff(failures: int) -> float:
-    """Return the seconds to wait before the next attempt after so many failures in a row."""
+    """Return the seconds to wait after a number of consecutive failures."""
     return 0.0 if failures <= 1 else float(min(60, 2 ** (failures - 2)))
 
 
 class CircuitBreaker:
-    """Holds back starts after failures, longer each time, and remembers the last reason.
+    """Delays starts after failures, longer each time.
 
-    ``error`` is why the deployment counts as failed; ``None`` as long as it does not.
-    ``clock`` returns seconds that only grow.
+    ``error`` is why the deployment counts as failed, or ``None``. ``clock`` must be monotonic.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.error: EasyMLNBError | None = None
         self._clock = clock
         self._failures = 0
-        self._displaced = 0
+        self._displacements = 0
         self._until = 0.0
 
     @property
     def retry_in(self) -> float:
-        """Seconds until the next attempt; 0 when it may be made now."""
+        """Seconds until the next attempt; 0 if it can be made now."""
         return max(0.0, self._until - self._clock())
 
-    def failed(self, error: EasyMLNBError) -> None:
-        """Take note of a start that failed."""
+    async def wait_closed(self) -> None:
+        """Wait until the next attempt can be made."""
+        await asyncio.sleep(self.retry_in)
+
+    def record_failure(self, error: EasyMLNBError) -> None:
+        """Record a start that failed."""
         self._failures += 1
         self.error = error
-        self._hold()
+        self._delay(self._failures)
 
-    def started(self) -> None:
-        """Take note of a worker that serves; only its staying makes good for former deaths."""
+    def record_start(self) -> None:
+        """Record a worker that serves. Former deaths count until it has lived long enough."""
         self.error = None
 
-    def lost(self, lived: float, why: str = "ended") -> None:
-        """Take note of a worker that died, having served for ``lived`` seconds."""
+    def record_loss(self, lived: float, why: str = "ended") -> None:
+        """Record a worker that died after it served for ``lived`` seconds."""
         self._failures = 1 if lived > STABLE else self._failures + 1
-        self._hold()
+        self._delay(self._failures)
         if self._failures >= CRASHES:
             self.error = DeploymentFailed(
                 f"The worker {why} {self._failures} times in a row soon after its start."
             )
 
-    def displaced(self, lived: float) -> None:
-        """Take note of a worker whose node was taken away: that says nothing of the worker.
+    def record_displacement(self, lived: float) -> None:
+        """Record a worker that lost its node, which is not the worker's fault.
 
-        Nodes that go one after the other, as when a job has too little memory, are paused for.
+        Repeated losses delay starts too: the node's job may have too little memory.
         """
-        self._displaced = 1 if lived > STABLE else self._displaced + 1
-        self._until = self._clock() + backoff(self._displaced)
+        self._displacements = 1 if lived > STABLE else self._displacements + 1
+        self._delay(self._displacements)
 
-    def forgive(self) -> None:
-        """Take note of a worker that was ended for no fault of its start."""
+    def reset(self) -> None:
+        """Record a worker that was ended for another reason than its start."""
         self._failures = 0
 
-    async def closed(self) -> None:
-        """Wait until the next attempt may be made."""
-        await asyncio.sleep(self.retry_in)
-
-    def _hold(self) -> None:
-        self._until = self._clock() + backoff(self._failures)
+    def _delay(self, failures: int) -> None:
+        self._until = self._clock() + backoff(failures)

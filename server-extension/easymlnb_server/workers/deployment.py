@@ -5,198 +5,163 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nbformat import NotebookNode
-
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady
-from easymlnb.contract.resources import Gpu
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.dispatch.dispatcher import GRACE, Dispatcher
 from easymlnb_server.dispatch.duration_model import NoWorkers
 from easymlnb_server.dispatch.worker_link import WorkerLink
 from easymlnb_server.dispatch.worker_slots import PREFETCH_LIMIT
-from easymlnb_server.placement.base import OrphanedWorker, Placement
-from easymlnb_server.placement.registry import PlacementSet, requested_placement
-from easymlnb_server.workers import adoption, lifetime, starter, stopped_processes
-from easymlnb_server.workers.autoscaler import Autoscaler, Limits, Load
+from easymlnb_server.placement.base import OrphanedWorker
+from easymlnb_server.placement.registry import PlacementSet
+from easymlnb_server.supervisor import Supervisor
+from easymlnb_server.workers import adoption
+from easymlnb_server.workers.autoscaler import Autoscaler, Load, ScalingLimits
+from easymlnb_server.workers.checks import WorkerChecks
 from easymlnb_server.workers.circuit_breaker import CircuitBreaker
-from easymlnb_server.workers.liveness import idle, lost
-from easymlnb_server.workers.memory_monitor import MemoryWatch
+from easymlnb_server.workers.liveness import wait_idle, wait_lost
 from easymlnb_server.workers.registration import WorkerRegistration
-from easymlnb_server.workers.settings import Settings
-from easymlnb_server.workers.starter import Starter
-from easymlnb_server.workers.worker_set import Worker, WorkerSet, clear
+from easymlnb_server.workers.settings import DeploymentSettings
+from easymlnb_server.workers.starter import LoadBundle, Starter, select_specs
+from easymlnb_server.workers.worker_set import Worker, WorkerSet, clean_up
 
 TICK = 0.5
-"""Seconds between two looks at how many workers are wanted, when nothing asks for one."""
+"""Seconds between two decisions of the autoscaler, unless something wakes it earlier."""
 
 REASONS = ("lost", "hung", "memory", "time")
-"""Why workers are replaced: they ended, hung, took too much memory, or their time was over."""
+"""Why workers are replaced: they ended, hung, used too much memory, or their node's time is up."""
 
 log = logging.getLogger("easymlnb.deployment")
 
 
 @dataclass(eq=False, slots=True)
 class Replica:
-    """The place of one worker, filled again when that is lost.
+    """One worker that a deployment should have, started again when it is lost.
 
-    ``doomed`` says that its worker goes as soon as another has taken its place.
+    ``outgoing``: the worker is ended as soon as another one serves in its place.
     """
 
     task: asyncio.Task[None] | None = None
     worker: Worker | None = None
-    doomed: bool = False
+    outgoing: bool = False
 
 
 class Deployment:
-    """Keeps the workers of one bundle and supplies its pool with them.
+    """Runs the workers of one bundle and lets its dispatcher use them.
 
-    ``restarts`` counts the workers that were replaced, by which of the ``REASONS``; ``specs`` are
-    the services that its workers are kept for.
+    - ``bundle``: the bundle's id
+    - ``load``: reads the bundle
+    - ``placements``, ``registration``, ``settings``: where workers start, how they connect, and the
+      server's settings
+    - ``pool``: the dispatcher that runs the version's calls
+    - ``starter``: starts the workers, and knows what a start waits for
+    - ``restarts``: number of replaced workers by reason, one of ``REASONS``
+    - ``specs``: the services that the workers serve, by name
     """
 
     def __init__(
         self,
         bundle: str,
-        load: starter.Load,
-        places: PlacementSet,
-        rendezvous: WorkerRegistration,
-        settings: Settings,
+        load: LoadBundle,
+        placements: PlacementSet,
+        registration: WorkerRegistration,
+        settings: DeploymentSettings,
     ) -> None:
         self.bundle = bundle
         self.breaker = CircuitBreaker()
-        self.pool = Dispatcher(settings.queue_limit, self._overdue, self._look)
+        self.pool = Dispatcher(settings.queue_limit, self._end_stuck, self._wake)
         self.restarts: Counter[str] = Counter()
         self.specs: dict[str, ServiceSpec] = {}
         self._settings = settings
-        self._rendezvous = rendezvous
-        self._staff = WorkerSet(self.pool.leave)
-        self._starter = Starter(load, places, rendezvous, self._staff, settings)
-        self._watch = MemoryWatch(self._staff, settings.memory, self._doom)
+        self._registration = registration
+        self._workers = WorkerSet(self.pool.leave)
+        self.starter = Starter(load, placements, registration, self._workers, settings)
+        self._checks = WorkerChecks(
+            self._workers, settings.memory_limit, self._schedule_replacement
+        )
+        self._supervisor = Supervisor()
         self._names: tuple[str, ...] = ()
-        self._scaler: Autoscaler | None = None
-        self._slots: list[Replica] = []
-        self._tasks: list[asyncio.Task[None]] = []
-        self._looking = asyncio.Event()
+        self._autoscaler: Autoscaler | None = None
+        self._replicas: list[Replica] = []
+        self._woken = asyncio.Event()
         self._lent = 0
 
     @property
     def state(self) -> str:
-        """Return ``ready``, ``starting``, ``asleep`` or ``failed`` (it is tried again)."""
+        """``ready``, ``starting``, ``asleep`` or ``failed``; a failed start is retried."""
         if self.pool.workers:
             return "ready"
         if self.breaker.error is not None:
             return "failed"
-        asleep = self._scaler is not None and self.wanted == 0 and not self._lent
+        asleep = self._autoscaler is not None and self.wanted == 0 and not self._lent
         return "asleep" if asleep else "starting"
 
     @property
     def reason(self) -> str:
-        """Return in a sentence why workers that are wanted are not there; ``""`` if they are."""
+        """Why there are fewer workers than there should be, as a sentence; ``""`` if not."""
         if self._lent and not self.pool.workers:
             return "The next version is starting in its place; calls wait for it."
         if len(self.pool.workers) >= self.wanted:
             return ""
+        waits_for = self.starter.reason
         if self.breaker.error is None:
-            return self.waits_for
-        again = f" Retrying: {self.waits_for}" if self.waits_for else ""
-        return self.breaker.error.message + again
+            return waits_for
+        return self.breaker.error.message + (f" Retrying: {waits_for}" if waits_for else "")
 
     @property
-    def waits_for(self) -> str:
-        """Return in a sentence what a start waits for; ``""`` when it does not."""
-        return self._starter.waits_for
-
-    @property
-    def cramped(self) -> bool:
-        """Say whether a start waits for room that others have."""
-        return self._starter.cramped
-
-    @property
-    def queued(self) -> float:
-        """Return for how many seconds a scheduler has had no room for a start."""
-        since = self._starter.queued
-        return 0.0 if since is None else asyncio.get_running_loop().time() - since
-
-    @property
-    def placement(self) -> Placement | None:
-        """Return where workers start; ``None`` before the first one looked for room."""
-        return self._starter.placement
-
-    @property
-    def held(self) -> int:
-        """Return how many workers have room, with those that are starting there."""
-        return len(self._staff.all) + self._starter.rooms
-
-    @property
-    def gpu(self) -> Gpu | None:
-        """Return the GPUs of each worker; ``None`` as long as only the bundle says it."""
-        return self._starter.gpu
-
-    def name_holders(self, holders: Callable[[Placement], str]) -> None:
-        """Have it say, while it waits for room, who has the room of that placement."""
-        self._starter.holders = holders
+    def reserved(self) -> int:
+        """Number of workers that have a reservation, running or starting."""
+        return len(self._workers.all) + self.starter.reservations
 
     @property
     def wanted(self) -> int:
-        """Return how many workers there should be now."""
-        return max(0, self._scaler.wanted - self._lent) if self._scaler is not None else 0
-
-    @property
-    def executed(self) -> NotebookNode:
-        """The notebook as the latest worker ran it, with outputs: the log."""
-        return self._starter.executed
+        """Number of workers that there should be."""
+        return max(0, self._autoscaler.wanted - self._lent) if self._autoscaler is not None else 0
 
     def memory(self) -> int:
-        """Return the resident bytes of all workers; blocks, call it in a thread."""
-        return sum(worker.kernel.memory() for worker in self._staff.all)
+        """Return the resident bytes of all workers. Blocks: call it in a thread."""
+        return sum(worker.kernel.memory() for worker in self._workers.all)
 
     async def launch(self, names: tuple[str, ...]) -> tuple[Worker, tuple[ServiceSpec, ...]]:
-        """Start the first worker and check it; returns it with the specs it offers.
+        """Start and check the first worker; return it with the specs of its services.
 
-        Only services in ``names`` count, all if it is empty. Raises ``DeploymentFailed``.
+        ``names`` selects services; empty for all. Raises ``DeploymentFailed``.
         """
         self._names = names
         worker = await self._start()
-        return worker, starter.wanted(worker.specs, names)
+        return worker, select_specs(worker.specs, names)
 
-    def keep(
+    def run(
         self,
         specs: Iterable[ServiceSpec],
         first: Worker | None = None,
-        survivors: Iterable[OrphanedWorker] = (),
+        orphans: Iterable[OrphanedWorker] = (),
     ) -> None:
-        """Keep the workers that these services want from now on.
+        """Run the workers that these services need, from now on.
 
-        ``first`` is one that runs already, ``survivors`` those that ran for a former server.
+        ``first`` is a worker that runs already; ``orphans`` are workers of a former server.
         """
         served = tuple(specs)
         self._names = tuple(spec.name for spec in served)
         self.specs = {spec.name: spec for spec in served}
-        self._starter.gpu = starter.most_gpus(served)
-        self._starter.place = requested_placement(served)
-        self._starter.settle()
-        self._watch.limit_to(served)
-        there = list(survivors)
-        self._scaler = Autoscaler(Limits.of(served), len(there) + (first is not None))
-        for survivor in there:
-            self._open(survivor=survivor)
+        self.starter.require(served)
+        self._checks.set_memory_limit(served)
+        orphans = list(orphans)
+        running = len(orphans) + (first is not None)
+        self._autoscaler = Autoscaler(ScalingLimits.from_specs(served), running)
+        for orphan in orphans:
+            self._add_replica(orphan=orphan)
         if first is not None:
-            self._open(first)
-        duties = (
-            self._tend(),
-            self._watch.keep(),
-            lifetime.keep(self._staff, self._doom),
-            stopped_processes.keep(self._staff),
-        )
-        self._tasks = [asyncio.create_task(duty) for duty in duties]
+            self._add_replica(first)
+        self._supervisor.run("autoscaler", self._autoscale)
+        self._checks.run(self._supervisor)
 
     async def lend(self, count: int) -> None:
-        """Do with so many workers less until ``take_back``; returns when their room is free.
+        """Run ``count`` workers fewer until ``take_back``; return when their capacity is free.
 
-        They answer the calls they have. Without any worker left, calls wait in line.
+        The workers first finish their calls. Without any worker left, calls wait in the queue.
         """
         self._lent = count
         ends = self._adjust()
@@ -208,186 +173,188 @@ class Deployment:
             raise
 
     def take_back(self) -> None:
-        """Have all workers again."""
+        """Run all workers again."""
         self._lent = 0
-        self._look()
+        self._wake()
 
-    def hand_over(self, other: "Deployment") -> None:
-        """Have another version answer the calls that wait here without a worker."""
+    def hand_over(self, successor: "Deployment") -> None:
+        """Let another version run the calls that wait here without a worker."""
         if not self.pool.workers:
-            self.pool.hand_over(other.pool, other.specs)
+            self.pool.hand_over(successor.pool, successor.specs)
 
     async def stop(self, drain: float = 0.0) -> None:
-        """End all workers; calls, those in line too, get ``drain`` seconds to be answered."""
+        """End all workers; running and queued calls get ``drain`` seconds to finish."""
+        await self._stop(drain, NotReady("The service was stopped."))
+
+    async def detach(self, drain: float) -> None:
+        """Stop serving, but leave the workers running for the next server process."""
+        error = NotReady("Another server process takes over. Try again in a moment.")
+        await self._stop(drain, error, detach=True)
+
+    async def _stop(self, drain: float, error: EasyMLNBError, *, detach: bool = False) -> None:
         try:
-            await self._wind_down(drain)
+            self._supervisor.cancel()  # the autoscaler first, which adds replicas
+            tasks = [replica.task for replica in self._replicas if replica.task]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(self._supervisor.close(), *tasks, return_exceptions=True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(drain):
+                    await self.pool.wait_drained()
         finally:
-            # Also when a server that stops breaks off the wait.
-            self.pool.close(NotReady("The service was stopped."))
-            await self._staff.gone()
+            # Also if the server's stop cancels the wait.
+            self.pool.close(error)
+            await self._workers.stop_all(detach=detach)
 
-    async def leave(self, drain: float) -> None:
-        """Stop serving but leave the workers running, for the next server process to adopt."""
-        try:
-            await self._wind_down(drain)
-        finally:
-            self.pool.close(NotReady("Another server process takes over. Try again in a moment."))
-            await self._staff.leave_all()
+    def _wake(self) -> None:
+        """Let the autoscaler decide now."""
+        self._woken.set()
 
-    async def _wind_down(self, drain: float) -> None:
-        tasks = [*self._tasks, *(slot.task for slot in self._slots if slot.task)]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(drain):
-                await self.pool.drained()
-
-    def _look(self) -> None:
-        """See soon how many workers are wanted: something has changed."""
-        self._looking.set()
-
-    async def _tend(self) -> None:
-        """Open and close slots as the calls demand, for ever."""
+    async def _autoscale(self) -> None:
         while True:
-            self._looking.clear()
+            self._woken.clear()
             self._adjust()
-            # Not `wait_for`: that of Python 3.11 can lose the cancellation which ends this.
+            # Not ``wait_for``, which can lose the cancellation in Python 3.11.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK):
-                    await self._looking.wait()
+                    await self._woken.wait()
 
     def _adjust(self) -> list[asyncio.Task[None]]:
-        """Open and close slots as calls demand; returns the ends of workers that begin by it."""
-        assert self._scaler is not None
+        """Add or remove replicas; return the tasks that end the removed ones."""
+        assert self._autoscaler is not None
         calls = self.pool.waiting + self.pool.running
-        ready = len(self.pool.workers)
-        self._scaler.decide(Load(time.monotonic(), calls, ready))
+        self._autoscaler.decide(Load(time.monotonic(), calls, len(self.pool.workers)))
         wanted = self.wanted
-        kept = [slot for slot in self._slots if not slot.doomed]
+        kept = [replica for replica in self._replicas if not replica.outgoing]
         for _ in range(wanted - len(kept)):
-            kept.append(self._open())
-        # First those that have no worker yet, then those whose worker has nothing to do.
-        kept.sort(key=lambda slot: len(slot.worker.link) + 1 if slot.worker else 0, reverse=True)
-        ends = [end for slot in kept[wanted:] for end in self._close(slot)]
+            kept.append(self._add_replica())
+        # Replicas without a worker are removed first, then those with the fewest calls.
+        kept.sort(key=lambda r: len(r.worker.link) + 1 if r.worker else 0, reverse=True)
+        ends = [end for replica in kept[wanted:] for end in self._remove_replica(replica)]
         state = "asleep" if self.state == "asleep" else "starting"
-        why = self.reason if self._lent else self.waits_for
-        self.pool.absence = NoWorkers(state, why, self._starter.starts.left)
-        replaced = self._starter.cramped or all(slot.worker for slot in kept[:wanted])
-        for slot in [slot for slot in self._slots if slot.doomed and replaced]:
-            self._close(slot)
+        why = self.reason if self._lent else self.starter.reason
+        self.pool.no_workers = NoWorkers(state, why, self.starter.estimator.remaining)
+        if self.starter.waiting_for_capacity or all(replica.worker for replica in kept[:wanted]):
+            for replica in [replica for replica in self._replicas if replica.outgoing]:
+                self._remove_replica(replica)
         return ends
 
-    def _open(
-        self, worker: Worker | None = None, *, survivor: OrphanedWorker | None = None
+    def _add_replica(
+        self, worker: Worker | None = None, *, orphan: OrphanedWorker | None = None
     ) -> Replica:
-        slot = Replica()
-        self._slots.append(slot)
-        slot.task = asyncio.create_task(self._fill(slot, worker, survivor))
-        return slot
+        replica = Replica()
+        self._replicas.append(replica)
+        replica.task = asyncio.create_task(self._run_replica(replica, worker, orphan))
+        return replica
 
-    def _close(self, slot: Replica) -> list[asyncio.Task[None]]:
-        """Give up a place; its worker first answers the calls it has. Returns what ends by it."""
-        self._slots.remove(slot)
+    def _remove_replica(self, replica: Replica) -> list[asyncio.Task[None]]:
+        """Remove a replica, whose worker first finishes its calls; return the ending tasks."""
+        self._replicas.remove(replica)
         ends: list[asyncio.Task[None]] = []
-        if slot.task is not None:
-            slot.task.cancel()
-            ends.append(slot.task)
-        if slot.worker is not None:
-            self.pool.leave(slot.worker.link)
-            ends.append(self._staff.sees_through(self._retire(slot.worker)))
+        if replica.task is not None:
+            replica.task.cancel()
+            ends.append(replica.task)
+        if replica.worker is not None:
+            self.pool.leave(replica.worker.link)
+            ends.append(self._workers.run_shielded(self._retire(replica.worker)))
         return ends
 
     async def _retire(self, worker: Worker) -> None:
         longest = max((spec.timeout for spec in worker.specs), default=0.0) + 2 * GRACE
-        await idle(worker.kernel, worker.link, longest)
-        await asyncio.shield(self._staff.end(worker))
+        await wait_idle(worker.kernel, worker.link, longest)
+        await asyncio.shield(self._workers.end(worker))
 
-    async def _fill(
-        self, slot: Replica, worker: Worker | None, survivor: OrphanedWorker | None
+    async def _run_replica(
+        self, replica: Replica, worker: Worker | None, orphan: OrphanedWorker | None
     ) -> None:
-        """Run one worker after the other, for ever."""
-        if survivor is not None:
-            worker = await self._adopt(survivor)
+        """Run one worker after another until the replica is removed."""
+        if orphan is not None:
+            worker = await self._adopt(orphan)
         while True:
             try:
                 if worker is None:
-                    await self.breaker.closed()
+                    await self.breaker.wait_closed()
                     worker = await self._start()
-                await adoption.prepare(worker, self.bundle, self._settings.stay)
-                slot.worker = worker
-                self.breaker.started()
-                self.pool.join(worker.link, 1, PREFETCH_LIMIT)
-                self._look()
-                await lost(worker.kernel, worker.link)
-                if (back := await adoption.again(worker, self._rendezvous)) is not None:
-                    self._staff.swap(worker, back)
+                await self._serve(replica, worker)
+                back = await adoption.wait_reconnect(worker, self._registration)
+                if back is not None:
+                    self._workers.swap(worker, back)
                     worker = back
                     continue
-                await self._count(worker)
+                await self._record_loss(worker)
             except EasyMLNBError as error:
                 log.warning("A worker of %s did not start: %s", self.bundle[:12], error)
-                self._fail(error)
+                self._record_failure(error)
             except Exception:
                 log.exception("A worker of %s did not start.", self.bundle[:12])
-                self._fail(InternalError())
-            slot.worker = None
+                self._record_failure(InternalError())
+            replica.worker = None
             if worker is not None:
-                await asyncio.shield(self._staff.end(worker))
-            if slot.doomed:
-                self._slots.remove(slot)
+                await asyncio.shield(self._workers.end(worker))
+            if replica.outgoing:
+                self._replicas.remove(replica)
                 return
             worker = None
 
-    def _fail(self, error: EasyMLNBError) -> None:
-        self.breaker.failed(error)
-        if not self.pool.workers:
-            self.pool.fail_waiting(NotReady("The service failed to start."))
+    async def _serve(self, replica: Replica, worker: Worker) -> None:
+        """Let the dispatcher use a worker until it is lost."""
+        await adoption.grant_reconnect(worker, self.bundle, self._settings.orphan_timeout)
+        replica.worker = worker
+        self.breaker.record_start()
+        self.pool.join(worker.link, 1, PREFETCH_LIMIT)
+        self._wake()
+        await wait_lost(worker.kernel, worker.link)
 
-    async def _count(self, worker: Worker) -> None:
-        """Take note of a worker that was lost, or that we ended."""
+    def _record_failure(self, error: EasyMLNBError) -> None:
+        self.breaker.record_failure(error)
+        if not self.pool.workers:
+            self.pool.fail_queued(NotReady("The service failed to start."))
+
+    async def _record_loss(self, worker: Worker) -> None:
         self.restarts[worker.cause or "lost"] += 1
-        if worker.cause == "hung":  # in a call, or stopped by a signal: no fault of its start
-            self.breaker.forgive()
+        if worker.cause == "hung":  # in a call or by a signal, not because of its start
+            self.breaker.reset()
             return
         if not worker.cause and await worker.kernel.node_lost():
             log.warning("The node that ran a worker of bundle %s is gone.", self.bundle[:12])
-            self.breaker.displaced(worker.lived)
+            self.breaker.record_displacement(worker.lived)
             return
         log.warning("A worker of bundle %s was lost.", self.bundle[:12])
         why = "used more memory than allowed" if worker.cause else "ended"
-        self.breaker.lost(worker.lived, why)
+        self.breaker.record_loss(worker.lived, why)
 
     async def _start(self) -> Worker:
-        return await self._starter.checked(self._names, self.pool, self._watch.limit_to)
+        return await self.starter.start_checked(
+            self._names, self.pool, self._checks.set_memory_limit
+        )
 
-    async def _adopt(self, survivor: OrphanedWorker) -> Worker | None:
-        """Take a worker of a former server over; one that does not come back is ended."""
-        folder = self._starter.folder(survivor.worker)
+    async def _adopt(self, orphan: OrphanedWorker) -> Worker | None:
+        """Take over a worker of a former server; end it if it does not reconnect."""
+        folder = self.starter.folder(orphan.worker)
         worker: Worker | None = None
         try:
-            worker = await adoption.adopt(survivor, self._rendezvous, folder)
+            worker = await adoption.adopt(orphan, self._registration, folder)
         finally:
             if worker is None:
-                end = self._staff.sees_through(clear(survivor.kernel, folder))
+                end = self._workers.run_shielded(clean_up(orphan.kernel, folder))
                 await asyncio.shield(end)
         if worker is not None:
-            self._staff.add(worker)
+            self._workers.add(worker)
         return worker
 
-    def _doom(self, worker: Worker, why: str) -> None:
-        """Have a worker replaced while it still serves; ``why`` is one of the ``REASONS``."""
-        for slot in self._slots:
-            if slot.worker is worker and not slot.doomed:
+    def _schedule_replacement(self, worker: Worker, why: str) -> None:
+        """Replace a worker, which serves until then; ``why`` is one of ``REASONS``."""
+        for replica in self._replicas:
+            if replica.worker is worker and not replica.outgoing:
                 log.warning("A worker reached its limit of %s and is being replaced.", why)
-                slot.doomed = True
+                replica.outgoing = True
                 self.restarts[why] += 1
-        self._look()
+        self._wake()
 
-    def _overdue(self, link: WorkerLink) -> None:
-        """End a worker that does not let go of a cancelled call; its slot replaces it."""
-        worker = self._staff.of(link)
+    def _end_stuck(self, link: WorkerLink) -> None:
+        """End a worker that did not stop a canceled call; its replica starts another one."""
+        worker = self._workers.get(link)
         if worker is not None:
             log.warning("A worker did not stop its call in time and is being killed.")
             worker.cause = "hung"
-            self._staff.end(worker)
+            self._workers.end(worker)

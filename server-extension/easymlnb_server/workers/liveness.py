@@ -3,42 +3,42 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Awaitable, Callable
 
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb_server.dispatch.worker_link import WorkerLink
 from easymlnb_server.placement.base import Kernel
 from easymlnb_server.workers.registration import RegisteredWorker
 
-DIAL_TIMEOUT = 60.0
+CONNECT_TIMEOUT = 60.0
 """Seconds from the last cell to the link."""
 
 ALIVE_EVERY = 1.0
-"""Seconds between two looks at a worker's process. A child that it forked holds its link open
-when it dies, so the link alone does not tell."""
+"""Seconds between two checks of a worker's process. A child process that it forked keeps the link
+open when the worker dies, so the link alone is not enough."""
 
 IDLE_EVERY = 0.1
-"""Seconds between two looks at the calls of a worker that gets no more of them."""
+"""Seconds between two checks of the calls of a worker that gets no more calls."""
 
-
-LAST_WORDS = 3.0
-"""Seconds to read what a dead worker sent last; a child that it forked may hold its link open."""
+READ_TIMEOUT = 3.0
+"""Seconds to read a dead worker's last messages; a child process may keep the link open."""
 
 
 async def close(link: WorkerLink) -> None:
-    """Close the link of a dead worker, which mostly ends by itself just now.
+    """Close the link of a dead worker; usually its own end has closed already.
 
-    Its own end tells which of the calls that it held it had not begun: others run those.
+    Only after the worker's own end is it known which calls had not started and may run elsewhere.
     """
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LAST_WORDS):
+        async with asyncio.timeout(READ_TIMEOUT):
             await link.closed.wait()
     link.close()
 
 
-async def lost(kernel: Kernel, link: WorkerLink) -> None:
-    """Wait until a worker is gone, by its link or by its process."""
+async def wait_lost(kernel: Kernel, link: WorkerLink) -> None:
+    """Wait until a worker's link or process has ended."""
     while not link.lost:
-        # Not `wait_for`: that of Python 3.11 can lose a cancellation.
+        # Not ``wait_for``, which can lose a cancellation in Python 3.11.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ALIVE_EVERY):
                 await link.closed.wait()
@@ -46,8 +46,8 @@ async def lost(kernel: Kernel, link: WorkerLink) -> None:
             await close(link)
 
 
-async def idle(kernel: Kernel, link: WorkerLink, seconds: float) -> None:
-    """Wait until a worker has answered all its calls, is gone, or so many seconds are over."""
+async def wait_idle(kernel: Kernel, link: WorkerLink, seconds: float) -> None:
+    """Wait until a worker has no calls left or has ended, for at most ``seconds``."""
     until = time.monotonic() + seconds
     while len(link) and not link.lost and time.monotonic() < until:
         await asyncio.sleep(IDLE_EVERY)
@@ -55,17 +55,19 @@ async def idle(kernel: Kernel, link: WorkerLink, seconds: float) -> None:
             await close(link)
 
 
-async def dialled(kernel: Kernel, arrival: asyncio.Future[RegisteredWorker]) -> RegisteredWorker:
-    """Wait for a kernel that serves now to dial home; raises ``DeploymentFailed``."""
-    until = time.monotonic() + DIAL_TIMEOUT
-    while not (await asyncio.wait({arrival}, timeout=ALIVE_EVERY))[0]:
-        if not await kernel.alive():
+async def wait_connected(
+    expected: asyncio.Future[RegisteredWorker], alive: Callable[[], Awaitable[bool]], seconds: float
+) -> RegisteredWorker:
+    """Wait for a worker to connect while it is ``alive``; raises ``DeploymentFailed``."""
+    until = time.monotonic() + seconds
+    while not (await asyncio.wait({expected}, timeout=ALIVE_EVERY))[0]:
+        if not await alive():
             raise DeploymentFailed(
                 "The kernel ended after the last cell, before its services were ready."
             )
         if time.monotonic() > until:
             raise DeploymentFailed(
-                f"The worker did not connect to the server within {DIAL_TIMEOUT:g} s after its "
-                "last cell."
+                f"The worker did not connect to the server within {seconds:g} s after its last "
+                "cell."
             )
-    return arrival.result()
+    return expected.result()

@@ -1,4 +1,4 @@
-"""A bundle's notebook, executed in a worker kernel by nbclient; its outputs are the log."""
+"""Execute a bundle's notebook in a worker kernel with nbclient; its outputs are the log."""
 
 import asyncio
 import logging
@@ -16,18 +16,18 @@ from traitlets.config import Config
 
 from easymlnb.contract import installation
 from easymlnb.contract.errors import DeploymentFailed
-from easymlnb_server.workers.cell_lines import in_cell
+from easymlnb_server.workers.cell_lines import line_in_cell
 
 SKIP = "skip"
 """Cells with this tag are for the author and are not executed in a worker."""
 
 OUTPUT_LIMIT = 5_000_000
-"""Characters of output kept per cell, whatever way they came."""
+"""Characters of output stored per cell, of any type."""
 
 PREPARE_TIMEOUT = 60.0
-# The one module whose place no version may change: by it kernels of others are known.
-LOOK = "import easymlnb._version as _v"
-SEEN = {"version": "_v.__version__", "protocol": "_v.PROTOCOL"}
+# No version may move this module: it identifies kernels with another version.
+IMPORT_VERSION = "import easymlnb._version as _v"
+VERSION = {"version": "_v.__version__", "protocol": "_v.PROTOCOL"}
 PREPARE = "from easymlnb.runtime.bootstrap import prepare as _p; _p(); del _p, _v"
 SERVE = "from easymlnb.runtime.bootstrap import serve; serve()"
 
@@ -35,14 +35,14 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class _Client(NotebookClient):
-    """nbclient with a bound on what a cell's output may take of the server's memory."""
+    """nbclient with a limit for each cell's output, which is in the server's memory."""
 
     def __init__(self, notebook: NotebookNode, manager: AsyncKernelManager) -> None:
         settings = Config()
         settings.NotebookClient.skip_cells_with_tag = SKIP
         settings.NotebookClient.iopub_timeout = 10
         super().__init__(notebook, km=manager, config=settings)
-        # A failing cell is the author's business, told once by us.
+        # The server reports a failing cell once, to its author.
         self.log = logging.getLogger("easymlnb.execution")
         self._sizes: dict[int, int] = {}
 
@@ -76,9 +76,10 @@ async def execute(
     client: AsyncKernelClient,
     at_cell: Callable[[int], None],
 ) -> None:
-    """Run the cells in order, outputs kept in ``notebook``; ``at_cell`` is told where it is.
+    """Run the cells in order and store their outputs in ``notebook``.
 
-    Raises ``DeploymentFailed`` with the cell's number, source and traceback.
+    ``at_cell`` is called with the index of each cell before it runs. Raises ``DeploymentFailed``
+    with the failed cell's number, source and traceback.
     """
     runner = _Client(notebook, manager)
     runner.kc = client
@@ -91,12 +92,12 @@ async def execute(
             await runner.async_execute_cell(cell, index)
         except CellExecutionError as error:
             trace = _traceback(cell)
-            line = in_cell(cell, trace)
+            line = line_in_cell(cell, trace)
             where = f" at line {line}" if line is not None else ""
             raise _failed(index, cell, f"raised {error.ename}{where}", trace, line) from error
         except DeadKernelError as error:
             if _cancelled():
-                # nbclient takes our own cancellation for a death of the kernel.
+                # nbclient reports a cancellation as a dead kernel.
                 raise asyncio.CancelledError from error
             raise _failed(index, cell, "ended the kernel", "") from error
 
@@ -107,55 +108,56 @@ def _cancelled() -> bool:
 
 
 async def _check_version(client: AsyncKernelClient, name: str) -> None:
-    """Raise ``DeploymentFailed`` unless the kernel has an easymlnb that fits this server's."""
-    content = await _run(client, LOOK, SEEN)
-    if content["status"] != "ok":
-        raise _unusable(
-            f"The kernel {name!r} cannot import easymlnb: run 'pip install easymlnb' in the "
-            "environment of that kernel.",
-            content,
-        )
-    found = {key: _value(content["user_expressions"].get(key)) for key in SEEN}
+    """Raise ``DeploymentFailed`` unless the kernel's easymlnb is compatible with this server."""
+    content = await _run(
+        client,
+        IMPORT_VERSION,
+        f"The kernel {name!r} cannot import easymlnb: run 'pip install easymlnb' in the "
+        "environment of that kernel.",
+        VERSION,
+    )
+    found = {key: _value(content["user_expressions"].get(key)) for key in VERSION}
     skew = installation.version_skew(f"The kernel {name!r}", found["version"], found["protocol"])
     if skew:
         raise DeploymentFailed(skew)
 
 
 async def _prepare(client: AsyncKernelClient) -> None:
-    content = await _run(client, PREPARE, {})
-    if content["status"] != "ok":
-        raise _unusable(
-            "The kernel has easymlnb and cannot use it; 'easymlnb doctor', run in the kernel's "
-            "environment, says what is missing there.",
-            content,
-        )
+    await _run(
+        client,
+        PREPARE,
+        "The kernel has easymlnb and cannot use it; 'easymlnb doctor', run in the kernel's "
+        "environment, reports what is missing there.",
+    )
 
 
-async def _run(client: AsyncKernelClient, code: str, expressions: dict[str, str]) -> Any:
+async def _run(
+    client: AsyncKernelClient, code: str, failure: str, expressions: dict[str, str] | None = None
+) -> Any:
+    """Run code and return the reply; raises ``DeploymentFailed`` with ``failure`` as message."""
     reply = await client.execute(
         code,
         silent=True,
         store_history=False,
-        user_expressions=expressions,
+        user_expressions=expressions or {},
         reply=True,
         timeout=PREPARE_TIMEOUT,
     )
-    return reply["content"]
+    content = reply["content"]
+    if content["status"] != "ok":
+        trace = ANSI.sub("", "\n".join(content.get("traceback", ())))
+        raise DeploymentFailed(failure, details={"traceback": trace})
+    return content
 
 
 def _value(expression: Any) -> str:
-    """Return what a kernel found for an expression; empty where it failed."""
+    """Return the value of an expression in a kernel's reply; empty if it failed."""
     data = (expression or {}).get("data") or {}
     return str(data.get("text/plain", "")).strip("'\"")
 
 
-def _unusable(message: str, content: Any) -> DeploymentFailed:
-    trace = ANSI.sub("", "\n".join(content.get("traceback", ())))
-    return DeploymentFailed(message, details={"traceback": trace})
-
-
 def serve(client: AsyncKernelClient) -> None:
-    """Send the last cell, which does not return: the worker dials home."""
+    """Send the last cell, which does not return: the worker connects to the server."""
     client.execute(SERVE, silent=True, store_history=False)
 
 

@@ -13,58 +13,58 @@ from easymlnb_server.dispatch.worker_link import WorkerLink
 
 @dataclass(frozen=True, slots=True)
 class RegisteredWorker:
-    """A worker that dialled in, and what it offers."""
+    """A worker that has connected, and its services."""
 
     link: WorkerLink
     specs: tuple[ServiceSpec, ...]
 
 
 class ExpectedWorker(asyncio.Future[RegisteredWorker]):
-    """A worker that is to come; ``owner`` is whose notebook it runs."""
+    """A worker that has not connected yet; ``owner`` is the owner of its notebook."""
 
     owner = ""
 
 
 def secret_hash(secret: str) -> str:
-    """Return what is kept of a secret: it proves the secret and does not give it away."""
+    """Return the hash that the server stores in place of a secret."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 class WorkerRegistration:
-    """One-time secrets, and who waits for the worker that comes with each."""
+    """Expected workers by the hash of their one-time secret."""
 
     def __init__(self) -> None:
         self._expected: dict[str, ExpectedWorker] = {}
         self._owner = ""
 
-    def of(self, owner: str) -> "WorkerRegistration":
-        """Return the same place, for those who wait for the workers of one owner."""
-        made = copy(self)
-        made._owner = owner
-        return made
+    def for_owner(self, owner: str) -> "WorkerRegistration":
+        """Return a view of the same workers that expects workers of one owner."""
+        view = copy(self)
+        view._owner = owner
+        return view
 
     def expect(self) -> tuple[str, ExpectedWorker]:
-        """Return a new secret and the future of the worker that will bring it."""
+        """Return a new secret and the future of the worker that will present it."""
         secret = secrets.token_urlsafe(32)
-        return secret, self.expect_again(secret_hash(secret))
+        return secret, self.expect_return(secret_hash(secret))
 
-    def expect_again(self, token: str) -> ExpectedWorker:
-        """Return the future of a worker that comes back with the secret of this token."""
+    def expect_return(self, hashed: str) -> ExpectedWorker:
+        """Return the future of a worker that will present a secret with this hash."""
         future = ExpectedWorker(loop=asyncio.get_running_loop())
         future.owner = self._owner
-        self._expected[token] = future
+        self._expected[hashed] = future
         return future
 
     def claim(self, secret: str) -> ExpectedWorker | None:
-        """Return whose secret this is, once; ``None`` for a wrong or used one."""
-        token = secret_hash(secret)
+        """Return the worker that this secret belongs to, once; ``None`` for an invalid secret."""
+        hashed = secret_hash(secret)
         for known in self._expected:
-            if hmac.compare_digest(known, token):
+            if hmac.compare_digest(known, hashed):
                 return self._expected.pop(known)
         return None
 
-    def forget(self, token: str) -> None:
-        """Stop expecting the worker that was to come with the secret of this token."""
-        future = self._expected.pop(token, None)
+    def forget(self, hashed: str) -> None:
+        """Stop expecting a worker."""
+        future = self._expected.pop(hashed, None)
         if future is not None:
             future.cancel()

@@ -6,18 +6,21 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """``folder`` is where workers get theirs, ``gate`` bounds how many start at once.
+class DeploymentSettings:
+    """Settings of a deployment.
 
-    ``start_timeout`` is the seconds that a worker may take to get ready, ``queue_limit`` the calls
-    that may wait. ``memory`` is what a worker may take whose service says nothing of it, in bytes,
-    0 for no limit. ``stay`` is how many seconds workers wait for the next server when this one is
-    gone, 0 to let them end with it.
+    - ``folder``: parent of the workers' folders
+    - ``start_gate``: limits concurrent starts
+    - ``start_timeout``: seconds that a worker may take to start
+    - ``queue_limit``: number of calls of one service that may be queued
+    - ``memory_limit``: bytes that a worker may use if its services set no limit; 0 for no limit
+    - ``orphan_timeout``: seconds that workers wait for the next server after this one has ended; 0
+      to end with it
     """
 
     folder: Path
-    gate: asyncio.Semaphore
+    start_gate: asyncio.Semaphore
     start_timeout: float = 600.0
     queue_limit: int = 64
-    memory: int = 0
-    stay: float = 60.0
+    memory_limit: int = 0
+    orphan_timeout: float = 60.0

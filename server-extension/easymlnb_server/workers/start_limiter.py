@@ -1,47 +1,38 @@
-"""Limit concurrent worker starts; a start that hangs releases its slot."""
+"""Limit concurrent worker starts."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
-TURN = 30.0
-"""Seconds after which a start that is not done no longer keeps others from starting."""
+HANGING = 30.0
+"""Seconds after which a start that has not ended no longer delays others."""
 
 
 @asynccontextmanager
-async def turn(gate: asyncio.Semaphore, seconds: float = TURN) -> AsyncIterator[None]:
-    """Hold a place of the gate inside the block, but for so many seconds at most."""
+async def start_slot(gate: asyncio.Semaphore, seconds: float = HANGING) -> AsyncIterator[None]:
+    """Hold a slot of ``gate`` in the block, for at most ``seconds``."""
     await gate.acquire()
-    held = True
-
-    def release() -> None:
-        nonlocal held
-        if held:
-            held = False
-            gate.release()
-
-    timer = asyncio.get_running_loop().call_later(seconds, release)
-    try:
+    with ExitStack() as slot:
+        slot.callback(gate.release)
+        timer = asyncio.get_running_loop().call_later(seconds, slot.close)
+        slot.callback(timer.cancel)
         yield
-    finally:
-        timer.cancel()
-        release()
 
 
 class StartLimiter:
-    """A gate for each owner, that lets ``count`` of theirs start at once.
+    """Lets ``count`` workers start at once.
 
-    With ``one`` all have the same: where all start on one machine.
+    With ``shared``, all owners have one limit, because their workers start on one machine.
+    Otherwise each owner has a separate one.
     """
 
-    def __init__(self, count: int, *, one: bool) -> None:
-        self._count = count
-        self._one = one
-        self._gates: dict[str, asyncio.Semaphore] = {}
+    def __init__(self, count: int, *, shared: bool) -> None:
+        self._shared = shared
+        self._gates: defaultdict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(count)
+        )
 
-    def of(self, owner: str) -> asyncio.Semaphore:
-        """Return the gate for what somebody starts."""
-        key = "" if self._one else owner
-        if key not in self._gates:
-            self._gates[key] = asyncio.Semaphore(self._count)
-        return self._gates[key]
+    def for_owner(self, owner: str) -> asyncio.Semaphore:
+        """Return the gate for an owner's workers."""
+        return self._gates["" if self._shared else owner]

@@ -27,22 +27,23 @@ from easymlnb_server.placement.base import (
     is_queued_message,
 )
 from easymlnb_server.placement.registry import PlacementSet, requested_placement
-from easymlnb_server.workers.cell_lines import ending, in_notebook
-from easymlnb_server.workers.liveness import dialled
+from easymlnb_server.workers import liveness
+from easymlnb_server.workers.cell_lines import final_exception, locate
+from easymlnb_server.workers.liveness import wait_connected
 from easymlnb_server.workers.notebook_execution import execute, serve
 from easymlnb_server.workers.registration import WorkerRegistration, secret_hash
-from easymlnb_server.workers.settings import Settings
-from easymlnb_server.workers.start_limiter import turn
-from easymlnb_server.workers.worker_set import Worker, WorkerSet, clear
+from easymlnb_server.workers.settings import DeploymentSettings
+from easymlnb_server.workers.start_limiter import start_slot
+from easymlnb_server.workers.worker_set import Worker, WorkerSet, clean_up
 
-Load = Callable[[], Awaitable[Bundle]]
+LoadBundle = Callable[[], Awaitable[Bundle]]
 
-MOST_NODES = 3
-"""Nodes that may go away under one start of a worker."""
+MAX_NODES = 3
+"""Nodes that may be lost during one start of a worker."""
 
 
 class NodeLost(NotReady):
-    """The node that executed a notebook went away: its job was cancelled, or it crashed."""
+    """The node that executed a notebook was lost: its job was canceled, or it crashed."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -52,145 +53,162 @@ class NodeLost(NotReady):
 
 
 class Starter:
-    """Starts workers of one bundle, each in room that is kept for it.
+    """Starts workers of one bundle, each with a reservation of its placement.
 
-    ``load`` reads the bundle, anew for each worker: storage may be away for a while, and one bundle
-    that cannot be read must not keep others from starting.
-    ``executed`` is the notebook as the latest worker ran it, with outputs: the log. ``gpu`` is what
-    a worker needs and ``place`` where it runs, ``None`` as long as only the bundle says it;
-    ``reason`` says what workers wait for, if they do; ``cramped`` that it is the room of others,
-    ``queued`` since when, by the loop's clock, a scheduler has had no room. ``placement`` is where
-    the latest start looked for room, ``rooms`` how many starts have theirs. ``holders`` says who
-    has the room of a placement; ``starts`` is how long workers take.
+    - ``load``: reads the bundle, for each start: storage may be unavailable for a while, and an
+      unreadable bundle must not prevent other starts
+    - ``placements``, ``registration``, ``workers``, ``settings``: where workers start, how they
+      connect, the set that they join, and the server's settings
+    - ``executed``: the notebook as the latest worker ran it, with outputs
+    - ``gpu``, ``placement_name``: what a worker needs and where it runs; ``None`` while only the
+      bundle is known
+    - ``placement``: where the latest start made its reservation; ``None`` before the first start
+    - ``reservations``: number of starts that have a reservation
+    - ``waiting_for_capacity``: whether a start waits for a reservation that others hold
+    - ``queued_since``: since when a scheduler has had no capacity for a start, by the event loop's
+      clock
+    - ``holders``: returns a sentence about who uses a placement's capacity
+    - ``estimator``: how long workers take to start
     """
 
     def __init__(
         self,
-        load: Load,
-        places: PlacementSet,
-        rendezvous: WorkerRegistration,
-        staff: WorkerSet,
-        settings: Settings,
+        load: LoadBundle,
+        placements: PlacementSet,
+        registration: WorkerRegistration,
+        workers: WorkerSet,
+        settings: DeploymentSettings,
     ) -> None:
         self.executed: NotebookNode = nbformat.v4.new_notebook()
         self.gpu: Gpu | None = None
-        self.place: str | None = None
-        self.reason = ""
-        self.cramped = False
-        self.queued: float | None = None
+        self.placement_name: str | None = None
         self.placement: Placement | None = None
-        self.rooms = 0
+        self.reservations = 0
+        self.waiting_for_capacity = False
+        self.queued_since: float | None = None
         self.holders: Callable[[Placement], str] = lambda placement: ""
-        self.starts = StartupEstimator()
+        self.estimator = StartupEstimator()
+        self._reason = ""
         self._load = load
-        self._places = places
-        self._rendezvous = rendezvous
-        self._staff = staff
+        self._placements = placements
+        self._registration = registration
+        self._workers = workers
         self._settings = settings
 
     def folder(self, worker: str) -> Path:
-        """Return the folder that a worker of this name runs in."""
+        """Return the folder that a worker runs in."""
         return self._settings.folder / worker
 
-    def settle(self) -> None:
-        """Know where workers start before one does, such as when a former server's are adopted."""
+    def require(self, specs: tuple[ServiceSpec, ...]) -> None:
+        """Set what workers with these services need, and choose their placement."""
+        self.gpu, self.placement_name = required_gpus(specs), requested_placement(specs)
         with contextlib.suppress(DeploymentFailed):
-            chosen = self._places.choose(self.place or "", self.gpu or 0.0)
-            self.placement = self._places.get(chosen)
+            chosen = self._placements.choose(self.placement_name, self.gpu)
+            self.placement = self._placements.get(chosen)
 
-    async def checked(
+    @property
+    def reason(self) -> str:
+        """What a start waits for, and who uses that capacity; ``""`` if it does not wait."""
+        waits = self.waiting_for_capacity or self.queued_since is not None
+        if self.placement is None or not waits:
+            return self._reason
+        return f"{self._reason} {self.holders(self.placement)}".strip()
+
+    @property
+    def queued_seconds(self) -> float:
+        """Seconds for which a scheduler has had no capacity for a start."""
+        since = self.queued_since
+        return 0.0 if since is None else asyncio.get_running_loop().time() - since
+
+    async def start_checked(
         self,
         names: tuple[str, ...],
         pool: Dispatcher,
-        limit_to: Callable[[tuple[ServiceSpec, ...]], int],
+        set_memory_limit: Callable[[tuple[ServiceSpec, ...]], int],
     ) -> Worker:
-        """Start a worker that passes its examples; raises, and then nothing is left of it."""
-        with self.starts.measured():
+        """Start a worker and run its examples; clean up and raise an error if one fails."""
+        with self.estimator.measure():
             worker = await self.start(names)
             try:
-                specs = wanted(worker.specs, names)
-                await check(pool, worker, specs, limit_to(specs), self.executed)
+                specs = select_specs(worker.specs, names)
+                limit = set_memory_limit(specs)
+                await run_examples(pool, worker, specs, limit, self.executed)
             except BaseException:
-                await asyncio.shield(self._staff.end(worker))
+                await asyncio.shield(self._workers.end(worker))
                 raise
         return worker
 
     async def start(self, names: tuple[str, ...]) -> Worker:
-        """Start a worker that has the services of these names; it belongs to the crew then.
+        """Start a worker that has the named services, and add it to the worker set.
 
-        Raises ``DeploymentFailed`` or ``NotReady``, leaving nothing behind.
+        Raises ``DeploymentFailed`` or ``NotReady`` after cleaning up.
         """
-        bundle = await self._read()
-        displaced = 0
+        bundle = await self._load_bundle()
+        lost_nodes = 0
         while True:
-            needed = bundle.manifest.gpu if self.gpu is None else self.gpu
-            place = bundle.manifest.placement if self.place is None else self.place
-            chosen = self._places.choose(place, needed)
-            placement = self._places.get(chosen)
+            gpu = bundle.manifest.gpu if self.gpu is None else self.gpu
+            place = self.placement_name
+            place = bundle.manifest.placement if place is None else place
             try:
-                room = await self._room(chosen, placement, needed)
-            except DeploymentFailed as error:
-                raise DeploymentFailed(error.message + self._places.alternatives(chosen)) from error
-            self.rooms += 1
-            try:
-                worker = await self._start_in_turn(bundle, placement, room)
-                self._staff.add(worker)
+                worker = await self._start_at(place, gpu, bundle)
             except NodeLost:
-                displaced += 1
-                if displaced == MOST_NODES:
+                lost_nodes += 1
+                if lost_nodes == MAX_NODES:
                     raise
                 continue
-            finally:
-                self.rooms -= 1
             try:
-                specs = wanted(worker.specs, names)
-                self.gpu, self.place = most_gpus(specs), requested_placement(specs)
-                if (self.gpu, self.place) == (needed, place):
+                specs = select_specs(worker.specs, names)
+                self.gpu, self.placement_name = required_gpus(specs), requested_placement(specs)
+                if (self.gpu, self.placement_name) == (gpu, place):
                     return worker
             except BaseException:
-                await asyncio.shield(self._staff.end(worker))
+                await asyncio.shield(self._workers.end(worker))
                 raise
-            # Its code asks for other GPUs, or another place, than could be read before it ran.
-            await asyncio.shield(self._staff.end(worker))
+            # Its code needs another placement or other GPUs than the bundle's manifest states.
+            await asyncio.shield(self._workers.end(worker))
 
-    @property
-    def waits_for(self) -> str:
-        """Return what workers wait for, and who has the room if it is room."""
-        if self.placement is None or not (self.cramped or self.queued is not None):
-            return self.reason
-        return f"{self.reason} {self.holders(self.placement)}".strip()
+    async def _start_at(self, name: str, gpu: Gpu, bundle: Bundle) -> Worker:
+        """Start a worker at the placement ``name``, or where it fits if the name is empty."""
+        chosen = self._placements.choose(name, gpu)
+        placement = self._placements.get(chosen)
+        try:
+            reservation = await self._reserve(chosen, placement, gpu)
+        except DeploymentFailed as error:
+            raise DeploymentFailed(error.message + self._placements.alternatives(chosen)) from error
+        self.reservations += 1
+        unused: Reservation | None = reservation
+        try:
+            async with start_slot(self._settings.start_gate):
+                unused = None
+                worker = await self._start(bundle, placement, reservation)
+            self._workers.add(worker)
+            return worker
+        finally:
+            self.reservations -= 1
+            if unused is not None:  # canceled while it waited for the start slot
+                placement.release(unused)
 
-    async def _room(self, name: str, placement: Placement, gpu: Gpu) -> Reservation:
+    async def _reserve(self, name: str, placement: Placement, gpu: Gpu) -> Reservation:
         self.placement = placement
         try:
-            while (room := placement.reserve(gpu)) is None:
-                self.cramped = True
-                self.reason = (
+            while (reservation := placement.reserve(gpu)) is None:
+                self.waiting_for_capacity = True
+                self._reason = (
                     f"Waiting for capacity: all GPUs or slots of the placement {name!r} are in use."
                 )
                 await placement.freed()
         finally:
-            self.reason, self.cramped = "", False
-        return room
+            self._reason, self.waiting_for_capacity = "", False
+        return reservation
 
-    async def _start_in_turn(
-        self, bundle: Bundle, placement: Placement, room: Reservation
+    async def _start(
+        self, bundle: Bundle, placement: Placement, reservation: Reservation
     ) -> Worker:
-        held: Reservation | None = room
-        try:
-            async with turn(self._settings.gate):
-                held = None
-                return await self._start(bundle, placement, room)
-        finally:
-            if held is not None:  # stopped while it waited for its turn
-                placement.release(held)
-
-    async def _start(self, bundle: Bundle, placement: Placement, room: Reservation) -> Worker:
         name = uuid.uuid4().hex
         folder = self.folder(name)
-        secret, arrival = self._rendezvous.expect()
+        secret, expected = self._registration.expect()
         kernel: Kernel | None = None
-        held: Reservation | None = room
+        unused: Reservation | None = reservation
         cells: list[int] = []
         try:
             async with asyncio.timeout(self._settings.start_timeout) as clock:
@@ -201,81 +219,87 @@ class Starter:
                     bundle.manifest.kernel,
                     folder,
                     secret,
-                    room,
+                    reservation,
                     label=bundle.manifest.notebook,
-                    on_progress=self._heard(clock),
+                    on_progress=self._progress_listener(clock),
                 )
-                held = None
+                unused = None
                 started = await placement.start(order)
                 kernel = started.kernel
-                self._quiet()
+                self._clear_reason()
                 await execute(notebook, started.manager, started.client, cells.append)
                 serve(started.client)
-                found = await dialled(kernel, arrival)
-                # What is printed past `sys.stdout` would pile up here, unread.
+                found = await wait_connected(expected, kernel.alive, liveness.CONNECT_TIMEOUT)
+                # Output that bypasses ``sys.stdout`` would accumulate here, unread.
                 started.client.stop_channels()
         except BaseException as error:
-            self._quiet()
-            self._rendezvous.forget(secret_hash(secret))
-            if held is not None:
-                placement.release(held)
-            lost = kernel is not None and _may_be_lost(error) and await kernel.node_lost()
-            await asyncio.shield(self._staff.sees_through(clear(kernel, folder)))
-            if lost:
-                raise NodeLost from error
-            if isinstance(error, TimeoutError):
-                raise self._too_slow(cells) from error
+            self._registration.forget(secret_hash(secret))
+            if unused is not None:
+                placement.release(unused)
+            await self._clean_up(error, kernel, folder, cells)
             raise
         return Worker(kernel, found.link, found.specs, folder)
 
-    def _heard(self, clock: asyncio.Timeout) -> Callable[[str], None]:
-        """Return what takes news of a start: it goes on, so its time begins anew."""
+    async def _clean_up(
+        self, error: BaseException, kernel: Kernel | None, folder: Path, cells: list[int]
+    ) -> None:
+        """Clean up after a failed start; raise an error that explains the failure better."""
+        self._clear_reason()
+        lost = kernel is not None and _may_be_lost(error) and await kernel.node_lost()
+        await asyncio.shield(self._workers.run_shielded(clean_up(kernel, folder)))
+        if lost:
+            raise NodeLost from error
+        if isinstance(error, TimeoutError):
+            raise self._timeout_error(cells) from error
+
+    def _progress_listener(self, clock: asyncio.Timeout) -> Callable[[str], None]:
+        """Return a thread-safe listener for a start's progress, which restarts its timeout."""
         loop = asyncio.get_running_loop()
 
-        def hear(text: str) -> None:
-            self.reason = text
+        def on_progress(text: str) -> None:
+            self._reason = text
             if not is_queued_message(text):
-                self.queued = None
-            elif self.queued is None:
-                self.queued = loop.time()
-            with contextlib.suppress(RuntimeError):  # it started meanwhile
+                self.queued_since = None
+            elif self.queued_since is None:
+                self.queued_since = loop.time()
+            with contextlib.suppress(RuntimeError):  # the start has ended
                 clock.reschedule(loop.time() + self._settings.start_timeout)
 
-        def say(text: str) -> None:
-            loop.call_soon_threadsafe(hear, text)
+        def listener(text: str) -> None:
+            loop.call_soon_threadsafe(on_progress, text)
 
-        return say
+        return listener
 
-    def _quiet(self) -> None:
-        self.reason, self.queued = "", None
+    def _clear_reason(self) -> None:
+        self._reason, self.queued_since = "", None
 
-    async def _read(self) -> Bundle:
+    async def _load_bundle(self) -> Bundle:
         try:
             async with asyncio.timeout(self._settings.start_timeout):
                 return await self._load()
         except TimeoutError as error:
-            raise self._too_slow([]) from error
+            raise self._timeout_error([]) from error
 
-    def _too_slow(self, cells: list[int]) -> DeploymentFailed:
-        told = f"The notebook was not ready within {self._settings.start_timeout:g} s"
+    def _timeout_error(self, cells: list[int]) -> DeploymentFailed:
+        message = f"The notebook was not ready within {self._settings.start_timeout:g} s"
         if not cells:
-            return DeploymentFailed(f"{told}; its first cell had not started.")
+            return DeploymentFailed(f"{message}; its first cell had not started.")
         source = self.executed.cells[cells[-1]].source[:10_000]
         return DeploymentFailed(
-            f"{told}; cell {cells[-1] + 1} was still running.",
+            f"{message}; cell {cells[-1] + 1} was still running.",
             details={"cell": cells[-1], "source": source, "traceback": ""},
         )
 
 
 def _may_be_lost(error: BaseException) -> bool:
-    """Say whether a start may have failed for want of its node, not by the notebook's code."""
+    """Return whether a start may have failed because of its node, not the notebook's code."""
     if isinstance(error, DeploymentFailed):
         return not (isinstance(error.details, dict) and error.details.get("traceback"))
     return isinstance(error, Exception) and not isinstance(error, TimeoutError)
 
 
-def wanted(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tuple[ServiceSpec, ...]:
-    """Return the services of these names, all if there are none; raises ``DeploymentFailed``."""
+def select_specs(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tuple[ServiceSpec, ...]:
+    """Return the named services, or all without names; raises ``DeploymentFailed``."""
     found = {spec.name: spec for spec in specs}
     missing = [name for name in names if name not in found]
     if missing:
@@ -290,16 +314,16 @@ def wanted(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tuple[Serv
     return tuple(found[name] for name in names) if names else specs
 
 
-async def check(
+async def run_examples(
     pool: Dispatcher,
     worker: Worker,
     specs: tuple[ServiceSpec, ...],
     limit: int,
     notebook: NotebookNode,
 ) -> None:
-    """Run every example as an ordinary call, on this worker; ``limit`` is its memory in bytes.
+    """Call the worker with each example, and check its memory against ``limit`` in bytes.
 
-    Raises ``DeploymentFailed``, with the cell and line of ``notebook`` where an example failed.
+    Raises ``DeploymentFailed`` with the cell and line of ``notebook`` where an example failed.
     """
     for spec in specs:
         for number, example in enumerate(spec.examples):
@@ -308,24 +332,24 @@ async def check(
             answer = await pool.submit(call, body, spec=spec, worker=worker.link).answered
             if answer.error is not None:
                 trace = answer.failure.trace if answer.failure else ""
-                given = body[:10_000].decode(errors="replace")
-                where, details = _place(notebook, trace)
-                why = ending(trace) or answer.error.message
+                shown = body[:10_000].decode(errors="replace")
+                where, details = _locate(notebook, trace)
+                why = final_exception(trace) or answer.error.message
                 raise DeploymentFailed(
                     f"Example {number + 1} of {spec.name!r} failed{where}: {why}",
-                    details={"source": given, "example": given, **details, "traceback": trace},
+                    details={"source": shown, "example": shown, **details, "traceback": trace},
                 )
     used = await asyncio.to_thread(worker.kernel.memory) if limit else 0
     if used > limit:
         raise DeploymentFailed(
-            f"The worker uses {units.shown(used)} of memory before its first call; its limit is "
-            f"{units.shown(limit)}. Load less data, or raise memory= of the service."
+            f"The worker uses {units.format_size(used)} of memory before its first call; its limit "
+            f"is {units.format_size(limit)}. Load less data, or raise memory= of the service."
         )
 
 
-def _place(notebook: NotebookNode, trace: str) -> tuple[str, dict[str, Any]]:
-    """Return where an example failed, in words and as details; empty when it is unknown."""
-    found = in_notebook(notebook, trace)
+def _locate(notebook: NotebookNode, trace: str) -> tuple[str, dict[str, Any]]:
+    """Return where an example failed, as text and as details; empty if that is unknown."""
+    found = locate(notebook, trace)
     if found is None:
         return "", {}
     cell, line = found
@@ -333,8 +357,8 @@ def _place(notebook: NotebookNode, trace: str) -> tuple[str, dict[str, Any]]:
     return f" in cell {cell + 1}, line {line}", {"cell": cell, "line": line, "source": source}
 
 
-def most_gpus(specs: tuple[ServiceSpec, ...]) -> Gpu:
-    """Return what a worker of all these services needs."""
-    asked = [spec.running.gpu for spec in specs]
-    firm = max((one for one in asked if one != PREFER), default=0.0)
-    return firm or (PREFER if PREFER in asked else 0.0)
+def required_gpus(specs: tuple[ServiceSpec, ...]) -> Gpu:
+    """Return the GPUs that a worker with all these services needs."""
+    requested = [spec.running.gpu for spec in specs]
+    required = max((gpu for gpu in requested if gpu != PREFER), default=0.0)
+    return required or (PREFER if PREFER in requested else 0.0)

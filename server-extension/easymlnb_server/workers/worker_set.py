@@ -16,9 +16,10 @@ from easymlnb_server.workers import liveness
 
 @dataclass(eq=False, slots=True)
 class Worker:
-    """One running worker. ``cause`` says why we ended it, if we did.
+    """One running worker.
 
-    ``token`` is the hash of the secret that it comes back with when it loses its link.
+    ``cause`` is why the server ended it, or ``""``. ``secret_hash`` identifies it when it
+    reconnects.
     """
 
     kernel: Kernel
@@ -27,20 +28,20 @@ class Worker:
     folder: Path
     started: float = field(default_factory=time.monotonic)
     cause: str = ""
-    token: str = ""
+    secret_hash: str = ""
     end: asyncio.Task[None] | None = None
 
     @property
     def lived(self) -> float:
-        """Seconds since it began to serve this server."""
+        """Seconds since it started to serve this server."""
         return time.monotonic() - self.started
 
 
 class WorkerSet:
-    """All workers of one deployment; ``leave`` is told of each that ends, before it does."""
+    """All workers of one deployment. ``on_leave`` is called with the link of each that ends."""
 
-    def __init__(self, leave: Callable[[WorkerLink], None]) -> None:
-        self._leave = leave
+    def __init__(self, on_leave: Callable[[WorkerLink], None]) -> None:
+        self._on_leave = on_leave
         self._workers: dict[WorkerLink, Worker] = {}
         self._ends: set[asyncio.Task[None]] = set()
 
@@ -48,56 +49,53 @@ class WorkerSet:
     def all(self) -> tuple[Worker, ...]:
         return tuple(self._workers.values())
 
-    def of(self, link: WorkerLink) -> Worker | None:
-        """Return the worker behind a link, if it has not been ended."""
+    def get(self, link: WorkerLink) -> Worker | None:
+        """Return the worker behind a link, unless it has been ended."""
         return self._workers.get(link)
 
     def add(self, worker: Worker) -> None:
         self._workers[worker.link] = worker
 
     def swap(self, old: Worker, new: Worker) -> None:
-        """Know a worker by its new link."""
-        self._leave(old.link)
-        self._workers.pop(old.link, None)
+        """Replace a worker's record after it reconnected."""
+        self._remove(old)
         self.add(new)
 
     def end(self, worker: Worker) -> asyncio.Task[None]:
-        """End a worker, once: later its process id may belong to somebody else."""
+        """End a worker once: later its process id may belong to another process."""
         if worker.end is None:
-            self._leave(worker.link)
-            self._workers.pop(worker.link, None)
-            worker.end = self.sees_through(clear(worker.kernel, worker.folder, worker.link))
+            self._remove(worker)
+            worker.end = self.run_shielded(clean_up(worker.kernel, worker.folder, worker.link))
         return worker.end
 
-    def sees_through(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Do it whatever is cancelled meanwhile; ``gone`` waits for it."""
+    def run_shielded(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run ``work`` to its end, whatever is canceled; ``stop_all`` waits for it."""
         task = asyncio.create_task(work)
         self._ends.add(task)
         task.add_done_callback(self._ends.discard)
         return task
 
-    async def gone(self) -> None:
-        """End all workers, and wait for the end of those whose end had begun too."""
-        for worker in self.all:
-            self.end(worker)
-        if self._ends:
-            await asyncio.wait(self._ends)
+    async def stop_all(self, *, detach: bool = False) -> None:
+        """End all workers and wait for their ends.
 
-    async def leave_all(self) -> None:
-        """Close the links of all workers that may come back to another server; end the others."""
+        With ``detach``, workers that may reconnect to another server keep running.
+        """
         for worker in self.all:
-            if not worker.token:
+            if detach and worker.secret_hash:
+                self._remove(worker)
+                worker.link.close()
+            else:
                 self.end(worker)
-                continue
-            self._leave(worker.link)
-            self._workers.pop(worker.link, None)
-            worker.link.close()
         if self._ends:
             await asyncio.wait(self._ends)
 
+    def _remove(self, worker: Worker) -> None:
+        self._on_leave(worker.link)
+        self._workers.pop(worker.link, None)
 
-async def clear(kernel: Kernel | None, folder: Path, link: WorkerLink | None = None) -> None:
-    """End a worker, or what there is of one, and remove its folder."""
+
+async def clean_up(kernel: Kernel | None, folder: Path, link: WorkerLink | None = None) -> None:
+    """End a worker's kernel, close its link and remove its folder, as far as they exist."""
     if kernel is not None:
         await kernel.stop()
     if link is not None:

@@ -7,27 +7,25 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable
 from email.utils import formatdate
-from functools import lru_cache, partial
+from functools import lru_cache
 from http.client import responses
 from typing import Protocol
 
 from tornado.iostream import StreamClosedError
 
-from easymlnb.contract.errors import CallCancelled, Draining, EasyMLNBError, InternalError, NotReady
-from easymlnb.contract.worker_protocol import Call, Result
-from easymlnb_server.calls.record import note
+from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InternalError
+from easymlnb.contract.worker_protocol import Result
+from easymlnb_server.calls.invoker import Invocation
+from easymlnb_server.calls.models import CallRequest
 from easymlnb_server.calls.responses import attachment
 from easymlnb_server.context import ServerContext
-from easymlnb_server.dispatch.call import CallHandle, CallResult
+from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.base import REQUEST_ID, retry_after
 from easymlnb_server.http.fastpath.credentials import KnownCaller
+from easymlnb_server.http.fastpath.request_head import RequestHead
 from easymlnb_server.http.spooled_body import send_file
-from easymlnb_server.identity.access import Action
-from easymlnb_server.identity.names import plain
-from easymlnb_server.observability.metrics import CallMetrics
-from easymlnb_server.services.registry import Target
 from easymlnb_server.uploads.spool import SpooledFile
 
 RESULT = "default-src 'none'; sandbox"
@@ -65,104 +63,54 @@ class FastCall:
     """One call; ``start`` it, and ``leave`` when its caller does."""
 
     def __init__(
-        self,
-        state: ServerContext,
-        sender: KnownCaller,
-        name: str,
-        headers: Mapping[str, str],
-        body: bytes,
+        self, state: ServerContext, sender: KnownCaller, head: RequestHead, body: bytes,
         way: ResponseWriter,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._state = state
-        self._sender = sender
-        self._name = name
-        self._headers = headers
-        self._body = body
         self._way = way
-        self._target: Target | None = None
-        self._pending: CallHandle | None = None
-        self._series: CallMetrics | None = None
+        self._call: Invocation | None = None
+        self._version = ""
         self._sending: asyncio.Task[None] | None = None
         self._gone = False
+        headers = head.headers
         given = headers.get("x-request-id", "")
-        self._id = given if REQUEST_ID.match(given) else uuid.uuid4().hex
-        self._began = time.monotonic()
+        self._request = CallRequest(
+            service=head.service,
+            body=body,
+            content_type=headers.get("content-type", ""),
+            accept=headers.get("accept", ""),
+            caller=sender.caller,
+            owner=sender.owner,
+            request_id=given if REQUEST_ID.match(given) else uuid.uuid4().hex,
+            headers=headers,
+            received=head.received,
+            began=time.monotonic(),
+        )
 
     def start(self) -> None:
-        with self._answering():
-            self._ask()
-
-    @contextlib.contextmanager
-    def _answering(self) -> Iterator[None]:
-        """Answer what goes wrong inside; nothing of one call may reach those who carry others."""
         try:
-            yield
-        except StreamClosedError:
-            pass  # the caller left just now; `leave` comes next
+            self._call = self._state.invoker.start(self._request, self._answered)
         except Exception as error:
-            with contextlib.suppress(StreamClosedError):
-                self._fail(error)
+            self._fail(error)
 
     def leave(self) -> None:
         """The caller is gone: nothing is written any more."""
         self._gone = True
-        if self._pending is not None and self._target is not None:
-            self._target.pool.cancel(self._pending, CallCancelled("The caller disconnected."))
+        if self._call is not None:
+            self._call.stop(CallCancelled("The caller disconnected."))
 
-    def _ask(self) -> None:
-        """Hand the call in; asked again when another version took over before it began."""
-        state = self._state
-        if state.services.draining:
-            raise Draining
-        target = state.services.target_for(self._sender.caller, self._name, Action.CALL)
-        self._target = target
-        spec = target.spec
-        if spec.stream or len(self._body) > spec.max_body:
-            raise NotReady("A new version has just been deployed. Retry the request.")
-        headers = self._headers
-        call = Call(
-            id=0,
-            service=plain(target.name),
-            content_type=headers.get("content-type", ""),
-            accept=headers.get("accept", ""),
-            seconds=max(spec.timeout - (time.monotonic() - self._began), 0.001),
-            request_id=self._id,
-        )
-        pending = self._pending = target.pool.submit(call, self._body, spec=spec)
-        pending.owner = self._sender.owner
-        pending.limit = spec.timeout
-        series = self._series = state.metrics.series(spec.name, target.version)
-        series.open.add(pending)
-        state.activity.touch(target.kernel)
-        if pending.answered.done():
-            self._answered(pending.answered.result())
-        else:
-            pending.then = self._answered
-
-    def _answered(self, answer: CallResult) -> None:
-        with self._answering():
-            self._end(answer)
-
-    def _end(self, answer: CallResult) -> None:
-        target, pending, series, state = self._target, self._pending, self._series, self._state
-        assert target is not None and pending is not None and series is not None
-        self._pending = None
-        series.open.discard(pending)
-        state.activity.touch(target.kernel)
-        stopped = not pending.started and isinstance(answer.error, NotReady)
-        if stopped and state.services.replaced(target):
-            self._ask()
-            return
-        whole = time.monotonic() - self._began
-        # All callers of a batch first; nobody can look before it is noted.
-        asyncio.get_running_loop().call_soon(partial(
-            note, state, target, series, pending, answer,
-            request_id=self._id, headers=self._headers, whole=whole,
-        ))  # fmt: skip
-        if answer.result is not None:
-            self._write(answer.result, answer.body)
-        elif answer.error is not None:
-            self._refuse(answer.error)
+    def _answered(self, call: Invocation, answer: CallResult) -> None:
+        """Answer; nothing that goes wrong with one call may reach those who carry others."""
+        self._call, self._version = None, call.target.version
+        try:
+            if answer.result is not None:
+                self._write(answer.result, answer.body)
+            elif answer.error is not None:
+                self._refuse(answer.error)
+        except StreamClosedError:
+            pass  # the caller left just now; `leave` comes next
+        except Exception as error:
+            self._fail(error)
 
     def _write(self, result: Result, body: bytes | SpooledFile) -> None:
         more = f"Server-Timing: worker;dur={result.seconds * 1000:.3f}\r\n"
@@ -175,30 +123,28 @@ class FastCall:
 
     def _fail(self, error: Exception) -> None:
         """Answer an error that came before the call was accepted, or one of ours."""
-        told = {"request_id": self._id}
+        extra = {"request_id": self._request.request_id}
         if isinstance(error, EasyMLNBError):
-            log.info("refused", extra={**told, "code": error.code})
+            log.info("refused", extra={**extra, "code": error.code})
         else:
-            log.error("failed", exc_info=error, extra=told)
+            log.error("failed", exc_info=error, extra=extra)
             error = InternalError()
-        if self._series is None and self._target is not None:
-            series = self._state.metrics.series(self._target.spec.name, self._target.version)
-            series.refused[error.code] += 1
-        self._refuse(error)
+        with contextlib.suppress(StreamClosedError):
+            self._refuse(error)
 
     def _refuse(self, error: EasyMLNBError) -> None:
         more = ""
         if (seconds := retry_after(error)) is not None:
             more = f"Retry-After: {seconds}\r\n"
-        body = json.dumps(error.to_dict(self._id)).encode()
+        body = json.dumps(error.to_dict(self._request.request_id)).encode()
         self._send(self._head(error.status, "application/json", REFUSAL, more, len(body)), body)
 
     def _head(self, status: int, media_type: str, policy: str, more: str, size: int) -> bytes:
-        if self._series is not None and self._target is not None:
-            more += f"X-Easymlnb-Version: {self._target.version}\r\n"
+        if self._version:
+            more += f"X-Easymlnb-Version: {self._version}\r\n"
         head = HEAD.format(
-            status, responses[status], media_type, policy, _date(int(time.time())), self._id,
-            more, size,
+            status, responses[status], media_type, policy, _date(int(time.time())),
+            self._request.request_id, more, size,
         )  # fmt: skip
         return head.encode("latin-1")
 

@@ -13,8 +13,7 @@ from typing import Any
 from jupyter_server.auth.authorizer import AllowAllAuthorizer
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider
 
-from easymlnb_server.dispatch.call import OWNER
-from easymlnb_server.identity.access import Caller, JupyterUser, label
+from easymlnb_server.identity.access import SINGLE_USER, Caller, JupyterUser, label
 from easymlnb_server.services.registry import ServiceRegistry
 
 JUPYTERS = (IdentityProvider, PasswordIdentityProvider)
@@ -63,7 +62,7 @@ def sender_of(
 
 def _by_own_token(provider: Any, token: str) -> str | None:
     own = provider.token
-    return OWNER if own and hmac.compare_digest(token.encode(), own.encode()) else None
+    return SINGLE_USER if own and hmac.compare_digest(token.encode(), own.encode()) else None
 
 
 def _by_the_hub(provider: Any, token: str) -> str | None:

@@ -74,7 +74,7 @@ class Eligibility:
         ):
             return None
         try:
-            spec = self._state.services.target_for(sender.caller, name, Action.CALL).spec
+            spec = self._state.services.resolve(name, sender.caller, Action.CALL).spec
         except (ServiceNotFound, NotReady):
             return None
         said = headers.get("content-length", "")

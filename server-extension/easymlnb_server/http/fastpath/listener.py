@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import socket
+import time
 from collections.abc import Awaitable
 from typing import Any, cast
 
@@ -30,6 +31,7 @@ from easymlnb_server.http.fastpath import request_head
 from easymlnb_server.http.fastpath.call import FastCall
 from easymlnb_server.http.fastpath.credentials import KnownCaller
 from easymlnb_server.http.fastpath.eligibility import Eligibility
+from easymlnb_server.http.fastpath.request_head import RequestHead
 from easymlnb_server.http.redirects import OnThisHost
 from easymlnb_server.http.refusals import refusal
 from easymlnb_server.http.watched_connections import Watch
@@ -148,7 +150,8 @@ class Connection(Held, asyncio.Protocol):
         self._wanted = 0
         self._call: FastCall | None = None
         self._head = b""
-        self._asked: tuple[str, dict[str, str]] = ("", {})
+        self._parsed: tuple[str, dict[str, str]] = ("", {})
+        self._received = 0.0
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self._waits = 0
@@ -255,25 +258,27 @@ class Connection(Held, asyncio.Protocol):
             return
         head = self._read[: max(end, len(request_head.END))]
         if head != self._head:
-            asked = request_head.parse(head, self._front.path)
-            if asked is None:
+            parsed = request_head.parse(head, self._front.path)
+            if parsed is None:
                 self._hand_over()
                 return
-            self._head, self._asked = head, asked
-        name, headers = self._asked
+            self._head, self._parsed = head, parsed
+        name, headers = self._parsed
         admitted = self._front.gate.admit(name, headers)
         if admitted is None:
             self._hand_over()
             return
+        received, self._received = self._received or time.monotonic(), 0.0
         whole = end + admitted.length
         if len(self._read) < whole:
+            self._received = received
             self._body += self._read
             self._read, self._wanted = b"", whole
             self._waits += 1
             return
         body, self._read = self._read[end:whole], self._read[whole:]
-        sender = admitted.sender
-        self._call = FastCall(self._front.state, sender, name, headers, body, self)
+        asked = RequestHead(name, headers, received)
+        self._call = FastCall(self._front.state, admitted.sender, asked, body, self)
         self._call.start()
 
     def _refuse(self, error: EasyMLNBError) -> None:
@@ -337,7 +342,8 @@ class _Message(HTTPMessageDelegate):
         connection: Any,
     ) -> None:
         self._state = state
-        self._asked = sender, name, headers
+        self._sender = sender
+        self._head = RequestHead(name, headers, time.monotonic())
         self._connection = connection
         self._chunks: list[bytes] = []
 
@@ -348,7 +354,7 @@ class _Message(HTTPMessageDelegate):
         self._chunks.append(chunk)
 
     def finish(self) -> None:
-        call = FastCall(self._state, *self._asked, b"".join(self._chunks), self)
+        call = FastCall(self._state, self._sender, self._head, b"".join(self._chunks), self)
         self._connection.set_close_callback(call.leave)
         call.start()
 

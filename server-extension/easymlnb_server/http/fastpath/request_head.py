@@ -6,6 +6,8 @@ cut and compared, and no pattern can backtrack.
 
 import re
 import string
+from collections.abc import Mapping
+from typing import NamedTuple
 
 END = b"\r\n\r\n"
 
@@ -17,6 +19,14 @@ _VERSION = b" HTTP/1.1"
 _VISIBLE = bytes(range(0x21, 0x7F))
 _IN_VALUE = b"\t " + _VISIBLE
 _IN_NAME = (string.ascii_letters + string.digits + "-").encode()
+
+
+class RequestHead(NamedTuple):
+    """What a call's headers say: its service, all of them, and when they had ``received``."""
+
+    service: str
+    headers: Mapping[str, str]
+    received: float
 
 
 def parse(head: bytes, path: "re.Pattern[bytes]") -> tuple[str, dict[str, str]] | None:

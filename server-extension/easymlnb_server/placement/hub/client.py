@@ -72,26 +72,19 @@ class HubClient:
 
     async def events(self, name: str) -> AsyncIterator[dict[str, Any]]:
         """Yield the Hub's events while a server starts, until it is ready or has failed."""
-        request = self._http.build_request(
-            "GET", f"{self._user}/servers/{name}/progress", timeout=EVENTS_TIMEOUT
-        )
+        url = f"{self._user}/servers/{name}/progress"
         try:
-            response = await self._http.send(request, stream=True)
-        except httpx.TransportError:
-            return
-        try:
-            if response.status_code != 200:
-                return
-            async for line in response.aiter_lines():
-                if line.startswith("data:"):
-                    event = json.loads(line[5:])
-                    yield event
-                    if event.get("ready") or event.get("failed"):
-                        return
+            async with self._http.stream("GET", url, timeout=EVENTS_TIMEOUT) as response:
+                if response.status_code != 200:
+                    return
+                async for line in response.aiter_lines():
+                    if line.startswith("data:"):
+                        event = json.loads(line[5:])
+                        yield event
+                        if event.get("ready") or event.get("failed"):
+                            return
         except httpx.TransportError:
             return  # the Hub was restarted; the server's model has its state
-        finally:
-            await response.aclose()
 
     async def stop(self, name: str) -> None:
         """Stop a server and remove its name; does nothing if the server does not run.

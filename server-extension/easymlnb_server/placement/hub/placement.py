@@ -33,7 +33,7 @@ from easymlnb_server.placement.hub.node_worker import (
 from easymlnb_server.placement.hub.profiles import PlacementProfile
 from easymlnb_server.placement.hub.provisioner import HubProvisioner
 from easymlnb_server.placement.hub.tokens import NodeAuth
-from easymlnb_server.placement.worker_kernel import shut_down
+from easymlnb_server.placement.worker_kernel import ipc_manager, shut_down
 from easymlnb_server.store.private_folder import make_folder
 
 
@@ -134,11 +134,7 @@ class HubPlacement:
     async def _manager(self, order: WorkerOrder) -> tuple[AsyncKernelManager, HubProvisioner]:
         files = await asyncio.to_thread(_zip, order.folder)
         kernel = self._profile.kernel or order.kernel
-        manager = AsyncKernelManager(
-            kernel_name=kernel, kernel_spec_manager=_NodeKernelSpecs(), transport="ipc"
-        )
-        folder = process_records.socket_folder()
-        manager.connection_file = str(folder / "connection.json")
+        manager, folder = ipc_manager(kernel, _NodeKernelSpecs())
         provisioner = HubProvisioner(
             parent=manager,
             kernel_spec=manager.kernel_spec,

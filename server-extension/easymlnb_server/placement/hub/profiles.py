@@ -46,17 +46,17 @@ class PlacementProfile(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown
     @property
     def max_nodes(self) -> int:
         """Number of nodes that one user may have; one more if nodes with an end are replaced."""
-        return math.ceil(self.max_workers / self.slots) + bool(units.seconds(self.lifetime))
+        return math.ceil(self.max_workers / self.slots) + bool(units.parse_duration(self.lifetime))
 
     @property
     def idle_seconds(self) -> float:
         """``idle`` in seconds."""
-        return units.seconds(self.idle)
+        return units.parse_duration(self.idle)
 
     @property
     def usable_seconds(self) -> float:
         """``lifetime`` minus the time to replace workers, in seconds; ``inf`` without an end."""
-        whole = units.seconds(self.lifetime)
+        whole = units.parse_duration(self.lifetime)
         return whole - min(MARGIN, whole / 4) if whole else math.inf
 
     @property
@@ -95,7 +95,7 @@ def parse_profiles(placements: Mapping[str, Any]) -> dict[str, PlacementProfile]
         profiles[name] = profile
         for setting in ("idle", "lifetime"):
             try:
-                units.seconds(getattr(profile, setting))
+                units.parse_duration(getattr(profile, setting))
             except ValueError as error:
                 raise ValueError(f"{setting!r} of the placement {name!r}: {error}") from error
         if profile.max_workers < 1 or profile.slots < 1:

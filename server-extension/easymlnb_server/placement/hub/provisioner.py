@@ -153,20 +153,18 @@ class HubProvisioner(KernelProvisionerBase):
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
             raise
-        if starting.done():
-            slot = starting.result()
+        slot = starting.result() if starting.done() else None
+        remote = RemoteKernel(self._nodes, folder)
+        if slot is not None:
             self.address, self.kernel = slot.address, slot.kernel
             self.replace_at = time.monotonic() + profile.usable_seconds - slot.age
-            remote = RemoteKernel(self._nodes, folder)
             remote.connect(slot)
-            return remote
-        remote = RemoteKernel(self._nodes, folder)
-        listeners.append(
-            remote.wait_for(
-                starting, self._session(), self._language, self._has_clients, self._shut_down
+        else:
+            session, language = self._session(), self._language
+            listeners.append(
+                remote.wait_for(starting, session, language, self._has_clients, self._shut_down)
             )
-        )
-        on_progress(self._message)
+            on_progress(self._message)
         return remote
 
     def _session(self) -> Session:

@@ -8,7 +8,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable
 from urllib.parse import quote
 
 import httpx
@@ -107,21 +107,12 @@ class NodeAuth(httpx.Auth):
         """Return the headers for a request; may block. Raises what ``token`` raises."""
         return {"Authorization": f"token {self._token()}"}
 
-    def sync_auth_flow(
-        self, request: httpx.Request
-    ) -> Generator[httpx.Request, httpx.Response, None]:
-        self._sign(request)
-        yield request
-
     async def async_auth_flow(
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        await asyncio.to_thread(self._sign, request)
-        yield request
-
-    def _sign(self, request: httpx.Request) -> None:
         try:
-            request.headers.update(self.headers())
+            request.headers.update(await asyncio.to_thread(self.headers))
         except EasyMLNBError as error:
             # For the caller this is the same as a node that cannot be reached.
             raise httpx.ConnectError(error.message) from error
+        yield request

@@ -38,7 +38,7 @@ class _NodeHandler(EasyHandler):
 
     @property
     def node(self) -> NodeKernelManager:
-        return self.state.node
+        return self.state.node_kernels
 
     def kernel(self, name: str) -> NodeKernel:
         kernel = self.node.get(name)
@@ -50,8 +50,6 @@ class _NodeHandler(EasyHandler):
 class NodeHandler(_NodeHandler):
     """``GET node``: the node's status."""
 
-    auth_resource = RESOURCE
-
     @web.authenticated
     async def get(self) -> None:
         status = await asyncio.to_thread(self.node.status)
@@ -60,8 +58,6 @@ class NodeHandler(_NodeHandler):
 
 class NodeKernelsHandler(BodyHandler, _NodeHandler):
     """``POST node/kernels``: start a kernel."""
-
-    auth_resource = RESOURCE
 
     def body_limit(self) -> int:
         return MAX_REQUEST
@@ -78,8 +74,6 @@ class NodeKernelsHandler(BodyHandler, _NodeHandler):
 
 class NodeKernelHandler(_NodeHandler):
     """``GET`` and ``DELETE node/kernels/{id}``: a kernel's status, and its end."""
-
-    auth_resource = RESOURCE
 
     @web.authenticated
     async def get(self, name: str) -> None:
@@ -99,7 +93,6 @@ class NodeKernelHandler(_NodeHandler):
 class NodeChannelsHandler(KernelSocketHandler, _NodeHandler):  # type: ignore[misc]
     """The WebSocket between a kernel and its owner, a server; browsers are refused."""
 
-    auth_resource = RESOURCE
     actions: ClassVar[dict[str, str]] = {"GET": "execute"}
     _kernel: NodeKernel | None = None
 

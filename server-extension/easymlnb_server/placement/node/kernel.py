@@ -57,7 +57,7 @@ class NodeKernel:
         self.ended = asyncio.Event()
         self._channel = ReliableChannel()
         self._connection: Connection | None = None
-        self._manager = manager
+        self.manager = manager
         self._folder = folder
         self._started = self._owner_seen = time.monotonic()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -67,7 +67,7 @@ class NodeKernel:
 
     @property
     def pid(self) -> int:
-        return int(getattr(self._manager.provisioner, "pid", None) or 0)
+        return process_records.kernel_pid(self.manager)
 
     @property
     def orphaned(self) -> bool:
@@ -83,8 +83,8 @@ class NodeKernel:
 
     def open(self) -> None:
         """Forward messages; call it when the process runs."""
-        ports = {name: getattr(self._manager, f"{name}_port") for name in zmq_bridge.CHANNELS}
-        path = Path(self._manager.ip)
+        ports = {name: getattr(self.manager, f"{name}_port") for name in zmq_bridge.CHANNELS}
+        path = Path(self.manager.ip)
         self._bridge = zmq_bridge.connect_to_kernel(self._context, path, ports, self._channel.send)
         self._channel.on_writable = self._bridge.resume
 
@@ -116,7 +116,7 @@ class NodeKernel:
 
     async def _send_signal(self, number: int) -> None:
         with contextlib.suppress(Exception):
-            await self._manager.signal_kernel(number)
+            await self.manager.signal_kernel(number)
 
     async def check(self) -> None:
         """Report the end of the process to the owner; kill a worker that a signal has stopped."""
@@ -126,8 +126,8 @@ class NodeKernel:
             self._stopped = self._stopped + 1 if process_records.is_stopped(self.pid) else 0
             if self._stopped >= STOPPED_CHECKS:
                 await self._send_signal(signal.SIGKILL)
-        if not await self._manager.is_alive():
-            code = await self._manager.provisioner.poll() if self._manager.provisioner else 0
+        if not await self.manager.is_alive():
+            code = await self.manager.provisioner.poll() if self.manager.provisioner else 0
             await asyncio.sleep(LAST_OUTPUT)
             self._channel.send(node_protocol.END, [str(code or 0).encode()])
             self.ended.set()
@@ -136,7 +136,7 @@ class NodeKernel:
         """Return the kernel's status; blocks for milliseconds."""
         return KernelStatus(
             id=self.id,
-            kernel=self._manager.kernel_name,
+            kernel=self.manager.kernel_name,
             label=self.request.label,
             worker=bool(self.request.worker),
             connected=self._connection is not None,
@@ -149,7 +149,7 @@ class NodeKernel:
         """End the process and all that it started, and remove its files."""
         pid = self.pid
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._manager.shutdown_kernel(now=True), 10)
+            await asyncio.wait_for(self.manager.shutdown_kernel(now=True), 10)
         if self._connection is not None:
             self._connection.close()
         if self._bridge is not None:

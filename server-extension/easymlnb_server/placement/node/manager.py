@@ -20,15 +20,16 @@ from pathlib import Path
 
 import psutil
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
-from jupyter_client.manager import AsyncKernelManager
 
 from easymlnb.contract.errors import NodeFull, NotReady
 from easymlnb_server.placement import process_records
+from easymlnb_server.placement.base import Reservation
 from easymlnb_server.placement.environment import inherited_environment
 from easymlnb_server.placement.gpus import VISIBLE
 from easymlnb_server.placement.hub.node_protocol import KernelRequest, NodeStatus
 from easymlnb_server.placement.node.kernel import NodeKernel
 from easymlnb_server.placement.process_records import WORKER_ENV, ProcessRecord
+from easymlnb_server.placement.worker_kernel import ipc_manager
 from easymlnb_server.store.private_folder import make_folder
 
 CHECK_INTERVAL = 0.5
@@ -153,17 +154,8 @@ class NodeKernelManager:
         return tuple(gpu for gpu in self._gpus if gpu not in used)[:each]
 
     async def _start(self, request: KernelRequest) -> NodeKernel:
-        try:
-            folder = process_records.socket_folder()
-        except OSError as error:
-            raise NotReady(
-                f"Cannot create the folder for a kernel's sockets on the node: {error}"
-            ) from error
-        manager = AsyncKernelManager(
-            kernel_name=request.kernel, kernel_spec_manager=self._specs, transport="ipc"
-        )
+        manager, folder = ipc_manager(request.kernel, self._specs)
         manager.session.key = request.key.encode()
-        manager.ip = str(folder / "k")
         # Kernels read their id from the name of this file.
         name = request.name if _ID.match(request.name) else uuid.uuid4().hex
         manager.connection_file = str(folder / f"kernel-{name}.json")
@@ -202,12 +194,8 @@ class NodeKernelManager:
         return self._records / f"{kernel.id}.json"
 
     def _save_record(self, kernel: NodeKernel, folder: Path) -> None:
-        record = ProcessRecord(
-            worker=kernel.request.worker or kernel.id,
-            pid=kernel.pid,
-            started=psutil.Process(kernel.pid).create_time(),
-            sockets=folder.name,
-        )
+        worker = kernel.request.worker or kernel.id
+        record = process_records.describe(kernel.manager, worker, folder, Reservation())
         process_records.write(self._record_file(kernel), record)
 
 

@@ -5,17 +5,18 @@ import contextlib
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import zmq
 from jupyter_client.session import Session
-from websockets.exceptions import InvalidStatus
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus, WebSocketException
 
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb_server.placement.base import ProgressCallback
 from easymlnb_server.placement.hub import node_protocol
 from easymlnb_server.placement.hub.nodes import Nodes, NodeSlot
 from easymlnb_server.placement.hub.tunnel import zmq_bridge
-from easymlnb_server.placement.hub.tunnel.connection import TunnelConnection
 from easymlnb_server.placement.hub.tunnel.reliable_channel import ReliableChannel
 from easymlnb_server.placement.hub.waiting_kernel import WaitingKernel
 
@@ -29,6 +30,17 @@ UNWATCHED_AFTER = 60.0
 """Seconds without a client after which a kernel no longer waits for its node."""
 
 POLL_INTERVAL = 1.0
+
+OPTIONS: dict[str, Any] = {
+    "compression": None,
+    "max_size": None,
+    "proxy": None,
+    "open_timeout": 5.0,  # a proxy that lost its routes may not respond at all
+    "ping_interval": 15.0,
+    "ping_timeout": 15.0,
+    "close_timeout": 2.0,
+}
+"""Of the WebSocket; times in seconds."""
 
 FIRST_PAUSE, MAX_PAUSE = 0.05, 5.0
 """Seconds until the next attempt to connect: at first, doubled each time, and at most."""
@@ -150,11 +162,11 @@ class RemoteKernel:
         while self.exit_code is None:
             try:
                 headers = await asyncio.to_thread(self._nodes.auth.headers)
-                connection = await TunnelConnection.connect(url, headers, self._receive)
-                pause = FIRST_PAUSE
-                await self._use(connection)
+                async with connect(url, additional_headers=headers, **OPTIONS) as connection:
+                    pause = FIRST_PAUSE
+                    await self._use(connection)
                 connected_at = loop.time()
-            except (OSError, EasyMLNBError, InvalidStatus) as error:
+            except (OSError, EasyMLNBError, WebSocketException) as error:
                 if _is_unknown(error) or await self._nodes.is_gone(self.address):
                     self._end(LOST)
             if loop.time() - connected_at > LOST_AFTER:
@@ -162,16 +174,20 @@ class RemoteKernel:
             await asyncio.sleep(pause)
             pause = min(MAX_PAUSE, pause * 2)
 
-    async def _use(self, connection: TunnelConnection) -> None:
+    async def _use(self, connection: ClientConnection) -> None:
         """Use a connection until it ends, or the kernel does."""
-        self._channel.attach(connection.send)
-        ended = asyncio.ensure_future(self.ended.wait())
+        outgoing: asyncio.Queue[bytes] = asyncio.Queue()
+        self._channel.attach(outgoing.put_nowait)
+        sender = asyncio.create_task(_send_all(connection, outgoing))
         try:
-            await asyncio.wait((connection.closed, ended), return_when=asyncio.FIRST_COMPLETED)
+            async for data in connection:
+                self._receive(data if isinstance(data, bytes) else data.encode())
+                if self.exit_code is not None:
+                    return
         finally:
-            ended.cancel()
-            self._channel.detach(connection.send)
-            connection.close()
+            self._channel.detach(outgoing.put_nowait)
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
 
     def _receive(self, data: bytes) -> None:
         frame = self._channel.receive(data)
@@ -181,6 +197,11 @@ class RemoteKernel:
             self._end(int(frame.parts[0]))
         else:
             self._bridge.send(frame.channel, frame.parts)
+
+
+async def _send_all(connection: ClientConnection, outgoing: asyncio.Queue[bytes]) -> None:
+    while True:
+        await connection.send(await outgoing.get())
 
 
 def _is_unknown(error: Exception) -> bool:

@@ -1,0 +1,77 @@
+"""The calls that were accepted and not answered yet."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Protocol
+
+from easymlnb.contract.errors import EasyMLNBError, Forbidden
+from easymlnb_server.calls.models import CallRequest
+from easymlnb_server.dispatch.call import CallHandle
+from easymlnb_server.identity.access import user_of_key
+from easymlnb_server.identity.revocation import GONE, Opened
+from easymlnb_server.services.models import Target
+
+
+class RunningCall(Protocol):
+    """A call whose caller waits; see ``Invocation``."""
+
+    request: CallRequest
+    target: Target
+    handle: CallHandle | None
+
+    def stop(self, error: EasyMLNBError) -> None:
+        """End the call for its caller with an error."""
+
+
+class InFlight:
+    """All calls whose callers wait, on every entry point."""
+
+    def __init__(self) -> None:
+        self._calls: set[RunningCall] = set()
+        self.add = self._calls.add
+        self.discard = self._calls.discard
+
+    def __iter__(self) -> Iterator[RunningCall]:
+        return iter(tuple(self._calls))
+
+    def find(
+        self, request_id: str, owner: str | None, service: str | None = None
+    ) -> list[RunningCall]:
+        """Return the calls with this request id.
+
+        Parameters
+        ----------
+        request_id
+            The id that the caller sent or got.
+        owner
+            Only calls with this key; ``None`` for everyone's.
+        service
+            Only calls of this service; ``None`` for all.
+        """
+        return [
+            call
+            for call in self
+            if call.request.request_id == request_id
+            and owner in (None, call.request.owner)
+            and service in (None, call.request.service)
+        ]
+
+    def opened(self) -> list[Opened]:
+        """Return all calls, for ``AccessRevoker``."""
+        return [
+            Opened(
+                user_of_key(call.request.owner),
+                call.target.name,
+                partial(call.stop, Forbidden(GONE)),
+            )
+            for call in self
+        ]
+
+    def by_version(self) -> dict[tuple[str, str], list[CallHandle]]:
+        """Return the calls of each service and version."""
+        found: dict[tuple[str, str], list[CallHandle]] = {}
+        for call in self:
+            if call.handle is not None:
+                key = (call.target.spec.name, call.target.version)
+                found.setdefault(key, []).append(call.handle)
+        return found

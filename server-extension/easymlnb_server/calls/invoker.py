@@ -1,0 +1,242 @@
+"""The only way to run a call: find the version, queue the call, record its end."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from easymlnb.contract.errors import (
+    CallCancelled,
+    Draining,
+    EasyMLNBError,
+    InternalError,
+    NotReady,
+    ServiceNotFound,
+)
+from easymlnb.contract.worker_protocol import Call
+from easymlnb_server.calls.in_flight import InFlight
+from easymlnb_server.calls.models import CallRequest, EventSink
+from easymlnb_server.calls.record import CallRecorder
+from easymlnb_server.dispatch.bodies import Body
+from easymlnb_server.dispatch.call import CallHandle, CallResult
+from easymlnb_server.identity.access import Action
+from easymlnb_server.identity.names import plain
+from easymlnb_server.observability.activity import Activity
+from easymlnb_server.services.models import Target
+from easymlnb_server.services.registry import LIVE, ServiceRegistry
+
+SHORTEST = 0.001
+"""Seconds that a call gets at least, also when its time is nearly over as it changes versions."""
+
+REPLACED = "A new version has just been deployed. Retry the request."
+
+log = logging.getLogger("easymlnb.calls")
+
+OnDone = Callable[["Invocation", CallResult], None]
+
+
+class Invocation:
+    """One call that was accepted, on its way to its result.
+
+    Attributes
+    ----------
+    request
+        The call.
+    target
+        The version that answers it.
+    handle
+        The call in that version's queue; ``None`` once it is answered.
+    """
+
+    __slots__ = ("_invoker", "_on_done", "_sink", "handle", "request", "target")
+
+    target: Target
+
+    def __init__(
+        self,
+        invoker: "Invoker",
+        request: CallRequest,
+        on_done: OnDone,
+        sink: EventSink | None,
+    ) -> None:
+        self.request = request
+        self.handle: CallHandle | None = None
+        self._invoker = invoker
+        self._on_done = on_done
+        self._sink = sink
+
+    def stop(self, error: EasyMLNBError) -> None:
+        """End the call for its caller with an error, and ask its worker to stop."""
+        if self.handle is not None:
+            self.handle.stop(error)
+
+    def acknowledge(self, size: int) -> None:
+        """Note that the reader of a stream took ``size`` more bytes of it."""
+        if self.handle is not None:
+            self.target.pool.acknowledge(self.handle, size)
+
+    def submit(self) -> None:
+        """Queue the call at the version that answers now; raises why that is refused."""
+        invoker, request, sink = self._invoker, self.request, self._sink
+        target = self.target = invoker.find(request)
+        spec = target.spec
+        if sink is None and (spec.stream or _is_too_large(request.body, spec.max_body)):
+            raise NotReady(REPLACED)  # the entry point has checked the version before this one
+        limit = min(request.timeout, spec.timeout)
+        now = time.monotonic()
+        left = limit - (now - request.began)
+        seconds = max(min(left, request.deadline - now), SHORTEST)
+        call = Call(
+            id=0,
+            service=plain(target.name),
+            content_type=request.content_type,
+            accept="" if spec.stream else request.accept,
+            seconds=seconds,
+            request_id=request.request_id,
+            view=request.view,
+            progress=request.progress,
+        )
+        handle = target.pool.submit(
+            call,
+            request.body,
+            sink.on_event if sink is not None else None,
+            spec=spec,
+            low_priority=request.low_priority,
+            chain=request.chain(target) if request.chain is not None else (),
+        )
+        handle.trace = request.headers
+        # Where what waits for the call has less time, its limit is not what ended the call.
+        handle.timeout = limit if left <= seconds else 0.0
+        self.handle = handle
+        invoker.in_flight.add(self)
+        invoker.activity.touch(target.kernel)
+        if sink is not None:
+            sink.on_accepted(target)
+        if handle.answered.done():
+            self._answered(handle.answered.result())
+        else:
+            handle.on_done = self._answered
+
+    def _answered(self, result: CallResult) -> None:
+        """End the call, or queue it again where its version was replaced before it began."""
+        invoker, target, handle = self._invoker, self.target, self.handle
+        assert handle is not None
+        self.handle = None
+        invoker.in_flight.discard(self)
+        invoker.activity.touch(target.kernel)
+        waited = not handle.started and isinstance(result.error, NotReady)
+        if waited and invoker.services.replaced(target):
+            try:
+                self.submit()
+                return
+            except EasyMLNBError as error:
+                result = CallResult(error=error)
+            except Exception:
+                log.exception("A call could not be handed to the version that took over.")
+                result = CallResult(error=InternalError())
+        seconds = time.monotonic() - self.request.received
+        # After the callers of a whole batch have their answers.
+        asyncio.get_running_loop().call_soon(
+            invoker.recorder.record, self.request, target, handle, result, seconds
+        )
+        self._on_done(self, result)
+
+
+def settle(done: "asyncio.Future[CallResult]") -> OnDone:
+    """Return an ``on_done`` that sets a future's result, unless it was cancelled."""
+
+    def on_done(invocation: Invocation, result: CallResult) -> None:
+        if not done.done():
+            done.set_result(result)
+
+    return on_done
+
+
+class Invoker:
+    """Runs calls from every entry point in the same way.
+
+    A call is resolved to the version that answers it, queued there, queued again where that
+    version is replaced before the call began, and recorded when it ends.
+
+    Parameters
+    ----------
+    services
+        Finds the version, and decides whether the caller may call it.
+    recorder
+        Logs, counts and traces calls.
+    activity
+        Learns that the server, and the author's kernel, are in use.
+    in_flight
+        Holds the call until it is answered.
+    """
+
+    def __init__(
+        self,
+        services: ServiceRegistry,
+        recorder: CallRecorder,
+        activity: Activity,
+        in_flight: InFlight,
+    ) -> None:
+        self.services = services
+        self.recorder = recorder
+        self.activity = activity
+        self.in_flight = in_flight
+
+    def find(self, request: CallRequest) -> Target:
+        """Return the version that answers a call; raises ``ServiceNotFound`` or ``NotReady``."""
+        target = self.services.resolve(
+            request.service, request.caller, Action.CALL, live=request.live
+        )
+        if request.published_only and target.version == LIVE:
+            raise ServiceNotFound(request.service)
+        return target
+
+    def start(
+        self, request: CallRequest, on_done: OnDone, sink: EventSink | None = None
+    ) -> Invocation:
+        """Queue a call and return at once.
+
+        Parameters
+        ----------
+        request
+            The call.
+        on_done
+            Called once with the invocation and its result, maybe before this method returns. It
+            must not raise.
+        sink
+            Receives progress and the items of a stream. Without one, streaming services are
+            refused.
+
+        Raises
+        ------
+        EasyMLNBError
+            Why the call was refused: ``Draining``, ``ServiceNotFound``, ``Busy``, ...; it is
+            counted as refused, and ``on_done`` is not called.
+        """
+        invocation = Invocation(self, request, on_done, sink)
+        try:
+            if self.services.draining:
+                raise Draining
+            invocation.submit()
+        except Exception as error:
+            code = error.code if isinstance(error, EasyMLNBError) else InternalError.code
+            self.recorder.refused(getattr(invocation, "target", None), code)
+            raise
+        return invocation
+
+    async def invoke(self, request: CallRequest, sink: EventSink | None = None) -> CallResult:
+        """Run a call and return its result, whose ``error`` is set if it failed.
+
+        Cancelling the task that waits stops the call. Raises what ``start`` raises.
+        """
+        done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
+        invocation = self.start(request, settle(done), sink)
+        try:
+            return await done
+        except asyncio.CancelledError:
+            invocation.stop(CallCancelled())
+            raise
+
+
+def _is_too_large(body: Body, limit: int) -> bool:
+    return isinstance(body, bytes) and len(body) > limit

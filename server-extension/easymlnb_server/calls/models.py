@@ -1,0 +1,81 @@
+"""What a call is, from any entry point, before a version is chosen to answer it."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from easymlnb.contract.worker_protocol import Item, Progress
+from easymlnb_server.dispatch.bodies import Body
+from easymlnb_server.dispatch.call import Chain
+from easymlnb_server.identity.access import Caller
+from easymlnb_server.services.models import Target
+
+
+class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of a service.
+
+    Attributes
+    ----------
+    service
+        The service's name; on a shared server with its owner.
+    body
+        The arguments as they were sent, and their ``content_type``.
+    caller
+        Who calls; ``None`` is a visitor without a login.
+    owner
+        The key of the caller's calls: only their owner and administrators may cancel them.
+    request_id
+        Identifies the call in logs, traces and ``DELETE calls/{request_id}``.
+    received, began
+        When the headers and the whole request had arrived, in seconds of ``time.monotonic``.
+    accept
+        The media type of the result that the caller wants; empty for the service's own.
+    headers
+        The request's headers, of which traces read their context.
+    live
+        Call the author's notebook even if the service is published.
+    published_only
+        Do not call a notebook that is not published.
+    view
+        Return what a person should see in place of the result.
+    progress
+        Have the worker report its progress.
+    low_priority
+        Let interactive calls go first.
+    timeout
+        Seconds that the caller gives the call; the service's own limit if that is shorter.
+    deadline
+        When the caller stops waiting, in seconds of ``time.monotonic``.
+    chain
+        Returns the calls that wait for this one, which must not wait for one another.
+    """
+
+    service: str
+    body: Body
+    content_type: str
+    caller: Caller | None
+    owner: str
+    request_id: str
+    received: float
+    began: float
+    accept: str = ""
+    headers: Mapping[str, str] = {}
+    live: bool = False
+    published_only: bool = False
+    view: bool = False
+    progress: bool = False
+    low_priority: bool = False
+    timeout: float = float("inf")
+    deadline: float = float("inf")
+    chain: Callable[[Target], Chain] | None = None
+
+
+class EventSink(Protocol):
+    """Receives what a call sends before its result."""
+
+    def on_accepted(self, target: Target) -> None:
+        """Note that a version accepted the call; called again if another version took over."""
+
+    def on_event(self, message: Progress | Item, body: bytes) -> None:
+        """Take progress, or an item of a stream."""

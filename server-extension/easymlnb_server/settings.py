@@ -1,0 +1,61 @@
+"""All traits of the extension."""
+
+from typing import Any
+
+from traitlets import Enum, Float, Integer, List, TraitError, Unicode, validate
+
+from easymlnb.contract import units
+from easymlnb_server.apps.settings import AppSettings
+from easymlnb_server.http.connection_settings import InboundSettings
+from easymlnb_server.hub.settings import HubSettings
+from easymlnb_server.store.settings import StorageSettings
+
+
+class Settings(AppSettings, HubSettings, InboundSettings, StorageSettings):
+    """Traits of the extension: those of each part, and those of calls, workers and logs."""
+
+    start_timeout = Float(
+        600.0, help="Maximum seconds from starting a worker until its notebook is ready."
+    ).tag(config=True)
+    queue_limit = Integer(64, help="Maximum number of waiting calls per version.").tag(config=True)
+    spool_limit = Integer(
+        20 * 2**30, help="Maximum total bytes of large bodies and uploads on disk."
+    ).tag(config=True)
+    visitor_share = Float(
+        0.25, help="Share of spool_limit available to all visitors without a login together."
+    ).tag(config=True)
+    upload_seconds = Float(
+        3600.0, help="Seconds after its last use until an upload is deleted."
+    ).tag(config=True)
+    upload_quota = Integer(10 * 2**30, help="Maximum total bytes of one caller's uploads.").tag(
+        config=True
+    )
+    max_concurrent_starts = Integer(
+        2,
+        help="Maximum number of workers starting at the same time; on a Hub's shared service: per "
+        "user.",
+    ).tag(config=True)
+    worker_memory = Unicode(
+        help="Default memory limit of a worker whose service sets none, such as 4G."
+    ).tag(config=True)
+    orphan_timeout = Float(
+        60.0, help="Seconds that workers wait for the next server after this one was killed."
+    ).tag(config=True)
+    inherited_environment = List(
+        Unicode(), help="Names of additional environment variables that workers inherit."
+    ).tag(config=True)
+    # Not `log_format`: that name is traitlets', and formats the lines of every application.
+    log_style = Enum(["text", "json"], "text", help="Format of log lines.").tag(config=True)
+
+    @validate("worker_memory")
+    def _worker_memory(self, proposal: Any) -> str:
+        try:
+            units.parse_size(proposal["value"] or 1)
+        except ValueError as error:
+            raise TraitError(f"EasyMLNB.worker_memory: {error}") from error
+        return str(proposal["value"])
+
+    @property
+    def worker_memory_bytes(self) -> int:
+        """The default memory limit of a worker in bytes; 0: none."""
+        return units.parse_size(self.worker_memory) if self.worker_memory else 0

@@ -1,0 +1,1 @@
+"""Which version of a service answers a call."""

@@ -1,0 +1,289 @@
+"""Builds every object of a server once, in order. Settings come in, nothing is assigned later."""
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_server.serverapp import ServerApp
+
+from easymlnb_server.apps.service import AppPages
+from easymlnb_server.apps.sessions import Limits
+from easymlnb_server.calls.idempotency import IdempotencyCache
+from easymlnb_server.calls.in_flight import InFlight
+from easymlnb_server.calls.invoker import Invoker
+from easymlnb_server.calls.log import CallLog
+from easymlnb_server.calls.record import CallRecorder
+from easymlnb_server.context import ServerContext
+from easymlnb_server.hub import group_limits
+from easymlnb_server.hub.guard import Guarded
+from easymlnb_server.hub.usage import Meters
+from easymlnb_server.hub.users import HubUsers
+from easymlnb_server.identity.access import SingleUserDirectory, UserDirectory
+from easymlnb_server.lifecycle import ServingLifecycle
+from easymlnb_server.observability.activity import Activity
+from easymlnb_server.observability.metrics import Metrics
+from easymlnb_server.placement import gpus
+from easymlnb_server.placement.address_file import write_address
+from easymlnb_server.placement.base import Placement
+from easymlnb_server.placement.hub import profiles
+from easymlnb_server.placement.hub.credentials import HubCredentials
+from easymlnb_server.placement.hub.placement import HubPlacement
+from easymlnb_server.placement.hub.shared_profiles import SharedProfiles
+from easymlnb_server.placement.hub.status import PersonalViews, PlacementView, Views
+from easymlnb_server.placement.hub.tokens import UserTokens
+from easymlnb_server.placement.hub.user_placements import UserPlacements
+from easymlnb_server.placement.hub.user_servers import UserServers
+from easymlnb_server.placement.local import LocalPlacement
+from easymlnb_server.placement.node.manager import NodeKernelManager
+from easymlnb_server.placement.node.shutdown import leave, stop_on_sigint
+from easymlnb_server.placement.registry import LOCAL, PersonalPlacements, PlacementProvider
+from easymlnb_server.publishing.publisher import Publisher
+from easymlnb_server.services.account import account
+from easymlnb_server.services.live import LiveServices
+from easymlnb_server.services.published import PublishedServices
+from easymlnb_server.services.registry import ServiceRegistry
+from easymlnb_server.settings import Settings
+from easymlnb_server.store.store import Store
+from easymlnb_server.supervisor import Work
+from easymlnb_server.uploads.spool import Spool
+from easymlnb_server.uploads.uploads import Uploads
+from easymlnb_server.workers.factory import DeploymentFactory
+from easymlnb_server.workers.registration import WorkerRegistration
+from easymlnb_server.workers.settings import DeploymentSettings
+from easymlnb_server.workers.start_limiter import StartLimiter
+
+if TYPE_CHECKING:
+    from easymlnb_server.observability.tracing import Tracing
+
+PLACED = "placed"
+"""Folder, below the state folder, for records of what runs on nodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubParts:
+    """What only a shared service that a Hub started has."""
+
+    users: HubUsers
+    meters: Meters
+    placements: UserPlacements
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """The objects of a server that are not for handlers, and the context, which is."""
+
+    context: ServerContext
+    deployments: DeploymentFactory
+    hub: HubParts | None
+    profiles: SharedProfiles
+
+
+def build(settings: Settings, server: ServerApp) -> Components:
+    """Return the objects of a server that has its settings, and no port yet."""
+    folder = Path(settings.state_dir)
+    directory = getattr(server.identity_provider, "people", SingleUserDirectory())
+    credentials = HubCredentials.from_environment(os.environ, settings.hub_proxy)
+    hub = _hub_parts(settings, folder, directory)
+    common = SharedProfiles(
+        credentials,
+        os.environ.get("JUPYTERHUB_BASE_URL", "/"),
+        profiles.for_personal_server({} if settings.shared else settings.placements),
+    )
+    registration = WorkerRegistration()
+    deployments = DeploymentFactory(
+        registration,
+        # On nodes of their own, users do not get in each other's way.
+        StartLimiter(settings.max_concurrent_starts, shared=hub is None),
+        lambda gate: DeploymentSettings(
+            folder=folder / "work",
+            start_gate=gate,
+            start_timeout=settings.start_timeout,
+            queue_limit=settings.queue_limit,
+            memory_limit=settings.worker_memory_bytes,
+            orphan_timeout=settings.orphan_timeout,
+        ),
+    )
+    live, published = LiveServices(settings.queue_limit), PublishedServices()
+    services = ServiceRegistry(live, published, shared=settings.shared, account=account())
+    times: dict[str, datetime] = server.web_app.settings.setdefault("last_activity_times", {})
+    activity = Activity(server.kernel_manager, times, live)
+    in_flight, calls = InFlight(), CallLog()
+    metrics = Metrics(live, published, in_flight.by_version)
+    recorder = CallRecorder(calls, metrics, _tracing(), shared=settings.shared)
+    apps = _app_pages(settings)
+    spool = Spool(folder / "spool", settings.spool_limit, visitors=settings.visitor_share)
+    context = ServerContext(
+        invoker=Invoker(services, recorder, activity, in_flight),
+        in_flight=in_flight,
+        recorder=recorder,
+        services=services,
+        published=published,
+        publisher=Publisher(published, deployments, shared=settings.shared),
+        live=live,
+        registration=registration,
+        call_log=calls,
+        metrics=metrics,
+        activity=activity,
+        secret=secrets.token_urlsafe(32),
+        spool=spool,
+        uploads=Uploads(
+            spool, settings.upload_seconds, settings.upload_quota, open_pages=apps.places.holders
+        ),
+        apps=apps,
+        node_kernels=_node(settings, server, folder),
+        placement_views=_views(settings, hub, common, credentials),
+        idempotency=IdempotencyCache(),
+        users=directory,
+        user_servers=UserServers(hub.placements.credentials, hub.placements.tokens)
+        if hub
+        else None,
+    )
+    return Components(context, deployments, hub, common)
+
+
+def build_placements(
+    settings: Settings, components: Components, server: ServerApp, link: str
+) -> PlacementProvider:
+    """Return where workers start, on a server that kernels reach at ``link``. It blocks."""
+    if components.hub is not None:
+        return components.hub.placements
+    folder = Path(settings.state_dir)
+    local = LocalPlacement(
+        _kernelspecs(server),
+        folder / "workers",
+        link=link,
+        cafile=server.certfile or "",
+        address_file=folder / "server.json",
+        inherit=settings.inherited_environment,
+        gpus=gpus.visible_gpus(os.environ, gpus.detect_gpus()),
+    )
+    common = components.profiles
+    if not settings.is_node:
+        common.get()
+    credentials = HubCredentials.from_environment(os.environ, settings.hub_proxy)
+    made: dict[str, HubPlacement] = {}
+
+    def others() -> Mapping[str, HubPlacement]:
+        # A placement that a service named once stays: it may have workers.
+        for name, profile in common.last.items():
+            if name != LOCAL and name not in made:
+                made[name] = HubPlacement(name, profile, credentials, folder / PLACED)
+        return made
+
+    return PersonalPlacements(local, others)
+
+
+def build_lifecycle(
+    settings: Settings,
+    components: Components,
+    server: ServerApp,
+    link: str,
+    placements: PlacementProvider,
+) -> ServingLifecycle:
+    """Return what opens the store and serves published services."""
+    folder, hub = Path(settings.state_dir), components.hub
+
+    async def prepare(store: Store) -> None:
+        if hub is not None:
+            await hub.users.open(store.people)
+
+    def duties(store: Store) -> Iterator[tuple[str, Work]]:
+        if hub is not None:
+            yield "owners", partial(hub.users.meet_owners, store.people)
+            yield "meters", partial(hub.meters.keep, store)
+
+    return ServingLifecycle(
+        folder,
+        server.connection_url,
+        components.context,
+        announce=partial(write_address, folder / "server.json", link, server.certfile or ""),
+        orphaned_workers=placements.orphaned_workers,
+        prepare=prepare,
+        duties=duties,
+    )
+
+
+def _hub_parts(settings: Settings, folder: Path, directory: UserDirectory) -> HubParts | None:
+    credentials = HubCredentials.for_service(os.environ, settings.hub_proxy)
+    if not (settings.shared and credentials.token and isinstance(directory, HubUsers)):
+        return None
+    users = directory
+    meters = Meters(users, group_limits.read(settings.group_limits))
+
+    def guard(user: str, placement: Placement) -> Placement:
+        return Guarded(placement, lambda: users.check_start(user))
+
+    placements = UserPlacements(
+        credentials,
+        profiles.for_shared_service(settings.placements),
+        folder / PLACED,
+        meters.of,
+        guard,
+        UserTokens(credentials, users.identity),
+    )
+    return HubParts(users, meters, placements)
+
+
+def _app_pages(settings: Settings) -> AppPages:
+    limits = Limits(
+        pages=settings.app_pages,
+        public=settings.app_public_pages,
+        app=settings.app_pages_per_service,
+        visitor=settings.app_pages_per_visitor,
+        unopened=settings.app_unopened_timeout,
+        grace=settings.app_lost_timeout,
+        idle=settings.app_idle_timeout,
+    )
+    return AppPages(
+        kernels=settings.app_kernels,
+        carry=max(1, settings.app_pages_per_kernel),
+        memory=settings.app_kernel_memory,
+        limits=limits,
+        message_limit=settings.app_message_limit,
+    )
+
+
+def _node(settings: Settings, server: ServerApp, folder: Path) -> NodeKernelManager:
+    stop_on_sigint(partial(server.stop, from_signal=True))
+    name = os.environ.get("JUPYTERHUB_SERVER_NAME", "") or "server"
+    return NodeKernelManager(
+        _kernelspecs(server),
+        folder / "nodes" / name,
+        inherit=settings.inherited_environment,
+        detect_gpus=lambda: gpus.assigned_gpus(os.environ),
+        stop_server=leave if settings.is_node else None,
+    )
+
+
+def _views(
+    settings: Settings, hub: HubParts | None, common: SharedProfiles, credentials: HubCredentials
+) -> Views:
+    if hub is not None:
+        return hub.placements
+    return PersonalViews(
+        lambda: [
+            PlacementView(name, profile, credentials, settings.hub_proxy)
+            for name, profile in common.get().items()
+        ]
+    )
+
+
+def _kernelspecs(server: ServerApp) -> KernelSpecManager:
+    assert server.kernel_spec_manager is not None
+    return server.kernel_spec_manager
+
+
+def _tracing() -> "Tracing | None":
+    # A process that has configured OpenTelemetry has imported it; no other should pay for that.
+    if "opentelemetry.trace" not in sys.modules:
+        return None
+    from easymlnb_server.observability import tracing
+
+    return tracing.configured()

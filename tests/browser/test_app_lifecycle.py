@@ -1,0 +1,215 @@
+"""App pages when things end: the server, the place, the room for more; and many at once."""
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from support.browser import SERVICES, form_kernels, run, until, visit
+from support.notebooks import make_notebook
+from support.server import RunningServer, free_port
+
+# Servers and form kernels are started again and again.
+pytestmark = pytest.mark.timeout(300)
+
+OPTIONS = (
+    "--EasyMLNB.app_kernels=1",
+    "--EasyMLNB.app_pages_per_visitor=2",
+    "--EasyMLNB.app_pages_per_service=3",
+    "--EasyMLNB.app_lost_timeout=5",
+    "--EasyMLNB.app_unopened_timeout=30",
+)
+
+
+SLOW = """
+@ml.service(public=True, timeout=120)
+def slow(seconds: float = 100) -> str:
+    time.sleep(seconds)
+    return "done"
+"""
+
+
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Under a base URL, with room for few."""
+    server = RunningServer(
+        tmp_path_factory.mktemp("life"), free_port(), base="/user/ann/", options=OPTIONS
+    )
+    server.start()
+    try:
+        assert server.publish(make_notebook(SERVICES, SLOW))["state"] == "ready"
+        yield server
+    finally:
+        server.stop()
+
+
+def test_waits_for_room_and_goes_on_by_itself(apps: RunningServer, chromium: Any) -> None:
+    with visit(chromium, apps) as ann, visit(chromium, apps) as bob:
+        first = ann.open("public/shout")
+        ann.open("public/shout")
+        # Two are enough for one visitor.
+        third = ann.open("public/shout", wait=False)
+        third.get_by_text("You have too many pages open").wait_for()
+        bob.open("public/shout")
+        waiting = bob.open("public/shout", wait=False)
+        waiting.get_by_text("All slots are in use").wait_for()
+        first.goto("about:blank")
+        waiting.locator(".em-form .em-primary").wait_for(timeout=90_000)
+
+
+def test_place_is_given_back_when_the_page_is_closed(apps: RunningServer, chromium: Any) -> None:
+    with visit(chromium, apps) as ann:
+        for _ in range(5):
+            ann.open("public/shout").close(run_before_unload=True)
+        assert ann.open("public/shout").locator(".em-form").count() == 1
+
+
+def test_short_loss_of_the_line_keeps_the_place(apps: RunningServer, chromium: Any) -> None:
+    with visit(chromium, apps) as ann:
+        page = ann.open("public/shout")
+        run(page, Text="one").get_by_text("ONEONEONE").wait_for()
+        place = page.evaluate("document.documentElement.dataset.place")
+        # As a network that changes does: the socket is gone, the page not.
+        kernel = "window.jupyterapp.widgetManager.kernel"
+        page.evaluate(f"(window.lost = {kernel}._ws).close(3000)")
+        # That it was away in between may be too short to see.
+        until(page, f"{kernel}._ws !== window.lost && {kernel}.connectionStatus === 'connected'")
+        run(page, Text="two").get_by_text("TWOTWOTWO").wait_for()
+        assert page.evaluate("document.documentElement.dataset.place") == place
+
+
+def test_server_restarted_under_an_open_page(apps: RunningServer, chromium: Any) -> None:
+    with visit(chromium, apps) as ann:
+        page = ann.open("public/shout")
+        field = page.get_by_label("Text", exact=True).first
+        field.fill("kept")
+        field.press("Tab")
+        # The form keeps a draft some moments after the last key.
+        until(page, "Object.values(sessionStorage).some((text) => text.includes('kept'))")
+        place = page.evaluate("document.documentElement.dataset.place")
+        apps.stop(signal.SIGKILL)
+        page.get_by_text("Connection lost").wait_for()
+        apps.start()
+        apart = f"document.documentElement.dataset.place !== {place!r}"
+        until(page, f"{apart} && 'ready' in document.documentElement.dataset", 90)
+        apps.wait_for(lambda: apps.state("shout") == "ready", "it did not come back", 90)
+        until(page, "document.querySelector('.em-form input[type=text]')?.value === 'kept'")
+        run(page).get_by_text("KEPTKEPTKEPT").wait_for(timeout=60_000)
+
+
+def test_server_stopped_in_order_and_started_again_under_an_open_page(
+    apps: RunningServer, chromium: Any
+) -> None:
+    with visit(chromium, apps) as ann:
+        page = ann.open("public/shout")
+        field = page.get_by_label("Text", exact=True).first
+        field.fill("kept")
+        field.press("Tab")
+        until(page, "Object.values(sessionStorage).some((text) => text.includes('kept'))")
+        place = page.evaluate("document.documentElement.dataset.place")
+        apps.stop()
+        # The page stays, with what is on it, and says what is the matter.
+        page.get_by_text("Connection lost").wait_for()
+        assert page.evaluate("document.documentElement.dataset.place") == place
+        assert field.input_value() == "kept"
+        apps.start()
+        apart = f"document.documentElement.dataset.place !== {place!r}"
+        until(page, f"{apart} && 'ready' in document.documentElement.dataset", 90)
+        until(page, "document.querySelector('.em-form input[type=text]')?.value === 'kept'")
+        apps.wait_for(lambda: apps.state("shout") == "ready", "it did not come back", 90)
+
+
+def test_something_else_that_answers_for_the_server_does_not_end_the_page(
+    apps: RunningServer, chromium: Any
+) -> None:
+    """A proxy without its routes answers 404 or with a page of its own."""
+    with visit(chromium, apps) as ann:
+        page = ann.open("public/shout")
+        place = page.evaluate("document.documentElement.dataset.place")
+        kernel = "window.jupyterapp.widgetManager.kernel"
+        answers = [404, 424, 200]
+        page.route(
+            "**/api/kernels/*",
+            lambda route: route.fulfill(status=answers[0], body="<html>Not here.</html>"),
+        )
+        page.evaluate("dispatchEvent(new Event('online'))")
+        page.get_by_text("Connection lost").wait_for()
+        while len(answers) > 1:
+            with page.expect_response("**/api/kernels/*"):
+                answers.pop(0)
+        assert page.get_by_text("Connection lost").is_visible()
+        page.unroute("**/api/kernels/*")
+        page.get_by_text("Connection lost").wait_for(state="hidden")
+        assert page.evaluate("document.documentElement.dataset.place") == place
+        assert page.evaluate(f"{kernel}.connectionStatus") == "connected"
+
+
+def test_connection_is_called_lost_until_there_is_one(apps: RunningServer, chromium: Any) -> None:
+    """The server answers again before the page's own line is up."""
+    with visit(chromium, apps) as ann:
+        page = ann.open("public/shout")
+        kernel = "window.jupyterapp.widgetManager.kernel"
+        settings = f"{kernel}.serverSettings"
+        page.evaluate(
+            f"() => {{ window.Real = {settings}.WebSocket;"
+            # It opens, and nothing comes of it.
+            f" {settings}.WebSocket = class extends window.Real"
+            " { constructor(url) { super(url.replace('channels', 'nowhere')); } }; }"
+        )
+        # As a front end that has given up: it does not connect by itself any more.
+        page.evaluate(f"() => {{ {kernel}._reconnectLimit = 0; {kernel}._ws.close(); }}")
+        page.get_by_text("Reconnecting").wait_for()
+        page.evaluate(
+            f"() => {{ {kernel}._reconnectLimit = 7; {settings}.WebSocket = window.Real; }}"
+        )
+        page.get_by_text("Reconnecting").wait_for(state="hidden")
+        assert page.evaluate(f"{kernel}.connectionStatus") == "connected"
+        run(page, Text="on").get_by_text("ONONON").wait_for()
+
+
+def test_a_page_that_is_loaded_again_says_that_its_run_was_stopped(
+    apps: RunningServer, chromium: Any
+) -> None:
+    with visit(chromium, apps) as ann:
+        page = ann.open("public/slow")
+        page.locator(".em-form .em-primary").click()
+        page.locator(".em-running").wait_for()
+        page.reload()
+        said = page.get_by_text("Press Run to start it again")
+        said.wait_for()
+        page.get_by_label("Seconds", exact=True).first.fill("0")
+        page.locator(".em-form .em-primary").click()
+        said.wait_for(state="hidden")
+        page.locator(".em-form .em-parts").get_by_text("done", exact=True).wait_for()
+        page.reload()
+        page.locator(".em-form .em-primary").wait_for()
+        assert not said.is_visible()
+
+
+def test_nothing_is_left_of_a_killed_server(apps: RunningServer, chromium: Any) -> None:
+    with visit(chromium, apps) as ann:
+        ann.open("public/shout")
+        kernels = form_kernels(apps)
+        assert kernels
+        apps.stop(signal.SIGKILL)
+        apps.wait_for(lambda: not any(one.is_running() for one in kernels), "they stayed")
+        apps.start()
+
+
+def test_many_tabs_opened_and_left(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    server = RunningServer(tmp_path_factory.mktemp("tabs"), free_port())
+    server.start()
+    try:
+        assert server.publish(make_notebook(SERVICES))["state"] == "ready"
+        with visit(chromium, server) as ann:
+            # As many as one visitor may have open, and again as soon as those are closed.
+            for _ in range(2):
+                tabs = [ann.open("public/shout", wait=False) for _ in range(10)]
+                for tab in tabs:
+                    tab.locator(".em-form .em-primary").wait_for(timeout=90_000)
+                for tab in tabs:
+                    tab.close(run_before_unload=True)
+        assert len(form_kernels(server)) <= 3
+    finally:
+        server.stop()

@@ -1,0 +1,197 @@
+"""One key, one run, one answer: joined, repeated, refused, forgotten."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from easymlnb.contract.errors import (
+    Busy,
+    CallCancelled,
+    IdempotencyKeyConflict,
+    InternalError,
+    InvalidInput,
+    WorkerLost,
+)
+from easymlnb.contract.worker_protocol import Result
+from easymlnb_server.calls import idempotency as module
+from easymlnb_server.calls.idempotency import IdempotencyCache, IdempotentCall
+from easymlnb_server.dispatch.call import CallResult
+from support.fakes import in_loop
+
+KEY = ("user", "f", "key")
+SEEN = b"fingerprint"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def good(body: bytes = b"1") -> CallResult:
+    return CallResult(result=Result(id=1, content_type="application/json"), body=body)
+
+
+async def ready(answer: CallResult) -> CallResult:
+    return answer
+
+
+async def run(
+    keys: IdempotencyCache, number: int = 0, answer: CallResult | None = None
+) -> IdempotentCall:
+    once, new = keys.join((*KEY, str(number)), SEEN)
+    assert new
+    await keys.run(once, ready(answer or good()))
+    return once
+
+
+@in_loop
+async def test_callers_of_one_key_share_one_run() -> None:
+    keys = IdempotencyCache()
+    begin = asyncio.Event()
+    runs: list[int] = []
+
+    async def work() -> CallResult:
+        runs.append(1)
+        await begin.wait()
+        return good(b"42")
+
+    first, new = keys.join(KEY, SEEN)
+    assert new
+    running = asyncio.create_task(keys.run(first, work()))
+    await asyncio.sleep(0)
+    second, new = keys.join(KEY, SEEN)
+    assert (second is first, new) == (True, False)
+    begin.set()
+    assert (await running).body == (await second.answer).body == b"42"
+    later, new = keys.join(KEY, SEEN)
+    assert (new, later.answer.result().body, runs) == (False, b"42", [1])
+
+
+@in_loop
+async def test_another_request_under_the_key_is_refused() -> None:
+    keys = IdempotencyCache()
+    await run(keys)
+    with pytest.raises(IdempotencyKeyConflict):
+        keys.join((*KEY, "0"), b"other")
+    assert keys.join(("somebody", "f", "key", "0"), b"other")[1]
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"), [(WorkerLost(), False), (CallCancelled(), False), (InvalidInput([]), True)]
+)
+@in_loop
+async def test_errors_are_kept_only_if_trying_again_is_no_use(error: Any, kept: bool) -> None:
+    keys = IdempotencyCache()
+    await run(keys, answer=CallResult(error=error))
+    assert len(keys) == kept
+
+
+@in_loop
+async def test_refused_call_leaves_nothing_and_tells_who_joined() -> None:
+    keys = IdempotencyCache()
+    once, _ = keys.join(KEY, SEEN)
+    joined, _ = keys.join(KEY, SEEN)
+
+    async def refused() -> CallResult:
+        raise Busy(1, 1.0)
+
+    with pytest.raises(Busy):
+        await keys.run(once, refused())
+    assert isinstance(joined.answer.result().error, Busy)
+    assert len(keys) == 0
+
+
+@in_loop
+async def test_defect_leaves_nobody_waiting() -> None:
+    keys = IdempotencyCache()
+    once, _ = keys.join(KEY, SEEN)
+
+    async def broken() -> CallResult:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await keys.run(once, broken())
+    assert isinstance(once.answer.result().error, InternalError)
+    assert len(keys) == 0
+
+
+@in_loop
+async def test_last_caller_to_leave_stops_the_call() -> None:
+    keys = IdempotencyCache()
+    once, _ = keys.join(KEY, SEEN)
+    keys.join(KEY, SEEN)
+    stopped: list[Any] = []
+    once.stop = stopped.append
+    once.leave()
+    assert stopped == []
+    once.leave()
+    assert isinstance(stopped[0], CallCancelled)
+
+
+@in_loop
+async def test_answers_are_forgotten_after_a_time() -> None:
+    clock = Clock()
+    keys = IdempotencyCache(clock)
+    await run(keys, 1)
+    clock.now = module.KEPT_SECONDS - 1
+    await run(keys, 2)
+    assert not keys.join((*KEY, "1"), SEEN)[1]
+    clock.now = module.KEPT_SECONDS + 1
+    assert keys.join((*KEY, "1"), SEEN)[1]
+    assert not keys.join((*KEY, "2"), SEEN)[1]
+
+
+@in_loop
+async def test_number_of_answers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT_ANSWERS", 3)
+    keys = IdempotencyCache()
+    running, _ = keys.join(KEY, SEEN)
+    for number in range(5):
+        await run(keys, number)
+    assert len(keys) == 4
+    assert not keys.join((*KEY, "4"), SEEN)[1]
+    assert keys.join((*KEY, "0"), SEEN)[1]
+    assert not keys.join(KEY, SEEN)[1]  # what runs is not forgotten
+    assert not running.answer.done()
+
+
+@in_loop
+async def test_bytes_of_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT_BYTES", 100)
+    keys = IdempotencyCache()
+    for number in range(5):
+        await run(keys, number, good(b"x" * 40))
+    assert len(keys) == 2
+    await run(keys, 9, good(b"x" * (module.LARGEST + 1)))
+    assert len(keys) == 2
+
+
+@in_loop
+async def test_one_who_waits_can_be_stopped_alone() -> None:
+    keys = IdempotencyCache()
+    begin = asyncio.Event()
+
+    async def work() -> CallResult:
+        await begin.wait()
+        return good(b"42")
+
+    first, _ = keys.join(KEY, SEEN)
+    running = asyncio.create_task(keys.run(first, work()))
+    with (
+        keys.waiting(first, "mine", "user", "f") as mine,
+        keys.waiting(first, "other", "user", "f") as other,
+    ):
+        assert keys.waits("mine", "somebody") == []
+        assert keys.waits("mine", "user", "f") == [mine]
+        assert keys.waits("mine", "user", "g") == []
+        assert keys.waits("mine", None) == keys.waits("mine", "user") == [mine]
+        mine.stop(CallCancelled())
+        mine.stop(CallCancelled())
+        assert isinstance((await mine.answer).error, CallCancelled)
+        begin.set()
+        assert (await other.answer).body == (await running).body == b"42"
+    assert keys.waits("mine", None) == []

@@ -1,0 +1,28 @@
+"""Fixtures for tests of the server's parts."""
+
+import pytest
+
+from easymlnb_server.dispatch import dispatcher
+from easymlnb_server.workers import (
+    checks,
+    circuit_breaker,
+    deployment,
+    liveness,
+    starter,
+)
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a deployment of fake kernels do in moments what takes seconds."""
+    monkeypatch.setattr(deployment, "TICK", 0.01)
+    monkeypatch.setattr(dispatcher, "GRACE", 0.02)
+    monkeypatch.setattr(liveness, "ALIVE_EVERY", 0.01)
+    monkeypatch.setattr(checks, "CHECK_EVERY", 0.01)
+    monkeypatch.setattr(circuit_breaker, "backoff", lambda failures: 0.01 * failures)
+    monkeypatch.setattr(
+        starter, "execute", lambda notebook, manager, *rest: manager.placement.execute(
+            notebook, manager, *rest
+        )
+    )  # fmt: skip
+    monkeypatch.setattr(starter, "serve", lambda client: client.dial())

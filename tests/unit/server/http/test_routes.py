@@ -1,0 +1,300 @@
+"""Every route, method and WebSocket, walked by everybody who may come: with nothing, with the pass
+of an app page, with a login. Also from another site, and under a base URL.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from jupyter_server.serverapp import ServerWebApplication
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from easymlnb.contract.errors import Draining, EasyMLNBError, Forbidden, NotReady
+from easymlnb_server.http.base import retry_after
+from easymlnb_server.http.routes import (
+    ASSET,
+    BUNDLE,
+    FILE,
+    KERNEL,
+    NAME,
+    PLACE,
+    REQUEST,
+    ROUTES,
+    SHARED_ROUTES,
+    UPLOAD,
+)
+from support.kernels import NotebookKernel
+from support.notebooks import make_notebook
+from support.page_channel import open_page, pass_of
+from support.route_probes import METHODS, REFUSED, Probe, example, methods, upgrade
+from support.server import RunningServer, free_port
+
+pytestmark = pytest.mark.slow
+
+SERVICE = """
+import easymlnb as ml
+
+@ml.service(public=True)
+def {name}(file: ml.File | None = None) -> str:
+    return "{said}"
+"""
+
+NOBODY, WRONG = "nobody", "a wrong token"
+PASS, OTHER, OWN = "a visitor's pass", "a pass of another service", "a user's pass"
+USER = "user"
+"""Whoever logs in to a server of their own is owner and administrator of all there is."""
+
+CALLERS = (NOBODY, WRONG, PASS, OTHER, OWN, USER)
+LOGIN = (USER,)
+PASSES = (PASS, OTHER, OWN)
+HERE = (PASS, OWN, USER)
+"""Who may call the service that the walk is about."""
+BROWSERS = (NOBODY, WRONG, USER)
+"""Those who may look at public pages; a pass opens nothing but calls and their uploads."""
+
+ANNOUNCED = {"json": {"name": "x.csv", "size": 1}}
+EVERY = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+OF_PLACES = {
+    "{at}": {"GET": Probe(LOGIN), "HEAD": Probe(LOGIN)},
+    "{at}/api/kernels/PLACE": {"GET": Probe(LOGIN, 404)},
+    "{at}/api/kernels/PLACE/channels": {"GET": Probe(LOGIN, 404)},
+    "{at}/leave/PLACE": {"POST": Probe(LOGIN, 404)},
+}
+"""The page of an app and what it finds below itself, for somebody whose place it is not."""
+
+EXPECTED: dict[str, dict[str, Probe]] = {
+    "/?": {"GET": Probe(LOGIN)},
+    "docs": {"GET": Probe(LOGIN)},
+    "openapi.json": {"GET": Probe(LOGIN)},
+    "static/ASSET": {"GET": Probe(BROWSERS)},
+    "services": {"GET": Probe(LOGIN), "POST": Probe(LOGIN, 415)},
+    "services/NAME": {"GET": Probe(LOGIN), "DELETE": Probe(LOGIN, harms=True)},
+    "services/NAME/access": {"GET": Probe(LOGIN, 409), "PUT": Probe(LOGIN, 409)},
+    "services/NAME/call": {"POST": Probe(HERE)},
+    "services/NAME/view": {"POST": Probe(HERE)},
+    "services/NAME/live/call": {"POST": Probe(LOGIN)},
+    "services/NAME/live/view": {"POST": Probe(LOGIN)},
+    "services/NAME/versions": {"GET": Probe(LOGIN)},
+    "services/NAME/log": {"GET": Probe(LOGIN)},
+    "services/NAME/openapi.json": {"GET": Probe(LOGIN)},
+    "services/NAME/page": {"GET": Probe(LOGIN)},
+    "services/NAME/metadata": {"GET": Probe(LOGIN)},
+    "services/NAME/thumbnail": {"GET": Probe(LOGIN, 404)},
+    "uploads": {"POST": Probe(HERE, 201, ANNOUNCED, "?service=walked")},
+    # One of the visitor's; that is what their pass is told of, and nobody else.
+    "uploads/UPLOAD": {
+        "GET": Probe((PASS,)),
+        "PUT": Probe((PASS,), harms=True),
+        "DELETE": Probe((PASS,), harms=True),
+    },
+    "calls/REQUEST": {"DELETE": Probe((*PASSES, USER), 404)},
+    "bundles/BUNDLE": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
+    "bundles/BUNDLE/notebook": {"GET": Probe(LOGIN, 404)},
+    **{at.format(at="apps/NAME"): found for at, found in OF_PLACES.items()},
+    **{at.format(at="public/NAME"): found for at, found in OF_PLACES.items()},
+    "public/NAME": {"GET": Probe(BROWSERS), "HEAD": Probe(BROWSERS)},
+    "app-assets/FILE": {"GET": Probe(BROWSERS, 404)},
+    "health/live": {"GET": Probe(BROWSERS)},
+    "health/ready": {"GET": Probe(BROWSERS)},
+    "link": {"GET": Probe(())},
+    "placements": {"GET": Probe(LOGIN)},
+    "me": {"GET": Probe(LOGIN)},
+    "node": {"GET": Probe(LOGIN)},
+    "node/kernels": {"POST": Probe(LOGIN, 400)},
+    "node/kernels/KERNEL": {"GET": Probe(LOGIN, 404), "DELETE": Probe(LOGIN, 404)},
+    "node/kernels/KERNEL/channels": {"GET": Probe(LOGIN, 404)},
+    ".*": dict.fromkeys(EVERY, Probe(LOGIN, 404)),
+}
+"""Route -> method -> who is let in. A route or method that is missing here fails the walk."""
+
+STANDS_FOR = {
+    NAME: "NAME",
+    BUNDLE: "BUNDLE",
+    KERNEL: "KERNEL",
+    ASSET: "ASSET",
+    UPLOAD: "UPLOAD",
+    PLACE: "PLACE",
+    FILE: "FILE",
+    REQUEST: "REQUEST",
+}
+EXAMPLES = {
+    "/?": "",
+    ".*": "anything/else",
+    "BUNDLE": "0" * 64,
+    "KERNEL": "0" * 32,
+    "ASSET": "easymlnb.css",
+    "PLACE": "0" * 36,
+    "FILE": "0" * 12 + "/none.js",
+    "REQUEST": "some-request",
+}
+
+
+def named(pattern: str) -> str:
+    for expression, word in STANDS_FOR.items():
+        pattern = pattern.replace(expression, word)
+    return pattern.replace("\\.", ".")
+
+
+@pytest.fixture(scope="module")
+def callers(session_server: RunningServer) -> Iterator[dict[str, httpx.Client]]:
+    """The callers of a public service that is published, and whose notebook has another draft."""
+    server = session_server
+    services = [SERVICE.format(name=name, said="published") for name in ("walked", "neighbour")]
+    assert server.publish(make_notebook(*services), "walked.ipynb")["state"] == "ready"
+    kernel = NotebookKernel(server.http, "draft.ipynb")
+    address = f"{server.url}easymlnb/"
+    visitor, person = httpx.Client(timeout=60), httpx.Client(timeout=60)
+    made = {name: httpx.Client(base_url=address, timeout=60) for name in CALLERS}
+    try:
+        for name in ("walked", "unpublished"):
+            kernel.run(SERVICE.format(name=name, said="draft"))
+        person.get(address, params={"token": server.token})
+        shown = {
+            WRONG: "token test-token-of-the-suit",
+            # The same visitor's twice: only the service is another one.
+            PASS: pass_of(open_page(server, visitor, "public/walked")),
+            OTHER: pass_of(open_page(server, visitor, "public/neighbour")),
+            OWN: pass_of(open_page(server, person, "apps/walked")),
+            USER: f"token {server.token}",
+        }
+        for name, said in shown.items():
+            made[name].headers["Authorization"] = said
+        yield made
+    finally:
+        for client in (visitor, person, *made.values()):
+            client.close()
+        kernel.close()
+        for name in ("walked", "neighbour"):
+            server.http.delete(f"services/{name}")
+
+
+@pytest.mark.parametrize("routes", [ROUTES, SHARED_ROUTES])
+def test_jupyter_warns_of_no_route_at_the_start(routes: tuple[tuple[Any, ...], ...]) -> None:
+    check = ServerWebApplication._check_handler_auth
+    assert [said for path, handler, *_ in routes for said in check(Any, path, handler)] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [(NotReady("Away."), "2"), (Draining(), "5"), (Forbidden("No."), None)],
+)
+def test_who_may_try_again_is_told_when(error: EasyMLNBError, seconds: str | None) -> None:
+    assert retry_after(error) == seconds
+
+
+@pytest.fixture(scope="module")
+def upload(callers: dict[str, httpx.Client]) -> str:
+    answer = callers[PASS].post("uploads?service=walked", **ANNOUNCED)
+    return str(answer.json()["id"])
+
+
+def test_every_route_and_method_has_its_expectation() -> None:
+    walked = {at: set(found) for at, found in EXPECTED.items()}
+    assert walked == {named(pattern): methods(handler) for pattern, handler, *_ in ROUTES}
+
+
+@pytest.mark.parametrize("route", EXPECTED)
+def test_callers_get_what_is_theirs(
+    callers: dict[str, httpx.Client], upload: str, route: str
+) -> None:
+    path = example(route, {**EXAMPLES, "NAME": "walked", "UPLOAD": upload})
+    for caller, client in callers.items():
+        for method in METHODS:
+            probe = EXPECTED[route].get(method, Probe(()))
+            if caller in probe.callers and probe.harms:
+                continue
+            answer = client.request(method, path + probe.query, **probe.send)
+            told = (caller, method, route, answer.text[:300])
+            if caller in probe.callers:
+                assert answer.status_code == probe.status, told
+            else:
+                assert answer.status_code in REFUSED, told
+            if answer.status_code == 302:
+                assert "/login" in answer.headers["Location"], told
+            # A method that is not there is refused also to those who may do everything.
+            if caller == USER and method not in EXPECTED[route]:
+                assert answer.status_code in (403, 405), told
+            assert caller == USER or "draft" not in answer.text, told
+
+
+def test_a_draft_has_no_public_page(callers: dict[str, httpx.Client]) -> None:
+    assert callers[USER].get("apps/unpublished").status_code == 200
+    for client in (callers[NOBODY], callers[USER]):
+        assert client.get("public/unpublished").status_code == 404
+
+
+@pytest.mark.parametrize("route", EXPECTED)
+def test_no_route_becomes_a_websocket_of_somebody_elses(
+    callers: dict[str, httpx.Client], upload: str, route: str
+) -> None:
+    path = example(route, {**EXAMPLES, "NAME": "walked", "UPLOAD": upload})
+    for caller, client in callers.items():
+        probe = EXPECTED[route].get("GET", Probe(()))
+        allowed = (probe.status,) if caller in probe.callers else REFUSED
+        assert upgrade(client, path) in allowed, (caller, route)
+
+
+@pytest.mark.parametrize("secret", ["", "easymlnb ", "easymlnb wrong", "token {token}"])
+def test_link_wants_its_own_secret(session_server: RunningServer, secret: str) -> None:
+    url = f"{session_server.url}easymlnb/link".replace("http", "ws", 1)
+    headers = {"Authorization": secret.format(token=session_server.token)}
+    with pytest.raises(InvalidStatus) as refused, connect(url, additional_headers=headers):
+        pass
+    assert refused.value.response.status_code == 401
+
+
+@pytest.fixture
+def browser(session_server: RunningServer) -> Iterator[httpx.Client]:
+    """A browser's client: a cookie from logging in, and no token."""
+    with httpx.Client(base_url=session_server.url, timeout=60) as client:
+        client.get("easymlnb/", params={"token": session_server.token})
+        assert client.cookies
+        yield client
+
+
+def test_cookie_opens_what_it_should(browser: httpx.Client) -> None:
+    assert browser.get("easymlnb/services").status_code == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_cookie_alone_changes_nothing(browser: httpx.Client, method: str) -> None:
+    answer = browser.request(method, "easymlnb/services/some_service/call")
+    # POST has the route, DELETE not; neither gets that far.
+    assert answer.status_code == 403
+    assert answer.json()["error"]["code"] == "forbidden"
+
+
+def test_cookie_with_its_xsrf_token_calls(browser: httpx.Client) -> None:
+    answer = browser.post(
+        "easymlnb/services/some_service/call",
+        headers={"X-XSRFToken": browser.cookies["_xsrf"]},
+        json={},
+    )
+    assert answer.json()["error"]["code"] == "service_not_found"
+
+
+def test_everything_works_under_a_base_url(tmp_path: Path) -> None:
+    server = RunningServer(tmp_path, free_port(), base="/user/ann/")
+    server.start()
+    try:
+        assert server.http.get("services").json()["services"] == []
+        page = server.http.get("").text
+        assets = re.findall(r'(?:src|href)="([^"#]+)"', page)
+        assert assets
+        for asset in assets:
+            assert asset.startswith("/user/ann/easymlnb/"), asset
+            assert (
+                httpx.get(
+                    f"http://127.0.0.1:{server.port}{asset}",
+                    headers={"Authorization": f"token {server.token}"},
+                    timeout=60,
+                ).status_code
+                == 200
+            )
+    finally:
+        server.stop()

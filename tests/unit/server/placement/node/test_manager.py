@@ -1,0 +1,127 @@
+"""A node ends kernels whose owner it does not hear of any more, and no others."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from jupyter_client.kernelspec import KernelSpecManager
+
+from easymlnb_server.placement.hub.node_protocol import KernelRequest
+from easymlnb_server.placement.node import kernel
+from easymlnb_server.placement.node.kernel import NodeKernel
+from easymlnb_server.placement.node.manager import NodeKernelManager
+from support.fakes import in_loop
+
+pytestmark = pytest.mark.slow
+
+ORPHANED_AFTER = 1.5
+
+
+class Owner:
+    """A connection of whoever ordered a kernel."""
+
+    def send(self, data: bytes) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "ORPHANED_AFTER", ORPHANED_AFTER)
+
+
+@asynccontextmanager
+async def a_node(folder: Path) -> AsyncIterator[NodeKernelManager]:
+    made = NodeKernelManager(KernelSpecManager(), folder / "notes")
+    keeping = asyncio.create_task(made.run())
+    try:
+        yield made
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await made.close()
+
+
+async def started(node: NodeKernelManager, folder: Path, worker: str = "") -> NodeKernel:
+    return await node.start(
+        KernelRequest(kernel="python3", key="k" * 32, worker=worker, folder=str(folder), slots=2)
+    )
+
+
+async def until(done: Callable[[], bool]) -> None:
+    for _ in range(1200):
+        if done():
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail("it did not come to that in a minute")
+
+
+@pytest.mark.parametrize("worker", ["", "w1"])
+@in_loop
+async def test_a_kernel_ends_when_its_owner_was_not_heard_of_for_long(
+    tmp_path: Path, worker: str
+) -> None:
+    async with a_node(tmp_path) as node:
+        kernel = await started(node, tmp_path, worker)
+        process = psutil.Process(kernel.pid)
+        for owner in (Owner(), Owner()):  # each comes before the time is over
+            kernel.attach(owner)
+            await asyncio.sleep(2 * ORPHANED_AFTER)
+            assert node.get(kernel.id) is kernel and process.is_running()
+            kernel.detach(owner)
+        await until(lambda: node.get(kernel.id) is None and not process.is_running())
+        await until(lambda: not list((tmp_path / "notes").iterdir()))
+
+
+@in_loop
+async def test_an_owner_who_asks_without_being_connected_is_heard_of(tmp_path: Path) -> None:
+    async with a_node(tmp_path) as node:
+        # The one that is heard of starts last: a start may take longer than it lives unheard.
+        unheard = await started(node, tmp_path)
+        process = psutil.Process(unheard.pid)
+        kernel = await started(node, tmp_path)
+
+        def gone() -> bool:
+            kernel.touch()
+            return node.get(unheard.id) is None and not process.is_running()
+
+        await until(gone)
+        await until(lambda: len(list((tmp_path / "notes").iterdir())) == 1)
+        assert node.get(kernel.id) is kernel
+
+
+@in_loop
+async def test_a_node_that_closes_as_a_kernel_ends_waits_for_that(tmp_path: Path) -> None:
+    async with a_node(tmp_path) as node:
+        kernel = await started(node, tmp_path, "w1")
+        process = psutil.Process(kernel.pid)
+        # Its owner is not heard of.
+        while node.get(kernel.id) is kernel:  # noqa: ASYNC110 - nothing announces it
+            await asyncio.sleep(0)
+        assert process.is_running()
+    assert not process.is_running()
+    assert not list((tmp_path / "notes").iterdir())
+
+
+@in_loop
+async def test_worker_that_a_signal_stopped_is_ended_and_an_interactive_kernel_is_not(
+    tmp_path: Path,
+) -> None:
+    async with a_node(tmp_path) as node:
+        worker = await started(node, tmp_path, "w1")
+        other = await started(node, tmp_path)
+        worker.attach(Owner())
+        other.attach(Owner())
+        process = psutil.Process(other.pid)
+        for kernel in (other, worker):
+            os.kill(kernel.pid, signal.SIGSTOP)
+        await until(worker.ended.is_set)
+        assert process.status() == psutil.STATUS_STOPPED
+        assert not other.ended.is_set()
