@@ -22,7 +22,6 @@ from easymlnb_server.calls.log import CallLog
 from easymlnb_server.calls.record import CallRecorder
 from easymlnb_server.context import ServerContext
 from easymlnb_server.hub import group_limits
-from easymlnb_server.hub.guard import Guarded
 from easymlnb_server.hub.usage import Meters
 from easymlnb_server.hub.users import HubUsers
 from easymlnb_server.identity.access import SingleUserDirectory, UserDirectory
@@ -31,7 +30,6 @@ from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement import gpus
 from easymlnb_server.placement.address_file import write_address
-from easymlnb_server.placement.base import Placement
 from easymlnb_server.placement.hub import profiles
 from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.placement import HubPlacement
@@ -42,7 +40,7 @@ from easymlnb_server.placement.hub.user_placements import UserPlacements
 from easymlnb_server.placement.hub.user_servers import UserServers
 from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.node.manager import NodeKernelManager
-from easymlnb_server.placement.node.shutdown import leave, stop_on_sigint
+from easymlnb_server.placement.node.shutdown import stop_on_sigint, stop_server
 from easymlnb_server.placement.registry import LOCAL, PersonalPlacements, PlacementProvider
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.services.account import account
@@ -216,16 +214,12 @@ def _hub_parts(settings: Settings, folder: Path, directory: UserDirectory) -> Hu
         return None
     users = directory
     meters = Meters(users, group_limits.read(settings.group_limits))
-
-    def guard(user: str, placement: Placement) -> Placement:
-        return Guarded(placement, lambda: users.check_start(user))
-
     placements = UserPlacements(
         credentials,
         profiles.for_shared_service(settings.placements),
         folder / PLACED,
         meters.of,
-        guard,
+        users.check_start,
         UserTokens(credentials, users.identity),
     )
     return HubParts(users, meters, placements)
@@ -258,7 +252,7 @@ def _node(settings: Settings, server: ServerApp, folder: Path) -> NodeKernelMana
         folder / "nodes" / name,
         inherit=settings.inherited_environment,
         detect_gpus=lambda: gpus.assigned_gpus(os.environ),
-        stop_server=leave if settings.is_node else None,
+        stop_server=stop_server if settings.is_node else None,
     )
 
 

@@ -1,7 +1,7 @@
 """Credentials for requests to the Hub, and the user whose servers become nodes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from easymlnb.contract.errors import NotReady
@@ -58,12 +58,10 @@ class HubCredentials:
     @classmethod
     def for_service(cls, environment: Mapping[str, str], proxy: str = "") -> "HubCredentials":
         """Return the credentials of a shared service that the Hub started; without a ``user``."""
-        prefix = environment.get("JUPYTERHUB_SERVICE_PREFIX", "")
-        return cls(
-            token=environment.get("JUPYTERHUB_API_TOKEN", ""),
-            api_url=environment.get("JUPYTERHUB_API_URL", ""),
-            proxy=(proxy or proxy_url(environment)).rstrip("/"),
-            path=prefix,
+        return replace(
+            cls.from_environment(environment, proxy),
+            user="",
+            path=environment.get("JUPYTERHUB_SERVICE_PREFIX", ""),
             refusal=(
                 "The shared service has no permission to start servers of this user, or the Hub "
                 "no longer has this user. The administrator can allow it with an entry of "

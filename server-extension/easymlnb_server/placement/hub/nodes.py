@@ -244,26 +244,21 @@ class Nodes:
 
     async def _wait_settled(self, name: str) -> dict[str, Any]:
         """Return a server's model once the server is ready, starting, or gone."""
-        absent = 0
-        while True:
-            model = await self._model(name)
-            if model.get("ready") or model.get("pending") == "spawn":
-                return model
-            # A start that was just accepted may not be visible yet.
-            absent += not model.get("pending")
-            if absent > 3:
-                return model
-            await asyncio.sleep(POLL_INTERVAL)
-
-    async def _model(self, name: str) -> dict[str, Any]:
-        """Return the Hub's model of a server; waits for a Hub that is being restarted."""
-        deadline = asyncio.get_running_loop().time() + HUB_TIMEOUT
+        clock = asyncio.get_running_loop().time
+        absent, answered_at = 0, clock()
         while True:
             try:
-                return (await self.hub.servers()).get(name, {})
-            except NotReady:
-                if asyncio.get_running_loop().time() > deadline:
+                model = (await self.hub.servers()).get(name, {})
+            except NotReady:  # the Hub may be restarting
+                if clock() - answered_at > HUB_TIMEOUT:
                     raise
+            else:
+                answered_at = clock()
+                # A start that was just accepted may not be visible yet.
+                absent += not model.get("pending")
+                settled = model.get("ready") or model.get("pending") == "spawn"
+                if settled or absent > 3:
+                    return model
             await asyncio.sleep(POLL_INTERVAL)
 
     async def _request_kernel(

@@ -5,6 +5,7 @@ import io
 import math
 import time
 import zipfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
@@ -40,7 +41,9 @@ from easymlnb_server.store.private_folder import make_folder
 class HubPlacement:
     """Starts workers on one user's nodes of one placement.
 
-    ``records`` is a folder for records of what runs there.
+    records: folder for records of what runs there.
+    meter: counts the user's workers.
+    check: raises an error if no worker may start.
     """
 
     def __init__(
@@ -50,11 +53,13 @@ class HubPlacement:
         credentials: HubCredentials,
         records: Path,
         meter: Meter | None = None,
+        check: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._name = name
         self._profile = profile
         self._credentials = credentials
         self._records = records
+        self._check = check
         self._auth = NodeAuth(credentials.node_token)
         gpus = profiles.gpus_per_worker(name, profile)
         self._slots = SlotCounter(profile.max_workers, gpus, meter)
@@ -81,6 +86,8 @@ class HubPlacement:
         manager: AsyncKernelManager | None = None
         kernel: RemoteWorkerKernel | None = None
         try:
+            if self._check is not None:
+                await self._check()
             manager, provisioner = await self._manager(order)
             await manager.start_kernel()
             kernel = await self._recorded(order, manager, provisioner)

@@ -1,12 +1,13 @@
 """The placements of every user of a shared service."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.placement import process_records
-from easymlnb_server.placement.base import OrphanedWorker, Placement
+from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.node_worker import Meter, NodeRecord
 from easymlnb_server.placement.hub.placement import HubPlacement
@@ -16,6 +17,7 @@ from easymlnb_server.placement.hub.tokens import UserTokens
 from easymlnb_server.placement.registry import LOCAL, PlacementSet
 
 
+@dataclasses.dataclass
 class UserPlacements:
     """Creates the placements of a user when they are first needed.
 
@@ -23,38 +25,27 @@ class UserPlacements:
     profiles: the placements, with ``local`` among them.
     records: folder for records of what runs.
     meter: returns the meter of a user's workers.
-    guard: wraps a user's placement with a check before each start.
+    check_start: raises an error if no worker of a user may start.
     tokens: tokens for users' servers.
     """
 
-    def __init__(
-        self,
-        credentials: HubCredentials,
-        profiles: Mapping[str, PlacementProfile],
-        records: Path,
-        meter: Callable[[str], Meter],
-        guard: Callable[[str, Placement], Placement],
-        tokens: UserTokens,
-    ) -> None:
-        self.credentials = credentials
-        self.tokens = tokens
-        self._profiles = profiles
-        self._records = records
-        self._meter = meter
-        self._guard = guard
-        self._placements: dict[str, dict[str, HubPlacement]] = {}
+    credentials: HubCredentials
+    profiles: Mapping[str, PlacementProfile]
+    records: Path
+    meter: Callable[[str], Meter]
+    check_start: Callable[[str], Awaitable[None]]
+    tokens: UserTokens
+    _placements: dict[str, dict[str, HubPlacement]] = dataclasses.field(default_factory=dict)
 
     def for_owner(self, owner: str) -> PlacementSet:
         """Return where workers of this user start."""
-        placements = {
-            name: self._guard(owner, placement) for name, placement in self._of_user(owner).items()
-        }
-        return PlacementSet(placements.pop(LOCAL), placements)
+        others = dict(self._of_user(owner))
+        return PlacementSet(others.pop(LOCAL), others)
 
     def orphaned_workers(self) -> list[OrphanedWorker]:
         """Return all users' workers of a killed service that can be taken over; blocks."""
         users = set()
-        for file, record in process_records.read(self._records, NodeRecord).items():
+        for file, record in process_records.read(self.records, NodeRecord).items():
             if record is None:
                 file.unlink(missing_ok=True)
             else:
@@ -74,7 +65,7 @@ class UserPlacements:
         return [
             PlacementView(name, profile, self._credentials_of(user))
             for user in sorted(users)
-            for name, profile in self._profiles.items()
+            for name, profile in self.profiles.items()
         ]
 
     def _credentials_of(self, user: str) -> HubCredentials:
@@ -84,9 +75,10 @@ class UserPlacements:
 
     def _of_user(self, user: str) -> dict[str, HubPlacement]:
         if user not in self._placements:
-            credentials, meter = self._credentials_of(user), self._meter(user)
+            credentials, meter = self._credentials_of(user), self.meter(user)
+            check = partial(self.check_start, user)
             self._placements[user] = {
-                name: HubPlacement(name, profile, credentials, self._records, meter)
-                for name, profile in self._profiles.items()
+                name: HubPlacement(name, profile, credentials, self.records, meter, check)
+                for name, profile in self.profiles.items()
             }
         return self._placements[user]

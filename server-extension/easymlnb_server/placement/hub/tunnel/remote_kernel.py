@@ -10,7 +10,7 @@ from typing import Any
 import zmq
 from jupyter_client.session import Session
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb_server.placement.base import ProgressCallback
@@ -180,10 +180,11 @@ class RemoteKernel:
         self._channel.attach(outgoing.put_nowait)
         sender = asyncio.create_task(_send_all(connection, outgoing))
         try:
-            async for data in connection:
-                self._receive(data if isinstance(data, bytes) else data.encode())
-                if self.exit_code is not None:
-                    return
+            with contextlib.suppress(ConnectionClosed):
+                async for data in connection:
+                    self._receive(data if isinstance(data, bytes) else data.encode())
+                    if self.exit_code is not None:
+                        return
         finally:
             self._channel.detach(outgoing.put_nowait)
             sender.cancel()
