@@ -57,7 +57,7 @@ SERVER_SIDE = [
 ]
 # Imported only where a service uses them; who misses one gets a sentence that names it.
 DATA = ["nh3>=0.2.20", "numpy>=1.26", "pandas>=2.2", "pillow>=11", "pyyaml>=6"]
-EXAMPLES = [*DATA, "scikit-learn>=1.4", "plotly>=6"]
+EXAMPLES = [*DATA, "holidays>=0.50", "plotly>=6", "scikit-image>=0.24", "scikit-learn>=1.4"]
 # A range that admits the CPU builds; users choose the index (docs/get-started/install.md).
 TORCH = ["torch>=2.4,<3"]
 ARROW = ["pyarrow>=16"]

@@ -1,7 +1,8 @@
-"""``ml.optimize``: a PyTorch model made faster or smaller in several ways, and the best of them.
+"""``ml.optimize``: try methods that make a PyTorch model faster or smaller, and return the best.
 
-Every way is tried on examples, because which one helps depends on model and machine. One that
-does not work here is a line of the table with the reason, never an error.
+An extra, which needs ``easymlnb[torch]``; nothing else imports it. Every method is tried on
+examples, because its effect depends on model and machine. A method that fails is a row of the table
+with the reason, not an error.
 """
 
 import copy
@@ -23,19 +24,21 @@ if TYPE_CHECKING:
 ORIGINAL = "original"
 
 GAIN = 1.05
-"""How many times as fast as the original a way must be to be kept: less may be chance."""
+"""How many times as fast as the original a method must be; smaller gains may be chance."""
 
 SECONDS = 1.0
 ROUNDS = 20
-"""The examples are run until one of the two is reached, at least twice."""
+"""The examples run until one of these limits is reached, at least twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One way and what came of it: ``problem`` says why there are no numbers.
+    """The result of one method.
 
-    ``size`` is that of the saved weights in bytes, ``seconds`` the median for one example,
-    ``error`` the largest deviation relative to the original's largest output.
+    size: bytes of the saved weights.
+    seconds: the median for one example.
+    error: the largest deviation, relative to the original's largest output.
+    problem: the reason if there are no numbers.
     """
 
     how: str
@@ -136,36 +139,48 @@ def optimize(
     TypeError
         ``model`` is not a ``torch.nn.Module``.
     """
+    installation.require("ml.optimize", "torch")
+    _check_arguments(model, how, examples)
+    model.eval()
+    variants, trials = _tried(model, how, examples)
+    selected = best(trials, tolerance)
+    return Optimized(variants[selected], selected, tolerance, tuple(trials))
+
+
+def _tried(
+    model: Any, how: Sequence[str], examples: Sequence[Any]
+) -> tuple[dict[str, Any], list[Trial]]:
+    """Return the variants of a model by method, and the trials."""
+    expected = [_run(model, example) for example in examples]
+    variants: dict[str, Any] = {ORIGINAL: model}
+    trials = [_measured(ORIGINAL, model, examples, expected)]
+    for method in how:
+        with warnings.catch_warnings():
+            # torch's own about its future; the table has what matters.
+            warnings.simplefilter("ignore")
+            try:
+                variants[method] = METHODS[method](model)
+                trials.append(_measured(method, variants[method], examples, expected))
+            except Exception as error:
+                trials.append(Trial(method, problem=_reason(error)))
+    return variants, trials
+
+
+def _check_arguments(model: Any, how: Sequence[str], examples: Sequence[Any]) -> None:
     import torch
 
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"optimize expects a torch.nn.Module, not {type(model).__name__}.")
-    unknown = [way for way in how if way not in WAYS]
-    if unknown or isinstance(how, str):
-        raise ValueError(f"how must be a list with values from {', '.join(WAYS)}, not {how!r}.")
+    if isinstance(how, str) or any(method not in METHODS for method in how):
+        raise ValueError(f"how must be a list with values from {', '.join(METHODS)}, not {how!r}.")
     if not len(examples):
         raise ValueError(
             "optimize needs examples to compare the variants. Pass at least one input."
         )
-    model.eval()
-    expected = [_run(model, example) for example in examples]
-    made: dict[str, Any] = {ORIGINAL: model}
-    trials = [_measured(ORIGINAL, model, examples, expected)]
-    for way in how:
-        with warnings.catch_warnings():
-            # torch's own about its future; what matters to the reader is in the table.
-            warnings.simplefilter("ignore")
-            try:
-                made[way] = WAYS[way](model)
-                trials.append(_measured(way, made[way], examples, expected))
-            except Exception as error:
-                trials.append(Trial(way, problem=_reason(error)))
-    kept = best(trials, tolerance)
-    return Optimized(made[kept], kept, tolerance, tuple(trials))
 
 
 def best(trials: Sequence[Trial], tolerance: float) -> str:
-    """Return the fastest way within the tolerance; the original unless one is clearly faster."""
+    """Return the fastest method within the tolerance, or the original if none is clearly faster."""
     original, *others = trials
     within = [
         (trial.seconds, trial.how)
@@ -193,17 +208,17 @@ def _measured(
 
 
 def _run(model: Any, example: Any) -> list[Any]:
-    """Return the tensors of the model's answer, once they are there."""
+    """Return the tensors of the model's output, after they are computed."""
     import torch
 
     with torch.inference_mode():
         if isinstance(example, Mapping):
-            answer = model(**example)
+            output = model(**example)
         elif isinstance(example, tuple):
-            answer = model(*example)
+            output = model(*example)
         else:
-            answer = model(example)
-    found = list(_tensors(answer))
+            output = model(example)
+    found = list(_tensors(output))
     if any(tensor.is_cuda for tensor in found):
         torch.cuda.synchronize()
     return found
@@ -234,7 +249,7 @@ def _error(found: Any, expected: Any) -> float:
     wanted = expected.double()
     largest = float(wanted.abs().max()) or 1.0
     error = float((found.double() - wanted).abs().max()) / largest
-    return error if error == error else float("inf")  # NaN is no answer
+    return error if error == error else float("inf")  # NaN is not within any tolerance
 
 
 def _size(model: Any) -> int:
@@ -271,14 +286,14 @@ def _narrow(model: Any, args: Any, kwargs: Any) -> Any:
     return tuple(_cast(args, torch.bfloat16)), _cast(kwargs, torch.bfloat16)
 
 
-def _widen(model: Any, args: Any, answer: Any) -> Any:
+def _widen(model: Any, args: Any, output: Any) -> Any:
     import torch
 
-    return _cast(answer, torch.float32)
+    return _cast(output, torch.float32)
 
 
 def _cast(value: Any, kind: Any) -> Any:
-    """Return the value with its floating tensors of that type."""
+    """Return the value with its floating-point tensors as this type."""
     import torch
 
     if isinstance(value, torch.Tensor):
@@ -294,7 +309,7 @@ def _int8(model: Any) -> Any:
     import torch
 
     layers = (torch.nn.Linear, torch.nn.LSTM, torch.nn.GRU)
-    # Layers are exchanged inside of a model; a lone layer stays what it is.
+    # Only layers inside a model are replaced; a single layer is not.
     if not any(isinstance(layer, layers) for layer in list(model.modules())[1:]):
         raise ValueError("the model has no linear or recurrent layers")
     if any(weights.is_cuda for weights in model.parameters()):
@@ -303,4 +318,4 @@ def _int8(model: Any) -> Any:
     return quantization.quantize_dynamic(model, set(layers), dtype=torch.qint8)
 
 
-WAYS: dict[str, Callable[[Any], Any]] = {"compile": _compiled, "bf16": _bf16, "int8": _int8}
+METHODS: dict[str, Callable[[Any], Any]] = {"compile": _compiled, "bf16": _bf16, "int8": _int8}

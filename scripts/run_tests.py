@@ -1,7 +1,8 @@
 """Run the test suite: parts of it at the same time, then what failed once more, alone.
 
-Most tests wait more than they compute, so several parts use the cores better than one. A test that
-fails next to others and passes alone does not fail the run, but it is counted and named at the end.
+Most tests wait more than they compute, so several parts use the cores better than one. The output
+of a part is printed when it has ended. A test that fails next to others and passes alone does not
+fail the run, but it is counted and named at the end.
 """
 
 import argparse
@@ -28,9 +29,18 @@ GRACE = 8.0
 """Seconds that interrupted parts have to end what they started."""
 
 FAST = ("-m", "not slow")
-UNITS = (("tests/unit/server",), ("tests/unit", "--ignore=tests/unit/server"))
-APART = ("tests/integration", "tests/browser", "tests/hub")
-"""What runs next to all the rest, each as a part of its own."""
+UNITS = {
+    "unit/server": ("tests/unit/server",),
+    "unit": ("tests/unit", "--ignore=tests/unit/server"),
+}
+AT_ONCE = 4
+"""Parts that run at the same time."""
+SPLIT = {
+    "hub": ("tests/hub", "test_shared_service*"),
+    "integration": ("tests/integration", "test_[a-k]*"),
+    "browser": ("tests/browser", "test_app_*"),
+}
+"""Folders that are split in two: the files that match a pattern, and the others."""
 
 OLD = ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")
 """Warnings that say only that a release is old; they are no errors with ``--oldest``."""
@@ -51,7 +61,7 @@ class Part:
 
     @property
     def _cache(self) -> str:
-        return f".pytest_cache/{self.name}"
+        return f".pytest_cache/{self.name.replace(' ', '-')}"
 
     def start(self, *more: str) -> None:
         """Start pytest in a process group of its own, which an interrupt reaches as a whole."""
@@ -62,6 +72,16 @@ class Part:
                 [*command, *self.arguments, *more],
                 cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0,
             )  # fmt: skip
+
+    @property
+    def ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
+    def show(self) -> None:
+        """Print what pytest printed, unless it was printed at once."""
+        if self.log is not None:
+            say(f"{self.name}:")
+            print(self.log.read_text(errors="replace"), flush=True)
 
     def wait(self) -> int:
         assert self.process is not None
@@ -124,18 +144,19 @@ def interrupts() -> Iterator[None]:
 
 def run_parts(parts: list[Part]) -> tuple[int, list[str]]:
     """Run all parts, retry failures; returns the exit status and what passed the second time."""
-    first, *others = parts
     for part in parts:
         part.forget()
-    for part in others:
-        part.start()
-        say(f"{part.name} runs at the same time; its output follows when all parts have ended.")
-    statuses = {first.name: first.run()}
-    for part in others:
-        statuses[part.name] = part.wait()
-        say(f"{part.name}:")
-        assert part.log is not None
-        print(part.log.read_text(errors="replace"), flush=True)
+    statuses: dict[str, int] = {}
+    waiting, running = list(parts), []
+    while waiting or running:
+        while waiting and len(running) < AT_ONCE:
+            running.append(waiting.pop(0))
+            running[-1].start()
+        for part in [part for part in running if part.ended]:
+            running.remove(part)
+            statuses[part.name] = part.wait()
+            part.show()
+        time.sleep(0.1)
     passed: list[str] = []
     for part in parts:
         if statuses[part.name] == FAILED and (failed := part.failures()):
@@ -147,24 +168,27 @@ def run_parts(parts: list[Part]) -> tuple[int, list[str]]:
     return next((status for status in ran if status), 0) if ran else NO_TESTS, passed
 
 
+def all_parts() -> dict[str, tuple[str, ...]]:
+    """Return what pytest is given for each part of the whole suite, the longest first."""
+    halves = {}
+    for name, (folder, pattern) in SPLIT.items():
+        halves[name] = (folder, f"--ignore-glob={ROOT / folder / pattern}")
+        files = sorted((ROOT / folder).glob(f"{pattern}.py"))
+        halves[f"{name} 2"] = tuple(str(file.relative_to(ROOT)) for file in files)
+    others = ("tests", *(f"--ignore={folder}" for folder, _ in SPLIT.values()))
+    order = ("hub", "rest", "integration", "integration 2", "browser", "browser 2", "hub 2")
+    found = {**halves, "rest": others}
+    return {name: found[name] for name in order}
+
+
 def parts_of(arguments: list[str], *, fast: bool, named: bool, folder: Path) -> list[Part]:
     """Return what to run: the tests that are named, quick units only, or everything."""
     if named:
         return [Part("tests", arguments)]
-    if fast:
-        marked = [*arguments, *FAST]
-        first, second = UNITS
-        return [
-            Part(first[0], [*marked, *first]),
-            Part(second[0], [*marked, *second], folder / "1.log"),
-        ]
-    rest = Part("tests", [*arguments, *(f"--ignore={path}" for path in APART)])
+    found = {name: (*FAST, *given) for name, given in UNITS.items()} if fast else all_parts()
     return [
-        rest,
-        *(
-            Part(path, [*arguments, path], folder / f"{number}.log")
-            for number, path in enumerate(APART)
-        ),
+        Part(name, [*arguments, *given], folder / f"{number}.log")
+        for number, (name, given) in enumerate(found.items())
     ]
 
 

@@ -41,6 +41,7 @@ use_environment() {
   local folder=${1:-.venv} python=${PYTHON:-python3}
   [ -n "${1:-}" ] || [ -z "${VIRTUAL_ENV:-}" ] || return 0
   if [ ! -x "$folder/bin/python" ]; then
+    command -v "$python" >/dev/null || { say "There is no $python on this machine's PATH."; exit 1; }
     say "Creating a virtual environment in $folder ..."
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
       say "easymlnb needs Python 3.11 or newer, but $python is $("$python" -V)."; exit 1; }

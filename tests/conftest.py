@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from support.server import RunningServer, free_port
+from support.server import RunningServer, running_server
 
 CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
 ARGUMENTS = [
@@ -55,19 +55,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def session_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """One server for all tests that leave it as they found it."""
-    server = RunningServer(tmp_path_factory.mktemp("server"), free_port())
-    server.start()
-    yield server
-    server.stop()
+    with running_server(tmp_path_factory.mktemp("server"), app_kernels=1) as server:
+        yield server
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RunningServer]:
     """A server of the test's own, to be killed and restarted."""
-    made = RunningServer(tmp_path, free_port())
-    made.start()
-    yield made
-    made.stop()
+    with running_server(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

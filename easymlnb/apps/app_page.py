@@ -2,11 +2,10 @@
 
 import json
 from dataclasses import replace
-from html import escape
 from typing import Any
 
 from easymlnb.apps import permalinks
-from easymlnb.apps.compare import side_by_side
+from easymlnb.apps.compare import comparison
 from easymlnb.apps.history import History, Run
 from easymlnb.contract.names import url_path
 from easymlnb.contract.snippets import snippets
@@ -14,25 +13,35 @@ from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import shared_style as W
 from easymlnb.forms.call_protocol import Caller, Succeeded
 from easymlnb.forms.examples import gallery
-from easymlnb.forms.form import Ended, Form
+from easymlnb.forms.form import FinishedCall, Form
 from easymlnb.forms.layout_builder import LayoutBuilder
-from easymlnb.forms.message_order import keep_message_order
+from easymlnb.forms.markup import Markup, button, element, join
 from easymlnb.forms.result_panel import Tabs
 from easymlnb.forms.sanitize import markdown
 from easymlnb.forms.shared_style import FormContext, Uploads
 
 READABLE = 100_000
-"""Characters of a run that are saved with a line for each value."""
+"""Characters of JSON up to which a saved run has one line for each value."""
 
 __all__ = ["AppPage", "Uploads"]
 
 
 class AppPage:
-    """The widgets of one visitor's page. Place ``widget``; ``close`` frees all of it.
+    """The widgets of one visitor's page. Place ``widget``; ``close`` frees all of them.
 
-    ``base`` is the path of easymlnb's routes as the visitor's browser sees it. ``values`` are
-    filled in at first. ``uploads`` says how the browser sends files; without it they go through
-    the kernel's connection. ``public`` pages are for visitors without a login.
+    Parameters
+    ----------
+    spec : ServiceSpec
+    caller : Caller
+        Runs the calls.
+    base : str
+        Path of easymlnb's routes as the visitor's browser sees it.
+    values : dict, optional
+        Initial input.
+    uploads : Uploads, optional
+        How the browser sends files; without it they go through the kernel's connection.
+    public : bool, default False
+        Whether visitors have no login.
     """
 
     def __init__(
@@ -52,220 +61,219 @@ class AppPage:
         self._shown = 0
         if uploads is not None:
             uploads = replace(uploads, service=spec.name)
-        self.form = Form(spec, caller, sheet=FormContext(uploads), place="app")
-        self.form.ended = self._ended
-        self.form.acts |= {
-            "again": self._again,
+        self.form = Form(spec, caller, context=FormContext(uploads), app_page=True)
+        self.form.on_finished = self._on_finished
+        self.form.actions |= {
+            "again": self._run_again,
             "compare": self._compare,
             "download": self._download,
-            "draft": self._draft,
-            "link": self._link,
-            "history": self._remember,
-            "open": lambda code: self._fill(permalinks.unfold(code)),
-            "origin": self._origin,
+            "draft": self._send_draft,
+            "link": self._send_link,
+            "history": self._restore_history,
+            "open": lambda code: self._fill(permalinks.decode(code)),
+            "origin": self._set_origin,
             "restore": lambda raw: self._fill(permalinks.read(raw)),
-            "show": self._show,
-            "uncompare": lambda _: self._uncompare(),
+            "show": self._show_run,
+            "uncompare": lambda _: self._close_comparison(),
         }
-        with self.form.sheet.active():
-            self.widget = self._draw()
-        keep_message_order(self.widget)
+        with self.form.context.active():
+            self.widget = self._build()
+        W.keep_message_order(self.widget)
         if values:
             self.form.fill(values)
 
-    def _draw(self) -> Any:
+    def _build(self) -> Any:
         form = self.form
         self._runs = W.HTML()
         self._runs.add_class("em-card")
         self._runs.add_class("em-visit")
-        self._pair = W.VBox()
-        # A visitor without a login has no token, so the code would not work for them.
-        self._code = W.HTML() if self._public else form.code.widget
-        page = self._usual() if self.spec.app is None else self._custom(self.spec.app)
-        api = W.VBox([W.HTML(_api(self.spec, self._base, self._public)), self._code])
-        about = W.HTML(_about(self.spec))
-        for card in (api, about):
-            card.add_class("em-card")
-        pages = Tabs(("AppPage", "API", "About"), [page, api, about])
-        form.widget.children = (pages.widget, form.desk)
+        self._comparison = W.VBox()
+        # Visitors of a public page have no token, so the code would not work for them.
+        self._code = W.HTML() if self._public else form.code_panel.widget
+        page = self._default_page() if self.spec.app is None else self._custom_page(self.spec.app)
+        api = W.HTML(_api(self.spec, self._base, self._public))
+        pages = {
+            "App": page,
+            "API": W.box(api, self._code, classes="em-card"),
+            "About": W.box(W.HTML(_about(self.spec)), classes="em-card"),
+        }
+        form.widget.children = (Tabs(pages).widget, form.script)
         form.widget.add_class("em-app")
         return form.widget
 
-    def _usual(self) -> Any:
-        """Input on the left, what came of it on the right."""
-        right = W.VBox([self._result(), self._history_of_runs()])
-        right.add_class("em-right")
-        two = W.Box([self.form.inputs(), right])
-        two.add_class("em-two")
-        return two
+    def _default_page(self) -> Any:
+        """Input on the left, results and history on the right."""
+        right = W.box(self._result(), self._runs_and_comparison(), classes="em-right")
+        return W.box(self.form.inputs(), right, kind=W.Box, classes="em-two")
 
-    def _custom(self, tree: dict[str, Any]) -> Any:
-        """What the author laid out; without a result nobody would see what happened."""
+    def _custom_page(self, tree: dict[str, Any]) -> Any:
+        """The author's layout; the result is added if it is not part of it."""
         form = self.form
         parts = {
-            "form": self._usual,
+            "form": self._default_page,
             "inputs": form.inputs,
-            "run": lambda: form.status.widget,
+            "run": lambda: form.run_bar.widget,
             "result": self._result,
             "examples": lambda: W.HTML(gallery(self.spec)),
-            "history": self._history_of_runs,
+            "history": self._runs_and_comparison,
             "code": lambda: self._code,
         }
-        arranger = LayoutBuilder(form.fields.fields, parts)
-        page = arranger.build(tree)
-        more = [] if "result" in arranger.placed else [self._result()]
-        whole = W.VBox([page, *more])
-        whole.add_class("em-right")
-        return whole
+        builder = LayoutBuilder(form.fields.fields, parts)
+        page = builder.build(tree)
+        result = [] if "result" in builder.placed else [self._result()]
+        return W.box(page, *result, classes="em-right")
 
     def _result(self) -> Any:
-        card = W.VBox([W.HTML(_HEAD), self.form.outcome.widget])
-        card.add_class("em-card")
-        card.add_class("em-outcome")
-        return card
+        head = _card_head(
+            "Result", button("Copy link", "link"), button("Download as JSON", "download")
+        )
+        return W.box(W.HTML(head), self.form.result_panel.widget, classes="em-card em-outcome")
 
-    def _history_of_runs(self) -> Any:
-        both = W.VBox([self._pair, self._runs])
-        both.add_class("em-right")
-        return both
+    def _runs_and_comparison(self) -> Any:
+        return W.box(self._comparison, self._runs, classes="em-right")
 
-    def _origin(self, origin: str) -> None:
-        """Take the scheme and host that the visitor sees, for the code to paste."""
+    def _set_origin(self, origin: str) -> None:
+        """Use the scheme and host that the visitor sees in the code to copy."""
         if origin.startswith(("http://", "https://")) and len(origin) < 300:
             self.form.url = origin + self._base.removesuffix("easymlnb/")
-            self.form.code.show(snippets(self.spec, self.form.values(), self.form.url))
+            self.form.code_panel.show(snippets(self.spec, self.form.values(), self.form.url))
 
-    def _ended(self, ended: Ended) -> None:
-        run = self._history.add(ended)
+    def _on_finished(self, call: FinishedCall) -> None:
+        run = self._history.add(call)
         if run.parts is not None:
             self._shown = run.number
-        self._runs.value = self._history.html(self._shown)
-        self.form.desk.tell("history", value=self._history.text())
+        self._show_history()
+        self.form.script.perform("history", value=self._history.to_json())
 
-    def _remember(self, kept: str) -> None:
-        """Take back the runs that the browser kept over a reload."""
-        self._history.restore(kept)
+    def _show_history(self) -> None:
         self._runs.value = self._history.html(self._shown)
+
+    def _restore_history(self, stored: str) -> None:
+        """Restore the runs that the browser stored over a reload."""
+        self._history.restore(stored)
+        self._show_history()
 
     def _fill(self, values: dict[str, Any] | None) -> None:
         if values is None or self.form.busy:
             return
         missing = permalinks.missing(values)
         self.form.fill(values)
-        for name, words in missing.items():
+        for name, message in missing.items():
             if name in self.form.fields.fields:
-                self.form.fields.fields[name].show((), words)
+                self.form.fields.fields[name].show_error((), message)
 
-    def _show(self, number: str) -> None:
+    def _show_run(self, number: str) -> None:
         run = self._history.get(number)
         if run is None or run.parts is None or self.form.busy:
             return
         self._fill(dict(run.values))
-        with self.form.sheet.active():
-            self.form.outcome.begin()
-            self.form.outcome.done(Succeeded(run.parts, run.seconds, run.request_id))
+        with self.form.context.active():
+            self.form.result_panel.begin()
+            self.form.result_panel.succeed(Succeeded(run.parts, run.seconds, run.request_id))
         self._shown = run.number
-        self._uncompare()
-        self.form.desk.tell("go", to=".em-outcome")
+        self._close_comparison()
+        self.form.script.perform("scroll", to=".em-outcome")
 
-    def _again(self, number: str) -> None:
+    def _run_again(self, number: str) -> None:
         run = self._history.get(number)
         if run is None or self.form.busy:
             return
         values = dict(run.values)
-        gone = permalinks.missing(dict(values))
+        missing = permalinks.missing(dict(values))
         self._fill(values)
-        if gone:
-            # Not run without the file or secret that it was run with.
-            self.form.lead_to_marked()
+        if missing:
+            # The run had a file or secret that must be entered again.
+            self.form.show_invalid()
         else:
             self.form.run()
 
     def _compare(self, number: str) -> None:
-        one, other = self._history.get(str(self._shown)), self._history.get(number)
-        if one is not None and other is not None:
-            self._uncompare()
-            with self.form.sheet.active():
-                self._pair.children = (side_by_side(self.spec, one, other),)
-            keep_message_order(self._pair)
-            self.form.desk.tell("go", to=".em-compare-card")
+        shown, other = self._history.get(str(self._shown)), self._history.get(number)
+        if shown is not None and other is not None:
+            self._close_comparison()
+            with self.form.context.active():
+                self._comparison.children = (comparison(self.spec, shown, other),)
+            W.keep_message_order(self._comparison)
+            self.form.script.perform("scroll", to=".em-compare-card")
 
-    def _uncompare(self) -> None:
-        old, self._pair.children = self._pair.children, ()
+    def _close_comparison(self) -> None:
+        old, self._comparison.children = self._comparison.children, ()
         for widget in old:
             W.close(widget)
-        self._runs.value = self._history.html(self._shown)
+        self._show_history()
 
     def _download(self, _: str) -> None:
         run = self._history.get(str(self._shown))
         if run is None or run.parts is None:
-            self.form.desk.tell("words", value="No result to save")
+            self.form.script.perform("message", value="No result to save")
             return
-        plain = self.spec.name.rpartition("/")[2]
-        name = f"{plain}-{run.at:%Y%m%d-%H%M%S}.json"
-        self.form.desk.save(name, "application/json", _report(self.spec, run))
+        short_name = self.spec.name.rpartition("/")[2]
+        name = f"{short_name}-{run.at:%Y%m%d-%H%M%S}.json"
+        self.form.script.save(name, "application/json", _report(self.spec, run))
 
-    def _link(self, _: str) -> None:
+    def _send_link(self, _: str) -> None:
         values = self.form.values()
-        code = permalinks.fold(self.spec, values)
+        code = permalinks.encode(self.spec, values)
         if code is None:
-            self.form.desk.tell("words", value="Input too long for a link")
+            self.form.script.perform("message", value="Input too long for a link")
             return
-        whole = not permalinks.missing(json.loads(permalinks.noted(self.spec, values)))
-        words = "Link copied" if whole else "Link copied, without files and secrets"
-        self.form.desk.tell("link", value=code, words=words)
+        complete = not permalinks.missing(json.loads(permalinks.noted(self.spec, values)))
+        message = "Link copied" if complete else "Link copied, without files and secrets"
+        self.form.script.perform("link", value=code, message=message)
 
-    def _draft(self, _: str) -> None:
-        self.form.desk.tell("draft", value=permalinks.draft(self.spec, self.form.values()))
+    def _send_draft(self, _: str) -> None:
+        draft = permalinks.draft(self.spec, self.form.values())
+        self.form.script.perform("draft", value=draft)
 
     def close(self) -> None:
-        """Stop what runs and free all widgets."""
+        """Stop a running call and free all widgets."""
         self.form.close()
 
 
+def _card_head(title: str, *buttons: Markup) -> Markup:
+    """Return the head of a card with buttons on the right."""
+    heading = element("h2.em-part-title", title)
+    return element("div.em-result-head", heading, element("span.em-push", join(buttons, " ")))
+
+
 def _report(spec: ServiceSpec, run: Run) -> bytes:
-    plain = {name: value for name, value in run.values.items() if name != permalinks.NOTE}
-    told = {
+    values = {name: value for name, value in run.values.items() if name != permalinks.NOTE}
+    report = {
         "service": spec.name,
         "time": run.at.isoformat(timespec="seconds"),
         "seconds": run.seconds,
         "request_id": run.request_id,
-        "input": json.loads(permalinks.text(spec, plain)),
+        "input": json.loads(permalinks.without_files(spec, values)),
         "result": run.parts,
     }
-    # Python takes its time for lines of their own.
+    # Indenting is slow in Python.
     indent = 1 if run.size < READABLE else None
-    return json.dumps(told, ensure_ascii=False, indent=indent).encode()
+    return json.dumps(report, ensure_ascii=False, indent=indent).encode()
 
 
-_HEAD = (
-    '<div class="em-result-head"><h2 class="em-part-title">Result</h2><span class="em-push">'
-    '<button type="button" class="em-link" data-em-do="link">Copy link</button> '
-    '<button type="button" class="em-link" data-em-do="download">Download as JSON</button>'
-    "</span></div>"
-)
-
-
-def _api(spec: ServiceSpec, base: str, public: bool) -> str:
-    head = '<h2 class="em-part-title">Call this service from code</h2>'
+def _api(spec: ServiceSpec, base: str, public: bool) -> Markup:
+    head = element("h2.em-part-title", "Call this service from code")
     if public:
-        # The service page asks for a login, which visitors of a public page do not have.
-        return f"{head}<p>Calls from code require a token. Ask the service's author for access.</p>"
-    service = escape(f"{base}services/{url_path(spec.name)}", quote=True)
-    return (
-        f"{head}<p>This code uses the values on this page. See also the service's "
-        f'<a href="{service}/page">page</a> and '
-        f'<a href="{service}/openapi.json">OpenAPI description</a>.</p>'
-    )
+        # The service page asks for a login.
+        text = element("p", "Calls from code require a token. Ask the service's author for access.")
+        return join((head, text))
+    service = f"{base}services/{url_path(spec.name)}"
+    page = element("a", "page", href=f"{service}/page")
+    openapi = element("a", "OpenAPI description", href=f"{service}/openapi.json")
+    text = element(
+        "p", "This code uses the values on this page. See also the service's ", page, " and ",
+        openapi, ".",
+    )  # fmt: skip
+    return join((head, text))
 
 
-def _about(spec: ServiceSpec) -> str:
+def _about(spec: ServiceSpec) -> Markup:
     facts = [("Author", spec.author), ("License", spec.license), ("Tags", ", ".join(spec.tags))]
-    rows = "".join(
-        f'<tr><th scope="row">{name}</th><td>{escape(value)}</td></tr>'
+    rows = [
+        element("tr", element("th", name, scope="row"), element("td", value))
         for name, value in facts
         if value
-    )
-    text = markdown(spec.description) if spec.description else "<p>No description yet.</p>"
-    table = f'<table class="em-facts">{rows}</table>' if rows else ""
-    return f'<div class="em-prose">{text}</div>{table}'
+    ]
+    text = markdown(spec.description or "No description yet.")
+    table = element("table.em-facts", *rows) if rows else ""
+    return join((element("div.em-prose", text), table))

@@ -1,8 +1,7 @@
 """A form kernel: the process behind app pages. ``python -m easymlnb.apps.form_kernel``
 
-It speaks the part of Jupyter's messages that widgets need, and knows no message that would run
-code. The server starts it and talks with it over stdin and stdout, so it needs no port, and ends
-when the server does.
+It supports the Jupyter messages that widgets need, and none that would run code. The server starts
+it and communicates over its stdin and stdout, so it needs no port and ends with the server.
 """
 
 import contextlib
@@ -19,7 +18,7 @@ import ipywidgets as W
 
 from easymlnb.apps.app_page import AppPage, Uploads
 from easymlnb.apps.http_caller import HttpCaller
-from easymlnb.apps.lanes import TICK, Lane, OverTimeError
+from easymlnb.apps.message_queue import CHECK_INTERVAL, MessageQueue, OverTimeError
 from easymlnb.apps.session import CURRENT_SESSION, WidgetSession, install
 from easymlnb.contract import process
 from easymlnb.contract.page_protocol import (
@@ -36,100 +35,103 @@ from easymlnb.contract.page_protocol import (
     to_kernel,
 )
 from easymlnb.contract.spec import ServiceSpec
+from easymlnb.forms.markup import element
 
 MEMORY = "EASYMLNB_MEMORY"
-"""Variable with the bytes of memory that the process may take."""
+"""Environment variable with the memory limit of the process in bytes."""
 
 STACK = 8 * 2**20
 """Bytes of a thread's stack."""
 
-BROKEN = (
-    '<div class="em-error" role="alert">This page cannot be displayed. Reload it. If the problem '
-    "persists, contact the service's author.</div>"
+BROKEN = element(
+    "div.em-error",
+    "This page cannot be displayed. Reload it. If the problem persists, contact the service's "
+    "author.",
+    role="alert",
 )
 
 log = logging.getLogger("easymlnb.apps")
 
 
 class FormKernelLoop:
-    """Carries places. What a page says is done in its order; pages do not wait for each other."""
+    """Runs page sessions. Each has its messages processed in order, independent of the others."""
 
     def __init__(self, reads: BinaryIO, writes: BinaryIO) -> None:
         self._reads = reads
         self._writes = writes
         self._lock = threading.Lock()
-        self._places: dict[str, WidgetSession] = {}
-        self._apps: dict[str, AppPage] = {}
-        self._lanes: dict[str, Lane] = {}
-        self._takers: dict[type, Callable[[Any], None]] = {
+        self._sessions: dict[str, WidgetSession] = {}
+        self._pages: dict[str, AppPage] = {}
+        self._queues: dict[str, MessageQueue] = {}
+        self._handlers: dict[type, Callable[[Any], None]] = {
             OpenPage: self._open,
-            FromPage: self._say,
-            ClosePage: self._leave,
+            FromPage: self._forward,
+            ClosePage: self._close,
         }
 
     def run(self) -> None:
-        """Serve until the server closes the line."""
+        """Serve until the server closes the connection."""
         threading.Thread(target=self._watch, name="easymlnb-watch", daemon=True).start()
         self.send(Ready())
         while (head := self._reads.read(LENGTH.size)) and len(head) == LENGTH.size:
             message = to_kernel(self._reads.read(*LENGTH.unpack(head)))
             if isinstance(message, OpenPage):
-                self._lanes[message.session] = Lane(
-                    self._do, partial(self._put_out, message.session)
-                )
-            if (lane := self._lanes.get(message.session)) is not None:
-                lane.put(message)
+                give_up = partial(self._give_up, message.session)
+                self._queues[message.session] = MessageQueue(self._handle, give_up)
+            if (queue := self._queues.get(message.session)) is not None:
+                queue.put(message)
 
     def _watch(self) -> None:
         while True:
-            time.sleep(TICK)
-            for lane in list(self._lanes.values()):
-                lane.look()
+            time.sleep(CHECK_INTERVAL)
+            for queue in list(self._queues.values()):
+                queue.check()
 
-    def _put_out(self, place: str, reason: str) -> None:
-        self.send(Spent(session=place, reason=reason))
+    def _give_up(self, session: str, reason: str) -> None:
+        self.send(Spent(session=session, reason=reason))
 
-    def _do(self, message: ToKernel) -> None:
-        mark = CURRENT_SESSION.set(self._places.get(message.session))
+    def _handle(self, message: ToKernel) -> None:
+        token = CURRENT_SESSION.set(self._sessions.get(message.session))
         try:
-            self._takers[type(message)](message)
+            self._handlers[type(message)](message)
         except Exception as error:
-            # One page's trouble is not another's: the kernel goes on.
+            # An error of one page does not affect the others.
             log.warning("A page's %s failed: %s", type(message).__name__, _brief(error))
         finally:
-            CURRENT_SESSION.reset(mark)
+            CURRENT_SESSION.reset(token)
 
     def send(self, message: ToServer) -> None:
-        """Write a frame; any thread may."""
+        """Write a frame. Thread-safe."""
         data = pack(message)
         with self._lock:
             self._writes.write(data)
             self._writes.flush()
 
     def _open(self, message: OpenPage) -> None:
-        place = self._places[message.session] = WidgetSession(message.session, self.send)
-        CURRENT_SESSION.set(place)  # reset by the caller
+        session = self._sessions[message.session] = WidgetSession(message.session, self.send)
+        CURRENT_SESSION.set(session)  # reset by the caller
         root = W.Box(model_id=message.root)
         try:
-            app = self._apps[message.session] = _build(message)
-            root.children = (app.widget,)
+            page = self._pages[message.session] = _build(message)
+            root.children = (page.widget,)
         except (Exception, OverTimeError) as error:
             root.children = (W.HTML(BROKEN),)
             self.send(PageFailed(session=message.session, reason=_brief(error)))
 
-    def _say(self, message: FromPage) -> None:
-        if message.session in self._places:
-            self._places[message.session].take(message)
+    def _forward(self, message: FromPage) -> None:
+        if message.session in self._sessions:
+            self._sessions[message.session].handle(message)
 
-    def _leave(self, message: ClosePage) -> None:
-        app, place = self._apps.pop(message.session, None), self._places.pop(message.session, None)
-        self._lanes.pop(message.session, None)
+    def _close(self, message: ClosePage) -> None:
+        page = self._pages.pop(message.session, None)
+        session = self._sessions.pop(message.session, None)
+        self._queues.pop(message.session, None)
         try:
-            if app is not None:
-                app.close()
+            if page is not None:
+                page.close()
         finally:
-            if place is not None:
-                place.close()
+            if session is not None:
+                session.close()
 
 
 def _build(message: OpenPage) -> AppPage:
@@ -148,7 +150,7 @@ def _build(message: OpenPage) -> AppPage:
 
 
 def _brief(error: BaseException) -> str:
-    """Return where and what in one line: a log must not grow with what pages make up."""
+    """Return an error and its place in the code in one line of limited length, for the log."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -157,9 +159,9 @@ def _brief(error: BaseException) -> str:
 
 
 def _limit() -> None:
-    """Hold the process to its memory, keep that out of core files, and its files to itself."""
+    """Limit the memory of the process, disable core files, and keep its files private."""
     os.umask(0o077)
-    process.hide()  # it holds the passes of visitors
+    process.hide()  # it has the tokens of visitors
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -169,18 +171,18 @@ def _limit() -> None:
 
 
 def main() -> None:
-    """Serve on stdin and stdout; what is printed goes to stderr."""
+    """Serve on stdin and stdout; printed text goes to stderr."""
     reads, writes = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     logging.basicConfig(stream=sys.stderr, format="%(message)s")
     _limit()
-    # JSON that is nested as deep as Python reads it needs some of it.
+    # Deeply nested JSON needs a large stack.
     threading.stack_size(STACK)
     install()
     FormKernelLoop(reads, writes).run()
-    # Threads of calls may still wait for answers that nobody will see.
+    # Threads of calls may still be waiting for responses.
     os._exit(0)
 
 

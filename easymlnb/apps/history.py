@@ -1,32 +1,34 @@
-"""The runs of a browser tab: inputs and results to go back to and to compare."""
+"""The runs of a browser tab, with inputs and results to open and to compare."""
 
 import json
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from html import escape
 from typing import Any
 
-from easymlnb.apps import permalinks, words
+from easymlnb.apps import permalinks, summaries
+from easymlnb.apps.summaries import cut
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, InvalidInput
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms.call_protocol import Part, Succeeded
-from easymlnb.forms.form import Ended
+from easymlnb.forms.form import FinishedCall
+from easymlnb.forms.markup import Markup, button, element, join
 from easymlnb.forms.result_panel import joined
 
-MOST = 20
-"""Runs that are remembered."""
+MAX_RUNS = 20
 
-ROOM = 4 * 2**20
-"""Characters of JSON for the inputs and results of a tab; then the oldest results go."""
+MAX_SIZE = 4 * 2**20
+"""Characters of JSON for all inputs and results; above it the oldest results are dropped."""
 
-KEPT = 300_000
-"""Characters of JSON that the browser keeps of all runs over a reload."""
+MAX_STORED = 300_000
+"""Characters of JSON that the browser stores of all runs over a reload."""
 
-WORDS = 3
+SHOWN_VALUES = 3
 """Values of the input, and of the result, that a run shows."""
 
-CUT = 200
-"""Characters of an error's message that a run shows."""
+SHOWN_CHARACTERS = 200
+"""Characters of an error message that a run shows."""
+
+SEPARATOR = " \u00b7 "
 
 STATES = {
     "done": ("Succeeded", "good"),
@@ -34,12 +36,12 @@ STATES = {
     "refused": ("Invalid input", "bad"),
     "failed": ("Failed", "bad"),
 }
-"""State of a run -> its word and the look of its dot."""
+"""State of a run -> its label and the color of its dot."""
 
 
 @dataclass(slots=True)
 class Run:
-    """One call. ``parts`` is None when its result was not kept, or when there was none."""
+    """One call. ``parts`` is ``None`` without a result, or if the result was dropped."""
 
     number: int
     at: datetime
@@ -51,48 +53,48 @@ class Run:
     failure: str = ""
     items: int = 0
     size: int = 0
-    found: list[tuple[str, str]] = field(default_factory=list)
+    summary: list[tuple[str, str]] = field(default_factory=list)
 
 
 class History:
-    """The runs of one tab, newest first; bounded in number and size."""
+    """The runs of one tab, newest first, limited in number and size."""
 
     def __init__(self, spec: ServiceSpec) -> None:
         self._spec = spec
         self._count = 0
         self.runs: list[Run] = []
 
-    def add(self, ended: Ended) -> Run:
-        """Remember a call that ended now."""
+    def add(self, call: FinishedCall) -> Run:
+        """Add a call that has just finished."""
         self._count += 1
-        event = ended.event
-        run = Run(self._count, datetime.now(UTC), ended.values, ended.seconds, items=ended.count)
+        event = call.event
+        run = Run(self._count, datetime.now(UTC), call.values, call.seconds, items=call.count)
         if isinstance(event, Succeeded):
-            run.seconds, run.request_id = event.seconds or ended.seconds, event.request_id
-            run.parts = event.parts or joined(ended.items)
+            run.seconds, run.request_id = event.seconds or call.seconds, event.request_id
+            run.parts = event.parts or joined(call.items)
         else:
             run.state, run.request_id = state(event.error), event.error.request_id or ""
             run.failure = "" if run.state == "stopped" else event.error.message
-            # What a stream gave before its end is worth as much as before.
-            run.parts = joined(ended.items) or None
-        run.found = words.found(run.parts or [], WORDS)
+            # The items of a stream are useful even if the call failed later.
+            run.parts = joined(call.items) or None
+        run.summary = summaries.results(run.parts or [], SHOWN_VALUES)
         run.size = len(json.dumps([run.values, run.parts or []], default=str))
         self.runs.insert(0, run)
         self._trim()
         return run
 
     def _trim(self) -> None:
-        del self.runs[MOST:]
-        room = ROOM
+        del self.runs[MAX_RUNS:]
+        space = MAX_SIZE
         for run in self.runs:
-            room -= run.size
-            if room < 0 and run.size > ROOM // 100:
-                # What was typed is small and stays; files and results are forgotten.
+            space -= run.size
+            if space < 0 and run.size > MAX_SIZE // 100:
+                # Typed values are small and stay; files and results are dropped.
                 run.parts = None
                 run.values = {
                     name: value
                     for name, value in run.values.items()
-                    if len(json.dumps(value, default=str)) < ROOM // 1000
+                    if len(json.dumps(value, default=str)) < MAX_SIZE // 1000
                 }
                 run.size = 0
 
@@ -100,128 +102,132 @@ class History:
         """Return a run by its number as a page sends it."""
         return next((run for run in self.runs if str(run.number) == number), None)
 
-    def text(self) -> str:
-        """Return what a browser keeps: no secrets, no files, and results while there is room."""
-        room = KEPT
-        kept: list[str] = []
+    def to_json(self) -> str:
+        """Return what a browser stores: no secrets, no files, and results that fit."""
+        space = MAX_STORED
+        stored: list[str] = []
         for run in self.runs:
-            told = {one.name: getattr(run, one.name) for one in fields(run)}
-            told |= {"at": run.at.isoformat(), "size": 0}
-            told["values"] = json.loads(permalinks.noted(self._spec, run.values, uploads=True))
-            if run.size > room // 2:
-                told["parts"] = None
-            written = json.dumps(told, default=str)
-            if len(written) > room:
+            record = {attribute.name: getattr(run, attribute.name) for attribute in fields(run)}
+            record |= {"at": run.at.isoformat(), "size": 0}
+            record["values"] = json.loads(permalinks.noted(self._spec, run.values, uploads=True))
+            if run.size > space // 2:
+                record["parts"] = None
+            written = json.dumps(record, default=str)
+            space -= len(written)
+            if space < 0:
                 break
-            room -= len(written)
-            kept.append(written)
-        return f"[{','.join(kept)}]"
+            stored.append(written)
+        return f"[{','.join(stored)}]"
 
     def restore(self, raw: str) -> None:
-        """Take back what a browser kept of earlier runs; what makes no sense is left out."""
+        """Add the runs that a browser stored; invalid ones are left out."""
         if self.runs:
             return
         try:
-            told = json.loads(raw)
+            records = json.loads(raw)
         except (ValueError, RecursionError):
             return
-        found = told[:MOST] if isinstance(told, list) else []
-        self.runs = [run for run in map(read, found) if run is not None]
+        records = records[:MAX_RUNS] if isinstance(records, list) else []
+        self.runs = [run for run in map(read, records) if run is not None]
         self._count = len(self.runs)
         for at, run in enumerate(self.runs):
             run.number = self._count - at
         self._trim()
 
-    def html(self, shown: int = 0) -> str:
-        """Return the runs as a list; ``shown`` is the one whose result is on the page."""
+    def html(self, shown: int = 0) -> Markup:
+        """Return the runs as a list; ``shown`` is the run whose result is on the page."""
         if not self.runs:
-            return ""
-        runs = "".join(self._card(run, shown) for run in self.runs)
-        return f'<h2 class="em-part-title">History</h2><ol class="em-history">{runs}</ol>'
+            return Markup()
+        runs = [self._card(run, shown) for run in self.runs]
+        return join((element("h2.em-part-title", "History"), element("ol.em-history", *runs)))
 
-    def _card(self, run: Run, shown: int) -> str:
-        here = ' class="em-shown" aria-current="true"' if run.number == shown else ""
-        word, look = STATES[run.state]
-        result = " \u00b7 ".join(filter(None, (_items(run), pairs(run.found))))
+    def _card(self, run: Run, shown: int) -> Markup:
+        label, color = STATES[run.state]
+        result = join(filter(None, (_items(run), pairs(run.summary))), SEPARATOR)
         if run.failure:
-            result = escape(cut(run.failure)) + (f"<br>{result}" if result else "")
-        rows = (("Input", pairs(words.inputs(self._spec, run.values))), ("Result", result))
-        facts = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in rows if text)
-        return (
-            f'<li{here}><div class="em-run-head"><span class="em-run-state em-run-{look}">{word}'
-            f"</span>{clock(run.at)}<span>{took(run)}</span></div>"
-            f'<dl class="em-run-facts">{facts}</dl>{self._acts(run, shown)}</li>'
+            lines = filter(None, (cut(run.failure, SHOWN_CHARACTERS), result))
+            result = join(lines, element("br"))
+        rows = (("Input", pairs(summaries.inputs(self._spec, run.values))), ("Result", result))
+        facts = [join((element("dt", name), element("dd", text))) for name, text in rows if text]
+        return element(
+            "li.em-shown" if run.number == shown else "li",
+            element(
+                "div.em-run-head",
+                element(f"span.em-run-state.em-run-{color}", label),
+                clock(run.at),
+                element("span", duration(run)),
+            ),
+            element("dl.em-run-facts", *facts),
+            self._buttons(run, shown),
+            aria_current="true" if run.number == shown else None,
         )
 
-    def _acts(self, run: Run, shown: int) -> str:
-        acts = [("again", "Run again")]
+    def _buttons(self, run: Run, shown: int) -> Markup:
+        buttons = [button("Run again", "again", run.number)]
         if run.parts is not None and run.number != shown:
-            acts = [("show", "Open"), *acts]
-            if any(one.number == shown and one.parts is not None for one in self.runs):
-                acts.append(("compare", "Compare"))
-        buttons = "".join(
-            f'<button type="button" class="em-link" data-em-do="{act}" '
-            f'data-em-value="{run.number}">{said}</button>'
-            for act, said in acts
-        )
-        return f'<div class="em-run-acts">{buttons}</div>'
+            buttons.insert(0, button("Open", "show", run.number))
+            if any(other.number == shown and other.parts is not None for other in self.runs):
+                buttons.append(button("Compare", "compare", run.number))
+        return element("div.em-run-actions", *buttons)
 
 
 def state(error: EasyMLNBError) -> str:
-    """Return how a call that gave no result ended, as a key of ``STATES``."""
+    """Return the state of a run that failed, as a key of ``STATES``."""
     if isinstance(error, CallCancelled):
         return "stopped"
     return "refused" if isinstance(error, InvalidInput) else "failed"
 
 
-def took(run: Run) -> str:
-    """Return how long a run took, in words that fit how it ended."""
+def duration(run: Run) -> str:
+    """Return how long a run took."""
     seconds = run.seconds
-    said = "less than 0.01 s" if seconds < 0.01 else f"{seconds:.2f} s" if seconds < 100 else ""
-    said = said or f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-    return f"after {said}" if run.state in ("stopped", "failed") else f"took {said}"
+    if seconds < 0.01:
+        text = "less than 0.01 s"
+    elif seconds < 100:
+        text = f"{seconds:.2f} s"
+    else:
+        text = f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    return f"after {text}" if run.state in ("stopped", "failed") else f"took {text}"
 
 
-def clock(at: datetime) -> str:
-    """Return a time of day; the page's script puts it into the person's own zone."""
+def clock(at: datetime) -> Markup:
+    """Return a time of day; the form's script converts it to the visitor's time zone."""
     moment = at.isoformat(timespec="seconds")
-    return f'<time datetime="{moment}" title="{moment}">{at:%H:%M:%S} UTC</time>'
-
-
-def cut(text: str) -> str:
-    """Return the beginning of a message."""
-    return text if len(text) <= CUT else text[: CUT - 1] + "\u2026"
+    return element("time", f"{at:%H:%M:%S} UTC", datetime=moment, title=moment)
 
 
 def _items(run: Run) -> str:
     if not run.items:
         return ""
-    said = f"{run.items} item{'s' if run.items > 1 else ''}"
-    return f"{said} streamed" if run.state == "done" else f"{said} streamed before it stopped"
+    text = f"{run.items} item{'s' if run.items > 1 else ''} streamed"
+    return text if run.state == "done" else f"{text} before it stopped"
 
 
-def pairs(values: list[tuple[str, str]]) -> str:
+def pairs(values: list[tuple[str, str]]) -> Markup:
     """Return a few names and values as HTML."""
-    return " \u00b7 ".join(
-        f'<span class="em-muted">{escape(name)}</span> {escape(value)}' if name else escape(value)
-        for name, value in values[:WORDS]
+    return join(
+        (
+            join((element("span.em-muted", name), value), " ") if name else value
+            for name, value in values[:SHOWN_VALUES]
+        ),
+        SEPARATOR,
     )
 
 
-def read(told: Any) -> Run | None:
-    """Return a run that a browser kept; None where that is not what it once was told."""
+def read(record: Any) -> Run | None:
+    """Return a run that a browser stored; ``None`` if the record is invalid."""
     try:
         run = Run(
             0,
-            datetime.fromisoformat(told["at"]),
-            dict(told["values"]),
-            float(told["seconds"]),
-            _parts(told["parts"]),
-            str(told["request_id"]),
-            told["state"],
-            str(told["failure"]),
-            int(told["items"]),
-            found=[(str(name), str(value)) for name, value in told["found"][:WORDS]],
+            datetime.fromisoformat(record["at"]),
+            dict(record["values"]),
+            float(record["seconds"]),
+            _parts(record["parts"]),
+            str(record["request_id"]),
+            record["state"],
+            str(record["failure"]),
+            int(record["items"]),
+            summary=[(str(name), str(value)) for name, value in record["summary"][:SHOWN_VALUES]],
         )
         run.size = len(json.dumps([run.values, run.parts]))
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError):
@@ -229,12 +235,12 @@ def read(told: Any) -> Run | None:
     return run if run.state in STATES and 0 <= run.seconds < 1e9 else None
 
 
-def _parts(told: Any) -> list[Part] | None:
-    """Return the parts of a result, less Markdown that would have to be rendered here."""
-    if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
+def _parts(stored: Any) -> list[Part] | None:
+    """Return the parts of a result, without Markdown that the worker has not rendered."""
+    if not isinstance(stored, list) or not all(isinstance(part, dict) for part in stored):
         return None
     return [
         part
-        for part in told
+        for part in stored
         if part.get("kind") != "markdown" or isinstance((part.get("more") or {}).get("html"), str)
     ]

@@ -1,4 +1,4 @@
-"""Form input as part of a URL, and back: permalinks, and drafts of a visit."""
+"""Form input as part of a URL, for permalinks, and as drafts that a browser stores."""
 
 import base64
 import json
@@ -7,165 +7,163 @@ from binascii import Error
 from collections.abc import Mapping
 from typing import Any
 
+from easymlnb.contract.json_values import count_nodes
 from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.contract.snippets import LONG
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.contract.value_size import count_nodes
 
-LONGEST = 6000
-"""Characters of an address that every browser and messenger carries."""
+MAX_LINK = 6000
+"""Characters of a URL's fragment that all browsers and messengers support."""
 
-DRAFT = 60_000
-"""Characters of what was typed that the browser keeps over a reload."""
+MAX_DRAFT = 60_000
+"""Characters of the input that the browser stores over a reload."""
 
-MOST = DRAFT // 2
-"""Values in a draft or link; each has two characters at least."""
+MAX_VALUES = MAX_DRAFT // 2
+"""Values in a draft or link; each has at least two characters."""
 
-DEEPEST = 50
-"""Levels of values that a form is filled in with."""
+MAX_DEPTH = 50
+"""Levels of nested values that a form is filled in with."""
 
-LARGEST = 100_000
-"""Bytes of JSON that a link may unfold to; what is larger was not made here."""
+MAX_DECODED = 100_000
+"""Bytes of JSON in a link; larger links were not made by an app page."""
 
 NOTE = ""
-"""The entry of what stayed behind; no parameter has this name."""
+"""The entry that lists what was left out; no parameter has this name."""
 
-MOST_NOTED = 100
-"""Parameters of a note that are read; a link may come from anybody."""
+MAX_NOTED = 100
+"""Parameters of a note that are read: links are not trusted."""
 
-WORDS = {
+MESSAGES = {
     "file": "The file was not saved. Please choose it again.",
     "secret": "This value is secret and was not saved. Please enter it again.",
 }
 
 
-def fold(spec: ServiceSpec, values: Mapping[str, Any]) -> str | None:
-    """Return values as a piece of an address; None when they are too long for one.
-
-    Files and secrets stay behind.
-    """
-    if count_nodes(values, MOST) > MOST:
+def encode(spec: ServiceSpec, values: Mapping[str, Any]) -> str | None:
+    """Return values without files and secrets as part of a URL; ``None`` if they are too long."""
+    if count_nodes(values, MAX_VALUES) > MAX_VALUES:
         return None
-    plain = noted(spec, values).encode()
-    if len(plain) > LARGEST:
+    raw = noted(spec, values).encode()
+    if len(raw) > MAX_DECODED:
         return None
-    packed = zlib.compress(plain, 9)
+    packed = zlib.compress(raw, 9)
     code = base64.urlsafe_b64encode(packed).decode().rstrip("=")
-    return code if len(code) <= LONGEST else None
+    return code if len(code) <= MAX_LINK else None
 
 
-def unfold(code: str) -> dict[str, Any] | None:
-    """Return the values of a link; None when it is not one of ours."""
+def decode(code: str) -> dict[str, Any] | None:
+    """Return the values of a link; ``None`` if it is invalid."""
     try:
         packed = base64.urlsafe_b64decode(code + "=" * (-len(code) % 4))
-        # Whoever made the link, it must not unfold to more than fits.
-        raw = zlib.decompressobj().decompress(packed, LARGEST)
+        raw = zlib.decompressobj().decompress(packed, MAX_DECODED)
         return read(raw)
     except (Error, ValueError, zlib.error):
         return None
 
 
 def draft(spec: ServiceSpec, values: Mapping[str, Any]) -> str:
-    """Return what a browser keeps over a reload; "" when it is too long for that."""
-    if count_nodes(values, MOST) > MOST:
+    """Return what a browser stores over a reload; "" if it is too long."""
+    if count_nodes(values, MAX_VALUES) > MAX_VALUES:
         return ""
-    kept = noted(spec, values, uploads=True)
-    return kept if len(kept) <= DRAFT else ""
+    stored = noted(spec, values, uploads=True)
+    return stored if len(stored) <= MAX_DRAFT else ""
 
 
-def text(spec: ServiceSpec, values: Mapping[str, Any]) -> str:
-    """Return what may leave the form as JSON: neither files nor secrets."""
-    kept, _ = _parted(spec, values, uploads=False)
+def without_files(spec: ServiceSpec, values: Mapping[str, Any]) -> str:
+    """Return values without files and secrets as JSON."""
+    kept, _ = _split(spec, values, uploads=False)
     return json.dumps(kept, ensure_ascii=False)
 
 
 def noted(spec: ServiceSpec, values: Mapping[str, Any], *, uploads: bool = False) -> str:
-    """Return the same with a note of what stayed behind, which ``missing`` reads.
+    """Return the same with a note of what was left out, which ``missing`` reads.
 
-    ``uploads`` keeps the names that the server gave to files which lie there.
+    ``uploads`` keeps the names of uploaded files.
     """
-    kept, gone = _parted(spec, values, uploads=uploads)
-    return json.dumps({**kept, NOTE: gone} if gone else kept, ensure_ascii=False)
+    kept, left_out = _split(spec, values, uploads=uploads)
+    return json.dumps({**kept, NOTE: left_out} if left_out else kept, ensure_ascii=False)
 
 
 def missing(values: dict[str, Any]) -> dict[str, str]:
-    """Take the note out of values that came back: what to say at which parameter."""
-    gone = values.pop(NOTE, None)
-    names = gone if isinstance(gone, list) else []
+    """Remove the note from values and return the messages for the parameters in it."""
+    note = values.pop(NOTE, None)
+    entries = note if isinstance(note, list) else []
     return {
-        name: WORDS[kind]
-        for one in names[:MOST_NOTED]
-        if isinstance(one, list) and len(one) == 2
-        for name, kind in [one]
-        if isinstance(name, str) and isinstance(kind, str) and kind in WORDS
+        name: MESSAGES[kind]
+        for entry in entries[:MAX_NOTED]
+        if isinstance(entry, list) and len(entry) == 2
+        for name, kind in [entry]
+        if isinstance(name, str) and isinstance(kind, str) and kind in MESSAGES
     }
 
 
-def _parted(
+def _split(
     spec: ServiceSpec, values: Mapping[str, Any], *, uploads: bool
 ) -> tuple[dict[str, Any], list[list[str]]]:
-    """Return what may leave the form, and the names of the others with what they are."""
+    """Return values without files and secrets, and the names and kinds of what was left out."""
     root = SchemaNode.root(spec.input)
     kept: dict[str, Any] = {}
-    gone: list[list[str]] = []
+    left_out: list[list[str]] = []
     for name, value in values.items():
-        place = _inside(root, name)
-        left: set[str] = set()
-        found = _kept(place, value, uploads, left)
-        if found is not LEFT_OUT:
-            kept[name] = found
-        if left and value != place.get("default", LEFT_OUT):
-            gone.append([name, min(left)])
-    return kept, gone
+        node = _inside(root, name)
+        kinds: set[str] = set()
+        rest = _strip(node, value, uploads, kinds)
+        if rest is not LEFT_OUT:
+            kept[name] = rest
+        if kinds and value != node.get("default", LEFT_OUT):
+            left_out.append([name, min(kinds)])
+    return kept, left_out
 
 
 def read(raw: str | bytes) -> dict[str, Any] | None:
-    """Return JSON that a browser kept for us; None when it is something else."""
+    """Return the values of a draft or link; ``None`` if it is invalid."""
     try:
-        found = json.loads(raw)
+        values = json.loads(raw)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict) or count_nodes(found, LARGEST, DEEPEST) > LARGEST:
+    if not isinstance(values, dict) or count_nodes(values, MAX_DECODED, MAX_DEPTH) > MAX_DECODED:
         return None
-    return found
+    return values
 
 
 LEFT_OUT: Any = object()
 
 
-def _kept(node: SchemaNode, value: Any, uploads: bool, left: set[str]) -> Any:
-    """Return a value without files and secrets, and note in ``left`` which of them it had."""
-    if _file(value, uploads) or _secret(node, value):
+def _strip(node: SchemaNode, value: Any, uploads: bool, kinds: set[str]) -> Any:
+    """Return a value without files and secrets, and add to ``kinds`` which of them it had."""
+    if _is_file(value, uploads) or _is_secret(node, value):
         if value != "":
-            left.add("file" if _file(value, uploads) else "secret")
+            kinds.add("file" if _is_file(value, uploads) else "secret")
         return LEFT_OUT
     if isinstance(value, Mapping):
-        entries = {key: _kept(_inside(node, key), one, uploads, left) for key, one in value.items()}
-        return {key: one for key, one in entries.items() if one is not LEFT_OUT}
+        entries = {
+            key: _strip(_inside(node, key), entry, uploads, kinds) for key, entry in value.items()
+        }
+        return {key: entry for key, entry in entries.items() if entry is not LEFT_OUT}
     if isinstance(value, list):
-        item = _item(node)
-        kept = [_kept(item, one, uploads, left) for one in value]
-        return LEFT_OUT if any(one is LEFT_OUT for one in kept) else kept
+        inner = _item(node)
+        items = [_strip(inner, item, uploads, kinds) for item in value]
+        return LEFT_OUT if any(item is LEFT_OUT for item in items) else items
     return value
 
 
 def _inside(node: SchemaNode, key: str) -> SchemaNode:
-    """Return the place of an entry, also inside an alternative that has it."""
-    for place in (node, *node.alternatives):
-        schema = place.properties.get(key) or place.get("additionalProperties")
+    """Return the schema of an entry, also if only an alternative has it."""
+    for each in (node, *node.alternatives):
+        schema = each.properties.get(key) or each.get("additionalProperties")
         if isinstance(schema, Mapping):
-            return place.child(schema)
+            return each.child(schema)
     return node.child(None)
 
 
 def _item(node: SchemaNode) -> SchemaNode:
+    nodes = (node, *node.alternatives)
     return next(
-        (one.child(one.get("items")) for one in (node, *node.alternatives) if one.get("items")),
-        node.child(None),
+        (each.child(each.get("items")) for each in nodes if each.get("items")), node.child(None)
     )
 
 
-def _file(value: Any, uploads: bool) -> bool:
+def _is_file(value: Any, uploads: bool) -> bool:
     if isinstance(value, str):
         return value.startswith("data:") and len(value) > LONG
     if not isinstance(value, Mapping) or "dtype" in value:
@@ -173,8 +171,10 @@ def _file(value: Any, uploads: bool) -> bool:
     return "b64" in value or ("upload" in value and not uploads)
 
 
-def _secret(node: SchemaNode, value: Any) -> bool:
+def _is_secret(node: SchemaNode, value: Any) -> bool:
     if not isinstance(value, str):
         return False
-    places = (node, *node.alternatives)
-    return any(one.get("format") == "password" or one.hint("widget") == "secret" for one in places)
+    nodes = (node, *node.alternatives)
+    return any(
+        each.get("format") == "password" or each.hint("widget") == "secret" for each in nodes
+    )

@@ -1,8 +1,8 @@
 """Page sessions: many pages in one process, each isolated from the others.
 
-Widgets talk through comms and find each other in one table of their library. Here both belong
-to the place in whose context (``HERE``) they are used, so whatever a page names that is not its
-own does not exist for it.
+Widgets communicate through comms and are listed in a table of ipywidgets. Here both belong to the
+session in whose context (``CURRENT_SESSION``) they are used, so a page cannot name widgets of
+another page.
 """
 
 import json
@@ -18,19 +18,19 @@ from ipywidgets.widgets import widget as library
 
 from easymlnb.contract.page_protocol import FromPage, ToPage
 
-CURRENT_SESSION: ContextVar["WidgetSession | None"] = ContextVar("easymlnb_place", default=None)
-"""The place that the running code works for; threads must take their context along."""
+CURRENT_SESSION: ContextVar["WidgetSession | None"] = ContextVar("easymlnb_session", default=None)
+"""The session of the running code; threads must be started with a copy of the context."""
 
 CONTROL = "jupyter.widget.control"
-"""The one comm that a page opens: it asks for the state of all its widgets."""
+"""The only comm that a page opens: it asks for the state of all widgets."""
 
-MAY_SET = frozenset(("value", "index", "selected_index"))
-"""What a person changes on a page. A page that could set all else of a widget could put boxes into
-each other again and again, or lift the bounds of a field.
+SETTABLE = frozenset(("value", "index", "selected_index"))
+"""Traits that a page may set. With others, it could nest boxes without end, or remove the limits
+of a field.
 """
 
-LONGEST = 1000
-"""Entries of a list that a person chooses, such as tags."""
+MAX_ENTRIES = 1000
+"""Entries of a list that a page may set, such as tags."""
 
 VERSION = "1.0.0"
 
@@ -38,19 +38,19 @@ Json = dict[str, Any]
 
 
 class NoSessionError(RuntimeError):
-    """A widget was made or closed where it is unknown to whom it belongs."""
+    """A widget was created outside of a page session."""
 
 
-def _plain(value: Any) -> Any:
-    """Return what ``json`` does not know in words that it does."""
-    for way in ("isoformat", "tolist"):
-        if hasattr(value, way):
-            return getattr(value, way)()
+def _to_json(value: Any) -> Any:
+    """Convert dates and arrays."""
+    for method in ("isoformat", "tolist"):
+        if hasattr(value, method):
+            return getattr(value, method)()
     raise TypeError(f"a value of type {type(value).__name__} cannot be sent to a page")
 
 
 def _finite(value: Any) -> Any:
-    """Replace what JSON has no word for: a browser would refuse the whole message."""
+    """Replace NaN and infinity: browsers would reject the whole message."""
     if isinstance(value, dict):
         return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -59,16 +59,16 @@ def _finite(value: Any) -> Any:
 
 
 def encode(value: Any) -> bytes:
-    """Return JSON that every browser reads."""
+    """Return a value as JSON for browsers."""
     try:
-        text = json.dumps(value, default=_plain, allow_nan=False)
+        text = json.dumps(value, default=_to_json, allow_nan=False)
     except ValueError:
-        text = json.dumps(_finite(json.loads(json.dumps(value, default=_plain))))
+        text = json.dumps(_finite(json.loads(json.dumps(value, default=_to_json))))
     return text.encode()
 
 
 class WidgetSession:
-    """One visitor's page: its comms and widgets, and the way to its browser."""
+    """One visitor's page: its comms and widgets, and the connection to its browser."""
 
     def __init__(self, name: str, send: Callable[[ToPage], None]) -> None:
         self.name = name
@@ -76,18 +76,18 @@ class WidgetSession:
         self.widgets: dict[str, W.Widget] = {}
         self.parent = b"{}"
         self._send = send
-        self._listens = False
-        self._kinds: dict[str, Callable[[FromPage], None]] = {
+        self._connected = False
+        self._handlers: dict[str, Callable[[FromPage], None]] = {
             "comm_open": self._open,
             "comm_msg": self._message,
             "comm_close": self._close,
-            "comm_info_request": self._info,
-            "kernel_info_request": self._greet,
+            "comm_info_request": self._reply_comms,
+            "kernel_info_request": self._reply_kernel,
         }
 
-    def tell(self, kind: str, content: Any, **more: Any) -> None:
-        """Send a message to the page; before it has said a word nobody would hear it."""
-        if self._listens:
+    def send(self, kind: str, content: Any, **more: Any) -> None:
+        """Send a message to the page, if it has connected."""
+        if self._connected:
             parts = {key: value for key, value in more.items() if value}
             if "metadata" in parts:
                 parts["metadata"] = encode(parts["metadata"])
@@ -101,42 +101,41 @@ class WidgetSession:
                 )
             )
 
-    def take(self, said: FromPage) -> None:
-        """Do what the page says."""
-        self._listens = True
-        self.parent = said.header
-        self.tell("status", {"execution_state": "busy"})
+    def handle(self, message: FromPage) -> None:
+        """Process a message of the page."""
+        self._connected = True
+        self.parent = message.header
+        self.send("status", {"execution_state": "busy"})
         try:
-            handle = self._kinds.get(said.kind)
-            if handle is not None:
-                handle(said)
+            handler = self._handlers.get(message.kind)
+            if handler is not None:
+                handler(message)
         finally:
-            # A front end sends the next change of a widget only when the last one is through.
-            self.tell("status", {"execution_state": "idle"})
+            # A front end sends the next change of a widget after the last one was processed.
+            self.send("status", {"execution_state": "idle"})
 
     def close(self) -> None:
-        """Free all widgets; the page hears no more of it."""
-        self._listens = False
+        """Free all widgets without messages to the page."""
+        self._connected = False
         for widget in list(self.widgets.values()):
             widget.close()
         self.widgets.clear()
         self.comms.clear()
 
-    def _open(self, said: FromPage) -> None:
-        content = json.loads(said.content)
+    def _open(self, message: FromPage) -> None:
+        content = json.loads(message.content)
         name = content["comm_id"]
-        # Widgets are made here and nowhere else: a page that could make some would have all
-        # classes of the process to choose from, and its memory.
+        # Pages must not create widgets: they could use any class, and all memory.
         if content.get("target_name") != CONTROL or name in self.comms:
-            self.tell("comm_close", {"comm_id": name, "data": {}})
+            self.send("comm_close", {"comm_id": name, "data": {}})
             return
         control = SessionComm(target_name=CONTROL, comm_id=name, primary=False)
-        control.on_msg(lambda message: self._states(control, message["content"]["data"]))
-        for other in [key for key, one in self.comms.items() if one.target_name == CONTROL]:
+        control.on_msg(lambda request: self._send_states(control, request["content"]["data"]))
+        for other in [key for key, each in self.comms.items() if each.target_name == CONTROL]:
             self.comms.pop(other)._closed = True
         self.comms[name] = control
 
-    def _states(self, control: BaseComm, data: Json) -> None:
+    def _send_states(self, control: BaseComm, data: Json) -> None:
         if data.get("method") != "request_states":
             return
         states = {
@@ -149,38 +148,38 @@ class WidgetSession:
             for name, widget in list(self.widgets.items())
         }
         states, paths, buffers = library._remove_buffers(states)
-        told = {"method": "update_states", "states": states, "buffer_paths": paths}
-        control.send(told, buffers=buffers)
+        reply = {"method": "update_states", "states": states, "buffer_paths": paths}
+        control.send(reply, buffers=buffers)
 
-    def _message(self, said: FromPage) -> None:
-        content = json.loads(said.content)
-        found = self.comms.get(content["comm_id"])
+    def _message(self, message: FromPage) -> None:
+        content = json.loads(message.content)
+        target = self.comms.get(content["comm_id"])
         state = content["data"].get("state")
         if isinstance(state, dict):
             content["data"]["state"] = {
                 name: value
                 for name, value in state.items()
-                if name in MAY_SET and not (isinstance(value, list) and len(value) > LONGEST)
+                if name in SETTABLE and not (isinstance(value, list) and len(value) > MAX_ENTRIES)
             }
-        if found is not None:
-            found.handle_msg({"content": content, "buffers": list(said.buffers)})
+        if target is not None:
+            target.handle_msg({"content": content, "buffers": list(message.buffers)})
 
-    def _close(self, said: FromPage) -> None:
-        # A page may forget a widget; the place keeps it until it is left.
-        name = json.loads(said.content)["comm_id"]
-        found = self.comms.get(name)
-        if found is not None and found.target_name == CONTROL:
-            # Its end would otherwise be told to the page that has just ended it.
-            found._closed = True
+    def _close(self, message: FromPage) -> None:
+        # A page may drop a widget; the session keeps it until the page is closed.
+        name = json.loads(message.content)["comm_id"]
+        target = self.comms.get(name)
+        if target is not None and target.target_name == CONTROL:
+            # No message to the page, which has just closed the comm itself.
+            target._closed = True
             del self.comms[name]
 
-    def _info(self, said: FromPage) -> None:
-        found = {name: {"target_name": one.target_name} for name, one in self.comms.items()}
-        self.tell("comm_info_reply", {"status": "ok", "comms": found})
+    def _reply_comms(self, message: FromPage) -> None:
+        comms = {name: {"target_name": each.target_name} for name, each in self.comms.items()}
+        self.send("comm_info_reply", {"status": "ok", "comms": comms})
 
-    def _greet(self, said: FromPage) -> None:
+    def _reply_kernel(self, message: FromPage) -> None:
         language = {"name": "none", "mimetype": "text/plain", "file_extension": ".txt"}
-        self.tell(
+        self.send(
             "kernel_info_reply",
             {
                 "status": "ok",
@@ -194,21 +193,21 @@ class WidgetSession:
         )
 
 
-def here() -> WidgetSession:
-    """Return the place that the running code works for; raises ``NoSessionError``."""
-    found = CURRENT_SESSION.get()
-    if found is None:
+def current_session() -> WidgetSession:
+    """Return the session of the running code. Raises ``NoSessionError``."""
+    session = CURRENT_SESSION.get()
+    if session is None:
         raise NoSessionError(
             "No page session in this thread. Start threads with contextvars.copy_context().run."
         )
-    return found
+    return session
 
 
 class SessionComm(BaseComm):
-    """A comm of one place, from its making to its end."""
+    """A comm that belongs to a session."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.place = here()
+        self.session = current_session()
         super().__init__(*args, **kwargs)
 
     def publish_msg(
@@ -220,45 +219,45 @@ class SessionComm(BaseComm):
         **keys: Any,
     ) -> None:
         content = {"comm_id": self.comm_id, "data": data or {}, **keys}
-        raw = tuple(bytes(one) for one in buffers or ())
-        self.place.tell(msg_type, content, metadata=metadata, buffers=raw)
+        raw = tuple(map(bytes, buffers or ()))
+        self.session.send(msg_type, content, metadata=metadata, buffers=raw)
 
 
-class Comms(CommManager):
-    """Puts comms where they belong."""
+class SessionComms(CommManager):
+    """Registers comms with their sessions."""
 
     def register_comm(self, comm: BaseComm) -> str:
         assert isinstance(comm, SessionComm)
-        comm.place.comms[comm.comm_id] = comm
+        comm.session.comms[comm.comm_id] = comm
         return comm.comm_id
 
     def unregister_comm(self, comm: BaseComm) -> None:
         assert isinstance(comm, SessionComm)
-        comm.place.comms.pop(comm.comm_id, None)
+        comm.session.comms.pop(comm.comm_id, None)
 
 
-class Instances(MutableMapping[str, W.Widget]):
-    """The library's table of widgets, as one place sees it."""
+class SessionWidgets(MutableMapping[str, W.Widget]):
+    """The table of ipywidgets, limited to the widgets of the current session."""
 
     def __init__(self) -> None:
         self._owners: dict[str, WidgetSession] = {}
         self._lock = threading.Lock()
 
-    def _mine(self) -> dict[str, W.Widget]:
-        place = CURRENT_SESSION.get()
-        return place.widgets if place is not None else {}
+    def _own(self) -> dict[str, W.Widget]:
+        session = CURRENT_SESSION.get()
+        return session.widgets if session is not None else {}
 
     def __getitem__(self, name: str) -> W.Widget:
-        return self._mine()[name]
+        return self._own()[name]
 
     def __setitem__(self, name: str, widget: W.Widget) -> None:
         assert isinstance(widget.comm, SessionComm)
         with self._lock:
-            self._owners[name] = widget.comm.place
-        widget.comm.place.widgets[name] = widget
+            self._owners[name] = widget.comm.session
+        widget.comm.session.widgets[name] = widget
 
     def __delitem__(self, name: str) -> None:
-        # Also the garbage collector closes widgets, in whatever context it happens to run.
+        # The garbage collector may close widgets in the context of another session.
         with self._lock:
             owner = self._owners.pop(name)
         owner.widgets.pop(name, None)
@@ -271,15 +270,15 @@ class Instances(MutableMapping[str, W.Widget]):
         return default
 
     def __iter__(self) -> Iterator[str]:
-        return iter(list(self._mine()))
+        return iter(list(self._own()))
 
     def __len__(self) -> int:
-        return len(self._mine())
+        return len(self._own())
 
 
 def install() -> None:
-    """Make all widgets of this process belong to places from now on."""
-    manager = Comms()
+    """Make all widgets of this process belong to sessions from now on."""
+    manager = SessionComms()
     comm.create_comm = SessionComm
     comm.get_comm_manager = lambda: manager
-    library._instances = Instances()
+    library._instances = SessionWidgets()

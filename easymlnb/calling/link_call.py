@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from easymlnb.client import decoding, operations
-from easymlnb.client.multipart import encode
+from easymlnb.client.messages import encode_form
 from easymlnb.contract.service_call_protocol import CallService, CancelServiceCall, DescribeService
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import LARGE, Message
-from easymlnb.runtime.body_files import leave_in
+from easymlnb.runtime.body_files import store_in
 from easymlnb.runtime.context import CURRENT_CALL
-from easymlnb.runtime.link_requests import ASKS, LinkTransport, PendingRequest, ServiceResponse
+from easymlnb.runtime.link_requests import REQUESTS, LinkTransport, PendingRequest, ServiceResponse
 from easymlnb.runtime.live import session
 
 LINK_SECONDS = 3.0
@@ -28,19 +28,19 @@ Values = tuple[tuple[Any, ...], dict[str, Any]]
 
 def link_transport() -> LinkTransport | None:
     """Return how this process asks its server; ``None`` if it has no link to one."""
-    if ASKS.way is None and session.has_server():
+    if REQUESTS.transport is None and session.has_server():
         session.link()
         until = time.monotonic() + LINK_SECONDS
-        while ASKS.way is None and time.monotonic() < until:
+        while REQUESTS.transport is None and time.monotonic() < until:
             time.sleep(0.01)
-    return ASKS.way
+    return REQUESTS.transport
 
 
 class LinkCall:
     """Calls of one service from one place."""
 
-    def __init__(self, found: LinkTransport, name: str, timeout: float | None) -> None:
-        self._way = found
+    def __init__(self, transport: LinkTransport, name: str, timeout: float | None) -> None:
+        self._way = transport
         self._name = name
         self._timeout = timeout
         context = CURRENT_CALL.get()
@@ -53,7 +53,7 @@ class LinkCall:
         return self._read(spec, self._wait(self._ask(spec, given, values)))
 
     async def call_async(self, given: tuple[Any, ...], values: dict[str, Any]) -> Any:
-        spec = _specs.known(self._name)
+        spec = _specs.get(self._name)
         if spec is None:
             spec = self._keep(await self._answer(lambda number: (self._lookup(number), b"")))
         wanted = spec
@@ -63,35 +63,35 @@ class LinkCall:
     def map(self, items: Iterable[Values], max_concurrency: int) -> list[Any]:
         spec = self._spec()
         out: deque[PendingRequest] = deque()
-        found: list[Any] = []
+        results: list[Any] = []
         try:
             for given, values in items:
                 if len(out) >= max_concurrency:
-                    found.append(self._read(spec, self._wait(out[0])))
+                    results.append(self._read(spec, self._wait(out[0])))
                     out.popleft()
                 out.append(self._ask(spec, given, values))
             while out:
-                found.append(self._read(spec, self._wait(out[0])))
+                results.append(self._read(spec, self._wait(out[0])))
                 out.popleft()
         finally:
             for question in out:
                 self._stop(question)
-        return found
+        return results
 
     # questions
 
     def _spec(self) -> ServiceSpec:
-        known = _specs.known(self._name)
+        known = _specs.get(self._name)
         if known is not None:
             return known
-        question = ASKS.begin()
+        question = REQUESTS.begin()
         self._way.send(self._lookup(question.number), b"")
         return self._keep(self._wait(question))
 
     def _ask(
         self, spec: ServiceSpec, given: tuple[Any, ...], values: dict[str, Any]
     ) -> PendingRequest:
-        question = ASKS.begin()
+        question = REQUESTS.begin()
         self._way.send(*self._message(spec, question.number, given, values))
         return question
 
@@ -111,7 +111,7 @@ class LinkCall:
         def told() -> None:
             running.call_soon_threadsafe(ended.set)
 
-        question = ASKS.begin(told)
+        question = REQUESTS.begin(told)
         self._way.send(*message(question.number))
         try:
             await ended.wait()
@@ -122,8 +122,8 @@ class LinkCall:
 
     def _stop(self, question: PendingRequest) -> None:
         if not question.ended.is_set():
-            ASKS.forget(question)
-            self._way.tell(CancelServiceCall(id=question.number))
+            REQUESTS.forget(question)
+            self._way.notify(CancelServiceCall(id=question.number))
 
     # messages
 
@@ -134,13 +134,13 @@ class LinkCall:
         self, spec: ServiceSpec, number: int, given: tuple[Any, ...], values: Mapping[str, Any]
     ) -> tuple[CallService, bytes]:
         request = operations.call_request(
-            spec, operations.named(spec, given, values), operations.CallOptions()
+            spec, operations.bind_arguments(spec, given, values), operations.CallOptions()
         )
         kind, body = request.headers.get("Content-Type", ""), request.content or b""
         if request.form is not None:
-            kind, body = encode(request.form)
+            kind, body = encode_form(request.form)
         file = (
-            leave_in(self._result_folder, body) if self._result_folder and len(body) > LARGE else ""
+            store_in(self._result_folder, body) if self._result_folder and len(body) > LARGE else ""
         )
         ask = CallService(
             id=number,
@@ -159,4 +159,4 @@ class LinkCall:
 
     def _keep(self, reply: ServiceResponse) -> ServiceSpec:
         spec = msgspec.json.decode(bytes(reply.body), type=ServiceSpec)
-        return _specs.keep(self._name, spec)
+        return _specs.add(self._name, spec)

@@ -14,8 +14,7 @@ from functools import cache
 from inspect import iscoroutinefunction
 from typing import Any
 
-from easymlnb.calling.link_call import LinkCall
-from easymlnb.calling.link_call import link_transport as link_way
+from easymlnb.calling.link_call import LinkCall, link_transport
 from easymlnb.client import Client, connect, hub, operations
 from easymlnb.contract.errors import CallCycle
 from easymlnb.contract.options import named_options
@@ -59,23 +58,25 @@ class ServiceProxy:
         service = SERVICES.get(self.name)
         if service is not None:
             with _guard_cycle(self.name):
-                return _call_here(service, [operations.named(service.spec, given, values)])[0]
-        found = _link_transport(self.name)
-        if found is None:
+                return _call_here(
+                    service, [operations.bind_arguments(service.spec, given, values)]
+                )[0]
+        transport = _link_transport(self.name)
+        if transport is None:
             return _call_over_http(self.name, self._timeout, given, values)
-        return LinkCall(found, self.name, self._timeout).call(given, values)
+        return LinkCall(transport, self.name, self._timeout).call(given, values)
 
     async def aio(self, *given: Any, **values: Any) -> Any:
         """Call the service from a coroutine; other calls run while this one waits."""
         service = SERVICES.get(self.name)
         if service is not None and iscoroutinefunction(service.function):
             with _guard_cycle(self.name):
-                named = operations.named(service.spec, given, values)
+                named = operations.bind_arguments(service.spec, given, values)
                 return await service.function(**service.schema.load(named))
-        found = _link_transport(self.name) if service is None else None
-        if found is None:
+        transport = _link_transport(self.name) if service is None else None
+        if transport is None:
             return await asyncio.to_thread(self, *given, **values)
-        return await LinkCall(found, self.name, self._timeout).call_async(given, values)
+        return await LinkCall(transport, self.name, self._timeout).call_async(given, values)
 
     def map(self, items: Iterable[Any], *, max_concurrency: int = MAX_CONCURRENCY) -> list[Any]:
         """Call the service for each item and return the results in order.
@@ -97,9 +98,9 @@ class ServiceProxy:
         if service is not None:
             with _guard_cycle(self.name):
                 return _call_here(service, [_arguments(service, item) for item in items])
-        found = _link_transport(self.name)
-        if found is not None:
-            return LinkCall(found, self.name, self._timeout).map(
+        transport = _link_transport(self.name)
+        if transport is not None:
+            return LinkCall(transport, self.name, self._timeout).map(
                 map(split_arguments, items), max_concurrency
             )
         with ThreadPoolExecutor(max_concurrency, "easymlnb-map") as pool:
@@ -147,7 +148,7 @@ def split_arguments(item: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 def _arguments(service: Service, item: Any) -> dict[str, Any]:
     given, values = split_arguments(item)
-    return operations.named(service.spec, given, values)
+    return operations.bind_arguments(service.spec, given, values)
 
 
 # in this process
@@ -180,8 +181,8 @@ def _call_here(service: Service, rows: list[dict[str, Any]]) -> list[Any]:
 
 
 def _run(function: Callable[..., Any], values: dict[str, Any], stream: bool) -> Any:
-    made = function(**values)
-    return list(event_loop.items(made)) if stream else event_loop.plain(made)
+    result = function(**values)
+    return list(event_loop.iterate(result)) if stream else event_loop.await_result(result)
 
 
 def _not_in_a_coroutine(name: str) -> None:
@@ -197,18 +198,18 @@ def _not_in_a_coroutine(name: str) -> None:
 
 def _link_transport(name: str) -> LinkTransport | None:
     """Return the link to ask over; a notebook's own server does not know the services of others."""
-    return None if "/" in name and not session.in_worker() else link_way()
+    return None if "/" in name and not session.in_worker() else link_transport()
 
 
 @cache
 def _client(shared: bool = False) -> Client:
-    found = hub.shared() if shared else None
-    return Client(found) if found is not None else connect()
+    server = hub.find_shared_service() if shared else None
+    return Client(server) if server is not None else connect()
 
 
 def _call_over_http(
     name: str, timeout: float | None, given: tuple[Any, ...], values: dict[str, Any]
 ) -> Any:
     found = _client(shared=True) if "/" in name else _client()
-    result = found.call(name, operations.named(found.spec(name), given, values), timeout=timeout)
+    result = found[name].options(timeout=timeout)(*given, **values)
     return list(result) if isinstance(result, Iterator) else result

@@ -1,13 +1,13 @@
-"""The ``easymlnb`` command: presentation only, everything it does goes through the REST API.
+"""The ``easymlnb`` command: presentation of the REST API.
 
-Exit codes: 0 done, 1 failed (one sentence on stderr), 2 wrong usage, 130 interrupted.
+Exit codes: 0 success, 1 failure (one sentence on stderr), 2 wrong usage, 130 interrupted.
 """
 
 import sys
 
 
 def main() -> None:
-    """Run the command that the arguments name."""
+    """Run the command."""
     if sys.argv[1:] == ["--version"]:  # not worth loading anything
         from easymlnb._version import __version__
 

@@ -1,13 +1,14 @@
 """The commands. Heavy modules are imported inside the command that needs them."""
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from easymlnb.cli import hub, output, placement
 from easymlnb.cli.errors import ErrorReportingGroup
-from easymlnb.cli.options import AsJson, Here, Token, Url
+from easymlnb.cli.options import ANY_SERVER, ONE_SERVER, Target
 from easymlnb.contract.replacing import AUTO
 
 if TYPE_CHECKING:
@@ -29,14 +30,15 @@ app.add_typer(placement.app, name="placement")
 app.add_typer(hub.app, name="hub")
 
 Name = Annotated[str, typer.Argument(help="The service's name.", metavar="NAME")]
+Names = Annotated[
+    list[str] | None, typer.Option("--name", help="Publish only this service; may be repeated.")
+]
 
 
-def _client_of(
-    name: str, url: str | None, token: str | None, here: bool
-) -> "AbstractContextManager[Client]":
+def _client_of(name: str, target: Target) -> "AbstractContextManager[Client]":
     from easymlnb.cli.target import client_of
 
-    return client_of(name, url, token, here=here)
+    return client_of(name, target)
 
 
 @app.callback(invoke_without_command=True)
@@ -53,27 +55,28 @@ def root(
 
 
 @app.command("list")
-def list_services(
-    here: Here = False, url: Url = None, token: Token = None, json: AsJson = False
-) -> None:
+@ANY_SERVER
+def list_services(target: Target) -> None:
     """List the services of the server."""
-    from easymlnb.cli.target import listed
+    from easymlnb.cli.target import list_services
 
-    found = listed(url, token, here=here)
-    if json:
-        output.as_json(found)
-    elif not found:
+    services = list_services(target)
+    if target.json:
+        output.as_json(services)
+    elif not services:
         output.say("No services yet. Publish one: easymlnb publish NOTEBOOK")
     else:
         columns = {"name": "NAME", "state": "STATE", "version": "VERSION", "title": "TITLE"}
-        output.table(found, columns)
-        for service in found:
+        output.table(services, columns)
+        for service in services:
             if service.get("reason"):
                 output.say(f"{service['name']}: {service['reason']}")
 
 
 @app.command()
+@ANY_SERVER
 def call(
+    target: Target,
     name: Name,
     values: Annotated[
         list[str] | None,
@@ -93,31 +96,27 @@ def call(
     idempotency_key: Annotated[
         str, typer.Option(help="Calls with the same key and input run only once.", metavar="KEY")
     ] = "",
-    here: Here = False,
-    url: Url = None,
-    token: Token = None,
-    json: AsJson = False,
 ) -> None:
     """Call a service and print its result."""
     from easymlnb.cli.call import CallCommand, call_and_show
 
-    how = {
+    options = {
         "timeout": timeout,
         "live": live,
         "priority": priority,
         "idempotency_key": idempotency_key,
     }
-    wish = CallCommand(save=save, accept=accept, how=how, json=json)
-    with _client_of(name, url, token, here) as client:
-        call_and_show(client, name, values or [], wish)
+    command = CallCommand(save=save, accept=accept, options=options, json=target.json)
+    with _client_of(name, target) as client:
+        call_and_show(client, name, values or [], command)
 
 
 @app.command()
+@ANY_SERVER
 def publish(
+    target: Target,
     notebook: Annotated[Path, typer.Argument(help="Path of the notebook.")],
-    name: Annotated[
-        list[str] | None, typer.Option(help="Publish only this service; may be repeated.")
-    ] = None,
+    name: Names = None,
     include: Annotated[
         list[str] | None, typer.Option(help="Include this file or pattern; may be repeated.")
     ] = None,
@@ -133,69 +132,55 @@ def publish(
             help="How to replace the previous version: auto, in_place or wait.", metavar="HOW"
         ),
     ] = AUTO,
-    here: Here = False,
-    url: Url = None,
-    token: Token = None,
-    json: AsJson = False,
 ) -> None:
     """Publish a notebook as a new version of its services."""
     from easymlnb.cli.publish import PublishOptions, publish_and_show
 
-    choice = PublishOptions(
-        names=tuple(name or ()),
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
-        requirements=requirements,
-        replace=replace,
-    )
-    publish_and_show(notebook, choice, url=url, token=token, here=here, json=json)
+    lists = tuple(name or ()), tuple(include or ()), tuple(exclude or ())
+    publish_and_show(notebook, PublishOptions(*lists, requirements, replace), target)
 
 
 @app.command()
+@ANY_SERVER
 def logs(
+    target: Target,
     name: Name,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep showing new calls.")] = False,
-    here: Here = False,
-    url: Url = None,
-    token: Token = None,
-    json: AsJson = False,
 ) -> None:
     """Show a service's recent calls with their output and tracebacks."""
     from easymlnb.cli.logs import show_log
 
-    with _client_of(name, url, token, here) as client:
-        show_log(client, name, follow=follow, json=json)
+    with _client_of(name, target) as client:
+        show_log(client, name, follow=follow, json=target.json)
 
 
 @app.command()
+@ANY_SERVER
 def remove(
+    target: Target,
     name: Name,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
-    here: Here = False,
-    url: Url = None,
-    token: Token = None,
-    json: AsJson = False,
 ) -> None:
     """Remove a published service and all its versions."""
-    import sys
-
-    with _client_of(name, url, token, here) as client:
-        if client.service(name)["version"] is None:
+    with _client_of(name, target) as client:
+        if client.admin.service(name)["version"] is None:
             raise ValueError(
                 f"{name} is a live service. To remove it, close its notebook or remove its "
                 "decorator there."
             )
-        if not yes and not json and sys.stdin.isatty():
+        if not yes and not target.json and sys.stdin.isatty():
             typer.confirm(f"Remove {name} and all its versions?", abort=True, err=True)
-        client.remove(name)
-    if json:
+        client.admin.remove(name)
+    if target.json:
         output.as_json({"removed": name})
     else:
         output.say(f"Removed {name}.")
 
 
 @app.command()
+@ONE_SERVER
 def share(
+    target: Target,
     name: Name,
     user: Annotated[
         list[str] | None, typer.Option(help="Give this user access; may be repeated.")
@@ -210,15 +195,24 @@ def share(
         bool, typer.Option("--public", help="Give everyone access, without a login.")
     ] = False,
     nobody: Annotated[bool, typer.Option("--nobody", help="Remove all access of others.")] = False,
-    url: Url = None,
-    token: Token = None,
-    json: AsJson = False,
 ) -> None:
     """Show or set the access to a service on the Hub's shared service."""
-    from easymlnb.cli.share import ShareOptions, share_and_show
+    from easymlnb.publishing import sharing
 
-    who = ShareOptions(tuple(user or ()), tuple(group or ()), everyone, public, nobody)
-    share_and_show(name, who, url=url, token=token, json=json)
+    setting: dict[str, Any] = {"users": user, "groups": group}
+    setting |= {"everyone": everyone, "public": public}
+    given = any(setting.values())
+    if nobody and given:
+        raise typer.BadParameter(
+            "--nobody cannot be combined with users, groups, --everyone or --public."
+        )
+    access = sharing.share(
+        name, url=target.url, token=target.token, **(setting if given or nobody else {})
+    )
+    if target.json:
+        output.as_json({"service": access.service, **access.to_dict(), "app": access.app})
+    else:
+        output.say_out(repr(access))
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -247,37 +241,33 @@ def serve(
     browser: Annotated[bool, typer.Option(help="Open the catalog in a browser.")] = False,
 ) -> None:
     """Start a server on this machine and publish notebooks on it."""
-    from easymlnb.cli.serve import ServeOptions, serve_and_publish, token_of
+    from easymlnb.cli.serve import ServeOptions, serve_and_publish, server_token
 
-    asked = token_of(token, token_file, notebooks or [])
-    serve_and_publish(ServeOptions(port=port, ip=ip, token=asked, browser=browser), notebooks or [])
+    arguments = notebooks or []
+    options = ServeOptions(port, ip, server_token(token, token_file, arguments), browser)
+    serve_and_publish(options, arguments)
 
 
 @app.command()
+@ONE_SERVER
 def doctor(
+    target: Target,
     hub: Annotated[
         bool,
         typer.Option(
-            "--hub",
-            help="Check this server's JupyterHub, or its shared service at --url.",
+            "--hub", help="Check this server's JupyterHub, or its shared service at --url."
         ),
     ] = False,
-    url: Url = None,
-    token: Token = None,
-    json: AsJson = False,
 ) -> None:
     """Check this installation and suggest fixes."""
+    from easymlnb.cli import doctor_hub
     from easymlnb.cli.doctor import examine, show
 
-    if hub:
-        from easymlnb.cli import doctor_hub as nodes
-
-        if url is not None:
-            findings = nodes.examine_service(url, token or "")
-        else:
-            findings = [*nodes.examine(), *nodes.placements(placement.there(url, token))]
+    if not hub:
+        findings = examine(target.url, target.token)
+    elif target.url is not None:
+        findings = doctor_hub.examine_service(target.url, target.token or "")
     else:
-        findings = examine(url, token)
-    show(findings, json=json)
-    if any(finding.bad for finding in findings):
-        raise typer.Exit(1)
+        found = placement.placements_of(target)
+        findings = [*doctor_hub.examine(), *doctor_hub.placements(found)]
+    show(findings, json=target.json)

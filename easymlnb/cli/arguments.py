@@ -1,4 +1,4 @@
-"""``key=value`` arguments as values of a call, read by the service's schema."""
+"""Parse ``key=value`` arguments into values of a call, by the service's schema."""
 
 import json
 import mimetypes
@@ -13,11 +13,11 @@ from easymlnb.contract.jsonschema import alternatives, properties
 from easymlnb.contract.spec import ServiceSpec
 
 
-def read(arguments: Iterable[str], spec: ServiceSpec) -> dict[str, Any]:
+def parse_arguments(arguments: Iterable[str], spec: ServiceSpec) -> dict[str, Any]:
     """Return the values of ``arguments``; wrong usage raises ``typer.BadParameter``.
 
-    ``key=text`` is taken as it is where the parameter is a text, as JSON elsewhere; ``key=@file``
-    sends a file, ``key=@-`` what comes on stdin. A key given twice makes a list.
+    ``key=text`` is text if the parameter is text, else JSON. ``key=@file`` sends a file, ``key=@-``
+    sends stdin. A repeated key makes a list.
     """
     known = properties(spec.input)
     found: dict[str, Any] = {}
@@ -30,7 +30,7 @@ def read(arguments: Iterable[str], spec: ServiceSpec) -> dict[str, Any]:
             raise typer.BadParameter(
                 f"{spec.name!r} has no parameter {key!r}. Its parameters: {names}."
             )
-        value = _file(text[1:]) if text.startswith("@") else _value(text, known[key], spec)
+        value = _file(text[1:]) if text.startswith("@") else _value(argument, known[key], spec)
         if key in found:
             earlier = found[key] if isinstance(found[key], list) else [found[key]]
             value = [*earlier, *(value if isinstance(value, list) else [value])]
@@ -51,7 +51,8 @@ def _file(name: str) -> FilePart:
     return FilePart(data, path.name, mimetypes.guess_type(name)[0] or "application/octet-stream")
 
 
-def _value(text: str, schema: Any, spec: ServiceSpec) -> Any:
+def _value(argument: str, schema: Any, spec: ServiceSpec) -> Any:
+    text = argument.partition("=")[2]
     found = list(alternatives(schema, spec.input))
     inner = [option for one in found for option in _items(one, spec)] or found
     if any(_is_text(option) for option in inner) and not text.lstrip().startswith(("[", "{")):
@@ -65,7 +66,7 @@ def _value(text: str, schema: Any, spec: ServiceSpec) -> Any:
             return text
         kinds = " or ".join(str(option.get("type")) for option in found)
         raise typer.BadParameter(
-            f"{text!r} is not valid JSON, which a value of type {kinds} must be."
+            f"{argument!r}: the type is {kinds}, and the value must be JSON."
         ) from None
 
 

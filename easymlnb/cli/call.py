@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from easymlnb.cli import output
-from easymlnb.cli.arguments import read
+from easymlnb.cli.arguments import parse_arguments
 from easymlnb.client import Client, RawResponse
 from easymlnb.client.decoding import accept as best
 from easymlnb.contract.jsonschema import hints
@@ -31,43 +31,46 @@ _EXTRA_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class CallCommand:
-    """What to do with the result."""
+    """How to call the service, and what to do with the result."""
 
     save: Path | None = None
     accept: str = ""
     json: bool = False
-    how: Mapping[str, Any] = field(default_factory=dict)
-    """Further ``client.flows.Options`` of the call."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """More ``CallOptions`` of the call."""
 
 
-def call_and_show(client: Client, name: str, arguments: Sequence[str], wish: CallCommand) -> None:
+def call_and_show(
+    client: Client, name: str, arguments: Sequence[str], command: CallCommand
+) -> None:
     """Call a service; raises the call's error, or ``typer.BadParameter`` for wrong usage."""
-    spec = client.spec(name)
-    values = read(arguments, spec)
-    if wish.save is not None and not wish.save.absolute().parent.is_dir():
+    spec = client.admin.spec(name)
+    values = parse_arguments(arguments, spec)
+    if command.save is not None and not command.save.absolute().parent.is_dir():
         raise typer.BadParameter(
-            f"the folder of {str(wish.save)!r} does not exist. Create it first."
+            f"the folder of {str(command.save)!r} does not exist. Create it first."
         )
     if spec.stream:
-        _stream(client, spec, values, wish)
+        _stream(client, spec, values, command)
         return
-    raw = client.raw(name, values, accept=_accept(spec, wish), **wish.how)
-    if wish.save is not None:
-        wish.save.write_bytes(raw.body)
-        output.say(f"Wrote {wish.save} ({len(raw.body):,} bytes, {_bare(raw.content_type)}).")
+    raw = client[name].options(**command.options, accept=_accept(spec, command)).raw(**values)
+    if command.save is not None:
+        command.save.write_bytes(raw.body)
+        output.say(f"Wrote {command.save} ({len(raw.body):,} bytes, {_bare(raw.content_type)}).")
     else:
         _print(raw)
 
 
-def _accept(spec: ServiceSpec, wish: CallCommand) -> str:
-    """Return the media type to ask for: as told, else by the file's ending, else the natural one.
+def _accept(spec: ServiceSpec, command: CallCommand) -> str:
+    """Return the media type to request: the given one, else that of the file's extension.
 
-    Raises ``typer.BadParameter`` when that would put bytes on a terminal.
+    Without both, it is the service's own. Raises ``typer.BadParameter`` if that would print bytes
+    on a terminal.
     """
-    if wish.accept or wish.json:
-        return wish.accept or JSON
+    if command.accept or command.json:
+        return command.accept or JSON
     is_file = hints(spec.output, spec.output).get("widget") in FILES
-    if wish.save is None:
+    if command.save is None:
         if is_file and spec.produces and sys.stdout.isatty():
             raise typer.BadParameter(
                 "the result is a file. Set --output to save it, or use --json."
@@ -75,11 +78,11 @@ def _accept(spec: ServiceSpec, wish: CallCommand) -> str:
         if not is_file or not spec.produces:
             return ""
         return best(spec.output, spec.produces) or spec.produces[0]
-    ending = wish.save.suffix.lower()
-    kind = _EXTRA_TYPES.get(ending) or mimetypes.guess_type(wish.save.name)[0] or ""
+    ending = command.save.suffix.lower()
+    kind = _EXTRA_TYPES.get(ending) or mimetypes.guess_type(command.save.name)[0] or ""
     if kind in spec.produces or kind == JSON:
         return kind
-    # "cells.dat" of a service that answers an image is that image, not JSON around it.
+    # "cells.dat" of a service that returns an image is that image, not JSON that contains it.
     return best(spec.output, spec.produces) or _any(spec)
 
 
@@ -89,12 +92,12 @@ def _any(spec: ServiceSpec) -> str:
 
 
 def _stream(
-    client: Client, spec: ServiceSpec, values: dict[str, object], wish: CallCommand
+    client: Client, spec: ServiceSpec, values: dict[str, object], command: CallCommand
 ) -> None:
-    """Print or write each result as a line of JSON, as soon as it comes."""
-    file = wish.save.open("w", encoding="utf-8") if wish.save else None
+    """Print or write each result as one line of JSON, as soon as it arrives."""
+    file = command.save.open("w", encoding="utf-8") if command.save else None
     try:
-        for item in client.call(spec.name, values, **wish.how):
+        for item in client[spec.name].options(**command.options)(**values):
             line = json.dumps(item, ensure_ascii=False, default=repr)
             typer.echo(line, file=file)
             (file or sys.stdout).flush()

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import typer
+
 from easymlnb.cli import output
 from easymlnb.contract import installation
 from easymlnb.contract.errors import EasyMLNBError, ServerUnreachable
@@ -17,15 +19,15 @@ MIN_PYTHON = (3, 11)
 MIN_FREE = 2**30
 """Bytes of free disk space below which publishing may soon fail."""
 NETWORK_FILESYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "lustre"}
-"""Filesystems on which SQLite's locks cannot be trusted."""
-ASKED = "import ipykernel, easymlnb._version as v; print(v.__version__, v.PROTOCOL)"
-"""What a kernel's interpreter is asked."""
+"""Filesystems with unreliable locks for SQLite."""
+PROBE = "import ipykernel, easymlnb._version as v; print(v.__version__, v.PROTOCOL)"
+"""The program that a kernel's interpreter runs."""
 OK, NOTE, BAD = "ok", "note", "bad"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at; ``fix`` says what to do when it is not as it should be."""
+    """The result of one check; ``fix`` is what to do about a problem."""
 
     about: str
     state: str
@@ -38,7 +40,7 @@ class Finding:
 
 
 def examine(url: str | None = None, token: str | None = None) -> list[Finding]:
-    """Look at everything; a check that fails itself is a finding, not an end."""
+    """Run all checks; an exception in a check is a finding."""
     checks: dict[str, Callable[[], Iterable[Finding]]] = {
         "python": lambda: python(sys.version_info[:3]),
         "packages": packages,
@@ -52,25 +54,26 @@ def examine(url: str | None = None, token: str | None = None) -> list[Finding]:
     for about, check in checks.items():
         try:
             found += check()
-        except Exception as error:  # a broken installation breaks in ways nobody foresaw
+        except Exception as error:  # any exception is possible in a broken installation
             says = f"could not be checked ({type(error).__name__}: {error})."
             found.append(Finding(about, BAD, says, "Install easymlnb again: " + _pip("easymlnb")))
     return found
 
 
 def show(findings: list[Finding], *, json: bool) -> None:
-    """Print what was found: a line each, its fix below."""
+    """Print the findings, each with its fix; ends the command with 1 if there are problems."""
+    count = sum(finding.bad for finding in findings)
     if json:
         output.as_json([asdict(finding) for finding in findings])
-        return
-    marks = {OK: "ok  ", NOTE: "note", BAD: "BAD "}
-    for finding in findings:
-        output.say_out(f"{marks[finding.state]}  {finding.about}: {finding.says}")
-        if finding.fix:
-            output.say_out(f"      -> {finding.fix}")
-    count = sum(finding.bad for finding in findings)
-    output.say_out("")
-    output.say_out("No problems found." if not count else f"{count} problem(s) found.")
+    else:
+        marks = {OK: "ok  ", NOTE: "note", BAD: "BAD "}
+        for finding in findings:
+            output.say_out(f"{marks[finding.state]}  {finding.about}: {finding.says}")
+            if finding.fix:
+                output.say_out(f"      -> {finding.fix}")
+        output.say_out(f"\n{count} problem(s) found." if count else "\nNo problems found.")
+    if count:
+        raise typer.Exit(1)
 
 
 def _pip(what: str) -> str:
@@ -78,7 +81,7 @@ def _pip(what: str) -> str:
 
 
 def python(version: tuple[int, ...]) -> Iterator[Finding]:
-    """The interpreter is new enough."""
+    """Check the version of Python."""
     text = ".".join(map(str, version))
     if version >= MIN_PYTHON:
         yield Finding("python", OK, f"{text} at {sys.executable}")
@@ -88,7 +91,7 @@ def python(version: tuple[int, ...]) -> Iterator[Finding]:
 
 
 def packages() -> Iterator[Finding]:
-    """Everything easymlnb asks for is installed, and new enough."""
+    """Check that all requirements are installed."""
     wrong = list(installation.unmet_requirements())
     for wanted, found in wrong:
         says = f"{wanted} is required; installed: {found or 'none'}."
@@ -98,7 +101,7 @@ def packages() -> Iterator[Finding]:
 
 
 def extension() -> Iterator[Finding]:
-    """Jupyter servers of this interpreter load the extension."""
+    """Check that Jupyter servers of this interpreter load the extension."""
     from jupyter_core.paths import jupyter_config_path
 
     if unmet := list(installation.unmet_requirements(installation.SERVER)):
@@ -119,21 +122,21 @@ def extension() -> Iterator[Finding]:
 
 
 def _switch(folders: list[Path]) -> tuple[bool, Path | None]:
-    """Return whether the extension is on, and the file that says so."""
+    """Return whether the extension is enabled, and the file with that setting."""
     for folder in folders:
         single = folder / "jupyter_server_config.json"
         for file in (single, *sorted((folder / "jupyter_server_config.d").glob("*.json"))):
             try:
                 found = jsonlib.loads(file.read_text(encoding="utf-8"))
-                said = found["ServerApp"]["jpserver_extensions"]["easymlnb_server"]
+                enabled = found["ServerApp"]["jpserver_extensions"]["easymlnb_server"]
             except (OSError, ValueError, KeyError, TypeError):
                 continue
-            return bool(said), file
+            return bool(enabled), file
     return False, None
 
 
 def kernel() -> Iterator[Finding]:
-    """The kernel that notebooks name can start and import easymlnb."""
+    """Check that the kernel of notebooks starts and imports easymlnb."""
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
     install = f"{sys.executable} -m ipykernel install --sys-prefix"
@@ -142,7 +145,7 @@ def kernel() -> Iterator[Finding]:
     except NoSuchKernel:
         yield Finding("kernel", BAD, "there is no kernelspec 'python3'.", install)
         return
-    # Jupyter itself puts its own interpreter in place of a bare name.
+    # Jupyter replaces these names with its own interpreter.
     own = {"python", f"python{sys.version_info[0]}", "python{}.{}".format(*sys.version_info)}
     program = sys.executable if spec.argv[0] in own else shutil.which(spec.argv[0])
     if program is None:
@@ -151,19 +154,15 @@ def kernel() -> Iterator[Finding]:
         return
     try:
         tried = subprocess.run(
-            [program, "-c", ASKED],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+            [program, "-c", PROBE], capture_output=True, text=True, timeout=60, check=False
         )
     except subprocess.TimeoutExpired:
         yield Finding("kernel", BAD, f"{program} does not respond.", install)
         return
     if tried.returncode:
-        said = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
+        reason = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
         fix = f"{program} -m pip install easymlnb ipykernel"
-        yield Finding("kernel", BAD, f"{program}: {said}", fix)
+        yield Finding("kernel", BAD, f"{program}: {reason}", fix)
     elif skew := installation.version_skew(program, *tried.stdout.split()):
         yield Finding("kernel", BAD, skew)
     else:
@@ -171,7 +170,7 @@ def kernel() -> Iterator[Finding]:
 
 
 def runtime_folder() -> Iterator[Finding]:
-    """Servers can be found by those who look for them."""
+    """Check the folder in which running servers are found."""
     from jupyter_core.paths import jupyter_runtime_dir
 
     folder = Path(jupyter_runtime_dir())
@@ -185,7 +184,7 @@ def _data_dir() -> Path:
 
 
 def data_folder(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> Iterator[Finding]:
-    """What is published can be kept, on a disk whose locks hold."""
+    """Check the folder of published services: access, file system, free space."""
     yield _writable("data folder", folder, "JUPYTER_DATA_DIR")
     kind = filesystem(_existing(folder), mounts)
     if kind in NETWORK_FILESYSTEMS:
@@ -199,7 +198,7 @@ def data_folder(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> Itera
 
 
 def filesystem(folder: Path, mounts: Path) -> str:
-    """Return the type of the filesystem that holds ``folder``; empty when nothing tells."""
+    """Return the type of the filesystem of ``folder``; empty if unknown."""
     try:
         lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -218,20 +217,21 @@ def _existing(folder: Path) -> Path:
 
 
 def _writable(about: str, folder: Path, variable: str) -> Finding:
-    there = _existing(folder)
-    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+    existing = _existing(folder)
+    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
         return Finding(about, OK, str(folder))
     fix = f"Make it writable, or set {variable} to another folder."
-    return Finding(about, BAD, f"{there} is not writable.", fix)
+    return Finding(about, BAD, f"{existing} is not writable.", fix)
 
 
 def server(url: str | None, token: str | None) -> Iterator[Finding]:
-    """A server answers, and is well; that none runs is no defect unless one was named."""
+    """Check the server; without a URL, no running server is only a note."""
     from easymlnb.client import connect
+    from easymlnb.client.discovery import find
 
     named = bool(url or os.environ.get("EASYMLNB_URL"))
     try:
-        client = connect(url, token)
+        found = find(url, token)
     except ServerUnreachable as error:
         if named:
             yield Finding("server", BAD, error.message)
@@ -240,16 +240,16 @@ def server(url: str | None, token: str | None) -> Iterator[Finding]:
                 "server", NOTE, "no server is running on this machine.", "Start one: easymlnb serve"
             )
         return
-    with client:
+    with connect(found.url, found.token) as client:
         try:
-            ready = client.health().get("status") == "ok"
-            count = len(client.services())
+            ready = client.admin.health().get("status") == "ok"
+            count = len(client.admin.services())
         except EasyMLNBError as error:
             fix = "Check the server's output, --url and --token."
-            yield Finding("server", BAD, f"{client!r}: {error.message}", fix)
+            yield Finding("server", BAD, f"{found.url}: {error.message}", fix)
             return
     if ready:
-        yield Finding("server", OK, f"{client!r} is ready with {count} service(s).")
+        yield Finding("server", OK, f"{found.url} is ready, services: {count}.")
     else:
         fix = "The server may still be starting. If not, see its output for the cause."
-        yield Finding("server", BAD, f"{client!r} does not run the published services.", fix)
+        yield Finding("server", BAD, f"{found.url} does not run the published services.", fix)

@@ -13,32 +13,32 @@ if TYPE_CHECKING:
 
 SECONDS = 10.0
 SLOW = 2.0
-"""Seconds after which the Hub is thought to wait for a start instead of answering at once."""
-AT_ONCE = 'c.JupyterHub.tornado_settings.update({"slow_spawn_timeout": 0})'
+"""Seconds above which the Hub seems to wait for a start instead of responding immediately."""
+NO_WAIT = 'c.JupyterHub.tornado_settings.update({"slow_spawn_timeout": 0})'
 NEEDED = ("servers", "access:servers")
-"""Scopes, each of the user's own servers, without which nodes cannot be started or reached."""
+"""Scopes for the user's own servers that are needed to start and reach nodes."""
 
 
 def examine(environment: Mapping[str, str] | None = None) -> list[Finding]:
-    """Look at what a Hub gives the server that this runs in; says first whether there is one."""
-    told = os.environ if environment is None else environment
-    url, user = told.get("JUPYTERHUB_API_URL", ""), told.get("JUPYTERHUB_USER", "")
+    """Check the Hub of the server in which this runs."""
+    variables = os.environ if environment is None else environment
+    url, user = variables.get("JUPYTERHUB_API_URL", ""), variables.get("JUPYTERHUB_USER", "")
     if not url or not user:
         fix = "Run this command in a terminal of a server that the Hub started."
         return [Finding("hub", BAD, "this server was not started by a JupyterHub.", fix)]
     import httpx
 
-    token = told.get("JUPYTERHUB_API_TOKEN", "")
+    token = variables.get("JUPYTERHUB_API_TOKEN", "")
     headers = {"Authorization": f"token {token}"}
     with httpx.Client(headers=headers, timeout=SECONDS) as http:
-        found = [*_hub(http, url), *_rights(http, url, user), *_proxy(http, told)]
-        if address := _service_of(told):
+        found = [*_hub(http, url), *_rights(http, url, user), *_proxy(http, variables)]
+        if address := _service_of(variables):
             found += service(http, address)
         return found
 
 
 def examine_service(url: str, token: str) -> list[Finding]:
-    """Look at the shared service at this address, such as from outside of any server."""
+    """Check the shared service at this URL, also from outside the Hub's servers."""
     import httpx
 
     headers = {"Authorization": f"token {token}"}
@@ -47,19 +47,19 @@ def examine_service(url: str, token: str) -> list[Finding]:
 
 
 def service(http: "httpx.Client", address: str) -> Iterator[Finding]:
-    """Look at the shared service: whether it is there, lets us in, and has what it needs."""
+    """Check the shared service: whether it exists, accepts the token, and has its requirements."""
     import httpx
 
     about = "shared service"
     try:
-        there = http.get(f"{address}health/live")
+        health = http.get(f"{address}health/live")
         me = http.get(f"{address}me")
     except httpx.HTTPError:
         yield Finding(about, BAD, f"not reachable at {address}.", "Ask the Hub's administrator.")
         return
-    if there.status_code == 404 or not _is_ours(there):
+    if health.status_code == 404 or not _is_ours(health):
         fix = "The Hub's administrator can add the output of: easymlnb hub config"
-        if there.status_code in (502, 503, 504):
+        if health.status_code in (502, 503, 504):
             yield Finding(
                 about, BAD, f"no response at {address}.", "See the Hub's log for the cause."
             )
@@ -70,45 +70,45 @@ def service(http: "httpx.Client", address: str) -> Iterator[Finding]:
         fix = f"In jupyterhub_config.py, c.JupyterHub.load_roles: {USERS}, and {TOKENS}"
         yield Finding(about, BAD, "the shared service rejects this token.", fix)
         return
-    told = me.json()
-    yield Finding(about, OK, f"accepts {told['name']} at {address}")
-    if not told["admin"]:
+    user = me.json()
+    yield Finding(about, OK, f"accepts {user['name']} at {address}")
+    if not user["admin"]:
         says = "only administrators of the Hub can see its own requirements."
         yield Finding(about, NOTE, says)
         return
     yield from _needs(http.get(f"{address}hub").json())
 
 
-def _needs(told: Mapping[str, Any]) -> Iterator[Finding]:
-    """Return what the service says of itself to an administrator."""
+def _needs(state: Mapping[str, Any]) -> Iterator[Finding]:
+    """Check what the service reports to administrators."""
     about = "shared service"
-    if told["missing"]:
+    if state["missing"]:
         fix = f"In jupyterhub_config.py, an entry of c.JupyterHub.load_roles: {ROLE}"
-        yield Finding(about, BAD, f"missing scopes: {', '.join(told['missing'])}.", fix)
+        yield Finding(about, BAD, f"missing scopes: {', '.join(state['missing'])}.", fix)
     else:
         yield Finding(about, OK, "can start, stop and reach users' servers, and read users")
-    if told["reached"]:
-        yield Finding(about, OK, f"nodes connect at {told['proxy']}")
+    if state["reached"]:
+        yield Finding(about, OK, f"nodes connect at {state['proxy']}")
     else:
         fix = (
             'Set c.JupyterHub.public_url = "https://...", or c.EasyMLNB.hub_proxy for the '
             "service only."
         )
-        where = f"at {told['proxy']}" if told["proxy"] else "because its URL is unknown"
+        where = f"at {state['proxy']}" if state["proxy"] else "because its URL is unknown"
         yield Finding(
             about, BAD, f"the service cannot reach itself through the proxy {where}.", fix
         )
-    if told["slowest_start"] > SLOW:
-        says = f"the Hub took {told['slowest_start']:g} s to accept the start of a server."
-        yield Finding(about, BAD, says, f"In jupyterhub_config.py: {AT_ONCE}")
+    if state["slowest_start"] > SLOW:
+        says = f"the Hub took {state['slowest_start']:g} s to accept the start of a server."
+        yield Finding(about, BAD, says, f"In jupyterhub_config.py: {NO_WAIT}")
     from easymlnb._version import __version__
 
-    if told["easymlnb"] != __version__:
-        says = f"its easymlnb is {told['easymlnb']}, but the local one is {__version__}."
+    if state["easymlnb"] != __version__:
+        says = f"its easymlnb is {state['easymlnb']}, but the local one is {__version__}."
         yield Finding(about, BAD, says, "Install the same version in both environments.")
     else:
         yield Finding(
-            about, OK, f"easymlnb {__version__}, JupyterHub {told['hub'] or '(unavailable)'}"
+            about, OK, f"easymlnb {__version__}, JupyterHub {state['hub'] or '(unavailable)'}"
         )
 
 
@@ -119,12 +119,12 @@ def _is_ours(answer: "httpx.Response") -> bool:
         return False
 
 
-def _service_of(told: Mapping[str, str]) -> str:
-    """Return where the shared service would be; empty if the proxy's address is not known."""
-    parts = urlsplit(told.get("JUPYTERHUB_PUBLIC_URL", ""))
+def _service_of(variables: Mapping[str, str]) -> str:
+    """Return the URL of a shared service; empty if the proxy's URL is unknown."""
+    parts = urlsplit(variables.get("JUPYTERHUB_PUBLIC_URL", ""))
     if not parts.netloc:
         return ""
-    base = told.get("JUPYTERHUB_BASE_URL") or "/"
+    base = variables.get("JUPYTERHUB_BASE_URL") or "/"
     return f"{parts.scheme}://{parts.netloc}{base.rstrip('/')}/services/{SERVICE}/"
 
 
@@ -163,16 +163,16 @@ def _holds(scopes: list[str], name: str, user: str) -> bool:
     return any(scope in (name, f"{name}!user={user}", f"{name}!user") for scope in scopes)
 
 
-def _proxy(http: "httpx.Client", told: Mapping[str, str]) -> Iterator[Finding]:
+def _proxy(http: "httpx.Client", variables: Mapping[str, str]) -> Iterator[Finding]:
     import httpx
 
-    parts = urlsplit(told.get("JUPYTERHUB_PUBLIC_URL", ""))
+    parts = urlsplit(variables.get("JUPYTERHUB_PUBLIC_URL", ""))
     if not parts.netloc:
         says = "the URL of the Hub's proxy is unknown."
         fix = "Set c.JupyterHub.public_url, or c.EasyMLNB.hub_proxy of the users' servers."
         yield Finding("proxy", NOTE, says, fix)
         return
-    address = f"{parts.scheme}://{parts.netloc}{told.get('JUPYTERHUB_SERVICE_PREFIX', '/')}"
+    address = f"{parts.scheme}://{parts.netloc}{variables.get('JUPYTERHUB_SERVICE_PREFIX', '/')}"
     try:
         code = http.get(f"{address}easymlnb/health/live").status_code
     except httpx.HTTPError:
@@ -181,11 +181,11 @@ def _proxy(http: "httpx.Client", told: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("proxy", OK, f"this server is reachable at {address}")
     else:
         fix = "If nodes need another URL, set c.EasyMLNB.hub_proxy."
-        yield Finding("proxy", BAD, f"this server not reachable at {address}.", fix)
+        yield Finding("proxy", BAD, f"this server is not reachable at {address}.", fix)
 
 
 def placements(found: list[dict[str, Any]]) -> Iterator[Finding]:
-    """Return what there is to say of the placements of a server."""
+    """Check the placements of a server."""
     for one in found:
         if one.get("error"):
             yield Finding(f"placement {one['name']}", BAD, one["error"])

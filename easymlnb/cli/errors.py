@@ -1,4 +1,4 @@
-"""Report errors of commands: one sentence on stderr and an exit code, never a traceback."""
+"""Report errors of commands: one sentence on stderr and an exit code, no traceback."""
 
 import os
 import sys
@@ -11,25 +11,25 @@ from easymlnb.contract.errors import EasyMLNBError
 
 FAILED, INTERRUPTED = 1, 130
 DEBUG = "EASYMLNB_DEBUG"
-"""Name of the variable that brings tracebacks back, for those who look for a defect of ours."""
+"""Name of the variable that enables tracebacks, to find defects of easymlnb."""
 
 
 class ErrorReportingGroup(TyperGroup):
-    """The command group whose errors are for people."""
+    """A command group that prints errors as sentences."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            # The terminal shows ^C; whatever follows begins on a line of its own.
+            # The terminal shows ^C: continue on a new line.
             typer.echo("", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            # The reader (head, less) has left: not an error, and Python must not flush again.
+            # The reader (head, less) has ended: no error, and Python must not flush again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
         except Exception as error:
-            # By this attribute typer's own usage errors and exits are known, whatever its version.
+            # All versions of typer's usage errors and exits have this attribute.
             own = hasattr(error, "exit_code") or isinstance(error, typer.Abort)
             if own or os.environ.get(DEBUG):
                 raise
@@ -38,13 +38,13 @@ class ErrorReportingGroup(TyperGroup):
 
 
 def sentence(error: Exception) -> str:
-    """Return what to say of an error."""
+    """Return the message for an error."""
     if isinstance(error, EasyMLNBError):
-        quoted = f" (request {error.request_id})" if error.request_id else ""
-        return f"{_by_field(error)}{quoted}"
+        request = f" (request {error.request_id})" if error.request_id else ""
+        return f"{_by_field(error)}{request}"
     if isinstance(error, OSError) and error.strerror:
-        where = f": {error.filename}" if error.filename else ""
-        return f"{error.strerror}{where}"
+        file = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{file}"
     text = " ".join(str(error).split()) or "no details"
     if isinstance(error, TypeError | ValueError):
         return text
@@ -52,11 +52,11 @@ def sentence(error: Exception) -> str:
 
 
 def _by_field(error: EasyMLNBError) -> str:
-    """Return the message; of several fields that are wrong, each on a line of its own."""
-    told = error.details
-    if not isinstance(told, list) or len(told) < 2:
+    """Return the message; several invalid fields are on separate lines."""
+    fields = error.details
+    if not isinstance(fields, list) or len(fields) < 2:
         return error.message
-    if not all(isinstance(one, dict) and {"field", "message"} <= one.keys() for one in told):
+    if not all(isinstance(one, dict) and {"field", "message"} <= one.keys() for one in fields):
         return error.message
     head = error.message.partition(". ")[0]
-    return "\n  ".join([f"{head}:", *(f"{one['field']}: {one['message']}" for one in told)])
+    return "\n  ".join([f"{head}:", *(f"{one['field']}: {one['message']}" for one in fields)])

@@ -1,17 +1,19 @@
-"""``easymlnb hub``: the service that all users of a JupyterHub share."""
+"""``easymlnb hub``: set up and manage the shared service of a JupyterHub."""
 
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from easymlnb.cli import output
-from easymlnb.cli.options import Token, Url
+from easymlnb.cli.options import Target, with_target
 from easymlnb.contract import hub_config
+
+if TYPE_CHECKING:
+    from easymlnb.client import Client
 
 app = typer.Typer(
     help="Set up and manage the shared service of a JupyterHub.", no_args_is_help=True
@@ -19,7 +21,6 @@ app = typer.Typer(
 
 MODULE = "easymlnb_server.hub.shared_service"
 PORT = 10180
-SECONDS = 60.0
 BLOCK = """\
 # easymlnb: the shared service of all users, at {public}/services/{name}/
 c.JupyterHub.services.append(
@@ -53,7 +54,7 @@ URL = """\
 
 @dataclass(frozen=True, slots=True)
 class HubOptions:
-    """Where the service runs: its folder and settings, its address, and the one of the Hub."""
+    """Folder, settings and address of the service, and the Hub's URL."""
 
     folder: Path | None = None
     settings: Path | None = None
@@ -117,45 +118,36 @@ def config(
 
 
 @app.command()
+@with_target("json")
 def check(
+    target: Target,
     hub_config: Annotated[
         Path, typer.Argument(metavar="FILE", help="The Hub's configuration file; it is executed.")
     ] = Path("jupyterhub_config.py"),
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """Check whether the Hub and the service would start; run it on the Hub's machine."""
     from easymlnb.cli.doctor import show
     from easymlnb.cli.hub_check import examine
 
-    findings = examine(hub_config.absolute())
-    show(findings, json=json)
-    if any(finding.bad for finding in findings):
-        raise typer.Exit(1)
+    show(examine(hub_config.absolute()), json=target.json)
 
 
-def _administer(method: str, path: str, url: str | None, token: str | None, body: Any) -> Any:
-    """Ask something of the shared service that administrators may."""
-    import httpx
+def _client(target: Target) -> "Client":
+    from easymlnb.client import Client, hub
 
-    from easymlnb.client import hub, transport
-    from easymlnb.client.messages import checked
-
-    server = hub.server(url, token)
-    with httpx.Client(**transport.settings(server)) as http, transport.translated(server, SECONDS):
-        answer = http.request(method, path, json=body, timeout=SECONDS)
-    return checked(transport.answer(answer, answer.content)).json()
+    return Client(hub.publish_target(target.url, target.token))
 
 
 @app.command()
+@with_target("url", "token")
 def transfer(
+    target: Target,
     old: Annotated[str, typer.Argument(metavar="OLD", help="Current owner of the services.")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="New owner, a user of the Hub.")],
-    url: Url = None,
-    token: Token = None,
 ) -> None:
     """Transfer all services of a user to another, for example after a user was renamed."""
-    path = f"hub/users/{quote(old, safe='')}/transfer"
-    moved = _administer("POST", path, url, token, {"to": new})["moved"]
+    with _client(target) as client:
+        moved = client.admin.transfer_services(old, new)
     for before, after in moved.items():
         output.say_out(f"{before} is now {after}")
     if not moved:
@@ -163,18 +155,19 @@ def transfer(
 
 
 @app.command("remove-user")
+@with_target("url", "token")
 def remove_user(
+    target: Target,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the former user.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
-    url: Url = None,
-    token: Token = None,
 ) -> None:
     """Remove all services of a user, and the user's access to other services."""
     if not yes:
         typer.confirm(f"Remove all services of {name} and all their versions?", abort=True)
-    removed = _administer("DELETE", f"hub/users/{quote(name, safe='')}", url, token, None)
-    for one in removed["removed"]:
-        output.say_out(f"{one} removed")
+    with _client(target) as client:
+        removed = client.admin.remove_user(name)
+    for service in removed:
+        output.say_out(f"{service} removed")
     output.say(f"Another user can now use the name {name}.")
 
 

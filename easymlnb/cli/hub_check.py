@@ -20,17 +20,17 @@ from easymlnb.contract.hub_config import (
 )
 
 PRINTED = "Add the output of: easymlnb hub config"
-JUPYTERS_WORDS = "Bad config encountered during initialization: "
+JUPYTER_PREFIX = "Bad config encountered during initialization: "
 CHECK_TIMEOUT = 120.0
 PACKAGES = ("easymlnb", "easymlnb_server")
-KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "TMPDIR")
-"""Variables that the Hub hands on to a service that it starts."""
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "TMPDIR")
+"""Variables that the Hub passes to a service."""
 
 
 def examine(file: Path) -> list[Finding]:
-    """Look at ``jupyterhub_config.py``, which is executed for it, and at what it starts.
+    """Check ``jupyterhub_config.py``, which is executed, and the service that it starts.
 
-    The folder that this runs in is taken for the Hub's working folder.
+    The current folder is used as the Hub's working folder.
     """
     if not file.is_file():
         fix = "Give the path of the Hub's configuration: easymlnb hub check FILE"
@@ -50,7 +50,7 @@ def examine(file: Path) -> list[Finding]:
         says = f"no service named {SERVICE!r} in c.JupyterHub.services."
         return [Finding("shared service", BAD, says, PRINTED)]
     rights = _rights(_list(hub.get("load_roles")), config.get("Spawner", {}))
-    return [*_shadows(Path(service.get("cwd") or ".")), *_starts(service), *rights, *_hub(hub)]
+    return [*_shadows(Path(service.get("cwd") or ".")), *_start(service), *rights, *_hub(hub)]
 
 
 def _read(file: Path) -> Mapping[str, Any]:
@@ -60,17 +60,17 @@ def _read(file: Path) -> Mapping[str, Any]:
     return found
 
 
-def _value(told: Any, empty: Any) -> Any:
-    """Return a setting that may have been written with ``append`` or ``update``."""
+def _value(setting: Any, empty: Any) -> Any:
+    """Return a setting, also if the file uses ``append`` or ``update``."""
     from traitlets.config.loader import LazyConfigValue
 
-    if isinstance(told, LazyConfigValue):
-        return told.get_value(empty)
-    return empty if told is None else told
+    if isinstance(setting, LazyConfigValue):
+        return setting.get_value(empty)
+    return empty if setting is None else setting
 
 
-def _list(told: Any) -> list[Mapping[str, Any]]:
-    return [one for one in _value(told, []) if isinstance(one, Mapping)]
+def _list(setting: Any) -> list[Mapping[str, Any]]:
+    return [one for one in _value(setting, []) if isinstance(one, Mapping)]
 
 
 def _named(services: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -78,7 +78,7 @@ def _named(services: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
 
 
 def _shadows(folder: Path) -> Iterator[Finding]:
-    """Note files that other programs in this folder would import in place of the package."""
+    """Report files that programs in this folder import in place of the package."""
     for name in PACKAGES:
         for found in (folder / f"{name}.py", folder / name / "__init__.py"):
             if found.is_file():
@@ -90,8 +90,8 @@ def _shadows(folder: Path) -> Iterator[Finding]:
                 yield Finding("import path", NOTE, says, fix)
 
 
-def _starts(service: Mapping[str, Any]) -> Iterator[Finding]:
-    """Have the service's own program look at its settings, as the Hub would start it."""
+def _start(service: Mapping[str, Any]) -> Iterator[Finding]:
+    """Run the service's own check of its settings, as the Hub would start it."""
     about = "shared service"
     command = [str(word) for word in service.get("command") or ()]
     if not command:
@@ -107,13 +107,18 @@ def _starts(service: Mapping[str, Any]) -> Iterator[Finding]:
             about, BAD, f"its command {command[0]} is not an executable program.", PRINTED
         )
         return
-    variables = {name: os.environ[name] for name in KEPT if name in os.environ}
+    variables = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     more = service.get("environment") or {}
     variables |= {str(name): str(value) for name, value in more.items()}
+    yield _check([*command, "--check"], service.get("cwd") or None, variables)
+
+
+def _check(command: list[str], folder: str | None, variables: Mapping[str, str]) -> Finding:
+    about = "shared service"
     try:
         done = subprocess.run(
-            [*command, "--check"],
-            cwd=service.get("cwd") or None,
+            command,
+            cwd=folder,
             env=variables,
             capture_output=True,
             text=True,
@@ -121,16 +126,14 @@ def _starts(service: Mapping[str, Any]) -> Iterator[Finding]:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        yield Finding(about, BAD, f"its command failed to start: {error}", PRINTED)
-        return
+        return Finding(about, BAD, f"its command failed to start: {error}", PRINTED)
     if done.returncode == 0:
-        yield Finding(about, OK, "the service starts with these settings")
-        return
+        return Finding(about, OK, "the service starts with these settings")
     lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
-    told = "\n".join(lines[-5:]).removeprefix("easymlnb: ").rpartition(JUPYTERS_WORDS)[2]
-    says = told or f"the service exits with code {done.returncode}."
+    reason = "\n".join(lines[-5:]).removeprefix("easymlnb: ").rpartition(JUPYTER_PREFIX)[2]
+    says = reason or f"the service exits with code {done.returncode}."
     fix = "Fix this before you restart the Hub: a service that fails to start stops the Hub."
-    yield Finding(about, BAD, says, fix)
+    return Finding(about, BAD, says, fix)
 
 
 def _rights(roles: list[Mapping[str, Any]], spawner: Mapping[str, Any]) -> Iterator[Finding]:
@@ -144,10 +147,10 @@ def _rights(roles: list[Mapping[str, Any]], spawner: Mapping[str, Any]) -> Itera
         yield Finding("role", OK, f"{says} ({', '.join(narrowed)} apply to some users only)")
     else:
         yield Finding("role", OK, "the service has all required scopes")
-    everybody = _scopes(one for one in roles if one.get("name") == "user")
-    if _enters(everybody):
+    all_users = _scopes(one for one in roles if one.get("name") == "user")
+    if _can_enter(all_users):
         yield Finding("users", OK, "users can log in to the service")
-    elif any(_enters(_scopes([one])) for one in roles):
+    elif any(_can_enter(_scopes([one])) for one in roles):
         yield Finding("users", OK, "some users can log in to the service, through their own roles")
     else:
         says = "no role allows users to log in to the service."
@@ -182,5 +185,5 @@ def _scopes(roles: Any) -> set[str]:
     return {str(scope) for role in roles for scope in role.get("scopes") or ()}
 
 
-def _enters(scopes: Collection[str]) -> bool:
+def _can_enter(scopes: Collection[str]) -> bool:
     return bool({ACCESS, "access:services"} & {*scopes})

@@ -1,4 +1,4 @@
-"""``easymlnb logs``: the last calls, and with ``--follow`` new ones as they end."""
+"""``easymlnb logs``: show the last calls, and with ``--follow`` new ones as they end."""
 
 import json as jsonlib
 import time
@@ -11,7 +11,7 @@ from easymlnb.cli import output
 from easymlnb.client import Client
 
 FOLLOW_SECONDS = 1.0
-"""Time between two looks for new calls."""
+"""Time between two requests for new calls."""
 
 
 def show_log(
@@ -23,7 +23,7 @@ def show_log(
     wait: Callable[[float], None] = time.sleep,
 ) -> None:
     """Print the entries of a service's log; following ends with an interrupt or an error."""
-    entries = client.log(name)
+    entries = client.admin.log(name)
     if json and not follow:
         output.as_json(entries)
         return
@@ -32,11 +32,11 @@ def show_log(
     seen = _show(entries, set(), json)
     while follow:
         wait(FOLLOW_SECONDS)
-        seen = _show(client.log(name), seen, json)
+        seen = _show(client.admin.log(name), seen, json)
 
 
 def _show(entries: Iterable[dict[str, Any]], seen: set[str], json: bool) -> set[str]:
-    """Print what is new and return what to take for old next time."""
+    """Print the new entries, and return the keys of all."""
     now = set()
     for entry in entries:
         key = f"{entry.get('time')} {entry.get('request_id')}"
@@ -54,6 +54,6 @@ def text(entry: dict[str, Any]) -> str:
         f"{moment}  {status}  {entry.get('seconds', 0):.3f} s  "
         f"v{entry.get('version')}  {entry.get('request_id')}"
     ).replace("vlive", "live")
-    said = [str(entry.get("log") or ""), str(entry.get("trace") or "")]
-    lines = [line for block in said for line in block.rstrip("\n").splitlines()]
+    texts = [str(entry.get("log") or ""), str(entry.get("trace") or "")]
+    lines = [line for block in texts for line in block.rstrip("\n").splitlines()]
     return output.clean("\n".join([head, *(f"    {line}" for line in lines)]))

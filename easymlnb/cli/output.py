@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 DUMB = ("dumb", "unknown")
-"""What ``TERM`` says where a line cannot be drawn twice: then news go below each other."""
+"""Values of ``TERM`` for terminals that cannot redraw a line: there, texts are printed instead."""
 
 
 def as_json(value: Any) -> None:
@@ -23,12 +23,12 @@ def as_json(value: Any) -> None:
 
 
 def say(text: str) -> None:
-    """Tell something about the work, on stderr."""
+    """Print a message on stderr."""
     typer.echo(text, err=True)
 
 
 def say_out(text: str) -> None:
-    """Print one line of an answer on stdout, harmless for the terminal."""
+    """Print one line of a result on stdout, without control characters."""
     typer.echo(clean(text))
 
 
@@ -43,19 +43,19 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> None
     for key, heading in columns.items():
         drawn.add_column(heading, no_wrap=key == "name", overflow="fold")
     for row in rows:
-        # Text: what authors wrote is never read as markup.
-        drawn.add_row(*(Text(clean(_word(row.get(key)))) for key in columns))
-    # In a pipe there is no terminal to fit into.
+        # Text: markup in the authors' texts is not rendered.
+        drawn.add_row(*(Text(clean(_text(row.get(key)))) for key in columns))
+    # A pipe has no width.
     width = None if sys.stdout.isatty() else 200
     Console(width=width, soft_wrap=False).print(drawn)
 
 
 def clean(text: str) -> str:
-    """Return text without the control characters that could drive a terminal."""
+    """Return text without control characters for a terminal."""
     return "".join(c for c in text if c in "\n\t" or (c.isprintable() and c != "\x1b"))
 
 
-def _word(value: Any) -> str:
+def _text(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -67,7 +67,7 @@ def _word(value: Any) -> str:
 
 @contextmanager
 def progress(what: str) -> Iterator["OnProgress | None"]:
-    """Give a function that draws progress on stderr; ``None`` where nobody would see it."""
+    """Give a function that draws progress on stderr; ``None`` without a capable terminal."""
     if not sys.stderr.isatty() or os.environ.get("TERM", "").lower() in DUMB:
         yield None
         return
@@ -79,9 +79,9 @@ def progress(what: str) -> Iterator["OnProgress | None"]:
     with bar:
         task = bar.add_task(what, total=None)
 
-        def told(fraction: float, text: str) -> None:
+        def show(fraction: float, text: str) -> None:
             total = None if fraction < 0 else 1.0
-            said = clean(text) or what
-            bar.update(task, total=total, completed=max(0.0, fraction), description=said)
+            shown = clean(text) or what
+            bar.update(task, total=total, completed=max(0.0, fraction), description=shown)
 
-        yield told
+        yield show

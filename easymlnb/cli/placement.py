@@ -8,36 +8,28 @@ from typing import Annotated, Any
 import typer
 
 from easymlnb.cli import output
-from easymlnb.cli.options import AsJson, Token, Url
+from easymlnb.cli.options import ONE_SERVER, Target, with_target
 
 app = typer.Typer(help="Manage kernels and workers on a JupyterHub's nodes.", no_args_is_help=True)
 
 PROVISIONER = "easymlnb-hub"
-"""Entry point of the server's package that starts kernels on nodes."""
-
-SECONDS = 60.0
+"""Entry point of the kernel provisioner that starts kernels on nodes."""
 
 
-def there(url: str | None, token: str | None) -> list[dict[str, Any]]:
+def placements_of(target: Target) -> list[dict[str, Any]]:
     """Return the placements of a server, with their nodes and what runs there."""
-    import httpx
+    from easymlnb.client import connect
 
-    from easymlnb.client import discovery, transport
-    from easymlnb.client.messages import checked
-
-    server = discovery.find(url, token)
-    with httpx.Client(**transport.settings(server)) as http, transport.translated(server, SECONDS):
-        answer = http.get("placements", timeout=SECONDS)
-    found: list[dict[str, Any]]
-    found = checked(transport.answer(answer, answer.content)).json()["placements"]
-    return found
+    with connect(target.url, target.token) as client:
+        return client.admin.placements()
 
 
 @app.command("list")
-def list_placements(url: Url = None, token: Token = None, json: AsJson = False) -> None:
+@ONE_SERVER
+def list_placements(target: Target) -> None:
     """List the placements, their nodes, and what runs on each."""
-    found = there(url, token)
-    if json:
+    found = placements_of(target)
+    if target.json:
         output.as_json(found)
         return
     if not found:
@@ -55,7 +47,7 @@ def list_placements(url: Url = None, token: Token = None, json: AsJson = False) 
     output.table(
         rows,
         {
-            # An administrator of a shared service sees those of all.
+            # Administrators of a shared service see the placements of all users.
             **({"user": "USER"} if len(users) > 1 else {}),
             "name": "PLACEMENT",
             "node": "NODE",
@@ -83,17 +75,17 @@ def _rows(placement: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @app.command()
+@with_target("url", "token")
 def install(
+    target: Target,
     name: Annotated[str, typer.Argument(help="Name of the placement.", metavar="NAME")],
     title: Annotated[str, typer.Option(help="Display name in JupyterLab's launcher.")] = "",
     prefix: Annotated[
         Path | None, typer.Option(help="Install for this environment instead of the current user.")
     ] = None,
-    url: Url = None,
-    token: Token = None,
 ) -> None:
-    """Make a placement's nodes a kernel that JupyterLab offers."""
-    found = {placement["name"]: placement for placement in there(url, token)}
+    """Add a placement to the kernels in JupyterLab."""
+    found = {placement["name"]: placement for placement in placements_of(target)}
     if name not in found:
         names = ", ".join(found) or "none"
         raise ValueError(
@@ -113,7 +105,7 @@ def write(name: str, profile: dict[str, Any], title: str, proxy: str, prefix: Pa
     folder.mkdir(parents=True, exist_ok=True)
     config = {"placement": name, "profile": profile, **({"proxy": proxy} if proxy else {})}
     content = {
-        # The kernel's own command is on the node; this is what tools that look for one find.
+        # The node has the kernel's own command; this one is for tools that require a command.
         "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         "display_name": shown,
         "language": "python",

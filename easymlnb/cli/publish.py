@@ -1,4 +1,4 @@
-"""``easymlnb publish``: upload a notebook, show its progress, and where it failed."""
+"""``easymlnb publish``: upload a notebook, show the progress, and where it failed."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -8,29 +8,22 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from easymlnb.cli import output
+from easymlnb.cli.options import Target
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.replacing import AUTO, check
 
 if TYPE_CHECKING:
     from easymlnb.client.discovery import Server
-    from easymlnb.client.sse import OnProgress
     from easymlnb.publishing.addresses import Addresses
+    from easymlnb.publishing.bundle import BuiltBundle
 
-SHOWN_FILES = 10
-SHOWN_LINES = 30
-"""Lines of a failed cell that are printed; its end is where most cells fail."""
 WHERE = {"cell", "traceback", "notebook"}
-"""Details of an error that say where a notebook failed."""
-_STATES = {
-    "starting": "Accepted. A worker runs the notebook and its examples ...",
-    "ready": "Published.",
-    "failed": "Publishing failed. The previous version stays online.",
-}
+"""Details of an error about a cell that failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishOptions:
-    """What of a notebook is published, with which files, and what becomes of the former version."""
+    """What to publish, with which files, and how to replace the previous version."""
 
     names: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
@@ -39,120 +32,90 @@ class PublishOptions:
     replace: str = AUTO
 
 
-def publish_and_show(
-    notebook: Path,
-    choice: PublishOptions,
-    *,
-    url: str | None = None,
-    token: str | None = None,
-    here: bool = False,
-    json: bool = False,
-    timeout: float = 600.0,
-) -> None:
-    """Publish and print what came of it.
+def publish_and_show(notebook: Path, options: PublishOptions, target: Target) -> None:
+    """Publish a notebook and print the result.
 
-    A notebook that does not get ready shows its cell and traceback and ends with 1; whatever
-    else goes wrong is raised. An interrupt calls it off, says so and is raised.
+    If a cell or an example fails, print where, and exit with 1. Other errors are raised. An
+    interrupt cancels publishing and is raised.
     """
     from easymlnb.client import hub
-    from easymlnb.publishing.bundle import make
-    from easymlnb.publishing.bundle_upload import send
+    from easymlnb.publishing.bundle import build_bundle
 
-    check(choice.replace)
-    # Where it goes is known before the work begins: a refusal comes at once.
-    server = hub.server(url, token, here=here)
-    made = make(
+    check(options.replace)
+    # Before the bundle is built: the shared service may reject the token.
+    server = hub.publish_target(target.url, target.token, personal=target.personal)
+    bundle = build_bundle(
         notebook,
-        names=choice.names,
-        include=choice.include,
-        exclude=choice.exclude,
-        requirements=choice.requirements,
+        names=options.names,
+        include=options.include,
+        exclude=options.exclude,
+        requirements=options.requirements,
     )
-    output.say(_summary(notebook.name, sorted(made.manifest.files), len(made.data)))
-    for note in made.notes:
-        output.say(output.clean(f"Note: {note}"))
-    said: list[str] = []
+    for line in bundle.summary():
+        output.say(output.clean(line))
     try:
-        with output.progress("Starting") as told:
-            status = send(
-                made.data,
-                names=choice.names,
-                replace=choice.replace,
-                url=server.url,
-                token=server.token,
-                timeout=timeout,
-                on=lambda state: _tell(state, told, said),
-            )
-    except KeyboardInterrupt:
-        # Its line of progress is gone from the terminal, and the last word with it.
-        output.say("\n".join(["", *said[-1:]]))
-        raise
+        status = _upload(server, bundle, options)
     except EasyMLNBError as error:
         if not isinstance(error.details, Mapping) or not {*error.details} & WHERE:
             raise
-        output.say("easymlnb: " + failure_text(error.message, error.details))
-        if error.details.get("notebook"):
-            path = f"{hub.address(server)}{error.details['notebook']}"
-            output.say(output.clean(f"\nExecuted notebook: {path}"))
-        if json:
-            output.as_json(error.to_dict())
+        _show_failure(error, hub.public_url(server), json=target.json)
         raise typer.Exit(1) from error
-    if json:
-        output.as_json(_with_addresses(status, server))
+    if target.json:
+        services = [{**one, **asdict(_addresses(one, server))} for one in status["services"]]
+        output.as_json({**status, "services": services})
     else:
         _show(status, server)
-        if server.shared:
-            output.say(f"On the Hub's shared service: {hub.address(server)}")
 
 
-def _tell(state: str, told: "OnProgress | None", said: list[str]) -> None:
-    """Show what is new; ``said`` collects what stands in a line of progress only."""
-    text = _STATES.get(state, state)
-    if told is None:
-        output.say(text)
-    else:
-        told(-1.0, text)
-        said.append(text)
+def _upload(server: "Server", bundle: "BuiltBundle", options: PublishOptions) -> dict[str, Any]:
+    from easymlnb.publishing.bundle_upload import upload_bundle
+
+    drawn: list[str] = []  # texts of the progress bar, which disappears with it
+    try:
+        with output.progress("Starting") as progress:
+
+            def show(text: str) -> None:
+                if progress is None:
+                    output.say(text)
+                else:
+                    progress(-1.0, text)
+                    drawn.append(text)
+
+            return upload_bundle(
+                server, bundle.data, names=options.names, replace=options.replace, on_text=show
+            )
+    except KeyboardInterrupt:
+        output.say("\n".join(["", *drawn[-1:]]))
+        raise
 
 
-def failure_text(message: str, details: Mapping[str, Any]) -> str:
-    """Return why a notebook did not get ready, with cell and traceback, for a terminal."""
-    source = str(details.get("source") or "").strip("\n").splitlines()
-    left_out = [f"... ({len(source) - SHOWN_LINES} lines)"] if len(source) > SHOWN_LINES else []
-    lines = [message, "", *(f"    {line}" for line in [*left_out, *source[-SHOWN_LINES:]])]
-    trace = str(details.get("traceback") or "").rstrip().splitlines()
-    example = [f"The example: {details['example']}"] if details.get("example") else []
-    shown = [*lines, *([""] if trace else []), *trace]
-    if example and "cell" in details:
-        shown += ["", *example]
-    return output.clean("\n".join(shown))
+def _show_failure(error: EasyMLNBError, base: str, *, json: bool) -> None:
+    from easymlnb.publishing.bundle_upload import describe_failure
 
-
-def _summary(notebook: str, files: list[str], size: int) -> str:
-    more = f" and {len(files) - SHOWN_FILES} more" if len(files) > SHOWN_FILES else ""
-    shown = ", ".join(files[:SHOWN_FILES]) + more
-    return output.clean(
-        f"Publishing {notebook} ({size / 1000:,.0f} kB) with {shown or 'no other files'}."
-    )
+    output.say(f"easymlnb: {output.clean(error.message)}\n")
+    for text in describe_failure(error.details, base):
+        output.say(output.clean(text))
+    if json:
+        output.as_json(error.to_dict())
 
 
 def _show(status: Mapping[str, Any], server: "Server") -> None:
+    from easymlnb.client import hub
+
     same = " (unchanged)" if status.get("unchanged") else ""
     for service in status["services"]:
         version = service.get("version")
-        said = f"version {version}" if version is not None else "starting"
-        output.say_out(f"{service['name']} {said}{same}")
+        state = f"version {version}" if version is not None else "starting"
+        output.say_out(f"{service['name']} {state}{same}")
         for line in _addresses(service, server).lines():
             output.say_out(line)
-
-
-def _with_addresses(status: Mapping[str, Any], server: "Server") -> dict[str, Any]:
-    services = [{**one, **asdict(_addresses(one, server))} for one in status["services"]]
-    return {**status, "services": services}
+    if server.shared:
+        output.say(f"On the Hub's shared service: {hub.public_url(server)}")
 
 
 def _addresses(service: Mapping[str, Any], server: "Server") -> "Addresses":
+    from easymlnb.client.operations import listed_name
     from easymlnb.publishing import addresses
 
-    name = str(service.get("full_name") or service["name"])
-    return addresses.of(server, name, public=bool(service.get("public")))
+    public = bool(service.get("public"))
+    return addresses.for_service(server, listed_name(service), public=public)

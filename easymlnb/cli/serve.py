@@ -19,22 +19,23 @@ from typing import Any
 import typer
 
 from easymlnb.cli import output
+from easymlnb.cli.options import Target
 from easymlnb.client import discovery
 from easymlnb.contract.errors import EasyMLNBError, ServerUnreachable
 from easymlnb.contract.process import hide
 
 START_SECONDS = 60.0
-"""How long the server may take until it answers."""
-JUPYTERS = ("--IdentityProvider.token=", "--ServerApp.token=")
-"""Options of Jupyter's that hold a token."""
+"""How long the server may take to respond first."""
+JUPYTER_TOKENS = ("--IdentityProvider.token=", "--ServerApp.token=")
+"""Options of Jupyter that contain a token."""
 
 STOP_SECONDS = 20.0
-"""How long it may take to end after it was asked to."""
+"""How long the server may take to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """How the server listens; ``None`` leaves it to Jupyter."""
+    """Options of the server; ``None`` means Jupyter's default."""
 
     port: int | None = None
     ip: str | None = None
@@ -42,13 +43,13 @@ class ServeOptions:
     browser: bool = False
 
     def arguments(self, more: Sequence[str]) -> list[str]:
-        """Return the command line of the server, without the token: others can read it there."""
-        # -P: nothing in this folder is taken for a module of ours.
+        """Return the server's command line, without the token: other accounts can read it."""
+        # -P: a file in this folder must not be imported in place of a module.
         found = [sys.executable, "-P", "-m", "easymlnb_server"]
         found += [f"--ServerApp.port={self.port}"] if self.port is not None else []
         found += [f"--ServerApp.ip={self.ip}"] if self.ip is not None else []
         found += [] if self.browser else ["--no-browser"]
-        # One Ctrl + C ends it, without Jupyter's question.
+        # One Ctrl + C stops the server, without Jupyter's question.
         found += ["--ServerApp.answer_yes=True"]
         return [*found, *more]
 
@@ -59,14 +60,14 @@ class ServeOptions:
         return os.environ | {"JUPYTER_TOKEN": self.token}
 
 
-def token_of(token: str | None, file: Path | None, arguments: Sequence[str]) -> str | None:
-    """Return the token that the server is to ask for; ``None`` leaves it to Jupyter.
+def server_token(token: str | None, file: Path | None, arguments: Sequence[str]) -> str | None:
+    """Return the token that the server will require; ``None`` lets Jupyter choose.
 
-    Raises ``typer.BadParameter`` for one that cannot be used.
+    Raises ``typer.BadParameter`` for an unusable token.
     """
     if token is not None and file is not None:
         raise typer.BadParameter("give either --token or --token-file, not both.")
-    if token is not None or any(one.startswith(JUPYTERS) for one in arguments):
+    if token is not None or any(one.startswith(JUPYTER_TOKENS) for one in arguments):
         output.say(
             "easymlnb: Other accounts on this machine can read a token on the command line. Use "
             "--token-file FILE, or the variable EASYMLNB_TOKEN."
@@ -97,7 +98,7 @@ def _read(file: Path) -> str:
 
 
 def serve_and_publish(settings: ServeOptions, arguments: Sequence[str]) -> None:
-    """Run the server until it ends; the command ends with its exit code."""
+    """Run the server until it ends, and exit with its exit code."""
     notebooks = [Path(argument) for argument in arguments if not argument.startswith("-")]
     options = [argument for argument in arguments if argument.startswith("-")]
     for notebook in notebooks:
@@ -106,15 +107,15 @@ def serve_and_publish(settings: ServeOptions, arguments: Sequence[str]) -> None:
     if not notebooks:
         os.execvpe(sys.executable, settings.arguments(options), settings.environment())
     if settings.token is None:
-        # A password in the user's configuration would leave the server without a token to use.
+        # With a password in the user's configuration, the server would have no token.
         settings = ServeOptions(settings.port, settings.ip, secrets.token_hex(24), settings.browser)
-    hide()  # as the server itself does: this process holds the token as well
+    hide()  # as the server does: this process has the token as well
     process = subprocess.Popen(settings.arguments(options), env=settings.environment())
     try:
         with _forwarding(process):
             server = _wait_for(process, settings.token or "")
             failed = [notebook for notebook in notebooks if not _publish(notebook, server)]
-            _say_where(server, failed)
+            _show_addresses(server, failed)
             raise typer.Exit(process.wait())
     except KeyboardInterrupt:
         typer.echo("", err=True)
@@ -124,12 +125,12 @@ def serve_and_publish(settings: ServeOptions, arguments: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def _forwarding(process: "subprocess.Popen[bytes]") -> Any:
-    """Hand SIGTERM on: who ends this command means the server."""
+    """Forward SIGTERM to the server."""
 
-    def hand_on(number: int, frame: FrameType | None) -> None:
+    def forward(number: int, frame: FrameType | None) -> None:
         process.send_signal(signal.SIGTERM)
 
-    before = signal.signal(signal.SIGTERM, hand_on)
+    before = signal.signal(signal.SIGTERM, forward)
     try:
         yield
     finally:
@@ -137,7 +138,7 @@ def _forwarding(process: "subprocess.Popen[bytes]") -> Any:
 
 
 def _wait_for(process: "subprocess.Popen[bytes]", token: str) -> discovery.Server:
-    """Return where the server answers, as soon as it does."""
+    """Return the server as soon as it responds."""
     from jupyter_core.paths import jupyter_runtime_dir
 
     file = Path(jupyter_runtime_dir()) / f"jpserver-{process.pid}.json"
@@ -149,8 +150,8 @@ def _wait_for(process: "subprocess.Popen[bytes]", token: str) -> discovery.Serve
             )
         with contextlib.suppress(OSError, ValueError, KeyError):
             found = json.loads(file.read_text(encoding="utf-8"))
-            server = discovery.Server(discovery.base(found["url"]), token)
-            if discovery.answers(server):
+            server = discovery.Server(discovery.api_base(found["url"]), token)
+            if discovery.is_alive(server):
                 return server
         time.sleep(0.1)
     raise ServerUnreachable(f"The server did not respond within {START_SECONDS:g} s.")
@@ -161,7 +162,7 @@ def _publish(notebook: Path, server: discovery.Server) -> bool:
     from easymlnb.cli.publish import PublishOptions, publish_and_show
 
     try:
-        publish_and_show(notebook, PublishOptions(), url=server.url, token=server.token, json=False)
+        publish_and_show(notebook, PublishOptions(), Target(url=server.url, token=server.token))
     except (EasyMLNBError, OSError, ValueError) as error:
         output.say(f"easymlnb: {sentence(error)}")
         return False
@@ -170,25 +171,24 @@ def _publish(notebook: Path, server: discovery.Server) -> bool:
     return True
 
 
-def _say_where(server: discovery.Server, failed: list[Path]) -> None:
+def _show_addresses(server: discovery.Server, failed: list[Path]) -> None:
     if failed:
         output.say(f"Not published: {', '.join(str(notebook) for notebook in failed)}.")
     output.say(f"Catalog: {server.url}?token={server.token}")
-    line = _line_to_paste(server)
-    if line:
-        output.say(f"Try a call:  {line}")
+    if command := _example_command(server):
+        output.say(f"Try a call:  {command}")
     output.say("Stop with Ctrl + C.")
 
 
-def _line_to_paste(server: discovery.Server) -> str:
-    """Return the shortest example of any service as a curl command that works when pasted."""
+def _example_command(server: discovery.Server) -> str:
+    """Return a curl command for the shortest example of any service; empty without examples."""
     from easymlnb.client import connect
 
     with connect(server.url, server.token) as client:
         found = [
             (json.dumps(example), service["name"])
-            for service in client.services()
-            for example in client.spec(service["name"]).examples
+            for service in client.admin.services()
+            for example in client.admin.spec(service["name"]).examples
         ]
     if not found:
         return ""

@@ -1,10 +1,11 @@
-"""Choose the server for a command on a Hub: the shared service, or the user's own."""
+"""Choose the server for a command on a Hub: the shared service, or the user's own server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from easymlnb.cli import output
+from easymlnb.cli.options import Target
 from easymlnb.client import discovery, hub
 from easymlnb.contract.errors import Forbidden, ServerUnreachable, ServiceNotFound
 
@@ -12,46 +13,42 @@ if TYPE_CHECKING:
     from easymlnb.client import Client
 
 
-def servers(
-    url: str | None, token: str | None, *, here: bool = False, shared: bool = False
-) -> list[discovery.Server]:
-    """Return where to look for services, first to last: the shared service and one's own server.
+def servers(target: Target, *, shared: bool = False) -> list[discovery.Server]:
+    """Return the servers to search, in order: the shared service and the user's own server.
 
-    Outside of a Hub, and where a server is named, it is that one alone. ``shared`` says that it has
-    to be the shared service, so why it cannot be used is raised; else it is told, and left out.
+    Outside of a Hub, and for a given URL, it is one server. With ``shared`` only the shared service
+    counts, and its errors are raised; else they are printed, and it is left out.
     """
     try:
-        first = hub.server(url, token, here=here)
+        first = hub.publish_target(target.url, target.token, personal=target.personal)
     except (Forbidden, ServerUnreachable) as error:
-        if shared or url or here:
+        if shared or target.url or target.personal:
             raise
-        found = discovery.find()
+        own = discovery.find()
         output.say(error.message)
-        return [found]
-    if not first.shared or url or shared:
+        return [own]
+    if not first.shared or target.url or shared:
         return [first]
     try:
         return [first, discovery.find()]
     except ServerUnreachable:
-        return [first]  # nothing is published where this runs
+        return [first]
 
 
 @contextmanager
-def client_of(
-    name: str, url: str | None, token: str | None, *, here: bool = False
-) -> Iterator["Client"]:
-    """Give a client of the server that has a service: what is published counts before live ones.
+def client_of(name: str, target: Target) -> Iterator["Client"]:
+    """Give a client of the first server that has a service: published ones precede live ones.
 
-    Where none has it, it is one of the first, whose answer then says so.
+    If none has the service it is the first server, whose response then says so.
     """
     from easymlnb.client import Client
 
-    found = servers(url, token, here=here, shared="/" in name)
-    chosen = found[0]
-    for server in found if len(found) > 1 else ():
+    candidates = servers(target, shared="/" in name)
+    chosen = candidates[0]
+    for server in candidates if len(candidates) > 1 else ():
         with Client(server) as client:
             try:
-                client.spec(name)
+                client.admin.spec(name)
             except ServiceNotFound:
                 continue
         chosen = server
@@ -60,15 +57,15 @@ def client_of(
         yield client
 
 
-def listed(url: str | None, token: str | None, *, here: bool = False) -> list[dict[str, Any]]:
-    """Return the services of all of them, each under the name by which it is called."""
+def list_services(target: Target) -> list[dict[str, Any]]:
+    """Return the services of all servers, each with the name by which it is called."""
     from easymlnb.client import Client
     from easymlnb.client.operations import listed_name
 
     found: dict[str, dict[str, Any]] = {}
-    for server in servers(url, token, here=here):
+    for server in servers(target):
         with Client(server) as client:
-            for line in client.services():
-                name = listed_name(line)
-                found.setdefault(name, {**line, "name": name})
+            for service in client.admin.services():
+                name = listed_name(service)
+                found.setdefault(name, {**service, "name": name})
     return list(found.values())

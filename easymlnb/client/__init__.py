@@ -73,7 +73,7 @@ def connect_async(
 def _find(url: str | None, token: str | None, shared: bool) -> discovery.Server:
     if not shared:
         return discovery.find(url, token)
-    found = hub.server(url, token)
+    found = hub.publish_target(url, token)
     if not found.shared:
         raise ServerUnreachable(
             "There is no shared service: this server was not started by a JupyterHub, or the Hub "

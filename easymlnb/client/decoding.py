@@ -19,12 +19,12 @@ from easymlnb.contract.jsonschema import Schema, alternatives, hints, properties
 
 JSON = "application/json"
 NO_LIMIT = 2**62
-"""Pixels of a result, which the caller asked for."""
+"""Pixels of a result: the caller requested them."""
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadedFile:
-    """A file that a service answered. ``name`` is a label, never to be trusted as a path."""
+    """A file that a service returned. ``name`` is a label; do not use it as a path."""
 
     data: bytes = field(repr=False)
     name: str = "file"
@@ -40,9 +40,9 @@ class DownloadedFile:
 
 
 def accept(output: Schema, produces: tuple[str, ...]) -> str:
-    """Return the ``Accept`` that brings the result over best: binary where it is understood.
+    """Return the best ``Accept`` header for a result: binary where this client can decode it.
 
-    JSON is taken, too: an optional result may be none at all.
+    JSON is accepted, too, because an optional result may be ``None``.
     """
     wanted = _binary(hints(output, output).get("widget"), produces)
     return f"{wanted}, {JSON};q=0.1" if wanted else ""
@@ -50,7 +50,7 @@ def accept(output: Schema, produces: tuple[str, ...]) -> str:
 
 def _binary(widget: Any, produces: tuple[str, ...]) -> str:
     if widget in IMAGES:
-        # Which of them holds the values, only the service knows.
+        # Only the service knows which of them preserves the values.
         some = any(media.startswith("image/") for media in produces)
         return "image/*" if some and find_spec("PIL") and find_spec("numpy") else ""
     if widget == "array" and NPY in produces and find_spec("numpy"):
@@ -88,7 +88,7 @@ def revive(value: Any, schema: Any, root: Schema | None = None) -> Any:
         try:
             return maker(value)
         except (ValueError, TypeError, KeyError, OSError):
-            return value  # not in the form that the schema promised: better raw than lost
+            return value  # the value does not match the schema
     found = list(alternatives(schema, root))
     inner = found[0] if len(found) == 1 else {}
     if isinstance(value, dict):
@@ -104,7 +104,7 @@ def revive(value: Any, schema: Any, root: Schema | None = None) -> Any:
 
 
 def _unpack(value: Any) -> tuple[bytes, str, str]:
-    """Return data, media type and name of a file in one of its JSON forms."""
+    """Return data, media type and name of a file from one of its JSON forms."""
     if isinstance(value, Mapping):
         kind = str(value.get("media_type") or "application/octet-stream")
         return base64.b64decode(value["b64"]), kind, str(value.get("name") or "file")
@@ -128,10 +128,7 @@ def _image(value: Any) -> Any:
 
 
 def _picture(data: bytes) -> Any:
-    """Return an image of Pillow's, or an array where it has no mode for the numbers.
-
-    Several pages are a list of them.
-    """
+    """Return a Pillow image, or an array where Pillow has no mode for it; a list for pages."""
     if not (find_spec("PIL") and find_spec("numpy")):
         return data
     from easymlnb.types import tiff
@@ -173,7 +170,7 @@ def _table(value: Any) -> Any:
     else:
         frame = pandas.DataFrame(value, dtype="object")
     for name in frame.columns if frame.columns.is_unique else ():
-        # pandas itself would round whole numbers in a column with gaps.
+        # pandas would round whole numbers in a column with gaps.
         frame[name] = column_inference.infer_from_json(frame[name])
     return frame
 
@@ -187,7 +184,7 @@ def _csv(data: bytes) -> Any:
     try:
         return delimited.read(text, delimited.Reading(2**62))
     except ValueError:
-        return text  # no table after all: better raw than lost
+        return text  # not a table
 
 
 def _arrow(data: bytes) -> Any:
@@ -210,7 +207,7 @@ MAKERS: dict[str, Callable[[Any], Any]] = {
     "table": _table,
     "timeseries": _table,
 }
-"""What becomes of a JSON value, by the widget of its schema."""
+"""How to decode a JSON value, by the widget of its schema."""
 
 READERS: dict[str, Callable[[bytes], Any]] = {
     ARROW: _arrow,
@@ -219,4 +216,4 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "text": lambda data: data.decode(errors="replace"),
     "text/csv": _csv,
 }
-"""What becomes of a body that is not JSON, by its media type or the first half of it."""
+"""How to decode other bodies, by their media type or its first part."""

@@ -1,8 +1,8 @@
-"""Find the server: given by arguments, by the environment, or running on this machine.
+"""Find the server: from arguments, from the environment, or running on this machine.
 
-A Jupyter server leaves ``jpserver-<pid>.json`` with its URL and token in Jupyter's runtime folder,
-readable for its owner only; that makes a kernel, a terminal and a script on the same machine find
-it without anybody copying a token.
+A Jupyter server writes ``jpserver-<pid>.json`` with its URL and token into Jupyter's runtime
+folder, readable for its owner only. A kernel, a terminal and a script on the same machine find the
+server by it, and no one has to copy a token.
 """
 
 import ipaddress
@@ -12,16 +12,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from easymlnb.contract.errors import ServerUnreachable
 
+if TYPE_CHECKING:
+    import httpx
+
 PROBE_SECONDS = 2.0
-"""How long one candidate may take to answer before the next is tried."""
+"""How long one candidate may take to respond before the next is tried."""
 
 SHARED = "/services/easymlnb/"
-"""Path at the Hub's proxy of the service that all users of a Hub share."""
+"""Path of a Hub's shared service at the Hub's proxy."""
 
 # What a browser shows behind the base URL; people copy it from the address bar.
 _PAGES = re.compile(r"/(?:lab|tree|notebooks|edit|doc|consoles|terminals)(?:/.*)?\Z")
@@ -29,9 +32,9 @@ _PAGES = re.compile(r"/(?:lab|tree|notebooks|edit|doc|consoles|terminals)(?:/.*)
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where easymlnb answers.
+    """A server with easymlnb.
 
-    ``url`` ends in ``/easymlnb/``; ``token`` is empty when none is needed.
+    ``url`` ends in ``/easymlnb/``; ``token`` is empty if none is needed.
     """
 
     url: str
@@ -39,17 +42,17 @@ class Server:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Return the headers that log in there."""
+        """The headers that authenticate a request."""
         return {"Authorization": f"token {self.token}"} if self.token else {}
 
     @property
     def shared(self) -> bool:
-        """Say whether it is where a Hub has the service that all its users share."""
+        """Whether this is a Hub's shared service."""
         return urlsplit(self.url).path.endswith(SHARED)
 
     @property
     def local(self) -> bool:
-        """Say whether it is this very machine, where an HTTP proxy must not come between."""
+        """Whether it is this machine, which is reached without an HTTP proxy."""
         host = urlsplit(self.url).hostname or ""
         try:
             return ipaddress.ip_address(host).is_loopback
@@ -61,18 +64,18 @@ def find(url: str | None = None, token: str | None = None) -> Server:
     """Return the server to use.
 
     ``url`` (a server's base URL, its catalog, or the address of a JupyterLab page) and ``token``
-    count first, then ``EASYMLNB_URL`` and ``EASYMLNB_TOKEN``, then the running server in Jupyter's
-    runtime folder: the one that started this process, else the newest that answers.
-    A server that was named is not asked whether it is there.
+    come first, then ``EASYMLNB_URL`` and ``EASYMLNB_TOKEN``, then the running server in Jupyter's
+    runtime folder: the one that started this process, else the newest that responds.
+    A given server is not probed.
 
-    Raises ``ServerUnreachable`` with what to do when there is none, or when ``url`` is not http(s).
+    Raises ``ServerUnreachable`` with what to do if there is none, or if ``url`` is not http(s).
     """
     named = url or os.environ.get("EASYMLNB_URL")
     if named:
         return _named(named, token, explicit=bool(url))
     for candidate in _running():
         server = Server(candidate.url, token or candidate.token or _environment_token())
-        if answers(server):
+        if is_alive(server):
             return server
     raise ServerUnreachable(
         "No running server with easymlnb was found on this machine. Start one with 'easymlnb "
@@ -81,26 +84,28 @@ def find(url: str | None = None, token: str | None = None) -> Server:
     )
 
 
-def answers(server: Server, seconds: float = PROBE_SECONDS) -> bool:
-    """Say whether easymlnb answers there within ``seconds``."""
+def is_alive(server: Server, seconds: float = PROBE_SECONDS) -> bool:
+    """Return whether easymlnb responds there within ``seconds``."""
+    response = probe(server, "health/live", seconds)
+    return response is not None and response.status_code == 200
+
+
+def probe(server: Server, path: str, seconds: float) -> "httpx.Response | None":
+    """Get a route of a server; ``None`` if the server cannot be reached within ``seconds``."""
     import httpx
 
     try:
-        answer = httpx.get(
-            server.url + "health/live",
-            headers=server.headers,
-            timeout=seconds,
-            trust_env=not server.local,
+        return httpx.get(
+            server.url + path, headers=server.headers, timeout=seconds, trust_env=not server.local
         )
     except (httpx.HTTPError, httpx.InvalidURL, OSError):
-        return False
-    return answer.status_code == 200
+        return None
 
 
-def base(url: str) -> str:
+def api_base(url: str) -> str:
     """Return the base of easymlnb's routes, given any address of a server.
 
-    Raises ``ServerUnreachable`` when it is no http(s) URL.
+    Raises ``ServerUnreachable`` if it is not an http(s) URL.
     """
     parts = urlsplit(url.strip())
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -117,11 +122,11 @@ def base(url: str) -> str:
 
 
 def _named(url: str, token: str | None, explicit: bool) -> Server:
-    found = base(url)
+    found = api_base(url)
     in_url = parse_qs(urlsplit(url.strip()).query).get("token", [""])[0]
-    # A token of one server is not shown to another.
+    # One server must not receive the token of another.
     default = os.environ.get("EASYMLNB_URL")
-    ours = not explicit or not default or base(default) == found
+    ours = not explicit or not default or api_base(default) == found
     known = token or in_url or (_environment_token() if ours else "")
     if not known:
         known = next((server.token for server in _running() if server.url == found), "")
@@ -136,7 +141,7 @@ def _running() -> Iterator[Server]:
     """Yield the servers in Jupyter's runtime folder: this process's own, then newest first."""
     from jupyter_core.paths import jupyter_runtime_dir
 
-    # A kernel is told of its server by Jupyter, a terminal by easymlnb.
+    # Jupyter names the server to a kernel, easymlnb to a terminal.
     parent = os.environ.get("JPY_PARENT_PID") or os.environ.get("EASYMLNB_SERVER_PID", "")
     files = sorted(
         Path(jupyter_runtime_dir()).glob("jpserver-*.json"),
@@ -151,9 +156,9 @@ def _running() -> Iterator[Server]:
             continue
         token = str(info.get("token") or "")
         if not token and file.stem == f"jpserver-{parent}":
-            # On a Hub the Hub's token opens the server that it was given to.
+            # On a Hub, its token gives access to the server that received the token.
             token = os.environ.get("JUPYTERHUB_API_TOKEN", "")
-        yield Server(base(str(info["url"])), token)
+        yield Server(api_base(str(info["url"])), token)
 
 
 def _changed(file: Path) -> float:

@@ -1,8 +1,8 @@
-"""Encode Python values for a request: JSON values, and files next to them.
+"""Encode Python values for a request: JSON values and files.
 
-A value's class is looked up by name, so nothing is imported for a class that nobody uses. The
-schema of the parameter decides between the forms a class can take: an array is an image for an
-image parameter, ``{"b64", "dtype", "shape"}`` for an array parameter and a list for all else.
+Classes are found by name, so nothing is imported for a class that is not used. The schema of the
+parameter chooses the form: an array is an image for an image parameter, ``{"b64", "dtype",
+"shape"}`` for an array parameter, and a list for all others.
 """
 
 import base64
@@ -20,71 +20,71 @@ from easymlnb.contract.jsonschema import Schema, alternatives, hints, properties
 ARROW = "application/vnd.apache.arrow.stream"
 NPY = "application/x-npy"
 LARGE_ARRAY = 2**16
-"""Bytes from which an array is sent as a file: it would be a third larger as text, and slow."""
+"""Bytes above which an array is sent as a file, which is smaller and faster than text."""
 IMAGES = ("image", "webcam")
 OWN_FORMS = (*IMAGES, "array", "table", "timeseries", "file", "audio")
-"""Widgets of types that take a list or a dict as a whole."""
+"""Widgets of types that encode a list or a dict as a whole."""
 _PNG_MODES = {"1", "L", "LA", "I;16", "P", "RGB", "RGBA"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FilePart:
-    """A file to send: ``name`` is a label for people, ``media_type`` what ``data`` is."""
+    """A file to send; ``name`` is a label for people."""
 
     data: bytes
     name: str = "file"
     media_type: str = "application/octet-stream"
 
     def inline(self) -> dict[str, str]:
-        """Return the form a file takes inside JSON."""
+        """Return the form of a file inside JSON."""
         coded = base64.b64encode(self.data).decode()
         return {"name": self.name, "media_type": self.media_type, "b64": coded}
 
 
-def prepare(values: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
-    """Return each value as JSON value or, at the top only, as ``Part``.
+def encode_arguments(values: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """Return each value as a JSON value or, at the top level only, as a ``FilePart``.
 
-    Raises ``TypeError`` naming the parameter when a value has no such form.
+    Raises ``TypeError`` with the parameter's name for a value that cannot be sent.
     """
     known = properties(schema)
     ready = {}
     for name, value in values.items():
         try:
-            ready[name] = _placed(value, known.get(name), schema)
+            ready[name] = _by_schema(value, known.get(name), schema)
         except TypeError as error:
             raise TypeError(f"{name}: {error}") from error
     return ready
 
 
-def _placed(value: Any, place: Any, root: Schema) -> Any:
-    """Convert a value by the schema of its place, and what is in it by the schemas inside."""
-    hint = hints(place, root)
+def _by_schema(value: Any, schema: Any, root: Schema) -> Any:
+    """Convert a value by its schema, and its items by the schemas inside."""
+    hint = hints(schema, root)
     if hint.get("widget") not in OWN_FORMS:
-        found = list(alternatives(place, root))
+        found = list(alternatives(schema, root))
         inner = found[0] if len(found) == 1 else {}
         if dataclasses.is_dataclass(value) and not isinstance(value, type | FilePart):
             value = _members(value)
         if isinstance(value, Mapping):
             known, rest = properties(inner), inner.get("additionalProperties")
             return {
-                str(key): _inlined(_placed(item, known.get(key, rest), root))
+                str(key): _inlined(_by_schema(item, known.get(key, rest), root))
                 for key, item in value.items()
             }
         if isinstance(value, list | tuple):
             first = list(inner.get("prefixItems") or ())
-            places = [*first, *[inner.get("items")] * (len(value) - len(first))]
-            pairs = zip(value, places, strict=False)
-            return [_inlined(_placed(item, one, root)) for item, one in pairs]
+            schemas = [*first, *[inner.get("items")] * (len(value) - len(first))]
+            pairs = zip(value, schemas, strict=False)
+            return [_inlined(_by_schema(item, one, root)) for item, one in pairs]
     return convert(value, hint)
 
 
 def convert(value: Any, hint: Mapping[str, Any] | None = None) -> Any:
-    """Return one value as JSON value or ``Part``; ``hint`` is the parameter's ``x-easymlnb``."""
+    """Return a value as JSON or as a ``FilePart``; ``hint`` is the parameter's ``x-easymlnb``."""
     hint = hint or {}
     if value is None or isinstance(value, bool | int | str | FilePart):
         return value
     if isinstance(value, float):
-        # JSON has no such numbers; the server reads the words where it allows the numbers.
+        # JSON lacks these numbers; the server accepts the words where it allows the numbers.
         return float(value) if math.isfinite(value) else _word(value)
     if isinstance(value, Mapping):
         return {str(key): _inside(item, hint) for key, item in value.items()}
@@ -153,7 +153,7 @@ def _guess(name: str) -> str:
 
 
 def _image(value: Any) -> FilePart:
-    """Write an image or its pages as the server does; raises ``TypeError`` for what is none."""
+    """Write an image or its pages as the server does; raises ``TypeError`` for other values."""
     from easymlnb.types import image_encoding
 
     try:
@@ -165,10 +165,10 @@ def _image(value: Any) -> FilePart:
 
 
 def _are_pages(value: Any) -> bool:
-    """Tell whether a list holds images, not plain values."""
+    """Return whether a list contains images."""
     if not isinstance(value, list | tuple) or not value:
         return False
-    # Asked of the classes: an image would make all its pixels bytes to answer.
+    # The attributes of classes: the one of an image would copy all its pixels.
     kinds = set(map(type, value))
     return all(hasattr(one, "__array_interface__") or hasattr(one, "detach") for one in kinds)
 
@@ -208,7 +208,7 @@ def _array(value: Any, hint: Mapping[str, Any]) -> Any:
 
 
 def _uncovered(array: Any) -> Any:
-    """Return an array as it is, or with NaN in place of what is masked."""
+    """Return an array with NaN in place of masked values."""
     if type(array).__module__.partition(".")[0] != "numpy" or not hasattr(array, "mask"):
         return array
     from easymlnb.types.npy import unmasked
@@ -220,7 +220,7 @@ def _uncovered(array: Any) -> Any:
 
 
 def _times(array: Any) -> Any:
-    """Return times of numpy as text, nested as they are, durations as seconds."""
+    """Return times of numpy as nested text, durations as seconds."""
     import numpy
 
     if array.dtype.kind == "m":
@@ -278,7 +278,7 @@ def _has_json_types(frame: Any) -> bool:
 
 
 def _flat(frame: Any, hint: Mapping[str, Any]) -> Any:
-    """Return the frame with an index that carries something as its first column."""
+    """Return the frame with an index that has information as its first column."""
     from easymlnb.types import table_encoding
 
     if type(frame.index).__name__ == "DatetimeIndex" and frame.index.name is None:
@@ -296,7 +296,7 @@ def _series(value: Any, hint: Mapping[str, Any]) -> Any:
     return _table(value.to_frame(name=value.name if value.name is not None else "value"), hint)
 
 
-# all else
+# other values
 
 
 def _text(value: Any, hint: Mapping[str, Any]) -> str:
@@ -331,4 +331,4 @@ CONVERTERS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
     "torch.Tensor": _tensor,
     "uuid.UUID": _text,
 }
-"""How a class is sent, by the first part of its module and its name."""
+"""How to send a class, by the first part of its module and its name."""

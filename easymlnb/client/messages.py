@@ -1,9 +1,10 @@
-"""Requests and answers as plain records: what to send, and what an answer means."""
+"""Requests and responses as records: what to send, and what a response means."""
 
 import json
-from collections.abc import Mapping
+import secrets
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from easymlnb.client.encoding import FilePart
 from easymlnb.contract.errors import (
@@ -21,20 +22,20 @@ FormPart = tuple[str, tuple[str | None, bytes, str]]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request; ``path`` is below easymlnb's base, ``seconds`` how long an answer may take."""
+    """One request; ``path`` is below easymlnb's base, ``seconds`` the time for the response."""
 
     method: str
     path: str
     seconds: float = 30.0
     headers: dict[str, str] = field(default_factory=dict)
-    params: dict[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] | tuple[tuple[str, str], ...] = ()
     content: bytes | None = None
     form: list[FormPart] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One answer; the names of ``headers`` are in small letters."""
+    """One response; the names of ``headers`` are lowercase."""
 
     status: int
     headers: Mapping[str, str]
@@ -54,10 +55,15 @@ class Response:
             ) from error
 
 
-def call_body(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what ``Request`` needs to send a call's prepared values.
+T = TypeVar("T")
+Operation = Generator[Request, Response, T]
+"""A conversation with the server without I/O: yields requests, receives their responses."""
 
-    JSON as long as no value is a file, else multipart with one part per value.
+
+def call_body(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``Request`` needs to send a call's encoded arguments.
+
+    JSON if no value is a file, else multipart with one part per value.
     """
     if not any(isinstance(value, FilePart) for value in values.values()):
         return {
@@ -74,29 +80,47 @@ def _part(name: str, value: Any) -> FormPart:
     return name, (None, json.dumps(value, allow_nan=False).encode(), "application/json")
 
 
-def checked(answer: Response) -> Response:
-    """Return a good answer; raises the error that a bad one carries."""
-    if 200 <= answer.status < 300:
-        return answer
-    raise error_of(answer)
+def encode_form(form: Iterable[FormPart]) -> tuple[str, bytes]:
+    """Return the content type and the body of a form, where no HTTP library encodes it."""
+    boundary = secrets.token_hex(16)
+    pieces: list[bytes] = []
+    for name, (filename, data, media_type) in form:
+        file = "" if filename is None else f'; filename="{_quoted(filename)}"'
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"{file}\r\n'
+            f"Content-Type: {media_type}\r\n\r\n"
+        )
+        pieces += (head.encode(), data, b"\r\n")
+    pieces.append(f"--{boundary}--\r\n".encode())
+    return f"multipart/form-data; boundary={boundary}", b"".join(pieces)
 
 
-def error_of(answer: Response) -> EasyMLNBError:
-    """Return the error of an answer, also of one that a proxy or Jupyter itself made."""
+def _quoted(text: str) -> str:
+    return text.translate({34: "%22", 13: "%0D", 10: "%0A"})
+
+
+def raise_for_error(response: Response) -> Response:
+    """Return a good response; raises the error of any other."""
+    if 200 <= response.status < 300:
+        return response
+    raise error_of(response)
+
+
+def error_of(response: Response) -> EasyMLNBError:
+    """Return the error of a response, also of one from a proxy or from Jupyter itself."""
     try:
-        found = json.loads(answer.body)["error"]
+        found = json.loads(response.body)["error"]
         return from_code(
             str(found["code"]),
             str(found["message"]),
             found.get("details"),
-            str(found.get("request_id") or answer.headers.get("x-request-id", "")),
+            str(found.get("request_id") or response.headers.get("x-request-id", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
-        return _foreign(answer)
+        return _foreign(response.status)
 
 
-def _foreign(answer: Response) -> EasyMLNBError:
-    status = answer.status
+def _foreign(status: int) -> EasyMLNBError:
     if status in (301, 302, 303, 307, 308, 401):
         return NotLoggedIn()
     if status == 403:

@@ -1,34 +1,32 @@
 """The clients' operations without I/O: generators that yield requests and receive responses.
 
-The sync and the async client drive the same flows, so no rule exists twice.
+The sync and the async client run the same operations, so every rule exists once.
 """
 
 import json
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from email.message import Message
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-from easymlnb.client import decoding
-from easymlnb.client.encoding import prepare
-from easymlnb.client.messages import Request, Response, call_body, checked
+from easymlnb.client import decoding, uploads
+from easymlnb.client.encoding import encode_arguments
+from easymlnb.client.messages import Operation, Request, call_body, raise_for_error
 from easymlnb.client.signatures import parameters
 from easymlnb.client.sse import OnProgress
 from easymlnb.contract import names
-from easymlnb.contract.errors import InvalidInput, NotShared, ServerUnreachable, ServiceNotFound
+from easymlnb.contract.errors import InvalidInput, ServerUnreachable, ServiceNotFound
 from easymlnb.contract.options import named_options
 from easymlnb.contract.spec import ServiceSpec
 
-T = TypeVar("T")
-Operation = Generator[Request, Response, T]
 EVENT_STREAM = "text/event-stream"
 
 SPEC_SECONDS = 30.0
-"""How long a service's spec is trusted; an author may change a live service at any time."""
-PATIENCE = 15.0
-"""Seconds to wait for an answer beyond the service's own deadline, for queue and network."""
+"""How long a service's spec is cached; an author may change a live service at any time."""
+EXTRA_SECONDS = 15.0
+"""How long to wait for a response beyond the service's own timeout, for queue and network."""
 
 
 @named_options
@@ -36,9 +34,10 @@ PATIENCE = 15.0
 class CallOptions:
     """How a call is made.
 
-    ``timeout``: seconds the call may take (default and most: the service's own deadline).
-    ``progress``: told ``(fraction, text)`` on the way. ``accept``: the media type wanted.
-    ``live``: ask the author's kernel although a version is published.
+    ``timeout``: seconds the call may take (default and maximum: the service's own timeout).
+    ``progress``: a function that receives ``(fraction, text)`` during the call.
+    ``accept``: the media type of the result.
+    ``live``: call the author's kernel although a version is published.
     ``priority``: ``"batch"`` lets interactive calls go first.
     ``idempotency_key``: the same call under the same key runs once, so it can be repeated.
     """
@@ -53,7 +52,7 @@ class CallOptions:
 
 @dataclass(frozen=True, slots=True)
 class RawResponse:
-    """An answer as it came: for saving it, or for looking at its headers."""
+    """A response as it arrived."""
 
     body: bytes
     content_type: str
@@ -63,42 +62,41 @@ class RawResponse:
 
 
 class SpecCache:
-    """The specs this client has seen, each for ``SPEC_SECONDS``; ``clock`` gives seconds.
+    """The specs that this client has fetched, each for ``SPEC_SECONDS``.
 
-    On a ``shared`` service a plain name is one of the caller's own: ``me`` is whose.
+    On a ``shared`` service a short name is one of the caller's own; ``me`` is the caller's name.
     """
 
     def __init__(self, clock: Callable[[], float], shared: bool = False) -> None:
         self._clock = clock
-        self._kept: dict[str, tuple[float, ServiceSpec]] = {}
+        self._cached: dict[str, tuple[float, ServiceSpec]] = {}
         self.shared = shared
         self.me = ""
 
-    def known(self, name: str) -> ServiceSpec | None:
-        """Return a spec that is still fresh."""
-        since, spec = self._kept.get(name, (0.0, None))
+    def get(self, name: str) -> ServiceSpec | None:
+        """Return a spec that has not expired."""
+        since, spec = self._cached.get(name, (0.0, None))
         return spec if spec is not None and self._clock() - since < SPEC_SECONDS else None
 
-    def keep(self, name: str, spec: ServiceSpec) -> ServiceSpec:
-        """Keep the spec that was found under a name."""
-        self._kept[name] = self._kept[spec.name] = (self._clock(), spec)
+    def add(self, name: str, spec: ServiceSpec) -> ServiceSpec:
+        """Cache the spec that was found under a name, and return it."""
+        self._cached[name] = self._cached[spec.name] = (self._clock(), spec)
         return spec
 
     def drop(self, name: str) -> None:
-        """Forget a spec under all names that it was found by."""
-        self._kept = {
-            key: kept for key, kept in self._kept.items() if name not in (key, kept[1].name)
+        """Drop a spec under all names that it was found by."""
+        self._cached = {
+            key: cached for key, cached in self._cached.items() if name not in (key, cached[1].name)
         }
 
 
-# reading and removing
+# reading
 
 
 def get(path: str, key: str = "") -> Operation[Any]:
-    """Get one JSON document, or the value under ``key`` of it."""
-    answer = checked((yield Request("GET", path)))
-    found = answer.json()
-    return found[key] if key else found
+    """Get a JSON document, or the value under ``key`` of it."""
+    document = raise_for_error((yield Request("GET", path))).json()
+    return document[key] if key else document
 
 
 def services() -> Operation[list[dict[str, Any]]]:
@@ -106,55 +104,43 @@ def services() -> Operation[list[dict[str, Any]]]:
     found: list[dict[str, Any]] = []
     params: dict[str, Any] = {}
     while True:
-        page = checked((yield Request("GET", "services", params=params))).json()
+        page = raise_for_error((yield Request("GET", "services", params=params))).json()
         found += page["services"]
         if not page.get("next") or page["next"] == params.get("after"):
             return found
         params = {"after": page["next"]}
 
 
-def health() -> Operation[dict[str, Any]]:
-    """Ask whether the server takes calls: ``{"status": "ok"}``, or what is not ready."""
-    answer = yield Request("GET", "health/ready")
-    if answer.status == 503 and answer.content_type.startswith("application/json"):
-        found = answer.json()
-        if isinstance(found, dict) and "status" in found:
-            return found
-    return dict(checked(answer).json())
-
-
 def service_path(name: str, *more: str) -> str:
-    """Return the path of a service's route; raises ``ServiceNotFound`` for what is no name."""
+    """Return the path of a service's route; raises ``ServiceNotFound`` for an invalid name."""
     return "/".join(["services", names.url_path(name), *more])
 
 
 def full_name(specs: SpecCache, name: str) -> Operation[str]:
-    """Return a name as the server knows it: of the caller's own services when it says no owner."""
-    owner, plain = names.split(name)
+    """Return a name with its owner on a shared service; a short name is the caller's own."""
+    owner, short_name = names.split(name)
     if owner or not specs.shared:
         return name
     if not specs.me:
-        found = yield from get("me")
-        specs.shared, specs.me = bool(found["shared"]), str(found["name"])
-    return f"{specs.me}/{plain}" if specs.shared else name
+        me = yield from get("me")
+        specs.shared, specs.me = bool(me["shared"]), str(me["name"])
+    return f"{specs.me}/{short_name}" if specs.shared else name
 
 
-def of_service(specs: SpecCache, name: str, *more: str, key: str = "") -> Operation[Any]:
+def get_of_service(specs: SpecCache, name: str, *more: str, key: str = "") -> Operation[Any]:
     """Get a JSON document about a service, or the value under ``key`` of it."""
     full = yield from full_name(specs, name)
     return (yield from get(service_path(full, *more), key))
 
 
 def spec(specs: SpecCache, name: str) -> Operation[ServiceSpec]:
-    """Get a service's spec, from memory while it is fresh."""
-    known = specs.known(name)
-    if known is not None:
-        return known
-    found = yield from of_service(specs, name)
+    """Get a service's spec, cached or from the server."""
+    cached = specs.get(name)
+    if cached is not None:
+        return cached
+    document = yield from get_of_service(specs, name)
     try:
-        # Under which name to call it, the service itself says.
-        whole = found.get("full_name", found["name"])
-        return specs.keep(name, ServiceSpec.from_dict({**found, "name": whole}))
+        return specs.add(name, ServiceSpec.from_dict({**document, "name": listed_name(document)}))
     except msgspec.ValidationError as error:
         raise ServerUnreachable(
             "The server's description of this service has an unknown format. Install the same "
@@ -162,54 +148,42 @@ def spec(specs: SpecCache, name: str) -> Operation[ServiceSpec]:
         ) from error
 
 
-def remove(specs: SpecCache, name: str) -> Operation[None]:
-    """Remove a published service."""
-    full = yield from full_name(specs, name)
-    specs.drop(full)
-    checked((yield Request("DELETE", service_path(full))))
-
-
-def access(
-    specs: SpecCache, name: str, wanted: Mapping[str, Any] | None = None
-) -> Operation[dict[str, Any]]:
-    """Say who may call a service, after setting that to ``wanted`` if it is given."""
-    path = service_path((yield from full_name(specs, name)), "access")
-    if not specs.shared:
-        raise NotShared
-    if wanted is None:
-        return dict((yield from get(path)))
-    body = json.dumps(dict(wanted)).encode()
-    headers = {"Content-Type": "application/json"}
-    return dict(checked((yield Request("PUT", path, headers=headers, content=body))).json())
-
-
-def listed_name(line: Mapping[str, Any]) -> str:
-    """Return the name under which a line of the list of services is called."""
-    return str(line.get("full_name") or line["name"])
+def listed_name(service: Mapping[str, Any]) -> str:
+    """Return the name under which a described service is called."""
+    return str(service.get("full_name") or service["name"])
 
 
 # calling
 
 
-def named(spec: ServiceSpec, given: tuple[Any, ...], values: Mapping[str, Any]) -> dict[str, Any]:
+def bind_arguments(
+    spec: ServiceSpec, given: tuple[Any, ...], values: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return all arguments by name; raises ``TypeError`` like the function itself."""
     known = parameters(spec)
     if len(given) > len(known):
         raise TypeError(f"{spec.name}() takes {len(known)} values but {len(given)} were given")
-    found = dict(zip(known, given, strict=False))
-    twice = sorted(set(found) & set(values))
+    positional = dict(zip(known, given, strict=False))
+    twice = sorted(set(positional) & set(values))
     if twice:
         raise TypeError(f"{spec.name}() got more than one value for {twice[0]!r}")
-    return {**found, **values}
+    return {**positional, **values}
 
 
-def call_request(spec: ServiceSpec, values: Mapping[str, Any], options: CallOptions) -> Request:
+def call_request(
+    spec: ServiceSpec,
+    values: Mapping[str, Any],
+    options: CallOptions,
+    uploaded: Mapping[str, dict[str, str]] | None = None,
+) -> Request:
     """Return the request of one call; raises ``TypeError`` naming a value that cannot be sent."""
-    body = call_body(prepare(values, spec.input))
+    body = call_body(encode_arguments({**values, **(uploaded or {})}, spec.input))
     wanted = options.accept or decoding.accept(spec.output, spec.produces)
     if spec.stream or options.progress is not None:
         wanted = EVENT_STREAM
     headers = body.pop("headers", {}) | ({"Accept": wanted} if wanted else {})
+    if uploaded:
+        headers[uploads.HEADER] = ",".join(file["upload"] for file in uploaded.values())
     if options.priority:
         headers["X-Priority"] = options.priority
     if options.idempotency_key:
@@ -218,35 +192,37 @@ def call_request(spec: ServiceSpec, values: Mapping[str, Any], options: CallOpti
     if options.timeout is not None:
         seconds = options.timeout
         headers["X-Timeout"] = f"{seconds:g}"
-    way = ("live", "call") if options.live else ("call",)
-    return Request("POST", service_path(spec.name, *way), seconds + PATIENCE, headers, **body)
+    route = ("live", "call") if options.live else ("call",)
+    return Request(
+        "POST", service_path(spec.name, *route), seconds + EXTRA_SECONDS, headers, **body
+    )
 
 
-def call(specs: SpecCache, name: str, request: Request, output: ServiceSpec) -> Operation[Any]:
-    """Make a call whose answer is one body."""
-    raw = yield from fetch(specs, name, request)
-    return decoding.decode(raw.content_type, raw.body, output.output, raw.filename)
+def call(specs: SpecCache, spec: ServiceSpec, request: Request) -> Operation[Any]:
+    """Make a call whose response is one body."""
+    raw = yield from fetch(specs, spec, request)
+    return decoding.decode(raw.content_type, raw.body, spec.output, raw.filename)
 
 
-def fetch(specs: SpecCache, name: str, request: Request) -> Operation[RawResponse]:
-    """Make a call and return its answer as it came."""
-    answer = yield request
+def fetch(specs: SpecCache, spec: ServiceSpec, request: Request) -> Operation[RawResponse]:
+    """Make a call and return its response as it arrived."""
+    response = yield request
     try:
-        checked(answer)
+        raise_for_error(response)
     except (InvalidInput, ServiceNotFound):
-        specs.drop(name)  # perhaps the author changed it since it was described
+        specs.drop(spec.name)  # the author may have changed it
         raise
     return RawResponse(
-        answer.body,
-        answer.content_type,
-        _filename(answer.headers.get("content-disposition", "")),
-        answer.headers.get("x-easymlnb-version", ""),
-        answer.headers.get("x-request-id", ""),
+        response.body,
+        response.content_type,
+        _filename(response.headers.get("content-disposition", "")),
+        response.headers.get("x-easymlnb-version", ""),
+        response.headers.get("x-request-id", ""),
     )
 
 
 def as_raw(options: CallOptions) -> CallOptions:
-    """Return the options for an answer as it comes: JSON unless told otherwise."""
+    """Return the options for a raw response: any media type unless one is set."""
     return replace(options, accept=options.accept or "*/*")
 
 

@@ -1,6 +1,5 @@
 """A service as a Python function, for both clients."""
 
-from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from easymlnb.client.operations import CallOptions
@@ -9,13 +8,22 @@ from easymlnb.client.sse import OnProgress
 from easymlnb.contract.errors import ServiceNotFound
 from easymlnb.contract.spec import NAME, ServiceSpec
 
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+"""Positional and named arguments of a call."""
+
 
 class RemoteService(Protocol):
-    """A service to call like a function; ``help()`` tells its parameters."""
+    """A service to call like a function; ``help()`` shows its parameters."""
 
     __name__: str
 
     def __call__(self, *given: Any, **values: Any) -> Any: ...
+
+    def raw(self, *given: Any, **values: Any) -> Any:
+        """Call the service and return the response as it arrived, a ``RawResponse``.
+
+        With ``progress`` it is always JSON. The async client returns an awaitable.
+        """
 
     def options(
         self,
@@ -27,31 +35,34 @@ class RemoteService(Protocol):
         priority: str = "",
         idempotency_key: str = "",
     ) -> "RemoteService":
-        """Return the same service called in another way, see ``Options``."""
+        """Return the service with options for its calls, see ``CallOptions``."""
 
 
 class NoSuchService(ServiceNotFound, AttributeError):
-    """An attribute was asked for that no service has for a name."""
+    """The client has no such attribute, and the server no such service."""
+
+
+class Caller(Protocol):
+    """What a client does for its services."""
+
+    def _call(self, name: str, arguments: Arguments, options: CallOptions) -> Any: ...
+
+    def _raw(self, name: str, arguments: Arguments, options: CallOptions) -> Any: ...
 
 
 def as_function(
-    name: str,
-    spec: ServiceSpec | None,
-    call: Callable[[tuple[Any, ...], dict[str, Any], CallOptions], Any],
-    how: CallOptions,
+    client: Caller, name: str, spec: ServiceSpec | None, how: CallOptions
 ) -> RemoteService:
     """Return a real function, because ``help()`` shows the class of anything else."""
 
     def service(*given: Any, **values: Any) -> Any:
-        return call(given, values, how)
-
-    def options(**changes: Any) -> RemoteService:
-        return as_function(name, spec, call, CallOptions(**changes))
+        return client._call(name, (given, values), how)
 
     made: Any = service
+    made.raw = lambda *given, **values: client._raw(name, (given, values), how)
+    made.options = lambda **changes: as_function(client, name, spec, CallOptions(**changes))
     made.__name__ = made.__qualname__ = name
     made.__module__ = "easymlnb.client"
-    made.options = options
     made.__doc__ = "A service. Its description is available after the first call."
     if spec is not None:
         made.__doc__ = docstring(spec)
@@ -60,5 +71,5 @@ def as_function(
 
 
 def may_be_service(name: str) -> bool:
-    """Say whether an attribute can be a service; notebooks and editors probe for many others."""
+    """Return whether an attribute can be a service; notebooks and editors try many others."""
     return bool(NAME.match(name))

@@ -40,7 +40,7 @@ BY_NAME = inspect.Parameter.KEYWORD_ONLY
 
 
 class Hint:
-    """An annotation that reads as its text."""
+    """An annotation that is displayed as its text."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -56,18 +56,18 @@ class Hint:
 
 
 def parameters(spec: ServiceSpec) -> list[str]:
-    """Return the names of a service's parameters in their order."""
+    """Return the names of a service's parameters, in order."""
     return list(properties(spec.input))
 
 
 def signature(spec: ServiceSpec) -> inspect.Signature:
-    """Return the signature that the service's function has for a caller."""
+    """Return the signature of the service's function for a caller."""
     required = set(spec.input.get("required", ()))
     found: list[inspect.Parameter] = []
     optional_seen = False
     for name, field in properties(spec.input).items():
         optional_seen |= name not in required
-        # Python wants what is required first; what comes late can still be given by name.
+        # Required parameters come first in Python; later ones become keyword-only.
         late = found and ((optional_seen and name in required) or found[-1].kind is BY_NAME)
         default: Any = inspect.Parameter.empty
         if name not in required:
@@ -81,20 +81,20 @@ def signature(spec: ServiceSpec) -> inspect.Signature:
 
 
 def docstring(spec: ServiceSpec) -> str:
-    """Return the text that ``help()`` shows: what it does, each parameter, an example."""
+    """Return the text of ``help()``: the description, each parameter, an example."""
     lines = [spec.description.strip() or f"{spec.title}."]
-    told = [_told(name, field, spec.input) for name, field in properties(spec.input).items()]
-    if told:
-        lines += ["", "Parameters:"] + [f"    {line}" for line in told]
+    if fields := properties(spec.input):
+        lines += ["", "Parameters:"]
+        lines += [f"    {_parameter(name, field, spec.input)}" for name, field in fields.items()]
     result = spec.output.get("description") or type_text(spec.output, spec.output)
-    lines += ["", "Streams results:" if spec.stream else "Answers:", f"    {result}"]
+    lines += ["", "Yields:" if spec.stream else "Returns:", f"    {result}"]
     if spec.examples:
         values = ", ".join(f"{key}={_short(value)}" for key, value in spec.examples[0].items())
         lines += ["", "Example:", f"    {names.split(spec.name)[1]}({values})"]
     return "\n".join(lines)
 
 
-def _told(name: str, field: Any, root: Schema) -> str:
+def _parameter(name: str, field: Any, root: Schema) -> str:
     field = resolve(field, root)
     limits = _limits(field, root)
     text = f"{name}: {type_text(field, root)}{f' ({limits})' if limits else ''}"

@@ -1,4 +1,4 @@
-"""Server-sent events, read as their bytes come."""
+"""Read server-sent events as their bytes arrive."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -9,11 +9,11 @@ from easymlnb.contract.errors import ServerUnreachable, from_code
 from easymlnb.contract.jsonschema import Schema
 
 OnProgress = Callable[[float, str], None]
-"""Told how far a call is: a fraction in 0..1 (negative when unknown) and a text."""
+"""Receives the progress of a call: a fraction from 0 to 1 (negative if unknown) and a text."""
 
 
 class Events:
-    """Split a byte stream into events, wherever its chunks are cut."""
+    """Splits a byte stream into events, independent of its chunks."""
 
     def __init__(self) -> None:
         self._rest: list[bytes] = []
@@ -25,7 +25,7 @@ class Events:
         waits = bool(self._rest) and self._rest[-1].endswith(b"\r")
         self._rest.append(chunk)
         if not waits and b"\n" not in chunk and b"\r" not in chunk:
-            return  # The middle of a line: a long one is put together only once.
+            return  # The middle of a line: the parts of a long line are joined only once.
         # A chunk may end between the \r and the \n of one line end.
         text = b"".join(self._rest)
         held = text.endswith(b"\r")
@@ -50,7 +50,7 @@ class Events:
 
 
 class EventReader:
-    """Make of a call's events its items, its progress, and its result or error."""
+    """Turns a call's events into its items, progress, and result or error."""
 
     def __init__(self, output: Schema, progress: OnProgress | None = None) -> None:
         self.value: Any = None
@@ -60,25 +60,25 @@ class EventReader:
         self._done = False
 
     def feed(self, chunk: bytes) -> Iterator[Any]:
-        """Yield the items that ``chunk`` completes; raises the error that it brings."""
+        """Yield the items that ``chunk`` completes; raises the error in it."""
         for name, data in self._events.feed(chunk):
             if name == "item":
                 yield revive(json.loads(data), self.output)
             elif name == "progress" and self._progress is not None:
-                told = json.loads(data)
-                self._progress(float(told.get("fraction", -1)), str(told.get("text", "")))
+                event = json.loads(data)
+                self._progress(float(event.get("fraction", -1)), str(event.get("text", "")))
             elif name == "result":
                 self.finish(revive(json.loads(data), self.output))
             elif name == "error":
                 raise _error(json.loads(data))
 
     def finish(self, value: Any) -> None:
-        """Take the call's result; nothing more is awaited."""
+        """Set the call's result."""
         self.value = value
         self._done = True
 
     def end(self) -> None:
-        """Raise ``ServerUnreachable`` when the stream broke off before its end."""
+        """Raise ``ServerUnreachable`` if the stream ended early."""
         if not self._done:
             raise ServerUnreachable(
                 "The connection was lost before the result arrived. It is unknown whether the "
@@ -86,8 +86,8 @@ class EventReader:
             )
 
 
-def _error(told: Any) -> Exception:
-    found = told.get("error", told) if isinstance(told, dict) else {}
+def _error(event: Any) -> Exception:
+    found = event.get("error", event) if isinstance(event, dict) else {}
     return from_code(
         str(found.get("code", "error")),
         str(found.get("message", "The call failed.")),

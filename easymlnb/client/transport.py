@@ -14,8 +14,8 @@ from easymlnb.contract.errors import ServerUnreachable
 CONNECT_SECONDS = 10.0
 
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-"""None. Of connections that are too many, httpcore 1.0 may close one that another thread was just
-given (encode/httpcore#1110)."""
+"""No limits: above a limit, httpcore 1.0 may close a connection that another thread has just
+received (encode/httpcore#1110)."""
 
 
 def settings(server: Server) -> dict[str, Any]:
@@ -46,15 +46,15 @@ def arguments(request: Request) -> dict[str, Any]:
     return found
 
 
-def answer(response: httpx.Response, body: bytes) -> Response:
+def read(response: httpx.Response, body: bytes) -> Response:
     """Return a response as our record."""
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Response(response.status_code, headers, body)
 
 
 @contextmanager
-def translated(server: Server, seconds: float = 0.0) -> Iterator[None]:
-    """Turn httpx's troubles into ``ServerUnreachable`` with a sentence."""
+def translate_errors(server: Server, seconds: float = 0.0) -> Iterator[None]:
+    """Raise httpx's errors as ``ServerUnreachable`` with a clear message."""
     try:
         yield
     except httpx.ConnectTimeout as error:

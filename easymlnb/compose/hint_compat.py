@@ -1,7 +1,7 @@
-"""Check by type hints whether one function's result can be another one's input.
+"""Check by type hints whether the result of a function can be the input of another.
 
-Only what is sure to fail is refused: hints are often wider than what a function does, and one
-that nobody wrote says nothing.
+Only combinations that always fail are refused: hints are often wider than the values, and missing
+hints are compatible with everything.
 """
 
 import re
@@ -20,30 +20,30 @@ PROMOTED = {(int, float), (int, complex), (float, complex)}
 
 
 def is_assignable(given: Any, wanted: Any) -> bool:
-    """Say whether a value of the hint ``given`` may stand where ``wanted`` is asked for."""
+    """Say whether a value of the hint ``given`` may be passed as ``wanted``."""
     given, wanted = strip_metadata(given), strip_metadata(wanted)
     if given is Any or wanted is Any:
         return True
     if get_origin(given) in UNIONS:
-        return any(is_assignable(one, wanted) for one in get_args(given))
+        return any(is_assignable(member, wanted) for member in get_args(given))
     if get_origin(wanted) in UNIONS:
-        return any(is_assignable(given, one) for one in get_args(wanted))
+        return any(is_assignable(given, member) for member in get_args(wanted))
     if get_origin(given) is Literal:
-        return any(is_assignable(type(one), wanted) for one in get_args(given))
+        return any(is_assignable(type(member), wanted) for member in get_args(given))
     if get_origin(wanted) is Literal:
-        return any(is_assignable(given, type(one)) for one in get_args(wanted))
+        return any(is_assignable(given, type(member)) for member in get_args(wanted))
     return _related(given, wanted)
 
 
 def strip_metadata(hint: Any) -> Any:
-    """Return a hint without markers and metadata; ``Any`` for one that says nothing."""
+    """Return a hint without markers and metadata; ``Any`` if it is missing or open."""
     if hint is MISSING or isinstance(hint, TypeVar):
         return Any
     if isinstance(hint, NewType):
         return strip_metadata(hint.__supertype__)
     try:
         hint = resolve(hint)
-    except TypeError:  # A wrong hint is not for this module to explain.
+    except TypeError:  # an invalid hint, which is reported elsewhere
         return Any
     while get_origin(hint) is Annotated:
         hint = hint.__origin__
@@ -65,7 +65,7 @@ def fields(hint: Any) -> Mapping[str, Any] | None:
 
 
 def format_hint(hint: Any) -> str:
-    """Return a hint as a person would write it, without the modules of its classes."""
+    """Return a hint as text, without the modules of its classes."""
     if isinstance(hint, Hint):
         return type(hint).__name__
     if get_origin(hint) is Annotated:
@@ -78,16 +78,16 @@ def format_hint(hint: Any) -> str:
 
 
 def _related(given: Any, wanted: Any) -> bool:
-    one, other = _class(given), _class(wanted)
-    if one is None or other is None or (one, other) in PROMOTED:
+    source, target = _class(given), _class(wanted)
+    if source is None or target is None or (source, target) in PROMOTED:
         return True
     try:
-        if not (issubclass(one, other) or issubclass(other, one)):
+        if not (issubclass(source, target) or issubclass(target, source)):
             return False
     except TypeError:  # protocols, among others
         return True
     mine, theirs = get_args(given), get_args(wanted)
-    if one is not other or len(mine) != len(theirs):
+    if source is not target or len(mine) != len(theirs):
         return True
     return all(is_assignable(a, b) for a, b in zip(mine, theirs, strict=True))
 

@@ -1,4 +1,4 @@
-"""Run several functions at the same time, each in a thread, as one call."""
+"""Run several functions as one call, each in its own thread."""
 
 import ctypes
 from collections import OrderedDict
@@ -11,44 +11,44 @@ from threading import Thread
 from typing import Any
 
 from easymlnb.compose.steps import Step
-from easymlnb.runtime.call_execution import Stopped
 from easymlnb.runtime.context import CURRENT_CALL, StepContext
+from easymlnb.runtime.failures import CallInterrupted
 from easymlnb.runtime.figures import own_figures
 from easymlnb.runtime.settings import Settings
 
-TICK = 0.05
-"""Seconds between two looks at whether the call was stopped."""
+POLL_INTERVAL = 0.05
+"""Seconds between checks whether the call was stopped."""
 
 _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in_thread.argtypes = (ctypes.c_ulong, ctypes.py_object)
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _Progress:
     name: str
     fraction: float
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class _Ended:
+class _Done:
     name: str
     result: Any = None
     error: BaseException | None = None
 
 
 def run_parallel(steps: Mapping[str, Step], values: dict[str, Any]) -> dict[str, Any]:
-    """Return each step's result by its name, all run at once, each in a thread of its own.
+    """Run all steps at once, each in its own thread, and return the results by name.
 
-    The first error ends the call; then, or when the call is stopped, so are the other threads.
-    Only the calling thread emits, and it never waits for long, so it can be interrupted.
+    After the first error, and when the call is stopped, the other threads are interrupted. Only the
+    calling thread reports progress, and it waits in short intervals, so it can be interrupted.
     """
-    box: SimpleQueue[_Told | _Ended] = SimpleQueue()
-    own = Settings()
+    events: SimpleQueue[_Progress | _Done] = SimpleQueue()
+    settings = Settings()
     threads = {
         name: Thread(
             target=copy_context().run,
-            args=(_run, own, name, step, values, box),
+            args=(_run, settings, name, step, values, events),
             name=f"easymlnb-{name}",
             daemon=True,
         )
@@ -57,57 +57,57 @@ def run_parallel(steps: Mapping[str, Step], values: dict[str, Any]) -> dict[str,
     try:
         for thread in threads.values():
             thread.start()
-        found = _collect(steps, box)
+        results = _collect(steps, events)
     except BaseException:
         for thread in threads.values():
             if thread.is_alive() and thread.ident is not None:
-                _raise_in_thread(thread.ident, ctypes.py_object(Stopped))
+                _raise_in_thread(thread.ident, ctypes.py_object(CallInterrupted))
         raise
-    return {name: found[name] for name in steps}
+    return {name: results[name] for name in steps}
 
 
 def _run(
-    own: Settings,
+    settings: Settings,
     name: str,
     step: Step,
     values: dict[str, Any],
-    box: "SimpleQueue[_Told | _Ended]",
+    events: "SimpleQueue[_Progress | _Done]",
 ) -> None:
-    # An interrupt may come when the step is done; the call is over then, and nobody listens.
-    with suppress(Stopped):
-        own.apply()
+    # An interrupt may arrive after the step is done, when the call has ended.
+    with suppress(CallInterrupted):
+        settings.apply()
         try:
-            with _part(lambda done, text: box.put(_Told(name, done, text))):
-                found = step.run(values, {})
-            box.put(_Ended(name, found))
+            with _own_context(lambda fraction, text: events.put(_Progress(name, fraction, text))):
+                result = step.run(values, {})
+            events.put(_Done(name, result))
         except BaseException as error:
-            box.put(_Ended(name, error=error))
+            events.put(_Done(name, error=error))
 
 
 @contextmanager
-def _part(tell: Callable[[float, str], None]) -> Iterator[None]:
-    """Make the code inside ``with`` a part of the current call that draws for itself."""
+def _own_context(report: Callable[[float, str], None]) -> Iterator[None]:
+    """Give the block its own context of the current call, with its own figures."""
     whole = CURRENT_CALL.get()
     if whole is None:
         yield
         return
-    part = StepContext(whole, tell)
+    part = StepContext(whole, report)
     part.figures = OrderedDict()
     CURRENT_CALL.set(part)
     with own_figures(part):
         yield
 
 
-def _collect(steps: Mapping[str, Step], box: "SimpleQueue[_Told | _Ended]") -> dict[str, Any]:
+def _collect(steps: Mapping[str, Step], events: "SimpleQueue[_Progress | _Done]") -> dict[str, Any]:
     whole = CURRENT_CALL.get()
     done = dict.fromkeys(steps, 0.0)
-    found: dict[str, Any] = {}
-    while len(found) < len(steps):
+    results: dict[str, Any] = {}
+    while len(results) < len(steps):
         try:
-            event = box.get(timeout=TICK)
+            event = events.get(timeout=POLL_INTERVAL)
         except Empty:
             continue
-        if isinstance(event, _Told):
+        if isinstance(event, _Progress):
             done[event.name] = event.fraction
             if whole is not None:
                 whole.progress(min(1.0, sum(done.values()) / len(steps)), event.text)
@@ -115,5 +115,5 @@ def _collect(steps: Mapping[str, Step], box: "SimpleQueue[_Told | _Ended]") -> d
             raise event.error
         else:
             done[event.name] = 1.0
-            found[event.name] = event.result
-    return found
+            results[event.name] = event.result
+    return results

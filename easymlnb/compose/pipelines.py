@@ -1,7 +1,7 @@
-"""``ml.pipeline`` and ``ml.gather``: several functions become one, and that one a service.
+"""``ml.pipeline`` and ``ml.gather``: combine functions to one service.
 
-Each makes one ordinary function with hints, defaults and a docstring, and hands it to
-``ml.service``; nothing else needs to know that it was made of others.
+Each creates an ordinary function with hints, defaults and a docstring, and passes it to
+``ml.service``.
 """
 
 import inspect
@@ -11,9 +11,17 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from easymlnb.compose import steps as running
 from easymlnb.compose.parallel import run_parallel
-from easymlnb.compose.steps import PIECES, Step
+from easymlnb.compose.steps import (
+    PIECES,
+    Run,
+    Step,
+    as_function,
+    as_generator,
+    run_each,
+    run_in_sequence,
+    stream_items,
+)
 from easymlnb.compose.wiring import StepSpec, merge_parameters, result_hint, target_parameter
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.options import check, known
@@ -49,6 +57,7 @@ def pipeline(
     Returns
     -------
     ServiceFunction
+        The service, which can also be called like a function.
 
     Raises
     ------
@@ -60,7 +69,7 @@ def pipeline(
         raise DefinitionError(
             "A pipeline needs at least one step, such as ml.pipeline(prepare, predict)."
         )
-    pieces = [_piece(one, f"step {at} {_name_of(one)!r}") for at, one in enumerate(steps, 1)]
+    pieces = [_step_spec(step, f"step {at} {_name_of(step)!r}") for at, step in enumerate(steps, 1)]
     for piece in pieces[:-1]:
         if piece.signature.stream:
             raise DefinitionError(
@@ -71,14 +80,16 @@ def pipeline(
     mains = ["", *(target_parameter(before, after) for before, after in pairwise(pieces))]
     exposed = _exposed(pieces, mains, expose)
     first, last = pieces[0].signature, pieces[-1].signature
+    sent = [set(pieces[0].names), *(exposed.keys() & piece.names for piece in pieces[1:])]
     chain = [
-        _step(piece, name, main, set(piece.names) if at == 0 else exposed.keys() & piece.names)
-        for at, (piece, main) in enumerate(zip(pieces, mains, strict=True))
+        _create_step(piece, name, main, names)
+        for piece, main, names in zip(pieces, mains, sent, strict=True)
     ]
-    run = partial(running.stream_items if last.stream else running.run_in_sequence, chain)
-    made = _function((*first.parameters, *exposed.values()), last.returns, run, stream=last.stream)
+    run = partial(stream_items if last.stream else run_in_sequence, chain)
+    parameters = (*first.parameters, *exposed.values())
+    combined = _function(parameters, last.returns, run, stream=last.stream)
     title = " → ".join(piece.signature.name for piece in pieces)
-    return _as_service(made, name, title, pieces, last.returns_description, options)
+    return _as_service(combined, name, title, pieces, last.returns_description, options)
 
 
 def gather(
@@ -118,21 +129,21 @@ def gather(
         raise DefinitionError(
             "gather needs functions as keyword arguments, such as ml.gather(a=model1, b=model2)."
         )
-    pieces = {key: _piece(one, repr(key)) for key, one in members.items()}
+    pieces = {key: _step_spec(step, repr(key)) for key, step in members.items()}
     for piece in pieces.values():
         if piece.signature.stream:
             raise DefinitionError(f"{piece.label} is a generator, which cannot be gathered.")
     name = _name(name, list(members), list(members.values()))
-    steps = {key: _step(piece, name, "", set(piece.names)) for key, piece in pieces.items()}
-    run = partial(run_parallel if concurrent and len(steps) > 1 else running.run_each, steps)
+    steps = {key: _create_step(piece, name, "", set(piece.names)) for key, piece in pieces.items()}
+    run = partial(run_parallel if concurrent and len(steps) > 1 else run_each, steps)
     hints = {key: result_hint(piece) for key, piece in pieces.items()}
     returns = typing.TypedDict(name, hints)  # type: ignore[misc]
-    made = _function(merge_parameters(list(pieces.values())), returns, run, stream=False)
+    combined = _function(merge_parameters(list(pieces.values())), returns, run, stream=False)
     title = ", ".join(f"{key}: {piece.signature.name}" for key, piece in pieces.items())
-    return _as_service(made, name, title, list(pieces.values()), "", options)
+    return _as_service(combined, name, title, list(pieces.values()), "", options)
 
 
-def _piece(function: Any, label: str) -> StepSpec:
+def _step_spec(function: Any, label: str) -> StepSpec:
     return StepSpec(function, signature.read(function), label)
 
 
@@ -140,10 +151,10 @@ def _name_of(function: Any) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def _step(piece: StepSpec, name: str, main: str, sent: set[str]) -> Step:
+def _create_step(piece: StepSpec, name: str, main: str, sent: set[str]) -> Step:
     return Step(
         function=piece.function,
-        place=f"{piece.label} of {name!r}",
+        label=f"{piece.label} of {name!r}",
         parameters=frozenset(piece.names),
         required=frozenset(piece.required),
         sent=frozenset(sent),
@@ -152,7 +163,7 @@ def _step(piece: StepSpec, name: str, main: str, sent: set[str]) -> Step:
 
 
 def _name(given: str | None, names: Sequence[str], steps: Sequence[Any]) -> str:
-    """Return the service's name, which none of the services it is made of may have."""
+    """Return the service's name, which must differ from those of its steps."""
     name = given or "_".join(names)
     if name in _services(steps):
         raise DefinitionError(
@@ -164,19 +175,19 @@ def _name(given: str | None, names: Sequence[str], steps: Sequence[Any]) -> str:
 
 def _services(functions: Sequence[Any]) -> Iterator[str]:
     for function in functions:
-        made = getattr(function, "service", None)
-        if made is not None:
-            yield made.name
+        service = getattr(function, "service", None)
+        if service is not None:
+            yield service.name
         yield from _services(getattr(function, PIECES, ()))
 
 
 def _exposed(
     pieces: Sequence[StepSpec], mains: Sequence[str], expose: Sequence[str]
 ) -> dict[str, Parameter]:
-    """Return the parameters of later steps that become the pipeline's own."""
+    """Return the parameters of later steps that callers may set."""
     if isinstance(expose, str):
         raise DefinitionError(f"expose must be a list of names: expose=[{expose!r}].")
-    found = {}
+    exposed = {}
     for name in expose:
         if name in pieces[0].names:
             raise DefinitionError(
@@ -190,23 +201,23 @@ def _exposed(
             if item.name == name != main and item.default is not MISSING
         ]
         if len(owners) != 1:
-            said = " and ".join(piece.label for piece, _ in owners) or "no later step"
+            labels = " and ".join(piece.label for piece, _ in owners) or "no later step"
             raise DefinitionError(
-                f"expose: {said} has a parameter {name!r} with a default. Exactly one later step "
+                f"expose: {labels} has a parameter {name!r} with a default. Exactly one later step "
                 "must have such a parameter."
             )
-        found[name] = owners[0][1]
-    return found
+        exposed[name] = owners[0][1]
+    return exposed
 
 
 def _function(
-    parameters: Sequence[Parameter], returns: Any, run: running.Run, *, stream: bool
+    parameters: Sequence[Parameter], returns: Any, run: Run, *, stream: bool
 ) -> Callable[..., Any]:
-    """Return a function with these parameters, those that are needed first."""
+    """Return a function with these parameters, required ones first."""
     if stream and returns is not MISSING:
         returns = Iterator[returns]
     ordered = sorted(parameters, key=lambda item: item.default is not MISSING)
-    found = inspect.Signature(
+    signature = inspect.Signature(
         [
             inspect.Parameter(
                 item.name,
@@ -218,34 +229,36 @@ def _function(
         ],
         return_annotation=returns,
     )
-    made: Any = (running.generator if stream else running.function)(found, run)
-    made.__signature__ = found
-    made.__annotations__ = {item.name: item.hint for item in ordered if item.hint is not MISSING}
+    combined: Any = (as_generator if stream else as_function)(signature, run)
+    combined.__signature__ = signature
+    combined.__annotations__ = {
+        item.name: item.hint for item in ordered if item.hint is not MISSING
+    }
     if returns is not MISSING:
-        made.__annotations__["return"] = returns
+        combined.__annotations__["return"] = returns
     texts = {item.name: " ".join(item.description.split()) for item in ordered}
-    made.__doc__ = "\n".join(f"    {name}: {text}" for name, text in texts.items() if text)
-    return typing.cast("Callable[..., Any]", made)
+    combined.__doc__ = "\n".join(f"    {name}: {text}" for name, text in texts.items() if text)
+    return typing.cast("Callable[..., Any]", combined)
 
 
 def _as_service(
-    made: Any,
+    combined: Any,
     name: str,
     title: str,
     pieces: Sequence[StepSpec],
     result: str,
     options: dict[str, Any],
 ) -> ServiceFunction[..., Any]:
-    made.__name__ = made.__qualname__ = name
-    made.__module__ = pieces[-1].function.__module__
-    made.__doc__ = _doc(title, pieces, made.__doc__, " ".join(result.split()))
-    setattr(made, PIECES, tuple(piece.function for piece in pieces))
-    served: ServiceFunction[..., Any] = service(name=name, **options)(made)
+    combined.__name__ = combined.__qualname__ = name
+    combined.__module__ = pieces[-1].function.__module__
+    combined.__doc__ = _doc(title, pieces, combined.__doc__, " ".join(result.split()))
+    setattr(combined, PIECES, tuple(piece.function for piece in pieces))
+    served: ServiceFunction[..., Any] = service(name=name, **options)(combined)
     return served
 
 
 def _doc(title: str, pieces: Sequence[StepSpec], parameters: str, result: str) -> str:
-    """Return a docstring in Google's style, from those of the pieces."""
+    """Return a docstring in Google's style from those of the steps."""
     lines = [
         f"- **{piece.signature.name}**: {piece.signature.description.splitlines()[0]}"
         for piece in pieces

@@ -1,8 +1,4 @@
-"""Run several functions as one: one after another, or at the same time.
-
-It stands here, and not where pipelines are defined, so that the traceback that an author reads
-begins in the author's own step.
-"""
+"""Run several functions as one, one after another."""
 
 import inspect
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -15,7 +11,7 @@ from easymlnb.runtime.context import CURRENT_CALL, StepContext
 from easymlnb.types import record
 
 PIECES = "__easymlnb_pieces__"
-"""The attribute of a combined function that holds those it was made of."""
+"""The attribute of a combined function with its parts."""
 
 END = object()
 
@@ -24,63 +20,63 @@ Run = Callable[[dict[str, Any]], Any]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One function of several, and where its arguments come from.
+    """A function and the sources of its arguments.
 
-    ``place`` says in words which one it is. Of what the caller sent it gets ``sent``; the result
-    of the step before goes to the parameter ``main``, or to those of its names if that is empty.
+    ``label`` names the step in messages. The step gets the caller's parameters ``sent``. The result
+    of the previous step is passed as ``main``, or by name if ``main`` is empty.
     """
 
     function: Callable[..., Any]
-    place: str
+    label: str
     parameters: frozenset[str]
     required: frozenset[str]
     sent: frozenset[str]
     main: str = ""
 
     def arguments(self, values: Mapping[str, Any], result: Any) -> dict[str, Any]:
-        """Return what to call the function with; raises ``TypeError`` when names do not match."""
+        """Return the function's arguments; raises ``TypeError`` if names do not match."""
         own = {name: value for name, value in values.items() if name in self.sent}
         return {**own, **({self.main: result} if self.main else self._by_name(result, own))}
 
     def run(self, values: Mapping[str, Any], result: Any) -> Any:
-        """Call the function, which may be async; an error says in which step it arose."""
-        with self.named():
-            return event_loop.plain(self.function(**self.arguments(values, result)))
+        """Call the function, which may be async; errors have a note with the step."""
+        with self.noted():
+            return event_loop.await_result(self.function(**self.arguments(values, result)))
 
     @contextmanager
-    def named(self) -> Iterator[None]:
-        """Note on errors of the block that they arose in this step."""
+    def noted(self) -> Iterator[None]:
+        """Add a note with the step to errors of the block."""
         try:
             yield
         except Exception as error:
-            error.add_note(f"In {self.place}.")
+            error.add_note(f"In {self.label}.")
             raise
 
     def _by_name(self, result: Any, own: Mapping[str, Any]) -> Mapping[str, Any]:
-        found = _named(result)
+        values = _named(result)
         needed = ", ".join(sorted(self.required))
-        if found is None:
+        if values is None:
             raise TypeError(
                 f"The step requires {needed} by name, but received one value of type "
                 f"{_kind(result)}."
             )
-        missing = sorted(self.required - found.keys() - own.keys())
-        unknown = sorted(map(str, found.keys() - self.parameters))
+        missing = sorted(self.required - values.keys() - own.keys())
+        unknown = sorted(map(str, values.keys() - self.parameters))
         if missing or unknown:
-            said = " and ".join(
+            problem = " and ".join(
                 f"{what} {', '.join(names)}"
                 for what, names in (("has no value for", missing), ("has unknown values:", unknown))
                 if names
             )
-            raise TypeError(f"The result of the previous step {said}.")
-        return found
+            raise TypeError(f"The result of the previous step {problem}.")
+        return values
 
 
 def _named(value: Any) -> Mapping[str, Any] | None:
     if hasattr(type(value), "__pydantic_fields__"):
         return {name: getattr(value, name) for name in type(value).__pydantic_fields__}
-    found = record.as_dict(value)
-    return found if isinstance(found, Mapping) else None
+    fields = record.as_dict(value)
+    return fields if isinstance(fields, Mapping) else None
 
 
 def _kind(value: Any) -> str:
@@ -91,7 +87,7 @@ def _kind(value: Any) -> str:
 
 
 def run_in_sequence(steps: Sequence[Step], values: dict[str, Any]) -> Any:
-    """Return the result of the last step; each gets that of the one before."""
+    """Run the steps, each with the result of the previous one, and return the last result."""
     result: Any = {}
     for at, step in enumerate(steps):
         with step_progress(at, len(steps)):
@@ -106,30 +102,30 @@ def stream_items(steps: Sequence[Step], values: dict[str, Any]) -> Iterator[Any]
     for at, step in enumerate(before):
         with step_progress(at, len(steps)):
             result = step.run(values, result)
-    with step_progress(len(before), len(steps)), last.named():
-        found = event_loop.items(last.function(**last.arguments(values, result)))
-    with closing(found):
+    with step_progress(len(before), len(steps)), last.noted():
+        items = event_loop.iterate(last.function(**last.arguments(values, result)))
+    with closing(items):
         while True:
-            # Between two items it is the caller who tells of progress, not the step.
-            with step_progress(len(before), len(steps)), last.named():
-                item = next(found, END)
+            # Between two items, progress is not that of the step.
+            with step_progress(len(before), len(steps)), last.noted():
+                item = next(items, END)
             if item is END:
                 return
             yield item
 
 
 def run_each(steps: Mapping[str, Step], values: dict[str, Any]) -> dict[str, Any]:
-    """Return each step's result by its name; all get the same values, one after the other."""
-    found = {}
+    """Run the steps with the same values, and return the results by name."""
+    results = {}
     for at, (name, step) in enumerate(steps.items()):
         with step_progress(at, len(steps)):
-            found[name] = step.run(values, {})
-    return found
+            results[name] = step.run(values, {})
+    return results
 
 
 @contextmanager
 def step_progress(at: int, count: int) -> Iterator[None]:
-    """Take the progress that is told in the block as that of step ``at`` (from 0) of ``count``."""
+    """Scale the progress reported in the block to step ``at`` (from 0) of ``count``."""
     whole = CURRENT_CALL.get()
     if whole is None:
         yield
@@ -146,8 +142,8 @@ def step_progress(at: int, count: int) -> Iterator[None]:
 # as one function
 
 
-def function(signature: inspect.Signature, run: Run) -> Callable[..., Any]:
-    """Return a function of that signature, which hands what it is called with to ``run``."""
+def as_function(signature: inspect.Signature, run: Run) -> Callable[..., Any]:
+    """Return a function with the signature that passes its arguments to ``run``."""
 
     def combined(*args: Any, **kwargs: Any) -> Any:
         return run(_bound(signature, args, kwargs))
@@ -155,8 +151,8 @@ def function(signature: inspect.Signature, run: Run) -> Callable[..., Any]:
     return combined
 
 
-def generator(signature: inspect.Signature, run: Run) -> Callable[..., Any]:
-    """Return the like for a stream of items."""
+def as_generator(signature: inspect.Signature, run: Run) -> Callable[..., Any]:
+    """Return a generator function with the signature that passes its arguments to ``run``."""
 
     def combined(*args: Any, **kwargs: Any) -> Generator[Any, None, None]:
         yield from run(_bound(signature, args, kwargs))

@@ -1,4 +1,4 @@
-"""Connect functions: which result goes to which parameter, and which parameters are merged."""
+"""Connect functions: the parameter for each result, and the merged parameters."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum", 
 
 @dataclass(frozen=True, slots=True)
 class StepSpec:
-    """One of the functions that are combined; ``label`` names it in messages."""
+    """A function of a pipeline; ``label`` names it in messages."""
 
     function: Callable[..., Any]
     signature: Signature
@@ -31,7 +31,7 @@ class StepSpec:
 
     @property
     def main(self) -> Parameter | None:
-        """The one parameter that takes a result as a whole, if there is such a one."""
+        """The only parameter that can receive the whole previous result, if there is one."""
         needed = self.required or self.names[:1]
         if len(needed) != 1:
             return None
@@ -39,29 +39,31 @@ class StepSpec:
 
 
 def target_parameter(before: StepSpec, after: StepSpec) -> str:
-    """Return the parameter of ``after`` for the result of ``before``; empty: by names.
+    """Return the parameter of ``after`` for the result of ``before``; empty if passed by names.
 
-    Raises ``DefinitionError`` when that is sure to fail.
+    Raises ``DefinitionError`` if this always fails.
     """
     if not after.names:
         raise DefinitionError(
             f"{after.label} has no parameters, so it cannot receive the result of {before.label}."
         )
-    found, main = fields(before.signature.returns), after.main
-    matching = found is not None and set(after.required) <= set(found) <= set(after.names)
-    if found and matching and not (main and _same_type(before.signature.returns, main.hint)):
+    available, main = fields(before.signature.returns), after.main
+    matching = available is not None and set(after.required) <= set(available) <= set(after.names)
+    if available and matching and not (main and _same_type(before.signature.returns, main.hint)):
         for item in after.signature.parameters:
-            if item.name in found:
-                _check(before, found[item.name], after, item, f" as {item.name!r}")
+            if item.name in available:
+                _check(before, available[item.name], after, item, f" as {item.name!r}")
         return ""
     if main is not None:
         _check(before, before.signature.returns, after, main, "")
         return main.name
-    if found is not None or not is_assignable(before.signature.returns, dict[str, Any]):
-        said = ", ".join(found) if found else f"one {format_hint(before.signature.returns)}"
+    if available is not None or not is_assignable(before.signature.returns, dict[str, Any]):
+        returned = (
+            ", ".join(available) if available else f"one {format_hint(before.signature.returns)}"
+        )
         raise DefinitionError(
             f"{after.label} requires {', '.join(after.required)}, but {before.label} returns "
-            f"{said}. Return a dict or a dataclass with the required names."
+            f"{returned}. Return a dict or a dataclass with the required names."
         )
     return ""
 
@@ -75,7 +77,7 @@ def _check(before: StepSpec, given: Any, after: StepSpec, item: Parameter, where
 
 
 def result_hint(piece: StepSpec) -> Any:
-    """Return the hint of a piece's result, as it may stand in a TypedDict."""
+    """Return the hint of a step's result for a TypedDict."""
     hint = piece.signature.returns
     if hint is MISSING:
         return Any
@@ -86,19 +88,19 @@ def result_hint(piece: StepSpec) -> Any:
 
 
 def merge_parameters(pieces: Sequence[StepSpec]) -> tuple[Parameter, ...]:
-    """Return the parameters of all pieces, each name once.
+    """Return the parameters of all steps, each name once.
 
-    Raises ``DefinitionError`` when two of them mean different things by one name.
+    Raises ``DefinitionError`` if two steps have different parameters with the same name.
     """
-    found: dict[str, tuple[StepSpec, Parameter]] = {}
+    merged: dict[str, tuple[StepSpec, Parameter]] = {}
     for piece in pieces:
         for item in piece.signature.parameters:
-            if item.name not in found:
-                found[item.name] = piece, item
+            if item.name not in merged:
+                merged[item.name] = piece, item
                 continue
-            owner, known = found[item.name]
-            found[item.name] = owner, _merge(owner, known, piece, item)
-    return tuple(item for _, item in found.values())
+            owner, known = merged[item.name]
+            merged[item.name] = owner, _merge(owner, known, piece, item)
+    return tuple(item for _, item in merged.values())
 
 
 def _merge(owner: StepSpec, known: Parameter, piece: StepSpec, item: Parameter) -> Parameter:
@@ -126,7 +128,7 @@ def _conflict(
 
 
 def _described(hint: Any) -> str:
-    """Return a hint in words, with its bounds, which ``shown`` leaves out."""
+    """Return a hint as text with its bounds, which ``format_hint`` omits."""
     plain = {key: value for key, value in _json(hint).items() if key in BOUNDS}
     return f"{format_hint(hint)} {plain or ''}".strip()
 
@@ -136,19 +138,19 @@ def _same_type(one: Any, other: Any) -> bool:
 
 
 def _take_same_values(one: Any, other: Any) -> bool:
-    """Say whether two hints take the same values, from Python and from callers."""
+    """Say whether two hints accept the same values, from Python and from callers."""
     return is_assignable(one, other) and is_assignable(other, one) and _json(one) == _json(other)
 
 
 def _json(hint: Any) -> dict[str, Any]:
     try:
         return adapter(resolve(hint)).json_schema()
-    except Exception:  # What has no JSON form is refused when the service is made of it.
+    except Exception:  # refused when the service is defined
         return {}
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Say whether two defaults are the same; arrays have no answer to that and are not."""
+    """Say whether two defaults are equal; arrays, which cannot be compared, are not."""
     try:
         return one is other or bool(one == other)
     except Exception:

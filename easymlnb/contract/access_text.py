@@ -5,7 +5,7 @@ from typing import Any
 
 
 def describe_access(name: str, access: Mapping[str, Any], owner: str = "you") -> str:
-    """Return a sentence about who can call a service; ``owner`` is how to refer to its owner."""
+    """Return a sentence about who can call a service; ``owner`` is the subject for its owner."""
     if access["public"]:
         return f"Anyone can call {name}, without a login."
     if access["everyone"]:

@@ -1,7 +1,7 @@
-"""Zip files from strangers, read without trusting a word of them.
+"""Read zip files that are not trusted.
 
-Everything that a zip says about itself (names, sizes, places) is checked before a byte is
-unpacked, and the sizes again while unpacking.
+Names, sizes and offsets in a zip are checked before it is unpacked, and the sizes again while
+unpacking.
 """
 
 import io
@@ -13,12 +13,11 @@ import zlib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
 
 from easymlnb.contract.errors import BundleRejected, TooLarge
 
 MAX_ZIP = 200 * 2**20
-"""Limit of a zip in bytes, as it travels."""
+"""Limit of a zip in bytes, compressed."""
 
 MAX_UNPACKED = 500 * 2**20
 """Limit of all its files together in bytes, unpacked."""
@@ -27,13 +26,13 @@ MAX_ENTRIES = 5000
 """Limit of the number of files in it."""
 
 MAX_RATIO = 200
-"""No honest data packs better than this once it is over ``RATIO_FROM`` bytes."""
+"""Limit of the compression ratio of data over ``RATIO_FROM`` bytes."""
 
 RATIO_FROM = 20 * 2**20
 MAX_PATH = 1024
 CHUNK = 1 << 20
 
-# A directory entry is 46 bytes plus the name; zip64, made for more than any of our limits, is out.
+# A directory entry is 46 bytes plus the name; zip64 is only for sizes over these limits.
 _MAX_DIRECTORY = MAX_ENTRIES * (46 + MAX_PATH)
 _END = struct.Struct("<4s4H2LH")
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -50,7 +49,7 @@ _BROKEN = (
 
 
 def check_path(path: str) -> str:
-    """Return ``path`` when it is a plain relative path that stays inside; else ``BundleRejected``.
+    """Return ``path`` if it is a relative path inside its folder, else raise ``BundleRejected``.
 
     Components are separated by ``/``; none is empty, ``.`` or ``..``; no drive letters,
     backslashes, control characters or text that is not Unicode.
@@ -77,13 +76,13 @@ def check_path(path: str) -> str:
 
 
 class Archive:
-    """A zip that passed all checks of its directory. A context manager.
+    """A zip whose directory passed all checks; a context manager.
 
     ``sizes`` maps the path of every file to its unpacked size in bytes.
     """
 
     def __init__(self, data: bytes | Path) -> None:
-        """Open; raises ``BundleRejected`` or ``TooLarge`` with the reason."""
+        """Open a zip; raises ``BundleRejected`` or ``TooLarge`` with the reason."""
         size = len(data) if isinstance(data, bytes) else data.stat().st_size
         check_size(size, MAX_ZIP, "The zip")
         stream = io.BytesIO(data) if isinstance(data, bytes) else data.open("rb")
@@ -103,12 +102,7 @@ class Archive:
     def __enter__(self) -> "Archive":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._zip.close()
         self._stream.close()
 
@@ -141,7 +135,7 @@ def check_size(size: int, limit: int, what: str) -> None:
 
 
 def _check_end(stream: io.BytesIO | io.BufferedReader, size: int) -> None:
-    """Refuse a directory that would itself fill the memory, before ``zipfile`` reads it."""
+    """Refuse a directory that is too large to read into memory with ``zipfile``."""
     stream.seek(max(0, size - _END.size - 65535 - 20))
     tail = stream.read()
     at = tail.rfind(b"PK\x05\x06")
@@ -156,24 +150,24 @@ def _entries(infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     if len(infos) > MAX_ENTRIES:
         raise TooLarge(f"The zip has {len(infos)} files; the limit is {MAX_ENTRIES}.")
     _check_sizes(infos)
-    found: dict[str, zipfile.ZipInfo] = {}
+    entries: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
-        # The original name: zipfile cuts at NUL and rewrites separators in the other.
+        # In the other name, zipfile cuts at NUL and rewrites separators.
         path = info.orig_filename
         folder = path.endswith("/") and info.file_size == 0
         check_path(path[:-1] if folder else path)
         _check_kind(info, folder)
         if folder:
             continue
-        if path in found:
+        if path in entries:
             raise BundleRejected(f"The zip contains {_shown(path)} twice.")
-        found[path] = info
-    for path in found:
+        entries[path] = info
+    for path in entries:
         parents = path.split("/")[:-1]
         for depth in range(1, len(parents) + 1):
-            if (parent := "/".join(parents[:depth])) in found:
+            if (parent := "/".join(parents[:depth])) in entries:
                 raise BundleRejected(f"{_shown(parent)} is both a file and a folder in the zip.")
-    return found
+    return entries
 
 
 def _check_kind(info: zipfile.ZipInfo, folder: bool) -> None:
@@ -197,7 +191,7 @@ def _check_sizes(infos: list[zipfile.ZipInfo]) -> None:
             f"The zip unpacks to {total // max(packed, 1)} times its size; the limit is "
             f"{MAX_RATIO} times."
         )
-    # Entries that share bytes make a small zip unpack to many times its size.
+    # Overlapping entries can make a small zip unpack to many times its size.
     placed = sorted(infos, key=lambda info: info.header_offset)
     for first, second in pairwise(placed):
         if first.header_offset + 30 + first.compress_size > second.header_offset:

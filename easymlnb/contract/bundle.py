@@ -4,12 +4,11 @@
 
     manifest.json         what it is (``Manifest``)
     notebook.ipynb        nbformat 4, without outputs
-    files/<path>          local modules and data, by their path beside the notebook
+    files/<path>          local modules and data, by their path relative to the notebook
 
-Its id is a hash of what decides how it runs: the cells' source and tags, the files, the
-requirements, the kernel. Outputs, execution counts, timings, the notebook's name, the names asked
-for and the environment record are not in it, so publishing the same thing again is recognised on
-any machine.
+Its id is a hash of the cells' source and tags, the files, the requirements and the kernel. It does
+not depend on outputs, execution counts, the notebook's name, the requested names or the environment
+record, so that publishing the same notebook again gives the same id on any machine.
 """
 
 import hashlib
@@ -47,7 +46,7 @@ _SHA = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a bundle was made. A record for people: it changes neither the id nor how it runs."""
+    """Where a bundle was made: a record for people, not part of the id."""
 
     python: str = ""
     platform: str = ""
@@ -58,14 +57,17 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bundle says about itself.
+    """The description of a bundle.
 
-    ``notebook`` is the notebook's file name (a label), ``kernel`` its kernelspec, ``files`` maps
-    each path to its SHA-256, ``requirements`` are pip requirements, ``services`` the names to
-    publish; none means all that the notebook defines. ``metadata`` is what is said about them
-    beside the code (``contract.metadata``). ``gpu`` and ``placement`` are what its code seems to
-    ask for: a worker must have them before it runs any of it. ``defines`` are the services that its
-    code seems to define, and so the versions that it replaces.
+    - ``notebook``: the notebook's file name, a label.
+    - ``kernel``: its kernelspec.
+    - ``files``: the SHA-256 of each path.
+    - ``requirements``: pip requirements.
+    - ``services``: names of the services to publish, empty for all.
+    - ``metadata``: metadata of the services outside of the code (``contract.metadata``).
+    - ``gpu``, ``placement``: required before a worker runs the code, found by static analysis.
+    - ``defines``: the services that the code defines, found by static analysis; the new versions
+      replace theirs.
     """
 
     notebook: str
@@ -82,23 +84,23 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        found: dict[str, Any] = msgspec.to_builtins(self)
-        return found
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Manifest":
         """Read what ``to_dict`` wrote; raises ``BundleRejected`` on anything else."""
-        if (told := data.get("format")) != FORMAT:
+        if (version := data.get("format")) != FORMAT:
             raise BundleRejected(
-                f"The bundle has format {told!r:.20}, but this easymlnb reads format {FORMAT}. "
+                f"The bundle has format {version!r:.20}, but this easymlnb reads format {FORMAT}. "
                 "Install the same version on both sides."
             )
         try:
-            made = msgspec.convert(data, cls)
+            manifest = msgspec.convert(data, cls)
         except msgspec.ValidationError as error:
             raise BundleRejected(f"The bundle's {MANIFEST} is invalid: {error}.") from error
-        _check_manifest(made)
-        return made
+        _check_manifest(manifest)
+        return manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +113,10 @@ class Bundle:
     _data: bytes | Path = field(repr=False)
 
     def extract(self, folder: Path) -> None:
-        """Write the files (not the notebook) below ``folder``, which is made when it is not there.
+        """Write the files (not the notebook) to ``folder``, which is created if missing.
 
-        Nothing that exists is overwritten. Files are readable by their owner only. Raises
-        ``BundleRejected`` when a file does not have its checksum or collides with another.
+        Existing files are not overwritten. Files are readable by their owner only. Raises
+        ``BundleRejected`` if a file has another checksum or collides with another file.
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with Archive(self._data) as archive:
@@ -131,9 +133,8 @@ class Bundle:
 def open_bundle(data: bytes | Path, *, verify: bool = True) -> Bundle:
     """Read a bundle and check all of it.
 
-    ``verify=False`` leaves out unpacking the files to compare their checksums, for a zip that this
-    side has checked before; ``extract`` compares them in any case.
-    Raises ``BundleRejected`` or ``TooLarge`` with a sentence that says what is wrong.
+    ``verify=False`` skips the checksums of the files, which ``extract`` always compares, for a zip
+    that was checked before. Raises ``BundleRejected`` or ``TooLarge``.
     """
     with Archive(data) as archive:
         if MANIFEST not in archive.sizes:
@@ -174,9 +175,9 @@ def write(
             raise BundleRejected("The notebook contains text that is not valid Unicode.") from error
         check_size(len(text), MAX_NOTEBOOK, "The notebook without its outputs")
         archive.writestr(_entry(NOTEBOOK), text)
-        made = msgspec.structs.replace(manifest, files=shas)
-        _check_manifest(made)
-        archive.writestr(_entry(MANIFEST), msgspec.json.encode(made, order="sorted"))
+        complete = msgspec.structs.replace(manifest, files=shas)
+        _check_manifest(complete)
+        archive.writestr(_entry(MANIFEST), msgspec.json.encode(complete, order="sorted"))
     data = target.getvalue()
     check_size(len(data), MAX_ZIP, "The zip")
     return data
@@ -184,16 +185,16 @@ def write(
 
 def identify(manifest: Manifest, notebook: Mapping[str, Any]) -> str:
     """Return the bundle's id: 64 hex digits."""
-    told = manifest.to_dict()
+    content = manifest.to_dict()
     for label in ("defines", "environment", "gpu", "notebook", "placement", "services"):
-        del told[label]
-    if not told["metadata"]:
-        del told["metadata"]  # bundles without any keep the id they had before there were any
-    told["cells"] = [
+        del content[label]
+    if not content["metadata"]:
+        del content["metadata"]
+    content["cells"] = [
         {"type": cell["cell_type"], "source": text_of(cell["source"]), "tags": tags_of(cell)}
         for cell in notebook["cells"]
     ]
-    canonical = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
@@ -232,12 +233,12 @@ def _check_listing(manifest: Manifest, held: set[str]) -> None:
 
 
 def _checked(archive: Archive, path: str, sha: str) -> Iterator[bytes]:
-    """Yield one file's content; raise at its end when the checksum is another."""
-    found = hashlib.sha256()
+    """Yield a file's content; raises ``BundleRejected`` at its end for another checksum."""
+    digest = hashlib.sha256()
     for chunk in archive.chunks(FILES + path):
-        found.update(chunk)
+        digest.update(chunk)
         yield chunk
-    if found.hexdigest() != sha:
+    if digest.hexdigest() != sha:
         raise BundleRejected(
             f"The SHA-256 of {path[:80]!r} does not match the bundle's {MANIFEST}."
         )
@@ -245,12 +246,12 @@ def _checked(archive: Archive, path: str, sha: str) -> Iterator[bytes]:
 
 def _json(data: bytes, name: str) -> dict[str, Any]:
     try:
-        found = msgspec.json.decode(data)
+        value = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleRejected(f"The bundle's {name} is not valid JSON.") from error
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise BundleRejected(f"The bundle's {name} is not a JSON object.")
-    return found
+    return value
 
 
 def _content(path: str, source: bytes | Path, left: int) -> bytes:

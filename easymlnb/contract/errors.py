@@ -3,51 +3,26 @@
 ::
 
     EasyMLNBError
-    +-- DefinitionError            the function cannot become a service (also a TypeError)
-    +-- BadRequest            400  the body does not match its Content-Type
-    |   +-- BundleRejected    400  the published bundle is invalid
-    +-- NotLoggedIn           401
-    +-- Forbidden             403
-    +-- ServiceNotFound       404
-    +-- BundleNotFound        404
-    +-- UploadNotFound        404
-    +-- RouteNotFound         404
-    +-- CallNotFound          404  the caller has no running call with this id
-    +-- MethodNotAllowed      405
-    +-- NotAcceptable         406  the result is not available in the format of ``Accept``
-    +-- StreamTooLarge        406  the stream is too long for a single response
-    +-- RequestTimeout        408  the request arrived too slowly
-    +-- NameTaken             409  another notebook already uses the service name
-    +-- BundleInUse           409  the bundle is already deployed and cannot be canceled
-    +-- NodeFull              409
-    +-- VersionMismatch       409  kernel and server use different protocols
-    +-- UploadOffset          409  the part does not start where the last one ended
-    +-- UploadIncomplete      409  the upload is used before it is complete
-    +-- TooLarge              413
-    +-- UploadQuota           413  the caller's uploads exceed the quota
-    +-- UnsupportedMediaType  415
-    +-- InvalidInput          422  values do not match the schema; ``details`` lists the fields
-    +-- IdempotencyKeyConflict 422 the idempotency key was used for a different request
-    +-- CallerError           422  the service's own message to its caller
-    +-- DeploymentFailed      422  the bundle could not be deployed; ``details`` has the cell
-    +-- HeadTooLarge          431  the request line and headers are too long
-    +-- CallFailed            500  the function raised an exception
-    +-- ResultNotEncodable    500  the function's result cannot be encoded
-    +-- InternalError         500
-    +-- CallCancelled         503  the call was stopped on request
-    +-- NotReady              503  the service is starting or failed to start
-    +-- Busy                  503  the queue is full; ``Retry-After`` has the seconds to wait
-    +-- TooManyConnections    503
-    +-- WorkerLost            503  the kernel died during the call
-    |   +-- WorkerOutOfMemory 503  the kernel exceeded its memory limit and was ended
-    +-- Draining              503  the server is stopping
-    +-- StorageBusy           503  the database is locked or unavailable for too long
-    +-- DeadlineExceeded      504
-    +-- StorageFull           507  the disk is full
-    +-- CallCycle             508  services call each other in a cycle, or too deeply
-    +-- StorageDamaged        500  a stored file is missing or damaged
-    +-- StorageUnusable            the database cannot be used; the server does not start
-    +-- ServerUnreachable          the client cannot reach a server
+    +-- 400  BadRequest, BundleRejected (a BadRequest)
+    +-- 401  NotLoggedIn
+    +-- 403  Forbidden
+    +-- 404  ServiceNotFound, BundleNotFound, UploadNotFound, RouteNotFound, CallNotFound
+    +-- 405  MethodNotAllowed
+    +-- 406  NotAcceptable, StreamTooLarge
+    +-- 408  RequestTimeout
+    +-- 409  NameTaken, BundleInUse, NotShared, NodeFull, VersionMismatch, UploadOffset,
+    |        UploadIncomplete
+    +-- 413  TooLarge, UploadQuota
+    +-- 415  UnsupportedMediaType
+    +-- 422  InvalidInput, IdempotencyKeyConflict, CallerError, DeploymentFailed
+    +-- 431  HeadTooLarge
+    +-- 500  CallFailed, ResultNotEncodable, InternalError, StorageDamaged
+    +-- 503  CallCancelled, NotReady, Busy, TooManyConnections, WorkerLost, WorkerOutOfMemory (a
+    |        WorkerLost), Draining, StorageBusy
+    +-- 504  DeadlineExceeded
+    +-- 507  StorageFull
+    +-- 508  CallCycle
+    +-- never in a response: DefinitionError (also a TypeError), StorageUnusable, ServerUnreachable
 """
 
 from collections.abc import Sequence
@@ -59,17 +34,25 @@ from easymlnb.contract import units
 class EasyMLNBError(Exception):
     """Base class of all errors with a message for people.
 
-    ``code`` is stable and machine-readable, ``status`` is the HTTP status,
-    ``details`` is optional JSON, such as the fields of a validation error or seconds to wait.
+    ``code`` is stable and machine-readable, ``status`` is the HTTP status, ``details`` is
+    optional JSON, such as the fields of a validation error or the seconds to wait. ``text`` and
+    ``extra`` are the default message and details of a class.
     """
 
     code: ClassVar[str] = "error"
     status: ClassVar[int] = 500
+    text: ClassVar[str] = ""
+    extra: ClassVar[dict[str, Any] | None] = None
 
-    def __init__(self, message: str, *, details: Any = None, request_id: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.details = details
+    def __init_subclass__(cls, *, code: str = "", status: int = 0) -> None:
+        super().__init_subclass__()
+        cls.code = code or cls.code
+        cls.status = status or cls.status
+
+    def __init__(self, message: str = "", *, details: Any = None, request_id: str = "") -> None:
+        self.message = message or self.text
+        super().__init__(self.message)
+        self.details: Any = self.extra if details is None else details
         self.request_id = request_id
 
     def to_dict(self, request_id: str = "") -> dict[str, Any]:
@@ -81,49 +64,30 @@ class EasyMLNBError(Exception):
         return {"error": error}
 
 
-class DefinitionError(EasyMLNBError, TypeError):
+class DefinitionError(EasyMLNBError, TypeError, code="definition_error"):
     """The function cannot become a service; the message names the parameter and the fix."""
 
-    code = "definition_error"
 
-
-class BadRequest(EasyMLNBError):
+class BadRequest(EasyMLNBError, code="bad_request", status=400):
     """The body does not match its ``Content-Type``."""
 
-    code = "bad_request"
-    status = 400
 
-
-class BundleRejected(BadRequest):
+class BundleRejected(BadRequest, code="bundle_rejected"):
     """The bundle is invalid: not a zip, without a notebook, with an unsafe path, or too large."""
 
-    code = "bundle_rejected"
 
-
-class NotLoggedIn(EasyMLNBError):
+class NotLoggedIn(EasyMLNBError, code="not_logged_in", status=401):
     """The credentials are missing or invalid."""
 
-    code = "not_logged_in"
-    status = 401
-
-    def __init__(
-        self, message: str = "Send a valid token: 'Authorization: token <TOKEN>'."
-    ) -> None:
-        super().__init__(message)
+    text = "Send a valid token: 'Authorization: token <TOKEN>'."
 
 
-class Forbidden(EasyMLNBError):
+class Forbidden(EasyMLNBError, code="forbidden", status=403):
     """The caller does not have permission."""
 
-    code = "forbidden"
-    status = 403
 
-
-class ServiceNotFound(EasyMLNBError):
+class ServiceNotFound(EasyMLNBError, code="service_not_found", status=404):
     """There is no service with this name."""
-
-    code = "service_not_found"
-    status = 404
 
     def __init__(self, name: str, now: str = "") -> None:
         """Report that the service does not exist, or the name that it has ``now``."""
@@ -134,21 +98,15 @@ class ServiceNotFound(EasyMLNBError):
         )
 
 
-class BundleNotFound(EasyMLNBError):
+class BundleNotFound(EasyMLNBError, code="bundle_not_found", status=404):
     """There is no bundle with this id."""
-
-    code = "bundle_not_found"
-    status = 404
 
     def __init__(self, bundle: str, what: str = "bundle") -> None:
         super().__init__(f"There is no {what} {bundle!r}.")
 
 
-class UploadNotFound(EasyMLNBError):
+class UploadNotFound(EasyMLNBError, code="upload_not_found", status=404):
     """The caller has no upload with this id."""
-
-    code = "upload_not_found"
-    status = 404
 
     def __init__(self, upload: str) -> None:
         super().__init__(
@@ -157,43 +115,27 @@ class UploadNotFound(EasyMLNBError):
         )
 
 
-class RouteNotFound(EasyMLNBError):
+class RouteNotFound(EasyMLNBError, code="not_found", status=404):
     """There is no route at this URL."""
 
-    code = "not_found"
-    status = 404
-
-    def __init__(
-        self, message: str = "There is no route at this URL. 'GET openapi.json' lists all routes."
-    ) -> None:
-        super().__init__(message)
+    text = "There is no route at this URL. 'GET openapi.json' lists all routes."
 
 
-class CallNotFound(EasyMLNBError):
+class CallNotFound(EasyMLNBError, code="call_not_found", status=404):
     """The caller has no running call with this id."""
 
-    code = "call_not_found"
-    status = 404
-
-    def __init__(self) -> None:
-        super().__init__("You have no running call with this id; it may have ended.")
+    text = "You have no running call with this id; it may have ended."
 
 
-class MethodNotAllowed(EasyMLNBError):
+class MethodNotAllowed(EasyMLNBError, code="method_not_allowed", status=405):
     """The route does not support this method."""
-
-    code = "method_not_allowed"
-    status = 405
 
     def __init__(self, method: str) -> None:
         super().__init__(f"This route does not support the method {method}.")
 
 
-class NotAcceptable(EasyMLNBError):
+class NotAcceptable(EasyMLNBError, code="not_acceptable", status=406):
     """The result is not available in the format of ``Accept``."""
-
-    code = "not_acceptable"
-    status = 406
 
     def __init__(self, asked: str, offered: tuple[str, ...]) -> None:
         super().__init__(
@@ -203,11 +145,8 @@ class NotAcceptable(EasyMLNBError):
         )
 
 
-class StreamTooLarge(EasyMLNBError):
+class StreamTooLarge(EasyMLNBError, code="stream_too_large", status=406):
     """The stream is too long for a single response."""
-
-    code = "stream_too_large"
-    status = 406
 
     def __init__(self, limit: int) -> None:
         super().__init__(
@@ -217,25 +156,16 @@ class StreamTooLarge(EasyMLNBError):
         )
 
 
-class RequestTimeout(EasyMLNBError):
+class RequestTimeout(EasyMLNBError, code="request_timeout", status=408):
     """The request's headers or body arrived too slowly."""
 
-    code = "request_timeout"
-    status = 408
 
-
-class NameTaken(EasyMLNBError):
+class NameTaken(EasyMLNBError, code="name_taken", status=409):
     """Another notebook already uses the service name."""
 
-    code = "name_taken"
-    status = 409
 
-
-class BundleInUse(EasyMLNBError):
+class BundleInUse(EasyMLNBError, code="bundle_in_use", status=409):
     """The bundle is already deployed, so its publishing cannot be canceled."""
-
-    code = "bundle_in_use"
-    status = 409
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(
@@ -245,32 +175,21 @@ class BundleInUse(EasyMLNBError):
         )
 
 
-class NotShared(EasyMLNBError):
+class NotShared(EasyMLNBError, code="not_shared", status=409):
     """A single-user server cannot share its services."""
 
-    code = "not_shared"
-    status = 409
-
-    def __init__(
-        self,
-        message: str = "This is a single-user server: only its user can call its services. To "
-        "share a service, publish it to the JupyterHub's shared service.",
-    ) -> None:
-        super().__init__(message)
+    text = (
+        "This is a single-user server: only its user can call its services. To share a service, "
+        "publish it to the JupyterHub's shared service."
+    )
 
 
-class VersionMismatch(EasyMLNBError):
+class VersionMismatch(EasyMLNBError, code="version_mismatch", status=409):
     """A kernel and its server have versions of easymlnb that do not work together."""
 
-    code = "version_mismatch"
-    status = 409
 
-
-class UploadOffset(EasyMLNBError):
+class UploadOffset(EasyMLNBError, code="upload_offset", status=409):
     """The part of the upload does not start where the last one ended."""
-
-    code = "upload_offset"
-    status = 409
 
     def __init__(self, offset: int) -> None:
         super().__init__(
@@ -279,11 +198,8 @@ class UploadOffset(EasyMLNBError):
         )
 
 
-class UploadIncomplete(EasyMLNBError):
+class UploadIncomplete(EasyMLNBError, code="upload_incomplete", status=409):
     """The call uses an upload that is not complete."""
-
-    code = "upload_incomplete"
-    status = 409
 
     def __init__(self, offset: int, size: int) -> None:
         super().__init__(
@@ -293,31 +209,21 @@ class UploadIncomplete(EasyMLNBError):
         )
 
 
-class NodeFull(EasyMLNBError):
+class NodeFull(EasyMLNBError, code="node_full", status=409):
     """All kernel slots of the node are in use."""
 
-    code = "node_full"
-    status = 409
-
-    def __init__(self) -> None:
-        super().__init__(
-            "All kernel slots of this node are in use. Shut down one of its kernels, or use "
-            "another node."
-        )
+    text = (
+        "All kernel slots of this node are in use. Shut down one of its kernels, or use another "
+        "node."
+    )
 
 
-class TooLarge(EasyMLNBError):
+class TooLarge(EasyMLNBError, code="too_large", status=413):
     """The body, file or image exceeds its size limit."""
 
-    code = "too_large"
-    status = 413
 
-
-class UploadQuota(EasyMLNBError):
+class UploadQuota(EasyMLNBError, code="upload_quota", status=413):
     """The caller's uploads exceed the limit of number or total size."""
-
-    code = "upload_quota"
-    status = 413
 
     def __init__(self, limit: int, most: int) -> None:
         super().__init__(
@@ -326,11 +232,8 @@ class UploadQuota(EasyMLNBError):
         )
 
 
-class UnsupportedMediaType(EasyMLNBError):
+class UnsupportedMediaType(EasyMLNBError, code="unsupported_media_type", status=415):
     """The service does not accept this ``Content-Type``."""
-
-    code = "unsupported_media_type"
-    status = 415
 
     def __init__(self, got: str, offered: tuple[str, ...]) -> None:
         super().__init__(
@@ -340,57 +243,41 @@ class UnsupportedMediaType(EasyMLNBError):
         )
 
 
-class InvalidInput(EasyMLNBError):
+class InvalidInput(EasyMLNBError, code="invalid_input", status=422):
     """Values do not match the schema; ``details``: ``[{"field": "a.0.b", "message": "..."}]``."""
 
-    code = "invalid_input"
-    status = 422
-
     def __init__(self, details: list[dict[str, str]]) -> None:
-        said = "; ".join(f"{item['field']}: {item['message']}" for item in details[:3])
+        text = "; ".join(f"{item['field']}: {item['message']}" for item in details[:3])
         more = f" (and {len(details) - 3} more)" if len(details) > 3 else ""
-        super().__init__(f"The input is invalid. {said}{more}", details=details)
+        super().__init__(f"The input is invalid. {text}{more}", details=details)
 
 
-class IdempotencyKeyConflict(EasyMLNBError):
+class IdempotencyKeyConflict(EasyMLNBError, code="idempotency_key_conflict", status=422):
     """The idempotency key was already used for a different request."""
 
-    code = "idempotency_key_conflict"
-    status = 422
-
-    def __init__(self) -> None:
-        super().__init__(
-            "This Idempotency-Key was already used with a different body or headers. Repeat the "
-            "request unchanged, or use a new key."
-        )
+    text = (
+        "This Idempotency-Key was already used with a different body or headers. Repeat the "
+        "request unchanged, or use a new key."
+    )
 
 
-class CallerError(EasyMLNBError):
+class CallerError(EasyMLNBError, code="caller_error", status=422):
     """The service's own message to its caller; raise it in a service's function.
 
     Callers see its message. They never see the text of any other exception.
     """
 
-    code = "caller_error"
-    status = 422
 
-
-class DeploymentFailed(EasyMLNBError):
+class DeploymentFailed(EasyMLNBError, code="deployment_failed", status=422):
     """The bundle could not be deployed.
 
     Shown to its author only; ``details`` may hold ``cell`` (number among the notebook's cells, from
     0), ``source`` and ``traceback``.
     """
 
-    code = "deployment_failed"
-    status = 422
 
-
-class HeadTooLarge(EasyMLNBError):
+class HeadTooLarge(EasyMLNBError, code="head_too_large", status=431):
     """The request line and headers are too long."""
-
-    code = "head_too_large"
-    status = 431
 
     def __init__(self, limit: int) -> None:
         super().__init__(
@@ -399,11 +286,8 @@ class HeadTooLarge(EasyMLNBError):
         )
 
 
-class CallFailed(EasyMLNBError):
+class CallFailed(EasyMLNBError, code="call_failed", status=500):
     """The service's function raised an exception; the traceback is only in the service's log."""
-
-    code = "call_failed"
-    status = 500
 
     def __init__(self, kind: str = "an error") -> None:
         super().__init__(
@@ -412,49 +296,28 @@ class CallFailed(EasyMLNBError):
         )
 
 
-class ResultNotEncodable(EasyMLNBError):
+class ResultNotEncodable(EasyMLNBError, code="result_not_encodable", status=500):
     """The function's result cannot be encoded."""
 
-    code = "result_not_encodable"
-    status = 500
 
-
-class InternalError(EasyMLNBError):
+class InternalError(EasyMLNBError, code="internal_error", status=500):
     """An internal error of the server."""
 
-    code = "internal_error"
-    status = 500
-
-    def __init__(
-        self,
-        message: str = "Internal server error. Details are in the server's log under the "
-        "request id.",
-    ) -> None:
-        super().__init__(message)
+    text = "Internal server error. Details are in the server's log under the request id."
 
 
-class CallCancelled(EasyMLNBError):
+class CallCancelled(EasyMLNBError, code="cancelled", status=503):
     """The call was stopped on request."""
 
-    code = "cancelled"
-    status = 503
-
-    def __init__(self, message: str = "The call was stopped.") -> None:
-        super().__init__(message)
+    text = "The call was stopped."
 
 
-class NotReady(EasyMLNBError):
+class NotReady(EasyMLNBError, code="not_ready", status=503):
     """The service is starting or failed to start."""
 
-    code = "not_ready"
-    status = 503
 
-
-class Busy(EasyMLNBError):
+class Busy(EasyMLNBError, code="busy", status=503):
     """The queue is full; ``details["retry_after"]`` has the seconds to wait."""
-
-    code = "busy"
-    status = 503
 
     def __init__(self, waiting: int, retry_after: float) -> None:
         super().__init__(
@@ -464,95 +327,65 @@ class Busy(EasyMLNBError):
         )
 
 
-class TooManyConnections(EasyMLNBError):
+class TooManyConnections(EasyMLNBError, code="too_many_connections", status=503):
     """The server or the caller's address reached its limit of open connections."""
 
-    code = "too_many_connections"
-    status = 503
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Too many open connections. Try again in a second, and reuse connections instead of "
-            "opening new ones.",
-            details={"retry_after": 1},
-        )
+    text = (
+        "Too many open connections. Try again in a second, and reuse connections instead of "
+        "opening new ones."
+    )
+    extra: ClassVar = {"retry_after": 1}
 
 
-class WorkerLost(EasyMLNBError):
+class WorkerLost(EasyMLNBError, code="worker_lost", status=503):
     """The kernel died during the call; whether the call completed is unknown."""
 
-    code = "worker_lost"
-    status = 503
-
-    def __init__(self, message: str = "The kernel that ran this call was lost. Try again.") -> None:
-        super().__init__(message, details={"retryable": True})
+    text = "The kernel that ran this call was lost. Try again."
+    extra: ClassVar = {"retryable": True}
 
 
-class WorkerOutOfMemory(WorkerLost):
+class WorkerOutOfMemory(WorkerLost, code="worker_out_of_memory"):
     """The kernel exceeded its memory limit and was ended during the call."""
-
-    code = "worker_out_of_memory"
 
     def __init__(self, limit: int) -> None:
         super().__init__(
             "The kernel that ran this call was ended: it used far more memory than its limit of "
             f"{units.format_size(limit)}. Send less data at once, or ask the service's author to "
-            "raise memory=."
+            "raise memory=.",
+            details={"retryable": False, "limit": limit},
         )
-        self.details = {"retryable": False, "limit": limit}
 
 
-class Draining(EasyMLNBError):
+class Draining(EasyMLNBError, code="draining", status=503):
     """The server is stopping."""
 
-    code = "draining"
-    status = 503
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The server is stopping. Try again in a moment.", details={"retry_after": 5}
-        )
+    text = "The server is stopping. Try again in a moment."
+    extra: ClassVar = {"retry_after": 5}
 
 
-class DeadlineExceeded(EasyMLNBError):
+class DeadlineExceeded(EasyMLNBError, code="deadline_exceeded", status=504):
     """The call exceeded its timeout and was stopped."""
 
-    code = "deadline_exceeded"
-    status = 504
-
     def __init__(self, seconds: float) -> None:
-        shown = units.format_seconds(seconds)
-        super().__init__(f"The call was stopped: it exceeded its timeout of {shown}.")
+        timeout = units.format_seconds(seconds)
+        super().__init__(f"The call was stopped: it exceeded its timeout of {timeout}.")
 
 
-class StorageBusy(EasyMLNBError):
+class StorageBusy(EasyMLNBError, code="storage_busy", status=503):
     """The database is locked or unavailable for too long; nothing was changed."""
 
-    code = "storage_busy"
-    status = 503
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The server's database does not respond. Try again in a moment.",
-            details={"retry_after": 5},
-        )
+    text = "The server's database does not respond. Try again in a moment."
+    extra: ClassVar = {"retry_after": 5}
 
 
-class StorageFull(EasyMLNBError):
+class StorageFull(EasyMLNBError, code="storage_full", status=507):
     """The disk with the database or the files is full; nothing was changed."""
 
-    code = "storage_full"
-    status = 507
-
-    def __init__(self, message: str = "The server's disk is full; nothing was stored.") -> None:
-        super().__init__(message)
+    text = "The server's disk is full; nothing was stored."
 
 
-class CallCycle(EasyMLNBError):
+class CallCycle(EasyMLNBError, code="call_cycle", status=508):
     """Services call each other in a cycle, or the chain of calls is too long."""
-
-    code = "call_cycle"
-    status = 508
 
     def __init__(self, chain: Sequence[str]) -> None:
         super().__init__(
@@ -561,10 +394,8 @@ class CallCycle(EasyMLNBError):
         )
 
 
-class StorageDamaged(EasyMLNBError):
+class StorageDamaged(EasyMLNBError, code="storage_damaged"):
     """A stored file is missing or damaged."""
-
-    code = "storage_damaged"
 
     def __init__(self, sha: str) -> None:
         super().__init__(
@@ -573,23 +404,19 @@ class StorageDamaged(EasyMLNBError):
         )
 
 
-class StorageUnusable(EasyMLNBError):
+class StorageUnusable(EasyMLNBError, code="storage_unusable"):
     """The database cannot be used; the message gives the reason and the fix."""
 
-    code = "storage_unusable"
 
-
-class ServerUnreachable(EasyMLNBError):
+class ServerUnreachable(EasyMLNBError, code="server_unreachable"):
     """The client cannot reach a server."""
-
-    code = "server_unreachable"
 
 
 def _tree(root: type[EasyMLNBError]) -> dict[str, type[EasyMLNBError]]:
-    found = {root.code: root}
+    kinds = {root.code: root}
     for child in root.__subclasses__():
-        found.update(_tree(child))
-    return found
+        kinds.update(_tree(child))
+    return kinds
 
 
 BY_CODE = _tree(EasyMLNBError)

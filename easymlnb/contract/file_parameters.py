@@ -1,4 +1,4 @@
-"""The parameters of a service that take bytes: of which kinds, and how many."""
+"""The parameters of a service that accept files: which media types, and how many bytes."""
 
 import mimetypes
 from collections.abc import Mapping
@@ -10,39 +10,39 @@ from easymlnb.contract.jsonschema import Schema, own_hints, properties, walk
 
 
 class FileParameter(msgspec.Struct, frozen=True):
-    """A parameter that takes bytes; no ``accept`` means any kind, ``max_bytes`` 0 any size."""
+    """A parameter that accepts files; no ``accept`` means any kind, ``max_bytes`` 0 any size."""
 
     name: str
     accept: tuple[str, ...]
     max_bytes: int
 
     def takes(self, name: str, media_type: str) -> bool:
-        """Say whether a file of that name and media type, which may be empty, is of a kind."""
+        """Say whether a file with this name and media type, which may be empty, is accepted."""
         return accepts(self.accept, name, media_type)
 
 
 def file_parameters(schema: Mapping[str, Any]) -> list[FileParameter]:
-    """Return the parameters, in their order, of an input schema that take bytes."""
-    found = []
+    """Return the parameters of an input schema that accept files, in order."""
+    parameters = []
     for name, parameter in properties(schema).items():
         hints = [own_hints(node) for node in walk(parameter, schema, is_leaf=takes_bytes)]
         hints = [own for own in hints if own.get("accept")]
         if hints:
             accept = tuple(str(kind) for own in hints for kind in own["accept"])
             sizes = [int(own.get("max_bytes") or 0) for own in hints]
-            found.append(FileParameter(name, accept, 0 if 0 in sizes else max(sizes)))
-    return found
+            parameters.append(FileParameter(name, accept, 0 if 0 in sizes else max(sizes)))
+    return parameters
 
 
 def takes_bytes(schema: Schema) -> bool:
-    """Return whether a schema itself is one of a type that is sent as bytes."""
+    """Say whether a schema, without its parts, accepts files."""
     return bool(own_hints(schema).get("accept"))
 
 
 def accepts(accept: tuple[str, ...], name: str, media_type: str) -> bool:
-    """Say whether a file is of one of the kinds: ``.csv``, ``text/csv``, ``image/*``.
+    """Say whether a file matches ``accept``: extensions and media types (``.csv``, ``image/*``).
 
-    A file without name and media type may be of any, as its bytes will tell.
+    A file without name and media type matches; its content is checked later.
     """
     if not accept or "*/*" in accept or not (name or media_type):
         return True
@@ -50,23 +50,28 @@ def accepts(accept: tuple[str, ...], name: str, media_type: str) -> bool:
     return any(
         name.lower().endswith(item.lower())
         if item.startswith(".")
-        else any(_covers(item, kind) for kind in kinds)
+        else any(matches(kind, item) for kind in kinds)
         for item in accept
     )
 
 
-def _covers(item: str, kind: str) -> bool:
-    return item == kind or (item.endswith("/*") and kind.startswith(item[:-1]))
+def matches(media_type: str, pattern: str) -> bool:
+    """Say whether ``pattern`` (``image/png``, ``image/*``, ``*/*``) covers a bare media type."""
+    if pattern in ("*/*", media_type):
+        return True
+    return pattern.endswith("/*") and media_type.startswith(pattern[:-1])
 
 
 def body_limit(schema: Mapping[str, Any], max_body: int, media_type: str) -> int:
-    """Return how many bytes a call's body of that media type may have.
+    """Return the limit in bytes of a call's body with this media type.
 
-    A raw body is the value of one parameter, so it is bound by that, too.
+    A raw body is the value of one parameter, whose limit applies as well.
     """
     if media_type in ("", "application/json", "multipart/form-data"):
         return max_body
     sizes = [
-        one.max_bytes or max_body for one in file_parameters(schema) if one.takes("", media_type)
+        parameter.max_bytes or max_body
+        for parameter in file_parameters(schema)
+        if parameter.takes("", media_type)
     ]
     return min(max_body, max(sizes, default=max_body))

@@ -1,4 +1,4 @@
-"""A WebSocket without its transport: pieces of bytes in, complete messages out, and back."""
+"""A WebSocket connection without a transport."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from websockets.protocol import OPEN, Protocol
 class FrameConnection:
     """One end of a WebSocket; the transport reads from and writes to the network.
 
-    The transport calls ``flush`` after ``receive``, which may leave answers to pings behind.
+    The transport calls ``flush`` after ``receive``, to send the answers to pings.
     """
 
     def __init__(
@@ -19,7 +19,7 @@ class FrameConnection:
         end: Callable[[], None] = lambda: None,
         on_pong: Callable[[bytes], object] = lambda data: None,
     ) -> None:
-        """``write`` sends a piece of bytes; ``end`` is called after the last one."""
+        """Set ``write``, which sends bytes, and ``end``, which is called after the last ones."""
         self._protocol = protocol
         self._write = write
         self._end = end
@@ -31,12 +31,12 @@ class FrameConnection:
         return self._protocol.state is OPEN
 
     def receive(self, data: bytes) -> list[bytes]:
-        """Take a piece that arrived, and return the messages that are complete with it."""
+        """Process received bytes and return the messages that they complete."""
         self._protocol.receive_data(data)
         messages = []
         for event in self._protocol.events_received():
             if isinstance(event, Frame):
-                messages += self._take(event)
+                messages += self._messages(event)
         return messages
 
     def send(self, message: bytes) -> None:
@@ -56,14 +56,14 @@ class FrameConnection:
             self.flush()
 
     def flush(self) -> None:
-        """Write what the protocol has to send."""
+        """Write the pending output."""
         for data in self._protocol.data_to_send():
             if data:
                 self._write(data)
-            else:  # the protocol's mark for the end
+            else:  # the protocol signals the end with empty bytes
                 self._end()
 
-    def _take(self, frame: Frame) -> list[bytes]:
+    def _messages(self, frame: Frame) -> list[bytes]:
         if frame.opcode is Opcode.PONG:
             self._on_pong(bytes(frame.data))
         elif frame.opcode in (Opcode.BINARY, Opcode.TEXT, Opcode.CONT):

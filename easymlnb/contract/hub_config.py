@@ -6,23 +6,23 @@ SERVICE = "easymlnb"
 """Name of the shared service on a Hub: it answers at ``/services/easymlnb/``."""
 
 ACCESS = f"access:services!service={SERVICE}"
-"""What somebody's token must be good for to be let in by the shared service."""
+"""The scope that a user's token needs to call the shared service."""
 
 SCOPES = ("servers", "tokens", "read:users")
-"""What the shared service may do: start and stop users' servers, and know who they are.
+"""The scopes of the shared service.
 
-``read:users`` is for their groups, whether they are administrators, and since when they are users:
-by that somebody who gets the name of a former user is told from the former. ``tokens``: it goes
-to a user's server with a token of that user, made for this and short-lived, never with its own.
+``servers`` is to start and stop users' servers. ``read:users`` is for groups, administrators, and
+the date of creation, which distinguishes a user from a former one with the same name. ``tokens`` is
+to reach a user's server with a short-lived token of that user, never with the service's own.
 """
 
 OWN_SCOPES = ("users:activity!user", "access:servers!user", "servers!user")
-"""What the token of a user's own server must be good for to start and reach the user's others."""
+"""The scopes that the token of a user's server needs to start and reach the user's others."""
 
 
 def has_scope(scope: str, scopes: Collection[str]) -> bool:
-    """Say whether a scope is held, for everybody or narrowed to some (``scope!group=...``)."""
-    return any(one == scope or one.startswith(f"{scope}!") for one in scopes)
+    """Say whether ``scopes`` contain a scope, unrestricted or with a filter (``!group=...``)."""
+    return any(held == scope or held.startswith(f"{scope}!") for held in scopes)
 
 
 def listed(scopes: tuple[str, ...]) -> str:
@@ -31,10 +31,10 @@ def listed(scopes: tuple[str, ...]) -> str:
 
 
 TOKENS = f"c.Spawner.server_token_scopes = {listed((*OWN_SCOPES, ACCESS))}"
-"""The line for the tokens of users' servers where there is a shared service."""
+"""The line for the tokens of users' servers on a Hub with a shared service."""
 
 OWN_TOKENS = f"c.Spawner.server_token_scopes = {listed(OWN_SCOPES)}"
-"""The same line where there is none."""
+"""The same line on a Hub without a shared service."""
 
 ROLE = f'{{"name": "{SERVICE}", "services": ["{SERVICE}"], "scopes": {listed(SCOPES)}}}'
 """The shared service's role, an entry of ``c.JupyterHub.load_roles``."""

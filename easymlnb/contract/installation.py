@@ -1,4 +1,4 @@
-"""What is installed in this environment, and what to install where a part is missing."""
+"""Missing packages of this environment, and messages on what to install."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,14 +15,14 @@ SERVER = "server"
 """The extra that a Jupyter server with the extension needs."""
 
 NAMED = 3
-"""Missing packages of a server that a sentence names."""
+"""Number of missing packages in a message."""
 
 PACKAGES = {"PIL": "pillow", "yaml": "pyyaml"}
-"""Names on the package index of modules that are called otherwise."""
+"""Package names of modules with another name."""
 
 
 def missing(*modules: str) -> tuple[str, ...]:
-    """Return the packages of those modules that are not installed here; imports none of them."""
+    """Return the packages of the modules that are not installed, without importing any."""
     return tuple(
         PACKAGES.get(module, module)
         for module in modules
@@ -31,7 +31,7 @@ def missing(*modules: str) -> tuple[str, ...]:
 
 
 def install_hint(purpose: str, *packages: str) -> str:
-    """Return a sentence on packages that ``purpose`` needs, without its full stop."""
+    """Return a sentence on the packages that ``purpose`` needs, without its period."""
     verb = "is" if len(packages) == 1 else "are"
     return (
         f"{purpose} needs {' and '.join(packages)}, which {verb} not installed in this "
@@ -40,18 +40,18 @@ def install_hint(purpose: str, *packages: str) -> str:
 
 
 def require(purpose: str, *modules: str) -> None:
-    """Raise ``ImportError`` with a sentence unless the modules that ``purpose`` needs are there."""
+    """Raise ``ImportError`` unless the modules that ``purpose`` needs are installed."""
     packages = missing(*modules)
     if packages:
         raise ImportError(install_hint(purpose, *packages))
 
 
 def unmet_requirements(extra: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the requirements of easymlnb, or those that an extra adds, that are not met here.
+    """Yield the unmet requirements of easymlnb, or of one extra, with the installed version.
 
-    Each comes with the version that is installed instead, an empty text where there is none.
+    The version is empty if the package is missing.
     """
-    # Not at the top: it loads much, and a decorated cell needs none of it.
+    # A decorated cell does not need this slow import.
     from importlib import metadata
 
     for item in _requirements(extra):
@@ -78,7 +78,7 @@ def _applies(item: "Requirement", extra: str) -> bool:
 
 
 def version_skew(kernel: str, version: str, protocol: str) -> str:
-    """Return a sentence where a kernel cannot talk to this side's version, else an empty text."""
+    """Return a message if a kernel's version does not work with this one, else an empty text."""
     if protocol == str(PROTOCOL):
         return ""
     theirs = f"easymlnb {version} (protocol {protocol})" if version else "an unknown easymlnb"
@@ -90,14 +90,16 @@ def version_skew(kernel: str, version: str, protocol: str) -> str:
 
 
 def listed(unmet: Sequence[tuple[str, str]]) -> str:
-    """Return unmet requirements as text, the first of them by name."""
-    names = [f"{wanted} (here: {found})" if found else wanted for wanted, found in unmet]
+    """Return a list of unmet requirements for a message."""
+    names = [
+        f"{wanted} (here: {installed})" if installed else wanted for wanted, installed in unmet
+    ]
     more = f" and {len(names) - NAMED} more packages" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
 
 
 def no_server(unmet: Sequence[tuple[str, str]]) -> str:
-    """Return a sentence on a server whose requirements are not met."""
+    """Return the message for a server without its requirements."""
     return (
         f"The server's part of easymlnb is not installed ({listed(unmet)} missing): "
         f"pip install '{PACKAGE}[{SERVER}]'"

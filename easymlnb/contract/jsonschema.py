@@ -56,16 +56,16 @@ def lookup(pointer: str, document: Any) -> Any:
     """Return what a local JSON Pointer such as ``#/$defs/A~1B`` points to; None for nothing."""
     if not pointer.startswith("#"):
         return None
-    found = document
+    value = document
     for part in pointer[1:].split("/")[1:]:
         key = unquote(part).replace("~1", "/").replace("~0", "~")
-        if isinstance(found, Mapping):
-            found = found.get(key)
-        elif isinstance(found, list) and key.isascii() and key.isdigit():
-            found = found[int(key[:9])] if int(key[:9]) < len(found) else None
+        if isinstance(value, Mapping):
+            value = value.get(key)
+        elif isinstance(value, list) and key.isascii() and key.isdigit():
+            value = value[int(key[:9])] if int(key[:9]) < len(value) else None
         else:
             return None
-    return found
+    return value
 
 
 def resolve(schema: Any, document: Schema) -> Schema:
@@ -78,20 +78,20 @@ def resolve(schema: Any, document: Schema) -> Schema:
 
 def _follow(schema: Any, document: Schema) -> tuple[Schema, str]:
     """Return the resolved schema and the last reference on the way to it, empty for none."""
-    found = schema if isinstance(schema, Mapping) else {}
+    resolved = schema if isinstance(schema, Mapping) else {}
     last, seen = "", set[str]()
     for _ in range(MAX_REFERENCES):
-        if "$ref" in found:
-            pointer, target = found["$ref"], None
+        if "$ref" in resolved:
+            pointer, target = resolved["$ref"], None
             if isinstance(pointer, str) and pointer not in seen:
                 target, last = lookup(pointer, document), pointer
                 seen.add(pointer)
-            found = _merge(target, found, "$ref")
-        elif len(_list(found, "allOf")) == 1:
-            found = _merge(found["allOf"][0], found, "allOf")
+            resolved = _merge(target, resolved, "$ref")
+        elif len(_list(resolved, "allOf")) == 1:
+            resolved = _merge(resolved["allOf"][0], resolved, "allOf")
         else:
-            return found, last
-    return {key: value for key, value in found.items() if key not in ("$ref", "allOf")}, last
+            return resolved, last
+    return {key: value for key, value in resolved.items() if key not in ("$ref", "allOf")}, last
 
 
 def _merge(target: Any, schema: Schema, followed: str) -> Schema:
@@ -100,8 +100,8 @@ def _merge(target: Any, schema: Schema, followed: str) -> Schema:
 
 
 def _list(schema: Schema, key: str) -> list[Any]:
-    found = schema.get(key)
-    return found if isinstance(found, list) else list(found) if isinstance(found, tuple) else []
+    value = schema.get(key)
+    return value if isinstance(value, list) else list(value) if isinstance(value, tuple) else []
 
 
 def options(schema: Schema) -> list[Any]:
@@ -137,10 +137,10 @@ def branches(
     budget = budget or Budget()
     left, seen = [schema], set[str]()
     while left and budget.spend():
-        found, pointer = _follow(left.pop(), document)
-        inner = options(found)
-        if not inner or is_leaf(found):
-            yield found
+        resolved, pointer = _follow(left.pop(), document)
+        inner = options(resolved)
+        if not inner or is_leaf(resolved):
+            yield resolved
         elif pointer not in seen:
             seen |= {pointer} - {""}
             left += [option for option in reversed(inner) if option is not False]
@@ -151,9 +151,9 @@ def alternatives(
 ) -> Iterator[Schema]:
     """Yield the same as ``branches`` without the null of a union."""
     is_union = bool(options(resolve(schema, document)))
-    for found in branches(schema, document, is_leaf=is_leaf, budget=budget):
-        if not (is_union and found.get("type") == "null"):
-            yield found
+    for branch in branches(schema, document, is_leaf=is_leaf, budget=budget):
+        if not (is_union and branch.get("type") == "null"):
+            yield branch
 
 
 def walk(schema: Any, document: Schema, *, is_leaf: Predicate = _never) -> Iterator[Schema]:
@@ -164,27 +164,27 @@ def walk(schema: Any, document: Schema, *, is_leaf: Predicate = _never) -> Itera
     budget = Budget()
     left, seen = [schema], set[str]()
     while left and budget.spend():
-        found, pointer = _follow(left.pop(), document)
-        yield found
-        if pointer not in seen and not is_leaf(found):
+        resolved, pointer = _follow(left.pop(), document)
+        yield resolved
+        if pointer not in seen and not is_leaf(resolved):
             seen |= {pointer} - {""}
-            left += reversed(_subschemas(found))
+            left += reversed(_subschemas(resolved))
 
 
 def _subschemas(schema: Schema) -> list[Any]:
-    found = [item for key in ("anyOf", "oneOf", "allOf") for item in _list(schema, key)]
-    found += [schema["items"]] if "items" in schema else []
-    found += _list(schema, "prefixItems")
+    schemas = [item for key in ("anyOf", "oneOf", "allOf") for item in _list(schema, key)]
+    schemas += [schema["items"]] if "items" in schema else []
+    schemas += _list(schema, "prefixItems")
     if isinstance(schema.get("additionalProperties"), Mapping):
-        found.append(schema["additionalProperties"])
-    found += properties(schema).values()
-    return [item for item in found if isinstance(item, Mapping) or item is True]
+        schemas.append(schema["additionalProperties"])
+    schemas += properties(schema).values()
+    return [item for item in schemas if isinstance(item, Mapping) or item is True]
 
 
 def properties(schema: Any) -> dict[str, Any]:
     """Return the properties of an object's schema."""
-    found = schema.get("properties") if isinstance(schema, Mapping) else None
-    return dict(found) if isinstance(found, Mapping) else {}
+    value = schema.get("properties") if isinstance(schema, Mapping) else None
+    return dict(value) if isinstance(value, Mapping) else {}
 
 
 def required(schema: Schema) -> list[str]:
@@ -194,14 +194,14 @@ def required(schema: Schema) -> list[str]:
 
 def own_hints(schema: Schema) -> Mapping[str, Any]:
     """Return the ``x-easymlnb`` hints that a schema itself carries."""
-    found = schema.get(HINTS)
-    return found if isinstance(found, Mapping) else {}
+    value = schema.get(HINTS)
+    return value if isinstance(value, Mapping) else {}
 
 
 def hints(schema: Any, document: Schema) -> dict[str, Any]:
     """Return the hints of a parameter: its own, else those of the first alternative with any."""
-    found = alternatives(schema, document, is_leaf=lambda one: bool(own_hints(one)))
-    return next((dict(own_hints(one)) for one in found if own_hints(one)), {})
+    branches = alternatives(schema, document, is_leaf=lambda branch: bool(own_hints(branch)))
+    return next((dict(own_hints(branch)) for branch in branches if own_hints(branch)), {})
 
 
 def check(document: Any) -> None:
@@ -269,11 +269,11 @@ class SchemaNode:
 
     def child(self, schema: Any, name: str = "") -> "SchemaNode":
         """Return the node of a schema found inside this one."""
-        found = schema if isinstance(schema, Mapping) else {}
-        if name and "$ref" in found:
+        schema = schema if isinstance(schema, Mapping) else {}
+        if name and "$ref" in schema:
             # The title behind a reference is the name of a class, not that of this parameter.
-            found = {"title": _as_label(name), **found}
-        return SchemaNode(resolve(found, self.document), self.document, name)
+            schema = {"title": _as_label(name), **schema}
+        return SchemaNode(resolve(schema, self.document), self.document, name)
 
     def with_keywords(self, **keywords: Any) -> "SchemaNode":
         """Return this node with some keywords added or replaced."""
@@ -281,8 +281,8 @@ class SchemaNode:
 
     def without_keywords(self, *keywords: str) -> "SchemaNode":
         """Return this node without some keywords."""
-        kept = {key: value for key, value in self.schema.items() if key not in keywords}
-        return SchemaNode(kept, self.document, self.name)
+        schema = {key: value for key, value in self.schema.items() if key not in keywords}
+        return SchemaNode(schema, self.document, self.name)
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of a keyword."""
@@ -331,8 +331,8 @@ class SchemaNode:
     @property
     def alternatives(self) -> tuple["SchemaNode", ...]:
         """The direct alternatives without null; one of them may be a union again."""
-        found = (self.child(option) for option in options(self.schema) if option is not False)
-        return tuple(node for node in found if node.get("type") != "null")
+        nodes = (self.child(option) for option in options(self.schema) if option is not False)
+        return tuple(node for node in nodes if node.get("type") != "null")
 
     @property
     def nullable(self) -> bool:
@@ -341,8 +341,8 @@ class SchemaNode:
 
     def branches(self) -> Iterator["SchemaNode"]:
         """Yield the nodes that a value may follow, through nested unions; null is one of them."""
-        for found in branches(self.schema, self.document):
-            yield SchemaNode(found, self.document, self.name)
+        for branch in branches(self.schema, self.document):
+            yield SchemaNode(branch, self.document, self.name)
 
     def narrowed(self, to: "SchemaNode") -> "SchemaNode":
         """Return an alternative with this node's name, title, description, default and hints."""

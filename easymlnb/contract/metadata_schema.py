@@ -1,4 +1,4 @@
-"""The fields of a service's metadata: what each may be, checked, and as which JSON it is kept."""
+"""The fields of a service's metadata, each with the check that returns its JSON value."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -35,11 +35,11 @@ def _texts(value: Any) -> list[str]:
     check = _text(60)
     if isinstance(value, str) or not isinstance(value, list | tuple) or len(value) > 30:
         raise ValueError("The value must be a list of at most 30 texts.")
-    return list(dict.fromkeys(check(one) for one in value))
+    return list(dict.fromkeys(check(text) for text in value))
 
 
 def _day(value: Any) -> str:
-    # YAML reads an unquoted date as one.
+    # YAML parses unquoted dates.
     text = value.isoformat()[:10] if isinstance(value, date) else value
     try:
         return date.fromisoformat(text).isoformat()
@@ -85,17 +85,17 @@ def _size(value: Any) -> int:
 def _resources(value: Any) -> dict[str, int]:
     if not isinstance(value, Mapping):
         raise ValueError(f"The value must have the fields {', '.join(_RESOURCES)}.")
-    found = {}
-    for key, told in value.items():
+    resources = {}
+    for key, amount in value.items():
         if key not in _RESOURCES:
             raise ValueError(
                 f"Unknown field {str(key)[:40]!r}. Known fields: {', '.join(_RESOURCES)}."
             )
         try:
-            found[str(key)] = _RESOURCES[key](told)
+            resources[str(key)] = _RESOURCES[key](amount)
         except ValueError as error:
             raise ValueError(f"{key}: {error}") from None
-    return found
+    return resources
 
 
 _RESOURCES: dict[str, Callable[[Any], int]] = {
@@ -123,4 +123,4 @@ FIELDS: dict[str, Callable[[Any], Any]] = {
     "resources": _resources,
     "thumbnail": _thumbnail,
 }
-"""Field -> what returns a value of it as JSON, or says in a ``ValueError`` what it must be."""
+"""The check of each field: returns the JSON value, or raises ``ValueError``."""

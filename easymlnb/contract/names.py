@@ -9,13 +9,23 @@ from easymlnb.contract.spec import NAME
 LONGEST = 255
 """Characters of an owner's name: it is what a JupyterHub calls a user."""
 
-CLIENT_OWN = frozenset(
-    (
-        *("access", "call", "close", "full_name", "health", "log", "raw", "remove", "service"),
-        *("services", "share", "spec", "versions"),
-    )
-)
-"""Names that the Python client uses itself; such services are reached by ``c["name"]``."""
+RESERVED = frozenset({"admin", "close"})
+"""Attributes of the Python client, which no service may be named after."""
+
+
+def name_problem(name: str) -> str:
+    """Return what is wrong with the name of a new service, and what to do; else ``""``."""
+    if not NAME.match(name):
+        return (
+            f"Invalid service name {name[:80]!r}: use a lowercase letter, followed by lowercase "
+            "letters, digits and _ (at most 63). Set the name with @ml.service(name=...)."
+        )
+    if name in RESERVED:
+        return (
+            f"The service name {name!r} is reserved: the Python client has an attribute {name!r}. "
+            "Choose another name with @ml.service(name=...)."
+        )
+    return ""
 
 
 def split(name: str) -> tuple[str, str]:
@@ -55,4 +65,4 @@ def quoted(name: str) -> str:
 
 def is_attribute(name: str) -> bool:
     """Say whether a service is reached as an attribute of the Python client, ``c.name``."""
-    return "/" not in name and name not in CLIENT_OWN and not keyword.iskeyword(name)
+    return "/" not in name and name not in RESERVED and not keyword.iskeyword(name)

@@ -1,4 +1,4 @@
-"""The notebook inside a bundle: checked to be one, and without what running it leaves in it."""
+"""The notebook in a bundle: its checks, and the removal of outputs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,23 +9,23 @@ _CELLS = ("code", "markdown", "raw")
 
 
 def strip(notebook: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the notebook without what a run leaves in it: outputs, counts, widget state."""
+    """Return the notebook without outputs, execution counts and widget state."""
     cells = []
     for cell in notebook["cells"]:
-        kept = {name: cell[name] for name in ("id", "cell_type", "attachments") if name in cell}
-        kept["source"] = text_of(cell["source"])
-        kept["metadata"] = {"tags": tags} if (tags := tags_of(cell)) else {}
+        stripped = {name: cell[name] for name in ("id", "cell_type", "attachments") if name in cell}
+        stripped["source"] = text_of(cell["source"])
+        stripped["metadata"] = {"tags": tags} if (tags := tags_of(cell)) else {}
         if cell["cell_type"] == "code":
-            kept |= {"outputs": [], "execution_count": None}
-        cells.append(kept)
-    told = notebook.get("metadata") or {}
-    metadata = {name: told[name] for name in ("kernelspec", "language_info") if name in told}
+            stripped |= {"outputs": [], "execution_count": None}
+        cells.append(stripped)
+    given = notebook.get("metadata") or {}
+    metadata = {name: given[name] for name in ("kernelspec", "language_info") if name in given}
     minor = notebook.get("nbformat_minor", 0)
     return {"nbformat": 4, "nbformat_minor": minor, "metadata": metadata, "cells": cells}
 
 
 def check_notebook(notebook: Any) -> dict[str, Any]:
-    """Return ``notebook`` when it is one of nbformat 4; else ``BundleRejected``."""
+    """Return ``notebook`` if it has nbformat 4, else raise ``BundleRejected``."""
     if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
         raise BundleRejected("The file is not a notebook: its list of cells is missing.")
     if notebook.get("nbformat") != 4:

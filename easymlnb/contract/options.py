@@ -1,4 +1,4 @@
-"""Options by their names: what to say of one that does not exist."""
+"""Check the options of functions and classes: their names and some of their values."""
 
 import functools
 import inspect
@@ -12,9 +12,9 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 
 def check(what: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Raise ``DefinitionError``, a ``TypeError``, for the first name that is not known.
+    """Raise ``DefinitionError`` for the first name that is not known, with the closest option.
 
-    It names the closest option, or all of them. ``what`` is whose options they are.
+    ``what`` is the function or class that has the options.
     """
     names = tuple(known)
     wrong = next((name for name in given if name not in names), None)
@@ -25,22 +25,34 @@ def check(what: str, given: Iterable[str], known: Iterable[str]) -> None:
     ]
     if close:
         raise DefinitionError(f"{what} has no option {wrong!r}. Did you mean {close[0]!r}?")
-    said = f"Options: {', '.join(names)}." if names else f"{what} accepts no options."
-    raise DefinitionError(f"{what} has no option {wrong!r}. {said}")
+    options = f"Options: {', '.join(names)}." if names else f"{what} accepts no options."
+    raise DefinitionError(f"{what} has no option {wrong!r}. {options}")
+
+
+def check_whole(name: str, value: Any, minimum: int) -> None:
+    """Raise ``DefinitionError`` unless ``value`` is a whole number of at least ``minimum``."""
+    if type(value) is not int or value < minimum:
+        raise DefinitionError(
+            f"{name} must be a whole number of at least {minimum}, not {value!r}."
+        )
 
 
 def known(function: Callable[..., Any]) -> tuple[str, ...]:
     """Return the names of a function's options."""
     kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    found = inspect.signature(function).parameters.values()
-    return tuple(one.name for one in found if one.kind in kinds and one.name != "self")
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(
+        parameter.name
+        for parameter in parameters
+        if parameter.kind in kinds and parameter.name != "self"
+    )
 
 
 def named_options(target: C) -> C:
-    """Decorator for a function or a class: a wrong option is answered with the closest one."""
+    """Decorate a function or a class so that an unknown option raises ``DefinitionError``."""
     if isinstance(target, type):
-        made: Any = target
-        made.__init__ = _checked(made.__init__, target.__name__)
+        cls: Any = target
+        cls.__init__ = _checked(cls.__init__, target.__name__)
         return target
     return _checked(target, target.__name__)
 

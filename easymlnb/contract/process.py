@@ -1,4 +1,4 @@
-"""What a process does to keep its secrets from others of the same account."""
+"""Protect a process from other processes of the same user."""
 
 import ctypes
 import sys
@@ -7,10 +7,10 @@ PR_SET_DUMPABLE = 4
 
 
 def hide() -> bool:
-    """Keep other processes of this account from reading this one's memory and environment.
+    """Prevent other processes of this user from reading this one's memory and environment.
 
-    It writes no core files either from then on. Programs that it starts are not affected. Returns
-    whether the system can do that: Linux can. Processes of root read everything all the same.
+    It also disables core dumps. Child processes are not affected, and root can still read
+    everything. Returns whether the system supports it; only Linux does.
     """
     if not sys.platform.startswith("linux"):
         return False

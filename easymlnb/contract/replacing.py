@@ -3,19 +3,19 @@
 from easymlnb.contract.errors import BadRequest
 
 AUTO = "auto"
-"""Replace in place only where the former version's own workers have the room that is needed."""
+"""Replace in place only if no other resources are free for the new version."""
 
 IN_PLACE = "in_place"
-"""End the former version's workers first; calls wait until the new version serves."""
+"""Stop the previous version's workers first; calls wait until the new version is ready."""
 
 WAIT = "wait"
-"""Wait for room beside the former version, for as long as that takes."""
+"""Wait, without a limit, until both versions fit."""
 
 CHOICES = (AUTO, IN_PLACE, WAIT)
 
 
 def check(replace: str) -> str:
-    """Return ``replace`` if it is one of the ``CHOICES``; raises ``BadRequest``."""
+    """Return ``replace`` if it is one of ``CHOICES``, else raise ``BadRequest``."""
     if replace not in CHOICES:
         raise BadRequest(f"Invalid replace={replace!r}. Use one of: {', '.join(CHOICES)}.")
     return replace

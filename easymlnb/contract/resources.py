@@ -6,6 +6,7 @@ import msgspec
 
 from easymlnb.contract import units
 from easymlnb.contract.errors import DefinitionError
+from easymlnb.contract.options import check_whole
 
 PREFER: Literal["prefer"] = "prefer"
 """A GPU if the machine has any, else none."""
@@ -18,12 +19,12 @@ _OWN = (
 
 
 class WorkerResources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How the workers of a service are kept.
+    """The resources of a service's workers.
 
-    ``min_workers`` is ``None`` where it is as many as at most. ``target_calls`` is what one worker
-    should have, running or in line; ``None`` for what it runs at once. ``idle`` is in
-    seconds, ``memory`` in bytes, 0 for the server's default. ``gpu`` is a number of GPUs, a share
-    of one, or ``PREFER``. ``idempotent`` says that a call whose worker is lost may run again.
+    ``min_workers`` is ``None`` if it equals the maximum. ``target_calls`` is the number of calls,
+    running and queued, per worker; ``None`` for the number that a worker runs at once. ``idle`` is
+    in seconds, ``memory`` in bytes, 0 for the server's default. ``gpu`` is a number of GPUs, a
+    share of one, or ``PREFER``. ``idempotent`` allows a call to run again if its worker is lost.
     """
 
     min_workers: int | None = None
@@ -38,13 +39,13 @@ class WorkerResources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 def parse(options: dict[str, Any]) -> dict[str, Any]:
-    """Take the decorator's words on workers out of ``options``; returns fields of the spec.
+    """Remove the options for workers from ``options``, and return them as fields of the spec.
 
-    Raises ``DefinitionError`` with the option and what it may be.
+    Raises ``DefinitionError`` for an invalid value.
     """
     given = {name: options.pop(name, None) for name in _OWN}
     most, least = _workers(given["workers"], given["min_workers"], given["max_workers"])
-    told = {
+    fields = {
         "min_workers": least,
         "target_calls": _target(given["target_calls"]),
         "idle": _unit("idle", units.parse_duration, given["idle"]),
@@ -52,18 +53,16 @@ def parse(options: dict[str, Any]) -> dict[str, Any]:
         "gpu": float(gpu) if type(gpu := given["gpu"]) is int else gpu,
         "idempotent": _truth("idempotent", given["idempotent"]),
     }
-    made = WorkerResources(**{name: value for name, value in told.items() if value is not None})
-    return {**({} if most is None else {"workers": most}), "running": made}
+    resources = WorkerResources(
+        **{name: value for name, value in fields.items() if value is not None}
+    )
+    return {**({} if most is None else {"workers": most}), "resources": resources}
 
 
 def _workers(both: Any, least: Any, most: Any) -> tuple[int | None, int | None]:
-    for name, value, floor in (
-        ("workers", both, 1), ("min_workers", least, 0), ("max_workers", most, 1),
-    ):  # fmt: skip
-        if value is not None and (type(value) is not int or value < floor):
-            raise DefinitionError(
-                f"{name} must be a whole number of at least {floor}, not {value!r}."
-            )
+    for name, value in (("workers", both), ("min_workers", least), ("max_workers", most)):
+        if value is not None:
+            check_whole(name, value, 0 if name == "min_workers" else 1)
     if both is not None and (least is not None or most is not None):
         raise DefinitionError(
             "workers= sets both limits. Use either workers=, or min_workers= and max_workers=."
@@ -101,7 +100,7 @@ def _unit(name: str, read: Any, value: Any) -> Any:
 
 
 def check_gpu(value: Any) -> None:
-    """Raise ``DefinitionError`` for what is no number of GPUs, share of one, or ``PREFER``."""
+    """Raise ``DefinitionError`` unless ``value`` is a number of GPUs, a share, or ``PREFER``."""
     if value == PREFER:
         return
     number = type(value) in (int, float)

@@ -1,8 +1,6 @@
 """Messages for calls from one service to another."""
 
-from typing import Any
-
-from easymlnb.contract.message import Message
+from easymlnb.contract.message import ErrorMessage, Message, ResultMessage
 
 # kernel -> server
 
@@ -40,20 +38,11 @@ class DescribeService(Message):
 # server -> kernel
 
 
-class ServiceResult(Message):
-    """The result of a ``CallService`` or ``DescribeService``; ``file`` as in ``CallService``."""
-
-    id: int
-    content_type: str
-    filename: str = ""
-    file: str = ""
+class ServiceResult(ResultMessage):
+    """The result of a ``CallService`` or ``DescribeService``."""
 
 
-class ServiceCallError(Message):
+class ServiceCallError(ErrorMessage):
     """The error of a ``CallService`` or ``DescribeService``."""
 
-    id: int
-    code: str
-    message: str
-    details: Any = None
     request_id: str = ""

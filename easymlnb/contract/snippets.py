@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from mimetypes import guess_extension
 from typing import Any
 
+from easymlnb.contract.json_values import count_nodes
 from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.contract.names import is_attribute, url_path
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.contract.value_size import count_nodes
 
 DEFAULT_URL = "http://localhost:8888/"
 """Address in curl and JavaScript where that of the server is unknown."""
@@ -45,9 +45,9 @@ def with_file_names(value: Any, name: str = "file") -> Any:
         if isinstance(value.get("b64", value.get("upload")), str) and "dtype" not in value:
             media_type = str(value.get("media_type") or "")
             return FileName(str(value.get("name") or name), media_type)
-        return {key: with_file_names(one, str(key)) for key, one in value.items()}
+        return {key: with_file_names(item, str(key)) for key, item in value.items()}
     if isinstance(value, list):
-        return [with_file_names(one, name) for one in value]
+        return [with_file_names(item, name) for item in value]
     if isinstance(value, str) and value.startswith("data:") and len(value) > LONG:
         media_type = value[5:].partition(";")[0].partition(",")[0]
         return FileName(name + (guess_extension(media_type) or ""), media_type)
@@ -71,7 +71,7 @@ def _written(spec: ServiceSpec, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _written_value(node: SchemaNode, name: str, value: Any) -> Any:
-    kinds = [str(one.hint("widget")) for one in (node, *node.alternatives)]
+    kinds = [str(branch.hint("widget")) for branch in (node, *node.alternatives)]
     extension, media_type = next((STORED[kind] for kind in kinds if kind in STORED), ("", ""))
     file = FileName(f"{name}.{extension}", media_type)
     if _is_long(value):
@@ -100,7 +100,7 @@ def _python(value: Any) -> str:
     if isinstance(value, FileName):
         return f"Path({value.name!r})"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key!r}: {_python(one)}" for key, one in value.items()) + "}"
+        return "{" + ", ".join(f"{key!r}: {_python(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_python, value)) + "]"
     return repr(value)
@@ -120,7 +120,7 @@ def curl(spec: ServiceSpec, values: Mapping[str, Any], url: str) -> str:
         lines += [f"-H 'Accept: {binary}' -o result.{extension}"]
     if any(isinstance(value, FileName) for value in written.values()):
         # A form cannot say null; a parameter that is left out takes its default.
-        lines += [_form_part(name, one) for name, one in written.items() if one is not None]
+        lines += [_form_part(name, value) for name, value in written.items() if value is not None]
     else:
         lines += ["-H 'Content-Type: application/json'", f"-d {shlex.quote(_json(written))}"]
     return " \\\n  ".join(lines) + "\n"
@@ -148,7 +148,9 @@ def javascript(spec: ServiceSpec, values: Mapping[str, Any], url: str) -> str:
     lines = []
     if any(isinstance(value, FileName) for value in written.values()):
         lines += ["const form = new FormData();"]
-        lines += [f"form.append({json.dumps(name)}, {_js(one)});" for name, one in written.items()]
+        lines += [
+            f"form.append({json.dumps(name)}, {_js(value)});" for name, value in written.items()
+        ]
         body = "form"
     else:
         headers["Content-Type"] = "application/json"

@@ -1,4 +1,4 @@
-"""The specification of a service, as data that the kernel, the server and clients share."""
+"""The specification of a service: data shared by the kernel, the server and clients."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.metadata import SERVICES, Metadata, default_title
-from easymlnb.contract.options import named_options
+from easymlnb.contract.options import check_whole, named_options
 from easymlnb.contract.resources import WorkerResources
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
@@ -22,7 +22,7 @@ MAX_BATCH_WAIT = 60.0
 """Largest ``max_wait`` of a batch in seconds."""
 
 VIEW = "application/vnd.easymlnb.view+json"
-"""Media type of what a person should see of a result (``docs/reference/views.md``)."""
+"""Media type of the view of a result (``docs/reference/views.md``)."""
 
 
 @named_options
@@ -52,10 +52,7 @@ class Batch:
     stack: bool = False
 
     def __post_init__(self) -> None:
-        if type(self.max_size) is not int or self.max_size < 1:
-            raise DefinitionError(
-                f"max_size must be a whole number of at least 1, not {self.max_size!r}."
-            )
+        check_whole("max_size", self.max_size, 1)
         if type(self.max_wait) not in (int, float) or not 0 <= self.max_wait <= MAX_BATCH_WAIT:
             raise DefinitionError(
                 f"max_wait must be from 0 to {MAX_BATCH_WAIT:g} seconds, not {self.max_wait!r}."
@@ -65,16 +62,14 @@ class Batch:
 class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A service under its name, with its schema and metadata.
 
-    ``input`` is the JSON Schema (2020-12) of the object of parameters, ``output`` that of the
-    result; both carry ``x-easymlnb`` hints for widgets. ``accepts`` names the media types that
-    may be sent raw, as the whole body, in place of JSON; ``produces`` those that ``Accept`` may
-    ask for beside JSON. ``examples`` are input objects, encoded as JSON values. ``metadata`` is
-    what catalogs want to know beyond that. ``workers`` is how many there are at most, ``running``
-    what else they run with. ``concurrency`` is how many calls of an ``async def`` run at once in
-    one worker, 1 for everything else; ``max_concurrent`` how many runs of the service there may be
-    at once in all workers, 0 for as many as there are places. ``placement`` is where its workers
-    start, empty for wherever they find the GPUs that they need. ``app`` is the layout of the
-    service's page that ``@f.app`` or tagged cells made, None for the usual one.
+    - ``input``, ``output``: JSON Schemas (2020-12) with ``x-easymlnb`` hints for widgets.
+    - ``accepts``, ``produces``: media types of raw bodies, and of results, besides JSON.
+    - ``examples``: input objects, encoded as JSON values.
+    - ``workers``: maximum number of workers; ``resources``: the other limits of the workers.
+    - ``concurrency``: calls that one worker runs at once, 1 unless the function is async.
+    - ``max_concurrent``: runs of the service at once in all workers, 0 for no limit.
+    - ``placement``: where workers start, empty for the first one with enough GPUs.
+    - ``app``: layout of the app page from ``@f.app`` or tagged cells, ``None`` for the default.
     """
 
     name: str
@@ -93,7 +88,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         tuple[str, ...], Meta(description="Media types that `Accept` may name, besides JSON.")
     ] = ()
     stream: Annotated[bool, Meta(description="Whether results come one by one.")] = False
-    view: Annotated[bool, Meta(description="Whether the author shaped what people see.")] = False
+    view: Annotated[bool, Meta(description="Whether the author defined a view.")] = False
     timeout: Annotated[float, Meta(description="Seconds that a call may take.")] = 30.0
     workers: int = 1
     placement: str = ""
@@ -102,40 +97,40 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     batch: Batch | None = None
     concurrency: int = 1
     max_concurrent: int = 0
-    running: WorkerResources = WorkerResources()
+    resources: WorkerResources = WorkerResources()
     metadata: Metadata | None = None
     app: dict[str, Any] | None = None
 
     @property
     def min_workers(self) -> int:
-        """How many published workers there are even when nobody calls."""
-        least = self.running.min_workers
+        """Number of published workers without calls."""
+        least = self.resources.min_workers
         return self.workers if least is None else least
 
     @property
     def target_calls(self) -> float:
-        """How many calls, running and in line, one worker should have."""
-        if self.running.target_calls is not None:
-            return self.running.target_calls
+        """Target number of calls, running and queued, per worker."""
+        if self.resources.target_calls is not None:
+            return self.resources.target_calls
         return float(self.batch.max_size if self.batch else self.concurrency)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; defaults are left out."""
-        found: dict[str, Any] = msgspec.to_builtins(self)
-        return found
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "ServiceSpec":
         """Read what ``to_dict`` wrote; raises ``msgspec.ValidationError`` on anything else."""
         return msgspec.convert(data, cls)
 
-    def with_notebook_metadata(self, said: Mapping[str, Any]) -> "ServiceSpec":
-        """Return the spec with what its notebook says (``metadata.read``) where it says nothing.
+    def with_notebook_metadata(self, metadata: Mapping[str, Any]) -> "ServiceSpec":
+        """Return the spec with its empty fields set from the notebook (see ``metadata.read``).
 
-        What holds for this service alone counts more than what holds for all of the notebook.
+        Fields for this service take precedence over those for all services of the notebook.
         """
-        fields = {key: value for key, value in said.items() if key != SERVICES}
-        fields |= said.get(SERVICES, {}).get(self.name, {})
+        fields = {key: value for key, value in metadata.items() if key != SERVICES}
+        fields |= metadata.get(SERVICES, {}).get(self.name, {})
         own = {name: getattr(self, name) for name in _DESCRIPTIVE}
         if self.title == default_title(self.name):
             own["title"] = ""

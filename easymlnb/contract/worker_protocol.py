@@ -13,13 +13,12 @@ into another encoding, and nothing is pickled.
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import msgspec
 
 from easymlnb._version import PROTOCOL, __version__
+from easymlnb.contract.message import ErrorMessage, ResultMessage, encode
 from easymlnb.contract.message import Message as Message
-from easymlnb.contract.message import encode
 from easymlnb.contract.service_call_protocol import (
     CallService,
     CancelServiceCall,
@@ -69,27 +68,19 @@ class SharedFilesystem(Message):
     proof: bytes
 
 
-class Result(Message):
+class Result(ResultMessage):
     """The result of a call. The frame's body is that of the response; ``log`` is what it printed.
 
-    ``file`` names a file in ``Call.result_folder`` that contains the body instead.
+    ``file`` is a file in ``Call.result_folder``.
     """
 
-    id: int
-    content_type: str
     seconds: float = 0.0
-    filename: str = ""
     log: str = ""
-    file: str = ""
 
 
-class Failure(Message):
+class Failure(ErrorMessage):
     """The error of a call. ``trace`` is for the author's log and never reaches a caller."""
 
-    id: int
-    code: str
-    message: str
-    details: Any = None
     seconds: float = 0.0
     log: str = ""
     trace: str = ""

@@ -19,19 +19,19 @@ from easymlnb.forms.call_protocol import (
     Waiting,
 )
 
-PACE = 0.1
-"""Seconds between two paints; what comes faster is painted together."""
+INTERVAL = 0.1
+"""Seconds between two updates; events in between are combined."""
 
-TICK = 1.0
-"""Seconds after which the clock is painted although nothing happened."""
+CLOCK_INTERVAL = 1.0
+"""Seconds after which the elapsed time is updated although nothing happened."""
 
 GRACE = 5.0
-"""Seconds a stopped call gets to answer before the form is free again."""
+"""Seconds that a stopped call may take to answer before the form is free again."""
 
 
 @dataclass(slots=True)
 class CallUpdate:
-    """What happened since the last paint."""
+    """What has happened since the last update."""
 
     seconds: float
     progress: Progress | Waiting | None = None
@@ -40,86 +40,86 @@ class CallUpdate:
 
 
 class Screen(Protocol):
-    """Where a call is painted; only ever called from one thread at a time."""
+    """Where a call is shown; called by one thread at a time."""
 
-    def show(self, news: CallUpdate) -> None: ...
+    def update(self, update: CallUpdate) -> None: ...
 
-    def end(self, event: Succeeded | Failed) -> None: ...
+    def finish(self, event: Succeeded | Failed) -> None: ...
 
 
 class CallMonitor:
-    """A call's way from start to end. ``on`` may be called from any thread and never waits."""
+    """Follows a call to its end. ``on_event`` may be called from any thread and never waits."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
         self._events: SimpleQueue[Event] = SimpleQueue()
-        self._over = threading.Event()
+        self._ended = threading.Event()
         self._deadline: float | None = None
-        # Whoever carries several pages in one process tells by the context whose widgets these are.
-        follow = copy_context().run
+        # In a form kernel the context decides which page the widgets belong to.
+        run = copy_context().run
         self._thread = threading.Thread(
-            target=follow, args=(self._follow,), name="easymlnb-form", daemon=True
+            target=run, args=(self._follow,), name="easymlnb-form", daemon=True
         )
         self._thread.start()
 
-    def on(self, event: Event) -> None:
-        """Take an event of the call."""
+    def on_event(self, event: Event) -> None:
+        """Receive an event of the call."""
         self._events.put(event)
         if isinstance(event, Succeeded | Failed):
-            self._over.set()
+            self._ended.set()
 
     def stopping(self) -> None:
-        """Expect the end soon, and end without it if it does not come."""
+        """Expect the end soon, and finish without it after ``GRACE`` seconds."""
         self._deadline = time.monotonic() + GRACE
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until the end is painted."""
+        """Wait until the end is shown."""
         self._thread.join(timeout)
 
     def _follow(self) -> None:
         started = time.monotonic()
         while True:
             events = self._wait()
-            news = CallUpdate(time.monotonic() - started)
-            last = _sort(events, news)
+            update = CallUpdate(time.monotonic() - started)
+            end = _collect(events, update)
             if self._deadline is not None and time.monotonic() > self._deadline:
-                last = last or Failed(
+                end = end or Failed(
                     CallCancelled("The call did not stop in time and may still be running.")
                 )
-            self._screen.show(news)
-            if last is not None:
-                self._end(last)
+            self._screen.update(update)
+            if end is not None:
+                self._finish(end)
                 return
-            # The end is painted at once, however shortly before it something else was.
-            self._over.wait(PACE)
+            # The end is shown at once, even right after another update.
+            self._ended.wait(INTERVAL)
 
-    def _end(self, last: Succeeded | Failed) -> None:
+    def _finish(self, event: Succeeded | Failed) -> None:
         try:
-            self._screen.end(last)
+            self._screen.finish(event)
         except Exception:
-            # A form whose buttons stay dead would be worse than a result that is not seen.
-            self._screen.end(Failed(InternalError("The result cannot be displayed.")))
+            # A form whose buttons stay disabled would be worse than a missing result.
+            self._screen.finish(Failed(InternalError("The result cannot be displayed.")))
             raise
 
     def _wait(self) -> list[Event]:
         try:
-            found = [self._events.get(timeout=TICK)]
+            events = [self._events.get(timeout=CLOCK_INTERVAL)]
         except Empty:
             return []
         while not self._events.empty():
-            found.append(self._events.get())
-        return found
+            events.append(self._events.get())
+        return events
 
 
-def _sort(events: list[Event], news: CallUpdate) -> Succeeded | Failed | None:
-    """Put events into the news and return the call's end, if it is among them."""
+def _collect(events: list[Event], update: CallUpdate) -> Succeeded | Failed | None:
+    """Add events to the update and return the call's end, if it is among them."""
     for event in events:
         if isinstance(event, Succeeded | Failed):
             return event
         if isinstance(event, Progress | Waiting):
-            news.progress = event
+            update.progress = event
         elif isinstance(event, Log):
-            news.log += event.text
+            update.log += event.text
         elif isinstance(event, Item):
-            news.items.append(event.parts)
+            update.items.append(event.parts)
     return None

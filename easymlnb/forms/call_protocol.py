@@ -1,4 +1,4 @@
-"""The interface between a form and whatever runs its calls."""
+"""The interface between a form and what runs its calls."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,12 +7,12 @@ from typing import Any, Protocol
 from easymlnb.contract.errors import EasyMLNBError
 
 Part = dict[str, Any]
-"""One thing to look at: ``kind``, ``title``, ``data`` and more (see ``forms.results``)."""
+"""A part of a result: ``kind``, ``title``, ``data`` and more (see ``forms.renderers``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the call is: ``fraction`` in 0..1, negative when unknown."""
+    """The progress of the call: ``fraction`` from 0 to 1, negative if unknown."""
 
     fraction: float
     text: str = ""
@@ -20,10 +20,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The call has not begun: ``position`` calls are served before it, which takes ``seconds``.
+    """The call has not begun.
 
-    ``state`` says why nothing moves when it is not other calls: ``starting`` or ``asleep``;
-    ``reason`` what the start waits for, in a sentence.
+    Attributes
+    ----------
+    position : number of calls ahead of it
+    seconds : estimated time until it begins
+    state : ``starting`` or ``asleep`` if the service has no worker, else ""
+    reason : what the start waits for, in a sentence
     """
 
     position: int | None = None
@@ -34,7 +38,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """More of what the call printed."""
+    """Output that the call has printed since the last event."""
 
     text: str
 
@@ -48,7 +52,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The call's good end. ``parts`` is empty after a stream; a large ``result`` is left out."""
+    """The call succeeded. ``parts`` is empty after a stream; a large ``result`` is left out."""
 
     parts: list[Part] = field(default_factory=list)
     seconds: float = 0.0
@@ -58,7 +62,7 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The call's bad end. ``trace`` only where the author looks: it is shown folded."""
+    """The call failed. Only the service's author gets the traceback in ``trace``."""
 
     error: EasyMLNBError
     trace: str = ""
@@ -68,23 +72,23 @@ Event = Progress | Waiting | Log | Item | Succeeded | Failed
 
 
 class Running(Protocol):
-    """A call on its way."""
+    """A call that is running."""
 
     def stop(self) -> None:
-        """Ask it to end; it still answers with ``Succeeded`` or ``Failed``."""
+        """Ask the call to end; ``Succeeded`` or ``Failed`` still follows."""
 
 
 class Caller(Protocol):
     """Runs calls for a form; implement it to use forms elsewhere."""
 
-    def start(self, values: dict[str, Any], on: Callable[[Event], None]) -> Running:
+    def start(self, values: dict[str, Any], on_event: Callable[[Event], None]) -> Running:
         """Start a call with JSON values and return at once.
 
         Parameters
         ----------
         values : dict
             JSON values of the parameters.
-        on : callable
+        on_event : callable
             Receives events from any thread (``Waiting``, ``Progress``, ``Log``, ``Item``), and
             finally one ``Succeeded`` or ``Failed``. It returns at once.
 

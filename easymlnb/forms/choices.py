@@ -1,4 +1,4 @@
-"""Controls for choosing: one of a few, one of many, several of them."""
+"""Controls for choices: one of a few, one of many, or several."""
 
 import json
 from collections.abc import Sequence
@@ -9,24 +9,24 @@ from easymlnb.forms import shared_style as W
 from easymlnb.forms.fields import MISSING, Make, Simple
 
 FEW = 4
-"""So many choices are shown at once; more of them fold into a menu."""
+"""Choices above which a menu is used."""
 
 SHORT = 34
-"""Characters of all labels together that fit beside each other."""
+"""Characters of all labels together that fit in one row."""
 
 CHECKBOXES = 8
-"""So many choices of which several may hold get a checkbox each."""
+"""Choices above which tags are used in place of checkboxes."""
 
 WORDS = {True: "Yes", False: "No", None: "None"}
 
 
 def options(node: SchemaNode, titles: Sequence[Any] = ()) -> tuple[list[Any], list[str]]:
-    """Return the values to choose from and their labels, no two labels alike."""
+    """Return the values to choose from and their labels, which are unique."""
     values = node.get("enum")
     titles = titles or node.hint("labels") or ()
     if values is None:
-        values = [one.get("const") for one in node.alternatives]
-        titles = titles or [one.get("title") for one in node.alternatives]
+        values = [each.get("const") for each in node.alternatives]
+        titles = titles or [each.get("title") for each in node.alternatives]
     labels: list[str] = []
     for at, value in enumerate(values):
         label = str((titles[at] if at < len(titles) else None) or _word(value))
@@ -40,41 +40,38 @@ def _word(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Equality that keeps True from 1."""
-    return type(one) is type(other) and bool(one == other)
+def _same(value: Any, other: Any) -> bool:
+    """Whether two values are equal; True is not 1."""
+    return type(value) is type(other) and bool(value == other)
 
 
 def choice(node: SchemaNode, make: Make) -> Simple:
-    """One of several: buttons for few and short ones, a list for few, a menu for many."""
+    """One of several: buttons for a few short ones, a list for a few, a menu for many."""
     values, labels = options(node)
-    widget, labelled = _one_of(labels, node.title)
+    widget, labeled = _selector(labels, node.title)
 
     def get() -> Any:
         return MISSING if widget.index is None else values[widget.index]
 
-    def put(value: Any) -> None:
-        found = [at for at, one in enumerate(values) if _same(one, value)]
+    def write(value: Any) -> None:
+        found = [at for at, known in enumerate(values) if _same(known, value)]
         widget.index = found[0] if found else None
         if not found and value is not MISSING:
             raise ValueError("Please choose one of the options.")
 
-    return Simple(widget, get, put, labelled=labelled)
+    return Simple(widget, get, write, labeled=labeled)
 
 
-def _one_of(labels: list[str], title: str) -> tuple[Any, bool]:
+def _selector(labels: list[str], title: str) -> tuple[Any, bool]:
     if len(labels) > FEW:
-        menu = W.Dropdown(
-            options=labels,
-            value=None,
-            description=title,
-            description_allow_html=False,
-            tooltip="",
-        )
-        return menu, True
+        return W.Dropdown(options=labels, value=None, **_labeled(title)), True
     if sum(map(len, labels)) <= SHORT:
         return segments(labels, None), False
     return W.RadioButtons(options=labels, value=None), False
+
+
+def _labeled(label: str) -> dict[str, Any]:
+    return {"description": label, "description_allow_html": False, "tooltip": ""}
 
 
 def segments(labels: Sequence[str], index: int | None) -> Any:
@@ -85,33 +82,27 @@ def segments(labels: Sequence[str], index: int | None) -> Any:
 
 
 def choices(node: SchemaNode, make: Make) -> Simple:
-    """Any of several: a column of checkboxes, or tags when there are many."""
+    """Several of the choices: a column of checkboxes, or tags if there are many."""
     values, labels = options(node.child(node.get("items")), node.hint("labels") or ())
     if len(values) > CHECKBOXES:
         return _tags(values, labels)
-    boxes = [
-        W.Checkbox(
-            value=False, description=label, indent=False, description_allow_html=False, tooltip=""
-        )
-        for label in labels
-    ]
-    column = W.VBox(boxes)
-    column.add_class("em-checks")
+    boxes = [W.Checkbox(value=False, indent=False, **_labeled(label)) for label in labels]
+    column = W.box(*boxes, classes="em-checks")
 
     def get() -> Any:
         return [value for value, box in zip(values, boxes, strict=True) if box.value]
 
-    def put(value: Any) -> None:
+    def write(value: Any) -> None:
         wanted = value if isinstance(value, list) else []
-        for one, box in zip(values, boxes, strict=True):
-            box.value = any(_same(one, other) for other in wanted)
-        _refuse_others(value, values)
+        for known, box in zip(values, boxes, strict=True):
+            box.value = any(_same(known, other) for other in wanted)
+        _reject_others(value, values)
 
-    return Simple(column, get, put, labelled=False)
+    return Simple(column, get, write, labeled=False)
 
 
-def _refuse_others(value: Any, values: list[Any]) -> None:
-    """Raise ``ValueError`` for a list with anything but choices in it."""
+def _reject_others(value: Any, values: list[Any]) -> None:
+    """Raise ``ValueError`` for a list with anything but choices."""
     if value is MISSING:
         return
     if not isinstance(value, list) or not all(any(_same(a, b) for b in values) for a in value):
@@ -128,11 +119,11 @@ def _tags(values: list[Any], labels: list[str]) -> Simple:
     def get() -> Any:
         return [known[label] for label in dict.fromkeys(widget.value)]
 
-    def put(value: Any) -> None:
+    def write(value: Any) -> None:
         wanted = value if isinstance(value, list) else []
         widget.value = [
-            labels[at] for other in wanted for at, one in enumerate(values) if _same(one, other)
+            labels[at] for other in wanted for at, known in enumerate(values) if _same(known, other)
         ]
-        _refuse_others(value, values)
+        _reject_others(value, values)
 
-    return Simple(widget, get, put, labelled=False)
+    return Simple(widget, get, write, labeled=False)

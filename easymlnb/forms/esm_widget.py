@@ -1,7 +1,7 @@
-"""Widgets whose other half is a script of ours, run by the front end's anywidget.
+"""Widgets that are drawn by a script of ours, which the front end's anywidget runs.
 
-Not derived from ``anywidget.AnyWidget``: that makes a class for each instance, which weighs more
-than all else of a small widget where one kernel carries the pages of hundreds of visitors.
+They do not derive from ``anywidget.AnyWidget``: it makes a class for each instance, which takes
+more memory than the rest of a small widget, and a form kernel has hundreds of pages.
 """
 
 import re
@@ -15,13 +15,12 @@ from traitlets import Unicode
 from easymlnb.forms.shared_style import SharedStyleWidget
 
 FRONT_END = ">=0.9.13"
-"""Versions of anywidget's front end that run the scripts; it is installed where the server is."""
-
+"""Versions of anywidget's front end that run the scripts; it is installed with the server."""
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=async |class |const |function )", re.MULTILINE)
 _TYPES = re.compile(r"^ */\*\*(?:(?!\*/).)*\*/\n|^// @ts-check\n", re.MULTILINE | re.DOTALL)
-"""Comments for the type checker: every widget carries its script, so they are left out."""
+"""Comments for the type checker, which are left out: every widget carries its script."""
 
 
 @cache
@@ -43,7 +42,7 @@ def _collect(name: str, parts: dict[str, str]) -> None:
 
 
 class EsmWidget(SharedStyleWidget, W.DOMWidget):  # type: ignore[misc]
-    """A widget drawn by the script of its name; ``said`` takes what it sends."""
+    """A widget drawn by the script ``script_name``, which sends messages to ``on_message``."""
 
     script_name = ""
 
@@ -64,7 +63,7 @@ class EsmWidget(SharedStyleWidget, W.DOMWidget):  # type: ignore[misc]
             _anywidget_id=f"easymlnb.{self.script_name}",
             **values,
         )
-        self.on_msg(lambda _, content, buffers: self.said(content, buffers))
+        self.on_msg(lambda _, content, buffers: self.on_message(content, buffers))
 
-    def said(self, content: Any, buffers: list[Any]) -> None:
-        """Take a message of the script; whatever it is, it came from a browser."""
+    def on_message(self, content: Any, buffers: list[Any]) -> None:
+        """Handle a message of the script. It comes from a browser and may contain anything."""

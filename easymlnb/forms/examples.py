@@ -1,66 +1,67 @@
-"""The examples of a service, as pictures or words to press."""
+"""The examples of a service, as buttons with pictures or short texts."""
 
 import base64
 from binascii import Error
 from functools import lru_cache
-from html import escape
 from typing import Any
 
 from easymlnb.contract import installation
 from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import previews
+from easymlnb.forms.markup import Markup, button, element, join
 
 MOST = 12
 """Examples that are shown."""
 
 LARGEST = 4 * 2**20
-"""Characters of base64 of which a thumbnail is made."""
+"""Characters of base64 up to which an image gets a thumbnail."""
 
 
-def gallery(spec: ServiceSpec) -> str:
-    """Return the examples as HTML; "" when there are none. The desk acts on the buttons."""
+def gallery(spec: ServiceSpec) -> Markup:
+    """Return buttons that fill in the examples; empty if there are none."""
+    names = example_names(spec)[:MOST]
     buttons = [
-        f'<button type="button" class="em-example" data-em-do="example" data-em-value="{at}">'
-        f"{_picture(spec, example)}<span>{escape(name)}</span></button>"
-        for at, (name, example) in enumerate(
-            zip(preset_names(spec)[:MOST], spec.examples, strict=False)
+        button(
+            join((_picture(spec, example), element("span", name))),
+            "example",
+            at,
+            "button.em-example",
         )
+        for at, (name, example) in enumerate(zip(names, spec.examples, strict=False))
     ]
     if not buttons:
-        return ""
-    return (
-        '<div class="em-presets"><div class="em-legend">Examples</div>'
-        f'<div class="em-gallery">{"".join(buttons)}</div></div>'
-    )
+        return Markup()
+    legend = element("div.em-legend", "Examples")
+    return element("div.em-presets", legend, element("div.em-gallery", *buttons))
 
 
-def _picture(spec: ServiceSpec, example: dict[str, Any]) -> str:
+def _picture(spec: ServiceSpec, example: dict[str, Any]) -> Markup:
     root = SchemaNode.root(spec.input)
     for name, value in example.items():
         node = root.child(root.properties.get(name), name)
-        kinds = {str(one.hint("widget")) for one in (node, *node.alternatives)}
+        kinds = {str(each.hint("widget")) for each in (node, *node.alternatives)}
         code = value.get("b64") if isinstance(value, dict) else value
         if kinds & {"image", "webcam"} and isinstance(code, str) and len(code) < LARGEST:
             return thumbnail(code)
-    return ""
+    return Markup()
 
 
 @lru_cache(maxsize=32)
-def thumbnail(code: str) -> str:
-    """Return an image, in base64 or as a data URI, as a small picture; "" when it is none."""
+def thumbnail(code: str) -> Markup:
+    """Return an image, in base64 or as a data URI, as a small picture; empty if it is invalid."""
     if installation.missing("PIL"):
-        return ""
+        return Markup()
     if code.startswith("data:"):
         code = code.partition(",")[2]
     try:
         return previews.thumbnail(base64.b64decode(code, validate=True))
     except (Error, ValueError, OSError):
-        return ""
+        return Markup()
 
 
-def preset_names(spec: ServiceSpec) -> list[str]:
-    """Return a few words for each example: what no other example has, else its number."""
+def example_names(spec: ServiceSpec) -> list[str]:
+    """Return a short name for each example: a value that no other has, or its number."""
     found = [_words(spec, example) for example in spec.examples]
     names = []
     for at, words in enumerate(found):

@@ -1,8 +1,8 @@
 """Figures of plotly, laid out for a column that may be as narrow as a phone.
 
-Plotly's own layout is made for a wide picture by itself: margins of a third of the width, a legend
-beside the plot, a fixed size. Here the labels of the axes get the room that they need and no more,
-the legend lies below, and the title is a heading of the page, which breaks its lines.
+Plotly's own layout is made for a wide picture: margins of a third of the width, a legend next to
+the plot, a fixed size. Here the labels of the axes get the space that they need and no more, the
+legend is below, and the title is a heading of the page, which wraps.
 """
 
 import html
@@ -12,16 +12,16 @@ from typing import Any
 
 Json = dict[str, Any]
 
-ROOM = {"l": 8, "r": 8, "t": 16, "b": 8}
-"""Pixels around a plot, beside what its axes' labels take."""
+MARGIN = {"l": 8, "r": 8, "t": 16, "b": 8}
+"""Pixels around a plot, besides its axes' labels."""
 
-BESIDE = {"l": 64, "r": 40, "t": 32, "b": 64}
-"""The same on a side where notes lie outside of the plot, such as titles of panels."""
+NOTES_MARGIN = {"l": 64, "r": 40, "t": 32, "b": 64}
+"""The same on a side with notes outside of the plot, such as titles of panels."""
 
-TITLED = 56
-"""Pixels above a plot whose title only plotly can draw."""
+TITLE_MARGIN = 56
+"""Pixels above a plot whose title only plotly can draw, as it has formulas."""
 
-BAR = 12
+BAR_WIDTH = 12
 """Pixels of a color bar's width."""
 
 LEGEND = {"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yanchor": "bottom"}
@@ -29,7 +29,14 @@ LEGEND = {"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yanchor": "bot
 MODEBAR = {"bgcolor": "rgba(0,0,0,0)", "color": "#8a94a6", "activecolor": "#5f7bd0"}
 """Plotly's buttons over a plot, for a light and for a dark page."""
 
-BARS = ("heatmap", "contour", "surface", "choropleth", "histogram2d", "histogram2dcontour")
+TRACES_WITH_BAR = (
+    "heatmap",
+    "contour",
+    "surface",
+    "choropleth",
+    "histogram2d",
+    "histogram2dcontour",
+)
 """Kinds of traces with a color bar."""
 
 SIDES = {"l": ("x", False), "r": ("x", True), "b": ("y", False), "t": ("y", True)}
@@ -49,9 +56,10 @@ def fitted(figure: Json) -> Json:
     for name in {"xaxis", "yaxis", *layout}:
         if re.fullmatch(r"[xy]axis\d*", name):
             layout[name] = {"automargin": True, **_mapping(layout.get(name))}
-    for name in [one for one in layout if re.fullmatch(r"coloraxis\d*", one)]:
-        layout[name] = _slim(_mapping(layout[name]))
-    data = [_slim(one) if _has_bar(one) else one for one in figure.get("data") or ()]
+    for name in [key for key in layout if re.fullmatch(r"coloraxis\d*", key)]:
+        layout[name] = _with_narrow_bar(_mapping(layout[name]))
+    traces = figure.get("data") or ()
+    data = [_with_narrow_bar(trace) if _has_bar(trace) else trace for trace in traces]
     return {**figure, "data": data, "layout": layout}
 
 
@@ -71,37 +79,38 @@ def _text(layout: Mapping[str, Any]) -> str:
 
 def _margins(layout: Json, titled: bool) -> Json:
     given = _mapping(layout.get("margin"))
-    room: Json = {"autoexpand": True}
-    for side, least in ROOM.items():
-        if _notes(layout, side):
-            room[side] = max(BESIDE[side], min(_pixels(given.get(side)), 2 * BESIDE[side]))
+    margins: Json = {"autoexpand": True}
+    for side, least in MARGIN.items():
+        if _has_notes(layout, side):
+            wide = NOTES_MARGIN[side]
+            margins[side] = max(wide, min(_pixels(given.get(side)), 2 * wide))
         else:
-            room[side] = min(_pixels(given.get(side), least), least)
+            margins[side] = min(_pixels(given.get(side), least), least)
     if titled:
-        room["t"] = TITLED
-    return room
+        margins["t"] = TITLE_MARGIN
+    return margins
 
 
-def _notes(layout: Json, side: str) -> bool:
-    """Tell whether something that plotly makes no room for lies outside of the plot."""
+def _has_notes(layout: Json, side: str) -> bool:
+    """Whether something that plotly makes no space for is outside of the plot."""
     axis, high = SIDES[side]
-    # A note at the very edge lies outside when it is held by the edge it is nearer to.
+    # A note exactly at an edge is outside if it is anchored by its opposite side.
     away = {("x", True): "left", ("x", False): "right", ("y", True): "bottom", ("y", False): "top"}
-    for one in (*(layout.get("annotations") or ()), *(layout.get("images") or ())):
-        if not isinstance(one, Mapping) or one.get(f"{axis}ref") != "paper":
+    for note in (*(layout.get("annotations") or ()), *(layout.get("images") or ())):
+        if not isinstance(note, Mapping) or note.get(f"{axis}ref") != "paper":
             continue
-        at = one.get(axis)
+        at = note.get(axis)
         if not isinstance(at, int | float):
             continue
         edge = (at >= 0.999) if high else (at <= 0.001)
         beyond = (at > 1.001) if high else (at < -0.001)
-        if beyond or (edge and one.get(f"{axis}anchor") == away[axis, high]):
+        if beyond or (edge and note.get(f"{axis}anchor") == away[axis, high]):
             return True
     return False
 
 
 def _legend(given: Any) -> Json:
-    """Return a legend below, unless its author put it somewhere."""
+    """Return a legend below the plot, unless its author placed it."""
     legend = _mapping(given)
     if "x" in legend or "y" in legend or "orientation" in legend:
         return legend
@@ -109,12 +118,17 @@ def _legend(given: Any) -> Json:
 
 
 def _has_bar(trace: Any) -> bool:
-    return isinstance(trace, Mapping) and (trace.get("type") in BARS or "colorbar" in trace)
+    return isinstance(trace, Mapping) and (
+        trace.get("type") in TRACES_WITH_BAR or "colorbar" in trace
+    )
 
 
-def _slim(owner: Any) -> Json:
+def _with_narrow_bar(owner: Any) -> Json:
     """Return a trace or color axis with a narrow bar."""
-    return {**owner, "colorbar": {"thickness": BAR, "xpad": 6, **_mapping(owner.get("colorbar"))}}
+    return {
+        **owner,
+        "colorbar": {"thickness": BAR_WIDTH, "xpad": 6, **_mapping(owner.get("colorbar"))},
+    }
 
 
 def _mapping(value: Any) -> Json:
@@ -123,3 +137,22 @@ def _mapping(value: Any) -> Json:
 
 def _pixels(value: Any, other: float = 0) -> float:
     return value if isinstance(value, int | float) and value >= 0 else other
+
+
+def self_contained(value: Any) -> Any:
+    """Return a part of a figure without pictures that a browser would load from elsewhere."""
+    if isinstance(value, dict):
+        return {
+            key: self_contained(inner)
+            for key, inner in value.items()
+            if key != "source" or not isinstance(inner, str) or inner.startswith("data:image/")
+        }
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [self_contained(inner) for inner in value]
+    return value
+
+
+def has_no_background(figure: Json) -> bool:
+    """Whether the page decides on the figure's background."""
+    layout = figure.get("layout") or {}
+    return not any(layout.get(key) for key in ("paper_bgcolor", "plot_bgcolor"))

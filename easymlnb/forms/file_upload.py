@@ -1,9 +1,8 @@
-"""The file chooser: its script looks at the file, refuses it or sends it, and tells how far it is.
+"""The file chooser: its script checks, previews and uploads a file, and reports the progress.
 
-On the page of an app the file goes to the server in pieces, over HTTP, and only the name that the
-server gave it comes here. Under a cell, where the value is needed in this very kernel and the page
-may be VS Code's, it comes over the kernel's connection: piece by piece, so that no message is
-larger than servers let through.
+On an app page the file is uploaded to the server over HTTP, and only the upload's name comes here.
+Under a cell this kernel needs the content, and the page may be in VS Code: the file comes over the
+kernel's connection, in chunks that are small enough for a message.
 """
 
 from collections.abc import Callable
@@ -17,16 +16,20 @@ from easymlnb.forms.shared_style import Uploads
 LONGEST_NAME = 255
 LONGEST_ID = 200
 
-Told = Callable[[str, dict[str, Any], bytes], None]
+OnEvent = Callable[[str, dict[str, Any], bytes], None]
 
 
 class FileUpload(EsmWidget):
-    """The widget of one file field; ``told`` gets what happens: an event, its words, its bytes."""
+    """The widget of a file field. ``on_event`` gets an event, what it says, and the file's bytes.
+
+    Events: ``ready`` (the page is there), ``uploading``, ``received`` (with the bytes),
+    ``uploaded`` (with the upload's name), ``rejected`` (with the problem) and ``removed``.
+    """
 
     script_name = "upload"
-    to = Dict().tag(sync=True)
+    target = Dict().tag(sync=True)
     kind = Unicode().tag(sync=True)
-    word = Unicode().tag(sync=True)
+    noun = Unicode().tag(sync=True)
     title = Unicode().tag(sync=True)
     accept = List(Unicode()).tag(sync=True)
     kinds = Unicode().tag(sync=True)
@@ -34,69 +37,68 @@ class FileUpload(EsmWidget):
     max_pixels = Int(0).tag(sync=True)
     reading = Dict().tag(sync=True)
     pages = Bool(False).tag(sync=True)
-    alone = Bool(False).tag(sync=True)
+    app_page = Bool(False).tag(sync=True)
 
-    def __init__(self, told: Told, uploads: Uploads | None, **values: Any) -> None:
-        to = {}
+    def __init__(self, on_event: OnEvent, uploads: Uploads | None, **values: Any) -> None:
+        target = {}
         if uploads is not None:
-            to = {
+            target = {
                 "url": uploads.url,
                 "service": uploads.service,
                 "authorization": uploads.authorization,
             }
-        super().__init__(to=to, alone=uploads is not None, **values)
-        self._told = told
-        self._pieces: list[bytes] = []
-        self._about: dict[str, Any] = {}
-        self._room = 0
+        super().__init__(target=target, app_page=uploads is not None, **values)
+        self._on_event = on_event
+        self._chunks: list[bytes] = []
+        self._file: dict[str, Any] = {}
+        self._space = 0
 
-    def said(self, content: Any, buffers: list[Any]) -> None:
-        found = content if isinstance(content, dict) else {}
-        act = str(found.get("do"))
-        if act in ("begin", "piece", "end"):
-            self._receive(act, found, buffers)
-        elif act in ("ready", "refused", "remove", "sending"):
-            self._told(act, found, b"")
-        elif act == "sent" and self.to:
-            upload = found.get("upload")
-            if isinstance(upload, str) and 0 < len(upload) <= LONGEST_ID:
-                self._told("sent", {**_words(found), "upload": upload}, b"")
+    def on_message(self, content: Any, buffers: list[Any]) -> None:
+        message = content if isinstance(content, dict) else {}
+        action, upload = str(message.get("action")), message.get("upload")
+        if action in ("begin", "chunk", "end"):
+            if not self.target:  # otherwise the page uploads its files
+                self._receive(action, message, buffers)
+        elif action in ("ready", "rejected", "removed", "uploading"):
+            self._on_event(action, message, b"")
+        elif action == "uploaded" and self.target and _is_upload_name(upload):
+            self._on_event("uploaded", {**_file_of(message), "upload": upload}, b"")
 
-    def _receive(self, act: str, found: dict[str, Any], buffers: list[Any]) -> None:
-        if self.to:
-            return  # Files of this page never come this way.
-        if act == "begin":
-            self._pieces, self._about = [], _words(found)
-            self._room = self.max_bytes or 2**62
-        elif act == "piece" and buffers and self._about:
-            piece = bytes(buffers[0])
-            self._room -= len(piece)
-            if self._room < 0:
-                self._pieces, self._about = [], {}
+    def _receive(self, action: str, message: dict[str, Any], buffers: list[Any]) -> None:
+        if action == "begin":
+            self._chunks, self._file = [], _file_of(message)
+            self._space = self.max_bytes or 2**62
+        elif action == "chunk" and buffers and self._file:
+            chunk = bytes(buffers[0])
+            self._space -= len(chunk)
+            if self._space < 0:
+                self._chunks, self._file = [], {}
                 return
-            self._pieces.append(piece)
-            self.send({"tell": "taken"})
-        elif act == "end" and self._about:
-            about, data = self._about, b"".join(self._pieces)
-            self._pieces, self._about = [], {}
-            self._told("received", about, data)
+            self._chunks.append(chunk)
+            self.send({"action": "received"})
+        elif action == "end" and self._file:
+            file, data = self._file, b"".join(self._chunks)
+            self._chunks, self._file = [], {}
+            self._on_event("received", file, data)
 
     def empty(self, problem: str = "", *, first: bool = False) -> None:
-        """Show that no file is chosen, or why the last one is not taken."""
-        self.send({"tell": "empty", "problem": problem, "first": first})
+        """Show that no file is chosen, or why the last one was rejected."""
+        self.send({"action": "empty", "problem": problem, "first": first})
 
     def show(
         self, name: str, media_type: str, facts: str, data: bytes | None, *, first: bool = False
     ) -> None:
-        """Show a file that was not chosen here; ``data`` is for its preview."""
-        told = {"tell": "show", "name": name, "type": media_type, "facts": facts, "first": first}
-        self.send(told, None if data is None else [data])
+        """Show a file that was not chosen on the page; ``data`` is for its preview."""
+        message = {"name": name, "type": media_type, "facts": facts, "first": first}
+        self.send({"action": "show", **message}, None if data is None else [data])
 
 
-def _words(found: dict[str, Any]) -> dict[str, Any]:
-    size = found.get("size")
+def _is_upload_name(name: Any) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= LONGEST_ID
+
+
+def _file_of(message: dict[str, Any]) -> dict[str, Any]:
     return {
-        "name": str(found.get("name") or "file")[-LONGEST_NAME:],
-        "type": str(found.get("type") or "")[:100],
-        "size": size if isinstance(size, int) else 0,
+        "name": str(message.get("name") or "file")[-LONGEST_NAME:],
+        "type": str(message.get("type") or "")[:100],
     }

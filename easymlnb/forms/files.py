@@ -1,4 +1,4 @@
-"""Controls for files: choose, look at it, take it away again."""
+"""Controls for files: choose, preview and remove a file."""
 
 import base64
 import binascii
@@ -9,12 +9,12 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from easymlnb.contract.jsonschema import SchemaNode
-from easymlnb.forms.fields import MISSING, Make
+from easymlnb.forms.fields import MISSING, Make, NoFields
 from easymlnb.forms.file_upload import FileUpload
-from easymlnb.forms.previews import MAX_PIXELS, as_csv, size
+from easymlnb.forms.previews import MAX_PIXELS, as_csv, format_size
 from easymlnb.forms.shared_style import current
 
-WORDS = {
+NOUNS = {
     "image": "image",
     "webcam": "photo",
     "audio": "recording",
@@ -29,37 +29,36 @@ ENDINGS = {
     "image/tiff": (".tif", ".tiff"),
     "text/csv": (".csv",),
 }
-"""Endings of files whose media type many systems do not know."""
+"""File name endings of media types that many systems do not know."""
 
 TABLES = ("table", "timeseries")
 SHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
 READING = ("separator", "decimal", "columns")
-"""What a parameter says about its tables that decides what a preview makes of them."""
-
+"""Options of a table parameter that a preview needs."""
 
 SHOWN = 8 * 2**20
-"""Bytes of an example's file that go to the page for a preview."""
+"""Bytes up to which an example's file is sent to the page for a preview."""
 
 
-class Picker:
-    """A file as ``{"name", "media_type", "b64"}``, or the name under which it was uploaded."""
+class FilePicker(NoFields):
+    """A file as ``{"name", "media_type", "b64"}``, or with the ``upload``'s name."""
 
-    labelled = False
+    labeled = False
     visible = True
 
     def __init__(self, kind: str, node: SchemaNode) -> None:
         self._kind = kind
-        self._word = WORDS.get(kind, "file")
+        self._noun = NOUNS.get(kind, "file")
         self._accept = accepted(node.hint("accept") or ())
         self._max_bytes = int(node.hint("max_bytes") or 0)
         self._value: Any = MISSING
         self._problem = ""
-        self._sheet = sheet = current()
+        self._context = context = current()
         self.widget = FileUpload(
-            self._told,
-            sheet.uploads if sheet is not None else None,
+            self._on_event,
+            context.uploads if context is not None else None,
             kind=kind,
-            word=self._word,
+            noun=self._noun,
             title=node.title,
             accept=list(self._accept),
             kinds=_kinds(self._accept),
@@ -69,33 +68,32 @@ class Picker:
             pages=bool(node.hint("pages")),
         )
 
-    def _told(self, event: str, words: dict[str, Any], data: bytes) -> None:
-        self._send(event == "sending", taken_back=event == "remove")
+    def _on_event(self, event: str, message: dict[str, Any], data: bytes) -> None:
+        self._set_uploading(event == "uploading", removed=event == "removed")
         if event == "ready":
-            # What was set before the page was there went unheard.
+            # The page has not received what was sent before it was there.
             self._show(first=True)
-        elif event in ("sending", "remove"):
+        elif event in ("uploading", "removed"):
             self._value, self._problem = MISSING, ""
-        elif event == "refused":
-            self._value, self._problem = MISSING, str(words.get("problem") or "")[:500]
-        elif event == "sent":
-            name, media_type = _named(words["name"], words["type"])
-            self._value = {"upload": words["upload"], "name": name, "media_type": media_type}
+        elif event == "rejected":
+            self._value, self._problem = MISSING, str(message.get("problem") or "")[:500]
+        elif event == "uploaded":
+            name, media_type = _named(message["name"], message["type"])
+            self._value = {"upload": message["upload"], "name": name, "media_type": media_type}
         else:
-            self.take(data, words["name"], words["type"])
+            self.use(data, message["name"], message["type"])
 
-    def _send(self, on: bool, *, taken_back: bool = False) -> None:
-        """Say whether a file is on its way."""
-        if self._sheet is not None:
-            self._sheet.taken_back |= taken_back
-            sending = self._sheet.sending
-            (sending.add if on else sending.discard)(self.widget)
+    def _set_uploading(self, on: bool, *, removed: bool = False) -> None:
+        if self._context is not None:
+            self._context.upload_removed |= removed
+            uploading = self._context.uploading
+            (uploading.add if on else uploading.discard)(self.widget)
 
-    def take(self, data: bytes, name: str, media_type: str = "") -> None:
-        """Use a file, unless it is too large or of the wrong kind; that is said at the field."""
-        self._send(False)
+    def use(self, data: bytes, name: str, media_type: str = "") -> None:
+        """Use a file, or show why it is rejected."""
+        self._set_uploading(False)
         name, media_type = _named(name, media_type)
-        self._problem = self._refusal(data, name, media_type)
+        self._problem = self._rejection(data, name, media_type)
         if self._problem:
             self._value = MISSING
             self._show()
@@ -103,43 +101,44 @@ class Picker:
             encoded = base64.b64encode(data).decode()
             self._value = {"name": name, "media_type": media_type, "b64": encoded}
 
-    def _refusal(self, data: bytes, name: str, media_type: str) -> str:
+    def _rejection(self, data: bytes, name: str, media_type: str) -> str:
+        size, maximum = format_size(len(data)), format_size(self._max_bytes)
         if self._max_bytes and len(data) > self._max_bytes:
-            return f"{name} is {size(len(data))}; the maximum is {size(self._max_bytes)}."
-        if self._accept and not any(_admits(one, name, media_type) for one in self._accept):
+            return f"{name} is {size}; the maximum is {maximum}."
+        if self._accept and not any(_admits(rule, name, media_type) for rule in self._accept):
             if self._kind in TABLES and name.lower().endswith(SHEETS):
                 return f"{name} is a spreadsheet, which is not supported. Save it as CSV."
             return f"{name} has an unsupported file type. Supported types: {_kinds(self._accept)}."
         return ""
 
     def _show(self, *, first: bool = False) -> None:
-        """Have the page show the value; as the ``first`` one it gives way to what was chosen."""
-        value, tell = self._value, partial(self.widget.show, first=first)
+        """Show the value on the page; the ``first`` one does not replace a file chosen there."""
+        value, show = self._value, partial(self.widget.show, first=first)
         if value is MISSING:
             self.widget.empty(self._problem, first=first)
         elif isinstance(value, dict) and isinstance(value.get("upload"), str):
-            name = str(value.get("name") or self._word)
-            tell(name, str(value.get("media_type") or ""), "on the server", None)
-        elif (file := _file(value, self._word)) is not None:
+            name = str(value.get("name") or self._noun)
+            show(name, str(value.get("media_type") or ""), "on the server", None)
+        elif (file := _file(value, self._noun)) is not None:
             data, name, media_type = file
-            seen = data if len(data) <= SHOWN else None
-            tell(name, media_type, size(len(data)), seen)
+            shown = data if len(data) <= SHOWN else None
+            show(name, media_type, format_size(len(data)), shown)
         else:
             rows = as_csv(value) if self._kind in TABLES else None
-            tell("Example values", "text/csv", f"{self._word} as JSON", rows)
+            show("Example values", "text/csv", f"{self._noun} as JSON", rows)
 
     def get(self) -> Any:
         return self._value
 
     def set(self, value: Any) -> None:
         """Fill in a file object, a data URI, or any other JSON form that its type reads."""
-        self._send(False)
+        self._set_uploading(False)
         self._problem = ""
         self._value = MISSING if value is None else value
-        file = _file(value, self._word)
+        file = _file(value, self._noun)
         if file is not None:
             data, name, media_type = file
-            self._problem = self._refusal(data, *_named(name, media_type))
+            self._problem = self._rejection(data, *_named(name, media_type))
         if self._problem:
             self._value = MISSING
         self._show()
@@ -147,21 +146,15 @@ class Picker:
     def check(self) -> str | None:
         return "" if self._problem else None
 
-    def show(self, path: Sequence[str], message: str) -> bool:
-        return False
-
-    def clear(self) -> None:
-        pass
-
 
 def _named(name: str, media_type: str) -> tuple[str, str]:
-    """Return the last part of a name, for some browsers send whole paths, and a media type."""
+    """Return a name without folders, which some browsers send, and a media type."""
     name = PurePosixPath(PureWindowsPath(name).name).name or "file"
     return name, media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
 def accepted(rules: Sequence[str]) -> tuple[str, ...]:
-    """Return what a file must match, media types with their endings; empty means any file."""
+    """Return the media types and endings of which a file must match one; empty accepts any file."""
     if "*/*" in rules:
         return ()
     endings = [ending for rule in rules for ending in ENDINGS.get(rule, ())]
@@ -169,9 +162,9 @@ def accepted(rules: Sequence[str]) -> tuple[str, ...]:
 
 
 def _kinds(rules: Sequence[str]) -> str:
-    """Return rules as people say them: png, jpeg, csv."""
+    """Return rules as text for people: png, jpeg, csv."""
     short = [rule.rpartition("/")[2].rpartition(".")[2] or rule for rule in rules]
-    return ", ".join(dict.fromkeys("any" if one == "*" else one for one in short))
+    return ", ".join(dict.fromkeys("any" if name == "*" else name for name in short))
 
 
 def _admits(rule: str, name: str, media_type: str) -> bool:
@@ -179,20 +172,20 @@ def _admits(rule: str, name: str, media_type: str) -> bool:
         return name.lower().endswith(rule.lower())
     if rule.endswith("/*"):
         return media_type.startswith(rule[:-1])
-    # Systems disagree on the media type of the very same CSV file, so the name counts too.
+    # Systems disagree on the media type of CSV files, so the name counts, too.
     return media_type == rule or mimetypes.guess_type(name)[0] == rule
 
 
-def _file(value: Any, word: str) -> tuple[bytes, str, str] | None:
-    """Return ``(data, name, media type)`` of the JSON forms that carry a file."""
-    name, media_type, code = word, "", value
+def _file(value: Any, noun: str) -> tuple[bytes, str, str] | None:
+    """Return ``(data, name, media type)`` of a JSON value that contains a file."""
+    name, media_type, code = noun, "", value
     if isinstance(value, dict) and "b64" in value and "dtype" not in value:
-        name, media_type = str(value.get("name") or word), str(value.get("media_type") or "")
+        name, media_type = str(value.get("name") or noun), str(value.get("media_type") or "")
         code = value["b64"]
     elif isinstance(value, str) and value.startswith("data:"):
         head, _, code = value.partition(",")
         media_type = head.removeprefix("data:").removesuffix(";base64")
-        name = word + (mimetypes.guess_extension(media_type) or "")
+        name = noun + (mimetypes.guess_extension(media_type) or "")
     if not isinstance(code, str):
         return None
     try:
@@ -201,10 +194,6 @@ def _file(value: Any, word: str) -> tuple[bytes, str, str] | None:
         return None
 
 
-def picker(kind: str) -> Callable[[SchemaNode, Make], Picker]:
+def picker(kind: str) -> Callable[[SchemaNode, Make], FilePicker]:
     """Return the maker of one kind of file control."""
-
-    def make_picker(node: SchemaNode, make: Make) -> Picker:
-        return Picker(kind, node)
-
-    return make_picker
+    return lambda node, make: FilePicker(kind, node)

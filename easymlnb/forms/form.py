@@ -1,4 +1,4 @@
-"""The form of a service: fields on the left, what came of them on the right."""
+"""The form of a service: fields on the left, the result of the last call on the right."""
 
 import time
 from collections.abc import Callable
@@ -16,37 +16,29 @@ from easymlnb.forms.call_monitor import CallMonitor, CallUpdate
 from easymlnb.forms.call_protocol import Caller, Failed, Part, Running, Succeeded
 from easymlnb.forms.containers import Group
 from easymlnb.forms.examples import gallery
-from easymlnb.forms.fields import html
-from easymlnb.forms.form_script import FormScript
-from easymlnb.forms.limits import broken
-from easymlnb.forms.message_order import keep_message_order
-from easymlnb.forms.page_links import ways
+from easymlnb.forms.form_script import Action, FormScript
+from easymlnb.forms.header import header, page_links
+from easymlnb.forms.limits import violations
+from easymlnb.forms.markup import Markup, join
 from easymlnb.forms.registry import make
 from easymlnb.forms.result_panel import KEPT_ITEMS, CodePanel, ResultPanel, Tabs
 from easymlnb.forms.run_bar import RunBar
-from easymlnb.forms.sanitize import markdown
 from easymlnb.forms.shared_style import FormContext
 
-LONG = 400
-"""Characters of a description that are shown unfolded."""
+EXTRA_WIDGETS = 2000
+"""Widgets that values may need besides those of the empty form, such as rows."""
 
-MORE = 2000
-"""Widgets that values may need beyond those of the empty form: rows, and what is folded out."""
-
-LOOK = "Please check the highlighted fields."
-
-READY = "Result ready"
-
-ARRIVING = "First results"
-
-FAILED = "Run failed"
-
-SENDING = "Waiting for the file upload"
+CHECK_FIELDS = "Please check the highlighted fields."
+FIRST_ITEMS = "First results"
+UPLOADING = "Waiting for the file upload"
 
 
 @dataclass(slots=True)
-class Ended:
-    """A call from its start to its end: what the history of a page wants to know of it."""
+class FinishedCall:
+    """A call with its input and outcome, for the history of a page.
+
+    ``items`` are the last elements of a stream, ``count`` is the number of all.
+    """
 
     values: dict[str, Any]
     started: float = 0.0
@@ -55,30 +47,32 @@ class Ended:
     items: list[list[Part]] = field(default_factory=list)
     count: int = 0
 
-    def came(self, items: list[list[Part]]) -> bool:
-        """Keep the last elements of a stream; return whether these were the first."""
+    def add_items(self, items: list[list[Part]]) -> bool:
+        """Append elements of a stream; return whether these were the first."""
         first = bool(items) and not self.count
         self.count += len(items)
         self.items = [*self.items, *items][-KEPT_ITEMS:]
         return first
 
-    def end(self, event: Succeeded | Failed) -> None:
-        """Note how it ended, and how long it took until then."""
+    def finish(self, event: Succeeded | Failed) -> None:
+        """Record the outcome and the duration."""
         self.event = event
         self.seconds = time.monotonic() - self.started
 
 
 @cache
-def style() -> str:
-    """Return the stylesheet of form, app and catalog."""
-    return files("easymlnb.forms").joinpath("style.css").read_text(encoding="utf-8")
+def style() -> Markup:
+    """Return the stylesheet of forms and app pages."""
+    text = files("easymlnb.forms").joinpath("style.css").read_text(encoding="utf-8")
+    return Markup(f"<style>{text}</style>")
 
 
 class Form:
-    """A form made only from a spec. Show it with ``display(form)`` or place ``form.widget``.
+    """A form made from a spec. Show it with ``display(form)`` or place ``form.widget``.
 
-    ``caller`` runs the calls. ``url`` is the address of the Jupyter server for the code that is
-    shown; without it the code finds the server by itself.
+    ``caller`` runs the calls. ``url`` is the address of the Jupyter server in the code that is
+    shown; without it the code finds the server automatically. ``app_page`` leaves the layout to
+    an app page.
     """
 
     def __init__(
@@ -87,221 +81,199 @@ class Form:
         caller: Caller,
         *,
         url: str = "",
-        sheet: FormContext | None = None,
-        place: str = "cell",
+        context: FormContext | None = None,
+        app_page: bool = False,
     ) -> None:
         self.spec = spec
         self.url = url
-        self.acts: dict[str, Callable[[str], None]] = {"example": self._example}
-        self.ended: Callable[[Ended], None] = lambda ended: None
+        self.actions: dict[str, Action] = {"example": self._fill_example}
+        self.on_finished: Callable[[FinishedCall], None] = lambda call: None
         self._caller = caller
         self._running: Running | None = None
-        self._watch: CallMonitor | None = None
-        self._call = Ended({})
-        self.sheet = sheet or FormContext()
-        self.sheet.unmarked = self._unmarked
-        with self.sheet.active():
+        self._monitor: CallMonitor | None = None
+        self._call = FinishedCall({})
+        self.context = context or FormContext()
+        self.context.on_all_valid = self._on_all_valid
+        with self.context.active():
             self.fields = Group(SchemaNode.root(spec.input), make)
-            self.status = RunBar(self.run, self.stop)
-            self.outcome = ResultPanel(spec.stream)
-            self.code = CodePanel()
-            self.desk = FormScript(self.acts, place=place)
+            self.run_bar = RunBar(self.run, self.stop)
+            self.result_panel = ResultPanel(spec.stream)
+            self.code_panel = CodePanel()
+            self.script = FormScript(self.actions, app_page=app_page)
             self.fields.widget.remove_class("em-group")
-            self.code.show(snippets(spec, self.values(), url))
-            self.widget = self._draw() if place == "cell" else W.VBox()
+            self.code_panel.show(snippets(spec, self.values(), url))
+            self.widget = W.VBox() if app_page else self._build()
             self.widget.add_class("em-form")
-        self.sheet.most = len(self.sheet.widgets) + MORE
-        keep_message_order(self.widget)
+        self.context.max_widgets = len(self.context.widgets) + EXTRA_WIDGETS
+        W.keep_message_order(self.widget)
 
-    def _draw(self) -> Any:
-        """Return what stands under a cell."""
-        look = W.HTML(f"<style>{style()}</style>")
+    def _build(self) -> Any:
+        """Return the form as shown under a cell."""
+        look = W.HTML(style())
         look.add_class("em-style")
-        pages = [self.outcome.widget, self.code.widget, self.outcome.log_widget]
-        right = Tabs(("Result", "CodePanel", "Log"), pages)
-        right.widget.add_class("em-card")
-        right.widget.add_class("em-outcome")
-        two = W.Box([self.inputs(), right.widget])
-        two.add_class("em-two")
-        head = header(self.spec) + ways(self.spec.name, self.url)
-        return W.VBox([look, W.HTML(head), two, self.desk])
+        tabs = Tabs(
+            {
+                "Result": self.result_panel.widget,
+                "Code": self.code_panel.widget,
+                "Log": self.result_panel.log_widget,
+            }
+        )
+        right = W.box(tabs.widget, classes="em-card em-outcome")
+        columns = W.box(self.inputs(), right, kind=W.Box, classes="em-two")
+        head = join((header(self.spec), page_links(self.spec.name, self.url)))
+        return W.box(look, W.HTML(head), columns, self.script)
 
     def inputs(self) -> Any:
-        """Return the fields above Run and Stop and the examples, as a card."""
-        shown = gallery(self.spec)
-        below = [W.HTML(shown)] if shown else []
-        card = W.VBox([self.fields.widget, self.status.widget, *below])
-        card.add_class("em-card")
-        card.add_class("em-inputs")
-        return card
+        """Return a card with the fields, Run and Stop, and the examples."""
+        examples = gallery(self.spec)
+        below = [W.HTML(examples)] if examples else []
+        return W.box(self.fields.widget, self.run_bar.widget, *below, classes="em-card em-inputs")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        found = self.widget._repr_mimebundle_(**kwargs)
-        if isinstance(found, dict):
-            # What is left of it where no kernel stands behind the page.
-            found["text/plain"] = f"The form of {self.spec.title!r}. Run the cell to use the form."
-        return found
+        bundle = self.widget._repr_mimebundle_(**kwargs)
+        if isinstance(bundle, dict):
+            # Shown where the page has no kernel.
+            bundle["text/plain"] = f"The form of {self.spec.title!r}. Run the cell to use the form."
+        return bundle
 
-    def _example(self, number: str) -> None:
+    def _fill_example(self, number: str) -> None:
         if number.isdecimal() and int(number) < len(self.spec.examples):
             self.fill(self.spec.examples[int(number)])
 
     def values(self) -> dict[str, Any]:
-        """Return what is filled in, as JSON values; what is left empty is left out."""
-        found: dict[str, Any] = self.fields.get()
-        return found
+        """Return the input as JSON values, without empty fields."""
+        values: dict[str, Any] = self.fields.get()
+        return values
 
     def fill(self, values: dict[str, Any]) -> None:
-        """Fill in values, as an example does; all other fields go back to their defaults."""
-        self._call_off()
-        with self.sheet.active():
-            self.fields.clear()
+        """Fill in values, as an example does, and reset all other fields to their defaults."""
+        self._cancel_waiting()
+        with self.context.active():
+            self.fields.clear_errors()
             self.fields.set(values)
 
     def run(self) -> None:
-        """Call the service with what is filled in and return at once; one call at a time.
-
-        It begins when no file is on its way any more.
-        """
-        if self._watch is not None:
+        """Start a call with the input, after uploads that are running; one call at a time."""
+        if self._monitor is not None:
             return
-        self.fields.clear()
-        self.sheet.due = None
+        self.fields.clear_errors()
+        self.context.after_uploads = None
         if self.fields.check() is not None:
-            self._refuse()
+            self._show_violations()
             return
-        if self.sheet.sending:
-            self.sheet.due, self.sheet.taken_back = self._arrived, False
-            self.status.start(SENDING)
+        if self.context.uploading:
+            self.context.after_uploads = self._after_uploads
+            self.context.upload_removed = False
+            self.run_bar.start(UPLOADING)
             return
         values = self.values()
-        self._call = Ended(values, time.monotonic())
-        self.code.show(snippets(self.spec, values, self.url))
-        self.outcome.begin()
-        self.status.start()
-        with self.sheet.active():
-            self._watch = watch = CallMonitor(self)
+        self._call = FinishedCall(values, time.monotonic())
+        self.code_panel.show(snippets(self.spec, values, self.url))
+        self.result_panel.begin()
+        self.run_bar.start()
+        self._start(values)
+
+    def _start(self, values: dict[str, Any]) -> None:
+        with self.context.active():
+            self._monitor = monitor = CallMonitor(self)
         try:
-            self._running = self._caller.start(values, watch.on)
+            self._running = self._caller.start(values, monitor.on_event)
         except EasyMLNBError as error:
-            watch.on(Failed(error))
+            monitor.on_event(Failed(error))
         except Exception:
-            # The form must come back to life; the cell's output has the traceback.
-            watch.on(Failed(InternalError("The call could not be started.")))
+            # The form must stay usable; the cell's output shows the traceback.
+            monitor.on_event(Failed(InternalError("The call could not be started.")))
             raise
 
-    def _refuse(self) -> None:
-        """Mark everything that is known to be wrong, and lead to the first of it."""
-        for place, message in broken(SchemaNode.root(self.spec.input), self.values()):
-            self.fields.show(place, message)
-        # What cannot be sent at all is said rather than what is wrong with its value.
+    def _show_violations(self) -> None:
+        """Mark all values that are known to be invalid, and go to the first of them."""
+        for path, message in violations(SchemaNode.root(self.spec.input), self.values()):
+            self.fields.show_error(path, message)
+        # Messages about values that cannot be sent at all take precedence.
         self.fields.check()
-        self.lead_to_marked()
+        self.show_invalid()
 
-    def lead_to_marked(self) -> None:
-        """Say that fields are marked, and bring the first of them into view."""
-        self.status.end(LOOK, wrong=True)
-        self.desk.tell("wrong", words=LOOK)
+    def show_invalid(self) -> None:
+        """Show that fields have messages, and scroll to the first of them."""
+        self.run_bar.end(CHECK_FIELDS, wrong=True)
+        self.script.perform("invalid", message=CHECK_FIELDS)
 
-    def _arrived(self) -> None:
-        """Begin the call that waited for files, if none of them was taken back."""
-        if self.sheet.taken_back:
-            self.status.end()
+    def _after_uploads(self) -> None:
+        """Start the call that waited for uploads, unless a file was removed meanwhile."""
+        if self.context.upload_removed:
+            self.run_bar.end()
         else:
             self.run()
 
     def stop(self) -> None:
-        """Ask the running call to end, or one that waits for a file not to begin."""
-        self._call_off()
-        running, watch = self._running, self._watch
-        if running is None or watch is None:
-            return
-        self.status.stopping()
-        watch.stopping()
-        running.stop()
+        """Ask the running call to stop, or cancel one that waits for an upload."""
+        self._cancel_waiting()
+        if self._running is not None and self._monitor is not None:
+            self.run_bar.stopping()
+            self._monitor.stopping()
+            self._running.stop()
 
-    def _call_off(self) -> None:
-        if self.sheet.due is not None:
-            self.sheet.due = None
-            self.status.end()
+    def _cancel_waiting(self) -> None:
+        if self.context.after_uploads is not None:
+            self.context.after_uploads = None
+            self.run_bar.end()
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait until the running call's end is shown; for tests and scripts."""
-        watch = self._watch
-        if watch is not None:
-            watch.join(timeout)
+        """Wait until the form shows the end of the running call; for tests and scripts."""
+        if self._monitor is not None:
+            self._monitor.join(timeout)
 
-    def show(self, news: CallUpdate) -> None:
-        """Paint what happened to the running call."""
-        if self.sheet.closed:
+    def update(self, update: CallUpdate) -> None:
+        """Show what has happened to the running call."""
+        if self.context.closed:
             return
-        self.status.progress(news.progress, news.seconds)
-        self.outcome.log(news.log)
-        self.outcome.items(news.items)
-        if self._call.came(news.items):
-            self.desk.tell("arrived", words=ARRIVING)
+        self.run_bar.progress(update.progress, update.seconds)
+        self.result_panel.log(update.log)
+        self.result_panel.items(update.items)
+        if self._call.add_items(update.items):
+            self.script.perform("result", message=FIRST_ITEMS)
 
-    def end(self, event: Succeeded | Failed) -> None:
-        """Paint the running call's end."""
-        if self.sheet.closed:
+    def finish(self, event: Succeeded | Failed) -> None:
+        """Show the end of the running call."""
+        if self.context.closed:
             return
-        marked = False
+        at_fields = False
         if isinstance(event, Succeeded):
-            self.outcome.done(event)
+            self.result_panel.succeed(event)
         else:
-            marked = isinstance(event.error, InvalidInput) and self._mark(event.error)
-            self.outcome.failed(event, marked)
-        self._call.end(event)
-        self.ended(self._call)
-        # Only now may the next call begin: it paints on the same widgets.
-        self._watch = None
-        self.status.end(LOOK if marked else "", wrong=marked)
-        self._lead(event, marked)
-
-    def _lead(self, event: Succeeded | Failed, marked: bool) -> None:
-        """Have the page go to what came of a call, as far as the person did nothing else."""
-        if marked:
-            self.desk.tell("wrong", words=LOOK)
-        elif isinstance(event, Succeeded):
-            self.desk.tell("arrived", words=READY)
+            at_fields = isinstance(event.error, InvalidInput) and self._show_errors(event.error)
+            self.result_panel.fail(event, at_fields)
+        self._call.finish(event)
+        self.on_finished(self._call)
+        # Only now may the next call start: it uses the same widgets.
+        self._monitor = None
+        if at_fields:
+            self.show_invalid()
+            return
+        self.run_bar.end()
+        if isinstance(event, Succeeded):
+            self.script.perform("result", message="Result ready")
         elif not isinstance(event.error, CallCancelled):
-            self.desk.tell("arrived", words=FAILED)
+            self.script.perform("result", message="Run failed")
 
-    def _mark(self, error: InvalidInput) -> bool:
-        """Show each message at its field; False when one of them has no field here."""
-        placed = True
+    def _show_errors(self, error: InvalidInput) -> bool:
+        """Show each message at its field; False if one of them has no field."""
+        shown = True
         for item in error.details or ():
             path = str(item.get("field", "")).split(".")
-            placed = self.fields.show(path, str(item.get("message", ""))) and placed
-        return placed and bool(error.details)
+            shown = self.fields.show_error(path, str(item.get("message", ""))) and shown
+        return shown and bool(error.details)
 
-    def _unmarked(self) -> None:
-        """No field is marked any more, so none is to be looked at."""
+    def _on_all_valid(self) -> None:
         if not self.busy:
-            self.status.end()
+            self.run_bar.end()
 
     @property
     def busy(self) -> bool:
-        """Whether a call is running, or waits for a file."""
-        return self._watch is not None or self.sheet.due is not None
+        """Whether a call is running, or waits for an upload."""
+        return self._monitor is not None or self.context.after_uploads is not None
 
     def close(self) -> None:
-        """Take the form off the page and out of memory; a running call is stopped."""
+        """Stop a running call and free all widgets."""
         self.stop()
-        self.sheet.close()
-
-
-def header(spec: ServiceSpec) -> str:
-    """Return title, who made it, and what it does, as HTML."""
-    facts = " \u00b7 ".join(filter(None, (spec.author, spec.license)))
-    tags = "".join(html(tag, "em-chip", "span") for tag in spec.tags)
-    line = html(facts, "", "span") + tags
-    about = markdown(spec.description) if spec.description else ""
-    if len(spec.description) > LONG:
-        first, _, rest = spec.description.partition("\n\n")
-        more = f"<details><summary>More</summary>{markdown(rest)}</details>" if rest else ""
-        about = markdown(first) + more
-    return (
-        f'<div class="em-header">{html(spec.title, "em-title", attributes=" role=heading")}'
-        f'<div class="em-byline">{line}</div><div class="em-prose">{about}</div></div>'
-    )
+        self.context.close()

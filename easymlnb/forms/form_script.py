@@ -1,52 +1,51 @@
-"""What a form does beside its widgets: keys, names for screen readers, buttons inside HTML.
+"""The script of a form: keys, labels for screen readers, and buttons inside HTML.
 
-One unseen script watches the form's part of the page. Elements with ``data-em-do`` tell it what
-to do; what it cannot do by itself it asks of the kernel, by that name.
+It is invisible and follows the form's part of the page. Elements with ``data-em-action`` name an
+action; the script sends the actions that it does not perform itself to the kernel.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from traitlets import Unicode
+from traitlets import Bool
 
 from easymlnb.forms.esm_widget import EsmWidget
 
-LONGEST = 100_000
+MAX_CHARACTERS = 100_000
 """Characters of a value that a page may send with an action."""
 
-LONGER = {"history": 500_000}
+MAX_CHARACTERS_OF = {"history": 500_000}
 """The same for actions that need more."""
 
-Act = Callable[[str], None]
+Action = Callable[[str], None]
 
 
 class FormScript(EsmWidget):
-    """The unseen script of one form.
+    """The script of one form.
 
-    ``place`` is ``app`` on a page of its own, which has an address to link to and keeps drafts,
-    and ``cell`` under a cell.
+    ``app_page`` is true on a page of its own, which has an address to link to and keeps drafts,
+    and false under a cell.
     """
 
-    script_name = "desk"
-    place = Unicode("cell").tag(sync=True)
+    script_name = "form"
+    app_page = Bool(False).tag(sync=True)
 
-    def __init__(self, acts: dict[str, Act], *, place: str = "cell") -> None:
-        super().__init__(place=place)
-        self._acts = acts
-        self.add_class("em-desk")
+    def __init__(self, actions: dict[str, Action], *, app_page: bool = False) -> None:
+        super().__init__(app_page=app_page)
+        self._actions = actions
+        self.add_class("em-script")
 
-    def said(self, content: Any, buffers: list[Any]) -> None:
-        found = content if isinstance(content, dict) else {}
-        act = self._acts.get(str(found.get("do")))
-        value = found.get("value", "")
-        most = LONGER.get(str(found.get("do")), LONGEST)
-        if act is not None and isinstance(value, str) and len(value) <= most:
-            act(value)
+    def on_message(self, content: Any, buffers: list[Any]) -> None:
+        message = content if isinstance(content, dict) else {}
+        name, value = str(message.get("action")), message.get("value", "")
+        limit = MAX_CHARACTERS_OF.get(name, MAX_CHARACTERS)
+        if name in self._actions and isinstance(value, str) and len(value) <= limit:
+            self._actions[name](value)
 
-    def tell(self, what: str, **values: Any) -> None:
-        """Have the script do something, such as ``draft``, ``link``, ``wrong``, ``arrived``."""
-        self.send({"tell": what, **values})
+    def perform(self, action: str, **values: Any) -> None:
+        """Have the script perform an action: ``draft``, ``link``, ``invalid``, ``result``, ..."""
+        self.send({"action": action, **values})
 
     def save(self, name: str, media_type: str, data: bytes) -> None:
-        """Hand a file to the person."""
-        self.send({"tell": "save", "name": name, "type": media_type}, [data])
+        """Offer the user a file as a download."""
+        self.send({"action": "save", "name": name, "type": media_type}, [data])

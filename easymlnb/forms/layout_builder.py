@@ -1,34 +1,35 @@
 """Build a page from the layout that ``@f.app`` or a tagged notebook captured.
 
-The tree comes from an author, by way of a bundle, so nothing in it is taken for granted: what is
-not known is left out, texts are cleaned, styles are checked again.
+The tree comes from an author, in a bundle, and is not trusted: unknown nodes are left out, texts
+are cleaned, styles are checked again.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from easymlnb.forms import shared_style as W
-from easymlnb.forms.fields import Field, html
-from easymlnb.forms.layout_capture import DEEPEST, MOST, SAFE_STYLE, STYLES
-from easymlnb.forms.renderers import one
+from easymlnb.forms.fields import Field
+from easymlnb.forms.layout_capture import MAX_DEPTH, MAX_WIDGETS, SAFE_STYLE, STYLES
+from easymlnb.forms.markup import element
+from easymlnb.forms.renderers import render
 from easymlnb.forms.result_panel import Tabs
 from easymlnb.forms.sanitize import clean
 
 WITHIN = {"form": ("inputs", "result", "history")}
-"""Parts that have others in them."""
+"""Parts that contain others."""
 
 
 class LayoutBuilder:
-    """Builds one page of a form's parts."""
+    """Builds one page from a form's parts."""
 
     def __init__(self, fields: Mapping[str, Field], parts: Mapping[str, Callable[[], Any]]) -> None:
         self._fields = fields
         self._parts = parts
-        self._room = MOST
+        self._remaining = MAX_WIDGETS
         self.placed: set[str] = set()
 
     def build(self, tree: Any) -> Any:
-        """Return the page; a field that has no place there tells of its errors elsewhere."""
+        """Return the page. Fields that are not on it become invisible: they cannot show errors."""
         page = self._widget(tree, 0) or W.VBox()
         page.add_class("em-custom")
         if "inputs" not in self.placed:
@@ -37,16 +38,16 @@ class LayoutBuilder:
         return page
 
     def _widget(self, node: Any, depth: int) -> Any:
-        self._room -= 1
-        if not isinstance(node, dict) or depth > DEEPEST or self._room < 0:
+        self._remaining -= 1
+        if not isinstance(node, dict) or depth > MAX_DEPTH or self._remaining < 0:
             return None
-        made = next((BUILDERS[kind](self, node, depth) for kind in BUILDERS if kind in node), None)
-        return made
+        kind = next((kind for kind in BUILDERS if kind in node), None)
+        return None if kind is None else BUILDERS[kind](self, node, depth)
 
     def children(self, node: Any, kind: str, depth: int) -> list[Any]:
         given = node[kind] if isinstance(node[kind], list) else []
-        found = [self._widget(one, depth + 1) for one in given]
-        return [one for one in found if one is not None]
+        widgets = [self._widget(child, depth + 1) for child in given]
+        return [widget for widget in widgets if widget is not None]
 
     def field(self, node: Any, depth: int) -> Any:
         name = str(node["field"])
@@ -58,17 +59,21 @@ class LayoutBuilder:
 
     def part(self, node: Any, depth: int) -> Any:
         name = str(node["part"])
-        taken = {name, *WITHIN.get(name, ())}
-        if name not in self._parts or taken & self.placed:
+        contained = {name, *WITHIN.get(name, ())}
+        if name not in self._parts or contained & self.placed:
             return None
-        self.placed |= taken
+        self.placed |= contained
         return self._parts[name]()
 
-    def titled(self, node: Any, kind: str, depth: int) -> tuple[list[str], list[Any]]:
-        pages = self.children(node, kind, depth)
+    def titled(self, node: Any, kind: str, depth: int) -> dict[str, Any]:
+        """Return pages by their titles, which are made unique."""
         given = node.get("titles")
         titles = [str(title)[:80] for title in given] if isinstance(given, list) else []
-        return [*titles, *(f"Page {at + 1}" for at in range(len(titles), len(pages)))], pages
+        pages: dict[str, Any] = {}
+        for at, page in enumerate(self.children(node, kind, depth)):
+            title = titles[at] if at < len(titles) else f"Page {at + 1}"
+            pages[title if title not in pages else f"{title} ({at + 1})"] = page
+        return pages
 
 
 def _style(node: Any) -> dict[str, Any]:
@@ -84,40 +89,40 @@ def _style(node: Any) -> dict[str, Any]:
 
 
 def _box(kind: str) -> Callable[[LayoutBuilder, Any, int], Any]:
-    def make(on: LayoutBuilder, node: Any, depth: int) -> Any:
-        box = W.Box(on.children(node, kind, depth), **_style(node))
+    def make(builder: LayoutBuilder, node: Any, depth: int) -> Any:
+        box = W.Box(builder.children(node, kind, depth), **_style(node))
         box.add_class(f"em-box-{kind}")
         return box
 
     return make
 
 
-def _tabs(on: LayoutBuilder, node: Any, depth: int) -> Any:
-    titles, pages = on.titled(node, "tabs", depth)
-    return Tabs(tuple(titles[: len(pages)]), pages).widget if pages else None
+def _tabs(builder: LayoutBuilder, node: Any, depth: int) -> Any:
+    pages = builder.titled(node, "tabs", depth)
+    return Tabs(pages).widget if pages else None
 
 
-def _accordion(on: LayoutBuilder, node: Any, depth: int) -> Any:
-    titles, pages = on.titled(node, "accordion", depth)
-    return W.Accordion(pages, titles=titles[: len(pages)])
+def _accordion(builder: LayoutBuilder, node: Any, depth: int) -> Any:
+    pages = builder.titled(node, "accordion", depth)
+    return W.Accordion(list(pages.values()), titles=list(pages))
 
 
-def _html(on: LayoutBuilder, node: Any, depth: int) -> Any:
-    return W.HTML(f'<div class="em-prose">{clean(str(node["html"]))}</div>')
+def _html(builder: LayoutBuilder, node: Any, depth: int) -> Any:
+    return W.HTML(element("div.em-prose", clean(str(node["html"]))))
 
 
-def _text(on: LayoutBuilder, node: Any, depth: int) -> Any:
-    return W.HTML(html(str(node["text"]), "em-text"))
+def _text(builder: LayoutBuilder, node: Any, depth: int) -> Any:
+    return W.HTML(element("div.em-text", node["text"]))
 
 
-def _static(on: LayoutBuilder, node: Any, depth: int) -> Any:
+def _static(builder: LayoutBuilder, node: Any, depth: int) -> Any:
     part = node["static"]
     if not isinstance(part, dict):
         return None
     if part.get("kind") == "html" and "<table" in str(part.get("data")):
-        # As a table of results looks; one that is too wide is scrolled, by keys, too.
-        return W.HTML(f'<div class="em-table" tabindex="0">{clean(str(part["data"]))}</div>')
-    return one(part)
+        # Looks like a table of results; a wide one can be scrolled, with keys, too.
+        return W.HTML(element("div.em-table", clean(str(part["data"])), tabindex=0))
+    return render(part)
 
 
 BUILDERS: dict[str, Callable[[LayoutBuilder, Any, int], Any]] = {
@@ -132,4 +137,4 @@ BUILDERS: dict[str, Callable[[LayoutBuilder, Any, int], Any]] = {
     "tabs": _tabs,
     "accordion": _accordion,
 }
-"""By the key that a node of the tree has."""
+"""By the key of a node of the tree."""

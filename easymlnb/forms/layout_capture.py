@@ -1,8 +1,8 @@
-"""``@f.app``: an author's layout of ipywidgets, taken down as data.
+"""``@f.app``: capture an author's layout of ipywidgets as data.
 
-The author's function runs where the notebook runs, with stand-ins for the parts of the form. What
-it returns is kept in the spec as a tree of boxes, texts and names of parts, and the page is built
-from that tree by a kernel that never sees a line of the author's code.
+The author's function runs in the notebook, with placeholders for the parts of the form. The spec
+contains its result as a tree of boxes, texts and names of parts. Form kernels build the page from
+that tree and never run code of the author.
 """
 
 import re
@@ -17,18 +17,18 @@ from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms.shared_style import close
 
 PARTS = ("inputs", "run", "result", "examples", "history", "code")
-"""Parts of a page beside the single fields."""
+"""Parts of a page besides the single fields."""
 
-DEEPEST = 20
-MOST = 500
-"""Bounds of a layout: boxes in boxes, and widgets in all."""
+MAX_DEPTH = 20
+MAX_WIDGETS = 500
+"""Limits of a layout: nested boxes, and the number of widgets."""
 
 STYLES = (
     "width", "min_width", "max_width", "height", "min_height", "max_height", "flex", "flex_flow",
     "justify_content", "align_items", "align_self", "grid_template_columns", "grid_gap", "margin",
     "padding", "overflow",
 )  # fmt: skip
-"""What of a widget's ``layout`` is kept."""
+"""Traits of a widget's ``layout`` that are captured."""
 
 SAFE_STYLE = re.compile(r"[\w\s.,%()/+*-]{1,120}\Z")
 
@@ -43,19 +43,19 @@ KINDS: tuple[tuple[type, str], ...] = (
 
 
 class Part(W.Box):  # type: ignore[misc]
-    """Stands for a part of the form while the author's function lays out the page."""
+    """A placeholder for a part of the form; ``kind`` is ``field`` or ``part``."""
 
-    of = Unicode()
+    kind = Unicode()
     name = Unicode()
 
 
 class Fields(Mapping[str, Any]):
-    """The fields of a form by the names of the parameters."""
+    """The fields of a form by parameter name."""
 
     def __init__(self, spec: ServiceSpec) -> None:
         self._service = spec.name
         self._parts = {
-            name: Part(of="field", name=name) for name in spec.input.get("properties", {})
+            name: Part(kind="field", name=name) for name in spec.input.get("properties", {})
         }
 
     def __getitem__(self, name: str) -> Any:
@@ -75,21 +75,27 @@ class Fields(Mapping[str, Any]):
 
 
 class Parts:
-    """What an author places on a page: ``fields["x"]`` and the parts of the form.
+    """The parts of a form that an author places on a page.
 
-    ``inputs`` is all fields with Run and the examples, as on the usual page; ``run`` the buttons
-    with progress, ``result`` what came of the last call, ``examples``, ``history`` the calls of
-    this visit, ``code`` the call as code.
+    Attributes
+    ----------
+    fields : the fields, by parameter name
+    inputs : a card with all fields, Run and Stop, and the examples
+    run : Run and Stop with the progress
+    result : the result of the last call
+    examples : the examples
+    history : the calls of this visit
+    code : the call as code
     """
 
     def __init__(self, spec: ServiceSpec) -> None:
         self.fields = Fields(spec)
         for name in PARTS:
-            setattr(self, name, Part(of="part", name=name))
+            setattr(self, name, Part(kind="part", name=name))
 
 
 def capture_layout(spec: ServiceSpec, function: Callable[[Any], Any]) -> dict[str, Any]:
-    """Return the tree of what an author's function makes; raises ``DefinitionError``."""
+    """Return the layout that an author's function makes. Raises ``DefinitionError``."""
     if not callable(function):
         raise DefinitionError(f"@{spec.name}.app must decorate a function.")
     root = function(Parts(spec))
@@ -101,27 +107,26 @@ def capture_layout(spec: ServiceSpec, function: Callable[[Any], Any]) -> dict[st
     seen: list[tuple[str, str]] = []
     try:
         tree = _node(root, 0, seen)
-        _complete(spec, seen)
+        _require_usable(spec, seen)
     finally:
-        # What stood in for the page has done its part.
         close(root)
     return tree
 
 
 def _node(widget: Any, depth: int, seen: list[tuple[str, str]]) -> dict[str, Any]:
-    if depth > DEEPEST or len(seen) > MOST:
+    if depth > MAX_DEPTH or len(seen) > MAX_WIDGETS:
         raise DefinitionError(
-            f"The page has too many widgets. The limits are {MOST} widgets and {DEEPEST} nested "
-            "boxes."
+            "The page has too many widgets. The limits are "
+            f"{MAX_WIDGETS} widgets and {MAX_DEPTH} nested boxes."
         )
     if isinstance(widget, Part):
-        key = (widget.of, widget.name)
+        key = (widget.kind, widget.name)
         if key in seen:
             raise DefinitionError(
                 f"The part {widget.name!r} occurs twice on the page. Remove one of them."
             )
         seen.append(key)
-        return {widget.of: widget.name}
+        return {widget.kind: widget.name}
     seen.append(("", ""))
     if isinstance(widget, W.HTML | W.HTMLMath):
         return {"html": str(widget.value)}
@@ -134,12 +139,12 @@ def _node(widget: Any, depth: int, seen: list[tuple[str, str]]) -> dict[str, Any
             "code. Use VBox, HBox, Box, GridBox, Tab, Accordion, HTML, Label and the form's "
             "parts."
         )
-    found: dict[str, Any] = {kind: [_node(one, depth + 1, seen) for one in widget.children]}
+    node: dict[str, Any] = {kind: [_node(child, depth + 1, seen) for child in widget.children]}
     if titles := tuple(getattr(widget, "titles", ()) or ()):
-        found["titles"] = [str(title) for title in titles]
+        node["titles"] = [str(title) for title in titles]
     if style := _style(widget.layout):
-        found["style"] = style
-    return found
+        node["style"] = style
+    return node
 
 
 def _style(layout: Any) -> dict[str, str]:
@@ -147,14 +152,14 @@ def _style(layout: Any) -> dict[str, str]:
     return {name: value for name, value in given.items() if value and SAFE_STYLE.match(value)}
 
 
-def _complete(spec: ServiceSpec, seen: list[tuple[str, str]]) -> None:
-    """Refuse a page that nobody could use."""
+def _require_usable(spec: ServiceSpec, seen: list[tuple[str, str]]) -> None:
+    """Raise ``DefinitionError`` for a page without Run or a required field."""
     if ("part", "inputs") in seen:
-        if fields := [name for of, name in seen if of == "field"] + [
-            name for of, name in seen if of == "part" and name in ("run", "examples")
+        if contained := [
+            name for kind, name in seen if kind == "field" or name in ("run", "examples")
         ]:
             raise DefinitionError(
-                f"form.inputs already contains {', '.join(fields)}. Place either form.inputs or "
+                f"form.inputs already contains {', '.join(contained)}. Place either form.inputs or "
                 "its parts."
             )
         return

@@ -15,33 +15,33 @@ from easymlnb.services.definition import Service
 
 
 @cache
-def _threads() -> ThreadCallRunner:
+def _default_runner() -> ThreadCallRunner:
     return ThreadCallRunner()
 
 
-# Below zero: the server gives its own to the calls that it sends here.
+# Negative: the server numbers the calls that it sends to this kernel.
 _ids = count(-1, -1)
 
 
-class LocalRunning:
+class LocalCall:
     """A call in a thread of this process."""
 
-    def __init__(self, threads: ThreadCallRunner, call: int) -> None:
-        self._threads = threads
+    def __init__(self, runner: ThreadCallRunner, call: int) -> None:
+        self._runner = runner
         self._call = call
 
     def stop(self) -> None:
-        self._threads.cancel(self._call)
+        self._runner.cancel(self._call)
 
 
 class LocalCaller:
-    """Calls one service of this process. Its tracebacks are shown: whoever looks is the author."""
+    """Calls one service of this process. Tracebacks are shown: the user is the author."""
 
-    def __init__(self, service: Service, threads: ThreadCallRunner | None = None) -> None:
+    def __init__(self, service: Service, runner: ThreadCallRunner | None = None) -> None:
         self._service = service
-        self._threads = threads or _threads()
+        self._runner = runner or _default_runner()
 
-    def start(self, values: dict[str, Any], on: Callable[[Event], None]) -> LocalRunning:
+    def start(self, values: dict[str, Any], on_event: Callable[[Event], None]) -> LocalCall:
         request = secrets.token_hex(8)
         call = worker_protocol.Call(
             id=next(_ids),
@@ -54,42 +54,24 @@ class LocalCaller:
 
         def emit(message: worker_protocol.Message, body: bytes) -> None:
             for event in events(message, body, request):
-                on(event)
+                on_event(event)
 
-        self._threads.submit(self._service, call, json.dumps(values).encode(), emit)
-        return LocalRunning(self._threads, call.id)
-
-
-def _progress(message: worker_protocol.Progress, body: bytes, request: str) -> list[Event]:
-    return [Progress(message.fraction, message.text)]
-
-
-def _item(message: worker_protocol.Item, body: bytes, request: str) -> list[Event]:
-    return [Item(json.loads(body)["parts"])]
-
-
-def _result(message: worker_protocol.Result, body: bytes, request: str) -> list[Event]:
-    found = json.loads(body) if body else {}
-    said: list[Event] = [Log(message.log)] if message.log else []
-    parts, result = found.get("parts", []), found.get("result")
-    return [*said, Succeeded(parts, message.seconds, request, result)]
-
-
-def _failure(message: worker_protocol.Failure, body: bytes, request: str) -> list[Event]:
-    said: list[Event] = [Log(message.log)] if message.log else []
-    error = from_code(message.code, message.message, message.details, request)
-    return [*said, Failed(error, message.trace)]
-
-
-TOLD: dict[type, Callable[[Any, bytes, str], list[Event]]] = {
-    worker_protocol.Progress: _progress,
-    worker_protocol.Item: _item,
-    worker_protocol.Result: _result,
-    worker_protocol.Failure: _failure,
-}
+        self._runner.submit(self._service, call, json.dumps(values).encode(), emit)
+        return LocalCall(self._runner, call.id)
 
 
 def events(message: worker_protocol.Message, body: bytes, request: str) -> list[Event]:
-    """Return what a message of the runtime means to a form."""
-    told = TOLD.get(type(message))
-    return told(message, body, request) if told else []
+    """Return the events of a message of the runtime."""
+    if isinstance(message, worker_protocol.Progress):
+        return [Progress(message.fraction, message.text)]
+    if isinstance(message, worker_protocol.Item):
+        return [Item(json.loads(body)["parts"])]
+    if not isinstance(message, worker_protocol.Result | worker_protocol.Failure):
+        return []
+    log: list[Event] = [Log(message.log)] if message.log else []
+    if isinstance(message, worker_protocol.Failure):
+        error = from_code(message.code, message.message, message.details, request)
+        return [*log, Failed(error, message.trace)]
+    content = json.loads(body) if body else {}
+    parts, result = content.get("parts", []), content.get("result")
+    return [*log, Succeeded(parts, message.seconds, request, result)]

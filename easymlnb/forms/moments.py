@@ -8,42 +8,34 @@ from zoneinfo import ZoneInfo
 
 from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.forms import shared_style as W
-from easymlnb.forms.fields import MISSING, Make, Simple
+from easymlnb.forms.fields import MISSING, Make, Simple, described, is_empty
 
 OFFSET = re.compile(r"([+-])(\d\d?)(?::?(\d\d))?")
 NO_ZONE = "The time zone must be an offset such as +02:00, or a name such as Europe/Berlin."
 
 
-def day(node: SchemaNode, make: Make) -> Simple:
+def date_control(node: SchemaNode, make: Make) -> Simple:
     """A date."""
-    widget = W.DatePicker(**_words(node))
+    widget = W.DatePicker(**described(node))
 
     def read() -> Any:
         return MISSING if widget.value is None else widget.value.isoformat()
 
-    def put(value: Any) -> None:
-        widget.value = None if _empty(value) else date.fromisoformat(value)
+    def write(value: Any) -> None:
+        widget.value = None if is_empty(value) else date.fromisoformat(value)
 
-    return Simple(widget, read, put)
+    return Simple(widget, read, write)
 
 
-def moment(node: SchemaNode, make: Make) -> Simple:
-    """A date and a time of day, and a time zone where one is meant."""
-    picker = W.NaiveDatetimePicker(**_words(node))
+def datetime_control(node: SchemaNode, make: Make) -> Simple:
+    """A date and a time of day, with a time zone."""
+    picker = W.NaiveDatetimePicker(**described(node))
     return _zoned(picker, datetime.fromisoformat, always=True)
 
 
-def clock(node: SchemaNode, make: Make) -> Simple:
-    """A time of day; its zone is shown only where a value has one."""
-    return _zoned(W.TimePicker(step=1, **_words(node)), time.fromisoformat, always=False)
-
-
-def _words(node: SchemaNode) -> dict[str, Any]:
-    return {"description": node.title, "description_allow_html": False, "tooltip": node.help}
-
-
-def _empty(value: Any) -> bool:
-    return value is MISSING or value is None
+def time_control(node: SchemaNode, make: Make) -> Simple:
+    """A time of day; the time zone is shown only if a value has one."""
+    return _zoned(W.TimePicker(step=1, **described(node)), time.fromisoformat, always=False)
 
 
 def _zoned(picker: Any, parse: Callable[[str], Any], *, always: bool) -> Simple:
@@ -53,8 +45,7 @@ def _zoned(picker: Any, parse: Callable[[str], Any], *, always: bool) -> Simple:
         tooltip="Empty, an offset such as +02:00, or a name such as Europe/Berlin",
         continuous_update=False,
     )
-    both = W.Box([picker, zone] if always else [picker])
-    both.add_class("em-zoned")
+    both = W.box(*([picker, zone] if always else [picker]), kind=W.Box, classes="em-zoned")
 
     def read() -> Any:
         if picker.value is None:
@@ -63,12 +54,12 @@ def _zoned(picker: Any, parse: Callable[[str], Any], *, always: bool) -> Simple:
         try:
             return text + offset(zone.value, picker.value)
         except ValueError:
-            return f"{text}{zone.value}"  # refused in ``problem``
+            return f"{text}{zone.value}"  # ``problem`` reports it
 
-    def put(value: Any) -> None:
-        found = None if _empty(value) else parse(value)
-        picker.value = None if found is None else found.replace(tzinfo=None)
-        zone.value = "" if found is None or found.tzinfo is None else _written(value)
+    def write(value: Any) -> None:
+        parsed = None if is_empty(value) else parse(value)
+        picker.value = None if parsed is None else parsed.replace(tzinfo=None)
+        zone.value = "" if parsed is None or parsed.tzinfo is None else _zone_of(value)
         if zone.value and not always:
             both.children = (picker, zone)
 
@@ -79,17 +70,17 @@ def _zoned(picker: Any, parse: Callable[[str], Any], *, always: bool) -> Simple:
             return str(error)
         return None
 
-    return Simple(both, read, put, problem=problem, state=lambda: (picker.value, zone.value))
+    return Simple(both, read, write, problem=problem, state=lambda: (picker.value, zone.value))
 
 
-def _written(value: str) -> str:
-    """Return the zone of an ISO 8601 text as it is written there."""
+def _zone_of(value: str) -> str:
+    """Return the time zone of an ISO 8601 text."""
     found = re.search(r"(Z|[+-]\d\d(:?\d\d)?(:\d\d)?)$", value)
     return found[1] if found else "Z"
 
 
 def offset(zone: str, at: Any) -> str:
-    """Return what ISO 8601 writes behind a time in a zone; raises ``ValueError`` for no zone."""
+    """Return a zone as ISO 8601 writes it after a time. Raises ``ValueError`` if it is invalid."""
     zone = zone.strip()
     if not zone:
         return ""
@@ -101,7 +92,7 @@ def offset(zone: str, at: Any) -> str:
     if not isinstance(at, datetime):
         raise ValueError(NO_ZONE)
     try:
-        # The offset of a name depends on the day.
+        # The offset of a named zone depends on the day.
         return at.replace(tzinfo=ZoneInfo(zone)).isoformat()[len(at.isoformat()) :]
     except (KeyError, ValueError, OSError):
         raise ValueError(NO_ZONE) from None

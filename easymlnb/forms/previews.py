@@ -1,28 +1,28 @@
-"""Pictures of files that come with a service, and its tables as files; the page's script looks at
-what people choose themselves."""
+"""Thumbnails of example images, and example tables as CSV files."""
 
 import base64
 import csv
 import io
 from typing import Any
 
+from easymlnb.forms.markup import Markup, element
 from easymlnb.types.image_encoding import upright
 
 MAX_PIXELS = 40_000_000
 THUMB = 144
-"""Edge of a thumbnail in pixels; shown at half of it, for sharp screens."""
+"""Pixels of a thumbnail's edge; shown at half the size, for high-resolution screens."""
 
 
-def size(count: int) -> str:
-    """Return a number of bytes in words."""
+def format_size(count: int) -> str:
+    """Return a number of bytes with its unit."""
     for unit, bytes_ in (("GB", 2**30), ("MB", 2**20), ("kB", 2**10)):
         if count >= bytes_:
             return f"{count / bytes_:.1f} {unit}".replace(".0 ", " ")
     return f"{count} bytes"
 
 
-def thumbnail(data: bytes) -> str:
-    """Return a picture as a small one, in HTML; raises ``ValueError`` or ``OSError`` for others."""
+def thumbnail(data: bytes) -> Markup:
+    """Return a small picture as HTML. Raises ``ValueError`` or ``OSError`` if it cannot be read."""
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as picture:
@@ -34,11 +34,11 @@ def thumbnail(data: bytes) -> str:
         out = io.BytesIO()
         small.save(out, "PNG")
     code = base64.b64encode(out.getvalue()).decode()
-    return f'<img class="em-thumb" alt="" src="data:image/png;base64,{code}">'
+    return element("img.em-thumb", alt="", src=f"data:image/png;base64,{code}")
 
 
 def _visible(picture: Any) -> Any:
-    """Return the picture in 8 bit; deeper ones are stretched over their own range."""
+    """Return the picture with 8 bits; deeper ones are stretched over their own range."""
     if picture.mode in ("L", "RGB", "RGBA"):
         return picture.copy()
     if picture.mode[0] in "IF":
@@ -53,7 +53,7 @@ def as_csv(value: Any) -> bytes | None:
     if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
         head = list(value[0])
         rows = [[row.get(name) for name in head] for row in value]
-    elif isinstance(value, dict) and all(isinstance(one, list) for one in value.values()):
+    elif isinstance(value, dict) and all(isinstance(column, list) for column in value.values()):
         head = list(value)
         rows = [list(row) for row in zip(*value.values(), strict=False)]
     else:

@@ -5,22 +5,20 @@ import math
 from easymlnb.contract.jsonschema import SchemaNode
 
 SLIDER_STEPS = 1000
-"""Most steps between the bounds of a slider; wider ranges get a text field."""
+"""Maximum number of steps of a slider; wider ranges get a text field."""
 
 LARGEST = 2**53
-"""Largest whole number that is the same in Python and in a browser."""
+"""Largest integer that is the same in Python and in a browser."""
 
 
 def bounds(node: SchemaNode) -> tuple[float | None, float | None]:
     """Return the smallest and the largest number; exclusive bounds move in by a step."""
     low, high = _limits(node)
-    inner_low = "exclusiveMinimum" in node.schema and low is not None
-    inner_high = "exclusiveMaximum" in node.schema and high is not None
-    size = step(node)
-    return (
-        low + size if inner_low and low is not None else low,
-        high - size if inner_high and high is not None else high,
-    )
+    if low is not None and "exclusiveMinimum" in node.schema:
+        low += step(node)
+    if high is not None and "exclusiveMaximum" in node.schema:
+        high -= step(node)
+    return low, high
 
 
 def _limits(node: SchemaNode) -> tuple[float | None, float | None]:
@@ -44,7 +42,7 @@ def step(node: SchemaNode) -> float:
 
 
 def is_draggable(node: SchemaNode) -> bool:
-    """Return whether both bounds are known and close enough for a slider."""
+    """Whether both bounds are known and close enough for a slider."""
     low, high = _limits(node)
     if low is None or high is None or not 0 < high - low < math.inf:
         return False

@@ -1,11 +1,11 @@
-"""The table of widgets: which control is used for which kind of value."""
+"""The table of controls for the kinds of values."""
 
 from collections.abc import Callable
 
 from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.forms import choices, containers, files, moments, rows, scalars, unions
 from easymlnb.forms.fields import Control, Field, Make
-from easymlnb.forms.shared_style import current
+from easymlnb.forms.shared_style import is_full
 from easymlnb.forms.widget_kinds import widget_kind
 
 WIDGETS: dict[str, Callable[[SchemaNode, Make], Control]] = {
@@ -16,9 +16,9 @@ WIDGETS: dict[str, Callable[[SchemaNode, Make], Control]] = {
     "slider": scalars.slider,
     "interval": scalars.interval,
     "checkbox": scalars.checkbox,
-    "date": moments.day,
-    "datetime": moments.moment,
-    "time": moments.clock,
+    "date": moments.date_control,
+    "datetime": moments.datetime_control,
+    "time": moments.time_control,
     "color": scalars.color,
     "const": scalars.const,
     "json": scalars.json_value,
@@ -38,18 +38,18 @@ WIDGETS: dict[str, Callable[[SchemaNode, Make], Control]] = {
     "dict": rows.Map,
     "union": unions.Union,
 }
-"""By the author's hint (``x-easymlnb.widget``) or by the shape of the schema (``widget_kind``)."""
+"""By the author's hint (``x-easymlnb.widget``) or by the schema (``widget_kind``)."""
 
-ABSENT = containers.EMPTIABLE | {"const", "optional"}
-"""Kinds that need no checkbox to say "leave it out" when the schema gives no default."""
+NO_CHECKBOX = containers.EMPTIABLE | {"const", "optional"}
+"""Kinds that need no checkbox to leave the value out if the schema has no default."""
 
 
-BOXES = frozenset(("object", "tuple", "optional", "list", "dict", "union"))
+CONTAINERS = frozenset(("object", "tuple", "optional", "list", "dict", "union"))
 """Kinds that hold other fields."""
 
 
 def register(kind: str, maker: Callable[[SchemaNode, Make], Control]) -> None:
-    """Add a widget for a hint, or replace one.
+    """Add a widget for a hint, or replace an existing one.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def register(kind: str, maker: Callable[[SchemaNode, Make], Control]) -> None:
 
 
 def kind_of(node: SchemaNode) -> str:
-    """Return the name of the widget: the hint's where it is known, else what the shape asks for."""
+    """Return the name of the widget: that of a known hint, else the schema's."""
     hint = node.hint("widget")
     return hint if hint in WIDGETS and not node.nullable else widget_kind(node)
 
@@ -72,8 +72,8 @@ def kind_of(node: SchemaNode) -> str:
 def make(node: SchemaNode, required: bool) -> Field:
     """Return the field of one value."""
     kind = kind_of(node)
-    if not required and not node.has_default and kind not in ABSENT:
+    if not required and not node.has_default and kind not in NO_CHECKBOX:
         kind = "optional"
-    if kind in BOXES and (sheet := current()) is not None and sheet.full:
+    if kind in CONTAINERS and is_full():
         kind = "json"
     return Field(node, WIDGETS[kind](node, make), required=required)

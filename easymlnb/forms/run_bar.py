@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from easymlnb.forms import shared_style as W
 from easymlnb.forms.call_protocol import Progress, Waiting
-from easymlnb.forms.fields import html
+from easymlnb.forms.markup import element
 
 KEYS = "Ctrl + Enter"
 
@@ -14,14 +14,14 @@ STATES = {
 }
 
 
-def waiting(told: Waiting) -> str:
-    """Say why a call has not begun, and how long that may take."""
-    said = STATES.get(told.state, "Waiting")
-    if told.position:
-        said += f": {told.position} ahead of you" if said == "Waiting" else ""
-    if told.seconds is not None and told.seconds >= 1:
-        said += f", about {told.seconds:.0f} s"
-    return f"{said}. {told.reason}" if told.reason else said
+def waiting_text(event: Waiting) -> str:
+    """Return why a call has not begun, and how long that may take."""
+    text = STATES.get(event.state, "Waiting")
+    if event.position and event.state not in STATES:
+        text += f": {event.position} ahead of you"
+    if event.seconds is not None and event.seconds >= 1:
+        text += f", about {event.seconds:.0f} s"
+    return f"{text}. {event.reason}" if event.reason else text
 
 
 class RunBar:
@@ -38,50 +38,49 @@ class RunBar:
         self._bar.add_class("em-bar")
         self._text = W.HTML()
         self._progress: Progress | Waiting | None = None
-        buttons = W.HBox([self._run, self._stop])
-        buttons.add_class("em-actions")
-        self.widget = W.VBox([buttons, self._bar, self._text])
-        self.widget.add_class("em-status")
-        self._say("", KEYS)
+        buttons = W.box(self._run, self._stop, kind=W.HBox, classes="em-actions")
+        self.widget = W.box(buttons, self._bar, self._text, classes="em-status")
+        self._set_text("", KEYS)
 
     def start(self, text: str = "Running") -> None:
-        """A call begins, or waits for what it needs."""
+        """Show that a call runs, or waits for ``text``."""
         self._run.disabled, self._stop.disabled = True, False
         self._progress = None
         self._bar.value = 0.0
         self.widget.add_class("em-running")
         self.widget.add_class("em-unknown")
-        self._say(text)
+        self._set_text(text)
 
-    def progress(self, told: Progress | Waiting | None, seconds: float) -> None:
-        """Show how far it is, or at least for how long."""
-        self._progress = told or self._progress
+    def progress(self, event: Progress | Waiting | None, seconds: float) -> None:
+        """Show the progress, or how long the call has been running."""
+        self._progress = latest = event or self._progress
         if self._stop.disabled:
             return
-        known = self._progress
         clock = f"{seconds:.0f} s" if seconds >= 1 else ""
-        if isinstance(known, Waiting):
-            self._say(waiting(known), clock)
+        if isinstance(latest, Waiting):
+            self._set_text(waiting_text(latest), clock)
             return
-        if known is not None and known.fraction >= 0:
-            self._bar.value = min(1.0, known.fraction)
+        if latest is not None and latest.fraction >= 0:
+            self._bar.value = min(1.0, latest.fraction)
             self.widget.remove_class("em-unknown")
-        self._say(known.text if known is not None and known.text else "Running", clock)
+        self._set_text(latest.text if latest is not None and latest.text else "Running", clock)
 
     def stopping(self) -> None:
-        """It was asked to stop."""
+        """Show that the call was asked to stop."""
         self._stop.disabled = True
-        self._say("Stopping")
+        self._set_text("Stopping")
 
     def end(self, text: str = "", *, wrong: bool = False) -> None:
-        """Free the buttons and say how it ended; ``wrong`` where something must be corrected."""
+        """Free the buttons; ``wrong`` highlights a text that asks for corrections."""
         self.widget.remove_class("em-running")
         self.widget.remove_class("em-unknown")
         self._run.disabled, self._stop.disabled = False, True
-        self._say(text, KEYS, "em-wrong" if wrong else "")
+        self._set_text(text, KEYS, "em-wrong" if wrong else "")
 
-    def _say(self, text: str, right: str = "", kind: str = "") -> None:
-        self._text.value = (
-            f'<div class="em-line" role="status">{html(text, kind, "span")}'
-            f"{html(right, 'em-push', 'span')}</div>"
+    def _set_text(self, text: str, right: str = "", classes: str = "") -> None:
+        self._text.value = element(
+            "div.em-line",
+            element(f"span.{classes}", text) if text else None,
+            element("span.em-push", right) if right else None,
+            role="status",
         )

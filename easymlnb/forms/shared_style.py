@@ -1,9 +1,9 @@
-"""The widgets that forms are made of, lighter than as ipywidgets makes them.
+"""ipywidgets with the layout and style of their form, which are lighter than the originals.
 
-ipywidgets gives each widget a layout and a style of its own, two more models for the kernel to
-keep and for the page to load. Ours look as the stylesheet says, so all widgets of a form share
-theirs. A ``FormContext`` knows all widgets of one form, whenever they were created, so that closing
-it leaves nothing behind in a kernel that carries many.
+ipywidgets gives each widget a layout and a style of its own: two more models for the kernel and
+for the page. Our stylesheet decides how widgets look, so all widgets of a form share theirs. A
+``FormContext`` lists all widgets of a form, whenever they were created, so that closing the form
+leaves nothing behind.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +14,9 @@ from typing import Any, Protocol
 
 import ipywidgets as W
 from ipywidgets.widgets.widget_link import Link as JSLink
+from traitlets import validate
+
+from easymlnb.forms.markup import escape
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Uploads:
     """How the visitor's browser sends files to the server.
 
     ``url`` is the path of the uploads route as the browser sees it; ``authorization`` the header
-    that admits it there, "" where its cookies do.
+    to send with an upload, "" where cookies suffice.
     """
 
     url: str
@@ -32,19 +35,24 @@ class Uploads:
 class HasError(Protocol):
     """A field with a message."""
 
-    def look_again(self) -> None:
-        """Take the message away if it was about another value."""
+    def drop_outdated_error(self) -> None:
+        """Hide the message if it was about another value."""
 
 
-_SHEET: ContextVar["FormContext | None"] = ContextVar("easymlnb_sheet", default=None)
+_CURRENT: ContextVar["FormContext | None"] = ContextVar("easymlnb_form", default=None)
 
 
 class FormContext:
     """What the widgets of one form share, and the list of them.
 
-    ``marked`` are the fields with messages; ``unmarked`` is called when a person did away with the
-    last of them. ``sending`` are the widgets whose file is on its way; when none is any more,
-    what is ``due`` then is done. ``taken_back`` says that one was meanwhile.
+    Attributes
+    ----------
+    invalid : the fields with messages
+    on_all_valid : called when the user has corrected the last of them
+    uploading : the widgets whose file is being uploaded
+    after_uploads : called once when all uploads are complete
+    upload_removed : whether a file was removed while ``after_uploads`` waited
+    max_widgets : limit above which rows and groups are edited as JSON
     """
 
     def __init__(self, uploads: Uploads | None = None) -> None:
@@ -53,131 +61,167 @@ class FormContext:
         self.layout: Any = W.Layout()
         self._styles: dict[type, Any] = {}
         self.widgets: set[Any] = set()
-        self.marked: set[HasError] = set()
-        self.unmarked: Callable[[], None] = lambda: None
-        self.sending: set[Any] = set()
-        self.due: Callable[[], None] | None = None
-        self.taken_back = False
-        self.most = 2**31
-        """Widgets that it may have; ``full`` forms show what is more as JSON."""
+        self.invalid: set[HasError] = set()
+        self.on_all_valid: Callable[[], None] = lambda: None
+        self.uploading: set[Any] = set()
+        self.after_uploads: Callable[[], None] | None = None
+        self.upload_removed = False
+        self.max_widgets = 2**31
 
     @property
     def full(self) -> bool:
-        """Whether no more widgets should be made for values."""
-        return len(self.widgets) >= self.most
+        """Whether the form has as many widgets as it may have."""
+        return len(self.widgets) >= self.max_widgets
 
     def style(self, kind: type) -> Any:
-        """Return the form's one style of that kind."""
+        """Return the form's only style of that kind."""
         if kind not in self._styles:
             self._styles[kind] = kind()
         return self._styles[kind]
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Have the widgets that are made meanwhile join in, also those of threads begun here."""
-        before = _SHEET.set(self)
+        """Add the widgets that are created meanwhile, also in threads that are started here."""
+        before = _CURRENT.set(self)
         try:
             yield
         finally:
-            _SHEET.reset(before)
+            _CURRENT.reset(before)
 
-    def heard(self) -> None:
-        """A person did something: see what that changes."""
-        if self.marked:
-            for field in list(self.marked):
-                field.look_again()
-            if not self.marked:
-                self.unmarked()
-        if self.due is not None and not self.sending:
-            due, self.due = self.due, None
-            due()
+    def on_user_event(self) -> None:
+        """Update messages, and start what waited for uploads."""
+        if self.invalid:
+            for field in list(self.invalid):
+                field.drop_outdated_error()
+            if not self.invalid:
+                self.on_all_valid()
+        if self.after_uploads is not None and not self.uploading:
+            start, self.after_uploads = self.after_uploads, None
+            start()
 
     def close(self) -> None:
-        """Free all widgets that joined; what still runs has nothing left to paint on."""
+        """Free all widgets of the form; a call that still runs displays nothing."""
         self.closed = True
         for widget in list(self.widgets):
             widget.close()
-        for shared in (self.layout, *self._styles.values()):
-            shared.close()
+        for model in (self.layout, *self._styles.values()):
+            model.close()
 
 
 def current() -> FormContext | None:
-    """Return the sheet of the form that is being made."""
-    return _SHEET.get()
+    """Return the context of the form that is being built."""
+    return _CURRENT.get()
+
+
+def is_full() -> bool:
+    """Whether the form that is being built may have no more widgets."""
+    context = current()
+    return context is not None and context.full
 
 
 def close(widget: Any) -> None:
-    """Free a widget and all it holds."""
+    """Free a widget and its children."""
     for child in getattr(widget, "children", ()):
         close(child)
     widget.close()
 
 
+def keep_message_order(widget: Any) -> None:
+    """Have the messages of a widget and its children handled in the order of the user's actions.
+
+    JupyterLab sends the messages of all widgets to one subshell, one after the other. ipykernel
+    7.4 sends each of them on to the shell that last wrote to its widget (so that a cell can await
+    a reply): a field created by a cell is then served by the main thread, a button that changed
+    since by the subshell. A click could so overtake the value that was typed before it, and the
+    call would run with the old value. The widgets of a form await nothing.
+    """
+    comm: Any = getattr(widget, "comm", None)
+    if hasattr(comm, "_reply_subshell_for"):
+        comm._reply_subshell_for = None
+    for child in getattr(widget, "children", ()):
+        keep_message_order(child)
+
+
 class SharedStyleWidget:
-    """Takes layout and style from the sheet that is active when it is made."""
+    """Mixin: layout and style come from the context that is active at creation."""
 
     def __init__(self, *args: Any, **values: Any) -> None:
-        self._sheet = sheet = current()
-        if sheet is not None:
-            kinds = type(self).class_traits()  # type: ignore[attr-defined]
-            if "layout" in kinds:
-                values.setdefault("layout", sheet.layout)
-            if "style" in kinds:
-                values.setdefault("style", sheet.style(kinds["style"].klass))
-            sheet.widgets.add(self)
+        self._context = context = current()
+        if context is not None:
+            traits = type(self).class_traits()  # type: ignore[attr-defined]
+            if "layout" in traits:
+                values.setdefault("layout", context.layout)
+            if "style" in traits:
+                values.setdefault("style", context.style(traits["style"].klass))
+            context.widgets.add(self)
         super().__init__(*args, **values)
 
     def _handle_msg(self, message: Any) -> None:
-        # What a person's doing brings about (a row, a result) belongs to the same form.
-        if self._sheet is None:
+        if self._context is None:
             super()._handle_msg(message)  # type: ignore[misc]
             return
-        with self._sheet.active():
+        # Widgets that a user's action creates (a row, a result) belong to the same form.
+        with self._context.active():
             super()._handle_msg(message)  # type: ignore[misc]
-            self._sheet.heard()
+            self._context.on_user_event()
 
     def close(self) -> None:
-        if self._sheet is not None:
-            self._sheet.widgets.discard(self)
-            self._sheet.sending.discard(self)
+        if self._context is not None:
+            self._context.widgets.discard(self)
+            self._context.uploading.discard(self)
         super().close()  # type: ignore[misc]
 
 
-def lean(kind: Any) -> Any:
+def _shared(kind: Any) -> Any:
     """Return a kind of widget with shared layout and style."""
     return type(
         kind.__name__, (SharedStyleWidget, kind), {"__module__": __name__, "__doc__": kind.__doc__}
     )
 
 
-Accordion = lean(W.Accordion)
-Box = lean(W.Box)
-Button = lean(W.Button)
-Checkbox = lean(W.Checkbox)
-ColorPicker = lean(W.ColorPicker)
-Combobox = lean(W.Combobox)
-DatePicker = lean(W.DatePicker)
-Dropdown = lean(W.Dropdown)
-FloatLogSlider = lean(W.FloatLogSlider)
-FloatProgress = lean(W.FloatProgress)
-FloatRangeSlider = lean(W.FloatRangeSlider)
-FloatSlider = lean(W.FloatSlider)
-FloatText = lean(W.FloatText)
-HBox = lean(W.HBox)
-HTML = lean(W.HTML)
-IntRangeSlider = lean(W.IntRangeSlider)
-IntSlider = lean(W.IntSlider)
-IntText = lean(W.IntText)
-Layout = lean(W.Layout)
-Link = lean(JSLink)
-NaiveDatetimePicker = lean(W.NaiveDatetimePicker)
-Output = lean(W.Output)
-Password = lean(W.Password)
-RadioButtons = lean(W.RadioButtons)
-Stack = lean(W.Stack)
-TagsInput = lean(W.TagsInput)
-Text = lean(W.Text)
-Textarea = lean(W.Textarea)
-TimePicker = lean(W.TimePicker)
-ToggleButtons = lean(W.ToggleButtons)
-VBox = lean(W.VBox)
+class HTML(_shared(W.HTML)):  # type: ignore[misc]
+    """A widget that displays ``Markup``; any other text is escaped."""
+
+    @validate("value")
+    def _escape(self, proposal: Any) -> str:
+        return escape(proposal["value"])
+
+
+def box(*children: Any, kind: Any = None, classes: str = "") -> Any:
+    """Return a box with children and CSS classes; ``kind`` is ``VBox`` unless given."""
+    made = (kind or VBox)(children)
+    for name in classes.split():
+        made.add_class(name)
+    return made
+
+
+Accordion = _shared(W.Accordion)
+Box = _shared(W.Box)
+Button = _shared(W.Button)
+Checkbox = _shared(W.Checkbox)
+ColorPicker = _shared(W.ColorPicker)
+Combobox = _shared(W.Combobox)
+DatePicker = _shared(W.DatePicker)
+Dropdown = _shared(W.Dropdown)
+FloatLogSlider = _shared(W.FloatLogSlider)
+FloatProgress = _shared(W.FloatProgress)
+FloatRangeSlider = _shared(W.FloatRangeSlider)
+FloatSlider = _shared(W.FloatSlider)
+FloatText = _shared(W.FloatText)
+HBox = _shared(W.HBox)
+IntRangeSlider = _shared(W.IntRangeSlider)
+IntSlider = _shared(W.IntSlider)
+IntText = _shared(W.IntText)
+Layout = _shared(W.Layout)
+Link = _shared(JSLink)
+NaiveDatetimePicker = _shared(W.NaiveDatetimePicker)
+Output = _shared(W.Output)
+Password = _shared(W.Password)
+RadioButtons = _shared(W.RadioButtons)
+Stack = _shared(W.Stack)
+TagsInput = _shared(W.TagsInput)
+Text = _shared(W.Text)
+Textarea = _shared(W.Textarea)
+TimePicker = _shared(W.TimePicker)
+ToggleButtons = _shared(W.ToggleButtons)
+VBox = _shared(W.VBox)

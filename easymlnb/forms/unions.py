@@ -11,37 +11,36 @@ from easymlnb.forms.fields import MISSING, Field, Make
 
 
 class Union:
-    """One of several kinds of value: buttons choose the kind, its field follows."""
+    """One of several kinds of value: buttons select the kind and show its field."""
 
-    labelled = False
+    labeled = False
     visible = True
 
     def __init__(self, node: SchemaNode, make: Make) -> None:
         self._kinds = node.alternatives
         self._make = make
         self._fields: dict[int, Field] = {}
-        words = [one.short_label for one in self._kinds]
+        names = [kind.short_label for kind in self._kinds]
         labels = [
-            word if words.count(word) == 1 else f"{word} {at + 1}" for at, word in enumerate(words)
+            name if names.count(name) == 1 else f"{name} {at + 1}" for at, name in enumerate(names)
         ]
         short = len(labels) <= 4 and sum(map(len, labels)) <= 40
-        self._chosen = segments(labels, 0) if short else W.Dropdown(options=labels, index=0)
-        self._chosen.observe(lambda _: self._draw(), names="index")
-        self.widget = W.VBox()
-        self.widget.add_class("em-union")
-        self._draw()
+        self._selector = segments(labels, 0) if short else W.Dropdown(options=labels, index=0)
+        self._selector.observe(lambda _: self._show_field(), names="index")
+        self.widget = W.box(classes="em-union")
+        self._show_field()
 
     @property
     def field(self) -> Field:
-        """The field of the chosen kind."""
-        at = self._chosen.index or 0
+        """The field of the selected kind."""
+        at = self._selector.index or 0
         if at not in self._fields:
-            # The buttons name the kind already.
+            # The buttons already name the kind.
             self._fields[at] = self._make(self._kinds[at].with_keywords(title=""), True)
         return self._fields[at]
 
-    def _draw(self) -> None:
-        self.widget.children = (self._chosen, self.field.widget)
+    def _show_field(self) -> None:
+        self.widget.children = (self._selector, self.field.widget)
 
     def get(self) -> Any:
         return self.field.get()
@@ -49,7 +48,7 @@ class Union:
     def set(self, value: Any) -> None:
         fitting = [at for at, kind in enumerate(self._kinds) if fits(kind, value)]
         if fitting:
-            self._chosen.index = fitting[0]
+            self._selector.index = fitting[0]
             self.field.set(value)
         elif value is MISSING:
             self.field.reset()
@@ -57,18 +56,18 @@ class Union:
     def check(self) -> str | None:
         return None if self.field.check() else ""
 
-    def show(self, path: Sequence[str], message: str) -> bool:
-        # A checker may put the alternative's own name into the path.
-        inside = self.field.control
-        return inside.show(path, message) or (len(path) > 1 and inside.show(path[1:], message))
+    def show_error(self, path: Sequence[str], message: str) -> bool:
+        # Pydantic adds the name of the alternative to the path.
+        show = self.field.control.show_error
+        return show(path, message) or (len(path) > 1 and show(path[1:], message))
 
-    def clear(self) -> None:
+    def clear_errors(self) -> None:
         for field in self._fields.values():
-            field.clear()
+            field.clear_errors()
 
 
 NUMBERS = ("array", "number", "boolean")
-"""The JSON types of an array: a single number is one without axes."""
+"""The JSON types of an array: a single number is an array without axes."""
 
 
 def array(node: SchemaNode, make: Make) -> Union:
@@ -103,7 +102,7 @@ FORMATS: dict[str, Callable[[str], Any]] = {
 
 
 def _parses(node: SchemaNode, value: Any) -> bool:
-    """Tell whether a text is in the format that an alternative asks for."""
+    """Whether a text is in the format of an alternative."""
     parse = FORMATS.get(str(node.get("format")))
     if parse is None:
         return True
@@ -115,7 +114,7 @@ def _parses(node: SchemaNode, value: Any) -> bool:
 
 
 def fits(node: SchemaNode, value: Any) -> bool:
-    """Return roughly whether a JSON value is meant for this alternative."""
+    """Whether a JSON value is probably meant for this alternative."""
     return any(_fits(branch, value) for branch in node.branches())
 
 
@@ -134,4 +133,6 @@ def _fits(node: SchemaNode, value: Any) -> bool:
     known = node.properties
     if any(name not in value for name in node.required):
         return False
-    return all(fits(node.child(known[name]), one) for name, one in value.items() if name in known)
+    return all(
+        fits(node.child(known[name]), inner) for name, inner in value.items() if name in known
+    )

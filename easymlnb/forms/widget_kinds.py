@@ -1,4 +1,4 @@
-"""The widget that the shape of a schema asks for, as a name in ``WIDGETS``."""
+"""The kind of widget for a schema, as a name in ``registry.WIDGETS``."""
 
 from collections.abc import Callable, Mapping
 
@@ -21,12 +21,12 @@ def _is(kind: str, form: str = "") -> Callable[[SchemaNode], bool]:
 def _choice(node: SchemaNode) -> bool:
     if "enum" in node.schema:
         return True
-    return bool(node.alternatives) and all("const" in one.schema for one in node.alternatives)
+    return bool(node.alternatives) and all("const" in each.schema for each in node.alternatives)
 
 
 def _loose_number(node: SchemaNode) -> bool:
-    """Return whether a number may also come as text, as decimals do."""
-    return {str(one.get("type")) for one in node.alternatives} == {"number", "string"}
+    """Whether a number may also be given as text, as decimals are."""
+    return {str(each.get("type")) for each in node.alternatives} == {"number", "string"}
 
 
 def _choices(node: SchemaNode) -> bool:
@@ -76,4 +76,4 @@ RULES: tuple[tuple[Callable[[SchemaNode], bool], str], ...] = (
     (_is("null"), "const"),
     (lambda node: True, "json"),
 )
-"""Tests from the most specific to the most general; the first one that holds names the widget."""
+"""Tests from the most specific to the most general; the first that matches decides."""

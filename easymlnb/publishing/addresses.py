@@ -26,12 +26,12 @@ class Addresses:
             yield f"  Public link:   {self.public}"
 
 
-def of(server: Server, name: str, *, public: bool = False) -> Addresses:
-    """Return the addresses of service ``name`` as a browser outside of this server reaches them.
+def for_service(server: Server, name: str, *, public: bool = False) -> Addresses:
+    """Return the addresses of a service as a browser outside the server reaches them.
 
     Raises ``ServiceNotFound`` for an invalid name.
     """
-    base, quoted = hub.address(server), url_path(name)
+    base, quoted = hub.public_url(server), url_path(name)
     return Addresses(
         app=f"{base}apps/{quoted}",
         page=f"{base}services/{quoted}/page",

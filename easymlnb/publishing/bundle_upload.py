@@ -1,13 +1,12 @@
-"""Sending a bundle to a server and following it until it serves, from kernel or command line."""
+"""Upload a bundle to a server and wait until it is ready, from a kernel or the command line."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from textwrap import indent
 from typing import Any
 
-import httpx
-
-from easymlnb.client import discovery, transport
-from easymlnb.client.messages import Response, checked
+from easymlnb.client import Client
+from easymlnb.client.discovery import Server
 from easymlnb.contract.errors import (
     Draining,
     EasyMLNBError,
@@ -17,104 +16,86 @@ from easymlnb.contract.errors import (
     StorageBusy,
     from_code,
 )
-from easymlnb.contract.replacing import AUTO, check
-
-UPLOAD_SECONDS = 300.0
-ANSWER_SECONDS = 30.0
+from easymlnb.contract.replacing import AUTO
 
 AWAY_SECONDS = 60.0
-"""How long a server may be away while it is followed; what it accepted outlives its restart."""
+"""How long a server may be unreachable meanwhile; accepted bundles survive its restart."""
 
 DETAILS = ("cell", "line", "source", "example", "traceback")
-"""What a failed bundle's error may say of where it failed."""
+"""What the error of a failed bundle may contain about the cell that failed."""
 
 _AWAY = (ServerUnreachable, Draining, NotReady, StorageBusy)
 
+SOURCE_LINES = 30
+"""Lines of a failed cell that are shown: its last ones, where most cells fail."""
 
-def send(
+STATES = {
+    "starting": "A worker runs the notebook and its examples ...",
+    "ready": "Published.",
+    "failed": "Publishing failed. The previous version stays online.",
+}
+
+OnText = Callable[[str], None]
+
+
+def upload_bundle(
+    server: Server,
     data: bytes,
     *,
     names: Iterable[str] = (),
     replace: str = AUTO,
-    url: str | None = None,
-    token: str | None = None,
     wait: bool = True,
     timeout: float = 600.0,
-    on: Callable[[str], None] = lambda state: None,
+    on_text: OnText = lambda text: None,
 ) -> dict[str, Any]:
-    """Publish a bundle and return its status, as ``GET bundles/{id}`` answers it.
+    """Publish a bundle and return its status, as from ``GET bundles/{id}``.
 
     names: publish only these of its services.
-    replace: what becomes of the former version meanwhile, one of ``contract.replacing.CHOICES``.
-    url, token: the server, as for ``discovery.find``.
-    wait: return only when it serves, else as soon as the server has accepted it.
+    replace: how the previous version is replaced, one of ``contract.replacing.CHOICES``.
+    wait: return only when the bundle is ready, else as soon as the server has accepted it.
     timeout: seconds to wait for that.
-    on: told each state once, ``"starting"``, then ``"ready"`` or ``"failed"``, and between them, in
-        sentences, what the start waits for.
+    on_text: called with a sentence for each state, and with what the start is waiting for.
 
-    Whoever interrupts the wait calls the start off: the ``KeyboardInterrupt`` is raised once the
-    server has done so; a second one leaves at once.
-    Raises ``BundleRejected`` or ``TooLarge`` when the server does not take it, ``DeploymentFailed``
-    with the cell in ``details`` when it does not start, ``NotReady`` when that takes too long, and
-    what ``discovery.find`` raises.
+    An interrupt cancels publishing: the ``KeyboardInterrupt`` is raised after the server has
+    responded; a second one ends at once.
+    Raises ``BundleRejected`` or ``TooLarge`` if the server rejects the bundle, ``DeploymentFailed``
+    with the cell in ``details`` if it does not start, and ``NotReady`` after ``timeout``.
     """
-    server = discovery.find(url, token)
-    how = [("replace", check(replace))] if replace != AUTO else []
-    bundle = ""
-    with httpx.Client(**transport.settings(server)) as http:
+    with Client(server) as client:
+        bundle = ""
         try:
-            status = _post(http, server, data, [*(("name", name) for name in names), *how])
+            status = client.admin.upload_bundle(data, names=names, replace=replace)
             bundle = status["bundle"]
-            on(status["state"])
+            on_text(STATES.get(status["state"], status["state"]))
             if wait and status["state"] == "starting":
-                status = _follow(http, server, bundle, timeout, on)
-                on(status["state"])
+                status = _wait_until_ready(client, bundle, timeout, on_text)
+                on_text(STATES.get(status["state"], status["state"]))
         except KeyboardInterrupt:
             if bundle and wait:
-                on("Canceling ...")
-                on(_call_off(http, server, bundle))
+                on_text("Canceling ...")
+                on_text(_cancel(client, bundle))
             raise
     if status["state"] == "failed":
         raise failure(status.get("error") or {}, str(status.get("notebook") or ""))
     return status
 
 
-def _post(
-    http: httpx.Client, server: discovery.Server, data: bytes, params: Sequence[tuple[str, str]]
-) -> dict[str, Any]:
-    """Send a bundle and return its first status."""
-    with transport.translated(server, UPLOAD_SECONDS):
-        response = http.post(
-            "services",
-            params=tuple(params),
-            content=data,
-            headers={"Content-Type": "application/zip"},
-            timeout=httpx.Timeout(UPLOAD_SECONDS, connect=transport.CONNECT_SECONDS),
-        )
-    return _json(response)
-
-
-def _follow(
-    http: httpx.Client,
-    server: discovery.Server,
-    bundle: str,
-    timeout: float,
-    on: Callable[[str], None],
+def _wait_until_ready(
+    client: Client, bundle: str, timeout: float, on_text: OnText
 ) -> dict[str, Any]:
     """Return the bundle's status once it is no longer starting."""
     now = time.monotonic()
     until, seen, pause = now + timeout, now, 0.1
-    told = ""
+    shown = ""
     while True:
         time.sleep(pause)
         pause = min(pause * 1.5, 2.0)
         now = time.monotonic()
         try:
-            with transport.translated(server, ANSWER_SECONDS):
-                status = _json(http.get(f"bundles/{bundle}", timeout=ANSWER_SECONDS))
+            status = client.admin.bundle(bundle)
         except (*_AWAY, RouteNotFound) as error:
-            # Without a request's id it is not the server that knows no such route, but a proxy that
-            # has none to the server: it was there before.
+            # Without a request ID this is not the server's response but that of a proxy which
+            # does not reach the server now.
             known = isinstance(error, RouteNotFound) and error.request_id
             if known or now - seen > AWAY_SECONDS or now > until:
                 raise
@@ -122,11 +103,11 @@ def _follow(
         seen = now
         if status["state"] != "starting":
             return status
-        if (reason := str(status.get("reason", ""))) != told:
-            told = reason
-            if told:
-                # A node that is waited for may be hours away, and is told of as long as it is.
-                on(told)
+        if (reason := str(status.get("reason", ""))) != shown:
+            shown = reason
+            if shown:
+                # A node may become free only after hours; the server reports that as a reason.
+                on_text(shown)
                 until = now + timeout
         if now > until:
             raise NotReady(
@@ -135,27 +116,17 @@ def _follow(
             )
 
 
-def _call_off(http: httpx.Client, server: discovery.Server, bundle: str) -> str:
-    """End a start; returns in a sentence what came of it."""
+def _cancel(client: Client, bundle: str) -> str:
+    """Cancel a start, and return a sentence about the outcome."""
     try:
-        with transport.translated(server, ANSWER_SECONDS):
-            response = http.delete(f"bundles/{bundle}", timeout=ANSWER_SECONDS)
-        checked(transport.answer(response, response.content))
+        client.admin.cancel_bundle(bundle)
     except EasyMLNBError as error:
         return f"Publishing was not canceled: {error.message}"
     return "Publishing was canceled. The previous version stays online."
 
 
-def _json(response: httpx.Response) -> dict[str, Any]:
-    answer: Response = checked(transport.answer(response, response.content))
-    found = answer.json()
-    if not isinstance(found, dict) or "state" not in found or "bundle" not in found:
-        raise ServerUnreachable("The server at this URL does not run easymlnb. Check the URL.")
-    return found
-
-
 def failure(error: dict[str, Any], notebook: str = "") -> EasyMLNBError:
-    """Return the error of a bundle that failed.
+    """Return the error of a failed bundle.
 
     ``details`` are cell, line, source, traceback, the example, and ``notebook``: the path of the
     executed notebook, relative to the server's address.
@@ -165,3 +136,25 @@ def failure(error: dict[str, Any], notebook: str = "") -> EasyMLNBError:
         details["notebook"] = notebook
     message = error.get("message") or "The notebook failed to start."
     return from_code(error.get("code") or "deployment_failed", message, details or None)
+
+
+def describe_failure(details: Any, base: str) -> Iterator[str]:
+    """Yield what the author needs to see of a failure: cell, line, traceback and notebook.
+
+    details: those of the error; ``base`` is the server's URL for a browser.
+    """
+    if not isinstance(details, dict):
+        return
+    if "cell" in details:
+        line = f" at line {details['line']}" if "line" in details else ""
+        yield f"Cell {details['cell'] + 1} failed{line}:"  # people count from 1
+    source = str(details.get("source") or "").strip("\n").splitlines()
+    if len(source) > SOURCE_LINES:
+        yield f"    ... ({len(source) - SOURCE_LINES} lines)"
+    for text in ("\n".join(source[-SOURCE_LINES:]), str(details.get("traceback") or "").rstrip()):
+        if text:
+            yield indent(text, "    ")
+    if details.get("example") and "cell" in details:
+        yield f"The example: {details['example']}"
+    if details.get("notebook"):
+        yield f"Executed notebook: {base}{details['notebook']}"

@@ -12,55 +12,56 @@ from typing import Any
 from easymlnb.contract.errors import BundleRejected
 
 LARGEST = 20 * 2**20
-"""Bytes of a notebook up to which its own metadata are looked up while it is worked on."""
+"""Bytes of a notebook up to which its metadata are read while its author works on it."""
 
 
 class MetadataWarning(UserWarning):
-    """What is said beside the notebook's code cannot be used; the service itself still works."""
+    """Metadata of a notebook are invalid; its services still work."""
 
 
-def candidates() -> Iterator[Path]:
-    """Yield where this kernel's notebook may lie, likeliest first."""
+def notebook_candidates() -> Iterator[Path]:
+    """Yield possible paths of this kernel's notebook, the likeliest first."""
     shell = _shell()
-    if shell is not None and (told := shell.user_ns.get("__vsc_ipynb_file__")):
-        yield Path(str(told))
+    if shell is not None and (path := shell.user_ns.get("__vsc_ipynb_file__")):
+        yield Path(str(path))
     session = os.environ.get("JPY_SESSION_NAME", "")
     if not session:
         return
     folder, _, last = session.rpartition("/")
-    cleaned = Path(folder, last.removeprefix("RTC:"))  # how collaborative sessions call it
+    cleaned = Path(folder, last.removeprefix("RTC:"))  # the prefix of collaborative sessions
     yield cleaned
-    # A path below the server's root; Jupyter starts a kernel in its notebook's folder.
+    # The path is relative to the server's root; Jupyter starts a kernel in its notebook's folder.
     yield Path.cwd() / cleaned.name
 
 
-def said() -> dict[str, Any]:
-    """Return what is said beside the code of this kernel's notebook, for its live services.
+def live_metadata() -> dict[str, Any]:
+    """Return the metadata of this kernel's notebook, for its live services.
 
-    What cannot be used becomes a warning: publishing refuses it, working on a cell goes on.
+    Invalid metadata cause a warning; publishing rejects them.
     """
-    notebook = next((path for path in candidates() if path.is_file()), None)
+    notebook = next((path for path in notebook_candidates() if path.is_file()), None)
     if notebook is None:
         return {}
-    from easymlnb.publishing.notebook_metadata import names
+    from easymlnb.publishing.notebook_metadata import metadata_files
 
-    near = [notebook, *(notebook.parent / name for name in names(notebook.name))]
+    files = [notebook, *(notebook.parent / name for name in metadata_files(notebook.name))]
     try:
-        return _read(notebook, tuple(path.stat().st_mtime for path in near if path.is_file()))
+        times = tuple(path.stat().st_mtime for path in files if path.is_file())
+        return _read_cached(notebook, times)
     except BundleRejected as error:
         warnings.warn(error.message, MetadataWarning, stacklevel=4)
     except (OSError, ValueError, RecursionError):
-        pass  # it is being saved just now, or is no notebook: then nothing is said
+        pass  # the file is being saved, or is not a notebook
     return {}
 
 
 @lru_cache(maxsize=1)
-def _read(notebook: Path, times: tuple[float, ...]) -> dict[str, Any]:
-    """Read once for each state of the files; a notebook has many cells."""
-    from easymlnb.publishing.notebook_metadata import said
+def _read_cached(notebook: Path, times: tuple[float, ...]) -> dict[str, Any]:
+    """Read the metadata once for each state of the files."""
+    from easymlnb.publishing.notebook_metadata import read_metadata
 
     found = json.loads(notebook.read_bytes()) if notebook.stat().st_size <= LARGEST else {}
-    return said(notebook, found if isinstance(found, dict) else {})
+    return read_metadata(notebook, found if isinstance(found, dict) else {})
 
 
 def _shell() -> Any:

@@ -1,4 +1,4 @@
-"""Metadata of services from outside of their code: notebook metadata and a YAML file."""
+"""Metadata of services outside their code: notebook metadata and a YAML file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,33 +9,34 @@ from easymlnb.contract.errors import BundleRejected
 from easymlnb.contract.metadata import SERVICES, Problem
 
 KEY = "easymlnb"
-"""Where a notebook's metadata has it."""
+"""The key in a notebook's metadata."""
 
 MAX_FILE = 256 * 1024
 """Limit of a YAML file in bytes."""
 
 
-def names(notebook: str) -> tuple[str, str]:
-    """Return the YAML files of a notebook of that name; the first one there is counts."""
+def metadata_files(notebook: str) -> tuple[str, str]:
+    """Return the possible YAML files of a notebook; the first one that exists counts."""
     return f"{notebook.removesuffix('.ipynb')}.easymlnb.yaml", "easymlnb.yaml"
 
 
-def said(path: Path, notebook: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is said about the services of the notebook at ``path``, checked.
+def read_metadata(path: Path, notebook: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the validated metadata of the services of the notebook at ``path``.
 
-    The notebook's own metadata count more than the YAML file. Raises ``BundleRejected``: each entry
-    of its ``details`` has the ``field`` and a ``message``.
+    The notebook's own metadata override the YAML file. Raises ``BundleRejected``: each entry of its
+    ``details`` has the ``field`` and a ``message``.
     """
     found: dict[str, Any] = {}
     problems: list[Problem] = []
     own = (notebook.get("metadata") or {}).get(KEY)
-    file = next((one for name in names(path.name) if (one := path.parent / name).is_file()), None)
-    told = [(file.name, _yaml(file))] if file else []
-    for place, fields in [*told, (f"The metadata of {path.name}", own)]:
+    files = (path.parent / name for name in metadata_files(path.name))
+    file = next((file for file in files if file.is_file()), None)
+    sources = [(file.name, _yaml(file))] if file else []
+    for source, fields in [*sources, (f"The metadata of {path.name}", own)]:
         if fields is None:
             continue
-        checked, wrong = metadata.read(_with_pictures(fields, path.parent))
-        problems += [Problem(one.field, f"{one.message} ({place})") for one in wrong]
+        checked, wrong = metadata.read(_with_thumbnails(fields, path.parent))
+        problems += [Problem(one.field, f"{one.message} ({source})") for one in wrong]
         found = metadata.merged(found, checked)
     if problems:
         raise metadata.rejected(problems)
@@ -58,24 +59,24 @@ def _yaml(file: Path) -> Any:
         raise BundleRejected(f"{file.name} cannot be read ({error.strerror}).") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise BundleRejected(f"{file.name} is not valid YAML{where}.") from error
+        at = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise BundleRejected(f"{file.name} is not valid YAML{at}.") from error
 
 
-def _with_pictures(told: Any, folder: Path) -> Any:
-    """Return the fields with the thumbnails read from the files they name."""
-    if not isinstance(told, Mapping):
-        return told
-    found = dict(told)
+def _with_thumbnails(fields: Any, folder: Path) -> Any:
+    """Return the fields with thumbnails read from their files."""
+    if not isinstance(fields, Mapping):
+        return fields
+    found = dict(fields)
     name = found.get("thumbnail")
     if isinstance(name, str) and not name.startswith("data:"):
-        found["thumbnail"] = _picture(folder, name)
+        found["thumbnail"] = _thumbnail(folder, name)
     if isinstance(services := found.get(SERVICES), Mapping):
-        found[SERVICES] = {one: _with_pictures(fields, folder) for one, fields in services.items()}
+        found[SERVICES] = {name: _with_thumbnails(own, folder) for name, own in services.items()}
     return found
 
 
-def _picture(folder: Path, name: str) -> str:
+def _thumbnail(folder: Path, name: str) -> str:
     from easymlnb.services import thumbnail
 
     try:

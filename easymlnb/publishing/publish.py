@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import indent
 from typing import Any
 
 from easymlnb.client import Client, hub
@@ -18,10 +17,10 @@ from easymlnb.contract.errors import EasyMLNBError, ServiceNotFound
 from easymlnb.contract.options import named_options
 from easymlnb.contract.replacing import AUTO, check
 from easymlnb.publishing import addresses
-from easymlnb.publishing.bundle import make
-from easymlnb.publishing.bundle.static_analysis import plain
-from easymlnb.publishing.bundle_upload import send
-from easymlnb.publishing.current_notebook import candidates
+from easymlnb.publishing.bundle import BuiltBundle, build_bundle
+from easymlnb.publishing.bundle.static_analysis import expand_magics
+from easymlnb.publishing.bundle_upload import describe_failure, upload_bundle
+from easymlnb.publishing.current_notebook import notebook_candidates
 from easymlnb.services.definition import SERVICES
 
 log = logging.getLogger("easymlnb")
@@ -29,11 +28,12 @@ log = logging.getLogger("easymlnb")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Published:
-    """What came of publishing. ``version`` is ``None`` as long as it is starting.
+    """A published service.
 
-    ``url`` is the REST address, ``app`` and ``page`` are for a browser. ``public`` is the address
-    for visitors without a login; empty when the service is not public.
-    ``unchanged`` says that this very content was published already.
+    version: ``None`` while it is starting.
+    url: the REST address; ``app`` and ``page`` are for a browser.
+    public: the address for visitors without a login; empty if the service is not public.
+    unchanged: whether this content was already published.
     """
 
     service: str
@@ -64,30 +64,18 @@ def publish(
     requirements: Iterable[str] | str | Path | None = None,
     url: str | None = None,
     token: str | None = None,
-    here: bool = False,
+    personal: bool = False,
     replace: str = AUTO,
     wait: bool = True,
     timeout: float = 600.0,
 ) -> Published | None:
-    """Freeze the saved notebook as a new version of ``service`` and wait until it serves.
+    """Publish the saved notebook as a new version of ``service``, and wait until it is ready.
 
-    notebook: its path; default: the notebook of this kernel.
-    include, exclude, requirements: see ``easymlnb.publishing.bundle.build``.
-    url, token: the server; default: the Hub's shared service if there is one
-        (``easymlnb.client.hub``), else see ``easymlnb.client.discovery.find``.
-    here: ``True`` publishes on one's own server although the Hub has a shared service.
-    replace: what becomes of the former version while this one starts. ``"auto"`` keeps it serving,
-        unless its own workers have the only room there is: then they end and calls wait.
-        ``"in_place"`` ends them in any case, ``"wait"`` waits for other room. If this one fails,
-        the former one starts again.
-    wait: ``False`` returns as soon as the server has accepted it.
-    timeout: seconds to wait for it to serve, default 600.
+    The parameters are those of ``ServiceFunction.publish``. Interrupting the cell cancels
+    publishing; the previous version stays online. In a worker it does nothing and returns ``None``.
 
-    Interrupting the cell cancels publishing; the previous version stays online.
-    In a worker, which runs the same cells, it does nothing and returns ``None``.
-    Raises ``EasyMLNBError`` when the notebook is not saved, ``Forbidden`` when the shared service
-    refuses this server's token, ``BadRequest`` for another ``replace``, and what ``make`` and
-    ``send`` raise.
+    Raises ``EasyMLNBError`` if the notebook is not saved, ``Forbidden`` if the shared service
+    rejects this server's token, and what ``build_bundle`` and ``upload_bundle`` raise.
     """
     if "EASYMLNB_WORKER" in os.environ:
         log.info("publish() of %s has no effect in a worker.", service)
@@ -96,22 +84,27 @@ def publish(
         raise ServiceNotFound(service)
     check(replace)
     path = find_notebook(SERVICES[service].function, service, notebook)
-    server = hub.server(url, token, here=here)
-    made = make(path, include=include, exclude=exclude, requirements=requirements)
-    _say(_summary(path.name, sorted(made.manifest.files), len(made.data)), *made.notes)
+    server = hub.publish_target(url, token, personal=personal)
+    bundle = build_bundle(path, include=include, exclude=exclude, requirements=requirements)
+    return _upload(service, server, bundle, replace, wait, timeout)
+
+
+def _upload(
+    service: str, server: Server, bundle: BuiltBundle, replace: str, wait: bool, timeout: float
+) -> Published:
+    _print(*bundle.summary())
     try:
-        status = send(
-            made.data,
+        status = upload_bundle(
+            server,
+            bundle.data,
             names=[service],
             replace=replace,
-            url=server.url,
-            token=server.token,
             wait=wait,
             timeout=timeout,
-            on=lambda state: _say(_STATES.get(state, state)),
+            on_text=_print,
         )
     except EasyMLNBError as error:
-        _say(*_where(error.details, hub.address(server)))
+        _print(*describe_failure(error.details, hub.public_url(server)))
         raise
     return _published(service, server, status)
 
@@ -120,11 +113,11 @@ def _published(service: str, server: Server, status: dict[str, Any]) -> Publishe
     full = service
     if server.shared:
         with Client(server) as client:
-            full = client.full_name(service)
+            full = client.admin.full_name(service)
     served: dict[str, Any] = next(
         (s for s in status["services"] if s["name"] in (service, full)), {}
     )
-    found = addresses.of(server, full, public=bool(served.get("public")))
+    found = addresses.for_service(server, full, public=bool(served.get("public")))
     return Published(
         full,
         served.get("version"),
@@ -136,13 +129,6 @@ def _published(service: str, server: Server, status: dict[str, Any]) -> Publishe
     )
 
 
-_STATES = {
-    "starting": "A worker runs the notebook and its examples ...",
-    "ready": "Published.",
-    "failed": "Publishing failed. The previous version stays online.",
-}
-
-
 def find_notebook(function: Callable[..., Any], name: str, given: str | Path | None) -> Path:
     """Return the saved notebook that holds ``function`` exactly as this kernel knows it.
 
@@ -151,7 +137,7 @@ def find_notebook(function: Callable[..., Any], name: str, given: str | Path | N
     Raises ``EasyMLNBError`` when it has to be saved or named first.
     """
     sources = list(_sources(function))
-    likely = [Path(given)] if given is not None else list(candidates())
+    likely = [Path(given)] if given is not None else list(notebook_candidates())
     there = [path for path in likely if path.is_file()]
     for path in there:
         if _holds_all(path, sources):
@@ -176,8 +162,8 @@ def find_notebook(function: Callable[..., Any], name: str, given: str | Path | N
 
 def holds(path: Path, source: str) -> bool:
     """Say whether a code cell of the notebook at ``path`` contains ``source``."""
-    wanted = _tidy(source)
-    return any(wanted in _tidy(cell) or wanted in _as_run(cell) for cell in _cells(path))
+    wanted = _normalized(source)
+    return any(wanted in _normalized(cell) or wanted in _as_run(cell) for cell in _cells(path))
 
 
 def _holds_all(path: Path, sources: list[str]) -> bool:
@@ -219,37 +205,16 @@ def _as_run(cell: str) -> str:
     if "IPython" not in sys.modules:
         return ""
     try:
-        return _tidy(plain(cell))
+        return _normalized(expand_magics(cell))
     except SyntaxError:
         return ""
 
 
-def _tidy(source: str) -> str:
+def _normalized(source: str) -> str:
     return "\n".join(line.rstrip() for line in source.strip("\n").splitlines())
 
 
-def _summary(notebook: str, files: list[str], size: int) -> str:
-    shown = ", ".join(files[:10]) + (f" and {len(files) - 10} more" if len(files) > 10 else "")
-    return f"Publishing {notebook} ({size / 1000:.0f} kB) with {shown or 'no other files'}."
-
-
-def _where(details: Any, base: str) -> Iterator[str]:
-    """Yield what the author needs to see of a failure: cell, line, traceback and notebook."""
-    if not isinstance(details, dict):
-        return
-    if "cell" in details:
-        line = f" at line {details['line']}" if "line" in details else ""
-        yield f"Cell {details['cell'] + 1} failed{line}:"  # people count from 1
-    for name in ("source", "traceback"):
-        if details.get(name):
-            yield indent(str(details[name]).rstrip(), "    ")
-    if details.get("example") and "cell" in details:
-        yield f"The example: {details['example']}"
-    if details.get("notebook"):
-        yield f"Executed notebook: {base}{details['notebook']}"
-
-
-def _say(*lines: str) -> None:
+def _print(*lines: str) -> None:
     for line in lines:
         sys.stdout.write(line + "\n")
     sys.stdout.flush()

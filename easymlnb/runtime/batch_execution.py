@@ -1,26 +1,18 @@
-"""Calls that came together: one run of the function where the service is batched.
+"""Run calls that came together: one run of the function if the service is batched.
 
-Every call is read and written by itself, so a bad one fails alone. When the function raises on
-several, each is run once more alone: what one of them breaks the others do not pay for.
+Every call is decoded and encoded separately, so an invalid one fails alone. If the function raises
+for several calls, each runs once more alone: one bad input does not fail the others.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from easymlnb.contract.errors import ResultNotEncodable
+from easymlnb.contract.errors import EasyMLNBError, ResultNotEncodable
 from easymlnb.contract.worker_protocol import Call, Failure, Result
 from easymlnb.runtime import body_files, event_loop
-from easymlnb.runtime.call_execution import (
-    CallAttempt,
-    Guard,
-    Raised,
-    Stopped,
-    answer,
-    view_of,
-    write,
-)
-from easymlnb.runtime.context import Context, Emit, running
-from easymlnb.runtime.failures import defect, trace_of
+from easymlnb.runtime.call_execution import CallAttempt, Guard, encode_result, run_call, view_of
+from easymlnb.runtime.context import Context, Emit, call_context
+from easymlnb.runtime.failures import CallInterrupted, UserCodeError, defect, trace_of
 from easymlnb.runtime.figures import own_figures
 from easymlnb.runtime.tqdm_progress import report_bars
 from easymlnb.services.definition import Service
@@ -29,32 +21,33 @@ from easymlnb.types.temp_files import scratch
 End = tuple[Result | Failure, bytes]
 
 
-def answers(
+def failed(call: int, error: EasyMLNBError, trace: str = "") -> End:
+    """Return the response of a call that did not run."""
+    return Failure(id=call, code=error.code, message=error.message, trace=trace), b""
+
+
+def run_batch(
     service: Service, members: list[tuple[Call, bytes]], emit: Emit, guard: Guard
 ) -> list[End]:
-    """Run calls in this thread: emit their events, return their ends in order."""
+    """Run calls in this thread: emit their events, return their responses in order."""
     try:
-        return _answers(service, members, emit, guard)
+        return _run_batch(service, members, emit, guard)
     except Exception as error:
-        # A defect of ours: it must cost these calls only, not their worker with all its others.
+        # A defect of easymlnb: it must fail these calls only, not their worker.
         public, trace = defect(error), trace_of(error)
-        failures = [
-            Failure(id=call.id, code=public.code, message=public.message, trace=trace)
-            for call, _ in members
-        ]
-        return [(failure, b"") for failure in failures]
+        return [failed(call.id, public, trace) for call, _ in members]
 
 
-def _answers(
+def _run_batch(
     service: Service, members: list[tuple[Call, bytes]], emit: Emit, guard: Guard
 ) -> list[End]:
     if service.spec.batch is None:
-        return [answer(service, call, body, emit, guard) for call, body in members]
+        return [run_call(service, call, body, emit, guard) for call, body in members]
     attempts = [CallAttempt(call) for call, _ in members]
     with scratch():
         for attempt, (call, body) in zip(attempts, members, strict=True):
             with attempt:
-                attempt.values = body_files.read(service, call, body)
+                attempt.values = body_files.read_arguments(service, call, body)
         logs: dict[int, str] = {}
         readable = [attempt for attempt in attempts if attempt.failure is None]
         for group in _groups(service, readable):
@@ -69,13 +62,13 @@ def run_rows(service: Service, rows: list[dict[str, Any]]) -> list[Any]:
         attempt.values = row
     results: dict[int, Any] = {}
     for group in _groups(service, attempts):
-        found = event_loop.plain(service.function(**_columns(service, group)))
+        found = event_loop.await_result(service.function(**_columns(service, group)))
         results.update(zip(map(id, group), _results(service, found, len(group)), strict=True))
     return [results[id(attempt)] for attempt in attempts]
 
 
 class _Shared(Context):
-    """Calls that run as one: they share their prints, and hear of progress each."""
+    """Calls that run as one: they share their output, and each gets the progress."""
 
     def __init__(self, calls: list[Call], emit: Emit) -> None:
         super().__init__(calls[0], emit)
@@ -89,24 +82,24 @@ class _Shared(Context):
 def _run(
     service: Service, group: list[CallAttempt], emit: Emit, guard: Guard, logs: dict[int, str]
 ) -> None:
-    """Run the function on a group; ``logs`` takes what it printed, by call."""
+    """Run the function on a group; add its output to ``logs``, by call."""
     context = _Shared([attempt.call for attempt in group], emit)
     raised: BaseException | None = None
     columns = _columns(service, group)
-    with running(context), own_figures(context):
+    with call_context(context), own_figures(context):
         report_bars()
         try:
             with guard(tuple(attempt.call.id for attempt in group)):
-                found = event_loop.plain(service.function(**columns))
+                found = event_loop.await_result(service.function(**columns))
             results = _results(service, found, len(group))
-        except (Stopped, ResultNotEncodable) as error:
+        except (CallInterrupted, ResultNotEncodable) as error:
             raised = error
         except BaseException as error:
-            raised = Raised(error)
+            raised = UserCodeError(error)
         else:
             for attempt, result in zip(group, results, strict=True):
-                _write(service, attempt, result, guard)
-    if isinstance(raised, Raised) and len(group) > 1:
+                _encode(service, attempt, result, guard)
+    if isinstance(raised, UserCodeError) and len(group) > 1:
         for attempt in group:
             _run(service, [attempt], emit, guard, logs)
         return
@@ -117,13 +110,13 @@ def _run(
                 raise raised
 
 
-def _write(service: Service, attempt: CallAttempt, result: Any, guard: Guard) -> None:
+def _encode(service: Service, attempt: CallAttempt, result: Any, guard: Guard) -> None:
     seen: Any = None
     with attempt:
         if attempt.call.view:
             with guard((attempt.call.id,)):
                 seen = view_of(service, attempt.values, result)
-        attempt.written = write(service, attempt.call, result, seen)
+        attempt.encoded = encode_result(service, attempt.call, result, seen)
 
 
 def _groups(service: Service, attempts: list[CallAttempt]) -> list[list[CallAttempt]]:
@@ -163,12 +156,14 @@ def _stacked(values: list[Any]) -> Any:
 def _results(service: Service, found: Any, wanted: int) -> Sequence[Any]:
     """Return one result for each call; an array is split along its first axis.
 
-    Raises ``ResultNotEncodable`` when it is anything else.
+    Raises ``ResultNotEncodable`` for any other result.
     """
-    told = f"{service.name!r} must return a list with one result for each of {wanted} calls, not "
+    expected = (
+        f"{service.name!r} must return a list with one result for each of {wanted} calls, not"
+    )
     array = bool(getattr(found, "shape", ())) and not hasattr(found, "columns")
     if not array and not isinstance(found, list | tuple):
-        raise ResultNotEncodable(f"{told}a {type(found).__name__}.")
+        raise ResultNotEncodable(f"{expected} a {type(found).__name__}.")
     if len(found) != wanted:
-        raise ResultNotEncodable(f"{told}{len(found)}.")
+        raise ResultNotEncodable(f"{expected} {len(found)}.")
     return list(found)

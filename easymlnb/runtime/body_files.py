@@ -1,6 +1,6 @@
-"""Bodies in files instead of frames: read and written where the server expects them.
+"""Bodies in files instead of frames, in folders that the server and the kernel share.
 
-Only a kernel on the server's own host can do so; it proves that with what it finds at a probe.
+Only a kernel on the server's host uses them. It proves that with the content of a probe file.
 """
 
 import contextlib
@@ -17,11 +17,11 @@ from easymlnb.services.definition import Service
 from easymlnb.types.uploaded_files import Data, contents, sent
 
 PROBE = 64
-"""Bytes that are read of a probe at most."""
+"""Maximum bytes that are read from a probe file."""
 
 
 def answer_probe(probe: str) -> Message | None:
-    """Return what proves that this kernel can read the server's file; ``None`` if it cannot."""
+    """Return the proof that this kernel can read the server's file; ``None`` if it cannot."""
     try:
         with open(probe, "rb") as file:
             return SharedFilesystem(proof=file.read(PROBE))
@@ -29,8 +29,8 @@ def answer_probe(probe: str) -> Message | None:
         return None
 
 
-def read(service: Service, call: Call, body: bytes) -> dict[str, Any]:
-    """Return a call's checked arguments; raises what ``codec.read`` does."""
+def read_arguments(service: Service, call: Call, body: bytes) -> dict[str, Any]:
+    """Return a call's checked arguments; raises what ``codec.decode_request`` does."""
     if not call.file and not call.uploads:
         return codec.decode_request(service.schema, call.content_type, body)
     data: Data = body
@@ -45,27 +45,27 @@ def read(service: Service, call: Call, body: bytes) -> dict[str, Any]:
                 service.schema, call.content_type, contents(own) if own else data, own
             )
     except FileNotFoundError:
-        # The server removes it only when nobody waits for the answer.
+        # The server removes the file only after the caller has left.
         raise CallCancelled from None
 
 
-def given(message: ServiceResult, body: bytes) -> Data:
-    """Return the body of an answer to a question; raises ``OSError``."""
+def response_body(message: ServiceResult, body: bytes) -> Data:
+    """Return the body of a response to this kernel's request; raises ``OSError``."""
     return contents(Path(message.file)) if message.file else body
 
 
-def leave(call: Call, body: Data) -> str:
-    """Leave a large result in the call's room and return its name; empty if it goes in a frame."""
-    return leave_in(call.result_folder, body) if call.result_folder and len(body) > LARGE else ""
+def store_result(call: Call, body: Data) -> str:
+    """Store a large result in the call's shared folder; return its name, empty for small ones."""
+    return store_in(call.result_folder, body) if call.result_folder and len(body) > LARGE else ""
 
 
-def leave_in(room: str, body: Data) -> str:
-    """Leave bytes in a room and return their file's name; empty if there is no room for them."""
+def store_in(folder: str, body: Data) -> str:
+    """Store bytes in a shared folder; return the file's name, empty if the disk is too full."""
     name = secrets.token_hex(16)
-    path = Path(room) / name
+    path = Path(folder) / name
     try:
-        found = os.statvfs(room)
-        if found.f_bavail * found.f_frsize < 2 * len(body):
+        disk = os.statvfs(folder)
+        if disk.f_bavail * disk.f_frsize < 2 * len(body):
             return ""
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", 0) as file:
             left = memoryview(body)

@@ -1,25 +1,25 @@
-"""The first and the last cell of a worker, around those of its bundle."""
+"""The first and the last cell of a worker, around the cells of its bundle."""
 
 import os
 import sys
 from typing import Any, cast
 
-from easymlnb.contract.texts import all_sendable
+from easymlnb.contract.message import all_sendable
 from easymlnb.contract.worker_protocol import Hello, Register, pack
 from easymlnb.runtime import event_loop, notebook, raw
 from easymlnb.runtime.context import limit_prints
 from easymlnb.runtime.link import Link
-from easymlnb.runtime.server_address import MARK, ServerAddress, end, outlive_parent
+from easymlnb.runtime.server_address import WORKER_ENV, ServerAddress, end_process, outlive_parent
 from easymlnb.runtime.tqdm_progress import report_bars
 from easymlnb.runtime.worker import Worker
 from easymlnb.services.definition import SERVICES
 
 CELL_OUTPUT_LIMIT = 1_000_000
-"""Characters that one cell of a bundle may print; the log of a deployment stays readable."""
+"""Characters that one cell of a bundle may print, so that the log stays readable."""
 
 
 def prepare() -> None:
-    """First cell of a worker: bound what the bundle's cells may print, each anew."""
+    """First cell of a worker: limit the output of each of the bundle's cells."""
     from IPython.core.getipython import get_ipython
 
     limit_prints(CELL_OUTPUT_LIMIT)
@@ -34,7 +34,7 @@ def prepare() -> None:
 
 
 def _send_any_text(session: Any) -> None:
-    """Let a kernel's messages hold any text: those with a lone surrogate were not sent at all."""
+    """Let a kernel's messages contain lone surrogates, which otherwise prevent sending them."""
     pack = session.pack
 
     def pack_any(content: Any) -> bytes:
@@ -47,10 +47,10 @@ def _send_any_text(session: Any) -> None:
 
 
 def _listen_in_folder(thread: Any) -> None:
-    """Move the one socket of an ipykernel that is a TCP port whatever its transport.
+    """Move the socket that ipykernel opens as a TCP port, whatever its transport.
 
-    It takes what forked processes print. In the folder of the kernel's other sockets no other
-    account reaches it.
+    It receives the output of forked processes. In the folder of the kernel's other sockets, other
+    accounts cannot reach it.
     """
     import zmq
     from ipykernel.kernelapp import IPKernelApp
@@ -78,23 +78,23 @@ def _listen_in_folder(thread: Any) -> None:
 
 
 def serve() -> None:
-    """Last cell of a worker: dial home, answer calls until told to leave, end the process.
+    """Last cell of a worker: connect to the server, answer calls, end the process.
 
-    A server that is lost is waited for, as long as it said beforehand.
+    A worker that loses its server waits for the next one, as long as the server has allowed.
     """
-    report_bars()  # it may import, which no caller shall wait for
+    report_bars()  # this may import tqdm, which no caller should wait for
     notebook.follow()  # the settings of the last cell
     event_loop.leave_thread()
-    home = ServerAddress()
-    link: Link | None = home.dial()
+    server = ServerAddress()
+    link: Link | None = server.dial()
     outlive_parent()
     specs = tuple(service.spec for service in SERVICES.values())
-    hello = pack(Hello(kernel=os.environ[MARK], source="")) + pack(Register(specs=specs))
+    hello = pack(Hello(kernel=os.environ[WORKER_ENV], source="")) + pack(Register(specs=specs))
     try:
         while link is not None:
             link.send(hello)
-            back = Worker(link, dict(SERVICES)).run()
-            link = home.dial_again(back) if back is not None else None
+            grant = Worker(link, dict(SERVICES)).run()
+            link = server.dial_again(grant) if grant is not None else None
     finally:
-        # Whatever went wrong: without its link this process is of no use to anybody.
-        end()
+        # Without its link this process has no purpose.
+        end_process()

@@ -1,8 +1,8 @@
-"""Whether the code of a service reaches something that belongs to a given event loop.
+"""Find out whether the code of a service uses an object of a given event loop.
 
-An HTTP session or a connection belongs to the loop that ran when it was made, a lock or a queue to
-the loop in which somebody first waited for it. asyncio's own classes and most libraries keep that
-loop as ``_loop``. The search follows the names that the code uses, and what these objects hold.
+An HTTP session or a connection belongs to the loop that ran when it was created, a lock or a queue
+to the loop in which a task first waited for it. asyncio's classes and most libraries store that
+loop as ``_loop``. The search follows the names that the code uses, and what these objects refer to.
 """
 
 import asyncio
@@ -18,21 +18,21 @@ from pathlib import Path
 from typing import Any
 
 LIMIT = 500
-"""Objects to look at: what belongs to a loop lies close to the function, a model may be huge."""
+"""Objects to check: objects of a loop are close to the function, and a model may be huge."""
 
 LARGE = 100
-"""Entries of a container from which on it holds data rather than clients."""
+"""Entries of a container above which it contains data rather than clients."""
 
 CONTAINERS = (dict, list, tuple, set, frozenset)
 
 KERNEL = {"IPython", "comm", "ipykernel", "ipywidgets", "logging", "traitlets", "zmq"}
 DATA = {"PIL", "keras", "matplotlib", "numpy", "pandas", "sklearn", "tensorflow", "torch"}
 OTHERS = frozenset(KERNEL | DATA)
-"""Libraries whose objects are not looked into: they hold data, or lead to the kernel itself."""
+"""Libraries whose objects are skipped: they contain data, or refer to the kernel itself."""
 
 
-def reaches(work: Any, loop: asyncio.AbstractEventLoop) -> bool:
-    """Say whether a function, or a coroutine that it made, uses anything that belongs to a loop."""
+def uses_loop(work: Any, loop: asyncio.AbstractEventLoop) -> bool:
+    """Return whether a function, or a coroutine of it, uses an object of an event loop."""
     waiting = deque([work])
     seen: set[int] = set()
     while waiting and len(seen) < LIMIT:
@@ -42,7 +42,7 @@ def reaches(work: Any, loop: asyncio.AbstractEventLoop) -> bool:
         seen.add(id(thing))
         if thing is loop or _loop_of(thing) is loop:
             return True
-        waiting.extend(_held(thing))
+        waiting.extend(_referents(thing))
     return False
 
 
@@ -50,13 +50,13 @@ def _loop_of(thing: Any) -> Any:
     if isinstance(thing, type):
         return None
     try:
-        return object.__getattribute__(thing, "_loop")  # no code of a proxy or a property of it
+        return object.__getattribute__(thing, "_loop")  # runs no code of a proxy
     except Exception:
         return None
 
 
-def _held(thing: Any) -> Iterable[Any]:
-    """Return what to look at next behind an object."""
+def _referents(thing: Any) -> Iterable[Any]:
+    """Return the objects that an object refers to."""
     if isinstance(thing, types.FunctionType):
         return _of_function(thing)
     if isinstance(thing, types.MethodType):
@@ -80,7 +80,7 @@ def _of_function(function: types.FunctionType) -> Iterator[Any]:
     for cell in function.__closure__ or ():
         try:
             yield cell.cell_contents
-        except ValueError:  # it is filled later
+        except ValueError:  # the cell is empty so far
             continue
     yield from function.__defaults__ or ()
     yield from (function.__kwdefaults__ or {}).values()
@@ -95,7 +95,7 @@ def _of_frame(frame: types.FrameType | None) -> Iterator[Any]:
 
 
 def _named(code: types.CodeType, names: dict[str, Any]) -> Iterator[Any]:
-    """Yield the global objects that code names, and those of its own modules."""
+    """Yield the global objects that code names, and those of the notebook's modules."""
     used = set(_names(code))
     for name in used:
         value = names.get(name)
@@ -114,7 +114,7 @@ def _names(code: types.CodeType) -> Iterator[str]:
 
 @cache
 def _is_local(module: str | None) -> bool:
-    """Say whether a module is the notebook, or lies beside it, rather than in a library."""
+    """Return whether a module is the notebook or next to it, rather than in a library."""
     if module == "__main__":
         return True
     file = getattr(sys.modules.get(module or ""), "__file__", None)

@@ -1,7 +1,7 @@
 """Run one call, from its bytes to its response.
 
-The same code serves workers, live services and the form under a cell; they differ only in the
-thread it runs on and in how that thread can be interrupted (``guard``).
+Workers, live services and the form under a cell share this code. They differ only in the thread
+of the call, and in how that thread can be interrupted (``guard``).
 """
 
 import json
@@ -12,14 +12,12 @@ from types import TracebackType
 from typing import Any
 
 from easymlnb.contract.errors import CallCancelled, EasyMLNBError, ResultNotEncodable
+from easymlnb.contract.message import all_sendable, sendable
 from easymlnb.contract.spec import VIEW
-from easymlnb.contract.texts import all_sendable, sendable
 from easymlnb.contract.worker_protocol import Call, Failure, Item, Result
 from easymlnb.runtime import body_files, event_loop
-from easymlnb.runtime.context import Context, Emit, running
-from easymlnb.runtime.failures import Raised as Raised
-from easymlnb.runtime.failures import Stopped as Stopped
-from easymlnb.runtime.failures import told
+from easymlnb.runtime.context import Context, Emit, call_context
+from easymlnb.runtime.failures import CallInterrupted, UserCodeError, to_public
 from easymlnb.runtime.figures import own_figures
 from easymlnb.runtime.tqdm_progress import report_bars
 from easymlnb.services import codec, presentation
@@ -27,10 +25,10 @@ from easymlnb.services.definition import Service
 from easymlnb.types.temp_files import scratch
 
 Guard = Callable[[tuple[int, ...]], AbstractContextManager[None]]
-"""Makes the block in which the calls of these ids can be interrupted."""
+"""Returns the context in which the calls with these ids can be interrupted."""
 
 RESULT_IN_VIEW = 2**20
-"""Bytes of JSON up to which a view also carries the raw result."""
+"""Bytes of JSON up to which a view also contains the raw result."""
 
 
 def _no_guard(calls: tuple[int, ...]) -> AbstractContextManager[None]:
@@ -38,15 +36,15 @@ def _no_guard(calls: tuple[int, ...]) -> AbstractContextManager[None]:
 
 
 class CallAttempt:
-    """What becomes of one call: used as a context manager, it keeps the error of its block."""
+    """The outcome of one call. As a context manager it stores the error of its block."""
 
-    __slots__ = ("call", "failure", "started", "trace", "values", "written")
+    __slots__ = ("call", "encoded", "failure", "started", "trace", "values")
 
     def __init__(self, call: Call) -> None:
         self.call = call
         self.started = time.perf_counter()
         self.values: dict[str, Any] = {}
-        self.written = codec.EncodedBody("", b"")
+        self.encoded = codec.EncodedBody("", b"")
         self.failure: EasyMLNBError | None = None
         self.trace = ""
 
@@ -57,18 +55,18 @@ class CallAttempt:
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        trace: TracebackType | None,
+        traceback: TracebackType | None,
     ) -> bool:
         if error is None:
             return False
-        if isinstance(error, Stopped):
+        if isinstance(error, CallInterrupted):
             self.failure = CallCancelled()
         else:
-            self.failure, self.trace = told(error)
+            self.failure, self.trace = to_public(error)
         return True
 
     def end(self, log: str) -> tuple[Result | Failure, bytes]:
-        """Return the call's one answer, whatever it is; it never raises."""
+        """Return the call's one response; never raises."""
         seconds = time.perf_counter() - self.started
         if self.failure is None:
             with self:
@@ -86,43 +84,43 @@ class CallAttempt:
         return failure, b""
 
     def _result(self, seconds: float, log: str) -> tuple[Result, bytes]:
-        written = self.written
-        file = body_files.leave(self.call, written.body)
+        encoded = self.encoded
+        file = body_files.store_result(self.call, encoded.body)
         result = Result(
             id=self.call.id,
-            content_type=sendable(written.content_type),
+            content_type=sendable(encoded.content_type),
             seconds=seconds,
-            filename=sendable(written.filename),
+            filename=sendable(encoded.filename),
             log=log,
             file=file,
         )
-        return result, b"" if file else bytes(written.body)
+        return result, b"" if file else bytes(encoded.body)
 
 
-def answer(
+def run_call(
     service: Service, call: Call, body: bytes, emit: Emit, guard: Guard = _no_guard
 ) -> tuple[Result | Failure, bytes]:
-    """Run one call in this thread: emit its events, return its one ``Result`` or ``Failure``."""
+    """Run one call in this thread: emit its events, return its ``Result`` or ``Failure``."""
     attempt = CallAttempt(call)
     context = Context(call, emit)
-    with running(context), own_figures(context), scratch(), attempt:
+    with call_context(context), own_figures(context), scratch(), attempt:
         report_bars()
-        values = body_files.read(service, call, body)
-        # Only the author's code runs under the guard: an interrupt breaks nothing of ours.
+        values = body_files.read_arguments(service, call, body)
+        # Only the author's code runs under the guard: an interrupt breaks nothing else.
         with guard((call.id,)):
             value = _run(service, values, call, emit)
-            seen = view_of(service, values, value) if viewed(service, call) else None
-        attempt.written = write(service, call, value, seen)
+            seen = view_of(service, values, value) if has_view(service, call) else None
+        attempt.encoded = encode_result(service, call, value, seen)
     return attempt.end(context.log.text())
 
 
-def viewed(service: Service, call: Call) -> bool:
-    """Say whether a view is to be made of the result."""
+def has_view(service: Service, call: Call) -> bool:
+    """Return whether the caller wants a view of the result."""
     return call.view and not service.spec.stream
 
 
-def write(service: Service, call: Call, value: Any, seen: Any) -> codec.EncodedBody:
-    """Turn a result, and what the view made of it, into the body that the caller asked for."""
+def encode_result(service: Service, call: Call, value: Any, seen: Any) -> codec.EncodedBody:
+    """Encode a result, or the view's result ``seen``, as the caller wants it."""
     if service.spec.stream:
         return codec.EncodedBody("application/json", b"")
     if call.view:
@@ -131,29 +129,29 @@ def write(service: Service, call: Call, value: Any, seen: Any) -> codec.EncodedB
 
 
 def _run(service: Service, values: dict[str, Any], call: Call, emit: Emit) -> Any:
-    """Call the function; a generator's items are emitted as they come."""
+    """Call the function; emit the items of a generator as they come."""
     try:
-        value = event_loop.plain(service.function(**values))
+        value = event_loop.await_result(service.function(**values))
         if not service.spec.stream:
             return value
-        # A stopped generator is closed here, so that its own clean-up runs before the answer.
-        with closing(event_loop.items(value)) as items:
+        # An interrupted generator is closed, so that its clean-up runs before the response.
+        with closing(event_loop.iterate(value)) as items:
             for item in items:
-                emit(Item(id=call.id), item_of(service, call, item))
+                emit(Item(id=call.id), encode_item(service, call, item))
         return None
-    except (Stopped, ResultNotEncodable):
+    except (CallInterrupted, ResultNotEncodable):
         raise
     except BaseException as error:
-        raise Raised(error) from error
+        raise UserCodeError(error) from error
 
 
-def item_of(service: Service, call: Call, item: Any) -> bytes:
-    """Turn one item of a stream into the JSON that the caller asked for."""
+def encode_item(service: Service, call: Call, item: Any) -> bytes:
+    """Encode one item of a stream as the JSON that the caller wants."""
     return _json({"parts": presentation.to_parts(item)}) if call.view else service.schema.dump(item)
 
 
 def view_of(service: Service, values: dict[str, Any], value: Any) -> Any:
-    """Return what the author wants people to see: the view's return value, else the result."""
+    """Return the value to show: the view's return value, else the result."""
     if service.view_function is None:
         return value
     wanted = service.view_parameters
@@ -161,11 +159,11 @@ def view_of(service: Service, values: dict[str, Any], value: Any) -> Any:
         seen = service.view_function(
             **{k: v for k, v in values.items() if k in wanted}, result=value
         )
-        return event_loop.plain(seen)
-    except Stopped:
+        return event_loop.await_result(seen)
+    except CallInterrupted:
         raise
     except BaseException as error:
-        raise Raised(error) from error
+        raise UserCodeError(error) from error
 
 
 def _view_json(service: Service, value: Any, seen: Any) -> bytes:
@@ -183,9 +181,9 @@ def _view_json(service: Service, value: Any, seen: Any) -> bytes:
 def _json(value: Any) -> bytes:
     try:
         text = _dumped(value)
-        # Perhaps a lone surrogate. What people are shown is shown in any case, escaped as text.
+        # A lone surrogate may be in it: views show it as escaped text.
         return (_dumped(all_sendable(value)) if "\\ud" in text else text).encode()
-    except ValueError as error:  # a number of more digits than Python writes
+    except ValueError as error:  # a number with more digits than Python writes
         raise ResultNotEncodable(f"The result cannot be displayed: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""The call that is running: its progress, its prints, and its cancellation."""
+"""The call that is running: its progress and what it prints."""
 
 import sys
 import time
@@ -6,40 +6,39 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextvars import ContextVar
 from io import TextIOBase
-from types import TracebackType
 from typing import Any
 
-from easymlnb.contract.texts import sendable
+from easymlnb.contract.message import sendable
 from easymlnb.contract.worker_protocol import Call, Message, Progress
 
 Emit = Callable[[Message, bytes], None]
 
 LOG_LIMIT = 64 * 1024
-"""Characters of a call's prints that are kept; the rest is counted, not stored."""
+"""Characters of a call's output that are stored; the rest is only counted."""
 
 PROGRESS_EVERY = 0.05
-"""Seconds between two progress messages of one call; the last one (1.0) always goes."""
+"""Seconds between two progress messages of one call; the last one (1.0) is always sent."""
 
 
 class Log:
-    """Text up to a limit, and a mark that says how much was cut."""
+    """Text up to a limit, with a note about what was cut."""
 
     def __init__(self, limit: int = LOG_LIMIT) -> None:
         self._limit = limit
-        self._kept: list[str] = []
+        self._stored: list[str] = []
         self._size = 0
 
     def write(self, text: str) -> None:
-        room = self._limit - self._size
-        if room > 0:
-            self._kept.append(sendable(text[:room]))
+        left = self._limit - self._size
+        if left > 0:
+            self._stored.append(sendable(text[:left]))
         self._size += len(text)
 
     def text(self) -> str:
-        """Return what was kept, ending in a mark if something was cut."""
+        """Return the stored text, with a note at its end if something was cut."""
         cut = self._size - self._limit
-        mark = f"\n... {cut} more characters were truncated.\n" if cut > 0 else ""
-        return "".join(self._kept) + mark
+        note = f"\n... {cut} more characters were truncated.\n" if cut > 0 else ""
+        return "".join(self._stored) + note
 
 
 class Context:
@@ -50,26 +49,26 @@ class Context:
         self.log = Log()
         self.figures: OrderedDict[Any, Any] = OrderedDict()  # pyplot's, by number
         self._emit = emit
-        self._told = 0.0
+        self._reported = 0.0
 
     def progress(self, fraction: float, text: str) -> None:
-        """Tell the caller, at most every ``PROGRESS_EVERY`` seconds, how far the call is."""
+        """Send progress to the caller, at most every ``PROGRESS_EVERY`` seconds."""
         now = time.monotonic()
-        if not self.call.progress or (now - self._told < PROGRESS_EVERY and fraction < 1):
+        if not self.call.progress or (now - self._reported < PROGRESS_EVERY and fraction < 1):
             return
-        self._told = now
+        self._reported = now
         self._emit(Progress(id=self.call.id, fraction=fraction, text=sendable(text)), b"")
 
 
 class StepContext(Context):
-    """A call as one of its steps sees it; ``tell`` passes on how far that step is."""
+    """A call as one of its steps sees it; ``report`` receives the progress of that step."""
 
-    def __init__(self, whole: Context, tell: Callable[[float, str], None]) -> None:
+    def __init__(self, whole: Context, report: Callable[[float, str], None]) -> None:
         self.__dict__.update(whole.__dict__)
-        self._tell = tell
+        self._report = report
 
     def progress(self, fraction: float, text: str) -> None:
-        self._tell(fraction, text)
+        self._report(fraction, text)
 
 
 CURRENT_CALL: ContextVar[Context | None] = ContextVar("easymlnb_call", default=None)
@@ -100,7 +99,7 @@ def progress(fraction: float, text: str = "") -> None:
 
 
 class _PerCall(TextIOBase):
-    """A standard stream that gives each call its own prints and passes the rest on."""
+    """A standard stream that writes the output of calls to their logs."""
 
     def __init__(self, stream: Any, outside: Log | None = None) -> None:
         self.stream = stream
@@ -109,7 +108,7 @@ class _PerCall(TextIOBase):
     def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        text = str.__str__(text)  # a subclass may slice and join as it likes
+        text = str.__str__(text)  # a subclass may slice and join differently
         context = CURRENT_CALL.get()
         if context is not None:
             context.log.write(text)
@@ -137,23 +136,23 @@ class _PerCall(TextIOBase):
 
 
 def capture_prints() -> None:
-    """Send what calls print to their own logs from now on; calling it again changes nothing."""
+    """Write the output of calls to their logs; calling it again changes nothing."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        # A function may have replaced the stream, so this is looked at before every call.
+        # A function may have replaced the stream, so this is checked before every call.
         if not isinstance(stream, _PerCall):
             setattr(sys, name, _PerCall(stream))
 
 
 def limit_prints(characters: int) -> None:
-    """Let what is printed outside calls through up to a limit; calling it again starts anew."""
+    """Limit the output outside calls; calling it again resets the count."""
     capture_prints()
     for name in ("stdout", "stderr"):
         getattr(sys, name).outside = Log(characters)
 
 
-class running:
-    """Make a call the current one, for the code inside ``with``."""
+class call_context:
+    """Make a call the current one inside ``with``."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -163,10 +162,5 @@ class running:
         self._token = CURRENT_CALL.set(self._context)
         return self._context
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         CURRENT_CALL.reset(self._token)

@@ -1,12 +1,12 @@
-"""Coroutines and async generators of services, on event loops that other threads run.
+"""Run coroutines and async generators of services on event loops in other threads.
 
-The thread that a call runs in cannot run them itself: it may be stopped at any time, and a client
-that a coroutine keeps open belongs to one loop for its whole life.
+The thread of a call cannot run them: it may be interrupted at any time, and an open client of a
+coroutine belongs to one loop for its whole life.
 
-A live notebook has two loops: the loop of its cells, which waits while a cell runs, and one of our
-own. A coroutine runs on our own loop unless it reaches something that belongs to the cells' loop.
-A worker has run all its cells when it serves. Its main thread is for plain calls, so the loop of
-its cells goes on in a thread of its own and runs every coroutine.
+A live notebook has two loops: the loop of its cells, which waits while a cell runs, and one of
+easymlnb. A coroutine runs on the latter unless it uses an object of the cells' loop. A worker has
+run all its cells when it serves. Its main thread runs synchronous calls, so the loop of its cells
+continues in another thread and runs every coroutine.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ from functools import cache
 from types import AsyncGeneratorType
 from typing import Any
 
-from easymlnb.runtime.bound import reaches
+from easymlnb.runtime.bound import uses_loop
 from easymlnb.runtime.context import CURRENT_CALL
 
 NAME = "easymlnb-async"
 
 TICK = 0.05
-"""Seconds between two looks of a thread that waits for the loop of the cells, which may be busy."""
+"""Seconds between two checks of a thread that waits for the loop of the cells."""
 
 _known: list[asyncio.AbstractEventLoop] = []
-"""The loops that objects of the notebook may belong to; the first one is the default."""
+"""The loops of the notebook's objects; the first one is the default."""
 
 
 @cache
@@ -43,14 +43,14 @@ def _own() -> asyncio.AbstractEventLoop:
 def _start(made: asyncio.AbstractEventLoop) -> None:
     def run() -> None:
         while not made.is_closed():  # a coroutine may have stopped it, but others need it
-            with suppress(SystemExit, KeyboardInterrupt):  # a task's, which is no end of others
+            with suppress(SystemExit, KeyboardInterrupt):  # of a task: other tasks continue
                 made.run_forever()
 
     threading.Thread(target=run, name=NAME, daemon=True).start()
 
 
-def shared() -> asyncio.AbstractEventLoop:
-    """Return the loop of all coroutines that belong to no other; a thread of its own runs it."""
+def shared_loop() -> asyncio.AbstractEventLoop:
+    """Return the default loop, which runs in its own thread."""
     return _known[0] if _moved else _own()
 
 
@@ -58,17 +58,17 @@ _moved = False
 
 
 def note_cells() -> None:
-    """Remember the loop that runs in this thread: it is the one that runs the notebook's cells."""
+    """Record the loop that runs in this thread as the loop of the notebook's cells."""
     found = asyncio._get_running_loop()
     if found is not None and found not in _known:
         _known.append(found)
 
 
 def leave_thread() -> None:
-    """Run the loop of the cells in another thread from now on, and none in this one.
+    """Move the loop of the cells from this thread to another one.
 
-    What cells made for their loop goes on there, and ``asyncio.run`` works here again. The cell
-    that calls this must never return.
+    Tasks of the cells continue there, and ``asyncio.run`` works in this thread again. The cell that
+    calls this must never return.
     """
     global _moved
     note_cells()
@@ -79,7 +79,7 @@ def leave_thread() -> None:
     if task is not None:
         asyncio.tasks._leave_task(found, task)
     asyncio._set_running_loop(None)
-    asyncio.set_event_loop(None)  # or `get_event_loop` would return one that runs elsewhere
+    asyncio.set_event_loop(None)  # else `get_event_loop` returns a loop of another thread
     sys.set_asyncgen_hooks(None, None)
     if isinstance(found, asyncio.BaseEventLoop):  # else it cannot be moved
         found._thread_id = None  # type: ignore[attr-defined]
@@ -89,20 +89,20 @@ def leave_thread() -> None:
         _start(found)
 
 
-def home(work: Any) -> asyncio.AbstractEventLoop:
-    """Return the loop that a function, a coroutine or an async generator must run on."""
-    usual = shared()
+def loop_for(work: Any) -> asyncio.AbstractEventLoop:
+    """Return the loop for a function, a coroutine or an async generator."""
+    usual = shared_loop()
     for other in _known if len(_known) > 1 else ():
-        if other is not usual and not other.is_closed() and reaches(work, other):
+        if other is not usual and not other.is_closed() and uses_loop(work, other):
             return other
     return usual
 
 
 def in_call_loop() -> bool:
-    """Say whether a plain call made here would hold up the coroutines of other calls."""
+    """Return whether a blocking call here would block the coroutines of other calls."""
     if threading.current_thread().name == NAME:
         return True
-    # A cell holds up the loop that runs it in any case.
+    # A cell blocks its loop in any case.
     return CURRENT_CALL.get() is not None and asyncio._get_running_loop() in _known
 
 
@@ -116,7 +116,7 @@ def _wait(work: Coroutine[Any, Any, Any], where: asyncio.AbstractEventLoop) -> A
         )
     future = asyncio.run_coroutine_threadsafe(work, where)
     try:
-        while where is not shared() and not future.done():
+        while where is not shared_loop() and not future.done():
             wait((future,), TICK)
         return future.result()
     except BaseException:
@@ -125,9 +125,9 @@ def _wait(work: Coroutine[Any, Any, Any], where: asyncio.AbstractEventLoop) -> A
         raise
 
 
-def plain(value: Any) -> Any:
-    """Return the value, awaited if it is a coroutine."""
-    return _wait(value, home(value)) if inspect.iscoroutine(value) else value
+def await_result(value: Any) -> Any:
+    """Return the value, or the result if it is a coroutine."""
+    return _wait(value, loop_for(value)) if inspect.iscoroutine(value) else value
 
 
 async def _next(items: AsyncIterator[Any], end: object) -> Any:
@@ -135,19 +135,19 @@ async def _next(items: AsyncIterator[Any], end: object) -> Any:
 
 
 async def _close(items: AsyncGeneratorType[Any, Any]) -> None:
-    # A step that an interrupt left behind may not have ended yet.
-    while items.ag_running:  # noqa: ASYNC110 - it announces nothing
+    # A step may still be running after an interrupt.
+    while items.ag_running:  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0.001)
     await items.aclose()
 
 
-def items(value: Any) -> Generator[Any, None, None]:
-    """Iterate over a generator of either kind; it is closed when the caller stops early."""
+def iterate(value: Any) -> Generator[Any, None, None]:
+    """Iterate over a generator of either kind; close it if the caller stops early."""
     if not inspect.isasyncgen(value):
         yield from value
         return
     end = object()
-    where = home(value)
+    where = loop_for(value)
     try:
         while (item := _wait(_next(value, end), where)) is not end:
             yield item

@@ -1,8 +1,7 @@
 """Convert exceptions: what a caller may see, and the traceback for the author.
 
-An exception is the author's code, too: its text, its notes and even the name of its class may
-raise when they are asked for. And not every exception is the author's: where easymlnb itself, or
-a library that it uses, fails on a value, the function is not to be blamed.
+Exceptions contain code of the author: their text, notes and even class names may raise. Not every
+exception is the author's: easymlnb or one of its libraries may fail on a value, too.
 """
 
 import site
@@ -24,34 +23,34 @@ from easymlnb.contract.errors import (
     InternalError,
     from_code,
 )
-from easymlnb.contract.texts import all_sendable, sendable
+from easymlnb.contract.message import all_sendable, sendable
 from easymlnb.runtime.hints import advise
 from easymlnb.types import inference
 
 TRACE_LIMIT = 20_000
-"""Characters of a traceback that are kept."""
+"""Characters of a traceback that are stored: its end."""
 
 RUNTIME = tuple(
     str(Path(__file__).parent.parent / folder) for folder in ("runtime", "compose", "calling")
 )
-"""Folders of our own code between a caller and the code of the author."""
+"""Folders of easymlnb's code between a caller and the author's code."""
 
 LIBRARIES = (
     str(Path(__file__).parent.parent),
     *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     site.getusersitepackages(),
 )
-"""Folders of code that no author of a notebook wrote."""
+"""Folders of code that is not the author's."""
 
 NO_DETAILS = "\nThe details of this error cannot be converted to JSON and were omitted.\n"
 
 
-class Stopped(BaseException):
-    """Raised inside a function whose call was cancelled; no ``except Exception`` swallows it."""
+class CallInterrupted(BaseException):
+    """Raised inside a function whose call was canceled; ``except Exception`` does not catch it."""
 
 
-class Raised(Exception):
-    """The author's code raised: what the caller may know, and the traceback for the author."""
+class UserCodeError(Exception):
+    """An exception of the author's code: the public error, and the traceback for the author."""
 
     def __init__(self, error: BaseException) -> None:
         if not issubclass(type(error), CallerError):
@@ -61,72 +60,73 @@ class Raised(Exception):
             self.public, left_out = _public(error)
             self.trace += NO_DETAILS * left_out
         else:
-            self.public = CallFailed(kind(error))
+            self.public = CallFailed(class_name(error))
 
 
 def _advise(error: BaseException) -> None:
     try:
         advise(error)
-    except Stopped:
+    except CallInterrupted:
         raise
     except BaseException:
-        return  # an author's own class may raise whatever it is asked for
+        return  # any attribute of an author's class may raise
 
 
-def told(error: BaseException) -> tuple[EasyMLNBError, str]:
-    """Return what an error outside of the author's function is to its caller, and its trace."""
-    if isinstance(error, Raised):
+def to_public(error: BaseException) -> tuple[EasyMLNBError, str]:
+    """Return the public error for any exception of a call, and its traceback."""
+    if isinstance(error, UserCodeError):
         return error.public, error.trace
     if isinstance(error, EasyMLNBError):
         public, left_out = _public(error)
-        # What a caller did wrong has no trace: it is nothing that the author could mend.
+        # Errors of callers have no traceback: the author cannot fix them.
         trace = trace_of(error) if error.status == 500 else ""
         return public, trace + NO_DETAILS * left_out
     if _has_authors_code(error):
-        return CallFailed(kind(error)), trace_of(error)
+        return CallFailed(class_name(error)), trace_of(error)
     return defect(error), trace_of(error)
 
 
 def defect(error: BaseException) -> InternalError:
     """Return the error of a call on which easymlnb itself failed."""
     return InternalError(
-        f"easymlnb failed to decode or encode this call ({kind(error)}). This is a defect in "
+        f"easymlnb failed to decode or encode this call ({class_name(error)}). This is a defect in "
         "easymlnb or one of its libraries, not in the service's function. The traceback is in "
         "the service's log under the request id."
     )
 
 
-def kind(error: BaseException) -> str:
-    """Return the name of an error's class, whatever its metaclass makes of that."""
+def class_name(error: BaseException) -> str:
+    """Return the name of an error's class, also if its metaclass hides it."""
     return sendable(type.__dict__["__name__"].__get__(type(error)))
 
 
 def trace_of(error: BaseException) -> str:
-    """Return the traceback from the author's own code on; it raises ``Stopped`` at most."""
+    """Return the traceback from the author's code on; raises nothing but ``CallInterrupted``."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None and _is_runtime(trace):
         trace = trace.tb_next
     try:
         lines = traceback.format_exception(type(error), error, trace)
-    except Stopped:
+    except CallInterrupted:
         raise
     except BaseException as broken:
         lines = [
             "Traceback (most recent call last):\n",
             *traceback.format_tb(trace),
-            f"{kind(error)}: its text cannot be displayed because str() raised {kind(broken)}\n",
+            f"{class_name(error)}: its text cannot be displayed because str() raised "
+            f"{class_name(broken)}\n",
         ]
     return sendable("".join(lines)[-TRACE_LIMIT:])
 
 
 def _public(error: Any) -> tuple[EasyMLNBError, bool]:
-    """Return an error as it can be sent, and whether its details had to be left out.
+    """Return an error that can be sent, and whether its details were omitted.
 
-    A class of the author's own below ``CallerError`` is sent as that: nobody else knows its code.
+    An author's subclass of ``CallerError`` is sent as ``CallerError``.
     """
     code = next(code for one in type(error).__mro__ for code in BY_CODE if BY_CODE[code] is one)
     given = getattr(error, "details", None)
-    details = _plain(given)
+    details = _json_details(given)
     public = from_code(code, _text(getattr(error, "message", error)), details)
     return public, given is not None and details is None
 
@@ -134,14 +134,14 @@ def _public(error: Any) -> tuple[EasyMLNBError, bool]:
 def _text(value: Any) -> str:
     try:
         return sendable(value if type(value) is str else str(value))
-    except Stopped:
+    except CallInterrupted:
         raise
     except BaseException:
         return "The error's text cannot be displayed."
 
 
-def _plain(details: Any) -> Any:
-    """Return details in JSON values, ``None`` where they have none."""
+def _json_details(details: Any) -> Any:
+    """Return details as JSON values; ``None`` if they cannot be converted."""
     try:
         found = to_jsonable_python(
             all_sendable(details), inf_nan_mode="null", fallback=inference.to_json_value
@@ -157,7 +157,7 @@ def _is_runtime(trace: TracebackType) -> bool:
 
 
 def _has_authors_code(error: BaseException) -> bool:
-    """Say whether the author's own code had a part in it, as a validator or a type has."""
+    """Return whether the author's code took part, for example as a validator or a type."""
     return any(
         not name.startswith((*LIBRARIES, "<frozen", "<string", "<__array"))
         for name in _files(error.__traceback__)

@@ -1,7 +1,7 @@
-"""pyplot's figures, apart for each call.
+"""Separate pyplot figures for each call.
 
-pyplot keeps one table of figures and draws into the newest. Here every call has a table of its
-own, whose figures are closed with it, and the author's cells keep theirs.
+pyplot has one table of figures and draws into the newest. Here every call has its own table, whose
+figures are closed with the call; the author's cells have another one.
 """
 
 import sys
@@ -11,7 +11,6 @@ from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
-from types import TracebackType
 from typing import Any
 
 from easymlnb.runtime.context import CURRENT_CALL, Context
@@ -21,7 +20,7 @@ TABLE = "matplotlib._pylab_helpers"
 
 
 class own_figures:
-    """Keep the pyplot figures of a call apart, and close them after the code inside ``with``."""
+    """Separate the pyplot figures of a call, and close them after the code inside ``with``."""
 
     __slots__ = ("_context",)
 
@@ -32,12 +31,7 @@ class own_figures:
         if not _watching:
             _watch()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._context.figures:
             _close(self._context.figures)
 
@@ -57,45 +51,45 @@ def _close(figures: "OrderedDict[Any, Any]") -> None:
 
 
 class _PerCall(MutableMapping[Any, Any]):
-    """Stands in for pyplot's table: that of the running call, outside calls the former one."""
+    """Replaces pyplot's table: the one of the running call, outside calls the former one."""
 
     def __init__(self, outside: "OrderedDict[Any, Any]") -> None:
         self._outside = outside
 
     @property
-    def _here(self) -> "OrderedDict[Any, Any]":
+    def _current(self) -> "OrderedDict[Any, Any]":
         context = CURRENT_CALL.get()
         return context.figures if context is not None else self._outside
 
     def __getitem__(self, number: Any) -> Any:
-        return self._here[number]
+        return self._current[number]
 
     def __setitem__(self, number: Any, manager: Any) -> None:
-        self._here[number] = manager
+        self._current[number] = manager
 
     def __delitem__(self, number: Any) -> None:
-        del self._here[number]
+        del self._current[number]
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._here)
+        return iter(self._current)
 
     def __reversed__(self) -> Iterator[Any]:
-        return reversed(self._here.keys())
+        return reversed(self._current.keys())
 
     def __len__(self) -> int:
-        return len(self._here)
+        return len(self._current)
 
     def keys(self) -> KeysView[Any]:
-        return self._here.keys()
+        return self._current.keys()
 
     def values(self) -> ValuesView[Any]:
-        return self._here.values()
+        return self._current.values()
 
     def items(self) -> ItemsView[Any, Any]:
-        return self._here.items()
+        return self._current.items()
 
     def move_to_end(self, number: Any, last: bool = True) -> None:
-        self._here.move_to_end(number, last)
+        self._current.move_to_end(number, last)
 
 
 class _OnImport(MetaPathFinder):
@@ -128,7 +122,7 @@ def _watch() -> None:
     if module is None:
         sys.meta_path.insert(0, _OnImport())
     elif not hasattr(module, "Gcf"):
-        return  # a cell is importing it
+        return  # a cell is importing the module
     else:
         _replace(module)
     _watching = True

@@ -1,4 +1,4 @@
-"""Hints for authors about errors that come from where a call runs."""
+"""Hints for authors about errors that depend on where a call runs."""
 
 import re
 import threading
@@ -33,19 +33,19 @@ LOOP = {
     "no current event loop in thread": "A synchronous service has no event loop. Use "
     "asyncio.run(...), or make the service 'async def'.",
 }
-"""The same for calls anywhere."""
+"""The same for all calls."""
 
 
 def advise(error: BaseException) -> None:
-    """Note on an error what its author can do about it, or about what caused it."""
-    beside = threading.current_thread() is not threading.main_thread()
-    table = THREAD | LOOP if beside else LOOP
+    """Add a note to an error about what the author can do, or about its cause."""
+    off_main = threading.current_thread() is not threading.main_thread()
+    table = THREAD | LOOP if off_main else LOOP
     cause: BaseException | None = error
-    for _ in range(10):  # as far as it is worth looking
+    for _ in range(10):  # deeper causes are rarely the reason
         if cause is None:
             return
-        said = f"{type(cause).__name__}: {cause}"
-        advice = next((what for pattern, what in table.items() if re.search(pattern, said)), None)
+        text = f"{type(cause).__name__}: {cause}"
+        advice = next((what for pattern, what in table.items() if re.search(pattern, text)), None)
         if advice is not None:
             error.add_note(f"{advice} {PAGE}")
             return

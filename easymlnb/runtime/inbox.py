@@ -11,9 +11,10 @@ CallBatch = list[tuple[Call, bytes]]
 
 
 class Inbox:
-    """``lock`` is held by whoever takes a call to begin it, so that it is not given back as well.
+    """The waiting calls.
 
-    What else changes the inbox takes the lock itself.
+    The holder of ``lock`` may pop a call to begin it, so no other thread withdraws it meanwhile.
+    The other methods acquire the lock themselves, unless they say otherwise.
     """
 
     def __init__(self) -> None:
@@ -23,28 +24,28 @@ class Inbox:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def add(self, members: CallBatch) -> None:
-        """Put a run at the end."""
+    def add(self, batch: CallBatch) -> None:
+        """Append a batch."""
         with self.lock:
-            self._waiting.append(members)
+            self._waiting.append(batch)
 
-    def take(self) -> CallBatch | None:
-        """Return the next run; the caller holds the lock."""
+    def pop(self) -> CallBatch | None:
+        """Return the next batch; the caller holds the lock."""
         return self._waiting.popleft() if self._waiting else None
 
-    def give_back(self, call: int) -> bool:
-        """Take a call out; ``False`` if it is not here, or part of a batch."""
+    def withdraw(self, call: int) -> bool:
+        """Remove a call; return ``False`` if it is not waiting or part of a batch."""
         with self.lock:
-            for members in self._waiting:
-                if [member.id for member, _ in members] == [call]:
-                    self._waiting.remove(members)
+            for batch in self._waiting:
+                if [member.id for member, _ in batch] == [call]:
+                    self._waiting.remove(batch)
                     return True
         return False
 
-    def holds(self, call: int) -> bool:
-        """Say whether a call is here; the caller holds the lock."""
+    def contains(self, call: int) -> bool:
+        """Return whether a call is waiting; the caller holds the lock."""
         return any(waiting.id == call for waiting, _ in chain.from_iterable(self._waiting))
 
     def clear(self) -> None:
-        """Drop all; the caller holds the lock."""
+        """Drop all calls; the caller holds the lock."""
         self._waiting.clear()

@@ -1,8 +1,7 @@
 """The WebSocket from a kernel to its server: a socket, and ``websockets``' protocol without I/O.
 
-A plain blocking socket fits what a worker needs and no ready-made client offers: the main thread
-itself reads, runs and writes (no hand-over between threads), while another thread may look for a
-cancel during a long call.
+No client library fits a worker: its main thread reads, runs calls and writes without another
+thread, while a second thread may read cancels during a long call.
 """
 
 import contextlib
@@ -30,9 +29,9 @@ CHUNK = 256 * 1024
 
 
 class LinkRefused(Exception):
-    """The server answered and did not take the link: wrong secret, or no easymlnb there.
+    """The server rejected the link: the secret is wrong, or easymlnb does not run there.
 
-    ``skew`` is the server's message about versions that do not work together, or ``""``.
+    ``skew`` is the server's message about incompatible versions, or ``""``.
     """
 
     def __init__(self, refusal: Exception) -> None:
@@ -53,10 +52,10 @@ class LinkLost(Exception):
 
 
 class Link:
-    """One open connection. Any thread may ``send``, one at a time may ``receive``."""
+    """One open connection. Any thread may ``send``; one at a time may ``receive``."""
 
     def __init__(self, url: str, secret: str, cafile: str = "") -> None:
-        """Connect; raises ``OSError`` when nobody answers, ``LinkRefused`` by a wrong answer."""
+        """Connect; raises ``OSError`` without a server, and ``LinkRefused``."""
         self._protocol = ClientProtocol(parse_uri(url), max_size=None)
         self._sending = threading.Lock()
         self._waking = threading.Lock()
@@ -88,18 +87,18 @@ class Link:
                 raise LinkRefused(self._protocol.handshake_exc)
 
     def _set_timeout(self) -> None:
-        """Bound how long a ``send`` may block; a ``receive`` never does."""
+        """Limit how long a ``send`` may block; a ``receive`` never blocks."""
         if isinstance(self._socket, ssl.SSLSocket):
             self._socket.settimeout(SEND_TIMEOUT)
             return
-        # With a timeout of Python's each piece would cost a system call more, to wait for it.
+        # With Python's own timeout, each chunk would cost one more system call.
         self._socket.settimeout(None)
         seconds = struct.pack("ll", int(SEND_TIMEOUT), 0)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
         self._flags = socket.MSG_DONTWAIT
 
     def ready(self, timeout: float | None) -> bool:
-        """Wait until something can be read; ``False`` after ``timeout`` seconds or a ``wake``."""
+        """Wait until there is data; ``False`` after ``timeout`` seconds or a ``wake``."""
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
             return True
         found = [key.fd for key, _ in self._selector.select(timeout)]
@@ -108,14 +107,14 @@ class Link:
         return self._socket.fileno() in found
 
     def wake(self) -> None:
-        """End a ``ready`` that another thread waits in; does nothing once the link is closed."""
+        """End a ``ready`` in another thread; does nothing after the link is closed."""
         with self._waking, contextlib.suppress(BlockingIOError):
-            # After `close` the number may name another open file of this process.
+            # After `close` the descriptor may be another open file of this process.
             if not self._closed:
                 os.write(self._waker, b"!")
 
     def receive(self) -> list[bytes]:
-        """Read what is there, which may be nothing, and return the complete messages in it."""
+        """Read the available data, and return the complete messages in it."""
         if isinstance(self._socket, ssl.SSLSocket) and not self.ready(0):
             return []
         messages = self._read()
@@ -159,12 +158,12 @@ class Link:
 def _connect(url: str, cafile: str) -> socket.socket:
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "wss" else 80)
-    plain = socket.create_connection((parts.hostname or "localhost", port), CONNECT_TIMEOUT)
-    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock = socket.create_connection((parts.hostname or "localhost", port), CONNECT_TIMEOUT)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if parts.scheme != "wss":
-        return plain
+        return sock
     context = ssl.create_default_context(cafile=cafile or None)
     if cafile:
-        # The server's own certificate names its public host, not the loopback we reach it by.
+        # The server's certificate has its public host name, not the loopback address.
         context.check_hostname = False
-    return context.wrap_socket(plain, server_hostname=parts.hostname)
+    return context.wrap_socket(sock, server_hostname=parts.hostname)

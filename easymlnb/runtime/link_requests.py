@@ -1,7 +1,7 @@
-"""What this kernel asks of its server: the questions that are open, and the way they go.
+"""Requests of this kernel to its server over the link: those that are pending, and the transport.
 
-Whoever holds the link to the server says here how to send and how to wait; there is one link in
-a process, so there is one such way.
+The owner of the link sets how to send and how to wait. A process has one link, so there is one
+transport.
 """
 
 import itertools
@@ -23,32 +23,35 @@ from easymlnb.types.uploaded_files import Data
 Send = Callable[[Message, bytes], None]
 
 TICK = 0.05
-"""Seconds for which a thread waits at most before it looks whether it was interrupted."""
+"""Seconds after which a waiting thread checks for an interrupt."""
 
 
 class LinkTransport:
-    """The way over a kernel's link: ``send`` is for the main thread, ``beside`` for all others.
+    """How to use a kernel's link: ``send`` for the main thread, ``send_off_main`` for the others.
 
-    ``listen`` reads the link for a moment, where the main thread has to do that itself.
+    ``listen`` reads the link for a moment, where the main thread has to do so itself.
     """
 
-    def __init__(self, send: Send, beside: Send, listen: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, send: Send, send_off_main: Send, listen: Callable[[], None] | None = None
+    ) -> None:
         self._send = send
-        self._beside = beside
+        self._send_off_main = send_off_main
         self._listen = listen
 
     def send(self, message: Message, body: bytes) -> None:
-        (self._send if _in_main() else self._beside)(message, body)
+        (self._send if _in_main() else self._send_off_main)(message, body)
 
-    def tell(self, message: Message) -> None:
-        """Send from whatever thread reads the link, where no interrupt may strike."""
-        self._beside(message, b"")
+    def notify(self, message: Message) -> None:
+        """Send a message that cannot be interrupted, from any thread."""
+        self._send_off_main(message, b"")
 
-    def wait(self, question: "PendingRequest") -> None:
+    def wait(self, request: "PendingRequest") -> None:
+        """Wait a moment for a response."""
         if self._listen is not None and _in_main():
             self._listen()
         else:
-            question.ended.wait(TICK)
+            request.ended.wait(TICK)
 
 
 def _in_main() -> bool:
@@ -57,7 +60,7 @@ def _in_main() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ServiceResponse:
-    """A good answer."""
+    """The body of a good response."""
 
     content_type: str
     body: Data
@@ -65,72 +68,72 @@ class ServiceResponse:
 
 
 class PendingRequest:
-    """One question; ``told`` is called once, in any thread, when ``reply`` or ``error`` is set."""
+    """One request. ``on_end`` is called once, in any thread, when it has a response or an error."""
 
-    def __init__(self, number: int, told: Callable[[], None] | None = None) -> None:
+    def __init__(self, number: int, on_end: Callable[[], None] | None = None) -> None:
         self.number = number
-        self.reply: ServiceResponse | None = None
+        self.response: ServiceResponse | None = None
         self.error: EasyMLNBError | None = None
         self.ended = threading.Event()
-        self._told = told
+        self._on_end = on_end
 
-    def end(self, reply: ServiceResponse | None, error: EasyMLNBError | None) -> None:
-        self.reply, self.error = reply, error
+    def end(self, response: ServiceResponse | None, error: EasyMLNBError | None) -> None:
+        self.response, self.error = response, error
         self.ended.set()
-        if self._told is not None:
-            with suppress(RuntimeError):  # the loop of whoever asked is closed: nobody waits
-                self._told()
+        if self._on_end is not None:
+            with suppress(RuntimeError):  # the caller's loop is closed
+                self._on_end()
 
     def result(self) -> ServiceResponse:
-        """Return the answer of an ended question; raises its error."""
-        if self.reply is None:
+        """Return the response of an ended request; raises its error."""
+        if self.response is None:
             raise self.error or ServerUnreachable("The server did not respond.")
-        return self.reply
+        return self.response
 
 
 class PendingRequests:
-    """The open questions of this process."""
+    """The pending requests of this process."""
 
     def __init__(self) -> None:
-        self.way: LinkTransport | None = None
-        """``None`` while there is no link: plain Python, or a kernel without a server."""
+        self.transport: LinkTransport | None = None
+        """``None`` without a link: ordinary Python, or a kernel without a server."""
         self._numbers = itertools.count(1)
         self._open: dict[int, PendingRequest] = {}
 
-    def begin(self, told: Callable[[], None] | None = None) -> PendingRequest:
-        question = PendingRequest(next(self._numbers), told)
-        self._open[question.number] = question
-        return question
+    def begin(self, on_end: Callable[[], None] | None = None) -> PendingRequest:
+        request = PendingRequest(next(self._numbers), on_end)
+        self._open[request.number] = request
+        return request
 
-    def forget(self, question: PendingRequest) -> None:
-        """Take no more answers to it."""
-        self._open.pop(question.number, None)
+    def forget(self, request: PendingRequest) -> None:
+        """Ignore the response to a request."""
+        self._open.pop(request.number, None)
 
-    def take(self, message: ServiceResult | ServiceCallError, body: bytes) -> None:
-        """Hand an answer to whoever waits for it; unknown ones are dropped."""
-        question = self._open.pop(message.id, None)
-        if question is None:
+    def receive(self, message: ServiceResult | ServiceCallError, body: bytes) -> None:
+        """Give a response to its request; ignore it if there is no such request."""
+        request = self._open.pop(message.id, None)
+        if request is None:
             return
         if isinstance(message, ServiceCallError):
-            told = from_code(message.code, message.message, message.details, message.request_id)
-            question.end(None, told)
+            error = from_code(message.code, message.message, message.details, message.request_id)
+            request.end(None, error)
             return
         try:
-            data = body_files.given(message, body)
-            question.end(ServiceResponse(message.content_type, data, message.filename), None)
+            data = body_files.response_body(message, body)
+            request.end(ServiceResponse(message.content_type, data, message.filename), None)
         except OSError:
-            question.end(None, ServerUnreachable("The file with the response is missing."))
-        if message.file and self.way is not None:
-            # The server keeps it until it hears this.
-            self.way.tell(CancelServiceCall(id=message.id))
+            request.end(None, ServerUnreachable("The file with the response is missing."))
+        if message.file and self.transport is not None:
+            # The server stores the file until then.
+            self.transport.notify(CancelServiceCall(id=message.id))
 
     def lose(self) -> None:
-        """The link is gone: no question is answered any more."""
-        self.way = None
+        """End all requests: the link is lost."""
+        self.transport = None
         for number in list(self._open):
-            question = self._open.pop(number, None)
-            if question is not None:
-                question.end(None, ServerUnreachable("The connection to the server was lost."))
+            request = self._open.pop(number, None)
+            if request is not None:
+                request.end(None, ServerUnreachable("The connection to the server was lost."))
 
 
-ASKS = PendingRequests()
+REQUESTS = PendingRequests()

@@ -1,4 +1,4 @@
-"""What services take from the notebook around them: settings of its cells, their loop, displays."""
+"""What services get from their notebook: settings of its cells, their loop, displays."""
 
 import sys
 import threading
@@ -9,17 +9,17 @@ from easymlnb.runtime.context import CURRENT_CALL
 
 
 def follow() -> None:
-    """Follow the cells of this notebook from now on; calling it again changes nothing.
+    """Record settings and loop at each cell of this notebook; calling it again changes nothing.
 
-    Where no notebook runs, or another thread calls, nothing happens.
+    Does nothing without a notebook, or in another thread.
     """
     shell = _shell()
     if shell is None or threading.current_thread() is not threading.main_thread():
         return
-    _look()
-    shell.events.register("pre_run_cell", _look)
-    shell.events.register("post_run_cell", _look)
-    _keep_displays(shell.display_pub)
+    _record()
+    shell.events.register("pre_run_cell", _record)
+    shell.events.register("post_run_cell", _record)
+    _log_displays(shell.display_pub)
 
 
 def _shell() -> Any:
@@ -27,13 +27,13 @@ def _shell() -> Any:
     return found.get_ipython() if found is not None else None
 
 
-def _look(*told: Any) -> None:
+def _record(*event: Any) -> None:
     event_loop.note_cells()
     settings.remember()
 
 
-def _keep_displays(publisher: Any) -> None:
-    """Put what calls display into their logs, as text, rather than under the author's cell."""
+def _log_displays(publisher: Any) -> None:
+    """Write what calls display into their logs as text, not under the author's cell."""
     publish, clear = publisher.publish, publisher.clear_output
     if hasattr(publish, "easymlnb"):
         return

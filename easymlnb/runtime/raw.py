@@ -1,7 +1,7 @@
-"""Limit what a worker writes past Python to its descriptors 1 and 2.
+"""Limit what C libraries and child processes of a worker write to its descriptors 1 and 2.
 
-Libraries in C and child processes do so. All of it would end up in the log of the server, whose
-descriptors a worker inherits, so each stream is let through up to a limit in each minute.
+A worker inherits the server's descriptors, so this output goes to the server's log. Each stream has
+a limit per minute.
 """
 
 import contextlib
@@ -18,32 +18,32 @@ SECONDS = 60.0
 
 CHUNK = 64 * 1024
 
-MARK = b"\n... more output of this worker was cut: 64 KiB a minute go to the server's log.\n"
+NOTE = b"\n... more output of this worker was cut: 64 KiB a minute go to the server's log.\n"
 
 
 class Quota:
-    """Lets bytes through up to a limit in each stretch of time, and then a mark, once."""
+    """A limit of bytes in each period; one note says that output was cut."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._since = clock()
         self._left = LIMIT
 
-    def take(self, data: bytes) -> bytes:
-        """Return what of ``data`` goes through."""
+    def allowed(self, data: bytes) -> bytes:
+        """Return the part of ``data`` within the limit."""
         now = self._clock()
         if now - self._since >= SECONDS:
             self._since, self._left = now, LIMIT
         if self._left < 0:
             return b""
-        let, self._left = data[: self._left], self._left - len(data)
-        return let + MARK if self._left < 0 else let
+        allowed, self._left = data[: self._left], self._left - len(data)
+        return allowed + NOTE if self._left < 0 else allowed
 
 
 def limit(stream: Any, descriptor: int) -> None:
-    """Put a quota between a kernel's standard stream and what ``descriptor`` was at its start.
+    """Apply a quota to what is written to a kernel's original descriptor.
 
-    ipykernel keeps that as the stream's ``fileno``; without it the descriptor itself is meant.
+    ipykernel stores that as the stream's ``fileno``; without it ``descriptor`` is used.
     """
     with contextlib.suppress(AttributeError, OSError, ValueError):
         descriptor = stream.fileno()
@@ -58,7 +58,6 @@ def _pass_on(reads: int, real: int) -> None:
     quota = Quota()
     with contextlib.suppress(OSError):  # the end of the process, or of its descriptors
         while data := os.read(reads, CHUNK):
-            let = quota.take(data)
-            # A log that is gone or full must not stop whoever writes.
+            # A closed or full log must not stop the writers.
             with contextlib.suppress(OSError):
-                os.write(real, let)
+                os.write(real, quota.allowed(data))

@@ -1,8 +1,8 @@
-"""How a worker finds its server: the first time, and again when it was lost.
+"""How a worker finds its server: first, and again after the connection was lost.
 
-A server that was killed leaves its workers running. Each waits for the next server on the same
-data folder, which writes its address there, and dials it with the secret it was given for that.
-Nobody else is dialled: the old port may belong to somebody else by now.
+Workers survive a killed server. Each waits for the next server of the same data folder, which
+writes its address there, and connects with the secret of its ``ReconnectGrant``. It does not try
+the old port, which another program may use by now.
 """
 
 import json
@@ -14,17 +14,17 @@ from typing import NoReturn
 from easymlnb.contract.worker_protocol import ReconnectGrant
 from easymlnb.runtime.link import Link, LinkLost, LinkRefused
 
-MARK = "EASYMLNB_WORKER"
-"""Variable with this worker's name, which all that it starts inherits."""
+WORKER_ENV = "EASYMLNB_WORKER"
+"""Variable with this worker's ID; its child processes inherit it."""
 
 PAUSE = 0.25
-"""Seconds between two looks for the next server."""
+"""Seconds between two checks for the next server."""
 
 
 class ServerAddress:
-    """The server of this worker, from the environment; the secret is taken out of it.
+    """The server of this worker, from the environment; the secret is removed from there.
 
-    Without a file for addresses (a worker on another machine) the first address stays.
+    Without an address file (a worker on another machine) the first address remains valid.
     """
 
     def __init__(self) -> None:
@@ -35,22 +35,22 @@ class ServerAddress:
         self._run = self._read().get("run")
 
     def dial(self) -> Link:
-        """Return the link to the server that started this worker."""
+        """Open the link to the server that started this worker."""
         return Link(self._link, self._secret, self._cafile)
 
-    def dial_again(self, back: ReconnectGrant) -> Link | None:
-        """Return a link to the next server; ``None`` when none took this worker in in time."""
-        until = time.monotonic() + back.seconds
+    def dial_again(self, grant: ReconnectGrant) -> Link | None:
+        """Open a link to the next server; return ``None`` if none accepts this worker in time."""
+        until = time.monotonic() + grant.seconds
         while time.monotonic() < until:
             found = self._read() if self._file else {"link": self._link, "cafile": self._cafile}
             if not self._file or found.get("run", self._run) != self._run:
                 try:
-                    link = Link(found["link"], back.secret, found["cafile"])
+                    link = Link(found["link"], grant.secret, found["cafile"])
                 except LinkRefused as refused:
                     if refused.skew:
-                        return None  # the next server has another version, and starts new workers
+                        return None  # a server with another version starts new workers
                 except (OSError, LinkLost):
-                    pass  # it has not got so far, or is gone too
+                    pass  # the server is not ready yet, or stopped
                 else:
                     self._run = found.get("run")
                     return link
@@ -65,8 +65,8 @@ class ServerAddress:
         return found if isinstance(found, dict) else {}
 
 
-class _Anybody(int):
-    """A process id that every parent has."""
+class _AnyParent(int):
+    """A process ID that equals every other."""
 
     def __ne__(self, other: object) -> bool:
         return False
@@ -75,28 +75,28 @@ class _Anybody(int):
 
 
 def outlive_parent() -> None:
-    """Let this kernel run on without its parent; ipykernel would end it within a second."""
+    """Let this kernel continue without its parent; ipykernel would end it within a second."""
     from ipykernel.kernelapp import IPKernelApp
 
     poller = getattr(IPKernelApp.instance(), "poller", None)
     if poller is not None and hasattr(poller, "parent_pid"):
-        poller.parent_pid = _Anybody(1)
+        poller.parent_pid = _AnyParent(1)
 
 
-def end() -> NoReturn:
-    """End this process and all that it started, wherever they moved to: nobody else would."""
+def end_process() -> NoReturn:
+    """End this process and all processes that it started."""
     try:
-        _end_others(os.environ.get(MARK, ""))
+        _end_others(os.environ.get(WORKER_ENV, ""))
     finally:
         os._exit(0)
 
 
-def _end_others(mark: str) -> None:
+def _end_others(worker: str) -> None:
     import psutil
 
-    for process in psutil.process_iter() if mark else ():
+    for process in psutil.process_iter() if worker else ():
         try:
-            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+            if process.pid != os.getpid() and process.environ().get(WORKER_ENV) == worker:
                 process.kill()
         except (psutil.Error, OSError):
             continue

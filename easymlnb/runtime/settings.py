@@ -1,7 +1,7 @@
-"""Settings that a thread keeps for itself, as the notebook's cells made them, for other threads.
+"""Copy thread-local settings of the notebook's cells to other threads.
 
 A cell that sets decimal's precision, a ``ContextVar``, scikit-learn's configuration or torch's grad
-mode does so for the main thread. Calls that run in other threads begin with the same settings.
+mode does so for the main thread. Calls in other threads begin with the same settings.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ R = TypeVar("R")
 PLAIN = (bool, int, float, complex, str, bytes, tuple, type(None))
 
 Apply = Callable[[], None]
-"""Gives the thread that calls it one of the settings."""
+"""Applies one setting to the thread that calls it."""
 
 
 class Settings:
-    """The settings of the thread that makes this, for others to take over."""
+    """The settings of the thread that creates this, to apply to other threads."""
 
     __slots__ = ("_applies", "context", "thread")
 
@@ -33,7 +33,7 @@ class Settings:
         self._applies = [*_of_libraries(), *map(_of_local, _notebook_locals())]
 
     def apply(self) -> None:
-        """Give this thread the settings, except for the context variables."""
+        """Apply the settings to this thread, except for the context variables."""
         if threading.get_ident() != self.thread:
             for apply in self._applies:
                 apply()
@@ -43,14 +43,14 @@ _cells: Settings | None = None
 
 
 def remember() -> None:
-    """Take this thread's settings, if it is the one that runs the notebook's cells."""
+    """Store this thread's settings, if it runs the notebook's cells."""
     global _cells
     if threading.current_thread() is threading.main_thread():
         _cells = Settings()
 
 
-def context() -> Context:
-    """Return a context for a call: the variables as the cells have set them by now."""
+def cells_context() -> Context:
+    """Return a context for a call, with the variables as the cells have set them by now."""
     return copy_context() if _cells is None else _cells.context.copy()
 
 
@@ -58,7 +58,7 @@ def enter() -> None:
     """Begin a call in this thread, inside a ``context()``, with the settings of the cells."""
     if _cells is not None:
         _cells.apply()
-        # The context variable holds an object, which the copies of a context would share.
+        # The context variable has a mutable object, which copies of a context would share.
         decimal.setcontext(decimal.getcontext().copy())
 
 
@@ -77,7 +77,7 @@ def call(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
 
 
 def _own_context() -> Context:
-    """Return the context of this thread itself where possible: what is set later is seen, too."""
+    """Return this thread's own context if possible, so that later changes are visible."""
     try:
         task: Any = asyncio.current_task()
     except RuntimeError:
@@ -88,21 +88,21 @@ def _own_context() -> Context:
         found: Context = task.get_context()
         return found
     # Python 3.11 has no way to ask; the first context that a task refers to is its own.
-    held = (one for one in gc.get_referents(task) if isinstance(one, Context))
-    return next(held, None) or copy_context()
+    contexts = (one for one in gc.get_referents(task) if isinstance(one, Context))
+    return next(contexts, None) or copy_context()
 
 
-# what libraries keep in thread-local storage
+# thread-local storage of libraries
 
 
 def _of_libraries() -> list[Apply]:
     found = []
-    for name, take in LIBRARIES.items():
+    for name, copy in LIBRARIES.items():
         module = sys.modules.get(name)
         if module is None:
             continue
         try:
-            found.append(take(module))
+            found.append(copy(module))
         except (AttributeError, RuntimeError):  # another version, or half imported
             continue
     return found
@@ -149,7 +149,7 @@ LIBRARIES: dict[str, Callable[[Any], Apply]] = {
     "sympy.core.parameters": _of_sympy,
     "torch": _of_torch,
 }
-"""How the settings of a library are taken over, by the module that must have been imported."""
+"""How to copy the settings of a library, by the module that must be imported."""
 
 
 def _of_local(local: threading.local) -> Apply:
@@ -157,7 +157,7 @@ def _of_local(local: threading.local) -> Apply:
 
     def apply() -> None:
         values = mine.copy()
-        # Where it holds objects, it keeps one for each thread, such as a connection.
+        # Objects such as connections stay separate for each thread.
         if all(isinstance(value, PLAIN) for value in values.values()):
             vars(local).update(values)
 
@@ -165,6 +165,6 @@ def _of_local(local: threading.local) -> Apply:
 
 
 def _notebook_locals() -> list[threading.local]:
-    """Return the ``threading.local()`` objects among the names of the notebook."""
+    """Return the ``threading.local()`` objects of the notebook."""
     names = vars(sys.modules["__main__"])
     return [value for value in list(names.values()) if isinstance(value, threading.local)]

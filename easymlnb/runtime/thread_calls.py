@@ -1,10 +1,9 @@
 """Run calls in threads next to an author's cells: live services and forms.
 
-The main thread belongs to the author's cells, so calls run in threads of their own, and a call
-made from a cell of the same notebook cannot deadlock with it. A thread is interrupted through
-CPython's asynchronous exceptions, which only ever hit the author's function: answers are handed
-to another thread in one step, and an interrupt that comes too late is awaited before the next
-call runs.
+The main thread belongs to the author's cells, so a call from a cell of the same notebook cannot
+deadlock. Threads are interrupted by CPython's asynchronous exceptions, which only hit the author's
+function: another thread sends the responses, and a late interrupt is awaited before the next call
+runs.
 """
 
 import ctypes
@@ -15,20 +14,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from easymlnb.contract.errors import CallCancelled
-from easymlnb.contract.worker_protocol import Call, Failure
+from easymlnb.contract.worker_protocol import Call
 from easymlnb.runtime import settings
 from easymlnb.runtime.async_calls import AsyncCallRunner
-from easymlnb.runtime.batch_execution import answers
-from easymlnb.runtime.call_execution import Stopped
+from easymlnb.runtime.batch_execution import failed, run_batch
 from easymlnb.runtime.context import Emit
+from easymlnb.runtime.failures import CallInterrupted
 from easymlnb.runtime.stream_window import StreamWindow
 from easymlnb.services.definition import Service
 
 SIZE = 16
-"""Calls that may run at once in one kernel, over all its services."""
+"""Calls that may run at the same time in one kernel, for all its services."""
 
 LATE = 50
-"""Milliseconds to wait for an interrupt that was sent as its function returned."""
+"""Milliseconds to wait for an interrupt that was sent while its function returned."""
 
 _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in_thread.argtypes = (ctypes.c_ulong, ctypes.py_object)
@@ -40,118 +39,110 @@ class ThreadCallRunner:
     def __init__(self, size: int = SIZE) -> None:
         self._pool = ThreadPoolExecutor(size, "easymlnb-call")
         self._gate = threading.Lock()
-        # call -> its thread and those it runs with, while its function runs
+        # call -> its thread and the calls of its batch, while its function runs
         self._open: dict[int, tuple[int, tuple[int, ...]]] = {}
-        self._known: set[int] = set()  # submitted, not yet answered
-        self._unwanted: set[int] = set()
-        self._beside = AsyncCallRunner()
+        self._known: set[int] = set()  # submitted, without a response yet
+        self._cancelled: set[int] = set()
+        self._async_calls = AsyncCallRunner()
 
-    def submit(
-        self,
-        service: Service,
-        call: Call,
-        body: bytes,
-        emit: Emit,
-        flow: StreamWindow | None = None,
-    ) -> None:
-        """Run the call soon; ``emit`` is called from its thread and must not block for long.
-
-        ``flow`` keeps a stream from being faster than its reader. Calls of an ``async def`` that
-        may run several at once take no thread.
-        """
-        self.submit_all(service, [(call, body)], emit, flow)
+    def submit(self, service: Service, call: Call, body: bytes, emit: Emit) -> None:
+        """Run one call soon."""
+        self.submit_all(service, [(call, body)], emit)
 
     def submit_all(
         self,
         service: Service,
         members: list[tuple[Call, bytes]],
         emit: Emit,
-        flow: StreamWindow | None = None,
+        window: StreamWindow | None = None,
     ) -> None:
-        """Run calls that came together soon, in one thread."""
+        """Run calls that came together soon, in one thread.
+
+        ``emit`` is called from their thread and must not block for long. ``window`` limits a stream
+        to its reader's speed. Calls of an ``async def`` with ``concurrency`` use no thread.
+        """
         if service.spec.concurrency > 1:
             for call, body in members:
-                self._beside.start(service, call, body, emit, flow)
+                self._async_calls.start(service, call, body, emit, window)
             return
         with self._gate:
             self._known.update(call.id for call, _ in members)
-        self._pool.submit(self._run, service, members, emit, flow)
+        self._pool.submit(self._run, service, members, emit, window)
 
     def cancel(self, call: int) -> None:
-        """Interrupt the call, or keep it from starting; unknown and finished calls are ignored.
+        """Interrupt the call, or do not start it; unknown and finished calls are ignored.
 
-        Calls that run as one are interrupted when none of them is wanted any more.
+        A batch is interrupted when all its calls are canceled.
         """
-        self._beside.cancel(call)
+        self._async_calls.cancel(call)
         with self._gate:
-            if call not in self._known or call in self._unwanted:
+            if call not in self._known or call in self._cancelled:
                 return
-            self._unwanted.add(call)
-            thread, together = self._open.get(call, (0, ()))
-            if thread and self._unwanted.issuperset(together):
-                _raise_in_thread(thread, ctypes.py_object(Stopped))
+            self._cancelled.add(call)
+            thread, batch = self._open.get(call, (0, ()))
+            if thread and self._cancelled.issuperset(batch):
+                _raise_in_thread(thread, ctypes.py_object(CallInterrupted))
 
     def _run(
         self,
         service: Service,
         members: list[tuple[Call, bytes]],
         emit: Emit,
-        flow: StreamWindow | None,
+        window: StreamWindow | None,
     ) -> None:
-        slowly = emit if flow is None else flow.held_back(emit)
+        emit_item = emit if window is None else window.held_back(emit)
         try:
             wanted = []
             for call, body in members:
-                if call.id not in self._unwanted:
+                if call.id not in self._cancelled:
                     wanted.append((call, body))
                     continue
-                error = CallCancelled()
-                emit(Failure(id=call.id, code=error.code, message=error.message), b"")
-            for end in settings.call(answers, service, wanted, slowly, self._guard):
+                emit(*failed(call.id, CallCancelled()))
+            for end in settings.call(run_batch, service, wanted, emit_item, self._guard):
                 emit(*end)
         finally:
             self._forget([call.id for call, _ in members])
-            if flow is not None:
+            if window is not None:
                 for call, _ in members:
-                    flow.forget(call.id)
+                    window.forget(call.id)
 
     def _forget(self, calls: list[int]) -> None:
         with self._gate:
             for call in calls:
                 self._open.pop(call, None)  # an interrupt may have hit within `_guard`
             self._known.difference_update(calls)
-            self._unwanted.difference_update(calls)
+            self._cancelled.difference_update(calls)
 
     @contextmanager
     def _guard(self, calls: tuple[int, ...]) -> Iterator[None]:
         with self._gate:
-            if self._unwanted.issuperset(calls):
-                raise Stopped
+            if self._cancelled.issuperset(calls):
+                raise CallInterrupted
             self._open.update(dict.fromkeys(calls, (threading.get_ident(), calls)))
         stopped = False
         try:
             yield
-        except Stopped:
+        except CallInterrupted:
             stopped = True
             raise
         finally:
             self._close(calls, stopped)
 
     def _close(self, calls: tuple[int, ...], stopped: bool) -> None:
-        """Leave the open region; an interrupt on its way is taken here, not in the next call."""
+        """Leave the open region; wait for a sent interrupt, so that it misses the next call."""
         arrived = stopped
         while True:
             try:
                 with self._gate:
                     for call in calls:
                         self._open.pop(call, None)
-                    late = self._unwanted.issuperset(calls) and not arrived
+                    late = self._cancelled.issuperset(calls) and not arrived
                 break
-            except Stopped:
+            except CallInterrupted:
                 arrived = True
-        # It comes within a few bytecodes, unless the function itself swallowed it.
+        # It comes within a few bytecodes, unless the function caught it.
         for _ in range(LATE if late else 0):
             try:
                 time.sleep(0.001)
-            except Stopped:
+            except CallInterrupted:
                 break

@@ -1,7 +1,7 @@
-"""tqdm bars inside a call become its progress.
+"""Report tqdm bars inside a call as its progress.
 
-tqdm draws through ``display``; every class of bar (terminal, notebook, auto) has one. It is
-wrapped once per class: inside a call it reports, outside it draws as ever.
+Every class of bars (terminal, notebook, auto) draws with ``display``, which is wrapped once per
+class: inside a call it reports the progress, outside it draws.
 """
 
 import functools

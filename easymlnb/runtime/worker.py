@@ -1,9 +1,9 @@
 """A worker: a kernel that has executed a bundle and answers calls on its main thread.
 
-Calls run where they are read, so a plain Python function can be interrupted by a signal. While
-one runs, a second thread watches the link for cancels and answers the server's heartbeat. The
-signal handler, which Python runs on the main thread, compares ids: an interrupt meant for one
-call cannot hit the next. Calls of ``async def`` functions run beside, as soon as they are read.
+Calls run in the thread that reads them, so a synchronous function can be interrupted by a signal.
+While one runs, a second thread watches the link for cancels and answers the server's heartbeat.
+The signal handler, which Python runs on the main thread, compares IDs, so an interrupt cannot hit
+the next call. Calls of ``async def`` functions start as soon as they are read.
 """
 
 import gc
@@ -16,13 +16,12 @@ from contextlib import contextmanager, suppress
 from itertools import groupby
 from typing import Any, cast
 
-from easymlnb.contract.errors import CallCancelled, EasyMLNBError, ServiceNotFound
+from easymlnb.contract.errors import CallCancelled, ServiceNotFound
 from easymlnb.contract.service_call_protocol import ServiceCallError, ServiceResult
 from easymlnb.contract.worker_protocol import (
     Call,
     Cancel,
     Drain,
-    Failure,
     Item,
     Message,
     NotStarted,
@@ -35,19 +34,19 @@ from easymlnb.contract.worker_protocol import (
     unpack_to_worker,
 )
 from easymlnb.runtime.async_calls import AsyncCallRunner
-from easymlnb.runtime.batch_execution import End, answers
+from easymlnb.runtime.batch_execution import End, failed, run_batch
 from easymlnb.runtime.body_files import answer_probe
-from easymlnb.runtime.call_execution import Stopped
+from easymlnb.runtime.failures import CallInterrupted
 from easymlnb.runtime.inbox import CallBatch, Inbox
 from easymlnb.runtime.link import Link, LinkLost
-from easymlnb.runtime.link_requests import ASKS, LinkTransport
-from easymlnb.runtime.server_address import end
+from easymlnb.runtime.link_requests import REQUESTS, LinkTransport
+from easymlnb.runtime.server_address import end_process
 from easymlnb.runtime.stream_window import StreamWindow
 from easymlnb.services.definition import Service
 
 BUSY_TICK = 0.02
 IDLE_TICK = 0.1
-"""Seconds between two looks of the watching thread; a cancel is seen within their sum."""
+"""Seconds between two checks of the watching thread; a cancel is seen within their sum."""
 
 
 class Worker:
@@ -58,77 +57,77 @@ class Worker:
         self._services = services
         self._inbox = Inbox()
         self._reading = threading.Lock()
-        self._flow = StreamWindow()
-        self._beside = AsyncCallRunner(idle=self._on_idle)
-        self._busy: tuple[int, ...] = ()  # the calls being read, run or answered
+        self._window = StreamWindow()
+        self._async_calls = AsyncCallRunner(on_idle=self._on_idle)
+        self._busy: tuple[int, ...] = ()  # the calls that are decoded, run or encoded
         self._open: tuple[int, ...] = ()  # those whose function runs: it may be interrupted
-        self._unwanted: set[int] = set()
+        self._cancelled: set[int] = set()
         self._masked = False
         self._pid = os.getpid()
-        self._leaving = False
-        self._back: ReconnectGrant | None = None
+        self._draining = False
+        self._reconnect: ReconnectGrant | None = None
         self._ended = False
 
     def run(self) -> ReconnectGrant | None:
-        """Serve until the server says leave, or the link is lost; then say how to come back."""
+        """Serve until the server ends the worker or the link is lost; return how to reconnect."""
         signal.signal(signal.SIGUSR1, self._on_signal)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         watch = threading.Thread(target=self._watch, name="easymlnb-watch", daemon=True)
         watch.start()
-        ASKS.way = LinkTransport(self._emit, self._emit_beside, self._listen)
-        # What the notebook has made stays, and no call is to wait while it is searched for garbage.
+        REQUESTS.transport = LinkTransport(self._emit, self._emit_off_main, self._listen)
+        # The notebook's objects stay, and no call should wait for their garbage collection.
         gc.collect()
         gc.freeze()
         try:
-            while (taken := self._next()) is not None:
-                self._answer(taken)
+            while (batch := self._next()) is not None:
+                self._answer(batch)
             return None
         except LinkLost:
-            return self._back
+            return self._reconnect
         finally:
             self._ended = True
-            ASKS.lose()
-            self._beside.stop()
+            REQUESTS.lose()
+            self._async_calls.stop()
             watch.join()
             self._link.close()
 
     def _next(self) -> CallBatch | None:
-        """Return the next call, or batch, waiting for it; ``None`` when it is time to end."""
+        """Wait for the next batch and return it; ``None`` if the worker has to end."""
         while True:
             with self._inbox.lock:
-                taken = self._inbox.take()
-                if taken is not None:
-                    self._busy = tuple(call.id for call, _ in taken)
-                    return taken
-            if self._leaving and not len(self._beside):
+                batch = self._inbox.pop()
+                if batch is not None:
+                    self._busy = tuple(call.id for call, _ in batch)
+                    return batch
+            if self._draining and not len(self._async_calls):
                 return None
             if self._link.ready(None):
                 self._read()
 
-    def _answer(self, taken: CallBatch) -> None:
-        name = taken[0][0].service
+    def _answer(self, batch: CallBatch) -> None:
+        name = batch[0][0].service
         service = self._services.get(name)
         wanted: CallBatch = []
         ends: list[End] = []
         try:
-            for call, body in taken:
+            for call, body in batch:
                 if service is None:
-                    ends.append(_failure(call.id, ServiceNotFound(name)))
-                elif call.id in self._unwanted:
-                    ends.append(_failure(call.id, CallCancelled()))
+                    ends.append(failed(call.id, ServiceNotFound(name)))
+                elif call.id in self._cancelled:
+                    ends.append(failed(call.id, CallCancelled()))
                 else:
                     wanted.append((call, body))
             if service is not None and wanted:
-                ends += answers(service, wanted, self._emit, self._guard)
+                ends += run_batch(service, wanted, self._emit, self._guard)
             self._send(b"".join([pack(*end) for end in ends]))
         finally:
-            self._unwanted.difference_update(self._busy)
-            for call, _ in taken:
-                self._flow.forget(call.id)
+            self._cancelled.difference_update(self._busy)
+            for call, _ in batch:
+                self._window.forget(call.id)
             self._busy = ()
 
     def _read(self) -> None:
-        """Take what the link holds: calls in line, cancels to their call."""
+        """Read the link: calls go to the inbox, other messages are handled."""
         with self._reading:
             for data in self._link.receive():  # nothing if the other thread was faster
                 for batch, frames in groupby(unpack_to_worker(data), batch_of):
@@ -136,55 +135,55 @@ class Worker:
                         self._inbox.add(cast("CallBatch", list(frames)))
                         continue
                     for message, body in frames:
-                        self._take(message, body)
+                        self._handle(message, body)
 
-    def _take(self, message: Message, body: bytes) -> None:
+    def _handle(self, message: Message, body: bytes) -> None:
         if isinstance(message, Call):
             self._accept(message, body)
         elif isinstance(message, Cancel):
             self._cancel(message.id)
         elif isinstance(message, StreamAck):
-            self._flow.seen(message.id, message.size)
+            self._window.acknowledge(message.id, message.size)
         elif isinstance(message, Recall):
-            self._give_back(message.id)
+            self._withdraw(message.id)
         elif isinstance(message, Welcome):
             self._prove(message)
         elif isinstance(message, ServiceResult | ServiceCallError):
-            ASKS.take(message, body)
+            REQUESTS.receive(message, body)
         elif isinstance(message, ReconnectGrant):
-            self._back = message
+            self._reconnect = message
         elif isinstance(message, Drain):
-            self._leaving = True
+            self._draining = True
 
     def _accept(self, call: Call, body: bytes) -> None:
         service = self._services.get(call.service)
         if service is not None and service.spec.concurrency > 1:
-            self._beside.start(service, call, body, self._emit_beside, self._flow)
+            self._async_calls.start(service, call, body, self._emit_off_main, self._window)
         else:
             self._inbox.add([(call, body)])
 
-    def _give_back(self, call: int) -> None:
-        if self._inbox.give_back(call):
-            self._unwanted.discard(call)
+    def _withdraw(self, call: int) -> None:
+        if self._inbox.withdraw(call):
+            self._cancelled.discard(call)
             self._link.send(pack(NotStarted(id=call)))
 
     def _on_idle(self) -> None:
-        if self._leaving:
+        if self._draining:
             self._link.wake()
 
     def _prove(self, welcome: Welcome) -> None:
-        found = answer_probe(welcome.probe)
-        if found is not None:
-            self._link.send(pack(found))
+        proof = answer_probe(welcome.probe)
+        if proof is not None:
+            self._link.send(pack(proof))
 
-    def _cancel(self, unwanted: int) -> None:
-        self._beside.cancel(unwanted)
+    def _cancel(self, call: int) -> None:
+        self._async_calls.cancel(call)
         with self._inbox.lock:
-            if self._inbox.holds(unwanted) or unwanted in self._busy:
-                self._unwanted.add(unwanted)
+            if self._inbox.contains(call) or call in self._busy:
+                self._cancelled.add(call)
 
     def _watch(self) -> None:
-        """Read the link in the main thread's stead while a call keeps that thread busy."""
+        """Read the link while a call keeps the main thread busy."""
         main = threading.main_thread().ident or 0
         seen: tuple[int, ...] = ()
         while not self._ended:
@@ -200,80 +199,76 @@ class Worker:
                 except LinkLost:
                     self._abandon(main)
                     return
-                if self._all_unwanted():
+                if self._all_cancelled():
                     signal.pthread_kill(main, signal.SIGUSR1)
-            if (self._inbox or self._leaving) and not self._busy:
+            if (self._inbox or self._draining) and not self._busy:
                 self._link.wake()
 
     def _abandon(self, main: int) -> None:
-        """Nobody waits for what runs any more: stop it, or end with it if it does not stop."""
-        until = time.monotonic() + (self._back.seconds if self._back is not None else 0.0)
+        """Stop the running calls, which have lost their server; else end the process."""
+        until = time.monotonic() + (self._reconnect.seconds if self._reconnect is not None else 0.0)
         while not self._ended:
             if time.monotonic() >= until:
-                end()
+                end_process()
             with self._inbox.lock:
                 self._inbox.clear()
-                self._unwanted.update(self._busy)
-            if self._all_unwanted():
+                self._cancelled.update(self._busy)
+            if self._all_cancelled():
                 signal.pthread_kill(main, signal.SIGUSR1)
             time.sleep(BUSY_TICK)
 
     def _on_signal(self, number: int, frame: Any) -> None:
         # Not in the middle of a frame: half a frame would end the link.
         if not self._masked:
-            self._stop_if_unwanted()
+            self._stop_if_cancelled()
 
-    def _all_unwanted(self) -> bool:
-        """Say whether nobody wants what runs: of a batch, none of its calls."""
+    def _all_cancelled(self) -> bool:
+        """Return whether all calls of the running batch are canceled."""
         calls = self._open
-        return bool(calls) and self._unwanted.issuperset(calls)
+        return bool(calls) and self._cancelled.issuperset(calls)
 
-    def _stop_if_unwanted(self) -> None:
-        if self._all_unwanted():
-            self._unwanted.difference_update(self._open)
-            raise Stopped
+    def _stop_if_cancelled(self) -> None:
+        if self._all_cancelled():
+            self._cancelled.difference_update(self._open)
+            raise CallInterrupted
 
     @contextmanager
     def _guard(self, calls: tuple[int, ...]) -> Iterator[None]:
-        """Let an interrupt of these calls in, only inside the block."""
+        """Let these calls be interrupted inside the block only."""
         try:
             self._open = calls
-            self._stop_if_unwanted()
+            self._stop_if_cancelled()
             yield
         finally:
             self._open = ()
 
     def _emit(self, message: Message, body: bytes) -> None:
         if isinstance(message, Item):
-            while not self._flow.enter(message.id, len(body)):
+            while not self._window.try_reserve(message.id, len(body)):
                 self._listen()
         self._send(pack(message, body))
 
-    def _emit_beside(self, message: Message, body: bytes) -> None:
-        # Without its link the process ends; whoever reads the link sees to that.
+    def _emit_off_main(self, message: Message, body: bytes) -> None:
+        # Without its link the process ends; the thread that reads the link does that.
         with suppress(LinkLost):
             self._link.send(pack(message, body))
 
     def _listen(self) -> None:
-        """Read the link on the main thread while its call waits for the reader of a stream."""
+        """Read the link in the main thread while its call waits for a stream's reader."""
         self._masked = True
         try:
             if self._link.ready(BUSY_TICK):
                 self._read()
         finally:
             self._masked = False
-        self._stop_if_unwanted()
+        self._stop_if_cancelled()
 
     def _send(self, data: bytes) -> None:
         if os.getpid() != self._pid:
-            os._exit(0)  # a child that the function forked and let return: there is one answer
+            os._exit(0)  # a child process that the function forked and returned from
         self._masked = True
         try:
             self._link.send(data)
         finally:
             self._masked = False
-        self._stop_if_unwanted()
-
-
-def _failure(call: int, error: EasyMLNBError) -> End:
-    return Failure(id=call, code=error.code, message=error.message), b""
+        self._stop_if_cancelled()

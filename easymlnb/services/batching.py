@@ -1,4 +1,4 @@
-"""Functions of many rows, read as services of one: what callers, forms and schemas see."""
+"""Batched functions: the signature of a single call, for callers, forms and schemas."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class _BatchedMarker:
-    """Tells a batched list from a list that each caller sends."""
+    """Distinguishes a batched list from a list that each caller sends."""
 
 
 _MARK = _BatchedMarker()
@@ -30,33 +30,33 @@ else:
             return Annotated[list[row], _MARK]
 
 
-def per_call_signature(found: Signature, batch: Batch | None) -> Signature:
-    """Return the signature that each caller meets; without ``batch`` it is the function's own.
+def per_call_signature(signature: Signature, batch: Batch | None) -> Signature:
+    """Return the signature for each caller; without ``batch``, it is the function's own.
 
-    Raises ``DefinitionError`` naming the parameter and the fix.
+    Raises ``DefinitionError`` with the parameter and the fix.
     """
     if batch is None:
-        for item in found.parameters:
+        for item in signature.parameters:
             if _row(item.hint) is not None:
                 raise DefinitionError(
-                    f"Parameter {item.name!r} of {found.name!r} is ml.Batched, but the service "
+                    f"Parameter {item.name!r} of {signature.name!r} is ml.Batched, but the service "
                     "is not batched. Write @ml.service(batch=ml.Batch())."
                 )
-        return found
+        return signature
     if not isinstance(batch, Batch):
         raise DefinitionError(f"batch must be ml.Batch(...), not {batch!r}.")
-    if found.stream:
+    if signature.stream:
         raise DefinitionError(
-            f"{found.name!r} is a generator, which cannot be batched. Return a list with one "
+            f"{signature.name!r} is a generator, which cannot be batched. Return a list with one "
             "result per call."
         )
-    if not found.parameters:
+    if not signature.parameters:
         raise DefinitionError(
-            f"{found.name!r} has no parameters to batch. Add one with the hint ml.Batched[<type "
-            "of one value>], or remove batch=."
+            f"{signature.name!r} has no parameters to batch. Add one with the hint "
+            "ml.Batched[<type of one value>], or remove batch=."
         )
-    parameters = tuple(_parameter(found.name, item) for item in found.parameters)
-    return replace(found, parameters=parameters, returns=_returns(found))
+    parameters = tuple(_parameter(signature.name, item) for item in signature.parameters)
+    return replace(signature, parameters=parameters, returns=_returns(signature))
 
 
 def _parameter(name: str, item: Parameter) -> Parameter:
@@ -77,7 +77,7 @@ def _parameter(name: str, item: Parameter) -> Parameter:
 
 
 def _row(hint: Any) -> Any:
-    """Return the hint of one row, with what else stands beside the mark; ``None`` without it."""
+    """Return the hint of one row with its other metadata; ``None`` if it is not batched."""
     if get_origin(hint) is not Annotated or _MARK not in hint.__metadata__:
         return None
     row = get_args(hint.__origin__)[0]
@@ -85,9 +85,9 @@ def _row(hint: Any) -> Any:
     return Annotated[(row, *others)] if others else row
 
 
-def _returns(found: Signature) -> Any:
+def _returns(signature: Signature) -> Any:
     """Return the hint of one result."""
-    hint = found.returns
+    hint = signature.returns
     if hint is MISSING or hint is list:
         return MISSING
     row = _row(hint)
@@ -95,7 +95,7 @@ def _returns(found: Signature) -> Any:
         row = get_args(hint)[0]
     if row is None:
         raise DefinitionError(
-            f"Invalid return hint {hint} of {found.name!r}: a batched service returns list[<type "
-            "of one result>] or ml.Batched[...], with one result per call."
+            f"Invalid return hint {hint} of {signature.name!r}: a batched service returns "
+            "list[<type of one result>] or ml.Batched[...], with one result per call."
         )
     return row

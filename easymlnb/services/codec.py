@@ -1,4 +1,4 @@
-"""Bodies to values and results to bodies, by ``Content-Type`` and ``Accept``."""
+"""Decode requests and encode responses, by ``Content-Type`` and ``Accept``."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ MULTIPART = "multipart/form-data"
 
 @dataclass(frozen=True, slots=True)
 class EncodedBody:
-    """A response body; ``filename`` is empty unless the result is something to save."""
+    """A response body; ``filename`` is empty unless the result is a download."""
 
     content_type: str
     body: Data
@@ -31,7 +31,7 @@ class EncodedBody:
 def decode_request(
     schema: Schema, content_type: str, body: Data, path: Path | None = None
 ) -> dict[str, Any]:
-    """Turn a request body into checked keyword arguments; ``path`` is a file that holds it.
+    """Decode a request body to checked keyword arguments; ``path`` is a file with the body.
 
     Raises ``BadRequest``, ``InvalidInput``, ``TooLarge`` or ``UnsupportedMediaType``.
     """
@@ -48,8 +48,8 @@ def decode_request(
 
         return schema.load(multipart.read(content_type, body, schema.shapes))
     if schema.raw and media_type and covered(media_type, schema.accepts):
-        said = charset(content_type)
-        return schema.load({schema.raw: Upload(body, "", media_type, path, said)})
+        encoding = charset(content_type)
+        return schema.load({schema.raw: Upload(body, "", media_type, path, encoding)})
     raise UnsupportedMediaType(media_type, (JSON, MULTIPART, *schema.accepts))
 
 
@@ -60,7 +60,7 @@ def _utf8(content_type: str) -> None:
 
 
 def encode_response(schema: Schema, value: Any, accept: str = "") -> EncodedBody:
-    """Turn a result into the best body that ``accept`` allows; JSON where it does not care.
+    """Encode a result as the best media type for ``accept``; JSON by default.
 
     Raises ``NotAcceptable`` or ``ResultNotEncodable``.
     """
@@ -72,7 +72,7 @@ def encode_response(schema: Schema, value: Any, accept: str = "") -> EncodedBody
         try:
             offered += _offers(marker, value)
         except ValueError:
-            # Not what the hint says, but perhaps it can become that: a list where an array is said.
+            # The result does not match its hint, such as a list instead of an array.
             value = schema.coerce_result(value)
             offered += _offers_of_fitting(marker, value)
     chosen = choose(accept, offered)
@@ -88,7 +88,7 @@ def encode_response(schema: Schema, value: Any, accept: str = "") -> EncodedBody
 
 
 def _checked(marker: Type, written: EncodedBody) -> EncodedBody:
-    """Return what a type wrote; one of the author's own may have written anything."""
+    """Check the types of an encoded body, which may be from an author's own type."""
     kinds = {"write": bytes | bytearray | memoryview, "filename": str}
     for name, value in (("write", written.body), ("filename", written.filename)):
         if not isinstance(value, kinds[name]):

@@ -23,11 +23,11 @@ V = TypeVar("V", bound=Callable[..., Any])
 
 
 _FORMS: dict[str, Any] = {}
-"""The form under the cell of each service of this kernel."""
+"""The displayed form of each service of this kernel."""
 
 
 class ServiceNameWarning(UserWarning):
-    """The server did not take a live service; the function itself still works."""
+    """The server refused to register a live service; the function itself works."""
 
 
 class ServerWarning(UserWarning):
@@ -81,7 +81,7 @@ class ServiceFunction(Protocol[P, R]):
         url, token : str, optional
             The server. Default: the Hub's shared service if there is one, else this kernel's
             server.
-        here : bool, default False
+        personal : bool, default False
             Publish on your own server although the Hub has a shared service.
         replace : {"auto", "in_place", "wait"}, default "auto"
             What happens to the former version if there is no room for two.
@@ -112,14 +112,12 @@ class ServiceFunction(Protocol[P, R]):
         ----------
         users, groups : iterable of str, optional
             Names at the Hub.
-        everyone : bool, default False
-            Everyone who can log in to the Hub.
-        public : bool, default False
-            Also visitors without a login, on the app page.
+        everyone, public : bool, default False
+            All users of the Hub; also visitors without a login, on the app page.
 
         Returns
         -------
-        Access
+        ServiceAccess
             A record with ``service``, ``users``, ``groups``, ``everyone``, ``public`` and ``app``.
 
         Raises
@@ -173,7 +171,8 @@ def service(function: Callable[..., Any] | None = None, /, **options: Any) -> An
     Parameters
     ----------
     name : str, optional
-        Lowercase letters, digits and ``_``, at most 63. Default: the function's name.
+        Lowercase letters, digits and ``_``, at most 63, except ``admin`` and ``close``, which the
+        Python client uses itself. Default: the function's name.
     title : str, optional
         Heading for people. Default: the name in words.
     description : str, optional
@@ -256,102 +255,102 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
         raise DefinitionError(
             f"{function.__name__!r} is already a service. Decorate the function only once."
         )
-    made = define(function, **options)
+    service = define(function, **options)
     notebook.follow()
     if session.has_server():
-        made.spec = made.spec.with_notebook_metadata(current_notebook.said())
+        service.spec = service.spec.with_notebook_metadata(current_notebook.live_metadata())
     decorated = cast("Any", function)
-    decorated.service = made
-    decorated.form = lambda: _form(made)
-    decorated.view = lambda view: _view(made, view)
-    decorated.app = lambda page: _app(made, page)
-    decorated.publish = lambda **given: _publish(made, given)
-    decorated.share = lambda **given: _share(made, given)
-    decorated.unshare = lambda: _share(made, {"users": ()})
-    decorated.remove = lambda: _remove(made)
-    SERVICES[made.name] = made
+    decorated.service = service
+    decorated.form = lambda: _form(service)
+    decorated.view = lambda view: _view(service, view)
+    decorated.app = lambda page: _app(service, page)
+    decorated.publish = lambda **given: _publish(service, given)
+    decorated.share = lambda **given: _share(service, given)
+    decorated.unshare = lambda: _share(service, {"users": ()})
+    decorated.remove = lambda: _remove(service)
+    SERVICES[service.name] = service
     _warn_of_lack_of_server()
-    refused = _offer(made)
+    refused = _offer(service)
     if refused is not None:
         warnings.warn(refused, ServiceNameWarning, stacklevel=3)
-    _show(made)
+    _show(service)
     return decorated
 
 
 @cache
 def _warn_of_lack_of_server() -> None:
-    """Warn at the first service of a kernel only; its other cells would repeat the same."""
+    """Warn only at the first service of a kernel."""
     lack = session.lack_of_server()
     if lack:
         warnings.warn(lack, ServerWarning, stacklevel=4)
 
 
-def _offer(made: Service) -> str | None:
-    return session.link().offer(made) if session.has_server() else None
+def _offer(service: Service) -> str | None:
+    return session.link().offer(service) if session.has_server() else None
 
 
-def _view(made: Service, function: V) -> V:
-    made.set_view(function)
-    _offer(made)
+def _view(service: Service, function: V) -> V:
+    service.set_view(function)
+    _offer(service)
     return function
 
 
-def _app(made: Service, function: V) -> V:
+def _app(service: Service, function: V) -> V:
     from easymlnb.forms.layout_capture import capture_layout
 
-    made.set_app(capture_layout(made.spec, function))
-    _offer(made)
+    service.set_app(capture_layout(service.spec, function))
+    _offer(service)
     return function
 
 
-def _remove(made: Service) -> None:
-    _close_form(made.name)
-    if SERVICES.get(made.name) is made:
-        del SERVICES[made.name]
+def _remove(service: Service) -> None:
+    _close_form(service.name)
+    if SERVICES.get(service.name) is service:
+        del SERVICES[service.name]
         if session.has_server():
-            session.link().withdraw(made.name)
+            session.link().withdraw(service.name)
 
 
-def _publish(made: Service, options: dict[str, Any]) -> "Published | None":
+def _publish(service: Service, options: dict[str, Any]) -> "Published | None":
     if session.in_worker():
-        # The notebook publishes itself; the worker that executes it must not.
+        # A worker that executes the notebook must not publish it again.
         return None
     from easymlnb.publishing.publish import publish
 
-    return publish(made.name, **options)
+    return publish(service.name, **options)
 
 
-def _share(made: Service, options: dict[str, Any]) -> "ServiceAccess | None":
+def _share(service: Service, options: dict[str, Any]) -> "ServiceAccess | None":
     if session.in_worker():
         return None
     from easymlnb.publishing.sharing import share
 
-    return share(made.name, **options)
+    return share(service.name, **options)
 
 
-def _form(made: Service) -> Any:
+def _form(service: Service) -> Any:
     from easymlnb.forms.form import Form
     from easymlnb.forms.local_caller import LocalCaller
 
-    return Form(made.spec, LocalCaller(made), url=session.server_url())
+    return Form(service.spec, LocalCaller(service), url=session.server_url())
 
 
 def _close_form(name: str) -> None:
-    """Free the widgets of the form that was shown last: each run of a cell makes a new one."""
+    """Close the widgets of the previous form, because each run of a cell creates a new one."""
     form = _FORMS.pop(name, None)
     if form is not None:
         form.close()
 
 
-def _show(made: Service) -> None:
-    """Show the form under the cell where a person can see it."""
+def _show(service: Service) -> None:
+    """Display the form under the cell, if the kernel has a server."""
     if not session.has_server():
         return
     try:
         from IPython.display import display
 
-        _close_form(made.name)
-        _FORMS[made.name] = form = _form(made)
+        _close_form(service.name)
+        _FORMS[service.name] = form = _form(service)
         display(form)  # type: ignore[no-untyped-call]
     except (ImportError, EasyMLNBError) as error:
         warnings.warn(f"The form cannot be displayed: {error}", stacklevel=4)

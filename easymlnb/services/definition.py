@@ -15,7 +15,9 @@ from easymlnb.contract.errors import DefinitionError, InvalidInput
 from easymlnb.contract.file_parameters import file_parameters
 from easymlnb.contract.metadata import EXTRA, Metadata, default_title, sentence
 from easymlnb.contract.metadata import read as read_metadata
-from easymlnb.contract.spec import MAX_BODY, NAME, ServiceSpec
+from easymlnb.contract.names import name_problem
+from easymlnb.contract.options import check_whole
+from easymlnb.contract.spec import MAX_BODY, ServiceSpec
 from easymlnb.services import thumbnail
 from easymlnb.services.batching import per_call_signature
 from easymlnb.services.schema import Schema
@@ -24,18 +26,18 @@ from easymlnb.services.signature import read
 Function = Callable[..., Any]
 
 MULTIPART_OVERHEAD = 2**20
-"""Bytes that a multipart body may have around its largest file."""
+"""Bytes of a multipart body in addition to its largest file."""
 
 CONCURRENCY = 16
-"""Calls of an ``async def`` that one worker runs at once, unless its author says otherwise."""
+"""Default number of calls of an ``async def`` that one worker runs at once."""
 
 SERVICES: dict[str, "Service"] = {}
-"""The services of this process by name. A kernel is one notebook, so one table is enough."""
+"""The services of this process, which is a single notebook, by name."""
 
 
 @dataclass(slots=True)
 class Service:
-    """A function under a name. Only what ``@f.view`` and ``@f.app`` set ever changes."""
+    """A function as a service; only ``@f.view`` and ``@f.app`` change it."""
 
     function: Function
     schema: Schema
@@ -48,7 +50,7 @@ class Service:
         return self.spec.name
 
     def set_view(self, function: Function) -> None:
-        """Take ``function(<any of the parameters>, result)`` as what people see of a result."""
+        """Set the view, ``function(<any of the parameters>, result)``."""
         self.view_parameters = _view_parameters(
             self.name, set(self.spec.input["properties"]), function
         )
@@ -56,19 +58,16 @@ class Service:
         self.spec = msgspec.structs.replace(self.spec, view=True)
 
     def set_app(self, tree: dict[str, Any]) -> None:
-        """Take a layout (``forms.layouts``) as that of the service's page."""
+        """Set the layout of the app page (see ``forms.layout_builder``)."""
         self.spec = msgspec.structs.replace(self.spec, app=tree)
 
 
 def define(function: Function, **options: Any) -> Service:
-    """Make the service of a function; raises ``DefinitionError`` with what to change."""
+    """Define the service of a function; raises ``DefinitionError`` with the fix."""
     schema = Schema(function, per_call_signature(read(function), options.get("batch")))
     name = options.pop("name", None) or _name(function)
-    if not NAME.match(name):
-        raise DefinitionError(
-            f"Invalid service name {name!r}: use a lowercase letter, followed by lowercase "
-            "letters, digits and _ (at most 63). Set the name with @ml.service(name=...)."
-        )
+    if problem := name_problem(name):
+        raise DefinitionError(problem)
     examples = _examples(name, schema, options.pop("examples", ()))
     spec = ServiceSpec(
         name=name,
@@ -94,7 +93,7 @@ def _name(function: Function) -> str:
 
 
 def _view_parameters(name: str, known: set[str], function: Function) -> frozenset[str]:
-    """Return which of the service's parameters a view takes beside ``result``."""
+    """Return the parameters of the service that a view has besides ``result``."""
     if not callable(function):
         raise DefinitionError(f"@{name}.view must decorate a function.")
     wanted = signature(function).parameters
@@ -123,32 +122,32 @@ def _texts(what: str, values: Sequence[str]) -> tuple[str, ...]:
 
 
 def _metadata(
-    schema: Schema, examples: tuple[dict[str, Any], ...], told: Mapping[str, Any] | None
+    schema: Schema, examples: tuple[dict[str, Any], ...], given: Mapping[str, Any] | None
 ) -> Metadata | None:
-    """Return what the decorator was told for catalogs, with a picture where there is one."""
-    fields = dict(told) if isinstance(told, Mapping) else told or {}
+    """Return the decorator's metadata for catalogs, with a thumbnail if possible."""
+    fields = dict(given) if isinstance(given, Mapping) else given or {}
     try:
         if isinstance(fields, dict) and isinstance(name := fields.get("thumbnail"), str | Path):
             fields["thumbnail"] = thumbnail.of_file(Path(name))
     except ValueError as error:
         raise DefinitionError(f"metadata: thumbnail: {error}") from error
-    found, problems = read_metadata(fields, only=EXTRA)
+    valid, problems = read_metadata(fields, only=EXTRA)
     if problems:
         raise DefinitionError(
-            f"metadata: {sentence(problems)}", details=[one.to_dict() for one in problems]
+            f"metadata: {sentence(problems)}", details=[problem.to_dict() for problem in problems]
         )
-    if "thumbnail" not in found and (picture := thumbnail.of_examples(schema.input, examples)):
-        found["thumbnail"] = picture
-    return msgspec.convert(found, Metadata) if found else None
+    if "thumbnail" not in valid and (picture := thumbnail.of_examples(schema.input, examples)):
+        valid["thumbnail"] = picture
+    return msgspec.convert(valid, Metadata) if valid else None
 
 
 def _concurrency(name: str, schema: Schema, options: dict[str, Any]) -> dict[str, Any]:
-    """Return how many calls may run at once; only coroutines run several in one worker."""
+    """Return the limits of concurrent calls; only coroutines run several in one worker."""
     coroutine = schema.is_async and options.get("batch") is None
     at_once, most = options.pop("concurrency", None), options.pop("max_concurrent", None)
     for key, value in (("concurrency", at_once), ("max_concurrent", most)):
-        if value is not None and (type(value) is not int or value < 1):
-            raise DefinitionError(f"{key} must be a whole number of at least 1, not {value!r}.")
+        if value is not None:
+            check_whole(key, value, 1)
     if at_once is not None and at_once > 1 and not coroutine:
         raise DefinitionError(
             "concurrency requires an async function that is not batched; a worker runs one call "
@@ -162,15 +161,15 @@ def _concurrency(name: str, schema: Schema, options: dict[str, Any]) -> dict[str
 
 
 def _with_max_body(schema: Schema, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options, with room for the largest file that a parameter takes."""
-    largest = max((one.max_bytes for one in file_parameters(schema.input)), default=0)
+    """Return the options with a ``max_body`` for the largest file of a parameter."""
+    largest = max((parameter.max_bytes for parameter in file_parameters(schema.input)), default=0)
     if options.get("max_body") is None and largest > MAX_BODY:
         return {**options, "max_body": largest + MULTIPART_OVERHEAD}
     return options
 
 
 def _checked(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that were given, checked; None means the default."""
+    """Check the given options; ``None`` means the default."""
     given = {key: value for key, value in options.items() if value is not None}
     for key, limit in (("timeout", 0.0), ("max_body", 1)):
         value = given.get(key)
@@ -188,8 +187,8 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
 def _examples(
     name: str, schema: Schema, examples: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[str, Any], ...]:
-    """Check each example against the schema and return it as the JSON that a caller would send."""
-    found = []
+    """Check the examples and return them as the JSON values that a caller would send."""
+    checked = []
     if isinstance(examples, Mapping):
         raise DefinitionError(f"examples of {name!r} must be a list of dicts: examples=[{{...}}].")
     for number, example in enumerate(examples):
@@ -200,5 +199,5 @@ def _examples(
             schema.load_json(json.dumps(encoded).encode())
         except InvalidInput as error:
             raise DefinitionError(f"Example {number} of {name!r}: {error.message}") from error
-        found.append(encoded)
-    return tuple(found)
+        checked.append(encoded)
+    return tuple(checked)

@@ -1,4 +1,4 @@
-"""A function's schema: JSON Schema for readers, a compiled check for calls."""
+"""A function's schema: JSON Schema for clients, and compiled checks for calls."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from easymlnb.contract import jsonschema
 from easymlnb.contract.errors import DefinitionError, EasyMLNBError, ResultNotEncodable
-from easymlnb.contract.jsonkeys import check_keys
+from easymlnb.contract.json_values import check_keys
 from easymlnb.services import signature, validation_errors, validators
 from easymlnb.services.signature import MISSING, Signature
 from easymlnb.types import inference, multipart, surrogates
@@ -15,19 +16,31 @@ from easymlnb.types.finite_numbers import OUTPUT
 from easymlnb.types.resolve import marker_of
 
 MASKED = b"**********"
-"""What pydantic writes instead of a secret."""
+"""pydantic's text in place of a secret."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
+JSON_TYPES = {
+    "number": {"number", "integer"},
+    "slider": {"number", "integer"},
+    "text": {"string"},
+    "longtext": {"string"},
+    "secret": {"string"},
+    "color": {"string"},
+    "interval": {"array"},
+    "choices": {"array"},
+}
+"""The JSON types of the widgets of pydantic's own types."""
+
 
 class Schema:
-    """What one function takes and gives.
+    """The input and output of a function.
 
-    ``input`` and ``output`` are self-contained JSON Schemas (2020-12); for a stream ``output`` is
-    that of one item. ``accepts`` are media types that may come raw as the whole body, for the one
-    parameter named ``raw``; ``produces`` those that ``Accept`` may ask for besides JSON.
-    ``markers`` are the types of the parameters that own their wire form, ``defaults`` the
-    function's own defaults, which stand in, unchecked, for what was not sent.
+    - ``input``, ``output``: self-contained JSON Schemas (2020-12); for a stream, of one item.
+    - ``accepts``: media types of raw bodies, the value of the parameter ``raw``.
+    - ``produces``: media types of the result besides JSON.
+    - ``markers``: the types of the parameters with their own encoding.
+    - ``defaults``: the function's defaults, used without checks for missing values.
     """
 
     def __init__(self, function: Callable[..., Any], found: Signature) -> None:
@@ -60,53 +73,52 @@ class Schema:
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> "Schema":
-        """Read a function; raise ``DefinitionError`` naming the parameter and the fix."""
+        """Read a function; raises ``DefinitionError`` with the parameter and the fix."""
         return cls(function, signature.read(function))
 
     def load_json(self, body: bytes) -> dict[str, Any]:
-        """Turn a JSON body into checked keyword arguments.
+        """Decode a JSON body to checked keyword arguments.
 
-        Raises ``BadRequest`` when it is not JSON or gives a key twice, ``InvalidInput`` when it
-        breaks the schema.
+        Raises ``BadRequest`` for invalid JSON and duplicate keys, ``InvalidInput`` for values that
+        do not match the schema.
         """
         try:
-            found: dict[str, Any] = self._validate_json(body, strict=True)
+            values: dict[str, Any] = self._validate_json(body, strict=True)
         except ValidationError as error:
             raise self._refuse_json(error, body) from None
-        if body.count(b":") != len(found):
-            check_keys(body, len(found))
-        return {**self.defaults, **found} if self.defaults else found
+        if body.count(b":") != len(values):
+            check_keys(body, len(values))
+        return {**self.defaults, **values} if self.defaults else values
 
     def load(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Turn values from Python, or the parts of a form, into checked keyword arguments.
+        """Check values from Python, or the parts of a form, and return keyword arguments.
 
-        It is lenient as a form must be: ``"6"`` is a number where one is asked for. Raises
-        ``InvalidInput``.
+        Conversion is lenient: ``"6"`` is accepted as a number. Raises ``InvalidInput``.
         """
         return {**self.defaults, **self._check(values)}
 
     def encode_input(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return checked values as JSON values, as a caller would send them, without defaults."""
+        """Return checked values as the JSON values that a caller would send, without defaults."""
         body = self._reader.dump_json(self._check(values), warnings=False, by_alias=True)
-        found: dict[str, Any] = from_json(body)
-        return found
+        encoded: dict[str, Any] = from_json(body)
+        return encoded
 
     def _check(self, values: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = self._reader.validator.validate_python(dict(values))
+            checked: dict[str, Any] = self._reader.validator.validate_python(dict(values))
         except ValidationError as error:
             raise validation_errors.from_pydantic(error, lambda: values) from None
-        return found
+        return checked
 
     def dump(self, value: Any) -> bytes:
-        """Turn a result, or one item of a stream, into JSON; NaN becomes ``null``.
+        """Encode a result, or one item of a stream, as JSON; NaN becomes ``null``.
 
-        Raises ``ResultNotEncodable`` naming what cannot be sent and where it is.
+        Raises ``ResultNotEncodable`` with the place of the value.
         """
-        found = self._dump(value)
-        if surrogates.REPLACEMENT in found:
+        body = self._dump(value)
+        if surrogates.REPLACEMENT in body:
             surrogates.refuse(value)
-        return found
+        return body
 
     def _dump(self, value: Any) -> bytes:
         if self.untyped:
@@ -119,9 +131,9 @@ class Schema:
         try:
             return self._to_json(fitting, warnings=False)
         except (PydanticSerializationError, ValueError, TypeError) as error:
-            plain = inference.to_json_value(value)  # It knows the place, and raises.
+            plain = inference.to_json_value(value)  # raises an error with the place
             try:
-                # Of the class that is said, but without a JSON form of it: NaT as a time.
+                # A value of the hinted class that pydantic cannot encode, such as NaT.
                 return self._to_json(self.coerce_result(plain), warnings=False)
             except (PydanticSerializationError, ValueError, TypeError):
                 raise self._unsendable(value) from error
@@ -139,7 +151,7 @@ class Schema:
         )
 
     def coerce_result(self, value: Any) -> Any:
-        """Return the result as its hint says it is: a numpy number where ``int`` is said.
+        """Convert a result to its hint, such as a numpy number to ``int``.
 
         Raises ``ResultNotEncodable``.
         """
@@ -151,14 +163,14 @@ class Schema:
         try:
             return check(plain, context=OUTPUT)
         except ValidationError as error:
-            found = validation_errors.details(error.errors(include_url=False), plain)
-            said = "; ".join(
+            problems = validation_errors.details(error.errors(include_url=False), plain)
+            text = "; ".join(
                 f"at {item['field']!r}: {item['message']}" if item["field"] else item["message"]
-                for item in found[:3]
+                for item in problems[:3]
             )
             raise ResultNotEncodable(
                 f"The result of {self.signature.name!r} ({type(value).__name__}) does not match "
-                f"its return hint. {said}"
+                f"its return hint. {text}"
             ) from None
 
     def _refuse_json(self, error: ValidationError, body: bytes) -> EasyMLNBError:
@@ -176,17 +188,17 @@ def _input_schema(
     hints: validators.ResolvedHints, reader: TypeAdapter[Any], defaults: dict[str, Any]
 ) -> dict[str, Any]:
     try:
-        found = reader.json_schema(mode="validation")
+        schema = reader.json_schema(mode="validation")
     except Exception:
         validators.raise_for_bad_parameter(hints)
         raise
-    properties = found.setdefault("properties", {})
+    properties = schema.setdefault("properties", {})
     for item in hints.signature.parameters:
         if item.description and item.name in properties:
-            # Markers that write their own schema do not see what stands around them.
+            # Markers with their own schema do not see the description.
             properties[item.name].setdefault("description", item.description)
     for name, node in properties.items():
-        if wrong := multipart.misfit(node, found):
+        if wrong := _misfit(node, schema):
             raise DefinitionError(
                 f"Parameter {name!r} of {hints.signature.name!r} is a {wrong}. Change the type "
                 "or the marker so that they match."
@@ -198,23 +210,32 @@ def _input_schema(
             if name not in hints.markers:
                 read = adapter.validate_json(written, strict=True)
                 if MASKED in written and read != value:
-                    continue  # A secret: whoever sends its asterisks sends another value.
+                    continue  # a secret, whose asterisks would be another value
             properties[name] = {**properties[name], "default": from_json(written)}
         except (PydanticSerializationError, ValueError):
-            continue  # A default without JSON form still works: it is the function's own.
-    found.pop("title", None)
-    return {"$schema": DIALECT, **found, "additionalProperties": False}
+            continue  # defaults without a JSON encoding work too
+    schema.pop("title", None)
+    return {"$schema": DIALECT, **schema, "additionalProperties": False}
+
+
+def _misfit(schema: jsonschema.Schema, document: jsonschema.Schema) -> str:
+    """Describe a widget of a parameter that does not match its JSON type; empty if all do."""
+    for branch in (schema, *jsonschema.branches(schema, document)):
+        widget, kind = jsonschema.own_hints(branch).get("widget"), branch.get("type")
+        if isinstance(kind, str) and kind not in JSON_TYPES.get(str(widget), {kind}):
+            return f"{kind}, which does not match its {widget} marker"
+    return ""
 
 
 def _output_schema(hints: validators.ResolvedHints, writer: TypeAdapter[Any]) -> dict[str, Any]:
-    found = {} if hints.untyped else writer.json_schema(mode="serialization")
-    if hints.signature.returns_description and "$ref" not in found:
-        found.setdefault("description", hints.signature.returns_description)
-    return {"$schema": DIALECT, **found}
+    schema = {} if hints.untyped else writer.json_schema(mode="serialization")
+    if hints.signature.returns_description and "$ref" not in schema:
+        schema.setdefault("description", hints.signature.returns_description)
+    return {"$schema": DIALECT, **schema}
 
 
 def _raw(hints: validators.ResolvedHints, defaults: dict[str, Any]) -> str:
-    """Return the parameter that a raw body is for: it alone reads bytes, no other is needed."""
+    """Return the parameter for a raw body: the only one for files, if no other is required."""
     takers = [name for name, marker in hints.markers.items() if marker.reads]
     needed = [name for name in hints.hints if name not in defaults]
     required = [name for name in takers if name in needed] or takers

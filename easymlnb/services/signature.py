@@ -1,4 +1,4 @@
-"""From a function to its parameters, hints and texts, without any judgement about types."""
+"""Read the parameters, hints and docstring of a function, without checks of types."""
 
 import collections.abc
 import functools
@@ -38,7 +38,7 @@ REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter; ``hint`` or ``default`` is ``MISSING`` where the author wrote none."""
+    """A parameter; ``hint`` and ``default`` are ``MISSING`` if the author wrote none."""
 
     name: str
     hint: Any
@@ -48,7 +48,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a function says about itself. ``returns`` is the item's hint when it is a stream."""
+    """A function's signature and docstring. For a stream, ``returns`` is the hint of an item."""
 
     name: str
     parameters: tuple[Parameter, ...]
@@ -60,22 +60,22 @@ class Signature:
 
 
 def read(function: Callable[..., Any]) -> Signature:
-    """Return a function's signature; raise ``DefinitionError`` naming the parameter and the fix."""
+    """Return a function's signature; raises ``DefinitionError`` with the parameter and the fix."""
     name = _function_name(function)
-    plain = inspect.unwrap(function)
+    unwrapped = inspect.unwrap(function)
     parameters = inspect.signature(function).parameters
     for parameter in parameters.values():
         if parameter.kind in REFUSED:
-            raise _wrong(name, str(parameter).split(":")[0], REFUSED[parameter.kind])
+            raise _invalid(name, str(parameter).split(":")[0], REFUSED[parameter.kind])
     texts = _docstring(function)
-    returns = _returns(name, plain)
-    stream = inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain)
+    returns = _hint(name, unwrapped, "return", unwrapped.__annotations__.get("return", MISSING))
+    stream = inspect.isgeneratorfunction(unwrapped) or inspect.isasyncgenfunction(unwrapped)
     return Signature(
         name=name,
         parameters=tuple(
             Parameter(
                 name=item.name,
-                hint=_hint(name, plain, item.name, item.annotation),
+                hint=_hint(name, unwrapped, item.name, item.annotation),
                 default=_default(name, item),
                 description=texts.parameters.get(item.name, ""),
             )
@@ -83,18 +83,18 @@ def read(function: Callable[..., Any]) -> Signature:
         ),
         returns=_item(returns) if stream else returns,
         stream=stream,
-        is_async=inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain),
+        is_async=inspect.iscoroutinefunction(unwrapped) or inspect.isasyncgenfunction(unwrapped),
         description=texts.description,
         returns_description=texts.returns,
     )
 
 
-def _wrong(name: str, parameter: str, what: str) -> DefinitionError:
+def _invalid(name: str, parameter: str, what: str) -> DefinitionError:
     return DefinitionError(f"Parameter {parameter!r} of {name!r} {what}.")
 
 
 def _function_name(function: Any) -> str:
-    """Return a plain function's name, or say why this is not one."""
+    """Return the name of a function, or raise ``DefinitionError`` for other objects."""
     if isinstance(function, functools.partial):
         raise DefinitionError(
             "A partial has no name or docstring. Wrap the call in a function with 'def'."
@@ -110,10 +110,10 @@ def _function_name(function: Any) -> str:
             "instance."
         )
     if not inspect.isfunction(function):
-        said = getattr(function, "__qualname__", type(function).__name__)
+        name = getattr(function, "__qualname__", type(function).__name__)
         raise DefinitionError(
-            f"{said!r} is not a Python function; it may be built-in, or an object with "
-            f"'__call__'. Write a function with 'def' that calls {said!r}."
+            f"{name!r} is not a Python function; it may be built-in, or an object with "
+            f"'__call__'. Write a function with 'def' that calls {name!r}."
         )
     if function.__name__ == "<lambda>":
         raise DefinitionError(
@@ -133,7 +133,7 @@ def _function_name(function: Any) -> str:
 def _default(name: str, item: inspect.Parameter) -> Any:
     kind = type(item.default)
     if kind.__module__ == "pydantic.fields" and kind.__name__ == "FieldInfo":
-        raise _wrong(
+        raise _invalid(
             name,
             item.name,
             "has 'Field(...)' as its default, which an ordinary call would pass to the function. "
@@ -157,29 +157,18 @@ def _evaluate(function: Any, key: str, annotation: Any) -> Any:
 
 
 def _hint(name: str, function: Any, key: str, annotation: Any) -> Any:
+    """Return the evaluated hint of a parameter, or of the key ``return``."""
     if annotation is MISSING:
         return MISSING
     try:
         return _evaluate(function, key, annotation)
     except Exception as error:
-        raise _wrong(
-            name,
-            key,
-            f"has the hint {annotation!r}, which cannot be evaluated ({error}). "
-            "Define or import that name before the function, at the top level",
-        ) from error
-
-
-def _returns(name: str, function: Any) -> Any:
-    annotation = function.__annotations__.get("return", MISSING)
-    if annotation is MISSING:
-        return MISSING
-    try:
-        return _evaluate(function, "return", annotation)
-    except Exception as error:
+        hint = f"Parameter {key!r} of {name!r} has the hint {annotation!r}, which"
+        if key == "return":
+            hint = f"The return hint {annotation!r} of {name!r}"
         raise DefinitionError(
-            f"The return hint {annotation!r} of {name!r} cannot be evaluated ({error}). "
-            "Define or import that name before the function, at the top level."
+            f"{hint} cannot be evaluated ({error}). Define or import that name before the "
+            "function, at the top level."
         ) from error
 
 
@@ -198,19 +187,19 @@ class _Docstring:
 
 
 def _docstring(function: Any) -> _Docstring:
-    """Read a Google, NumPy or reST docstring; one that is none of them is all description."""
+    """Parse a Google, NumPy or reST docstring; other docstrings are only a description."""
     text = inspect.getdoc(function) if function.__doc__ else None
     if not text:
         return _Docstring()
     import docstring_parser
 
     try:
-        found = docstring_parser.parse(text)
+        parsed = docstring_parser.parse(text)
     except docstring_parser.ParseError:
         return _Docstring(text)
-    description = "\n\n".join(filter(None, (found.short_description, found.long_description)))
+    description = "\n\n".join(filter(None, (parsed.short_description, parsed.long_description)))
     return _Docstring(
         description,
-        {item.arg_name: (item.description or "").strip() for item in found.params},
-        ((found.returns and found.returns.description) or "").strip(),
+        {item.arg_name: (item.description or "").strip() for item in parsed.params},
+        ((parsed.returns and parsed.returns.description) or "").strip(),
     )

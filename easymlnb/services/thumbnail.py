@@ -1,4 +1,4 @@
-"""The small picture of a service for catalogs: from an author's file, or from an example."""
+"""The thumbnail of a service for catalogs, from a file or from an example."""
 
 import io
 from collections.abc import Iterable, Mapping
@@ -11,17 +11,17 @@ from easymlnb.types import image_encoding, inline_bytes
 from easymlnb.types.image import Image
 
 SIZE = (480, 220)
-"""Pixels that a thumbnail fits into: twice what a card shows, for fine screens."""
+"""Largest size of a thumbnail in pixels: twice that of a card, for high-resolution screens."""
 
 MAX_FILE = 20 * 2**20
-"""Limit of an author's file in bytes; more is not looked at."""
+"""Limit of a file in bytes."""
 
 _IMAGES = ("image", "webcam")
 _QUALITIES = (80, 60, 35)
 
 
 def of_file(path: Path) -> str:
-    """Return the thumbnail of an image file, as a data URI; ``ValueError`` says what is wrong."""
+    """Return the thumbnail of an image file as a data URI; raises ``ValueError``."""
     try:
         if path.stat().st_size > MAX_FILE:
             raise ValueError(f"The file is larger than {MAX_FILE // 2**20} MB.")
@@ -32,7 +32,7 @@ def of_file(path: Path) -> str:
 
 
 def of_examples(schema: Mapping[str, Any], examples: Iterable[Mapping[str, Any]]) -> str:
-    """Return the thumbnail of the first image among encoded examples; ``""`` without one."""
+    """Return the thumbnail of the first image in the examples, or an empty text."""
     names = [
         name
         for name, field in schema.get("properties", {}).items()
@@ -41,32 +41,27 @@ def of_examples(schema: Mapping[str, Any], examples: Iterable[Mapping[str, Any]]
     for example in examples if names else ():
         for name in names:
             try:
-                found = inline_bytes.to_upload(example.get(name))
-                if found is not None:
-                    return of_bytes(bytes(found.data))
+                upload = inline_bytes.to_upload(example.get(name))
+                if upload is not None:
+                    return of_bytes(bytes(upload.data))
             except ValueError:
-                continue  # the example was checked as the type wants it; a picture is a bonus
+                continue  # the example is valid; a thumbnail is optional
     return ""
 
 
 def of_bytes(data: bytes) -> str:
-    """Return a small WebP of an image's first page, as a data URI."""
+    """Return a small WebP of an image's first page as a data URI."""
     if packages := installation.missing("PIL", "numpy"):
         raise ValueError(f"{installation.install_hint('A thumbnail', *packages)}.")
+    from PIL import ImageOps
+
     picture = image_encoding.convert(Image().open(data), "RGB")
-    width, height = SIZE
-    # A card is wider than high: what fills its width is cut to its height, from the middle.
-    scale = max(width / picture.width, height / picture.height)
-    if scale < 1:
-        picture = picture.resize((round(picture.width * scale), round(picture.height * scale)))
-    left, top = max(0, picture.width - width) // 2, max(0, picture.height - height) // 2
-    picture = picture.crop(
-        (left, top, left + min(width, picture.width), top + min(height, picture.height))
-    )
+    # Crop to the shape of a card, without enlarging small images.
+    picture = ImageOps.fit(picture, (min(SIZE[0], picture.width), min(SIZE[1], picture.height)))
     for quality in _QUALITIES:
         target = io.BytesIO()
         picture.save(target, "WEBP", quality=quality)
-        made = inline_bytes.data_uri(target.getvalue(), "image/webp")
-        if len(made) <= THUMBNAIL_LIMIT:
-            return made
+        thumbnail = inline_bytes.data_uri(target.getvalue(), "image/webp")
+        if len(thumbnail) <= THUMBNAIL_LIMIT:
+            return thumbnail
     raise ValueError("The image has too much detail for a thumbnail. Use a simpler image.")

@@ -68,13 +68,13 @@ DEEP = "The JSON is nested too deeply; send at most 200 levels."
 
 def from_pydantic(error: "ValidationError", root: Callable[[], Any]) -> EasyMLNBError:
     """Convert a pydantic error to an easymlnb error; ``root`` returns the validated values."""
-    found = error.errors(include_url=False)
-    if found[0]["type"] == "json_invalid":
-        return BadRequest(f"The body is not valid JSON: {found[0]['ctx']['error']}.")
+    errors = error.errors(include_url=False)
+    if errors[0]["type"] == "json_invalid":
+        return BadRequest(f"The body is not valid JSON: {errors[0]['ctx']['error']}.")
     value = root()
-    if found[0]["type"] in ("dict_type", "mapping_type") and not found[0]["loc"]:
+    if errors[0]["type"] in ("dict_type", "mapping_type") and not errors[0]["loc"]:
         return BadRequest("The body must be a JSON object with a value for each parameter.")
-    return InvalidInput(details(found, value))
+    return InvalidInput(details(errors, value))
 
 
 def invalid_json(body: bytes, reason: str) -> BadRequest:
@@ -92,29 +92,30 @@ def invalid_json(body: bytes, reason: str) -> BadRequest:
 
 def details(errors: Iterable["ErrorDetails"], value: Any) -> list[dict[str, str]]:
     """Return one entry per field; messages of union branches about one field are joined."""
-    said: dict[str, list[str]] = {}
+    by_field: dict[str, list[str]] = {}
     for error in errors:
         field = ".".join(map(str, error_path(error, value)))
-        messages = said.setdefault(field, [])
+        messages = by_field.setdefault(field, [])
         message = sentence(error)
         if message not in messages:
             messages.append(message)
     return [
-        {"field": field, "message": " Or: ".join(messages[:3])} for field, messages in said.items()
+        {"field": field, "message": " Or: ".join(messages[:3])}
+        for field, messages in by_field.items()
     ]
 
 
 def error_path(error: "ErrorDetails", value: Any) -> list[str | int]:
     """Return the path to the invalid value, without pydantic's names of union branches."""
-    kept: list[str | int] = []
+    path: list[str | int] = []
     *way, last = error["loc"] or ("",)
     for step in way:
         if _has(value, step):
-            kept.append(step)
+            path.append(step)
             value = value[step]
     if _has(value, last) or error["type"] in ("missing", "missing_argument"):
-        kept.append(last)
-    return kept
+        path.append(last)
+    return path
 
 
 def _has(value: Any, step: str | int) -> bool:

@@ -1,8 +1,8 @@
-"""Hints compiled by pydantic: the check of a call's arguments, the writer of its result.
+"""Compile hints with pydantic: the check of a call's arguments, the encoder of its result.
 
-The parameters become one typed dictionary in pydantic's core schema, not a model: any parameter
-name works (``copy``, ``json``, ``model_name``), nothing is copied, and a call is one step from
-body to keyword arguments.
+The parameters become a typed dictionary in pydantic's core schema instead of a model, so that all
+parameter names work (``copy``, ``json``, ``model_name``) and a body is converted to keyword
+arguments in one step.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ RESULT = ConfigDict(arbitrary_types_allowed=False, ser_json_inf_nan="null")
 
 @dataclass(frozen=True, slots=True)
 class ResolvedHints:
-    """A function's hints with their types found: ``markers`` are those that own their wire form."""
+    """The resolved hints of a function; ``markers`` are those with their own encoding."""
 
     signature: Signature
     hints: dict[str, Any]
@@ -33,22 +33,25 @@ class ResolvedHints:
     returns: Any
 
     @classmethod
-    def of(cls, found: Signature) -> "ResolvedHints":
-        """Resolve them; raises ``DefinitionError`` naming the parameter."""
-        hints = {item.name: _input_hint(found.name, item) for item in found.parameters}
+    def of(cls, signature: Signature) -> "ResolvedHints":
+        """Resolve the hints of a signature; raises ``DefinitionError`` with the parameter."""
+        hints = {item.name: _input_hint(signature.name, item) for item in signature.parameters}
         markers = {name: marker for name, hint in hints.items() if (marker := marker_of(hint))}
         return cls(
-            found, hints, markers, None if found.returns is MISSING else resolve(found.returns)
+            signature,
+            hints,
+            markers,
+            None if signature.returns is MISSING else resolve(signature.returns),
         )
 
     @property
     def untyped(self) -> bool:
-        """Say whether the function says nothing of its result."""
+        """Whether the function has no return hint."""
         return self.signature.returns is MISSING
 
 
 def input_adapter(hints: ResolvedHints) -> TypeAdapter[Any]:
-    """Return what checks the arguments; raises ``DefinitionError`` for what has no JSON form."""
+    """Return the adapter of the arguments; raises ``DefinitionError``."""
     try:
         return adapter(Annotated[dict[str, Any], _Arguments(hints)])
     except DefinitionError:
@@ -59,7 +62,7 @@ def input_adapter(hints: ResolvedHints) -> TypeAdapter[Any]:
 
 
 def output_adapter(hints: ResolvedHints) -> TypeAdapter[Any]:
-    """Return what writes the result, or one item of a stream."""
+    """Return the adapter of the result, or of one item of a stream."""
     if hints.untyped:
         return TypeAdapter(Any)
     try:
@@ -81,14 +84,14 @@ def adapter(hint: Any, config: ConfigDict = INPUT) -> TypeAdapter[Any]:
     try:
         return TypeAdapter(hint, config=config)
     except Exception as error:
-        # pydantic takes no config beside a model's own.
+        # pydantic refuses a config for a model, which has its own.
         if getattr(error, "code", "") != "type-adapter-config-unused":
             raise
         return TypeAdapter(hint)
 
 
 def raise_for_bad_parameter(hints: ResolvedHints) -> None:
-    """Raise ``DefinitionError`` for the first parameter that pydantic cannot use by itself."""
+    """Raise ``DefinitionError`` for the first parameter whose hint pydantic cannot compile."""
     for item in hints.signature.parameters:
         try:
             adapter(hints.hints[item.name]).json_schema()
@@ -97,7 +100,7 @@ def raise_for_bad_parameter(hints: ResolvedHints) -> None:
 
 
 class _Arguments:
-    """Annotates a dictionary: its entries are the function's parameters."""
+    """Annotates a dictionary with the function's parameters."""
 
     def __init__(self, hints: ResolvedHints) -> None:
         self._hints = hints
@@ -125,7 +128,7 @@ class _Arguments:
             )
         try:
             if isinstance(item.hint, dict | list | set | tuple):
-                # pydantic would take a dictionary for a schema of its own.
+                # pydantic would use a dictionary as a schema.
                 raise TypeError(f"{item.hint!r} is a value, not a type")
             return handler.generate_schema(self._hints.hints[item.name])
         except Exception as error:
@@ -142,8 +145,8 @@ def _unusable(name: str, item: Parameter, error: Exception) -> DefinitionError:
         return DefinitionError(
             f"Parameter {item.name!r} of {name!r} has invalid constraints: {reason}"
         )
-    said = item.hint if item.hint is not MISSING else type(item.default)
-    shown = said.__qualname__ if isinstance(said, type) else said
+    hint = item.hint if item.hint is not MISSING else type(item.default)
+    shown = hint.__qualname__ if isinstance(hint, type) else hint
     return DefinitionError(
         f"Parameter {item.name!r} of {name!r} has the type {shown}, which cannot be converted "
         "from JSON. Use a plain type, a dataclass, a pydantic model or one of easymlnb's types, "
@@ -165,8 +168,8 @@ def _resolved(item: Parameter) -> Any:
     if hint is MISSING:
         hint = Any if item.default is MISSING or item.default is None else type(item.default)
     elif item.default is None and not _takes_none(hint):
-        # 'x: int = None' says that null may be sent, too.
-        hint = Optional[hint]  # noqa: UP045 - a marker may stand here, which knows no '|'
+        # 'x: int = None' accepts null.
+        hint = Optional[hint]  # noqa: UP045 - markers do not support '|'
     hint = resolve(hint)
     if item.description:
         hint = Annotated[hint, Field(description=item.description)]

@@ -1,17 +1,15 @@
-"""The types that hints can name; each module owns one family."""
+"""Types for hints, one family per module."""
 
 from easymlnb.types.array import Array
-from easymlnb.types.audio import Audio
 from easymlnb.types.base import Hint, Type, Upload
 from easymlnb.types.choices import Choice, MultipleChoice
-from easymlnb.types.color import Color
-from easymlnb.types.file import File
+from easymlnb.types.file import Audio, File
 from easymlnb.types.image import Image, Webcam
 from easymlnb.types.markup import HTML, Markdown
 from easymlnb.types.numbers import Interval, Number, Slider
 from easymlnb.types.plot import Plot
 from easymlnb.types.table import Table
-from easymlnb.types.text import LongText, Secret, Text
+from easymlnb.types.text import Color, LongText, Secret, Text
 from easymlnb.types.timeseries import TimeSeries
 
 __all__ = [

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from easymlnb.types import image_encoding, inline_bytes, moments
 from easymlnb.types.base import KEY, Type, is_a
-from easymlnb.types.file import File, part
+from easymlnb.types.file import as_upload, part
 from easymlnb.types.npy import (
     KINDS,
     NPY,
@@ -28,6 +29,7 @@ SHOWN = 100
 """Largest number of elements shown as text."""
 
 
+@dataclass(eq=False)
 class Array(Type):
     """An array of numbers: ``numpy.ndarray`` or ``torch.Tensor``, as annotated.
 
@@ -50,24 +52,19 @@ class Array(Type):
     reads = (NPY,)
     writes = (NPY,)
 
-    def __init__(
-        self,
-        dtype: Any = None,
-        shape: Sequence[int | None] | None = None,
-        *,
-        allow_nan: bool = False,
-        compact: bool = False,
-        max_bytes: int = inline_bytes.MAX_BYTES,
-    ) -> None:
-        self.dtype = _name(dtype)
-        self.shape = None if shape is None else tuple(shape)
-        self.allow_nan = allow_nan
-        self.compact = compact
-        self.max_bytes = max_bytes
+    dtype: Any = None
+    shape: Sequence[int | None] | None = None
+    _: KW_ONLY
+    allow_nan: bool = False
+    compact: bool = False
+    max_bytes: int = inline_bytes.MAX_BYTES
+
+    def __post_init__(self) -> None:
+        self.dtype = _dtype_name(self.dtype)
 
     @classmethod
     def of(cls, hint: Any) -> "Array":
-        """Read the dtype of ``numpy.typing.NDArray[numpy.float32]``."""
+        """Return the marker for ``numpy.typing.NDArray[numpy.float32]``, with its dtype."""
         named = [arg for part in get_args(hint)[1:] for arg in get_args(part)]
         return cls(named[0] if named and isinstance(named[0], type) else None)
 
@@ -99,12 +96,12 @@ class Array(Type):
         names = {"bool": "boolean", "int": "integer", "uint": "integer"}
         if self.shape is None:
             return {"type": ["array", "number", "boolean", "null"]}
-        found: dict[str, Any] = {"type": [names.get(kind, "number"), "null"]}
+        schema: dict[str, Any] = {"type": [names.get(kind, "number"), "null"]}
         for size in reversed(self.shape):
-            found = {"type": "array", "items": found}
+            schema = {"type": "array", "items": schema}
             if size is not None:
-                found |= {"minItems": size, "maxItems": size}
-        return found
+                schema |= {"minItems": size, "maxItems": size}
+        return schema
 
     def decode(self, value: Any, source: Any) -> Any:
         array = self._checked(self._read(value))
@@ -121,12 +118,10 @@ class Array(Type):
             return self._packed(value)
         if isinstance(value, list | tuple | bool | int | float | None | np.generic):
             return self._listed(value)
-        if isinstance(value, File):
-            value = value.upload()
-        found = inline_bytes.to_upload(value, self.max_bytes)
-        if found is None:
+        upload = as_upload(value, self.max_bytes)
+        if upload is None:
             raise ValueError("The value must be an array: nested lists, or an object with 'b64'.")
-        return read_npy(found.data)
+        return read_npy(upload.data)
 
     def _listed(self, value: Any) -> "np.ndarray[Any, Any]":
         import numpy as np
@@ -166,7 +161,7 @@ class Array(Type):
 
         if array.dtype.kind not in KINDS:
             raise ValueError("All elements of the array must be numbers.")
-        if self.shape is not None and not _fits(array.shape, self.shape):
+        if self.shape is not None and not _has_shape(array.shape, self.shape):
             wanted = " x ".join("any" if size is None else str(size) for size in self.shape)
             got = " x ".join(map(str, array.shape)) or "a single number"
             raise ValueError(f"The array's shape must be {wanted or 'a single number'}, not {got}.")
@@ -242,28 +237,28 @@ def _tensor(array: "np.ndarray[Any, Any]") -> Any:
     import numpy as np
     import torch
 
-    # A copy: torch wants to own and write what it is given.
+    # torch needs an array that it can write to.
     return torch.from_numpy(np.array(array))
 
 
-def _name(dtype: Any) -> str | None:
+def _dtype_name(dtype: Any) -> str | None:
     if dtype is None:
         return None
     if isinstance(dtype, str):
         return dtype
-    # torch.float32 says 'torch.float32', numpy.float32 is a class.
+    # str(torch.float32) is 'torch.float32', and numpy.float32 is a class.
     text = getattr(dtype, "__name__", None) or str(dtype)
     return str(text).rpartition(".")[2]
 
 
 def _is_picture(array: "np.ndarray[Any, Any]") -> bool:
-    """Tell whether an array reads better as a picture: colors, or a large enough plane."""
+    """Say whether to show an array as a picture: colors, or a large plane."""
     if array.ndim == 3:
         return array.dtype == "uint8" and array.shape[-1] in (3, 4)
     return array.ndim == 2 and min(array.shape) >= PLANE and array.dtype.kind in "biuf"
 
 
-def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+def _has_shape(shape: tuple[int, ...], wanted: Sequence[int | None]) -> bool:
     return len(shape) == len(wanted) and all(
         size in (None, got) for got, size in zip(shape, wanted, strict=True)
     )

@@ -1,11 +1,11 @@
-"""What a type hint marker is.
+"""Markers for type hints.
 
-There are two kinds. A ``Hint`` leaves values to pydantic and adds bounds and words for the form
-(``Slider(2, 100)`` on an ``int``). A ``Type`` owns its wire form: it reads JSON values and bytes
-and writes them (``Image()`` on a numpy array). Both stand in ``Annotated[...]`` or alone.
+There are two kinds. A ``Hint`` leaves values to pydantic and adds bounds and labels for the form
+(``Slider(2, 100)`` on an ``int``). A ``Type`` has its own encoding: it decodes and encodes JSON
+values and bytes (``Image()`` on a numpy array). Both are used in ``Annotated[...]`` or alone.
 
-To add a type, subclass ``Type``, say in ``natives`` which class it stands for, and write
-``json_schema``, ``decode`` and ``encode``; ``docs/reference/types.md`` has an example.
+To add a type, subclass ``Type``, list its classes in ``natives``, and implement ``json_schema``,
+``decode`` and ``encode``; ``docs/reference/types.md`` has an example.
 """
 
 import secrets
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
 KEY = "x-easymlnb"
-"""The keyword of JSON Schema under which a type says how it likes to be shown and sent."""
+"""The JSON Schema keyword for how a value is shown and sent."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A value that arrived as bytes: a part of a form, a raw body, or a chosen file.
+    """A value received as bytes: a part of a form, a raw body, or a chosen file.
 
     Attributes
     ----------
@@ -55,26 +55,26 @@ class Upload:
     charset: str = ""
 
 
-def loaded_class(name: str) -> Any:
-    """Return the class of that dotted name if its library is imported already, else ``None``."""
+def find_loaded(name: str) -> Any:
+    """Return the object with a dotted name if its module is imported already, else ``None``."""
     module, _, attribute = name.rpartition(".")
     return getattr(sys.modules.get(module), attribute, None)
 
 
 def is_a(kind: Any, *names: str) -> bool:
-    """Tell whether a class, or a generic alias of it, is one of the named ones."""
+    """Say whether a class or generic alias is a subclass of a named class."""
     kind = get_origin(kind) or kind
     if not isinstance(kind, type):
         return False
     return any(
-        isinstance(found := loaded_class(name), type) and issubclass(kind, found) for name in names
+        isinstance(cls := find_loaded(name), type) and issubclass(kind, cls) for name in names
     )
 
 
 class class_or_instance_method(Generic[F]):
-    """A method that, called on the class, acts on an instance made without options.
+    """A method that, called on the class, acts on an instance without options.
 
-    pydantic asks ``Image`` (the bare hint) and ``Image(pages=True)`` the same questions.
+    pydantic calls the same methods on ``Image`` and on ``Image(pages=True)``.
     """
 
     def __init__(self, function: F) -> None:
@@ -86,24 +86,39 @@ class class_or_instance_method(Generic[F]):
 
 
 class Extra:
-    """Adds keywords to the JSON Schema of the hint it annotates and changes no check."""
+    """Adds keywords to the JSON Schema of the hint it annotates and changes no check.
 
-    def __init__(self, keywords: dict[str, Any], own: dict[str, Any]) -> None:
-        self.keywords = keywords
+    ``own`` are hints for forms, ``entries`` keywords for the entries of a list.
+    """
+
+    def __init__(
+        self,
+        own: dict[str, Any],
+        keywords: dict[str, Any] | None = None,
+        entries: dict[str, Any] | None = None,
+    ) -> None:
+        title = {"title": own["label"]} if own.get("label") else {}
+        self.keywords = {**title, **(keywords or {})}
+        self.entries = entries or {}
         self.own = {key: value for key, value in own.items() if value is not None}
 
     def __get_pydantic_json_schema__(
         self, schema: "CoreSchema", handler: "GetJsonSchemaHandler"
     ) -> dict[str, Any]:
         found = handler(schema)
-        return {**found, **self.keywords, KEY: {**found.get(KEY, {}), **self.own}}
+        json_schema = {**found, **self.keywords, KEY: {**found.get(KEY, {}), **self.own}}
+        if "prefixItems" in found:
+            json_schema["prefixItems"] = [{**item, **self.entries} for item in found["prefixItems"]]
+        elif self.entries:
+            json_schema["items"] = {**found.get("items", {}), **self.entries}
+        return json_schema
 
 
 class Hint:
-    """Base class of all markers, which are written in ``Annotated[type, marker]`` or alone.
+    """Base class of all markers, used in ``Annotated[type, marker]`` or alone.
 
-    ``source`` is the type of a marker that is written alone (``x: ml.LongText``). Iterating over a
-    marker yields the annotations that pydantic applies instead of it.
+    ``source`` is the type of a marker that is used alone (``x: ml.LongText``). Iterating over a
+    marker yields the annotations that pydantic applies instead.
     """
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
@@ -112,14 +127,14 @@ class Hint:
         return super().__new__(cls)
 
     source: ClassVar[Any] = Any
-    # By this attribute pydantic knows that a marker stands for what it iterates over.
+    # With this attribute, pydantic iterates over the marker.
     __is_annotated_types_grouped_metadata__: ClassVar[Any] = True
 
     def __iter__(self) -> Iterator[object]:
         return iter(())
 
     def alone(self, source: Any) -> Any:
-        """Return the hint to read: ``source``, or this marker's own where it stands by itself."""
+        """Return the hint to use: ``source``, or this marker's own source if it is used alone."""
         return self.source if source is self or source is type(self) else source
 
     @class_or_instance_method
@@ -131,29 +146,29 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A value in what a model writes, with the type that it is to be written by."""
+    """A value in the dump of a model, with the type that encodes it."""
 
     marker: "Type"
     value: Any
 
 
 class Placeholders:
-    """The objects that stay as they are while a model is written, by the marks in their places."""
+    """Objects that are not encoded while a model is dumped, by the texts in their places."""
 
     MARK: ClassVar[str] = secrets.token_hex(16)
 
     def __init__(self) -> None:
         self.items: dict[str, Any] = {}
 
-    def keep(self, item: Any) -> str:
-        """Keep an object; returns its mark."""
+    def add(self, item: Any) -> str:
+        """Return the text in the place of an object."""
         mark = f"{self.MARK}{len(self.items)}"
         self.items[mark] = item
         return mark
 
 
 PLACEHOLDERS: ContextVar[Placeholders | None] = ContextVar("easymlnb_keeping", default=None)
-"""Where values of our types are kept, rather than written."""
+"""The placeholders of the current dump, if values of our types are to remain."""
 
 
 class Type(Hint):
@@ -165,24 +180,24 @@ class Type(Hint):
     """
 
     natives: ClassVar[tuple[str, ...]] = ()
-    """Dotted names of classes that mean this type without a marker; never imported for it."""
+    """Dotted names of classes that have this type without a marker; they are not imported."""
 
     reads: tuple[str, ...] = ()
-    """Media types taken as a raw body or a part of a form; ``type/*`` and ``*/*`` work."""
+    """Media types accepted as a raw body or a part of a form; ``type/*`` and ``*/*`` work."""
 
     writes: tuple[str, ...] = ()
-    """Media types, besides JSON, that a result can be written as; the first is preferred."""
+    """Media types of results besides JSON; the first one is preferred."""
 
-    # A type is applied itself. Newer releases of annotated_types ask for the attribute, older ones
-    # whether both exist; a method that is None counts as missing.
+    # pydantic does not iterate over a type. Newer releases of annotated_types check the attribute,
+    # older ones whether both exist; a method that is None counts as missing.
     __is_annotated_types_grouped_metadata__ = None
     __iter__ = None  # type: ignore[assignment]
 
     needs: ClassVar[tuple[str, ...]] = ()
-    """Modules that its values are read and written with; a hint without them is refused."""
+    """Modules that the type requires; without them its hints are refused."""
 
     result_only: ClassVar[bool] = False
-    """Whether it makes no sense as a parameter."""
+    """Whether the type cannot be used for parameters."""
 
     @classmethod
     def of(cls, hint: Any) -> "Type":
@@ -250,9 +265,9 @@ class Type(Hint):
         return ""
 
     def parts(self, value: Any, title: str) -> list[dict[str, Any]] | None:
-        """Return what a person sees of a result, as parts of a view.
+        """Return the parts of a result's view, or ``None`` for the default.
 
-        ``None`` leaves the choice to easymlnb. See the reference of views for the parts.
+        See the reference of views for the parts.
         """
         return None
 
@@ -272,15 +287,32 @@ class Type(Hint):
         )
 
     def _serialize(self, value: Any) -> Any:
-        kept = PLACEHOLDERS.get()
-        return self.encode(value) if kept is None else kept.keep(Marked(self, value))
+        placeholders = PLACEHOLDERS.get()
+        return self.encode(value) if placeholders is None else placeholders.add(Marked(self, value))
 
     @class_or_instance_method
     def __get_pydantic_json_schema__(
         self, schema: "CoreSchema", handler: "GetJsonSchemaHandler"
     ) -> dict[str, Any]:
-        found = self.json_schema()
-        own = found.get(KEY, {})
-        # Every reader learns from here that the value may be sent as bytes, too.
+        json_schema = self.json_schema()
+        own = json_schema.get(KEY, {})
+        # This tells clients and forms that the value may be sent as bytes.
         accept = {"accept": list(self.reads)} if self.reads and "accept" not in own else {}
-        return {**found, KEY: {**own, **accept}}
+        return {**json_schema, KEY: {**own, **accept}}
+
+
+def _subclasses(root: type[Type]) -> Iterator[type[Type]]:
+    # Newest first: types from a notebook before ours, and the latest definition of each.
+    for child in reversed(root.__subclasses__()):
+        yield from _subclasses(child)
+        yield child
+
+
+def type_for_class(kind: type) -> type[Type] | None:
+    """Return the ``Type`` for a class or one of its bases, without importing any library."""
+    markers = {
+        find_loaded(name): marker
+        for marker in reversed(list(_subclasses(Type)))
+        for name in marker.__dict__.get("natives", ())
+    }
+    return next((markers[base] for base in kind.__mro__ if base in markers), None)

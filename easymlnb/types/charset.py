@@ -1,4 +1,4 @@
-"""Bytes to text, by what the sender says and by the marks that files begin with."""
+"""Decode text by its declared charset and its byte order mark."""
 
 import codecs
 
@@ -12,20 +12,20 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-"""Byte order marks, which outrank a charset that was declared, as browsers have it."""
+"""Byte order marks; as in browsers, they take precedence over a declared charset."""
 
 NO_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"})
-"""Python's codecs of text that are no encodings of files."""
+"""Python's text codecs that are not encodings of files."""
 
 
 def decode(data: Data, charset: str = "") -> str:
-    """Return the text without its mark; raise ``ValueError`` saying what to do about it."""
+    """Return the text without its byte order mark; raises ``ValueError`` with advice."""
     head = bytes(data[:4])
     name = next((name for mark, name in MARKS if head.startswith(mark)), charset or "utf-8")
     try:
         if codecs.lookup(name).name.replace("-", "_") in NO_CHARSETS:
             raise LookupError(name)
-        found = str(data, name)
+        text = str(data, name)
     except LookupError:
         raise ValueError(
             f"Unknown charset {charset[:40]!r}. Use a charset such as utf-8 or windows-1252."
@@ -34,12 +34,12 @@ def decode(data: Data, charset: str = "") -> str:
         raise ValueError(_broken(error, charset)) from None
     except UnicodeError:
         raise ValueError(f"The data is not valid text in {name}.") from None
-    if "\0" in found:
+    if "\0" in text:
         raise ValueError(
             "The data is not text because it contains NUL characters. UTF-16 requires a byte "
             "order mark, or '; charset=utf-16-le' in the content type."
         )
-    return found
+    return text
 
 
 def _broken(error: UnicodeDecodeError, charset: str) -> str:

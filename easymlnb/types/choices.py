@@ -3,39 +3,42 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from easymlnb.types.base import KEY, Extra, Hint
+from easymlnb.types.base import Extra, Hint
 
 Option = str | int | float | bool
 
 
-def _options(options: Sequence[Option] | Mapping[str, Option]) -> tuple[list[Option], list[str]]:
-    """Return the values and the words they are shown with."""
-    values = list(options.values()) if isinstance(options, Mapping) else list(options)
-    words = list(options) if isinstance(options, Mapping) else [str(value) for value in values]
-    if not values:
-        raise ValueError("Give at least one option to choose from.")
-    wrong = [value for value in values if not isinstance(value, str | int | float)]
-    if wrong:
-        raise ValueError(f"Options must be strings or numbers, not {type(wrong[0]).__name__}.")
-    if len(set(values)) != len(values):
-        raise ValueError("Each option may occur only once.")
-    return values, words
+class _Options(Hint):
+    """Values to choose from, and their labels if these differ from the values."""
+
+    def __init__(self, options: Sequence[Option] | Mapping[str, Option], label: str | None) -> None:
+        self.values = list(options.values()) if isinstance(options, Mapping) else list(options)
+        texts = [str(value) for value in self.values]
+        words = list(options) if isinstance(options, Mapping) else texts
+        self.labels = words if words != texts else None
+        self.label = label
+        if not self.values:
+            raise ValueError("Give at least one option to choose from.")
+        wrong = [value for value in self.values if not isinstance(value, str | int | float)]
+        if wrong:
+            raise ValueError(f"Options must be strings or numbers, not {type(wrong[0]).__name__}.")
+        if len(set(self.values)) != len(self.values):
+            raise ValueError("Each option may occur only once.")
+
+    def option_type(self) -> Any:
+        """Return the type that all options have in common."""
+        kinds = {type(value) for value in self.values}
+        if kinds == {int, float}:
+            return float
+        return kinds.pop() if len(kinds) == 1 else Any
+
+    def listed(self) -> str:
+        """Return the options for a message."""
+        more = ", ..." if len(self.values) > 20 else ""
+        return ", ".join(map(str, self.values[:20])) + more
 
 
-def _source(values: Sequence[Option]) -> Any:
-    """Return the hint that all options have in common."""
-    kinds = {type(value) for value in values}
-    if kinds == {int, float}:
-        return float
-    return kinds.pop() if len(kinds) == 1 else Any
-
-
-def _said(values: Sequence[Option]) -> str:
-    shown = ", ".join(str(value) for value in values[:20])
-    return f"{shown}, ..." if len(values) > 20 else shown
-
-
-class Choice(Hint):
+class Choice(_Options):
     """One of several options that are known only at run time.
 
     ``Literal[...]`` and ``Enum`` hints need no marker.
@@ -56,28 +59,23 @@ class Choice(Hint):
     def __init__(
         self, options: Sequence[Option] | Mapping[str, Option], *, label: str | None = None
     ) -> None:
-        self.values, self.words = _options(options)
-        self.label = label
-        self.source = _source(self.values)  # type: ignore[misc] # each choice has its own
+        super().__init__(options, label)
+        self.source = self.option_type()  # type: ignore[misc] # each choice has its own
 
     def check(self, value: Any) -> Any:
         if value not in self.values:
-            raise ValueError(f"The value must be one of: {_said(self.values)}.")
+            raise ValueError(f"The value must be one of: {self.listed()}.")
         return value
 
     def __iter__(self) -> Iterator[object]:
         from pydantic import AfterValidator
 
-        own = {
-            "widget": "choice",
-            "labels": self.words if self.words != [str(v) for v in self.values] else None,
-            "label": self.label,
-        }
         yield AfterValidator(self.check)
-        yield Extra({"enum": self.values, **({"title": self.label} if self.label else {})}, own)
+        own = {"widget": "choice", "labels": self.labels, "label": self.label}
+        yield Extra(own, {"enum": self.values})
 
 
-class MultipleChoice(Hint):
+class MultipleChoice(_Options):
     """Several of the options, each at most once, as a list in the order given.
 
     Parameters
@@ -104,19 +102,18 @@ class MultipleChoice(Hint):
         max_count: int | None = None,
         label: str | None = None,
     ) -> None:
-        self.values, self.words = _options(options)
+        super().__init__(options, label)
         self.min_count = min_count
         self.max_count = len(self.values) if max_count is None else max_count
         if not 0 <= self.min_count <= self.max_count:
             raise ValueError("min_count must be from zero to max_count.")
-        self.label = label
-        inner = _source(self.values)
-        self.source = list[inner]  # type: ignore[misc,valid-type] # each choice has its own
+        option = self.option_type()
+        self.source = list[option]  # type: ignore[misc,valid-type] # each choice has its own
 
     def check(self, value: Any) -> Any:
         chosen = list(value)
         if any(item not in self.values for item in chosen):
-            raise ValueError(f"Each entry must be one of: {_said(self.values)}.")
+            raise ValueError(f"Each entry must be one of: {self.listed()}.")
         if len(set(chosen)) != len(chosen):
             raise ValueError("Each entry may be chosen only once.")
         if len(chosen) < self.min_count:
@@ -129,19 +126,6 @@ class MultipleChoice(Hint):
         from pydantic import AfterValidator
 
         yield AfterValidator(self.check)
-        yield _Entries(self)
-
-
-class _Entries(Extra):
-    """Writes the options at the entries of a list."""
-
-    def __init__(self, choice: MultipleChoice) -> None:
-        words = choice.words if choice.words != [str(v) for v in choice.values] else None
-        own = {"widget": "choices", "labels": words, "label": choice.label}
-        counts = {"minItems": choice.min_count, "maxItems": choice.max_count, "uniqueItems": True}
-        super().__init__({**counts, **({"title": choice.label} if choice.label else {})}, own)
-        self.values = choice.values
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        found = super().__get_pydantic_json_schema__(schema, handler)
-        return {**found, "items": {**found.get("items", {}), "enum": self.values}, KEY: found[KEY]}
+        own = {"widget": "choices", "labels": self.labels, "label": self.label}
+        counts = {"minItems": self.min_count, "maxItems": self.max_count, "uniqueItems": True}
+        yield Extra(own, counts, entries={"enum": self.values})

@@ -1,7 +1,7 @@
-"""Cells of a table that was read, as text or as JSON, to columns with a type.
+"""Infer the types of columns from their cells, which are texts or JSON values.
 
-A column gets a type only if every cell of it says so and none loses anything by it: ``007``,
-``+49``, and whole numbers that would be rounded stay what they are.
+A column gets a type only if all cells have it and none loses information: ``007``, ``+49`` and
+whole numbers that would be rounded stay unchanged.
 """
 
 import math
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MISSING = frozenset({"NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None"})
-"""Words for a missing value; they count only in columns that are no text."""
+"""Words for a missing value, except in text columns."""
 
 EXACT = 2**53
-"""Up to here a float holds every whole number."""
+"""Floats represent all whole numbers up to this one."""
 
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _LONG = re.compile(r"-?[0-9]{16,}")
@@ -40,31 +40,31 @@ _DECLARED = {
 
 
 def to_list(column: "pd.Series[Any]") -> list[Any]:
-    """Return the cells of a column, ``None`` for each that is missing, in whatever way."""
+    """Return the cells of a column, ``None`` for missing values of any kind."""
     gaps = column.isna().tolist()
     return [None if gap else cell for cell, gap in zip(column.tolist(), gaps, strict=True)]
 
 
 def number(text: str, decimal: str = ".") -> float | None:
-    """Return the number that a text is where one is declared; ``None`` if it is none."""
+    """Parse a text in a column declared as numbers; ``None`` if it is not a number."""
     text = text.strip()
     return float(text.replace(decimal, ".")) if _DECLARED[decimal].fullmatch(text) else None
 
 
 def are_numbers(texts: list[str], decimal: str) -> bool:
-    """Tell whether all texts are numbers though none was declared."""
+    """Say whether all texts are numbers, for a column that is not declared."""
     return all(map(_NUMBERS[decimal].fullmatch, texts))
 
 
 def infer_from_texts(column: "pd.Series[Any]", decimal: str = ".") -> "pd.Series[Any]":
-    """Return a column of texts, NaN where a cell is empty, with the type that all of them have."""
+    """Infer the type of a column of texts, in which NaN is an empty cell."""
     import pandas as pd
 
     if column.isna().all():
         return column.astype("float64")
     cells = to_list(column)
     if set(map(type, cells)) > {bool}:
-        return infer_from_json(column)  # truths with gaps, as pandas reads them
+        return infer_from_json(column)  # booleans with missing values, as pandas reads them
     bare = [None if cell is None or (text := cell.strip()) in MISSING else text for cell in cells]
     known = [cell for cell in bare if cell is not None]
     values: list[Any] | None = None
@@ -82,7 +82,7 @@ def infer_from_texts(column: "pd.Series[Any]", decimal: str = ".") -> "pd.Series
 
 
 def _floats(cells: list[str | None], decimal: str) -> list[Any] | None:
-    found = []
+    numbers = []
     for cell in cells:
         value = math.nan if cell is None else float(cell.replace(decimal, "."))
         if cell is not None and (
@@ -90,13 +90,13 @@ def _floats(cells: list[str | None], decimal: str) -> list[Any] | None:
             or (_LONG.fullmatch(cell) and int(value) != int(cell))
         ):
             return None
-        found.append(value)
-    # A column of nothing but "inf" is more likely one of words.
-    return found if any(math.isfinite(value) for value in found) else None
+        numbers.append(value)
+    # A column with only "inf" is more likely text.
+    return numbers if any(math.isfinite(value) for value in numbers) else None
 
 
 def infer_from_json(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Return a column of JSON values, as ``object``, with the type that all of them have."""
+    """Infer the type of a column of JSON values."""
     import pandas as pd
 
     cells = to_list(column)
@@ -115,16 +115,16 @@ def infer_from_json(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def text_type() -> Any:
-    """Return what this pandas makes of texts: its own type since 3.0, ``object`` before."""
+    """Return the dtype of texts: pandas' own since 3.0, ``object`` before."""
     import pandas as pd
 
     return pd.Series(["a"]).dtype
 
 
 def _typed(values: list[Any]) -> Any:
-    """Return numbers of one kind, ``None`` where missing, as an array; ``None`` if none holds all.
+    """Return numbers of one kind as an array, or ``None`` if no dtype can represent all.
 
-    Whole numbers with gaps are floats, as always in pandas, unless that would round them.
+    Whole numbers with missing values become floats, unless that would round them.
     """
     import numpy as np
     import pandas as pd

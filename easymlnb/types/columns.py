@@ -1,7 +1,7 @@
-"""What the columns of a table must hold, and saying which one does not."""
+"""Check and convert the columns of a table."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from easymlnb.types import column_inference
@@ -17,20 +17,14 @@ KINDS = {
     "bool": "true or false",
     "datetime": "dates or times",
 }
-"""Kinds of columns and how a sentence calls them."""
+"""Kinds of columns, and their description in messages."""
 
 TRUTHS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
 def check_columns(frame: "pd.DataFrame", columns: Mapping[str, str]) -> "pd.DataFrame":
-    """Return the table with its columns converted; raises ``ValueError`` naming what is wrong."""
-    missing = [name for name in columns if name not in frame.columns]
-    if missing:
-        there = ", ".join(map(str, frame.columns[:20])) or "none"
-        which = (
-            f"column {missing[0]} is" if len(missing) == 1 else f"columns {', '.join(missing)} are"
-        )
-        raise ValueError(f"The {which} missing; the table has: {there}.")
+    """Return the table with its columns converted; raises ``ValueError`` naming the column."""
+    require(frame, columns)
     converted = {
         name: convert(frame[name], kind) for name, kind in columns.items() if kind != "any"
     }
@@ -41,15 +35,27 @@ def check_columns(frame: "pd.DataFrame", columns: Mapping[str, str]) -> "pd.Data
     return frame
 
 
+def require(frame: "pd.DataFrame", columns: Iterable[str]) -> None:
+    """Raise ``ValueError`` if columns are missing."""
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        names = ", ".join(map(str, frame.columns[:20])) or "none"
+        plural, verb = ("s", "are") if len(missing) > 1 else ("", "is")
+        raise ValueError(
+            f"The column{plural} {', '.join(missing)} {verb} missing; the table has: {names}."
+        )
+
+
 def convert(
     column: "pd.Series[Any]", kind: str, decimal: str = ".", zone: str | None = None
 ) -> "pd.Series[Any]":
-    """Return a column as its kind; missing values stay missing.
+    """Convert a column; missing values stay missing.
 
-    ``decimal`` is the decimal sign of numbers that are texts, ``zone`` that of times without one.
+    ``decimal`` is the decimal sign of numbers in texts, ``zone`` the time zone of times without
+    offset. Raises ``ValueError`` with the first row that cannot be converted.
     """
-    found = to_times(column, zone) if kind == "datetime" else _READERS[kind](column, decimal)
-    lost = (found.isna() & column.notna()).to_numpy()
+    converted = to_times(column, zone) if kind == "datetime" else _READERS[kind](column, decimal)
+    lost = (converted.isna() & column.notna()).to_numpy()
     if lost.any():
         row = int(lost.argmax())
         shown = str(column.iloc[row])[:40]
@@ -57,11 +63,11 @@ def convert(
             f"Column {column.name!r} must contain {KINDS[kind]}; row {row + 1} has "
             f"{shown!r}.{_advice(shown, kind, decimal)}"
         )
-    return found
+    return converted
 
 
 def _advice(shown: str, kind: str, decimal: str) -> str:
-    """Return what to do about a number that is written in another country's way."""
+    """Return advice for a number with another decimal sign or with thousands separators."""
     digits = re.fullmatch(r"[+-]?[0-9.,' ]*[0-9]", shown.strip())
     if (
         kind not in ("int", "float")
@@ -76,12 +82,12 @@ def _advice(shown: str, kind: str, decimal: str) -> str:
 def _by_cell(
     column: "pd.Series[Any]", read: Callable[[Any], Any], plain: Any, gapped: Any
 ) -> "pd.Series[Any]":
-    """Return what ``read`` makes of each cell that is not missing, in one of two types."""
+    """Apply ``read`` to the cells; ``gapped`` is the dtype of a column with missing cells."""
     import pandas as pd
 
-    found = [None if cell is None else read(cell) for cell in column_inference.to_list(column)]
-    kind = gapped if any(cell is None for cell in found) else plain
-    return pd.Series(found, index=column.index, name=column.name, dtype=kind)
+    cells = [None if cell is None else read(cell) for cell in column_inference.to_list(column)]
+    kind = gapped if any(cell is None for cell in cells) else plain
+    return pd.Series(cells, index=column.index, name=column.name, dtype=kind)
 
 
 def _float(column: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
@@ -118,15 +124,15 @@ def _int(column: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
 
 def _as_whole(cell: Any, decimal: str) -> int | None:
     if isinstance(cell, str) and re.fullmatch(r"\s*[+-]?[0-9]+\s*", cell, re.ASCII):
-        found = int(cell) if len(cell) < 50 else 2**63
+        whole = int(cell) if len(cell) < 50 else 2**63
     elif isinstance(cell, int):
-        found = int(cell)
+        whole = int(cell)
     else:
         number = _as_number(cell, decimal)
         if number is None or not number.is_integer() or abs(number) > column_inference.EXACT:
             return None
-        found = int(number)
-    return found if -(2**63) <= found < 2**63 else None
+        whole = int(number)
+    return whole if -(2**63) <= whole < 2**63 else None
 
 
 def _str(column: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
@@ -152,26 +158,26 @@ def _bool(column: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
 
 
 def to_times(column: "pd.Series[Any]", zone: str | None = None) -> "pd.Series[Any]":
-    """Return a column of times; what is none becomes ``NaT``.
+    """Return a column of times; other cells become ``NaT``.
 
-    Those with an offset are converted to ``zone``, those without are in it. Without a ``zone``
-    all need an offset, and become UTC, or none may have one.
+    Times with an offset are converted to ``zone``, others are taken as in it. Without ``zone``,
+    either all times have an offset, and become UTC, or none has one.
     """
     import pandas as pd
 
     if pd.api.types.is_numeric_dtype(column):
-        # A bare number may count days, seconds or nanoseconds: guessing would be wrong silently.
+        # The unit of a bare number is unknown: days, seconds or nanoseconds.
         return column.map(lambda _: pd.NaT)
     if not pd.api.types.is_datetime64_any_dtype(column):
         cells = map(_time_text, column_inference.to_list(column))
         texts = pd.Series(list(cells), name=column.name, dtype="object")
-        found: pd.Series[Any] = _from_texts(texts, zone).set_axis(column.index)
-        return found
+        parsed: pd.Series[Any] = _from_texts(texts, zone).set_axis(column.index)
+        return parsed
     return column if zone is None else _in_zone(column, zone)
 
 
 def _time_text(cell: Any) -> str | None:
-    """Return the text to parse; a date may lack its dashes, but other bare numbers are no times."""
+    """Return the text to parse; of bare numbers, only dates without dashes are times."""
     text = "" if cell is None else str(cell).strip()
     return None if not text or (text.isdigit() and len(text) != len("20250131")) else text
 
@@ -183,7 +189,7 @@ def _from_texts(texts: "pd.Series[Any]", zone: str | None) -> "pd.Series[Any]":
     if fixed.all() or not fixed.any():
         same = _parsed(texts, utc=bool(fixed.any()))
         return same if zone is None else _in_zone(same, zone)
-    # pandas cannot read the two together.
+    # pandas cannot parse both in one column.
     bare = _parsed(texts[~fixed], utc=False)
     if zone is None and bare.notna().any():
         row = int(bare.index[bare.notna()][0])
@@ -200,29 +206,28 @@ def _from_texts(texts: "pd.Series[Any]", zone: str | None) -> "pd.Series[Any]":
 def _parsed(texts: "pd.Series[Any]", *, utc: bool) -> "pd.Series[Any]":
     import pandas as pd
 
-    found: pd.Series[Any] = pd.to_datetime(texts, errors="coerce", format="ISO8601", utc=utc)
-    return found
+    times: pd.Series[Any] = pd.to_datetime(texts, errors="coerce", format="ISO8601", utc=utc)
+    return times
 
 
 def _in_zone(column: "pd.Series[Any]", zone: str) -> "pd.Series[Any]":
     if column.dt.tz is None:
         return _localized(column, zone)
-    found: pd.Series[Any] = column.dt.tz_convert(zone)
-    return found
+    times: pd.Series[Any] = column.dt.tz_convert(zone)
+    return times
 
 
 def _localized(column: "pd.Series[Any]", zone: str) -> "pd.Series[Any]":
-    """Return times without a zone as times in it; raise ``ValueError`` at a clock change."""
-    found: pd.Series[Any] = column.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
-    lost = (found.isna() & column.notna()).to_numpy()
+    """Set the zone of times; raises ``ValueError`` for a time in a clock change."""
+    times: pd.Series[Any] = column.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
+    lost = (times.isna() & column.notna()).to_numpy()
     if lost.any():
-        # A clock that is put back shows an hour twice, one put forward leaves one out.
         time = column.iloc[int(lost.argmax())].isoformat()
         raise ValueError(
             f"The time {time} is ambiguous or does not exist in {zone}; "
             "send it with its offset, such as 2025-10-26T02:00:00+02:00."
         )
-    return found
+    return times
 
 
 _OFFSET = re.compile(r"[Tt ]\s*\d.*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$")

@@ -1,7 +1,7 @@
-"""Colors of 16 bits, which Pillow has no mode for: it reads and writes only 8 bits of each.
+"""Images with 16 bits per color, of which Pillow reads and writes only 8.
 
-Pillow decodes such files all the same, and a raw mode says which byte of each number it keeps. So
-each file is decoded twice, once for the high bytes and once for the low ones.
+Pillow's raw mode chooses the byte of each number, so these files are decoded twice: for the high
+bytes and for the low ones.
 """
 
 import struct
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
     import PIL.Image
 
 _LAYOUTS = {2: 4, 3: 2, 4: 6}
-"""Samples of a pixel, as PNG numbers them: gray with alpha, colors, colors with alpha."""
+"""PNG's color type by samples per pixel: gray with alpha, colors, colors with alpha."""
 
 KINDS = {"LA": 2, "RGB": 3, "RGBA": 4, "RGBX": 3}
-"""Samples that are kept, by Pillow's name of the colors."""
+"""Number of samples to read, by Pillow's name of the colors."""
 
 
 def raw_mode(image: "PIL.Image.Image") -> str:
-    """Return how the file of an opened image keeps its samples; empty if that is unknown."""
+    """Return Pillow's raw mode of an opened image; empty if unknown."""
     tiles = getattr(image, "tile", None)
-    found = tiles[0][3] if tiles else ""
-    return str(found[0] if isinstance(found, tuple) else found)
+    arguments = tiles[0][3] if tiles else ""
+    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 
 def is_deep(image: "PIL.Image.Image") -> bool:
-    """Tell whether an image that was opened, but not loaded, has colors of 16 bits."""
+    """Say whether an image that is not loaded yet has 16 bits per color."""
     kind, _, bits = raw_mode(image).partition(";")
     return bits.startswith("16") and kind not in ("I", "L")
 
 
 def read(image: "PIL.Image.Image", reopen: Any) -> "np.ndarray[Any, Any]":
-    """Return rows x columns x samples of such an image; ``reopen`` opens its page once more.
+    """Return rows x columns x samples; ``reopen`` opens the page again.
 
-    Raises ``ValueError`` for colors that are neither gray nor red, green and blue.
+    Raises ``ValueError`` for colors other than gray and RGB.
     """
     import numpy as np
 
@@ -48,21 +48,21 @@ def read(image: "PIL.Image.Image", reopen: Any) -> "np.ndarray[Any, Any]":
             "as RGB, or with 8 bits per color."
         )
     if raw.startswith("LA"):
-        # Four bytes a pixel, which is what colors with alpha have.
+        # Four bytes per pixel, as RGBA has.
         pairs = _decoded(image, "RGBA")
         gray: np.ndarray[Any, Any] = pairs[..., ::2].astype(np.uint16) << 8
         gray |= pairs[..., 1::2]
         return gray
     big = raw.endswith("B") or (raw.endswith("N") and sys.byteorder == "big")
     high, low = ("16B", "16L") if big else ("16L", "16B")
-    found = _decoded(image, f"{kind};{high}").astype(np.uint16) << 8
-    found |= _decoded(reopen(), f"{kind};{low}")
-    kept: np.ndarray[Any, Any] = found[..., : KINDS[kind]]
-    return kept
+    samples = _decoded(image, f"{kind};{high}").astype(np.uint16) << 8
+    samples |= _decoded(reopen(), f"{kind};{low}")
+    colors: np.ndarray[Any, Any] = samples[..., : KINDS[kind]]
+    return colors
 
 
 def _decoded(image: Any, raw: str) -> "np.ndarray[Any, Any]":
-    """Decode an image as if the file kept its samples as ``raw`` says."""
+    """Decode an image with another raw mode."""
     import numpy as np
 
     image.tile = [tile._replace(args=_with(tile.args, raw)) for tile in image.tile]
@@ -75,12 +75,12 @@ def _with(arguments: Any, raw: str) -> Any:
 
 
 def write_png(array: "np.ndarray[Any, Any]") -> bytes:
-    """Return an array of 16 bit colors, rows x columns x samples, as a PNG."""
+    """Encode rows x columns x samples of 16 bits as PNG."""
     import numpy as np
 
     height, width, samples = array.shape
     rows = np.ascontiguousarray(array, ">u2").view(np.uint8).reshape(height, -1)
-    lines = np.full((height, rows.shape[1] + 1), 2, np.uint8)  # 2: less the row above
+    lines = np.full((height, rows.shape[1] + 1), 2, np.uint8)  # filter 2: subtract the row above
     lines[:, 1:] = rows
     lines[1:, 1:] -= rows[:-1]
     head = struct.pack(">IIBBBBB", width, height, 16, _LAYOUTS[samples], 0, 0, 0)

@@ -1,7 +1,7 @@
-"""CSV as a table: its separator, its decimal sign, its rows, and what each column holds.
+"""Read CSV: separator, decimal sign, rows and types of columns.
 
-pandas reads the cells, but none of its silent choices is passed on: rows that are longer or
-shorter than the first line, names that occur twice, and columns whose type would lose something.
+pandas parses the cells. What it would accept silently raises an error here: rows that are longer or
+shorter than the first line, duplicate names, and conversions that lose information.
 """
 
 import io
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SEPARATORS = ",;\t"
-"""What may separate cells, where nothing is declared."""
+"""Separators that are detected."""
 
 MAX_COLUMNS = 10_000
 SPARE = 10_000
-"""Blank lines that a text may have more than others."""
+"""Blank lines that a text may have in excess of others."""
 _SPOKEN = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 _HEAD = re.compile(r'(?:"[^"]*"|[^"\r\n]|")*?(?=[\r\n]|\Z)')
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
@@ -28,7 +28,7 @@ _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a parameter says about its tables; an empty ``separator`` or ``decimal`` is found."""
+    """Options of a parameter; an empty ``separator`` or ``decimal`` is detected."""
 
     max_rows: int
     kinds: Mapping[str, str] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a text is read: what separates its cells, how many columns and rows it has."""
+    """The separator of a text, and its numbers of columns and rows."""
 
     separator: str
     columns: int
@@ -53,7 +53,7 @@ class TooLong(ValueError):
 
 
 class TooWide(ValueError):
-    """The table has more columns than are read."""
+    """The table has more columns than are allowed."""
 
     def __init__(self) -> None:
         super().__init__(f"The table exceeds the limit of {MAX_COLUMNS} columns.")
@@ -65,19 +65,19 @@ class _Broken(ValueError):
 
 
 def read(text: str, reading: Reading) -> "pd.DataFrame":
-    """Read a text; raise ``ValueError`` saying what is wrong with it."""
+    """Read a text; raises ``ValueError``."""
     import pandas as pd
 
-    found = layout(text, reading)
-    names = _names(text, found)
+    table_layout = layout(text, reading)
+    names = _names(text, table_layout)
     declared = {at: reading.kinds[name] for at, name in enumerate(names) if name in reading.kinds}
     decimal = reading.decimal
-    frame = _guessed(text, found, declared, decimal)
+    frame = _guessed(text, table_layout, declared, decimal)
     if frame is None:
-        frame = _parse(text, found, "object")
-        decimal = decimal or _decimal(frame, declared, found.separator)
+        frame = _parse(text, table_layout, "object")
+        decimal = decimal or _decimal(frame, declared, table_layout.separator)
         if decimal == "," and not reading.decimal:
-            guessed = _guessed(text, found, declared, decimal)
+            guessed = _guessed(text, table_layout, declared, decimal)
             frame = frame if guessed is None else guessed
     typed = {
         at: _typed(frame[at].rename(name), declared.get(at, "any"), decimal or ".")
@@ -87,18 +87,18 @@ def read(text: str, reading: Reading) -> "pd.DataFrame":
 
 
 def _guessed(
-    text: str, found: Layout, declared: Mapping[int, str], decimal: str
+    text: str, table_layout: Layout, declared: Mapping[int, str], decimal: str
 ) -> "pd.DataFrame | None":
-    """Return the rows with pandas' own types, or ``None`` if one of them is not ours.
+    """Return the rows with the types that pandas infers, or ``None`` if its rules may differ.
 
-    That is several times faster than to look at each cell.
+    This is several times faster than checking each cell.
     """
     import numpy as np
 
-    if _care(found.separator, decimal).search(text):
+    if _care(table_layout.separator, decimal).search(text):
         return None
     texts = {at: "object" for at, kind in declared.items() if kind in ("str", "datetime")}
-    frame = _parse(text, found, texts, decimal or ".")
+    frame = _parse(text, table_layout, texts, decimal or ".")
     numbers = frame.select_dtypes("float").to_numpy()
     return None if np.isinf(numbers).any() else frame
 
@@ -108,7 +108,7 @@ def _is_fraction(text: str) -> bool:
 
 
 def _typed(column: "pd.Series[Any]", kind: str, decimal: str) -> "pd.Series[Any]":
-    """Return a column that pandas may have found numbers or truths in as its kind."""
+    """Convert a column, whose type pandas may have inferred, to its kind."""
     import pandas as pd
 
     if kind == "str":
@@ -123,7 +123,7 @@ def _typed(column: "pd.Series[Any]", kind: str, decimal: str) -> "pd.Series[Any]
 
 
 def layout(text: str, reading: Reading) -> Layout:
-    """Find out how the cells of a text are separated; raise ``ValueError`` if nothing fits."""
+    """Detect the layout of a text; raises ``ValueError``."""
     if not text.strip():
         raise ValueError("The CSV is empty; its first line must name the columns.")
     if reading.separator:
@@ -161,7 +161,7 @@ def _layout(text: str, separator: str, max_rows: int) -> Layout:
     widths = [row.count(separator) + 1 for row in rows]
     if columns > MAX_COLUMNS or max(widths, default=0) > MAX_COLUMNS:
         raise TooWide
-    # Names that are empty, over cells that are, are no more than separators at the end of lines.
+    # Empty names above empty cells are only separators at the ends of lines.
     if filled(head) < columns and all(filled(row) <= filled(head) for row in rows):
         columns = filled(head)
     for at, (row, width) in enumerate(zip(rows, widths, strict=True)):
@@ -178,7 +178,7 @@ def _layout(text: str, separator: str, max_rows: int) -> Layout:
 
 
 def _lines(text: str, separator: str) -> list[str]:
-    """Return the lines that are not blank, each quoted cell replaced by a letter."""
+    """Return the lines that are not blank, with a letter in place of each quoted cell."""
     if '"' in text:
         quoted = rf'(^|[{re.escape(separator)}\r\n])"(?:[^"]++|"")*+"'
         text = re.sub(quoted, r"\1x", text)
@@ -186,24 +186,24 @@ def _lines(text: str, separator: str) -> list[str]:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     blank = " \t".replace(separator, "")
     lines = text.split("\n")
-    found = [line for line in lines if line.strip(blank)]
-    if len(lines) > 2 * len(found) + SPARE:
+    filled = [line for line in lines if line.strip(blank)]
+    if len(lines) > 2 * len(filled) + SPARE:
         raise _Broken("the file has too many blank lines.")
-    return found
+    return filled
 
 
-def _parse(text: str, found: Layout, types: Any, decimal: str = ".") -> "pd.DataFrame":
-    """Return the rows with numbers for names; a column without a type gets what pandas guesses."""
+def _parse(text: str, table_layout: Layout, types: Any, decimal: str = ".") -> "pd.DataFrame":
+    """Return the rows with numbers as names; pandas infers the types that are not given."""
     import pandas as pd
 
     try:
         frame: pd.DataFrame = pd.read_csv(
             io.StringIO(text),
-            sep=found.separator,
+            sep=table_layout.separator,
             header=0,
-            names=range(found.columns),
-            # With it what a row has more than the first line, nothing but separators, is ignored.
-            usecols=range(found.columns),
+            names=range(table_layout.columns),
+            # Ignores the extra separators of rows that are longer than the first line.
+            usecols=range(table_layout.columns),
             index_col=False,
             dtype=types,
             decimal=decimal,
@@ -213,7 +213,7 @@ def _parse(text: str, found: Layout, types: Any, decimal: str = ".") -> "pd.Data
         )
     except (ValueError, pd.errors.ParserError, OverflowError) as error:
         raise _Broken(_first_line(error)) from None
-    if len(frame) != found.rows:
+    if len(frame) != table_layout.rows:
         raise _Broken("a cell starts with a double quote, but does not end with one.")
     return frame
 
@@ -223,37 +223,37 @@ def _first_line(error: Exception) -> str:
     return f"{text[:200].rstrip('.')}."
 
 
-def _names(text: str, found: Layout) -> list[str]:
-    """Return the names of the columns; one without a name is called by its place, as in pandas."""
+def _names(text: str, table_layout: Layout) -> list[str]:
+    """Return the names of the columns; those without a name are numbered, as in pandas."""
     import pandas as pd
 
     try:
         head = pd.read_csv(
-            io.StringIO(text), sep=found.separator, header=None, nrows=1, dtype="object",
+            io.StringIO(text), sep=table_layout.separator, header=None, nrows=1, dtype="object",
             index_col=False, na_filter=False,
         )  # fmt: skip
     except (ValueError, pd.errors.ParserError) as error:
         raise _Broken(_first_line(error)) from None
-    names = [str(name) for name in head.iloc[0, : found.columns]]
+    names = [str(name) for name in head.iloc[0, : table_layout.columns]]
     return [name if name.strip() else f"Unnamed: {at}" for at, name in enumerate(names)]
 
 
 def _care(separator: str, decimal: str) -> "re.Pattern[str]":
-    """Return what finds a cell that pandas might take for another number than we do."""
+    """Return the pattern of cells for which the rules of pandas differ."""
     around = re.escape(separator) + r'"\r\n'
     begin, end = f"[{around} ]", rf" *(?:[{around}]|\Z)"
-    found = [r"\+[0-9.,]", rf"-?0[0-9][0-9.,]*{end}", "-?[0-9]{16}", "[+-]?(?i:inf|nan)"]
+    patterns = [r"\+[0-9.,]", rf"-?0[0-9][0-9.,]*{end}", "-?[0-9]{16}", "[+-]?(?i:inf|nan)"]
     if not decimal and separator != ",":
-        # Numbers with a comma decide about the decimal sign of the whole file.
-        found.append(rf"-?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]+)?{end}")
-    return re.compile(f"{begin}(?:{'|'.join(found)})")
+        # Numbers with a comma determine the decimal sign of the file.
+        patterns.append(rf"-?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]+)?{end}")
+    return re.compile(f"{begin}(?:{'|'.join(patterns)})")
 
 
 def _decimal(texts: "pd.DataFrame", declared: Mapping[int, str], separator: str) -> str:
-    """Return the decimal sign of a file: a comma only if that cannot mean anything else.
+    """Return the decimal sign of a file: a comma only if it is unambiguous.
 
-    So the comma does not separate cells, a column consists of numbers with commas of which one
-    cannot be meant for thousands, and no column of numbers has a point that cannot be, either.
+    The comma is then not the separator, some column contains only numbers with commas, of which one
+    is not a thousands separator, and no column of numbers has a decimal point.
     """
     if separator == ",":
         return "."

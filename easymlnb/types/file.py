@@ -1,13 +1,14 @@
-"""Files: bytes with a name and a media type, read into memory or put on disk for the call."""
+"""Files: bytes with a name and a media type, in memory or in a temporary file."""
 
 import io
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
+from easymlnb.contract.file_parameters import accepts
 from easymlnb.types import inline_bytes, temp_files
 from easymlnb.types.base import KEY, Type, Upload, is_a
-from easymlnb.types.filenames import safe_filename
 from easymlnb.types.inline_bytes import OCTETS
+from easymlnb.types.temp_files import safe_filename
 from easymlnb.types.uploaded_files import Data, contents
 
 SHOWN_AS = {
@@ -16,7 +17,7 @@ SHOWN_AS = {
     "image/webp": "image",
     "image/gif": "image",
 }
-"""Kind of view part by media type; everything else is something to download."""
+"""Kinds of view parts by media type; other files are downloads."""
 
 
 class File(Type):
@@ -65,14 +66,14 @@ class File(Type):
     writes: tuple[str, ...] = (OCTETS,)
 
     @classmethod
-    def of_upload(cls, found: Upload) -> "File":
-        """Return what was uploaded as a value; a large one is not read for it."""
-        made = cls(b"", found.name, found.media_type)
-        made._data, made._path = found.data, found.path
-        return made
+    def of_upload(cls, upload: Upload) -> "File":
+        """Return an upload as a file, without reading a large one."""
+        file = cls(b"", upload.name, upload.media_type)
+        file._data, file._path = upload.data, upload.path
+        return file
 
     def upload(self) -> Upload:
-        """Return the value as what it was uploaded as."""
+        """Return the file as an upload."""
         return Upload(self._data, self.name, self.media_type, self._path)
 
     @property
@@ -118,22 +119,22 @@ class File(Type):
 
     def decode(self, value: Any, source: Any) -> Any:
         if isinstance(value, File):
-            found: Upload | None = value.upload()
+            upload: Upload | None = value.upload()
         else:
-            found = inline_bytes.to_upload(value, self.max_bytes)
-        if found is None:
+            upload = inline_bytes.to_upload(value, self.max_bytes)
+        if upload is None:
             raise ValueError(
                 "The value must be a file: a data URI, base64 text, or an object with 'b64'."
             )
-        if not inline_bytes.allowed(found, self.accept):
+        if not accepts(self.accept, upload.name, upload.media_type):
             raise ValueError(f"The file must have one of these types: {', '.join(self.accept)}.")
         if is_a(source, "pathlib.Path"):
-            return temp_files.create(found.name or "file", found.data, found.path)
+            return temp_files.create(upload.name or "file", upload.data, upload.path)
         if is_a(source, "builtins.bytes"):
-            return bytes(found.data)
+            return bytes(upload.data)
         if is_a(source, "builtins.bytearray"):
-            return bytearray(found.data)
-        return type(self).of_upload(found)
+            return bytearray(upload.data)
+        return type(self).of_upload(upload)
 
     def encode(self, value: Any) -> Any:
         file = self.file(value)
@@ -153,7 +154,7 @@ class File(Type):
             try:
                 return self.of_upload(Upload(contents(value), safe_filename(value.name)))
             except OSError as error:
-                # The path itself is the author's business, not the caller's.
+                # Callers must not see the path.
                 raise ValueError(f"the file cannot be read ({error.strerror})") from None
         raise ValueError(f"{type(value).__name__} is not a file")
 
@@ -175,8 +176,13 @@ class File(Type):
         return [part(kind, title, file.data, file.media_type, file.name)]
 
 
+def as_upload(value: Any, max_bytes: int) -> Upload | None:
+    """Return the bytes in a value as ``inline_bytes.to_upload`` does, also those of a ``File``."""
+    return inline_bytes.to_upload(value.upload() if isinstance(value, File) else value, max_bytes)
+
+
 def part(kind: str, title: str, data: bytes, media_type: str, name: str) -> dict[str, Any]:
-    """Return the part of a view that carries bytes."""
+    """Return a part of a view with bytes."""
     return {
         "kind": kind,
         "title": title,
@@ -186,5 +192,17 @@ def part(kind: str, title: str, data: bytes, media_type: str, name: str) -> dict
     }
 
 
+class Audio(File):
+    """An audio file: uploaded or recorded as an input, played as a result. It is not decoded.
+
+    It is a hint and a value; parameters are those of ``File``.
+    """
+
+    widget = "audio"
+    natives = ()
+    reads = ("audio/*",)
+
+
 # A class cannot name itself in its own body.
 File.source = File
+Audio.source = Audio

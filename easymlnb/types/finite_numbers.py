@@ -1,4 +1,4 @@
-"""Refusing NaN and infinity where a hint says nothing about numbers."""
+"""Refuse NaN and infinity in hints that do not constrain numbers."""
 
 import dataclasses
 import math
@@ -9,7 +9,7 @@ from easymlnb.types import inference
 from easymlnb.types.base import Hint
 
 OUTPUT = {"easymlnb": "output"}
-"""Validation context of results, where NaN passes (it is written as ``null``)."""
+"""Validation context of results, which may contain NaN (encoded as ``null``)."""
 
 
 def numbers(value: Any) -> Iterator[float]:
@@ -34,7 +34,7 @@ def check(value: Any, info: Any) -> Any:
 
 
 class Finite(Hint):
-    """Put around hints whose numbers pydantic does not check by our rules: ``Any``, models."""
+    """For hints whose numbers pydantic does not check by our rules: models, aliases."""
 
     def __iter__(self) -> Iterator[object]:
         from pydantic import AfterValidator
@@ -43,12 +43,12 @@ class Finite(Hint):
 
 
 class Anything(Hint):
-    """Put around ``Any``: finite numbers in, and out whatever our types can write."""
+    """For ``Any``: finite numbers as input, and values of our types as output."""
 
     def __iter__(self) -> Iterator[object]:
         from pydantic import AfterValidator, PlainSerializer, WithJsonSchema
 
         yield AfterValidator(check)
-        # Without this pydantic would write a path as its text and fail on an array.
+        # pydantic would encode a path as its text and fail on an array.
         yield PlainSerializer(inference.to_json_value, when_used="json")
         yield WithJsonSchema({})

@@ -1,17 +1,17 @@
-"""Images: PNG, JPEG, TIFF (16 bit and many pages too), BMP and WebP.
+"""Decode images: PNG, JPEG, TIFF (also with 16 bits and several pages), BMP and WebP.
 
-Sizes are checked from the header before a pixel is decoded. Reading is here, writing and showing
-in ``pixels``.
+Sizes are checked in the header before decoding. ``image_encoding`` encodes and shows images.
 """
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from easymlnb.types import deep, image_encoding, inline_bytes, temp_files, tiff
 from easymlnb.types.base import KEY, Type, is_a
-from easymlnb.types.file import File
+from easymlnb.types.file import File, as_upload
 from easymlnb.types.uploaded_files import Data
 
 if TYPE_CHECKING:
@@ -24,13 +24,14 @@ FORMATS = {
     "BMP": "image/bmp",
     "WEBP": "image/webp",
 }
-"""What is read: Pillow's name and the media type."""
+"""Accepted formats: Pillow's name and the media type."""
 
 ENDINGS = {"PNG": "png", "JPEG": "jpg", "TIFF": "tif", "BMP": "bmp", "WEBP": "webp"}
 MAX_PIXELS = 40_000_000
 NO_IMAGE = "The value must be an image: PNG, JPEG, TIFF, BMP or WebP."
 
 
+@dataclass(eq=False, kw_only=True)
 class Image(Type):
     """An image: a ``PIL.Image.Image``, a ``numpy.ndarray`` or a ``Path``, as annotated.
 
@@ -54,26 +55,19 @@ class Image(Type):
 
     natives: ClassVar[tuple[str, ...]] = ("PIL.Image.Image",)
     needs: ClassVar[tuple[str, ...]] = ("PIL", "numpy")
-    reads: tuple[str, ...] = tuple(FORMATS.values())
-    writes: tuple[str, ...] = ("image/png", "image/tiff", "image/jpeg", "image/webp")
+    reads = tuple(FORMATS.values())
+    writes = ("image/png", "image/tiff", "image/jpeg", "image/webp")
     widget: ClassVar[str] = "image"
 
-    def __init__(
-        self,
-        *,
-        mode: str | None = None,
-        pages: bool = False,
-        labels: bool | None = None,
-        max_bytes: int = inline_bytes.MAX_BYTES,
-        max_pixels: int = MAX_PIXELS,
-    ) -> None:
-        if mode not in (None, "1", "L", "RGB", "RGBA"):
-            raise ValueError(f"mode must be one of 1, L, RGB, RGBA, not {mode!r}.")
-        self.mode = mode
-        self.pages = pages
-        self.labels = labels
-        self.max_bytes = max_bytes
-        self.max_pixels = max_pixels
+    mode: str | None = None
+    pages: bool = False
+    labels: bool | None = None
+    max_bytes: int = inline_bytes.MAX_BYTES
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        if self.mode not in (None, "1", "L", "RGB", "RGBA"):
+            raise ValueError(f"mode must be one of 1, L, RGB, RGBA, not {self.mode!r}.")
 
     def json_schema(self) -> dict[str, Any]:
         own = {
@@ -89,16 +83,14 @@ class Image(Type):
     def decode(self, value: Any, source: Any) -> Any:
         if is_a(type(value), "PIL.Image.Image", "numpy.ndarray"):
             return _native(value, source)
-        if isinstance(value, File):
-            value = value.upload()
-        found = inline_bytes.to_upload(value, self.max_bytes)
-        if found is None:
+        upload = as_upload(value, self.max_bytes)
+        if upload is None:
             raise ValueError(NO_IMAGE)
         if is_a(source, "pathlib.Path"):
-            kind = self.check(found.data)
-            stem = found.name.rpartition(".")[0] or "image"
-            return temp_files.create(f"{stem}.{ENDINGS[kind]}", found.data, found.path)
-        return self._as(self.open(found.data), source)
+            kind = self.check(upload.data)
+            stem = upload.name.rpartition(".")[0] or "image"
+            return temp_files.create(f"{stem}.{ENDINGS[kind]}", upload.data, upload.path)
+        return self._as(self.open(upload.data), source)
 
     def _as(self, value: Any, source: Any) -> Any:
         """Return images as the annotated class."""
@@ -107,38 +99,38 @@ class Image(Type):
         return [_pillow(page) for page in value] if isinstance(value, list) else _pillow(value)
 
     def check(self, data: Data) -> str:
-        """Return Pillow's name of the format; raises ``ValueError`` when it cannot be decoded."""
+        """Return Pillow's name of the format; raises ``ValueError`` if decoding fails."""
         self.open(data)
         return _format(data)
 
     def open(self, data: Data) -> Any:
-        """Decode an image, or all its pages; raises ``ValueError`` with one sentence.
+        """Decode an image, or all its pages, to Pillow's images; raises ``ValueError``.
 
-        An image is Pillow's, or an array where Pillow has no mode for its numbers.
+        The result is an array if Pillow has no mode for the numbers.
         """
         try:
-            found = self._arrays(data) if tiff.is_tiff(data) else None
-            return self._open(data) if found is None else found
+            arrays = self._arrays(data) if tiff.is_tiff(data) else None
+            return self._open(data) if arrays is None else arrays
         except ValueError:
             raise
         except MemoryError:
             raise ValueError("The image is too large to decode.") from None
         except Exception as error:
-            # Decoders of damaged files raise nearly anything: SyntaxError, struct.error, OSError.
+            # Decoders raise many errors for damaged files: SyntaxError, struct.error, OSError.
             raise ValueError(_wrong(error)) from None
 
     def _arrays(self, data: Data) -> Any:
-        """Decode a TIFF that Pillow cannot read, or reads wrongly; ``None`` for any other."""
-        found: list[tiff.Page] = []
+        """Decode a TIFF that Pillow cannot decode correctly; ``None`` for any other."""
+        pages: list[tiff.Page] = []
         for page in tiff.pages(data):
-            found.append(page)
-            if page.units * len(found) > self.max_pixels:
+            pages.append(page)
+            if page.units * len(pages) > self.max_pixels:
                 raise ValueError(self._too_many())
             if not self.pages:
                 break
-        if not any(page.is_ours for page in found):
+        if not any(page.is_ours for page in pages):
             return None
-        arrays = [self._moded(page.array()) for page in found]
+        arrays = [self._moded(page.array()) for page in pages]
         return arrays if self.pages else arrays[0]
 
     def _open(self, data: Data) -> Any:
@@ -156,35 +148,35 @@ class Image(Type):
         except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
             raise ValueError(self._too_many()) from None
         width, height = image.size
-        # The other pictures of an MPO are no pages: a second lens, a depth map.
+        # The other pictures of an MPO are not pages, but a second lens or a depth map.
         many = self.pages and image.format != "MPO"
         count = getattr(image, "n_frames", 1) if many else 1
         if width * height * count > self.max_pixels:
             raise ValueError(self._too_many())
         if not self.pages:
             return self._page(image, opened)
-        found = []
+        pages = []
         for page in range(count):
             image.seek(page)
-            # Pages may differ in size, and only the first one's is in the header read above.
+            # Pages may differ in size; only the first one was checked above.
             if image.size[0] * image.size[1] * count > self.max_pixels:
                 raise ValueError(self._too_many())
             if _is_thumbnail(image):
                 continue
-            found.append(self._page(image, partial(opened, page)))
-        return found
+            pages.append(self._page(image, partial(opened, page)))
+        return pages
 
     def _page(self, image: "PIL.Image.Image", reopen: Callable[[], Any]) -> Any:
-        """Decode the page that an opened file is at."""
+        """Decode the current page of an opened file."""
         if deep.is_deep(image):
             array = deep.read(image, reopen)
             return self._moded(tiff.turned(array, image_encoding.orientation(image)))
         image.load()
-        # A page of several shares its pixels with the next one.
+        # The pages of a file share one buffer of pixels.
         return self._moded(image_encoding.upright(image.copy() if self.pages else image))
 
     def _moded(self, image: Any) -> Any:
-        """Convert an image to the mode that is asked for."""
+        """Convert an image to the requested mode."""
         if self.mode and getattr(image, "mode", "") != self.mode:
             return image_encoding.convert(image, self.mode)
         return image
@@ -193,10 +185,10 @@ class Image(Type):
         return f"The image exceeds the limit of {self.max_pixels / 1e6:g} million pixels."
 
     def _result(self, value: Any) -> Any:
-        """Return a result as an image or array; files are decoded to prove that they are images."""
+        """Return a result as an image or array; files are decoded, which checks them."""
         if isinstance(value, File | bytes) or is_a(type(value), "pathlib.Path"):
-            found = File().file(value)
-            return self.open(found.data)
+            file = File().file(value)
+            return self.open(file.data)
         return value
 
     def encode(self, value: Any) -> Any:
@@ -225,7 +217,7 @@ class Webcam(Image):
 
 
 def _native(image: Any, source: Any) -> Any:
-    """Return an image that Python gave as the annotated class."""
+    """Return an image from Python code as the annotated class."""
     if is_a(source, "numpy.ndarray"):
         return image_encoding.to_array(image)
     if is_a(type(image), "numpy.ndarray"):
@@ -234,10 +226,7 @@ def _native(image: Any, source: Any) -> Any:
 
 
 def _pillow(image: Any) -> Any:
-    """Return an image that was read as one of Pillow's; raises ``ValueError`` if that loses bits.
-
-    Floating point numbers of 64 bits become the 32 that Pillow has.
-    """
+    """Convert a decoded image to Pillow's; raises ``ValueError`` if it has 16 bits per color."""
     if not is_a(type(image), "numpy.ndarray"):
         return image
     if image.ndim == 3 and image.dtype.itemsize > 1:
@@ -249,7 +238,7 @@ def _pillow(image: Any) -> Any:
 
 
 def _is_thumbnail(image: Any) -> bool:
-    """Tell whether a page of a TIFF is a smaller copy of another one."""
+    """Say whether a page of a TIFF is a thumbnail of another one."""
     return bool(getattr(image, "tag_v2", {}).get(tiff.SUBFILE, 0) & tiff.REDUCED)
 
 
@@ -259,8 +248,8 @@ def _format(data: Data) -> str:
     if tiff.is_tiff(data):
         return "TIFF"
     with PIL.Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as image:
-        found = image.format or "PNG"
-    return "JPEG" if found == "MPO" else found
+        name = image.format or "PNG"
+    return "JPEG" if name == "MPO" else name
 
 
 OTHERS = {
@@ -274,11 +263,11 @@ OTHERS = {
     b"\x93NUMPY": "a .npy file",
     b"MM\0+": "a big-endian BigTIFF",
 }
-"""What people take for an image, by what its first bytes hold."""
+"""Unsupported formats by their first bytes."""
 
 
 def _unreadable(data: Data) -> str:
-    """Say why a file is not read."""
+    """Return the message for a file that Pillow does not recognize."""
     if tiff.is_tiff(data):
         return "The TIFF has an unsupported pixel format. " + tiff.SAVE_AS
     head = bytes(data[:16])

@@ -1,4 +1,4 @@
-"""Images out: exact where they hold data, in PNG where people look at them."""
+"""Encode images: without loss for data, and as PNG for views."""
 
 import io
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
 SHOWN = 2000
-"""Longest side, in pixels, of a picture made for people."""
+"""Longest side of a picture in a view, in pixels."""
 
 EVERYDAY = ("image/png", "image/tiff", "image/jpeg", "image/webp")
 EXACT = ("image/png", "image/tiff")
@@ -23,28 +23,28 @@ SAVED = {"image/png": "PNG", "image/tiff": "TIFF", "image/jpeg": "JPEG", "image/
 
 
 ORIENTATION = 274
-"""The EXIF tag that says how a camera was held."""
+"""The EXIF tag with the orientation of the camera."""
 
 
 def orientation(image: "PIL.Image.Image") -> int:
-    """Return the EXIF orientation of a loaded image, 1 if it has none that can be read."""
+    """Return the EXIF orientation of a loaded image, 1 if it has no valid one."""
     try:
-        found = image.getexif().get(ORIENTATION, 1)
+        value = image.getexif().get(ORIENTATION, 1)
     except Exception:
-        # Damaged EXIF data raise nearly anything, and the picture itself may be whole.
+        # Damaged EXIF data raise many errors, but the pixels may be valid.
         return 1
-    return found if isinstance(found, int) else 1
+    return value if isinstance(value, int) else 1
 
 
 def upright(image: "PIL.Image.Image") -> "PIL.Image.Image":
-    """Return an image as people expect it: turned as its camera was held."""
+    """Rotate an image by its EXIF orientation."""
     from PIL import ImageOps
 
     return ImageOps.exif_transpose(image) if 1 < orientation(image) <= 8 else image
 
 
 def to_array(image: Any) -> "np.ndarray[Any, Any]":
-    """Return an image, or a list of pages, as an array: rows, columns and colors if any."""
+    """Return an image, or a list of pages, as an array: rows x columns (x colors)."""
     import numpy as np
 
     if isinstance(image, list):
@@ -72,14 +72,14 @@ def _from_pillow(image: "PIL.Image.Image") -> "np.ndarray[Any, Any]":
         has_alpha = image.mode in ("PA", "La", "RGBa") or "transparency" in image.info
         image = image.convert({"La": "LA"}.get(image.mode, "RGBA" if has_alpha else "RGB"))
     array = np.array(image)
-    # Pillow keeps the byte order of the file; numpy code expects the machine's.
+    # Pillow keeps the byte order of the file.
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def exact(image: Any) -> "np.ndarray[Any, Any]":
-    """Return an array in the smallest of Pillow's kinds that keeps every value.
+    """Return an array in the smallest of Pillow's dtypes that represents all values.
 
-    Raises ``ValueError`` when its shape or values are not those of an image.
+    Raises ``ValueError`` if the shape or values are not those of an image.
     """
     import numpy as np
 
@@ -105,21 +105,18 @@ def exact(image: Any) -> "np.ndarray[Any, Any]":
 
 
 def _single(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """Return floating point numbers in 32 bits; raises ``ValueError`` for those that are larger."""
+    """Return floating point numbers in 32 bits; raises ``ValueError`` for larger numbers."""
     import numpy as np
 
     with np.errstate(over="ignore"):
-        found = array.astype(np.float32)
-    if np.isinf(found).sum() > np.isinf(array).sum():
+        single = array.astype(np.float32)
+    if np.isinf(single).sum() > np.isinf(array).sum():
         raise ValueError("an image can contain numbers up to 3.4e38")
-    return found
+    return single
 
 
 def _colors(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """Return colors as bytes; fractions from 0 to 1 are what scikit-image and matplotlib use.
-
-    Those of 16 bits stay, unless bytes hold them.
-    """
+    """Return colors as bytes, also fractions from 0 to 1, or as 16 bits if necessary."""
     import numpy as np
 
     low, high = array.min(), array.max()
@@ -135,7 +132,7 @@ def _colors(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
 
 
 def is_deep(array: "np.ndarray[Any, Any]") -> bool:
-    """Tell whether an exact array has colors of 16 bits, which Pillow has no mode for."""
+    """Say whether an exact array has 16 bits per color, for which Pillow has no mode."""
     return array.ndim == 3 and array.dtype == "uint16"
 
 
@@ -143,14 +140,14 @@ def from_array(array: Any) -> "PIL.Image.Image":
     """Return an array as one of Pillow's images."""
     import PIL.Image
 
-    found = exact(array)
-    if is_deep(found):
+    pixels = exact(array)
+    if is_deep(pixels):
         raise ValueError("colors with 16 bits can only be encoded as PNG with a single page")
-    return PIL.Image.fromarray(found)
+    return PIL.Image.fromarray(pixels)
 
 
 def convert(image: Any, mode: str) -> "PIL.Image.Image":
-    """Convert to an 8 bit mode; deeper images are scaled to it, where Pillow would cut them off."""
+    """Convert to an 8-bit mode; images with more bits are scaled, which Pillow would clip."""
     import numpy as np
     import PIL.Image
 
@@ -167,7 +164,7 @@ def convert(image: Any, mode: str) -> "PIL.Image.Image":
 
 
 def offers(value: Any) -> tuple[str, ...]:
-    """Return the media types that keep an image as it is, the preferred one first."""
+    """Return the media types that encode an image without loss, the preferred one first."""
     import numpy as np
 
     if _many(value):
@@ -201,7 +198,7 @@ def write(value: Any, media_type: str) -> bytes:
 
 
 def are_labels(array: "np.ndarray[Any, Any]") -> bool:
-    """Guess whether whole numbers are labels: wide integers, or 0, 1, 2, ... without a gap."""
+    """Guess whether integers are labels: 32 or 64 bits, or 0, 1, 2, ... without a gap."""
     import numpy as np
 
     if array.ndim != 2 or array.dtype.kind not in "iu" or array.dtype.itemsize == 1:
@@ -227,7 +224,7 @@ def _scaled(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
 
 
 def _colored(labels: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """Give each label a color of its own, neighbours in number far apart in hue; 0 is black."""
+    """Give each label its own color, with different hues for adjacent numbers; 0 is black."""
     import colorsys
 
     import numpy as np
@@ -236,7 +233,7 @@ def _colored(labels: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     table = np.zeros((len(values), 3), np.uint8)
     for at, value in enumerate(values.tolist()):
         if value:
-            # The golden ratio never comes back to a hue it had.
+            # Multiples of the golden ratio never repeat a hue.
             hue, light = value * 0.618033988749895 % 1, (1.0, 0.75)[value % 2]
             table[at] = [round(255 * c) for c in colorsys.hsv_to_rgb(hue, 0.65, light)]
     colored: np.ndarray[Any, Any] = table[inverse.reshape(labels.shape)]
@@ -244,7 +241,7 @@ def _colored(labels: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
 
 
 def parts(value: Any, title: str, labels: bool | None) -> list[dict[str, Any]]:
-    """Return a picture for people and, where it is not the data itself, the data to download."""
+    """Return a picture and, if it is not the data itself, the data as a download."""
     import numpy as np
     import PIL.Image
 
@@ -277,7 +274,7 @@ def parts(value: Any, title: str, labels: bool | None) -> list[dict[str, Any]]:
 
 
 def _many(value: Any) -> bool:
-    """Tell whether a value is pages: a list, or an array with one more axis in front."""
+    """Say whether a value has pages: a list, or an array with one more axis in front."""
     if isinstance(value, list):
         return True
     if not is_a(type(value), "numpy.ndarray"):

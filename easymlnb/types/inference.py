@@ -1,4 +1,4 @@
-"""Values to JSON by what they are, for functions that do not say what they return."""
+"""Encode values as JSON by their class, for functions without a return hint."""
 
 import dataclasses
 import datetime
@@ -12,8 +12,7 @@ from typing import Any
 
 from easymlnb.contract.errors import ResultNotEncodable
 from easymlnb.types import moments, record
-from easymlnb.types.base import Marked, Type, is_a, loaded_class
-from easymlnb.types.class_registry import type_for_class
+from easymlnb.types.base import Marked, Type, find_loaded, is_a, type_for_class
 from easymlnb.types.model import dump, is_model
 
 PLAIN = (bool, int, float, str, types.NoneType)
@@ -26,11 +25,11 @@ KNOWN = (
     decimal.Decimal,
     uuid.UUID,
 )
-"""What pydantic writes as JSON by itself."""
+"""Types that pydantic encodes."""
 
 
 def infer_type(value: Any) -> Type | None:
-    """Return the type that a value's class stands for."""
+    """Return the type of a value's class."""
     if isinstance(value, Type):
         return value
     if isinstance(value, Marked):
@@ -42,10 +41,10 @@ def infer_type(value: Any) -> Type | None:
 
 
 def to_json_value(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> Any:
-    """Return ``value`` in JSON values; ``ResultNotEncodable`` names the place and the type."""
+    """Return ``value`` as JSON values; raises ``ResultNotEncodable`` with the place."""
     if type(value) in PLAIN:
         return value
-    # Of a class of times that says that there is none, pydantic cannot write it.
+    # pydantic cannot encode NaT, although its class is one of times.
     if is_missing(value):
         return None
     if isinstance(value, KNOWN):
@@ -57,8 +56,8 @@ def to_json_value(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> A
     inside = (*outer, id(value))
     if isinstance(value, Marked):
         return _marked(value.marker, value.value, place)
-    if (found := infer_type(value)) is not None:
-        return _marked(found, value, place)
+    if (marker := infer_type(value)) is not None:
+        return _marked(marker, value, place)
     if isinstance(value, enum.Enum):
         return to_json_value(value.value, place, inside)
     if isinstance(value, str | int | float):
@@ -80,7 +79,7 @@ def to_json_value(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> A
             for key, item in named.items()
         }
     if isinstance(value, list | tuple | set | frozenset):
-        # Plain entries are passed over here: results are often long lists of numbers.
+        # Results are often long lists of numbers, so plain entries are fast.
         return [
             item
             if type(item) in PLAIN
@@ -94,10 +93,10 @@ def to_json_value(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> A
 
 
 def is_missing(value: Any) -> bool:
-    """Tell whether a value is the one by which pandas says that there is none."""
+    """Say whether a value is a missing value of pandas."""
     kind = type(value).__name__
-    return (kind == "NaTType" and value is loaded_class("pandas.NaT")) or (
-        kind == "NAType" and value is loaded_class("pandas.NA")
+    return (kind == "NaTType" and value is find_loaded("pandas.NaT")) or (
+        kind == "NAType" and value is find_loaded("pandas.NA")
     )
 
 
@@ -109,9 +108,9 @@ def _marked(marker: Type, value: Any, place: str) -> Any:
 
 
 def dump_model(value: Any, place: str, outer: tuple[int, ...] = (), *, marked: bool = False) -> Any:
-    """Return what a model writes, in which ``encode`` writes what is no JSON value yet.
+    """Return a model's dump as JSON values; with ``marked``, values of our types remain.
 
-    ``marked`` leaves the values of our types in it. Raises ``ResultNotEncodable``.
+    Raises ``ResultNotEncodable``.
     """
     try:
         return dump(value, lambda item: to_json_value(item, place, outer), marked=marked)
@@ -125,14 +124,14 @@ def dump_model(value: Any, place: str, outer: tuple[int, ...] = (), *, marked: b
 
 
 def members(value: Any) -> Mapping[Any, Any] | None:
-    """Return what a mapping, a dataclass or a named tuple holds, by name."""
+    """Return the entries of a mapping, dataclass or named tuple by name."""
     if isinstance(value, Mapping):
         return value
     if record.is_named_tuple(type(value)) or (
         dataclasses.is_dataclass(value) and not isinstance(value, type)
     ):
-        found: Mapping[Any, Any] = record.as_dict(value)
-        return found
+        fields: Mapping[Any, Any] = record.as_dict(value)
+        return fields
     return None
 
 

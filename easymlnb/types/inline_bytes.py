@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
-from easymlnb.contract.file_parameters import accepts
 from easymlnb.types import uploaded_files
 from easymlnb.types.base import Upload
-from easymlnb.types.filenames import safe_filename
 from easymlnb.types.media_types import charset, strip_parameters
+from easymlnb.types.temp_files import safe_filename
 
 OCTETS = "application/octet-stream"
 MB = 2**20
@@ -38,14 +37,14 @@ SCHEMA: dict[str, Any] = {
 
 
 def to_upload(value: Any, max_bytes: int = MAX_BYTES) -> Upload | None:
-    """Return what a value carries as bytes, or ``None`` when it is none of the forms.
+    """Return the bytes in a value, or ``None`` if it has none of the accepted forms.
 
-    Raises ``ValueError`` when it is one, but broken or larger than ``max_bytes``.
+    Raises ``ValueError`` if the form is invalid or larger than ``max_bytes``.
     """
-    found = _read(value, max_bytes)
-    if found is not None and len(found.data) > max_bytes:
+    upload = _read(value, max_bytes)
+    if upload is not None and len(upload.data) > max_bytes:
         raise ValueError(too_large(max_bytes))
-    return found
+    return upload
 
 
 def too_large(max_bytes: int) -> str:
@@ -55,22 +54,22 @@ def too_large(max_bytes: int) -> str:
 
 def _read(value: Any, max_bytes: int) -> Upload | None:
     if isinstance(value, Upload):
-        said = value.charset or charset(value.media_type)
+        encoding = value.charset or charset(value.media_type)
         return Upload(
             value.data,
             safe_filename(value.name),
             strip_parameters(value.media_type),
             value.path,
-            said,
+            encoding,
         )
     if isinstance(value, str):
-        return (
-            _data_uri(value, max_bytes) if value[:5].lower() == "data:" else _text(value, max_bytes)
-        )
+        if value[:5].lower() == "data:":
+            return _data_uri(value, max_bytes)
+        return Upload(decode64(value, max_bytes))
     if isinstance(value, bytes | bytearray | memoryview):
         return Upload(bytes(value))
     if isinstance(value, Path):
-        # Only Python gives a Path; from a wire it would be text, and text is never opened.
+        # Only Python code passes a Path; text from callers is never opened.
         try:
             return Upload(value.read_bytes(), safe_filename(value.name), guess(value.name))
         except OSError as error:
@@ -81,28 +80,23 @@ def _read(value: Any, max_bytes: int) -> Upload | None:
 
 
 def _object(value: Mapping[str, Any], max_bytes: int) -> Upload | None:
-    """Read an object whose bytes are in it, or were sent before it."""
-    for key, read in (("b64", decode64), (uploaded_files.KEY, _sent)):
+    """Read an object that contains bytes or the id of an upload."""
+    for key, read in (
+        ("b64", decode64),
+        (uploaded_files.KEY, lambda name, _: uploaded_files.find(name)),
+    ):
         if not isinstance(value.get(key), str) or set(value) - {key, "name", "media_type"}:
             continue
         name, media_type = value.get("name") or "", value.get("media_type") or ""
         if not isinstance(name, str) or not isinstance(media_type, str):
             raise ValueError("The file's name and media_type must be strings.")
-        found = read(value[key], max_bytes)
-        path = found if isinstance(found, Path) else None
-        data = uploaded_files.contents(found) if isinstance(found, Path) else found
+        content = read(value[key], max_bytes)
+        path = content if isinstance(content, Path) else None
+        data = uploaded_files.contents(content) if isinstance(content, Path) else content
         return Upload(
             data, safe_filename(name), strip_parameters(media_type), path, charset(media_type)
         )
     return None
-
-
-def _sent(name: str, max_bytes: int) -> Path | bytes:
-    return uploaded_files.find(name)
-
-
-def _text(value: str, max_bytes: int) -> Upload:
-    return Upload(decode64(value, max_bytes))
 
 
 def _data_uri(value: str, max_bytes: int) -> Upload:
@@ -121,7 +115,7 @@ def _data_uri(value: str, max_bytes: int) -> Upload:
 
 def decode64(text: str, max_bytes: int) -> bytes:
     """Decode strict base64, line breaks allowed; raises ``ValueError``."""
-    # Checked before decoding, which would take the memory already.
+    # Checked first, because decoding allocates the memory.
     if len(text) > max_bytes // 3 * 4 + max_bytes // 50 + 8:
         raise ValueError(too_large(max_bytes))
     try:
@@ -141,10 +135,5 @@ def data_uri(data: bytes, media_type: str) -> str:
 
 
 def guess(name: str) -> str:
-    """Return the media type that a file's name suggests, or an empty string."""
+    """Return the media type for a file name, or an empty string."""
     return mimetypes.guess_type(name)[0] or ""
-
-
-def allowed(found: Upload, accept: tuple[str, ...]) -> bool:
-    """Tell whether a file's name or media type is among ``accept``: ``.csv``, ``image/*``."""
-    return accepts(accept, found.name, found.media_type)

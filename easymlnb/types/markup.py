@@ -1,6 +1,4 @@
-"""HTML and Markdown as results; whatever a function writes, what is shown of it runs no script
-and loads nothing from elsewhere.
-"""
+"""HTML and Markdown as results, shown without scripts and external content."""
 
 import functools
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,13 +14,11 @@ PICTURES = ("data:image/png", "data:image/jpeg", "data:image/gif", "data:image/w
 
 
 LOADED = frozenset(("src", "srcset", "background", "poster", "data"))
-"""Attributes whose value a browser loads by itself, without a click."""
+"""Attributes whose value a browser loads automatically."""
 
 
 def clean(html: str) -> str:
-    """Return HTML without scripts, styles, frames, forms, event handlers, and pictures that are
-    not in the text itself: showing it asks no server for anything.
-    """
+    """Return HTML without scripts, styles, frames, forms, event handlers and external pictures."""
     installation.require("HTML or Markdown as a result", "nh3")
     import nh3
 
@@ -35,7 +31,7 @@ def clean(html: str) -> str:
 
 
 def _attribute(tag: str, name: str, value: str) -> str | None:
-    """Allow ``data:`` only where it is a picture in an ``img``, and nothing else to be loaded."""
+    """Allow ``data:`` only for the picture of an ``img``, and no other content to load."""
     if name in LOADED:
         picture = tag == "img" and name == "src" and value.lower().startswith(PICTURES)
         return value if picture else None
@@ -78,8 +74,8 @@ class HTML(str):
         cls, schema: "CoreSchema", handler: "GetJsonSchemaHandler"
     ) -> dict[str, Any]:
         marker = cls.__easymlnb_type__()
-        found: dict[str, Any] = marker.__get_pydantic_json_schema__(schema, handler)
-        return found
+        json_schema: dict[str, Any] = marker.__get_pydantic_json_schema__(schema, handler)
+        return json_schema
 
 
 class Markdown(HTML):
@@ -93,7 +89,7 @@ class Markdown(HTML):
 
 
 class HtmlType(Type):
-    """How ``HTML`` travels: as cleaned text."""
+    """The encoding of ``HTML``: cleaned text."""
 
     source = HTML
     natives: ClassVar[tuple[str, ...]] = ("easymlnb.types.markup.HTML", "IPython.core.display.HTML")
@@ -105,11 +101,11 @@ class HtmlType(Type):
         return {"type": "string", "contentMediaType": self.writes[0], KEY: {"widget": self.widget}}
 
     def text(self, value: Any) -> str:
-        """Return the markup itself; IPython's display objects keep it in ``data``."""
-        found = value if isinstance(value, str) else getattr(value, "data", None)
-        if not isinstance(found, str):
+        """Return the markup, also of IPython's display objects."""
+        text = value if isinstance(value, str) else getattr(value, "data", None)
+        if not isinstance(text, str):
             raise ValueError(f"{type(value).__name__} is not {self.widget}")
-        return str(found)
+        return str(text)
 
     def decode(self, value: Any, source: Any) -> Any:
         try:
@@ -129,7 +125,7 @@ class HtmlType(Type):
 
 
 class MarkdownType(HtmlType):
-    """How ``Markdown`` travels: as its own text; what shows it renders it clean."""
+    """The encoding of ``Markdown``: its text, which views render and clean."""
 
     source = Markdown
     natives: ClassVar[tuple[str, ...]] = (
@@ -149,6 +145,3 @@ class MarkdownType(HtmlType):
     def parts(self, value: Any, title: str) -> list[dict[str, Any]] | None:
         text = self.text(value)
         return [{"kind": "markdown", "title": title, "data": text, "more": {"html": to_html(text)}}]
-
-
-__all__ = ["HTML", "Markdown", "clean", "to_html"]

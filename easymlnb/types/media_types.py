@@ -3,16 +3,18 @@
 from collections.abc import Iterable
 from email.message import Message
 
+from easymlnb.contract.file_parameters import matches
+
 JSON = "application/json"
 
 
 def strip_parameters(media_type: str) -> str:
-    """Return a media type in lower case without its parameters."""
+    """Return a media type in lowercase without its parameters."""
     return media_type.partition(";")[0].strip().lower()
 
 
 def charset(media_type: str) -> str:
-    """Return the charset that a media type names, or an empty string."""
+    """Return the charset of a media type, or an empty string."""
     if ";" not in media_type:
         return ""
     message = Message()
@@ -20,19 +22,12 @@ def charset(media_type: str) -> str:
     return str(message.get_content_charset(""))
 
 
-def matches(media_type: str, pattern: str) -> bool:
-    """Tell whether ``pattern`` (``image/png``, ``image/*``, ``*/*``) covers a bare media type."""
-    if pattern in ("*/*", media_type):
-        return True
-    return pattern.endswith("/*") and media_type.startswith(pattern[:-1])
-
-
 def covered(media_type: str, patterns: Iterable[str]) -> bool:
     return any(matches(media_type, pattern) for pattern in patterns)
 
 
 def _parse_accept(accept: str) -> list[tuple[str, float]]:
-    found = []
+    ranges = []
     for item in accept.split(","):
         name, *parameters = item.split(";")
         if not name.strip():
@@ -45,12 +40,12 @@ def _parse_accept(accept: str) -> list[tuple[str, float]]:
                     quality = min(1.0, max(0.0, float(value)))
                 except ValueError:
                     quality = 0.0
-        found.append((name.strip().lower(), quality))
-    return found
+        ranges.append((name.strip().lower(), quality))
+    return ranges
 
 
 def _quality(media_type: str, wishes: list[tuple[str, float]]) -> float:
-    """The most specific wish decides (RFC 9110): ``image/*;q=0`` loses to ``image/png``."""
+    """Return the quality of the most specific range (RFC 9110)."""
     best = (-1, 0.0)
     for pattern, quality in wishes:
         if matches(media_type, pattern):
@@ -59,14 +54,14 @@ def _quality(media_type: str, wishes: list[tuple[str, float]]) -> float:
 
 
 def choose(accept: str, offered: Iterable[str]) -> str | None:
-    """Return which of ``offered`` (preferred first) ``accept`` likes best; ``None`` if none.
+    """Return the best of ``offered`` (preferred first) for an ``Accept`` header, or ``None``.
 
-    No header, or one without any media type, takes the first.
+    An empty header accepts all media types.
     """
     wishes = _parse_accept(accept) or [("*/*", 1.0)]
-    best, found = 0.0, None
+    best, chosen = 0.0, None
     for media_type in offered:
         quality = _quality(media_type, wishes)
         if quality > best:
-            best, found = quality, media_type
-    return found
+            best, chosen = quality, media_type
+    return chosen

@@ -1,6 +1,6 @@
-"""Enums whose values are more than texts and numbers: pairs, objects, times of day.
+"""Enums with values other than texts and numbers: tuples, objects, times of day.
 
-JSON has only lists where Python has tuples, so pydantic would refuse every value of such an enum.
+JSON has lists instead of tuples, so pydantic would refuse all values of such an enum.
 """
 
 import enum
@@ -34,7 +34,7 @@ class Members(Hint):
         try:
             return cls(kind)
         except ValueError:
-            return None  # values without any JSON form; pydantic says so in its words
+            return None  # values without a JSON encoding, which pydantic refuses
 
     def read(self, value: Any) -> Any:
         from pydantic_core import to_json

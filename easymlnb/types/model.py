@@ -1,7 +1,6 @@
-"""What pydantic's models and dataclasses write of themselves, with what pydantic leaves to us.
+"""Dump pydantic's models and dataclasses that contain values of our types.
 
-Exclusions, serializers and computed fields count as in ``model_dump_json``. Objects that pydantic
-does not know stand where they are, for the caller to write.
+Exclusions, serializers and computed fields apply as in ``model_dump_json``.
 """
 
 from collections.abc import Callable
@@ -15,21 +14,21 @@ def is_model(value: Any) -> bool:
 
 
 def dump(value: Any, encode: Callable[[Any], Any], *, marked: bool = False) -> Any:
-    """Return what a model writes: JSON values, and the objects that pydantic does not know.
+    """Return JSON values and, unchanged, the objects that pydantic cannot encode.
 
-    ``marked`` leaves values of our types in it, too, as ``Marked``. ``encode`` writes an object at
-    once where a serializer of the model needs that. Raises ``ValueError``.
+    With ``marked``, values of our types remain as ``Marked``. ``encode`` is for objects that a
+    serializer of the model needs encoded. Raises ``ValueError``.
     """
-    kept = Placeholders()
-    token = PLACEHOLDERS.set(kept if marked else None)
+    placeholders = Placeholders()
+    token = PLACEHOLDERS.set(placeholders if marked else None)
     try:
-        found = _written(value, kept.keep)
+        dumped = _written(value, placeholders.add)
     finally:
         PLACEHOLDERS.reset(token)
-    if not kept.items:
-        return found
-    tree, replaced = _restore(found, kept)
-    return tree if replaced == len(kept.items) else _written(value, encode)
+    if not placeholders.items:
+        return dumped
+    tree, replaced = _restore(dumped, placeholders)
+    return tree if replaced == len(placeholders.items) else _written(value, encode)
 
 
 def _written(value: Any, fallback: Callable[[Any], Any]) -> Any:
@@ -37,15 +36,15 @@ def _written(value: Any, fallback: Callable[[Any], Any]) -> Any:
     return serializer.to_python(value, mode="json", warnings=False, fallback=fallback)
 
 
-def _restore(written: Any, kept: Placeholders) -> tuple[Any, int]:
-    """Return the tree with the kept objects in place of their marks, and how many they were."""
+def _restore(written: Any, placeholders: Placeholders) -> tuple[Any, int]:
+    """Return the tree with objects in the places of their placeholders, and their number."""
     if isinstance(written, str):
-        item = kept.items.get(written, kept)
-        return (written, 0) if item is kept else (item, 1)
+        item = placeholders.items.get(written, placeholders)
+        return (written, 0) if item is placeholders else (item, 1)
     if isinstance(written, dict):
-        pairs = {key: _restore(item, kept) for key, item in written.items()}
+        pairs = {key: _restore(item, placeholders) for key, item in written.items()}
         return {key: item for key, (item, _) in pairs.items()}, sum(n for _, n in pairs.values())
     if isinstance(written, list):
-        entries = [_restore(item, kept) for item in written]
+        entries = [_restore(item, placeholders) for item in written]
         return [item for item, _ in entries], sum(n for _, n in entries)
     return written, 0

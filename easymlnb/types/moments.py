@@ -1,4 +1,4 @@
-"""numpy's times and durations as ISO 8601 text, in the form in which Python's own are written."""
+"""numpy's times and durations as ISO 8601 text, in the same form as Python's."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,31 +9,31 @@ if TYPE_CHECKING:
 
 _SECONDS = {"W": 604_800, "D": 86_400, "h": 3600, "m": 60, "s": 1}
 _DIGITS = {"ms": 3, "us": 6, "ns": 9, "ps": 12, "fs": 15, "as": 18}
-"""Digits behind the point of a second, by numpy's units."""
+"""Decimal digits of a second in numpy's units."""
 
 
 def is_moment(kind: type) -> bool:
-    """Tell whether a class is one of numpy's for times and durations."""
+    """Say whether a class is numpy's for times or durations."""
     return is_a(kind, "numpy.datetime64", "numpy.timedelta64")
 
 
 def text(value: Any) -> Any:
-    """Return one time or duration as text, ``None`` if there is none."""
+    """Return a time or duration as text, ``None`` for NaT."""
     import numpy as np
 
     return listed(np.asarray(value))
 
 
 def listed(array: "np.ndarray[Any, Any]") -> Any:
-    """Return an array of times or durations as nested lists of text, ``None`` where there is none.
+    """Return an array of times or durations as nested lists of text, ``None`` for NaT.
 
-    A duration in months or years has no fixed length, and one without a unit is a bare number.
+    Durations without a unit remain numbers.
     """
     import numpy as np
 
     unit, count = np.datetime_data(array.dtype)
     if array.dtype.kind == "M":
-        # ISO 8601 knows hours without minutes, but few readers of it do.
+        # Few parsers of ISO 8601 accept hours without minutes.
         full = array.astype("M8[s]") if unit in ("h", "m") else array
         return _each(np.datetime_as_string(full).tolist(), _time)
     gone = np.iinfo("int64").min
@@ -51,7 +51,7 @@ def _time(text: str) -> str | None:
     if text == "NaT":
         return None
     whole, point, part = text.partition(".")
-    # As Python has it: microseconds, unless there is nothing or something smaller.
+    # Like Python: microseconds, unless there are none or smaller digits.
     part = part.ljust(6, "0") if len(part) <= 6 or part[6:].strip("0") else part[:6]
     return f"{whole}.{part}" if point and part.strip("0") else whole
 

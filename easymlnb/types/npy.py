@@ -1,4 +1,4 @@
-"""numpy's arrays as bytes, without pickle and without trust in what a header promises."""
+"""Encode and decode .npy files without pickle, and with checks of the header."""
 
 import io
 import math
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 NPY = "application/x-npy"
 HEADER = 2**16 + 16
 KINDS = "biufc"
-"""numpy's kinds that may travel: no objects, no text, nothing that needs pickle."""
+"""numpy's kinds that can be sent: numbers and booleans."""
 
 
 def to_numpy(value: Any) -> "np.ndarray[Any, Any]":
-    """Return an array or tensor as a numpy array; raises ``ValueError`` on anything else."""
+    """Return an array or tensor as a numpy array; raises ``ValueError`` for other values."""
     import numpy as np
 
     if is_a(type(value), "torch.Tensor"):
@@ -32,23 +32,23 @@ def to_numpy(value: Any) -> "np.ndarray[Any, Any]":
 
 
 def unmasked(value: "np.ma.MaskedArray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """Return an array with NaN, or NaT, for what is masked; raise ``ValueError`` if none can be.
+    """Return an array with NaN or NaT for masked elements, whose values are never sent.
 
-    What lies under a mask is not meant to be seen, so it never travels.
+    Raises ``ValueError`` if the dtype has no such value.
     """
     import numpy as np
 
     if not np.ma.is_masked(value):
         return np.asarray(value.data)
     kind = value.dtype.kind
-    found: np.ndarray[Any, Any] = np.array(value.data)
+    values: np.ndarray[Any, Any] = np.array(value.data)
     if kind in "biu":
         known = value.compressed()
         if not known.size or max(abs(int(known.min())), abs(int(known.max()))) <= 2**53:
-            kind, found = "f", found.astype("float64")
+            kind, values = "f", values.astype("float64")
     if kind in "fcmM":
-        found[np.ma.getmaskarray(value)] = "NaT" if kind in "mM" else np.nan
-        return found
+        values[np.ma.getmaskarray(value)] = "NaT" if kind in "mM" else np.nan
+        return values
     raise ValueError(
         f"a masked array of {value.dtype} has no value for masked elements; use filled() first"
     )
@@ -59,7 +59,7 @@ def write_npy(array: "np.ndarray[Any, Any]") -> bytes:
 
     target = io.BytesIO()
     if array.flags.c_contiguous and array.size and not array.dtype.hasobject:
-        # As numpy writes it, but copied once and not twice.
+        # The same as numpy's, but with one copy instead of two.
         header = np.lib.format.header_data_from_array_1_0(array)
         np.lib.format.write_array_header_1_0(target, header)
         return b"".join((target.getvalue(), array.reshape(-1).view(np.uint8).data))
@@ -68,10 +68,10 @@ def write_npy(array: "np.ndarray[Any, Any]") -> bytes:
 
 
 def read_npy(data: Data) -> "np.ndarray[Any, Any]":
-    """Read npy; its header is checked against the length, as it may promise any amount."""
+    """Decode a .npy file, whose header must match its length."""
     import numpy as np
 
-    # A header of version 1 or 2 is shorter than this, for numbers.
+    # Headers of versions 1 and 2 are shorter than this.
     source = io.BytesIO(data[:HEADER])
     try:
         version = np.lib.format.read_magic(source)
@@ -81,7 +81,7 @@ def read_npy(data: Data) -> "np.ndarray[Any, Any]":
         }[version]
         shape, by_columns, dtype = header(source)
     except Exception:
-        # The parser of a hostile header raises nearly anything.
+        # The parser raises many errors for invalid headers.
         raise ValueError("The value must be a .npy file with numbers.") from None
     if dtype.kind not in KINDS or dtype.hasobject:
         raise ValueError("All elements of the array must be numbers.")
@@ -91,7 +91,7 @@ def read_npy(data: Data) -> "np.ndarray[Any, Any]":
     if len(rest) != math.prod(shape) * dtype.itemsize:
         raise ValueError("The .npy file does not match its header; it may be truncated.")
     array = np.frombuffer(rest, dtype).reshape(shape, order="F" if by_columns else "C")
-    # What is mapped from a file may be written to as it is.
+    # Memory mapped from a file is writable.
     return array.astype(dtype.newbyteorder("="), copy=rest.readonly)
 
 
@@ -99,12 +99,12 @@ def number_type(name: Any) -> "np.dtype[Any]":
     import numpy as np
 
     try:
-        found = np.dtype(name) if isinstance(name, str) and len(name) < 20 else None
+        dtype = np.dtype(name) if isinstance(name, str) and len(name) < 20 else None
     except (TypeError, ValueError, SyntaxError):
-        found = None
-    if found is None or found.kind not in KINDS or found.fields or found.subdtype:
+        dtype = None
+    if dtype is None or dtype.kind not in KINDS or dtype.fields or dtype.subdtype:
         raise ValueError("'dtype' must be a numeric type, such as 'float32'.")
-    return found
+    return dtype
 
 
 def is_size(size: Any) -> bool:
@@ -112,7 +112,7 @@ def is_size(size: Any) -> bool:
 
 
 def convert(array: "np.ndarray[Any, Any]", wanted: "np.dtype[Any]") -> "np.ndarray[Any, Any]":
-    """Convert where only precision can be lost; raises ``ValueError`` otherwise."""
+    """Convert an array if only precision can be lost, else raise ``ValueError``."""
     import numpy as np
 
     if array.dtype == wanted:
@@ -126,5 +126,5 @@ def convert(array: "np.ndarray[Any, Any]", wanted: "np.dtype[Any]") -> "np.ndarr
         whole = {"i": "whole numbers", "u": "whole numbers", "b": "true or false"}
         raise ValueError(f"The array's elements must be {whole.get(wanted.kind, str(wanted))}.")
     with np.errstate(over="ignore"):
-        # What overflows becomes infinite and is refused as such.
+        # Overflow gives infinity, which is refused later.
         return array.astype(wanted)

@@ -2,20 +2,30 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from easymlnb.types.base import KEY, Extra, Hint
+from easymlnb.types.base import Extra, Hint
 
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-"""How numbers that JSON cannot write travel where they are declared."""
+"""JSON strings for the numbers that JSON lacks, where a hint allows them."""
 
 
-def _check_order(low: float | None, high: float | None) -> None:
-    if low is not None and high is not None and low > high:
-        raise ValueError(f"low ({low}) must not be greater than high ({high}).")
+@dataclass(eq=False)
+class _Bounded(Hint):
+    """The bounds and step of one or two numbers."""
+
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low ({self.low}) must not be greater than high ({self.high}).")
 
 
-class Number(Hint):
+@dataclass(eq=False)
+class Number(_Bounded):
     """A number, by default any finite one; a ``float``, or the annotated ``int``.
 
     Parameters
@@ -40,35 +50,13 @@ class Number(Hint):
     """
 
     source = float
+    widget = "number"
 
-    def __init__(
-        self,
-        low: float | None = None,
-        high: float | None = None,
-        step: float | None = None,
-        *,
-        allow_nan: bool = False,
-        log: bool = False,
-        unit: str | None = None,
-        label: str | None = None,
-    ) -> None:
-        _check_order(low, high)
-        self.low = low
-        self.high = high
-        self.step = step
-        self.allow_nan = allow_nan
-        self.log = log
-        self.unit = unit
-        self.label = label
-
-    def own(self) -> dict[str, Any]:
-        return {
-            "widget": "number",
-            "step": self.step,
-            "log": self.log or None,
-            "unit": self.unit,
-            "label": self.label,
-        }
+    _: KW_ONLY
+    allow_nan: bool = False
+    log: bool = False
+    unit: str | None = None
+    label: str | None = None
 
     def __iter__(self) -> Iterator[object]:
         from annotated_types import Ge, Le
@@ -79,7 +67,8 @@ class Number(Hint):
             yield Ge(self.low)
         if self.high is not None:
             yield Le(self.high)
-        yield Extra({"title": self.label} if self.label else {}, self.own())
+        own = {"step": self.step, "log": self.log or None, "unit": self.unit, "label": self.label}
+        yield Extra({"widget": self.widget, **own})
 
 
 def _not_finite() -> Iterator[object]:
@@ -108,6 +97,8 @@ class Slider(Number):
     than zero, else a ``ValueError`` is raised.
     """
 
+    widget = "slider"
+
     def __init__(
         self,
         low: float,
@@ -122,11 +113,9 @@ class Slider(Number):
             raise ValueError(f"A logarithmic slider requires low greater than zero, not {low}.")
         super().__init__(low, high, step, log=log, unit=unit, label=label)
 
-    def own(self) -> dict[str, Any]:
-        return {**super().own(), "widget": "slider"}
 
-
-class Interval(Hint):
+@dataclass(eq=False)
+class Interval(_Bounded):
     """Two numbers ``[from, to]``, the first not greater than the second.
 
     For ``tuple[float, float]`` (the default) or ``tuple[int, int]``. The form has one slider with
@@ -144,21 +133,9 @@ class Interval(Hint):
 
     source = tuple[float, float]
 
-    def __init__(
-        self,
-        low: float | None = None,
-        high: float | None = None,
-        step: float | None = None,
-        *,
-        unit: str | None = None,
-        label: str | None = None,
-    ) -> None:
-        _check_order(low, high)
-        self.low = low
-        self.high = high
-        self.step = step
-        self.unit = unit
-        self.label = label
+    _: KW_ONLY
+    unit: str | None = None
+    label: str | None = None
 
     def check(self, value: Any) -> Any:
         start, end = value
@@ -174,28 +151,8 @@ class Interval(Hint):
         from pydantic import AfterValidator
 
         yield AfterValidator(self.check)
-        yield _Ends(self)
-
-    def own(self) -> dict[str, Any]:
-        return {
-            "widget": "interval",
-            "low": self.low,
-            "high": self.high,
-            "step": self.step,
-            "unit": self.unit,
-            "label": self.label,
-        }
-
-
-class _Ends(Extra):
-    """Writes an interval's bounds at both of its numbers."""
-
-    def __init__(self, interval: Interval) -> None:
-        super().__init__({"title": interval.label} if interval.label else {}, interval.own())
-        bounds = {"minimum": interval.low, "maximum": interval.high}
-        self.bounds = {key: value for key, value in bounds.items() if value is not None}
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        found = super().__get_pydantic_json_schema__(schema, handler)
-        ends = [{**end, **self.bounds} for end in found.get("prefixItems", ())]
-        return {**found, "prefixItems": ends, KEY: found[KEY]}
+        bounds = {"minimum": self.low, "maximum": self.high}
+        yield Extra(
+            {"widget": "interval", **vars(self)},
+            entries={key: value for key, value in bounds.items() if value is not None},
+        )

@@ -7,10 +7,11 @@ from typing import Any
 
 from easymlnb.types import inline_bytes
 from easymlnb.types.base import KEY, Type, is_a
+from easymlnb.types.file import part
 
 PLOTLY = "application/vnd.plotly.v1+json"
 DPI = 150
-"""Dots per inch of matplotlib's pictures: sharp at twice their size on a screen."""
+"""Dots per inch of matplotlib's pictures: sharp on high-resolution screens."""
 
 
 class Plot(Type):
@@ -53,15 +54,8 @@ class Plot(Type):
     def parts(self, value: Any, title: str) -> list[dict[str, Any]] | None:
         if _is_plotly(value):
             return [{"kind": "plotly", "title": title, "data": json.loads(value.to_json())}]
-        return [
-            {
-                "kind": "image",
-                "title": title,
-                "data": inline_bytes.encode64(_picture(value, "png")),
-                "media_type": "image/png",
-                "name": f"{title or 'plot'}.png",
-            }
-        ]
+        png = _picture(value, "png")
+        return [part("image", title, png, "image/png", f"{title or 'plot'}.png")]
 
 
 def _is_plotly(value: Any) -> bool:
@@ -77,10 +71,10 @@ def _picture(value: Any, kind: str) -> bytes:
     try:
         value.savefig(target, format=kind, dpi=DPI, bbox_inches="tight")
     except Exception as error:
-        # Drawing is put off until here, with all that is wrong in what was to be drawn.
+        # matplotlib draws only now, so errors of the author's code arise here.
         raise ValueError(f"the figure cannot be drawn ({type(error).__name__})") from error
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is not None:
-        # pyplot keeps every figure it made; a service would collect one per call.
+        # pyplot keeps all figures, so a service would leak one per call.
         pyplot.close(value)
     return target.getvalue()

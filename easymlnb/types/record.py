@@ -1,7 +1,4 @@
-"""Dataclasses, TypedDicts and NamedTuples as JSON objects, whatever types their fields have.
-
-pydantic knows these classes but not ours inside of them, so one with such a field is read here.
-"""
+"""Dataclasses, TypedDicts and NamedTuples with fields of our types, as JSON objects."""
 
 import dataclasses
 import typing
@@ -20,7 +17,7 @@ def is_named_tuple(kind: Any) -> TypeGuard[Any]:
 
 
 def fields(kind: type) -> dict[str, bool] | None:
-    """Return whether each field of a record is required; ``None`` if it is no record."""
+    """Return whether each field of a record is required; ``None`` for other classes."""
     if hasattr(kind, "__pydantic_fields__"):
         return None
     if dataclasses.is_dataclass(kind):
@@ -50,14 +47,14 @@ def as_dict(value: Any) -> Any:
 
 
 class Record(Hint):
-    """Reads ``kind`` from a JSON object of the given, resolved hints."""
+    """Validates ``kind`` from a JSON object with the given, resolved hints."""
 
     def __init__(self, kind: type, hints: dict[str, Any], required: dict[str, bool]) -> None:
         self.kind = kind
         self.hints = hints
         self.required = required
 
-    # It is applied itself, as a ``Type`` is.
+    # pydantic does not iterate over it, as in ``Type``.
     __is_annotated_types_grouped_metadata__ = None
     __iter__ = None  # type: ignore[assignment]
 
@@ -84,8 +81,8 @@ class Record(Hint):
         )
 
     def _build(self, value: Any, read: Any) -> Any:
-        found = read(as_dict(value))
-        return found if typing.is_typeddict(self.kind) else self.kind(**found)
+        fields = read(as_dict(value))
+        return fields if typing.is_typeddict(self.kind) else self.kind(**fields)
 
     def __get_pydantic_json_schema__(
         self, schema: "CoreSchema", handler: "GetJsonSchemaHandler"

@@ -1,4 +1,4 @@
-"""Reading hints: a class that a ``Type`` stands for gets that type, however deep it is nested."""
+"""Resolve hints: add the ``Type`` of each class that has one, at any depth."""
 
 import collections.abc
 import functools
@@ -8,8 +8,7 @@ import typing
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from easymlnb.types import record
-from easymlnb.types.base import Hint, Type, loaded_class
-from easymlnb.types.class_registry import type_for_class
+from easymlnb.types.base import Hint, Type, find_loaded, type_for_class
 from easymlnb.types.finite_numbers import Anything, Finite
 from easymlnb.types.members import Members
 
@@ -21,14 +20,14 @@ BARE: dict[Any, Any] = {
     set: set[Any],
     frozenset: frozenset[Any],
 }
-"""What a container without arguments means."""
+"""Hints for containers without arguments."""
 
 
 def marker_of(hint: Any) -> Type | None:
-    """Return the ``Type`` that owns a resolved hint, looking through ``Optional``."""
+    """Return the ``Type`` of a resolved hint, also of an ``Optional`` one."""
     if get_origin(hint) is Annotated:
-        found = [item for item in hint.__metadata__ if isinstance(item, Type)]
-        return found[-1] if found else marker_of(hint.__origin__)
+        markers = [item for item in hint.__metadata__ if isinstance(item, Type)]
+        return markers[-1] if markers else marker_of(hint.__origin__)
     if get_origin(hint) in (Union, types.UnionType):
         inner = [arg for arg in get_args(hint) if arg is not NONE]
         return marker_of(inner[0]) if len(inner) == 1 else None
@@ -36,7 +35,7 @@ def marker_of(hint: Any) -> Type | None:
 
 
 def inner(hint: Any, name: str, at: int) -> Any:
-    """Return the resolved hint of the entry ``name``, the ``at``-th, of a value of ``hint``."""
+    """Return the resolved hint of an entry of a value, by its name or position."""
     arguments = get_args(hint)
     if get_origin(hint) is Annotated:
         for item in hint.__metadata__:
@@ -54,7 +53,7 @@ def inner(hint: Any, name: str, at: int) -> Any:
 
 
 def resolve(hint: Any, seen: tuple[type, ...] = ()) -> Any:
-    """Return the hint with markers and natives written out as ``Annotated[class, marker]``."""
+    """Return the hint with markers and native classes as ``Annotated[class, marker]``."""
     if isinstance(hint, Hint):
         return Annotated[hint.source, hint]
     container = get_origin(hint) or hint
@@ -63,7 +62,7 @@ def resolve(hint: Any, seen: tuple[type, ...] = ()) -> Any:
     if hint is typing.Any or hint is object:
         return Annotated[Any, Anything()]
     if type(hint).__name__ == "TypeAliasType":
-        # An alias may contain itself, as pydantic's JsonValue does; it is not opened here.
+        # An alias may be recursive, such as pydantic's JsonValue.
         return Annotated[hint, Finite()]
     if get_origin(hint) is Annotated:
         return _annotated(hint.__origin__, hint.__metadata__, seen)
@@ -98,7 +97,7 @@ def _class(kind: type, seen: tuple[type, ...]) -> Any:
             own[name] = get_args(hint)[0]
             required[name] = get_origin(hint) is typing.Required
     hints = {name: resolve(own[name], (*seen, kind)) for name in required}
-    # Before Python 3.12 pydantic refuses typing's own TypedDict.
+    # Before Python 3.12, pydantic refuses typing.TypedDict.
     ours = record.is_named_tuple(kind) or typing.is_typeddict(kind)
     if ours or any(hints[name] != own[name] for name in required):
         return Annotated[kind, record.Record(kind, hints, required)]
@@ -106,16 +105,16 @@ def _class(kind: type, seen: tuple[type, ...]) -> Any:
 
 
 def _python_number(kind: type) -> type | None:
-    """Return the Python type to read where the hint names one of numpy's scalars."""
+    """Return the Python type for one of numpy's scalar types."""
     for name, plain in (("bool_", bool), ("integer", int), ("floating", float)):
-        scalar = loaded_class(f"numpy.{name}")
+        scalar = find_loaded(f"numpy.{name}")
         if scalar is not None and issubclass(kind, scalar):
             return plain
     return None
 
 
 def _annotated(base: Any, metadata: tuple[Any, ...], seen: tuple[type, ...]) -> Any:
-    # HTML and Markdown are texts, so their types stand beside them.
+    # HTML and Markdown are texts, which provide their types.
     metadata = tuple(
         getattr(item, "__easymlnb_type__", lambda item=item: item)() for item in metadata
     )
@@ -123,7 +122,7 @@ def _annotated(base: Any, metadata: tuple[Any, ...], seen: tuple[type, ...]) -> 
     if not hints:
         return Annotated[resolve(base, seen), *metadata]
     if get_origin(base) in (Union, types.UnionType) and NONE in get_args(base):
-        # The marker is meant for the value, not for its absence.
+        # The marker does not apply to None.
         inner = functools.reduce(operator.or_, (a for a in get_args(base) if a is not NONE))
         others = tuple(item for item in metadata if not isinstance(item, Hint))
         optional = _annotated(inner, tuple(hints), seen) | None
@@ -140,7 +139,7 @@ def _generic(hint: Any, seen: tuple[type, ...]) -> Any:
     if origin is None or origin is typing.Literal or not arguments:
         return hint
     if origin is collections.abc.Iterable:
-        # pydantic would check its entries only when the function comes to them.
+        # pydantic would check the entries only when the function iterates.
         return resolve(list[arguments], seen)  # type: ignore[valid-type]
     resolved = tuple(arg if arg is ... else resolve(arg, seen) for arg in arguments)
     if resolved == arguments:

@@ -1,4 +1,4 @@
-"""Where a result holds text that has no UTF-8 form, and so cannot be sent."""
+"""Find text in a result that has no UTF-8 encoding, and so cannot be sent."""
 
 import enum
 from collections.abc import Iterator
@@ -6,18 +6,18 @@ from pathlib import PurePath
 from typing import Any
 
 from easymlnb.contract.errors import ResultNotEncodable
-from easymlnb.contract.texts import sendable
+from easymlnb.contract.message import sendable
 from easymlnb.types import inference
 
 REPLACEMENT = "\ufffd".encode()
-"""What pydantic writes in place of a lone surrogate in a name, without an error."""
+"""pydantic's silent replacement for a lone surrogate in a key."""
 
 SHOWN = 40
-"""Characters of a text that are shown in a message."""
+"""Characters of a text in a message."""
 
 
 def refuse(value: Any) -> None:
-    """Raise ``ResultNotEncodable`` with its place if a text in ``value`` has no UTF-8 form."""
+    """Raise ``ResultNotEncodable`` if a text in ``value`` has no UTF-8 encoding."""
     for place, text in _texts(value, "", ()):
         if sendable(text) != text:
             at = f" at {sendable(place)!r}" if place else ""
@@ -45,7 +45,7 @@ def _texts(value: Any, place: str, outer: tuple[int, ...]) -> Iterator[tuple[str
 
 
 def _members(value: Any) -> Iterator[tuple[Any, Any]]:
-    # Of a model all fields are searched, though it may write fewer: each has a place to name.
+    # All fields of a model are searched, though its dump may have fewer.
     fields = getattr(type(value), "__pydantic_fields__", None)
     named = inference.members(value) if fields is None else vars(value)
     if named is not None:

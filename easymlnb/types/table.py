@@ -10,7 +10,7 @@ from easymlnb.types import inline_bytes, table_encoding
 from easymlnb.types.base import KEY, Type, is_a
 from easymlnb.types.columns import KINDS, check_columns
 from easymlnb.types.delimited import Reading
-from easymlnb.types.file import File
+from easymlnb.types.file import as_upload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ SHOWN = 1000
 
 SENT_ROWS = 200_000
 SENT_CELLS = 2_000_000
-"""Rows and cells of a view at most, packed; the whole table is the call's own answer."""
+"""Limits of rows and cells of a view, compressed; the result itself has the whole table."""
 
 
 class Table(Type):
@@ -75,8 +75,8 @@ class Table(Type):
 
     def json_schema(self) -> dict[str, Any]:
         own = {"widget": self.widget, "accept": [*self.reads, ".csv"], "max_bytes": self.max_bytes}
-        said = {"columns": self.columns, "separator": self.separator, "decimal": self.decimal}
-        own |= {name: value for name, value in said.items() if value}
+        options = {"columns": self.columns, "separator": self.separator, "decimal": self.decimal}
+        own |= {name: value for name, value in options.items() if value}
         return {
             "anyOf": [
                 {"type": "array", "items": {"type": "object"}, "description": "Records."},
@@ -99,7 +99,7 @@ class Table(Type):
         return frame
 
     def prepare(self, frame: "pd.DataFrame") -> "pd.DataFrame":
-        """Check what was read and bring it into shape; raises ``ValueError``."""
+        """Check a table and convert its columns; raises ``ValueError``."""
         self.limit(len(frame))
         return check_columns(frame, self.columns)
 
@@ -108,18 +108,16 @@ class Table(Type):
             raise ValueError(f"The table exceeds the limit of {self.max_rows} rows.")
 
     def kinds(self) -> Mapping[str, str]:
-        """Return the columns that are read as what they are declared as, without a guess before."""
+        """Return the columns with a declared kind, whose types are not inferred."""
         return {name: kind for name, kind in self.columns.items() if kind != "any"}
 
     def _read(self, value: Any) -> "pd.DataFrame":
         if is_a(type(value), "pandas.DataFrame", "pandas.Series"):
             return table_encoding.as_frame(value)
-        if isinstance(value, File):
-            value = value.upload()
-        found = inline_bytes.to_upload(value, self.max_bytes)
-        if found is not None:
+        upload = as_upload(value, self.max_bytes)
+        if upload is not None:
             reading = Reading(self.max_rows, self.kinds(), self.separator, self.decimal)
-            return self.as_result(table_encoding.read_table(found, reading))
+            return self.as_result(table_encoding.read_table(upload, reading))
         if isinstance(value, list | tuple):
             self.limit(len(value))
             return table_encoding.from_records(list(value), self.kinds())
@@ -136,7 +134,7 @@ class Table(Type):
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def as_result(self, value: Any) -> "pd.DataFrame":
-        """Return a result as a plain table; raises ``ValueError`` when it is none."""
+        """Return a result as a flat table; raises ``ValueError`` for other values."""
         return table_encoding.flatten(table_encoding.as_frame(value))
 
     def write(self, value: Any, media_type: str) -> bytes:
@@ -149,11 +147,8 @@ class Table(Type):
         frame = self.as_result(value)
         names, columns = table_encoding.to_columns(frame.head(SHOWN))
         rows = [list(row) for row in zip(*columns, strict=True)]
-        part: dict[str, Any] = {
-            "kind": "table",
-            "title": title,
-            "data": {"columns": names, "rows": rows, "total": len(frame)},
-        }
+        data = {"columns": names, "rows": rows, "total": len(frame)}
+        part: dict[str, Any] = {"kind": "table", "title": title, "data": data}
         if len(frame) > SHOWN:
             part["more"] = {"columns_gzip": packed(frame)}
         return [part]
@@ -169,7 +164,7 @@ def _check_signs(separator: str, decimal: str) -> None:
 
 
 def packed(frame: "pd.DataFrame") -> str:
-    """Return the rows that a page may scroll through: base64 of gzip of a JSON list of columns."""
+    """Return the rows for scrolling in a page: base64 of gzip of a JSON list of columns."""
     most = min(SENT_ROWS, SENT_CELLS // max(1, frame.shape[1]))
     _, columns = table_encoding.to_columns(frame.head(most))
     data = json.dumps(columns, ensure_ascii=False, separators=(",", ":")).encode()

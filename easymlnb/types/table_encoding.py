@@ -1,4 +1,4 @@
-"""Tables and their encodings: CSV, Arrow, parquet and plain cells."""
+"""Encodings of tables: CSV, Arrow, Parquet and JSON values."""
 
 import functools
 import importlib.util
@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from easymlnb.contract.errors import ResultNotEncodable
-from easymlnb.contract.jsonkeys import check_keys
+from easymlnb.contract.json_values import check_keys
 from easymlnb.types import charset, column_inference, delimited, inference
 from easymlnb.types.base import Upload, is_a
 from easymlnb.types.delimited import MAX_COLUMNS, Reading, TooLong, TooWide
@@ -23,7 +23,6 @@ ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
 ENDINGS = {CSV: "csv", ARROW: "arrow", PARQUET: "parquet"}
 ZIPPED = {b"xl/workbook": "Excel files", b"opendocument.spreadsheet": "OpenDocument files"}
-SIMPLE = {str, int, float, bool, type(None)}
 PLAIN = (str, int, float, bool, type(None))
 
 
@@ -32,27 +31,27 @@ def has_arrow() -> bool:
     return importlib.util.find_spec("pyarrow") is not None
 
 
-def read_table(found: Upload, reading: Reading) -> "pd.DataFrame":
-    """Read a table from bytes, by what they are rather than by what they are called."""
-    begin = bytes(found.data[:8])
+def read_table(upload: Upload, reading: Reading) -> "pd.DataFrame":
+    """Read a table from bytes; its content takes precedence over its media type."""
+    begin = bytes(upload.data[:8])
     if begin.startswith(b"PAR1"):
-        return _arrow(found.data, reading, parquet=True)
-    if begin.startswith(b"\xff\xff\xff\xff") or found.media_type == ARROW:
-        return _arrow(found.data, reading, parquet=False)
-    _reject_other_formats(found.data)
-    text = charset.decode(found.data, found.charset)
+        return _arrow(upload.data, reading, parquet=True)
+    if begin.startswith(b"\xff\xff\xff\xff") or upload.media_type == ARROW:
+        return _arrow(upload.data, reading, parquet=False)
+    _reject_other_formats(upload.data)
+    text = charset.decode(upload.data, upload.charset)
     if text.lstrip()[:1] in ("[", "{"):
         try:
             return _json(text, reading)
         except _NoJson:
-            # The name of a column may begin so, too.
-            if found.media_type != CSV:
+            # The first column name may start like JSON.
+            if upload.media_type != CSV:
                 raise
     return _check_columns(delimited.read(text, reading))
 
 
 def _reject_other_formats(data: Data) -> None:
-    """Raise ``ValueError`` for files that people take for tables, by what they begin with."""
+    """Raise ``ValueError`` for Excel and compressed files."""
     begin = bytes(data[:8])
     if begin.startswith(b"PK\x03\x04"):
         whole = bytes(data)
@@ -87,12 +86,12 @@ def _arrow(data: Data, reading: Reading, *, parquet: bool) -> "pd.DataFrame":
             "Arrow and Parquet require pyarrow, which is not installed. Send CSV or JSON."
         )
     try:
-        found = _arrow_table(data, reading.max_rows, parquet=parquet)
-        table = from_arrow(found, reading.kinds) if _unique(found.schema.names) else None
+        table = _arrow_table(data, reading.max_rows, parquet=parquet)
+        table = from_arrow(table, reading.kinds) if _unique(table.schema.names) else None
     except (TooLong, TooWide):
         raise
     except Exception:
-        # Arrow's readers of damaged files raise many kinds; none is fit for a caller.
+        # Arrow raises many errors for damaged files, none of them for callers.
         raise ValueError("The Arrow or Parquet data is damaged and cannot be read.") from None
     if table is None:
         raise ValueError("Two columns of the table have the same name.")
@@ -113,31 +112,31 @@ def _arrow_table(data: Data, max_rows: int, *, parquet: bool) -> Any:
         return _stream(reader, max_rows)
     file = pyarrow.parquet.ParquetFile(pa.BufferReader(data))
     _check_width(file.metadata.num_columns)
-    # Read from the footer: a small file may unpack to very many rows.
+    # From the footer, because a small file may expand to many rows.
     if file.metadata.num_rows > max_rows:
         raise TooLong(max_rows)
     return file.read()
 
 
-def from_arrow(found: Any, kinds: Collection[str] = ()) -> "pd.DataFrame":
-    """Return a table of Arrow as one of pandas, without rounding whole numbers that have gaps.
+def from_arrow(arrow: Any, kinds: Collection[str] = ()) -> "pd.DataFrame":
+    """Convert Arrow to pandas without rounding integers in columns with missing values.
 
-    pandas itself makes floats of them, and objects of truths with gaps.
+    pandas converts these to floats, and booleans with missing values to objects.
     """
     import pandas as pd
     import pyarrow as pa
 
-    table: pd.DataFrame = found.to_pandas()
+    table: pd.DataFrame = arrow.to_pandas()
     gapped = {
         field.name: pa.types.is_integer(field.type)
-        for field, column in zip(found.schema, found.columns, strict=True)
+        for field, column in zip(arrow.schema, arrow.columns, strict=True)
         if column.null_count
         and (pa.types.is_integer(field.type) or pa.types.is_boolean(field.type))
     }
     for name in table.columns:
         whole = gapped.get(str(name))
         if whole is not None and table[name].dtype.kind in "fO":
-            exact = pd.Series(found[str(name)].to_pylist(), table.index, "object")
+            exact = pd.Series(arrow[str(name)].to_pylist(), table.index, "object")
             table[name] = (
                 exact.astype("Int64")
                 if whole and name in kinds
@@ -159,7 +158,7 @@ def _stream(reader: Any, max_rows: int) -> Any:
 
 
 def _check_width(columns: int) -> None:
-    """Raise ``TooWide`` for too many columns, before a table is made of them."""
+    """Raise ``TooWide`` for too many columns, before a table is created."""
     if columns > MAX_COLUMNS:
         raise TooWide
 
@@ -175,7 +174,7 @@ def _check_columns(frame: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def from_records(records: list[Any], kinds: Collection[str] = ()) -> "pd.DataFrame":
-    """Make a table of a list of objects; raises ``ValueError`` naming the row that is wrong."""
+    """Return a list of objects as a table; raises ``ValueError`` with the invalid row."""
     import pandas as pd
 
     names: set[Any] = set()
@@ -191,7 +190,7 @@ def from_records(records: list[Any], kinds: Collection[str] = ()) -> "pd.DataFra
 
 
 def from_columns(columns: Any, kinds: Collection[str] = ()) -> "pd.DataFrame":
-    """Make a table of an object of lists, all of one length."""
+    """Return an object of lists as a table; raises ``ValueError``."""
     import pandas as pd
 
     if not isinstance(columns, Mapping):
@@ -208,7 +207,7 @@ def from_columns(columns: Any, kinds: Collection[str] = ()) -> "pd.DataFrame":
 
 
 def _typed(frame: "pd.DataFrame", kinds: Collection[str]) -> "pd.DataFrame":
-    """Give a type to the columns of JSON values, but not to those that are declared."""
+    """Infer the types of columns of JSON values, except of those with a declared kind."""
     import pandas as pd
 
     _check_columns(frame)
@@ -223,18 +222,18 @@ def _typed(frame: "pd.DataFrame", kinds: Collection[str]) -> "pd.DataFrame":
 
 
 def as_frame(value: Any) -> "pd.DataFrame":
-    """Return a DataFrame or a Series as a DataFrame; raises ``ValueError`` on anything else."""
+    """Return a DataFrame or Series as a DataFrame; raises ``ValueError`` for other values."""
     if is_a(type(value), "pandas.Series"):
         named: pd.DataFrame = value.to_frame(value.name if value.name is not None else "value")
         return named
     if not is_a(type(value), "pandas.DataFrame"):
         raise ValueError(f"{type(value).__name__} is not a table")
-    found: pd.DataFrame = value
-    return found
+    frame: pd.DataFrame = value
+    return frame
 
 
 def flatten(table: "pd.DataFrame") -> "pd.DataFrame":
-    """Return a table whose names are text and whose index, if it says anything, is a column."""
+    """Return a table with texts as names, and its index, unless it only counts, as a column."""
     import pandas as pd
 
     if not (isinstance(table.index, pd.RangeIndex) and table.index.name is None):
@@ -249,7 +248,7 @@ def flatten(table: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def to_columns(table: "pd.DataFrame") -> tuple[list[str], list[list[Any]]]:
-    """Return the names and, by column, the JSON values; what is missing or infinite is ``None``."""
+    """Return the names and, by column, JSON values; missing or infinite values are ``None``."""
     return (
         [str(name) for name in table.columns],
         [[_cell(cell) for cell in table.iloc[:, at].tolist()] for at in range(table.shape[1])],
@@ -264,7 +263,7 @@ def _cell(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if is_a(kind, "pandas.Timestamp") and not inference.is_missing(value):
         return value.isoformat().replace("+00:00", "Z")
-    # Whatever else it is, it is written as it is outside of tables.
+    # Other values are encoded like values outside of tables.
     from pydantic_core import to_jsonable_python
 
     try:
@@ -276,27 +275,28 @@ def _cell(value: Any) -> Any:
 
 
 def _as_text(value: Any) -> str | None:
-    """Return a cell as text, for columns that have no type of their own in a file."""
-    found = _cell(value)
-    if found is None or isinstance(found, str):
-        return found
-    return json.dumps(found, ensure_ascii=False)
+    """Return a cell as text, for columns without a type in the file format."""
+    cell = _cell(value)
+    if cell is None or isinstance(cell, str):
+        return cell
+    return json.dumps(cell, ensure_ascii=False)
 
 
 def to_json(table: "pd.DataFrame") -> bytes:
-    """Return a flat table as a JSON object of columns, as it can be read again.
+    """Return a flat table as a JSON object of columns; ``from_columns`` reads it.
 
-    A cell that is no plain value is text; raises ``ValueError`` where it has none.
+    Cells other than plain values become text. Raises ``ValueError``.
     """
     names, columns = to_columns(table)
     plain = [
-        [cell if isinstance(cell, PLAIN) else _as_text(cell) for cell in one] for one in columns
+        [cell if isinstance(cell, PLAIN) else _as_text(cell) for cell in column]
+        for column in columns
     ]
     return json.dumps(dict(zip(names, plain, strict=True)), ensure_ascii=False).encode()
 
 
 def is_loose(table: "pd.DataFrame") -> bool:
-    """Tell whether a column has no type in Arrow, as numbers among texts have none."""
+    """Say whether a column has no type in Arrow, such as a mix of numbers and texts."""
     return any(_is_loose(table.iloc[:, at]) for at in range(table.shape[1]))
 
 
@@ -309,19 +309,19 @@ def write_table(table: "pd.DataFrame", media_type: str) -> bytes:
 
     target = io.BytesIO()
     try:
-        found = to_arrow(table)
+        arrow = to_arrow(table)
         if media_type == PARQUET:
-            pyarrow.parquet.write_table(found, target)
+            pyarrow.parquet.write_table(arrow, target)
         else:
-            with pyarrow.ipc.new_stream(target, found.schema) as stream:
-                stream.write_table(found)
+            with pyarrow.ipc.new_stream(target, arrow.schema) as stream:
+                stream.write_table(arrow)
     except (pyarrow.ArrowException, TypeError) as error:
         raise ValueError(str(error)) from error
     return target.getvalue()
 
 
 def to_arrow(table: "pd.DataFrame") -> Any:
-    """Return a flat table as one of Arrow; a column that has no type in it becomes text."""
+    """Convert a flat table to Arrow; columns without a type in Arrow become text."""
     import pyarrow as pa
 
     return pa.Table.from_pandas(_with_text(table, _is_loose), preserve_index=False)
@@ -333,23 +333,25 @@ def _with_text(table: "pd.DataFrame", chosen: Callable[["pd.Series[Any]"], bool]
     columns = [table.iloc[:, at] for at in range(table.shape[1])]
     if not any(map(chosen, columns)):
         return table
-    made = [
+    converted = [
         pd.Series([_as_text(cell) for cell in column.tolist()], table.index, "object")
         if chosen(column)
         else column
         for column in columns
     ]
-    return pd.concat(made, axis=1).set_axis(table.columns, axis=1)
+    return pd.concat(converted, axis=1).set_axis(table.columns, axis=1)
 
 
 def _is_foreign(column: "pd.Series[Any]") -> bool:
-    """Tell whether pandas would write a column's cells to CSV as Python shows them."""
+    """Say whether pandas would write the repr of a column's cells to CSV."""
     kind = _cell_type(column)
-    return kind.kind == "m" or (kind == "object" and not set(map(type, column.tolist())) <= SIMPLE)
+    return kind.kind == "m" or (
+        kind == "object" and not set(map(type, column.tolist())) <= set(PLAIN)
+    )
 
 
 def _is_loose(column: "pd.Series[Any]") -> bool:
-    """Tell whether a column has no type in Arrow that others understand."""
+    """Say whether a column has no standard type in Arrow."""
     import pyarrow as pa
 
     kind = _cell_type(column)
@@ -364,6 +366,6 @@ def _is_loose(column: "pd.Series[Any]") -> bool:
 
 
 def _cell_type(column: "pd.Series[Any]") -> Any:
-    """Return the type of a column's cells, also of one of categories."""
+    """Return the dtype of a column, or of its categories."""
     kind: Any = column.dtype
     return kind.categories.dtype if kind == "category" else kind

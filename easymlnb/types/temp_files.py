@@ -1,8 +1,10 @@
-"""Temporary files of a call, removed when the call ends."""
+"""Temporary files of a call, removed when the call ends, and safe names for files."""
 
 import atexit
+import re
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,31 +12,37 @@ from pathlib import Path
 
 from easymlnb.types.uploaded_files import Data
 
+MAX_NAME = 120
+"""Longest file name in characters."""
+
+SEPARATORS = re.compile(r"[\\/]")
+FORBIDDEN = re.compile(r'[<>:"|?*]')
+
 
 class Folder:
-    """A folder that exists from its first file on; ``close`` removes it."""
+    """A folder that is created with its first file; ``close`` removes it."""
 
     def __init__(self) -> None:
         self._path: Path | None = None
         self._count = 0
 
     def put(self, name: str, data: Data, path: Path | None = None) -> Path:
-        """Write ``data`` to a new file called ``name``, which must be a label, and return it.
+        """Write ``data`` to a new file and return its path; ``name`` must be a safe file name.
 
-        With ``path``, a file that holds the same, it is a link to that.
+        With ``path``, a file with the same content, the new file is a link.
         """
         if self._path is None:
             self._path = Path(tempfile.mkdtemp(prefix="easymlnb-"))
-        # Each file in a folder of its own: two uploads may have one name.
+        # Each file has its own folder, because two uploads may have the same name.
         self._count += 1
         inner = self._path / str(self._count)
         inner.mkdir()
-        made = inner / name
+        file = inner / name
         if path is not None:
-            made.symlink_to(path)
+            file.symlink_to(path)
         else:
-            made.write_bytes(data)
-        return made
+            file.write_bytes(data)
+        return file
 
     def close(self) -> None:
         if self._path is not None:
@@ -49,7 +57,7 @@ atexit.register(_OUTSIDE.close)
 
 @contextmanager
 def scratch() -> Iterator[None]:
-    """Own the temporary files made inside; they are removed at the end."""
+    """Remove the temporary files that are created inside the block at its end."""
     folder = Folder()
     token = _CURRENT.set(folder)
     try:
@@ -60,5 +68,22 @@ def scratch() -> Iterator[None]:
 
 
 def create(name: str, data: Data, path: Path | None = None) -> Path:
-    """Make a temporary file for this call; outside of any call it lives as long as the process."""
+    """Create a temporary file for this call, or, outside of calls, for this process."""
     return (_CURRENT.get() or _OUTSIDE).put(name, data, path)
+
+
+def safe_filename(name: str) -> str:
+    """Return the last part of a path without control characters and with limited length.
+
+    The result is empty if no character is valid.
+    """
+    last = SEPARATORS.split(name)[-1]
+    # Categories C* are control, format (right-to-left overrides) and surrogate characters.
+    clean = "".join(char for char in last if not unicodedata.category(char).startswith("C"))
+    clean = FORBIDDEN.sub("_", clean).strip().strip(".").strip()
+    if len(clean) <= MAX_NAME:
+        return clean
+    stem, dot, ending = clean.rpartition(".")
+    if not dot or len(ending) > 10:
+        return clean[:MAX_NAME]
+    return f"{stem[: MAX_NAME - len(ending) - 1]}.{ending}"

@@ -1,14 +1,14 @@
-"""TIFFs of numbers that Pillow cannot hold or reads wrongly: 64 bits, signed bytes, planes.
+"""Decode TIFFs that Pillow does not decode correctly: 64 bits, signed bytes, planes.
 
-Each page is one array of rows x columns (x samples). Pillow reads the tags; the numbers are taken
-from the file here, uncompressed or deflated. All else is left to Pillow.
+Pillow reads the tags. The numbers, uncompressed or deflated, are decoded here to one array per
+page, rows x columns (x samples). Pillow decodes all other TIFFs.
 """
 
 import io
 import math
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from easymlnb.types.uploaded_files import Data
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0")
 KINDS = {1: "u", 2: "i", 3: "f", 4: "u"}
-"""numpy's kind of number by the tag SampleFormat."""
+"""numpy's kind of number by SampleFormat."""
 
 WHOLE, DEFLATE = 1, (8, 32946)
 COMPRESSIONS = {2: "CCITT", 3: "CCITT", 4: "CCITT", 5: "LZW", 6: "JPEG", 7: "JPEG",
@@ -34,73 +34,62 @@ TILE_WIDTH, TILE_HEIGHT, TILES, TILE_SIZES, FORMAT = 322, 323, 324, 325, 339
 REDUCED = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Page:
-    """One page, as its tags describe it."""
+    """A page with its tags."""
 
     tags: Any
     little: bool
     data: Data
+    width: int = field(init=False)
+    height: int = field(init=False)
+    bits: int = field(init=False)
+    samples: int = field(init=False)
+    format: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.width, self.height = self.tag(WIDTH), self.tag(HEIGHT)
+        self.bits, self.samples, self.format = map(self.tag, (BITS, SAMPLES, FORMAT), (1, 1, 1))
 
     def tag(self, number: int, default: int = 0) -> int:
-        """Return a tag's number, the first one of several."""
-        found = self.tags.get(number, default)
-        found = found[0] if isinstance(found, tuple) and found else found
-        return found if isinstance(found, int) else default
+        """Return the first number of a tag."""
+        value = self.tags.get(number, default)
+        value = value[0] if isinstance(value, tuple) and value else value
+        return value if isinstance(value, int) else default
 
     def numbers(self, number: int) -> tuple[int, ...]:
         """Return all numbers of a tag."""
-        found = self.tags.get(number, ())
-        return tuple(found) if isinstance(found, tuple) else (found,)
-
-    @property
-    def width(self) -> int:
-        return self.tag(WIDTH)
-
-    @property
-    def height(self) -> int:
-        return self.tag(HEIGHT)
-
-    @property
-    def bits(self) -> int:
-        return self.tag(BITS, 1)
-
-    @property
-    def samples(self) -> int:
-        return self.tag(SAMPLES, 1)
-
-    @property
-    def format(self) -> int:
-        return self.tag(FORMAT, 1)
+        value = self.tags.get(number, ())
+        return tuple(value) if isinstance(value, tuple) else (value,)
 
     @property
     def planes(self) -> bool:
-        """Whether each sample has a plane of its own."""
+        """Whether each sample has its own plane."""
         return self.samples > 1 and self.tag(PLANAR, 1) == 2
 
     @property
     def units(self) -> int:
-        """Its pixels; those of more than 8 bytes count as several."""
+        """Number of pixels; those with more than 8 bytes count as several."""
         return self.width * self.height * max(1, self.samples * self.bits // 64)
 
     @property
     def is_ours(self) -> bool:
-        """Whether Pillow cannot be trusted with it."""
+        """Whether Pillow does not decode the page correctly."""
         if self.bits < 8 or self.bits % 8:
             return False
         if self.format in (1, 4) and self.bits == 8:
             return False
         if self.samples > 1:
-            # Colors of 16 bits that lie side by side are in ``deep``.
+            # ``deep`` decodes 16 bits per color in one plane.
             return not (self.format in (1, 4) and self.bits == 16 and not self.planes)
         if (self.format, self.bits) == (1, 16):
             return False
         known = (self.format, self.bits) in ((2, 16), (2, 32), (3, 32))
-        # Compressed numbers come from Pillow in the wrong order of bytes if they were not little.
+        # Pillow swaps the bytes of compressed big-endian numbers.
         return not (known and (self.little or self.tag(COMPRESSION, 1) == WHOLE))
 
     def kind(self) -> "np.dtype[Any]":
-        """Return the type of its numbers; raises ``ValueError`` with one sentence."""
+        """Return the dtype; raises ``ValueError`` if it is not supported."""
         import numpy as np
 
         letter, compression = KINDS.get(self.format), self.tag(COMPRESSION, WHOLE)
@@ -123,17 +112,17 @@ class Page:
         return np.dtype(f"{'<' if self.little else '>'}{letter}{self.bits // 8}")
 
     def array(self) -> "np.ndarray[Any, Any]":
-        """Return its numbers; raises ``ValueError`` with one sentence, or what numpy raises."""
+        """Return the numbers; raises ``ValueError``, or an error of numpy for damaged files."""
         import numpy as np
 
         kind = self.kind()
         inner = 1 if self.planes else self.samples
-        found = np.zeros((self.samples // inner, self.height, self.width, inner), kind)
+        planes = np.zeros((self.samples // inner, self.height, self.width, inner), kind)
         for block, plane, top, left in self._blocks(kind, inner):
             rows, columns = self.height - top, self.width - left
-            kept = block[:rows, :columns]
-            found[plane, top : top + len(kept), left : left + kept.shape[1]] = kept
-        page = np.moveaxis(found, 0, -2).reshape(self.height, self.width, self.samples)
+            block = block[:rows, :columns]
+            planes[plane, top : top + len(block), left : left + block.shape[1]] = block
+        page = np.moveaxis(planes, 0, -2).reshape(self.height, self.width, self.samples)
         page = page.astype(kind.newbyteorder("="), copy=False)
         return turned(page[..., 0] if self.samples == 1 else page, self.tag(ORIENTATION, 1))
 
@@ -160,12 +149,12 @@ class Page:
             yield _predicted(block, kind, self.tag(PREDICTOR, 1)), plane, top, left
 
     def _unpacked(self, data: Data, rows: int, wide: int, inner: int) -> "np.ndarray[Any, Any]":
-        """Return the bytes of a block: rows x columns x samples x bytes of one number."""
+        """Return the bytes of a block: rows x columns x samples x bytes per number."""
         import numpy as np
 
         size = rows * wide * inner * self.bits // 8
         if self.tag(COMPRESSION, WHOLE) in DEFLATE:
-            # Never more than the block holds, whatever the file unfolds to.
+            # Limited to the size of the block, however much the data expands to.
             data = zlib.decompressobj().decompress(data, size) if size else b""
         if len(data) < size:
             raise ValueError("The image is truncated: its end is missing.")
@@ -175,12 +164,12 @@ class Page:
 def _predicted(
     block: "np.ndarray[Any, Any]", kind: "np.dtype[Any]", predictor: int
 ) -> "np.ndarray[Any, Any]":
-    """Return the numbers of a block; with a predictor they were written as differences."""
+    """Return the numbers of a block; with a predictor, the file contains differences."""
     import numpy as np
 
     rows, wide, inner, width = block.shape
     if predictor == 3:
-        # Differences of bytes, all the high bytes of a row before the next lower ones.
+        # Differences of bytes; the high bytes of a row come before the lower ones.
         sums = np.cumsum(block.reshape(rows, -1, inner), axis=1, dtype=np.uint8)
         by_weight = sums.reshape(rows, width, wide * inner)
         ordered = np.ascontiguousarray(np.swapaxes(by_weight, 1, 2)).view(f">f{width}")
@@ -194,7 +183,7 @@ def _predicted(
 
 
 def turned(array: "np.ndarray[Any, Any]", orientation: int) -> "np.ndarray[Any, Any]":
-    """Return rows and columns turned as the orientation 1 to 8 of TIFF and EXIF says."""
+    """Rotate or flip an array by an orientation of TIFF and EXIF, from 1 to 8."""
     import numpy as np
 
     if orientation in (5, 6, 7, 8):
@@ -211,7 +200,7 @@ def is_tiff(data: Data) -> bool:
 
 
 def pages(data: Data) -> Iterator[Page]:
-    """Yield the pages of a TIFF without its thumbnails; raises nearly anything on damaged ones."""
+    """Yield the pages of a TIFF without thumbnails; damaged files raise many errors."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     file = io.BytesIO(data)

@@ -6,13 +6,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from easymlnb.types import inline_bytes, table, table_encoding
 from easymlnb.types.base import KEY
-from easymlnb.types.columns import convert
+from easymlnb.types.columns import convert, require
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NAMES = ("time", "timestamp", "datetime", "date", "utc_timestamp", "index", "ds", "t")
-"""Names by which a column of times is found first."""
+"""Names of columns that are checked for times first."""
 
 DRAWN = 5000
 """Points of a line that are drawn; longer series are thinned evenly."""
@@ -58,12 +58,12 @@ class TimeSeries(table.Table):
         )
 
     def json_schema(self) -> dict[str, Any]:
-        found = super().json_schema()
+        schema = super().json_schema()
         own = {"time": self.time, "values": self.values or None}
-        return {**found, KEY: {**found[KEY], **{k: v for k, v in own.items() if v is not None}}}
+        return {**schema, KEY: {**schema[KEY], **{k: v for k, v in own.items() if v is not None}}}
 
     def kinds(self) -> Mapping[str, str]:
-        # Times stay as they were written: what has no offset is in the zone.
+        # Times stay text here, because those without an offset are in the zone.
         times = {} if self.time is None else {self.time: "str"}
         return dict.fromkeys(self.values, "float") | times
 
@@ -76,23 +76,18 @@ class TimeSeries(table.Table):
         if frame.empty and not len(frame.columns):
             raise ValueError("The time series is empty.")
         name = self._time_column(frame)
-        missing = [column for column in self.values if column not in frame.columns]
-        if missing:
-            there = ", ".join(map(str, frame.columns[:20]))
-            raise ValueError(f"The column {missing[0]} is missing; the table has: {there}.")
+        require(frame, self.values)
         times = self._times(frame[name])
-        kept = self.values or [column for column in frame.columns if column != name]
-        found = frame[kept].assign(
+        columns = self.values or [column for column in frame.columns if column != name]
+        values = frame[columns].assign(
             **{column: convert(frame[column], "float") for column in self.values}
         )
-        found.index = pd.DatetimeIndex(times, name=name)
-        return found.sort_index()
+        values.index = pd.DatetimeIndex(times, name=name)
+        return values.sort_index()
 
     def _time_column(self, frame: "pd.DataFrame") -> Any:
         if self.time is not None:
-            if self.time not in frame.columns:
-                there = ", ".join(map(str, frame.columns[:20]))
-                raise ValueError(f"The column {self.time} is missing; the table has: {there}.")
+            require(frame, [self.time])
             return self.time
         by_name = {str(column).strip().lower(): column for column in reversed(list(frame.columns))}
         named = [by_name[name] for name in NAMES if name in by_name]
@@ -144,14 +139,14 @@ def _known(zone: str) -> str:
 
 def _is_time(column: "pd.Series[Any]") -> bool:
     try:
-        # In UTC no time is ambiguous; what the zone says to them comes later.
+        # In UTC no time is ambiguous; the zone is applied later.
         return len(column) > 0 and bool(convert(column, "datetime", zone="UTC").notna().all())
     except ValueError:
         return False
 
 
 def _lines(frame: "pd.DataFrame") -> list[dict[str, Any]]:
-    """Return one line for each column of numbers, in plotly's terms."""
+    """Return a plotly trace for each column of numbers."""
     import pandas as pd
 
     if not isinstance(frame.index, pd.DatetimeIndex) or frame.empty:

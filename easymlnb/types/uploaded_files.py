@@ -1,7 +1,6 @@
-"""Bytes in files: memory-mapped instead of read.
+"""Uploaded files, mapped into memory instead of read.
 
-What is mapped costs memory only where it is looked at, and stays readable when the file's name is
-gone. A change of it is seen by nobody else.
+Mapped memory is loaded on access and remains valid after the file is deleted. Changes are private.
 """
 
 import mmap
@@ -14,14 +13,14 @@ from typing import Any
 Data = bytes | memoryview
 
 KEY = "upload"
-"""The entry of a file's JSON object that names what was sent before the call."""
+"""The key with the id of an upload in a file's JSON object."""
 
 _SENT: ContextVar[Mapping[str, Path | bytes] | None] = ContextVar("easymlnb_sent", default=None)
 
 
 @contextmanager
 def sent(files: Mapping[str, Path | bytes]) -> Iterator[None]:
-    """Let values inside the block name these files by their ids."""
+    """Make files available by their ids inside the block."""
     token = _SENT.set(files)
     try:
         yield
@@ -30,17 +29,17 @@ def sent(files: Mapping[str, Path | bytes]) -> Iterator[None]:
 
 
 def find(name: str) -> Path | bytes:
-    """Return what was sent under that id; raises ``ValueError`` when this call has no such file."""
-    found = (_SENT.get() or {}).get(name)
-    if found is None:
+    """Return the upload with this id; raises ``ValueError`` if the call has none."""
+    file = (_SENT.get() or {}).get(name)
+    if file is None:
         raise ValueError(
             "The call has no such upload. Send its id in the header X-Easymlnb-Uploads."
         )
-    return found
+    return file
 
 
 def mapped(file: Any) -> Data:
-    """Return the content of an open file, as memory that may be changed."""
+    """Return the content of an open file as writable memory."""
     try:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
     except ValueError:

@@ -120,7 +120,7 @@ class EasyMLNB(Settings, ExtensionApp):
         placements = await asyncio.to_thread(
             build_placements, self, self._components, serverapp, link
         )
-        self._components.deployments.open(placements)
+        self._components.deployments.placements = placements
         try:
             await asyncio.to_thread(self._state.spool.open)
         except OSError as error:

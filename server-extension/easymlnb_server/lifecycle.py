@@ -72,7 +72,7 @@ class ServingLifecycle:
         Raises ``NotReady`` or ``StorageUnusable`` where that is impossible.
         """
         await asyncio.to_thread(self._make_folders)
-        holder = self._lock.take(self._url, shared=lease_seconds > 0)
+        holder = self._lock.acquire(self._url, shared=lease_seconds > 0)
         if holder is not None:
             raise NotReady(
                 f"Another Jupyter server of this account ({holder}) runs the published services. "
@@ -92,7 +92,7 @@ class ServingLifecycle:
         if self._membership is not None and not self._membership.active:
             await self._membership.close()  # a standby must not become active while it stops
         await self._supervisor.close()
-        alone = self._membership is None or await asyncio.to_thread(self._lock.alone)
+        alone = self._membership is None or await asyncio.to_thread(self._lock.is_exclusive)
         await self._state.publisher.stop(hand_over=not alone)
         if self._membership is not None:
             await self._membership.close()

@@ -95,19 +95,16 @@ def build(settings: Settings, server: ServerApp) -> Components:
         profiles.for_personal_server({} if settings.shared else settings.placements),
     )
     registration = WorkerRegistration()
-    deployments = DeploymentFactory(
-        registration,
-        # On nodes of their own, users do not get in each other's way.
-        StartLimiter(settings.max_concurrent_starts, shared=hub is None),
-        lambda gate: DeploymentSettings(
-            folder=folder / "work",
-            start_gate=gate,
-            start_timeout=settings.start_timeout,
-            queue_limit=settings.queue_limit,
-            memory_limit=settings.worker_memory_bytes,
-            orphan_timeout=settings.orphan_timeout,
-        ),
+    deployment_settings = DeploymentSettings(
+        folder=folder / "work",
+        start_timeout=settings.start_timeout,
+        queue_limit=settings.queue_limit,
+        memory_limit=settings.worker_memory_bytes,
+        orphan_timeout=settings.orphan_timeout,
     )
+    # On nodes of their own, users do not get in each other's way.
+    limiter = StartLimiter(settings.max_concurrent_starts, shared=hub is None)
+    deployments = DeploymentFactory(deployment_settings, registration, limiter)
     live, published = LiveServices(settings.queue_limit), PublishedServices()
     services = ServiceRegistry(live, published, shared=settings.shared, account=account())
     times: dict[str, datetime] = server.web_app.settings.setdefault("last_activity_times", {})

@@ -7,23 +7,19 @@ import pytest
 
 from support.browser import SERVICES, keep, run, serious, visit
 from support.notebooks import make_notebook
-from support.server import RunningServer, free_port
+from support.server import RunningServer, running_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
-ONE = ("--EasyMLNB.app_kernels=1", "--EasyMLNB.app_pages=1", "--EasyMLNB.app_lost_timeout=1")
+ONE = ("--EasyMLNB.app_pages=1", "--EasyMLNB.app_lost_timeout=1")
 LOOKS = {"light": {"width": 1280, "height": 900}, "dark": {"width": 390, "height": 800}}
 
 
 @pytest.fixture(scope="module")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    server = RunningServer(tmp_path_factory.mktemp("access"), free_port(), options=ONE)
-    server.start()
-    try:
-        assert server.publish(make_notebook(SERVICES))["state"] == "ready"
+    folder = tmp_path_factory.mktemp("access")
+    with running_server(folder, make_notebook(SERVICES), app_kernels=1, options=ONE) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def test_an_app_and_the_page_of_who_waits_for_it(apps: RunningServer, chromium: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from support.browser import run, visit
 from support.notebooks import make_notebook
-from support.server import RunningServer, free_port
+from support.server import RunningServer, running_server
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -47,16 +47,9 @@ def fails(text: str = N) -> str:
 
 @pytest.fixture(scope="module")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    server = RunningServer(
-        tmp_path_factory.mktemp("inert"), free_port(), options=("--EasyMLNB.app_kernels=1",)
-    )
-    server.start()
-    try:
-        found = server.publish(make_notebook(AUTHOR))
-        assert found["state"] == "ready", found
+    folder = tmp_path_factory.mktemp("inert")
+    with running_server(folder, make_notebook(AUTHOR), app_kernels=1) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def quiet(page: Any) -> None:

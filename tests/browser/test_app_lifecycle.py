@@ -8,13 +8,12 @@ import pytest
 
 from support.browser import SERVICES, form_kernels, run, until, visit
 from support.notebooks import make_notebook
-from support.server import RunningServer, free_port
+from support.server import RunningServer, running_server
 
 # Servers and form kernels are started again and again.
 pytestmark = pytest.mark.timeout(300)
 
 OPTIONS = (
-    "--EasyMLNB.app_kernels=1",
     "--EasyMLNB.app_pages_per_visitor=2",
     "--EasyMLNB.app_pages_per_service=3",
     "--EasyMLNB.app_lost_timeout=5",
@@ -33,15 +32,11 @@ def slow(seconds: float = 100) -> str:
 @pytest.fixture(scope="module")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Under a base URL, with room for few."""
-    server = RunningServer(
-        tmp_path_factory.mktemp("life"), free_port(), base="/user/ann/", options=OPTIONS
-    )
-    server.start()
-    try:
-        assert server.publish(make_notebook(SERVICES, SLOW))["state"] == "ready"
+    folder, notebook = tmp_path_factory.mktemp("life"), make_notebook(SERVICES, SLOW)
+    with running_server(
+        folder, notebook, base="/user/ann/", app_kernels=1, options=OPTIONS
+    ) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def test_waits_for_room_and_goes_on_by_itself(apps: RunningServer, chromium: Any) -> None:
@@ -69,14 +64,14 @@ def test_short_loss_of_the_line_keeps_the_place(apps: RunningServer, chromium: A
     with visit(chromium, apps) as ann:
         page = ann.open("public/shout")
         run(page, Text="one").get_by_text("ONEONEONE").wait_for()
-        place = page.evaluate("document.documentElement.dataset.place")
+        place = page.evaluate("document.documentElement.dataset.session")
         # As a network that changes does: the socket is gone, the page not.
         kernel = "window.jupyterapp.widgetManager.kernel"
         page.evaluate(f"(window.lost = {kernel}._ws).close(3000)")
         # That it was away in between may be too short to see.
         until(page, f"{kernel}._ws !== window.lost && {kernel}.connectionStatus === 'connected'")
         run(page, Text="two").get_by_text("TWOTWOTWO").wait_for()
-        assert page.evaluate("document.documentElement.dataset.place") == place
+        assert page.evaluate("document.documentElement.dataset.session") == place
 
 
 def test_server_restarted_under_an_open_page(apps: RunningServer, chromium: Any) -> None:
@@ -87,11 +82,11 @@ def test_server_restarted_under_an_open_page(apps: RunningServer, chromium: Any)
         field.press("Tab")
         # The form keeps a draft some moments after the last key.
         until(page, "Object.values(sessionStorage).some((text) => text.includes('kept'))")
-        place = page.evaluate("document.documentElement.dataset.place")
+        place = page.evaluate("document.documentElement.dataset.session")
         apps.stop(signal.SIGKILL)
         page.get_by_text("Connection lost").wait_for()
         apps.start()
-        apart = f"document.documentElement.dataset.place !== {place!r}"
+        apart = f"document.documentElement.dataset.session !== {place!r}"
         until(page, f"{apart} && 'ready' in document.documentElement.dataset", 90)
         apps.wait_for(lambda: apps.state("shout") == "ready", "it did not come back", 90)
         until(page, "document.querySelector('.em-form input[type=text]')?.value === 'kept'")
@@ -107,14 +102,14 @@ def test_server_stopped_in_order_and_started_again_under_an_open_page(
         field.fill("kept")
         field.press("Tab")
         until(page, "Object.values(sessionStorage).some((text) => text.includes('kept'))")
-        place = page.evaluate("document.documentElement.dataset.place")
+        place = page.evaluate("document.documentElement.dataset.session")
         apps.stop()
         # The page stays, with what is on it, and says what is the matter.
         page.get_by_text("Connection lost").wait_for()
-        assert page.evaluate("document.documentElement.dataset.place") == place
+        assert page.evaluate("document.documentElement.dataset.session") == place
         assert field.input_value() == "kept"
         apps.start()
-        apart = f"document.documentElement.dataset.place !== {place!r}"
+        apart = f"document.documentElement.dataset.session !== {place!r}"
         until(page, f"{apart} && 'ready' in document.documentElement.dataset", 90)
         until(page, "document.querySelector('.em-form input[type=text]')?.value === 'kept'")
         apps.wait_for(lambda: apps.state("shout") == "ready", "it did not come back", 90)
@@ -126,7 +121,7 @@ def test_something_else_that_answers_for_the_server_does_not_end_the_page(
     """A proxy without its routes answers 404 or with a page of its own."""
     with visit(chromium, apps) as ann:
         page = ann.open("public/shout")
-        place = page.evaluate("document.documentElement.dataset.place")
+        place = page.evaluate("document.documentElement.dataset.session")
         kernel = "window.jupyterapp.widgetManager.kernel"
         answers = [404, 424, 200]
         page.route(
@@ -141,7 +136,7 @@ def test_something_else_that_answers_for_the_server_does_not_end_the_page(
         assert page.get_by_text("Connection lost").is_visible()
         page.unroute("**/api/kernels/*")
         page.get_by_text("Connection lost").wait_for(state="hidden")
-        assert page.evaluate("document.documentElement.dataset.place") == place
+        assert page.evaluate("document.documentElement.dataset.session") == place
         assert page.evaluate(f"{kernel}.connectionStatus") == "connected"
 
 
@@ -198,10 +193,8 @@ def test_nothing_is_left_of_a_killed_server(apps: RunningServer, chromium: Any) 
 
 
 def test_many_tabs_opened_and_left(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
-    server = RunningServer(tmp_path_factory.mktemp("tabs"), free_port())
-    server.start()
-    try:
-        assert server.publish(make_notebook(SERVICES))["state"] == "ready"
+    folder, notebook = tmp_path_factory.mktemp("tabs"), make_notebook(SERVICES)
+    with running_server(folder, notebook, app_kernels=2) as server:
         with visit(chromium, server) as ann:
             # As many as one visitor may have open, and again as soon as those are closed.
             for _ in range(2):
@@ -211,5 +204,3 @@ def test_many_tabs_opened_and_left(chromium: Any, tmp_path_factory: pytest.TempP
                 for tab in tabs:
                     tab.close(run_before_unload=True)
         assert len(form_kernels(server)) <= 3
-    finally:
-        server.stop()

@@ -13,7 +13,7 @@ from PIL import Image
 
 from support.browser import keep, note, serious, until, visit
 from support.notebooks import make_notebook
-from support.server import RunningServer, free_port
+from support.server import RunningServer, running_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -105,16 +105,9 @@ def page(form):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    made = RunningServer(
-        tmp_path_factory.mktemp("page"), free_port(), options=("--EasyMLNB.app_kernels=1",)
-    )
-    made.start()
-    try:
-        found = made.publish(make_notebook(SERVICES))
-        assert found["state"] == "ready", found
-        yield made
-    finally:
-        made.stop()
+    folder = tmp_path_factory.mktemp("page")
+    with running_server(folder, make_notebook(SERVICES), app_kernels=1) as server:
+        yield server
 
 
 @pytest.fixture

@@ -115,15 +115,15 @@ def test_without_motion_it_goes_there_at_once(user: Any) -> None:
     page = on_phone(user, "long_form")
     page.emulate_media(reduced_motion="reduce")
     page.evaluate(
-        "() => { const old = Element.prototype.scrollIntoView; window.ways = [];"
+        "() => { const old = Element.prototype.scrollIntoView; window.page_links = [];"
         " Element.prototype.scrollIntoView = function (how) {"
-        " window.ways.push(how.behavior); return old.call(this, how); }; }"
+        " window.page_links.push(how.behavior); return old.call(this, how); }; }"
     )
     page.get_by_label("First", exact=True).fill("Ada")
     assert not page.evaluate(in_window(".em-outcome"))
     run(page)
     until(page, in_window(".em-outcome .em-parts"))
-    assert page.evaluate("window.ways") == ["instant"]
+    assert page.evaluate("window.page_links") == ["instant"]
 
 
 def test_who_did_something_else_meanwhile_gets_a_button(user: Any) -> None:

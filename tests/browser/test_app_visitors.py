@@ -9,22 +9,16 @@ import pytest
 
 from support.browser import SERVICES, form_kernels, run, until, visit
 from support.notebooks import make_notebook
-from support.server import RunningServer, free_port
+from support.server import RunningServer, running_server
 
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    server = RunningServer(
-        tmp_path_factory.mktemp("apps"), free_port(), options=("--EasyMLNB.app_kernels=1",)
-    )
-    server.start()
-    try:
-        assert server.publish(make_notebook(SERVICES))["state"] == "ready"
+    folder = tmp_path_factory.mktemp("apps")
+    with running_server(folder, make_notebook(SERVICES), app_kernels=1) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def test_opens_and_answers(apps: RunningServer, chromium: Any) -> None:

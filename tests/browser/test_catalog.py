@@ -8,7 +8,7 @@ import pytest
 
 from support.browser import keep, serious
 from support.notebooks import make_notebook
-from support.server import RunningServer, free_port
+from support.server import running_server
 
 EVIL = (
     "</script></title></textarea><script>alert(1)</script><img src=//canary.example/a.png "
@@ -75,17 +75,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    made = RunningServer(tmp_path_factory.mktemp("looks"), free_port(), base=BASE)
-    made.start()
-    found = made.publish(make_notebook(NOTEBOOK), "looks.ipynb")
-    assert found["state"] == "ready", found
-    example = made.http.get("services/looks_cells").json()["examples"][0]
-    for threshold in (0.5, 0.2, 0.95, 0.5):
-        made.call("looks_cells", **example, threshold=threshold)
-    for kind in ("a", EVIL):
-        made.call("looks_evil", text=EVIL, kind=kind)
-    yield made
-    made.stop()
+    folder, notebook = tmp_path_factory.mktemp("looks"), make_notebook(NOTEBOOK)
+    with running_server(folder, notebook, base=BASE, app_kernels=1) as made:
+        example = made.http.get("services/looks_cells").json()["examples"][0]
+        for threshold in (0.5, 0.2, 0.95, 0.5):
+            made.call("looks_cells", **example, threshold=threshold)
+        for kind in ("a", EVIL):
+            made.call("looks_evil", text=EVIL, kind=kind)
+        yield made
 
 
 class Visit:

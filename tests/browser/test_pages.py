@@ -5,7 +5,7 @@ import re
 import pytest
 
 from support.notebooks import make_notebook
-from support.server import RunningServer, free_port
+from support.server import running_server
 
 NOTEBOOK = '''
 import easymlnb as ml
@@ -26,11 +26,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory, chromium):
-    server = RunningServer(tmp_path_factory.mktemp("pages"), free_port())
-    server.start()
-    assert server.publish(make_notebook(NOTEBOOK))["state"] == "ready"
-    yield server, chromium
-    server.stop()
+    folder, notebook = tmp_path_factory.mktemp("pages"), make_notebook(NOTEBOOK)
+    with running_server(folder, notebook, app_kernels=1) as server:
+        yield server, chromium
 
 
 @pytest.fixture

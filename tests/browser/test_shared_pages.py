@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from easymlnb.contract.names import url_path
-from easymlnb.publishing.bundle import make
+from easymlnb.publishing.bundle import build_bundle
 from support.browser import keep, serious
 from support.notebooks import make_notebook
 from support.server import free_port
@@ -217,7 +217,7 @@ def test_what_is_being_published_is_shown_to_its_owner(
     alice, carol, root = window("alice"), window("carol"), window("root")
     http = shared.people["alice"]
     sent = http.post(
-        "services", content=make(book).data, headers={"Content-Type": "application/zip"}
+        "services", content=build_bundle(book).data, headers={"Content-Type": "application/zip"}
     )
     assert sent.status_code == 202, sent.text
     starts = alice.open().get_by_role("region", name="Publishing")

@@ -11,11 +11,11 @@ from easymlnb.types import delimited
 
 pytestmark = pytest.mark.browser
 
-LOOK = """([bytes, reading, name]) => {
+CHECK_FIELDS = """([bytes, reading, name]) => {
   const { text, problem } = textOf(new Uint8Array(bytes), name, true);
   if (problem || text === undefined) return { problem: problem ?? "" };
-  const found = understood(text, reading, true);
-  return found && { ...found, words: inWords(found, true) };
+  const found = layoutOf(text, reading, true);
+  return found && { ...found, words: describeLayout(found, true) };
 }"""
 
 
@@ -28,7 +28,7 @@ def page(chromium: Any) -> Iterator[Any]:
 
 
 def seen(page: Any, data: bytes, reading: dict[str, Any] | None = None, name: str = "t.csv") -> Any:
-    return page.evaluate(LOOK, [list(data), reading or {}, name])
+    return page.evaluate(CHECK_FIELDS, [list(data), reading or {}, name])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from easymlnb_server.store.store import DATABASE
 from support.browser import run, until, visit
 from support.notebooks import make_notebook
-from support.server import RunningServer, free_port
+from support.server import RunningServer, running_server
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -66,16 +66,9 @@ def tagged(name: str) -> nbformat.NotebookNode:
 
 @pytest.fixture(scope="module")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    server = RunningServer(
-        tmp_path_factory.mktemp("tagged"), free_port(), options=("--EasyMLNB.app_kernels=1",)
-    )
-    server.start()
-    try:
-        found = server.publish(tagged("loud"))
-        assert found["state"] == "ready", found
+    folder = tmp_path_factory.mktemp("tagged")
+    with running_server(folder, tagged("loud"), app_kernels=1) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def test_the_page_shows_what_the_cells_showed_around_the_form(

@@ -64,7 +64,7 @@ def test_pure_parts(tmp_path: Path) -> None:
     run("--test", *tests, EASYMLNB_TIFFS=str(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["desk", "grid", "upload"])
+@pytest.mark.parametrize("name", ["form", "grid", "upload"])
 def test_a_widget_carries_its_script_and_all_that_it_imports(name: str, tmp_path: Path) -> None:
     joined = tmp_path / f"{name}.mjs"
     joined.write_text(script(name))

@@ -10,7 +10,7 @@ import pytest
 
 from easymlnb.contract.errors import Forbidden
 from easymlnb.contract.hub_config import OWN_TOKENS
-from easymlnb.publishing.bundle import make
+from easymlnb.publishing.bundle import build_bundle
 from easymlnb_server.placement.hub.client import HubClient
 from support.hub.hub import Hub, User
 from support.notebooks import make_notebook
@@ -117,7 +117,7 @@ def test_publishing_that_waits_for_a_node_is_called_off(
 ) -> None:
     path = tmp_path / "slow.ipynb"
     nbformat.write(make_notebook(SAYS.format(placement="slow")), path)
-    made = make(path)
+    made = build_bundle(path)
     sent = bob.http.post("services", content=made.data, headers={"Content-Type": "application/zip"})
     assert sent.status_code == 202, sent.text
     at = f"bundles/{sent.json()['bundle']}"

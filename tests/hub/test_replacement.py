@@ -7,7 +7,7 @@ import httpx
 import nbformat
 import pytest
 
-from easymlnb.publishing.bundle import make
+from easymlnb.publishing.bundle import build_bundle
 from support.hub.hub import Hub, User
 from support.hub.load import Load
 from support.notebooks import make_notebook
@@ -36,7 +36,9 @@ def post(user: User, value: str, folder: Path, **params: str) -> httpx.Response:
     path = folder / "only.ipynb"
     nbformat.write(make_notebook(VERSION.format(value=value)), path)
     headers = {"Content-Type": "application/zip"}
-    return user.http.post("services", content=make(path).data, headers=headers, params=params)
+    return user.http.post(
+        "services", content=build_bundle(path).data, headers=headers, params=params
+    )
 
 
 def test_versions_take_the_only_seat_from_each_other(hub: Hub, heidi: User, tmp_path: Path) -> None:

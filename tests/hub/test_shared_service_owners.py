@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from easymlnb.cli.app import app
-from easymlnb.publishing.bundle import make
+from easymlnb.publishing.bundle import build_bundle
 from support.hub.shared_service import ServiceHub
 from support.notebooks import make_notebook
 
@@ -61,7 +61,7 @@ def test_services_stay_with_who_published_them(service_hub: ServiceHub, tmp_path
             assert answer.status_code == 404, (method, path, answer.text)
         notebook = make_notebook(WHERE.replace("where", "other"))
         nbformat.write(notebook, tmp_path / "other.ipynb")
-        data = make(tmp_path / "other.ipynb").data
+        data = build_bundle(tmp_path / "other.ipynb").data
         refused = newcomer.http.post("services", content=data, headers=ZIP)
         assert refused.status_code == 403
         assert "belong to a former user of the Hub with the same name" in refused.text

@@ -8,20 +8,15 @@ import pytest
 from support.invariants import check
 from support.misbehaving import BYSTANDER, VICTIM, pid
 from support.notebooks import make_notebook
-from support.server import RunningServer, free_port
+from support.server import RunningServer, running_server
 
 
 @pytest.fixture(scope="session")
 def victim_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    made = RunningServer(
-        tmp_path_factory.mktemp("faults"), free_port(), options=("--EasyMLNB.queue_limit=2",)
-    )
-    made.start()
-    for source, name in ((BYSTANDER, "bystander.ipynb"), (VICTIM, "victim.ipynb")):
-        found = made.publish(make_notebook(source), name)
-        assert found["state"] == "ready", found
-    yield made
-    made.stop()
+    folder = tmp_path_factory.mktemp("faults")
+    notebooks = make_notebook(BYSTANDER), make_notebook(VICTIM)
+    with running_server(folder, *notebooks, options=("--EasyMLNB.queue_limit=2",)) as server:
+        yield server
 
 
 @pytest.fixture

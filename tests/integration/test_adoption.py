@@ -13,7 +13,7 @@ import pytest
 
 from support.invariants import check, data, workers
 from support.notebooks import make_notebook
-from support.server import RunningServer, free_port
+from support.server import RunningServer, free_port, running_server
 
 pytestmark = pytest.mark.timeout(400)  # servers and kernels start several times
 
@@ -53,15 +53,10 @@ def breeds() -> int:
 @pytest.fixture
 def serving(tmp_path: Path) -> Iterator[RunningServer]:
     """A server with two workers, which wait for the next one however slow this machine is."""
-    made = RunningServer(tmp_path, free_port(), options=("--EasyMLNB.orphan_timeout=600",))
-    made.start()
-    try:
-        found = made.publish(make_notebook(SERVICES.format(starts=str(tmp_path / "starts"))))
-        assert found["state"] == "ready", found
+    notebook = make_notebook(SERVICES.format(starts=str(tmp_path / "starts")))
+    with running_server(tmp_path, notebook, options=("--EasyMLNB.orphan_timeout=600",)) as made:
         made.wait_for(lambda: len(pids(made)) == 2, "there are not two workers", 180)
         yield made
-    finally:
-        made.stop()
 
 
 def pids(server: RunningServer) -> set[int]:
@@ -140,10 +135,8 @@ def test_next_server_is_found_on_another_port(serving: RunningServer) -> None:
 @pytest.fixture
 def brief(tmp_path: Path) -> Iterator[RunningServer]:
     """A server whose workers wait for the next one for a moment only."""
-    made = RunningServer(tmp_path, free_port(), options=("--EasyMLNB.orphan_timeout=2",))
-    made.start()
-    yield made
-    made.stop()
+    with running_server(tmp_path, options=("--EasyMLNB.orphan_timeout=2",)) as made:
+        yield made
 
 
 def test_workers_that_no_server_comes_for_end_with_all_they_started(
@@ -180,12 +173,12 @@ def test_server_killed_while_workers_start_leaves_nothing(
 ) -> None:
     import nbformat
 
-    from easymlnb.publishing.bundle import make
+    from easymlnb.publishing.bundle import build_bundle
 
     path = server.root / "slow.ipynb"
     nbformat.write(make_notebook("import time; time.sleep(600)"), path)
     server.http.post(
-        "services", content=make(path).data, headers={"Content-Type": "application/zip"}
+        "services", content=build_bundle(path).data, headers={"Content-Type": "application/zip"}
     )
     server.wait_for(lambda: workers(server), "no worker starts")
     # For the next server to clear up after.

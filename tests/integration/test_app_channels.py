@@ -19,7 +19,7 @@ from easymlnb_server.uploads.uploads import VISITOR_MOST
 from support.browser import SERVICES, form_kernels
 from support.notebooks import make_notebook
 from support.page_channel import Page, open_page, pass_of
-from support.server import RunningServer, free_port
+from support.server import RunningServer, running_server
 
 FILES = """
 import easymlnb as ml
@@ -53,18 +53,12 @@ def values(
 
 @pytest.fixture(scope="module")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    server = RunningServer(
-        tmp_path_factory.mktemp("channels"),
-        free_port(),
-        base="/user/ann/",
-        options=("--EasyMLNB.app_kernels=1", "--EasyMLNB.app_pages_per_visitor=40"),
-    )
-    server.start()
-    try:
-        assert server.publish(make_notebook(SERVICES, FILES, VALUES))["state"] == "ready"
+    folder, notebook = tmp_path_factory.mktemp("channels"), make_notebook(SERVICES, FILES, VALUES)
+    options = ("--EasyMLNB.app_pages_per_visitor=40",)
+    with running_server(
+        folder, notebook, base="/user/ann/", app_kernels=1, options=options
+    ) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture
@@ -310,7 +304,7 @@ DEEP = "[" * 100_000 + "]" * 100_000
 
 
 def restored(**values: Any) -> dict[str, Any]:
-    return {"do": "restore", "value": json.dumps(values)}
+    return {"action": "restore", "value": json.dumps(values)}
 
 
 def nested(levels: int) -> str:
@@ -327,13 +321,13 @@ ASKED: dict[str, list[dict[str, Any]]] = {
     "many long lists": [restored(names=["a"] * 4000, tally=dict.fromkeys(map(str, range(4000))))],
     "lists in lists": [restored(points=[[1.0] * 100] * 150)],
     "lists of one": [restored(points=[[1.0]] * 10_000)],
-    "deep values": [{"do": "restore", "value": nested(900)}],
-    "very deep values": [{"do": "restore", "value": nested(9000)}],
-    "deep lists": [{"do": "restore", "value": DEEP[:99_000]}],
+    "deep values": [{"action": "restore", "value": nested(900)}],
+    "very deep values": [{"action": "restore", "value": nested(9000)}],
+    "deep lists": [{"action": "restore", "value": DEEP[:99_000]}],
     "a wide tree": [restored(tree={"kids": [{"kids": [{"kids": []}] * 50}] * 50})],
-    "a link": [{"do": "open", "value": unfolding()}],
+    "a link": [{"action": "open", "value": unfolding()}],
     "a link to too much": [
-        {"do": "open", "value": base64.urlsafe_b64encode(zlib.compress(b"[" * 10**7)).decode()}
+        {"action": "open", "value": base64.urlsafe_b64encode(zlib.compress(b"[" * 10**7)).decode()}
     ],
     "again and again": [restored(names=["a"] * 400)] * 200,
 }
@@ -370,7 +364,7 @@ def test_no_page_keeps_another_waiting_by_what_it_asks_for(page: Any, asked: str
         for content in ASKED[asked]:
             asks(line, content)
         for act in ("draft", "link", "origin", "download"):
-            asks(line, {"do": act, "value": "http://localhost"})
+            asks(line, {"action": act, "value": "http://localhost"})
         fine(other)
         if len(ASKED[asked]) == 1:
             # Its own page answers, too, and has not grown beyond what a browser could show.
@@ -386,7 +380,7 @@ def test_no_page_keeps_another_waiting_by_what_it_types(page: Any, what: str) ->
         line.update(control(line.known, field), value=value)
         run = named(line.known, description="Run")
         for act in ("draft", "link", "origin", "draft", "link"):
-            asks(line, {"do": act, "value": "http://localhost"})
+            asks(line, {"action": act, "value": "http://localhost"})
         clicked = {"method": "custom", "content": {"event": "click"}}
         line.say("comm_msg", {"comm_id": run, "data": clicked})
         fine(other)

@@ -11,7 +11,7 @@ from websockets.sync.client import connect
 
 from support.browser import SERVICES, form_kernels
 from support.notebooks import make_notebook
-from support.server import RunningServer, free_port
+from support.server import RunningServer, running_server
 
 pytestmark = pytest.mark.timeout(300)  # fifty pages, and the time until their kernels end
 
@@ -20,22 +20,14 @@ VISITORS = 50
 
 @pytest.fixture(scope="module")
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    server = RunningServer(
-        tmp_path_factory.mktemp("storm"),
-        free_port(),
-        options=(
-            "--EasyMLNB.app_kernels=2",
-            "--EasyMLNB.app_pages_per_kernel=15",
-            "--EasyMLNB.app_unopened_timeout=30",
-            "--EasyMLNB.app_lost_timeout=3",
-        ),
+    options = (
+        "--EasyMLNB.app_pages_per_kernel=15",
+        "--EasyMLNB.app_unopened_timeout=30",
+        "--EasyMLNB.app_lost_timeout=3",
     )
-    server.start()
-    try:
-        assert server.publish(make_notebook(SERVICES))["state"] == "ready"
+    folder = tmp_path_factory.mktemp("storm")
+    with running_server(folder, make_notebook(SERVICES), app_kernels=2, options=options) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def visit(server: RunningServer, number: int) -> int:

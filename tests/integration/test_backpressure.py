@@ -13,7 +13,7 @@ import pytest
 from support.kernels import NotebookKernel
 from support.misbehaving import error
 from support.notebooks import make_notebook
-from support.server import TOKEN, RunningServer, free_port
+from support.server import TOKEN, RunningServer, running_server
 
 ITEMS = 100_000
 SIZE = 10_000
@@ -55,12 +55,9 @@ def {name}_free() -> int:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    made = RunningServer(tmp_path_factory.mktemp("backpressure"), free_port())
-    made.start()
-    found = made.publish(make_notebook(SOURCE.format(name="pours", timeout=120)), "pours.ipynb")
-    assert found["state"] == "ready", found
-    yield made
-    made.stop()
+    notebook = make_notebook(SOURCE.format(name="pours", timeout=120))
+    with running_server(tmp_path_factory.mktemp("backpressure"), notebook) as server:
+        yield server
 
 
 class Reader:

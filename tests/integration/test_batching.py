@@ -12,7 +12,7 @@ import pytest
 from support.kernels import NotebookKernel
 from support.misbehaving import error
 from support.notebooks import make_notebook
-from support.server import RunningServer, free_port
+from support.server import RunningServer
 
 SOURCE = """
 import os, time
@@ -87,14 +87,16 @@ def under_way(server: RunningServer, service: str, many: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    made = RunningServer(tmp_path_factory.mktemp("batching"), free_port())
-    made.start()
-    source = SOURCE.replace("BEGUN", repr(str(begun(made)))).replace("GO", repr(str(go(made))))
-    found = made.publish(make_notebook(source), "batching.ipynb")
+def server(session_server: RunningServer) -> Iterator[RunningServer]:
+    flags = {"BEGUN": begun(session_server), "GO": go(session_server)}
+    source = SOURCE
+    for name, path in flags.items():
+        source = source.replace(name, repr(str(path)))
+    found = session_server.publish(make_notebook(source), "batching.ipynb")
     assert found["state"] == "ready", found
-    yield made
-    made.stop()
+    yield session_server
+    for service in found["services"]:
+        session_server.http.delete(f"services/{service['name']}")
 
 
 def ask(server: RunningServer, service: str, **values: Any) -> httpx.Response:

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from PIL import Image
 
 from easymlnb.client import AsyncClient, Client, connect, connect_async
 from easymlnb.contract.errors import CallerError, CallFailed, InvalidInput, NotLoggedIn
+from support.notebooks import make_notebook
 
 pytestmark = pytest.mark.timeout(300)  # each command is a process that imports much
 
@@ -74,23 +76,12 @@ def cli_fail(kind: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def served(session_server, module_notebook):
-    found = session_server.publish(module_notebook, "cli.ipynb")
+def served(session_server):
+    found = session_server.publish(make_notebook(*CELLS), "cli.ipynb")
     assert found["state"] == "ready", found
     yield session_server
     for service in found["services"]:
         session_server.http.delete(f"services/{service['name']}")
-
-
-@pytest.fixture(scope="module")
-def module_notebook():
-    made = nbformat.v4.new_notebook(
-        metadata={
-            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
-        }
-    )
-    made.cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -124,9 +115,11 @@ def test_errors_are_typed(client):
         client.cli_fail(kind="caller")
     with pytest.raises(CallFailed, match="ZeroDivisionError") as failed:
         client.cli_fail(kind="other")
-    assert failed.value.request_id in [entry["request_id"] for entry in client.log("cli_fail")]
+    assert failed.value.request_id in [
+        entry["request_id"] for entry in client.admin.log("cli_fail")
+    ]
     with pytest.raises(NotLoggedIn), connect(str(client._server.url), "wrong") as stranger:
-        stranger.services()
+        stranger.admin.services()
 
 
 def test_images_go_and_come(client):
@@ -239,10 +232,12 @@ def test_following_a_log_ends_cleanly_with_an_interrupt(served):
         stderr=subprocess.PIPE,
     )
     assert process.stdout is not None
-    while b"rolling 77" not in process.stdout.readline():
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    with process:
+        while line := process.stdout.readline():
+            if b"rolling 77" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and b"Traceback" not in said
 
 
@@ -326,38 +321,36 @@ def test_serve_publishes_and_stops(tmp_path):
     folders = {f"JUPYTER_{n}_DIR": str(tmp_path / n) for n in ("CONFIG", "DATA", "RUNTIME")}
     environment = {**os.environ, **folders, "IPYTHONDIR": str(tmp_path / "ipython")}
     environment.pop("EASYMLNB_URL", None)
-    process = subprocess.Popen(
-        [*COMMAND, "serve", str(notebook), "--port", "0", "--ServerApp.allow_root=True"],
-        env=environment,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert process.stdout is not None
-    seen = []
-    for line in process.stdout:
-        seen.append(line.decode())
-        if "Catalog:" in seen[-1]:
-            break
-    else:
-        pytest.fail("".join(seen))
-    assert "served_dice version 1\n" in seen
-    called = subprocess.run(
-        [*COMMAND, "call", "served_dice"], env=environment, capture_output=True, check=False
-    )
-    assert called.stdout == b"5\n"
-    process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=90)
-    assert b"Traceback" not in rest
-    assert process.returncode == 0  # told to stop, it stopped
+    command = [*COMMAND, "serve", str(notebook), "--port", "0", "--ServerApp.allow_root=True"]
+    # A file: the reader of a pipe would wait for as long as any process holds its other end.
+    output = tmp_path / "output"
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [*command, "--EasyMLNB.app_kernels=0"],
+            env=environment, cwd=tmp_path, stdout=file, stderr=file,
+        )  # fmt: skip
+    try:
+        wait_for_text(process, output, "Stop with Ctrl + C.")
+        assert "served_dice version 1\n" in output.read_text()
+        called = subprocess.run(
+            [*COMMAND, "call", "served_dice"], env=environment, capture_output=True, check=False
+        )
+        assert called.stdout == b"5\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(90) == 0
+    finally:
+        process.terminate()  # it ends its server
+        process.wait(60)
+    assert "Traceback" not in output.read_text()
     assert not list((tmp_path / "RUNTIME").glob("jpserver-*.json"))
 
 
+def wait_for_text(process: "subprocess.Popen[bytes]", output: Path, text: str) -> None:
+    until = time.monotonic() + 180
+    while text not in output.read_text():
+        assert process.poll() is None and time.monotonic() < until, output.read_text()
+        time.sleep(0.05)
+
+
 def write(path: Path, *cells: str) -> None:
-    made = nbformat.v4.new_notebook(
-        metadata={
-            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
-        }
-    )
-    made.cells = [nbformat.v4.new_code_cell(source) for source in cells]
-    nbformat.write(made, path)
+    nbformat.write(make_notebook(*cells), path)

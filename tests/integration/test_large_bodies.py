@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from support.notebooks import make_notebook
-from support.server import RunningServer, free_port
+from support.server import RunningServer, running_server
 
 MB = 2**20
 OCTETS = {"Content-Type": "application/octet-stream"}
@@ -372,11 +372,7 @@ def test_nobody_uploads_without_a_login(server: RunningServer) -> None:
 def test_a_killed_servers_files_go_with_the_next_start(
     server: RunningServer, tmp_path: Path
 ) -> None:
-    own = RunningServer(tmp_path, free_port())
-    own.start()
-    try:
-        found = own.publish(make_notebook(SERVICES), "large.ipynb")
-        assert found["state"] == "ready", found
+    with running_server(tmp_path, make_notebook(SERVICES)) as own:
         caller = begun(own, 3 * MB)
         own.wait_for(lambda: not gone(own), "the body is not there")
         files = left(own)
@@ -385,6 +381,4 @@ def test_a_killed_servers_files_go_with_the_next_start(
         assert any(file.exists() for file in files)
         own.start()
         assert not any(file.exists() for file in files)
-    finally:
-        own.stop()
     assert not any(file.parent.exists() for file in files)

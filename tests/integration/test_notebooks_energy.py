@@ -1,6 +1,5 @@
 """The energy forecast: no look into the future, better than persistence, and a good service."""
 
-import datetime
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,34 +36,44 @@ def example(notebook: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def german_load(notebook: dict[str, Any]) -> pd.Series:
+    path = data("germany_load_2018.csv")
+    series: pd.Series = notebook["hourly_load"](pd.read_csv(path, index_col=0, parse_dates=True))
+    return series
+
+
 def test_models_beat_persistence_on_the_german_load(notebook: dict[str, Any]) -> None:
-    load = notebook["read_load"](data("germany_load_2018.csv"))
+    load = german_load(notebook)
     models = notebook["train"](load[:"2018-09-30"])
-    missed = notebook["errors"](models, load, "2018-10-01")
+    missed = notebook["forecast_errors"](models, load, "2018-10-01")
     assert len(missed) == 92 * 24
-    ratio = notebook["score"](missed)["of persistence"]
+    ratio = notebook["mae_table"](missed)["of persistence"]
     assert ratio["RandomForest"] <= 0.60
     assert ratio["LinearRegression"] <= 0.85
     assert ratio["SVR"] <= 0.85
 
 
-def test_holidays_are_optional_and_help(notebook: dict[str, Any]) -> None:
-    load = notebook["read_load"](data("germany_load_2018.csv"))
-    none = notebook["no_holidays"]
-    models = notebook["train"](load[:"2018-09-30"], none)
-    without = notebook["score"](notebook["errors"](models, load, "2018-10-01", none))
-    assert without["of persistence"]["RandomForest"] <= 0.60
-    assert without["of persistence"]["LinearRegression"] <= 0.85
-
-    models = notebook["train"](load[:"2018-09-30"])
-    with_them = notebook["score"](notebook["errors"](models, load, "2018-10-01"))
-    assert with_them["MAE"]["RandomForest"] < without["MAE"]["RandomForest"]
+def test_holidays_are_optional_and_help(
+    notebook: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = german_load(notebook)
+    found = {}
+    for country in ("DE", None):
+        monkeypatch.setitem(notebook, "COUNTRY", country)
+        models = notebook["train"](load[:"2018-09-30"])
+        found[country] = notebook["mae_table"](
+            notebook["forecast_errors"](models, load, "2018-10-01")
+        )
+    without = found[None]["of persistence"]
+    assert without["RandomForest"] <= 0.60
+    assert without["LinearRegression"] <= 0.85
+    assert found["DE"]["MAE"]["RandomForest"] < found[None]["MAE"]["RandomForest"]
 
 
 def test_models_beat_persistence_on_made_up_load(notebook: dict[str, Any]) -> None:
     load, split = notebook["load"], notebook["split"]
-    missed = notebook["errors"](notebook["train"](load[:split]), load, load.index[split])
-    assert (notebook["score"](missed)["of persistence"].drop("persistence") < 0.6).all()
+    missed = notebook["forecast_errors"](notebook["train"](load[:split]), load, load.index[split])
+    assert (notebook["mae_table"](missed)["of persistence"].drop("persistence") < 0.6).all()
 
 
 def test_forecast_knows_nothing_of_the_day_it_is_about(notebook: dict[str, Any]) -> None:
@@ -72,14 +81,17 @@ def test_forecast_knows_nothing_of_the_day_it_is_about(notebook: dict[str, Any])
     other = load.copy()
     other.iloc[-24:] = 1.0
     rows = slice(load.index[-24], None)
-    for table in (notebook["features"], lambda series: notebook["level"](series).to_frame()):
+    for table in (
+        notebook["load_features"],
+        lambda series: notebook["load_level"](series).to_frame(),
+    ):
         pd.testing.assert_frame_equal(table(load).loc[rows], table(other).loc[rows])
 
 
 def test_forecast_of_the_end_is_the_forecast_made_in_hindsight(notebook: dict[str, Any]) -> None:
     load, models = notebook["load"][-600:], notebook["fitted"]
-    hindsight = notebook["predict"](models, load).iloc[-24:]
-    ahead = notebook["forecast"](models, load[:-24])
+    hindsight = notebook["forecast"](models, load)[-48:-24]
+    ahead = notebook["forecast"](models, load[:-24])[-24:]
     pd.testing.assert_frame_equal(ahead, hindsight, check_freq=False)
 
 
@@ -90,12 +102,8 @@ def test_forecast_scales_with_the_series(notebook: dict[str, Any]) -> None:
 
 
 def test_days_off(notebook: dict[str, Any]) -> None:
-    known = {2018: (4, 1), 2023: (4, 9), 2024: (3, 31), 2038: (4, 25), 2285: (3, 22)}
-    for year, day in known.items():
-        assert notebook["easter"](year) == datetime.date(year, *day)
-    days = notebook["german_holidays"](2018)
-    for day in ((3, 30), (4, 2), (5, 10), (5, 21), (10, 3), (12, 25)):
-        assert days[datetime.date(2018, *day)] == 1.0
+    days = pd.DatetimeIndex(["2018-03-30 12:00", "2018-10-03", "2018-10-04", "2018-10-06 23:00"])
+    assert list(notebook["day_off"](days)) == [1.0, 1.0, 0.0, 0.5]
 
 
 def test_made_up_load_is_deterministic_and_plausible(notebook: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import easymlnb as ml
-from easymlnb.publishing.bundle import make
+from easymlnb.publishing.bundle import build_bundle
 from support.notebooks import data, read
 from support.server import RunningServer
 
@@ -20,7 +20,7 @@ def publish(server: RunningServer, name: str, seconds: float) -> None:
     path = server.root / f"{name}.ipynb"
     nbformat.write(read(name), path)
     headers = {"Content-Type": "application/zip"}
-    sent = server.http.post("services", content=make(path).data, headers=headers)
+    sent = server.http.post("services", content=build_bundle(path).data, headers=headers)
     bundle = sent.json()["bundle"]
 
     def settled() -> dict[str, Any] | None:
@@ -62,6 +62,7 @@ def test_energy_forecast(session_server: RunningServer) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_cell_segmentation(session_server: RunningServer) -> None:
+    pytest.importorskip("torch")
     nuclei = data("nuclei.tif").read_bytes()
     publish(session_server, "02_cell_segmentation", 800)
     answer = session_server.http.post(
@@ -81,4 +82,4 @@ def test_cell_segmentation(session_server: RunningServer) -> None:
     ).json()
     shown = {part["title"]: part for part in view["parts"]}
     assert shown["Number of cells"]["data"] == labels.max() > 100
-    assert shown["File"]["name"] == "cells.json"
+    assert shown["File"]["name"] == "cells.csv"

@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from support.misbehaving import error
 from support.notebooks import make_notebook
-from support.server import RunningServer, free_port
+from support.server import RunningServer
 
 SOURCE = """
 import os, time
@@ -35,14 +34,11 @@ def sometimes(until: str = "") -> int:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    made = RunningServer(tmp_path_factory.mktemp("ahead"), free_port())
-    made.start()
-    found = made.publish(make_notebook(SOURCE), "ahead.ipynb")
+def server(session_server: RunningServer) -> RunningServer:
+    found = session_server.publish(make_notebook(SOURCE), "prefetch.ipynb")
     assert found["state"] == "ready", found
-    made.wait_for(lambda: workers(made) == 2, "there are not two workers")
-    yield made
-    made.stop()
+    session_server.wait_for(lambda: workers(session_server) == 2, "there are not two workers")
+    return session_server
 
 
 def stats(server: RunningServer) -> dict[str, int]:

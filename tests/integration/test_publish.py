@@ -8,7 +8,7 @@ import httpx
 import nbformat
 import pytest
 
-from easymlnb.publishing.bundle import make
+from easymlnb.publishing.bundle import build_bundle
 from support.kernels import NotebookKernel
 from support.notebooks import make_notebook
 from support.server import RunningServer, free_port
@@ -143,7 +143,7 @@ def test_server_killed_during_publish_goes_on_with_it(server: RunningServer) -> 
         make_notebook("import time; time.sleep(2)", ROLL.format(name="slow", factor=2)), path
     )
     sent = server.http.post(
-        "services", content=make(path).data, headers={"Content-Type": "application/zip"}
+        "services", content=build_bundle(path).data, headers={"Content-Type": "application/zip"}
     )
     assert sent.status_code == 202
     time.sleep(0.5)

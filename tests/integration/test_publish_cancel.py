@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 import psutil
 
-from easymlnb.publishing.bundle import make
+from easymlnb.publishing.bundle import build_bundle
 from support.kernels import NotebookKernel
 from support.notebooks import make_notebook
 from support.server import RunningServer
@@ -42,7 +42,7 @@ class Slow:
     def post(self) -> str:
         answer = self.server.http.post(
             "services",
-            content=make(self.path).data,
+            content=build_bundle(self.path).data,
             headers={"Content-Type": "application/zip"},
         )
         assert answer.status_code == 202, answer.text

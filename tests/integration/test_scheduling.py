@@ -15,7 +15,7 @@ import pytest
 from support.kernels import NotebookKernel
 from support.misbehaving import error
 from support.notebooks import make_notebook
-from support.server import RunningServer, free_port
+from support.server import RunningServer, running_server
 
 SOURCE = """
 import asyncio, os, threading, time
@@ -81,14 +81,9 @@ EVENTS = {"Accept": "text/event-stream"}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    made = RunningServer(
-        tmp_path_factory.mktemp("scheduling"), free_port(), options=("--EasyMLNB.queue_limit=10",)
-    )
-    made.start()
-    found = made.publish(make_notebook(SOURCE), "scheduling.ipynb")
-    assert found["state"] == "ready", found
-    yield made
-    made.stop()
+    folder, notebook = tmp_path_factory.mktemp("scheduling"), make_notebook(SOURCE)
+    with running_server(folder, notebook, options=("--EasyMLNB.queue_limit=10",)) as server:
+        yield server
 
 
 class Held:

@@ -12,7 +12,7 @@ import nbformat
 import psutil
 import pytest
 
-from easymlnb.publishing.bundle import make
+from easymlnb.publishing.bundle import build_bundle
 from support.invariants import check, data, workers
 from support.notebooks import make_notebook
 from support.server import RunningServer
@@ -111,7 +111,7 @@ def test_server_stops_while_workers_start(server: RunningServer) -> None:
     path = server.root / "slow.ipynb"
     nbformat.write(make_notebook("import time; time.sleep(60)", SERVICES), path)
     server.http.post(
-        "services", content=make(path).data, headers={"Content-Type": "application/zip"}
+        "services", content=build_bundle(path).data, headers={"Content-Type": "application/zip"}
     )
     for pause in (0.0, 0.7):
         server.wait_for(lambda: workers(server), "no worker starts")

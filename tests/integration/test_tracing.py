@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from support.notebooks import make_notebook
-from support.server import RunningServer, free_port
+from support.server import running_server
 
 CONFIG = """
 from opentelemetry import trace
@@ -32,16 +32,12 @@ def test_a_call_is_a_span_of_the_callers_trace(tmp_path: Path) -> None:
     spans = tmp_path / "spans.jsonl"
     config = tmp_path / "jupyter_server_config.py"
     config.write_text(CONFIG.format(path=str(spans)))
-    server = RunningServer(tmp_path, free_port(), options=(f"--config={config}",))
-    server.start()
-    try:
-        assert server.publish(make_notebook(NOTEBOOK))["state"] == "ready"
+    options = (f"--config={config}",)
+    with running_server(tmp_path, make_notebook(NOTEBOOK), options=options) as server:
         headers = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
         answer = server.http.post("services/traced/call", json={"x": 1}, headers=headers)
         assert answer.json() == 1
         assert server.call("traced", x="no").status_code == 422
-    finally:
-        server.stop()
     first, second = (json.loads(line) for line in spans.read_text().splitlines())
     assert first["name"] == "easymlnb.call"
     assert first["context"]["trace_id"] == f"0x{TRACE}"

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { csv, sorted, words } from "../../easymlnb/forms/scripts/cells.js";
+import { cellText, csv, sorted } from "../../easymlnb/forms/scripts/cells.js";
 
 test("values are short on the page", () => {
-  assert.deepEqual([null, undefined, 1 / 3, 12345678, true, "a", { b: 1 }].map(words), ["", "", "0.333333", "12345678", "true", "a", '{"b":1}']);
+  assert.deepEqual([null, undefined, 1 / 3, 12345678, true, "a", { b: 1 }].map(cellText), ["", "", "0.333333", "12345678", "true", "a", '{"b":1}']);
 });
 
 test("empty cells come last in both directions, and equal cells keep their order", () => {

@@ -2,33 +2,33 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { inWords, isSpreadsheet, numberOf, textOf, understood } from "../../easymlnb/forms/scripts/csv.js";
+import { describeLayout, isSpreadsheet, layoutOf, numberOf, textOf } from "../../easymlnb/forms/scripts/csv.js";
 
 const bytes = (text) => new TextEncoder().encode(text);
 
 test("a quoted cell may hold separators, quotes and lines", () => {
-  const found = understood('name;note\n"a;b";"say ""no""\ntwice"\n', {}, true);
+  const found = layoutOf('name;note\n"a;b";"say ""no""\ntwice"\n', {}, true);
   assert.deepEqual(found.rows, [["a;b", 'say "no"\ntwice']]);
   assert.equal(found.sign, ";");
 });
 
 test("the last line of a partial file is left out", () => {
-  assert.deepEqual(understood("a,b\n1,2\n3,", {}, false).rows, [["1", "2"]]);
-  assert.deepEqual(understood("a,b\n1,2\n3,", {}, true).rows, [["1", "2"], ["3", ""]]);
+  assert.deepEqual(layoutOf("a,b\n1,2\n3,", {}, false).rows, [["1", "2"]]);
+  assert.deepEqual(layoutOf("a,b\n1,2\n3,", {}, true).rows, [["1", "2"], ["3", ""]]);
 });
 
 test("a declared separator and decimal sign are used", () => {
-  const found = understood("a,b;c\n1;2\n", { separator: ";", decimal: "," }, true);
+  const found = layoutOf("a,b;c\n1;2\n", { separator: ";", decimal: "," }, true);
   assert.deepEqual([found.names, found.decimal], [["a,b", "c"], ","]);
 });
 
 test("a decimal comma needs a number that is not one with thousands", () => {
-  assert.equal(understood("a;b\n1,234;x\n", {}, true).decimal, ".");
-  assert.equal(understood("a;b\n1,5;x\n", {}, true).decimal, ",");
+  assert.equal(layoutOf("a;b\n1,234;x\n", {}, true).decimal, ".");
+  assert.equal(layoutOf("a;b\n1,5;x\n", {}, true).decimal, ",");
 });
 
 test("rows that do not match the header are reported", () => {
-  assert.equal(inWords(understood("a,b\n1,2,3\n", {}, true), true), "1 row, 2 columns; the rows do not match the header");
+  assert.equal(describeLayout(layoutOf("a,b\n1,2,3\n", {}, true), true), "1 row, 2 columns; the rows do not match the header");
 });
 
 test("numbers are read with their decimal sign", () => {

@@ -11,7 +11,7 @@ import nbformat
 from easymlnb.contract.bundle import Bundle, open_bundle
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.worker_protocol import Call
-from easymlnb.publishing.bundle import make
+from easymlnb.publishing.bundle import build_bundle
 from easymlnb_server.placement.registry import PlacementSet
 from easymlnb_server.workers.deployment import Deployment
 from easymlnb_server.workers.registration import WorkerRegistration
@@ -27,7 +27,7 @@ class World:
     def __init__(self, folder: Path, **settings: Any) -> None:
         path = folder / "work.ipynb"
         nbformat.write(make_notebook("x = 1"), path)
-        self.bundle = open_bundle(make(path).data)
+        self.bundle = open_bundle(build_bundle(path).data)
         self.bundle_error: EasyMLNBError | None = None
         self.work = folder / "work"
         self.work.mkdir()
@@ -36,7 +36,7 @@ class World:
         given = {"start_timeout": 30.0, "queue_limit": 10, **settings}
         self.deployment = Deployment(
             self.bundle.id, self._load, PlacementSet(self.placement), self.placement.rendezvous,
-            DeploymentSettings(folder=self.work, start_gate=self.gate, **given),
+            self.gate, DeploymentSettings(folder=self.work, **given),
         )  # fmt: skip
 
     async def _load(self) -> Bundle:

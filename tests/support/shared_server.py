@@ -59,6 +59,7 @@ def asks(other: str = "sizes") -> str:
 class SharedServer(RunningServer):
     """A server with ``EasyMLNB.shared``; each of the people has a client of their own."""
 
+    app_kernels: int = 1
     people: dict[str, httpx.Client] = field(default_factory=dict)
 
     @property
@@ -111,7 +112,6 @@ class SharedServer(RunningServer):
 OPTIONS = (
     "--ServerApp.identity_provider_class=support.identity_provider.Identities",
     "--EasyMLNB.shared=True",
-    "--EasyMLNB.app_kernels=1",
 )
 
 
@@ -123,7 +123,7 @@ def opened(server: SharedServer, client: httpx.Client, at: str) -> str:
     """Open a page and return the path of its place."""
 
     def place() -> str:
-        found = re.search('data-place="([^"]+)"', client.get(at).text)
+        found = re.search('data-session="([^"]+)"', client.get(at).text)
         return f"{at}/api/kernels/{found[1]}" if found else ""
 
     return str(server.wait_for(place, "there is no place for the page"))

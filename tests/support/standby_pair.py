@@ -45,7 +45,6 @@ class Pair:
             f"--EasyMLNB.database_url={self.database}",
             f"--EasyMLNB.state_dir={self.state}",
             f"--EasyMLNB.lease_seconds={LEASE}",
-            "--EasyMLNB.app_kernels=0",
         )
         self.both = tuple(self._make(folder / name, options) for name in ("one", "two"))
 

@@ -15,6 +15,7 @@ from easymlnb.contract.worker_protocol import (
     Failure,
     Hello,
     NotStarted,
+    Progress,
     Result,
     pack,
     unpack_to_server,
@@ -68,9 +69,21 @@ class Peer:
         self.send(frame)
         return number
 
-    def frame(self, service: str, **values: Any) -> tuple[int, bytes]:
+    def begun(self, service: str, **values: Any) -> int:
+        """Send a call and wait until its function has begun, which reports its progress."""
+        number, frame = self.frame(service, progress=True, **values)
+        self.send(frame)
+        self.wait_for_progress()
+        return number
+
+    def wait_for_progress(self) -> None:
+        while not isinstance(self.next(), Progress):
+            pass
+
+    def frame(self, service: str, progress: bool = False, **values: Any) -> tuple[int, bytes]:
         number = next(self._ids)
-        return number, pack(Call(id=number, service=service), json.dumps(values).encode())
+        call = Call(id=number, service=service, progress=progress)
+        return number, pack(call, json.dumps(values).encode())
 
     def answer(self, service: str, **values: Any) -> Any:
         number = self.call(service, **values)

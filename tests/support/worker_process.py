@@ -23,6 +23,7 @@ def double(x: int) -> int:
 
 
 def spin(seconds: float) -> float:
+    progress(0)
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
         pass
@@ -44,6 +45,7 @@ def count(n: int) -> Iterator[int]:
 async def pause_beside(seconds: float) -> str:
     """Say when it ends."""
     print("naps", seconds)
+    progress(0)
     try:
         await asyncio.sleep(seconds)
     except asyncio.CancelledError:
@@ -72,6 +74,7 @@ def was_closed() -> list[int]:
 def stubborn() -> int:
     """Swallow one interrupt, then come to an end."""
     try:
+        progress(0)
         while True:
             time.sleep(0.01)
     except BaseException:

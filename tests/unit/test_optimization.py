@@ -54,9 +54,9 @@ def test_results_of_bf16_are_float32_for_every_kind_of_example() -> None:
     told = [x, (x, torch.tensor(1)), {"x": x, "at": torch.tensor(1)}]
     found = ml.optimize(Two(), ["bf16"], examples=told, tolerance=1)
     assert by_name(found)["bf16"].problem == ""
-    from easymlnb.optimization import WAYS
+    from easymlnb.optimization import METHODS
 
-    assert WAYS["bf16"](Two())(x)["y"].dtype == torch.float32
+    assert METHODS["bf16"](Two())(x)["y"].dtype == torch.float32
 
 
 @pytest.mark.parametrize("kind", ["Conv1d", "Linear"])

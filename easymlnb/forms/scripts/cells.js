@@ -6,19 +6,19 @@
  * @param {unknown} value
  * @returns {string}
  */
-export const words = (value) => {
+export const cellText = (value) => {
   if (value === null || value === undefined) return "";
   if (typeof value === "number" && !Number.isInteger(value)) return String(Number(value.toPrecision(6)));
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 };
 
 /**
- * @param {unknown} one
+ * @param {unknown} value
  * @param {unknown} other
  */
-function compare(one, other) {
-  if (typeof one === "number" && typeof other === "number") return one - other;
-  return String(one).localeCompare(String(other), undefined, { numeric: true });
+function compare(value, other) {
+  if (typeof value === "number" && typeof other === "number") return value - other;
+  return String(value).localeCompare(String(other), undefined, { numeric: true });
 }
 
 /**
@@ -37,8 +37,8 @@ export function sorted(column, down) {
   });
 }
 
-// Spreadsheets run text that begins like a formula, also after what they take for a separator. An
-// apostrophe in front makes it text; numbers stay numbers.
+// Spreadsheets run text that begins like a formula, also after a separator. A leading apostrophe
+// prevents that; numbers stay numbers.
 const FORMULA = /(^|[;\t\r\n])(\s{0,20})([=+\-@\uff1d\uff0b\uff0d\uff20])/g;
 const NUMERIC = /^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i;
 
@@ -61,6 +61,6 @@ export function csv(names, columns) {
     return /[",;\t\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const lines = [names.map(cell).join(",")];
-  for (let row = 0; row < (columns[0]?.length ?? 0); row++) lines.push(columns.map((one) => cell(one[row])).join(","));
+  for (let row = 0; row < (columns[0]?.length ?? 0); row++) lines.push(columns.map((column) => cell(column[row])).join(","));
   return lines.join("\r\n") + "\r\n";
 }

@@ -17,7 +17,7 @@ const THOUSANDS = /^[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+$/;
 const isFraction = (cell) => cell.includes(".") && !THOUSANDS.test(cell.trim().replaceAll(".", ","));
 
 /** @type {(bytes: Uint8Array, ...signs: string[]) => boolean} */
-const begins = (bytes, ...signs) => signs.some((sign) => [...sign].every((one, at) => bytes[at] === one.charCodeAt(0)));
+const begins = (bytes, ...signs) => signs.some((sign) => [...sign].every((char, at) => bytes[at] === char.charCodeAt(0)));
 
 /**
  * Decode the first bytes of a file. `problem` says why the service cannot read the file; without
@@ -72,22 +72,22 @@ function rowsOf(text, sign, whole) {
     [cell, start, quoted] = ["", true, false];
   };
   for (let at = 0; at < text.length; at++) {
-    const one = text[at];
-    if (one === '"' && start) {
+    const char = text[at];
+    if (char === '"' && start) {
       [start, quoted] = [false, true];
       for (at++; at < text.length; at++) {
         if (text[at] !== '"') cell += text[at];
         else if (text[at + 1] === '"') cell += text[at++];
         else break;
       }
-    } else if (one === sign) {
+    } else if (char === sign) {
       row.push(cell);
       [cell, start] = ["", true];
-    } else if (one === "\n" || one === "\r") {
-      if (one === "\r" && text[at + 1] === "\n") at++;
+    } else if (char === "\n" || char === "\r") {
+      if (char === "\r" && text[at + 1] === "\n") at++;
       endRow();
     } else {
-      cell += one;
+      cell += char;
       start = false;
     }
   }
@@ -117,7 +117,7 @@ function columnsOf(rows) {
  * @param {boolean} whole
  * @returns {Layout | null}
  */
-export function understood(text, reading, whole) {
+export function layoutOf(text, reading, whole) {
   const [line] = /^(?:"[^"]*"|[^"\r\n]|")*?(?=[\r\n]|$)/.exec(text.replace(/^[\r\n ]+/, "")) ?? [""];
   const head = line.replace(/"[^"]*"/g, "");
   /** @param {string} sign */
@@ -125,16 +125,16 @@ export function understood(text, reading, whole) {
   let signs = reading.separator ? [reading.separator] : SIGNS.filter((sign) => count(sign));
   if (!signs.length) signs = [","];
   signs.sort((a, b) => count(b) - count(a));
-  const ways = signs.map((sign) => ({ sign, rows: rowsOf(text, sign, whole) })).filter((way) => way.rows.length);
-  if (!ways.length) return null;
-  const good = ways.filter((way) => columnsOf(way.rows));
-  const [way, other] = good.length ? good : ways.slice(0, 1);
-  const doubtful = good.length > 0 && other !== undefined && count(other.sign) === count(way.sign);
-  const columns = columnsOf(way.rows) ?? way.rows[0].length;
-  const rows = way.rows.slice(1);
-  const names = way.rows[0].slice(0, columns).map((name, at) => (name.trim() ? name : `Unnamed: ${at}`));
-  const decimal = reading.decimal || decimalOf(names, rows, way.sign, reading.columns ?? {});
-  return { sign: way.sign, names, rows, decimal, fitting: good.length > 0 && !doubtful };
+  const attempts = signs.map((sign) => ({ sign, rows: rowsOf(text, sign, whole) })).filter((attempt) => attempt.rows.length);
+  if (!attempts.length) return null;
+  const good = attempts.filter((attempt) => columnsOf(attempt.rows));
+  const [best, other] = good.length ? good : attempts.slice(0, 1);
+  const doubtful = good.length > 0 && other !== undefined && count(other.sign) === count(best.sign);
+  const columns = columnsOf(best.rows) ?? best.rows[0].length;
+  const rows = best.rows.slice(1);
+  const names = best.rows[0].slice(0, columns).map((name, at) => (name.trim() ? name : `Unnamed: ${at}`));
+  const decimal = reading.decimal || decimalOf(names, rows, best.sign, reading.columns ?? {});
+  return { sign: best.sign, names, rows, decimal, fitting: good.length > 0 && !doubtful };
 }
 
 /**
@@ -162,19 +162,19 @@ export const numberOf = (cell, decimal) => (cell && NUMBER[decimal].test(cell) ?
 
 /**
  * Describe a layout: "3 rows, 2 columns; separator ';', decimal comma".
- * @param {Layout} found
+ * @param {Layout} layout
  * @param {boolean} whole
  * @returns {string}
  */
-export function inWords(found, whole) {
+export function describeLayout(layout, whole) {
   /** @type {(count: number, word: string) => string} */
   const many = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
-  const size = `${whole ? `${many(found.rows.length, "row")}, ` : ""}${many(found.names.length, "column")}`;
-  if (!found.fitting) return `${size}; the rows do not match the header`;
-  const broken = new RegExp(`[0-9][${found.decimal}][0-9]`);
-  const fractions = found.rows.some((row) => row.some((cell) => broken.test(cell) && NUMBER[found.decimal].test(cell)));
+  const size = `${whole ? `${many(layout.rows.length, "row")}, ` : ""}${many(layout.names.length, "column")}`;
+  if (!layout.fitting) return `${size}; the rows do not match the header`;
+  const broken = new RegExp(`[0-9][${layout.decimal}][0-9]`);
+  const fractions = layout.rows.some((row) => row.some((cell) => broken.test(cell) && NUMBER[layout.decimal].test(cell)));
   const parts = [];
-  if (found.names.length > 1) parts.push(`separator ${found.sign === "\t" ? "tab" : `'${found.sign}'`}`);
-  if (fractions) parts.push(`decimal ${found.decimal === "," ? "comma" : "point"}`);
+  if (layout.names.length > 1) parts.push(`separator ${layout.sign === "\t" ? "tab" : `'${layout.sign}'`}`);
+  if (fractions) parts.push(`decimal ${layout.decimal === "," ? "comma" : "point"}`);
   return parts.length ? `${size}; ${parts.join(", ")}` : size;
 }

@@ -16,7 +16,7 @@ export function h(tag, attributes = {}, ...children) {
     if (typeof value === "function") element.addEventListener(key.slice(2), /** @type {EventListener} */ (value));
     else if (value != null && value !== false) element.setAttribute(key, value === true ? "" : String(value));
   }
-  element.append(...children.filter((one) => one != null));
+  element.append(...children.filter((child) => child != null));
   return element;
 }
 

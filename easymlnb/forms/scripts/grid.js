@@ -1,7 +1,7 @@
 // @ts-check
-// A table of any length: only the visible rows are in the page. See grid.py.
+// A table of any length: only the visible rows are in the page. See tables.py.
 
-import { csv, sorted, words } from "./cells.js";
+import { cellText, csv, sorted } from "./cells.js";
 import { h, save } from "./elements.js";
 
 /** @import { Model, View } from "./types" */
@@ -32,7 +32,7 @@ export default {
     root.append(box, bar);
     const columns = await columnsOf(model);
     const count = columns[0]?.length ?? 0;
-    const numeric = columns.map((one) => typeof one.find((value) => value !== null) === "number");
+    const numeric = columns.map((column) => typeof column.find((value) => value !== null) === "number");
     /** @type {number[] | null} */
     let order = null;
     let by = -1;
@@ -41,7 +41,7 @@ export default {
     const table = h("table", { "aria-rowcount": String(count + 1) });
     const widths = names.map((name, at) => {
       let longest = name.length + 3;
-      for (let row = 0; row < Math.min(SAMPLE, count); row++) longest = Math.max(longest, words(columns[at][row]).length);
+      for (let row = 0; row < Math.min(SAMPLE, count); row++) longest = Math.max(longest, cellText(columns[at][row]).length);
       return Math.min(40, Math.max(6, longest)) + 3;
     });
     table.append(h("colgroup", {}, ...widths.map((width) => h("col", { style: `width: ${width}ch` }))));
@@ -63,8 +63,8 @@ export default {
     /** @param {boolean} changed */
     const draw = (changed) => {
       const from = Math.max(0, Math.floor(box.scrollTop / ROW) - SPARE);
-      const shown = Math.ceil((box.clientHeight || 420) / ROW) + 2 * SPARE;
-      const to = Math.min(count, from + shown);
+      const rowCount = Math.ceil((box.clientHeight || 420) / ROW) + 2 * SPARE;
+      const to = Math.min(count, from + rowCount);
       if (!changed && from === first) return;
       first = from;
       const rows = [];
@@ -72,7 +72,7 @@ export default {
       for (let at = from; at < to; at++) {
         const row = order ? order[at] : at;
         const cells = columns.map((column, c) => {
-          const text = words(column[row]);
+          const text = cellText(column[row]);
           const cell = h("td", numeric[c] ? { class: "em-num" } : {}, text);
           if (text.length > 40) cell.title = text;
           return cell;
@@ -112,8 +112,8 @@ export default {
     const total = model.get("total");
     /** @param {number} value */
     const thin = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, "\u2009");
-    const said = total > count ? `First ${thin(count)} of ${thin(total)} rows. For all rows, call the service with Accept: text/csv.` : `${thin(count)} rows`;
-    bar.append(h("span", {}, said), download);
+    const note = total > count ? `First ${thin(count)} of ${thin(total)} rows. For all rows, call the service with Accept: text/csv.` : `${thin(count)} rows`;
+    bar.append(h("span", {}, note), download);
     return () => observer.disconnect();
   },
 };

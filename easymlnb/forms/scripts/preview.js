@@ -1,7 +1,7 @@
 // @ts-check
 // Previews of a chosen file, made in the browser: neither kernel nor server opens the file for that.
 
-import { inWords, numberOf, textOf, understood } from "./csv.js";
+import { describeLayout, layoutOf, numberOf, textOf } from "./csv.js";
 import { h } from "./elements.js";
 import { decode, directories, pixels, upright } from "./tiff.js";
 
@@ -22,7 +22,7 @@ const tooMany = (width, height, most) =>
     : "";
 
 /** @param {HTMLCanvasElement} canvas */
-function pen(canvas) {
+function contextOf(canvas) {
   const context = canvas.getContext("2d");
   if (!context) throw new Error("The browser cannot draw.");
   return context;
@@ -63,7 +63,7 @@ function scaled(source, edge) {
   const width = Math.max(1, Math.round(source.width * scale));
   const height = Math.max(1, Math.round(source.height * scale));
   const canvas = h("canvas", { width, height });
-  pen(canvas).drawImage(source, 0, 0, width, height);
+  contextOf(canvas).drawImage(source, 0, 0, width, height);
   return canvas;
 }
 
@@ -113,23 +113,23 @@ async function pages(file, limits) {
   const facts = [(first.turn > 4 ? [first.height, first.width] : [first.width, first.height]).join(" × ")];
   if (first.bits > 8) facts.push(`${first.bits} bit`);
   if (count > 1) facts.push(`${count} pages${limits.pages ? "" : " (the service reads only the first)"}`);
-  const canvas = await page(file, first);
+  const canvas = await drawPage(file, first);
   if (count === 1) return { facts: facts.join(", "), ...zoomable(canvas) };
   let at = 0;
-  const said = h("span", { "aria-live": "polite" }, `Page 1 of ${count}`);
+  const pageLabel = h("span", { "aria-live": "polite" }, `Page 1 of ${count}`);
   /** @param {number} step */
   const turn = async (step) => {
     const wanted = (at = (at + step + count) % count);
-    said.textContent = `Page ${at + 1} of ${count}`;
-    const other = await page(file, tiff[at]).catch(() => h("canvas", { width: 1, height: 1 }));
+    pageLabel.textContent = `Page ${at + 1} of ${count}`;
+    const other = await drawPage(file, tiff[at]).catch(() => h("canvas", { width: 1, height: 1 }));
     if (wanted !== at) return; // another page was chosen while this one was decoded
     [canvas.width, canvas.height] = [other.width, other.height];
-    pen(canvas).drawImage(other, 0, 0);
+    contextOf(canvas).drawImage(other, 0, 0);
   };
-  /** @type {(words: string, sign: string, step: number) => HTMLElement} */
-  const button = (words, sign, step) =>
-    h("button", { type: "button", class: "em-link", "aria-label": words, onclick: () => turn(step) }, sign);
-  const bar = h("div", { class: "em-pages" }, button("Previous page", "‹", -1), said, button("Next page", "›", 1));
+  /** @type {(label: string, sign: string, step: number) => HTMLElement} */
+  const button = (label, sign, step) =>
+    h("button", { type: "button", class: "em-link", "aria-label": label, onclick: () => turn(step) }, sign);
+  const bar = h("div", { class: "em-pages" }, button("Previous page", "‹", -1), pageLabel, button("Next page", "›", 1));
   return { facts: facts.join(", "), ...zoomable(canvas, [bar]) };
 }
 
@@ -137,15 +137,15 @@ async function pages(file, limits) {
  * @param {Blob} file
  * @param {Page} it
  */
-async function page(file, it) {
+async function drawPage(file, it) {
   const samples = await decode(file, it, EDGE);
   const canvas = h("canvas", { width: samples.width, height: samples.height });
-  pen(canvas).putImageData(new ImageData(pixels(samples, it), samples.width, samples.height), 0, 0);
+  contextOf(canvas).putImageData(new ImageData(pixels(samples, it), samples.width, samples.height), 0, 0);
   const turned = upright(it.turn, canvas.width, canvas.height);
   if (!turned) return canvas;
   const out = h("canvas", { width: turned.width, height: turned.height });
-  pen(out).setTransform(...turned.transform);
-  pen(out).drawImage(canvas, 0, 0);
+  contextOf(out).setTransform(...turned.transform);
+  contextOf(out).drawImage(canvas, 0, 0);
   return out;
 }
 
@@ -154,15 +154,15 @@ async function page(file, it) {
 /**
  * @param {File} file
  * @param {Reading} reading
- * @returns {Promise<Preview & { found?: Layout }>}
+ * @returns {Promise<Preview & { layout?: Layout }>}
  */
 async function table(file, reading) {
   const whole = file.size <= HEAD;
   const bytes = new Uint8Array(await file.slice(0, HEAD).arrayBuffer());
   const { text, problem } = textOf(bytes, file.name, whole);
   if (problem) return { problem };
-  const found = text === undefined ? null : understood(text, reading, whole);
-  return found ? { found, facts: inWords(found, whole) } : {};
+  const layout = text === undefined ? null : layoutOf(text, reading, whole);
+  return layout ? { layout, facts: describeLayout(layout, whole) } : {};
 }
 
 /** @param {string[][]} rows */
@@ -190,8 +190,8 @@ function firstRows(rows) {
  * @returns {Promise<Preview>}
  */
 async function sheet(file, limits) {
-  const { found, ...seen } = await table(file, limits.reading);
-  return found ? { ...seen, below: firstRows([found.names, ...found.rows]) } : seen;
+  const { layout, ...preview } = await table(file, limits.reading);
+  return layout ? { ...preview, below: firstRows([layout.names, ...layout.rows]) } : preview;
 }
 
 /**
@@ -200,14 +200,14 @@ async function sheet(file, limits) {
  * @returns {Promise<Preview>}
  */
 async function series(file, limits) {
-  const { found, ...seen } = await table(file, limits.reading);
-  if (!found) return seen;
-  for (let column = 1; column < found.names.length; column++) {
-    const known = found.rows.map((row) => numberOf(row[column], found.decimal)).filter(Number.isFinite);
-    if (known.length > 1 && known.length > found.rows.length / 2)
-      return { ...seen, below: curve(known, found.names[column], file.size > HEAD) };
+  const { layout, ...preview } = await table(file, limits.reading);
+  if (!layout) return preview;
+  for (let column = 1; column < layout.names.length; column++) {
+    const known = layout.rows.map((row) => numberOf(row[column], layout.decimal)).filter(Number.isFinite);
+    if (known.length > 1 && known.length > layout.rows.length / 2)
+      return { ...preview, below: curve(known, layout.names[column], file.size > HEAD) };
   }
-  return { ...seen, below: firstRows([found.names, ...found.rows]) };
+  return { ...preview, below: firstRows([layout.names, ...layout.rows]) };
 }
 
 /**
@@ -244,7 +244,7 @@ async function player(file) {
 }
 
 /** @type {Record<string, (file: File, limits: PreviewLimits) => Promise<Preview>>} */
-const LOOKS = { image: picture, webcam: picture, table: sheet, timeseries: series, audio: player };
+const PREVIEWS = { image: picture, webcam: picture, table: sheet, timeseries: series, audio: player };
 
 /**
  * Make the preview of a file for a field of that kind.
@@ -253,9 +253,9 @@ const LOOKS = { image: picture, webcam: picture, table: sheet, timeseries: serie
  * @param {PreviewLimits} limits
  * @returns {Promise<Preview>}
  */
-export async function look(kind, file, limits) {
+export async function previewOf(kind, file, limits) {
   try {
-    return (await LOOKS[kind]?.(file, limits)) ?? {};
+    return (await PREVIEWS[kind]?.(file, limits)) ?? {};
   } catch {
     // The file may still be valid; the service checks it and reports what is wrong.
     return { facts: "no preview" };

@@ -45,15 +45,15 @@ function request(method, url, headers, body, signal, progress) {
     xhr.onabort = () => fail(signal.reason);
     xhr.onload = () => {
       /** @type {{ id?: string, chunk?: number, offset?: number, error?: { message?: string } }} */
-      let answer = {};
+      let content = {};
       try {
-        answer = JSON.parse(xhr.responseText || "{}");
+        content = JSON.parse(xhr.responseText || "{}");
       } catch {
         // The response is not from our server but from a proxy.
       }
-      if (xhr.status < 300) done(answer);
+      if (xhr.status < 300) done(content);
       else if (xhr.status >= 500 || [409, 429].includes(xhr.status)) fail(new Error("server"));
-      else fail(new Rejected(answer.error?.message ?? `The server rejected the file (status ${xhr.status}).`));
+      else fail(new Rejected(content.error?.message ?? `The server rejected the file (status ${xhr.status}).`));
     };
     signal.addEventListener("abort", () => xhr.abort(), { once: true });
     xhr.send(body);
@@ -63,19 +63,19 @@ function request(method, url, headers, body, signal, progress) {
 /**
  * Upload a file and return the identifier of the upload.
  * @param {File} file
- * @param {{ url?: string, service?: string, authorization?: string }} to
+ * @param {{ url?: string, service?: string, authorization?: string }} target
  * @param {(sent: number | null) => void} progress - called with bytes; null while the network fails
  * @param {AbortSignal} signal
  * @returns {Promise<string>}
  */
-export async function send(file, to, progress, signal) {
+export async function send(file, target, progress, signal) {
   /** @type {Record<string, string>} */
-  const key = to.authorization ? { Authorization: to.authorization } : { "X-XSRFToken": cookie("_xsrf") ?? "" };
+  const credentials = target.authorization ? { Authorization: target.authorization } : { "X-XSRFToken": cookie("_xsrf") ?? "" };
   /**
    * @template Result
    * @param {(attempt: number) => Promise<Result>} act
    */
-  const patient = async (act) => {
+  const withRetries = async (act) => {
     for (let attempt = 0; ; attempt++) {
       try {
         return await act(attempt);
@@ -86,26 +86,26 @@ export async function send(file, to, progress, signal) {
       }
     }
   };
-  const where = new URL(to.url ?? "", location.href);
-  const made = new URL(where);
-  made.searchParams.set("service", to.service ?? "");
-  const about = JSON.stringify({ name: file.name, size: file.size, media_type: file.type });
-  const { id = "", chunk = 2 ** 22, offset: begun = 0 } = await patient(() =>
-    request("POST", made.href, { ...key, "Content-Type": "application/json" }, about, signal)
+  const uploads = new URL(target.url ?? "", location.href);
+  const create = new URL(uploads);
+  create.searchParams.set("service", target.service ?? "");
+  const description = JSON.stringify({ name: file.name, size: file.size, media_type: file.type });
+  const { id = "", chunk = 2 ** 22, offset: start = 0 } = await withRetries(() =>
+    request("POST", create.href, { ...credentials, "Content-Type": "application/json" }, description, signal)
   );
-  const one = `${where.href.replace(/\/$/, "")}/${encodeURIComponent(id)}`;
-  signal.addEventListener("abort", () => fetch(one, { method: "DELETE", headers: key }).catch(() => {}), { once: true });
-  let offset = begun;
+  const url = `${uploads.href.replace(/\/$/, "")}/${encodeURIComponent(id)}`;
+  signal.addEventListener("abort", () => fetch(url, { method: "DELETE", headers: credentials }).catch(() => {}), { once: true });
+  let offset = start;
   while (offset < file.size) {
-    const answer = await patient(async (attempt) => {
+    const stored = await withRetries(async (attempt) => {
       // After a failure only the server knows how many bytes arrived.
-      if (attempt) ({ offset = 0 } = await request("GET", one, key, null, signal));
+      if (attempt) ({ offset = 0 } = await request("GET", url, credentials, null, signal));
       if (offset >= file.size) return { offset };
-      const piece = file.slice(offset, offset + chunk);
-      const headers = { ...key, "Content-Type": "application/octet-stream" };
-      return request("PUT", `${one}?offset=${offset}`, headers, piece, signal, (sent) => progress(offset + sent));
+      const part = file.slice(offset, offset + chunk);
+      const headers = { ...credentials, "Content-Type": "application/octet-stream" };
+      return request("PUT", `${url}?offset=${offset}`, headers, part, signal, (sent) => progress(offset + sent));
     });
-    offset = answer.offset ?? offset + chunk;
+    offset = stored.offset ?? offset + chunk;
     progress(offset);
   }
   return id;

@@ -22,18 +22,18 @@ const SIZES = { 1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4, 11: 4, 12: 8 };
 export async function directories(file) {
   const head = new DataView(await file.slice(0, 8).arrayBuffer());
   const little = head.getUint16(0) === 0x4949;
-  const found = [];
+  const pages = [];
   let at = head.getUint32(4, little);
   const seen = new Set();
-  while (at && !seen.has(at) && found.length < MAX_PAGES) {
+  while (at && !seen.has(at) && pages.length < MAX_PAGES) {
     seen.add(at);
     const count = new DataView(await file.slice(at, at + 2).arrayBuffer()).getUint16(0, little);
     const block = new DataView(await file.slice(at + 2, at + 6 + count * 12).arrayBuffer());
-    found.push(shape(await tagsOf(file, block, count, little), little));
+    pages.push(shape(await tagsOf(file, block, count, little), little));
     at = block.getUint32(count * 12, little);
   }
-  if (!found.length) throw new Error("The file has no pages.");
-  return found;
+  if (!pages.length) throw new Error("The file has no pages.");
+  return pages;
 }
 
 /**
@@ -71,17 +71,17 @@ async function tagsOf(file, block, count, little) {
  */
 function shape(tags, little) {
   /** @type {(tag: number, otherwise: number) => number} */
-  const one = (tag, otherwise) => tags[tag]?.[0] ?? otherwise;
+  const first = (tag, otherwise) => tags[tag]?.[0] ?? otherwise;
   const tiled = 322 in tags;
-  const width = one(256, 0);
-  const height = one(257, 0);
+  const width = first(256, 0);
+  const height = first(257, 0);
   return {
     little, width, height, tiled,
-    turn: one(274, 1), bits: one(258, 1), samples: one(277, 1), format: one(339, 1),
+    turn: first(274, 1), bits: first(258, 1), samples: first(277, 1), format: first(339, 1),
     palette: /** @type {number[] | undefined} */ (tags[320]),
-    compression: one(259, 1), photometric: one(262, 1), predictor: one(317, 1), planar: one(284, 1),
-    blockWidth: tiled ? one(322, 0) : width,
-    blockHeight: tiled ? one(323, 0) : Math.min(height, one(278, height)),
+    compression: first(259, 1), photometric: first(262, 1), predictor: first(317, 1), planar: first(284, 1),
+    blockWidth: tiled ? first(322, 0) : width,
+    blockHeight: tiled ? first(323, 0) : Math.min(height, first(278, height)),
     offsets: tags[tiled ? 324 : 273] ?? [],
     counts: tags[tiled ? 325 : 279] ?? [],
   };
@@ -237,9 +237,9 @@ export function lzw(packed, length) {
   const write = (code) => {
     const count = code < 256 ? 1 : sizes[code];
     let at = to + count - 1;
-    for (let one = code; at >= to; at--) {
-      if (at < length) out[at] = one < 256 ? one : last[one];
-      one = prefix[one];
+    for (let entry = code; at >= to; at--) {
+      if (at < length) out[at] = entry < 256 ? entry : last[entry];
+      entry = prefix[entry];
     }
     to += count;
   };

@@ -7,7 +7,7 @@ export interface Model<State> {
   off(event: "msg:custom", handler: MessageHandler): void;
 }
 
-/** `content` is JSON from the kernel; its `tell` names the action. */
+/** `content` is JSON from the kernel with the name of an `action`. */
 export type MessageHandler = (content: any, buffers: DataView<ArrayBuffer>[]) => void;
 
 export interface View<State> {

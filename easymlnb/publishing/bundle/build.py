@@ -1,7 +1,7 @@
 """Build a bundle from a notebook on disk."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from easymlnb.contract.spec import NAME
 from easymlnb.publishing.bundle import environment
 from easymlnb.publishing.bundle.file_collector import FileCollector, matches
 from easymlnb.publishing.bundle.static_analysis import SourceFacts, read_cells, read_module
-from easymlnb.publishing.notebook_metadata import said
+from easymlnb.publishing.notebook_metadata import read_metadata
 
+SHOWN_FILES = 10
 MAX_FILE = 200 * 2**20
 """Limit of a notebook with its outputs, in bytes."""
 
@@ -27,8 +28,8 @@ MAX_FILE = 200 * 2**20
 class BuiltBundle:
     """A bundle that is ready to be sent.
 
-    ``services`` are the names that the notebook seems to define, ``notes`` sentences on what was
-    left out or could not be seen.
+    services: the names that the notebook seems to define.
+    notes: sentences about files that were left out or could not be detected.
     """
 
     id: str
@@ -37,9 +38,17 @@ class BuiltBundle:
     notes: tuple[str, ...]
     data: bytes = field(repr=False)
 
+    def summary(self) -> Iterator[str]:
+        """Yield sentences about what is published."""
+        files = sorted(self.manifest.files)
+        more = f" and {len(files) - SHOWN_FILES} more" if len(files) > SHOWN_FILES else ""
+        shown = ", ".join(files[:SHOWN_FILES]) + more or "no other files"
+        yield f"Publishing {self.manifest.notebook} ({len(self.data) / 1000:,.0f} kB) with {shown}."
+        yield from (f"Note: {note}" for note in self.notes)
+
 
 @named_options
-def make(
+def build_bundle(
     notebook: str | Path,
     *,
     names: Iterable[str] = (),
@@ -48,48 +57,49 @@ def make(
     requirements: Iterable[str] | str | Path | None = None,
     root: str | Path | None = None,
 ) -> BuiltBundle:
-    """Make the bundle of a notebook.
+    """Build the bundle of a notebook, with its local modules and the files that its code names.
 
-    The notebook's local modules, and the files that its code names, are found and taken along.
-    names: write into the bundle which services it is for; default: all that it defines.
+    names: the services to publish; default: all that the notebook defines.
     include: more files, as paths or globs relative to the notebook's folder.
-    exclude: files to leave out, the same way; it wins over everything else.
-    requirements: pip requirements, or the file that lists them; default: ``requirements.txt``
-    beside the notebook, else the installed versions of what the code imports.
-    root: a folder that the notebook must lie in.
+    exclude: files to leave out, in the same form; it takes precedence.
+    requirements: pip requirements, or a file with them; default: ``requirements.txt`` next to the
+        notebook, else the installed versions of the imported packages.
+    root: a folder that must contain the notebook.
 
-    Raises ``BundleRejected`` or ``TooLarge`` with a sentence.
+    Raises ``BundleRejected`` or ``TooLarge``.
     """
     path = _checked_path(Path(notebook), None if root is None else Path(root))
     content = check_notebook(_read(path))
-    stripped = strip(content)
     _check_language(content)
+    stripped = strip(content)
     code = read_cells(stripped["cells"])
     folder = FileCollector(path.parent)
     patterns = _patterns(exclude)
     found = folder.needed(code, path.name) | folder.matching(_patterns(include), path.name)
     files = {name: file for name, file in found.items() if not matches(name, patterns)}
-    needed, notes = _requirements(requirements, folder, code, files)
+    required, notes = _requirements(requirements, folder, code, files)
     manifest = Manifest(
         notebook=path.name,
         kernel=_kernel(content),
-        requirements=needed,
+        requirements=required,
         services=tuple(sorted(set(names))),
         defines=tuple(sorted(name for name in code.services if NAME.match(name))),
         gpu=code.gpu,
         placement=code.placement,
-        environment=environment.record(path.parent, needed),
-        metadata=said(path, content),
+        environment=environment.record(path.parent, required),
+        metadata=read_metadata(path, content),
     )
     data = contract.write(manifest, stripped, files)
-    made = contract.open_bundle(data)
-    unread = [
+    return _built(data, code, (*folder.notes, *notes))
+
+
+def _built(data: bytes, code: SourceFacts, notes: tuple[str, ...]) -> BuiltBundle:
+    bundle = contract.open_bundle(data)
+    unread = (
         f"Cell {n} is not valid Python; its imports and files are not detected."
         for n in code.unread
-    ]
-    return BuiltBundle(
-        made.id, made.manifest, code.services, (*unread, *folder.notes, *notes), data
     )
+    return BuiltBundle(bundle.id, bundle.manifest, code.services, (*unread, *notes), data)
 
 
 def _checked_path(path: Path, root: Path | None) -> Path:
@@ -131,7 +141,7 @@ def _upgraded(old: dict[str, Any]) -> Any:
 
     try:
         return nbformat.convert(nbformat.from_dict(old), 4)
-    except Exception as error:  # nbformat's converters fail in many ways on what is no notebook
+    except Exception as error:  # nbformat's converters raise any exception
         raise BundleRejected(
             f"The notebook has the old nbformat {old['nbformat']} and cannot be upgraded. Open "
             "and save it in JupyterLab."
@@ -145,8 +155,8 @@ def _kernel(notebook: dict[str, Any]) -> str:
 
 
 def _check_language(notebook: dict[str, Any]) -> None:
-    told = notebook.get("metadata", {}).get("language_info")
-    language = told.get("name") if isinstance(told, dict) else None
+    info = notebook.get("metadata", {}).get("language_info")
+    language = info.get("name") if isinstance(info, dict) else None
     if isinstance(language, str) and language.lower() not in ("", "python", "ipython"):
         raise BundleRejected(
             f"The notebook's language is {language[:40]}. Services must be written in Python."
@@ -159,13 +169,13 @@ def _requirements(
     code: SourceFacts,
     files: dict[str, Path],
 ) -> tuple[tuple[str, ...], list[str]]:
-    beside = folder.root / "requirements.txt"
+    default = folder.root / "requirements.txt"
     if isinstance(given, str | Path):
         return environment.read_requirements(Path(given).expanduser())
     if given is not None:
         return tuple(given), []
-    if beside.is_file():
-        return environment.read_requirements(beside)
+    if default.is_file():
+        return environment.read_requirements(default)
     imports = set(code.imports)
     for name, file in files.items():
         if name.endswith(".py"):

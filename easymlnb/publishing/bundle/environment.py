@@ -19,9 +19,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def required(imports: Iterable[str]) -> tuple[tuple[str, ...], list[str]]:
-    """Return ``name==version`` of what is imported from installed packages, and notes.
+    """Return ``name==version`` of the imported packages, and notes.
 
-    Python's own modules do not count, nor does easymlnb, which a server has in any case.
+    Without Python's own modules, and without easymlnb, which every server has.
     """
     tops = {name.partition(".")[0] for name in imports} - sys.stdlib_module_names - {"easymlnb"}
     if not tops:
@@ -33,13 +33,13 @@ def required(imports: Iterable[str]) -> tuple[tuple[str, ...], list[str]]:
         f"{name!r} is imported but not installed, so it is missing from the requirements."
         for name in missing
     ]
-    # What follows "+" names a build, such as torch's for CPUs; it is in the environment record.
-    pinned = {f"{_plain(name)}=={metadata.version(name).partition('+')[0]}" for name in names}
+    # The part after "+" is a build, such as torch's for CPUs; the environment record has it.
+    pinned = {f"{_normalized(name)}=={metadata.version(name).partition('+')[0]}" for name in names}
     return tuple(sorted(pinned)), notes
 
 
 def read_requirements(file: Path) -> tuple[tuple[str, ...], list[str]]:
-    """Return the requirements of a pip file, without comments; options of pip are left to notes."""
+    """Return the requirements of a pip file without comments, and notes about options of pip."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -53,7 +53,7 @@ def read_requirements(file: Path) -> tuple[tuple[str, ...], list[str]]:
 
 
 def record(folder: Path, requirements: Sequence[str]) -> Environment:
-    """Return the environment record of a bundle made from ``folder`` now."""
+    """Return the current environment record of a bundle from ``folder``."""
     commit = _git(folder, "rev-parse", "--verify", "HEAD")
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no") if commit else ""
     return Environment(
@@ -71,18 +71,18 @@ def _versions(requirements: Sequence[str]) -> dict[str, str]:
     for line in requirements:
         if name := _NAME.match(line):
             try:
-                found[_plain(name[0])] = metadata.version(name[0])
+                found[_normalized(name[0])] = metadata.version(name[0])
             except metadata.PackageNotFoundError:
                 continue
     return found
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    """Return what git says; nothing when there is no git, no repository, or no trust in it."""
+    """Return git's output; empty without git, or without a repository that git trusts."""
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *arguments],

@@ -1,4 +1,4 @@
-"""Collect the files that a notebook needs, and refuse those that must stay private."""
+"""Collect the files that a notebook needs, without those that must stay private."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from easymlnb.publishing.bundle.paths import HERE
 from easymlnb.publishing.bundle.static_analysis import SourceFacts, read_module
 
 MAX_FOUND = 100 * 2**20
-"""Larger files are only taken when they are asked for, in bytes."""
+"""Bytes; larger files are only included by name."""
 
 MAX_WALK = 200_000
 
@@ -33,15 +33,15 @@ class FileCollector:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self.notes: list[str] = []
-        self.explained: set[str] = set()  # imports that a note says all about
-        self._searched = [""]  # where modules are, relative to the notebook's folder
-        self._entered = [""]  # where the code opens files
-        self._outside: list[Path] = []  # where modules are that no bundle takes
+        self.explained: set[str] = set()  # imports with a note
+        self._searched = [""]  # folders of modules, relative to the root
+        self._entered = [""]  # folders in which the code opens files
+        self._outside: list[Path] = []  # folders of modules outside the root
 
     def needed(self, code: SourceFacts, notebook: str) -> dict[str, Path]:
-        """Return what the code imports or names, and what that imports or names in turn.
+        """Return the files that the code imports or names, recursively.
 
-        Never the notebook itself, nothing hidden, no secrets, nothing that a link leads out to.
+        Without the notebook itself, hidden files, secrets, and links that lead out of the folder.
         """
         found: dict[str, Path] = {}
         read = waiting = [("", code)]
@@ -49,11 +49,11 @@ class FileCollector:
             at, facts = waiting[0]
             waiting = waiting[1:]
             if self._search(facts, at):
-                waiting = read  # what was imported before may lie in the new folders
+                waiting = read  # earlier imports may be in the new folders
                 continue
             named = {*self._modules(facts.imports), *self._named(facts.texts)}
             for path in sorted(named - found.keys() - {notebook}):
-                if not self._may_take(path):
+                if not self._may_include(path):
                     continue
                 found[path] = self.root / path
                 if path.endswith(".py"):
@@ -69,15 +69,14 @@ class FileCollector:
         return found
 
     def local(self, name: str) -> bool:
-        """Say whether the import ``name`` is served from this folder."""
+        """Return whether the import ``name`` is a module of this folder."""
         return any(True for _ in self._modules([name]))
 
     def matching(self, patterns: Iterable[str], notebook: str) -> dict[str, Path]:
         """Return the files that ``patterns`` name: paths, folders, or globs with ``**``.
 
-        The notebook itself, hidden files, secrets and links that lead out only count when they are
-        named in full. Raises ``BundleRejected``
-        for a pattern that leaves the folder or names nothing.
+        The notebook itself, hidden files, secrets and links that lead out only match their full
+        path. Raises ``BundleRejected`` for a pattern that leaves the folder or matches nothing.
         """
         found: dict[str, Path] = {}
         for pattern in patterns:
@@ -99,7 +98,7 @@ class FileCollector:
         return found
 
     def _search(self, facts: SourceFacts, at: str) -> bool:
-        """Note the folders that the code in the file ``at`` uses; says whether any is new."""
+        """Add the folders that the code in the file ``at`` uses; return whether any is new."""
         before = len(self._searched), len(self._entered), len(self._outside)
         for text in sorted(facts.entered):
             for folder in self._folders(text, at):
@@ -110,7 +109,7 @@ class FileCollector:
         return before != (len(self._searched), len(self._entered), len(self._outside))
 
     def _folders(self, text: str, at: str) -> list[str]:
-        """Return the folders here that a path may mean; one outside is noted."""
+        """Return the folders that a path may mean; record those outside the root."""
         starts = self._entered
         if text.startswith(HERE):
             if not at:
@@ -120,7 +119,7 @@ class FileCollector:
             return []
         found = []
         for start in starts:
-            # Not resolved by links: the worker sees the same names.
+            # Links are not resolved: the worker sees the same names.
             folder = Path(os.path.normpath(self.root / start / text))
             if not folder.is_dir():
                 continue
@@ -137,13 +136,13 @@ class FileCollector:
         return found
 
     def _explain(self, tops: set[str]) -> None:
-        """Note where modules lie that are neither taken nor installed."""
+        """Add notes about modules that are neither included nor installed."""
         unknown = {top for top in tops if not self.local(top)} - sys.stdlib_module_names
         unknown -= {"easymlnb"}
         if not unknown:
             return
         for top in sorted(unknown - packages_distributions().keys()):
-            outside = next((one for one in self._outside if _holds(one, top)), None)
+            outside = next((one for one in self._outside if _contains(one, top)), None)
             if outside is not None:
                 self._note(
                     f"{top!r} is imported from {os.path.relpath(outside, self.root)!r}, outside "
@@ -160,25 +159,25 @@ class FileCollector:
             self.explained.add(top)
 
     def _below(self, top: str) -> str | None:
-        """Return the folder below the notebook's that holds a module of that name."""
+        """Return the folder below the root that contains a module with this name."""
         ends = (f"/{top}.py", f"/{top}/__init__.py")
         try:
             hit = next((path for path in self._files if path.endswith(ends)), None)
-        except BundleRejected:  # too many files to look through
+        except BundleRejected:  # too many files to search
             return None
         return hit.rpartition(f"/{top}")[0] if hit is not None else None
 
     def _modules(self, names: Iterable[str]) -> Iterator[str]:
-        """Yield the files of the modules that lie here; of a package all its modules."""
+        """Yield the files of modules in this folder; for a package all its modules."""
         for top in sorted({name.partition(".")[0] for name in names}):
             if top == "easymlnb" or not top.isidentifier():
                 continue
             for start in self._searched:
-                place = self.root / start
-                if (place / top / "__init__.py").is_file() or _is_namespace(place, top, names):
-                    yield from self._python_below(place / top)
-                elif (place / f"{top}.py").is_file():
-                    yield (place / f"{top}.py").relative_to(self.root).as_posix()
+                folder = self.root / start
+                if (folder / top / "__init__.py").is_file() or _is_namespace(folder, top, names):
+                    yield from self._python_below(folder / top)
+                elif (folder / f"{top}.py").is_file():
+                    yield (folder / f"{top}.py").relative_to(self.root).as_posix()
 
     def _python_below(self, folder: Path) -> Iterator[str]:
         for file in sorted(folder.rglob("*.py")):
@@ -187,7 +186,7 @@ class FileCollector:
                 yield path
 
     def _named(self, texts: Iterable[str]) -> Iterator[str]:
-        """Yield the files that literals name, also by a glob with a file ending."""
+        """Yield the files that literals name, also by a glob with an extension."""
         starts = [(start, text) for text in sorted(texts) for start in self._entered]
         for start, text in starts:
             path = os.path.normpath(os.path.join(start, text)) if _may_be_path(text) else ""
@@ -204,15 +203,15 @@ class FileCollector:
                     f"The folder {path!r} is used but not included. Add it with include=[{path!r}]."
                 )
 
-    def _may_take(self, path: str) -> bool:
+    def _may_include(self, path: str) -> bool:
         file = self.root / path
-        asked = f"Add it with include=[{path!r}]."
+        advice = f"Add it with include=[{path!r}]."
         if is_private(path):
-            self._note(f"Skipped {path!r}: the file is hidden or may contain secrets. {asked}")
+            self._note(f"Skipped {path!r}: the file is hidden or may contain secrets. {advice}")
         elif not self._inside(path):
-            self._note(f"Skipped {path!r}: the path leads out of the notebook's folder. {asked}")
+            self._note(f"Skipped {path!r}: the path leads out of the notebook's folder. {advice}")
         elif file.stat().st_size > MAX_FOUND:
-            self._note(f"Skipped {path!r}: the file exceeds {MAX_FOUND // 2**20} MB. {asked}")
+            self._note(f"Skipped {path!r}: the file exceeds {MAX_FOUND // 2**20} MB. {advice}")
         else:
             return True
         return False
@@ -243,14 +242,14 @@ class FileCollector:
 
 
 def is_private(path: str) -> bool:
-    """Say whether a path is hidden, a cache, or by its name a secret."""
+    """Return whether a path is hidden, a cache, or a secret according to its name."""
     parts = path.split("/")
     hidden = any(part.startswith(".") or part in _IGNORED for part in parts)
     return hidden or (not path.endswith(".py") and bool(_SECRET.fullmatch(parts[-1])))
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
-    """Say whether a pattern names ``path`` or a folder above it.
+    """Return whether a pattern matches ``path`` or a folder above it.
 
     ``*`` and ``?`` stay within one folder, ``**`` does not.
     """
@@ -264,22 +263,22 @@ def matches(path: str, patterns: Iterable[str]) -> bool:
 
 @cache
 def _regex(pattern: str) -> str:
-    said = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    wildcards = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
-    return "".join(said.get(part) or re.escape(part) for part in parts)
+    return "".join(wildcards.get(part) or re.escape(part) for part in parts)
 
 
-def _is_namespace(place: Path, top: str, names: Iterable[str]) -> bool:
-    if (place / f"{top}.py").is_file() or not (place / top).is_dir():
+def _is_namespace(folder: Path, top: str, names: Iterable[str]) -> bool:
+    if (folder / f"{top}.py").is_file() or not (folder / top).is_dir():
         return False
     tails = [name.replace(".", "/") for name in names if name.startswith(f"{top}.")]
     return any(
-        (place / f"{tail}.py").is_file() or (place / tail / "__init__.py").is_file()
+        (folder / f"{tail}.py").is_file() or (folder / tail / "__init__.py").is_file()
         for tail in tails
     )
 
 
-def _holds(folder: Path, top: str) -> bool:
+def _contains(folder: Path, top: str) -> bool:
     return (folder / f"{top}.py").is_file() or (folder / top).is_dir()
 
 

@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 
 HERE = "\0"
-"""Stands for ``__file__``, which whoever reads the file knows."""
+"""Placeholder of ``__file__`` in a path."""
 
 SAME = frozenset(("abspath", "fspath", "normpath", "realpath", "str"))
 SAME_METHODS = frozenset(("absolute", "as_posix", "resolve"))
-"""Functions and methods that give the same path in another form."""
+"""Functions and methods that return the same path in another form."""
 
 MAX_DEPTH = 50
 
@@ -18,10 +18,10 @@ Names = Mapping[str, ast.AST]
 
 
 def path_text(node: ast.AST, names: Names | None = None) -> str | None:
-    """Return the text of a literal, or of literals joined to a path, when all of it is known.
+    """Return the text of a literal, or of literals that are joined to a path, if it is constant.
 
     ``"a"``, ``Path("a", "b")``, ``Path("a") / "b"``, ``os.path.join("a", "b")``,
-    ``str(Path("a"))``, ``os.getcwd() + "/a"``. ``names`` are variables whose values count, too.
+    ``str(Path("a"))``, ``os.getcwd() + "/a"``. ``names`` are variables with known values.
     """
     return _Reader(names or {}).text(node)
 
@@ -107,11 +107,11 @@ def last(node: ast.AST) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-# where modules are searched and files are opened
+# folders in which modules and files are searched
 
 
 def variables(nodes: Iterable[ast.AST]) -> Names:
-    """Return the names that are assigned once, with what is assigned."""
+    """Return the names that are assigned once, with their values."""
     found: dict[str, ast.AST | None] = {}
     for node in nodes:
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
@@ -167,7 +167,7 @@ def _searched(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _entries(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """Yield what stands in the lists and tuples among some expressions."""
+    """Yield the elements of the lists and tuples in some expressions."""
     for node in nodes:
         for part in ast.walk(node):
             if isinstance(part, ast.List | ast.Tuple):

@@ -15,7 +15,7 @@ from easymlnb.publishing.bundle.paths import (
     working_folders,
 )
 
-# Cell magics whose body is Python of this kernel; the bodies of others (%%bash) are not.
+# Cell magics whose body is Python of this kernel, unlike %%bash.
 _PYTHON_MAGIC = re.compile(r"\s*%%(?:time|timeit|capture|prun|memit)\b")
 
 
@@ -23,12 +23,14 @@ _PYTHON_MAGIC = re.compile(r"\s*%%(?:time|timeit|capture|prun|memit)\b")
 class SourceFacts:
     """Facts of some source.
 
-    ``imports`` are dotted names (``from a import b`` gives ``a`` and ``a.b``), ``texts`` string
-    literals, with paths that are joined from literals put together, ``searched`` the folders that
-    it adds to ``sys.path``, ``entered`` those that it changes to, ``services`` the names of
-    decorated functions. ``gpu`` is the most that one of them asks for in so many words,
-    ``placement`` where the last of them wants to run. ``unread`` numbers the cells that are not
-    Python.
+    imports: dotted names; ``from a import b`` gives ``a`` and ``a.b``.
+    texts: string literals, and paths that are joined from literals.
+    searched: folders that the code adds to ``sys.path``.
+    entered: folders that the code changes to.
+    services: names of decorated functions.
+    gpu: the largest number of GPUs that a decorator requests with a literal.
+    placement: that of the last decorator with a literal placement.
+    unread: numbers of the cells that are not Python.
     """
 
     imports: frozenset[str] = frozenset()
@@ -42,7 +44,7 @@ class SourceFacts:
 
 
 def read_cells(cells: Iterable[dict[str, Any]]) -> SourceFacts:
-    """Read a notebook's code cells; those tagged ``skip`` are not run, so they do not count."""
+    """Read a notebook's code cells, except those tagged ``skip``, which are not run."""
     trees, unread = [], []
     for number, cell in enumerate(cells):
         if cell["cell_type"] != "code" or "skip" in cell.get("metadata", {}).get("tags", ()):
@@ -56,7 +58,7 @@ def read_cells(cells: Iterable[dict[str, Any]]) -> SourceFacts:
 
 
 def read_module(source: str) -> SourceFacts:
-    """Read a module's text; one that is not Python has no facts."""
+    """Read a module's text; invalid Python has no facts."""
     tree = parse(source)
     return _facts([tree] if tree else [], () if tree else (0,))
 
@@ -70,13 +72,13 @@ def parse(source: str) -> ast.Module | None:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         pass
     try:
-        return _parse(plain(source))
+        return _parse(expand_magics(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError, ImportError):
         return None
 
 
-def plain(source: str) -> str:
-    """Return a cell as IPython runs it: plain Python, with magics as calls."""
+def expand_magics(source: str) -> str:
+    """Return a cell as IPython runs it: ordinary Python, with magics as calls."""
     from IPython.core.inputtransformer2 import TransformerManager
 
     return str(TransformerManager().transform_cell(source))  # type: ignore[no-untyped-call]
@@ -86,7 +88,7 @@ def _parse(source: str) -> ast.Module:
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # invalid escapes in somebody's strings
+        warnings.simplefilter("ignore")  # invalid escapes in strings
         return ast.parse(source)
 
 
@@ -132,18 +134,18 @@ def _service(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
 
 
 def _gpus(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Gpu]:
-    for value in _said(function, "gpu"):
+    for value in _literals(function, "gpu"):
         if value == PREFER or type(value) in (int, float):
             yield cast("Gpu", value)
 
 
 def _placement(functions: Iterable[ast.FunctionDef | ast.AsyncFunctionDef]) -> str:
-    said = [value for function in functions for value in _said(function, "placement")]
-    return next((value for value in reversed(said) if isinstance(value, str)), "")
+    given = [value for function in functions for value in _literals(function, "placement")]
+    return next((value for value in reversed(given) if isinstance(value, str)), "")
 
 
-def _said(function: ast.FunctionDef | ast.AsyncFunctionDef, option: str) -> Iterator[Any]:
-    """Yield what the decorator is given for an option, where it is given as a literal."""
+def _literals(function: ast.FunctionDef | ast.AsyncFunctionDef, option: str) -> Iterator[Any]:
+    """Yield the values of an option of the decorator that are literals."""
     for call in function.decorator_list:
         if isinstance(call, ast.Call) and last(call.func) == "service":
             for word in call.keywords:
@@ -151,8 +153,8 @@ def _said(function: ast.FunctionDef | ast.AsyncFunctionDef, option: str) -> Iter
                     yield word.value.value
 
 
-def _most(asked: Iterable[Gpu]) -> Gpu:
-    """Return what is enough for all; a wrong number is told by the decorator, once it runs."""
-    found = list(asked)
-    firm = max((float(one) for one in found if one != PREFER and one >= 0), default=0.0)
-    return firm or (PREFER if PREFER in found else 0.0)
+def _most(gpus: Iterable[Gpu]) -> Gpu:
+    """Return the number that is enough for all; the decorator reports invalid numbers later."""
+    found = list(gpus)
+    needed = max((float(one) for one in found if one != PREFER and one >= 0), default=0.0)
+    return needed or (PREFER if PREFER in found else 0.0)

@@ -1,4 +1,4 @@
-"""The thread that owns a live kernel's link: it reads the link and sends what others post."""
+"""The thread that owns a live kernel's link: it reads, and sends the messages of other threads."""
 
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
@@ -9,10 +9,10 @@ from easymlnb.runtime.link import Link
 class LinkReader:
     """Read one link, and send the messages that other threads post."""
 
-    def __init__(self, link: Link, take: Callable[[bytes], None]) -> None:
-        """``take`` gets each message in the reading thread, so it must not block."""
+    def __init__(self, link: Link, on_message: Callable[[bytes], None]) -> None:
+        """``on_message`` gets each message in the reading thread, so it must not block."""
         self._link = link
-        self._take = take
+        self._on_message = on_message
         self._outbox: SimpleQueue[bytes] = SimpleQueue()
 
     def post(self, data: bytes) -> None:
@@ -30,7 +30,7 @@ class LinkReader:
                 self._link.send(b"".join(waiting))
             if self._link.ready(None):
                 for data in self._link.receive():
-                    self._take(data)
+                    self._on_message(data)
 
     def _waiting(self) -> list[bytes]:
         found = []

@@ -1,8 +1,8 @@
-"""The cell is the service: this kernel tells its server what it answers, and answers.
+"""Live services: this kernel registers its services with its server, and answers their calls.
 
 One thread reads the link and sends. Calls run in a pool of threads next to the author's cells and
-hand their messages to that thread, so an interrupted call can never leave half a frame behind.
-Without a server that runs the extension (nbconvert, papermill, plain Python) nothing happens.
+pass their messages to that thread, so an interrupted call cannot send half a frame. Without a
+server that runs the extension (nbconvert, papermill, ordinary Python) nothing happens.
 """
 
 import logging
@@ -35,7 +35,7 @@ from easymlnb.contract.worker_protocol import (
 from easymlnb.runtime.body_files import answer_probe
 from easymlnb.runtime.context import Emit
 from easymlnb.runtime.link import Link, LinkLost, LinkRefused
-from easymlnb.runtime.link_requests import ASKS, LinkTransport
+from easymlnb.runtime.link_requests import REQUESTS, LinkTransport
 from easymlnb.runtime.live.link_reader import LinkReader
 from easymlnb.runtime.stream_window import StreamWindow
 from easymlnb.runtime.thread_calls import ThreadCallRunner
@@ -44,25 +44,25 @@ from easymlnb.services.definition import SERVICES, Service
 log = logging.getLogger("easymlnb.runtime.live.session")
 
 ANSWER_TIMEOUT = 3.0
-"""Seconds the decorator waits for the server's word on a name; later it comes unheard."""
+"""Seconds that the decorator waits for the server to accept a name; then it ignores the result."""
 
 RETRY = (0.5, 1.0, 2.0, 5.0, 10.0)
-"""Seconds between attempts to dial again after the connection was lost."""
+"""Seconds between attempts to reconnect after the connection was lost."""
 
 SWITCH = 0.0001
-"""Seconds that a cell in a Python loop may keep the interpreter when a call wants it. A call asks
-for it several times, so Python's own 5 ms would make it twenty times slower while a cell computes.
-Without calls, cells run at full speed."""
+"""Seconds after which a computing cell releases the interpreter to a waiting call. A call needs the
+interpreter several times, so Python's default of 5 ms would make it twenty times slower. Without
+calls, cells run at full speed."""
 
 
 @cache
 def threads() -> ThreadCallRunner:
-    """The threads that this kernel's calls run in."""
+    """The threads that run this kernel's calls."""
     return ThreadCallRunner()
 
 
 def kernel_id() -> str | None:
-    """Return this process's kernel id, ``None`` when it is not a Jupyter kernel."""
+    """Return this process's kernel ID; ``None`` if it is not a Jupyter kernel."""
     try:
         from IPython.core.getipython import get_ipython
     except ImportError:
@@ -76,15 +76,15 @@ def kernel_id() -> str | None:
 
 
 def in_worker() -> bool:
-    """Say whether this process executes a bundle, rather than an author's cells."""
+    """Return whether this process executes a bundle, rather than an author's cells."""
     return "EASYMLNB_WORKER" in os.environ
 
 
 def has_server() -> bool:
-    """Say whether this kernel was started by a server that runs the extension.
+    """Return whether this kernel was started by a server that runs the extension.
 
-    A terminal of JupyterLab hands its environment on to nbconvert and the like; their kernels
-    have another parent, which tells them apart.
+    A terminal of JupyterLab passes its environment on, for example to nbconvert. Kernels of
+    nbconvert are recognized by their other parent.
     """
     server = os.environ.get("EASYMLNB_SERVER_PID", "")
     return (
@@ -98,7 +98,7 @@ def has_server() -> bool:
 def lack_of_server() -> str:
     """Return a sentence for a notebook whose Jupyter server does not run the extension, else "".
 
-    Jupyter servers name the notebook of a kernel that they start; nbconvert and the like do not.
+    Jupyter servers set a variable with the notebook of a kernel; nbconvert does not.
     """
     lacks = not in_worker() and "EASYMLNB_SERVER_PID" not in os.environ
     if not (lacks and os.environ.get("JPY_SESSION_NAME") and kernel_id()):
@@ -111,7 +111,7 @@ def lack_of_server() -> str:
 
 
 def server_url() -> str:
-    """Return the base URL of this kernel's Jupyter server, as reached from here; else ``""``."""
+    """Return the base URL of this kernel's Jupyter server as the kernel reaches it; else ``""``."""
     link = os.environ.get("EASYMLNB_LINK", "") if has_server() else ""
     return link.replace("ws", "http", 1).removesuffix("easymlnb/link")
 
@@ -121,15 +121,15 @@ class LiveSession:
 
     def __init__(self) -> None:
         self._reader: LinkReader | None = None
-        self._flow = StreamWindow()
+        self._window = StreamWindow()
         self._answers: dict[str, str | None] = {}
         self._answered = threading.Condition()
         self._skew = ""
-        """The server's sentence on the versions of both, if they do not work together."""
+        """The server's message about incompatible versions, if there is one."""
         threading.Thread(target=self._run, name="easymlnb-live", daemon=True).start()
 
     def offer(self, service: Service) -> str | None:
-        """Answer this service from now on; returns the server's reason if it refuses."""
+        """Register a service; return the server's reason if it refuses."""
         with self._answered:
             self._answers.pop(service.name, None)
         self._send(Register(specs=(service.spec,)))
@@ -140,12 +140,12 @@ class LiveSession:
             return self._answers.get(service.name) or self._skew or None
 
     def withdraw(self, name: str) -> None:
-        """Stop answering this service."""
+        """Unregister a service."""
         self._send(Unregister(names=(name,)))
 
     def _send(self, message: Message, body: bytes = b"") -> None:
         reader = self._reader
-        if reader is not None:  # without a link, the next one offers all services
+        if reader is not None:  # else the next link registers all services
             reader.post(pack(message, body))
 
     def _run(self) -> None:
@@ -159,7 +159,7 @@ class LiveSession:
                 )
             except (OSError, LinkLost, LinkRefused) as error:
                 if isinstance(error, LinkRefused) and error.skew:
-                    self._give_up(error.skew)  # this kernel keeps its version until it ends
+                    self._give_up(error.skew)  # the kernel's version does not change until it ends
                     return
                 threading.Event().wait(RETRY[min(attempt, len(RETRY) - 1)])
                 attempt += 1
@@ -169,20 +169,20 @@ class LiveSession:
                 self._serve(link)
             except LinkLost:
                 pass
-            except Exception:  # a message that cannot be taken must not end all services for good
+            except Exception:  # an invalid message must not end all services
                 log.exception("The link to the server failed; it is dialed again.")
             finally:
                 self._reader = None
-                ASKS.lose()
+                REQUESTS.lose()
                 link.close()
-                for call in self._flow.streams():  # nobody reads them any more
+                for call in self._window.streams():  # their readers are lost
                     threads().cancel(call)
 
     def _serve(self, link: Link) -> None:
-        reader = LinkReader(link, lambda data: self._take_all(data, emit))
+        reader = LinkReader(link, lambda data: self._handle_all(data, emit))
 
         def emit(message: Message, body: bytes) -> None:
-            # Bound to this link: no later link gets an answer to a call that came over this one.
+            # Bound to this link: a later link gets no response to a call of this one.
             reader.post(pack(message, body))
 
         self._reader = reader
@@ -192,10 +192,10 @@ class LiveSession:
         specs = tuple(service.spec for service in SERVICES.values())
         link.send(pack(hello) + pack(Register(specs=specs)))
         sys.setswitchinterval(min(SWITCH, sys.getswitchinterval()))
-        ASKS.way = LinkTransport(self._send, self._send)
+        REQUESTS.transport = LinkTransport(self._send, self._send)
         reader.run()
 
-    def _take_all(self, data: bytes, emit: Emit) -> None:
+    def _handle_all(self, data: bytes, emit: Emit) -> None:
         for batch, frames in groupby(unpack_to_worker(data), batch_of):
             if batch:
                 self._start(cast("list[tuple[Call, bytes]]", list(frames)), emit)
@@ -204,18 +204,18 @@ class LiveSession:
                 if isinstance(message, Call):
                     self._start([(message, body)], emit)
                 else:
-                    self._take(message, body)
+                    self._handle(message, body)
 
     def _start(self, members: list[tuple[Call, bytes]], emit: Emit) -> None:
         service = SERVICES.get(members[0][0].service)
         if service is None:
             return
         with suppress(RuntimeError):  # the interpreter is shutting down and starts no more calls
-            threads().submit_all(service, members, emit, self._flow)
+            threads().submit_all(service, members, emit, self._window)
 
-    def _take(self, message: Any, body: bytes) -> None:
+    def _handle(self, message: Any, body: bytes) -> None:
         if isinstance(message, StreamAck):
-            self._flow.seen(message.id, message.size)
+            self._window.acknowledge(message.id, message.size)
         elif isinstance(message, Cancel):
             threads().cancel(message.id)
         elif isinstance(message, Registered):
@@ -227,7 +227,7 @@ class LiveSession:
             if proof is not None:
                 self._send(proof)
         elif isinstance(message, ServiceResult | ServiceCallError):
-            ASKS.take(message, body)
+            REQUESTS.receive(message, body)
         elif isinstance(message, Drain):
             raise LinkLost("The server is stopping.")
 
@@ -244,5 +244,5 @@ class LiveSession:
 
 @cache
 def link() -> LiveSession:
-    """The one link of this kernel, dialled on first use."""
+    """The link of this kernel, opened on first use."""
     return LiveSession()

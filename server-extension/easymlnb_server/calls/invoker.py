@@ -143,7 +143,7 @@ class Invocation:
 
 
 def settle(done: "asyncio.Future[CallResult]") -> OnDone:
-    """Return an ``on_done`` that sets a future's result, unless it was cancelled."""
+    """Return an ``on_done`` that sets a future's result, unless the future has one."""
 
     def on_done(invocation: Invocation, result: CallResult) -> None:
         if not done.done():
@@ -227,7 +227,7 @@ class Invoker:
     async def invoke(self, request: CallRequest, sink: EventSink | None = None) -> CallResult:
         """Run a call and return its result, whose ``error`` is set if it failed.
 
-        Cancelling the task that waits stops the call. Raises what ``start`` raises.
+        Canceling the task that waits stops the call. Raises what ``start`` raises.
         """
         done: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
         invocation = self.start(request, settle(done), sink)

@@ -158,7 +158,7 @@ class CallHandle:
     @property
     def may_retry(self) -> bool:
         """Whether the call may run again after its worker was lost."""
-        return self.spec.running.idempotent and not (self.no_retry or self.stream_started)
+        return self.spec.resources.idempotent and not (self.no_retry or self.stream_started)
 
     def stop(self, error: EasyMLNBError) -> None:
         """End the call with ``error`` for its caller and cancel it in the worker."""

@@ -9,7 +9,7 @@ import msgspec
 from jupyter_server.auth.identity import User
 
 from easymlnb.contract.errors import BadRequest
-from easymlnb.contract.jsonkeys import check_keys
+from easymlnb.contract.json_values import check_keys
 from easymlnb.contract.names import LONGEST
 
 MOST = 1000

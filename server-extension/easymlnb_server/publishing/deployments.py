@@ -82,7 +82,7 @@ class DeploymentSet:
         )
 
     def retire(self) -> None:
-        """Stop the deployments that serve nothing any more, once their calls are done."""
+        """Stop the deployments that no longer serve anything, once their calls are done."""
         serving = {version.bundle for version in self._published.versions()}
         for bundle in self.running.keys() - serving:
             self._end(self.running.pop(bundle))

@@ -132,7 +132,7 @@ class Publisher:
             )
             if added.bundle.state is State.STARTING:
                 self._how[id] = replace
-            if added.fresh:
+            if added.is_new:
                 self._start(added.bundle)
         return added.bundle
 
@@ -142,7 +142,7 @@ class Publisher:
 
     async def call_off(self, bundle_id: str) -> None:
         """End the start of a bundle; raises ``BundleInUse`` or ``BundleNotFound``."""
-        await _thread(lambda: self.store.bundles.call_off(bundle_id))
+        await _thread(lambda: self.store.bundles.cancel(bundle_id))
         self._starting.call_off(bundle_id)
 
     def waits_for(self, bundle_id: str) -> str:
@@ -152,7 +152,7 @@ class Publisher:
 
     async def provided(self, bundle_id: str) -> list[Version]:
         """Return the versions that a bundle made and that are still there."""
-        return await _thread(lambda: self.store.services.of_bundle(bundle_id))
+        return await _thread(lambda: self.store.services.for_bundle(bundle_id))
 
     async def log_of(self, stored: StoredBundle) -> bytes:
         """Return a bundle's executed notebook, as JSON."""
@@ -281,14 +281,9 @@ class Publisher:
             )
             replacement = self._replacements[stored.id] = self._replacement(stored, deployment)
             worker, found = await replacement.launch(tuple(map(naming.plain, stored.names)))
-            said = stored.manifest.get("metadata", {})
-            specs = await _thread(
-                partial(
-                    checked,
-                    [spec.with_notebook_metadata(said) for spec in found],
-                    deployment.starter.executed,
-                )
-            )
+            metadata = stored.manifest.get("metadata", {})
+            found = tuple(spec.with_notebook_metadata(metadata) for spec in found)
+            specs = await _thread(partial(checked, found, deployment.starter.executed))
             if self._shared:
                 specs = naming.owned(specs, stored.owner)
             notebook = await self._keep_log(deployment)

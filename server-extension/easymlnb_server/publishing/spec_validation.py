@@ -14,8 +14,9 @@ from easymlnb.contract import units
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb.contract.file_parameters import file_parameters
 from easymlnb.contract.jsonschema import check
+from easymlnb.contract.names import name_problem
 from easymlnb.contract.snippets import snippets
-from easymlnb.contract.spec import NAME, ServiceSpec
+from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.openapi import document
 from easymlnb_server.publishing import page_from_cells
 from easymlnb_server.services import metadata_formats, summaries
@@ -38,8 +39,8 @@ def checked(offered: Iterable[ServiceSpec], notebook: NotebookNode) -> list[Serv
 
 
 def _check(spec: ServiceSpec) -> None:
-    if not NAME.match(spec.name):
-        raise DeploymentFailed(f"Invalid service name {spec.name[:80]!r}.")
+    if problem := name_problem(spec.name):
+        raise DeploymentFailed(problem)
     plain = msgspec.structs.replace(spec, app=None, examples=())
     try:
         sizes = [len(msgspec.json.encode(one)) for one in (plain, spec)]

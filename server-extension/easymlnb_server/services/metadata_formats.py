@@ -81,7 +81,7 @@ class DescribedService:
     @property
     def needs(self) -> Resources:
         """Return what the author says that it needs, and else what its workers are given."""
-        said, given = self.about.resources, self.spec.running
+        said, given = self.about.resources, self.spec.resources
         gpus = 0 if isinstance(given.gpu, str) else ceil(given.gpu)
         return msgspec.structs.replace(
             said, memory=said.memory or given.memory, gpu=said.gpu or gpus

@@ -9,26 +9,26 @@
    * @property {() => Promise<void>} reconnect
    * @property {{ connect(slot: (sender: unknown, status: string) => void): void }} connectionStatusChanged
    */
-  const { here, place, xsrf = "" } = document.documentElement.dataset;
+  const { base, session, xsrf = "" } = document.documentElement.dataset;
   const voila = /** @type {{ jupyterapp?: { widgetManager?: { kernel?: Kernel } }, voila_finish?: () => void, voila_process?: () => void }} */ (window);
   /** @type {(id: string) => HTMLElement | null} */
   const byId = (id) => document.getElementById(id);
   const FIRST_PAUSE_MS = 300;
   const LONGEST_PAUSE_MS = 5000;
-  const ANSWER_MS = 8000;
+  const RESPONSE_MS = 8000;
   const CONNECT_MS = 3000;
-  const FOREVER_MS = 3_600_000;
-  const REST_MS = 1_800_000;
+  const GIVE_UP_MS = 3_600_000;
+  const INACTIVE_MS = 1_800_000;
   const headers = { "X-XSRFToken": xsrf };
-  let over = false;
+  let ended = false;
 
   // Voila ends its session on `beforeunload`, which also fires when a link starts a download.
   addEventListener("beforeunload", (event) => event.stopImmediatePropagation(), true);
   addEventListener("pagehide", (event) => {
     if (event.persisted) return;
     remember(Boolean(document.querySelector(".em-running")));
-    if (over) return;
-    fetch(`${here}leave/${place}`, { method: "POST", headers, keepalive: true }).catch(() => {});
+    if (ended) return;
+    fetch(`${base}leave/${session}`, { method: "POST", headers, keepalive: true }).catch(() => {});
   });
   addEventListener("pageshow", (event) => {
     // The back button restored the page from memory: its session may have ended.
@@ -47,7 +47,7 @@
 
   // A run stops when its page is left. The next page at this address says so, until something is run.
   const stopped = `easymlnb-stopped:${location.pathname}`;
-  let lasting = "";
+  let lastingNotice = "";
 
   /** @param {boolean} running */
   function remember(running) {
@@ -60,36 +60,36 @@
   }
 
   function recall() {
-    let found;
+    let stored;
     try {
-      found = sessionStorage.getItem(stopped);
+      stored = sessionStorage.getItem(stopped);
     } catch {
       // As above.
     }
     remember(false);
-    if (!found) return;
-    lasting = "The page was reloaded during a run, so the run was stopped. Press Run to start it again.";
-    say("");
+    if (!stored) return;
+    lastingNotice = "The page was reloaded during a run, so the run was stopped. Press Run to start it again.";
+    showNotice("");
     addEventListener("click", (event) => {
-      if (!(event.target instanceof Element) || !event.target.closest(".em-primary, [data-em-do=again]")) return;
-      lasting = "";
-      say("");
+      if (!(event.target instanceof Element) || !event.target.closest(".em-primary, [data-em-action=again]")) return;
+      lastingNotice = "";
+      showNotice("");
     });
   }
 
   /** @param {string} text */
-  function say(text) {
+  function showNotice(text) {
     const notice = byId("notice");
     if (!notice) return; // the page is still loading
-    const message = text || lasting;
+    const message = text || lastingNotice;
     notice.hidden = !message;
     if (notice.textContent !== message) notice.textContent = message;
   }
 
-  const REFUSALS = 5;
+  const MAX_REJECTIONS = 5;
   const LOST = "Connection lost. Your input is kept; the page reconnects automatically.";
   /** @type {(ms: number) => Promise<void>} */
-  const rest = (ms) => new Promise((done) => setTimeout(done, ms));
+  const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
   /**
    * Fetch from the server. Responses without its header come from proxies and Hubs, and fail.
@@ -97,79 +97,79 @@
    * @param {RequestInit} more
    */
   async function get(url, more = {}) {
-    const signal = AbortSignal.timeout(ANSWER_MS);
-    const answer = await fetch(url, { redirect: "error", headers, signal, ...more });
-    if (!answer.headers.has("X-Request-Id")) throw new Error("The response is not from the server.");
-    return answer;
+    const signal = AbortSignal.timeout(RESPONSE_MS);
+    const response = await fetch(url, { redirect: "error", headers, signal, ...more });
+    if (!response.headers.has("X-Request-Id")) throw new Error("The response is not from the server.");
+    return response;
   }
 
-  let touched = Date.now();
-  const SIGNS = ["pointerdown", "pointermove", "keydown", "touchstart"];
-  for (const sign of SIGNS) addEventListener(sign, () => { touched = Date.now(); }, { passive: true });
+  let lastActivity = Date.now();
+  const ACTIVITIES = ["pointerdown", "pointermove", "keydown", "touchstart"];
+  for (const event of ACTIVITIES) addEventListener(event, () => { lastActivity = Date.now(); }, { passive: true });
 
   function renew() {
-    over = true;
-    if (!document.hidden && Date.now() - touched < REST_MS) {
-      say("The session on the server has ended. The page is reloading; your input is kept.");
+    ended = true;
+    if (!document.hidden && Date.now() - lastActivity < INACTIVE_MS) {
+      showNotice("The session on the server has ended. The page is reloading; your input is kept.");
       setTimeout(() => location.reload(), 500);
       return;
     }
     // A page that is not used must not start new sessions.
-    say("This page was paused after inactivity. Click anywhere to resume; your input is kept.");
+    showNotice("This page was paused after inactivity. Click anywhere to resume; your input is kept.");
     const waiting = new AbortController();
     const resume = () => {
       waiting.abort();
-      over = false;
+      ended = false;
       check();
     };
-    for (const sign of SIGNS) addEventListener(sign, resume, { signal: waiting.signal, passive: true });
+    for (const event of ACTIVITIES) addEventListener(event, resume, { signal: waiting.signal, passive: true });
   }
 
   /** @type {Promise<void> | null} */
   let checking = null;
   function check(started = Date.now()) {
-    checking ??= ask(started).finally(() => { checking = null; });
+    checking ??= reconnect(started).finally(() => { checking = null; });
     return checking;
   }
 
   // A server that is stopping reports that the session is gone, and then stops responding. One that
   // rejects the page several times is running: the service was removed, or is no longer shared.
-  let refusals = 0;
+  let rejections = 0;
   async function loads() {
-    const answer = await get(location.href, { method: "HEAD" });
-    refusals = answer.ok || answer.status >= 500 ? 0 : refusals + 1;
-    return answer.ok || refusals >= REFUSALS;
+    const response = await get(location.href, { method: "HEAD" });
+    rejections = response.ok || response.status >= 500 ? 0 : rejections + 1;
+    return response.ok || rejections >= MAX_REJECTIONS;
   }
 
   /** @param {number} started */
-  async function ask(started) {
+  async function reconnect(started) {
     let pause = FIRST_PAUSE_MS;
-    while (!over && Date.now() - started < FOREVER_MS) {
+    while (!ended && Date.now() - started < GIVE_UP_MS) {
       try {
-        const answer = await get(`${here}api/kernels/${place}`);
-        if (answer.ok) {
+        const response = await get(`${base}api/kernels/${session}`);
+        if (response.ok) {
           if (await connected()) {
-            say("");
+            showNotice("");
             return;
           }
-          say("Reconnecting. Your input is kept.");
-        } else if (answer.status === 404) {
+          showNotice("Reconnecting. Your input is kept.");
+        } else if (response.status === 404) {
           if (await loads()) {
             renew();
             return;
           }
-          say(LOST);
-        } else if (answer.status < 500) {
-          over = true;
-          say("You are no longer logged in. Reload the page to log in; your input is kept.");
+          showNotice(LOST);
+        } else if (response.status < 500) {
+          ended = true;
+          showNotice("You are no longer logged in. Reload the page to log in; your input is kept.");
           return;
         } else {
-          say("The server is not ready. Your input is kept; the page reconnects automatically.");
+          showNotice("The server is not ready. Your input is kept; the page reconnects automatically.");
         }
       } catch {
-        say(LOST);
+        showNotice(LOST);
       }
-      await rest(pause);
+      await sleep(pause);
       pause = Math.min(LONGEST_PAUSE_MS, pause * 1.5);
     }
   }
@@ -178,11 +178,11 @@
 
   // JupyterLab itself reconnects at growing intervals, and gives up after a while.
   async function connected() {
-    const found = kernel();
-    if (!found || found.connectionStatus === "connected") return true;
-    found.reconnect().catch(() => {});
-    for (const end = Date.now() + CONNECT_MS; Date.now() < end; await rest(50)) {
-      if (found.connectionStatus === "connected") return true;
+    const current = kernel();
+    if (!current || current.connectionStatus === "connected") return true;
+    current.reconnect().catch(() => {});
+    for (const end = Date.now() + CONNECT_MS; Date.now() < end; await sleep(50)) {
+      if (current.connectionStatus === "connected") return true;
     }
     return false;
   }

@@ -7,9 +7,9 @@ import { times } from "./times.js";
 import { catalogUrl } from "./urls.js";
 
 const PAUSE_MS = 120;
-const FRESH_MS = 5000;
+const REFRESH_MS = 5000;
 // A forgotten page sends no more requests: on a Hub they would keep an idle server running.
-const PATIENCE_MS = 600_000;
+const INACTIVE_MS = 600_000;
 const form = /** @type {HTMLFormElement} */ (byId("filters"));
 const cards = byId("cards");
 // As the server sent it, before times are made relative: later pages are compared with this.
@@ -28,13 +28,13 @@ async function load(url) {
 
 /** @param {Document} page */
 function show(page) {
-  const found = byId("cards", page);
+  const current = byId("cards", page);
   byId("count").textContent = byId("count", page).textContent;
   form.hidden = byId("filters", page).hidden;
-  if (found.innerHTML === before) return;
-  before = found.innerHTML;
+  if (current.innerHTML === before) return;
+  before = current.innerHTML;
   const focused = document.activeElement?.closest("#cards a")?.getAttribute("href");
-  cards.replaceChildren(...found.childNodes);
+  cards.replaceChildren(...current.childNodes);
   times(cards);
   /** @type {HTMLElement | null} */
   const link = focused ? cards.querySelector(`a[href="${CSS.escape(focused)}"]`) : null;
@@ -66,15 +66,15 @@ form.addEventListener("submit", (event) => {
   search();
 });
 
-let seen = Date.now();
-for (const sign of ["pointermove", "keydown", "scroll", "visibilitychange"]) {
-  document.addEventListener(sign, () => { seen = Date.now(); }, { passive: true });
+let lastActivity = Date.now();
+for (const event of ["pointermove", "keydown", "scroll", "visibilitychange"]) {
+  document.addEventListener(event, () => { lastActivity = Date.now(); }, { passive: true });
 }
 setInterval(async () => {
-  if (isBusy() || document.hidden || Date.now() - seen > PATIENCE_MS) return;
+  if (isBusy() || document.hidden || Date.now() - lastActivity > INACTIVE_MS) return;
   try {
     await load(location.href);
   } catch {
     // The server may be restarting: the page stays as it is, and the next request follows soon.
   }
-}, FRESH_MS);
+}, REFRESH_MS);

@@ -33,14 +33,14 @@ const DEPTH = 4;
  * @param {Api} api
  */
 function groups(api) {
-  const found = new Map(api.tags.map((tag) => [tag.name, { ...tag, routes: /** @type {Route[]} */ ([]) }]));
+  const byName = new Map(api.tags.map((tag) => [tag.name, { ...tag, routes: /** @type {Route[]} */ ([]) }]));
   for (const [path, item] of Object.entries(api.paths)) {
-    for (const method of METHODS.filter((one) => one in item)) {
+    for (const method of METHODS.filter((each) => each in item)) {
       const operation = item[method];
-      found.get(operation.tags[0])?.routes.push({ path, method, operation, shared: item.parameters });
+      byName.get(operation.tags[0])?.routes.push({ path, method, operation, shared: item.parameters });
     }
   }
-  return [...found.values()].filter((group) => group.routes.length);
+  return [...byName.values()].filter((group) => group.routes.length);
 }
 
 /**
@@ -93,20 +93,20 @@ function body(content, resolve) {
  * @returns {HTMLElement | null}
  */
 function fields(schema, resolve, depth = 0) {
-  const found = resolve(schema);
-  if (found.type === "array" && found.items) return depth > DEPTH ? null : fields(found.items, resolve, depth + 1);
-  const properties = Object.entries(found.properties ?? {});
+  const outer = resolve(schema);
+  if (outer.type === "array" && outer.items) return depth > DEPTH ? null : fields(outer.items, resolve, depth + 1);
+  const properties = Object.entries(outer.properties ?? {});
   if (!properties.length || depth > DEPTH) return null;
-  return make("ul", { class: "fields" }, ...properties.map(([name, one]) => {
-    const inner = resolve(one);
-    const required = found.required?.includes(name);
+  return make("ul", { class: "fields" }, ...properties.map(([name, property]) => {
+    const inner = resolve(property);
+    const required = outer.required?.includes(name);
     return make(
       "li", {},
       make("code", {}, name), " ",
-      make("span", { class: "muted" }, kind(one, resolve) + (required ? ", required" : "")),
+      make("span", { class: "muted" }, kind(property, resolve) + (required ? ", required" : "")),
       "default" in inner ? make("span", { class: "muted" }, ` = ${JSON.stringify(inner.default)}`) : null,
       inner.description ? make("div", { class: "help" }, ...inline(inner.description)) : null,
-      fields(one, resolve, depth + 1),
+      fields(property, resolve, depth + 1),
     );
   }));
 }
@@ -116,10 +116,10 @@ function fields(schema, resolve, depth = 0) {
  * @param {Resolve} resolve
  */
 function answers(responses, resolve) {
-  const all = Object.entries(responses).sort(([one], [other]) => one.localeCompare(other));
+  const all = Object.entries(responses).sort(([a], [b]) => a.localeCompare(b));
   const isGood = (/** @type {string} */ status) => Number(status) < 400;
-  const good = all.filter(([status]) => isGood(status)).map(([status, one]) => goodRow(status, resolve(one), resolve));
-  const bad = all.filter(([status]) => !isGood(status)).map(([status, one]) => row(status, resolve(one).description));
+  const good = all.filter(([status]) => isGood(status)).map(([status, response]) => goodRow(status, resolve(response), resolve));
+  const bad = all.filter(([status]) => !isGood(status)).map(([status, response]) => row(status, resolve(response).description));
   return make("section", {}, make("h3", {}, "Responses"), make("table", {}, make("tbody", {}, ...good)),
     bad.length ? make("details", { class: "errors" }, make("summary", {}, "Errors"), make("table", {}, make("tbody", {}, ...bad))) : null);
 }
@@ -131,21 +131,21 @@ function answers(responses, resolve) {
  */
 function row(status, description, ...more) {
   return make("tr", {}, make("td", {}, make("b", {}, status)),
-    make("td", {}, make("div", { class: "pre-line" }, ...inline(description)), ...more.filter((one) => one !== null)));
+    make("td", {}, make("div", { class: "pre-line" }, ...inline(description)), ...more.filter((node) => node !== null)));
 }
 
 /**
  * @param {string} status
- * @param {Answer} found
+ * @param {Answer} response
  * @param {Resolve} resolve
  */
-function goodRow(status, found, resolve) {
-  const types = Object.entries(found.content ?? {});
-  if (!types.length) return row(status, found.description);
+function goodRow(status, response, resolve) {
+  const types = Object.entries(response.content ?? {});
+  if (!types.length) return row(status, response.description);
   const [[type, { schema }]] = types;
   const value = type === "application/json" ? `${kind(schema, resolve)}, as ` : "";
-  return row(status, found.description,
-    make("div", { class: "help" }, value + types.map(([one]) => one).join(", ")), fields(schema, resolve));
+  return row(status, response.description,
+    make("div", { class: "help" }, value + types.map(([name]) => name).join(", ")), fields(schema, resolve));
 }
 
 /** @param {Api} api */
@@ -159,7 +159,7 @@ function draw(api) {
   holder.replaceChildren(...all.map((group) => make("section", { id: anchor(group) },
     make("h2", {}, group.name),
     group.description ? make("p", { class: "muted small about" }, ...inline(plain(group.description))) : null,
-    ...group.routes.map((one) => card(one, api)))));
+    ...group.routes.map((route) => card(route, api)))));
   holder.setAttribute("aria-busy", "false");
   follow();
 }
@@ -186,9 +186,9 @@ async function start() {
   const holder = byId("operations");
   try {
     const response = await fetch(`${page.root}openapi.json`, { headers });
-    const found = await response.json();
-    if (!response.ok) throw new Error(found.error?.message);
-    draw(found);
+    const api = await response.json();
+    if (!response.ok) throw new Error(api.error?.message);
+    draw(api);
   } catch (error) {
     byId("contents").replaceChildren();
     const why = error instanceof Error ? error.message : "";

@@ -19,9 +19,9 @@ export const headers = { "X-XSRFToken": page.xsrf };
  * @returns {HTMLElement}
  */
 export function byId(id, within = document) {
-  const found = within.getElementById(id);
-  if (!found) throw new Error(`The page has no element '${id}'.`);
-  return found;
+  const element = within.getElementById(id);
+  if (!element) throw new Error(`The page has no element '${id}'.`);
+  return element;
 }
 
 /**

@@ -6,20 +6,20 @@ import { times } from "./times.js";
 
 const COPIED = 1500; // ms that a button shows its result
 /** @type {WeakMap<Element, { label: string | null, timer: number }>} */
-const shown = new WeakMap();
+const flashing = new WeakMap();
 
 /** @param {Element} list */
 function tabs(list) {
   /** @type {NodeListOf<HTMLElement>} */
-  const found = list.querySelectorAll("[role=tab]");
-  const all = [...found];
+  const elements = list.querySelectorAll("[role=tab]");
+  const all = [...elements];
   /** @param {HTMLElement} tab */
   const choose = (tab) => {
-    for (const one of all) {
-      const chosen = one === tab;
-      one.setAttribute("aria-selected", String(chosen));
-      one.tabIndex = chosen ? 0 : -1;
-      byId(one.getAttribute("aria-controls") ?? "").hidden = !chosen;
+    for (const each of all) {
+      const chosen = each === tab;
+      each.setAttribute("aria-selected", String(chosen));
+      each.tabIndex = chosen ? 0 : -1;
+      byId(each.getAttribute("aria-controls") ?? "").hidden = !chosen;
     }
   };
   for (const [at, tab] of all.entries()) {
@@ -38,23 +38,23 @@ function tabs(list) {
 async function copy(button) {
   const block = button.parentElement?.querySelector("pre");
   if (!block) return;
-  let said = "Copied";
+  let message = "Copied";
   try {
     await navigator.clipboard.writeText(block.textContent ?? "");
   } catch {
     // Without HTTPS a page cannot write to the clipboard: the text is selected instead.
     getSelection()?.selectAllChildren(block);
-    said = "Press Ctrl+C to copy";
+    message = "Press Ctrl+C to copy";
   }
-  const before = shown.get(button);
+  const before = flashing.get(button);
   if (before) clearTimeout(before.timer);
   const label = before ? before.label : button.textContent;
-  button.textContent = said;
+  button.textContent = message;
   const timer = setTimeout(() => {
-    shown.delete(button);
+    flashing.delete(button);
     button.textContent = label;
   }, COPIED);
-  shown.set(button, { label, timer });
+  flashing.set(button, { label, timer });
 }
 
 times();

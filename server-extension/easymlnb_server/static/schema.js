@@ -1,5 +1,5 @@
 // @ts-check
-// Reads JSON Schema: the type of a value in words, and an example.
+// Reads JSON Schema: the type of a value as text, and an example.
 
 /**
  * @typedef {object} Schema
@@ -36,12 +36,12 @@ const WIDGETS = ["image", "table", "file", "audio", "array", "timeseries", "webc
 export function resolver(root) {
   /** @type {(value: any) => any} */
   return (value) => {
-    let found = value ?? {};
-    for (let steps = 0; steps < STEPS && typeof found?.$ref === "string"; steps += 1) {
-      const { $ref, ...siblings } = found;
-      found = { ...target(root, $ref), ...siblings };
+    let resolved = value ?? {};
+    for (let steps = 0; steps < STEPS && typeof resolved?.$ref === "string"; steps += 1) {
+      const { $ref, ...siblings } = resolved;
+      resolved = { ...target(root, $ref), ...siblings };
     }
-    return typeof found === "object" && found !== null ? found : {};
+    return typeof resolved === "object" && resolved !== null ? resolved : {};
   };
 }
 
@@ -57,25 +57,25 @@ function target(root, ref) {
 }
 
 /**
- * Return the type of a value in words.
+ * Return the type of a value as text.
  * @param {Schema | undefined} schema
  * @param {Resolve} resolve
  * @param {number} [depth]
  * @returns {string}
  */
 export function kind(schema, resolve, depth = 0) {
-  const found = resolve(schema);
+  const resolved = resolve(schema);
   if (depth > DEPTH) return "…";
-  const widget = found["x-easymlnb"]?.widget;
+  const widget = resolved["x-easymlnb"]?.widget;
   if (widget && WIDGETS.includes(widget)) return widget;
-  const union = found.anyOf ?? found.oneOf;
-  if (union) return [...new Set(union.map((one) => kind(one, resolve, depth + 1)))].join(" or ");
-  if (found.enum) return found.enum.map((one) => JSON.stringify(one)).join(" | ");
-  if ("const" in found) return JSON.stringify(found.const);
-  if (found.format === "binary") return "file";
-  if (found.type === "array") return found.items ? `list of ${kind(found.items, resolve, depth + 1)}` : "list";
-  const types = [found.type ?? "any value"].flat();
-  return types.map((one) => NAMES[one] ?? one).join(" or ");
+  const union = resolved.anyOf ?? resolved.oneOf;
+  if (union) return [...new Set(union.map((each) => kind(each, resolve, depth + 1)))].join(" or ");
+  if (resolved.enum) return resolved.enum.map((value) => JSON.stringify(value)).join(" | ");
+  if ("const" in resolved) return JSON.stringify(resolved.const);
+  if (resolved.format === "binary") return "file";
+  if (resolved.type === "array") return resolved.items ? `list of ${kind(resolved.items, resolve, depth + 1)}` : "list";
+  const types = [resolved.type ?? "any value"].flat();
+  return types.map((type) => NAMES[type] ?? type).join(" or ");
 }
 
 /**
@@ -86,14 +86,14 @@ export function kind(schema, resolve, depth = 0) {
  * @returns {unknown}
  */
 export function sample(schema, resolve, depth = 0) {
-  const found = resolve(schema);
+  const resolved = resolve(schema);
   if (depth > DEPTH) return null;
-  for (const key of /** @type {const} */ (["default", "const", "minimum"])) if (key in found) return found[key];
-  if (found.enum) return found.enum[0];
-  const union = found.anyOf ?? found.oneOf;
+  for (const key of /** @type {const} */ (["default", "const", "minimum"])) if (key in resolved) return resolved[key];
+  if (resolved.enum) return resolved.enum[0];
+  const union = resolved.anyOf ?? resolved.oneOf;
   if (union) return sample(union[0], resolve, depth + 1);
-  const type = [found.type].flat()[0];
+  const type = [resolved.type].flat()[0];
   if (type !== "object") return SAMPLES[type ?? ""] ?? null;
-  const names = found.required ?? [];
-  return Object.fromEntries(names.map((name) => [name, sample(found.properties?.[name], resolve, depth + 1)]));
+  const names = resolved.required ?? [];
+  return Object.fromEntries(names.map((name) => [name, sample(resolved.properties?.[name], resolve, depth + 1)]));
 }

@@ -9,10 +9,10 @@ const problem = byId("share-problem");
 /** @type {HTMLElement | null} */
 const names = form.querySelector(".names");
 
-const chosen = () => new FormData(form).get("who");
+const choice = () => new FormData(form).get("who");
 
 form.addEventListener("change", () => {
-  if (names) names.hidden = chosen() !== "some";
+  if (names) names.hidden = choice() !== "some";
   problem.textContent = "";
 });
 
@@ -51,9 +51,9 @@ async function send(url, options) {
 
 /** Show what the server stored. */
 async function show() {
-  const found = await fetchPage(location.href);
+  const stored = await fetchPage(location.href);
   for (const id of ["share-who", "share-link"]) {
-    const [now, then] = [byId(id), byId(id, found)];
+    const [now, then] = [byId(id), byId(id, stored)];
     now.hidden = then.hidden;
     const [code, next] = [now.querySelector("code"), then.querySelector("code")];
     if (code && next) code.textContent = next.textContent;
@@ -61,12 +61,12 @@ async function show() {
     const [button, label] = [now.querySelector("button"), then.querySelector("button")];
     if (button && label) button.textContent = label.textContent;
   }
-  byId("public-badge").replaceChildren(...byId("public-badge", found).childNodes);
+  byId("public-badge").replaceChildren(...byId("public-badge", stored).childNodes);
 }
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const who = chosen();
+  const who = choice();
   /** @type {{ users: string[], groups: string[], everyone: boolean, public: boolean }} */
   const wanted = { users: [], groups: [], everyone: who === "everyone", public: who === "public" };
   if (who === "some") {

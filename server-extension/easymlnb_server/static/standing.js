@@ -9,12 +9,12 @@ const STATE = "header .chip";
 const timer = setInterval(async () => {
   if (document.hidden) return;
   try {
-    const found = await fetchPage(location.href);
-    const [now, then] = [byId("standing"), found.getElementById("standing")];
+    const latest = await fetchPage(location.href);
+    const [now, then] = [byId("standing"), latest.getElementById("standing")];
     if (then && now.textContent !== then.textContent) now.replaceChildren(...then.childNodes);
-    if (found.querySelector('script[src*="standing.js"]')) return;
+    if (latest.querySelector('script[src*="standing.js"]')) return;
     clearInterval(timer);
-    document.querySelector(STATE)?.replaceWith(found.querySelector(STATE) ?? "");
+    document.querySelector(STATE)?.replaceWith(latest.querySelector(STATE) ?? "");
   } catch {
     // The server may be restarting; the next request follows soon.
   }

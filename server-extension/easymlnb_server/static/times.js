@@ -3,7 +3,7 @@
 
 /** @type {[Intl.RelativeTimeFormatUnit, number][]} */
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
-const words = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const format = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
 /**
  * Return a time relative to `now`, such as "3 hours ago".
@@ -16,7 +16,7 @@ export function relative(time, now = Date.now()) {
   if (Number.isNaN(seconds)) return time;
   for (const [unit, size] of UNITS) {
     // Rounded toward now: 59.6 minutes are not "60 minutes ago".
-    if (Math.abs(seconds) >= size) return words.format(Math.trunc(seconds / size), unit);
+    if (Math.abs(seconds) >= size) return format.format(Math.trunc(seconds / size), unit);
   }
   return "just now";
 }

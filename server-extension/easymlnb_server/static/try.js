@@ -32,15 +32,15 @@ const HEADERS = {
  */
 export function tryIt({ path, method, operation, shared }, resolve) {
   const all = [...(shared ?? []), ...(operation.parameters ?? [])];
-  const parameters = all.filter((one) => one.in === "path");
-  const queries = all.filter((one) => one.in === "query").map((one) => ({ one, input: queryInput(one) }));
+  const parameters = all.filter((each) => each.in === "path");
+  const queries = all.filter((each) => each.in === "query").map((parameter) => ({ parameter, input: queryInput(parameter) }));
   const bodies = operation.requestBody?.content ?? {};
   const inPath = parameters.map(({ name }) => ({
     name, input: make("input", { type: "text", required: true, id: unique(), spellcheck: "false" }),
   }));
   const body = Object.keys(bodies).length ? bodyForm(bodies, resolve) : null;
   const accepts = Object.keys(operation.responses?.["200"]?.content ?? {});
-  const accept = make("select", { id: unique() }, ...accepts.map((one) => make("option", {}, one)));
+  const accept = make("select", { id: unique() }, ...accepts.map((type) => make("option", {}, type)));
   const answer = make("div", { class: "answer", "aria-live": "polite" });
   const send = make("button", { type: "submit", class: "primary" }, method === "delete" ? "Delete" : "Send");
   const stop = make("button", { type: "button", disabled: true }, "Stop");
@@ -53,7 +53,7 @@ export function tryIt({ path, method, operation, shared }, resolve) {
     event.preventDefault();
     if (running) return;
     const url = operationUrl(page.root, path, new Map(inPath.map(({ name, input }) => [name, input.value])))
-      + queryString(queries.flatMap(({ one, input }) => queryPairs(one, input.value)));
+      + queryString(queries.flatMap(({ parameter, input }) => queryPairs(parameter, input.value)));
     if (method === "delete" && !confirm(`Delete ${decodeURIComponent(url)}? This cannot be undone.`)) return;
     /** @type {Record<string, string>} */
     const headers = { ...common };
@@ -70,9 +70,9 @@ export function tryIt({ path, method, operation, shared }, resolve) {
       });
       await show(answer, response, began);
     } catch (error) {
-      const said = running.signal.aborted ? "Stopped." : error instanceof SyntaxError
+      const message = running.signal.aborted ? "Stopped." : error instanceof SyntaxError
         ? `The body is not valid JSON: ${error.message}` : "The server cannot be reached. Check that it is running.";
-      answer.replaceChildren(make("p", { class: "error" }, said));
+      answer.replaceChildren(make("p", { class: "error" }, message));
     }
     answer.classList.remove("waiting");
     send.disabled = false;
@@ -83,7 +83,7 @@ export function tryIt({ path, method, operation, shared }, resolve) {
   const form = make(
     "form", { class: "try", onsubmit: submit },
     ...inPath.map(({ name, input }) => field(name, input)),
-    ...queries.map(({ one, input }) => field(one.name, input, one.description)),
+    ...queries.map(({ parameter, input }) => field(parameter.name, input, parameter.description)),
     body?.element,
     accepts.length > 1 ? field("Response type", accept) : null,
     make("div", { class: "row" }, send, stop),
@@ -116,7 +116,7 @@ function field(label, input, help) {
 function queryInput({ schema }) {
   const choices = schema?.enum;
   if (!choices) return make("input", { type: "text", id: unique(), spellcheck: "false" });
-  return make("select", { id: unique() }, ...["", ...choices].map((one) => make("option", {}, String(one))));
+  return make("select", { id: unique() }, ...["", ...choices].map((choice) => make("option", {}, String(choice))));
 }
 
 /**
@@ -125,25 +125,25 @@ function queryInput({ schema }) {
  * @param {Resolve} resolve
  */
 function bodyForm(bodies, resolve) {
-  const ways = Object.keys(bodies);
-  const choice = make("select", { id: unique() }, ...ways.map((one) => make("option", {}, one)));
+  const types = Object.keys(bodies);
+  const choice = make("select", { id: unique() }, ...types.map((each) => make("option", {}, each)));
   const holder = make("div");
   // Choosing a file is easier than writing it as base64.
   const form = /** @type {Schema} */ (resolve(bodies["multipart/form-data"]?.schema));
-  const files = Object.values(form.properties ?? {}).some((one) => resolve(one).format === "binary");
+  const files = Object.values(form.properties ?? {}).some((property) => resolve(property).format === "binary");
   if (files) choice.value = "multipart/form-data";
   /** @type {() => Sent} */
   let read = () => ({});
   const draw = () => {
     const type = choice.value;
     const editor = type === "application/json" ? jsonEditor : type === "multipart/form-data" ? formEditor : fileEditor;
-    const made = editor(bodies[type], type, resolve);
-    read = made.read;
-    holder.replaceChildren(...made.elements);
+    const parts = editor(bodies[type], type, resolve);
+    read = parts.read;
+    holder.replaceChildren(...parts.elements);
   };
   choice.addEventListener("change", draw);
   draw();
-  const element = make("div", {}, ways.length > 1 ? field("Body type", choice) : null, holder);
+  const element = make("div", {}, types.length > 1 ? field("Body type", choice) : null, holder);
   return { element, read: () => read() };
 }
 
@@ -184,19 +184,19 @@ function fileEditor(_, type) {
  */
 function formEditor(body, _, resolve) {
   const schema = resolve(body.schema);
-  const inputs = Object.entries(schema.properties ?? {}).map(([name, one]) => {
-    const found = resolve(one);
+  const inputs = Object.entries(schema.properties ?? {}).map(([name, schema_]) => {
+    const property = resolve(schema_);
     const required = schema.required?.includes(name) ?? false;
-    const file = found.format === "binary";
+    const file = property.format === "binary";
     const input = make("input", {
       type: file ? "file" : "text", id: unique(), required,
       accept: file ? body.encoding?.[name]?.contentType : null,
-      placeholder: "default" in found ? JSON.stringify(found.default) : null,
+      placeholder: "default" in property ? JSON.stringify(property.default) : null,
     });
-    return { name, input, file, element: field(name, input, found.description ?? (file ? null : kind(one, resolve))) };
+    return { name, input, file, element: field(name, input, property.description ?? (file ? null : kind(schema_, resolve))) };
   });
   return {
-    elements: inputs.map((one) => one.element),
+    elements: inputs.map((input) => input.element),
     read: () => {
       const form = new FormData();
       for (const { name, input, file } of inputs) {
@@ -219,8 +219,8 @@ async function show(answer, response, began) {
   const facts = make("p", { class: "muted small" });
   const update = () => {
     const seconds = ((performance.now() - began) / 1000).toFixed(2);
-    const said = Object.entries(HEADERS).map(([name, words]) => words(response.headers.get(name) ?? ""));
-    facts.textContent = [`${response.status} ${response.statusText}`.trim(), `${seconds} s`, ...said.filter(Boolean)].join(" · ");
+    const shown = Object.entries(HEADERS).map(([name, format]) => format(response.headers.get(name) ?? ""));
+    facts.textContent = [`${response.status} ${response.statusText}`.trim(), `${seconds} s`, ...shown.filter(Boolean)].join(" · ");
     facts.classList.toggle("error", !response.ok);
   };
   update();
@@ -229,10 +229,10 @@ async function show(answer, response, began) {
     const pre = make("pre", { tabindex: "0" });
     answer.replaceChildren(facts, pre);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    let shown = 0;
+    let length = 0;
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      if (shown < SHOWN) pre.append(part.value);
-      shown += part.value.length;
+      if (length < SHOWN) pre.append(part.value);
+      length += part.value.length;
     }
     update();
     return;
@@ -258,7 +258,7 @@ async function bodyView(blob, type) {
     try {
       text = JSON.stringify(JSON.parse(text), null, 2);
     } catch {
-      // Then it is shown as it is.
+      // Invalid JSON is shown as text.
     }
   }
   const pre = make("pre", { tabindex: "0" }, text.slice(0, SHOWN));

@@ -1,6 +1,6 @@
-"""What survives: rows in a database, files by content hash."""
+"""Persistent state: rows in a database, and files named by their content hash."""
 
-from easymlnb_server.store.records import Added, State, StoredBundle, StoredService, Version
+from easymlnb_server.store.records import Added, State, StoredBundle, Version
 from easymlnb_server.store.store import Store
 
-__all__ = ["Added", "State", "Store", "StoredBundle", "StoredService", "Version"]
+__all__ = ["Added", "State", "Store", "StoredBundle", "Version"]

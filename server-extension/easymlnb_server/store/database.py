@@ -1,19 +1,19 @@
-"""One database, SQLite or PostgreSQL: connections, transactions, and what their errors mean.
+"""Connections, transactions and errors of the database, SQLite or PostgreSQL.
 
-Work is handed in as a function and runs in one transaction, so that it can be tried again when
-the database was away. It must therefore do no harm when it runs twice: a connection may be cut
-between the commit and its confirmation.
+Work is passed as a function and runs in one transaction, which is retried while the database is
+unavailable. It must be idempotent: a connection can break between a commit and its confirmation.
 """
 
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, insert, text, update
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -21,25 +21,26 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from easymlnb.contract.errors import StorageBusy, StorageFull, StorageUnusable
 from easymlnb_server.store import migrate, sqlite
 
+P = ParamSpec("P")
 Result = TypeVar("Result")
+Rows = TypeVar("Rows", bound="Repository")
 
-WRITE_PATIENCE = 60.0
-"""How long a write is tried again when PostgreSQL restarts, in seconds."""
+WRITE_PATIENCE, READ_PATIENCE = 60.0, 10.0
+"""Seconds for which a transaction is retried while PostgreSQL is unavailable."""
 
-READ_PATIENCE = 10.0
 STATEMENT_SECONDS = 30
 STALLED_SECONDS = 5
-"""How long a transaction may be open without a statement."""
+"""Seconds that a transaction may be open without a statement."""
 
-ALIVE = {
+KEEPALIVE = {
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-"""A connection that nothing comes back from any more is noticed after about ten seconds."""
+"""A dead connection is noticed after about ten seconds."""
 
-# One writer at a time: publishing is rare, and numbers stay free of gaps and races.
+# Writing transactions run one after another: publishing is rare, and version numbers need no gaps.
 _WRITER = 0x656D6C6E62
 
 
@@ -48,52 +49,46 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.fence: Callable[[Connection], None] = _no_fence
-        """Called first in each writing transaction; raises where this process must not write."""
+        self.fence: Callable[[Connection], None] = lambda connection: None
+        """Called first in each writing transaction; raises if this process must not write."""
 
     @classmethod
     def open(cls, url: str | URL, *, expected: bool = False) -> "Database":
-        """Connect, check and bring to the newest schema.
+        """Connect, check the database and migrate it to the newest schema.
 
-        ``url`` is ``sqlite:///path`` or ``postgresql://user@host/name``. ``expected`` says that
-        there must be something in it. Several servers may do this at once. Raises
-        ``StorageUnusable`` with the reason and the fix.
+        ``url`` is ``sqlite:///path`` or ``postgresql://user@host/name``. With ``expected``, an
+        empty database is an error. Several servers can do this at once. Raises
+        ``StorageUnusable`` with the reason and a fix.
         """
-        known = _parse(url)
-        shown = known.render_as_string(hide_password=True)
+        parsed = _parse(url)
+        shown = parsed.render_as_string(hide_password=True)
         path = None
-        if known.get_backend_name() == "sqlite":
-            if not known.database or known.database == ":memory:":
-                raise StorageUnusable(
-                    "The database must be a file; an in-memory database is lost at the server's "
-                    "stop."
-                )
-            path = Path(known.database).absolute()
-            known = known.set(database=str(path))
-            shown = str(path)
+        if parsed.get_backend_name() == "sqlite":
+            path = _sqlite_path(parsed)
+            parsed, shown = parsed.set(database=str(path)), str(path)
             if expected and not sqlite.has_content(path):
                 raise _lost_content(shown)
             sqlite.prepare(path)
-        made = cls(_engine(known))
+        database = cls(_engine(parsed))
         try:
-            made._to_newest_schema(path, shown, expected)
+            database._migrate(path, shown, expected)
         except DBAPIError as error:
-            made.close()
+            database.close()
             raise StorageUnusable(
                 f"The database {shown} does not respond ({_first_line(error.orig)}). Start the "
                 "database, or correct its URL."
             ) from error
         except BaseException:
-            made.close()
+            database.close()
             raise
-        return made
+        return database
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         self._engine.dispose()
 
     def read(self, work: Callable[[Connection], Result]) -> Result:
-        """Run ``work`` on one consistent state and return its result; raises ``StorageBusy``."""
+        """Run ``work`` on a consistent state and return its result; raises ``StorageBusy``."""
         return self._run(work, reading=True, patience=READ_PATIENCE)
 
     def write(
@@ -103,11 +98,11 @@ class Database:
         patience: float = WRITE_PATIENCE,
         fenced: bool = True,
     ) -> Result:
-        """Run ``work`` in one transaction that is on disk when this returns.
+        """Run ``work`` in one transaction, which is on disk when this returns.
 
-        For ``patience`` seconds it is tried again while the database is away. Raises
-        ``StorageBusy``, ``StorageFull``, or what ``fence`` raises unless ``fenced`` is false; then
-        nothing was changed.
+        It is retried for ``patience`` seconds while the database is unavailable. Raises
+        ``StorageBusy``, ``StorageFull``, or, if ``fenced``, what ``fence`` raises; then nothing
+        was changed.
         """
 
         def checked(connection: Connection) -> Result:
@@ -115,11 +110,6 @@ class Database:
             return work(connection)
 
         return self._run(checked if fenced else work, reading=False, patience=patience)
-
-    @property
-    def name(self) -> str:
-        """Return what kind of database it is: ``sqlite`` or ``postgresql``."""
-        return self._engine.dialect.name
 
     def _run(
         self, work: Callable[[Connection], Result], *, reading: bool, patience: float
@@ -150,7 +140,7 @@ class Database:
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITER})
                 yield connection
 
-    def _to_newest_schema(self, path: Path | None, shown: str, expected: bool) -> None:
+    def _migrate(self, path: Path | None, shown: str, expected: bool) -> None:
         with self._transaction(reading=False) as connection:
             found = migrate.check(connection, shown)
             if found == migrate.newest():
@@ -162,8 +152,49 @@ class Database:
             migrate.upgrade(connection)
 
 
-def _no_fence(connection: Connection) -> None:
-    """Let the only process write."""
+class Repository:
+    """Base of the classes that read and write rows."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+
+def reading(
+    method: Callable[Concatenate[Rows, Connection, P], Result],
+) -> Callable[Concatenate[Rows, P], Result]:
+    """Run a repository's method with the connection of a reading transaction."""
+
+    @wraps(method)
+    def run(self: Rows, /, *args: P.args, **kwargs: P.kwargs) -> Result:
+        return self._database.read(lambda connection: method(self, connection, *args, **kwargs))
+
+    return run
+
+
+def writing(
+    method: Callable[Concatenate[Rows, Connection, P], Result],
+) -> Callable[Concatenate[Rows, P], Result]:
+    """Run a repository's method with the connection of a writing transaction."""
+
+    @wraps(method)
+    def run(self: Rows, /, *args: P.args, **kwargs: P.kwargs) -> Result:
+        return self._database.write(lambda connection: method(self, connection, *args, **kwargs))
+
+    return run
+
+
+def upsert(
+    connection: Connection,
+    table: Table,
+    key: dict[str, Any],
+    values: dict[str, Any],
+    *,
+    if_new: Mapping[str, Any] | None = None,
+) -> None:
+    """Update the row with this ``key``, or insert it, then with the values ``if_new`` too."""
+    matches = [table.c[column] == value for column, value in key.items()]
+    if not connection.execute(update(table).where(*matches).values(**values)).rowcount:
+        connection.execute(insert(table).values(**key, **values, **(if_new or {})))
 
 
 def _lost_content(shown: str) -> StorageUnusable:
@@ -176,19 +207,27 @@ def _lost_content(shown: str) -> StorageUnusable:
 
 def _parse(url: str | URL) -> URL:
     try:
-        known = make_url(url)
+        parsed = make_url(url)
     except ArgumentError as error:
         raise StorageUnusable(
             "Invalid database URL. Use a URL such as sqlite:////path/easymlnb.sqlite or "
             "postgresql://user@host/name."
         ) from error
-    if known.drivername in ("postgres", "postgresql"):
-        known = known.set(drivername="postgresql+psycopg")
-    if known.get_backend_name() not in ("sqlite", "postgresql"):
+    if parsed.drivername in ("postgres", "postgresql"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise StorageUnusable(
-            f"Databases of type {known.drivername!r} are not supported; use SQLite or PostgreSQL."
+            f"Databases of type {parsed.drivername!r} are not supported; use SQLite or PostgreSQL."
         )
-    return known
+    return parsed
+
+
+def _sqlite_path(url: URL) -> Path:
+    if not url.database or url.database == ":memory:":
+        raise StorageUnusable(
+            "The database must be a file; an in-memory database is lost at the server's stop."
+        )
+    return Path(url.database).absolute()
 
 
 def _engine(url: URL) -> Engine:
@@ -199,7 +238,7 @@ def _engine(url: URL) -> Engine:
         return engine
     options = (
         f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={STATEMENT_SECONDS}s "
-        # One that is stopped in the middle of its turn must not keep the others from theirs.
+        # A process that is stopped in a transaction must not block the others.
         f"-c idle_in_transaction_session_timeout={STALLED_SECONDS}s"
     )
     try:
@@ -207,7 +246,7 @@ def _engine(url: URL) -> Engine:
             url,
             pool_pre_ping=True,
             pool_timeout=STATEMENT_SECONDS,
-            connect_args={"connect_timeout": 10, "options": options, **ALIVE},
+            connect_args={"connect_timeout": 10, "options": options, **KEEPALIVE},
         )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise StorageUnusable(
@@ -216,13 +255,13 @@ def _engine(url: URL) -> Engine:
 
 
 def _begin(connection: Connection) -> None:
-    # A writer that begins as a reader can fail half-way; IMMEDIATE waits for its turn first.
+    # A transaction that starts by reading can fail at its first write; IMMEDIATE waits here.
     reading = connection.get_execution_options().get("easymlnb_reading")
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
 def _meaning(error: DBAPIError) -> type[StorageBusy] | type[StorageFull] | None:
-    """Return what an error of the database is to a caller; ``None`` for a defect of ours."""
+    """Return the error for callers; ``None`` for a defect of this software."""
     cause: Any = error.orig
     if isinstance(cause, sqlite3.Error):
         name = getattr(cause, "sqlite_errorname", "")
@@ -232,15 +271,15 @@ def _meaning(error: DBAPIError) -> type[StorageBusy] | type[StorageFull] | None:
     state = getattr(cause, "sqlstate", None) or ""
     if state == "53100":
         return StorageFull
-    # Connection lost, resources short, server going or coming, a lock or statement over its time.
+    # Connection lost, out of resources, restarting, or a lock or statement timed out.
     away = state[:2] in ("08", "53", "57") or state in ("55P03", "40001", "40P01")
     return StorageBusy if away or _lost(error) else None
 
 
 def _lost(error: DBAPIError) -> bool:
-    """Say whether trying again on a new connection can help."""
+    """Return whether a retry on a new connection can help."""
     if isinstance(error.orig, sqlite3.Error):
-        return False  # SQLite itself has waited already
+        return False  # SQLite has waited already
     state = getattr(error.orig, "sqlstate", None)
     timed_out = state in ("57014", "55P03")
     never_connected = state is None and type(error.orig).__name__ == "OperationalError"

@@ -1,7 +1,6 @@
-"""Files named by the hash of their content: bundles, executed notebooks.
+"""Files named by the hash of their content: bundles and executed notebooks.
 
-A name says what must be inside, so every read is checked, writing twice is harmless, and no name
-that comes from outside is ever a path.
+Each read is checked against the name, a repeated write is harmless, and no path comes from outside.
 """
 
 import contextlib
@@ -11,7 +10,6 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -31,7 +29,7 @@ class Files:
     def __init__(self, url: str) -> None:
         """Use the folder ``url``: a path, ``file://...``, or any URL that fsspec knows.
 
-        Raises ``StorageUnusable`` when there is no such kind of storage or it cannot be used.
+        Raises ``StorageUnusable`` if the storage is unknown or cannot be used.
         """
         try:
             self._storage, self._root = fsspec.core.url_to_fs(url)
@@ -45,9 +43,9 @@ class Files:
             ) from error
 
     def put(self, data: bytes) -> str:
-        """Store ``data`` and return its name; it is on disk when this returns.
+        """Store ``data`` on disk and return its name; raises ``StorageFull``.
 
-        A damaged file of that name is replaced. Raises ``StorageFull``.
+        A damaged file with that name is replaced.
         """
         name = hashlib.sha256(data).hexdigest()
         with contextlib.suppress(StorageDamaged, OSError):
@@ -65,7 +63,7 @@ class Files:
         return name
 
     def get(self, name: str) -> bytes:
-        """Return the content; raises ``StorageDamaged`` when it is missing or not what was put."""
+        """Return the content; raises ``StorageDamaged`` if it is missing or damaged."""
         try:
             with self.open(name) as file:
                 data = file.read()
@@ -76,7 +74,7 @@ class Files:
         return data
 
     def open(self, name: str) -> BinaryIO:
-        """Open for reading in pieces; the content is not checked. Raises ``StorageDamaged``."""
+        """Open for reading, without a check of the content; raises ``StorageDamaged``."""
         try:
             return cast(BinaryIO, self._storage.open(self._path(name), "rb"))
         except OSError as error:
@@ -88,18 +86,18 @@ class Files:
         return sorted(name for path in found if _NAME.match(name := path.rsplit("/", 1)[-1]))
 
     def sweep(self, keep: set[str], *, before: float) -> int:
-        """Remove all files but ``keep`` that were written before ``before``; return how many.
+        """Remove files that were written before ``before``, except ``keep``; return how many.
 
-        The age protects what has just been put and is about to be recorded.
+        The age protects files that have been stored and not recorded yet.
         """
-        gone = 0
+        removed = 0
         for path in self._storage.find(self._root):
             if path.rsplit("/", 1)[-1] in keep or self._written(path) >= before:
                 continue
             with contextlib.suppress(FileNotFoundError):
                 self._storage.rm_file(path)
-                gone += 1
-        return gone
+                removed += 1
+        return removed
 
     def _path(self, name: str) -> str:
         if not _NAME.match(name):
@@ -107,11 +105,11 @@ class Files:
         return f"{self._root}/{name[:2]}/{name}"
 
     def _check(self, name: str) -> None:
-        found = hashlib.sha256()
         with self.open(name) as file:
-            for chunk in _chunks(file):
-                found.update(chunk)
-        if found.hexdigest() != name:
+            digest = hashlib.sha256()
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+        if digest.hexdigest() != name:
             raise StorageDamaged(name)
 
     def _written(self, path: str) -> float:
@@ -120,11 +118,11 @@ class Files:
                 return os.stat(path).st_mtime
             return float(self._storage.modified(path).timestamp())
         except (FileNotFoundError, NotImplementedError):
-            return time.time()  # gone already, or of unknown age: kept
+            return time.time()  # removed already, or of unknown age
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write so that after a crash at any moment there is the whole file or none."""
+    """Write a file so that a crash leaves either the whole file or none."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix="new-", dir=path.parent)
     try:
@@ -149,11 +147,6 @@ def _sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(_CHUNK):
-        yield chunk
 
 
 def _shown(url: str) -> str:

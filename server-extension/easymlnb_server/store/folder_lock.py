@@ -1,4 +1,4 @@
-"""Locks a state folder, so that two servers do not start every worker twice."""
+"""Lock a state folder, so that two servers do not start each worker twice."""
 
 import fcntl
 import os
@@ -6,16 +6,16 @@ from pathlib import Path
 
 
 class FolderLock:
-    """A lock on a folder that the operating system gives up with the process that holds it."""
+    """A lock on a folder. The operating system releases it when the process ends."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "server.lock"
         self._file: int | None = None
 
-    def take(self, note: str, *, shared: bool = False) -> str | None:
-        """Take the folder and leave ``note``; returns the holder's note if somebody else has it.
+    def acquire(self, note: str, *, shared: bool = False) -> str | None:
+        """Lock the folder and write ``note``; return the holder's note if it is locked already.
 
-        With ``shared``, other servers may take it too if they pass the same.
+        With ``shared``, several servers can hold the lock if all of them pass ``shared``.
         """
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -29,20 +29,20 @@ class FolderLock:
         self._file = file
         return None
 
-    def alone(self) -> bool:
-        """Say whether no other server has the folder, too."""
+    def is_exclusive(self) -> bool:
+        """Return whether no other server holds the lock too."""
         if self._file is None:
             return False
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return False
-        # One that starts now must not be refused: the exclusive lock was only a test.
+        # The exclusive lock was only a test: a server that starts now must not be refused.
         fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return True
 
     def release(self) -> None:
-        """Give the folder back."""
+        """Release the lock."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -1,8 +1,8 @@
-"""The lease of the active server process: one row that it renews for as long as it serves.
+"""The lease of the active server process: one row that it renews while it serves.
 
-All times are the database's, so that the clocks of the machines do not matter. ``token`` grows
-each time another process takes the lease over: it is the fencing token by which a process that
-was paused is kept from writing (Kleppmann, "How to do distributed locking", 2016).
+All times are the database's, so the machines' clocks do not matter. ``token`` is a fencing token
+(Kleppmann, "How to do distributed locking", 2016): it grows when another process takes the lease
+over, and a process that was paused cannot write with its old token.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from easymlnb_server.store.tables import lease
 
 ROW = 1
 PATIENCE = 1.0
-"""Seconds for which one attempt is repeated while the database is away."""
+"""Seconds for which one attempt is repeated while the database is unavailable."""
 
 
 class LeaseLost(NotReady):
@@ -30,16 +30,11 @@ class LeaseLost(NotReady):
 
 
 class Lease:
-    """This process's view of the lease; all methods block.
+    """This process's view of the lease. All methods block.
 
-    Parameters
-    ----------
-    database
-        A PostgreSQL database. SQLite has one process, which a lock on its folder ensures.
-    seconds
-        How long the lease lasts after each renewal.
-    address
-        URL of this process, for messages to people.
+    - ``database``: a PostgreSQL database; with SQLite, a lock on the folder is used instead
+    - ``seconds``: how long the lease lasts after each renewal
+    - ``address``: URL of this process, for messages
     """
 
     def __init__(self, database: Database, seconds: float, address: str) -> None:
@@ -49,19 +44,19 @@ class Lease:
         self._token = 0
 
     def acquire(self) -> bool:
-        """Take the lease if it is free; return whether this process has it now."""
+        """Take the lease if it is free; return whether this process holds it."""
 
         def work(connection: Connection) -> int:
             row = _read(connection)
             expires = _clock() + self.seconds
-            mine = {"address": self._address, "process": this_process(), "expires": expires}
+            own = {"address": self._address, "process": this_process(), "expires": expires}
             if row is None:
-                connection.execute(insert(lease).values(id=ROW, token=1, **mine))
+                connection.execute(insert(lease).values(id=ROW, token=1, **own))
                 return 1
             if row["left"] > 0 and not is_gone(row["process"]):
                 return 0
             token = int(row["token"]) + 1
-            connection.execute(update(lease).values(token=token, **mine))
+            connection.execute(update(lease).values(token=token, **own))
             return token
 
         if not self._is_free():
@@ -70,7 +65,7 @@ class Lease:
         return self._token > 0
 
     def renew(self) -> None:
-        """Extend the lease; raises ``LeaseLost`` when another process has taken it."""
+        """Extend the lease; raises ``LeaseLost`` if another process has taken it."""
         values = {"expires": _clock() + self.seconds}
         statement = update(lease).where(lease.c.token == self._token).values(**values)
 
@@ -81,7 +76,7 @@ class Lease:
         self._database.write(work, patience=PATIENCE, fenced=False)
 
     def release(self) -> None:
-        """Let another process take the lease at once."""
+        """Allow another process to take the lease at once."""
         statement = update(lease).where(lease.c.token == self._token).values(expires=0.0)
         self._database.write(
             lambda connection: connection.execute(statement) and None,
@@ -90,16 +85,16 @@ class Lease:
         )
 
     def fence(self, connection: Connection) -> None:
-        """Raise ``LeaseLost`` in a transaction of a process that no longer has the lease.
+        """Raise ``LeaseLost`` in a transaction of a process that no longer holds the lease.
 
-        All writing transactions run one after the other, so none can slip in between.
+        Writing transactions run one after another, so the lease cannot change during one.
         """
         row = _read(connection)
         if row is None or row["token"] != self._token:
             raise LeaseLost
 
     def holder(self) -> str:
-        """Return the URL of the process that holds the lease, or ``""``."""
+        """Return the URL of the process that holds the lease; ``""`` if it is free."""
         row = self._database.read(_read)
         return str(row["address"]) if row is not None and row["left"] > 0 else ""
 
@@ -109,7 +104,7 @@ class Lease:
 
 
 def _clock() -> Any:
-    """Return the database's seconds since 1970, now and not as the transaction began."""
+    """Return the database's current seconds since 1970, not those of the transaction's start."""
     return extract("epoch", func.clock_timestamp())
 
 
@@ -119,18 +114,18 @@ def _read(connection: Connection) -> RowMapping | None:
 
 
 def this_process() -> str:
-    """Return what identifies this process to others on the same machine."""
+    """Return an identifier of this process for others on the same machine."""
     return f"{_machine()} {_process('self')}"
 
 
 def is_gone(process: str) -> bool:
-    """Say whether a process of this machine has ended; ``False`` for those of other machines."""
+    """Return whether a process of this machine has ended; ``False`` for other machines."""
     machine, _, rest = process.partition(" ")
     return bool(machine) and machine == _machine() and _process(rest.partition(" ")[0]) != rest
 
 
 def _machine() -> str:
-    """Return an id of this boot of this machine and of its namespace of process ids."""
+    """Return an id of the machine's current boot and its namespace of process ids."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
@@ -139,7 +134,7 @@ def _machine() -> str:
 
 
 def _process(pid: str) -> str:
-    """Return a process's id and start time in ticks; ``""`` for one that has ended."""
+    """Return a process's id and start time in ticks; ``""`` if it has ended."""
     try:
         number, _, rest = Path(f"/proc/{pid}/stat").read_text().partition(" ")
     except OSError:

@@ -1,4 +1,4 @@
-"""Bringing a database to the newest schema, and refusing one that this release does not know."""
+"""Migrate a database to the newest schema, and refuse one with an unknown schema."""
 
 from pathlib import Path
 
@@ -15,21 +15,21 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 def newest() -> str:
-    """Return the revision that this release writes."""
+    """Return the newest revision."""
     head = _scripts().get_current_head()
     assert head, "there is no migration"
     return head
 
 
 def current(connection: Connection) -> str | None:
-    """Return the revision of that database; ``None`` when it is empty."""
+    """Return the revision of a database; ``None`` if it is empty."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def check(connection: Connection, shown: str) -> str | None:
-    """Return the revision, or raise ``StorageUnusable`` when it is not one of ours.
+    """Return the revision; raises ``StorageUnusable`` for an unknown one.
 
-    ``shown`` is how the database is called in the message.
+    ``shown`` is the database's name in messages.
     """
     found = current(connection)
     if found is None:
@@ -52,7 +52,7 @@ def check(connection: Connection, shown: str) -> str | None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the database to the newest schema, within the transaction of ``connection``."""
+    """Migrate to the newest schema in the transaction of ``connection``."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection

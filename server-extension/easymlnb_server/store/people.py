@@ -8,115 +8,91 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from easymlnb.contract.errors import NameTaken
 from easymlnb_server.identity.names import bundle_of
-from easymlnb_server.store.database import Database
+from easymlnb_server.store.database import Repository, reading, upsert, writing
 from easymlnb_server.store.records import State
+from easymlnb_server.store.services import deleted_values
 from easymlnb_server.store.tables import bundles, people, services, versions
 
 
-class People:
-    """Names of people and the identities that they belong to.
+class People(Repository):
+    """User names and the identities that they belong to.
 
-    A name belongs to the first identity that was seen with it, until an administrator moves or
-    removes what is kept under it: somebody else who gets the name later gets nothing with it.
+    A name belongs to the first identity that used it, until an administrator transfers or removes
+    what is stored under it. Another person who gets the name later therefore gets no access.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    @reading
+    def all(self, connection: Connection) -> dict[str, str]:
+        """Return the identity of each name."""
+        rows = connection.execute(select(people.c.name, people.c.identity))
+        return {row.name: row.identity for row in rows}
 
-    def all(self) -> dict[str, str]:
-        """Return the identity that each name belongs to."""
-        query = select(people.c.name, people.c.identity)
+    @writing
+    def bind(self, connection: Connection, name: str, identity: str) -> str:
+        """Bind a name to an identity unless it is bound; return the identity that it has."""
+        query = select(people.c.identity).where(people.c.name == name)
+        known = connection.execute(query).scalar()
+        if known is None:
+            connection.execute(insert(people).values(name=name, identity=identity))
+        return identity if known is None else str(known)
 
-        def work(connection: Connection) -> dict[str, str]:
-            return {row.name: row.identity for row in connection.execute(query)}
+    @reading
+    def owners(self, connection: Connection) -> set[str]:
+        """Return the users who have published something or are publishing it."""
+        published = select(services.c.owner).where(services.c.deleted.is_(None))
+        starting = select(bundles.c.owner).where(bundles.c.state == State.STARTING)
+        return set(connection.execute(published.union(starting)).scalars())
 
-        return self._database.read(work)
-
-    def bind(self, name: str, identity: str) -> str:
-        """Let a name belong to an identity unless it has one; return the one that it has."""
-        mine = select(people.c.identity).where(people.c.name == name)
-
-        def work(connection: Connection) -> str:
-            known = connection.execute(mine).scalar()
-            if known is None:
-                connection.execute(insert(people).values(name=name, identity=identity))
-            return identity if known is None else str(known)
-
-        return self._database.write(work)
-
-    def owners(self) -> set[str]:
-        """Return the names under which something is published or being published."""
-
-        def work(connection: Connection) -> set[str]:
-            there = select(services.c.owner).where(services.c.deleted.is_(None))
-            coming = select(bundles.c.owner).where(bundles.c.state == State.STARTING)
-            rows = [*connection.execute(there), *connection.execute(coming)]
-            return {str(row[0]) for row in rows}
-
-        return self._database.read(work)
-
-    def moved(self) -> dict[str, str]:
-        """Return the new names of services that changed hands, by their old ones."""
+    @reading
+    def moved(self, connection: Connection) -> dict[str, str]:
+        """Return the new names of transferred services by their old ones."""
         query = select(services.c.name, services.c.moved).where(services.c.moved.is_not(None))
+        return {row.name: row.moved for row in connection.execute(query)}
 
-        def work(connection: Connection) -> dict[str, str]:
-            return {row.name: row.moved for row in connection.execute(query)}
+    @writing
+    def transfer(self, connection: Connection, old: str, new: str, identity: str) -> dict[str, str]:
+        """Transfer everything that ``old`` published to ``new``; return new names by old ones.
 
-        return self._database.read(work)
-
-    def transfer(self, old: str, new: str, identity: str) -> dict[str, str]:
-        """Give all that is published under a name to somebody; return new names by old ones.
-
-        ``identity`` is that of ``new``. Where others share services with ``old``, they do with
-        ``new``. ``old`` belongs to nobody then. Raises ``NameTaken`` when a service of that name is
-        there already, or something is just being published; then nothing was changed.
+        Services shared with ``old`` are then shared with ``new``. ``identity`` is that of ``new``;
+        the name ``old`` becomes free. Raises ``NameTaken`` if ``new`` has a service with the same
+        name, or if ``old`` is publishing a notebook; then nothing was changed.
         """
-
-        def work(connection: Connection) -> dict[str, str]:
-            starting = select(bundles.c.id).where(
-                bundles.c.owner == old, bundles.c.state == State.STARTING
+        starting = select(bundles.c.id).where(
+            bundles.c.owner == old, bundles.c.state == State.STARTING
+        )
+        if connection.execute(starting).first() is not None:
+            raise NameTaken(
+                f"A notebook of {old!r} is being published. Try again when publishing is finished."
             )
-            if connection.execute(starting).first() is not None:
-                raise NameTaken(
-                    f"A notebook of {old!r} is being published. Try again when publishing is "
-                    "finished."
-                )
-            rows = connection.execute(
-                select(services).where(services.c.owner == old, services.c.deleted.is_(None))
-            ).all()
-            found = {row.name: _under(new, row.name) for row in rows}
-            _check_free(connection, list(found.values()))
-            for row in rows:
-                _move(connection, row, new, found[row.name])
-            for bundle in connection.execute(select(bundles).where(bundles.c.owner == old)).all():
-                _give(connection, bundle, new)
-            _rename_in_access(connection, lambda name: new if name == old else name)
-            connection.execute(delete(people).where(people.c.name.in_([old, new])))
-            connection.execute(insert(people).values(name=new, identity=identity))
-            return found
+        rows = connection.execute(
+            select(services).where(services.c.owner == old, services.c.deleted.is_(None))
+        ).all()
+        names = {row.name: _under(new, row.name) for row in rows}
+        _check_free(connection, list(names.values()))
+        for row in rows:
+            _move(connection, row, new, names[row.name])
+        for bundle in connection.execute(select(bundles).where(bundles.c.owner == old)).all():
+            _move_bundle(connection, bundle, new)
+        _rename_in_access(connection, lambda name: new if name == old else name)
+        connection.execute(delete(people).where(people.c.name.in_([old, new])))
+        connection.execute(insert(people).values(name=new, identity=identity))
+        return names
 
-        return self._database.write(work)
+    @writing
+    def remove(self, connection: Connection, name: str) -> list[str]:
+        """Remove everything that a user published; return the names of the services.
 
-    def remove(self, name: str) -> list[str]:
-        """Remove all that is kept of somebody, and return the names of the services.
-
-        Nobody shares anything with that name afterwards, and it belongs to nobody.
+        No service is shared with the name afterwards, and the name becomes free.
         """
-
-        def work(connection: Connection) -> list[str]:
-            own = services.c.owner == name
-            query = select(services.c.name).where(own, services.c.deleted.is_(None))
-            found = [str(row[0]) for row in connection.execute(query)]
-            now = time.time()
-            gone = {"deleted": now, "changed": now, "current": None, "access": None, "moved": None}
-            connection.execute(delete(versions).where(versions.c.service.in_(found)))
-            connection.execute(update(services).where(own).values(**gone))
-            connection.execute(delete(bundles).where(bundles.c.owner == name))
-            _rename_in_access(connection, lambda one: None if one == name else one)
-            connection.execute(delete(people).where(people.c.name == name))
-            return found
-
-        return self._database.write(work)
+        own = services.c.owner == name
+        query = select(services.c.name).where(own, services.c.deleted.is_(None))
+        names = list(connection.execute(query).scalars())
+        connection.execute(delete(versions).where(versions.c.service.in_(names)))
+        connection.execute(update(services).where(own).values(**deleted_values()))
+        connection.execute(delete(bundles).where(bundles.c.owner == name))
+        _rename_in_access(connection, lambda user: None if user == name else user)
+        connection.execute(delete(people).where(people.c.name == name))
+        return names
 
 
 def _under(owner: str, name: str) -> str:
@@ -125,7 +101,7 @@ def _under(owner: str, name: str) -> str:
 
 def _check_free(connection: Connection, names: list[str]) -> None:
     query = select(services.c.name).where(services.c.name.in_(names), services.c.deleted.is_(None))
-    if taken := sorted(str(row[0]) for row in connection.execute(query)):
+    if taken := sorted(connection.execute(query).scalars()):
         raise NameTaken(
             f"Services with these names already exist: {', '.join(taken)}. Remove or rename them "
             "first."
@@ -133,36 +109,25 @@ def _check_free(connection: Connection, names: list[str]) -> None:
 
 
 def _move(connection: Connection, row: Row[Any], owner: str, name: str) -> None:
-    """Give a service another owner and name; its row stays, and says where it went."""
-    now = time.time()
-    there = connection.execute(select(services).where(services.c.name == name)).one_or_none()
-    values = {
-        "owner": owner,
-        "last": max(row.last, there.last if there is not None else 0),
-        "current": row.current,
-        "created": row.created,
-        "deleted": None,
-        "access": row.access,
-        "changed": now,
-        "moved": None,
-    }
-    if there is None:
-        connection.execute(insert(services).values(name=name, **values))
-    else:
-        connection.execute(update(services).where(services.c.name == name).values(**values))
-    mine = versions.c.service == row.name
-    for version in connection.execute(select(versions).where(mine)).all():
-        one = mine & (versions.c.number == version.number)
+    """Give a service another owner and name. Its old row stays and refers to the new name."""
+    query = select(services.c.last).where(services.c.name == name)
+    last = connection.execute(query).scalar() or 0
+    values = {**row._mapping, "owner": owner, "last": max(row.last, last), "changed": time.time()}
+    del values["name"]
+    upsert(connection, services, {"name": name}, values)
+    own = versions.c.service == row.name
+    for version in connection.execute(select(versions).where(own)).all():
         changed = {"service": name, "spec": {**version.spec, "name": name}}
-        connection.execute(update(versions).where(one).values(**changed))
-    gone = {"deleted": now, "changed": now, "current": None, "access": None, "moved": name}
-    connection.execute(update(services).where(services.c.name == row.name).values(**gone))
+        statement = update(versions).where(own & (versions.c.number == version.number))
+        connection.execute(statement.values(**changed))
+    statement = update(services).where(services.c.name == row.name)
+    connection.execute(statement.values(**deleted_values(moved=name)))
 
 
-def _give(connection: Connection, row: Row[Any], owner: str) -> None:
+def _move_bundle(connection: Connection, row: Row[Any], owner: str) -> None:
     """Give a bundle another owner, and another id.
 
-    Ids are made of the owner's name and the content: who gets the name may publish the same.
+    The id depends on the owner, so the next user of the old name can publish the same content.
     """
     id = bundle_of(owner, row.id)
     values = {**row._mapping, "id": id, "owner": owner, "changed": time.time()}
@@ -173,11 +138,11 @@ def _give(connection: Connection, row: Row[Any], owner: str) -> None:
     connection.execute(delete(bundles).where(bundles.c.id == row.id))
 
 
-def _rename_in_access(connection: Connection, change: Callable[[str], str | None]) -> None:
+def _rename_in_access(connection: Connection, rename: Callable[[str], str | None]) -> None:
     query = select(services.c.name, services.c.access).where(services.c.access.is_not(None))
     for row in connection.execute(query).all():
         users = row.access.get("users") or []
-        changed = sorted({one for name in users if (one := change(name)) is not None})
+        changed = sorted({new for name in users if (new := rename(name)) is not None})
         if changed != sorted(users):
             values = {"access": {**row.access, "users": changed}, "changed": time.time()}
             connection.execute(update(services).where(services.c.name == row.name).values(**values))

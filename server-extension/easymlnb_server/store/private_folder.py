@@ -8,21 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
-"""What members of the group and everybody else may do with a file."""
+"""Permissions of the group and of all other accounts."""
 
 log = logging.getLogger("easymlnb.storage")
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and all above it that are missing, for this account only."""
-    for one in (*reversed(folder.parents), folder):
-        one.mkdir(mode=0o700, exist_ok=True)
+    """Make a folder, and its missing parents, for this account only."""
+    for path in (*reversed(folder.parents), folder):
+        path.mkdir(mode=0o700, exist_ok=True)
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that no other account can enter; of one that is there, close it and its files.
+    """Make a folder that no other account can enter; close an existing one and its files.
 
-    A folder that is meant for several accounts, or belongs to another one, is only warned of.
+    A folder that is shared on purpose, or belongs to another account, only causes a warning.
     """
     folder.mkdir(parents=True, mode=0o700, exist_ok=True)
     found = folder.stat()
@@ -41,7 +41,7 @@ def make_private(folder: Path) -> None:
 
 def _close(paths: Iterator[Path]) -> None:
     for path in paths:
-        # What is gone by now, or another account's, is passed over.
+        # Files that were removed, or belong to another account, are skipped.
         with contextlib.suppress(OSError):
             mode = path.lstat().st_mode
             if mode & OTHERS and not stat.S_ISLNK(mode):

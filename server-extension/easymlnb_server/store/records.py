@@ -1,4 +1,4 @@
-"""Records that the store returns: frozen, independent of the database."""
+"""Records that the store returns."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +9,7 @@ from easymlnb_server.identity.access import Access
 
 
 class State(StrEnum):
-    """Where a bundle is on its way from publishing to serving."""
+    """Progress of a bundle from publishing to serving."""
 
     STARTING = "starting"
     READY = "ready"
@@ -18,12 +18,12 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredBundle:
-    """A bundle that was accepted.
+    """A bundle that was accepted. Times are seconds since 1970, UTC.
 
-    ``names`` are the services that were asked for (none: all), ``provides`` those it brought,
-    ``manifest`` is the bundle's own, ``file`` the zip and ``log`` the executed notebook in
-    ``Store.files``. ``error`` is ``{"code", "message", "cell"?, "source"?, "traceback"?}`` of the
-    last attempt that failed. Times are in seconds since 1970, UTC.
+    - ``names``: the services to publish; empty for all
+    - ``provides``: the services that were published from it
+    - ``file``, ``log``: names of the zip and of the executed notebook in ``Store.files``
+    - ``error``: ``{"code", "message", "cell"?, "source"?, "traceback"?}`` of the last failure
     """
 
     id: str
@@ -41,17 +41,17 @@ class StoredBundle:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What came of publishing a bundle. ``fresh`` says that it has to be started now."""
+    """A bundle that was added. ``is_new``: it has to be started now."""
 
     bundle: StoredBundle
-    fresh: bool
+    is_new: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One number of a service; immutable but for ``current``: whether new calls go there.
+    """A version of a service. ``current``: it gets new calls.
 
-    ``owner`` and ``access`` are the service's.
+    ``owner`` and ``access`` are the service's and can change.
     """
 
     service: str
@@ -62,13 +62,3 @@ class Version:
     current: bool
     owner: str
     access: Access
-
-
-@dataclass(frozen=True, slots=True)
-class StoredService:
-    """A published service with the version that serves."""
-
-    name: str
-    owner: str
-    created: float
-    current: Version

@@ -7,8 +7,8 @@ from traitlets import Float, HasTraits, TraitError, Unicode, default, validate
 
 from easymlnb_server.store.store import Store
 
-SHORTEST = 3.0
-"""Seconds of the shortest lease: renewing it takes time, and is done five times in its length."""
+MIN_LEASE = 3.0
+"""Seconds; renewing a lease takes time and happens five times within its length."""
 
 
 class StorageSettings(HasTraits):
@@ -33,13 +33,13 @@ class StorageSettings(HasTraits):
 
     @validate("lease_seconds")
     def _lease_seconds(self, proposal: dict[str, float]) -> float:
-        if proposal["value"] < SHORTEST:
-            raise TraitError(f"EasyMLNB.lease_seconds must be at least {SHORTEST:g}.")
+        if proposal["value"] < MIN_LEASE:
+            raise TraitError(f"EasyMLNB.lease_seconds must be at least {MIN_LEASE:g}.")
         return proposal["value"]
 
     @property
     def may_have_standbys(self) -> bool:
-        """Say whether other server processes can share the database."""
+        """Return whether other server processes can use the same database."""
         return self.database_url.startswith("postgres")
 
     def open_store(self) -> Store:

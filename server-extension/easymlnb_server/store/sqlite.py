@@ -1,25 +1,27 @@
-"""The SQLite file: where it may lie, how it is opened, what is checked before it is used.
+"""Check and open the SQLite file.
 
-A damaged, foreign or misplaced file is refused at the start with the reason and the fix; nothing
-is ever repaired in silence or replaced by an empty database.
+A file that is damaged, foreign or on a network file system is refused at the start, with the
+reason and a fix. It is never repaired silently or replaced by an empty database.
 """
 
 import os
-import re
 import sqlite3
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from easymlnb.contract.errors import StorageUnusable
 
 BUSY_SECONDS = 10.0
-"""How long a write waits for another one before it gives up."""
+"""Seconds that a write waits for another one."""
 
-# Locks and shared memory, which WAL needs, do not work reliably over these.
+# WAL needs locks and shared memory, which do not work reliably on these.
 NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre"}
 NETWORK |= {"beegfs", "gpfs", "ncpfs", "virtiofs"}
-# File systems in user space are taken for network ones but for these, which are local.
+# Local file systems in user space; all others are treated as network file systems.
 LOCAL_FUSE = {"fuse.fuse-overlayfs", "fuse.bindfs", "fuse.mergerfs", "fuse.gocryptfs"}
 
 _FIX = (
@@ -29,7 +31,7 @@ _FIX = (
 
 
 def has_content(path: Path) -> bool:
-    """Say whether there is a file at ``path`` that is not empty."""
+    """Return whether ``path`` is a file that is not empty."""
     try:
         return path.stat().st_size > 0
     except OSError:
@@ -37,9 +39,9 @@ def has_content(path: Path) -> bool:
 
 
 def prepare(path: Path) -> None:
-    """Make sure that ``path`` is a sound SQLite file in WAL mode, for its owner only.
+    """Create or check the SQLite file ``path``: intact, in WAL mode, private to its owner.
 
-    Makes it when it is not there. Raises ``StorageUnusable`` with reason and fix.
+    Raises ``StorageUnusable`` with the reason and a fix.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -61,7 +63,7 @@ def prepare(path: Path) -> None:
 
 def connect_pragmas(connection: Any) -> None:
     """Set up one new DBAPI connection."""
-    connection.isolation_level = None  # SQLAlchemy's BEGIN is ours, see ``database``
+    connection.isolation_level = None  # ``database`` emits BEGIN
     for pragma in (
         f"busy_timeout={int(BUSY_SECONDS * 1000)}",
         "synchronous=FULL",
@@ -72,7 +74,7 @@ def connect_pragmas(connection: Any) -> None:
 
 
 def backup(path: Path, revision: str) -> Path:
-    """Copy the database beside itself before its schema is changed; return the copy's path."""
+    """Copy the database within its folder before a migration; return the copy's path."""
     copy = path.with_name(f"{path.name}.before-upgrade-from-{revision}")
     unfinished = copy.with_name(copy.name + ".part")
     unfinished.unlink(missing_ok=True)
@@ -90,30 +92,23 @@ def backup(path: Path, revision: str) -> Path:
     return copy
 
 
-def filesystem(folder: Path, mounts: str) -> str:
-    """Return the type of the file system that ``folder`` is on, given the text of /proc/mounts."""
-    best, kind = "", ""
-    for line in mounts.splitlines():
-        fields = line.split(" ")
-        if len(fields) < 3:
-            continue
-        at = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), fields[1])
-        # Of two mounts at one place the later one counts.
-        if len(at) >= len(best) and folder.is_relative_to(at):
-            best, kind = at, fields[2]
-    return kind
+def filesystem(folder: Path, mounts: Mapping[str, str]) -> str:
+    """Return the type of the file system that contains ``folder``, given types by mount point."""
+    containing = [mount for mount in mounts if folder.is_relative_to(mount)]
+    return mounts[max(containing, key=len)] if containing else ""
 
 
 def is_network(kind: str) -> bool:
-    """Say whether a file system of that type can lie on another machine."""
+    """Return whether a file system of this type can be on another machine."""
     return kind in NETWORK or (kind.startswith("fuse.") and kind not in LOCAL_FUSE)
 
 
-def _mounts() -> str:
+def _mounts() -> dict[str, str]:
     try:
-        return Path("/proc/mounts").read_text(encoding="utf-8", errors="replace")
+        # Of two mounts at one mount point, the later one counts.
+        return {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
     except OSError:
-        return ""  # not Linux; nothing is known
+        return {}
 
 
 def _examine(path: Path) -> None:
@@ -123,7 +118,7 @@ def _examine(path: Path) -> None:
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found == "ok":
                 _to_wal(connection)
-                # Shows a read-only disk now, not at the first publish.
+                # Detects a read-only disk now, not at the first publish.
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute("ROLLBACK")
         finally:
@@ -135,7 +130,7 @@ def _examine(path: Path) -> None:
 
 
 def _to_wal(connection: sqlite3.Connection) -> None:
-    """Switch to WAL; another server that starts now may be doing the same, so try for a while."""
+    """Switch to WAL; retry while another server that is starting does the same."""
     until = time.monotonic() + BUSY_SECONDS
     while True:
         try:

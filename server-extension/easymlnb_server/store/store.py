@@ -1,11 +1,11 @@
-"""The whole store: one database and the files that its rows name."""
+"""The persistent state of a server: a database, and the files that its rows refer to."""
 
 import time
 from pathlib import Path
 
-from sqlalchemy import URL, text
+from sqlalchemy import URL
 
-from easymlnb.contract.errors import StorageBusy, StorageUnusable
+from easymlnb.contract.errors import StorageUnusable
 from easymlnb_server.store.bundles import Bundles
 from easymlnb_server.store.database import Database
 from easymlnb_server.store.files import Files
@@ -19,10 +19,7 @@ FILES = "files"
 
 
 class Store:
-    """What survives. All methods block: call them from a thread, never from the event loop.
-
-    Thread-safe.
-    """
+    """The database and the files. Methods block and are thread-safe: call them in a thread."""
 
     def __init__(self, database: Database, files: Files) -> None:
         self.database = database
@@ -34,11 +31,11 @@ class Store:
 
     @classmethod
     def open(cls, url: str, folder: Path, *, files: str = "") -> "Store":
-        """Open the store, made on the first start, and bring it to the newest schema.
+        """Open or create the store and migrate it to the newest schema.
 
-        ``url`` is the database's (empty: SQLite in ``folder``), ``files`` where the files are
-        kept (empty: in ``folder``; a path or a URL for fsspec). Raises ``StorageUnusable`` with the
-        reason and the fix: damaged, read-only, of a newer release, on a network file system, ...
+        ``url`` is the database's, by default SQLite in ``folder``. ``files`` is a path or an
+        fsspec URL, by default a folder in ``folder``. Raises ``StorageUnusable`` with the reason
+        and a fix.
         """
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -47,26 +44,19 @@ class Store:
                 f"The folder {folder} cannot be created ({error.strerror}). Choose a writable "
                 "folder."
             ) from error
-        kept = Files(files or str(folder / FILES))
+        stored = Files(files or str(folder / FILES))
         default = URL.create("sqlite", database=str(folder / DATABASE))
-        # An empty database beside published bundles is a lost one, not a new one.
-        return cls(Database.open(url or default, expected=bool(kept.names())), kept)
+        # Without its database, a folder of published bundles is not a new store.
+        return cls(Database.open(url or default, expected=bool(stored.names())), stored)
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         self.database.close()
 
-    def ready(self) -> bool:
-        """Say whether the database answers."""
-        try:
-            return bool(self.database.read(lambda connection: connection.scalar(text("SELECT 1"))))
-        except StorageBusy:
-            return False
-
     def sweep(self, *, older: float = DAY) -> int:
-        """Forget bundles that failed or serve nothing any more, and files that nothing names.
+        """Remove unused bundles, and files that no bundle needs; return the number of files.
 
-        Only what has not changed for ``older`` seconds. Returns the number of files removed.
+        Only what has not changed for ``older`` seconds is removed.
         """
         before = time.time() - older
         self.bundles.remove_unused(before=before)

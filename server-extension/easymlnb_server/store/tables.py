@@ -1,4 +1,4 @@
-"""The tables, as the newest migration leaves them; a test compares the two."""
+"""The tables after the newest migration; a test compares the two."""
 
 from sqlalchemy import (
     JSON,
@@ -21,7 +21,7 @@ metadata = MetaData(
     }
 )
 
-# The owner's name, a slash and the service's; SQLite does not look at lengths.
+# The owner's name, a slash and the service's name; SQLite ignores lengths.
 NAME = String(63).with_variant(String(320), "postgresql")
 
 bundles = Table(
@@ -41,8 +41,8 @@ bundles = Table(
     Index(None, "state"),
 )
 
-# A deleted service keeps its row: ``last`` makes sure that no number is ever given twice, and
-# ``moved`` says under which name it is served since it changed hands.
+# A deleted service keeps its row: ``last`` prevents that a version number is used again, and
+# ``moved`` is the name of a service that was transferred to another owner.
 services = Table(
     "services",
     metadata,
@@ -69,7 +69,7 @@ versions = Table(
     Index(None, "bundle"),
 )
 
-# The active server process among those on one database; times are by the database's clock.
+# The active server process of a database; times are by the database's clock.
 lease = Table(
     "lease",
     metadata,
@@ -80,7 +80,7 @@ lease = Table(
     Column("process", String, nullable=False),
 )
 
-# Whom a name belongs to. An identity is what the Hub says of a user and nobody can change.
+# Owners of names. An identity is an immutable attribute of a Hub user.
 people = Table(
     "people",
     metadata,
@@ -88,7 +88,7 @@ people = Table(
     Column("identity", String(64), nullable=False),
 )
 
-# GPU seconds; each process writes a total of its own.
+# GPU seconds; each process writes its own total.
 usage = Table(
     "usage",
     metadata,

@@ -40,7 +40,7 @@ class ScalingLimits:
             min_workers=max(spec.min_workers for spec in specs),
             max_workers=max(spec.workers for spec in specs),
             target_calls=min(spec.target_calls for spec in specs),
-            idle_timeout=max(spec.running.idle for spec in specs),
+            idle_timeout=max(spec.resources.idle for spec in specs),
         )
 
 

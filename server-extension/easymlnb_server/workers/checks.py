@@ -74,7 +74,7 @@ class WorkerChecks:
 
     def set_memory_limit(self, specs: Iterable[ServiceSpec]) -> int:
         """Use the largest limit among the services of one bundle; return it."""
-        limit = max((spec.running.memory for spec in specs), default=0)
+        limit = max((spec.resources.memory for spec in specs), default=0)
         self.memory_limit = limit or self._default_limit
         return self.memory_limit
 

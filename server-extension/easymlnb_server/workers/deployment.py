@@ -55,6 +55,7 @@ class Deployment:
     - ``load``: reads the bundle
     - ``placements``, ``registration``, ``settings``: where workers start, how they connect, and the
       server's settings
+    - ``start_gate``: limits concurrent starts
     - ``pool``: the dispatcher that runs the version's calls
     - ``starter``: starts the workers, and knows what a start waits for
     - ``restarts``: number of replaced workers by reason, one of ``REASONS``
@@ -67,6 +68,7 @@ class Deployment:
         load: LoadBundle,
         placements: PlacementSet,
         registration: WorkerRegistration,
+        start_gate: asyncio.Semaphore,
         settings: DeploymentSettings,
     ) -> None:
         self.bundle = bundle
@@ -77,7 +79,7 @@ class Deployment:
         self._settings = settings
         self._registration = registration
         self._workers = WorkerSet(self.pool.leave)
-        self.starter = Starter(load, placements, registration, self._workers, settings)
+        self.starter = Starter(load, placements, registration, start_gate, self._workers, settings)
         self._checks = WorkerChecks(
             self._workers, settings.memory_limit, self._schedule_replacement
         )

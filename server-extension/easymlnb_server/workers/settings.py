@@ -1,6 +1,5 @@
 """Settings that all deployments of a server share."""
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,6 @@ class DeploymentSettings:
     """Settings of a deployment.
 
     - ``folder``: parent of the workers' folders
-    - ``start_gate``: limits concurrent starts
     - ``start_timeout``: seconds that a worker may take to start
     - ``queue_limit``: number of calls of one service that may be queued
     - ``memory_limit``: bytes that a worker may use if its services set no limit; 0 for no limit
@@ -19,7 +17,6 @@ class DeploymentSettings:
     """
 
     folder: Path
-    start_gate: asyncio.Semaphore
     start_timeout: float = 600.0
     queue_limit: int = 64
     memory_limit: int = 0

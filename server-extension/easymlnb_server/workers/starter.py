@@ -59,6 +59,7 @@ class Starter:
       unreadable bundle must not prevent other starts
     - ``placements``, ``registration``, ``workers``, ``settings``: where workers start, how they
       connect, the set that they join, and the server's settings
+    - ``start_gate``: limits concurrent starts
     - ``executed``: the notebook as the latest worker ran it, with outputs
     - ``gpu``, ``placement_name``: what a worker needs and where it runs; ``None`` while only the
       bundle is known
@@ -76,6 +77,7 @@ class Starter:
         load: LoadBundle,
         placements: PlacementSet,
         registration: WorkerRegistration,
+        start_gate: asyncio.Semaphore,
         workers: WorkerSet,
         settings: DeploymentSettings,
     ) -> None:
@@ -92,6 +94,7 @@ class Starter:
         self._load = load
         self._placements = placements
         self._registration = registration
+        self._start_gate = start_gate
         self._workers = workers
         self._settings = settings
 
@@ -178,7 +181,7 @@ class Starter:
         self.reservations += 1
         unused: Reservation | None = reservation
         try:
-            async with start_slot(self._settings.start_gate):
+            async with start_slot(self._start_gate):
                 unused = None
                 worker = await self._start(bundle, placement, reservation)
             self._workers.add(worker)
@@ -359,6 +362,6 @@ def _locate(notebook: NotebookNode, trace: str) -> tuple[str, dict[str, Any]]:
 
 def required_gpus(specs: tuple[ServiceSpec, ...]) -> Gpu:
     """Return the GPUs that a worker with all these services needs."""
-    requested = [spec.running.gpu for spec in specs]
+    requested = [spec.resources.gpu for spec in specs]
     required = max((gpu for gpu in requested if gpu != PREFER), default=0.0)
     return required or (PREFER if PREFER in requested else 0.0)

@@ -11,13 +11,13 @@ from ipywidgets.widgets.widget import _instances
 import easymlnb as ml
 from easymlnb.apps import permalinks
 from easymlnb.apps.app_page import AppPage, Uploads
-from easymlnb.apps.history import KEPT, MOST, ROOM, History
-from easymlnb.apps.words import short
+from easymlnb.apps.history import MAX_RUNS, MAX_SIZE, MAX_STORED, History
+from easymlnb.apps.summaries import short
 from easymlnb.contract.errors import CallCancelled, from_code
 from easymlnb.forms.call_protocol import Failed, Succeeded, Waiting
-from easymlnb.forms.form import Ended
+from easymlnb.forms.form import FinishedCall
 from easymlnb.forms.local_caller import LocalCaller
-from easymlnb.forms.run_bar import waiting
+from easymlnb.forms.run_bar import waiting_text
 from easymlnb.services.definition import define
 
 PATIENCE = 20.0
@@ -27,21 +27,21 @@ def greet(name: str, times: int = 1, key: ml.Secret = "", photo: ml.File | None 
     return f"Hello {name}! " * times
 
 
-def ended(values: dict[str, Any], event: Any, **known: Any) -> Ended:
-    return Ended(values, event=event, **known)
+def ended(values: dict[str, Any], event: Any, **known: Any) -> FinishedCall:
+    return FinishedCall(values, event=event, **known)
 
 
 def app_of(**options: Any) -> AppPage:
     service = define(greet, examples=[{"name": "Ada"}], title="Greeter", license="MIT")
     app = AppPage(service.spec, LocalCaller(service), base="/base/easymlnb/", **options)
     app.heard = []  # type: ignore[attr-defined]
-    app.form.desk.send = lambda content, buffers=None: app.heard.append((content, buffers))  # type: ignore[attr-defined]
+    app.form.script.send = lambda content, buffers=None: app.heard.append((content, buffers))  # type: ignore[attr-defined]
     return app
 
 
 def do(app: AppPage, act: str, value: str = "") -> None:
     """Do what the script does when a person presses something."""
-    app.form.desk.said({"do": act, "value": value}, [])
+    app.form.script.on_message({"action": act, "value": value}, [])
 
 
 def ran(app: AppPage, **values: Any) -> None:
@@ -51,7 +51,7 @@ def ran(app: AppPage, **values: Any) -> None:
 
 
 def shown(app: AppPage) -> str:
-    return "".join(one.value for one in app.form.outcome._parts.children)
+    return "".join(one.value for one in app.form.result_panel._parts.children)
 
 
 def test_runs_are_listed_and_can_be_gone_back_to():
@@ -74,12 +74,12 @@ def test_two_runs_are_compared_by_what_differs():
     ran(app, name="Ada", times=2)
     ran(app, name="Ada", times=3)
     do(app, "compare", "1")
-    (card,) = app._pair.children
+    (card,) = app._comparison.children
     head = card.children[0].value
     assert "<td>2</td><td>3</td>" in head
     assert "Name" not in head
     do(app, "uncompare")
-    assert app._pair.children == ()
+    assert app._comparison.children == ()
     app.close()
 
 
@@ -89,9 +89,9 @@ def test_a_link_carries_what_was_filled_in_but_no_secret_and_no_file():
     app.form.fill({"name": "Ada", "times": 4, "key": "hunter2", "photo": photo})
     do(app, "link")
     (content, _) = app.heard[-1]  # type: ignore[attr-defined]
-    assert content["tell"] == "link"
-    assert content["words"] == "Link copied, without files and secrets"
-    found = permalinks.unfold(content["value"])
+    assert content["action"] == "link"
+    assert content["message"] == "Link copied, without files and secrets"
+    found = permalinks.decode(content["value"])
     assert sorted(permalinks.missing(found)) == ["key", "photo"]
     assert found == {"name": "Ada", "times": 4}
     assert "hunter2" not in json.dumps(found)
@@ -104,8 +104,8 @@ def test_a_link_carries_what_was_filled_in_but_no_secret_and_no_file():
     assert "Please enter it again" in fields["key"]._error.value
     assert fields["name"]._error.value == ""
     fields["photo"].set(photo)
-    other.form.sheet.heard()
-    assert "em-past" in fields["photo"]._error.value
+    other.form.context.on_user_event()
+    assert "em-outdated" in fields["photo"]._error._dom_classes
     app.close()
     other.close()
 
@@ -115,9 +115,9 @@ def test_a_link_with_everything_in_it_says_nothing():
     app.form.fill({"name": "Ada"})
     do(app, "link")
     content = app.heard[-1][0]  # type: ignore[attr-defined]
-    assert content["words"] == "Link copied"
+    assert content["message"] == "Link copied"
     do(app, "open", content["value"])
-    assert not app.form.sheet.marked
+    assert not app.form.context.invalid
     app.close()
 
 
@@ -126,7 +126,7 @@ def test_a_link_with_everything_in_it_says_nothing():
 def test_a_note_that_is_none_marks_nothing(note):
     app = app_of()
     do(app, "restore", json.dumps({"name": "Ada", permalinks.NOTE: note}))
-    assert app.form.values()["name"] == "Ada" and not app.form.sheet.marked
+    assert app.form.values()["name"] == "Ada" and not app.form.context.invalid
     app.close()
 
 
@@ -134,7 +134,7 @@ def test_what_is_too_long_for_a_link_says_so():
     app = app_of()
     app.form.fill({"name": "".join(chr(0x4E00 + at * 37 % 20000) for at in range(9000))})
     do(app, "link")
-    assert app.heard[-1][0] == {"tell": "words", "value": "Input too long for a link"}  # type: ignore[attr-defined]
+    assert app.heard[-1][0] == {"action": "message", "value": "Input too long for a link"}  # type: ignore[attr-defined]
     app.close()
 
 
@@ -151,7 +151,7 @@ def test_a_link_that_unfolds_to_too_much_is_not_read():
     import zlib
 
     bomb = zlib.compress(b'{"name": "' + b"a" * 50_000_000 + b'"}', 9)
-    assert permalinks.unfold(base64.urlsafe_b64encode(bomb).decode()) is None
+    assert permalinks.decode(base64.urlsafe_b64encode(bomb).decode()) is None
 
 
 def test_a_draft_keeps_names_of_uploads_and_comes_back():
@@ -204,21 +204,24 @@ def test_visitors_without_a_login_see_no_code_with_a_token(layout):
 def test_the_code_names_the_address_that_the_visitor_sees():
     app = app_of(values={"name": "Ada"})
     do(app, "origin", "https://hub.example.org")
-    assert "https://hub.example.org/base/easymlnb/services/greet/call" in app.form.code.widget.value
+    assert (
+        "https://hub.example.org/base/easymlnb/services/greet/call"
+        in app.form.code_panel.widget.value
+    )
     do(app, "origin", "javascript:alert(1)")
-    assert "javascript:alert" not in app.form.code.widget.value
+    assert "javascript:alert" not in app.form.code_panel.widget.value
     app.close()
 
 
 @pytest.mark.parametrize(
-    "said", [None, 7, [], {"do": 7}, {"do": "run"}, {"do": "show", "value": {}},
-             {"do": "example", "value": "99"}, {"do": "example", "value": "-1"},
-             {"do": "show", "value": "1"}, {"do": "restore", "value": "[1]"},
-             {"do": "restore", "value": '{"name": {"b64": 7}}'}],
+    "said", [None, 7, [], {"action": 7}, {"action": "run"}, {"action": "show", "value": {}},
+             {"action": "example", "value": "99"}, {"action": "example", "value": "-1"},
+             {"action": "show", "value": "1"}, {"action": "restore", "value": "[1]"},
+             {"action": "restore", "value": '{"name": {"b64": 7}}'}],
 )  # fmt: skip
 def test_nonsense_from_a_page_changes_nothing(said):
     app = app_of(values={"name": "Ada"})
-    app.form.desk.said(said, [])
+    app.form.script.on_message(said, [])
     assert not app.form.busy
     app.close()
 
@@ -247,10 +250,10 @@ def test_widgets_of_a_page_share_one_layout():
 def test_history_forgets_old_runs_and_large_results_first():
     service = define(greet)
     history = History(service.spec)
-    large = [{"kind": "text", "title": "", "data": "x" * (ROOM // 3)}]
-    for at in range(MOST + 5):
+    large = [{"kind": "text", "title": "", "data": "x" * (MAX_SIZE // 3)}]
+    for at in range(MAX_RUNS + 5):
         history.add(ended({"name": f"n{at}"}, Succeeded(large, 0.1, "r")))
-    assert len(history.runs) == MOST
+    assert len(history.runs) == MAX_RUNS
     kept = [run for run in history.runs if run.parts is not None]
     assert 0 < len(kept) < 4
     assert history.runs[0].parts is not None
@@ -307,7 +310,7 @@ def test_values_that_differ_far_behind_are_compared():
     ran(app, name="a" * 200 + "x")
     ran(app, name="a" * 200 + "y")
     do(app, "compare", "1")
-    assert "same input" not in app._pair.children[0].children[0].value
+    assert "same input" not in app._comparison.children[0].children[0].value
     app.close()
 
 
@@ -319,7 +322,7 @@ def test_the_history_comes_back_after_a_reload_without_secrets_and_files():
     kept = next(
         content["value"]
         for content, _ in reversed(app.heard)  # type: ignore[attr-defined]
-        if content["tell"] == "history"
+        if content["action"] == "history"
     )
     assert "hunter2" not in kept and "eA==" not in kept
     other = app_of()
@@ -342,14 +345,14 @@ def test_the_history_comes_back_after_a_reload_without_secrets_and_files():
 def test_what_a_browser_keeps_is_bounded_and_results_go_first():
     service = define(greet)
     history = History(service.spec)
-    for at in range(MOST):
-        parts = [{"kind": "text", "title": "", "data": "x" * (KEPT // 6)}]
+    for at in range(MAX_RUNS):
+        parts = [{"kind": "text", "title": "", "data": "x" * (MAX_STORED // 6)}]
         history.add(ended({"name": f"n{at}"}, Succeeded(parts, 0.1, "r")))
-    kept = history.text()
-    assert len(kept) <= KEPT + MOST
+    kept = history.to_json()
+    assert len(kept) <= MAX_STORED + MAX_RUNS
     back = History(service.spec)
     back.restore(kept)
-    assert len(back.runs) == MOST
+    assert len(back.runs) == MAX_RUNS
     assert back.runs[0].parts is not None and back.runs[-1].parts is None
 
 
@@ -381,7 +384,7 @@ def test_a_history_that_is_none_changes_nothing(kept):
     ],
 )
 def test_waiting_says_why_and_how_long(told, words):
-    assert waiting(told) == words
+    assert waiting_text(told) == words
 
 
 def test_a_call_in_line_shows_its_place():
@@ -398,7 +401,7 @@ def test_a_call_in_line_shows_its_place():
     app = AppPage(define(greet).spec, caller, base="/easymlnb/", values={"name": "Ada"})
     app.form.run()
     deadline = time.monotonic() + PATIENCE
-    while "2 ahead of you" not in app.form.status._text.value:
+    while "2 ahead of you" not in app.form.run_bar._text.value:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     app.form.stop()
@@ -422,7 +425,7 @@ def test_much_that_was_typed_is_neither_kept_nor_linked():
     spec = define(greet).spec
     for value in (["a"] * 40_000, "a" * 200_000):
         assert permalinks.draft(spec, {"name": value}) == ""
-        assert permalinks.fold(spec, {"name": value}) is None
+        assert permalinks.encode(spec, {"name": value}) is None
     assert permalinks.draft(spec, {"name": "Ada"}) == '{"name": "Ada"}'
 
 
@@ -430,5 +433,5 @@ def test_long_values_are_left_out_of_the_code():
     app = app_of()
     app.form.fill({"name": "Ada" * 10_000})
     do(app, "origin", "http://localhost")
-    assert len(app.form.code.widget.value) < 10_000
-    assert "too long to be shown here" in app.form.code.widget.value
+    assert len(app.form.code_panel.widget.value) < 10_000
+    assert "too long to be shown here" in app.form.code_panel.widget.value

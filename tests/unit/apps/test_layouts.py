@@ -52,7 +52,7 @@ def test_the_page_is_built_of_it_and_works():
     )
     app = app_of(tree)
     shown = held(app.widget)
-    assert app.form.status.widget in shown
+    assert app.form.run_bar.widget in shown
     assert app.form.fields.fields["name"].widget in shown
     assert app.form.fields.fields["times"].widget not in shown
     said = "".join(one.value for one in shown if isinstance(one, W.HTML))
@@ -61,7 +61,7 @@ def test_the_page_is_built_of_it_and_works():
     app.form.fill({"name": "Bo"})
     app.form.run()
     app.form.wait(20)
-    assert "Hello Bo!" in app.form.outcome._parts.children[0].value
+    assert "Hello Bo!" in app.form.result_panel._parts.children[0].value
     app.close()
 
 
@@ -73,9 +73,9 @@ def test_an_error_at_a_field_that_is_not_on_the_page_is_shown_as_a_card():
     app.form.fill({"name": "Bo"})
     app.form.run()
     app.form.wait(20)
-    assert "times" in app.form.outcome._failure.value
+    assert "times" in app.form.result_panel._failure.value
     # The result has a place of its own although the author gave it none.
-    assert app.form.outcome.widget in held(app.widget)
+    assert app.form.result_panel.widget in held(app.widget)
     app.close()
 
 
@@ -136,10 +136,10 @@ def test_a_page_of_tagged_cells_has_texts_pictures_and_the_whole_form():
     assert "<img src=x" not in "".join(said)
     assert 'alt="figure"' in "".join(said)
     assert [one for one in shown if isinstance(one, W.Output)]
-    for placed in (app.form.status.widget, app.form.outcome.widget):
+    for placed in (app.form.run_bar.widget, app.form.result_panel.widget):
         assert shown.count(placed) == 1
     app.form.fill({"name": "Bo"})
     app.form.run()
     app.form.wait(20)
-    assert "Hello Bo!" in app.form.outcome._parts.children[0].value
+    assert "Hello Bo!" in app.form.result_panel._parts.children[0].value
     app.close()

@@ -9,7 +9,7 @@ import pytest
 
 import easymlnb as ml
 from easymlnb.calling import use
-from easymlnb.client.multipart import encode
+from easymlnb.client.messages import encode_form
 from easymlnb.contract.errors import CallCycle, InvalidInput, ServerUnreachable, UploadNotFound
 from easymlnb.contract.service_call_protocol import (
     CancelServiceCall,
@@ -17,8 +17,8 @@ from easymlnb.contract.service_call_protocol import (
     ServiceResult,
 )
 from easymlnb.contract.worker_protocol import Call
-from easymlnb.runtime.context import Context, running
-from easymlnb.runtime.link_requests import ASKS, LinkTransport
+from easymlnb.runtime.context import Context, call_context
+from easymlnb.runtime.link_requests import REQUESTS, LinkTransport
 from easymlnb.services.definition import SERVICES, define
 from easymlnb.types import multipart
 
@@ -85,7 +85,7 @@ def test_a_map_of_a_batched_service_runs_whole_batches() -> None:
 def test_a_service_that_calls_itself_is_refused() -> None:
     with pytest.raises(CallCycle, match="around -> around"):
         ml.use("around")(1)
-    with running(Context(Call(id=1, service="add"), lambda message, body: None)):
+    with call_context(Context(Call(id=1, service="add"), lambda message, body: None)):
         with pytest.raises(CallCycle, match="add -> add"):
             ml.use("add")(1)
         assert ml.use("twice")(1) == 2
@@ -122,24 +122,24 @@ class Server:
 @pytest.fixture
 def server() -> Iterator[Server]:
     made = Server()
-    ASKS.way = LinkTransport(made.send, made.send, made.listen)
+    REQUESTS.transport = LinkTransport(made.send, made.send, made.listen)
     yield made
-    ASKS.lose()
+    REQUESTS.lose()
 
 
 def test_answers_find_who_asked() -> None:
-    first, second = ASKS.begin(), ASKS.begin()
-    ASKS.take(ServiceResult(id=second.number, content_type="text/plain"), b"two")
-    ASKS.take(ServiceCallError(id=first.number, code="upload_not_found", message="No."), b"")
-    ASKS.take(ServiceResult(id=second.number, content_type="text/plain"), b"again")
+    first, second = REQUESTS.begin(), REQUESTS.begin()
+    REQUESTS.receive(ServiceResult(id=second.number, content_type="text/plain"), b"two")
+    REQUESTS.receive(ServiceCallError(id=first.number, code="upload_not_found", message="No."), b"")
+    REQUESTS.receive(ServiceResult(id=second.number, content_type="text/plain"), b"again")
     assert second.result().body == b"two"
     with pytest.raises(UploadNotFound, match="No"):
         first.result()
 
 
 def test_a_lost_link_ends_all_questions(server: Server) -> None:
-    question = ASKS.begin()
-    ASKS.lose()
+    question = REQUESTS.begin()
+    REQUESTS.lose()
     with pytest.raises(ServerUnreachable):
         question.result()
 
@@ -148,7 +148,7 @@ def test_who_stops_waiting_says_so(server: Server, monkeypatch: pytest.MonkeyPat
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ASKS.way, "_listen", interrupted)
+    monkeypatch.setattr(REQUESTS.transport, "_listen", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ml.use("elsewhere")(1)
     assert isinstance(server.got[-1], CancelServiceCall)
@@ -166,7 +166,7 @@ def test_without_a_link_the_client_is_asked(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_form_is_read_as_it_was_written() -> None:
     array = np.arange(5).tobytes()
-    kind, body = encode([
+    kind, body = encode_form([
         ("a", ('a"\r\n;ü.npy', array, "application/x-npy")),
         ("n", (None, b"7", "application/json")),
     ])  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 import typer
 
-from easymlnb.cli.arguments import read
+from easymlnb.cli.arguments import parse_arguments
 from easymlnb.client.encoding import FilePart
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.services.schema import Schema
@@ -51,17 +51,19 @@ SPEC = ServiceSpec(name="f", title="F", input=Schema.of(everything).input, outpu
 )
 def test_values_follow_the_schema(argument, value):
     key = argument.partition("=")[0]
-    assert read([argument], SPEC) == {key: value}
+    assert parse_arguments([argument], SPEC) == {key: value}
 
 
 def test_a_key_given_twice_is_a_list():
-    assert read(["names=x", "names=y", "names=z"], SPEC) == {"names": ["x", "y", "z"]}
+    assert parse_arguments(["names=x", "names=y", "names=z"], SPEC) == {"names": ["x", "y", "z"]}
 
 
 def test_files_are_sent_with_name_and_kind(tmp_path):
     path = tmp_path / "x.csv"
     path.write_bytes(b"a\n1\n")
-    assert read([f"free=@{path}"], SPEC) == {"free": FilePart(b"a\n1\n", "x.csv", "text/csv")}
+    assert parse_arguments([f"free=@{path}"], SPEC) == {
+        "free": FilePart(b"a\n1\n", "x.csv", "text/csv")
+    }
 
 
 @pytest.mark.parametrize(
@@ -76,4 +78,4 @@ def test_files_are_sent_with_name_and_kind(tmp_path):
 )
 def test_wrong_usage_is_said(argument, says):
     with pytest.raises(typer.BadParameter, match=says):
-        read([argument], SPEC)
+        parse_arguments([argument], SPEC)

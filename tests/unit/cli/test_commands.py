@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from easymlnb._version import __version__
-from easymlnb.cli import call, doctor, logs, output, publish, serve
+from easymlnb.cli import call, doctor, logs, output, serve
 from easymlnb.cli.errors import sentence
 from easymlnb.contract.errors import NotReady, ServiceNotFound
 from easymlnb.contract.spec import ServiceSpec
@@ -87,25 +87,25 @@ def test_serve_warns_of_a_token_that_others_can_read(tmp_path, capsys):
     found = run("serve", "--token", "secret", "/no/such/notebook.ipynb")
     assert found.returncode == 2
     assert "Use --token-file FILE" in found.stderr
-    assert serve.token_of(None, None, ["--IdentityProvider.token=secret"]) is None
+    assert serve.server_token(None, None, ["--IdentityProvider.token=secret"]) is None
     assert "Use --token-file FILE" in capsys.readouterr().err
 
 
 def test_serve_reads_its_token_from_a_file_or_the_environment(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("JUPYTER_TOKEN", raising=False)
     monkeypatch.delenv("EASYMLNB_TOKEN", raising=False)
-    assert serve.token_of(None, None, []) is None
+    assert serve.server_token(None, None, []) is None
     monkeypatch.setenv("JUPYTER_TOKEN", "jupyters")
-    assert serve.token_of(None, None, []) == "jupyters"
+    assert serve.server_token(None, None, []) == "jupyters"
     monkeypatch.setenv("EASYMLNB_TOKEN", "own")
-    assert serve.token_of(None, None, []) == "own"
+    assert serve.server_token(None, None, []) == "own"
     file = tmp_path / "token"
     file.write_text("secret\n")
     file.chmod(0o600)
-    assert serve.token_of(None, file, []) == "secret"
+    assert serve.server_token(None, file, []) == "secret"
     assert capsys.readouterr().err == ""
     file.chmod(0o644)
-    assert serve.token_of(None, file, []) == "secret"
+    assert serve.server_token(None, file, []) == "secret"
     assert "chmod 600" in capsys.readouterr().err
 
 
@@ -207,6 +207,7 @@ class Log:
     def __init__(self, *entries):
         self.entries = list(entries)
         self.shown = 1
+        self.admin = self
 
     def log(self, name):
         if self.shown > len(self.entries):
@@ -222,13 +223,6 @@ def test_following_shows_each_call_once(capsys):
         logs.show_log(log, "roll", follow=True, wait=lambda seconds: None)
     shown = [line.split()[-1] for line in capsys.readouterr().out.splitlines()]
     assert shown == ["r0", "r1", "r2"]
-
-
-def test_a_failed_bundle_shows_cell_and_traceback():
-    text = publish.failure_text("Cell 2 raised.", {"source": "1/0", "traceback": "Z\x1b[0m\n"})
-    assert text.splitlines() == ["Cell 2 raised.", "", "    1/0", "", "Z[0m"]
-    long = publish.failure_text("Cell 2 raised.", {"source": "x\n" * 99})
-    assert len(long.splitlines()) == 2 + 1 + publish.SHOWN_LINES
 
 
 # what is asked for

@@ -107,7 +107,7 @@ def test_a_service_is_called_like_a_function():
         assert script.last.headers["authorization"] == "token secret"
         assert c["roll"](20, seed=1) == 4
         assert json.loads(script.last.content) == {"sides": 20, "seed": 1}
-        assert c.call("roll", {"sides": 3}) == 4
+        assert c["roll"].options(timeout=1)(sides=3) == 4
 
 
 def test_defaults_are_left_to_the_server():
@@ -204,7 +204,7 @@ def test_a_raw_answer_may_come_with_progress():
     told = []
     script = Script(says(("progress", {"fraction": 1, "text": "t"}), ("result", {"é": 1})))
     with script.sync() as c:
-        raw = c.raw("roll", progress=lambda *said: told.append(said))
+        raw = c.roll.options(progress=lambda *said: told.append(said)).raw()
     assert json.loads(raw.body) == {"é": 1} and raw.content_type == "application/json"
     assert told == [(1.0, "t")]
 
@@ -253,7 +253,7 @@ def test_a_raw_answer_keeps_what_is_said_about_it():
         "x-request-id": "r9",
     }
     with Script(answers(content=b"a\n1\n", headers=headers)).sync() as c:
-        raw = c.raw("roll", accept="text/csv")
+        raw = c.roll.options(accept="text/csv").raw()
     assert (raw.body, raw.filename, raw.version, raw.request_id) == (b"a\n1\n", "t.csv", "3", "r9")
 
 
@@ -291,7 +291,7 @@ def test_network_troubles_are_one_error_with_a_sentence(trouble):
 
 def test_what_is_no_easymlnb_is_said_to_be():
     with Script(answers(text="<html>")).sync() as c, pytest.raises(ServerUnreachable, match="not"):
-        c.services()
+        c.admin.services()
 
 
 def test_all_pages_of_services_are_listed():
@@ -301,14 +301,14 @@ def test_all_pages_of_services_are_listed():
         return httpx.Response(200, json={"services": [{"name": "a"}], "next": "x"})
 
     with Script(page).sync() as c:
-        assert [s["name"] for s in c.services()] == ["a", "b"]
+        assert [s["name"] for s in c.admin.services()] == ["a", "b"]
         assert "b" in c and "c" not in c and list(c) == ["a", "b"]
         assert "a" in dir(c)
 
 
 def test_completion_survives_a_server_that_is_away():
     with Script(answers(502)).sync() as c:
-        assert "services" in dir(c)
+        assert "admin" in dir(c)
 
 
 def test_log_versions_removal_and_health():
@@ -319,11 +319,11 @@ def test_log_versions_removal_and_health():
         return httpx.Response(200, json={"entries": [1], "versions": [2], "path": last})
 
     with Script(handle).sync() as c:
-        assert c.log("roll") == [1]
-        assert c.versions("roll") == [2]
-        assert c.health()["path"] == "ready"
-        assert c.service("roll")["version"] == 3
-        c.remove("roll")
+        assert c.admin.log("roll") == [1]
+        assert c.admin.versions("roll") == [2]
+        assert c.admin.health()["path"] == "ready"
+        assert c.admin.service("roll")["version"] == 3
+        c.admin.remove("roll")
 
 
 def test_the_async_client_is_a_twin():
@@ -338,9 +338,9 @@ def test_the_async_client_awaits_calls():
         async with script.aio() as c:
             assert await c.roll(sides=20) == 4
             assert await c["roll"](20) == 4
-            assert await c.call("roll", {"sides": 2}) == 4
+            assert (await c.admin.service("roll"))["version"] == 3
             assert "sides" in inspect.signature(c.roll).parameters
-            assert (await c.raw("roll")).body == b"4"
+            assert (await c.roll.raw()).body == b"4"
             assert await asyncio.gather(c.roll(), c.roll()) == [4, 4]
             with pytest.raises(ServiceNotFound):
                 await c.nosuch()

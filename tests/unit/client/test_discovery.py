@@ -54,13 +54,13 @@ def advert(folder: Path, url: str, pid: int, token: str, age: int = 0, name: str
     ],
 )
 def test_any_address_of_a_server_will_do(given: str, expected: str) -> None:
-    assert discovery.base(given) == expected
+    assert discovery.api_base(given) == expected
 
 
 @pytest.mark.parametrize("url", ["", "localhost:8888", "ftp://h/", "file:///etc", "http://"])
 def test_what_is_no_url_is_refused_with_an_example(url: str) -> None:
     with pytest.raises(ServerUnreachable, match="http://localhost:8888/"):
-        discovery.base(url)
+        discovery.api_base(url)
 
 
 def test_arguments_count_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 import easymlnb as ml
 from easymlnb.cli import target
 from easymlnb.cli.app import app
-from easymlnb.client import AsyncClient, Client, hub, sharing
+from easymlnb.cli.options import Target
+from easymlnb.client import AsyncClient, Client, hub
+from easymlnb.client.admin import access_body
 from easymlnb.client.discovery import Server
 from easymlnb.contract import names
 from easymlnb.contract.access_text import describe_access
@@ -46,9 +48,7 @@ class Shared:
     refuses: bool = False
     answers: int = 200
     there: tuple[str, ...] = ("alice/segment", "b@x.org/count")
-    access: dict[str, Any] = field(
-        default_factory=lambda: dict(sharing.wanted((), (), False, False))
-    )
+    access: dict[str, Any] = field(default_factory=lambda: dict(access_body((), (), False, False)))
     asked: list[str] = field(default_factory=list)
 
     @property
@@ -157,51 +157,56 @@ def test_what_no_service_is_called_is_not_found(name: str) -> None:
 
 
 def test_without_a_hub_nobody_is_asked(shared: Shared) -> None:
-    assert hub.shared(told={}) is None
-    assert hub.shared(told={**shared.variables, "JUPYTERHUB_PUBLIC_URL": ""}) is None
+    assert hub.find_shared_service(environment={}) is None
+    assert (
+        hub.find_shared_service(environment={**shared.variables, "JUPYTERHUB_PUBLIC_URL": ""})
+        is None
+    )
     assert shared.asked == []
 
 
 def test_the_shared_service_is_found_behind_the_hubs_proxy(shared: Shared) -> None:
-    found = hub.shared(told=shared.variables)
+    found = hub.find_shared_service(environment=shared.variables)
     assert found == shared.server and found.shared
     assert shared.asked == ["GET me"]
     near = {**shared.variables, "JUPYTERHUB_PUBLIC_URL": "", "EASYMLNB_HUB_PROXY": shared.url}
-    assert hub.shared(told=near) == shared.server
+    assert hub.find_shared_service(environment=near) == shared.server
 
 
 @pytest.mark.parametrize("status", [404, 302])
 def test_a_hub_may_have_none(shared: Shared, status: int) -> None:
     shared.answers = status
-    assert hub.shared(told=shared.variables) is None
+    assert hub.find_shared_service(environment=shared.variables) is None
 
 
 def test_a_proxy_that_cannot_be_reached_is_as_none(shared: Shared) -> None:
     away = {**shared.variables, "EASYMLNB_HUB_PROXY": "http://127.0.0.1:9"}
-    assert hub.shared(told=away) is None
+    assert hub.find_shared_service(environment=away) is None
 
 
 def test_a_refused_token_names_the_line_for_the_administrator(inside: Shared) -> None:
     inside.refuses = True
-    with pytest.raises(Forbidden, match=r"access:services!service=easymlnb.*here=True"):
-        hub.server()
+    with pytest.raises(Forbidden, match=r"access:services!service=easymlnb.*personal=True"):
+        hub.publish_target()
     with pytest.raises(ServerUnreachable, match="easymlnb serve"):
-        hub.server(here=True)  # which looks for a server of this machine, and there is none
+        hub.publish_target(
+            personal=True
+        )  # which looks for a server of this machine, and there is none
     assert inside.asked == ["GET me"]
 
 
 def test_a_service_that_is_down_is_not_taken_for_none(inside: Shared) -> None:
     inside.answers = 503
     with pytest.raises(ServerUnreachable, match="Try again in a moment"):
-        hub.server()
+        hub.publish_target()
 
 
 def test_a_server_that_is_named_counts_first(
     inside: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert hub.server("http://h:1/").url == "http://h:1/easymlnb/"
+    assert hub.publish_target("http://h:1/").url == "http://h:1/easymlnb/"
     monkeypatch.setenv("EASYMLNB_URL", "http://env/")
-    assert hub.server().url == "http://env/easymlnb/"
+    assert hub.publish_target().url == "http://env/easymlnb/"
     assert inside.asked == []
 
 
@@ -231,8 +236,8 @@ def test_a_plain_name_is_ones_own_and_who_that_is_is_asked_once(shared: Shared) 
     with Client(shared.server) as c:
         assert c.segment(size=3) == 4
         assert c["b@x.org/count"](size=3) == 4
-        assert c.call("alice/segment", {"size": 3}) == 4
-        assert c.service("segment")["owner"] == "alice"
+        assert c["alice/segment"](size=3) == 4
+        assert c.admin.service("segment")["owner"] == "alice"
         assert "segment" in c and "count" not in c and "b@x.org/count" in c
         assert list(c) == ["alice/segment", "b@x.org/count"]
         assert "segment" in dir(c) and "count" not in dir(c)
@@ -268,7 +273,7 @@ def test_a_notebook_uses_what_others_share(inside: Shared) -> None:
 
 def test_sharing_replaces_who_may_call_and_says_so(inside: Shared) -> None:
     found = share("segment", groups=["ml"], users=["bob", "eve", "bob"])
-    assert inside.access == sharing.wanted(["bob", "eve"], ["ml"], False, False)
+    assert inside.access == access_body(["bob", "eve"], ["ml"], False, False)
     page = f"{inside.url}{PATH}apps/alice/segment"
     assert repr(found) == (
         f"alice/segment can be called by group ml and by bob and eve. Its page: {page}"
@@ -277,7 +282,7 @@ def test_sharing_replaces_who_may_call_and_says_so(inside: Shared) -> None:
     assert share("alice/segment", public=True).app.endswith("/public/alice/segment")
     assert inside.access["groups"] == []
     assert "Only you and" in repr(unshare("segment"))
-    assert inside.access == sharing.wanted((), (), False, False)
+    assert inside.access == access_body((), (), False, False)
 
 
 @pytest.mark.parametrize(
@@ -320,7 +325,7 @@ def test_on_ones_own_server_sharing_has_no_meaning(shared: Shared) -> None:
 def test_who_may_call_is_said_in_a_sentence(
     users: Any, groups: Any, everyone: bool, public: bool, said: str
 ) -> None:
-    access = sharing.wanted(users, groups, everyone, public)
+    access = access_body(users, groups, everyone, public)
     assert said in describe_access("alice/x", access)
 
 
@@ -362,6 +367,6 @@ def test_only_a_name_of_another_needs_the_shared_service(
     inside.refuses = True
     own = Server("http://127.0.0.1:1/easymlnb/")
     monkeypatch.setattr(target.discovery, "find", lambda *_: own)
-    assert target.servers(None, None) == [own]
+    assert target.servers(Target()) == [own]
     with pytest.raises(Forbidden):
-        target.servers(None, None, shared=True)
+        target.servers(Target(), shared=True)

@@ -69,7 +69,7 @@ def test_help_tells_limits_units_and_an_example():
     text = docstring(spec(examples=({"b": "x" * 99},)))
     assert "a: int (at most 5, in cm)" in text
     assert "b: str - A name." in text
-    assert "Answers:\n    bool" in text
+    assert "Returns:\n    bool" in text
     assert "f(b='xxx" in text and "..." in text
 
 

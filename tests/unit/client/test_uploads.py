@@ -69,11 +69,11 @@ def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def called(server: Uploading, kind: str, **values: Any) -> Any:
     if kind == "sync":
         with Client(SERVER, transport=httpx.MockTransport(server)) as client:
-            return client.call("read", values)
+            return client.read(**values)
 
     async def run() -> Any:
         async with AsyncClient(SERVER, transport=httpx.MockTransport(server)) as client:
-            return await client.call("read", values)
+            return await client.read(**values)
 
     return asyncio.run(run())
 
@@ -102,5 +102,5 @@ def test_small_files_and_what_takes_none_stay_in_the_call(film: Path, tmp_path: 
     small = tmp_path / "small"
     small.write_bytes(b"123")
     spec = ServiceSpec.from_dict(READ)
-    assert uploads.large(spec, {"doc": small, "path": film, "other": 1}) == {}
-    assert uploads.large(spec, {"doc": film}) == {"doc": film}
+    assert uploads.large_files(spec, {"doc": small, "path": film, "other": 1}) == {}
+    assert uploads.large_files(spec, {"doc": film}) == {"doc": film}

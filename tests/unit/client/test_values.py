@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from easymlnb.client.decoding import DownloadedFile, accept, decode, revive
-from easymlnb.client.encoding import ARROW, FilePart, convert, prepare
+from easymlnb.client.encoding import ARROW, FilePart, convert, encode_arguments
 from easymlnb.services import codec
 from easymlnb.services.schema import Schema as ServiceSchema
 from easymlnb.types import Image as ImageType
@@ -195,7 +195,7 @@ def test_images_inside_lists_dicts_and_dataclasses_are_images():
         "named": {"a": mask},
         "point": Point(mask, datetime.date(2024, 2, 3)),
     }
-    found = prepare(values, schema)
+    found = encode_arguments(values, schema)
     assert found["several"][1] is None and found["point"]["at"] == "2024-02-03"
     for one in (found["several"][0], found["named"]["a"], found["point"]["x"]):
         assert ImageType().decode(one, np.ndarray).tolist() == mask.tolist()
@@ -208,7 +208,7 @@ def test_images_inside_lists_dicts_and_dataclasses_are_images():
 )  # fmt: skip
 def test_what_is_no_image_is_refused_by_name_before_it_is_sent(value):
     with pytest.raises(TypeError, match=r"mask: .+ image"):
-        prepare({"mask": value}, {"properties": {"mask": {"x-easymlnb": IMAGE}}})
+        encode_arguments({"mask": value}, {"properties": {"mask": {"x-easymlnb": IMAGE}}})
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_files_inside_other_values_go_as_json():
 
 def test_what_cannot_be_sent_names_its_parameter():
     with pytest.raises(TypeError, match="model: a value of type object cannot be sent"):
-        prepare({"model": object()}, {"properties": {}})
+        encode_arguments({"model": object()}, {"properties": {}})
 
 
 def test_the_schema_of_a_parameter_is_found_through_references_and_unions():
@@ -280,7 +280,7 @@ def test_the_schema_of_a_parameter_is_found_through_references_and_unions():
         "properties": {"a": {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]}},
         "$defs": {"A": {"x-easymlnb": ARRAY}},
     }
-    assert prepare({"a": np.ones(1)}, schema)["a"]["shape"] == [1]
+    assert encode_arguments({"a": np.ones(1)}, schema)["a"]["shape"] == [1]
 
 
 # results
@@ -380,9 +380,9 @@ def test_plain_values_need_no_heavy_package():
     heavy = ("numpy", "pandas", "PIL", "torch", "pyarrow", "IPython", "ipywidgets")
     code = (
         "import sys\n"
-        "from easymlnb.client.encoding import prepare\n"
+        "from easymlnb.client.encoding import encode_arguments\n"
         "from easymlnb.client import Client\n"
-        "prepare({'a': [1, {'b': 'c'}]}, {})\n"
+        "encode_arguments({'a': [1, {'b': 'c'}]}, {})\n"
         f"sys.exit(' '.join(sorted(set(sys.modules) & set({heavy!r}))) or 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

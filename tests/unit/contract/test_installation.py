@@ -107,7 +107,7 @@ def test_files_name_the_package_that_reads_them(
     with pytest.raises(
         BundleRejected, match=r"easymlnb\.yaml needs pyyaml, .*: pip install pyyaml"
     ):
-        notebook_metadata.said(tmp_path / "n.ipynb", {})
+        notebook_metadata.read_metadata(tmp_path / "n.ipynb", {})
     with pytest.raises(ValueError, match="A thumbnail needs pillow and numpy"):
         thumbnail.of_bytes(b"")
 

@@ -11,7 +11,7 @@ from easymlnb.contract import metadata
 from easymlnb.contract.bundle import open_bundle
 from easymlnb.contract.errors import BundleRejected, DefinitionError
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb.publishing.bundle import make
+from easymlnb.publishing.bundle import build_bundle
 from easymlnb.services.definition import define
 from support.notebooks import make_notebook
 
@@ -39,7 +39,7 @@ def publish(tmp_path):
             book.metadata["easymlnb"] = own
         path = tmp_path / "work.ipynb"
         path.write_text(json.dumps(book))
-        return open_bundle(make(path).data).manifest.metadata
+        return open_bundle(build_bundle(path).data).manifest.metadata
 
     return start
 
@@ -165,11 +165,11 @@ def test_publishing_names_what_is_wrong(publish, own, files, said):
 def test_metadata_make_another_bundle_but_none_do_not(tmp_path):
     path = tmp_path / "work.ipynb"
     path.write_text(json.dumps(make_notebook(CODE)))
-    plain = make(path).id
+    plain = build_bundle(path).id
     (tmp_path / "easymlnb.yaml").write_text("author: A")
-    assert make(path).id != plain
+    assert build_bundle(path).id != plain
     (tmp_path / "easymlnb.yaml").write_text("# nothing said\n")
-    assert make(path).id == plain
+    assert build_bundle(path).id == plain
 
 
 SPEC = ServiceSpec(name="met_it", title="Met it", input={}, output={})

@@ -12,7 +12,7 @@ import pytest
 import easymlnb as ml
 from easymlnb.client import CallOptions
 from easymlnb.contract.options import check
-from easymlnb.publishing.bundle import make
+from easymlnb.publishing.bundle import build_bundle
 from easymlnb.publishing.publish import publish
 from easymlnb.publishing.sharing import share, unshare
 
@@ -72,7 +72,10 @@ def lambda_free() -> Callable[..., Any]:
             lambda: CallOptions(time_out=1),
             "Options has no option 'time_out'. Did you mean 'timeout'",
         ),
-        (lambda: make("a", includes=[]), "make has no option 'includes'. Did you mean 'include'"),
+        (
+            lambda: build_bundle("a", includes=[]),
+            "build_bundle has no option 'includes'. Did you mean 'include'",
+        ),
         (lambda: publish("a", includes=[]), "'include'"),
         (lambda: share("a", group=["b"]), "share has no option 'group'. Did you mean 'groups'"),
         (lambda: unshare("a", tokens=""), "'token'"),

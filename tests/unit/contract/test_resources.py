@@ -65,9 +65,11 @@ def test_what_makes_no_sense_is_told(options: dict[str, Any], told: str) -> None
 
 def test_words_become_numbers() -> None:
     spec = spec_of(idle="10m", memory="2G", gpu=1, target_calls=3)
-    assert spec.running == WorkerResources(target_calls=3.0, idle=600.0, memory=2 * 2**30, gpu=1.0)
-    assert spec_of(gpu="prefer").running.gpu == "prefer"
-    assert spec_of().running == WorkerResources()
+    assert spec.resources == WorkerResources(
+        target_calls=3.0, idle=600.0, memory=2 * 2**30, gpu=1.0
+    )
+    assert spec_of(gpu="prefer").resources.gpu == "prefer"
+    assert spec_of().resources == WorkerResources()
 
 
 def test_calls_per_worker_are_what_it_runs_at_once() -> None:

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from easymlnb.contract.names import CLIENT_OWN
+from easymlnb.contract.names import RESERVED
 from easymlnb.contract.snippets import FileName, snippets
 from easymlnb.contract.spec import ServiceSpec
 
@@ -54,12 +54,12 @@ def test_python_reads_a_stream_item_by_item():
     ast.parse(code)
 
 
-def test_services_named_like_methods_of_the_client_are_indexed():
-    from easymlnb.client import Client
+def test_exactly_the_public_names_of_the_clients_are_reserved():
+    from easymlnb.client import AsyncClient, Client
 
-    assert "c['services']()" in snippets(spec(name="services"), {})["Python"]
-    public = {name for name in vars(Client) if not name.startswith("_")}
-    assert public == CLIENT_OWN
+    for kind in (Client, AsyncClient):
+        names = {*vars(kind), *kind.__annotations__}
+        assert {name for name in names if not name.startswith("_")} == RESERVED
 
 
 def test_curl_sends_the_very_values():
@@ -131,6 +131,6 @@ def test_a_stream_is_read_as_events():
     assert "-N" in words and "Accept: text/event-stream" in words and "-o" not in words
 
 
-@pytest.mark.parametrize("name", ["call", "log", "class", "services"])
+@pytest.mark.parametrize("name", ["admin", "close", "class"])
 def test_names_that_python_or_the_client_uses_are_items(name):
     assert f"c[{name!r}](" in snippets(spec(name=name), {})["Python"]

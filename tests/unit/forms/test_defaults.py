@@ -489,13 +489,13 @@ def test_a_color_that_is_none_is_told_at_its_field():
     assert text.value == "#00ff00" and group.get() == {"x": "#00ff00"}
     text.value = "#AABBCC"
     assert palette.value == "#aabbcc"
-    group.clear()
+    group.clear_errors()
     assert group.check() is None and group.get() == {"x": "#AABBCC"}
 
 
 def test_a_list_that_is_full_says_so():
     group, _ = form_and_schema(Annotated[list[int], Field(max_length=2)], [1])
     rows = group.fields["x"].control
-    assert not rows._add.disabled and rows._full.value == ""
+    assert not rows._add.disabled and rows._limit.value == ""
     rows.add()
-    assert rows._add.disabled and "At most 2" in rows._full.value
+    assert rows._add.disabled and "At most 2" in rows._limit.value

@@ -73,27 +73,27 @@ def test_the_checks_of_a_call_mark_the_field_and_keep_what_was_typed(group, valu
     with pytest.raises(InvalidInput) as caught:
         SCHEMA.load(sent)
     for item in caught.value.details:
-        assert group.show(item["field"].split("."), item["message"])
+        assert group.show_error(item["field"].split("."), item["message"])
     spots = [spot for name, field in group.fields.items() for spot in marked(field, (name,))]
     assert expected in spots
     assert group.get() == sent
-    group.clear()
+    group.clear_errors()
     assert not [spot for name, field in group.fields.items() for spot in marked(field, (name,))]
 
 
 def test_a_message_in_a_map_finds_the_row_of_that_name(group):
     group.set({"marks": {"a": {"x": 1.0}, "b": {"x": 2.0}}})
-    assert group.show(["marks", "b", "x"], "Too far.")
+    assert group.show_error(["marks", "b", "x"], "Too far.")
     rows = group.fields["marks"].control.rows
     assert "Too far." in rows[1].field.control.fields["x"]._error.value
 
 
 def test_a_path_that_leads_nowhere_stops_at_the_last_known_field(group):
-    assert group.show(["points", "7", "x"], "Gone.")
+    assert group.show_error(["points", "7", "x"], "Gone.")
     assert "Gone." in group.fields["points"]._error.value
-    assert group.show(["count", "[key]"], "Odd.")
+    assert group.show_error(["count", "[key]"], "Odd.")
     assert "Odd." in group.fields["count"]._error.value
-    assert not group.show(["unheard_of"], "No place for it.")
+    assert not group.show_error(["unheard_of"], "No place for it.")
 
 
 def test_rows_are_added_removed_and_counted(group):

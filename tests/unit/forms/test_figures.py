@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from easymlnb.forms.figures import BESIDE, ROOM, TITLED, fitted, title
+from easymlnb.forms.figures import MARGIN, NOTES_MARGIN, TITLE_MARGIN, fitted, title
 from easymlnb.forms.renderers import plotly
 
 
@@ -14,7 +14,7 @@ def figure(**layout):
 
 def test_margins_are_small_and_axes_take_what_they_need():
     made = fitted(figure(width=900, margin={"l": 120, "t": 100}, yaxis={"title": "MW"}))["layout"]
-    assert made["margin"] == {**ROOM, "autoexpand": True}
+    assert made["margin"] == {**MARGIN, "autoexpand": True}
     assert made["xaxis"]["automargin"] and made["yaxis"] == {"automargin": True, "title": "MW"}
     assert "width" not in made and made["autosize"] is True
 
@@ -34,8 +34,8 @@ def test_an_author_may_have_no_margins():
 )
 def test_notes_beside_the_plot_keep_their_room(note, side):
     margin = fitted(figure(annotations=[note]))["layout"]["margin"]
-    assert margin[side] == BESIDE[side]
-    assert all(margin[one] == ROOM[one] for one in ROOM if one != side)
+    assert margin[side] == NOTES_MARGIN[side]
+    assert all(margin[one] == MARGIN[one] for one in MARGIN if one != side)
 
 
 @pytest.mark.parametrize("given", [None, {"tracegroupgap": 0, "title": {"text": "Kind"}}])
@@ -69,7 +69,7 @@ def test_a_title_of_formulas_stays_in_the_figure():
     made = figure(title="$x^2$")
     assert title(made) == ""
     assert fitted(made)["layout"]["title"] == "$x^2$"
-    assert fitted(made)["layout"]["margin"]["t"] == TITLED
+    assert fitted(made)["layout"]["margin"]["t"] == TITLE_MARGIN
 
 
 def test_one_title_is_shown_and_the_figure_itself_is_left_alone():

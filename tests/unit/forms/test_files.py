@@ -10,8 +10,8 @@ from PIL import Image
 
 from easymlnb.contract.jsonschema import HINTS, SchemaNode
 from easymlnb.forms.fields import MISSING, Field
-from easymlnb.forms.files import Picker, accepted
-from easymlnb.forms.previews import as_csv, size, thumbnail
+from easymlnb.forms.files import FilePicker, accepted
+from easymlnb.forms.previews import as_csv, format_size, thumbnail
 from easymlnb.forms.shared_style import FormContext, Uploads
 
 CSV = b"time,load\n2026-01-01T00:00,50\n2026-01-01T01:00,52.5\n2026-01-01T02:00,51\n"
@@ -24,27 +24,27 @@ def png(array: np.ndarray, kind: str = "PNG") -> bytes:
     return out.getvalue()
 
 
-def picker(kind: str = "file", uploads: Uploads | None = None, **hints: Any) -> Picker:
+def picker(kind: str = "file", uploads: Uploads | None = None, **hints: Any) -> FilePicker:
     with FormContext(uploads).active():
-        made = Picker(kind, SchemaNode.root({HINTS: {"widget": kind, **hints}}))
+        made = FilePicker(kind, SchemaNode.root({HINTS: {"widget": kind, **hints}}))
     made.heard = []  # type: ignore[attr-defined]
     made.widget.send = lambda content, buffers=None: made.heard.append((content, buffers))  # type: ignore[attr-defined]
     return made
 
 
-def told(one: Picker) -> Any:
+def told(one: FilePicker) -> Any:
     """Return the last thing that the page was told."""
     return one.heard[-1][0]  # type: ignore[attr-defined]
 
 
-def choose(one: Picker, data: bytes, name: str, media_type: str = "", piece: int = 3) -> None:
+def choose(one: FilePicker, data: bytes, name: str, media_type: str = "", piece: int = 3) -> None:
     """Do what the script does when a person chooses a file under a cell."""
-    say = one.widget.said
-    say({"do": "sending", "name": name}, [])
-    say({"do": "begin", "name": name, "type": media_type, "size": len(data)}, [])
+    say = one.widget.on_message
+    say({"action": "uploading", "name": name}, [])
+    say({"action": "begin", "name": name, "type": media_type}, [])
     for at in range(0, len(data), piece):
-        say({"do": "piece", "at": at}, [memoryview(data[at : at + piece])])
-    say({"do": "end"}, [])
+        say({"action": "chunk"}, [memoryview(data[at : at + piece])])
+    say({"action": "end"}, [])
 
 
 def test_a_file_becomes_a_json_value_with_its_name_and_type():
@@ -52,7 +52,7 @@ def test_a_file_becomes_a_json_value_with_its_name_and_type():
     choose(one, b"hello", "a.txt", "text/plain")
     code = base64.b64encode(b"hello").decode()
     assert one.get() == {"name": "a.txt", "media_type": "text/plain", "b64": code}
-    one.widget.said({"do": "remove"}, [])
+    one.widget.on_message({"action": "removed"}, [])
     assert one.get() is MISSING
 
 
@@ -65,7 +65,7 @@ def test_an_empty_file_is_a_file():
 def test_each_piece_is_acknowledged_so_that_few_are_on_their_way():
     one = picker()
     choose(one, b"hello", "a.txt")
-    assert [content["tell"] for content, _ in one.heard] == ["taken", "taken"]
+    assert [content["action"] for content, _ in one.heard] == ["received", "received"]
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "C:\\temp\\passwd", "/etc/passwd"])
@@ -79,7 +79,7 @@ def test_a_file_that_is_too_large_is_refused_whatever_the_page_says_of_its_size(
     one = picker(max_bytes=2048)
     choose(one, b"x" * 2049, "big.bin", piece=500)
     assert one.get() is MISSING
-    one.take(b"x" * 2049, "big.bin")
+    one.use(b"x" * 2049, "big.bin")
     assert one.get() is MISSING
     assert "the maximum is 2 kB" in told(one)["problem"]
     assert one.check() == ""
@@ -110,7 +110,7 @@ def test_files_whose_media_type_nobody_knows_are_told_by_their_ending():
 def test_what_the_page_refused_is_known_here_and_gone_with_the_next_file():
     one = picker()
     choose(one, b"x", "a.txt")
-    one.widget.said({"do": "refused", "problem": "Too large."}, [])
+    one.widget.on_message({"action": "rejected", "problem": "Too large."}, [])
     assert one.get() is MISSING
     assert one.check() == ""
     choose(one, b"x", "a.txt")
@@ -119,23 +119,25 @@ def test_what_the_page_refused_is_known_here_and_gone_with_the_next_file():
 
 def test_a_required_file_that_is_being_sent_is_not_missing():
     with FormContext().active():
-        one = Picker("file", SchemaNode.root({}))
+        one = FilePicker("file", SchemaNode.root({}))
         field = Field(SchemaNode.root({"type": "object"}), one, required=True)
     assert not field.check()
-    one.widget.said({"do": "sending", "name": "a.txt"}, [])
+    one.widget.on_message({"action": "uploading", "name": "a.txt"}, [])
     assert field.check()
-    one.widget.said({"do": "remove"}, [])
+    one.widget.on_message({"action": "removed"}, [])
     assert not field.check()
 
 
 def test_an_uploaded_file_is_its_name_on_the_server():
     one = picker(uploads=UPLOADS)
-    assert one.widget.to == {
+    assert one.widget.target == {
         "url": "/easymlnb/uploads",
         "service": "look",
         "authorization": "easymlnb-pass x",
     }
-    one.widget.said({"do": "sent", "upload": "abc", "name": "x/a.txt", "type": "text/plain"}, [])
+    one.widget.on_message(
+        {"action": "uploaded", "upload": "abc", "name": "x/a.txt", "type": "text/plain"}, []
+    )
     assert one.get() == {"upload": "abc", "name": "a.txt", "media_type": "text/plain"}
 
 
@@ -143,25 +145,26 @@ def test_a_page_that_uploads_cannot_send_a_file_through_the_kernel():
     one = picker(uploads=UPLOADS)
     choose(one, b"x" * 10, "a.txt")
     assert one.get() is MISSING
-    assert one.widget._pieces == []
+    assert one.widget._chunks == []
 
 
 @pytest.mark.parametrize(
     "said",
-    [None, [], "sent", {"do": "sent"}, {"do": "sent", "upload": 7}, {"do": "sent", "upload": ""},
-     {"do": "piece", "at": 0}, {"do": "end"}, {"do": "sent", "upload": "x" * 1000}],
+    [None, [], "sent", {"action": "uploaded"}, {"action": "uploaded", "upload": 7},
+     {"action": "uploaded", "upload": ""}, {"action": "chunk"}, {"action": "end"},
+     {"action": "uploaded", "upload": "x" * 1000}],
 )  # fmt: skip
 def test_nonsense_from_a_page_changes_nothing(said):
     one = picker(uploads=UPLOADS)
     other = picker()
     for each in (one, other):
-        each.widget.said(said, [])
+        each.widget.on_message(said, [])
         assert each.get() is MISSING
 
 
 def test_an_id_of_an_upload_is_not_taken_where_nothing_is_uploaded():
     one = picker()
-    one.widget.said({"do": "sent", "upload": "abc", "name": "a.txt"}, [])
+    one.widget.on_message({"action": "uploaded", "upload": "abc", "name": "a.txt"}, [])
     assert one.get() is MISSING
 
 
@@ -169,9 +172,9 @@ def test_a_page_that_comes_later_is_told_what_is_chosen():
     one = picker()
     one.set({"name": "a.txt", "media_type": "text/plain", "b64": "eA=="})
     one.heard.clear()
-    one.widget.said({"do": "ready"}, [])
+    one.widget.on_message({"action": "ready"}, [])
     content, buffers = one.heard[0]
-    shown = {"tell": "show", "name": "a.txt", "type": "text/plain", "facts": "1 bytes"}
+    shown = {"action": "show", "name": "a.txt", "type": "text/plain", "facts": "1 bytes"}
     # As the first word it gives way to a file that was chosen before it came.
     assert content == shown | {"first": True}
     assert buffers == [b"x"]
@@ -246,4 +249,4 @@ def test_examples_come_out_in_the_form_their_author_gave(value):
     ("count", "words"), [(0, "0 bytes"), (1500, "1.5 kB"), (100 * 2**20, "100 MB")]
 )
 def test_sizes_are_said_in_words(count, words):
-    assert size(count) == words
+    assert format_size(count) == words

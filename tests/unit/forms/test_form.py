@@ -14,9 +14,9 @@ from easymlnb.contract.errors import CallerError, NotReady
 from easymlnb.forms import call_monitor
 from easymlnb.forms.call_protocol import Event, Progress, Succeeded
 from easymlnb.forms.containers import Optional
-from easymlnb.forms.examples import gallery, preset_names
+from easymlnb.forms.examples import example_names, gallery
 from easymlnb.forms.fields import EMPTY_FIELD
-from easymlnb.forms.form import LOOK, Form
+from easymlnb.forms.form import CHECK_FIELDS, Form
 from easymlnb.forms.local_caller import LocalCaller
 from easymlnb.services.definition import define
 from easymlnb.types.image import Image
@@ -34,12 +34,12 @@ def form_of(function: Any, **options: Any) -> Form:
 def ran(form: Form) -> Form:
     form.run()
     form.wait(PATIENCE)
-    assert form._watch is None
+    assert form._monitor is None
     return form
 
 
 def result(form: Form) -> str:
-    return "".join(getattr(one, "value", "") for one in form.outcome._parts.children)
+    return "".join(getattr(one, "value", "") for one in form.result_panel._parts.children)
 
 
 def until(test: Any) -> None:
@@ -68,19 +68,19 @@ def say(form: Form, **words: Any) -> None:
     widget._handle_msg({"content": {"data": content}, "buffers": buffers})
 
 
-def chosen(form: Form, size: int) -> None:
-    say(form, do="sending", name="a.txt")
-    say(form, do="begin", name="a.txt", type="text/plain", size=size)
+def chosen(form: Form) -> None:
+    say(form, action="uploading", name="a.txt")
+    say(form, action="begin", name="a.txt", type="text/plain")
 
 
 def test_a_call_waits_for_the_file_that_is_being_sent():
     form = form_of(sized)
-    chosen(form, 5)
+    chosen(form)
     form.run()
     assert form.busy
-    say(form, do="piece", at=0, data=b"hello")
-    assert form._watch is None
-    say(form, do="end")
+    say(form, action="chunk", data=b"hello")
+    assert form._monitor is None
+    say(form, action="end")
     form.wait(PATIENCE)
     assert "5" in result(form)
     assert not form.busy
@@ -88,22 +88,22 @@ def test_a_call_waits_for_the_file_that_is_being_sent():
 
 def test_a_call_that_waits_for_a_file_can_be_stopped():
     form = form_of(sized)
-    chosen(form, 0)
+    chosen(form)
     form.run()
     form.stop()
     assert not form.busy
-    say(form, do="end")
+    say(form, action="end")
     assert not form.busy
     assert "No result yet" in result(form)
 
 
 def test_a_call_that_waited_for_a_file_that_is_refused_does_not_begin():
     form = form_of(sized)
-    chosen(form, 5)
+    chosen(form)
     form.run()
-    say(form, do="refused", problem="Too large.")
+    say(form, action="rejected", problem="Too large.")
     assert not form.busy
-    assert LOOK in form.status._text.value
+    assert CHECK_FIELDS in form.run_bar._text.value
 
 
 def test_a_call_does_not_begin_without_the_file_that_it_waited_for():
@@ -111,9 +111,9 @@ def test_a_call_does_not_begin_without_the_file_that_it_waited_for():
         return file.size if file else 0
 
     form = form_of(sized_if)
-    chosen(form, 5)
+    chosen(form)
     form.run()
-    say(form, do="remove")
+    say(form, action="removed")
     assert not form.busy
     assert "No result yet" in result(form)
 
@@ -123,25 +123,25 @@ def test_a_message_goes_with_the_value_that_it_is_about():
     form.run()
     field = form.fields.fields["file"]
     assert EMPTY_FIELD in field._error.value
-    say(form, do="ready")
+    say(form, action="ready")
     assert EMPTY_FIELD in field._error.value
-    chosen(form, 0)
-    say(form, do="end")
-    assert "em-past" in field._error.value
+    chosen(form)
+    say(form, action="end")
+    assert "em-outdated" in field._error._dom_classes
     form.run()
     form.wait(PATIENCE)
     assert field._error.value == ""
-    assert LOOK not in form.status._text.value
+    assert CHECK_FIELDS not in form.run_bar._text.value
 
 
 def test_a_call_shows_result_log_and_code():
     form = ran(form_of(half))
     assert "1.5" in result(form)
-    assert "halving 3.0" in form.outcome.log_widget.value
-    assert "c.half(value=3.0)" in form.code.widget.value
-    assert "request" in form.outcome._about.value
-    assert not form.status._run.disabled
-    assert form.status._stop.disabled
+    assert "halving 3.0" in form.result_panel.log_widget.value
+    assert "c.half(value=3.0)" in form.code_panel.widget.value
+    assert "request" in form.result_panel._about.value
+    assert not form.run_bar._run.disabled
+    assert form.run_bar._stop.disabled
 
 
 def test_the_buttons_do_what_they_say():
@@ -149,8 +149,8 @@ def test_the_buttons_do_what_they_say():
     shown = gallery(form.spec)
     assert 'data-em-value="0"><span>Value: 8.0</span>' in shown
     assert 'data-em-value="1"><span>Value: 4.0</span>' in shown
-    form.desk.said({"do": "example", "value": "0"}, [])
-    form.status._run.click()
+    form.script.on_message({"action": "example", "value": "0"}, [])
+    form.run_bar._run.click()
     form.wait(PATIENCE)
     assert ">4<" in result(form)
 
@@ -171,7 +171,7 @@ def test_examples_are_named_by_what_tells_them_apart():
         f,
         examples=[{"kind": "a", "size": 1}, {"kind": "a", "size": 2}, {"kind": "a", "size": 2}],
     ).spec
-    assert preset_names(spec) == ["Size: 1", "Example 2", "Example 3"]
+    assert example_names(spec) == ["Size: 1", "Example 2", "Example 3"]
 
 
 def test_an_empty_required_field_is_marked_and_nothing_is_called():
@@ -196,7 +196,7 @@ def test_a_refused_value_is_marked_at_its_field_and_stays_typed():
     field = form.fields.fields["count"]
     assert "em-error" in field._error.value
     assert form.values() == {"count": -3}
-    assert form.outcome._failure.value == ""
+    assert form.result_panel._failure.value == ""
     form.fill({"count": 3})
     assert field._error.value == ""
     assert ">3<" in result(ran(form))
@@ -208,12 +208,12 @@ def test_an_error_of_the_function_is_a_card_with_its_traceback_folded():
         raise ValueError("<b>secret</b>")
 
     form = ran(form_of(f))
-    said = form.outcome._failure.value
+    said = form.result_panel._failure.value
     assert "ValueError" in said
     assert "Request" in said
     assert "<details><summary>Traceback" in said
     assert "<b>secret" not in said
-    assert "on the way" in form.outcome.log_widget.value
+    assert "on the way" in form.result_panel.log_widget.value
 
 
 def test_what_a_function_says_to_its_caller_is_shown_in_its_words():
@@ -221,8 +221,8 @@ def test_what_a_function_says_to_its_caller_is_shown_in_its_words():
         raise CallerError("Take a sharper picture.")
 
     form = ran(form_of(f))
-    assert "Take a sharper picture." in form.outcome._failure.value
-    assert "<details>" not in form.outcome._failure.value
+    assert "Take a sharper picture." in form.result_panel._failure.value
+    assert "<details>" not in form.result_panel._failure.value
 
 
 def test_an_old_result_stays_dimmed_until_the_new_one_is_there():
@@ -238,11 +238,11 @@ def test_an_old_result_stays_dimmed_until_the_new_one_is_there():
     form.fill({"wait": True})
     form.run()
     assert "old" in result(form)
-    assert "em-dim" in form.outcome._parts._dom_classes
+    assert "em-dim" in form.result_panel._parts._dom_classes
     gate.set()
     form.wait(PATIENCE)
     assert "new" in result(form)
-    assert "em-dim" not in form.outcome._parts._dom_classes
+    assert "em-dim" not in form.result_panel._parts._dom_classes
 
 
 def test_progress_moves_while_it_runs_and_stop_stops():
@@ -254,15 +254,15 @@ def test_progress_moves_while_it_runs_and_stop_stops():
 
     form = form_of(f)
     form.run()
-    until(lambda: form.status._bar.value > 0)
-    first = form.status._bar.value
-    until(lambda: form.status._bar.value > first)
-    assert "step" in form.status._text.value
+    until(lambda: form.run_bar._bar.value > 0)
+    first = form.run_bar._bar.value
+    until(lambda: form.run_bar._bar.value > first)
+    assert "step" in form.run_bar._text.value
     form.run()  # A second click while it runs changes nothing.
-    form.status._stop.click()
+    form.run_bar._stop.click()
     form.wait(PATIENCE)
-    assert "stopped" in form.outcome._failure.value
-    assert not form.status._run.disabled
+    assert "stopped" in form.result_panel._failure.value
+    assert not form.run_bar._run.disabled
 
 
 def test_a_stream_appends_its_items_as_they_come():
@@ -289,7 +289,7 @@ def test_pieces_of_text_grow_together():
 
     form = ran(form_of(f))
     assert "Hello &lt;b&gt;" in result(form)
-    assert len(form.outcome._parts.children) == 1
+    assert len(form.result_panel._parts.children) == 1
 
 
 def test_an_image_goes_in_and_comes_out():
@@ -310,7 +310,7 @@ def test_a_plotly_figure_is_shown_by_the_front_end():
         return go.Figure(go.Scatter(y=[1, 2]))
 
     form = ran(form_of(f))
-    (shown,) = form.outcome._parts.children
+    (shown,) = form.result_panel._parts.children
     assert "application/vnd.plotly.v1+json" in shown.outputs[0]["data"]
 
 
@@ -341,7 +341,7 @@ def test_fast_progress_is_painted_at_a_pace_a_page_can_take(monkeypatch):
     painted = []
     told = [Progress(at / 5000, "") for at in range(5000)]
     form, _ = scripted(*told, Succeeded([{"kind": "text", "data": "end"}]))
-    form.status._bar.observe(painted.append, names="value")
+    form.run_bar._bar.observe(painted.append, names="value")
     ran(form)
     assert len(painted) < 100
     assert "end" in result(form)
@@ -354,7 +354,7 @@ def test_a_call_that_does_not_stop_is_left_to_itself(monkeypatch):
     form.stop()
     form.wait(PATIENCE)
     assert caller.stopped
-    assert "did not stop in time" in form.outcome._failure.value
+    assert "did not stop in time" in form.result_panel._failure.value
     # What it says later is not for the next call.
     caller.on(Succeeded([{"kind": "text", "data": "late"}]))
     caller.events = (Succeeded([{"kind": "text", "data": "second"}]),)
@@ -367,8 +367,8 @@ def test_a_caller_that_cannot_start_says_so():
             raise NotReady("The service is starting.")
 
     form = ran(Form(define(half).spec, Unready()))
-    assert "The service is starting." in form.outcome._failure.value
-    assert not form.status._run.disabled
+    assert "The service is starting." in form.result_panel._failure.value
+    assert not form.run_bar._run.disabled
 
 
 def test_a_caller_that_breaks_leaves_the_form_alive():
@@ -380,8 +380,8 @@ def test_a_caller_that_breaks_leaves_the_form_alive():
     with pytest.raises(RuntimeError):
         form.run()
     form.wait(PATIENCE)
-    assert "could not be started" in form.outcome._failure.value
-    assert not form.status._run.disabled
+    assert "could not be started" in form.result_panel._failure.value
+    assert not form.run_bar._run.disabled
 
 
 def test_closing_a_form_stops_its_call_and_frees_its_widgets():
@@ -429,7 +429,7 @@ def test_all_that_is_wrong_is_marked_at_once():
 
     form = form_of(limited)
     told: list[Any] = []
-    form.desk.send = lambda content, buffers=None: told.append(content)
+    form.script.send = lambda content, buffers=None: told.append(content)
     form.fill({"count": 0, "share": 2.0, "words": "long", "pair": [1, 0], "maybe": 6})
     form.run()
     assert not form.busy
@@ -446,8 +446,8 @@ def test_all_that_is_wrong_is_marked_at_once():
     assert "at most 5" in fields["maybe"].control.field._error.value or (
         "at most 5" in fields["maybe"]._error.value
     )
-    assert "em-wrong" in form.status._text.value
-    assert told[-1]["tell"] == "wrong"
+    assert "em-wrong" in form.run_bar._text.value
+    assert told[-1]["action"] == "invalid"
 
 
 def test_limits_alone_refuse_no_call():

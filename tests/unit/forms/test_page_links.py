@@ -2,11 +2,11 @@
 
 import re
 
-from easymlnb.forms.page_links import ways
+from easymlnb.forms.header import page_links
 
 
 def test_links_lead_to_the_pages_of_the_service():
-    shown = ways("roll", "http://127.0.0.1:8888/user/a/")
+    shown = page_links("roll", "http://127.0.0.1:8888/user/a/")
     assert re.findall(r'href="http://127\.0\.0\.1:8888/user/a/easymlnb/([^"]*)"', shown) == [
         "apps/roll",
         "docs#tag-roll",
@@ -18,8 +18,8 @@ def test_links_lead_to_the_pages_of_the_service():
 
 
 def test_without_a_server_there_are_none():
-    assert ways("roll", "") == ""
+    assert page_links("roll", "") == ""
 
 
 def test_an_address_ends_no_attribute():
-    assert 'onclick="' not in ways("roll", 'http://x/"onclick="')
+    assert 'onclick="' not in page_links("roll", 'http://x/"onclick="')

@@ -11,19 +11,18 @@ import pytest
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
+from easymlnb.contract.json_values import count_nodes
 from easymlnb.contract.jsonschema import SchemaNode
-from easymlnb.contract.value_size import count_nodes
 from easymlnb.forms.containers import Group
-from easymlnb.forms.form import MORE, Form
+from easymlnb.forms.form import EXTRA_WIDGETS, Form
 from easymlnb.forms.local_caller import LocalCaller
 from easymlnb.forms.registry import make
 from easymlnb.forms.rows import ROWS
 from easymlnb.services.definition import define
 from easymlnb.services.schema import Schema
 from easymlnb.types.choices import Choice, MultipleChoice
-from easymlnb.types.color import Color
 from easymlnb.types.numbers import Interval, Number, Slider
-from easymlnb.types.text import LongText, Secret
+from easymlnb.types.text import Color, LongText, Secret
 
 
 class Circle(BaseModel):
@@ -202,7 +201,7 @@ def test_broken_json_is_told_at_its_field():
     assert group.check() == ""
     assert "Invalid JSON" in group.fields["a"]._error.value
     group.fields["a"].control.widget.value = '{"x": 1}'
-    group.clear()
+    group.clear_errors()
     assert group.check() is None
     assert group.get() == {"a": {"x": 1}}
 
@@ -225,7 +224,7 @@ def test_texts_of_authors_stay_text():
         },
     }
     group = Group(SchemaNode.root(schema), make)
-    group.fields["a"].show((), nasty)
+    group.fields["a"].show_error((), nasty)
 
     def widgets(one):
         yield one
@@ -297,9 +296,9 @@ def test_values_that_contain_themselves_are_folded_into_json_at_some_depth(level
     for _ in range(levels):
         value = {"name": "x", "twin": value}
     form = Form(define(f).spec, LocalCaller(define(f)))
-    before = len(form.sheet.widgets)
+    before = len(form.context.widgets)
     form.fill({"tree": value})
-    assert len(form.sheet.widgets) < before + 2 * MORE
+    assert len(form.context.widgets) < before + 2 * EXTRA_WIDGETS
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "[" * 100_000 + "]" * 100_000, "1" * 10_000])

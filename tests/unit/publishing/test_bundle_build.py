@@ -12,7 +12,7 @@ import pytest
 
 from easymlnb.contract.bundle import open_bundle
 from easymlnb.contract.errors import BundleRejected, TooLarge
-from easymlnb.publishing.bundle import BuiltBundle, make
+from easymlnb.publishing.bundle import BuiltBundle, build_bundle
 from easymlnb.publishing.bundle.file_collector import is_private, matches
 from easymlnb.publishing.bundle.static_analysis import parse, path_text, read_cells
 
@@ -49,7 +49,7 @@ def test_a_plain_notebook_makes_a_bundle(tmp_path: Path) -> None:
         "@ml.service\ndef roll() -> int: ...",
         metadata={"kernelspec": {"name": "python3"}, "language_info": {"name": "python"}},
     )
-    made = make(path)
+    made = build_bundle(path)
     read = open_bundle(made.data)
     assert read.id == made.id
     assert made.manifest.notebook == "dice.ipynb" and made.manifest.kernel == "python3"
@@ -64,14 +64,14 @@ def test_a_plain_notebook_makes_a_bundle(tmp_path: Path) -> None:
 def test_making_it_again_gives_the_same_id(tmp_path: Path) -> None:
     put(tmp_path, "tools.py")
     path = save(tmp_path / "n.ipynb", "import tools")
-    first = make(path).id
+    first = build_bundle(path).id
     content = json.loads(path.read_text())
     content["cells"][0] |= {"execution_count": 9, "outputs": [{"output_type": "stream"}]}
     path.write_text(json.dumps(content, indent=4))
     os.utime(tmp_path / "tools.py", (1, 1))
-    assert make(path).id == first
+    assert build_bundle(path).id == first
     put(tmp_path, "tools.py", content="x = 2\n")
-    assert make(path).id != first
+    assert build_bundle(path).id != first
 
 
 def test_local_modules_are_taken_with_what_they_import(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_local_modules_are_taken_with_what_they_import(tmp_path: Path) -> None:
         "import a, json, numpy as np\nimport space.used\nimport notpy",
         "%%time\nimport fromcell",
     )
-    assert files(make(path)) == [
+    assert files(build_bundle(path)) == [
         *("a.py", "b.py", "conf/a.json", "fromcell.py", "lazy.py", "pack/__init__.py"),
         *("pack/sub/deep.py", "space/other.py", "space/used.py"),
     ]
@@ -126,7 +126,7 @@ def test_modules_in_folders_that_the_code_searches_are_taken(tmp_path: Path, sou
     put(tmp_path, *("src/tools/__init__.py", "src/tools/deep.py", "src/other.py", "lib/no.py"))
     put(tmp_path, "src/plain.py", content="import other\nimport msgspec")
     put(tmp_path, "start.py", content="sys.path.append(os.path.dirname(__file__) + '/src')")
-    made = make(save(tmp_path / "n.ipynb", "import os, sys", source, "import tools, plain"))
+    made = build_bundle(save(tmp_path / "n.ipynb", "import os, sys", source, "import tools, plain"))
     taken = [path for path in files(made) if path != "start.py"]
     assert taken == ["src/other.py", "src/plain.py", "src/tools/__init__.py", "src/tools/deep.py"]
     assert made.manifest.requirements == (f"msgspec=={version('msgspec')}",)
@@ -136,8 +136,8 @@ def test_modules_in_folders_that_the_code_searches_are_taken(tmp_path: Path, sou
 def test_files_in_a_folder_that_the_code_changes_to_are_taken(tmp_path: Path) -> None:
     put(tmp_path, "data/a.csv", "data/more/b.csv", "c.csv", "empty/x.txt")
     path = save(tmp_path / "n.ipynb", "%cd data", "open('a.csv'); open('more/b.csv')", "%cd ..")
-    assert files(make(path)) == ["data/a.csv", "data/more/b.csv"]
-    (note,) = make(save(tmp_path / "m.ipynb", "%cd empty")).notes
+    assert files(build_bundle(path)) == ["data/a.csv", "data/more/b.csv"]
+    (note,) = build_bundle(save(tmp_path / "m.ipynb", "%cd empty")).notes
     assert "include=['empty/**']" in note
 
 
@@ -157,7 +157,7 @@ def test_modules_that_cannot_be_taken_are_explained(tmp_path: Path, source: str,
     put(tmp_path, "beside.py", "pack/one.py")
     put(folder, "work/src/tools/__init__.py", "work/src/tools.txt")
     source = source.format(full=folder / "work/src")
-    (note,) = make(save(folder / "n.ipynb", source)).notes
+    (note,) = build_bundle(save(folder / "n.ipynb", source)).notes
     assert said in note
 
 
@@ -171,7 +171,7 @@ def test_magics_do_not_hide_imports(tmp_path: Path) -> None:
         "%%bash\nimport d",
         "this is no Python",
     )
-    made = make(path)
+    made = build_bundle(path)
     assert files(made) == ["a.py", "b.py", "c.py", "helper.py"]
     assert made.notes == ("Cell 4 is not valid Python; its imports and files are not detected.",)
 
@@ -184,7 +184,7 @@ def test_skipped_cells_and_markdown_do_not_count(tmp_path: Path) -> None:
         cell("'b.csv'", kind="markdown"),
         "1",
     )
-    made = make(path)
+    made = build_bundle(path)
     assert files(made) == [] and made.services == ()
     cells = open_bundle(made.data).notebook["cells"]
     assert cells[0]["source"].startswith("import a") and cells[0]["metadata"]["tags"] == ["skip"]
@@ -205,7 +205,7 @@ def test_data_that_the_code_names_is_taken(tmp_path: Path) -> None:
         "open('../outside.csv'); open('missing.csv'); open('n.ipynb'); open('" + "z" * 300 + "')",
         "'*'; '**'; '.'; ''; 'http://h/a.csv'; '\\x00'; 'data'; 'more/'; open('/etc/passwd')",
     )
-    made = make(path)
+    made = build_bundle(path)
     assert files(made) == [
         *("a.csv", "data/b.csv", "data/c.csv", "g.json", "joined/f.csv", "m/w.pt", "x y.txt")
     ]
@@ -219,43 +219,43 @@ def test_secrets_and_ways_out_are_left_out_unless_named_in_full(tmp_path: Path) 
     put(tmp_path, "outside.txt")
     (folder / "link.txt").symlink_to(tmp_path / "outside.txt")
     path = save(folder / "n.ipynb", f"names = {[*names, 'link.txt']!r}")
-    made = make(path)
+    made = build_bundle(path)
     assert files(made) == []
     assert len(made.notes) == 7
     assert "Add it with include=['server.pem']" in " ".join(made.notes)
     put(folder, "plain.txt")
-    assert files(make(path, include=["**"])) == ["plain.txt"]
-    assert files(make(path, include=[".env", "link.txt"])) == [".env", "link.txt"]
+    assert files(build_bundle(path, include=["**"])) == ["plain.txt"]
+    assert files(build_bundle(path, include=[".env", "link.txt"])) == [".env", "link.txt"]
 
 
 def test_include_and_exclude_decide(tmp_path: Path) -> None:
     put(tmp_path, "a.py", "data/1.csv", "data/deep/2.csv", "data/deep/3.txt", "weights.bin")
     path = save(tmp_path / "n.ipynb", "import a; 'weights.bin'")
-    assert files(make(path, include=["data/**/*.csv"])) == [
+    assert files(build_bundle(path, include=["data/**/*.csv"])) == [
         *("a.py", "data/1.csv", "data/deep/2.csv", "weights.bin")
     ]
-    assert files(make(path, include="data", exclude=["data/deep", "*.bin"])) == [
+    assert files(build_bundle(path, include="data", exclude=["data/deep", "*.bin"])) == [
         *("a.py", "data/1.csv")
     ]
-    assert files(make(path, exclude=["**"])) == []
+    assert files(build_bundle(path, exclude=["**"])) == []
 
 
 @pytest.mark.parametrize("pattern", ["../x", "/etc/passwd", "nothing/*.csv", "nothing.csv", ""])
 def test_an_include_that_names_nothing_is_refused(tmp_path: Path, pattern: str) -> None:
     with pytest.raises(BundleRejected):
-        make(save(tmp_path / "n.ipynb", "1"), include=[pattern])
+        build_bundle(save(tmp_path / "n.ipynb", "1"), include=[pattern])
 
 
 def test_large_data_is_only_taken_when_asked_for(tmp_path: Path) -> None:
     with (tmp_path / "big.bin").open("wb") as file:
         file.truncate(101 * 2**20)
     path = save(tmp_path / "n.ipynb", "open('big.bin')")
-    made = make(path)
+    made = build_bundle(path)
     assert files(made) == [] and "exceeds 100 MB" in made.notes[0]
     with (tmp_path / "big.bin").open("wb") as file:
         file.truncate(501 * 2**20)
     with pytest.raises(TooLarge, match="limit of 500 MB"):
-        make(path, include=["big.bin"])
+        build_bundle(path, include=["big.bin"])
 
 
 def test_installed_packages_become_requirements(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_installed_packages_become_requirements(tmp_path: Path) -> None:
     path = save(
         tmp_path / "n.ipynb", "import json, tools, easymlnb\nfrom PIL import Image\nimport nowhere"
     )
-    made = make(path)
+    made = build_bundle(path)
     assert made.manifest.requirements == (
         f"msgspec=={version('msgspec')}",
         f"pillow=={version('pillow')}",
@@ -279,24 +279,26 @@ def test_a_requirements_file_beside_the_notebook_counts(tmp_path: Path) -> None:
         content="# ours\nnumpy>=1  # why\n\n-r more.txt\nhttpx[http2]\nm @ https://h/#egg=m\n",
     )
     path = save(tmp_path / "n.ipynb", "import msgspec")
-    made = make(path)
+    made = build_bundle(path)
     assert made.manifest.requirements == ("numpy>=1", "httpx[http2]", "m @ https://h/#egg=m")
     assert "'-r more.txt'" in made.notes[0]
     assert "numpy" in made.manifest.environment.packages
-    assert make(path, requirements=["a==1"]).manifest.requirements == ("a==1",)
+    assert build_bundle(path, requirements=["a==1"]).manifest.requirements == ("a==1",)
     put(tmp_path, "other.txt", content="b==2\n")
-    assert make(path, requirements=tmp_path / "other.txt").manifest.requirements == ("b==2",)
+    assert build_bundle(path, requirements=tmp_path / "other.txt").manifest.requirements == (
+        "b==2",
+    )
     with pytest.raises(BundleRejected, match=r"gone\.txt"):
-        make(path, requirements=tmp_path / "gone.txt")
+        build_bundle(path, requirements=tmp_path / "gone.txt")
     with pytest.raises(BundleRejected, match="Invalid requirement"):
-        make(path, requirements=["a\nb"])
+        build_bundle(path, requirements=["a\nb"])
 
 
 def test_the_git_commit_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     path = save(tmp_path / "n.ipynb", "1")
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert make(path).manifest.environment.commit == ""
+    assert build_bundle(path).manifest.environment.commit == ""
 
     def git(*arguments: str) -> str:
         told = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
@@ -306,16 +308,16 @@ def test_the_git_commit_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     git("init", "-q")
     git("add", ".")
     git("commit", "-qm", "one")
-    clean = make(path)
+    clean = build_bundle(path)
     assert clean.manifest.environment.commit == git("rev-parse", "HEAD")
     assert not clean.manifest.environment.dirty
     content = path.read_text()
     path.write_text(content + "\n")
-    dirty = make(path)
+    dirty = build_bundle(path)
     assert dirty.manifest.environment.dirty
     assert dirty.id == clean.id
     monkeypatch.setenv("PATH", "")
-    assert make(path).manifest.environment.commit == ""
+    assert build_bundle(path).manifest.environment.commit == ""
 
 
 def test_what_is_not_a_notebook_is_refused_with_a_sentence(tmp_path: Path) -> None:
@@ -341,7 +343,7 @@ def test_what_is_not_a_notebook_is_refused_with_a_sentence(tmp_path: Path) -> No
         ("x\x00.ipynb", "There is no notebook"),
     ]:
         with pytest.raises(BundleRejected, match=sentence):
-            make(tmp_path / name)
+            build_bundle(tmp_path / name)
 
 
 def test_a_notebook_outside_the_root_is_refused(tmp_path: Path) -> None:
@@ -351,23 +353,23 @@ def test_a_notebook_outside_the_root_is_refused(tmp_path: Path) -> None:
     (root / "link.ipynb").symlink_to(path)
     for way in (path, root / "../n.ipynb", root / "link.ipynb"):
         with pytest.raises(BundleRejected, match="outside"):
-            make(way, root=root)
-    assert make(save(root / "in.ipynb", "1"), root=root).id
+            build_bundle(way, root=root)
+    assert build_bundle(save(root / "in.ipynb", "1"), root=root).id
 
 
 def test_a_notebook_of_200_mb_is_refused_but_large_outputs_are_fine(tmp_path: Path) -> None:
     with (tmp_path / "huge.ipynb").open("wb") as file:
         file.truncate(200 * 2**20 + 1)
     with pytest.raises(TooLarge, match="limit of 200 MB"):
-        make(tmp_path / "huge.ipynb")
+        build_bundle(tmp_path / "huge.ipynb")
     loud = cell("1") | {"outputs": [{"output_type": "stream", "text": "x" * (2 * 2**20)}]}
-    assert len(make(save(tmp_path / "loud.ipynb", loud)).data) < 10_000
+    assert len(build_bundle(save(tmp_path / "loud.ipynb", loud)).data) < 10_000
 
 
 def test_another_language_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "n.ipynb", "1", metadata={"language_info": {"name": "R"}})
     with pytest.raises(BundleRejected, match="language is R"):
-        make(path)
+        build_bundle(path)
 
 
 def test_an_old_notebook_is_upgraded(tmp_path: Path) -> None:
@@ -375,7 +377,10 @@ def test_an_old_notebook_is_upgraded(tmp_path: Path) -> None:
     old = {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": "n"}}
     old["worksheets"] = [{"cells": [old_cell], "metadata": {}}]
     (tmp_path / "n.ipynb").write_text(json.dumps(old))
-    assert open_bundle(make(tmp_path / "n.ipynb").data).notebook["cells"][0]["source"] == "x = 1"
+    assert (
+        open_bundle(build_bundle(tmp_path / "n.ipynb").data).notebook["cells"][0]["source"]
+        == "x = 1"
+    )
 
 
 def test_names_of_services_are_read_from_the_code() -> None:

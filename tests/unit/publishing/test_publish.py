@@ -11,6 +11,7 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
 
+from easymlnb.client.discovery import find
 from easymlnb.contract.bundle import Manifest, open_bundle, write
 from easymlnb.contract.errors import (
     BundleRejected,
@@ -22,6 +23,7 @@ from easymlnb.contract.errors import (
 )
 from easymlnb.publishing import bundle_upload
 from easymlnb.publishing import publish as publishing
+from easymlnb.publishing.bundle_upload import upload_bundle
 from support.http_server import Answering, serving
 
 ERROR = {
@@ -101,27 +103,27 @@ def bundle() -> bytes:
 def test_sending_follows_a_bundle_until_it_serves(fake: Fake) -> None:
     fake.states = ["starting", "starting", *AWAY, "ready"]
     seen: list[str] = []
-    status = bundle_upload.send(bundle(), names=["a", "b"], url=fake.url, token="t", on=seen.append)
+    status = upload_bundle(find(fake.url, "t"), bundle(), names=["a", "b"], on_text=seen.append)
     assert status["services"] == [{"name": "roll", "version": 3}]
-    assert seen == ["starting", "ready"]
+    assert seen == [bundle_upload.STATES["starting"], bundle_upload.STATES["ready"]]
     assert fake.queries == ["name=a&name=b"]
     assert open_bundle(fake.bundles[0]).manifest.notebook == "n.ipynb"
 
 
 def test_what_is_published_already_is_not_waited_for(fake: Fake) -> None:
     fake.states = ["ready"]
-    assert bundle_upload.send(bundle(), url=fake.url, token="t")["state"] == "ready"
+    assert upload_bundle(find(fake.url, "t"), bundle())["state"] == "ready"
 
 
 def test_sending_need_not_wait(fake: Fake) -> None:
     fake.states = ["starting"]
-    assert bundle_upload.send(bundle(), url=fake.url, token="t", wait=False)["state"] == "starting"
+    assert upload_bundle(find(fake.url, "t"), bundle(), wait=False)["state"] == "starting"
 
 
 def test_a_bundle_that_fails_raises_with_its_cell(fake: Fake) -> None:
     fake.states = ["starting", "failed"]
     with pytest.raises(EasyMLNBError, match="Cell 1 raised") as caught:
-        bundle_upload.send(bundle(), url=fake.url, token="t")
+        upload_bundle(find(fake.url, "t"), bundle())
     assert caught.value.code == "deployment_failed"
     assert caught.value.details == {name: ERROR[name] for name in ("cell", "source", "traceback")}
 
@@ -129,26 +131,34 @@ def test_a_bundle_that_fails_raises_with_its_cell(fake: Fake) -> None:
 def test_waiting_has_an_end(fake: Fake) -> None:
     fake.states = ["starting"]
     with pytest.raises(NotReady, match="still starting after 0 s"):
-        bundle_upload.send(bundle(), url=fake.url, token="t", timeout=0)
+        upload_bundle(find(fake.url, "t"), bundle(), timeout=0)
 
 
 def test_refusals_arrive_as_they_were_raised(fake: Fake) -> None:
     fake.refusal = BundleRejected("Not like this.")
     with pytest.raises(BundleRejected, match="Not like this"):
-        bundle_upload.send(bundle(), url=fake.url, token="t")
+        upload_bundle(find(fake.url, "t"), bundle())
     with pytest.raises(EasyMLNBError) as caught:
-        bundle_upload.send(bundle(), url=fake.url, token="wrong")
+        upload_bundle(find(fake.url, "wrong"), bundle())
     assert caught.value.status in (NotLoggedIn.status, 403)
 
 
 def test_a_server_that_is_not_there_is_said() -> None:
     with pytest.raises(ServerUnreachable, match="Check that the server is running"):
-        bundle_upload.send(bundle(), url="http://127.0.0.1:9/", token="t")
+        upload_bundle(find("http://127.0.0.1:9/", "t"), bundle())
 
 
 def test_a_failure_without_words_still_has_some() -> None:
     assert "failed to start" in bundle_upload.failure({}).message
     assert from_code("deployment_failed", "x").code == bundle_upload.failure({}).code
+
+
+def test_a_failed_bundle_shows_cell_and_traceback() -> None:
+    details = {"cell": 1, "line": 3, "source": "1/0", "traceback": "Z\n"}
+    lines = list(bundle_upload.describe_failure(details, "http://h/"))
+    assert lines == ["Cell 2 failed at line 3:", "    1/0", "    Z"]
+    long = list(bundle_upload.describe_failure({"source": "x\n" * 99}, "http://h/"))
+    assert long[0] == "    ... (69 lines)" and len(long[1].splitlines()) == 30
 
 
 # from a kernel

@@ -45,8 +45,7 @@ def test_plain_calls_go_on_beside_coroutines_and_the_other_way_round(peer: Peer)
 
 
 def test_one_of_several_coroutines_is_cancelled(peer: Peer) -> None:
-    stays, goes = peer.call("pause_beside", seconds=0.5), peer.call("pause_beside", seconds=WAIT)
-    time.sleep(0.5)
+    stays, goes = peer.call("pause_beside", seconds=0.5), peer.begun("pause_beside", seconds=WAIT)
     for _ in range(3):
         peer.send(pack(Cancel(id=goes)))
     found = ends(peer, 2)
@@ -72,8 +71,7 @@ def test_bad_input_of_a_coroutine(peer: Peer) -> None:
 def test_leave_waits_for_coroutines() -> None:
     own = Peer()
     try:
-        number = own.call("pause_beside", seconds=0.5)
-        time.sleep(0.2)
+        number = own.begun("pause_beside", seconds=0.5)
         own.send(pack(Drain()))
         assert own.end().id == number
         assert own.process.wait(WAIT) == 0
@@ -82,8 +80,8 @@ def test_leave_waits_for_coroutines() -> None:
 
 
 def test_recalled_calls_are_given_back_unless_they_have_begun(peer: Peer) -> None:
-    running, *waiting = (peer.call("spin", seconds=1.2) for _ in range(4))
-    time.sleep(0.6)
+    running = peer.begun("spin", seconds=1.2)
+    waiting = [peer.call("spin", seconds=0.1) for _ in range(3)]
     peer.send(*(pack(Recall(id=number)) for number in (running, *waiting[1:], 10**12)))
     found = ends(peer, 4)
     assert [type(found[number]) for number in (running, *waiting)] == [

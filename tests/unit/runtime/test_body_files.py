@@ -220,35 +220,35 @@ def service() -> Service:
 
 def test_a_call_whose_body_is_a_file(large: Path) -> None:
     call = Call(id=1, service="size", content_type="application/x-bin", file=str(large))
-    assert body_files.read(service(), call, b"")["f"].size == 2 * LARGE
+    assert body_files.read_arguments(service(), call, b"")["f"].size == 2 * LARGE
 
 
 def test_a_call_whose_file_is_gone_was_cancelled(tmp_path: Path) -> None:
     call = Call(id=1, service="size", content_type="text/plain", file=str(tmp_path / "gone"))
     with pytest.raises(CallCancelled):
-        body_files.read(service(), call, b"")
+        body_files.read_arguments(service(), call, b"")
 
 
 def test_uploads_behind_the_body_for_a_kernel_elsewhere() -> None:
     body = b'{"f": {"upload": "A"}, "g": {"upload": "B"}}'
     call = Call(id=1, service="size", uploads=(("A", "", 3), ("B", "", 4)))
-    found = body_files.read(service(), call, body + b"one" + b"four")
+    found = body_files.read_arguments(service(), call, body + b"one" + b"four")
     assert (found["f"].data, found["g"].data) == (b"one", b"four")
 
 
 def test_a_large_result_is_left_in_the_room(tmp_path: Path) -> None:
     call = Call(id=1, service="size", result_folder=str(tmp_path))
-    assert body_files.leave(call, b"x" * LARGE) == ""
-    name = body_files.leave(call, b"x" * (LARGE + 1))
+    assert body_files.store_result(call, b"x" * LARGE) == ""
+    name = body_files.store_result(call, b"x" * (LARGE + 1))
     assert (tmp_path / name).stat().st_size == LARGE + 1
-    assert body_files.leave(Call(id=1, service="size"), b"x" * (LARGE + 1)) == ""
+    assert body_files.store_result(Call(id=1, service="size"), b"x" * (LARGE + 1)) == ""
 
 
 def test_without_a_room_or_space_a_result_goes_in_the_frame(tmp_path: Path) -> None:
     body = b"x" * (LARGE + 1)
-    assert body_files.leave_in(str(tmp_path / "gone"), body) == ""
+    assert body_files.store_in(str(tmp_path / "gone"), body) == ""
     full = Path("/dev/full")
-    assert not full.exists() or body_files.leave_in(str(full), body) == ""
+    assert not full.exists() or body_files.store_in(str(full), body) == ""
 
 
 def test_a_probe_is_answered_only_where_it_can_be_read(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from easymlnb.runtime import event_loop
-from easymlnb.runtime.bound import reaches
+from easymlnb.runtime.bound import uses_loop
 
 
 @dataclass
@@ -102,9 +102,9 @@ def test_what_a_function_uses_is_found(
     monkeypatch.setitem(globals(), "SESSION", session)
     made_once()
     try:
-        assert reaches(of(session), cells)
+        assert uses_loop(of(session), cells)
         other = asyncio.new_event_loop()
-        assert not reaches(of(session), other)
+        assert not uses_loop(of(session), other)
         other.close()
     finally:
         made_once.cache_clear()
@@ -116,7 +116,7 @@ def test_a_coroutine_runs_on_the_loop_of_what_it_uses(
     async def noted() -> None:
         event_loop.note_cells()
 
-    monkeypatch.setattr(event_loop, "_known", [event_loop.shared()])
+    monkeypatch.setattr(event_loop, "_known", [event_loop.shared_loop()])
     asyncio.run_coroutine_threadsafe(noted(), cells).result()
 
     async def where() -> int:
@@ -127,28 +127,36 @@ def test_a_coroutine_runs_on_the_loop_of_what_it_uses(
         for _ in range(2):
             yield await where()
 
-    usual, here = id(event_loop.shared()), id(cells)
-    assert (event_loop.plain(where()), list(event_loop.items(each()))) == (usual, [usual, usual])
+    usual, here = id(event_loop.shared_loop()), id(cells)
+    assert (event_loop.await_result(where()), list(event_loop.iterate(each()))) == (
+        usual,
+        [usual, usual],
+    )
     monkeypatch.setitem(globals(), "SESSION", Session(cells))
-    assert (event_loop.plain(where()), list(event_loop.items(each()))) == (here, [here, here])
+    assert (event_loop.await_result(where()), list(event_loop.iterate(each()))) == (
+        here,
+        [here, here],
+    )
 
 
 def test_waiting_for_the_loop_of_this_very_thread_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def waits() -> None:
-        monkeypatch.setattr(event_loop, "_known", [event_loop.shared(), asyncio.get_running_loop()])
+        monkeypatch.setattr(
+            event_loop, "_known", [event_loop.shared_loop(), asyncio.get_running_loop()]
+        )
         session = Session(asyncio.get_running_loop())
 
         async def work() -> Any:
             return session
 
         with pytest.raises(RuntimeError, match="wait for itself"):
-            event_loop.plain(work())
+            event_loop.await_result(work())
 
     asyncio.run(waits())
 
 
 def test_large_data_is_not_searched(cells: asyncio.AbstractEventLoop) -> None:
     data = [Session(cells) for _ in range(1000)]
-    assert not reaches(closure(data), cells)
+    assert not uses_loop(closure(data), cells)

@@ -13,8 +13,8 @@ from pydantic import AfterValidator, BaseModel, field_serializer
 import easymlnb as ml
 from easymlnb.contract.spec import Batch
 from easymlnb.contract.worker_protocol import Call, Failure, Message, Result, pack, unpack_to_server
-from easymlnb.runtime.batch_execution import answers
-from easymlnb.runtime.call_execution import answer
+from easymlnb.runtime.batch_execution import run_batch
+from easymlnb.runtime.call_execution import run_call
 from easymlnb.services.definition import define
 from easymlnb.types.base import Type
 
@@ -30,7 +30,9 @@ def run(
     service = define(function, name="f")
     sent: list[bytes] = []
     call = Call(id=1, service="f", accept=accept, view=view, progress=True)
-    ended = answer(service, call, json.dumps(values).encode(), lambda *one: sent.append(pack(*one)))
+    ended = run_call(
+        service, call, json.dumps(values).encode(), lambda *one: sent.append(pack(*one))
+    )
     events = [frame for data in sent for frame in unpack_to_server(data)]
     ((end, body),) = unpack_to_server(pack(*ended))
     return end, body, events
@@ -362,7 +364,7 @@ def test_view_shows_a_lone_surrogate_escaped() -> None:
     service = define(_one, name="f")
     service.set_view(lambda result: {"text": LONE, "smile": "\U0001f600"})
     call = Call(id=1, service="f", view=True)
-    _, body = answer(service, call, b"{}", lambda *one: None)
+    _, body = run_call(service, call, b"{}", lambda *one: None)
     assert [part["data"] for part in json.loads(body)["parts"]] == ["\\ud83d", "\U0001f600"]
 
 
@@ -445,7 +447,7 @@ def test_defect_in_a_batch_is_not_the_functions_fault() -> None:
         (Call(id=at, service="f"), json.dumps({"x": value}).encode())
         for at, value in enumerate(("good", "bad", "good"))
     ]
-    ends = answers(service, members, lambda *one: None, lambda calls: _nothing())
+    ends = run_batch(service, members, lambda *one: None, lambda calls: _nothing())
     assert [type(end) for end, _ in ends] == [Result, Failure, Result]
     _defect_of(ends[1][0])  # type: ignore[arg-type]
 
@@ -456,10 +458,10 @@ def test_defect_of_the_runtime_itself_costs_no_more_than_its_call(
     def broken(*anything: Any) -> Any:
         raise KeyError("ours")
 
-    monkeypatch.setattr("easymlnb.runtime.batch_execution.answer", broken)
+    monkeypatch.setattr("easymlnb.runtime.batch_execution.run_call", broken)
     service = define(_one, name="f")
     members = [(Call(id=at, service="f"), b"{}") for at in range(2)]
-    ends = answers(service, members, lambda *one: None, lambda calls: _nothing())
+    ends = run_batch(service, members, lambda *one: None, lambda calls: _nothing())
     assert [(end.id, end.code) for end, _ in ends] == [(0, "internal_error"), (1, "internal_error")]
 
 

@@ -10,11 +10,11 @@ from easymlnb.runtime import raw
 def test_quota_lets_a_part_through_and_then_a_mark_once() -> None:
     now = [0.0]
     quota = raw.Quota(lambda: now[0])
-    assert quota.take(b"x" * 100) == b"x" * 100
-    assert quota.take(b"y" * raw.LIMIT) == b"y" * (raw.LIMIT - 100) + raw.MARK
-    assert quota.take(b"z") == b""
+    assert quota.allowed(b"x" * 100) == b"x" * 100
+    assert quota.allowed(b"y" * raw.LIMIT) == b"y" * (raw.LIMIT - 100) + raw.NOTE
+    assert quota.allowed(b"z") == b""
     now[0] = raw.SECONDS
-    assert quota.take(b"z") == b"z"
+    assert quota.allowed(b"z") == b"z"
 
 
 def test_descriptor_is_cut(tmp_path: Path) -> None:
@@ -24,9 +24,9 @@ def test_descriptor_is_cut(tmp_path: Path) -> None:
     for _ in range(100):
         os.write(descriptor, b"x" * 100_000)
     os.close(descriptor)
-    while not (found := log.read_bytes()).endswith(raw.MARK):
+    while not (found := log.read_bytes()).endswith(raw.NOTE):
         time.sleep(0.01)
-    assert len(found) == raw.LIMIT + len(raw.MARK)
+    assert len(found) == raw.LIMIT + len(raw.NOTE)
 
 
 def test_log_that_is_gone_stops_no_writer() -> None:

@@ -86,10 +86,12 @@ def test_search_for_garbage_leaves_out_what_was_there_before_the_calls(peer: Pee
     assert peer.answer("frozen") > 10_000
 
 
-def batch(peer: Peer, *seconds: Any) -> list[int]:
+def batch(peer: Peer, *seconds: Any, progress: bool = False) -> list[int]:
     """Send calls that belong together; returns their ids."""
     numbers = [next(peer._ids) for _ in seconds]
-    calls = [Call(id=number, service="pause", batch=numbers[0]) for number in numbers]
+    calls = [
+        Call(id=number, service="pause", batch=numbers[0], progress=progress) for number in numbers
+    ]
     bodies = [json.dumps({"seconds": value}).encode() for value in seconds]
     peer.send(*map(pack, calls, bodies))
     return numbers
@@ -107,8 +109,8 @@ def test_batch_is_run_as_one(peer: Peer) -> None:
 
 
 def test_one_of_a_batch_is_cancelled(peer: Peer) -> None:
-    numbers = batch(peer, 1.2, 1.2, 1.2, 1.2)
-    time.sleep(0.6)
+    numbers = batch(peer, 1.2, 1.2, 1.2, 1.2, progress=True)
+    peer.wait_for_progress()
     peer.send(pack(Cancel(id=numbers[1])))
     others = ends(peer, numbers)
     assert [others[at] for at in (0, 2, 3)] == ["ok"] * 3
@@ -117,8 +119,8 @@ def test_one_of_a_batch_is_cancelled(peer: Peer) -> None:
 
 
 def test_all_of_a_batch_are_cancelled(peer: Peer) -> None:
-    numbers = batch(peer, WAIT, WAIT)
-    time.sleep(0.3)
+    numbers = batch(peer, WAIT, WAIT, progress=True)
+    peer.wait_for_progress()
     peer.send(*(pack(Cancel(id=number)) for number in numbers))
     assert ends(peer, numbers) == ["cancelled"] * 2
     assert peer.answer("were_together") == []
@@ -133,8 +135,7 @@ def test_one_of_a_waiting_batch_is_cancelled(peer: Peer) -> None:
 
 
 def test_running_call_is_cancelled(peer: Peer) -> None:
-    number = peer.call("spin", seconds=WAIT)
-    time.sleep(0.3)
+    number = peer.begun("spin", seconds=WAIT)
     peer.send(pack(Cancel(id=number)))
     message = peer.end()
     assert (message.id, message.code) == (number, "cancelled")
@@ -161,8 +162,7 @@ def test_cancel_of_ended_and_unknown_calls_is_ignored(peer: Peer) -> None:
 
 
 def test_function_that_swallows_the_interrupt_ends_as_it_likes(peer: Peer) -> None:
-    number = peer.call("stubborn")
-    time.sleep(0.3)
+    number = peer.begun("stubborn")
     peer.send(pack(Cancel(id=number)))
     assert peer.end().id == number
     assert peer.answer("spin", seconds=0.3) == 0.3
@@ -178,8 +178,7 @@ def test_cancelled_generator_is_closed_before_the_next_call(peer: Peer) -> None:
 
 
 def test_heartbeat_is_answered_during_a_busy_loop(peer: Peer) -> None:
-    peer.call("spin", seconds=4)
-    time.sleep(0.3)
+    peer.begun("spin", seconds=4)
     assert peer.connection is not None
     assert peer.connection.ping().wait(WAIT)
     assert peer.got.empty()  # the pong came before the answer
@@ -267,15 +266,13 @@ def test_idle_process_ends_with_its_server(own: Peer, how: Callable[[Peer], None
 
 
 def test_busy_process_ends_with_its_server(own: Peer) -> None:
-    own.call("spin", seconds=600)
-    time.sleep(0.3)
+    own.begun("spin", seconds=600)
     _cut(own)
     assert own.process.wait(WAIT) == 0
 
 
 def test_leave_lets_the_running_call_finish(own: Peer) -> None:
-    number = own.call("spin", seconds=0.7)
-    time.sleep(0.3)
+    number = own.begun("spin", seconds=0.7)
     _leave(own)
     assert own.end().id == number
     assert own.process.wait(WAIT) == 0

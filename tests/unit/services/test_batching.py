@@ -8,13 +8,12 @@ from typing import Annotated, Any
 
 import numpy as np
 import pytest
-import torch
 
 import easymlnb as ml
 from easymlnb.contract.errors import DefinitionError
 from easymlnb.contract.spec import VIEW, ServiceSpec
 from easymlnb.contract.worker_protocol import Call, Failure, Message, Progress, Result
-from easymlnb.runtime.batch_execution import answers
+from easymlnb.runtime.batch_execution import run_batch
 from easymlnb.runtime.call_execution import _no_guard
 from easymlnb.runtime.thread_calls import ThreadCallRunner
 from easymlnb.services.definition import Service, define
@@ -45,7 +44,7 @@ def ends(service: Service, *bodies: Any, **more: Any) -> list[tuple[Any, bytes]]
         (Call(id=number, service="f", **more), json.dumps(body).encode())
         for number, body in enumerate(bodies, 1)
     ]
-    found = answers(service, members, lambda message, body: None, _no_guard)
+    found = run_batch(service, members, lambda message, body: None, _no_guard)
     assert [message.id for message, _ in found] == [call.id for call, _ in members]  # type: ignore[attr-defined]
     return found
 
@@ -236,7 +235,7 @@ def test_progress_is_told_to_each() -> None:
 
     told: list[Message] = []
     members = [(Call(id=n, service="f", progress=n < 3), b'{"x": 1}') for n in (1, 2, 3)]
-    answers(batched(f), members, lambda message, body: told.append(message), _no_guard)
+    run_batch(batched(f), members, lambda message, body: told.append(message), _no_guard)
     assert [(m.id, m.text) for m in told if isinstance(m, Progress)] == [(1, "half"), (2, "half")]
 
 
@@ -270,6 +269,8 @@ def test_stacked_numbers_and_split_numbers() -> None:
 
 
 def test_stacked_tensors() -> None:
+    torch: Any = pytest.importorskip("torch")
+
     def f(x: ml.Batched[torch.Tensor]) -> list[float]:
         return x.sum(dim=1)  # type: ignore[attr-defined]
 

@@ -23,8 +23,8 @@ from easymlnb.contract.errors import (
 )
 from easymlnb.services import codec
 from easymlnb.services.schema import Schema
-from easymlnb.types.filenames import MAX, safe_filename
 from easymlnb.types.media_types import choose
+from easymlnb.types.temp_files import MAX_NAME, safe_filename
 
 BOUNDARY = "7d1f"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
@@ -380,7 +380,7 @@ def test_what_cannot_be_written_says_so():
         ("/", ""),
         (".bashrc", "bashrc"),
         ('a<b>:"c|?*.txt', "a_b___c___.txt"),
-        ("x" * 500 + ".csv", "x" * (MAX - 4) + ".csv"),
+        ("x" * 500 + ".csv", "x" * (MAX_NAME - 4) + ".csv"),
         ("Größe 1.csv", "Größe 1.csv"),
     ],
 )
@@ -393,5 +393,5 @@ def test_names_of_files_are_labels(name, clean):
 @given(st.text(max_size=300))
 def test_no_label_leaves_its_folder(name):
     found = safe_filename(name)
-    assert not set(found) & set("/\\\0\r\n") and found not in (".", "..") and len(found) <= MAX
+    assert not set(found) & set("/\\\0\r\n") and found not in (".", "..") and len(found) <= MAX_NAME
     assert safe_filename(found) == found

@@ -155,3 +155,12 @@ def test_removing_takes_it_out_of_this_kernel() -> None:
     gone.remove()
     assert "free" not in SERVICES
     assert gone(2.0) == 2.0
+
+
+@pytest.mark.parametrize("name", ["admin", "close"])
+def test_names_of_the_client_are_reserved(name: str) -> None:
+    def roll() -> int:
+        return 4
+
+    with pytest.raises(DefinitionError, match=f"name '{name}' is reserved.*name="):
+        ml.service(name=name)(roll)

@@ -17,7 +17,7 @@ from PIL import Image
 import easymlnb.types as ml
 from easymlnb.client import encoding as client_values
 from easymlnb.client.decoding import decode, revive
-from easymlnb.client.encoding import convert, prepare
+from easymlnb.client.encoding import convert, encode_arguments
 from easymlnb.contract.errors import InvalidInput, NotAcceptable, ResultNotEncodable
 from easymlnb.services import codec, presentation
 from easymlnb.services.schema import Schema
@@ -58,13 +58,13 @@ def dumped(value: Any, schema: Schema = ANY) -> Any:
         (np.datetime64("2025-01-31T12", "h"), "2025-01-31T12:00:00"),
         (np.datetime64("2025-01-31", "D"), "2025-01-31"),
         (np.datetime64("2025-01", "M"), "2025-01"),
-        (np.datetime64("NaT"), None),
+        (np.datetime64("NaT", "ns"), None),
         (np.timedelta64(90_061, "s"), "P1DT1H1M1S"),
         (np.timedelta64(-1500, "us"), "-PT0.0015S"),
         (np.timedelta64(1, "ns"), "PT0.000000001S"),
         (np.timedelta64(0, "D"), "PT0S"),
         (np.timedelta64(5, "M"), "P5M"),
-        (np.timedelta64(5), 5),
+        (np.array([5]).view("m8")[0], 5),
         (np.timedelta64("NaT", "ns"), None),
         (pd.NaT, None),
         (pd.NA, None),
@@ -216,7 +216,7 @@ def test_an_index_that_collides_with_a_column_is_named() -> None:
     with pytest.raises(ResultNotEncodable, match="both have the name 'a'"):
         TABLE.dump(frame)
     with pytest.raises(TypeError, match="x: the table's index and a column both have the name"):
-        prepare({"x": frame}, TABLE.input)
+        encode_arguments({"x": frame}, TABLE.input)
 
 
 # what a client sends
@@ -224,7 +224,7 @@ def test_an_index_that_collides_with_a_column_is_named() -> None:
 
 def sent(value: Any, schema: Schema = TABLE) -> Any:
     """Return what a service gets of a value that the client was given."""
-    part = prepare({"x": value}, schema.input)["x"]
+    part = encode_arguments({"x": value}, schema.input)["x"]
     return schema.load({"x": ml.Upload(part.data, part.name, part.media_type)})["x"]
 
 
@@ -384,11 +384,11 @@ def test_a_client_sends_nan_or_null_for_what_is_masked(array: Any) -> None:
     expected = array.astype(float).filled(np.nan)
     plain = convert(array)
     assert "999" not in json.dumps(plain) and convert([array]) == [plain]
-    found = prepare({"x": array}, GAPS.input)["x"]
+    found = encode_arguments({"x": array}, GAPS.input)["x"]
     np.testing.assert_array_equal(GAPS.load({"x": found})["x"], expected)
     np.testing.assert_array_equal(GAPS.load({"x": array})["x"], expected)
     with pytest.raises(TypeError, match="x: a masked array of int64 has no value"):
-        prepare({"x": np.ma.array([2**60, 1], mask=[False, True])}, GAPS.input)
+        encode_arguments({"x": np.ma.array([2**60, 1], mask=[False, True])}, GAPS.input)
     large = np.ma.array(np.full(10_000, 999.0), mask=True)
-    part = prepare({"x": large}, GAPS.input)["x"]
+    part = encode_arguments({"x": large}, GAPS.input)["x"]
     assert np.isnan(read_npy(part.data)).all()

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection, and in the transaction, that ``store.schema`` opened."""
+"""Alembic's entry point; uses the connection and transaction of ``store.migrate``."""
 
 from alembic import context
 

@@ -192,7 +192,7 @@ async def test_lost_worker_fails_its_calls_and_those_in_line_wait() -> None:
 async def test_call_that_may_run_twice_runs_once_more_first_in_line() -> None:
     pool, link = Dispatcher(5), FakeLink()
     pool.join(link, 1)
-    twice = spec(running=WorkerResources(idempotent=True))
+    twice = spec(resources=WorkerResources(idempotent=True))
     running = pool.submit(Call(id=0, service="f"), b"", spec=twice)
     waiting = submit(pool)
     link.close()
@@ -211,7 +211,7 @@ async def test_call_that_may_run_twice_runs_once_more_first_in_line() -> None:
 async def test_what_must_not_run_twice_does_not(why: str) -> None:
     pool, link = Dispatcher(5), FakeLink()
     pool.join(link, 1)
-    twice = spec(running=WorkerResources(idempotent=True))
+    twice = spec(resources=WorkerResources(idempotent=True))
     call = Call(id=0, service="f")
     pending = pool.submit(call, b"", spec=twice, worker=link if why == "example" else None)
     if why == "given":

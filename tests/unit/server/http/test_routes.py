@@ -31,7 +31,7 @@ from support.kernels import NotebookKernel
 from support.notebooks import make_notebook
 from support.page_channel import open_page, pass_of
 from support.route_probes import METHODS, REFUSED, Probe, example, methods, upgrade
-from support.server import RunningServer, free_port
+from support.server import RunningServer, running_server
 
 pytestmark = pytest.mark.slow
 
@@ -279,9 +279,7 @@ def test_cookie_with_its_xsrf_token_calls(browser: httpx.Client) -> None:
 
 
 def test_everything_works_under_a_base_url(tmp_path: Path) -> None:
-    server = RunningServer(tmp_path, free_port(), base="/user/ann/")
-    server.start()
-    try:
+    with running_server(tmp_path, base="/user/ann/") as server:
         assert server.http.get("services").json()["services"] == []
         page = server.http.get("").text
         assets = re.findall(r'(?:src|href)="([^"#]+)"', page)
@@ -296,5 +294,3 @@ def test_everything_works_under_a_base_url(tmp_path: Path) -> None:
                 ).status_code
                 == 200
             )
-    finally:
-        server.stop()

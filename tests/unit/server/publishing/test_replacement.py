@@ -11,7 +11,7 @@ from easymlnb.contract.bundle import open_bundle
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb.contract.replacing import AUTO, IN_PLACE, WAIT
 from easymlnb.contract.resources import WorkerResources
-from easymlnb.publishing.bundle import make
+from easymlnb.publishing.bundle import build_bundle
 from easymlnb_server.placement.base import LimitReached, SlotsTaken, WorkerOrder
 from easymlnb_server.placement.gpus import Gpus
 from easymlnb_server.placement.registry import PlacementSet
@@ -34,10 +34,10 @@ class Two(World):
     """A version that serves with the GPUs there are, and the start of the next one."""
 
     def __init__(self, folder: Path, gpus: int = 1, **more: Any) -> None:
-        super().__init__(folder, specs=(spec(running=WANTS, **more),), start_timeout=30.0)
+        super().__init__(folder, specs=(spec(resources=WANTS, **more),), start_timeout=30.0)
         self.placement.gpus = Gpus(tuple(map(str, range(gpus))))
         nbformat.write(make_notebook(NOTEBOOK), folder / "work.ipynb")
-        self.bundle = open_bundle(make(folder / "work.ipynb").data)
+        self.bundle = open_bundle(build_bundle(folder / "work.ipynb").data)
         self.how = AUTO
         self.others: list[Deployment] = []
         self.next = self.made()
@@ -52,13 +52,11 @@ class Two(World):
     def made(self) -> Deployment:
         return Deployment(
             "next", self._load, PlacementSet(self.placement), self.placement.rendezvous,
-            DeploymentSettings(
-                folder=self.work, start_gate=self.gate, start_timeout=30.0, queue_limit=10
-            ),
+            self.gate, DeploymentSettings(folder=self.work, start_timeout=30.0, queue_limit=10),
         )  # fmt: skip
 
     async def serve(self, workers: int = 1) -> None:
-        self.deployment.run([spec(workers=workers, running=WANTS)])
+        self.deployment.run([spec(workers=workers, resources=WANTS)])
         await until(lambda: len(self.deployment.pool.workers) == workers)
 
     def launch(self) -> "asyncio.Task[Any]":
@@ -89,7 +87,7 @@ async def test_the_only_room_is_given_up_and_calls_wait_for_the_new_version(tmp_
     assert "not enough capacity" in world.replacement.waits_for
     waiting = submit(world)
     assert world.deployment.pool.queue_position(waiting)
-    world.next.run([spec(running=WANTS)], worker)
+    world.next.run([spec(resources=WANTS)], worker)
     world.replacement.end([])
     await world.deployment.stop()
     await until(lambda: worker.link.calls)
@@ -106,7 +104,7 @@ async def test_a_call_that_was_handed_over_keeps_its_time_and_can_be_stopped(
     await world.serve()
     worker, _ = await world.launch()
     brief, stopped = submit(world, 0.05), submit(world)
-    world.next.run([spec(running=WANTS)])
+    world.next.run([spec(resources=WANTS)])
     world.next.pool.leave(worker.link)
     world.replacement.end([])
     assert world.deployment.pool.queue_position(stopped)[0] == 2

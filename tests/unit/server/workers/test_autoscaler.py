@@ -100,12 +100,14 @@ def test_failing_start_goes_back_to_sleep() -> None:
 
 def test_widest_bounds_of_all_services_count() -> None:
     fixed = spec("a", workers=2)
-    wide = spec("b", workers=5, running=WorkerResources(min_workers=0, target_calls=4, idle=30))
+    wide = spec("b", workers=5, resources=WorkerResources(min_workers=0, target_calls=4, idle=30))
     assert ScalingLimits.from_specs([fixed]) == ScalingLimits(min_workers=2, max_workers=2)
     assert ScalingLimits.from_specs([fixed, wide]) == ScalingLimits(
         min_workers=2, max_workers=5, target_calls=1, idle_timeout=600
     )
-    batched = spec("c", batch=Batch(max_size=16), running=WorkerResources(min_workers=0), workers=2)
+    batched = spec(
+        "c", batch=Batch(max_size=16), resources=WorkerResources(min_workers=0), workers=2
+    )
     assert ScalingLimits.from_specs([batched]).target_calls == 16
 
 

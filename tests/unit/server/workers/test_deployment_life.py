@@ -22,7 +22,7 @@ MB = 2**20
 
 
 def sleepy(**more: Any) -> Any:
-    return spec(running=WorkerResources(min_workers=0, idle=0.05), **more)
+    return spec(resources=WorkerResources(min_workers=0, idle=0.05), **more)
 
 
 def answer(link: FakeLink) -> int:
@@ -82,7 +82,7 @@ async def test_call_that_comes_as_the_last_worker_goes_is_answered(
 
 @in_world()
 async def test_more_calls_bring_more_workers_and_fewer_take_them_away(world: World) -> None:
-    world.deployment.run([spec(workers=3, running=WorkerResources(min_workers=1))])
+    world.deployment.run([spec(workers=3, resources=WorkerResources(min_workers=1))])
     scaler = world.deployment._autoscaler
     assert scaler is not None
     scaler.limits = type(scaler.limits)(
@@ -99,7 +99,7 @@ async def test_more_calls_bring_more_workers_and_fewer_take_them_away(world: Wor
 
 @in_world()
 async def test_worker_that_is_let_go_first_answers_what_it_has(world: World) -> None:
-    world.deployment.run([spec(workers=2, running=WorkerResources(min_workers=1))])
+    world.deployment.run([spec(workers=2, resources=WorkerResources(min_workers=1))])
     scaler = world.deployment._autoscaler
     assert scaler is not None
     scaler.limits = type(scaler.limits)(min_workers=2, max_workers=2)
@@ -133,7 +133,7 @@ async def test_examples_are_run_by_each_new_worker_before_it_gets_calls(world: W
     await answered(world, submit(world))
 
 
-LIMITED = (spec(running=WorkerResources(memory=100 * MB)),)
+LIMITED = (spec(resources=WorkerResources(memory=100 * MB)),)
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ async def test_worker_that_stays_above_its_limit_is_replaced_and_nobody_notices(
 
 @in_loop
 async def test_notebook_that_is_too_large_from_the_start_does_not_serve(tmp_path: Path) -> None:
-    world = World(tmp_path, specs=(spec(running=WorkerResources(memory=1)),))
+    world = World(tmp_path, specs=(spec(resources=WorkerResources(memory=1)),))
     world.deployment.run(world.placement.specs)
     await until(lambda: world.deployment.state == "failed")
     assert "raise memory=" in world.deployment.reason
@@ -200,7 +200,7 @@ async def test_notebook_that_is_too_large_from_the_start_does_not_serve(tmp_path
 
 @in_loop
 async def test_workers_wait_for_a_free_gpu_and_say_so(tmp_path: Path) -> None:
-    one = World(tmp_path, specs=(spec(running=WorkerResources(gpu=1.0)),))
+    one = World(tmp_path, specs=(spec(resources=WorkerResources(gpu=1.0)),))
     (tmp_path / "other").mkdir()
     other = World(tmp_path / "other", specs=one.placement.specs)
     one.placement.gpus = other.placement.gpus = Gpus(("GPU-1",))
@@ -222,7 +222,7 @@ async def test_workers_wait_for_a_free_gpu_and_say_so(tmp_path: Path) -> None:
 async def test_worker_that_is_to_be_replaced_makes_room_where_there_is_no_other(
     tmp_path: Path, quick: None
 ) -> None:
-    specs = (spec(running=WorkerResources(gpu=1.0, memory=100 * MB)),)
+    specs = (spec(resources=WorkerResources(gpu=1.0, memory=100 * MB)),)
     world = World(tmp_path, specs=specs)
     world.placement.gpus = Gpus(("GPU-1",))
     world.deployment.run(specs)
@@ -238,7 +238,7 @@ async def test_worker_that_is_to_be_replaced_makes_room_where_there_is_no_other(
 
 @in_loop
 async def test_gpu_that_only_the_running_code_asks_for_is_given(tmp_path: Path) -> None:
-    world = World(tmp_path, specs=(spec(running=WorkerResources(gpu=1.0)),))
+    world = World(tmp_path, specs=(spec(resources=WorkerResources(gpu=1.0)),))
     world.placement.gpus = Gpus(("GPU-1",))
     assert world.bundle.manifest.gpu == 0
     worker, _ = await world.deployment.launch(())
@@ -403,7 +403,7 @@ async def test_workers_that_shall_not_stay_are_told_nothing(world: World) -> Non
 async def test_worker_stopped_by_a_signal_is_ended_and_replaced(
     tmp_path: Path, idempotent: bool
 ) -> None:
-    served = spec(running=WorkerResources(idempotent=idempotent))
+    served = spec(resources=WorkerResources(idempotent=idempotent))
     world = World(tmp_path, specs=[served])
     world.deployment.run([served])
     first = await world.ready()

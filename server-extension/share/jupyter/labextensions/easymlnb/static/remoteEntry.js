@@ -1,6 +1,6 @@
-// The JupyterLab extension, by hand: a module federation container with one module, so that nothing
-// is to be built. JupyterLab calls `init` with the modules that all extensions share, then `get`.
-// What is not shared (Notebook 7 has no launcher, Voila has neither) is left out, never an error.
+// The JupyterLab extension: a module federation container with one module, written without a build
+// step. JupyterLab calls `init` with the modules that all extensions share, then `get`. Modules that
+// are not shared (Notebook 7 has no launcher, Voila has neither) are left out without an error.
 
 (() => {
   const OPEN = "easymlnb:open-catalog";
@@ -9,23 +9,23 @@
     <path d="M6 8h7M6 12h12M6 16h9" stroke="#fff" stroke-width="2.2" stroke-linecap="round"/></svg>`;
   let shared = {};
 
-  // A shared module has an entry per version; the one in use already is the one to take.
-  async function take(name) {
+  // A shared module has an entry for each version; the loaded version is used.
+  async function load(name) {
     const versions = Object.values(shared[name] ?? {});
-    const chosen = versions.find((one) => one.loaded) ?? versions.at(-1);
+    const chosen = versions.find((version) => version.loaded) ?? versions.at(-1);
     if (!chosen) return {};
     chosen.loaded = 1;
     return (await chosen.get())();
   }
 
-  // Behind a proxy only the page knows the address that the browser has for this server.
+  // Behind a proxy, only the page knows the server's address for the browser.
   function address(PageConfig, path) {
     const base = PageConfig?.getBaseUrl() ?? new URL("/", location.href).href;
     return `${base.replace(/\/?$/, "/")}easymlnb/${path}`;
   }
 
-  // Forms under cells link to app, docs and catalog as their kernel knows the server.
-  function leadLinks(PageConfig) {
+  // Forms under cells have links with the server's address for the kernel.
+  function correctLinks(PageConfig) {
     document.addEventListener("click", (event) => {
       const link = event.target.closest?.("a[data-easymlnb]");
       const path = link?.dataset.easymlnb;
@@ -38,26 +38,26 @@
 
   async function extension() {
     const [{ ILauncher }, { ICommandPalette }, { PageConfig }, { LabIcon }] = await Promise.all(
-      ["@jupyterlab/launcher", "@jupyterlab/apputils", "@jupyterlab/coreutils", "@jupyterlab/ui-components"].map(take),
+      ["@jupyterlab/launcher", "@jupyterlab/apputils", "@jupyterlab/coreutils", "@jupyterlab/ui-components"].map(load),
     );
-    const wanted = { launcher: ILauncher, palette: ICommandPalette };
-    const there = Object.entries(wanted).filter(([, token]) => token);
+    const tokens = { launcher: ILauncher, palette: ICommandPalette };
+    const available = Object.entries(tokens).filter(([, token]) => token);
     return {
       id: "easymlnb:plugin",
       description: "Opens the catalog of services.",
       autoStart: true,
-      optional: there.map(([, token]) => token),
+      optional: available.map(([, token]) => token),
       activate: (app, ...services) => {
-        const found = Object.fromEntries(there.map(([name], at) => [name, services[at]]));
+        const provided = Object.fromEntries(available.map(([name], at) => [name, services[at]]));
         app.commands.addCommand(OPEN, {
           label: (args) => (args.isPalette ? "Open the catalog of services" : "easymlnb"),
           caption: "Open the catalog of services",
           icon: LabIcon && new LabIcon({ name: "easymlnb:mark", svgstr: MARK }),
           execute: () => { window.open(address(PageConfig, ""), "_blank", "noopener"); },
         });
-        found.launcher?.add({ command: OPEN, category: "Other", rank: 3 });
-        found.palette?.addItem({ command: OPEN, category: "easymlnb", args: { isPalette: true } });
-        leadLinks(PageConfig);
+        provided.launcher?.add({ command: OPEN, category: "Other", rank: 3 });
+        provided.palette?.addItem({ command: OPEN, category: "easymlnb", args: { isPalette: true } });
+        correctLinks(PageConfig);
       },
     };
   }

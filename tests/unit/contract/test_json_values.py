@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from easymlnb.contract.errors import BadRequest, InvalidInput
-from easymlnb.contract.jsonkeys import check_keys
+from easymlnb.contract.json_values import check_keys
 from easymlnb.services.codec import decode_request
 from easymlnb.services.schema import Schema
 from easymlnb_server.identity import access

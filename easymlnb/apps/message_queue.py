@@ -1,9 +1,9 @@
 """A message queue for each page: in order within a page, independent between pages.
 
-A lane has a thread as long as there is something to do, so the interpreter itself cuts what takes
-long into slices between which other pages have their turn. What would take far too long is ended
-by an exception raised in that thread, which CPython delivers between two instructions: a lock that
-is held in a ``with`` is given back, a frame is written whole or not at all.
+A queue has a thread while it has messages, so the interpreter switches between the pages. A
+message that takes far too long is ended by an exception raised in that thread, which CPython
+delivers between two instructions: locks held in a ``with`` are released, and a frame is written
+completely or not at all.
 """
 
 import ctypes
@@ -16,21 +16,21 @@ from typing import Any
 
 from easymlnb.contract.page_protocol import ClosePage, FromPage, ToKernel
 
-SECONDS = 5.0
-"""Seconds of a processor that one message may take."""
+MAX_SECONDS = 5.0
+"""Seconds of CPU time that one message may take."""
 
-STRIKES = 3
-"""Messages of one page that may take more, until the page is given up."""
+MAX_INTERRUPTS = 3
+"""Messages of one page that may exceed it, until the page is closed."""
 
-LATE = 50
-"""Milliseconds to wait for an interrupt that was sent as its message ended."""
+LATE_MS = 50
+"""Milliseconds to wait for an interrupt that was sent when its message ended."""
 
-TICK = 0.2
-"""Seconds between two looks at what the lanes are doing."""
+CHECK_INTERVAL = 0.2
+"""Seconds between two checks of the queues."""
 
-MOST = 2000
-MOST_BYTES = 16 * 2**20
-"""What may wait in one lane; the server lets a page say no more than 100 messages a second."""
+MAX_MESSAGES = 2000
+MAX_BYTES = 16 * 2**20
+"""Limits of one queue; the server forwards at most 100 messages of a page per second."""
 
 _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in_thread.argtypes = (ctypes.c_ulong, ctypes.py_object)
@@ -39,47 +39,50 @@ log = logging.getLogger("easymlnb.apps")
 
 
 class OverTimeError(BaseException):
-    """A message takes too long. Not an ``Exception``: callbacks of widgets must not keep it."""
+    """A message takes too long. Not an ``Exception``: callbacks of widgets must not catch it."""
 
 
-class Lane:
-    """One page's messages. ``take`` does one; ``spent`` is told why the page is to be given up."""
+class MessageQueue:
+    """One page's messages.
+
+    ``handle`` processes a message; ``give_up`` receives the reason why the page must be closed.
+    """
 
     def __init__(
         self,
-        take: Callable[[Any], None],
-        spent: Callable[[str], None],
+        handle: Callable[[Any], None],
+        give_up: Callable[[str], None],
         *,
-        seconds: float = SECONDS,
+        seconds: float = MAX_SECONDS,
     ) -> None:
-        self._take = take
-        self._spent = spent
+        self._handle = handle
+        self._on_give_up = give_up
         self._seconds = seconds
         self._lock = threading.Lock()
         self._waiting: deque[ToKernel] = deque()
         self._bytes = 0
         self._busy = False
         self._running: tuple[int, float] | None = None
-        """The thread, and its time when the message began."""
+        """The thread, and its CPU time when the message began."""
         self._interrupts = 0
-        """Sent to the message that runs."""
-        self._strikes = 0
-        self._over = False
+        """Interrupts sent to the running message."""
+        self._interrupted = 0
+        """Interrupts of all messages."""
+        self._closed = False
 
     def put(self, message: ToKernel) -> None:
-        """Have a message done after those before it; never waits."""
+        """Add a message; never waits."""
         with self._lock:
-            if self._over:
+            if self._closed:
                 return
             if isinstance(message, ClosePage):
-                # What the page said before is of no use any more.
-                self._over = True
-                self._waiting.clear()
-                self._bytes = 0
+                # Earlier messages of the page no longer matter.
+                self._closed = True
+                self._clear()
                 self._interrupt()
             self._waiting.append(message)
             self._bytes += _size(message)
-            if len(self._waiting) > MOST or self._bytes > MOST_BYTES:
+            if len(self._waiting) > MAX_MESSAGES or self._bytes > MAX_BYTES:
                 self._give_up("it sends more messages than can be processed")
             if self._busy:
                 return
@@ -87,21 +90,21 @@ class Lane:
         try:
             threading.Thread(target=self._work, name="easymlnb-page", daemon=True).start()
         except RuntimeError:
-            # No more threads: all have to wait for this one, but nothing is lost.
+            # No more threads: all pages wait for this one, but no message is lost.
             self._work()
 
-    def look(self) -> None:
-        """Interrupt what has taken too long, and once more if that went unheard."""
+    def check(self) -> None:
+        """Interrupt a message that takes too long, again if it ignored an interrupt."""
         with self._lock:
-            if self._running is None or self._over:
+            if self._running is None or self._closed:
                 return
             thread, began = self._running
-            if _spent_by(thread) - began < self._seconds * (1 + self._interrupts):
+            if _cpu_time(thread) - began < self._seconds * (1 + self._interrupts):
                 return
             self._interrupt()
-            self._strikes += 1
+            self._interrupted += 1
             log.warning("Stopped a page's message that took longer than %g s.", self._seconds)
-            if self._strikes >= STRIKES:
+            if self._interrupted >= MAX_INTERRUPTS:
                 self._give_up("its messages take too long to process")
 
     def _interrupt(self) -> None:
@@ -110,28 +113,26 @@ class Lane:
             _raise_in_thread(self._running[0], OverTimeError)
 
     def _give_up(self, reason: str) -> None:
+        self._clear()
+        self._on_give_up(reason)
+
+    def _clear(self) -> None:
         self._waiting.clear()
         self._bytes = 0
-        self._spent(reason)
 
     def _work(self) -> None:
         while True:
-            heard = 0
+            caught = 0
             try:
-                if not self._step():
+                message = self._next()
+                if message is None:
                     return
+                self._handle(message)
             except OverTimeError:
-                heard = 1
+                caught = 1
             except BaseException:
                 log.exception("Processing a page's message failed.")
-            self._rest(heard)
-
-    def _step(self) -> bool:
-        """Do the next message; False if there is none."""
-        message = self._next()
-        if message is not None:
-            self._take(message)
-        return message is not None
+            self._end(caught)
 
     def _next(self) -> ToKernel | None:
         with self._lock:
@@ -143,18 +144,18 @@ class Lane:
             self._running = (threading.get_ident(), time.thread_time())
             return message
 
-    def _rest(self, heard: int) -> None:
-        """Let the message be over, and take an interrupt that came too late for it."""
+    def _end(self, caught: int) -> None:
+        """End the message, and catch an interrupt that came too late for it."""
         while True:
             try:
                 with self._lock:
                     self._running = None
                     sent, self._interrupts = self._interrupts, 0
-                for _ in range(LATE if sent > heard else 0):
+                for _ in range(LATE_MS if sent > caught else 0):
                     time.sleep(0.001)
                 return
             except OverTimeError:
-                heard += 1
+                caught += 1
 
 
 def _size(message: ToKernel) -> int:
@@ -163,6 +164,6 @@ def _size(message: ToKernel) -> int:
     return len(message.content) + len(message.metadata) + sum(map(len, message.buffers))
 
 
-def _spent_by(thread: int) -> float:
-    """Return the seconds of a processor that a thread of this process has taken."""
+def _cpu_time(thread: int) -> float:
+    """Return the seconds of CPU time of a thread of this process."""
     return time.clock_gettime(time.pthread_getcpuclockid(thread))

@@ -10,13 +10,13 @@ from easymlnb.forms.call_protocol import Part
 from easymlnb.forms.renderers import figure
 from easymlnb.forms.widget_kinds import widget_kind
 
-CUT = 28
+MAX_CHARACTERS = 28
 """Characters of a value in a line."""
 
-LISTED = 4
+MAX_ENTRIES = 4
 """Entries of a list or record that are named in a line."""
 
-WORDS_FOR = {True: "yes", False: "no", None: "none"}
+CONSTANTS = {True: "yes", False: "no", None: "none"}
 
 KINDS = {
     "image": "image",
@@ -26,34 +26,40 @@ KINDS = {
     "markdown": "formatted text",
     "error": "part that cannot be displayed",
 }
-"""What to call a part of a result that is looked at, not read."""
+"""Names of the parts of a result without a short text."""
 
 
-def inputs(spec: ServiceSpec, values: Mapping[str, Any], cut: int = CUT) -> list[tuple[str, str]]:
-    """Return what a person filled in, as labels and short words; files by their names."""
+def inputs(
+    spec: ServiceSpec, values: Mapping[str, Any], limit: int = MAX_CHARACTERS
+) -> list[tuple[str, str]]:
+    """Return the input as labels and short texts; files by their names, secrets as dots."""
     root = SchemaNode.root(spec.input)
     properties = root.properties
-    told = []
+    texts = []
     for name, value in values.items():
         if name == NOTE:
             continue
         node = root.child(properties.get(name), name)
         secret = "secret" in map(widget_kind, (node, *node.alternatives))
-        told.append((node.title, "\u2022\u2022\u2022" if secret else short(value, cut)))
-    return told
+        texts.append((node.title, "\u2022\u2022\u2022" if secret else short(value, limit)))
+    return texts
 
 
-def short(value: Any, cut: int = CUT) -> str:
+def short(value: Any, limit: int = MAX_CHARACTERS) -> str:
     """Return a JSON value in a few characters, without brackets and quotes."""
-    text = _said(value, 0)
-    return text if len(text) <= cut else text[: cut - 1] + "\u2026"
+    return cut(_text(value, 0), limit)
 
 
-def _said(value: Any, depth: int) -> str:
+def cut(text: str, limit: int) -> str:
+    """Return the beginning of a text."""
+    return text if len(text) <= limit else text[: limit - 1] + "\u2026"
+
+
+def _text(value: Any, depth: int) -> str:
     if isinstance(value, str):
         return "a file" if value.startswith("data:") else " ".join(value.split())
     if isinstance(value, bool) or value is None:
-        return WORDS_FOR[value]
+        return CONSTANTS[value]
     if isinstance(value, int | float):
         return figure(value)
     if isinstance(value, Mapping):
@@ -62,19 +68,18 @@ def _said(value: Any, depth: int) -> str:
 
 
 def _record(value: Mapping[str, Any], depth: int) -> str:
-    if isinstance(value.get("name"), str) and ("b64" in value or "upload" in value):
-        return str(value["name"])
     if "b64" in value or "upload" in value:
-        return "a file"
+        name = value.get("name")
+        return name if isinstance(name, str) else "a file"
     if not value:
         return "empty"
     if depth > 1:
         return f"{len(value)} values"
     entries = [
-        f"{str(key).replace('_', ' ')} {_said(one, depth + 1)}"
-        for key, one in list(value.items())[:LISTED]
+        f"{str(key).replace('_', ' ')} {_text(entry, depth + 1)}"
+        for key, entry in list(value.items())[:MAX_ENTRIES]
     ]
-    more = f", and {len(value) - LISTED} more" if len(value) > LISTED else ""
+    more = f", and {len(value) - MAX_ENTRIES} more" if len(value) > MAX_ENTRIES else ""
     return f"{', '.join(entries)}{more}"
 
 
@@ -83,19 +88,20 @@ def _list(value: list[Any] | tuple[Any, ...], depth: int) -> str:
         return "empty list"
     if depth > 1:
         return f"{len(value)} entries"
-    between = "; " if any(isinstance(one, list | Mapping) for one in value[:LISTED]) else ", "
-    shown = between.join(_said(one, depth + 1) for one in value[:LISTED])
-    # How many there are comes first: the end of a line may be cut off.
-    return f"{len(value)} entries: {shown}, \u2026" if len(value) > LISTED else shown
+    first = value[:MAX_ENTRIES]
+    separator = "; " if any(isinstance(entry, list | Mapping) for entry in first) else ", "
+    text = separator.join(_text(entry, depth + 1) for entry in first)
+    # The number comes first: the end of a line may be cut.
+    return f"{len(value)} entries: {text}, \u2026" if len(value) > MAX_ENTRIES else text
 
 
-def found(parts: list[Part], most: int) -> list[tuple[str, str]]:
-    """Return a result in a few words: its numbers and texts first, then what else there is."""
-    told = [
+def results(parts: list[Part], most: int) -> list[tuple[str, str]]:
+    """Return a result as titles and short texts, its numbers and texts first."""
+    texts = [
         (str(part.get("title") or "").replace("_", " "), _part(part))
         for part in sorted(parts, key=lambda part: part.get("kind") not in ("number", "text"))
     ]
-    return told[:most]
+    return texts[:most]
 
 
 def _part(part: Part) -> str:
