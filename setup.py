@@ -40,6 +40,8 @@ SERVER_SIDE = [
     # Its front end runs the scripts of our widgets: uploads, large tables, keys.
     "anywidget>=0.9.13",
     "fsspec>=2024.2",
+    # Parses the requests of the fast path.
+    "httptools>=0.6",
     "jinja2>=3.1",
     "jupyter-server>=2.21,<3",
     "markupsafe>=2.1",
@@ -68,6 +70,8 @@ POSTGRES = ["psycopg[binary]>=3.1.18"]
 # The documentation site; its screenshots need the extra `dev` too.
 DOCS = ["myst-parser>=4", "pydata-sphinx-theme>=0.16", "sphinx>=8.1"]
 DEV = [
+    # Its pytest plugin runs the tests that are coroutines.
+    "anyio>=4.12",
     # Bundles axe-core, which the browser tests check the pages with.
     "axe-playwright-python>=0.1.4",
     "codespell>=2.4",

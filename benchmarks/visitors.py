@@ -198,7 +198,7 @@ def main() -> None:
     limits = dict.fromkeys(("app_pages", "app_public_pages", "app_pages_per_service"), most)
     with (
         tempfile.TemporaryDirectory() as name,
-        easymlnb(Path(name), app_lost_timeout=3, **limits) as url,
+        easymlnb(Path(name), app_reconnect_timeout=3, **limits) as url,
     ):
         publish(url, SOURCE, "echo")
         asyncio.run(visit(url, options.visitors, options.seconds))

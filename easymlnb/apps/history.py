@@ -1,9 +1,10 @@
 """The runs of a browser tab, with inputs and results to open and to compare."""
 
 import json
-from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from easymlnb.apps import permalinks, summaries
 from easymlnb.apps.summaries import cut
@@ -39,21 +40,20 @@ STATES = {
 """State of a run -> its label and the color of its dot."""
 
 
-@dataclass(slots=True)
-class Run:
+class Run(msgspec.Struct, kw_only=True):
     """One call. ``parts`` is ``None`` without a result, or if the result was dropped."""
 
-    number: int
+    number: int = 0
     at: datetime
     values: dict[str, Any]
-    seconds: float = 0.0
+    seconds: Annotated[float, msgspec.Meta(ge=0, lt=1e9)] = 0.0
     parts: list[Part] | None = None
     request_id: str = ""
-    state: str = "done"
+    state: Literal["done", "stopped", "refused", "failed"] = "done"
     failure: str = ""
     items: int = 0
     size: int = 0
-    summary: list[tuple[str, str]] = field(default_factory=list)
+    summary: list[tuple[str, str]] = []
 
 
 class History:
@@ -68,7 +68,13 @@ class History:
         """Add a call that has just finished."""
         self._count += 1
         event = call.event
-        run = Run(self._count, datetime.now(UTC), call.values, call.seconds, items=call.count)
+        run = Run(
+            number=self._count,
+            at=datetime.now(UTC),
+            values=call.values,
+            seconds=call.seconds,
+            items=call.count,
+        )
         if isinstance(event, Succeeded):
             run.seconds, run.request_id = event.seconds or call.seconds, event.request_id
             run.parts = event.parts or joined(call.items)
@@ -78,7 +84,7 @@ class History:
             # The items of a stream are useful even if the call failed later.
             run.parts = joined(call.items) or None
         run.summary = summaries.results(run.parts or [], SHOWN_VALUES)
-        run.size = len(json.dumps([run.values, run.parts or []], default=str))
+        run.size = _size([run.values, run.parts])
         self.runs.insert(0, run)
         self._trim()
         return run
@@ -94,7 +100,7 @@ class History:
                 run.values = {
                     name: value
                     for name, value in run.values.items()
-                    if len(json.dumps(value, default=str)) < MAX_SIZE // 1000
+                    if _size(value) < MAX_SIZE // 1000
                 }
                 run.size = 0
 
@@ -107,12 +113,10 @@ class History:
         space = MAX_STORED
         stored: list[str] = []
         for run in self.runs:
-            record = {attribute.name: getattr(run, attribute.name) for attribute in fields(run)}
-            record |= {"at": run.at.isoformat(), "size": 0}
-            record["values"] = json.loads(permalinks.noted(self._spec, run.values, uploads=True))
-            if run.size > space // 2:
-                record["parts"] = None
-            written = json.dumps(record, default=str)
+            values = json.loads(permalinks.noted(self._spec, run.values, uploads=True))
+            parts = run.parts if run.size <= space // 2 else None
+            record = msgspec.structs.replace(run, values=values, parts=parts)
+            written = json.dumps(msgspec.structs.asdict(record), default=str)
             space -= len(written)
             if space < 0:
                 break
@@ -124,11 +128,10 @@ class History:
         if self.runs:
             return
         try:
-            records = json.loads(raw)
-        except (ValueError, RecursionError):
+            records = msgspec.convert(json.loads(raw), list[Any])
+        except (ValueError, msgspec.ValidationError, RecursionError):
             return
-        records = records[:MAX_RUNS] if isinstance(records, list) else []
-        self.runs = [run for run in map(read, records) if run is not None]
+        self.runs = [run for run in map(_read, records[:MAX_RUNS]) if run is not None]
         self._count = len(self.runs)
         for at, run in enumerate(self.runs):
             run.number = self._count - at
@@ -171,8 +174,8 @@ class History:
         return element("div.em-run-actions", *buttons)
 
 
-def state(error: EasyMLNBError) -> str:
-    """Return the state of a run that failed, as a key of ``STATES``."""
+def state(error: EasyMLNBError) -> Literal["stopped", "refused", "failed"]:
+    """Return the state of a run that failed."""
     if isinstance(error, CallCancelled):
         return "stopped"
     return "refused" if isinstance(error, InvalidInput) else "failed"
@@ -214,33 +217,23 @@ def pairs(values: list[tuple[str, str]]) -> Markup:
     )
 
 
-def read(record: Any) -> Run | None:
+def _size(value: Any) -> int:
+    """Return the number of characters of a JSON value."""
+    return len(json.dumps(value, default=str))
+
+
+def _read(record: Any) -> Run | None:
     """Return a run that a browser stored; ``None`` if the record is invalid."""
     try:
-        run = Run(
-            0,
-            datetime.fromisoformat(record["at"]),
-            dict(record["values"]),
-            float(record["seconds"]),
-            _parts(record["parts"]),
-            str(record["request_id"]),
-            record["state"],
-            str(record["failure"]),
-            int(record["items"]),
-            summary=[(str(name), str(value)) for name, value in record["summary"][:SHOWN_VALUES]],
-        )
-        run.size = len(json.dumps([run.values, run.parts]))
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError):
+        run = msgspec.convert(record, Run)
+    except (msgspec.ValidationError, RecursionError):
         return None
-    return run if run.state in STATES and 0 <= run.seconds < 1e9 else None
+    if run.parts is not None:
+        run.parts = list(filter(_is_rendered, run.parts))
+    run.size = _size([run.values, run.parts])
+    return run
 
 
-def _parts(stored: Any) -> list[Part] | None:
-    """Return the parts of a result, without Markdown that the worker has not rendered."""
-    if not isinstance(stored, list) or not all(isinstance(part, dict) for part in stored):
-        return None
-    return [
-        part
-        for part in stored
-        if part.get("kind") != "markdown" or isinstance((part.get("more") or {}).get("html"), str)
-    ]
+def _is_rendered(part: Part) -> bool:
+    """Whether a part needs no rendering of Markdown, which the worker does."""
+    return part.get("kind") != "markdown" or isinstance((part.get("more") or {}).get("html"), str)

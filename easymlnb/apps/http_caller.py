@@ -18,6 +18,7 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import httpx
+import msgspec
 
 from easymlnb.client.sse import Events
 from easymlnb.client.transport import LIMITS
@@ -156,7 +157,9 @@ class HttpCall:
         except EasyMLNBError as error:
             error.request_id = error.request_id or self.id
             event = Failed(error)
-        except (httpx.HTTPError, httpx.StreamError, ValueError, RecursionError):
+        except (
+            httpx.HTTPError, httpx.StreamError, msgspec.ValidationError, ValueError, RecursionError,
+        ):  # fmt: skip
             event = Failed(from_code(ServerUnreachable.code, CONNECTION_LOST, None, self.id))
         self._task = None
         self._ended.set()
@@ -184,7 +187,7 @@ class HttpCall:
             return Failed(_rejection(await response.aread(), self.id))
         async for name, data in _events(response):
             if name in EVENTS:
-                self._on_event(EVENTS[name](json.loads(data)))
+                self._on_event(msgspec.convert(json.loads(data), EVENTS[name]))
             elif name == "result":
                 content = json.loads(data) or {}
                 # ``result`` is for programs; it would only use memory here.
@@ -233,24 +236,10 @@ def _error(content: Any, request: str) -> EasyMLNBError:
     )
 
 
-def _progress(content: Any) -> Progress:
-    return Progress(float(content.get("fraction", -1)), str(content.get("text", "")))
-
-
-def _waiting(content: Any) -> Waiting:
-    position, seconds = content.get("position"), content.get("seconds")
-    return Waiting(
-        None if position is None else int(position),
-        None if seconds is None else float(seconds),
-        str(content.get("state") or ""),
-        str(content.get("reason") or ""),
-    )
-
-
-EVENTS: dict[str, Callable[[Any], Event]] = {
-    "progress": _progress,
-    "waiting": _waiting,
-    "item": lambda content: Item(content["parts"]),
+EVENTS: dict[str, type[Progress | Waiting | Item]] = {
+    "progress": Progress,
+    "waiting": Waiting,
+    "item": Item,
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from easymlnb.contract.json_values import count_nodes
 from easymlnb.contract.jsonschema import SchemaNode
-from easymlnb.contract.snippets import LONG
+from easymlnb.contract.snippets import MAX_INLINE
 from easymlnb.contract.spec import ServiceSpec
 
 MAX_LINK = 6000
@@ -165,7 +165,7 @@ def _item(node: SchemaNode) -> SchemaNode:
 
 def _is_file(value: Any, uploads: bool) -> bool:
     if isinstance(value, str):
-        return value.startswith("data:") and len(value) > LONG
+        return value.startswith("data:") and len(value) > MAX_INLINE
     if not isinstance(value, Mapping) or "dtype" in value:
         return False
     return "b64" in value or ("upload" in value and not uploads)

@@ -15,6 +15,7 @@ import comm
 import ipywidgets as W
 from comm.base_comm import BaseComm, CommManager
 from ipywidgets.widgets import widget as library
+from pydantic_core import to_json
 
 from easymlnb.contract.page_protocol import FromPage, ToPage
 
@@ -41,30 +42,9 @@ class NoSessionError(RuntimeError):
     """A widget was created outside of a page session."""
 
 
-def _to_json(value: Any) -> Any:
-    """Convert dates and arrays."""
-    for method in ("isoformat", "tolist"):
-        if hasattr(value, method):
-            return getattr(value, method)()
-    raise TypeError(f"a value of type {type(value).__name__} cannot be sent to a page")
-
-
-def _finite(value: Any) -> Any:
-    """Replace NaN and infinity: browsers would reject the whole message."""
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and value - value != 0 else value
-
-
 def encode(value: Any) -> bytes:
-    """Return a value as JSON for browsers."""
-    try:
-        text = json.dumps(value, default=_to_json, allow_nan=False)
-    except ValueError:
-        text = json.dumps(_finite(json.loads(json.dumps(value, default=_to_json))))
-    return text.encode()
+    """Return a value as JSON; browsers reject NaN and infinity, so these become ``null``."""
+    return to_json(value, inf_nan_mode="null", fallback=lambda array: array.tolist())
 
 
 class WidgetSession:

@@ -1,9 +1,9 @@
-"""A call of another service as questions over the kernel's link: its spec, then its result."""
+"""Call another service over the kernel's link: request its spec, then its result."""
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -13,22 +13,27 @@ from easymlnb.client.messages import encode_form
 from easymlnb.contract.service_call_protocol import CallService, CancelServiceCall, DescribeService
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import LARGE, Message
+from easymlnb.runtime import environment
 from easymlnb.runtime.body_files import store_in
 from easymlnb.runtime.context import CURRENT_CALL
 from easymlnb.runtime.link_requests import REQUESTS, LinkTransport, PendingRequest, ServiceResponse
 from easymlnb.runtime.live import session
 
 LINK_SECONDS = 3.0
-"""How long a cell waits for its kernel's link, right after the kernel's start."""
+"""Seconds that a cell waits for its kernel's link after the kernel's start."""
 
 _specs = operations.SpecCache(time.monotonic)
 
-Values = tuple[tuple[Any, ...], dict[str, Any]]
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+"""The positional and named arguments of a call."""
+
+CreateMessage = Callable[[int], tuple[Message, bytes]]
+"""Returns the message of a request, and its body, from the number of the request."""
 
 
 def link_transport() -> LinkTransport | None:
-    """Return how this process asks its server; ``None`` if it has no link to one."""
-    if REQUESTS.transport is None and session.has_server():
+    """Return the transport to this process's server; ``None`` without a link."""
+    if REQUESTS.transport is None and environment.has_server():
         session.link()
         until = time.monotonic() + LINK_SECONDS
         while REQUESTS.transport is None and time.monotonic() < until:
@@ -37,126 +42,109 @@ def link_transport() -> LinkTransport | None:
 
 
 class LinkCall:
-    """Calls of one service from one place."""
+    """Calls of a service from one call or cell."""
 
     def __init__(self, transport: LinkTransport, name: str, timeout: float | None) -> None:
-        self._way = transport
+        self._transport = transport
         self._name = name
         self._timeout = timeout
         context = CURRENT_CALL.get()
-        # What runs in a form under a cell the server does not know.
+        # The server does not know the calls of a form under a cell, whose ids are negative.
         self._parent = max(context.call.id, 0) if context is not None else 0
         self._result_folder = context.call.result_folder if context is not None else ""
 
-    def call(self, given: tuple[Any, ...], values: dict[str, Any]) -> Any:
+    def call(self, arguments: Arguments) -> Any:
+        """Call the service and wait for the result."""
         spec = self._spec()
-        return self._read(spec, self._wait(self._ask(spec, given, values)))
+        return _decode(spec, self._wait(self._start(self._call_message(spec, arguments))))
 
-    async def call_async(self, given: tuple[Any, ...], values: dict[str, Any]) -> Any:
+    async def call_async(self, arguments: Arguments) -> Any:
+        """Call the service without blocking the event loop."""
         spec = _specs.get(self._name)
         if spec is None:
-            spec = self._keep(await self._answer(lambda number: (self._lookup(number), b"")))
-        wanted = spec
-        reply = await self._answer(lambda number: self._message(wanted, number, given, values))
-        return self._read(spec, reply)
+            spec = self._add_spec(await self._request(self._describe_message))
+        return _decode(spec, await self._request(self._call_message(spec, arguments)))
 
-    def map(self, items: Iterable[Values], max_concurrency: int) -> list[Any]:
+    def map(self, calls: Iterable[Arguments], max_concurrency: int) -> list[Any]:
+        """Make several calls at the same time, and return the results in order."""
         spec = self._spec()
-        out: deque[PendingRequest] = deque()
+        pending: deque[PendingRequest] = deque()
         results: list[Any] = []
-        try:
-            for given, values in items:
-                if len(out) >= max_concurrency:
-                    results.append(self._read(spec, self._wait(out[0])))
-                    out.popleft()
-                out.append(self._ask(spec, given, values))
-            while out:
-                results.append(self._read(spec, self._wait(out[0])))
-                out.popleft()
-        finally:
-            for question in out:
-                self._stop(question)
-        return results
 
-    # questions
+        def collect(most: int) -> None:
+            while len(pending) > most:
+                results.append(_decode(spec, self._wait(pending[0])))
+                pending.popleft()
+
+        try:
+            for arguments in calls:
+                collect(max_concurrency - 1)
+                pending.append(self._start(self._call_message(spec, arguments)))
+            collect(0)
+        finally:
+            for request in pending:
+                self._cancel(request)
+        return results
 
     def _spec(self) -> ServiceSpec:
         known = _specs.get(self._name)
-        if known is not None:
-            return known
-        question = REQUESTS.begin()
-        self._way.send(self._lookup(question.number), b"")
-        return self._keep(self._wait(question))
+        return known or self._add_spec(self._wait(self._start(self._describe_message)))
 
-    def _ask(
-        self, spec: ServiceSpec, given: tuple[Any, ...], values: dict[str, Any]
-    ) -> PendingRequest:
-        question = REQUESTS.begin()
-        self._way.send(*self._message(spec, question.number, given, values))
-        return question
+    def _add_spec(self, response: ServiceResponse) -> ServiceSpec:
+        spec = msgspec.json.decode(bytes(response.body), type=ServiceSpec)
+        return _specs.add(self._name, spec)
 
-    def _wait(self, question: PendingRequest) -> ServiceResponse:
+    def _start(self, create: CreateMessage) -> PendingRequest:
+        request = REQUESTS.begin()
+        self._transport.send(*create(request.number))
+        return request
+
+    def _wait(self, request: PendingRequest) -> ServiceResponse:
         try:
-            while not question.ended.is_set():
-                self._way.wait(question)
+            while not request.done():
+                self._transport.wait(request)
         except BaseException:
-            self._stop(question)
+            self._cancel(request)
             raise
-        return question.result()
+        return request.result()
 
-    async def _answer(self, message: Callable[[int], tuple[Message, bytes]]) -> ServiceResponse:
-        running = asyncio.get_running_loop()
-        ended = asyncio.Event()
-
-        def told() -> None:
-            running.call_soon_threadsafe(ended.set)
-
-        question = REQUESTS.begin(told)
-        self._way.send(*message(question.number))
+    async def _request(self, create: CreateMessage) -> ServiceResponse:
+        request = self._start(create)
         try:
-            await ended.wait()
+            return await asyncio.wrap_future(request)
         except BaseException:
-            self._stop(question)
+            self._cancel(request)
             raise
-        return question.result()
 
-    def _stop(self, question: PendingRequest) -> None:
-        if not question.ended.is_set():
-            REQUESTS.forget(question)
-            self._way.notify(CancelServiceCall(id=question.number))
+    def _cancel(self, request: PendingRequest) -> None:
+        if REQUESTS.forget(request):
+            self._transport.notify(CancelServiceCall(id=request.number))
 
-    # messages
+    def _describe_message(self, number: int) -> tuple[Message, bytes]:
+        return DescribeService(id=number, service=self._name), b""
 
-    def _lookup(self, number: int) -> DescribeService:
-        return DescribeService(id=number, service=self._name)
-
-    def _message(
-        self, spec: ServiceSpec, number: int, given: tuple[Any, ...], values: Mapping[str, Any]
-    ) -> tuple[CallService, bytes]:
-        request = operations.call_request(
-            spec, operations.bind_arguments(spec, given, values), operations.CallOptions()
-        )
+    def _call_message(self, spec: ServiceSpec, arguments: Arguments) -> CreateMessage:
+        values = operations.bind_arguments(spec, *arguments)
+        request = operations.call_request(spec, values, operations.CallOptions())
         kind, body = request.headers.get("Content-Type", ""), request.content or b""
         if request.form is not None:
             kind, body = encode_form(request.form)
-        file = (
-            store_in(self._result_folder, body) if self._result_folder and len(body) > LARGE else ""
-        )
-        ask = CallService(
-            id=number,
+        in_file = self._result_folder and len(body) > LARGE
+        message = CallService(
+            id=0,
             service=self._name,
             parent=self._parent,
             content_type=kind,
             accept=request.headers.get("Accept", ""),
             seconds=self._timeout or 0.0,
-            file=file,
+            file=store_in(self._result_folder, body) if in_file else "",
         )
-        return ask, b"" if file else body
+        return lambda number: (
+            msgspec.structs.replace(message, id=number),
+            b"" if in_file else body,
+        )
 
-    def _read(self, spec: ServiceSpec, reply: ServiceResponse) -> Any:
-        body = bytes(reply.body)
-        return decoding.decode(reply.content_type, body, spec.output, reply.filename)
 
-    def _keep(self, reply: ServiceResponse) -> ServiceSpec:
-        spec = msgspec.json.decode(bytes(reply.body), type=ServiceSpec)
-        return _specs.add(self._name, spec)
+def _decode(spec: ServiceSpec, response: ServiceResponse) -> Any:
+    body = bytes(response.body)
+    return decoding.decode(response.content_type, body, spec.output, response.filename)

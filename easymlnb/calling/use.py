@@ -1,8 +1,8 @@
-"""Calling a service by its name from inside another, or from a cell.
+"""Call a service by name from another service, or from a cell.
 
-A service of the same notebook is called directly, in the same thread. Any other goes over the
-link that the kernel has with its server, which needs no credential, and through the same queues,
-batches and deadlines as every call. In plain Python it goes over HTTP, as the client's calls do.
+A service of the same notebook is called directly, in the same thread. Calls of other services go
+over the kernel's link to its server, which needs no credentials, and through the queues, batches
+and deadlines of all calls. Plain Python without a link uses HTTP, like the client.
 """
 
 import asyncio
@@ -14,26 +14,25 @@ from functools import cache
 from inspect import iscoroutinefunction
 from typing import Any
 
-from easymlnb.calling.link_call import LinkCall, link_transport
-from easymlnb.client import Client, connect, hub, operations
+from easymlnb.calling.link_call import Arguments, LinkCall, link_transport
+from easymlnb.client import Client, connect, hub
+from easymlnb.client.operations import bind_arguments
 from easymlnb.contract.errors import CallCycle
-from easymlnb.contract.options import named_options
-from easymlnb.runtime import event_loop
+from easymlnb.contract.options import check_whole, named_options
+from easymlnb.runtime import environment, event_loop
 from easymlnb.runtime.batch_execution import run_rows
 from easymlnb.runtime.context import CURRENT_CALL
-from easymlnb.runtime.link_requests import LinkTransport
-from easymlnb.runtime.live import session
 from easymlnb.services.definition import SERVICES, Service
 
 MAX_CONCURRENCY = 32
-"""Calls of one ``map`` that are out at the same time."""
+"""Default number of calls that ``map`` makes at the same time."""
 
-_inside: ContextVar[tuple[str, ...]] = ContextVar("easymlnb_inside", default=())
-"""Services of this notebook that were called directly, one in another."""
+_direct_calls: ContextVar[tuple[str, ...]] = ContextVar("easymlnb_direct_calls", default=())
+"""The services of this notebook that are being called directly, outermost first."""
 
 
 class ServiceProxy:
-    """A service that is called by name. The first call looks it up."""
+    """A service to call by name; the first call looks it up."""
 
     def __init__(self, name: str, timeout: float | None = None) -> None:
         self.name = name
@@ -42,7 +41,7 @@ class ServiceProxy:
     def __repr__(self) -> str:
         return f"<service {self.name!r}>"
 
-    def __call__(self, *given: Any, **values: Any) -> Any:
+    def __call__(self, *args: Any, **values: Any) -> Any:
         """Call the service and return its result; of a stream, the list of its items.
 
         Raises
@@ -54,29 +53,22 @@ class ServiceProxy:
         CallCycle
             The service would wait for itself.
         """
-        _not_in_a_coroutine(self.name)
-        service = SERVICES.get(self.name)
-        if service is not None:
-            with _guard_cycle(self.name):
-                return _call_here(
-                    service, [operations.bind_arguments(service.spec, given, values)]
-                )[0]
-        transport = _link_transport(self.name)
-        if transport is None:
-            return _call_over_http(self.name, self._timeout, given, values)
-        return LinkCall(transport, self.name, self._timeout).call(given, values)
+        if (results := self._call_here([(args, values)])) is not None:
+            return results[0]
+        if (link_call := self._link_call()) is not None:
+            return link_call.call((args, values))
+        return self._call_over_http((args, values))
 
-    async def aio(self, *given: Any, **values: Any) -> Any:
+    async def aio(self, *args: Any, **values: Any) -> Any:
         """Call the service from a coroutine; other calls run while this one waits."""
         service = SERVICES.get(self.name)
         if service is not None and iscoroutinefunction(service.function):
             with _guard_cycle(self.name):
-                named = operations.bind_arguments(service.spec, given, values)
+                named = bind_arguments(service.spec, args, values)
                 return await service.function(**service.schema.load(named))
-        transport = _link_transport(self.name) if service is None else None
-        if transport is None:
-            return await asyncio.to_thread(self, *given, **values)
-        return await LinkCall(transport, self.name, self._timeout).call_async(given, values)
+        if service is None and (link_call := self._link_call()) is not None:
+            return await link_call.call_async((args, values))
+        return await asyncio.to_thread(self, *args, **values)
 
     def map(self, items: Iterable[Any], *, max_concurrency: int = MAX_CONCURRENCY) -> list[Any]:
         """Call the service for each item and return the results in order.
@@ -93,37 +85,53 @@ class ServiceProxy:
         EasyMLNBError
             The first error ends all calls.
         """
-        _not_in_a_coroutine(self.name)
-        service = SERVICES.get(self.name)
-        if service is not None:
-            with _guard_cycle(self.name):
-                return _call_here(service, [_arguments(service, item) for item in items])
-        transport = _link_transport(self.name)
-        if transport is not None:
-            return LinkCall(transport, self.name, self._timeout).map(
-                map(split_arguments, items), max_concurrency
-            )
+        check_whole("max_concurrency", max_concurrency, 1)
+        calls = map(split_arguments, items)
+        if (results := self._call_here(calls)) is not None:
+            return results
+        if (link_call := self._link_call()) is not None:
+            return link_call.map(calls, max_concurrency)
         with ThreadPoolExecutor(max_concurrency, "easymlnb-map") as pool:
-            return list(
-                pool.map(
-                    lambda item: _call_over_http(self.name, self._timeout, *split_arguments(item)),
-                    items,
-                )
+            return list(pool.map(self._call_over_http, calls))
+
+    def _call_here(self, calls: Iterable[Arguments]) -> list[Any] | None:
+        """Return the results of direct calls, or ``None`` if the service is not in this process."""
+        if event_loop.in_call_loop():
+            raise RuntimeError(
+                f"A blocking call of {self.name!r} in an async function would block all other "
+                f"calls. Write 'await {self.name}.aio(...)'."
             )
+        service = SERVICES.get(self.name)
+        if service is None:
+            return None
+        with _guard_cycle(self.name):
+            return _run_all(service, [bind_arguments(service.spec, *call) for call in calls])
+
+    def _link_call(self) -> LinkCall | None:
+        # The server of a notebook does not know services of other users; that of a worker does.
+        if "/" in self.name and not environment.in_worker():
+            return None
+        transport = link_transport()
+        return None if transport is None else LinkCall(transport, self.name, self._timeout)
+
+    def _call_over_http(self, call: Arguments) -> Any:
+        service = _client("/" in self.name)[self.name].options(timeout=self._timeout)
+        result = service(*call[0], **call[1])
+        return list(result) if isinstance(result, Iterator) else result
 
 
 @named_options
 def use(name: str, *, timeout: float | None = None) -> ServiceProxy:
     """Return a service by name, to call it like a function.
 
-    Nothing is looked up before the first call.
+    The first call looks it up.
 
     Parameters
     ----------
     name : str
         ``"segment"``, or ``"alice/segment"`` for a service that another user of the Hub shares.
     timeout : float, optional
-        Seconds that one call may take. It also ends with the call that it is made in.
+        Longest time of a call in seconds. A call also ends with the call that makes it.
 
     Returns
     -------
@@ -141,35 +149,27 @@ def use(name: str, *, timeout: float | None = None) -> ServiceProxy:
     return ServiceProxy(name, timeout)
 
 
-def split_arguments(item: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def split_arguments(item: Any) -> Arguments:
     """Return an item of ``map`` as positional and named arguments."""
     return ((), dict(item)) if isinstance(item, Mapping) else ((item,), {})
 
 
-def _arguments(service: Service, item: Any) -> dict[str, Any]:
-    given, values = split_arguments(item)
-    return operations.bind_arguments(service.spec, given, values)
-
-
-# in this process
-
-
 @contextmanager
 def _guard_cycle(name: str) -> Iterator[None]:
-    """Note that a service is called; raises ``CallCycle`` if it waits for this very call."""
+    """Register a direct call; raises ``CallCycle`` if the service waits for this call."""
     context = CURRENT_CALL.get()
-    inside = _inside.get()
-    chain = inside if context is None else (context.call.service, *inside)
+    outer = _direct_calls.get()
+    chain = outer if context is None else (context.call.service, *outer)
     if name in chain:
         raise CallCycle([*chain, name])
-    token = _inside.set((*inside, name))
+    token = _direct_calls.set((*outer, name))
     try:
         yield
     finally:
-        _inside.reset(token)
+        _direct_calls.reset(token)
 
 
-def _call_here(service: Service, rows: list[dict[str, Any]]) -> list[Any]:
+def _run_all(service: Service, rows: list[dict[str, Any]]) -> list[Any]:
     """Run a service of this process for each row of values."""
     checked = [service.schema.load(row) for row in rows]
     batch = service.spec.batch
@@ -185,31 +185,7 @@ def _run(function: Callable[..., Any], values: dict[str, Any], stream: bool) -> 
     return list(event_loop.iterate(result)) if stream else event_loop.await_result(result)
 
 
-def _not_in_a_coroutine(name: str) -> None:
-    if event_loop.in_call_loop():
-        raise RuntimeError(
-            f"A blocking call of {name!r} in an async function would block all other calls. "
-            f"Write 'await {name}.aio(...)'."
-        )
-
-
-# without a link
-
-
-def _link_transport(name: str) -> LinkTransport | None:
-    """Return the link to ask over; a notebook's own server does not know the services of others."""
-    return None if "/" in name and not session.in_worker() else link_transport()
-
-
 @cache
-def _client(shared: bool = False) -> Client:
+def _client(shared: bool) -> Client:
     server = hub.find_shared_service() if shared else None
     return Client(server) if server is not None else connect()
-
-
-def _call_over_http(
-    name: str, timeout: float | None, given: tuple[Any, ...], values: dict[str, Any]
-) -> Any:
-    found = _client(shared=True) if "/" in name else _client()
-    result = found[name].options(timeout=timeout)(*given, **values)
-    return list(result) if isinstance(result, Iterator) else result

@@ -8,7 +8,7 @@ import typer
 
 from easymlnb.cli import hub, output, placement
 from easymlnb.cli.errors import ErrorReportingGroup
-from easymlnb.cli.options import ANY_SERVER, ONE_SERVER, Target
+from easymlnb.cli.options import ANY_SERVER, ONE_SERVER, CommandTarget
 from easymlnb.contract.replacing import AUTO
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ Names = Annotated[
 ]
 
 
-def _client_of(name: str, target: Target) -> "AbstractContextManager[Client]":
+def _client_of(name: str, target: CommandTarget) -> "AbstractContextManager[Client]":
     from easymlnb.cli.target import client_of
 
     return client_of(name, target)
@@ -56,7 +56,7 @@ def root(
 
 @app.command("list")
 @ANY_SERVER
-def list_services(target: Target) -> None:
+def list_services(target: CommandTarget) -> None:
     """List the services of the server."""
     from easymlnb.cli.target import list_services
 
@@ -64,19 +64,19 @@ def list_services(target: Target) -> None:
     if target.json:
         output.as_json(services)
     elif not services:
-        output.say("No services yet. Publish one: easymlnb publish NOTEBOOK")
+        output.message("No services yet. Publish one: easymlnb publish NOTEBOOK")
     else:
         columns = {"name": "NAME", "state": "STATE", "version": "VERSION", "title": "TITLE"}
         output.table(services, columns)
         for service in services:
             if service.get("reason"):
-                output.say(f"{service['name']}: {service['reason']}")
+                output.message(f"{service['name']}: {service['reason']}")
 
 
 @app.command()
 @ANY_SERVER
 def call(
-    target: Target,
+    target: CommandTarget,
     name: Name,
     values: Annotated[
         list[str] | None,
@@ -114,7 +114,7 @@ def call(
 @app.command()
 @ANY_SERVER
 def publish(
-    target: Target,
+    target: CommandTarget,
     notebook: Annotated[Path, typer.Argument(help="Path of the notebook.")],
     name: Names = None,
     include: Annotated[
@@ -143,7 +143,7 @@ def publish(
 @app.command()
 @ANY_SERVER
 def logs(
-    target: Target,
+    target: CommandTarget,
     name: Name,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep showing new calls.")] = False,
 ) -> None:
@@ -157,7 +157,7 @@ def logs(
 @app.command()
 @ANY_SERVER
 def remove(
-    target: Target,
+    target: CommandTarget,
     name: Name,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
@@ -174,13 +174,13 @@ def remove(
     if target.json:
         output.as_json({"removed": name})
     else:
-        output.say(f"Removed {name}.")
+        output.message(f"Removed {name}.")
 
 
 @app.command()
 @ONE_SERVER
 def share(
-    target: Target,
+    target: CommandTarget,
     name: Name,
     user: Annotated[
         list[str] | None, typer.Option(help="Give this user access; may be repeated.")
@@ -212,7 +212,7 @@ def share(
     if target.json:
         output.as_json({"service": access.service, **access.to_dict(), "app": access.app})
     else:
-        output.say_out(repr(access))
+        output.line(repr(access))
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -251,7 +251,7 @@ def serve(
 @app.command()
 @ONE_SERVER
 def doctor(
-    target: Target,
+    target: CommandTarget,
     hub: Annotated[
         bool,
         typer.Option(

@@ -56,7 +56,9 @@ def call_and_show(
     raw = client[name].options(**command.options, accept=_accept(spec, command)).raw(**values)
     if command.save is not None:
         command.save.write_bytes(raw.body)
-        output.say(f"Wrote {command.save} ({len(raw.body):,} bytes, {_bare(raw.content_type)}).")
+        output.message(
+            f"Wrote {command.save} ({len(raw.body):,} bytes, {_bare(raw.content_type)})."
+        )
     else:
         _print(raw)
 

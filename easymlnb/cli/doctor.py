@@ -39,6 +39,11 @@ class Finding:
         return self.state == BAD
 
 
+def verdict(about: str, problem: str, fix: str, success: str) -> Finding:
+    """Return a finding about a problem, or about success without a problem."""
+    return Finding(about, BAD, problem, fix) if problem else Finding(about, OK, success)
+
+
 def examine(url: str | None = None, token: str | None = None) -> list[Finding]:
     """Run all checks; an exception in a check is a finding."""
     checks: dict[str, Callable[[], Iterable[Finding]]] = {
@@ -68,10 +73,10 @@ def show(findings: list[Finding], *, json: bool) -> None:
     else:
         marks = {OK: "ok  ", NOTE: "note", BAD: "BAD "}
         for finding in findings:
-            output.say_out(f"{marks[finding.state]}  {finding.about}: {finding.says}")
+            output.line(f"{marks[finding.state]}  {finding.about}: {finding.says}")
             if finding.fix:
-                output.say_out(f"      -> {finding.fix}")
-        output.say_out(f"\n{count} problem(s) found." if count else "\nNo problems found.")
+                output.line(f"      -> {finding.fix}")
+        output.line(f"\n{count} problem(s) found." if count else "\nNo problems found.")
     if count:
         raise typer.Exit(1)
 
@@ -82,12 +87,9 @@ def _pip(what: str) -> str:
 
 def python(version: tuple[int, ...]) -> Iterator[Finding]:
     """Check the version of Python."""
-    text = ".".join(map(str, version))
-    if version >= MIN_PYTHON:
-        yield Finding("python", OK, f"{text} at {sys.executable}")
-    else:
-        least = ".".join(map(str, MIN_PYTHON))
-        yield Finding("python", BAD, f"Python {text} is too old.", f"Use Python {least} or newer.")
+    text, least = ".".join(map(str, version)), ".".join(map(str, MIN_PYTHON))
+    problem = "" if version >= MIN_PYTHON else f"Python {text} is too old."
+    yield verdict("python", problem, f"Use Python {least} or newer.", f"{text} at {sys.executable}")
 
 
 def packages() -> Iterator[Finding]:
@@ -218,10 +220,10 @@ def _existing(folder: Path) -> Path:
 
 def _writable(about: str, folder: Path, variable: str) -> Finding:
     existing = _existing(folder)
-    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
-        return Finding(about, OK, str(folder))
+    writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+    problem = "" if writable else f"{existing} is not writable."
     fix = f"Make it writable, or set {variable} to another folder."
-    return Finding(about, BAD, f"{existing} is not writable.", fix)
+    return verdict(about, problem, fix, str(folder))
 
 
 def server(url: str | None, token: str | None) -> Iterator[Finding]:

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from easymlnb.cli.doctor import BAD, NOTE, OK, Finding
-from easymlnb.contract.hub_config import OWN_TOKENS, ROLE, SERVICE, TOKENS, USERS
+from easymlnb.cli.doctor import BAD, NOTE, OK, Finding, verdict
+from easymlnb.contract.hub_config import OWN_TOKENS, ROLE, TOKENS, USERS
 
 if TYPE_CHECKING:
     import httpx
@@ -28,11 +28,13 @@ def examine(environment: Mapping[str, str] | None = None) -> list[Finding]:
         return [Finding("hub", BAD, "this server was not started by a JupyterHub.", fix)]
     import httpx
 
+    from easymlnb.client.hub import shared_service_url
+
     token = variables.get("JUPYTERHUB_API_TOKEN", "")
     headers = {"Authorization": f"token {token}"}
     with httpx.Client(headers=headers, timeout=SECONDS) as http:
         found = [*_hub(http, url), *_rights(http, url, user), *_proxy(http, variables)]
-        if address := _service_of(variables):
+        if address := shared_service_url(variables):
             found += service(http, address)
         return found
 
@@ -73,8 +75,7 @@ def service(http: "httpx.Client", address: str) -> Iterator[Finding]:
     user = me.json()
     yield Finding(about, OK, f"accepts {user['name']} at {address}")
     if not user["admin"]:
-        says = "only administrators of the Hub can see its own requirements."
-        yield Finding(about, NOTE, says)
+        yield Finding(about, NOTE, "only administrators of the Hub can check its requirements.")
         return
     yield from _needs(http.get(f"{address}hub").json())
 
@@ -82,34 +83,26 @@ def service(http: "httpx.Client", address: str) -> Iterator[Finding]:
 def _needs(state: Mapping[str, Any]) -> Iterator[Finding]:
     """Check what the service reports to administrators."""
     about = "shared service"
-    if state["missing"]:
-        fix = f"In jupyterhub_config.py, an entry of c.JupyterHub.load_roles: {ROLE}"
-        yield Finding(about, BAD, f"missing scopes: {', '.join(state['missing'])}.", fix)
-    else:
-        yield Finding(about, OK, "can start, stop and reach users' servers, and read users")
-    if state["reached"]:
-        yield Finding(about, OK, f"nodes connect at {state['proxy']}")
-    else:
-        fix = (
-            'Set c.JupyterHub.public_url = "https://...", or c.EasyMLNB.hub_proxy for the '
-            "service only."
-        )
-        where = f"at {state['proxy']}" if state["proxy"] else "because its URL is unknown"
-        yield Finding(
-            about, BAD, f"the service cannot reach itself through the proxy {where}.", fix
-        )
+    missing = f"missing scopes: {', '.join(state['missing'])}." if state["missing"] else ""
+    fix = f"In jupyterhub_config.py, an entry of c.JupyterHub.load_roles: {ROLE}"
+    can = "can start, stop and reach users' servers, and read users"
+    yield verdict(about, missing, fix, can)
+    where = f"at {state['proxy']}" if state["proxy"] else "because its URL is unknown"
+    lost = f"the service cannot reach itself through the proxy {where}."
+    fix = 'Set c.JupyterHub.public_url = "https://...", or c.EasyMLNB.hub_proxy for the service.'
+    yield verdict(about, "" if state["reached"] else lost, fix, f"nodes connect {where}")
     if state["slowest_start"] > SLOW:
         says = f"the Hub took {state['slowest_start']:g} s to accept the start of a server."
         yield Finding(about, BAD, says, f"In jupyterhub_config.py: {NO_WAIT}")
     from easymlnb._version import __version__
 
-    if state["easymlnb"] != __version__:
-        says = f"its easymlnb is {state['easymlnb']}, but the local one is {__version__}."
-        yield Finding(about, BAD, says, "Install the same version in both environments.")
-    else:
-        yield Finding(
-            about, OK, f"easymlnb {__version__}, JupyterHub {state['hub'] or '(unavailable)'}"
-        )
+    skew = f"its easymlnb is {state['easymlnb']}, but the local one is {__version__}."
+    yield verdict(
+        about,
+        "" if state["easymlnb"] == __version__ else skew,
+        "Install the same version in both environments.",
+        f"easymlnb {__version__}, JupyterHub {state['hub'] or '(unavailable)'}",
+    )
 
 
 def _is_ours(answer: "httpx.Response") -> bool:
@@ -117,15 +110,6 @@ def _is_ours(answer: "httpx.Response") -> bool:
         return bool(answer.json() == {"status": "ok"})
     except ValueError:
         return False
-
-
-def _service_of(variables: Mapping[str, str]) -> str:
-    """Return the URL of a shared service; empty if the proxy's URL is unknown."""
-    parts = urlsplit(variables.get("JUPYTERHUB_PUBLIC_URL", ""))
-    if not parts.netloc:
-        return ""
-    base = variables.get("JUPYTERHUB_BASE_URL") or "/"
-    return f"{parts.scheme}://{parts.netloc}{base.rstrip('/')}/services/{SERVICE}/"
 
 
 def _hub(http: "httpx.Client", url: str) -> Iterator[Finding]:
@@ -136,10 +120,10 @@ def _hub(http: "httpx.Client", url: str) -> Iterator[Finding]:
     except (httpx.HTTPError, ValueError):
         yield Finding("hub", BAD, f"no response at {url}.", "Ask the Hub's administrator.")
         return
-    if version.split(".")[0].isdecimal() and int(version.split(".")[0]) < 5:
-        yield Finding("hub", BAD, f"JupyterHub {version}", "Nodes require JupyterHub 5.3 or newer.")
-    else:
-        yield Finding("hub", OK, f"JupyterHub {version} at {url}")
+    major = version.split(".")[0]
+    problem = f"JupyterHub {version}" if major.isdecimal() and int(major) < 5 else ""
+    fix = "Nodes require JupyterHub 5.3 or newer."
+    yield verdict("hub", problem, fix, f"JupyterHub {version} at {url}")
 
 
 def _rights(http: "httpx.Client", url: str, user: str) -> Iterator[Finding]:
@@ -151,12 +135,10 @@ def _rights(http: "httpx.Client", url: str, user: str) -> Iterator[Finding]:
     except (httpx.HTTPError, ValueError):
         return
     missing = [name for name in NEEDED if not _holds(scopes, name, user)]
-    if missing:
-        says = f"this server cannot start and reach nodes (missing scopes: {', '.join(missing)})."
-        fix = f"In jupyterhub_config.py, then restart this server: {OWN_TOKENS}"
-        yield Finding("rights", BAD, says, fix)
-    else:
-        yield Finding("rights", OK, f"can start and reach servers of {user}")
+    says = f"this server cannot start and reach nodes (missing scopes: {', '.join(missing)})."
+    fix = f"In jupyterhub_config.py, then restart this server: {OWN_TOKENS}"
+    success = f"can start and reach servers of {user}"
+    yield verdict("rights", says if missing else "", fix, success)
 
 
 def _holds(scopes: list[str], name: str, user: str) -> bool:
@@ -177,20 +159,16 @@ def _proxy(http: "httpx.Client", variables: Mapping[str, str]) -> Iterator[Findi
         code = http.get(f"{address}easymlnb/health/live").status_code
     except httpx.HTTPError:
         code = 0
-    if code == 200:
-        yield Finding("proxy", OK, f"this server is reachable at {address}")
-    else:
-        fix = "If nodes need another URL, set c.EasyMLNB.hub_proxy."
-        yield Finding("proxy", BAD, f"this server is not reachable at {address}.", fix)
+    problem = "" if code == 200 else f"this server is not reachable at {address}."
+    fix = "If nodes need another URL, set c.EasyMLNB.hub_proxy."
+    yield verdict("proxy", problem, fix, f"this server is reachable at {address}")
 
 
 def placements(found: list[dict[str, Any]]) -> Iterator[Finding]:
     """Check the placements of a server."""
     for one in found:
-        if one.get("error"):
-            yield Finding(f"placement {one['name']}", BAD, one["error"])
-        else:
-            yield Finding(f"placement {one['name']}", OK, f"{len(one['nodes'])} node(s) running")
+        running = f"{len(one['nodes'])} node(s) running"
+        yield verdict(f"placement {one['name']}", one.get("error") or "", "", running)
     if not found:
         fix = "An administrator can set c.EasyMLNB.placements of the Hub's shared service."
         yield Finding("placements", NOTE, "this server has no placements.", fix)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from easymlnb.cli import output
-from easymlnb.cli.options import Target, with_target
+from easymlnb.cli.options import CommandTarget, with_target
 from easymlnb.contract import hub_config
 
 if TYPE_CHECKING:
@@ -108,19 +108,19 @@ def config(
     ip: Annotated[str, typer.Option(help="IP address of the service.")] = "127.0.0.1",
 ) -> None:
     """Print what to add to jupyterhub_config.py."""
-    output.say_out(HubOptions(state_dir, settings, ip, port, public_url).block())
+    output.line(HubOptions(state_dir, settings, ip, port, public_url).block())
     if settings is not None and not settings.is_file():
-        output.say(
+        output.message(
             f"Create {settings.absolute()} first; an empty file is enough. Without it the "
             "service fails to start, which stops the Hub."
         )
-    output.say("Before you restart the Hub, run: easymlnb hub check jupyterhub_config.py")
+    output.message("Before you restart the Hub, run: easymlnb hub check jupyterhub_config.py")
 
 
 @app.command()
 @with_target("json")
 def check(
-    target: Target,
+    target: CommandTarget,
     hub_config: Annotated[
         Path, typer.Argument(metavar="FILE", help="The Hub's configuration file; it is executed.")
     ] = Path("jupyterhub_config.py"),
@@ -132,7 +132,7 @@ def check(
     show(examine(hub_config.absolute()), json=target.json)
 
 
-def _client(target: Target) -> "Client":
+def _client(target: CommandTarget) -> "Client":
     from easymlnb.client import Client, hub
 
     return Client(hub.publish_target(target.url, target.token))
@@ -141,7 +141,7 @@ def _client(target: Target) -> "Client":
 @app.command()
 @with_target("url", "token")
 def transfer(
-    target: Target,
+    target: CommandTarget,
     old: Annotated[str, typer.Argument(metavar="OLD", help="Current owner of the services.")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="New owner, a user of the Hub.")],
 ) -> None:
@@ -149,15 +149,15 @@ def transfer(
     with _client(target) as client:
         moved = client.admin.transfer_services(old, new)
     for before, after in moved.items():
-        output.say_out(f"{before} is now {after}")
+        output.line(f"{before} is now {after}")
     if not moved:
-        output.say(f"{old} had no services; another user can now use the name.")
+        output.message(f"{old} had no services; another user can now use the name.")
 
 
 @app.command("remove-user")
 @with_target("url", "token")
 def remove_user(
-    target: Target,
+    target: CommandTarget,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the former user.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
@@ -167,8 +167,8 @@ def remove_user(
     with _client(target) as client:
         removed = client.admin.remove_user(name)
     for service in removed:
-        output.say_out(f"{service} removed")
-    output.say(f"Another user can now use the name {name}.")
+        output.line(f"{service} removed")
+    output.message(f"Another user can now use the name {name}.")
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

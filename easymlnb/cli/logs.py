@@ -28,7 +28,7 @@ def show_log(
         output.as_json(entries)
         return
     if not entries and not follow:
-        output.say(f"No calls of {name} since the server started.")
+        output.message(f"No calls of {name} since the server started.")
     seen = _show(entries, set(), json)
     while follow:
         wait(FOLLOW_SECONDS)

@@ -10,7 +10,7 @@ import typer
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class CommandTarget:
     """The server of a command, and whether to print JSON."""
 
     personal: Annotated[
@@ -32,13 +32,13 @@ class Target:
 
 
 def with_target(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add these options to a command, which receives them as a ``Target``."""
-    options = inspect.signature(Target).parameters
+    """Add these options to a command, which receives them as a ``CommandTarget``."""
+    options = inspect.signature(CommandTarget).parameters
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
         def wrapped(**given: Any) -> None:
-            command(target=Target(**{name: given.pop(name) for name in names}), **given)
+            command(target=CommandTarget(**{name: given.pop(name) for name in names}), **given)
 
         own = inspect.signature(command)
         kept = [parameter for name, parameter in own.parameters.items() if name != "target"]

@@ -22,12 +22,12 @@ def as_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
-def say(text: str) -> None:
+def message(text: str) -> None:
     """Print a message on stderr."""
     typer.echo(text, err=True)
 
 
-def say_out(text: str) -> None:
+def line(text: str) -> None:
     """Print one line of a result on stdout, without control characters."""
     typer.echo(clean(text))
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from easymlnb.cli import output
-from easymlnb.cli.options import ONE_SERVER, Target, with_target
+from easymlnb.cli.options import ONE_SERVER, CommandTarget, with_target
 
 app = typer.Typer(help="Manage kernels and workers on a JupyterHub's nodes.", no_args_is_help=True)
 
@@ -16,7 +16,7 @@ PROVISIONER = "easymlnb-hub"
 """Entry point of the kernel provisioner that starts kernels on nodes."""
 
 
-def placements_of(target: Target) -> list[dict[str, Any]]:
+def placements_of(target: CommandTarget) -> list[dict[str, Any]]:
     """Return the placements of a server, with their nodes and what runs there."""
     from easymlnb.client import connect
 
@@ -26,14 +26,14 @@ def placements_of(target: Target) -> list[dict[str, Any]]:
 
 @app.command("list")
 @ONE_SERVER
-def list_placements(target: Target) -> None:
+def list_placements(target: CommandTarget) -> None:
     """List the placements, their nodes, and what runs on each."""
     found = placements_of(target)
     if target.json:
         output.as_json(found)
         return
     if not found:
-        output.say(
+        output.message(
             "This server has no placements. Its administrator can add them with "
             "c.EasyMLNB.placements."
         )
@@ -77,7 +77,7 @@ def _rows(placement: dict[str, Any]) -> list[dict[str, Any]]:
 @app.command()
 @with_target("url", "token")
 def install(
-    target: Target,
+    target: CommandTarget,
     name: Annotated[str, typer.Argument(help="Name of the placement.", metavar="NAME")],
     title: Annotated[str, typer.Option(help="Display name in JupyterLab's launcher.")] = "",
     prefix: Annotated[
@@ -92,7 +92,7 @@ def install(
             f"There is no placement named {name!r} on this server. Its placements: {names}."
         )
     folder = write(name, found[name]["profile"], title, found[name].get("proxy", ""), prefix)
-    output.say(f"Installed {folder}. Reload JupyterLab to see the kernel in the launcher.")
+    output.message(f"Installed {folder}. Reload JupyterLab to see the kernel in the launcher.")
 
 
 def write(name: str, profile: dict[str, Any], title: str, proxy: str, prefix: Path | None) -> Path:

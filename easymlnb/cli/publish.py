@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from easymlnb.cli import output
-from easymlnb.cli.options import Target
+from easymlnb.cli.options import CommandTarget
 from easymlnb.contract.errors import EasyMLNBError
 from easymlnb.contract.replacing import AUTO, check
 
@@ -32,7 +32,7 @@ class PublishOptions:
     replace: str = AUTO
 
 
-def publish_and_show(notebook: Path, options: PublishOptions, target: Target) -> None:
+def publish_and_show(notebook: Path, options: PublishOptions, target: CommandTarget) -> None:
     """Publish a notebook and print the result.
 
     If a cell or an example fails, print where, and exit with 1. Other errors are raised. An
@@ -52,7 +52,7 @@ def publish_and_show(notebook: Path, options: PublishOptions, target: Target) ->
         requirements=options.requirements,
     )
     for line in bundle.summary():
-        output.say(output.clean(line))
+        output.message(output.clean(line))
     try:
         status = _upload(server, bundle, options)
     except EasyMLNBError as error:
@@ -76,7 +76,7 @@ def _upload(server: "Server", bundle: "BuiltBundle", options: PublishOptions) ->
 
             def show(text: str) -> None:
                 if progress is None:
-                    output.say(text)
+                    output.message(text)
                 else:
                     progress(-1.0, text)
                     drawn.append(text)
@@ -85,16 +85,16 @@ def _upload(server: "Server", bundle: "BuiltBundle", options: PublishOptions) ->
                 server, bundle.data, names=options.names, replace=options.replace, on_text=show
             )
     except KeyboardInterrupt:
-        output.say("\n".join(["", *drawn[-1:]]))
+        output.message("\n".join(["", *drawn[-1:]]))
         raise
 
 
 def _show_failure(error: EasyMLNBError, base: str, *, json: bool) -> None:
     from easymlnb.publishing.bundle_upload import describe_failure
 
-    output.say(f"easymlnb: {output.clean(error.message)}\n")
+    output.message(f"easymlnb: {output.clean(error.message)}\n")
     for text in describe_failure(error.details, base):
-        output.say(output.clean(text))
+        output.message(output.clean(text))
     if json:
         output.as_json(error.to_dict())
 
@@ -106,11 +106,11 @@ def _show(status: Mapping[str, Any], server: "Server") -> None:
     for service in status["services"]:
         version = service.get("version")
         state = f"version {version}" if version is not None else "starting"
-        output.say_out(f"{service['name']} {state}{same}")
+        output.line(f"{service['name']} {state}{same}")
         for line in _addresses(service, server).lines():
-            output.say_out(line)
+            output.line(line)
     if server.shared:
-        output.say(f"On the Hub's shared service: {hub.public_url(server)}")
+        output.message(f"On the Hub's shared service: {hub.public_url(server)}")
 
 
 def _addresses(service: Mapping[str, Any], server: "Server") -> "Addresses":

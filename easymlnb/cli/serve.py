@@ -19,7 +19,7 @@ from typing import Any
 import typer
 
 from easymlnb.cli import output
-from easymlnb.cli.options import Target
+from easymlnb.cli.options import CommandTarget
 from easymlnb.client import discovery
 from easymlnb.contract.errors import EasyMLNBError, ServerUnreachable
 from easymlnb.contract.process import hide
@@ -68,7 +68,7 @@ def server_token(token: str | None, file: Path | None, arguments: Sequence[str])
     if token is not None and file is not None:
         raise typer.BadParameter("give either --token or --token-file, not both.")
     if token is not None or any(one.startswith(JUPYTER_TOKENS) for one in arguments):
-        output.say(
+        output.message(
             "easymlnb: Other accounts on this machine can read a token on the command line. Use "
             "--token-file FILE, or the variable EASYMLNB_TOKEN."
         )
@@ -87,7 +87,7 @@ def _read(file: Path) -> str:
     try:
         token = file.read_text(encoding="utf-8").strip()
         if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            output.say(
+            output.message(
                 f"easymlnb: Other accounts can read {file}. Restrict access with: chmod 600 {file}"
             )
     except (OSError, UnicodeDecodeError) as error:
@@ -162,9 +162,11 @@ def _publish(notebook: Path, server: discovery.Server) -> bool:
     from easymlnb.cli.publish import PublishOptions, publish_and_show
 
     try:
-        publish_and_show(notebook, PublishOptions(), Target(url=server.url, token=server.token))
+        publish_and_show(
+            notebook, PublishOptions(), CommandTarget(url=server.url, token=server.token)
+        )
     except (EasyMLNBError, OSError, ValueError) as error:
-        output.say(f"easymlnb: {sentence(error)}")
+        output.message(f"easymlnb: {sentence(error)}")
         return False
     except typer.Exit:
         return False
@@ -173,11 +175,11 @@ def _publish(notebook: Path, server: discovery.Server) -> bool:
 
 def _show_addresses(server: discovery.Server, failed: list[Path]) -> None:
     if failed:
-        output.say(f"Not published: {', '.join(str(notebook) for notebook in failed)}.")
-    output.say(f"Catalog: {server.url}?token={server.token}")
+        output.message(f"Not published: {', '.join(str(notebook) for notebook in failed)}.")
+    output.message(f"Catalog: {server.url}?token={server.token}")
     if command := _example_command(server):
-        output.say(f"Try a call:  {command}")
-    output.say("Stop with Ctrl + C.")
+        output.message(f"Try a call:  {command}")
+    output.message("Stop with Ctrl + C.")
 
 
 def _example_command(server: discovery.Server) -> str:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from easymlnb.cli import output
-from easymlnb.cli.options import Target
+from easymlnb.cli.options import CommandTarget
 from easymlnb.client import discovery, hub
 from easymlnb.contract.errors import Forbidden, ServerUnreachable, ServiceNotFound
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from easymlnb.client import Client
 
 
-def servers(target: Target, *, shared: bool = False) -> list[discovery.Server]:
+def servers(target: CommandTarget, *, shared: bool = False) -> list[discovery.Server]:
     """Return the servers to search, in order: the shared service and the user's own server.
 
     Outside of a Hub, and for a given URL, it is one server. With ``shared`` only the shared service
@@ -25,7 +25,7 @@ def servers(target: Target, *, shared: bool = False) -> list[discovery.Server]:
         if shared or target.url or target.personal:
             raise
         own = discovery.find()
-        output.say(error.message)
+        output.message(error.message)
         return [own]
     if not first.shared or target.url or shared:
         return [first]
@@ -36,7 +36,7 @@ def servers(target: Target, *, shared: bool = False) -> list[discovery.Server]:
 
 
 @contextmanager
-def client_of(name: str, target: Target) -> Iterator["Client"]:
+def client_of(name: str, target: CommandTarget) -> Iterator["Client"]:
     """Give a client of the first server that has a service: published ones precede live ones.
 
     If none has the service it is the first server, whose response then says so.
@@ -57,7 +57,7 @@ def client_of(name: str, target: Target) -> Iterator["Client"]:
         yield client
 
 
-def list_services(target: Target) -> list[dict[str, Any]]:
+def list_services(target: CommandTarget) -> list[dict[str, Any]]:
     """Return the services of all servers, each with the name by which it is called."""
     from easymlnb.client import Client
     from easymlnb.client.operations import listed_name

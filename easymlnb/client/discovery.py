@@ -139,6 +139,7 @@ def _environment_token() -> str:
 
 def _running() -> Iterator[Server]:
     """Yield the servers in Jupyter's runtime folder: this process's own, then newest first."""
+    import psutil
     from jupyter_core.paths import jupyter_runtime_dir
 
     # Jupyter names the server to a kernel, easymlnb to a terminal.
@@ -152,7 +153,7 @@ def _running() -> Iterator[Server]:
         info = _read(file)
         if not str(info.get("url", "")).startswith(("http://", "https://")):
             continue  # unix sockets, half-written files
-        if not _alive(info.get("pid")):
+        if not isinstance(info.get("pid"), int) or not psutil.pid_exists(info["pid"]):
             continue
         token = str(info.get("token") or "")
         if not token and file.stem == f"jpserver-{parent}":
@@ -174,17 +175,3 @@ def _read(file: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _alive(pid: object) -> bool:
-    if not isinstance(pid, int) or pid <= 0:
-        return False
-    if os.name != "posix":  # signal 0 would end a process on Windows; the probe decides there
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -130,10 +130,6 @@ def _other(value: Any, hint: Mapping[str, Any]) -> Any:
 # files
 
 
-def _bytes(value: Any, hint: Mapping[str, Any]) -> FilePart:
-    return FilePart(bytes(value))
-
-
 def _path(value: Any, hint: Mapping[str, Any]) -> FilePart:
     return FilePart(Path(value).read_bytes(), value.name, _guess(value.name))
 
@@ -296,39 +292,28 @@ def _series(value: Any, hint: Mapping[str, Any]) -> Any:
     return _table(value.to_frame(name=value.name if value.name is not None else "value"), hint)
 
 
-# other values
-
-
-def _text(value: Any, hint: Mapping[str, Any]) -> str:
-    return str(value)
-
-
-def _moment(value: Any, hint: Mapping[str, Any]) -> str:
-    return str(value.isoformat())
-
-
 CONVERTERS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
     "PIL.Image": _picture,
-    "builtins.bytearray": _bytes,
-    "builtins.bytes": _bytes,
-    "builtins.memoryview": _bytes,
+    "builtins.bytearray": lambda value, hint: FilePart(bytes(value)),
+    "builtins.bytes": lambda value, hint: FilePart(bytes(value)),
+    "builtins.memoryview": lambda value, hint: FilePart(bytes(value)),
     "builtins.range": lambda value, hint: list(value),
-    "datetime.date": _moment,
-    "datetime.time": _moment,
+    "datetime.date": lambda value, hint: value.isoformat(),
+    "datetime.time": lambda value, hint: value.isoformat(),
     "datetime.timedelta": lambda value, hint: value.total_seconds(),
-    "decimal.Decimal": _text,
+    "decimal.Decimal": lambda value, hint: str(value),
     "enum.Enum": lambda value, hint: convert(value.value, hint),
     "numpy.generic": _scalar,
     "numpy.ndarray": _array,
     "pandas.DataFrame": _table,
-    "pandas.Interval": _text,
+    "pandas.Interval": lambda value, hint: str(value),
     "pandas.NAType": lambda value, hint: None,
     "pandas.NaTType": lambda value, hint: None,
-    "pandas.Period": _text,
+    "pandas.Period": lambda value, hint: str(value),
     "pandas.Series": _series,
     "pathlib.PurePath": _path,
     "pydantic.BaseModel": lambda value, hint: value.model_dump(mode="json"),
     "torch.Tensor": _tensor,
-    "uuid.UUID": _text,
+    "uuid.UUID": lambda value, hint: str(value),
 }
 """How to send a class, by the first part of its module and its name."""

@@ -45,12 +45,18 @@ def find_shared_service(
     """
     environment = os.environ if environment is None else environment
     token = token or environment.get("JUPYTERHUB_API_TOKEN", "")
-    proxy = environment.get("EASYMLNB_HUB_PROXY") or _public_host(environment)
-    if not (token and environment.get("JUPYTERHUB_USER") and proxy):
+    url = shared_service_url(environment, environment.get("EASYMLNB_HUB_PROXY", ""))
+    if not (token and environment.get("JUPYTERHUB_USER") and url):
         return None
-    base = environment.get("JUPYTERHUB_BASE_URL") or "/"
-    server = Server(f"{proxy.rstrip('/')}{base.rstrip('/')}{discovery.SHARED}", token)
+    server = Server(url, token)
     return server if _exists(server) else None
+
+
+def shared_service_url(environment: Mapping[str, str], proxy: str = "") -> str:
+    """Return the URL of a shared service; empty if the URL of the Hub's proxy is unknown."""
+    host = proxy or _public_host(environment)
+    base = environment.get("JUPYTERHUB_BASE_URL") or "/"
+    return f"{host.rstrip('/')}{base.rstrip('/')}{discovery.SHARED}" if host else ""
 
 
 def public_url(server: Server) -> str:

@@ -42,7 +42,7 @@ class NoSuchService(ServiceNotFound, AttributeError):
     """The client has no such attribute, and the server no such service."""
 
 
-class Caller(Protocol):
+class ServiceClient(Protocol):
     """What a client does for its services."""
 
     def _call(self, name: str, arguments: Arguments, options: CallOptions) -> Any: ...
@@ -51,7 +51,7 @@ class Caller(Protocol):
 
 
 def as_function(
-    client: Caller, name: str, spec: ServiceSpec | None, how: CallOptions
+    client: ServiceClient, name: str, spec: ServiceSpec | None, how: CallOptions
 ) -> RemoteService:
     """Return a real function, because ``help()`` shows the class of anything else."""
 

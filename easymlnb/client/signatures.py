@@ -4,17 +4,8 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from easymlnb.contract import names
-from easymlnb.contract.jsonschema import (
-    MAX_DEPTH,
-    Budget,
-    Schema,
-    alternatives,
-    hints,
-    is_nullable,
-    properties,
-    resolve,
-)
+from easymlnb.contract import jsonschema, names
+from easymlnb.contract.jsonschema import MAX_DEPTH, Budget, Schema
 from easymlnb.contract.spec import ServiceSpec
 
 _SIMPLE: dict[str, type] = {
@@ -39,7 +30,7 @@ _FILES = {
 BY_NAME = inspect.Parameter.KEYWORD_ONLY
 
 
-class Hint:
+class _Annotation:
     """An annotation that is displayed as its text."""
 
     def __init__(self, text: str) -> None:
@@ -49,7 +40,7 @@ class Hint:
         return self._text
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Hint) and repr(other) == self._text
+        return isinstance(other, _Annotation) and repr(other) == self._text
 
     def __hash__(self) -> int:
         return hash(self._text)
@@ -57,7 +48,7 @@ class Hint:
 
 def parameters(spec: ServiceSpec) -> list[str]:
     """Return the names of a service's parameters, in order."""
-    return list(properties(spec.input))
+    return list(jsonschema.properties(spec.input))
 
 
 def signature(spec: ServiceSpec) -> inspect.Signature:
@@ -65,7 +56,7 @@ def signature(spec: ServiceSpec) -> inspect.Signature:
     required = set(spec.input.get("required", ()))
     found: list[inspect.Parameter] = []
     optional_seen = False
-    for name, field in properties(spec.input).items():
+    for name, field in jsonschema.properties(spec.input).items():
         optional_seen |= name not in required
         # Required parameters come first in Python; later ones become keyword-only.
         late = found and ((optional_seen and name in required) or found[-1].kind is BY_NAME)
@@ -73,17 +64,17 @@ def signature(spec: ServiceSpec) -> inspect.Signature:
         if name not in required:
             default = field.get("default") if isinstance(field, Mapping) else None
         kind = BY_NAME if late else inspect.Parameter.POSITIONAL_OR_KEYWORD
-        annotation = Hint(type_text(field, spec.input))
+        annotation = _Annotation(type_text(field, spec.input))
         found.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
     result = type_text(spec.output, spec.output)
-    returns = Hint(f"Iterator[{result}]" if spec.stream else result)
+    returns = _Annotation(f"Iterator[{result}]" if spec.stream else result)
     return inspect.Signature(found, return_annotation=returns)
 
 
 def docstring(spec: ServiceSpec) -> str:
     """Return the text of ``help()``: the description, each parameter, an example."""
     lines = [spec.description.strip() or f"{spec.title}."]
-    if fields := properties(spec.input):
+    if fields := jsonschema.properties(spec.input):
         lines += ["", "Parameters:"]
         lines += [f"    {_parameter(name, field, spec.input)}" for name, field in fields.items()]
     result = spec.output.get("description") or type_text(spec.output, spec.output)
@@ -95,14 +86,14 @@ def docstring(spec: ServiceSpec) -> str:
 
 
 def _parameter(name: str, field: Any, root: Schema) -> str:
-    field = resolve(field, root)
+    field = jsonschema.resolve(field, root)
     limits = _limits(field, root)
     text = f"{name}: {type_text(field, root)}{f' ({limits})' if limits else ''}"
     return f"{text} - {field['description']}" if field.get("description") else text
 
 
 def _limits(field: Schema, root: Schema) -> str:
-    first: Schema = next(alternatives(field, root), {})
+    first: Schema = next(jsonschema.alternatives(field, root), {})
     words = {
         "minimum": "at least",
         "maximum": "at most",
@@ -111,19 +102,19 @@ def _limits(field: Schema, root: Schema) -> str:
         "pattern": "like",
     }
     found = [f"{word} {first[key]}" for key, word in words.items() if key in first]
-    unit = hints(field, root).get("unit")
+    unit = jsonschema.hints(field, root).get("unit")
     return ", ".join([*found, *([f"in {unit}"] if unit else [])])
 
 
 def type_text(schema: Any, root: Schema, depth: int = 0, budget: Budget | None = None) -> str:
     """Return a schema's type as a Python annotation."""
-    widget = str(hints(schema, root).get("widget"))
+    widget = str(jsonschema.hints(schema, root).get("widget"))
     budget = budget or Budget()
     texts = [_FILES[widget]] if widget in _FILES else []
     if not texts:
-        found = alternatives(schema, root, budget=budget)
+        found = jsonschema.alternatives(schema, root, budget=budget)
         texts = [_one(option, root, depth, budget) for option in found]
-    if is_nullable(schema, root):
+    if jsonschema.is_nullable(schema, root):
         texts.append("None")
     return " | ".join(dict.fromkeys(texts)) or "Any"
 
@@ -136,7 +127,7 @@ def _one(schema: Schema, root: Schema, depth: int, budget: Budget) -> str:
     kinds = schema.get("type")
     if kinds == "array" and isinstance(schema.get("items"), Mapping) and depth < MAX_DEPTH:
         return f"list[{type_text(schema['items'], root, depth + 1, budget)}]"
-    if kinds == "object" and schema.get("title") and properties(schema):
+    if kinds == "object" and schema.get("title") and jsonschema.properties(schema):
         return str(schema["title"])
     simple = _SIMPLE.get(str(kinds))
     if simple is str and schema.get("format") in ("date", "date-time", "time"):

@@ -19,20 +19,20 @@ UNIONS = (Union, types.UnionType)
 PROMOTED = {(int, float), (int, complex), (float, complex)}
 
 
-def is_assignable(given: Any, wanted: Any) -> bool:
+def is_assignable(source: Any, target: Any) -> bool:
     """Say whether a value of the hint ``given`` may be passed as ``wanted``."""
-    given, wanted = strip_metadata(given), strip_metadata(wanted)
-    if given is Any or wanted is Any:
+    source, target = strip_metadata(source), strip_metadata(target)
+    if source is Any or target is Any:
         return True
-    if get_origin(given) in UNIONS:
-        return any(is_assignable(member, wanted) for member in get_args(given))
-    if get_origin(wanted) in UNIONS:
-        return any(is_assignable(given, member) for member in get_args(wanted))
-    if get_origin(given) is Literal:
-        return any(is_assignable(type(member), wanted) for member in get_args(given))
-    if get_origin(wanted) is Literal:
-        return any(is_assignable(given, type(member)) for member in get_args(wanted))
-    return _related(given, wanted)
+    if get_origin(source) in UNIONS:
+        return any(is_assignable(member, target) for member in get_args(source))
+    if get_origin(target) in UNIONS:
+        return any(is_assignable(source, member) for member in get_args(target))
+    if get_origin(source) is Literal:
+        return any(is_assignable(type(member), target) for member in get_args(source))
+    if get_origin(target) is Literal:
+        return any(is_assignable(source, type(member)) for member in get_args(target))
+    return _related(source, target)
 
 
 def strip_metadata(hint: Any) -> Any:

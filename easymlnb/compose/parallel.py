@@ -14,7 +14,7 @@ from easymlnb.compose.steps import Step
 from easymlnb.runtime.context import CURRENT_CALL, StepContext
 from easymlnb.runtime.failures import CallInterrupted
 from easymlnb.runtime.figures import own_figures
-from easymlnb.runtime.settings import Settings
+from easymlnb.runtime.settings import ThreadSettings
 
 POLL_INTERVAL = 0.05
 """Seconds between checks whether the call was stopped."""
@@ -44,7 +44,7 @@ def run_parallel(steps: Mapping[str, Step], values: dict[str, Any]) -> dict[str,
     calling thread reports progress, and it waits in short intervals, so it can be interrupted.
     """
     events: SimpleQueue[_Progress | _Done] = SimpleQueue()
-    settings = Settings()
+    settings = ThreadSettings()
     threads = {
         name: Thread(
             target=copy_context().run,
@@ -67,7 +67,7 @@ def run_parallel(steps: Mapping[str, Step], values: dict[str, Any]) -> dict[str,
 
 
 def _run(
-    settings: Settings,
+    settings: ThreadSettings,
     name: str,
     step: Step,
     values: dict[str, Any],

@@ -69,27 +69,26 @@ def pipeline(
         raise DefinitionError(
             "A pipeline needs at least one step, such as ml.pipeline(prepare, predict)."
         )
-    pieces = [_step_spec(step, f"step {at} {_name_of(step)!r}") for at, step in enumerate(steps, 1)]
-    for piece in pieces[:-1]:
-        if piece.signature.stream:
+    specs = [_step_spec(step, f"step {at} {_name_of(step)!r}") for at, step in enumerate(steps, 1)]
+    for spec in specs[:-1]:
+        if spec.signature.stream:
             raise DefinitionError(
-                f"{piece.label} is a generator. Only the last step of a pipeline can be a "
-                "generator."
+                f"{spec.label} is a generator. Only the last step of a pipeline can be a generator."
             )
-    name = _name(name, [piece.signature.name for piece in pieces], steps)
-    mains = ["", *(target_parameter(before, after) for before, after in pairwise(pieces))]
-    exposed = _exposed(pieces, mains, expose)
-    first, last = pieces[0].signature, pieces[-1].signature
-    sent = [set(pieces[0].names), *(exposed.keys() & piece.names for piece in pieces[1:])]
+    name = _name(name, [spec.signature.name for spec in specs], steps)
+    targets = ["", *(target_parameter(before, after) for before, after in pairwise(specs))]
+    exposed = _exposed(specs, targets, expose)
+    first, last = specs[0].signature, specs[-1].signature
+    sent = [set(specs[0].names), *(exposed.keys() & spec.names for spec in specs[1:])]
     chain = [
-        _create_step(piece, name, main, names)
-        for piece, main, names in zip(pieces, mains, sent, strict=True)
+        _create_step(spec, name, target, names)
+        for spec, target, names in zip(specs, targets, sent, strict=True)
     ]
     run = partial(stream_items if last.stream else run_in_sequence, chain)
     parameters = (*first.parameters, *exposed.values())
     combined = _function(parameters, last.returns, run, stream=last.stream)
-    title = " → ".join(piece.signature.name for piece in pieces)
-    return _as_service(combined, name, title, pieces, last.returns_description, options)
+    title = " → ".join(spec.signature.name for spec in specs)
+    return _as_service(combined, name, title, specs, last.returns_description, options)
 
 
 def gather(
@@ -129,18 +128,18 @@ def gather(
         raise DefinitionError(
             "gather needs functions as keyword arguments, such as ml.gather(a=model1, b=model2)."
         )
-    pieces = {key: _step_spec(step, repr(key)) for key, step in members.items()}
-    for piece in pieces.values():
-        if piece.signature.stream:
-            raise DefinitionError(f"{piece.label} is a generator, which cannot be gathered.")
+    specs = {key: _step_spec(step, repr(key)) for key, step in members.items()}
+    for spec in specs.values():
+        if spec.signature.stream:
+            raise DefinitionError(f"{spec.label} is a generator, which cannot be gathered.")
     name = _name(name, list(members), list(members.values()))
-    steps = {key: _create_step(piece, name, "", set(piece.names)) for key, piece in pieces.items()}
+    steps = {key: _create_step(spec, name, "", set(spec.names)) for key, spec in specs.items()}
     run = partial(run_parallel if concurrent and len(steps) > 1 else run_each, steps)
-    hints = {key: result_hint(piece) for key, piece in pieces.items()}
+    hints = {key: result_hint(spec) for key, spec in specs.items()}
     returns = typing.TypedDict(name, hints)  # type: ignore[misc]
-    combined = _function(merge_parameters(list(pieces.values())), returns, run, stream=False)
-    title = ", ".join(f"{key}: {piece.signature.name}" for key, piece in pieces.items())
-    return _as_service(combined, name, title, list(pieces.values()), "", options)
+    combined = _function(merge_parameters(list(specs.values())), returns, run, stream=False)
+    title = ", ".join(f"{key}: {spec.signature.name}" for key, spec in specs.items())
+    return _as_service(combined, name, title, list(specs.values()), "", options)
 
 
 def _step_spec(function: Any, label: str) -> StepSpec:
@@ -151,12 +150,12 @@ def _name_of(function: Any) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def _create_step(piece: StepSpec, name: str, main: str, sent: set[str]) -> Step:
+def _create_step(spec: StepSpec, name: str, main: str, sent: set[str]) -> Step:
     return Step(
-        function=piece.function,
-        label=f"{piece.label} of {name!r}",
-        parameters=frozenset(piece.names),
-        required=frozenset(piece.required),
+        function=spec.function,
+        label=f"{spec.label} of {name!r}",
+        parameters=frozenset(spec.names),
+        required=frozenset(spec.required),
         sent=frozenset(sent),
         main=main,
     )
@@ -182,26 +181,26 @@ def _services(functions: Sequence[Any]) -> Iterator[str]:
 
 
 def _exposed(
-    pieces: Sequence[StepSpec], mains: Sequence[str], expose: Sequence[str]
+    specs: Sequence[StepSpec], targets: Sequence[str], expose: Sequence[str]
 ) -> dict[str, Parameter]:
     """Return the parameters of later steps that callers may set."""
     if isinstance(expose, str):
         raise DefinitionError(f"expose must be a list of names: expose=[{expose!r}].")
     exposed = {}
     for name in expose:
-        if name in pieces[0].names:
+        if name in specs[0].names:
             raise DefinitionError(
-                f"expose: {pieces[0].label} already has the parameter {name!r}. Remove it from "
+                f"expose: {specs[0].label} already has the parameter {name!r}. Remove it from "
                 "expose."
             )
         owners = [
-            (piece, item)
-            for piece, main in zip(pieces[1:], mains[1:], strict=True)
-            for item in piece.signature.parameters
-            if item.name == name != main and item.default is not MISSING
+            (spec, item)
+            for spec, target in zip(specs[1:], targets[1:], strict=True)
+            for item in spec.signature.parameters
+            if item.name == name != target and item.default is not MISSING
         ]
         if len(owners) != 1:
-            labels = " and ".join(piece.label for piece, _ in owners) or "no later step"
+            labels = " and ".join(spec.label for spec, _ in owners) or "no later step"
             raise DefinitionError(
                 f"expose: {labels} has a parameter {name!r} with a default. Exactly one later step "
                 "must have such a parameter."
@@ -245,24 +244,24 @@ def _as_service(
     combined: Any,
     name: str,
     title: str,
-    pieces: Sequence[StepSpec],
+    specs: Sequence[StepSpec],
     result: str,
     options: dict[str, Any],
 ) -> ServiceFunction[..., Any]:
     combined.__name__ = combined.__qualname__ = name
-    combined.__module__ = pieces[-1].function.__module__
-    combined.__doc__ = _doc(title, pieces, combined.__doc__, " ".join(result.split()))
-    setattr(combined, PIECES, tuple(piece.function for piece in pieces))
+    combined.__module__ = specs[-1].function.__module__
+    combined.__doc__ = _doc(title, specs, combined.__doc__, " ".join(result.split()))
+    setattr(combined, PIECES, tuple(spec.function for spec in specs))
     served: ServiceFunction[..., Any] = service(name=name, **options)(combined)
     return served
 
 
-def _doc(title: str, pieces: Sequence[StepSpec], parameters: str, result: str) -> str:
+def _doc(title: str, specs: Sequence[StepSpec], parameters: str, result: str) -> str:
     """Return a docstring in Google's style from those of the steps."""
     lines = [
-        f"- **{piece.signature.name}**: {piece.signature.description.splitlines()[0]}"
-        for piece in pieces
-        if piece.signature.description
+        f"- **{spec.signature.name}**: {spec.signature.description.splitlines()[0]}"
+        for spec in specs
+        if spec.signature.description
     ]
     parts = [title, "\n".join(lines)]
     parts += [f"Args:\n{parameters}"] if parameters else []

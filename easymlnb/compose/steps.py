@@ -58,7 +58,7 @@ class Step:
         if values is None:
             raise TypeError(
                 f"The step requires {needed} by name, but received one value of type "
-                f"{_kind(result)}."
+                f"{type(result).__name__}."
             )
         missing = sorted(self.required - values.keys() - own.keys())
         unknown = sorted(map(str, values.keys() - self.parameters))
@@ -77,10 +77,6 @@ def _named(value: Any) -> Mapping[str, Any] | None:
         return {name: getattr(value, name) for name in type(value).__pydantic_fields__}
     fields = record.as_dict(value)
     return fields if isinstance(fields, Mapping) else None
-
-
-def _kind(value: Any) -> str:
-    return type(value).__name__
 
 
 # one after another

@@ -76,40 +76,40 @@ def _check(before: StepSpec, given: Any, after: StepSpec, item: Parameter, where
         )
 
 
-def result_hint(piece: StepSpec) -> Any:
+def result_hint(spec: StepSpec) -> Any:
     """Return the hint of a step's result for a TypedDict."""
-    hint = piece.signature.returns
+    hint = spec.signature.returns
     if hint is MISSING:
         return Any
     try:
         return resolve(hint)
     except TypeError as error:
-        raise DefinitionError(f"{piece.label} has an invalid return hint: {error}.") from error
+        raise DefinitionError(f"{spec.label} has an invalid return hint: {error}.") from error
 
 
-def merge_parameters(pieces: Sequence[StepSpec]) -> tuple[Parameter, ...]:
+def merge_parameters(specs: Sequence[StepSpec]) -> tuple[Parameter, ...]:
     """Return the parameters of all steps, each name once.
 
     Raises ``DefinitionError`` if two steps have different parameters with the same name.
     """
     merged: dict[str, tuple[StepSpec, Parameter]] = {}
-    for piece in pieces:
-        for item in piece.signature.parameters:
+    for spec in specs:
+        for item in spec.signature.parameters:
             if item.name not in merged:
-                merged[item.name] = piece, item
+                merged[item.name] = spec, item
                 continue
             owner, known = merged[item.name]
-            merged[item.name] = owner, _merge(owner, known, piece, item)
+            merged[item.name] = owner, _merge(owner, known, spec, item)
     return tuple(item for _, item in merged.values())
 
 
-def _merge(owner: StepSpec, known: Parameter, piece: StepSpec, item: Parameter) -> Parameter:
+def _merge(owner: StepSpec, known: Parameter, spec: StepSpec, item: Parameter) -> Parameter:
     hints = [hint for hint in (known.hint, item.hint) if hint is not MISSING]
     if len(hints) == 2 and not _take_same_values(*hints):
-        raise _conflict(owner, _described(known.hint), piece, _described(item.hint), item.name)
+        raise _conflict(owner, _described(known.hint), spec, _described(item.hint), item.name)
     default, other = known.default, item.default
     if default is not MISSING and other is not MISSING and not _equal(default, other):
-        raise _conflict(owner, f"= {default!r}", piece, f"= {other!r}", item.name)
+        raise _conflict(owner, f"= {default!r}", spec, f"= {other!r}", item.name)
     return replace(
         known,
         hint=hints[0] if hints else MISSING,
@@ -119,18 +119,18 @@ def _merge(owner: StepSpec, known: Parameter, piece: StepSpec, item: Parameter) 
 
 
 def _conflict(
-    owner: StepSpec, mine: str, piece: StepSpec, theirs: str, name: str
+    owner: StepSpec, mine: str, spec: StepSpec, theirs: str, name: str
 ) -> DefinitionError:
     return DefinitionError(
-        f"The parameter {name!r} is {mine} in {owner.label}, but {theirs} in {piece.label}. Make "
+        f"The parameter {name!r} is {mine} in {owner.label}, but {theirs} in {spec.label}. Make "
         "them equal, or rename one of them."
     )
 
 
 def _described(hint: Any) -> str:
     """Return a hint as text with its bounds, which ``format_hint`` omits."""
-    plain = {key: value for key, value in _json(hint).items() if key in BOUNDS}
-    return f"{format_hint(hint)} {plain or ''}".strip()
+    bounds = {key: value for key, value in _json(hint).items() if key in BOUNDS}
+    return f"{format_hint(hint)} {bounds or ''}".strip()
 
 
 def _same_type(one: Any, other: Any) -> bool:

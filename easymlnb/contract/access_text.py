@@ -19,5 +19,5 @@ def describe_access(name: str, access: Mapping[str, Any], owner: str = "you") ->
     return f"{name} can be called by {who}."
 
 
-def _and(words: list[str]) -> str:
-    return " and ".join([*([", ".join(words[:-1])] if words[:-1] else []), words[-1]])
+def _and(names: list[str]) -> str:
+    return " and ".join([*([", ".join(names[:-1])] if names[:-1] else []), names[-1]])

@@ -36,7 +36,7 @@ CHUNK = 1 << 20
 _MAX_DIRECTORY = MAX_ENTRIES * (46 + MAX_PATH)
 _END = struct.Struct("<4s4H2LH")
 _DRIVE = re.compile(r"[A-Za-z]:")
-_BROKEN = (
+_DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
@@ -65,12 +65,12 @@ def check_path(path: str) -> str:
     )
     if bad:
         raise BundleRejected(
-            f"Invalid file path {_shown(path)} in the bundle. Use relative paths inside the "
+            f"Invalid file path {_quoted(path)} in the bundle. Use relative paths inside the "
             "notebook's folder."
         )
     if len(path.encode()) > MAX_PATH or any(len(part.encode()) > 255 for part in parts):
         raise BundleRejected(
-            f"A file path in the bundle is too long: {_shown(path)}. Use shorter names."
+            f"A file path in the bundle is too long: {_quoted(path)}. Use shorter names."
         )
     return path
 
@@ -93,7 +93,7 @@ class Archive:
         except (BundleRejected, TooLarge):
             stream.close()
             raise
-        except _BROKEN as error:
+        except _DAMAGED as error:
             stream.close()
             raise BundleRejected("The body is not a valid zip file.") from error
         self._stream = stream
@@ -115,12 +115,12 @@ class Archive:
                 while chunk := file.read(CHUNK):
                     left -= len(chunk)
                     if left < 0:
-                        raise BundleRejected(f"{_shown(path)} is larger than declared in the zip.")
+                        raise BundleRejected(f"{_quoted(path)} is larger than declared in the zip.")
                     yield chunk
-        except _BROKEN as error:
-            raise BundleRejected(f"{_shown(path)} in the zip is damaged.") from error
+        except _DAMAGED as error:
+            raise BundleRejected(f"{_quoted(path)} in the zip is damaged.") from error
         if left:
-            raise BundleRejected(f"{_shown(path)} is smaller than declared in the zip.")
+            raise BundleRejected(f"{_quoted(path)} is smaller than declared in the zip.")
 
     def read(self, path: str, limit: int) -> bytes:
         """Return the content of one file of at most ``limit`` bytes."""
@@ -160,13 +160,13 @@ def _entries(infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
         if folder:
             continue
         if path in entries:
-            raise BundleRejected(f"The zip contains {_shown(path)} twice.")
+            raise BundleRejected(f"The zip contains {_quoted(path)} twice.")
         entries[path] = info
     for path in entries:
         parents = path.split("/")[:-1]
         for depth in range(1, len(parents) + 1):
             if (parent := "/".join(parents[:depth])) in entries:
-                raise BundleRejected(f"{_shown(parent)} is both a file and a folder in the zip.")
+                raise BundleRejected(f"{_quoted(parent)} is both a file and a folder in the zip.")
     return entries
 
 
@@ -174,7 +174,7 @@ def _check_kind(info: zipfile.ZipInfo, folder: bool) -> None:
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFDIR if folder else stat.S_IFREG):
         raise BundleRejected(
-            f"{_shown(info.filename)} is not a regular file; links are not supported."
+            f"{_quoted(info.filename)} is not a regular file; links are not supported."
         )
     if info.flag_bits & 0x1:
         raise BundleRejected("The zip is encrypted. Send an unencrypted zip.")
@@ -198,5 +198,5 @@ def _check_sizes(infos: list[zipfile.ZipInfo]) -> None:
             raise BundleRejected("The zip is damaged: its entries overlap.")
 
 
-def _shown(path: str) -> str:
+def _quoted(path: str) -> str:
     return repr(path if len(path) <= 80 else path[:77] + "...")

@@ -185,15 +185,18 @@ def write(
 
 def identify(manifest: Manifest, notebook: Mapping[str, Any]) -> str:
     """Return the bundle's id: 64 hex digits."""
-    content = manifest.to_dict()
-    for label in ("defines", "environment", "gpu", "notebook", "placement", "services"):
-        del content[label]
-    if not content["metadata"]:
-        del content["metadata"]
-    content["cells"] = [
-        {"type": cell["cell_type"], "source": text_of(cell["source"]), "tags": tags_of(cell)}
-        for cell in notebook["cells"]
-    ]
+    content: dict[str, Any] = {
+        "format": manifest.format,
+        "kernel": manifest.kernel,
+        "files": manifest.files,
+        "requirements": manifest.requirements,
+        "cells": [
+            {"type": cell["cell_type"], "source": text_of(cell["source"]), "tags": tags_of(cell)}
+            for cell in notebook["cells"]
+        ],
+    }
+    if manifest.metadata:
+        content["metadata"] = manifest.metadata
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 

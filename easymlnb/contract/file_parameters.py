@@ -16,7 +16,7 @@ class FileParameter(msgspec.Struct, frozen=True):
     accept: tuple[str, ...]
     max_bytes: int
 
-    def takes(self, name: str, media_type: str) -> bool:
+    def accepts(self, name: str, media_type: str) -> bool:
         """Say whether a file with this name and media type, which may be empty, is accepted."""
         return accepts(self.accept, name, media_type)
 
@@ -72,6 +72,6 @@ def body_limit(schema: Mapping[str, Any], max_body: int, media_type: str) -> int
     sizes = [
         parameter.max_bytes or max_body
         for parameter in file_parameters(schema)
-        if parameter.takes("", media_type)
+        if parameter.accepts("", media_type)
     ]
     return min(max_body, max(sizes, default=max_body))

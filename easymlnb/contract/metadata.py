@@ -132,7 +132,8 @@ def _read_fields(given: Any, allowed: frozenset[str], place: str) -> Checked:
         if name == SERVICES and SERVICES in allowed:
             continue
         if name not in allowed:
-            problems.append(Problem(shown[:80], f"Unknown field. Known fields: {_list(allowed)}."))
+            known = ", ".join(sorted(allowed))
+            problems.append(Problem(shown[:80], f"Unknown field. Known fields: {known}."))
         elif name in valid:
             text = f"Duplicate field: {name!r} has the same meaning. Remove one of them."
             problems.append(Problem(shown, text))
@@ -153,7 +154,3 @@ def _read_services(given: Any) -> Checked:
         valid[str(name)], more = _read_fields(fields, NAMES, f"{SERVICES}.{str(name)[:63]}")
         problems += more
     return valid, problems
-
-
-def _list(names: frozenset[str]) -> str:
-    return ", ".join(sorted(names))

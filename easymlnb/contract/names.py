@@ -7,10 +7,10 @@ from easymlnb.contract.errors import ServiceNotFound
 from easymlnb.contract.spec import NAME
 
 LONGEST = 255
-"""Characters of an owner's name: it is what a JupyterHub calls a user."""
+"""Longest name of an owner, which is a user of a JupyterHub, in characters."""
 
 RESERVED = frozenset({"admin", "close"})
-"""Attributes of the Python client, which no service may be named after."""
+"""Attributes of the Python client, which are not allowed as names of services."""
 
 
 def name_problem(name: str) -> str:
@@ -29,40 +29,33 @@ def name_problem(name: str) -> str:
 
 
 def split(name: str) -> tuple[str, str]:
-    """Return owner and plain name; the owner is ``""`` where none is said.
+    """Return owner and short name; the owner is empty if the name has none.
 
-    Raises ``ServiceNotFound`` for what no service can be called.
+    Raises ``ServiceNotFound`` for an invalid name.
     """
-    owner, slash, plain = name.rpartition("/")
-    if (slash and not _is_owner(owner)) or not NAME.match(plain):
+    owner, slash, short_name = name.rpartition("/")
+    if (slash and not _is_owner(owner)) or not NAME.match(short_name):
         raise ServiceNotFound(name)
-    return owner, plain
+    return owner, short_name
 
 
 def _is_owner(text: str) -> bool:
-    # A path of dots alone would lead elsewhere.
-    return (
-        0 < len(text) <= LONGEST
-        and "/" not in text
-        and text.isprintable()
-        and bool(text.strip("."))
-    )
+    # A path of only dots would be another folder.
+    valid = text.isprintable() and "/" not in text and text.strip(".")
+    return bool(valid) and len(text) <= LONGEST
 
 
 def url_path(name: str) -> str:
-    """Return a name as it stands in a URL; an owner may be called almost anything.
-
-    Raises ``ServiceNotFound``.
-    """
+    """Return a name for a URL; raises ``ServiceNotFound`` for an invalid name."""
     split(name)
     return quoted(name)
 
 
 def quoted(name: str) -> str:
-    """Return the same for a name that is known to be one; an owner's has no slash."""
+    """Return a valid name for a URL."""
     return quote(name, safe="/")
 
 
 def is_attribute(name: str) -> bool:
-    """Say whether a service is reached as an attribute of the Python client, ``c.name``."""
+    """Say whether a service is an attribute of the Python client, ``c.name``."""
     return "/" not in name and name not in RESERVED and not keyword.iskeyword(name)

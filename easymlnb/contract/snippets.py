@@ -15,7 +15,7 @@ from easymlnb.contract.spec import ServiceSpec
 DEFAULT_URL = "http://localhost:8888/"
 """Address in curl and JavaScript where that of the server is unknown."""
 
-LONG = 300
+MAX_INLINE = 300
 """Most characters of base64, or of a table's JSON, that are written into code."""
 
 MAX_NODES = 1000
@@ -48,7 +48,7 @@ def with_file_names(value: Any, name: str = "file") -> Any:
         return {key: with_file_names(item, str(key)) for key, item in value.items()}
     if isinstance(value, list):
         return [with_file_names(item, name) for item in value]
-    if isinstance(value, str) and value.startswith("data:") and len(value) > LONG:
+    if isinstance(value, str) and value.startswith("data:") and len(value) > MAX_INLINE:
         media_type = value[5:].partition(";")[0].partition(",")[0]
         return FileName(name + (guess_extension(media_type) or ""), media_type)
     return value
@@ -60,31 +60,31 @@ def _is_long(value: Any) -> bool:
     return count_nodes(value, MAX_NODES) > MAX_NODES
 
 
-def _written(spec: ServiceSpec, values: Mapping[str, Any]) -> dict[str, Any]:
+def _prepare(spec: ServiceSpec, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values as they are written into code."""
     root = SchemaNode.root(spec.input)
     known = root.properties
     return {
-        name: _written_value(root.child(known.get(name), name), name, value)
+        name: _prepare_value(root.child(known.get(name), name), name, value)
         for name, value in values.items()
     }
 
 
-def _written_value(node: SchemaNode, name: str, value: Any) -> Any:
+def _prepare_value(node: SchemaNode, name: str, value: Any) -> Any:
     kinds = [str(branch.hint("widget")) for branch in (node, *node.alternatives)]
     extension, media_type = next((STORED[kind] for kind in kinds if kind in STORED), ("", ""))
     file = FileName(f"{name}.{extension}", media_type)
     if _is_long(value):
         return file if extension else PLACEHOLDER
     written = with_file_names(value, name)
-    if extension and not isinstance(written, FileName) and len(_json(written)) > LONG:
+    if extension and not isinstance(written, FileName) and len(_json(written)) > MAX_INLINE:
         return file
     return written
 
 
 def python(spec: ServiceSpec, values: Mapping[str, Any], url: str) -> str:
     """Return Python code that uses the client."""
-    arguments = [f"{name}={_python(value)}" for name, value in _written(spec, values).items()]
+    arguments = [f"{name}={_python(value)}" for name, value in _prepare(spec, values).items()]
     function = f"c.{spec.name}" if is_attribute(spec.name) else f"c[{spec.name!r}]"
     call = f"{function}({', '.join(arguments)})"
     if len(call) > 80:
@@ -108,7 +108,7 @@ def _python(value: Any) -> str:
 
 def curl(spec: ServiceSpec, values: Mapping[str, Any], url: str) -> str:
     """Return a command line; files are sent as parts of a form."""
-    written = _written(spec, values)
+    written = _prepare(spec, values)
     lines = [
         f"curl -X POST {shlex.quote(_address(spec, url))}",
         "-H 'Authorization: token YOUR_TOKEN'",
@@ -143,7 +143,7 @@ def _form_part(name: str, value: Any) -> str:
 
 def javascript(spec: ServiceSpec, values: Mapping[str, Any], url: str) -> str:
     """Return JavaScript that uses ``fetch``; files come from an ``<input type="file">``."""
-    written = _written(spec, values)
+    written = _prepare(spec, values)
     headers = {"Authorization": "token YOUR_TOKEN"}
     lines = []
     if any(isinstance(value, FileName) for value in written.values()):

@@ -14,7 +14,7 @@ Part = dict[str, Any]
 class Progress:
     """The progress of the call: ``fraction`` from 0 to 1, negative if unknown."""
 
-    fraction: float
+    fraction: float = -1.0
     text: str = ""
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+from easymlnb.contract.file_parameters import accepts
 from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.forms.fields import MISSING, Make, NoFields
 from easymlnb.forms.file_upload import FileUpload
@@ -105,7 +106,7 @@ class FilePicker(NoFields):
         size, maximum = format_size(len(data)), format_size(self._max_bytes)
         if self._max_bytes and len(data) > self._max_bytes:
             return f"{name} is {size}; the maximum is {maximum}."
-        if self._accept and not any(_admits(rule, name, media_type) for rule in self._accept):
+        if not accepts(self._accept, name, media_type):
             if self._kind in TABLES and name.lower().endswith(SHEETS):
                 return f"{name} is a spreadsheet, which is not supported. Save it as CSV."
             return f"{name} has an unsupported file type. Supported types: {_kinds(self._accept)}."
@@ -165,15 +166,6 @@ def _kinds(rules: Sequence[str]) -> str:
     """Return rules as text for people: png, jpeg, csv."""
     short = [rule.rpartition("/")[2].rpartition(".")[2] or rule for rule in rules]
     return ", ".join(dict.fromkeys("any" if name == "*" else name for name in short))
-
-
-def _admits(rule: str, name: str, media_type: str) -> bool:
-    if rule.startswith("."):
-        return name.lower().endswith(rule.lower())
-    if rule.endswith("/*"):
-        return media_type.startswith(rule[:-1])
-    # Systems disagree on the media type of CSV files, so the name counts, too.
-    return media_type == rule or mimetypes.guess_type(name)[0] == rule
 
 
 def _file(value: Any, noun: str) -> tuple[bytes, str, str] | None:

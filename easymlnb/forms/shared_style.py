@@ -189,39 +189,15 @@ class HTML(_shared(W.HTML)):  # type: ignore[misc]
 
 def box(*children: Any, kind: Any = None, classes: str = "") -> Any:
     """Return a box with children and CSS classes; ``kind`` is ``VBox`` unless given."""
-    made = (kind or VBox)(children)
+    made = (kind or __getattr__("VBox"))(children)
     for name in classes.split():
         made.add_class(name)
     return made
 
 
-Accordion = _shared(W.Accordion)
-Box = _shared(W.Box)
-Button = _shared(W.Button)
-Checkbox = _shared(W.Checkbox)
-ColorPicker = _shared(W.ColorPicker)
-Combobox = _shared(W.Combobox)
-DatePicker = _shared(W.DatePicker)
-Dropdown = _shared(W.Dropdown)
-FloatLogSlider = _shared(W.FloatLogSlider)
-FloatProgress = _shared(W.FloatProgress)
-FloatRangeSlider = _shared(W.FloatRangeSlider)
-FloatSlider = _shared(W.FloatSlider)
-FloatText = _shared(W.FloatText)
-HBox = _shared(W.HBox)
-IntRangeSlider = _shared(W.IntRangeSlider)
-IntSlider = _shared(W.IntSlider)
-IntText = _shared(W.IntText)
-Layout = _shared(W.Layout)
 Link = _shared(JSLink)
-NaiveDatetimePicker = _shared(W.NaiveDatetimePicker)
-Output = _shared(W.Output)
-Password = _shared(W.Password)
-RadioButtons = _shared(W.RadioButtons)
-Stack = _shared(W.Stack)
-TagsInput = _shared(W.TagsInput)
-Text = _shared(W.Text)
-Textarea = _shared(W.Textarea)
-TimePicker = _shared(W.TimePicker)
-ToggleButtons = _shared(W.ToggleButtons)
-VBox = _shared(W.VBox)
+
+
+def __getattr__(name: str) -> Any:
+    """Return a class of ipywidgets with shared layout and style; it is made on first use."""
+    return globals().setdefault(name, _shared(getattr(W, name)))

@@ -1,4 +1,4 @@
-"""``f.publish()``: the notebook that holds ``f``, as it lies on disk, becomes a new version."""
+"""``f.publish()``: publish the saved notebook that contains ``f`` as a new version."""
 
 import inspect
 import json
@@ -21,6 +21,7 @@ from easymlnb.publishing.bundle import BuiltBundle, build_bundle
 from easymlnb.publishing.bundle.static_analysis import expand_magics
 from easymlnb.publishing.bundle_upload import describe_failure, upload_bundle
 from easymlnb.publishing.current_notebook import notebook_candidates
+from easymlnb.runtime import environment
 from easymlnb.services.definition import SERVICES
 
 log = logging.getLogger("easymlnb")
@@ -77,7 +78,7 @@ def publish(
     Raises ``EasyMLNBError`` if the notebook is not saved, ``Forbidden`` if the shared service
     rejects this server's token, and what ``build_bundle`` and ``upload_bundle`` raise.
     """
-    if "EASYMLNB_WORKER" in os.environ:
+    if environment.in_worker():
         log.info("publish() of %s has no effect in a worker.", service)
         return None
     if service not in SERVICES:
@@ -130,28 +131,29 @@ def _published(service: str, server: Server, status: dict[str, Any]) -> Publishe
 
 
 def find_notebook(function: Callable[..., Any], name: str, given: str | Path | None) -> Path:
-    """Return the saved notebook that holds ``function`` exactly as this kernel knows it.
+    """Return the saved notebook that contains ``function`` as this kernel has run it.
 
-    Of one that was made of others (``ml.pipeline``), it must hold those.
-
-    Raises ``EasyMLNBError`` when it has to be saved or named first.
+    For a pipeline, the notebook must contain its steps. Raises ``EasyMLNBError`` if the author has
+    to save the notebook, or to pass its path.
     """
     sources = list(_sources(function))
     likely = [Path(given)] if given is not None else list(notebook_candidates())
-    there = [path for path in likely if path.is_file()]
-    for path in there:
-        if _holds_all(path, sources):
+    existing = [path for path in likely if path.is_file()]
+    for path in existing:
+        if _contains_all(path, sources):
             return path
-    if given is not None and not there:
-        return Path(given)  # ``make`` says what is wrong with it
+    if given is not None and not existing:
+        return Path(given)  # ``build_bundle`` raises the error
     if given is None and sources:
         # The notebook was renamed after its kernel had started.
-        others = [path for path in sorted(Path.cwd().glob("*.ipynb")) if _holds_all(path, sources)]
+        others = [
+            path for path in sorted(Path.cwd().glob("*.ipynb")) if _contains_all(path, sources)
+        ]
         if len(others) == 1:
             return others[0]
-    if there:
+    if existing:
         raise EasyMLNBError(
-            f"Save the notebook first: {name!r} in {there[0].name!r} on disk differs from "
+            f"Save the notebook first: {name!r} in {existing[0].name!r} on disk differs from "
             f"{name!r} in this kernel. If you changed the cell, run it, save the notebook, then "
             "publish."
         )
@@ -160,18 +162,18 @@ def find_notebook(function: Callable[..., Any], name: str, given: str | Path | N
     )
 
 
-def holds(path: Path, source: str) -> bool:
-    """Say whether a code cell of the notebook at ``path`` contains ``source``."""
+def contains(path: Path, source: str) -> bool:
+    """Return whether a code cell of the notebook at ``path`` contains ``source``."""
     wanted = _normalized(source)
     return any(wanted in _normalized(cell) or wanted in _as_run(cell) for cell in _cells(path))
 
 
-def _holds_all(path: Path, sources: list[str]) -> bool:
-    return all(holds(path, source) for source in sources)
+def _contains_all(path: Path, sources: list[str]) -> bool:
+    return all(contains(path, source) for source in sources)
 
 
 def _sources(function: Callable[..., Any]) -> Iterator[str]:
-    """Yield what the notebook must hold: the function's source, or those it was made of."""
+    """Yield the sources that the notebook must contain: the function's, or those of its steps."""
     source = _source(function)
     if source is not None:
         yield source
@@ -180,11 +182,11 @@ def _sources(function: Callable[..., Any]) -> Iterator[str]:
 
 
 def _source(function: Callable[..., Any]) -> str | None:
-    """Return the function's source; ``None`` when it is not from a cell or is not known."""
+    """Return the function's source; ``None`` if it is not from a cell or is unknown."""
     bare = inspect.unwrap(function)
     code = getattr(bare, "__code__", None)
     if code is None or os.path.isfile(code.co_filename):
-        return None  # a module's: the file on disk is what counts, not a cell
+        return None  # from a module, not from a cell
     try:
         return inspect.getsource(bare)
     except (OSError, TypeError):
@@ -198,7 +200,7 @@ def _cells(path: Path) -> Iterator[str]:
             if cell["cell_type"] == "code":
                 yield "".join(cell["source"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return  # not a notebook; if it was named, ``make`` says so
+        return  # not a notebook; ``build_bundle`` raises the error
 
 
 def _as_run(cell: str) -> str:

@@ -67,7 +67,7 @@ def run_rows(service: Service, rows: list[dict[str, Any]]) -> list[Any]:
     return [results[id(attempt)] for attempt in attempts]
 
 
-class _Shared(Context):
+class _BatchContext(Context):
     """Calls that run as one: they share their output, and each gets the progress."""
 
     def __init__(self, calls: list[Call], emit: Emit) -> None:
@@ -83,7 +83,7 @@ def _run(
     service: Service, group: list[CallAttempt], emit: Emit, guard: Guard, logs: dict[int, str]
 ) -> None:
     """Run the function on a group; add its output to ``logs``, by call."""
-    context = _Shared([attempt.call for attempt in group], emit)
+    context = _BatchContext([attempt.call for attempt in group], emit)
     raised: BaseException | None = None
     columns = _columns(service, group)
     with call_context(context), own_figures(context):

@@ -30,7 +30,7 @@ def answer_probe(probe: str) -> Message | None:
 
 
 def read_arguments(service: Service, call: Call, body: bytes) -> dict[str, Any]:
-    """Return a call's checked arguments; raises what ``codec.decode_request`` does."""
+    """Return a call's validated arguments; raises what ``codec.decode_request`` does."""
     if not call.file and not call.uploads:
         return codec.decode_request(service.schema, call.content_type, body)
     data: Data = body

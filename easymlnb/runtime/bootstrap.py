@@ -8,8 +8,9 @@ from easymlnb.contract.message import all_sendable
 from easymlnb.contract.worker_protocol import Hello, Register, pack
 from easymlnb.runtime import event_loop, notebook, raw
 from easymlnb.runtime.context import limit_prints
+from easymlnb.runtime.environment import WORKER_ENV
 from easymlnb.runtime.link import Link
-from easymlnb.runtime.server_address import WORKER_ENV, ServerAddress, end_process, outlive_parent
+from easymlnb.runtime.server_address import ServerAddress, end_process, outlive_parent
 from easymlnb.runtime.tqdm_progress import report_bars
 from easymlnb.runtime.worker import Worker
 from easymlnb.services.definition import SERVICES

@@ -20,7 +20,7 @@ PROGRESS_EVERY = 0.05
 """Seconds between two progress messages of one call; the last one (1.0) is always sent."""
 
 
-class Log:
+class OutputLog:
     """Text up to a limit, with a note about what was cut."""
 
     def __init__(self, limit: int = LOG_LIMIT) -> None:
@@ -46,7 +46,7 @@ class Context:
 
     def __init__(self, call: Call, emit: Emit) -> None:
         self.call = call
-        self.log = Log()
+        self.log = OutputLog()
         self.figures: OrderedDict[Any, Any] = OrderedDict()  # pyplot's, by number
         self._emit = emit
         self._reported = 0.0
@@ -98,10 +98,10 @@ def progress(fraction: float, text: str = "") -> None:
         context.progress(float(fraction), str(text))
 
 
-class _PerCall(TextIOBase):
+class _CallStream(TextIOBase):
     """A standard stream that writes the output of calls to their logs."""
 
-    def __init__(self, stream: Any, outside: Log | None = None) -> None:
+    def __init__(self, stream: Any, outside: OutputLog | None = None) -> None:
         self.stream = stream
         self.outside = outside
 
@@ -140,15 +140,15 @@ def capture_prints() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         # A function may have replaced the stream, so this is checked before every call.
-        if not isinstance(stream, _PerCall):
-            setattr(sys, name, _PerCall(stream))
+        if not isinstance(stream, _CallStream):
+            setattr(sys, name, _CallStream(stream))
 
 
 def limit_prints(characters: int) -> None:
     """Limit the output outside calls; calling it again resets the count."""
     capture_prints()
     for name in ("stdout", "stderr"):
-        getattr(sys, name).outside = Log(characters)
+        getattr(sys, name).outside = OutputLog(characters)
 
 
 class call_context:

@@ -6,7 +6,7 @@ figures are closed with the call; the author's cells have another one.
 
 import sys
 from collections import OrderedDict
-from collections.abc import ItemsView, Iterator, KeysView, MutableMapping, ValuesView
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -50,7 +50,7 @@ def _close(figures: "OrderedDict[Any, Any]") -> None:
         show._to_draw = [one for one in show._to_draw if not any(one is it for it in drawn)]
 
 
-class _PerCall(MutableMapping[Any, Any]):
+class _CallFigures:
     """Replaces pyplot's table: the one of the running call, outside calls the former one."""
 
     def __init__(self, outside: "OrderedDict[Any, Any]") -> None:
@@ -76,20 +76,14 @@ class _PerCall(MutableMapping[Any, Any]):
     def __reversed__(self) -> Iterator[Any]:
         return reversed(self._current.keys())
 
+    def __contains__(self, number: Any) -> bool:
+        return number in self._current
+
     def __len__(self) -> int:
         return len(self._current)
 
-    def keys(self) -> KeysView[Any]:
-        return self._current.keys()
-
-    def values(self) -> ValuesView[Any]:
-        return self._current.values()
-
-    def items(self) -> ItemsView[Any, Any]:
-        return self._current.items()
-
-    def move_to_end(self, number: Any, last: bool = True) -> None:
-        self._current.move_to_end(number, last)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._current, name)
 
 
 class _OnImport(MetaPathFinder):
@@ -129,5 +123,5 @@ def _watch() -> None:
 
 
 def _replace(module: Any) -> None:
-    if not isinstance(module.Gcf.figs, _PerCall):
-        module.Gcf.figs = _PerCall(module.Gcf.figs)
+    if not isinstance(module.Gcf.figs, _CallFigures):
+        module.Gcf.figs = _CallFigures(module.Gcf.figs)

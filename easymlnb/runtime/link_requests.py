@@ -7,6 +7,7 @@ transport.
 import itertools
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError, wait
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -51,7 +52,7 @@ class LinkTransport:
         if self._listen is not None and _in_main():
             self._listen()
         else:
-            request.ended.wait(TICK)
+            wait((request,), TICK)
 
 
 def _in_main() -> bool:
@@ -67,28 +68,12 @@ class ServiceResponse:
     filename: str = ""
 
 
-class PendingRequest:
-    """One request. ``on_end`` is called once, in any thread, when it has a response or an error."""
+class PendingRequest(Future[ServiceResponse]):
+    """The future response to a request."""
 
-    def __init__(self, number: int, on_end: Callable[[], None] | None = None) -> None:
+    def __init__(self, number: int) -> None:
+        super().__init__()
         self.number = number
-        self.response: ServiceResponse | None = None
-        self.error: EasyMLNBError | None = None
-        self.ended = threading.Event()
-        self._on_end = on_end
-
-    def end(self, response: ServiceResponse | None, error: EasyMLNBError | None) -> None:
-        self.response, self.error = response, error
-        self.ended.set()
-        if self._on_end is not None:
-            with suppress(RuntimeError):  # the caller's loop is closed
-                self._on_end()
-
-    def result(self) -> ServiceResponse:
-        """Return the response of an ended request; raises its error."""
-        if self.response is None:
-            raise self.error or ServerUnreachable("The server did not respond.")
-        return self.response
 
 
 class PendingRequests:
@@ -100,29 +85,29 @@ class PendingRequests:
         self._numbers = itertools.count(1)
         self._open: dict[int, PendingRequest] = {}
 
-    def begin(self, on_end: Callable[[], None] | None = None) -> PendingRequest:
-        request = PendingRequest(next(self._numbers), on_end)
+    def begin(self) -> PendingRequest:
+        request = PendingRequest(next(self._numbers))
         self._open[request.number] = request
         return request
 
-    def forget(self, request: PendingRequest) -> None:
-        """Ignore the response to a request."""
-        self._open.pop(request.number, None)
+    def forget(self, request: PendingRequest) -> bool:
+        """Ignore the response to a request; return whether it was pending."""
+        return self._open.pop(request.number, None) is not None
 
     def receive(self, message: ServiceResult | ServiceCallError, body: bytes) -> None:
         """Give a response to its request; ignore it if there is no such request."""
-        request = self._open.pop(message.id, None)
-        if request is None:
-            return
         if isinstance(message, ServiceCallError):
             error = from_code(message.code, message.message, message.details, message.request_id)
-            request.end(None, error)
+            self._end(message.id, error)
+            return
+        if message.id not in self._open:
             return
         try:
             data = body_files.response_body(message, body)
-            request.end(ServiceResponse(message.content_type, data, message.filename), None)
+            self._end(message.id, ServiceResponse(message.content_type, data, message.filename))
         except OSError:
-            request.end(None, ServerUnreachable("The file with the response is missing."))
+            error = ServerUnreachable("The file with the response is missing.")
+            self._end(message.id, error)
         if message.file and self.transport is not None:
             # The server stores the file until then.
             self.transport.notify(CancelServiceCall(id=message.id))
@@ -131,9 +116,17 @@ class PendingRequests:
         """End all requests: the link is lost."""
         self.transport = None
         for number in list(self._open):
-            request = self._open.pop(number, None)
-            if request is not None:
-                request.end(None, ServerUnreachable("The connection to the server was lost."))
+            self._end(number, ServerUnreachable("The connection to the server was lost."))
+
+    def _end(self, number: int, outcome: ServiceResponse | EasyMLNBError) -> None:
+        request = self._open.pop(number, None)
+        if request is None:
+            return
+        with suppress(InvalidStateError):  # its coroutine was canceled meanwhile
+            if isinstance(outcome, EasyMLNBError):
+                request.set_exception(outcome)
+            else:
+                request.set_result(outcome)
 
 
 REQUESTS = PendingRequests()

@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from easymlnb.contract.worker_protocol import ReconnectGrant
+from easymlnb.runtime.environment import WORKER_ENV
 from easymlnb.runtime.link import Link, LinkLost, LinkRefused
-
-WORKER_ENV = "EASYMLNB_WORKER"
-"""Variable with this worker's ID; its child processes inherit it."""
 
 PAUSE = 0.25
 """Seconds between two checks for the next server."""

@@ -22,7 +22,7 @@ Apply = Callable[[], None]
 """Applies one setting to the thread that calls it."""
 
 
-class Settings:
+class ThreadSettings:
     """The settings of the thread that creates this, to apply to other threads."""
 
     __slots__ = ("_applies", "context", "thread")
@@ -39,14 +39,14 @@ class Settings:
                 apply()
 
 
-_cells: Settings | None = None
+_cells: ThreadSettings | None = None
 
 
 def remember() -> None:
     """Store this thread's settings, if it runs the notebook's cells."""
     global _cells
     if threading.current_thread() is threading.main_thread():
-        _cells = Settings()
+        _cells = ThreadSettings()
 
 
 def cells_context() -> Context:

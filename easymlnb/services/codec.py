@@ -70,11 +70,14 @@ def encode_response(schema: Schema, value: Any, accept: str = "") -> EncodedBody
     offered: tuple[str, ...] = (JSON,)
     if marker is not None and value is not None:
         try:
-            offered += _offers(marker, value)
+            offered = _offers(marker, value)
         except ValueError:
             # The result does not match its hint, such as a list instead of an array.
             value = schema.coerce_result(value)
-            offered += _offers_of_fitting(marker, value)
+            try:
+                offered = _offers(marker, value)
+            except ValueError as error:
+                raise ResultNotEncodable(f"The result cannot be sent: {error}") from error
     chosen = choose(accept, offered)
     if chosen is None:
         raise NotAcceptable(accept, offered)
@@ -99,12 +102,5 @@ def _checked(marker: Type, written: EncodedBody) -> EncodedBody:
     return written
 
 
-def _offers_of_fitting(marker: Type, value: Any) -> tuple[str, ...]:
-    try:
-        return _offers(marker, value)
-    except ValueError as error:
-        raise ResultNotEncodable(f"The result cannot be sent: {error}") from error
-
-
 def _offers(marker: Type, value: Any) -> tuple[str, ...]:
-    return tuple(item for item in marker.offers(value) if item != JSON)
+    return (JSON, *(item for item in marker.offers(value) if item != JSON))

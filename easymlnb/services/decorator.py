@@ -9,7 +9,7 @@ from easymlnb.contract.errors import DefinitionError, EasyMLNBError
 from easymlnb.contract.options import check, known
 from easymlnb.contract.spec import Batch
 from easymlnb.publishing import current_notebook
-from easymlnb.runtime import notebook
+from easymlnb.runtime import environment, notebook
 from easymlnb.runtime.live import session
 from easymlnb.services.definition import SERVICES, Service, define
 
@@ -257,7 +257,7 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
         )
     service = define(function, **options)
     notebook.follow()
-    if session.has_server():
+    if environment.has_server():
         service.spec = service.spec.with_notebook_metadata(current_notebook.live_metadata())
     decorated = cast("Any", function)
     decorated.service = service
@@ -280,13 +280,13 @@ def _attach(function: Any, options: dict[str, Any]) -> Any:
 @cache
 def _warn_of_lack_of_server() -> None:
     """Warn only at the first service of a kernel."""
-    lack = session.lack_of_server()
+    lack = environment.lack_of_server()
     if lack:
         warnings.warn(lack, ServerWarning, stacklevel=4)
 
 
 def _offer(service: Service) -> str | None:
-    return session.link().offer(service) if session.has_server() else None
+    return session.link().offer(service) if environment.has_server() else None
 
 
 def _view(service: Service, function: V) -> V:
@@ -307,12 +307,12 @@ def _remove(service: Service) -> None:
     _close_form(service.name)
     if SERVICES.get(service.name) is service:
         del SERVICES[service.name]
-        if session.has_server():
+        if environment.has_server():
             session.link().withdraw(service.name)
 
 
 def _publish(service: Service, options: dict[str, Any]) -> "Published | None":
-    if session.in_worker():
+    if environment.in_worker():
         # A worker that executes the notebook must not publish it again.
         return None
     from easymlnb.publishing.publish import publish
@@ -321,7 +321,7 @@ def _publish(service: Service, options: dict[str, Any]) -> "Published | None":
 
 
 def _share(service: Service, options: dict[str, Any]) -> "ServiceAccess | None":
-    if session.in_worker():
+    if environment.in_worker():
         return None
     from easymlnb.publishing.sharing import share
 
@@ -332,7 +332,7 @@ def _form(service: Service) -> Any:
     from easymlnb.forms.form import Form
     from easymlnb.forms.local_caller import LocalCaller
 
-    return Form(service.spec, LocalCaller(service), url=session.server_url())
+    return Form(service.spec, LocalCaller(service), url=environment.server_url())
 
 
 def _close_form(name: str) -> None:
@@ -344,7 +344,7 @@ def _close_form(name: str) -> None:
 
 def _show(service: Service) -> None:
     """Display the form under the cell, if the kernel has a server."""
-    if not session.has_server():
+    if not environment.has_server():
         return
     try:
         from IPython.display import display

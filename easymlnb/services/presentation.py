@@ -46,7 +46,7 @@ def _parts(value: Any, title: str, hint: Any) -> list[dict[str, Any]]:
             for at, (name, item) in enumerate(named.items())
             for part in _parts(item, name, inner(hint, name, at))
         ]
-    return [_plain(value, title)]
+    return [_json_part(value, title)]
 
 
 def _by_type(marker: Type, value: Any, title: str) -> list[dict[str, Any]] | None:
@@ -70,9 +70,9 @@ def _named(value: Any) -> Mapping[str, Any] | None:
 
 def _worth_splitting(named: Mapping[str, Any]) -> bool:
     """Say whether parts read better than one JSON value, as for deep or long plain data."""
-    plain = [item for item in named.values() if isinstance(item, list | Mapping)]
-    return len(plain) < len(named) or any(
-        inference.infer_type(i) for p in plain for i in _entries(p)
+    containers = [item for item in named.values() if isinstance(item, list | Mapping)]
+    return len(containers) < len(named) or any(
+        inference.infer_type(i) for p in containers for i in _entries(p)
     )
 
 
@@ -80,7 +80,7 @@ def _entries(value: Any) -> list[Any]:
     return list(value.values() if isinstance(value, Mapping) else value)[:MAX_PARTS]
 
 
-def _plain(value: Any, title: str) -> dict[str, Any]:
+def _json_part(value: Any, title: str) -> dict[str, Any]:
     data = to_jsonable_python(inference.to_json_value(value, title), inf_nan_mode="null")
     is_number = isinstance(data, int | float) and not isinstance(data, bool)
     kind = "number" if is_number else "text" if isinstance(data, str) else "json"

@@ -131,10 +131,10 @@ class Schema:
         try:
             return self._to_json(fitting, warnings=False)
         except (PydanticSerializationError, ValueError, TypeError) as error:
-            plain = inference.to_json_value(value)  # raises an error with the place
+            encoded = inference.to_json_value(value)  # raises an error with the place
             try:
                 # A value of the hinted class that pydantic cannot encode, such as NaT.
-                return self._to_json(self.coerce_result(plain), warnings=False)
+                return self._to_json(self.coerce_result(encoded), warnings=False)
             except (PydanticSerializationError, ValueError, TypeError):
                 raise self._unsendable(value) from error
 
@@ -159,11 +159,11 @@ class Schema:
         try:
             return check(value, context=OUTPUT)
         except ValidationError:
-            plain = inference.to_json_value(value)
+            encoded = inference.to_json_value(value)
         try:
-            return check(plain, context=OUTPUT)
+            return check(encoded, context=OUTPUT)
         except ValidationError as error:
-            problems = validation_errors.details(error.errors(include_url=False), plain)
+            problems = validation_errors.details(error.errors(include_url=False), encoded)
             text = "; ".join(
                 f"at {item['field']!r}: {item['message']}" if item["field"] else item["message"]
                 for item in problems[:3]
@@ -198,9 +198,9 @@ def _input_schema(
             # Markers with their own schema do not see the description.
             properties[item.name].setdefault("description", item.description)
     for name, node in properties.items():
-        if wrong := _misfit(node, schema):
+        if problem := _misfit(node, schema):
             raise DefinitionError(
-                f"Parameter {name!r} of {hints.signature.name!r} is a {wrong}. Change the type "
+                f"Parameter {name!r} of {hints.signature.name!r} is a {problem}. Change the type "
                 "or the marker so that they match."
             )
     for name, value in defaults.items():

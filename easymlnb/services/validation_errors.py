@@ -12,55 +12,42 @@ from easymlnb.contract.errors import BadRequest, EasyMLNBError, InvalidInput
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails, ValidationError
 
-MESSAGES: dict[str, str] = {
-    "missing": "A value is required.",
-    "missing_argument": "A value is required.",
-    "extra_forbidden": "Unknown field. Remove it.",
-    "unexpected_keyword_argument": "Unknown field. Remove it.",
-    "finite_number": "The value must be a finite number, not NaN or infinity.",
-    "int_type": "The value must be a whole number.",
-    "int_parsing": "The value must be a whole number.",
-    "int_from_float": "The value must be a whole number.",
-    "int_parsing_size": "The number has too many digits.",
-    "float_type": "The value must be a number.",
-    "float_parsing": "The value must be a number.",
-    "decimal_type": "The value must be a number.",
-    "decimal_parsing": "The value must be a number.",
-    "bool_type": "The value must be true or false.",
-    "bool_parsing": "The value must be true or false.",
-    "string_type": "The value must be a string.",
-    "list_type": "The value must be a list.",
-    "tuple_type": "The value must be a list.",
-    "set_type": "The value must be a list.",
-    "frozen_set_type": "The value must be a list.",
-    "dict_type": "The value must be a JSON object.",
-    "mapping_type": "The value must be a JSON object.",
-    "dataclass_type": "The value must be a JSON object.",
-    "model_type": "The value must be a JSON object.",
-    "model_attributes_type": "The value must be a JSON object.",
-    "none_required": "The value must be null.",
-    "greater_than": "The value must be greater than {gt}.",
-    "greater_than_equal": "The value must be at least {ge}.",
-    "less_than": "The value must be less than {lt}.",
-    "less_than_equal": "The value must be at most {le}.",
-    "multiple_of": "The value must be a multiple of {multiple_of}.",
-    "string_too_short": "The text must have at least {min_length} characters.",
-    "string_too_long": "The text must have at most {max_length} characters.",
-    "string_pattern_mismatch": "The text must match the pattern {pattern}.",
-    "literal_error": "The value must be {expected}.",
-    "enum": "The value must be {expected}.",
-    "too_short": "The list must have at least {min_length} entries.",
-    "too_long": "The list must have at most {max_length} entries.",
-    "date_type": "The value must be a date such as 2025-01-31.",
-    "date_parsing": "The value must be a date such as 2025-01-31.",
-    "date_from_datetime_parsing": "The value must be a date such as 2025-01-31.",
-    "datetime_type": "The value must be a date and time such as 2025-01-31T12:00:00.",
-    "datetime_parsing": "The value must be a date and time such as 2025-01-31T12:00:00.",
-    "datetime_from_date_parsing": "The value must be a date and time such as 2025-01-31T12:00:00.",
-    "time_type": "The value must be a time such as 12:00:00.",
-    "time_parsing": "The value must be a time such as 12:00:00.",
-    "recursion_loop": "The value contains itself.",
+_ERROR_TYPES = {
+    "A value is required.": "missing missing_argument",
+    "Unknown field. Remove it.": "extra_forbidden unexpected_keyword_argument",
+    "The value must be a finite number, not NaN or infinity.": "finite_number",
+    "The value must be a whole number.": "int_type int_parsing int_from_float",
+    "The number has too many digits.": "int_parsing_size",
+    "The value must be a number.": "float_type float_parsing decimal_type decimal_parsing",
+    "The value must be true or false.": "bool_type bool_parsing",
+    "The value must be a string.": "string_type",
+    "The value must be a list.": "list_type tuple_type set_type frozen_set_type",
+    "The value must be a JSON object.": (
+        "dict_type mapping_type dataclass_type model_type model_attributes_type"
+    ),
+    "The value must be null.": "none_required",
+    "The value must be greater than {gt}.": "greater_than",
+    "The value must be at least {ge}.": "greater_than_equal",
+    "The value must be less than {lt}.": "less_than",
+    "The value must be at most {le}.": "less_than_equal",
+    "The value must be a multiple of {multiple_of}.": "multiple_of",
+    "The text must have at least {min_length} characters.": "string_too_short",
+    "The text must have at most {max_length} characters.": "string_too_long",
+    "The text must match the pattern {pattern}.": "string_pattern_mismatch",
+    "The value must be {expected}.": "literal_error enum",
+    "The list must have at least {min_length} entries.": "too_short",
+    "The list must have at most {max_length} entries.": "too_long",
+    "The value must be a date such as 2025-01-31.": (
+        "date_type date_parsing date_from_datetime_parsing"
+    ),
+    "The value must be a date and time such as 2025-01-31T12:00:00.": (
+        "datetime_type datetime_parsing datetime_from_date_parsing"
+    ),
+    "The value must be a time such as 12:00:00.": "time_type time_parsing",
+    "The value contains itself.": "recursion_loop",
 }
+
+MESSAGES = {kind: text for text, kinds in _ERROR_TYPES.items() for kind in kinds.split()}
 """Message by pydantic's error type; other types keep pydantic's message."""
 
 DEEP = "The JSON is nested too deeply; send at most 200 levels."
@@ -108,8 +95,8 @@ def details(errors: Iterable["ErrorDetails"], value: Any) -> list[dict[str, str]
 def error_path(error: "ErrorDetails", value: Any) -> list[str | int]:
     """Return the path to the invalid value, without pydantic's names of union branches."""
     path: list[str | int] = []
-    *way, last = error["loc"] or ("",)
-    for step in way:
+    *steps, last = error["loc"] or ("",)
+    for step in steps:
         if _has(value, step):
             path.append(step)
             value = value[step]

@@ -111,7 +111,7 @@ class _Arguments:
         return core_schema.typed_dict_schema(
             {
                 item.name: core_schema.typed_dict_field(
-                    self._one(item, handler), required=item.default is MISSING
+                    self._schema_of(item, handler), required=item.default is MISSING
                 )
                 for item in self._hints.signature.parameters
             },
@@ -119,7 +119,9 @@ class _Arguments:
             config={"allow_inf_nan": False},
         )
 
-    def _one(self, item: Parameter, handler: "GetCoreSchemaHandler") -> core_schema.CoreSchema:
+    def _schema_of(
+        self, item: Parameter, handler: "GetCoreSchemaHandler"
+    ) -> core_schema.CoreSchema:
         marker = self._hints.markers.get(item.name)
         if marker is not None and marker.result_only:
             raise DefinitionError(

@@ -71,7 +71,6 @@ class Array(Type):
     def json_schema(self) -> dict[str, Any]:
         own = {
             "widget": "array",
-            "accept": list(self.reads),
             "dtype": self.dtype,
             "shape": list(self.shape) if self.shape is not None else None,
             "max_bytes": self.max_bytes,
@@ -86,10 +85,7 @@ class Array(Type):
             "required": ["b64", "dtype", "shape"],
             "additionalProperties": False,
         }
-        return {
-            "anyOf": [self._nested(), packed, *inline_bytes.SCHEMA["anyOf"]],
-            KEY: {key: value for key, value in own.items() if value is not None},
-        }
+        return {"anyOf": [self._nested(), packed, *inline_bytes.SCHEMA["anyOf"]], KEY: own}
 
     def _nested(self) -> dict[str, Any]:
         kind = (self.dtype or "float").rstrip("0123456789_")
@@ -106,7 +102,10 @@ class Array(Type):
     def decode(self, value: Any, source: Any) -> Any:
         array = self._checked(self._read(value))
         if is_a(source, "torch.Tensor"):
-            return _tensor(array)
+            import numpy as np
+            import torch
+
+            return torch.from_numpy(np.array(array))  # torch needs an array that it can write to
         return array
 
     def _read(self, value: Any) -> "np.ndarray[Any, Any]":
@@ -231,14 +230,6 @@ class Array(Type):
             return [{"kind": "json", "title": title, "data": data, "more": more}, file]
         text = f"{' x '.join(map(str, array.shape))} numbers ({array.dtype})"
         return [{"kind": "text", "title": title, "data": text, "more": more}, file]
-
-
-def _tensor(array: "np.ndarray[Any, Any]") -> Any:
-    import numpy as np
-    import torch
-
-    # torch needs an array that it can write to.
-    return torch.from_numpy(np.array(array))
 
 
 def _dtype_name(dtype: Any) -> str | None:

@@ -162,9 +162,9 @@ class Placeholders:
 
     def add(self, item: Any) -> str:
         """Return the text in the place of an object."""
-        mark = f"{self.MARK}{len(self.items)}"
-        self.items[mark] = item
-        return mark
+        placeholder = f"{self.MARK}{len(self.items)}"
+        self.items[placeholder] = item
+        return placeholder
 
 
 PLACEHOLDERS: ContextVar[Placeholders | None] = ContextVar("easymlnb_keeping", default=None)
@@ -295,10 +295,11 @@ class Type(Hint):
         self, schema: "CoreSchema", handler: "GetJsonSchemaHandler"
     ) -> dict[str, Any]:
         json_schema = self.json_schema()
-        own = json_schema.get(KEY, {})
-        # This tells clients and forms that the value may be sent as bytes.
-        accept = {"accept": list(self.reads)} if self.reads and "accept" not in own else {}
-        return {**json_schema, KEY: {**own, **accept}}
+        own = {key: value for key, value in json_schema.get(KEY, {}).items() if value is not None}
+        if self.reads:
+            # This tells clients and forms that the value may be sent as bytes.
+            own.setdefault("accept", list(self.reads))
+        return {**json_schema, KEY: own}
 
 
 def _subclasses(root: type[Type]) -> Iterator[type[Type]]:

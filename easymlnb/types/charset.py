@@ -4,7 +4,7 @@ import codecs
 
 from easymlnb.types.uploaded_files import Data
 
-MARKS = (
+BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     # UTF-32 first: its mark begins with the one of UTF-16.
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -21,7 +21,9 @@ NO_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_esca
 def decode(data: Data, charset: str = "") -> str:
     """Return the text without its byte order mark; raises ``ValueError`` with advice."""
     head = bytes(data[:4])
-    name = next((name for mark, name in MARKS if head.startswith(mark)), charset or "utf-8")
+    name = next(
+        (name for bom, name in BYTE_ORDER_MARKS if head.startswith(bom)), charset or "utf-8"
+    )
     try:
         if codecs.lookup(name).name.replace("-", "_") in NO_CHARSETS:
             raise LookupError(name)
@@ -31,7 +33,7 @@ def decode(data: Data, charset: str = "") -> str:
             f"Unknown charset {charset[:40]!r}. Use a charset such as utf-8 or windows-1252."
         ) from None
     except UnicodeDecodeError as error:
-        raise ValueError(_broken(error, charset)) from None
+        raise ValueError(_invalid_text(error, charset)) from None
     except UnicodeError:
         raise ValueError(f"The data is not valid text in {name}.") from None
     if "\0" in text:
@@ -42,7 +44,7 @@ def decode(data: Data, charset: str = "") -> str:
     return text
 
 
-def _broken(error: UnicodeDecodeError, charset: str) -> str:
+def _invalid_text(error: UnicodeDecodeError, charset: str) -> str:
     if charset:
         return (
             f"The data is not valid text in {charset}, the charset of its content type (byte "

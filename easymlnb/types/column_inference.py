@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 MISSING = frozenset({"NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None"})
 """Words for a missing value, except in text columns."""
 
-EXACT = 2**53
+MAX_EXACT = 2**53
 """Floats represent all whole numbers up to this one."""
 
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _LONG = re.compile(r"-?[0-9]{16,}")
-_BITS = {"true": True, "false": False}
+_BOOLEANS = {"true": True, "false": False}
 
 
 def _number(point: str) -> "re.Pattern[str]":
@@ -74,8 +74,8 @@ def infer_from_texts(column: "pd.Series[Any]", decimal: str = ".") -> "pd.Series
         values = [None if cell is None else int(cell) for cell in bare]
     elif are_numbers(known, decimal):
         values = _floats(bare, decimal)
-    elif all(cell.lower() in _BITS for cell in known):
-        values = [None if cell is None else _BITS[cell.lower()] for cell in bare]
+    elif all(cell.lower() in _BOOLEANS for cell in known):
+        values = [None if cell is None else _BOOLEANS[cell.lower()] for cell in bare]
     if values is not None and (typed := _typed(values)) is not None:
         return pd.Series(typed, index=column.index, name=column.name)
     return column.astype(text_type())
@@ -136,7 +136,7 @@ def _typed(values: list[Any]) -> Any:
     if isinstance(known[0], float):
         return np.array(values, "float64")
     low, high = min(known), max(known)
-    if gaps and low >= -EXACT and high <= EXACT:
+    if gaps and low >= -MAX_EXACT and high <= MAX_EXACT:
         return np.array([math.nan if value is None else value for value in values], "float64")
     if low >= -(2**63) and high < 2**63:
         return pd.array(values, "Int64") if gaps else np.array(values, "int64")

@@ -19,7 +19,7 @@ KINDS = {
 }
 """Kinds of columns, and their description in messages."""
 
-TRUTHS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
 def check_columns(frame: "pd.DataFrame", columns: Mapping[str, str]) -> "pd.DataFrame":
@@ -61,12 +61,12 @@ def convert(
         shown = str(column.iloc[row])[:40]
         raise ValueError(
             f"Column {column.name!r} must contain {KINDS[kind]}; row {row + 1} has "
-            f"{shown!r}.{_advice(shown, kind, decimal)}"
+            f"{shown!r}.{_decimal_advice(shown, kind, decimal)}"
         )
     return converted
 
 
-def _advice(shown: str, kind: str, decimal: str) -> str:
+def _decimal_advice(shown: str, kind: str, decimal: str) -> str:
     """Return advice for a number with another decimal sign or with thousands separators."""
     digits = re.fullmatch(r"[+-]?[0-9.,' ]*[0-9]", shown.strip())
     if (
@@ -79,14 +79,14 @@ def _advice(shown: str, kind: str, decimal: str) -> str:
     return f" Write numbers with a decimal {sign} and without thousands separators."
 
 
-def _by_cell(
-    column: "pd.Series[Any]", read: Callable[[Any], Any], plain: Any, gapped: Any
+def _convert_cells(
+    column: "pd.Series[Any]", read: Callable[[Any], Any], dtype: Any, nullable_dtype: Any
 ) -> "pd.Series[Any]":
-    """Apply ``read`` to the cells; ``gapped`` is the dtype of a column with missing cells."""
+    """Apply ``read`` to the cells; ``nullable_dtype`` is for missing cells."""
     import pandas as pd
 
     cells = [None if cell is None else read(cell) for cell in column_inference.to_list(column)]
-    kind = gapped if any(cell is None for cell in cells) else plain
+    kind = nullable_dtype if any(cell is None for cell in cells) else dtype
     return pd.Series(cells, index=column.index, name=column.name, dtype=kind)
 
 
@@ -97,7 +97,7 @@ def _float(column: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
         return pd.to_numeric(column).astype("float64")
     if pd.api.types.is_datetime64_any_dtype(column):
         return column.map(lambda _: None)
-    return _by_cell(column, lambda cell: _as_number(cell, decimal), "float64", "float64")
+    return _convert_cells(column, lambda cell: _as_number(cell, decimal), "float64", "float64")
 
 
 def _as_number(cell: Any, decimal: str) -> float | None:
@@ -115,11 +115,11 @@ def _int(column: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
     if pd.api.types.is_integer_dtype(column.dtype):
         return column
     if pd.api.types.is_float_dtype(column.dtype):
-        exact = (column % 1 == 0) & (column.abs() <= column_inference.EXACT)
+        exact = (column % 1 == 0) & (column.abs() <= column_inference.MAX_EXACT)
         whole = column.where(exact)
         # Only pandas' own integers can have missing values.
         return whole.astype("Int64" if whole.isna().any() else "int64")
-    return _by_cell(column, lambda cell: _as_whole(cell, decimal), "int64", "Int64")
+    return _convert_cells(column, lambda cell: _as_whole(cell, decimal), "int64", "Int64")
 
 
 def _as_whole(cell: Any, decimal: str) -> int | None:
@@ -129,7 +129,7 @@ def _as_whole(cell: Any, decimal: str) -> int | None:
         whole = int(cell)
     else:
         number = _as_number(cell, decimal)
-        if number is None or not number.is_integer() or abs(number) > column_inference.EXACT:
+        if number is None or not number.is_integer() or abs(number) > column_inference.MAX_EXACT:
             return None
         whole = int(number)
     return whole if -(2**63) <= whole < 2**63 else None
@@ -141,7 +141,7 @@ def _str(column: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
     kind = column_inference.text_type()
     if kind != "object" and column.dtype == kind:
         return column
-    return _by_cell(column, str, kind, kind) if len(column) else pd.Series(column, dtype=kind)
+    return _convert_cells(column, str, kind, kind) if len(column) else pd.Series(column, dtype=kind)
 
 
 def _bool(column: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
@@ -149,9 +149,9 @@ def _bool(column: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
 
     if pd.api.types.is_bool_dtype(column.dtype) and not column.isna().any():
         return column
-    return _by_cell(
+    return _convert_cells(
         column,
-        lambda cell: TRUTHS.get(str(cell).strip().lower().removesuffix(".0")),
+        lambda cell: BOOLEANS.get(str(cell).strip().lower().removesuffix(".0")),
         "bool",
         "boolean",
     )

@@ -65,12 +65,12 @@ def _decoded(image: Any, raw: str) -> "np.ndarray[Any, Any]":
     """Decode an image with another raw mode."""
     import numpy as np
 
-    image.tile = [tile._replace(args=_with(tile.args, raw)) for tile in image.tile]
+    image.tile = [tile._replace(args=_with_raw_mode(tile.args, raw)) for tile in image.tile]
     image.load()
     return np.array(image)
 
 
-def _with(arguments: Any, raw: str) -> Any:
+def _with_raw_mode(arguments: Any, raw: str) -> Any:
     return (raw, *arguments[1:]) if isinstance(arguments, tuple) else raw
 
 

@@ -19,9 +19,9 @@ SEPARATORS = ",;\t"
 """Separators that are detected."""
 
 MAX_COLUMNS = 10_000
-SPARE = 10_000
+MAX_EXTRA_BLANK_LINES = 10_000
 """Blank lines that a text may have in excess of others."""
-_SPOKEN = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
+_SEPARATOR_NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 _HEAD = re.compile(r'(?:"[^"]*"|[^"\r\n]|")*?(?=[\r\n]|\Z)')
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
 
@@ -45,21 +45,21 @@ class Layout:
     rows: int
 
 
-class TooLong(ValueError):
+class TooManyRows(ValueError):
     """The table has more rows than are allowed."""
 
     def __init__(self, max_rows: int) -> None:
         super().__init__(f"The table exceeds the limit of {max_rows} rows.")
 
 
-class TooWide(ValueError):
+class TooManyColumns(ValueError):
     """The table has more columns than are allowed."""
 
     def __init__(self) -> None:
         super().__init__(f"The table exceeds the limit of {MAX_COLUMNS} columns.")
 
 
-class _Broken(ValueError):
+class _InvalidCsv(ValueError):
     def __init__(self, why: str) -> None:
         super().__init__(f"Invalid CSV: {why}")
 
@@ -72,12 +72,12 @@ def read(text: str, reading: Reading) -> "pd.DataFrame":
     names = _names(text, table_layout)
     declared = {at: reading.kinds[name] for at, name in enumerate(names) if name in reading.kinds}
     decimal = reading.decimal
-    frame = _guessed(text, table_layout, declared, decimal)
+    frame = _inferred(text, table_layout, declared, decimal)
     if frame is None:
         frame = _parse(text, table_layout, "object")
         decimal = decimal or _decimal(frame, declared, table_layout.separator)
         if decimal == "," and not reading.decimal:
-            guessed = _guessed(text, table_layout, declared, decimal)
+            guessed = _inferred(text, table_layout, declared, decimal)
             frame = frame if guessed is None else guessed
     typed = {
         at: _typed(frame[at].rename(name), declared.get(at, "any"), decimal or ".")
@@ -86,7 +86,7 @@ def read(text: str, reading: Reading) -> "pd.DataFrame":
     return pd.DataFrame(typed).set_axis(names, axis=1)
 
 
-def _guessed(
+def _inferred(
     text: str, table_layout: Layout, declared: Mapping[int, str], decimal: str
 ) -> "pd.DataFrame | None":
     """Return the rows with the types that pandas infers, or ``None`` if its rules may differ.
@@ -95,7 +95,7 @@ def _guessed(
     """
     import numpy as np
 
-    if _care(table_layout.separator, decimal).search(text):
+    if _ambiguous_cells(table_layout.separator, decimal).search(text):
         return None
     texts = {at: "object" for at, kind in declared.items() if kind in ("str", "datetime")}
     frame = _parse(text, table_layout, texts, decimal or ".")
@@ -129,22 +129,23 @@ def layout(text: str, reading: Reading) -> Layout:
     if reading.separator:
         return _layout(text, reading.separator, reading.max_rows)
     head = re.sub(r'"[^"]*"', "", _HEAD.match(text.lstrip("\r\n "))[0])  # type: ignore[index]
-    counts = {mark: head.count(mark) for mark in SEPARATORS if mark in head}
+    counts = {separator: head.count(separator) for separator in SEPARATORS if separator in head}
     if len(counts) < 2:
         return _layout(text, next(iter(counts), ","), reading.max_rows)
     fitting = {}
-    for mark in counts:
+    for separator in counts:
         try:
-            fitting[mark] = _layout(text, mark, reading.max_rows)
-        except _Broken:
+            fitting[separator] = _layout(text, separator, reading.max_rows)
+        except _InvalidCsv:
             continue
     if not fitting:
-        return _layout(text, max(counts, key=lambda mark: counts[mark]), reading.max_rows)
-    best, *others = sorted(fitting, key=lambda mark: -counts[mark])
+        return _layout(text, max(counts, key=lambda separator: counts[separator]), reading.max_rows)
+    best, *others = sorted(fitting, key=lambda separator: -counts[separator])
     if others and counts[others[0]] == counts[best]:
-        raise _Broken(
-            f"the cells could be separated by {_SPOKEN[best]} or by {_SPOKEN[others[0]]}; put "
-            "column names that contain one of them in double quotes."
+        one, other = _SEPARATOR_NAMES[best], _SEPARATOR_NAMES[others[0]]
+        raise _InvalidCsv(
+            f"the cells could be separated by {one} or by {other}; put column names that contain "
+            "one of them in double quotes."
         )
     return fitting[best]
 
@@ -152,7 +153,7 @@ def layout(text: str, reading: Reading) -> Layout:
 def _layout(text: str, separator: str, max_rows: int) -> Layout:
     head, *rows = _lines(text, separator)
     if len(rows) > max_rows:
-        raise TooLong(max_rows)
+        raise TooManyRows(max_rows)
 
     def filled(line: str) -> int:
         return line.rstrip(separator + " ").count(separator) + 1
@@ -160,18 +161,18 @@ def _layout(text: str, separator: str, max_rows: int) -> Layout:
     columns = head.count(separator) + 1
     widths = [row.count(separator) + 1 for row in rows]
     if columns > MAX_COLUMNS or max(widths, default=0) > MAX_COLUMNS:
-        raise TooWide
+        raise TooManyColumns
     # Empty names above empty cells are only separators at the ends of lines.
     if filled(head) < columns and all(filled(row) <= filled(head) for row in rows):
         columns = filled(head)
     for at, (row, width) in enumerate(zip(rows, widths, strict=True)):
         if width < columns:
-            raise _Broken(
+            raise _InvalidCsv(
                 f"row {at + 1} has fewer cells than the first line ({width}, not {columns}); "
                 "write an empty cell for a missing value."
             )
         if width > columns and filled(row) > columns:
-            raise _Broken(
+            raise _InvalidCsv(
                 f"row {at + 1} has more cells than the first line ({filled(row)}, not {columns})."
             )
     return Layout(separator, columns, len(rows))
@@ -187,8 +188,8 @@ def _lines(text: str, separator: str) -> list[str]:
     blank = " \t".replace(separator, "")
     lines = text.split("\n")
     filled = [line for line in lines if line.strip(blank)]
-    if len(lines) > 2 * len(filled) + SPARE:
-        raise _Broken("the file has too many blank lines.")
+    if len(lines) > 2 * len(filled) + MAX_EXTRA_BLANK_LINES:
+        raise _InvalidCsv("the file has too many blank lines.")
     return filled
 
 
@@ -212,9 +213,9 @@ def _parse(text: str, table_layout: Layout, types: Any, decimal: str = ".") -> "
             low_memory=False,
         )
     except (ValueError, pd.errors.ParserError, OverflowError) as error:
-        raise _Broken(_first_line(error)) from None
+        raise _InvalidCsv(_first_line(error)) from None
     if len(frame) != table_layout.rows:
-        raise _Broken("a cell starts with a double quote, but does not end with one.")
+        raise _InvalidCsv("a cell starts with a double quote, but does not end with one.")
     return frame
 
 
@@ -233,12 +234,12 @@ def _names(text: str, table_layout: Layout) -> list[str]:
             index_col=False, na_filter=False,
         )  # fmt: skip
     except (ValueError, pd.errors.ParserError) as error:
-        raise _Broken(_first_line(error)) from None
+        raise _InvalidCsv(_first_line(error)) from None
     names = [str(name) for name in head.iloc[0, : table_layout.columns]]
     return [name if name.strip() else f"Unnamed: {at}" for at, name in enumerate(names)]
 
 
-def _care(separator: str, decimal: str) -> "re.Pattern[str]":
+def _ambiguous_cells(separator: str, decimal: str) -> "re.Pattern[str]":
     """Return the pattern of cells for which the rules of pandas differ."""
     around = re.escape(separator) + r'"\r\n'
     begin, end = f"[{around} ]", rf" *(?:[{around}]|\Z)"

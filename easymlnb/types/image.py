@@ -28,7 +28,7 @@ FORMATS = {
 
 ENDINGS = {"PNG": "png", "JPEG": "jpg", "TIFF": "tif", "BMP": "bmp", "WEBP": "webp"}
 MAX_PIXELS = 40_000_000
-NO_IMAGE = "The value must be an image: PNG, JPEG, TIFF, BMP or WebP."
+NOT_AN_IMAGE = "The value must be an image: PNG, JPEG, TIFF, BMP or WebP."
 
 
 @dataclass(eq=False, kw_only=True)
@@ -72,31 +72,31 @@ class Image(Type):
     def json_schema(self) -> dict[str, Any]:
         own = {
             "widget": self.widget,
-            "accept": list(self.reads),
             "max_bytes": self.max_bytes,
             "max_pixels": self.max_pixels,
+            "pages": self.pages or None,
         }
-        if self.pages:
-            own["pages"] = True
         return {**inline_bytes.SCHEMA, KEY: own}
 
     def decode(self, value: Any, source: Any) -> Any:
         if is_a(type(value), "PIL.Image.Image", "numpy.ndarray"):
-            return _native(value, source)
+            return _from_python(value, source)
         upload = as_upload(value, self.max_bytes)
         if upload is None:
-            raise ValueError(NO_IMAGE)
+            raise ValueError(NOT_AN_IMAGE)
         if is_a(source, "pathlib.Path"):
             kind = self.check(upload.data)
             stem = upload.name.rpartition(".")[0] or "image"
             return temp_files.create(f"{stem}.{ENDINGS[kind]}", upload.data, upload.path)
-        return self._as(self.open(upload.data), source)
+        return self._as_annotated(self.open(upload.data), source)
 
-    def _as(self, value: Any, source: Any) -> Any:
+    def _as_annotated(self, value: Any, source: Any) -> Any:
         """Return images as the annotated class."""
         if is_a(source, "numpy.ndarray"):
             return image_encoding.to_array(value)
-        return [_pillow(page) for page in value] if isinstance(value, list) else _pillow(value)
+        return (
+            [_to_pillow(page) for page in value] if isinstance(value, list) else _to_pillow(value)
+        )
 
     def check(self, data: Data) -> str:
         """Return Pillow's name of the format; raises ``ValueError`` if decoding fails."""
@@ -109,31 +109,31 @@ class Image(Type):
         The result is an array if Pillow has no mode for the numbers.
         """
         try:
-            arrays = self._arrays(data) if tiff.is_tiff(data) else None
-            return self._open(data) if arrays is None else arrays
+            arrays = self._decode_tiff(data) if tiff.is_tiff(data) else None
+            return self._decode(data) if arrays is None else arrays
         except ValueError:
             raise
         except MemoryError:
             raise ValueError("The image is too large to decode.") from None
         except Exception as error:
             # Decoders raise many errors for damaged files: SyntaxError, struct.error, OSError.
-            raise ValueError(_wrong(error)) from None
+            raise ValueError(_decoding_error(error)) from None
 
-    def _arrays(self, data: Data) -> Any:
+    def _decode_tiff(self, data: Data) -> Any:
         """Decode a TIFF that Pillow cannot decode correctly; ``None`` for any other."""
         pages: list[tiff.Page] = []
         for page in tiff.pages(data):
             pages.append(page)
             if page.units * len(pages) > self.max_pixels:
-                raise ValueError(self._too_many())
+                raise ValueError(self._too_many_pixels())
             if not self.pages:
                 break
         if not any(page.is_ours for page in pages):
             return None
-        arrays = [self._moded(page.array()) for page in pages]
+        arrays = [self._in_mode(page.array()) for page in pages]
         return arrays if self.pages else arrays[0]
 
-    def _open(self, data: Data) -> Any:
+    def _decode(self, data: Data) -> Any:
         import PIL.Image
 
         def opened(page: int = 0) -> Any:
@@ -144,47 +144,47 @@ class Image(Type):
         try:
             image = opened()
         except PIL.UnidentifiedImageError:
-            raise ValueError(_unreadable(data)) from None
+            raise ValueError(_unknown_format(data)) from None
         except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
-            raise ValueError(self._too_many()) from None
+            raise ValueError(self._too_many_pixels()) from None
         width, height = image.size
         # The other pictures of an MPO are not pages, but a second lens or a depth map.
         many = self.pages and image.format != "MPO"
         count = getattr(image, "n_frames", 1) if many else 1
         if width * height * count > self.max_pixels:
-            raise ValueError(self._too_many())
+            raise ValueError(self._too_many_pixels())
         if not self.pages:
-            return self._page(image, opened)
+            return self._decode_page(image, opened)
         pages = []
         for page in range(count):
             image.seek(page)
             # Pages may differ in size; only the first one was checked above.
             if image.size[0] * image.size[1] * count > self.max_pixels:
-                raise ValueError(self._too_many())
+                raise ValueError(self._too_many_pixels())
             if _is_thumbnail(image):
                 continue
-            pages.append(self._page(image, partial(opened, page)))
+            pages.append(self._decode_page(image, partial(opened, page)))
         return pages
 
-    def _page(self, image: "PIL.Image.Image", reopen: Callable[[], Any]) -> Any:
+    def _decode_page(self, image: "PIL.Image.Image", reopen: Callable[[], Any]) -> Any:
         """Decode the current page of an opened file."""
         if deep.is_deep(image):
             array = deep.read(image, reopen)
-            return self._moded(tiff.turned(array, image_encoding.orientation(image)))
+            return self._in_mode(tiff.turned(array, image_encoding.orientation(image)))
         image.load()
         # The pages of a file share one buffer of pixels.
-        return self._moded(image_encoding.upright(image.copy() if self.pages else image))
+        return self._in_mode(image_encoding.upright(image.copy() if self.pages else image))
 
-    def _moded(self, image: Any) -> Any:
+    def _in_mode(self, image: Any) -> Any:
         """Convert an image to the requested mode."""
         if self.mode and getattr(image, "mode", "") != self.mode:
             return image_encoding.convert(image, self.mode)
         return image
 
-    def _too_many(self) -> str:
+    def _too_many_pixels(self) -> str:
         return f"The image exceeds the limit of {self.max_pixels / 1e6:g} million pixels."
 
-    def _result(self, value: Any) -> Any:
+    def _as_image(self, value: Any) -> Any:
         """Return a result as an image or array; files are decoded, which checks them."""
         if isinstance(value, File | bytes) or is_a(type(value), "pathlib.Path"):
             file = File().file(value)
@@ -192,21 +192,21 @@ class Image(Type):
         return value
 
     def encode(self, value: Any) -> Any:
-        value = self._result(value)
+        value = self._as_image(value)
         kind = "image/png" if "image/png" in image_encoding.offers(value) else "image/tiff"
         return inline_bytes.data_uri(image_encoding.write(value, kind), kind)
 
     def offers(self, value: Any) -> tuple[str, ...]:
-        return image_encoding.offers(self._result(value))
+        return image_encoding.offers(self._as_image(value))
 
     def write(self, value: Any, media_type: str) -> bytes:
-        return image_encoding.write(self._result(value), media_type)
+        return image_encoding.write(self._as_image(value), media_type)
 
     def filename(self, value: Any, media_type: str) -> str:
         return f"image.{media_type.rpartition('/')[2]}"
 
     def parts(self, value: Any, title: str) -> list[dict[str, Any]] | None:
-        return image_encoding.parts(self._result(value), title, self.labels)
+        return image_encoding.parts(self._as_image(value), title, self.labels)
 
 
 class Webcam(Image):
@@ -216,7 +216,7 @@ class Webcam(Image):
     widget = "webcam"
 
 
-def _native(image: Any, source: Any) -> Any:
+def _from_python(image: Any, source: Any) -> Any:
     """Return an image from Python code as the annotated class."""
     if is_a(source, "numpy.ndarray"):
         return image_encoding.to_array(image)
@@ -225,7 +225,7 @@ def _native(image: Any, source: Any) -> Any:
     return image_encoding.upright(image)
 
 
-def _pillow(image: Any) -> Any:
+def _to_pillow(image: Any) -> Any:
     """Convert a decoded image to Pillow's; raises ``ValueError`` if it has 16 bits per color."""
     if not is_a(type(image), "numpy.ndarray"):
         return image
@@ -252,7 +252,7 @@ def _format(data: Data) -> str:
     return "JPEG" if name == "MPO" else name
 
 
-OTHERS = {
+UNSUPPORTED = {
     b"GIF8": "a GIF",
     b"ftypheic": "HEIC",
     b"ftypheix": "HEIC",
@@ -266,16 +266,16 @@ OTHERS = {
 """Unsupported formats by their first bytes."""
 
 
-def _unreadable(data: Data) -> str:
+def _unknown_format(data: Data) -> str:
     """Return the message for a file that Pillow does not recognize."""
     if tiff.is_tiff(data):
         return "The TIFF has an unsupported pixel format. " + tiff.SAVE_AS
     head = bytes(data[:16])
-    name = next((name for mark, name in OTHERS.items() if mark in head), "")
-    return f"{NO_IMAGE} The file is {name}." if name else NO_IMAGE
+    name = next((name for mark, name in UNSUPPORTED.items() if mark in head), "")
+    return f"{NOT_AN_IMAGE} The file is {name}." if name else NOT_AN_IMAGE
 
 
-def _wrong(error: Exception) -> str:
+def _decoding_error(error: Exception) -> str:
     if "truncated" in str(error).lower():
         return "The image is truncated: its end is missing."
     return "The image is damaged and cannot be decoded."

@@ -12,14 +12,19 @@ if TYPE_CHECKING:
     import numpy as np
     import PIL.Image
 
-SHOWN = 2000
+MAX_SIDE = 2000
 """Longest side of a picture in a view, in pixels."""
 
-EVERYDAY = ("image/png", "image/tiff", "image/jpeg", "image/webp")
-EXACT = ("image/png", "image/tiff")
-WIDE = ("image/tiff",)
-DEEP = ("image/png",)
-SAVED = {"image/png": "PNG", "image/tiff": "TIFF", "image/jpeg": "JPEG", "image/webp": "WEBP"}
+LOSSLESS_8_BIT = ("image/png", "image/tiff", "image/jpeg", "image/webp")
+LOSSLESS_16_BIT = ("image/png", "image/tiff")
+LOSSLESS_TIFF = ("image/tiff",)
+LOSSLESS_16_BIT_COLOR = ("image/png",)
+PILLOW_FORMATS = {
+    "image/png": "PNG",
+    "image/tiff": "TIFF",
+    "image/jpeg": "JPEG",
+    "image/webp": "WEBP",
+}
 
 
 ORIENTATION = 274
@@ -89,11 +94,11 @@ def exact(image: Any) -> "np.ndarray[Any, Any]":
     if array.size == 0 or array.dtype.kind not in "biuf":
         raise ValueError(f"an array of {array.dtype} and shape {array.shape} is not an image")
     if array.ndim == 3 and array.shape[-1] in (2, 3, 4):
-        return _colors(array)
+        return _as_colors(array)
     if array.ndim != 2:
         raise ValueError(f"an array of shape {array.shape} is not an image; use rows x columns")
     if array.dtype.kind == "f":
-        return _single(array)
+        return _as_float32(array)
     if array.dtype in (np.bool_, np.uint8, np.uint16):
         return array
     low, high = int(array.min()), int(array.max())
@@ -104,7 +109,7 @@ def exact(image: Any) -> "np.ndarray[Any, Any]":
     raise ValueError("an image can contain whole numbers with at most 32 bits")
 
 
-def _single(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+def _as_float32(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     """Return floating point numbers in 32 bits; raises ``ValueError`` for larger numbers."""
     import numpy as np
 
@@ -115,7 +120,7 @@ def _single(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     return single
 
 
-def _colors(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+def _as_colors(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     """Return colors as bytes, also fractions from 0 to 1, or as 16 bits if necessary."""
     import numpy as np
 
@@ -155,10 +160,10 @@ def convert(image: Any, mode: str) -> "PIL.Image.Image":
         if is_deep(image):
             image = (image // 257).astype(np.uint8)
         elif image.dtype not in (np.bool_, np.uint8):
-            image = _scaled(image)
+            image = _to_bytes(image)
         image = PIL.Image.fromarray(image)
     elif image.mode.startswith(("I", "F")):
-        image = PIL.Image.fromarray(_scaled(np.asarray(to_array(image))))
+        image = PIL.Image.fromarray(_to_bytes(np.asarray(to_array(image))))
     converted: PIL.Image.Image = image.convert(mode)
     return converted
 
@@ -167,19 +172,19 @@ def offers(value: Any) -> tuple[str, ...]:
     """Return the media types that encode an image without loss, the preferred one first."""
     import numpy as np
 
-    if _many(value):
-        return WIDE
+    if _has_pages(value):
+        return LOSSLESS_TIFF
     page = exact(value)
     if page.dtype in (np.bool_, np.uint8):
-        return EVERYDAY
+        return LOSSLESS_8_BIT
     if is_deep(page):
-        return DEEP
-    return EXACT if page.dtype == np.uint16 else WIDE
+        return LOSSLESS_16_BIT_COLOR
+    return LOSSLESS_16_BIT if page.dtype == np.uint16 else LOSSLESS_TIFF
 
 
 def write(value: Any, media_type: str) -> bytes:
     """Return an image as bytes of one of ``offers(value)``."""
-    pages = value if _many(value) else [value]
+    pages = value if _has_pages(value) else [value]
     if len(pages) == 0:
         raise ValueError("a list without pages is not an image")
     if media_type == "image/png" and is_deep(page := exact(pages[0])):
@@ -193,7 +198,7 @@ def write(value: Any, media_type: str) -> bytes:
     if media_type == "image/webp":
         first, options = first.convert("RGBA" if "A" in first.mode else "RGB"), {"lossless": True}
     target = io.BytesIO()
-    first.save(target, SAVED[media_type], **options)
+    first.save(target, PILLOW_FORMATS[media_type], **options)
     return target.getvalue()
 
 
@@ -210,7 +215,7 @@ def are_labels(array: "np.ndarray[Any, Any]") -> bool:
     return int(array.max()) < 10_000 and len(np.unique(array)) == int(array.max()) + 1
 
 
-def _scaled(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+def _to_bytes(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     """Stretch numbers to bytes between their 0.1 and 99.9 percentiles."""
     import numpy as np
 
@@ -223,7 +228,7 @@ def _scaled(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     return shown
 
 
-def _colored(labels: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+def _color_labels(labels: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     """Give each label its own color, with different hues for adjacent numbers; 0 is black."""
     import colorsys
 
@@ -246,19 +251,19 @@ def parts(value: Any, title: str, labels: bool | None) -> list[dict[str, Any]]:
     import PIL.Image
 
     best = offers(value)[0]
-    page = exact(value[0] if best == WIDE[0] and _many(value) else value)
-    original = to_array(value[0] if _many(value) else value)
+    page = exact(value[0] if best == LOSSLESS_TIFF[0] and _has_pages(value) else value)
+    original = to_array(value[0] if _has_pages(value) else value)
     color = are_labels(original) if labels is None else labels
     picture = page
     if color and page.ndim == 2:
-        picture = _colored(page)
+        picture = _color_labels(page)
     elif page.dtype not in (np.bool_, np.uint8):
-        picture = _scaled(page)
+        picture = _to_bytes(page)
     image = PIL.Image.fromarray(picture)
-    image.thumbnail((SHOWN, SHOWN))
+    image.thumbnail((MAX_SIDE, MAX_SIDE))
     target = io.BytesIO()
     image.save(target, "PNG")
-    shown = part("image", title, target.getvalue(), "image/png", f"{title or 'image'}.png")
+    picture_part = part("image", title, target.getvalue(), "image/png", f"{title or 'image'}.png")
     more: dict[str, Any] = {
         "width": page.shape[1],
         "height": page.shape[0],
@@ -266,14 +271,14 @@ def parts(value: Any, title: str, labels: bool | None) -> list[dict[str, Any]]:
     }
     if color:
         more["labels"] = int(np.count_nonzero(np.unique(page)))
-    shown["more"] = more
+    picture_part["more"] = more
     if picture is page and image.size == (page.shape[1], page.shape[0]):
-        return [shown]
+        return [picture_part]
     name = f"{title or 'image'}.{best.rpartition('/')[2]}"
-    return [shown, part("file", title, write(value, best), best, name)]
+    return [picture_part, part("file", title, write(value, best), best, name)]
 
 
-def _many(value: Any) -> bool:
+def _has_pages(value: Any) -> bool:
     """Say whether a value has pages: a list, or an array with one more axis in front."""
     if isinstance(value, list):
         return True

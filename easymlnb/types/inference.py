@@ -42,24 +42,27 @@ def infer_type(value: Any) -> Type | None:
 
 def to_json_value(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> Any:
     """Return ``value`` as JSON values; raises ``ResultNotEncodable`` with the place."""
-    if type(value) in PLAIN:
+    if type(value) in PLAIN or (isinstance(value, KNOWN) and not is_missing(value)):
         return value
-    # pydantic cannot encode NaT, although its class is one of times.
     if is_missing(value):
         return None
-    if isinstance(value, KNOWN):
-        return value
     if id(value) in outer:
         raise ResultNotEncodable(f"The result contains itself{_at(place)}.")
     if len(outer) > MAX_DEPTH:
         raise ResultNotEncodable(f"The result is nested deeper than {MAX_DEPTH} levels.")
-    inside = (*outer, id(value))
-    if isinstance(value, Marked):
-        return _marked(value.marker, value.value, place)
-    if (marker := infer_type(value)) is not None:
-        return _marked(marker, value, place)
+    marker = infer_type(value)
+    if marker is None:
+        return _untyped(value, place, (*outer, id(value)))
+    try:
+        return marker.encode(value.value if isinstance(value, Marked) else value)
+    except ValueError as error:
+        raise ResultNotEncodable(f"The result cannot be sent{_at(place)}: {error}") from error
+
+
+def _untyped(value: Any, place: str, outer: tuple[int, ...]) -> Any:
+    """Encode a value without one of our types."""
     if isinstance(value, enum.Enum):
-        return to_json_value(value.value, place, inside)
+        return to_json_value(value.value, place, outer)
     if isinstance(value, str | int | float):
         return value
     if moments.is_moment(type(value)):
@@ -67,29 +70,22 @@ def to_json_value(value: Any, place: str = "", outer: tuple[int, ...] = ()) -> A
     if is_a(type(value), "pandas.Interval", "pandas.Period"):
         return str(value)
     if _is_scalar(value):
-        return to_json_value(value.item(), place, inside)
+        return to_json_value(value.item(), place, outer)
     if is_model(value):
-        return to_json_value(dump_model(value, place, inside), place, inside)
-    named = members(value)
-    if named is not None:
-        return {
-            _key(key, place): item
-            if type(item) in PLAIN
-            else to_json_value(item, f"{place}.{key}".lstrip("."), inside)
-            for key, item in named.items()
-        }
+        return to_json_value(dump_model(value, place, outer), place, outer)
+    if (named := members(value)) is not None:
+        return {_key(key, place): _entry(item, place, key, outer) for key, item in named.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        # Results are often long lists of numbers, so plain entries are fast.
-        return [
-            item
-            if type(item) in PLAIN
-            else to_json_value(item, f"{place}.{at}".lstrip("."), inside)
-            for at, item in enumerate(value)
-        ]
+        return [_entry(item, place, at, outer) for at, item in enumerate(value)]
     raise ResultNotEncodable(
         f"The result cannot be sent{_at(place)}: {_name(type(value))} cannot be converted to "
         "JSON. Return plain values, arrays, tables, images, figures or files."
     )
+
+
+def _entry(item: Any, place: str, key: Any, outer: tuple[int, ...]) -> Any:
+    # Results are often long lists of numbers, so plain entries are fast.
+    return item if type(item) in PLAIN else to_json_value(item, f"{place}.{key}".lstrip("."), outer)
 
 
 def is_missing(value: Any) -> bool:
@@ -98,13 +94,6 @@ def is_missing(value: Any) -> bool:
     return (kind == "NaTType" and value is find_loaded("pandas.NaT")) or (
         kind == "NAType" and value is find_loaded("pandas.NA")
     )
-
-
-def _marked(marker: Type, value: Any, place: str) -> Any:
-    try:
-        return marker.encode(value)
-    except ValueError as error:
-        raise ResultNotEncodable(f"The result cannot be sent{_at(place)}: {error}") from error
 
 
 def dump_model(value: Any, place: str, outer: tuple[int, ...] = (), *, marked: bool = False) -> Any:

@@ -44,10 +44,10 @@ def _parse_accept(accept: str) -> list[tuple[str, float]]:
     return ranges
 
 
-def _quality(media_type: str, wishes: list[tuple[str, float]]) -> float:
+def _quality(media_type: str, ranges: list[tuple[str, float]]) -> float:
     """Return the quality of the most specific range (RFC 9110)."""
     best = (-1, 0.0)
-    for pattern, quality in wishes:
+    for pattern, quality in ranges:
         if matches(media_type, pattern):
             best = max(best, (2 - pattern.count("*"), quality))
     return best[1]
@@ -58,10 +58,10 @@ def choose(accept: str, offered: Iterable[str]) -> str | None:
 
     An empty header accepts all media types.
     """
-    wishes = _parse_accept(accept) or [("*/*", 1.0)]
+    ranges = _parse_accept(accept) or [("*/*", 1.0)]
     best, chosen = 0.0, None
     for media_type in offered:
-        quality = _quality(media_type, wishes)
+        quality = _quality(media_type, ranges)
         if quality > best:
             best, chosen = quality, media_type
     return chosen

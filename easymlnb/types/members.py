@@ -12,7 +12,7 @@ from easymlnb.types.base import KEY, Hint
 PLAIN = (str, int, float, type(None))
 
 
-class Members(Hint):
+class EnumMembers(Hint):
     """Reads and writes the members of an enum by the JSON form of their values."""
 
     def __init__(self, kind: type[enum.Enum]) -> None:
@@ -25,7 +25,7 @@ class Members(Hint):
         }
 
     @classmethod
-    def of(cls, kind: type) -> "Members | None":
+    def of(cls, kind: type) -> "EnumMembers | None":
         """Return the hint for an enum that needs one."""
         if not issubclass(kind, enum.Enum):
             return None

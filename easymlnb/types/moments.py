@@ -72,7 +72,7 @@ def _duration(number: int, unit: str) -> Any:
     minutes, seconds = divmod(seconds, 60)
     last = f"{seconds}.{part}" if part else str(seconds)
     clock = "".join(
-        f"{value}{mark}" for value, mark in ((hours, "H"), (minutes, "M"), (last, "S"))
+        f"{value}{letter}" for value, letter in ((hours, "H"), (minutes, "M"), (last, "S"))
         if value not in (0, "0")
     )  # fmt: skip
     if not clock and not days:

@@ -167,16 +167,16 @@ def text(name: str, data: Data) -> str:
 
 def _value(parts: list[Upload | Parsed | str], shape: Shape) -> Any:
     if len(parts) > 1:
-        return [_one(part, shape.items) for part in parts]
-    value = _one(parts[0], shape.kinds)
+        return [_part_value(part, shape.items) for part in parts]
+    value = _part_value(parts[0], shape.kinds)
     only_list = bool(shape.kinds) and shape.kinds <= {"array", "null"}
     if only_list and value is not None and not isinstance(value, list):
         # A form cannot distinguish a list with one entry from a single value.
-        return [_one(parts[0], shape.items)]
+        return [_part_value(parts[0], shape.items)]
     return value
 
 
-def _one(part: Upload | Parsed | str, kinds: frozenset[str]) -> Any:
+def _part_value(part: Upload | Parsed | str, kinds: frozenset[str]) -> Any:
     """Return a part as a value that the parameter's check accepts."""
     if isinstance(part, Upload):
         keep = "bytes" in kinds or "string" not in kinds

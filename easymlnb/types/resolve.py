@@ -10,10 +10,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from easymlnb.types import record
 from easymlnb.types.base import Hint, Type, find_loaded, type_for_class
 from easymlnb.types.finite_numbers import Anything, Finite
-from easymlnb.types.members import Members
+from easymlnb.types.members import EnumMembers
 
 NONE = type(None)
-BARE: dict[Any, Any] = {
+DEFAULT_ARGUMENTS: dict[Any, Any] = {
     list: list[Any],
     dict: dict[str, Any],
     tuple: tuple[Any, ...],
@@ -57,8 +57,8 @@ def resolve(hint: Any, seen: tuple[type, ...] = ()) -> Any:
     if isinstance(hint, Hint):
         return Annotated[hint.source, hint]
     container = get_origin(hint) or hint
-    if isinstance(container, type) and container in BARE and not get_args(hint):
-        return resolve(BARE[container], seen)
+    if isinstance(container, type) and container in DEFAULT_ARGUMENTS and not get_args(hint):
+        return resolve(DEFAULT_ARGUMENTS[container], seen)
     if hint is typing.Any or hint is object:
         return Annotated[Any, Anything()]
     if type(hint).__name__ == "TypeAliasType":
@@ -82,9 +82,9 @@ def _class(kind: type, seen: tuple[type, ...]) -> Any:
     marker = type_for_class(kind)
     if marker is not None:
         return Annotated[kind, marker.of(kind)]
-    if (plain := _python_number(kind)) is not None:
-        return plain
-    if (members := Members.of(kind)) is not None:
+    if (number := _python_number(kind)) is not None:
+        return number
+    if (members := EnumMembers.of(kind)) is not None:
         return Annotated[kind, members]
     if hasattr(kind, "__pydantic_fields__"):
         return Annotated[kind, Finite()]
@@ -106,10 +106,10 @@ def _class(kind: type, seen: tuple[type, ...]) -> Any:
 
 def _python_number(kind: type) -> type | None:
     """Return the Python type for one of numpy's scalar types."""
-    for name, plain in (("bool_", bool), ("integer", int), ("floating", float)):
+    for name, number in (("bool_", bool), ("integer", int), ("floating", float)):
         scalar = find_loaded(f"numpy.{name}")
         if scalar is not None and issubclass(kind, scalar):
-            return plain
+            return number
     return None
 
 

@@ -19,8 +19,8 @@ MAX_ROWS = 1_000_000
 SHOWN = 1000
 """Rows of a view that are plain JSON."""
 
-SENT_ROWS = 200_000
-SENT_CELLS = 2_000_000
+VIEW_ROWS = 200_000
+VIEW_CELLS = 2_000_000
 """Limits of rows and cells of a view, compressed; the result itself has the whole table."""
 
 
@@ -34,11 +34,11 @@ class Table(Type):
     ----------
     columns : sequence or mapping, optional
         Required columns: a list, or a dict with the kind of each: ``"int"``, ``"float"``,
-        ``"str"``, ``"bool"``, ``"datetime"`` or ``"any"``. More columns are kept.
+        ``"str"``, ``"bool"``, ``"datetime"`` or ``"any"``. Other columns are allowed.
     separator : str, optional
-        Separator of CSV. Default: found out from the file.
+        Separator of CSV. Default: detected.
     decimal : {".", ","}, optional
-        Decimal sign of CSV. Default: found out where a file leaves no doubt.
+        Decimal sign of CSV. Default: detected, and a point if ambiguous.
     max_rows : int, default 1000000
     max_bytes : int, default 104857600
     """
@@ -74,9 +74,14 @@ class Table(Type):
         self.max_bytes = max_bytes
 
     def json_schema(self) -> dict[str, Any]:
-        own = {"widget": self.widget, "accept": [*self.reads, ".csv"], "max_bytes": self.max_bytes}
-        options = {"columns": self.columns, "separator": self.separator, "decimal": self.decimal}
-        own |= {name: value for name, value in options.items() if value}
+        own = {
+            "widget": self.widget,
+            "accept": [*self.reads, ".csv"],
+            "max_bytes": self.max_bytes,
+            "columns": self.columns or None,
+            "separator": self.separator or None,
+            "decimal": self.decimal or None,
+        }
         return {
             "anyOf": [
                 {"type": "array", "items": {"type": "object"}, "description": "Records."},
@@ -150,7 +155,7 @@ class Table(Type):
         data = {"columns": names, "rows": rows, "total": len(frame)}
         part: dict[str, Any] = {"kind": "table", "title": title, "data": data}
         if len(frame) > SHOWN:
-            part["more"] = {"columns_gzip": packed(frame)}
+            part["more"] = {"columns_gzip": pack_columns(frame)}
         return [part]
 
 
@@ -163,9 +168,9 @@ def _check_signs(separator: str, decimal: str) -> None:
         raise ValueError("decimal and separator must be different characters.")
 
 
-def packed(frame: "pd.DataFrame") -> str:
+def pack_columns(frame: "pd.DataFrame") -> str:
     """Return the rows for scrolling in a page: base64 of gzip of a JSON list of columns."""
-    most = min(SENT_ROWS, SENT_CELLS // max(1, frame.shape[1]))
+    most = min(VIEW_ROWS, VIEW_CELLS // max(1, frame.shape[1]))
     _, columns = table_encoding.to_columns(frame.head(most))
     data = json.dumps(columns, ensure_ascii=False, separators=(",", ":")).encode()
     return base64.b64encode(gzip.compress(data, 1)).decode()

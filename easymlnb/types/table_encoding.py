@@ -12,7 +12,7 @@ from easymlnb.contract.errors import ResultNotEncodable
 from easymlnb.contract.json_values import check_keys
 from easymlnb.types import charset, column_inference, delimited, inference
 from easymlnb.types.base import Upload, is_a
-from easymlnb.types.delimited import MAX_COLUMNS, Reading, TooLong, TooWide
+from easymlnb.types.delimited import MAX_COLUMNS, Reading, TooManyColumns, TooManyRows
 from easymlnb.types.uploaded_files import Data
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _reject_other_formats(data: Data) -> None:
     begin = bytes(data[:8])
     if begin.startswith(b"PK\x03\x04"):
         whole = bytes(data)
-        kind = next((kind for mark, kind in ZIPPED.items() if mark in whole), "ZIP files")
+        kind = next((kind for signature, kind in ZIPPED.items() if signature in whole), "ZIP files")
         raise ValueError(f"{kind} are not supported. Save the table as CSV.")
     if begin == b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1":
         raise ValueError("Excel files are not supported. Save the table as CSV.")
@@ -88,7 +88,7 @@ def _arrow(data: Data, reading: Reading, *, parquet: bool) -> "pd.DataFrame":
     try:
         table = _arrow_table(data, reading.max_rows, parquet=parquet)
         table = from_arrow(table, reading.kinds) if _unique(table.schema.names) else None
-    except (TooLong, TooWide):
+    except (TooManyRows, TooManyColumns):
         raise
     except Exception:
         # Arrow raises many errors for damaged files, none of them for callers.
@@ -114,7 +114,7 @@ def _arrow_table(data: Data, max_rows: int, *, parquet: bool) -> Any:
     _check_width(file.metadata.num_columns)
     # From the footer, because a small file may expand to many rows.
     if file.metadata.num_rows > max_rows:
-        raise TooLong(max_rows)
+        raise TooManyRows(max_rows)
     return file.read()
 
 
@@ -152,7 +152,7 @@ def _stream(reader: Any, max_rows: int) -> Any:
     for batch in reader:
         rows += batch.num_rows
         if rows > max_rows:
-            raise TooLong(max_rows)
+            raise TooManyRows(max_rows)
         batches.append(batch)
     return pa.Table.from_batches(batches, reader.schema)
 
@@ -160,15 +160,15 @@ def _stream(reader: Any, max_rows: int) -> Any:
 def _check_width(columns: int) -> None:
     """Raise ``TooWide`` for too many columns, before a table is created."""
     if columns > MAX_COLUMNS:
-        raise TooWide
+        raise TooManyColumns
 
 
 def _check_columns(frame: "pd.DataFrame") -> "pd.DataFrame":
     _check_width(frame.shape[1])
     if not frame.columns.is_unique:
-        twice = frame.columns[frame.columns.duplicated()][0]
+        duplicate = frame.columns[frame.columns.duplicated()][0]
         raise ValueError(
-            f"Two columns have the name {str(twice)[:40]!r}. Give each column a unique name."
+            f"Two columns have the name {str(duplicate)[:40]!r}. Give each column a unique name."
         )
     return frame
 
@@ -288,11 +288,11 @@ def to_json(table: "pd.DataFrame") -> bytes:
     Cells other than plain values become text. Raises ``ValueError``.
     """
     names, columns = to_columns(table)
-    plain = [
+    values = [
         [cell if isinstance(cell, PLAIN) else _as_text(cell) for cell in column]
         for column in columns
     ]
-    return json.dumps(dict(zip(names, plain, strict=True)), ensure_ascii=False).encode()
+    return json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False).encode()
 
 
 def is_loose(table: "pd.DataFrame") -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 NAMES = ("time", "timestamp", "datetime", "date", "utc_timestamp", "index", "ds", "t")
 """Names of columns that are checked for times first."""
 
-DRAWN = 5000
+MAX_POINTS = 5000
 """Points of a line that are drawn; longer series are thinned evenly."""
 
 
@@ -52,15 +52,14 @@ class TimeSeries(table.Table):
     ) -> None:
         self.time = time
         self.values = [values] if isinstance(values, str) else list(values or ())
-        self.zone = _known(zone)
+        self.zone = _check_zone(zone)
         super().__init__(
             separator=separator, decimal=decimal, max_rows=max_rows, max_bytes=max_bytes
         )
 
     def json_schema(self) -> dict[str, Any]:
         schema = super().json_schema()
-        own = {"time": self.time, "values": self.values or None}
-        return {**schema, KEY: {**schema[KEY], **{k: v for k, v in own.items() if v is not None}}}
+        return {**schema, KEY: {**schema[KEY], "time": self.time, "values": self.values or None}}
 
     def kinds(self) -> Mapping[str, str]:
         # Times stay text here, because those without an offset are in the zone.
@@ -126,7 +125,7 @@ class TimeSeries(table.Table):
         return [{"kind": "plotly", "title": title, "data": figure}, *tables]
 
 
-def _known(zone: str) -> str:
+def _check_zone(zone: str) -> str:
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
@@ -151,7 +150,7 @@ def _lines(frame: "pd.DataFrame") -> list[dict[str, Any]]:
 
     if not isinstance(frame.index, pd.DatetimeIndex) or frame.empty:
         return []
-    drawn = frame.iloc[:: max(1, -(-len(frame) // DRAWN))].select_dtypes("number")
+    drawn = frame.iloc[:: max(1, -(-len(frame) // MAX_POINTS))].select_dtypes("number")
     names, columns = table_encoding.to_columns(drawn)
     times = [time.isoformat() for time in drawn.index]
     return [

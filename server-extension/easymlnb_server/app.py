@@ -26,10 +26,11 @@ from easymlnb_server.http.terminals import keep_path
 from easymlnb_server.identity.revocation import EVERY, AccessRevoker
 from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.observability import log_format
-from easymlnb_server.observability.log_filter import Careful
+from easymlnb_server.observability.log_filter import LogFilter
 from easymlnb_server.settings import Settings
 from easymlnb_server.store.private_folder import make_private
 from easymlnb_server.supervisor import Supervisor
+from easymlnb_server.uploads.uploads import SWEEP_EVERY
 from easymlnb_server.wiring import build, build_lifecycle, build_placements
 
 MESSAGE_LIMIT = 150 * 2**20
@@ -75,7 +76,7 @@ class EasyMLNB(Settings, ExtensionApp):
         # Its environment and memory hold tokens, which workers, of the same account, have no
         # business with.
         process.hide()
-        self._careful = Careful()
+        self._log_filter = LogFilter()
         self._log_handler = log_format.configure(self.log_style, cast("int | str", app.log_level))
         self._components = build(self, app)
         self._state = self._components.context
@@ -105,18 +106,13 @@ class EasyMLNB(Settings, ExtensionApp):
         """Start what needs the final port: the link of kernels, and what is published."""
         if self._refusal:
             return
-        self._careful.watch_all()  # by now every other extension has its own log, too
+        self._log_filter.add_to_handlers()  # by now every other extension has its own log, too
         try:
             await asyncio.to_thread(make_private, self._folder)
         except OSError as error:
             self.log.error("Cannot use the folder %s: %s", self._folder, error)
         link = self._link_url()
-        os.environ["EASYMLNB_LINK"] = link
-        os.environ["EASYMLNB_SECRET"] = self._state.secret
-        if self.hub_proxy:
-            os.environ["EASYMLNB_HUB_PROXY"] = self.hub_proxy
-        os.environ["EASYMLNB_SERVER_PID"] = str(os.getpid())
-        os.environ["EASYMLNB_CAFILE"] = serverapp.certfile or ""
+        self._export_link(link)
         placements = await asyncio.to_thread(
             build_placements, self, self._components, serverapp, link
         )
@@ -128,11 +124,7 @@ class EasyMLNB(Settings, ExtensionApp):
         if not self.is_node:
             cafile = serverapp.certfile or ""
             self._state.apps.open(self._link_url("http").removesuffix("link"), cafile)
-        call = SHARED_CALL if self.shared else CALL
-        path = url_path_join(re.escape(serverapp.base_url), PREFIX, call)
-        limits = self.make_inbound(proxied=serverapp.trust_xheaders)
-        server, application = serverapp.http_server, serverapp.web_app
-        connections = open_doors(server, application, path, self._state, limits)
+        connections = self._open_doors(serverapp)
         self._state.metrics.open()
         if "JUPYTERHUB_USER" in os.environ:
             keep_path(serverapp.web_app.settings)
@@ -143,17 +135,40 @@ class EasyMLNB(Settings, ExtensionApp):
         # through all that was loaded, which stays anyway.
         gc.freeze()
 
+    def _export_link(self, link: str) -> None:
+        """Set the environment variables by which kernels find this server."""
+        os.environ["EASYMLNB_LINK"] = link
+        os.environ["EASYMLNB_SECRET"] = self._state.secret
+        if self.hub_proxy:
+            os.environ["EASYMLNB_HUB_PROXY"] = self.hub_proxy
+        os.environ["EASYMLNB_SERVER_PID"] = str(os.getpid())
+        os.environ["EASYMLNB_CAFILE"] = self._server.certfile or ""
+
+    def _open_doors(self, server: ServerApp) -> Connections:
+        """Watch all connections, and let simple calls take the fast path if that is on."""
+        call = SHARED_CALL if self.shared else CALL
+        return open_doors(
+            server.http_server,
+            server.web_app,
+            url_path_join(re.escape(server.base_url), PREFIX, call),
+            self._state,
+            self.make_inbound(proxied=server.trust_xheaders),
+            fast_path=self.fast_path,
+        )
+
     def _run_in_background(self, connections: Connections) -> None:
         state = self._state
-        for duty in (connections, state.activity, state.metrics, state.uploads):
-            self._supervisor.run(type(duty).__name__, duty.keep)
+        self._supervisor.run("Connections", connections.keep)
         self._supervisor.run("NodeKernelManager", state.node_kernels.run)
+        for meter in (state.activity, state.metrics):
+            self._supervisor.every(type(meter).__name__, meter.interval, meter.refresh)
+        self._supervisor.every("Uploads", SWEEP_EVERY, state.uploads.run_sweep)
         if self.shared:
             revoker = AccessRevoker(
                 state.services,
                 state.publisher.refresh_access,
                 state.users,
-                (state.apps.places.opened, state.in_flight.opened),
+                (state.apps.sessions.opened, state.in_flight.opened),
             )
             self._supervisor.every("AccessRevoker", EVERY, revoker.check)
 

@@ -119,7 +119,7 @@ class ServingLifecycle:
         self._state.published.close(ON_STANDBY)
         await self._supervisor.close()
         await self._state.publisher.stop(reason=ON_STANDBY, drain=0, hand_over=True)
-        self._state.apps.places.leave_all(lambda place: True)
+        self._state.apps.sessions.close_all()
 
     def _make_folders(self) -> None:
         for folder in (self._folder, self._folder / "workers", self._folder / "work"):

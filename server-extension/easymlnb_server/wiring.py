@@ -58,7 +58,7 @@ from easymlnb_server.workers.settings import DeploymentSettings
 from easymlnb_server.workers.start_limiter import StartLimiter
 
 if TYPE_CHECKING:
-    from easymlnb_server.observability.tracing import Tracing
+    from easymlnb_server.calls.tracing import Tracing
 
 PLACED = "placed"
 """Folder, below the state folder, for records of what runs on nodes."""
@@ -129,7 +129,7 @@ def build(settings: Settings, server: ServerApp) -> Components:
         secret=secrets.token_urlsafe(32),
         spool=spool,
         uploads=Uploads(
-            spool, settings.upload_seconds, settings.upload_quota, open_pages=apps.places.holders
+            spool, settings.upload_seconds, settings.upload_quota, open_pages=apps.sessions.holders
         ),
         apps=apps,
         node_kernels=_node(settings, server, folder),
@@ -192,7 +192,7 @@ def build_lifecycle(
     def duties(store: Store) -> Iterator[tuple[str, Work]]:
         if hub is not None:
             yield "owners", partial(hub.users.meet_owners, store.people)
-            yield "meters", partial(hub.meters.keep, store)
+            yield "meters", partial(hub.meters.run, store)
 
     return ServingLifecycle(
         folder,
@@ -210,12 +210,12 @@ def _hub_parts(settings: Settings, folder: Path, directory: UserDirectory) -> Hu
     if not (settings.shared and credentials.token and isinstance(directory, HubUsers)):
         return None
     users = directory
-    meters = Meters(users, group_limits.read(settings.group_limits))
+    meters = Meters(users, group_limits.parse(settings.group_limits))
     placements = UserPlacements(
         credentials,
         profiles.for_shared_service(settings.placements),
         folder / PLACED,
-        meters.of,
+        meters.get,
         users.check_start,
         UserTokens(credentials, users.identity),
     )
@@ -228,13 +228,13 @@ def _app_pages(settings: Settings) -> AppPages:
         public=settings.app_public_pages,
         app=settings.app_pages_per_service,
         visitor=settings.app_pages_per_visitor,
-        unopened=settings.app_unopened_timeout,
-        grace=settings.app_lost_timeout,
-        idle=settings.app_idle_timeout,
+        open_timeout=settings.app_open_timeout,
+        reconnect_timeout=settings.app_reconnect_timeout,
+        idle_timeout=settings.app_idle_timeout,
     )
     return AppPages(
         kernels=settings.app_kernels,
-        carry=max(1, settings.app_pages_per_kernel),
+        per_kernel=max(1, settings.app_pages_per_kernel),
         memory=settings.app_kernel_memory,
         limits=limits,
         message_limit=settings.app_message_limit,
@@ -275,6 +275,6 @@ def _tracing() -> "Tracing | None":
     # A process that has configured OpenTelemetry has imported it; no other should pay for that.
     if "opentelemetry.trace" not in sys.modules:
         return None
-    from easymlnb_server.observability import tracing
+    from easymlnb_server.calls import tracing
 
     return tracing.configured()

@@ -11,7 +11,7 @@ from support.server import RunningServer, running_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
-ONE = ("--EasyMLNB.app_pages=1", "--EasyMLNB.app_lost_timeout=1")
+ONE = ("--EasyMLNB.app_pages=1", "--EasyMLNB.app_reconnect_timeout=1")
 LOOKS = {"light": {"width": 1280, "height": 900}, "dark": {"width": 390, "height": 800}}
 
 

@@ -12,7 +12,7 @@ import yaml
 from easymlnb.cli.hub import PORT, HubOptions
 from easymlnb.contract.hub_config import ACCESS, OWN_SCOPES, SCOPES, SERVICE
 from easymlnb_server.hub import group_limits
-from easymlnb_server.hub.shared_service import NEEDED, settings
+from easymlnb_server.hub.shared_service import NEEDED, config_from_environment
 from easymlnb_server.placement.hub import profiles
 
 HUB = Path(__file__).parents[2] / "docs/deploy"
@@ -61,9 +61,9 @@ def test_settings_in_the_docs_are_understood() -> None:
     exec(text, {"c": Told})
     spots = profiles.for_shared_service(Told.EasyMLNB.placements)
     assert (spots["local"].max_workers, spots["local"].slots) == (8, 8)
-    found = group_limits.read(Told.EasyMLNB.group_limits)
-    assert group_limits.of(["students"], found).workers == 2
-    assert group_limits.of([], found).workers == 8
+    found = group_limits.parse(Told.EasyMLNB.group_limits)
+    assert group_limits.limit_for(["students"], found).workers == 2
+    assert group_limits.limit_for([], found).workers == 8
 
 
 def test_kubernetes_values_give_the_rights_that_are_needed() -> None:
@@ -88,13 +88,13 @@ def test_kubernetes_runs_the_service_as_it_wants_to_be_run(tmp_path: Path) -> No
     # What a Hub gives to a service that others start, as for two processes.
     of_two = re.findall(r"JUPYTERHUB_\w+(?==)", "".join(fenced("hub.md", "sh")))
     assert set(of_two) <= set(told)
-    found = settings(told, tmp_path)
+    found = config_from_environment(told, tmp_path)
     assert (found.ServerApp.base_url, found.ServerApp.port) == ("/services/", PORT)
     assert container["command"][:3] == ["easymlnb", "hub", "serve"]
     text = of_kind("ConfigMap")["data"]["easymlnb.json"]
     said = json.loads(text)["EasyMLNB"]
     assert list(profiles.for_shared_service(said["placements"])) == ["local", "gpu"]
-    assert group_limits.read(said["group_limits"])
+    assert group_limits.parse(said["group_limits"])
     labels = pod["metadata"]["labels"]
     policy = of_kind("NetworkPolicy")["spec"]
     for selector in (
@@ -115,11 +115,11 @@ def test_nobody_but_a_hub_starts_it(name: str, tmp_path: Path) -> None:
     told["JUPYTERHUB_SERVICE_PREFIX"] = "/services/easymlnb/"
     del told[name]
     with pytest.raises(ValueError, match=f"{name} is not set.*easymlnb hub config"):
-        settings(told, tmp_path)
+        config_from_environment(told, tmp_path)
 
 
 def test_another_name_is_refused(tmp_path: Path) -> None:
     told = dict.fromkeys(NEEDED, "x")
     told["JUPYTERHUB_SERVICE_PREFIX"] = "/services/ml/"
     with pytest.raises(ValueError, match="must be named 'easymlnb'"):
-        settings(told, tmp_path)
+        config_from_environment(told, tmp_path)

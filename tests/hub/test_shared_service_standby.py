@@ -90,7 +90,7 @@ def test_standby_takes_over_from_a_killed_process_with_its_workers(
     worker = answers(active, bob)
     assert worker
     assert ask(active, carol).status_code == 404
-    assert ask(standby, bob).status_code == 503
+    hub.wait_for(lambda: status(standby, bob) == 503, "it is not on standby")
 
     active.stop(9)
     hub.wait_for(

@@ -15,7 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from easymlnb_server.apps import jupyter_messages
-from easymlnb_server.uploads.uploads import VISITOR_MOST
+from easymlnb_server.uploads.uploads import MAX_PER_VISITOR
 from support.browser import SERVICES, form_kernels
 from support.notebooks import make_notebook
 from support.page_channel import Page, open_page, pass_of
@@ -282,7 +282,7 @@ def test_files_that_visitors_only_announce_take_nothing_from_others(
     headers = [{"Authorization": pass_of(page("public/weigh"))} for _ in range(2)]
     with httpx.Client(base_url=f"{apps.url}easymlnb/", timeout=60) as client:
         before = server.num_fds()
-        for _ in range(VISITOR_MOST):
+        for _ in range(MAX_PER_VISITOR):
             for one in headers:
                 made = client.post("uploads", headers=one, **announced)
                 assert made.status_code == 201

@@ -22,8 +22,8 @@ VISITORS = 50
 def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     options = (
         "--EasyMLNB.app_pages_per_kernel=15",
-        "--EasyMLNB.app_unopened_timeout=30",
-        "--EasyMLNB.app_lost_timeout=3",
+        "--EasyMLNB.app_open_timeout=30",
+        "--EasyMLNB.app_reconnect_timeout=3",
     )
     folder = tmp_path_factory.mktemp("storm")
     with running_server(folder, make_notebook(SERVICES), app_kernels=2, options=options) as server:

@@ -18,6 +18,9 @@ from support.notebooks import data, run
 NAME = "01_energy_forecast"
 SERVICE = "energy_forecast"
 
+# The first of these tests waits for the training: 20 seconds on two idle cores.
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture(scope="module")
 def notebook() -> Iterator[dict[str, Any]]:

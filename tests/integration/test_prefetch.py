@@ -96,7 +96,7 @@ def test_workers_die_under_many_short_calls(server: RunningServer, tmp_path: Pat
     codes = Counter("ok" if a.status_code == 200 else error(a) for a in answers.values())
     assert set(codes) <= {"ok", "worker_lost"}
     # A worker runs one call at a time: what else it held was run by the other one.
-    assert codes["worker_lost"] <= 4
+    assert codes["worker_lost"] <= stats(server)["restarts"] - restarts
     assert all(a.json() == n for n, a in answers.items() if a.status_code == 200)
     assert all(begun[n] == 1 for n, a in answers.items() if a.status_code == 200)
     assert len(pids) > 1

@@ -25,6 +25,7 @@ class World:
     """A deployment on fake kernels."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
+        self._former_tasks = asyncio.all_tasks()
         path = folder / "work.ipynb"
         nbformat.write(make_notebook("x = 1"), path)
         self.bundle = open_bundle(build_bundle(path).data)
@@ -53,7 +54,7 @@ class World:
 
     def gone(self) -> bool:
         """Say whether nothing is left: no kernel, no folder, no task."""
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        tasks = asyncio.all_tasks() - self._former_tasks
         stopped = [kernel.stopped for kernel in self.placement.kernels]
         return stopped == [1] * len(stopped) and left_in(self.work) == [] and not tasks
 

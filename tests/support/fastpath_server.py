@@ -141,7 +141,7 @@ class Client:
 
 @asynccontextmanager
 async def serving(
-    limits: Inbound | None = None, certificate: Path | None = None
+    limits: Inbound | None = None, certificate: Path | None = None, *, fast_path: bool = True
 ) -> AsyncIterator[tuple[Pool, Callable[..., Any]]]:
     """Serve by both doors; yields the pool of calls, and what connects a client.
 
@@ -152,7 +152,14 @@ async def serving(
     secure = {"certfile": str(certificate), "keyfile": str(certificate)} if certificate else None
     server = HTTPServer(application, ssl_options=secure)
     path = r"/services/([A-Za-z0-9_-]+)/call"
-    found = open_doors(server, application, path, make_state(services), limits or Inbound())
+    found = open_doors(
+        server,
+        application,
+        path,
+        make_state(services),
+        limits or Inbound(),
+        fast_path=fast_path,
+    )
     services.pool.connections = found
     looking = asyncio.create_task(found.keep())
     sockets = bind_sockets(0, "127.0.0.1")

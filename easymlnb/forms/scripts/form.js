@@ -67,24 +67,16 @@ async function copy(text) {
   }
 }
 
-/** @type {WeakMap<HTMLElement, { label: string | null, timer: number }>} */
-const flashing = new WeakMap();
-
 /**
  * Show a message on a button for a moment.
  * @param {HTMLElement} button
  * @param {string} message
  */
 function flash(button, message) {
-  const before = flashing.get(button);
-  if (before) clearTimeout(before.timer);
-  const label = before ? before.label : button.textContent;
+  button.dataset.label ??= button.textContent ?? "";
   button.textContent = message;
-  const timer = setTimeout(() => {
-    flashing.delete(button);
-    button.textContent = label;
-  }, FLASH);
-  flashing.set(button, { label, timer });
+  clearTimeout(Number(button.dataset.timer));
+  button.dataset.timer = String(setTimeout(() => (button.textContent = button.dataset.label ?? ""), FLASH));
 }
 
 /** @type {Record<string, (button: HTMLElement) => void>} */

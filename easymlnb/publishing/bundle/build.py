@@ -62,21 +62,19 @@ def build_bundle(
     names: the services to publish; default: all that the notebook defines.
     include: more files, as paths or globs relative to the notebook's folder.
     exclude: files to leave out, in the same form; it takes precedence.
-    requirements: pip requirements, or a file with them; default: ``requirements.txt`` next to the
-        notebook, else the installed versions of the imported packages.
+    requirements: pip requirements or a file; default: from ``requirements.txt``, else the imports.
     root: a folder that must contain the notebook.
 
     Raises ``BundleRejected`` or ``TooLarge``.
     """
     path = _checked_path(Path(notebook), None if root is None else Path(root))
-    content = check_notebook(_read(path))
-    _check_language(content)
+    content = _read(path)
     stripped = strip(content)
     code = read_cells(stripped["cells"])
     folder = FileCollector(path.parent)
-    patterns = _patterns(exclude)
     found = folder.needed(code, path.name) | folder.matching(_patterns(include), path.name)
-    files = {name: file for name, file in found.items() if not matches(name, patterns)}
+    excluded = _patterns(exclude)
+    files = {name: file for name, file in found.items() if not matches(name, excluded)}
     required, notes = _requirements(requirements, folder, code, files)
     manifest = Manifest(
         notebook=path.name,
@@ -89,8 +87,7 @@ def build_bundle(
         environment=environment.record(path.parent, required),
         metadata=read_metadata(path, content),
     )
-    data = contract.write(manifest, stripped, files)
-    return _built(data, code, (*folder.notes, *notes))
+    return _built(contract.write(manifest, stripped, files), code, (*folder.notes, *notes))
 
 
 def _built(data: bytes, code: SourceFacts, notes: tuple[str, ...]) -> BuiltBundle:
@@ -130,7 +127,9 @@ def _read(path: Path) -> Any:
         ) from error
     if not isinstance(found, dict) or not isinstance(found.get("nbformat"), int):
         raise BundleRejected(f"{path.name!r} is valid JSON, but not a notebook.")
-    return _upgraded(found) if found["nbformat"] < 4 else found
+    content = check_notebook(_upgraded(found) if found["nbformat"] < 4 else found)
+    _check_language(content)
+    return content
 
 
 def _upgraded(old: dict[str, Any]) -> Any:

@@ -12,7 +12,6 @@ import threading
 from contextlib import suppress
 from functools import cache
 from itertools import groupby
-from pathlib import Path
 from typing import Any, cast
 
 from easymlnb.contract.service_call_protocol import ServiceCallError, ServiceResult
@@ -32,6 +31,7 @@ from easymlnb.contract.worker_protocol import (
     pack,
     unpack_to_worker,
 )
+from easymlnb.runtime import environment
 from easymlnb.runtime.body_files import answer_probe
 from easymlnb.runtime.context import Emit
 from easymlnb.runtime.link import Link, LinkLost, LinkRefused
@@ -59,61 +59,6 @@ calls, cells run at full speed."""
 def threads() -> ThreadCallRunner:
     """The threads that run this kernel's calls."""
     return ThreadCallRunner()
-
-
-def kernel_id() -> str | None:
-    """Return this process's kernel ID; ``None`` if it is not a Jupyter kernel."""
-    try:
-        from IPython.core.getipython import get_ipython
-    except ImportError:
-        return None
-    shell = get_ipython()
-    if shell is None or getattr(shell, "kernel", None) is None:
-        return None
-    from ipykernel.connect import get_connection_file
-
-    return Path(get_connection_file()).stem.removeprefix("kernel-")
-
-
-def in_worker() -> bool:
-    """Return whether this process executes a bundle, rather than an author's cells."""
-    return "EASYMLNB_WORKER" in os.environ
-
-
-def has_server() -> bool:
-    """Return whether this kernel was started by a server that runs the extension.
-
-    A terminal of JupyterLab passes its environment on, for example to nbconvert. Kernels of
-    nbconvert are recognized by their other parent.
-    """
-    server = os.environ.get("EASYMLNB_SERVER_PID", "")
-    return (
-        not in_worker()
-        and bool(server)
-        and server == os.environ.get("JPY_PARENT_PID")
-        and kernel_id() is not None
-    )
-
-
-def lack_of_server() -> str:
-    """Return a sentence for a notebook whose Jupyter server does not run the extension, else "".
-
-    Jupyter servers set a variable with the notebook of a kernel; nbconvert does not.
-    """
-    lacks = not in_worker() and "EASYMLNB_SERVER_PID" not in os.environ
-    if not (lacks and os.environ.get("JPY_SESSION_NAME") and kernel_id()):
-        return ""
-    return (
-        "The Jupyter server of this notebook does not run easymlnb, so its services get no form "
-        "and answer no calls: run pip install 'easymlnb[server]' in the environment of that "
-        "server, and restart it."
-    )
-
-
-def server_url() -> str:
-    """Return the base URL of this kernel's Jupyter server as the kernel reaches it; else ``""``."""
-    link = os.environ.get("EASYMLNB_LINK", "") if has_server() else ""
-    return link.replace("ws", "http", 1).removesuffix("easymlnb/link")
 
 
 class LiveSession:
@@ -186,9 +131,8 @@ class LiveSession:
             reader.post(pack(message, body))
 
         self._reader = reader
-        hello = Hello(
-            kernel=kernel_id() or "", source=os.environ.get("JPY_SESSION_NAME", ""), live=True
-        )
+        source = os.environ.get("JPY_SESSION_NAME", "")
+        hello = Hello(kernel=environment.kernel_id() or "", source=source, live=True)
         specs = tuple(service.spec for service in SERVICES.values())
         link.send(pack(hello) + pack(Register(specs=specs)))
         sys.setswitchinterval(min(SWITCH, sys.getswitchinterval()))

@@ -1,1 +1,1 @@
-"""App pages: page sessions, and the form kernels that carry them."""
+"""App pages: page sessions, and the form kernels that run them."""

@@ -1,4 +1,4 @@
-"""The routes of app pages, which stand for those of a Jupyter kernel: one visitor's own session.
+"""The routes of app pages, in place of those of a Jupyter kernel: the visitor's own session.
 
 The id of a session is no credential: each route also identifies the visitor.
 """
@@ -14,7 +14,7 @@ from tornado import websocket
 
 from easymlnb.contract.errors import Draining, RouteNotFound
 from easymlnb_server.apps import jupyter_messages
-from easymlnb_server.apps.comm_channel import BEHIND, Channel, TooMuchError
+from easymlnb_server.apps.comm_channel import MAX_UNSENT, Channel, TooMuchError
 from easymlnb_server.apps.sessions import PageSession, Visitor
 from easymlnb_server.http.base import EasyHandler, decides_itself
 from easymlnb_server.identity.access import Action
@@ -23,7 +23,7 @@ COOKIE = "easymlnb-visitor"
 COOKIE_VALUE = re.compile(rb"[A-Za-z0-9_-]{20,64}\Z")
 
 PING = 30.0
-"""Seconds between two pings, and for which an answer is waited for: a page that is lost shows."""
+"""Seconds between two pings, and until a page that does not answer is disconnected."""
 
 log = logging.getLogger("easymlnb.apps")
 
@@ -82,19 +82,19 @@ class SessionHandler(VisitorHandler):
         caller = None if self._public else self.caller
         if services.shared and not services.allows(caller, service, Action.CALL):
             raise RouteNotFound
-        found = self.state.apps.places.get(name, service, self.visitor())
-        if found is None or found.public is not self._public:
+        session = self.state.apps.sessions.get(name, service, self.visitor())
+        if session is None or session.public is not self._public:
             raise RouteNotFound
-        return found
+        return session
 
 
 class KernelHandler(SessionHandler):
-    """``GET api/kernels/{id}``: whether the page's place is still there."""
+    """``GET api/kernels/{id}``: whether the session still exists."""
 
     @decides_itself
     def get(self, service: str, name: str) -> None:
         if self.state.services.draining:
-            raise Draining  # its places are gone, but whoever asks shall ask the next server
+            raise Draining  # the page asks again and reaches the next server
         self.session(service, name)
         now = datetime.now(UTC).isoformat()
         state = {"execution_state": "idle", "connections": 1, "last_activity": now}
@@ -102,22 +102,22 @@ class KernelHandler(SessionHandler):
 
 
 class LeaveHandler(SessionHandler):
-    """``POST leave/{id}``: the page is closed."""
+    """``POST leave/{id}``: the visitor closed the page."""
 
     audited = False
 
     @decides_itself
     def post(self, service: str, name: str) -> None:
-        self.state.apps.places.leave(self.session(service, name))
+        self.state.apps.sessions.close(self.session(service, name))
         self.set_status(204)
         self.finish()
 
 
 class ChannelsHandler(WebSocketMixin, websocket.WebSocketHandler, SessionHandler):
-    """``GET api/kernels/{id}/channels``: the page's websocket."""
+    """``GET api/kernels/{id}/channels``: the WebSocket of a page."""
 
     _channel: Channel | None = None
-    _waiting = 0
+    _unsent = 0
 
     @property
     def max_message_size(self) -> int:
@@ -135,7 +135,7 @@ class ChannelsHandler(WebSocketMixin, websocket.WebSocketHandler, SessionHandler
         return None
 
     def set_default_headers(self) -> None:
-        """A websocket's answer needs none of a page's."""
+        """The response to a WebSocket handshake needs no headers of a page."""
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         return jupyter_messages.V1 if jupyter_messages.V1 in subprotocols else None
@@ -146,38 +146,38 @@ class ChannelsHandler(WebSocketMixin, websocket.WebSocketHandler, SessionHandler
         await super().get(*args, **kwargs)
 
     def open(self, *args: str, **kwargs: str) -> None:
-        # Otherwise each small message waits for the last one's acknowledgement: 40 ms.
+        # Otherwise each small message waits 40 ms for the acknowledgement of the previous one.
         self.set_nodelay(True)
-        place = self.session(*self.path_args)
+        session = self.session(*self.path_args)
         channel = self._channel = Channel(
-            place,
+            session,
             self._write,
             v1=self.selected_subprotocol == jupyter_messages.V1,
-            most=self.max_message_size,
+            max_bytes=self.max_message_size,
         )
-        self.state.apps.places.connect(place, channel.hear, lambda: self.close(1001))
+        self.state.apps.sessions.connect(session, channel.to_page, lambda: self.close(1001))
 
     def on_message(self, message: str | bytes) -> None:
         if self._channel is None:
             return
         try:
-            self._channel.take(message)
+            self._channel.on_page_message(message)
         except (TooMuchError, ValueError) as error:
             log.warning(
-                "Closed the connection of a page of %s: %r", self._channel.place.service, error
+                "Closed the connection of a page of %s: %r", self._channel.session.service, error
             )
             self.close(1008)
 
     def on_close(self) -> None:
         channel, self._channel = self._channel, None
         if channel is not None:
-            self.state.apps.places.disconnect(channel.place, channel.hear)
+            self.state.apps.sessions.disconnect(channel.session, channel.to_page)
 
     def _write(self, data: str | bytes) -> None:
         if self.ws_connection is None or self.ws_connection.is_closing():
             return
-        self._waiting += len(data)
-        if self._waiting > BEHIND:
+        self._unsent += len(data)
+        if self._unsent > MAX_UNSENT:
             self.close(1013)
             return
         try:
@@ -186,7 +186,7 @@ class ChannelsHandler(WebSocketMixin, websocket.WebSocketHandler, SessionHandler
             return
 
         def done(future: Any) -> None:
-            self._waiting -= len(data)
-            future.exception()  # A page that left took it no more, that is all.
+            self._unsent -= len(data)
+            future.exception()  # The page is gone, so the exception is expected.
 
         written.add_done_callback(done)

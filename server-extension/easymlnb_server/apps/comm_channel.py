@@ -1,4 +1,4 @@
-"""The WebSocket of one page: which messages pass, and how many."""
+"""The messages of one page: which kinds are forwarded, and how many."""
 
 import json
 import logging
@@ -11,38 +11,38 @@ from easymlnb.contract.page_protocol import FromPage, ToPage
 from easymlnb_server.apps import jupyter_messages
 from easymlnb_server.apps.sessions import PageSession
 
-MAY_SAY = frozenset(
+ALLOWED_KINDS = frozenset(
     {"comm_open", "comm_msg", "comm_close", "comm_info_request", "kernel_info_request"}
 )
-"""Kinds of messages that a page may send, on the shell channel. All others are dropped."""
+"""Kinds of messages that a page may send on the shell channel; others are dropped."""
 
 MESSAGES_PER_SECOND = 100.0
-MESSAGES_AT_ONCE = 500.0
-"""A front end waits for each change of a widget to be taken; no hand moves faster than this."""
+MESSAGE_BURST = 500.0
+"""A front end waits until each change of a widget is applied, so users stay below this rate."""
 
 BYTES_PER_SECOND = 2.0 * 2**20
-"""Files go another way, so a page has little to say."""
+"""Files are uploaded separately, so pages send little."""
 
-BEHIND = 64 * 2**20
-"""Bytes that may wait for a slow page before its connection is cut; it comes back and asks anew."""
+MAX_UNSENT = 64 * 2**20
+"""Unsent bytes above which the connection of a slow page is closed; the page reconnects."""
 
 log = logging.getLogger("easymlnb.apps")
 
 
 class TooMuchError(Exception):
-    """The page sends more than it may, or takes less than it must."""
+    """The page exceeded a rate limit."""
 
 
 class TokenBucket:
-    """What may flow: ``rate`` per second, and ``size`` at once."""
+    """A rate limit: ``rate`` tokens per second, at most ``size`` at once."""
 
     def __init__(self, rate: float, size: float) -> None:
         self._rate = rate
         self._size = self._left = size
         self._at = time.monotonic()
 
-    def take(self, amount: float) -> bool:
-        """Let so much pass, or say that it is too much."""
+    def acquire(self, amount: float) -> bool:
+        """Take tokens; False if there are too few."""
         now = time.monotonic()
         self._left = min(self._size, self._left + (now - self._at) * self._rate)
         self._at = now
@@ -53,64 +53,69 @@ class TokenBucket:
 
 
 class Channel:
-    """Speaks Jupyter's protocol with the page, whichever of the two it chose."""
+    """Translates between a page, in either of Jupyter's protocols, and its session."""
 
     def __init__(
-        self, place: PageSession, write: Callable[[str | bytes], None], *, v1: bool, most: int
+        self,
+        session: PageSession,
+        write: Callable[[str | bytes], None],
+        *,
+        v1: bool,
+        max_bytes: int,
     ) -> None:
-        self.place = place
+        self.session = session
         self._write = write
         self._v1 = v1
-        self._messages = TokenBucket(MESSAGES_PER_SECOND, MESSAGES_AT_ONCE)
-        self._bytes = TokenBucket(BYTES_PER_SECOND, 4.0 * most)
-        self._session = uuid.uuid4().hex
+        self._messages = TokenBucket(MESSAGES_PER_SECOND, MESSAGE_BURST)
+        self._bytes = TokenBucket(BYTES_PER_SECOND, 4.0 * max_bytes)
+        self._id = uuid.uuid4().hex
         self._count = 0
 
-    def take(self, data: str | bytes) -> None:
-        """Pass on what the page says, if it may.
+    def on_page_message(self, data: str | bytes) -> None:
+        """Forward a message of the page if its kind is allowed.
 
-        Raises ``TooMuchError``, and ``ValueError`` for what is no message at all.
+        Raises ``TooMuchError``, and ``ValueError`` for an invalid message.
         """
-        if not self._messages.take(1) or not self._bytes.take(len(data)):
+        if not self._messages.acquire(1) or not self._bytes.acquire(len(data)):
             raise TooMuchError
-        said = jupyter_messages.read(data, self._v1)
-        if said.channel != "shell" or said.kind not in MAY_SAY:
+        message = jupyter_messages.read(data, self._v1)
+        if message.channel != "shell" or message.kind not in ALLOWED_KINDS:
             log.warning(
                 "A page of %s sent an unexpected message %.40r on channel %.20r; it was dropped.",
-                self.place.service,
-                said.kind,
-                said.channel,
+                self.session.service,
+                message.kind,
+                message.channel,
             )
             return
-        self.place.seen = time.monotonic()
-        self.place.say(
+        self.session.last_seen = time.monotonic()
+        self.session.send(
             FromPage(
-                kind=said.kind,
-                header=said.header,
-                content=said.content,
-                metadata=said.metadata,
-                buffers=said.buffers,
+                kind=message.kind,
+                header=message.header,
+                content=message.content,
+                metadata=message.metadata,
+                buffers=message.buffers,
             )
         )
 
-    def hear(self, told: ToPage) -> None:
-        """Write what the place says to the page."""
+    def to_page(self, message: ToPage) -> None:
+        """Send the page a message of its session."""
         self._count += 1
         header = {
-            "msg_id": f"{self._session}_{self._count}",
-            "msg_type": told.kind,
-            "session": self._session,
+            "msg_id": f"{self._id}_{self._count}",
+            "msg_type": message.kind,
+            "session": self._id,
             "username": "",
             "date": datetime.now(UTC).isoformat(),
             "version": "5.3",
         }
-        message = jupyter_messages.Message(
-            "shell" if told.kind.endswith("_reply") else "iopub",
-            told.kind,
+        sent = jupyter_messages.Message(
+            "shell" if message.kind.endswith("_reply") else "iopub",
+            message.kind,
             json.dumps(header).encode(),
-            told.parent,
-            told.metadata,
-            told.content,
-            told.buffers,
+            message.parent,
+            message.metadata,
+            message.content,
+            message.buffers,
         )
-        self._write(jupyter_messages.write(message, self._v1))
+        self._write(jupyter_messages.write(sent, self._v1))

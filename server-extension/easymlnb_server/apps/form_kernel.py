@@ -1,4 +1,4 @@
-"""Form kernels: processes of ours that carry the pages of visitors. They run no author's code."""
+"""Form kernels: processes that run the pages of visitors, and no code of authors."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,6 @@ from easymlnb.contract.page_protocol import (
     FromSession,
     Ready,
     ToKernel,
-    ToServer,
     pack,
     to_server,
 )
@@ -27,36 +26,43 @@ ENVIRONMENT = (
     "PATH", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX",
     "PYTHONPATH", "PYTHONHASHSEED", "SYSTEMROOT",
 )  # fmt: skip
-"""Variables a form kernel inherits; it calls this server only, so it needs no proxies either."""
+"""Variables that a form kernel inherits. It calls only this server, so it needs no proxies."""
 
-START_SECONDS = 60.0
+START_TIMEOUT = 60.0
+STOP_TIMEOUT = 2.0
 
-MANY_BYTES = 2**30
-"""Bytes of one frame of a kernel."""
+MAX_FRAME_BYTES = 2**30
 
-LONG_LINE = 500
+MAX_LINE = 500
 
 log = logging.getLogger("easymlnb.apps")
 
 
 class FormKernel:
-    """One process. ``told`` takes what it says for a place, ``ended`` its end."""
+    """One process; ``on_message`` is called with its messages.
+
+    sessions: ids of the sessions that it runs.
+    audience: ``user`` or ``public``; visitors with and without a login share no process.
+    served: sessions since the start.
+    is_large: whether its memory is near the limit.
+    """
 
     def __init__(
         self,
         process: asyncio.subprocess.Process,
         folder: str,
-        told: Callable[[FromSession], None],
+        on_message: Callable[[FromSession], None],
     ) -> None:
         self.pid = process.pid
-        self.places: set[str] = set()
+        self.sessions: set[str] = set()
         self.audience = ""
-        """Whether its visitors are logged in; those of one kind only share a process."""
-        self.emptied = time.monotonic()
+        self.served = 0
+        self.is_large = False
+        self.empty_since = time.monotonic()
         self._process = process
         self._folder = folder
-        self._told = told
-        self._up = asyncio.Event()
+        self._on_message = on_message
+        self._ready = asyncio.Event()
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._log())]
 
     @property
@@ -65,38 +71,34 @@ class FormKernel:
 
     @property
     def ready(self) -> bool:
-        return self.alive and self._up.is_set()
+        return self.alive and self._ready.is_set()
 
     def memory(self) -> int:
-        """Return its resident bytes."""
+        """Return the resident memory in bytes."""
         with contextlib.suppress(psutil.Error):
             return int(psutil.Process(self.pid).memory_info().rss)
         return 0
 
-    async def wait(self) -> None:
-        """Return when it is ready or dead."""
-        done = asyncio.create_task(self._up.wait())
+    async def wait_ready(self) -> None:
+        """Return when the kernel is ready, has ended, or did not start in time."""
+        done = asyncio.create_task(self._ready.wait())
         await asyncio.wait(
-            (done, self._tasks[0]), timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            (done, self._tasks[0]), timeout=START_TIMEOUT, return_when=asyncio.FIRST_COMPLETED
         )
         done.cancel()
 
-    def say(self, message: ToKernel) -> None:
-        """Send it a message; a dead one takes none."""
+    def send(self, message: ToKernel) -> None:
+        """Send a message, unless the kernel has ended."""
         writer = self._process.stdin
         if writer is not None and self.alive and not writer.is_closing():
             writer.write(pack(message))
 
-    async def gone(self) -> None:
-        """Return when it has ended."""
-        await asyncio.wait((self._tasks[0],))
-
     async def stop(self) -> None:
-        """End it: it leaves by itself when the line is closed, and is made to when it is stuck."""
+        """Stop the kernel: close its input, and kill it if it does not exit."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         with contextlib.suppress(TimeoutError, ProcessLookupError):
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(STOP_TIMEOUT):
                 await self._process.wait()
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -113,19 +115,17 @@ class FormKernel:
         try:
             while True:
                 (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
-                if size > MANY_BYTES:
+                if size > MAX_FRAME_BYTES:
                     raise ValueError("The form kernel sent a frame that is too long.")
-                self._take(to_server(await reader.readexactly(size)))
+                message = to_server(await reader.readexactly(size))
+                if isinstance(message, Ready):
+                    self._ready.set()
+                else:
+                    self._on_message(message)
         except asyncio.IncompleteReadError:
-            pass  # It ended.
+            pass  # The kernel ended.
         except ValueError as error:
             log.error("A form kernel sent an invalid message: %s", error)
-
-    def _take(self, message: ToServer) -> None:
-        if isinstance(message, Ready):
-            self._up.set()
-        else:
-            self._told(message)
 
     async def _log(self) -> None:
         reader = self._process.stderr
@@ -134,15 +134,17 @@ class FormKernel:
             try:
                 line = await reader.readline()
             except ValueError:
-                continue  # A line longer than any of ours.
+                continue  # The line is too long.
             if not line:
                 return
-            text = line.decode(errors="replace").rstrip()[:LONG_LINE]
+            text = line.decode(errors="replace").rstrip()[:MAX_LINE]
             log.warning("form kernel %s: %s", self.pid, text)
 
 
-async def start(told: Callable[[FromSession], None], *, memory: int, cafile: str) -> FormKernel:
-    """Start a form kernel in a folder of its own; it is not ``ready`` yet."""
+async def start(
+    on_message: Callable[[FromSession], None], *, memory: int, cafile: str
+) -> FormKernel:
+    """Start a form kernel in a new folder; it is not ``ready`` yet."""
     folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="emnb-app-")
     environment = {
         name: value
@@ -171,4 +173,4 @@ async def start(told: Callable[[FromSession], None], *, memory: int, cafile: str
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return FormKernel(process, folder, told)
+    return FormKernel(process, folder, on_message)

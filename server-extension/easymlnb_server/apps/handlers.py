@@ -1,4 +1,4 @@
-"""App pages: ``apps/{service}`` for those who are logged in, ``public/{service}`` for everybody."""
+"""App pages: ``apps/{service}`` requires a login, ``public/{service}`` does not."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -16,13 +16,13 @@ from easymlnb_server.http.pages import PageHandler, markdown
 from easymlnb_server.identity.access import Action
 from easymlnb_server.openapi.document import HTML, Operation, ok
 
-AGAIN = 2
-"""Seconds after which a waiting page asks again."""
+RELOAD_AFTER = 2
+"""Seconds after which a waiting page reloads."""
 
 HOST = re.compile(r"[A-Za-z0-9.:\[\]-]+\Z")
 
-LOOKS = ("document", "iframe", "frame", "empty")
-"""What a browser may want the page for: to show it, not as the picture of another page."""
+DESTINATIONS = ("document", "iframe", "frame", "empty")
+"""Values of ``Sec-Fetch-Dest`` that open a session: the page is shown, not used as an image."""
 
 
 class AppHandler(VisitorHandler, PageHandler):
@@ -32,8 +32,8 @@ class AppHandler(VisitorHandler, PageHandler):
 
     @property
     def content_security_policy(self) -> str:
-        # Voila's front end sets styles in elements; widgets with code of their own (anywidget)
-        # are modules made from what the kernel sends. Scripts in the page itself stay forbidden.
+        # Voila's front end sets style attributes, and anywidget turns code from the kernel into
+        # modules. Inline scripts remain forbidden.
         host = self.request.host if HOST.match(self.request.host) else ""
         sockets = f" ws://{host} wss://{host}" if host else ""
         return (
@@ -45,29 +45,29 @@ class AppHandler(VisitorHandler, PageHandler):
 
     @decides_itself
     async def get(self, name: str) -> None:
-        if self.request.headers.get("Sec-Fetch-Dest", "document") not in LOOKS:
+        if self.request.headers.get("Sec-Fetch-Dest", "document") not in DESTINATIONS:
             raise BadRequest("App pages can only be opened in a browser.")
         spec = self._spec(name)
         state = self.state.services.state(name, self.caller)
-        if not self.state.apps.on:
+        if not self.state.apps.enabled:
             raise RouteNotFound
         if state.state == "starting":
             self._wait("starting", spec, reason=state.reason or "")
             return
         if state.state == "failed":
             self.set_status(503)
-            self.set_header("Retry-After", str(ceil(state.retry_in or AGAIN)))
+            self.set_header("Retry-After", str(ceil(state.retry_in or RELOAD_AFTER)))
             self.page("app_wait.html", spec=spec, state="failed", ahead=0, again=0, reason="")
             return
         await self._open(spec)
 
     @decides_itself
     async def head(self, name: str) -> None:
-        """Say whether the page can be had, without taking a place for it."""
+        """Check whether the page can be opened, without a session."""
         if self.state.services.draining:
             raise Draining
         self._spec(name)
-        if not self.state.apps.on:
+        if not self.state.apps.enabled:
             raise RouteNotFound
         self.finish()
 
@@ -76,13 +76,12 @@ class AppHandler(VisitorHandler, PageHandler):
             return self.target(name, Action.CALL).spec
         if self.state.services.public(name):
             return self.state.services.find(name).spec
-        # Whether there is something under a name is not everybody's business.
-        raise RouteNotFound
+        raise RouteNotFound  # the same for a private service as for none
 
     async def _open(self, spec: ServiceSpec) -> None:
         apps = self.state.apps
         try:
-            place = await apps.places.open(
+            session = await apps.sessions.open(
                 spec,
                 self.visitor() or self.new_visitor(self.root),
                 public=self._public,
@@ -94,12 +93,12 @@ class AppHandler(VisitorHandler, PageHandler):
             state = "own" if full.own else "warming" if warming else "full"
             self._wait(state, spec, full.ahead)
             return
-        here = f"{self.root}{'public' if self._public else 'apps'}/{quoted(spec.name)}/"
+        path = f"{self.root}{'public' if self._public else 'apps'}/{quoted(spec.name)}/"
         body = apps.pages.body(
-            base=here,
+            base=path,
             assets=f"{self.root}app-assets/",
-            place=place.id,
-            root=place.root,
+            session=session.id,
+            root=session.root,
             plots=may_plot(spec),
         )
         self.page(
@@ -109,24 +108,24 @@ class AppHandler(VisitorHandler, PageHandler):
             byline=" \u00b7 ".join(filter(None, (spec.author, spec.license))),
             citation=getattr(spec.metadata, "citation", "") or "",
             look=f"{self.root}app-assets/{apps.assets.tag}/style.css",
-            place=place.id,
-            here=here,
+            place=session.id,
+            here=path,
             body=body,
             public=self._public,
         )
 
     def _wait(self, state: str, spec: ServiceSpec, ahead: int = 0, reason: str = "") -> None:
-        """Answer with a page that asks again by itself, also without scripts."""
-        # Not an error: nothing went wrong, and it needs no line in the log.
-        self.set_header("Retry-After", str(AGAIN))
-        self.page("app_wait.html", spec=spec, state=state, ahead=ahead, again=AGAIN, reason=reason)
+        """Send a page that reloads itself, also without scripts."""
+        self.set_header("Retry-After", str(RELOAD_AFTER))
+        values = {"state": state, "ahead": ahead, "again": RELOAD_AFTER, "reason": reason}
+        self.page("app_wait.html", spec=spec, **values)
 
 
 class AppAssetHandler(EasyHandler):
-    """``GET app-assets/{tag}/{file}``: the front end of app pages, the same for everybody."""
+    """``GET app-assets/{tag}/{file}``: the front end of app pages."""
 
     def on_anonymous(self) -> None:
-        """These are released files of Voila and its extensions: nothing about this server."""
+        """The files are those of public releases of Voila and its extensions."""
 
     @decides_itself
     def get(self, tag: str, name: str) -> None:
@@ -134,8 +133,8 @@ class AppAssetHandler(EasyHandler):
         asset = assets.files.get(name)
         if asset is None:
             raise RouteNotFound
-        packed = "gzip" in self.request.headers.get("Accept-Encoding", "")
-        data, packed = asset.read(packed)
+        accepts_gzip = "gzip" in self.request.headers.get("Accept-Encoding", "")
+        data, packed = asset.read(accepts_gzip)
         self.set_header("Content-Type", asset.type)
         self.set_header("Vary", "Accept-Encoding")
         if packed:

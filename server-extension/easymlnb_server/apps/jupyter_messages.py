@@ -1,8 +1,8 @@
-"""Jupyter's messages on a websocket, in both protocols that front ends speak.
+"""Jupyter's messages on a WebSocket, in both protocols of front ends.
 
-``v1.kernel.websocket.jupyter.org``: binary; a table of offsets (u64, little endian), then channel,
-header, parent header, metadata, content and buffers. The older one: JSON text, or with buffers a
-table of offsets (u32, big endian), the JSON, and the buffers.
+``v1.kernel.websocket.jupyter.org`` is binary: a table of offsets (u64, little endian), then
+channel, header, parent header, metadata, content and buffers. The old protocol is JSON text; with
+buffers it is a table of offsets (u32, big endian), the JSON, and the buffers.
 """
 
 import json
@@ -14,16 +14,16 @@ V1 = "v1.kernel.websocket.jupyter.org"
 
 NAMES = ("header", "parent_header", "metadata", "content")
 
-LONGEST_HEADER = 4096
+MAX_HEADER = 4096
 """Bytes of a header; front ends send about 300."""
 
-MOST_PARTS = 256
-"""Parts of a message that are taken; a page's have five and a few buffers."""
+MAX_PARTS = 256
+"""Maximum number of parts of a message; pages send five and a few buffers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as bytes of JSON; only the header is looked into."""
+    """A message as bytes of JSON; only the header is parsed."""
 
     channel: str
     kind: str
@@ -35,7 +35,7 @@ class Message:
 
 
 def read(data: str | bytes, v1: bool) -> Message:
-    """Return what a page sent; raises ``ValueError`` for anything that is no such message."""
+    """Return the message of a page; raises ``ValueError`` for an invalid one."""
     try:
         if v1:
             return _read_v1(data)
@@ -48,7 +48,7 @@ def _read_v1(data: str | bytes) -> Message:
     if isinstance(data, str):
         raise ValueError("The message must be binary: the connection uses a binary protocol.")
     (count,) = struct.unpack_from("<Q", data)
-    if not 6 <= count <= MOST_PARTS:
+    if not 6 <= count <= MAX_PARTS:
         raise ValueError("The message has the wrong number of parts.")
     channel, header, parent, metadata, content, *buffers = _cut(
         data, list(struct.unpack_from(f"<{count}Q", data, 8))
@@ -60,15 +60,15 @@ def _read_old(data: str | bytes) -> Message:
     buffers: list[bytes] = []
     if isinstance(data, bytes):
         (count,) = struct.unpack_from("!I", data)
-        if not 1 <= count <= MOST_PARTS:
+        if not 1 <= count <= MAX_PARTS:
             raise ValueError("The message has the wrong number of parts.")
         offsets = [*struct.unpack_from(f"!{count}I", data, 4), len(data)]
         data, *buffers = _cut(data, offsets)
-    found = json.loads(data)
+    message = json.loads(data)
     header, parent, metadata, content = (
-        json.dumps(found.get(name) or {}).encode() for name in NAMES
+        json.dumps(message.get(name) or {}).encode() for name in NAMES
     )
-    channel = str(found.get("channel") or "shell")
+    channel = str(message.get("channel") or "shell")
     return _message(channel, header, parent, metadata, content, buffers)
 
 
@@ -86,8 +86,8 @@ def _message(
     content: bytes,
     buffers: list[bytes],
 ) -> Message:
-    # Each answer carries it, so that a long one would be sent back a thousand times.
-    if len(header) > LONGEST_HEADER:
+    # Each reply contains the header, so a long one would be sent back many times.
+    if len(header) > MAX_HEADER:
         raise ValueError("The message's header is too long.")
     kind = json.loads(header)["msg_type"]
     if not isinstance(kind, str):
@@ -100,8 +100,9 @@ def write(message: Message, v1: bool) -> str | bytes:
     parts = [message.header, message.parent, message.metadata, message.content]
     if v1:
         return _join([message.channel.encode(), *parts, *message.buffers], "<", "Q", with_end=True)
-    told = ", ".join(f'"{name}": {part.decode()}' for name, part in zip(NAMES, parts, strict=True))
-    text = f'{{"channel": "{message.channel}", "msg_type": {json.dumps(message.kind)}, {told}}}'
+    pairs = zip(NAMES, parts, strict=True)
+    fields = ", ".join(f'"{name}": {part.decode()}' for name, part in pairs)
+    text = f'{{"channel": "{message.channel}", "msg_type": {json.dumps(message.kind)}, {fields}}}'
     if not message.buffers:
         return text
     return _join([text.encode(), *message.buffers], "!", "I", with_end=False)

@@ -1,4 +1,4 @@
-"""The warm pool of form kernels. All are alike, so any of them takes any service's page."""
+"""The warm pool of form kernels. All are alike, so each can run the page of any service."""
 
 import asyncio
 import contextlib
@@ -12,93 +12,83 @@ from easymlnb_server.apps.form_kernel import FormKernel
 AUDIENCES = ("user", "public")
 
 RECENT = 10.0
-"""Seconds of arrivals that the pool has room for ahead."""
+"""Seconds of arrivals for which the pool has free sessions in advance."""
 
 IDLE = 30.0
-"""Seconds for which a kernel too many stays, in case that they come back."""
+"""Seconds after which a surplus kernel without pages stops."""
 
-WORN = 1000
-"""Pages after which a kernel takes no more and makes way for a fresh one."""
+MAX_PAGES = 1000
+"""Pages after which a kernel is replaced."""
+
+MAX_MEMORY = 0.8
+"""Share of the memory limit above which a kernel gets no more pages."""
 
 TICK = 1.0
 
 BACKOFF = 10.0
-"""Seconds until the next try after kernels did not start."""
+"""Seconds until the next attempt after a kernel did not start."""
 
 log = logging.getLogger("easymlnb.apps")
 
 
 class KernelPool:
-    """Keeps ``warm`` kernels, and more while visitors need them; ``carry`` pages fit into one.
+    """Keeps kernels ready, and starts more while visitors need them.
 
-    ``memory`` is the cap of each in bytes: one that is nearly there takes no more pages.
+    start: starts a kernel.
+    on_lost: called with a kernel that ended.
+    warm: kernels that are always there.
+    per_kernel: maximum number of pages in one kernel.
+    pages: maximum number of pages in total.
+    memory: memory limit of each kernel in bytes.
     """
 
     def __init__(
         self,
         start: Callable[[], Awaitable[FormKernel]],
-        lost: Callable[[FormKernel], None],
+        on_lost: Callable[[FormKernel], None],
         *,
         warm: int,
-        carry: int,
-        most: int,
+        per_kernel: int,
+        pages: int,
         memory: int,
     ) -> None:
         self.kernels: list[FormKernel] = []
         self._start = start
-        self._lost = lost
+        self._on_lost = on_lost
         self._warm = warm
-        self._carry = carry
-        self._most = -(-most // carry) + warm + len(AUDIENCES)
+        self._per_kernel = per_kernel
+        self._max_kernels = -(-pages // per_kernel) + warm + len(AUDIENCES)
         self._memory = memory
-        self._arrivals: dict[str, deque[float]] = {one: deque() for one in AUDIENCES}
-        self._carried: dict[FormKernel, int] = {}
-        self._heavy: set[FormKernel] = set()
+        self._arrivals: dict[str, deque[float]] = {audience: deque() for audience in AUDIENCES}
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
-        self._failed = 0.0
+        self._retry_at = 0.0
 
-    def _room(self, kernel: FormKernel, audience: str) -> int:
-        if not kernel.alive or kernel.audience not in ("", audience) or self._worn(kernel):
-            return 0
-        return self._carry - len(kernel.places)
-
-    def _worn(self, kernel: FormKernel) -> bool:
-        return self._carried.get(kernel, 0) >= WORN or kernel in self._heavy
-
-    def find(self, audience: str) -> FormKernel | None:
-        """Return a warm kernel that has room: one in use before an empty one, the least busy first.
-
-        An empty one is what the next visitor of the other kind needs.
-        """
-        fits = [one for one in self.kernels if one.ready and self._room(one, audience) > 0]
-        return min(fits, key=lambda one: (not one.audience, len(one.places)), default=None)
-
-    async def take(self, place: str, audience: str, seconds: float) -> FormKernel | None:
-        """Give a place a kernel, and wait for one for some seconds."""
-        self._arrivals[audience].append(time.monotonic())
-        until = time.monotonic() + seconds
-        while (found := self.find(audience)) is None:
+    async def acquire(self, session: str, audience: str, max_wait: float) -> FormKernel | None:
+        """Assign a kernel to a session; None if none is free within ``max_wait`` seconds."""
+        now = time.monotonic()
+        self._arrivals[audience].append(now)
+        while (kernel := self._find(audience)) is None:
             self._wake.set()
             self._changed.clear()
-            left = until - time.monotonic()
+            left = now + max_wait - time.monotonic()
             if left <= 0:
                 return None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._changed.wait()
-        found.audience = audience
-        found.places.add(place)
-        self._carried[found] = self._carried.get(found, 0) + 1
+        kernel.audience = audience
+        kernel.sessions.add(session)
+        kernel.served += 1
         self._wake.set()
-        return found
+        return kernel
 
-    def give_back(self, kernel: FormKernel, place: str) -> None:
-        """A place has left."""
-        kernel.places.discard(place)
-        if not kernel.places:
+    def release(self, kernel: FormKernel, session: str) -> None:
+        """End the assignment of a session."""
+        kernel.sessions.discard(session)
+        if not kernel.sessions:
             kernel.audience = ""
-            kernel.emptied = time.monotonic()
+            kernel.empty_since = time.monotonic()
         self._changed.set()
 
     def forget_arrivals(self) -> None:
@@ -106,83 +96,88 @@ class KernelPool:
         for arrivals in self._arrivals.values():
             arrivals.clear()
 
-    async def keep(self) -> None:
-        """Keep the pool at its size until cancelled."""
-        try:
-            while True:
-                try:
-                    await self._step()
-                except Exception:
-                    # Without this loop no page would open any more.
-                    log.exception("The form kernel pool continues after an error.")
-                    await asyncio.sleep(TICK)
-                self._wake.clear()
-                # Not `wait_for`: in Python 3.11 it may lose a cancellation to what it waits for.
-                try:
-                    async with asyncio.timeout(TICK):
-                        await self._wake.wait()
-                except TimeoutError:
-                    self._weigh()
-        finally:
-            await asyncio.gather(*(one.stop() for one in self.kernels))
+    async def run(self) -> None:
+        """Adjust the pool every second and when visitors arrive, until canceled."""
+        while True:
+            await self._adjust()
+            self._wake.clear()
+            # Not `wait_for`: in Python 3.11 it may lose a cancellation to what it waits for.
+            try:
+                async with asyncio.timeout(TICK):
+                    await self._wake.wait()
+            except TimeoutError:
+                limit = self._memory * MAX_MEMORY
+                for kernel in self.kernels:
+                    kernel.is_large = 0 < limit < kernel.memory()
 
-    def _weigh(self) -> None:
-        near = self._memory * 0.8
-        self._heavy = {one for one in self.kernels if near and one.memory() > near}
+    async def close(self) -> None:
+        """Stop all kernels."""
+        await asyncio.gather(*(kernel.stop() for kernel in self.kernels))
 
-    async def _step(self) -> None:
+    def _find(self, audience: str) -> FormKernel | None:
+        """Return a ready kernel with a free session: one in use first, then the least busy.
+
+        An empty one is what the next visitor of the other audience needs.
+        """
+        ready = [one for one in self.kernels if one.ready and self._free(one, audience) > 0]
+        return min(ready, key=lambda one: (not one.audience, len(one.sessions)), default=None)
+
+    def _free(self, kernel: FormKernel, audience: str) -> int:
+        if not kernel.alive or kernel.audience not in ("", audience) or _is_worn(kernel):
+            return 0
+        return self._per_kernel - len(kernel.sessions)
+
+    async def _adjust(self) -> None:
         for kernel in [one for one in self.kernels if not one.alive]:
             self.kernels.remove(kernel)
-            self._carried.pop(kernel, None)
-            self._lost(kernel)
+            self._on_lost(kernel)
             await kernel.stop()
             log.error("Form kernel %s ended; its pages move to another kernel.", kernel.pid)
-        for kernel in self._too_many():
+        for kernel in self._surplus():
             self.kernels.remove(kernel)
-            self._carried.pop(kernel, None)
             await kernel.stop()
-        if self._too_few() and time.monotonic() > self._failed + BACKOFF:
-            await self._more()
+        if self._needs_more() and time.monotonic() > self._retry_at:
+            await self._start_one()
 
-    async def _more(self) -> None:
+    async def _start_one(self) -> None:
         try:
             kernel = await self._start()
         except OSError as error:
-            self._failed = time.monotonic()
+            self._retry_at = time.monotonic() + BACKOFF
             log.error("Could not start a form kernel: %s", error)
             return
         self.kernels.append(kernel)
-        await kernel.wait()
+        await kernel.wait_ready()
         if not kernel.ready:
-            self._failed = time.monotonic()
+            self._retry_at = time.monotonic() + BACKOFF
             self.kernels.remove(kernel)
             await kernel.stop()
             log.error("A form kernel did not start.")
         self._changed.set()
 
-    def _too_few(self) -> bool:
-        if len(self.kernels) >= self._most:
+    def _needs_more(self) -> bool:
+        if len(self.kernels) >= self._max_kernels:
             return False
-        return len(self.kernels) < self._warm or any(
-            self._spare(audience) < self._wanted(audience) for audience in AUDIENCES
-        )
+        return len(self.kernels) < self._warm or not all(map(self._has_enough, AUDIENCES))
 
-    def _spare(self, audience: str, without: FormKernel | None = None) -> int:
-        return sum(self._room(one, audience) for one in self.kernels if one is not without)
-
-    def _wanted(self, audience: str) -> int:
+    def _has_enough(self, audience: str, without: FormKernel | None = None) -> bool:
         arrivals = self._arrivals[audience]
         while arrivals and arrivals[0] < time.monotonic() - RECENT:
             arrivals.popleft()
-        return max(1, len(arrivals))
+        free = sum(self._free(one, audience) for one in self.kernels if one is not without)
+        return free >= max(1, len(arrivals))
 
-    def _too_many(self) -> list[FormKernel]:
-        empty = [one for one in self.kernels if not one.places and one.ready]
-        worn = [one for one in empty if self._worn(one)]
+    def _surplus(self) -> list[FormKernel]:
+        empty = [one for one in self.kernels if not one.sessions and one.ready]
+        worn = [one for one in empty if _is_worn(one)]
         if worn or len(self.kernels) <= self._warm:
             return worn
-        rested = (one for one in empty if one.emptied < time.monotonic() - IDLE)
-        for kernel in rested:
-            if all(self._spare(one, kernel) >= self._wanted(one) for one in AUDIENCES):
+        for kernel in empty:
+            idle = kernel.empty_since < time.monotonic() - IDLE
+            if idle and all(self._has_enough(audience, kernel) for audience in AUDIENCES):
                 return [kernel]
         return []
+
+
+def _is_worn(kernel: FormKernel) -> bool:
+    return kernel.served >= MAX_PAGES or kernel.is_large

@@ -1,18 +1,16 @@
-"""Page tokens: each lets one visitor's page call one service while the page lives."""
+"""Page tokens: each lets one visitor's page call one service while the page is open."""
 
 import hashlib
 import secrets
 from dataclasses import dataclass
 
 SCHEME = "easymlnb-pass"
-"""How the ``Authorization`` header of a pass begins."""
+"""The scheme of a page token in the ``Authorization`` header."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageToken:
-    """Good for one service. ``visitor`` tells whose calls these are; ``public`` ends with the
-    service's own ``public``.
-    """
+    """A token for one service. A ``public`` one is valid only while the service is public."""
 
     service: str
     visitor: str
@@ -20,32 +18,30 @@ class PageToken:
 
 
 class PageTokens:
-    """The passes that are out. Only their hashes are kept."""
+    """All valid tokens, by the hash of their secret."""
 
     def __init__(self) -> None:
-        self._out: dict[str, PageToken] = {}
+        self._tokens: dict[str, PageToken] = {}
 
-    def give(self, service: str, visitor: str, *, public: bool) -> str:
-        """Return the secret of a new pass."""
+    def create(self, service: str, visitor: str, *, public: bool) -> str:
+        """Return the secret of a new token."""
         secret = secrets.token_urlsafe(32)
-        self._out[_key(secret)] = PageToken(service, visitor, public)
+        self._tokens[_hash(secret)] = PageToken(service, visitor, public)
         return secret
 
     def find(self, header: str) -> PageToken | None:
-        """Return the pass that an ``Authorization`` header shows, if it shows a good one."""
+        """Return the valid token in an ``Authorization`` header, if there is one."""
         scheme, _, secret = header.partition(" ")
-        if scheme != SCHEME:
-            return None
-        return self._out.get(_key(secret.strip()))
+        return self._tokens.get(_hash(secret.strip())) if scheme == SCHEME else None
 
     def revoke(self, secret: str) -> None:
-        """Let it open nothing from the next request on."""
-        self._out.pop(_key(secret), None)
+        """Make a token invalid."""
+        self._tokens.pop(_hash(secret), None)
 
     def __len__(self) -> int:
-        return len(self._out)
+        return len(self._tokens)
 
 
-def _key(secret: str) -> str:
-    # Looking up a hash tells nothing by the time it takes.
+def _hash(secret: str) -> str:
+    # The time of a lookup by hash reveals nothing about the secret.
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Find the pages that need the plotting library, the heaviest part of a page."""
+"""Find the pages that need the plotting library, their largest part."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,16 +11,13 @@ TYPING = ("type", "anyOf", "oneOf", "allOf", "enum", "const")
 
 
 def may_plot(spec: ServiceSpec) -> bool:
-    """Say whether the page has a plot, or a result may be one.
-
-    A result may if its hints say so, or do not say what it is.
-    """
+    """Return whether the page has a plot, or the type of a result allows one."""
     results = walk(spec.output, spec.output)
-    return spec.view or _drawn(spec.app) or any(map(_may_be_plot, results))
+    return spec.view or _has_plot(spec.app) or any(map(_may_be_plot, results))
 
 
-def _drawn(tree: Any) -> bool:
-    """Say whether a plot stands in an author's layout."""
+def _has_plot(tree: Any) -> bool:
+    """Return whether an author's layout contains a plot."""
     left = [tree]
     while left:
         node = left.pop()
@@ -35,7 +32,7 @@ def _drawn(tree: Any) -> bool:
 
 
 def _may_be_plot(schema: Schema) -> bool:
-    """Return whether a schema is that of a plot, or admits any value."""
+    """Return whether a schema describes a plot or allows any value."""
     if "plot" in str(schema.get(HINTS, "")) or not any(word in schema for word in TYPING):
         return True
     if schema.get("type") == "array":

@@ -1,68 +1,69 @@
 """The objects behind app pages: kernel pool, sessions, tokens and Voila's files."""
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any
 
-from easymlnb_server.apps.form_kernel import FormKernel, start
+from easymlnb_server.apps.form_kernel import start
 from easymlnb_server.apps.kernel_pool import KernelPool
 from easymlnb_server.apps.page_tokens import PageTokens
 from easymlnb_server.apps.sessions import Limits, PageSessions
 from easymlnb_server.apps.voila.assets import Assets
 from easymlnb_server.apps.voila.page import Pages
+from easymlnb_server.supervisor import Supervisor
+
+TICK = 2.0
+"""Seconds between two checks for expired sessions."""
 
 
 class AppPages:
-    """What handlers of app pages work with."""
+    """App pages, as handlers use them.
+
+    kernels: form kernels that are always ready; 0 turns app pages off.
+    per_kernel: maximum number of pages in one form kernel.
+    memory: memory limit of a form kernel in bytes.
+    message_limit: maximum size of a page's message in bytes.
+    """
 
     def __init__(
-        self, *, kernels: int, carry: int, memory: int, limits: Limits, message_limit: int
+        self, *, kernels: int, per_kernel: int, memory: int, limits: Limits, message_limit: int
     ) -> None:
-        self.passes = PageTokens()
-        self.places = PageSessions(self.passes, limits)
+        self.tokens = PageTokens()
+        self.sessions = PageSessions(self.tokens, limits)
         self.assets = Assets()
         self.pages = Pages(self.assets)
         self.message_limit = message_limit
+        self.enabled = kernels > 0
         self.url = ""
         """Where form kernels reach our routes."""
         self._kernels = kernels
-        self._carry = carry
+        self._per_kernel = per_kernel
         self._memory = memory
-        self._most = limits.pages
-        self._tasks: list[asyncio.Task[Any]] = []
-
-    @property
-    def on(self) -> bool:
-        """Whether there are app pages at all."""
-        return self._kernels > 0
+        self._max_pages = limits.pages
+        self._supervisor = Supervisor()
 
     def open(self, url: str, cafile: str) -> None:
-        """Begin to keep kernels warm; ``url`` is where they reach our routes."""
+        """Start the pool; ``url`` is where form kernels reach our routes."""
         self.url = url
-        if not self.on:
+        if not self.enabled:
             return
-
-        def another() -> Awaitable[FormKernel]:
-            return start(self.places.told, memory=self._memory, cafile=cafile)
-
-        self.places.pool = KernelPool(
-            another,
-            self.places.lost,
+        pool = self.sessions.pool = KernelPool(
+            lambda: start(self.sessions.on_message, memory=self._memory, cafile=cafile),
+            self.sessions.on_kernel_lost,
             warm=self._kernels,
-            carry=self._carry,
-            most=self._most,
+            per_kernel=self._per_kernel,
+            pages=self._max_pages,
             memory=self._memory,
         )
-        duties = (self.places.pool.keep(), self.places.keep(), self._look())
-        self._tasks = [asyncio.create_task(duty) for duty in duties]
+        self._supervisor.run("form kernels", pool.run)
+        self._supervisor.every("page sessions", TICK, self.sessions.close_expired)
+        self._supervisor.run("app assets", self._load_assets)
 
-    async def _look(self) -> None:
-        # Reads a few hundred names of files; the first visitor shall not wait for that.
+    async def _load_assets(self) -> None:
+        # Lists a few hundred files; the first visitor does not wait for that.
         await asyncio.to_thread(lambda: self.assets.tag)
 
     async def close(self) -> None:
-        """End all places and kernels."""
-        self.places.leave_all(lambda place: True)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """End all sessions and kernels."""
+        self.sessions.close_all()
+        await self._supervisor.close()
+        if self.sessions.pool is not None:
+            await self.sessions.pool.close()

@@ -1,6 +1,5 @@
-"""Page sessions: who has one, who waits for one, and when one ends."""
+"""Page sessions: limits, the waiting list, connections, and their end."""
 
-import asyncio
 import logging
 import secrets
 import time
@@ -25,51 +24,56 @@ from easymlnb_server.apps.page_tokens import PageTokens
 from easymlnb_server.apps.waiting_list import WaitingList
 from easymlnb_server.identity.revocation import Opened
 
-TICK = 2.0
-"""Seconds between two looks for places that are over."""
-
 log = logging.getLogger("easymlnb.apps")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many pages may be open: in all, of visitors without login, of one app, of one visitor.
+    """Maximum numbers of open pages, and timeouts of sessions.
 
-    A page that was sent must come for its place within ``unopened`` seconds; one that lost its
-    connection finds it kept for ``grace`` seconds; one that is open and says no word for ``idle``
-    seconds is put to rest.
+    pages: in total.
+    public: of visitors without a login.
+    app: of one app.
+    visitor: of one visitor.
+    open_timeout: seconds until a page must connect for the first time.
+    reconnect_timeout: seconds until a page that lost its connection must be back.
+    idle_timeout: seconds without a message after which an open page is paused.
     """
 
     pages: int = 500
     public: int = 250
     app: int = 200
     visitor: int = 10
-    unopened: float = 60.0
-    grace: float = 120.0
-    idle: float = 4 * 3600.0
+    open_timeout: float = 60.0
+    reconnect_timeout: float = 120.0
+    idle_timeout: float = 4 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who looks: the id in the cookie, and the name of those who are logged in."""
+    """A visitor: the id in the cookie, and the user's name after a login."""
 
     id: str
     user: str = ""
 
     @property
     def holder(self) -> str:
-        """Who the passes of their pages belong to."""
+        """The holder of the page tokens."""
         return self.user or self.id
 
     @property
-    def who(self) -> str:
-        """Whose pages are counted together: a name counts in all browsers, and without cookies."""
+    def key(self) -> str:
+        """The key to count pages by: a user's pages count together in all browsers."""
         return f"user {self.user}" if self.user else self.id
 
 
 @dataclass(slots=True, eq=False)
 class PageSession:
-    """One page of one visitor. ``id`` is what the page takes for the id of its kernel."""
+    """One page of one visitor. The page takes ``id`` for the id of its kernel.
+
+    While the page is connected, ``to_page`` sends it a message and ``disconnect`` closes its
+    connection.
+    """
 
     id: str
     service: str
@@ -78,24 +82,24 @@ class PageSession:
     root: str
     secret: str
     kernel: FormKernel
-    seen: float = field(default_factory=time.monotonic)
+    last_seen: float = field(default_factory=time.monotonic)
     opened: bool = False
-    hear: Callable[[ToPage], None] | None = None
-    """Takes messages for the page, while it is connected."""
-    drop: Callable[[], None] | None = None
-    """Cuts the page's connection."""
-    broken: bool = False
+    to_page: Callable[[ToPage], None] | None = None
+    disconnect: Callable[[], None] | None = None
+    failed: bool = False
 
-    def say(self, message: ToKernel) -> None:
-        """Send its kernel a message."""
+    def send(self, message: ToKernel) -> None:
+        """Send the form kernel a message."""
         message.session = self.id
-        self.kernel.say(message)
+        self.kernel.send(message)
 
 
 class NoCapacity(Exception):
-    """There is no place now. ``ahead`` visitors come before this one; ``own`` has too many.
+    """No session is free now.
 
-    ``warming``: no limit is reached, a form kernel for the place is only being started.
+    ahead: visitors who come first.
+    own: the visitor has too many pages.
+    warming: no limit is reached, but a form kernel must start first.
     """
 
     def __init__(self, ahead: int = 0, *, own: bool = False, warming: bool = False) -> None:
@@ -106,39 +110,43 @@ class NoCapacity(Exception):
 
 
 class PageSessions:
-    """All places of this server."""
+    """All sessions of this server."""
 
-    def __init__(self, passes: PageTokens, limits: Limits) -> None:
-        self._passes = passes
+    def __init__(self, tokens: PageTokens, limits: Limits) -> None:
+        self._tokens = tokens
         self._limits = limits
-        self._all: dict[str, PageSession] = {}
-        self._line = WaitingList()
+        self._sessions: dict[str, PageSession] = {}
+        self._waiting = WaitingList()
         self.pool: KernelPool | None = None
 
     def __len__(self) -> int:
-        return len(self._all)
+        return len(self._sessions)
+
+    def all(self) -> list[PageSession]:
+        """Return all sessions."""
+        return list(self._sessions.values())
 
     def opened(self) -> list[Opened]:
         """Return all pages, for ``AccessRevoker``."""
         return [
             Opened(
-                None if page.public else page.visitor.user,
-                page.service,
-                partial(self.leave, page),
+                None if session.public else session.visitor.user,
+                session.service,
+                partial(self.close, session),
             )
-            for page in [*self._all.values()]
+            for session in self.all()
         ]
 
-    def get(self, name: str, service: str, visitor: Visitor | None) -> PageSession | None:
-        """Return a place of this visitor; that of another does not exist for them."""
-        found = self._all.get(name)
-        if found is None or found.service != service or found.visitor != visitor:
+    def get(self, id: str, service: str, visitor: Visitor | None) -> PageSession | None:
+        """Return a session of this visitor, never one of another visitor."""
+        session = self._sessions.get(id)
+        if session is None or session.service != service or session.visitor != visitor:
             return None
-        return found
+        return session
 
     def holders(self) -> set[tuple[str, str]]:
-        """Return who has a page of which service, as passes call them."""
-        return {(one.visitor.holder, one.service) for one in self._all.values()}
+        """Return the pairs of token holder and service that have an open page."""
+        return {(session.visitor.holder, session.service) for session in self.all()}
 
     async def open(
         self,
@@ -148,111 +156,107 @@ class PageSessions:
         public: bool,
         url: str,
         base: str,
-        patience: float = 1.0,
+        max_wait: float = 1.0,
     ) -> PageSession:
-        """Make a place for a page. Raises ``NoCapacity`` when there is none now."""
+        """Create the session of a page; raises ``NoCapacity`` if none is free in time."""
         self._admit(spec.name, visitor, public)
         if self.pool is None:
             raise NoCapacity(warming=True)
-        name = str(uuid.uuid4())
-        kernel = await self.pool.take(name, "public" if public else "user", patience)
+        id, ticket = str(uuid.uuid4()), (visitor.key, spec.name)
+        kernel = await self.pool.acquire(id, "public" if public else "user", max_wait)
         if kernel is None:
-            self._line.wait((visitor.who, spec.name))
-            raise NoCapacity(self._line.ahead((visitor.who, spec.name)), warming=True)
-        self._line.leave((visitor.who, spec.name))
-        secret = self._passes.give(spec.name, visitor.holder, public=public)
-        place = PageSession(name, spec.name, visitor, public, secrets.token_hex(16), secret, kernel)
-        self._all[name] = place
-        place.say(
+            self._waiting.join(ticket)
+            raise NoCapacity(self._waiting.ahead(ticket), warming=True)
+        self._waiting.leave(ticket)
+        root = secrets.token_hex(16)
+        secret = self._tokens.create(spec.name, visitor.holder, public=public)
+        session = PageSession(id, spec.name, visitor, public, root, secret, kernel)
+        self._sessions[id] = session
+        session.send(
             OpenPage(
-                spec=spec.to_dict(),
-                root=place.root,
-                url=url,
-                base=base,
-                secret=secret,
-                public=public,
+                spec=spec.to_dict(), root=root, url=url, base=base, secret=secret, public=public
             )
         )
-        return place
+        return session
 
     def _admit(self, service: str, visitor: Visitor, public: bool) -> None:
-        own = [one for one in self._all.values() if one.visitor.who == visitor.who]
-        if len(own) >= self._limits.visitor:
+        sessions = self.all()
+        if sum(one.visitor.key == visitor.key for one in sessions) >= self._limits.visitor:
             raise NoCapacity(own=True)
-        free = self._limits.pages - len(self._all)
+        free = min(
+            self._limits.pages - len(sessions),
+            self._limits.app - sum(one.service == service for one in sessions),
+        )
         if public:
-            there = sum(one.public for one in self._all.values())
-            free = min(free, self._limits.public - there)
-        of_app = sum(one.service == service for one in self._all.values())
-        free = min(free, self._limits.app - of_app)
-        ticket = (visitor.who, service)
-        self._line.wait(ticket)
-        ahead = self._line.ahead(ticket)
+            free = min(free, self._limits.public - sum(one.public for one in sessions))
+        ticket = (visitor.key, service)
+        self._waiting.join(ticket)
+        ahead = self._waiting.ahead(ticket)
         if free <= ahead:
             raise NoCapacity(ahead)
-        self._line.leave(ticket)
+        self._waiting.leave(ticket)
 
-    def told(self, message: FromSession) -> None:
-        """Take what a kernel says."""
-        place = self._all.get(message.session)
-        if place is None:
+    def on_message(self, message: FromSession) -> None:
+        """Handle a message of a form kernel."""
+        session = self._sessions.get(message.session)
+        if session is None:
             return
         if isinstance(message, PageFailed):
-            place.broken = True
-            log.error("Could not build the page of %s: %s", place.service, message.reason)
+            session.failed = True
+            log.error("Could not build the page of %s: %s", session.service, message.reason)
         elif isinstance(message, Spent):
-            log.warning("Closed a page of %s: %s.", place.service, message.reason)
-            self.leave(place)
-        elif place.hear is not None:
-            place.hear(message)
+            log.warning("Closed a page of %s: %s.", session.service, message.reason)
+            self.close(session)
+        elif session.to_page is not None:
+            session.to_page(message)
 
     def connect(
-        self, place: PageSession, hear: Callable[[ToPage], None], drop: Callable[[], None]
+        self,
+        session: PageSession,
+        to_page: Callable[[ToPage], None],
+        disconnect: Callable[[], None],
     ) -> None:
-        """A page has come, or come back; an older connection of it is cut."""
-        if place.drop is not None:
-            place.drop()
-        place.hear, place.drop, place.opened = hear, drop, True
-        place.seen = time.monotonic()
+        """Attach the connection of a page; an older one is closed."""
+        if session.disconnect is not None:
+            session.disconnect()
+        session.to_page, session.disconnect, session.opened = to_page, disconnect, True
+        session.last_seen = time.monotonic()
 
-    def disconnect(self, place: PageSession, hear: Callable[[ToPage], None]) -> None:
-        """A connection is gone; the place is kept for a while."""
-        if place.hear == hear:
-            place.hear = place.drop = None
-            place.seen = time.monotonic()
+    def disconnect(self, session: PageSession, to_page: Callable[[ToPage], None]) -> None:
+        """Detach a closed connection; the session waits for the page to reconnect."""
+        if session.to_page == to_page:
+            session.to_page = session.disconnect = None
+            session.last_seen = time.monotonic()
 
-    def leave(self, place: PageSession) -> None:
-        """End a place: its pass opens nothing any more, its widgets are freed."""
-        if self._all.pop(place.id, None) is None:
+    def close(self, session: PageSession) -> None:
+        """End a session: revoke its token, free its widgets, close its connection."""
+        if self._sessions.pop(session.id, None) is None:
             return
-        self._passes.revoke(place.secret)
-        place.say(ClosePage())
+        self._tokens.revoke(session.secret)
+        session.send(ClosePage())
         if self.pool is not None:
-            self.pool.give_back(place.kernel, place.id)
-        drop, place.hear, place.drop = place.drop, None, None
-        if drop is not None:
-            drop()
+            self.pool.release(session.kernel, session.id)
+        disconnect, session.to_page, session.disconnect = session.disconnect, None, None
+        if disconnect is not None:
+            disconnect()
 
-    def lost(self, kernel: FormKernel) -> None:
-        """A kernel has ended, and with it the places that it carried."""
-        for name in list(kernel.places):
-            place = self._all.get(name)
-            if place is not None:
-                self.leave(place)
+    def close_all(self, condition: Callable[[PageSession], bool] = lambda session: True) -> None:
+        """End all sessions that meet the condition."""
+        for session in filter(condition, self.all()):
+            self.close(session)
 
-    def leave_all(self, wanted: Callable[[PageSession], bool]) -> None:
-        """End all places for which ``wanted`` holds."""
-        for place in [one for one in self._all.values() if wanted(one)]:
-            self.leave(place)
+    def on_kernel_lost(self, kernel: FormKernel) -> None:
+        """End the sessions of a form kernel that has ended."""
+        self.close_all(lambda session: session.kernel is kernel)
 
-    async def keep(self) -> None:
-        """End what is over, until cancelled."""
-        while True:
-            await asyncio.sleep(TICK)
-            self.leave_all(self._over)
+    async def close_expired(self) -> None:
+        """End the sessions whose timeout is over."""
+        self.close_all(self._is_expired)
 
-    def _over(self, place: PageSession) -> bool:
-        silent = time.monotonic() - place.seen
-        if not place.opened:
-            return silent > self._limits.unopened
-        return silent > (self._limits.grace if place.hear is None else self._limits.idle)
+    def _is_expired(self, session: PageSession) -> bool:
+        silent = time.monotonic() - session.last_seen
+        if not session.opened:
+            return silent > self._limits.open_timeout
+        connected = session.to_page is not None
+        limit = self._limits.idle_timeout if connected else self._limits.reconnect_timeout
+        return silent > limit

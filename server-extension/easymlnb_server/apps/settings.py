@@ -4,7 +4,7 @@ from traitlets import Float, HasTraits, Integer
 
 
 class AppSettings(HasTraits):
-    """Traits of the extension, kept apart because they are many."""
+    """Traits of the extension for app pages."""
 
     app_kernels = Integer(
         2, help="Number of form kernels to keep ready; 0 turns app pages off."
@@ -25,10 +25,10 @@ class AppSettings(HasTraits):
     app_pages_per_visitor = Integer(10, help="Maximum number of open app pages per visitor.").tag(
         config=True
     )
-    app_unopened_timeout = Float(
+    app_open_timeout = Float(
         60.0, help="Seconds to keep a session for a page that does not connect."
     ).tag(config=True)
-    app_lost_timeout = Float(
+    app_reconnect_timeout = Float(
         120.0, help="Seconds to keep the session of a page that lost its connection."
     ).tag(config=True)
     app_idle_timeout = Float(

@@ -2,32 +2,31 @@
 
 import time
 
-FORGOTTEN = 20.0
-"""Seconds after which one who asks no more has gone; waiting pages ask every few seconds."""
+EXPIRES = 20.0
+"""Seconds after which a visitor who no longer asks loses the place; pages ask every few seconds."""
 
 Ticket = tuple[str, str]
-"""A visitor and the service they want to see."""
+"""A visitor and the service they want to open."""
 
 
 class WaitingList:
-    """First come, first served; whoever stops asking loses the turn."""
+    """First come, first served, as long as the visitor keeps asking."""
 
     def __init__(self) -> None:
-        self._asked: dict[Ticket, float] = {}
+        self._last_asked: dict[Ticket, float] = {}
 
-    def wait(self, ticket: Ticket) -> None:
-        """Stand in the line, or say that one is still there."""
+    def join(self, ticket: Ticket) -> None:
+        """Join the list, or stay on it."""
         now = time.monotonic()
-        gone = [one for one, asked in self._asked.items() if asked < now - FORGOTTEN]
-        for one in gone:
-            del self._asked[one]
-        # An entry that is written again keeps its place in a dict.
-        self._asked[ticket] = now
+        for other in [one for one, asked in self._last_asked.items() if asked < now - EXPIRES]:
+            del self._last_asked[other]
+        # A dict keeps the order of entries that are written again.
+        self._last_asked[ticket] = now
 
     def ahead(self, ticket: Ticket) -> int:
-        """Return how many come before this one."""
-        return list(self._asked).index(ticket)
+        """Return how many visitors come first."""
+        return list(self._last_asked).index(ticket)
 
     def leave(self, ticket: Ticket) -> None:
-        """It is this one's turn, or they left."""
-        self._asked.pop(ticket, None)
+        """Leave the list."""
+        self._last_asked.pop(ticket, None)

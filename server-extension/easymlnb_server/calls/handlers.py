@@ -41,7 +41,7 @@ from easymlnb_server.openapi.headers import CALL
 from easymlnb_server.openapi.schemas import View
 from easymlnb_server.services.models import Target
 from easymlnb_server.services.registry import LIVE
-from easymlnb_server.uploads.handlers import HEADER, named, owner_of
+from easymlnb_server.uploads.handlers import HEADER, owner_of, upload_ids
 from easymlnb_server.uploads.spool import SpooledFile
 
 
@@ -170,12 +170,12 @@ class CallHandler(SpooledBodyHandler):
         elif body.file is None:
             digest.update(body.data)
         else:
-            await asyncio.to_thread(body.file.feed, digest.update)
+            await asyncio.to_thread(body.file.read_into, digest.update)
         return digest.digest()
 
     def _with_uploads(self, body: Body, name: str) -> Body:
         """Add the files to a body that the headers name."""
-        ids = named(self.request)
+        ids = upload_ids(self.request)
         if not ids:
             return body
         large = body if isinstance(body, FileBody) else FileBody(data=body)

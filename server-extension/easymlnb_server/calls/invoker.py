@@ -86,18 +86,8 @@ class Invocation:
         now = time.monotonic()
         left = limit - (now - request.began)
         seconds = max(min(left, request.deadline - now), SHORTEST)
-        call = Call(
-            id=0,
-            service=plain(target.name),
-            content_type=request.content_type,
-            accept="" if spec.stream else request.accept,
-            seconds=seconds,
-            request_id=request.request_id,
-            view=request.view,
-            progress=request.progress,
-        )
         handle = target.pool.submit(
-            call,
+            _message(request, target, seconds),
             request.body,
             sink.on_event if sink is not None else None,
             spec=spec,
@@ -110,12 +100,13 @@ class Invocation:
         self.handle = handle
         invoker.in_flight.add(self)
         invoker.activity.touch(target.kernel)
+        ended = handle.answered.done()
+        if not ended:
+            handle.on_done = self._answered
         if sink is not None:
             sink.on_accepted(target)
-        if handle.answered.done():
+        if ended:
             self._answered(handle.answered.result())
-        else:
-            handle.on_done = self._answered
 
     def _answered(self, result: CallResult) -> None:
         """End the call, or queue it again where its version was replaced before it began."""
@@ -236,6 +227,20 @@ class Invoker:
         except asyncio.CancelledError:
             invocation.stop(CallCancelled())
             raise
+
+
+def _message(request: CallRequest, target: Target, seconds: float) -> Call:
+    """Return what is sent to the worker; the dispatcher sets its id."""
+    return Call(
+        id=0,
+        service=plain(target.name),
+        content_type=request.content_type,
+        accept="" if target.spec.stream else request.accept,
+        seconds=seconds,
+        request_id=request.request_id,
+        view=request.view,
+        progress=request.progress,
+    )
 
 
 def _is_too_large(body: Body, limit: int) -> bool:

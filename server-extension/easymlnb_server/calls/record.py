@@ -8,11 +8,11 @@ from easymlnb_server.calls.log import CallLog, CallRecord
 from easymlnb_server.calls.models import CallRequest
 from easymlnb_server.dispatch.call import CallHandle, CallResult
 from easymlnb_server.identity.access import user_of_key
-from easymlnb_server.observability.metrics import NOBODY, Metrics
+from easymlnb_server.observability.metrics import UNKNOWN, Metrics
 from easymlnb_server.services.models import Target
 
 if TYPE_CHECKING:
-    from easymlnb_server.observability.tracing import Tracing
+    from easymlnb_server.calls.tracing import Tracing
 
 VISITOR = "(visitor)"
 """The caller without a login, in the log; no user of a Hub has such a name."""
@@ -41,7 +41,7 @@ class CallRecorder:
 
     def refused(self, target: Target | None, code: str) -> None:
         """Count a call that was not accepted; ``target`` is what it called, if that is known."""
-        key = (target.spec.name, target.version) if target is not None else NOBODY
+        key = (target.spec.name, target.version) if target is not None else UNKNOWN
         self._metrics.series(*key).refused[code] += 1
 
     def record(

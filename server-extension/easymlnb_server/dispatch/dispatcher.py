@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from itertools import count
 from random import SystemRandom
@@ -15,7 +16,7 @@ from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import Call
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import DEFAULT_SPEC, CallHandle, Chain, Execution, Listener
-from easymlnb_server.dispatch.duration_model import DurationModels, NoWorkers
+from easymlnb_server.dispatch.duration_model import Backlog, DurationModel, NoWorkers, expected_wait
 from easymlnb_server.dispatch.fair_queue import FairQueue
 from easymlnb_server.dispatch.scheduler import Scheduler
 from easymlnb_server.dispatch.worker_link import WorkerLink
@@ -24,7 +25,7 @@ from easymlnb_server.dispatch.worker_slots import WorkerSlot, WorkerSlots
 GRACE = 5.0
 """Seconds that a worker has to stop a canceled call."""
 
-log = logging.getLogger("easymlnb.pool")
+log = logging.getLogger("easymlnb.dispatch")
 
 # Unique across restarts: a worker that reconnects may still answer a call of its former link.
 _ids = count(SystemRandom().getrandbits(48))
@@ -75,7 +76,7 @@ class Dispatcher:
         self._queue = FairQueue()
         self._slots = WorkerSlots()
         self._running: dict[int, WorkerLink] = {}
-        self._durations = DurationModels()
+        self._durations: defaultdict[str, DurationModel] = defaultdict(DurationModel)
         self._scheduler = Scheduler(self._slots, self._durations)
         self._closed: EasyMLNBError | None = None
         self._changed = asyncio.Event()
@@ -127,39 +128,18 @@ class Dispatcher:
         worker: WorkerLink | None = None,
         chain: Chain = (),
     ) -> CallHandle:
-        """Accept a call.
+        """Accept a call; raises ``Busy``, or the error of ``close``.
 
-        Parameters
-        ----------
-        call
-            What to send to the worker; gets a new ``id``.
-        listener
-            Called with each progress message and stream item.
-        spec
-            The service to call.
-        low_priority
-            Let interactive calls go first.
-        worker
-            Run the call on this worker, without queueing.
-        chain
-            The calls that wait for this one.
-
-        Raises
-        ------
-        Busy
-            The service's queue is full.
-        NotReady
-            The version was stopped.
+        - ``call``: what to send to the worker; gets a new ``id``
+        - ``listener``: called with each progress message and stream item
+        - ``spec``: the service to call
+        - ``low_priority``: let interactive calls go first
+        - ``worker``: run the call on this worker, without queueing
+        - ``chain``: the calls that wait for this one
         """
         if self._closed is not None:
             raise self._closed
-        slot = None
-        if worker is None:
-            if spec.batch is None and not self._queue:
-                prefetch = isinstance(body, bytes) and not chain
-                slot = self._scheduler.find_slot(call.service, spec, prefetch=prefetch)
-            if slot is None:
-                self._refuse_if_full(call.service, spec)
+        slot = self._admit(call.service, spec, body, chain) if worker is None else None
         loop = asyncio.get_running_loop()
         call = msgspec.structs.replace(call, id=next(_ids))
         handle = CallHandle(call, body, loop, listener, spec, low_priority)
@@ -255,11 +235,20 @@ class Dispatcher:
             self._changed.clear()
             await self._changed.wait()
 
-    def _refuse_if_full(self, service: str, spec: ServiceSpec) -> None:
+    def _admit(
+        self, service: str, spec: ServiceSpec, body: Body, chain: Chain
+    ) -> WorkerSlot | None:
+        """Return the slot for a new call, or ``None`` to queue it; raises ``Busy``."""
+        if spec.batch is None and not self._queue:
+            prefetch = isinstance(body, bytes) and not chain
+            slot = self._scheduler.find_slot(service, spec, prefetch=prefetch)
+            if slot is not None:
+                return slot
         queued = self._queue.count(service)
         limit = self._limit if spec.batch is None else self._limit + spec.batch.max_size
         if queued >= limit:
             raise Busy(queued, self._expected_wait(service, spec, queued))
+        return None
 
     def _enqueue(self, handle: CallHandle, loop: asyncio.AbstractEventLoop) -> None:
         self._queue.add(handle)
@@ -271,7 +260,7 @@ class Dispatcher:
             return
         # Calls that arrive in the same iteration of the event loop share a batch.
         loop.call_soon(self._dispatch)
-        wait = batch.max_wait or self._durations.get(handle.call.service).unnoticed_wait()
+        wait = batch.max_wait or self._durations[handle.call.service].unnoticed_wait()
         if wait:
             handle.batch_ready = False
             loop.call_later(wait, self._end_batch_wait, handle)
@@ -350,7 +339,7 @@ class Dispatcher:
         run.calls.remove(handle)
         if not run.calls:
             if seconds:
-                durations = self._durations.get(run.service)
+                durations = self._durations[run.service]
                 durations.add(run.size, seconds, complete=handle.ended_by_worker)
             self._scheduler.run_ended(run)
         if worker.lost:
@@ -368,6 +357,11 @@ class Dispatcher:
         self._queue.add(handle, front=True)
 
     def _expected_wait(self, service: str, spec: ServiceSpec, calls: int) -> float:
-        others = {name: self._queue.count(name) for name in self._queue.services() - {service}}
-        capacity = self._slots.capacity(spec)
-        return self._durations.expected_wait(service, spec, calls, others, capacity)
+        """Return the seconds until ``calls`` calls of a service have run."""
+        size = spec.batch.max_size if spec.batch is not None else 1
+        own = Backlog(-(-calls // size), self._durations[service].seconds(min(calls, size)))
+        others = (
+            Backlog(self._queue.count(name), self._durations[name].seconds(1))
+            for name in self._queue.services() - {service}
+        )
+        return expected_wait(own, others, self._slots.capacity(spec))

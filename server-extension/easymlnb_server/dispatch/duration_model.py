@@ -1,12 +1,9 @@
 """Learn how long runs and worker starts take, for batches, queues and ``Retry-After``."""
 
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-
-from easymlnb.contract.spec import ServiceSpec
 
 UNNOTICED = 0.01
 """Fraction of a run's duration that simultaneous callers may wait for one another."""
@@ -22,8 +19,8 @@ DECAY = 0.9
 class DurationModel:
     """Duration of a run of ``n`` calls as ``a * n + b``: least squares, recent runs count most.
 
-    ``a`` and ``b`` cannot be told apart while all runs had one size. A smaller run is then expected
-    to take as long, and half of a larger run's duration to grow in proportion.
+    While all runs had one size, ``a`` and ``b`` are unknown. A smaller run is then expected to take
+    as long, and half of a larger run's duration to grow in proportion.
     """
 
     __slots__ = ("_n", "_nn", "_ns", "_s", "_weight")
@@ -82,33 +79,6 @@ def expected_wait(own: Backlog, others: Iterable[Backlog], capacity: int) -> flo
     """
     between = sum(min(own.runs, other.runs) * other.seconds for other in others)
     return (own.runs * own.seconds + between) / max(1, capacity)
-
-
-class DurationModels:
-    """The duration models of one version, by service."""
-
-    def __init__(self) -> None:
-        self._models: defaultdict[str, DurationModel] = defaultdict(DurationModel)
-
-    def get(self, service: str) -> DurationModel:
-        return self._models[service]
-
-    def expected_wait(
-        self,
-        service: str,
-        spec: ServiceSpec,
-        calls: int,
-        others: Mapping[str, int],
-        capacity: int,
-    ) -> float:
-        """Return the seconds until ``calls`` calls of a service have run.
-
-        ``others`` is the number of queued calls by service, ``capacity`` the runs at once.
-        """
-        size = spec.batch.max_size if spec.batch is not None else 1
-        own = Backlog(-(-calls // size), self._models[service].seconds(min(calls, size)))
-        rest = (Backlog(count, self._models[name].seconds(1)) for name, count in others.items())
-        return expected_wait(own, rest, capacity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.dispatch.batching import batch_size
 from easymlnb_server.dispatch.call import CallHandle, Execution
-from easymlnb_server.dispatch.duration_model import DurationModels
+from easymlnb_server.dispatch.duration_model import DurationModel
 from easymlnb_server.dispatch.worker_slots import WorkerSlot, WorkerSlots
 
 SHORT = 0.001
@@ -21,7 +21,7 @@ class Scheduler:
     ``slot`` is the worker slot for the calls that ``calls_to_send`` chose last.
     """
 
-    def __init__(self, slots: WorkerSlots, durations: DurationModels) -> None:
+    def __init__(self, slots: WorkerSlots, durations: Mapping[str, DurationModel]) -> None:
         self._slots = slots
         self._durations = durations
         self._runs: Counter[str] = Counter()
@@ -55,7 +55,7 @@ class Scheduler:
 
     def is_short(self, service: str, size: int) -> bool:
         """Return whether runs of ``size`` calls were measured to take at most ``SHORT``."""
-        return 0.0 < self._durations.get(service).seconds(size) <= SHORT
+        return 0.0 < self._durations[service].seconds(size) <= SHORT
 
     def calls_to_send(self, queue: Iterator[CallHandle]) -> int:
         """Return how many of a service's first calls can be sent now."""
@@ -67,7 +67,7 @@ class Scheduler:
         if self.slot is not None:
             if spec.batch is None:
                 return 1
-            calls, durations = chain((first,), queue), self._durations.get(service)
+            calls, durations = chain((first,), queue), self._durations[service]
             return batch_size(calls, spec.batch, durations, time.monotonic())
         on_main = spec.concurrency == 1 and first.batch_ready
         self._prefetch = self._prefetch and not (on_main and not self._is_full(service, spec))

@@ -161,7 +161,7 @@ class EasyHandler(JupyterHandler):
         return user.caller if isinstance(user, JupyterUser) else Caller(user.username)
 
     async def _identify_pass(self, header: str) -> User:
-        held = self.held = self.state.apps.passes.find(header)
+        held = self.held = self.state.apps.tokens.find(header)
         if held is None:
             raise NotLoggedIn
         if not self.admits(held):

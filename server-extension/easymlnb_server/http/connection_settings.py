@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from traitlets import Float, HasTraits, Integer
+from traitlets import Bool, Float, HasTraits, Integer
 
 try:
     import resource
@@ -24,6 +24,11 @@ class Inbound:
 class InboundSettings(HasTraits):
     """Traits of the extension."""
 
+    fast_path = Bool(
+        True,
+        help="Answer simple calls without Tornado's and Jupyter's request handlers, which halves "
+        "the server's work per call.",
+    ).tag(config=True)
     head_timeout = Float(
         10.0, min=0.0, help="Maximum seconds until all headers of a request arrived; 0: unlimited."
     ).tag(config=True)

@@ -11,7 +11,7 @@ from easymlnb.contract.errors import EasyMLNBError, StorageFull
 from easymlnb.contract.worker_protocol import LARGE
 from easymlnb_server.dispatch.bodies import Body, FileBody
 from easymlnb_server.http.body import BodyHandler
-from easymlnb_server.uploads.spool import PIECE, SpooledFile
+from easymlnb_server.uploads.spool import CHUNK, SpooledFile
 
 
 class SpooledBodyHandler(BodyHandler):
@@ -50,8 +50,8 @@ class SpooledBodyHandler(BodyHandler):
     def _room(self, size: int) -> SpooledFile:
         """Begin the body's file; those of visitors count together. Raises ``StorageFull``."""
         if self.held is not None and self.held.public:
-            return self.state.spool.lasting(size, visitor=True)
-        return self.state.spool.file(size)
+            return self.state.spool.create_on_disk(size, visitor=True)
+        return self.state.spool.create(size)
 
     def _spill(self) -> None:
         """Move what came so far, of a body that did not say its length, into a file."""
@@ -62,7 +62,7 @@ class SpooledBodyHandler(BodyHandler):
 
     async def _to_disk(self, file: SpooledFile, chunk: bytes) -> None:
         try:
-            file.hold(file.size + len(chunk))
+            file.reserve(file.size + len(chunk))
             # A disk may be slow, and the next part is not read before this one lies there.
             await asyncio.to_thread(file.write, chunk)
         except StorageFull as error:
@@ -101,11 +101,11 @@ def read_faster(connection: Any) -> None:
     """Read what this connection brings in larger pieces than Tornado's 64 KB."""
     own = cast("HTTP1Connection", connection)
     own.params = copy.copy(own.params)
-    own.params.chunk_size = PIECE
-    own.stream.read_chunk_size = PIECE
+    own.params.chunk_size = CHUNK
+    own.stream.read_chunk_size = CHUNK
 
 
 async def send_file(file: SpooledFile, write: Any) -> None:
     """Send a file by ``write``, never more at once than the receiver has taken."""
-    for piece in file.pieces():
-        await write(piece)
+    for chunk in file.chunks():
+        await write(chunk)

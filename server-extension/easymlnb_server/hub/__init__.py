@@ -1,5 +1,5 @@
-"""The server as a service that all users of a Hub share: who comes in, and how much they may use.
+"""The server as a service that all users of a Hub share: login, users and limits.
 
-Who somebody is, their groups and whether they administrate is the Hub's to say; it is asked anew
-after seconds. Nothing here opens Jupyter's own routes: those know nobody.
+Identity, groups and administrator rights come from the Hub and are cached for seconds. Jupyter's
+own routes accept no user.
 """

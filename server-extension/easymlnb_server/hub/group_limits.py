@@ -1,7 +1,4 @@
-"""How much the members of a group may use: how many workers, and how long GPUs.
-
-Rules only: nothing here asks anybody or looks at a clock.
-"""
+"""Limits of workers and GPU seconds for the members of groups: rules without I/O or clock."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -11,15 +8,15 @@ import msgspec
 
 from easymlnb_server import spelling
 
-ALL = "*"
-"""Stands for users who are in no group that is named."""
+OTHERS = "*"
+"""Key of the limit for users in no listed group."""
 
 
 class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one user may use; ``None`` is without limit.
+    """The limit of one user; ``None`` is unlimited.
 
-    ``workers`` is how many may run at a time, in all placements; ``gpu_seconds_a_day`` for how long
-    they may hold GPUs from one midnight (UTC) to the next, one GPU for a second being one.
+    workers: number of workers at a time, in all placements.
+    gpu_seconds_a_day: GPUs times seconds from one midnight (UTC) to the next.
     """
 
     workers: int | None = None
@@ -35,25 +32,22 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 NO_LIMIT = Limit()
 
 
-def read(told: Mapping[str, Any]) -> dict[str, Limit]:
-    """Return the limits of ``c.EasyMLNB.group_limits``; raises ``ValueError`` in a sentence."""
-    wrong = next((group for group in told if not isinstance(group, str)), None)
+def parse(setting: Mapping[str, Any]) -> dict[str, Limit]:
+    """Return the limits of ``c.EasyMLNB.group_limits``; raises ``ValueError``."""
+    wrong = next((group for group in setting if not isinstance(group, str)), None)
     if wrong is not None:
         raise ValueError(f"Invalid group name {wrong!r}: use a string.")
     return {
         group: spelling.struct(limit, Limit, f"the limit of the group {group!r}")
-        for group, limit in told.items()
+        for group, limit in setting.items()
     }
 
 
-def of(groups: Collection[str], limits: Mapping[str, Limit]) -> Limit:
-    """Return what a member of these groups may use: the most that any of them gives.
-
-    Groups without a limit give none; who is in no group with one has that of ``*``, if there is.
-    """
-    given = [limit for group, limit in limits.items() if group != ALL and group in groups]
+def limit_for(groups: Collection[str], limits: Mapping[str, Limit]) -> Limit:
+    """Return the limit of a member of these groups: the highest of any listed group, else ``*``."""
+    given = [limit for group, limit in limits.items() if group != OTHERS and group in groups]
     if not given:
-        return limits.get(ALL, NO_LIMIT)
+        return limits.get(OTHERS, NO_LIMIT)
     workers = [limit.workers for limit in given]
     seconds = [limit.gpu_seconds_a_day for limit in given]
     return Limit(

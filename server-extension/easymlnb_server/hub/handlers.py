@@ -48,8 +48,8 @@ class HubHandler(EasyHandler):
         users, views = hub_users(self), self.state.placement_views
         if not isinstance(views, UserPlacements):
             raise RouteNotFound
-        found = await examine(users, views.credentials)
-        self.write_json({"easymlnb": version("easymlnb"), **found})
+        results = await examine(users, views.credentials)
+        self.write_json({"easymlnb": version("easymlnb"), **results})
 
 
 class UserHandler(EasyHandler):
@@ -82,15 +82,15 @@ class TransferHandler(BodyHandler):
             raise BadRequest(f'Name the new owner as JSON: {{"to": "alice"}} ({error}).') from error
         if to == name:
             raise BadRequest(f"{name!r} already owns these services.")
-        found = await users.look(to)
-        if found is None:
+        owner = await users.fetch(to)
+        if owner is None:
             raise BadRequest(f"The Hub has no user {to!r}.")
-        if not found.identity:
+        if not owner.identity:
             raise BadRequest(
                 "The Hub does not return when users were created. Give the service the scope "
                 "read:users; 'easymlnb doctor --hub' prints the setting."
             )
-        moved = await self.state.publisher.transfer(name, to, found.identity)
+        moved = await self.state.publisher.transfer(name, to, owner.identity)
         await users.forget()
         forget_services(self, moved)
         self.write_json({"moved": moved})

@@ -9,21 +9,23 @@ from easymlnb_server.hub.users import HubUsers
 from easymlnb_server.placement.hub.client import HubClient
 from easymlnb_server.placement.hub.credentials import HubCredentials
 
-SECONDS = 5.0
+TIMEOUT = 5.0
 
 
-async def examine(members: HubUsers, account: HubCredentials) -> dict[str, Any]:
-    """Return what was found: the Hub's version, rights that are missing, and the way back here.
+async def examine(users: HubUsers, account: HubCredentials) -> dict[str, Any]:
+    """Return the results of the checks.
 
-    ``hub`` is empty when the Hub does not answer. ``missing`` are scopes of ours, ``proxy`` is our
-    address as nodes dial it, ``reached`` whether something answers there, and ``slowest_start`` for
-    how many seconds the Hub kept a request waiting that only was to begin the start of a node.
+    hub: version of the Hub; empty if it does not answer.
+    missing: scopes that this service lacks.
+    proxy: our URL as nodes use it.
+    reached: whether this server answers at that URL.
+    slowest_start: seconds of the Hub's slowest response to a request to start a node.
     """
     home = f"{account.proxy}{account.path}"
-    async with httpx.AsyncClient(timeout=SECONDS) as http:
+    async with httpx.AsyncClient(timeout=TIMEOUT) as http:
         return {
             "hub": await _version(http, account.api_url),
-            "missing": await members.missing(SCOPES),
+            "missing": await users.missing(SCOPES),
             "proxy": home if account.proxy else "",
             "reached": bool(account.proxy) and await _answers(http, f"{home}health/live"),
             "slowest_start": round(HubClient.slowest, 1),

@@ -1,4 +1,4 @@
-"""Log in: pages by the Hub's OAuth, scripts by the Hub's tokens."""
+"""Login: OAuth of the Hub for pages, tokens of the Hub for scripts."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ from easymlnb_server.hub.users import HubUser, HubUsers
 from easymlnb_server.identity.access import Caller, JupyterUser
 
 RESOURCE = "easymlnb"
-"""Name of our own routes for an authorizer; Jupyter's own have other names."""
+"""The authorizer's name of our routes; those of Jupyter have other names."""
 
-NO_ENTRY = (
+NO_SCOPE = (
     f"This token cannot access the shared service: the scope {ACCESS} is missing. The Hub's "
     f"administrator adds to c.JupyterHub.load_roles: {USERS}, and for the users' servers: "
     f"{TOKENS}"
@@ -26,23 +26,23 @@ NO_ENTRY = (
 
 
 class CachedHubOAuth(HubOAuth):  # type: ignore[misc]
-    """JupyterHub's own login, except that what the Hub says is kept for seconds, and bounded."""
+    """JupyterHub's login with the bounded, short-lived cache of ``HubUsers``."""
 
-    members: HubUsers
+    users: HubUsers
 
     def user_for_token(
         self, token: str, use_cache: bool = True, session_id: str = "", *, sync: bool = True
     ) -> Any:
-        """Return, once awaited, the Hub's model of whose token this is; ``None`` if nobody's."""
+        """Return an awaitable of the model of the token's user, or of ``None``."""
         return self._model(token)
 
     async def _model(self, token: str) -> dict[str, Any] | None:
-        found = await self.members.whose(token)
-        return None if found is None else {"name": found.name, "member": found}
+        user = await self.users.find_by_token(token)
+        return None if user is None else {"name": user.name, "user": user}
 
 
 class HubIdentity(JupyterHubIdentityProvider):  # type: ignore[misc]
-    """Knows users of the Hub whose token is good for this service, on our own routes only."""
+    """Identifies users whose token is valid for this service, on our routes only."""
 
     cache_seconds = Float(
         30.0,
@@ -53,28 +53,28 @@ class HubIdentity(JupyterHubIdentityProvider):  # type: ignore[misc]
 
     @property
     def token(self) -> str:
-        """There is none of the server's own: it would open everything to whoever reads it."""
+        """Empty: a token of the server itself would open everything."""
         return ""
 
     @property
     def people(self) -> HubUsers:
-        """Who the Hub's users are."""
-        found: HubUsers = self.hub_auth.members
-        return found
+        """The users of the Hub."""
+        users: HubUsers = self.hub_auth.users
+        return users
 
     @property
     def routes(self) -> tuple[tuple[Any, ...], ...]:
-        """What belongs among our own routes, where the proxy leads."""
+        """Routes to add to ours: the proxy forwards no others."""
         return ((r"oauth_callback", CallbackHandler, {"hub_auth": self.hub_auth}),)
 
     @default("hub_auth")
     def _default_hub_auth(self) -> CachedHubOAuth:
-        made = CachedHubOAuth(parent=self)
-        made.members = HubUsers(made.api_url, made.api_token, self.cache_seconds)
-        return made
+        oauth = CachedHubOAuth(parent=self)
+        oauth.users = HubUsers(oauth.api_url, oauth.api_token, self.cache_seconds)
+        return oauth
 
     def get_handlers(self) -> list[tuple[Any, ...]]:
-        """Return no routes: Jupyter would put them where no proxy leads."""
+        """Return no routes: the proxy does not forward those of Jupyter."""
         return []
 
     async def get_user(self, handler: JupyterHandler) -> User | None:
@@ -83,44 +83,41 @@ class HubIdentity(JupyterHubIdentityProvider):  # type: ignore[misc]
         self._patch_get_login_url(handler)
         self._patch_xsrf(handler)
         try:
-            return await self._person(handler)
+            return await self._find_user(handler)
         except EasyMLNBError as error:
-            # What is open to everybody is open to them as well; all else tells them this.
+            # Open routes still answer; all others raise this error.
             handler.refusal = error  # type: ignore[attr-defined]
             return None
 
-    async def _person(self, handler: JupyterHandler) -> JupyterUser | None:
-        found = await self.hub_auth.get_user(handler, sync=False)
-        if found is None:
+    async def _find_user(self, handler: JupyterHandler) -> JupyterUser | None:
+        model = await self.hub_auth.get_user(handler, sync=False)
+        if model is None:
             return None
-        member: HubUser = found["member"]
-        if not _enters(member):
-            raise Forbidden(NO_ENTRY)
-        return _person(self.people.caller(member))
+        user: HubUser = model["user"]
+        if not _has_access(user):
+            raise Forbidden(NO_SCOPE)
+        return _jupyter_user(self.people.caller(user))
 
     def known(self, token: str) -> JupyterUser | None:
-        """Return whom ``get_user`` would with this token alone, if it is known without asking.
-
-        ``None`` says nothing: the Hub may have to be asked, or the token may not be good for us.
-        """
-        found: HubUser | None = self.people.known(token)
-        if found is None or not _enters(found):
+        """Return the user of a token if that needs no request to the Hub, else ``None``."""
+        user: HubUser | None = self.people.cached(token)
+        if user is None or not _has_access(user):
             return None
-        return _person(self.people.caller(found))
+        return _jupyter_user(self.people.caller(user))
 
 
-def _enters(member: HubUser) -> bool:
-    return ACCESS in member.scopes or "access:services" in member.scopes
+def _has_access(user: HubUser) -> bool:
+    return ACCESS in user.scopes or "access:services" in user.scopes
 
 
-def _person(caller: Caller) -> JupyterUser:
+def _jupyter_user(caller: Caller) -> JupyterUser:
     return JupyterUser(
         username=caller.name, groups=caller.groups, admin=caller.admin, names=caller.names
     )
 
 
 class OwnRoutesOnly(Authorizer):
-    """Opens our own routes, whose handlers look at each service's rights, and none of Jupyter's."""
+    """Allows our routes, whose handlers check each service's access, and none of Jupyter's."""
 
     def is_authorized(
         self, handler: JupyterHandler, user: User, action: str, resource: str
@@ -129,7 +126,7 @@ class OwnRoutesOnly(Authorizer):
 
 
 class CallbackHandler(HubOAuthCallbackHandler):  # type: ignore[misc]
-    """Where the Hub sends people back who have logged in."""
+    """The route that the Hub redirects to after a login."""
 
     def initialize(self, hub_auth: CachedHubOAuth) -> None:
         self.hub_auth = hub_auth
@@ -139,5 +136,4 @@ class CallbackHandler(HubOAuthCallbackHandler):  # type: ignore[misc]
         await super().get()
 
     def get_current_user(self) -> None:
-        # It is asked for only by those who come a second time; they go where they wanted to.
-        return None
+        return None  # a user who logs in twice is redirected once more

@@ -1,14 +1,14 @@
-"""Which identity owns a name: the Hub may give a name to another person later."""
+"""The identity that owns each name: the Hub may give a name to another user later."""
 
 import asyncio
 
 from easymlnb_server.store.people import People
 
 
-class Register:
-    """Names and the identities that they belong to, as ``People`` has them.
+class NameRegistry:
+    """Names and the identities that own them, as ``People`` stores them.
 
-    An identity is what the Hub says of a user and nobody can change, empty where it says nothing.
+    An identity is a fixed property of a user of the Hub; it is empty if the Hub returns none.
     """
 
     def __init__(self) -> None:
@@ -17,12 +17,12 @@ class Register:
         self._names: dict[str, frozenset[str]] = {}
 
     def open(self, people: People) -> None:
-        """Read what is known, and write to this from now on; it blocks."""
+        """Load from and write to this store; it blocks."""
         self._people = people
         self.read()
 
     def read(self) -> None:
-        """Read again; it blocks."""
+        """Reload; it blocks."""
         if self._people is None:
             return
         self._identities = self._people.all()
@@ -32,24 +32,24 @@ class Register:
         self._names = {identity: frozenset(found) for identity, found in names.items()}
 
     def knows(self, name: str, identity: str) -> bool:
-        """Say whether there is nothing to be written of somebody."""
+        """Return whether ``bind`` has nothing to do."""
         return not identity or self._people is None or name in self._identities
 
     async def bind(self, name: str, identity: str) -> None:
-        """Let a name belong to whom it was seen with, unless it belongs to somebody."""
+        """Bind a name to an identity, unless it is bound."""
         if self._people is not None and not self.knows(name, identity):
             await asyncio.to_thread(self._people.bind, name, identity)
             await asyncio.to_thread(self.read)
 
     def names(self, name: str, identity: str) -> frozenset[str]:
-        """Return the names under which somebody has rights; none for whose name is another's."""
+        """Return the names under which a user has rights; none if the name is another user's."""
         if not identity:
-            # The Hub does not tell people apart: a name that belongs to nobody is good.
+            # Without identities, an unbound name belongs to its user.
             return frozenset() if name in self._identities else frozenset([name])
         if self._people is None:
             return frozenset([name])
         return self._names.get(identity, frozenset())
 
     def belongs(self, name: str, identity: str) -> bool:
-        """Say whether a name is still that of whom it belongs to here."""
+        """Return whether a name is bound to this identity, or unbound."""
         return self._identities.get(name, identity) == identity

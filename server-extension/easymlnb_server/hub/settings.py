@@ -36,23 +36,23 @@ class HubSettings(HasTraits):
 
     @validate("placements")
     def _placements(self, proposal: Any) -> Mapping[str, Any]:
-        return _understood("placements", profiles.parse_profiles, proposal["value"])
+        return _validated("placements", profiles.parse_profiles, proposal["value"])
 
     @validate("group_limits")
     def _group_limits(self, proposal: Any) -> Mapping[str, Any]:
-        return _understood("group_limits", group_limits.read, proposal["value"])
+        return _validated("group_limits", group_limits.parse, proposal["value"])
 
     @property
     def is_node(self) -> bool:
-        """Say whether this server was started to carry kernels of another, and nothing else."""
+        """Return whether this server only runs kernels of another one."""
         return os.environ.get("JUPYTERHUB_SERVER_NAME", "").startswith(PREFIX)
 
 
-def _understood(
-    trait: str, read: Callable[[Mapping[str, Any]], object], told: Mapping[str, Any]
+def _validated(
+    trait: str, read: Callable[[Mapping[str, Any]], object], value: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     try:
-        read(told)
+        read(value)
     except ValueError as error:
         raise TraitError(f"EasyMLNB.{trait}: {error}") from error
-    return told
+    return value

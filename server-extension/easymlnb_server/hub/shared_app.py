@@ -1,7 +1,7 @@
 """The extension and its Jupyter server as a shared service.
 
-This process holds a token that starts servers of all users, so it must never run what they publish
-under its own account. Whatever is wrong with its settings ends it; nothing is left out or guessed.
+This process has a token that starts servers of all users, so it never runs published code under
+its own account. An invalid setting ends the process.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from easymlnb_server.app import EasyMLNB
 from easymlnb_server.hub.identity_provider import HubIdentity, OwnRoutesOnly
 
 OURS = ("EasyMLNB", "HubIdentity", "ServerApp")
-"""Sections that administrators write for this program."""
+"""Configuration sections of this program."""
 
 
 class SharedService(EasyMLNB):
@@ -40,7 +40,7 @@ class SharedService(EasyMLNB):
         try:
             await super()._start_jupyter_server_extension(serverapp)
         except Exception as error:
-            # Jupyter would log it and go on without what was not started.
+            # Jupyter would log the error and continue with a part of the extension.
             self.log.critical("The shared service failed to start: %s", error, exc_info=True)
             assert isinstance(serverapp, SharedServer)
             serverapp.failed = True
@@ -48,16 +48,16 @@ class SharedService(EasyMLNB):
 
 
 class SharedServer(ServerApp):
-    """Jupyter's server for that. ``forced`` are settings that no file and no option changes."""
+    """Jupyter's server of the shared service; no file or option changes the ``forced`` settings."""
 
     forced = Config()
     failed = False
-    """Whether it ended because something did not start."""
+    """Whether the extension did not start."""
 
     def init_server_extensions(self) -> None:
         self.update_config(self.forced)
         super().init_server_extensions()
-        # The extension's own file may have said something, too.
+        # The extension's configuration file may also have changed them.
         self.update_config(self.forced)
 
     def check(self) -> None:
@@ -83,14 +83,14 @@ class SharedServer(ServerApp):
 
 
 class _StrictLoader(KVArgParseConfigLoader):
-    """Reads the command line and refuses what Jupyter would only warn of."""
+    """Rejects unknown options, for which Jupyter only logs a warning."""
 
     def _handle_unrecognized_alias(self, arg: str) -> None:
         raise ArgumentError(f"--{arg} is not an option of the shared service.")
 
 
 def read_file(file: Path) -> None:
-    """Read a settings file once, as Jupyter will; raises ``ValueError`` if that fails."""
+    """Load a configuration file as Jupyter does; raises ``ValueError`` if that fails."""
     if file.suffix not in (".py", ".json"):
         raise ValueError(
             f"The name of {file} must end with .py or .json, like other Jupyter configuration "
@@ -109,5 +109,5 @@ def read_file(file: Path) -> None:
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
-    """Tell Jupyter where the extension is (called by name)."""
+    """Return the extension (Jupyter calls this by name)."""
     return [{"module": "easymlnb_server.hub.shared_app", "app": SharedService}]

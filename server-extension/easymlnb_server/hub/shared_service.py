@@ -1,7 +1,7 @@
 """The service that all users of a JupyterHub share: ``python -m`` this module.
 
-The Hub starts it, as ``easymlnb hub config`` says. It is a Jupyter server that serves our routes
-and knows nobody on Jupyter's own.
+The Hub starts it, as ``easymlnb hub config`` configures. It is a Jupyter server on which only our
+routes accept users.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ with complete():
 
 ORPHAN_TIMEOUT = 10.0
 FOLDER = "easymlnb-service"
-"""Where its state is unless something else is said: beside the Hub's own."""
+"""Default state folder, in the working directory of the Hub."""
 
 NEEDED = (
     "JUPYTERHUB_SERVICE_PREFIX",
@@ -35,14 +35,14 @@ NEEDED = (
     "JUPYTERHUB_API_TOKEN",
     "JUPYTERHUB_CLIENT_ID",
 )
-STAND_INS = {
+CHECK_DEFAULTS = {
     "JUPYTERHUB_SERVICE_PREFIX": f"/services/{SERVICE}/",
     "JUPYTERHUB_SERVICE_URL": "http://127.0.0.1:10180",
     "JUPYTERHUB_API_URL": "http://127.0.0.1:8081/hub/api",
     "JUPYTERHUB_API_TOKEN": "none",
     "JUPYTERHUB_CLIENT_ID": f"service-{SERVICE}",
 }
-"""What a check takes for what a Hub says."""
+"""Values for ``--check``, which runs without a Hub."""
 
 CHECK = "--check"
 LOGIN = "easymlnb_server.hub.identity_provider"
@@ -58,11 +58,11 @@ FORCED = (
     "terminals_enabled",
     "tornado_settings",
 )
-"""Settings of Jupyter's server on which it rests that nobody gets in who should not."""
+"""Settings of Jupyter's server that protect the service from unauthorized access."""
 
 
-def settings(environment: Mapping[str, str], folder: Path) -> Config:
-    """Return what a Hub's environment says, as Jupyter's settings; raises ``ValueError``."""
+def config_from_environment(environment: Mapping[str, str], folder: Path) -> Config:
+    """Return Jupyter's settings for the environment of the Hub; raises ``ValueError``."""
     missing = [name for name in NEEDED if not environment.get(name)]
     if missing:
         raise ValueError(
@@ -81,7 +81,7 @@ def settings(environment: Mapping[str, str], folder: Path) -> Config:
         port_retries=0,
         allow_root=True,
         open_browser=False,
-        # The proxy is what browsers know; host names are its matter, and who asks it says.
+        # The proxy checks host names and reports the addresses of clients.
         allow_remote_access=True,
         trust_xheaders=True,
         allow_unauthenticated_access=False,
@@ -93,7 +93,7 @@ def settings(environment: Mapping[str, str], folder: Path) -> Config:
         root_dir=str(folder / "nothing"),
         cookie_secret_file=str(folder / "cookie_secret"),
         answer_yes=True,
-        # JupyterHub's check comes once it is known who asks; tornado's would come before.
+        # JupyterHub checks XSRF tokens after authentication, Tornado would do so before.
         tornado_settings={"xsrf_cookies": False, "xsrf_cookie_kwargs": {"path": prefix}},
     )
     config.EasyMLNB = Config(shared=True, state_dir=str(folder))
@@ -101,15 +101,14 @@ def settings(environment: Mapping[str, str], folder: Path) -> Config:
 
 
 def replace_orphan(note: Path) -> None:
-    """End the service of a Hub that was killed, whose place this one takes.
+    """End the service of a Hub that was killed; this process takes over its workers.
 
-    It has answered until now, and its workers are taken over. ``note`` is a file that says which
-    process that is; one whose Hub still runs is left alone, and finds the address in use.
+    ``note`` is a file that names the process. A service whose Hub still runs is not ended.
     """
     with contextlib.suppress(OSError, ValueError, KeyError, psutil.Error):
-        told = json.loads(note.read_text())
-        process = psutil.Process(told["pid"])
-        if process.create_time() == told["started"] and process.ppid() != told["parent"]:
+        previous = json.loads(note.read_text())
+        process = psutil.Process(previous["pid"])
+        if process.create_time() == previous["started"] and process.ppid() != previous["parent"]:
             process.kill()
             process.wait(ORPHAN_TIMEOUT)
     own = psutil.Process()
@@ -120,13 +119,13 @@ def replace_orphan(note: Path) -> None:
 
 
 def initialized(arguments: list[str], folder: Path) -> SharedServer:
-    """Return the server with all its settings, checked; raises ``ValueError`` in a sentence.
+    """Return the server with checked settings, before it listens; raises ``ValueError``.
 
-    It listens nowhere yet. What Jupyter itself refuses ends the process with a line in the log.
+    A setting that Jupyter rejects ends the process with a line in the log.
     """
     for file in _values(arguments, "--config"):
         read_file(Path(file).absolute())
-    config = settings(os.environ, folder)
+    config = config_from_environment(os.environ, folder)
     make_private(folder)
     (folder / "nothing").mkdir(mode=0o700, exist_ok=True)
     app: SharedServer = SharedServer.instance(config=config)
@@ -151,11 +150,8 @@ def _values(arguments: Sequence[str], option: str) -> list[str]:
 
 
 def check(arguments: list[str]) -> None:
-    """Look at the settings as ``main`` would, without a Hub; raises ``ValueError`` in a sentence.
-
-    Nothing is written but into a folder that is gone afterwards.
-    """
-    for name, value in STAND_INS.items():
+    """Check the settings without a Hub, in a temporary folder; raises ``ValueError``."""
+    for name, value in CHECK_DEFAULTS.items():
         os.environ.setdefault(name, value)
     with tempfile.TemporaryDirectory(prefix="easymlnb-check-") as folder:
         quiet = "--ServerApp.log_level=CRITICAL"
@@ -163,7 +159,7 @@ def check(arguments: list[str]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Run it until it ends; options are Jupyter's."""
+    """Run the service until it ends; the options are those of Jupyter."""
     if CHECK in arguments:
         warnings.simplefilter("ignore")
         try:
@@ -175,7 +171,7 @@ def main(arguments: list[str]) -> None:
         app = initialized(arguments, folder)
     except ValueError as error:
         sys.exit(f"easymlnb: {error}")
-    # As late as can be: until then the other one answers.
+    # As late as possible: until then the previous process answers.
     replace_orphan(folder / "service.json")
     app.init_httpserver()
     app.start()

@@ -16,16 +16,14 @@ from easymlnb_server.placement.base import LimitReached
 from easymlnb_server.placement.hub.node_worker import Meter
 from easymlnb_server.store.store import Store
 
-WRITE_EVERY = 5.0
-"""Seconds between two looks at groups and two writes of what GPUs were held; a server that is
-killed forgets no more than that."""
+INTERVAL = 5.0
+"""Seconds between two updates; a killed server loses the GPU seconds since the last one."""
 
-GONE_FIRST, GONE_MOST = 60.0, 600.0
-"""Seconds until it is asked again for a user whom the Hub does not know any more: at first, at
-most."""
+FIRST_PAUSE, LONGEST_PAUSE = 60.0, 600.0
+"""Seconds until the next request for a user whom the Hub no longer knows: at first, at most."""
 
-KEPT_DAYS = 31
-"""Days for which it is kept who used how much."""
+KEEP_DAYS = 31
+"""Days after which usage records are deleted."""
 
 log = logging.getLogger("easymlnb.limits")
 
@@ -36,17 +34,19 @@ def today() -> str:
 
 
 class UserMeter(Meter):
-    """One user's use of all placements."""
+    """One user's workers and GPU seconds in all placements.
+
+    elsewhere: GPU seconds of today that other processes counted, or this one before a restart.
+    pause, ask_after: backoff in seconds for a user whom the Hub no longer knows, and the monotonic
+        time until which it lasts.
+    """
 
     def __init__(self, user: str, limit: Callable[[], Limit | None]) -> None:
         self.user = user
         self.workers = 0
         self.day = today()
         self.elsewhere = 0.0
-        """GPU seconds of this day that others counted, or this server before it was killed."""
         self.pause = self.ask_after = 0.0
-        """For how long a user whom the Hub does not know any more is not asked for, and until when
-        by the monotonic clock."""
         self._limit = limit
         self._gpus = 0.0
         self._since = time.monotonic()
@@ -85,7 +85,7 @@ class UserMeter(Meter):
         return bool(gpus) and limit is not None and self._used_up(limit)
 
     def held(self) -> float:
-        """Return the GPU seconds of this day that were counted here."""
+        """Return the GPU seconds of today that this process counted."""
         self._count()
         return self._held
 
@@ -103,60 +103,57 @@ class UserMeter(Meter):
 
 
 class Meters:
-    """Everybody's meters. Without ``told`` limits nobody's groups are asked for."""
+    """The meters of all users. Without ``limits`` no groups are requested from the Hub."""
 
-    def __init__(self, members: HubUsers, told: Mapping[str, Limit]) -> None:
-        self._members = members
-        self._limits = told
+    def __init__(self, users: HubUsers, limits: Mapping[str, Limit]) -> None:
+        self._users = users
+        self._limits = limits
         self._meters: dict[str, UserMeter] = {}
 
-    def of(self, user: str) -> UserMeter:
-        """Return a user's meter."""
+    def get(self, user: str) -> UserMeter:
+        """Return the meter of a user."""
         if user not in self._meters:
             self._meters[user] = UserMeter(user, lambda: self._limit(user))
         return self._meters[user]
 
-    async def know(self, user: str) -> bool:
-        """Ask for a user's groups, unless they are known; what cannot be told is asked later.
-
-        Says whether the Hub still knows the user.
-        """
+    async def fetch_groups(self, user: str) -> bool:
+        """Fetch a user's groups unless they are cached; return whether the Hub knows the user."""
         if not self._limits:
             return True
         try:
-            return await self._members.find(user) is not None
+            return await self._users.find(user) is not None
         except EasyMLNBError as error:
             log.warning("Could not read a user's groups: %s", error.message)
             return True
 
-    async def keep(self, store: Store) -> None:
-        """Write down what is used, and ask for groups anew, for ever."""
+    async def run(self, store: Store) -> None:
+        """Record the usage and refresh the groups every few seconds, until canceled."""
         if not self._limits:
             return
         day = ""
         while True:
             if day != today():
                 day = today()
-                await self._forget(store)
+                await self._delete_old(store)
             for meter in list(self._meters.values()):
-                await self._look(meter)
+                await self._refresh(meter)
                 await self._write(store, meter)
-            await asyncio.sleep(WRITE_EVERY)
+            await asyncio.sleep(INTERVAL)
 
-    async def _look(self, meter: UserMeter) -> None:
-        """Ask for the groups of a user; of one who was removed ever more seldom."""
+    async def _refresh(self, meter: UserMeter) -> None:
+        """Fetch the groups of a user, less and less often if the user was removed."""
         now = time.monotonic()
-        if now < meter.ask_after and self._members.last(meter.user) is None:
+        if now < meter.ask_after and self._users.last(meter.user) is None:
             return
-        if await self.know(meter.user):
+        if await self.fetch_groups(meter.user):
             meter.pause = 0.0
         else:
-            meter.pause = min(GONE_MOST, 2 * meter.pause or GONE_FIRST)
+            meter.pause = min(LONGEST_PAUSE, 2 * meter.pause or FIRST_PAUSE)
         meter.ask_after = now + meter.pause
 
-    async def _forget(self, store: Store) -> None:
-        before = (datetime.now(UTC) - timedelta(days=KEPT_DAYS)).date().isoformat()
-        with contextlib.suppress(EasyMLNBError):  # it is tried again tomorrow
+    async def _delete_old(self, store: Store) -> None:
+        before = (datetime.now(UTC) - timedelta(days=KEEP_DAYS)).date().isoformat()
+        with contextlib.suppress(EasyMLNBError):  # the next attempt is tomorrow
             await asyncio.to_thread(lambda: store.usage.forget(before=before))
 
     async def _write(self, store: Store, meter: UserMeter) -> None:
@@ -171,5 +168,5 @@ class Meters:
     def _limit(self, user: str) -> Limit | None:
         if not self._limits:
             return group_limits.NO_LIMIT
-        known: Caller | None = self._members.last(user)
-        return None if known is None else group_limits.of(known.groups, self._limits)
+        known: Caller | None = self._users.last(user)
+        return None if known is None else group_limits.limit_for(known.groups, self._limits)

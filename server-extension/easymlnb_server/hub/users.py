@@ -12,43 +12,44 @@ import httpx
 
 from easymlnb.contract import hub_config
 from easymlnb.contract.errors import EasyMLNBError, NotReady
-from easymlnb_server.hub.name_registry import Register
+from easymlnb_server.hub.name_registry import NameRegistry
 from easymlnb_server.hub.ttl_cache import Outage, TtlCache
 from easymlnb_server.identity.access import Caller, resolve
 from easymlnb_server.store.people import People
 
-SECONDS = 10.0
-"""How long a request may wait for the Hub's word in all."""
+TIMEOUT = 10.0
+"""Seconds for a request to the Hub, with the time in the queue."""
 
-AT_ONCE = 20
-"""Questions that the Hub is asked at the same time."""
+MAX_CONCURRENT = 20
+"""Maximum number of concurrent requests to the Hub."""
 
-UNKNOWN_TIME = "before 2018"
+UNKNOWN_CREATION = "before 2018"
 
-AWAY = "The Hub is not available to check your identity. Try again in a moment."
+UNAVAILABLE = "The Hub is not available to check your identity. Try again in a moment."
 
 log = logging.getLogger("easymlnb.client.hub")
 
 
 @dataclass(frozen=True, slots=True)
 class HubUser:
-    """A user of the Hub. ``scopes`` are what the token is good for that was asked with.
+    """A user of the Hub.
 
-    ``whole`` says that the token let us see the groups; without that right there seem to be none.
-    ``identity`` is when the Hub says that the user was made: it stays when the name changes, and
-    another user who gets the name has another; empty where the Hub does not say.
+    scopes: those of the token that the request was made with.
+    complete: whether the token could read the groups; else ``groups`` is empty.
+    identity: when the Hub created the user. It stays when the name changes, and differs for
+        another user who gets the name later; empty if the Hub does not return it.
     """
 
     name: str
     groups: frozenset[str] = frozenset()
     admin: bool = False
     scopes: frozenset[str] = frozenset()
-    whole: bool = True
+    complete: bool = True
     identity: str = ""
 
     @classmethod
-    def of(cls, model: Mapping[str, Any]) -> "HubUser | None":
-        """Return who the Hub's model means; ``None`` for what is no user, such as a service."""
+    def from_model(cls, model: Mapping[str, Any]) -> "HubUser | None":
+        """Return the user of a model of the Hub; ``None`` for a service."""
         if model.get("kind") != "user":
             return None
         return cls(
@@ -56,29 +57,29 @@ class HubUser:
             groups=frozenset(map(str, model.get("groups") or ())),
             admin=model.get("admin") is True,
             scopes=frozenset(map(str, model.get("scopes") or ())),
-            whole="groups" in model,
-            # Users of very old Hubs have none; who gets their name has one.
-            identity=str(model["created"] or UNKNOWN_TIME) if "created" in model else "",
+            complete="groups" in model,
+            # Users of very old Hubs have no creation time, but those created later have one.
+            identity=str(model["created"] or UNKNOWN_CREATION) if "created" in model else "",
         )
 
 
 class HubUsers:
     """The ``UserDirectory`` of a Hub's service: asks the Hub and caches its replies.
 
-    Replies are kept for ``seconds``. While the Hub is unavailable, users that it named within that
-    time are admitted for as long again, with a token or from one of their pages.
+    Replies are valid for ``seconds``. While the Hub is unavailable, users that it confirmed within
+    that time are admitted for as long again, with a token or from one of their pages.
     """
 
     def __init__(self, api_url: str, token: str, seconds: float) -> None:
         self._token = token
-        self._turn = asyncio.Semaphore(AT_ONCE)
-        self._strangers = asyncio.Semaphore(AT_ONCE)
-        self._http = httpx.AsyncClient(base_url=f"{api_url.rstrip('/')}/", timeout=SECONDS)
+        self._known_limit = asyncio.Semaphore(MAX_CONCURRENT)
+        self._unknown_limit = asyncio.Semaphore(MAX_CONCURRENT)
+        self._http = httpx.AsyncClient(base_url=f"{api_url.rstrip('/')}/", timeout=TIMEOUT)
         outage = Outage()
-        self._tokens: TtlCache[HubUser] = TtlCache(self._whose, seconds, outage=outage)
-        self._names: TtlCache[HubUser] = TtlCache(self._named, seconds, outage=outage)
-        self.register = Register()
-        """Under which names each has rights."""
+        self._tokens: TtlCache[HubUser] = TtlCache(self._fetch_by_token, seconds, outage=outage)
+        self._names: TtlCache[HubUser] = TtlCache(self._fetch_by_name, seconds, outage=outage)
+        self.register = NameRegistry()
+        """The names under which each user has rights."""
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -93,76 +94,79 @@ class HubUsers:
             for name in await asyncio.to_thread(people.owners):
                 await self.find(name)
 
-    async def whose(self, token: str) -> HubUser | None:
-        """Return whose token this is; ``None`` if it is nobody's. Raises ``NotReady``."""
-        found = await self._tokens.get(token)
-        if found is None:
+    async def find_by_token(self, token: str) -> HubUser | None:
+        """Return the user of a token; ``None`` for an unknown token. Raises ``NotReady``."""
+        user = await self._tokens.get(token)
+        if user is None:
             return None
-        last = self._names.last(found.name)
-        if found.whole and (last is None or last.identity != found.identity):
-            self._names.put(found.name, found, self._names.seconds)
-        await self.register.bind(found.name, found.identity)
-        return found
+        last = self._names.last(user.name)
+        if user.complete and (last is None or last.identity != user.identity):
+            self._names.put(user.name, user, self._names.seconds)
+        await self.register.bind(user.name, user.identity)
+        return user
 
-    def known(self, token: str) -> HubUser | None:
-        """Return what ``whose`` would without asking anybody; ``None`` if it would ask."""
-        found = self._tokens.fresh(token)
-        if found is None or not self.register.knows(found.name, found.identity):
+    def cached(self, token: str) -> HubUser | None:
+        """Return the user of a token if that needs no request."""
+        user = self._tokens.cached(token)
+        if user is None or not self.register.knows(user.name, user.identity):
             return None
-        return found
+        return user
 
-    def caller(self, member: HubUser) -> Caller:
-        """Return somebody with the names under which they have rights."""
-        names = self.register.names(member.name, member.identity)
-        return Caller(member.name, member.groups, member.admin, names)
+    def caller(self, user: HubUser) -> Caller:
+        """Return a user with the names under which they have rights."""
+        names = self.register.names(user.name, user.identity)
+        return Caller(user.name, user.groups, user.admin, names)
 
     async def find(self, name: str) -> Caller | None:
-        """Return a user of the Hub; ``None`` for who is none any more. Raises ``NotReady``."""
-        found = await self._names.get(name)
-        if found is None:
+        """Return a user of the Hub; ``None`` for an unknown one. Raises ``NotReady``."""
+        user = await self._names.get(name)
+        if user is None:
             return None
-        await self.register.bind(found.name, found.identity)
-        return self.caller(found)
+        await self.register.bind(user.name, user.identity)
+        return self.caller(user)
 
-    async def look(self, name: str) -> HubUser | None:
-        """Return what the Hub says of a name now; ``None`` for no user. Raises ``NotReady``."""
-        found = await self._named(name)
-        if found is not None and found.whole:
-            self._names.put(name, found)
-        return found
+    async def fetch(self, name: str) -> HubUser | None:
+        """Return a user from the Hub, without the cache; ``None`` for an unknown one.
+
+        Raises ``NotReady``.
+        """
+        user = await self._fetch_by_name(name)
+        if user is not None and user.complete:
+            self._names.put(name, user)
+        return user
 
     def identity(self, name: str) -> str:
-        """Return what the Hub said last of who has a name; empty if nothing is known."""
-        found = self._names.last(name)
-        return found.identity if found is not None else ""
+        """Return the last known identity of a name; empty if there is none."""
+        user = self._names.last(name)
+        return user.identity if user is not None else ""
 
     async def forget(self) -> None:
-        """Ask the Hub again about everybody, after names changed hands."""
+        """Drop all cached users, after names changed owners."""
         await asyncio.to_thread(self.register.read)
         self._tokens.clear()
         self._names.clear()
 
     async def check_start(self, name: str) -> None:
-        """Raise ``NotReady`` unless the Hub's user of this name is the one that is known here."""
-        found = await self.look(name)
-        if found is None:
+        """Raise ``NotReady`` unless the Hub's user of this name is the one who published."""
+        user = await self.fetch(name)
+        if user is None:
             raise NotReady(
                 f"The Hub no longer has a user {name!r}: the user was removed or renamed. "
                 f"{resolve(name)}"
             )
-        if not self.register.belongs(name, found.identity):
+        if not self.register.belongs(name, user.identity):
             raise NotReady(
                 f"The Hub's user {name!r} is not the user who published this; the name was "
                 f"reused. {resolve(name)}"
             )
 
     def last(self, name: str) -> Caller | None:
-        """Return what was said of a user last, however long ago; ``None`` if nothing was."""
-        found = self._names.last(name)
-        return self.caller(found) if found is not None else None
+        """Return the last known state of a user; ``None`` for an unknown one."""
+        user = self._names.last(name)
+        return self.caller(user) if user is not None else None
 
     async def missing(self, scopes: Iterable[str]) -> list[str]:
-        """Return which of these the service itself does not hold, all if the Hub does not say."""
+        """Return the scopes that this service lacks: all of them if the Hub does not answer."""
         try:
             headers = {"Authorization": f"token {self._token}"}
             answer = await self._http.get("user", headers=headers)
@@ -172,48 +176,45 @@ class HubUsers:
         return [scope for scope in scopes if not hub_config.has_scope(scope, held)]
 
     async def scopes(self, token: str) -> frozenset[str]:
-        """Return what a token is good for, whoever has it; nothing if it is nobody's.
-
-        Raises ``NotReady``.
-        """
-        model = await self._model("user", token, self._strangers)
+        """Return the scopes of a token of any user or service; raises ``NotReady``."""
+        model = await self._model("user", token, self._unknown_limit)
         return frozenset(map(str, (model or {}).get("scopes") or ()))
 
-    async def _whose(self, token: str) -> HubUser | None:
-        # Whoever makes up tokens, however many, keeps nobody waiting who is known.
+    async def _fetch_by_token(self, token: str) -> HubUser | None:
+        # Made-up tokens, however many, do not delay known users.
         known = self._tokens.last(token) is not None
-        found = await self._ask("user", token, self._turn if known else self._strangers)
-        if found is not None and not found.identity:
-            # Tokens need not be good for that; the service's own is.
-            named = await self.look(found.name)
-            found = replace(found, identity=named.identity) if named is not None else found
-        if found is not None and found.whole:
-            # The pages of a user who has shown a token may continue for as long as the token.
-            self._names.vouch(found.name, found)
-        return found
+        user = await self._ask("user", token, self._known_limit if known else self._unknown_limit)
+        if user is not None and not user.identity:
+            # A user's token may lack the scope for that; the service's own token has it.
+            named = await self.fetch(user.name)
+            user = replace(user, identity=named.identity) if named is not None else user
+        if user is not None and user.complete:
+            # The pages of a user may continue for as long as the user's token.
+            self._names.extend(user.name, user)
+        return user
 
-    async def _named(self, name: str) -> HubUser | None:
-        return await self._ask(f"users/{quote(name, safe='')}", self._token, self._turn)
+    async def _fetch_by_name(self, name: str) -> HubUser | None:
+        return await self._ask(f"users/{quote(name, safe='')}", self._token, self._known_limit)
 
-    async def _ask(self, path: str, token: str, turn: asyncio.Semaphore) -> HubUser | None:
-        model = await self._model(path, token, turn)
-        return None if model is None else HubUser.of(model)
+    async def _ask(self, path: str, token: str, limit: asyncio.Semaphore) -> HubUser | None:
+        model = await self._model(path, token, limit)
+        return None if model is None else HubUser.from_model(model)
 
     async def _model(
-        self, path: str, token: str, turn: asyncio.Semaphore
+        self, path: str, token: str, limit: asyncio.Semaphore
     ) -> Mapping[str, Any] | None:
         if not (token.isascii() and token.isprintable()):
-            return None  # it could not even be sent
+            return None  # it cannot be sent in a header
         headers = {"Authorization": f"token {token}"}
         try:
-            async with asyncio.timeout(SECONDS), turn:
+            async with asyncio.timeout(TIMEOUT), limit:
                 answer = await self._http.get(path, headers=headers)
             if answer.status_code == 200:
                 model: Mapping[str, Any] = answer.json()
                 return model
         except (httpx.HTTPError, TimeoutError, ValueError) as error:
             log.warning("The Hub does not respond: %s", error or type(error).__name__)
-            raise NotReady(AWAY) from error
+            raise NotReady(UNAVAILABLE) from error
         if answer.status_code in (401, 403) and token != self._token:
             return None
         if answer.status_code == 404:
@@ -224,4 +225,4 @@ class HubUsers:
             )
         else:
             log.warning("The Hub responded with status %s.", answer.status_code)
-        raise NotReady(AWAY)
+        raise NotReady(UNAVAILABLE)

@@ -215,11 +215,11 @@ class LinkHandler(KernelSocketHandler):
         self._link = WorkerLink(hello, self._write)
         owner = self._arrival.owner if self._arrival is not None else ""
         self._asks = ServiceCalls(self.state.invoker, self.state.users, self._link, owner)
-        self._room = self.state.spool.room()
+        self._room = self.state.spool.open_file_share()
         self._link.send(Welcome(probe=str(self._room.probe) if self._room else ""))
 
     def _on_shares(self, shares: SharedFilesystem, body: bytes) -> None:
-        if self._link is not None and self._room is not None and self._room.proven(shares.proof):
+        if self._link is not None and self._room is not None and self._room.is_proof(shares.proof):
             self._link.file_share = self._room
 
     def _on_ask(

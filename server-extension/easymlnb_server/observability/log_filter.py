@@ -1,7 +1,6 @@
-"""What callers send must neither bring secrets into the log nor fill it.
+"""Keep secrets out of the log, and keep callers from filling it.
 
-Addresses, referrers and headers come from anybody and end up in lines that Jupyter and Tornado
-write. So the lines themselves are looked at, on their way to wherever they are written.
+Jupyter and Tornado log URLs, referrers and headers of requests, so their lines are filtered too.
 """
 
 import logging
@@ -12,16 +11,15 @@ from urllib.parse import unquote_plus
 
 SECRET = "[secret]"
 
-PLAIN = frozenset(
+LOGGED_PARAMETERS = frozenset(
     (
         *("author", "field", "input", "limit", "name", "offset", "owner", "q", "service", "sort"),
         *("start", "tag", "v", "whose"),
-        # Of Jupyter's own routes.
+        # Of Jupyter's routes.
         *("_", "content", "dir", "format", "hash", "hub", "kernel_name", "page", "type", "ui"),
     )
 )
-"""Query parameters whose values are written. Those of all others are not, whatever they are called:
-there are too many ways to spell ``token``."""
+"""Query parameters whose values are logged. All others are hidden: ``token`` has many spellings."""
 
 _VALUE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._~/-")
 LONGEST_VALUE = 64
@@ -35,13 +33,13 @@ LONGEST_WORD = 400
 LONGEST_LINE = 4000
 
 BURST = 300
-"""Lines that one place in the code may write at once."""
+"""Lines that one call site may log at once."""
 RATE = 5.0
-"""Lines per second that it may write after that."""
+"""Lines per second that it may log after that."""
 
 
 def scrub(text: str) -> str:
-    """Return a line without the values in its addresses that may be secret, and not too long."""
+    """Return a shortened line without values in its URLs that may be secret."""
     if "?" in text:
         text = _QUERY.sub(lambda found: "?" + _query(found[0][1:]), text)
     if "@" in text:
@@ -59,62 +57,63 @@ def _parameter(part: str) -> str:
     name, equals, value = part.partition("=")
     if not equals:
         return name if name.isdigit() or not name else SECRET
-    if unquote_plus(name) in PLAIN and len(value) <= LONGEST_VALUE and _VALUE.issuperset(value):
+    harmless = len(value) <= LONGEST_VALUE and _VALUE.issuperset(value)
+    if harmless and unquote_plus(name) in LOGGED_PARAMETERS:
         return part
     return f"{name[:LONGEST_VALUE]}={SECRET}"
 
 
-class Careful(logging.Filter):
-    """Scrubs lines, and leaves out those of which there are too many."""
+class LogFilter(logging.Filter):
+    """Scrubs lines, and drops lines of a call site that logs too many."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._places: dict[tuple[str, int], _Place] = {}
+        self._sites: dict[tuple[str, int], _CallSite] = {}
 
-    def watch_all(self) -> None:
-        """Look at what goes to any handler that there is now."""
+    def add_to_handlers(self) -> None:
+        """Filter the lines of all handlers that exist now."""
         named = (logging.getLogger(name) for name in list(logging.root.manager.loggerDict))
         for logger in (logging.root, *named):
             for handler in logger.handlers:
                 handler.addFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        kept = record.__dict__.get("easymlnb_kept")
-        if kept is None:  # else another handler had it before
-            kept = record.easymlnb_kept = self._look(record)
-        return bool(kept)
+        passed = record.__dict__.get("easymlnb_passed")
+        if passed is None:  # no other handler has filtered it yet
+            passed = record.easymlnb_passed = self._scrub(record)
+        return bool(passed)
 
-    def _look(self, record: logging.LogRecord) -> bool:
+    def _scrub(self, record: logging.LogRecord) -> bool:
         missed = 0
         if record.levelno > logging.DEBUG:
             key = (record.pathname, record.lineno)
-            place = self._places.get(key) or self._places.setdefault(key, _Place(self._clock()))
-            if not place.takes(self._clock()):
+            site = self._sites.get(key) or self._sites.setdefault(key, _CallSite(self._clock()))
+            if not site.allows(self._clock()):
                 return False
-            missed, place.missed = place.missed, 0
+            missed, site.missed = site.missed, 0
         try:
-            said = record.getMessage()
+            message = record.getMessage()
         except Exception:
-            return True  # whoever writes it tells what is wrong with it
-        text = scrub(_QUOTED.sub("", said) if record.module == "http1connection" else said)
+            return True  # the handler reports the invalid arguments
+        text = scrub(_QUOTED.sub("", message) if record.module == "http1connection" else message)
         if missed:
             text += f" ({missed} more lines like this were omitted)"
-        if text != said:
+        if text != message:
             record.msg, record.args = text, None
         return True
 
 
-class _Place:
-    """One place in the code that writes lines."""
+class _CallSite:
+    """A rate limit for one place in the code that logs."""
 
     def __init__(self, now: float) -> None:
         self._left = float(BURST)
         self._seen = now
         self.missed = 0
 
-    def takes(self, now: float) -> bool:
-        """Say whether one more line may be written now."""
+    def allows(self, now: float) -> bool:
+        """Return whether one more line may be logged now."""
         self._left = min(self._left + (now - self._seen) * RATE, BURST)
         self._seen = now
         if self._left < 1:

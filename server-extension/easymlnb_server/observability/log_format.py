@@ -23,7 +23,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object per record: time, level, logger, event, then the fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        said: dict[str, Any] = {
+        line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -31,8 +31,8 @@ class JsonFormatter(logging.Formatter):
             **fields(record),
         }
         if record.exc_info:
-            said["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(said)
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
 
 
 class TextFormatter(logging.Formatter):
@@ -51,7 +51,7 @@ FORMATTERS = {"text": TextFormatter, "json": JsonFormatter}
 
 
 def configure(form: str, level: int | str) -> logging.Handler:
-    """Send what the extension logs to standard error; returns the handler, to take it away."""
+    """Log to standard error; return the handler, so that the caller can remove it."""
     handler = logging.StreamHandler()
     handler.setFormatter(FORMATTERS[form]())
     logger = logging.getLogger("easymlnb")

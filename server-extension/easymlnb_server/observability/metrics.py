@@ -1,8 +1,7 @@
 """Metrics of calls and workers, for Prometheus and for the pages.
 
-A call costs a few additions here. Everything else, which services there are, how long their lines
-are and what their workers take, is looked up when somebody asks; so what is gone needs no
-clearing up: its numbers are left out.
+A call costs a few additions. Services, queues and workers are read at each scrape, so removed ones
+need no cleanup.
 """
 
 import asyncio
@@ -37,22 +36,19 @@ BOUNDS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, float("inf")),
 )
-"""Upper bounds, in seconds, of the buckets that times are counted in."""
+"""Upper bounds of the buckets of durations, in seconds."""
 
 RECENT = 200
-"""Calls that the quantiles of ``stats`` look back on."""
+"""Number of last calls that the quantiles of ``stats`` include."""
 
-MEMORY_EVERY = 15.0
-"""Seconds between two looks at the memory of the workers."""
-
-NOBODY = ("", "")
-"""Where calls are counted that name no service there is, or come without credentials."""
+UNKNOWN = ("", "")
+"""Key of calls that name an unknown service or have no credentials."""
 
 Key = tuple[str, str]
 """A service's name, and the version that answers: a number or ``live``."""
 
 SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, float("inf"))
-"""Upper bounds of the buckets that the sizes of batches are counted in."""
+"""Upper bounds of the buckets of batch sizes."""
 
 
 class Histogram:
@@ -70,7 +66,7 @@ class Histogram:
         self.total += value
 
     def buckets(self) -> list[tuple[str, int]]:
-        """Return the counts as Prometheus wants them: each with those of all lower buckets."""
+        """Return cumulative counts, as Prometheus expects them."""
         names = [*map(str, self._bounds[:-1]), "+Inf"]
         return list(zip(names, accumulate(self.counts), strict=True))
 
@@ -93,7 +89,7 @@ class CallMetrics:
         self.recent: deque[float] = deque(maxlen=RECENT)
 
     def add(self, error: EasyMLNBError | None, whole: float, worker: float) -> None:
-        """Count a call that ended; ``whole`` and ``worker`` are seconds, 0 where none ran it."""
+        """Count a call that ended: its seconds in total, and in a worker (0 if none ran it)."""
         self.ended[(200, "ok") if error is None else (error.status, error.code)] += 1
         self.whole.add(whole)
         self.recent.append(whole)
@@ -101,7 +97,7 @@ class CallMetrics:
             self.worker.add(worker)
 
     def stats(self, in_flight: Collection[CallHandle] = ()) -> Stats:
-        """Return the numbers for people, with those of the calls that are ``in_flight``."""
+        """Return the numbers, with those of the calls that are ``in_flight``."""
         running = _running(in_flight)
         stopped = sum(n for (_, code), n in self.ended.items() if code == CallCancelled.code)
         errors = sum(count for (status, _), count in self.ended.items() if status >= 400) - stopped
@@ -120,6 +116,9 @@ class CallMetrics:
 
 class Metrics:
     """All series; a collector for ``registry`` between ``open`` and ``close``."""
+
+    interval = 15.0
+    """Seconds between two calls of ``refresh``."""
 
     def __init__(
         self,
@@ -142,7 +141,7 @@ class Metrics:
         self._registry.unregister(self)
 
     def series(self, name: str, version: str) -> CallMetrics:
-        """Return where to count; keep it for the length of a call."""
+        """Return the series of a version; a call holds it until it ends."""
         found = self._series.get((name, version))
         if found is None:
             self.prune()
@@ -151,7 +150,7 @@ class Metrics:
 
     def prune(self) -> None:
         """Forget the services and versions that are gone."""
-        known = {NOBODY, *((service.spec.name, LIVE) for service in self._live.all())}
+        known = {UNKNOWN, *((service.spec.name, LIVE) for service in self._live.all())}
         known |= {
             (name, str(number))
             for name, service in tuple(self._published.services.items())
@@ -161,7 +160,7 @@ class Metrics:
             del self._series[key]
 
     def stats(self, name: str, version: str) -> Stats:
-        """Return the numbers of a version for people; workers are ``None`` for a live one."""
+        """Return the numbers of a version; those of workers are ``None`` for a live service."""
         series = self._series.get((name, version)) or CallMetrics()
         found = series.stats(self._in_flight().get((name, version), ()))
         service = self._published.get(name)
@@ -180,49 +179,28 @@ class Metrics:
             memory_bytes=self._memory.get(deployment.bundle),
         )
 
-    async def keep(self, sleep: Callable[[float], Any] = asyncio.sleep) -> None:
-        """Measure the workers' memory, for as long as the server runs."""
-        while True:
-            await asyncio.to_thread(self.measure)
-            await sleep(MEMORY_EVERY)
+    async def refresh(self) -> None:
+        """Measure the workers' memory."""
+        await asyncio.to_thread(self.measure)
 
     def measure(self) -> None:
-        """Look at the workers' processes; takes milliseconds for each, so not for every scrape."""
+        """Measure the workers' memory: milliseconds per process, so not for every scrape."""
         versions = self._published.versions()
         deployments = {one.deployment.bundle: one.deployment for one in versions}
         self._memory = {bundle: one.memory() for bundle, one in deployments.items()}
 
     def describe(self) -> Iterable[Metric]:
-        """Name nothing ahead: two servers in one process may then register side by side."""
+        """Return no names, so that two servers in one process can both register."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all numbers of what there is now."""
+        """Yield the metrics of all known services."""
         self.prune()
         yield from _calls(self._series, self._in_flight())
         yield from self._workers()
 
     def _workers(self) -> Iterator[Metric]:
-        of = ["service", "version", "bundle"]
-        ready = GaugeMetricFamily("easymlnb_workers_ready", "Workers that accept calls.", labels=of)
-        wanted = GaugeMetricFamily(
-            "easymlnb_workers_wanted", "Target number of workers.", labels=of
-        )
-        restarts = CounterMetricFamily(
-            "easymlnb_worker_restarts",
-            "Workers that were lost or killed, and replaced.",
-            labels=[*of, "reason"],
-        )
-        memory = GaugeMetricFamily(
-            "easymlnb_worker_memory_bytes",
-            "Resident memory of the workers and their child processes.",
-            labels=of,
-        )
-        failed = GaugeMetricFamily(
-            "easymlnb_service_failed",
-            "1 if the service has no worker and none could start, else 0.",
-            labels=of,
-        )
+        families = _families(_WORKER_FAMILIES, "service", "version", "bundle")
         versions = [
             (name, version)
             for name, service in tuple(self._published.services.items())
@@ -231,55 +209,100 @@ class Metrics:
         for name, version in versions:
             deployment = version.deployment
             labels = [name, str(version.number), deployment.bundle[:12]]
-            ready.add_metric(labels, len(deployment.pool.workers))
-            wanted.add_metric(labels, deployment.wanted)
-            failed.add_metric(labels, deployment.state == "failed")
+            families["ready"].add_metric(labels, len(deployment.pool.workers))
+            families["wanted"].add_metric(labels, deployment.wanted)
+            families["failed"].add_metric(labels, deployment.state == "failed")
             for reason in REASONS:
-                restarts.add_metric([*labels, reason], deployment.restarts[reason])
+                families["restarts"].add_metric([*labels, reason], deployment.restarts[reason])
             if deployment.bundle in self._memory:
-                memory.add_metric(labels, self._memory[deployment.bundle])
-        yield from (ready, wanted, failed, restarts, memory)
+                families["memory"].add_metric(labels, self._memory[deployment.bundle])
+        yield from families.values()
+
+
+def _families(table: Mapping[str, tuple[Any, ...]], *labels: str) -> dict[str, Any]:
+    return {
+        key: kind(name, text, labels=[*labels, *more])
+        for key, (kind, name, text, *more) in table.items()
+    }
+
+
+_WORKER_FAMILIES = {
+    "ready": (GaugeMetricFamily, "easymlnb_workers_ready", "Workers that accept calls."),
+    "wanted": (GaugeMetricFamily, "easymlnb_workers_wanted", "Target number of workers."),
+    "failed": (
+        GaugeMetricFamily,
+        "easymlnb_service_failed",
+        "1 if the service has no worker and none could start, else 0.",
+    ),
+    "restarts": (
+        CounterMetricFamily,
+        "easymlnb_worker_restarts",
+        "Workers that were lost or killed, and replaced.",
+        "reason",
+    ),
+    "memory": (
+        GaugeMetricFamily,
+        "easymlnb_worker_memory_bytes",
+        "Resident memory of the workers and their child processes.",
+    ),
+}
+"""Key -> kind, name, help text and further labels of a metric."""
+_CALL_FAMILIES = {
+    "ended": (
+        CounterMetricFamily,
+        "easymlnb_calls",
+        "Accepted calls that ended.",
+        "status",
+        "code",
+    ),
+    "refused": (
+        CounterMetricFamily,
+        "easymlnb_calls_refused",
+        "Calls that were refused.",
+        "code",
+    ),
+    "waiting": (GaugeMetricFamily, "easymlnb_calls_waiting", "Calls in the queue.", "priority"),
+    "running": (GaugeMetricFamily, "easymlnb_calls_running", "Calls running in a worker."),
+    "whole": (
+        HistogramMetricFamily,
+        "easymlnb_call_duration_seconds",
+        "Seconds from a call's headers to its end.",
+    ),
+    "worker": (
+        HistogramMetricFamily,
+        "easymlnb_call_worker_seconds",
+        "Seconds of a call in its worker.",
+    ),
+    "sizes": (
+        HistogramMetricFamily,
+        "easymlnb_batch_size",
+        "Number of calls per run of a batched service.",
+    ),
+}
 
 
 def _calls(
     series: dict[Key, CallMetrics], in_flight: Mapping[Key, Collection[CallHandle]]
 ) -> Iterator[Metric]:
-    of = ["service", "version"]
-    ended = CounterMetricFamily(
-        "easymlnb_calls", "Accepted calls that ended.", labels=[*of, "status", "code"]
-    )
-    refused = CounterMetricFamily(
-        "easymlnb_calls_refused", "Calls that were refused.", labels=[*of, "code"]
-    )
-    waiting = GaugeMetricFamily(
-        "easymlnb_calls_waiting", "Calls in the queue.", labels=[*of, "priority"]
-    )
-    sizes = HistogramMetricFamily(
-        "easymlnb_batch_size", "Number of calls per run of a batched service.", labels=of
-    )
-    running = GaugeMetricFamily("easymlnb_calls_running", "Calls running in a worker.", labels=of)
-    whole = HistogramMetricFamily(
-        "easymlnb_call_duration_seconds", "Seconds from a call's headers to its end.", labels=of
-    )
-    worker = HistogramMetricFamily(
-        "easymlnb_call_worker_seconds", "Seconds of a call in its worker.", labels=of
-    )
+    families = _families(_CALL_FAMILIES, "service", "version")
     for key, one in series.items():
         for (status, code), count in one.ended.items():
-            ended.add_metric([*key, f"{status // 100}xx", code], count)
+            families["ended"].add_metric([*key, f"{status // 100}xx", code], count)
         for code, count in one.refused.items():
-            refused.add_metric([*key, code], count)
-        if key != NOBODY:
-            calls = in_flight.get(key, ())
-            line = [call.low_priority for call in calls if not call.started]
-            waiting.add_metric([*key, "interactive"], len(line) - sum(line))
-            waiting.add_metric([*key, "batch"], sum(line))
-            if one.sizes.total:
-                sizes.add_metric(key, one.sizes.buckets(), one.sizes.total)
-            running.add_metric(key, _running(calls))
-            whole.add_metric(key, one.whole.buckets(), one.whole.total)
-            worker.add_metric(key, one.worker.buckets(), one.worker.total)
-    yield from (ended, refused, waiting, running, whole, worker, sizes)
+            families["refused"].add_metric([*key, code], count)
+        if key == UNKNOWN:
+            continue
+        calls = in_flight.get(key, ())
+        low_priority = [call.low_priority for call in calls if not call.started]
+        interactive = len(low_priority) - sum(low_priority)
+        families["waiting"].add_metric([*key, "interactive"], interactive)
+        families["waiting"].add_metric([*key, "batch"], sum(low_priority))
+        families["running"].add_metric(key, _running(calls))
+        for name, histogram in (("whole", one.whole), ("worker", one.worker)):
+            families[name].add_metric(key, histogram.buckets(), histogram.total)
+        if one.sizes.total:
+            families["sizes"].add_metric(key, one.sizes.buckets(), one.sizes.total)
+    yield from families.values()
 
 
 def _running(calls: Iterable[CallHandle]) -> int:
@@ -287,7 +310,7 @@ def _running(calls: Iterable[CallHandle]) -> int:
 
 
 def _quantile(ordered: list[float], share: float) -> float | None:
-    """Return the value that this share of them does not exceed; ``None`` of nothing."""
+    """Return the value that this share does not exceed; ``None`` without values."""
     if not ordered:
         return None
     return round(ordered[ceil(share * len(ordered)) - 1], 6)

@@ -70,10 +70,10 @@ class Operation:
 
     def all_errors(self, path: str) -> set[int]:
         """Return the statuses of errors at ``path``: a parameter or a body can be wrong."""
-        found = {*self.errors} | (set() if self.open else ANYWHERE)
-        found |= {404} if "{" in path else set()
-        found |= {400} if self.query or self.body else set()
-        return found | ({413} if self.body else set())
+        statuses = {*self.errors} | (set() if self.open else ANYWHERE)
+        statuses |= {404} if "{" in path else set()
+        statuses |= {400} if self.query or self.body else set()
+        return statuses | ({413} if self.body else set())
 
 
 Operations = Mapping[str, Operation]
@@ -107,9 +107,9 @@ def ref(name: str) -> Schema:
 @cache
 def _struct_schemas(structs: tuple[type[msgspec.Struct], ...]) -> dict[str, Schema]:
     """Return the component schemas of structs and of all structs in them."""
-    found = msgspec.json.schema_components(structs, ref_template=COMPONENTS)[1]
-    # Defaults are values of Python, among them tuples.
-    schemas: dict[str, Schema] = msgspec.json.decode(msgspec.json.encode(found))
+    components = msgspec.json.schema_components(structs, ref_template=COMPONENTS)[1]
+    # Defaults are Python values, such as tuples.
+    schemas: dict[str, Schema] = msgspec.json.decode(msgspec.json.encode(components))
     return schemas
 
 
@@ -117,8 +117,8 @@ def _structs(operations: Operations) -> tuple[type[msgspec.Struct], ...]:
     described = operations.values()
     contents = [content for one in described for _, content in one.answers.values()]
     contents += [one.body for one in described if one.body]
-    found = [body for content in contents for body in content.values() if isinstance(body, type)]
-    return tuple(dict.fromkeys((*ALWAYS, *found)))
+    structs = [body for content in contents for body in content.values() if isinstance(body, type)]
+    return tuple(dict.fromkeys((*ALWAYS, *structs)))
 
 
 NEVER_SENT = {"error", "definition_error", "server_unreachable", "call_cycle"}
@@ -257,9 +257,9 @@ _STATUSES = sorted({kind.status for code, kind in BY_CODE.items() if code not in
 def _error(status: int) -> dict[str, Any]:
     kinds = [k for code, k in BY_CODE.items() if k.status == status and code not in NEVER_SENT]
     # Docstrings mark code the way of reStructuredText, descriptions that of Markdown.
-    says = [f"`{k.code}`: {(k.__doc__ or '').splitlines()[0]}".replace("``", "`") for k in kinds]
+    lines = [f"`{k.code}`: {(k.__doc__ or '').splitlines()[0]}".replace("``", "`") for k in kinds]
     headers = ("Retry-After",) if status == 503 else ()
-    return _response("\n".join(says), {JSON: ErrorResponse}, *headers)
+    return _response("\n".join(lines), {JSON: ErrorResponse}, *headers)
 
 
 def _errors(statuses: Iterable[int]) -> dict[str, Any]:

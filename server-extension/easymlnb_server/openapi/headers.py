@@ -1,4 +1,4 @@
-"""What OpenAPI documents say of headers: those of answers, and those that carry credentials."""
+"""Headers in OpenAPI documents: of responses, of calls, and for credentials."""
 
 from typing import Any
 
@@ -41,39 +41,41 @@ HEADERS: dict[str, Any] = {
 }
 
 
-def _asked(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "in": "header", "description": description, "schema": schema}
 
 
-_KEY = _asked(
+_KEY = _parameter(
     "Idempotency-Key",
     "Requests with the same key and content run once; other content under the same key is "
     "rejected.",
     {"type": "string", "pattern": "^[ -~]+$", "minLength": 1, "maxLength": 200},
 )
 CALL: tuple[dict[str, Any], ...] = (
-    _asked(
+    _parameter(
         "X-Timeout",
         "Timeout of the call in seconds, at most the service's own timeout.",
         {"type": "number", "minimum": 0.001},
     ),
-    _asked(
+    _parameter(
         "X-Priority",
         "`batch` marks the call as low priority: interactive calls go first.",
         {"enum": ["interactive", "batch"], "default": "interactive"},
     ),
     _KEY,
-    _asked(
+    _parameter(
         "X-Easymlnb-Uploads", "The ids of the uploads that the body refers to.", {"type": "string"}
     ),
-    _asked(
+    _parameter(
         "X-Request-Id",
         "Your id for the call, used to stop it with `DELETE /calls/{request_id}`; the server "
         "replaces an invalid id.",
         {"type": "string"},
     ),
-    _asked("traceparent", "Your trace span, the parent of the call's span.", {"type": "string"}),
+    _parameter(
+        "traceparent", "Your trace span, the parent of the call's span.", {"type": "string"}
+    ),
 )
-"""What a call may ask for by its headers."""
+"""The headers of a call."""
 STREAM = tuple(header for header in CALL if header is not _KEY)
-"""The same of a service that streams: what has gone out cannot be repeated."""
+"""The headers of a streaming call: a sent stream cannot be replayed."""

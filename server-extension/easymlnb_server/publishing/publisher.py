@@ -16,20 +16,20 @@ import nbformat
 from easymlnb.contract.bundle import Bundle, open_bundle
 from easymlnb.contract.errors import EasyMLNBError, InternalError, NotReady, ServiceNotFound
 from easymlnb.contract.replacing import AUTO
+from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.identity import names as naming
 from easymlnb_server.identity.access import Access
 from easymlnb_server.placement.base import OrphanedWorker
 from easymlnb_server.publishing.deployments import DeploymentSet
 from easymlnb_server.publishing.pending import PendingStarts
 from easymlnb_server.publishing.replacement import Replacement, formers_of
-from easymlnb_server.publishing.spec_validation import checked
+from easymlnb_server.publishing.spec_validation import validate_specs
 from easymlnb_server.services.models import Deploy
 from easymlnb_server.services.published import PublishedServices
 from easymlnb_server.store.lease import LeaseLost
 from easymlnb_server.store.records import State, StoredBundle, Version
 from easymlnb_server.store.store import Store
 from easymlnb_server.workers.deployment import Deployment
-from easymlnb_server.workers.worker_set import Worker
 
 STOP_DRAIN = 5.0
 """Seconds that calls have to finish when the server stops."""
@@ -274,27 +274,13 @@ class Publisher:
         """Start a bundle's first worker, and make versions of it if it passes."""
         deployment: Deployment | None = None
         replacement: Replacement | None = None
-        worker: Worker | None = None
         try:
             deployment = self._deployments.starting[stored.id] = self._deployment(
                 stored.id, stored.owner
             )
             replacement = self._replacements[stored.id] = self._replacement(stored, deployment)
-            worker, found = await replacement.launch(tuple(map(naming.plain, stored.names)))
-            metadata = stored.manifest.get("metadata", {})
-            found = tuple(spec.with_notebook_metadata(metadata) for spec in found)
-            specs = await _thread(partial(checked, found, deployment.starter.executed))
-            if self._shared:
-                specs = naming.owned(specs, stored.owner)
-            notebook = await self._keep_log(deployment)
-            versions = await _thread(
-                lambda: self.store.services.publish(
-                    stored.id,
-                    specs,
-                    owner=stored.owner,
-                    log=notebook,
-                )
-            )
+            worker, specs = await replacement.launch(tuple(map(naming.plain, stored.names)))
+            versions = await self._store_versions(stored, deployment, specs)
         except (asyncio.CancelledError, LeaseLost) as error:
             if deployment is not None:
                 await deployment.stop()
@@ -314,6 +300,22 @@ class Publisher:
         deployment.run(self._deployments.specs(deployment), worker)
         replacement.end({one.deployment for one in self.published.versions()})
         self._deployments.retire()
+
+    async def _store_versions(
+        self, stored: StoredBundle, deployment: Deployment, specs: tuple[ServiceSpec, ...]
+    ) -> list[Version]:
+        """Make versions of the services that a bundle's first worker offers."""
+        metadata = stored.manifest.get("metadata", {})
+        described = [spec.with_notebook_metadata(metadata) for spec in specs]
+        checked = await _thread(partial(validate_specs, described, deployment.starter.executed))
+        if self._shared:
+            checked = naming.owned(checked, stored.owner)
+        notebook = await self._keep_log(deployment)
+        return await _thread(
+            lambda: self.store.services.publish(
+                stored.id, checked, owner=stored.owner, log=notebook
+            )
+        )
 
     async def _fail(
         self,

@@ -30,7 +30,7 @@ LARGEST_TEXT = 2**20
 log = logging.getLogger("easymlnb.publications")
 
 
-def checked(offered: Iterable[ServiceSpec], notebook: NotebookNode) -> list[ServiceSpec]:
+def validate_specs(offered: Iterable[ServiceSpec], notebook: NotebookNode) -> list[ServiceSpec]:
     """Return the specs with their pages, see ``tagged``; raises ``DeploymentFailed``."""
     found = page_from_cells.with_pages(offered, notebook)
     for spec in found:

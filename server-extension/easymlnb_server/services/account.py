@@ -5,9 +5,9 @@ import os
 
 
 def account() -> str:
-    """Return whose server this is: the Hub's name for the user, else the account's.
+    """Return the name of the server's user: that in the Hub, else that of the system account.
 
-    Jupyter's ``current_user`` will not do: it is a new, nameless one for each client with a token.
+    Jupyter's ``current_user`` has no fixed name: Jupyter makes up a user for each token request.
     """
     if found := os.environ.get("JUPYTERHUB_USER"):
         return found

@@ -116,7 +116,7 @@ class CatalogHandler(PageHandler):
             caller=self.caller,
             starting=starting,
             failed=failed,
-            own_servers=await self._own_servers(asked),
+            user_servers=await self._user_servers(asked),
         )
 
     def _shows_own(self, asked: Query) -> bool:
@@ -124,7 +124,7 @@ class CatalogHandler(PageHandler):
         mine = asked.whose != "others" and asked.owner in ("", asked.me)
         return self.caller is not None and not asked.start and mine
 
-    async def _own_servers(self, asked: Query) -> list[Any]:
+    async def _user_servers(self, asked: Query) -> list[Any]:
         servers, caller = self.state.user_servers, self.caller
         if not self.state.services.shared or servers is None or not self._shows_own(asked):
             return []
@@ -133,12 +133,12 @@ class CatalogHandler(PageHandler):
 
     async def _unfinished(self, asked: Query) -> tuple[list[dict[str, Any]], list[Any]]:
         """Return the bundles that start, with what they wait for, and those that failed."""
-        publications, caller = self.state.publisher, self.caller
+        publisher, caller = self.state.publisher, self.caller
         if caller is None or not self._shows_own(asked) or not self.state.published.ready:
             return [], []
-        bundles, shared = publications.store.bundles, self.state.services.shared
+        bundles, shared = publisher.store.bundles, self.state.services.shared
         starting = [
-            {"bundle": bundle, "waits": publications.waits_for(bundle.id)}
+            {"bundle": bundle, "waits": publisher.waits_for(bundle.id)}
             for bundle in await asyncio.to_thread(bundles.unfinished)
             if caller.admin or caller.owns(bundle.owner)
         ]
@@ -170,7 +170,7 @@ class ServicePageHandler(PageHandler):
                 spec, summaries.example(spec), self.address.removesuffix("easymlnb/")
             ),
             versions=versions,
-            ld=metadata_formats.embedded(metadata_formats.schema_org(about)),
+            json_ld=metadata_formats.schema_org(about),
             **self._calls(name, target.version),
             **self._access(name),
         )
@@ -255,8 +255,8 @@ def described(handler: EasyHandler, name: str) -> metadata_formats.DescribedServ
 
 
 LISTING = (
-    query_parameter("q", "Words that must all be there: in names, texts, tags, authors.", TEXT),
-    query_parameter("tag", "A tag that must be there; may be repeated.", list_of(TEXT)),
+    query_parameter("q", "Words that must all match names, texts, tags or authors.", TEXT),
+    query_parameter("tag", "A required tag; may be repeated.", list_of(TEXT)),
     query_parameter("author", "Its author, exactly.", TEXT),
     query_parameter("owner", "Its owner, exactly.", TEXT),
     query_parameter("whose", "Yours, or those of others.", {**TEXT, "enum": ["mine", "others"]}),

@@ -1,4 +1,4 @@
-"""Live services: what authors' kernels currently offer."""
+"""Live services: those that authors' kernels currently serve."""
 
 import time
 from dataclasses import dataclass, field
@@ -11,17 +11,17 @@ from easymlnb_server.dispatch.worker_link import WorkerLink
 
 @dataclass(slots=True)
 class LiveService:
-    """A service that a kernel answers as its cell stands now."""
+    """A service that an author's kernel serves with its current code."""
 
     spec: ServiceSpec
     link: WorkerLink
     pool: Dispatcher
     since: float = field(default_factory=time.time)
-    """When it was first offered, in seconds since the epoch."""
+    """Time of the registration, in seconds since 1970."""
 
 
 class LiveServices:
-    """Names and the kernels that answer them. A name belongs to one notebook at a time."""
+    """Live services by name. A name belongs to one notebook at a time."""
 
     def __init__(self, queue_limit: int) -> None:
         self._queue_limit = queue_limit
@@ -34,7 +34,7 @@ class LiveServices:
         return [self._services[name] for name in sorted(self._services)]
 
     def offer(self, link: WorkerLink, spec: ServiceSpec) -> None:
-        """Take a service in, or renew it; raises ``NameTaken`` if another notebook has the name."""
+        """Add or update a service; raises ``NameTaken`` if another notebook has the name."""
         old = self._services.get(spec.name)
         if old is not None and not _same_notebook(old.link, link):
             raise NameTaken(
@@ -43,7 +43,7 @@ class LiveServices:
                 "name, or stop that notebook's kernel."
             )
         if old is not None and old.link is link:
-            # Calls in line stay there and meet the new code.
+            # Calls in the queue stay there and run the new code.
             old.spec = spec
             old.pool.resize(link, spec.workers)
             return
@@ -54,13 +54,13 @@ class LiveServices:
         self._services[spec.name] = LiveService(spec, link, pool)
 
     def withdraw(self, link: WorkerLink, name: str) -> None:
-        """Take a service away, if this kernel is the one that serves it."""
+        """Remove a service, if this kernel serves it."""
         service = self._services.get(name)
         if service is not None and service.link is link:
             self._leave(self._services.pop(name))
 
     def drop(self, link: WorkerLink) -> None:
-        """Take away all that a kernel served: it is gone."""
+        """Remove all services of a kernel that is gone."""
         for name in [name for name, service in self._services.items() if service.link is link]:
             self._leave(self._services.pop(name))
 

@@ -1,17 +1,15 @@
-"""A service's metadata in formats of other catalogs. Pure functions.
+"""A service's metadata in the formats of other catalogs. Pure functions.
 
-The forms are those of the application schema v1 of DEEP Hybrid-DataCloud (``deep-apps.json`` of
+The formats are the application schema v1 of DEEP Hybrid-DataCloud (``deep-apps.json`` of
 ``deephdc/schema4deep``), the metadata schema v2.3.0 of AI4OS (``ai4-apps-v2.3.0.json`` of
 ``ai4os/ai4-metadata``), and schema.org.
 """
 
-import json
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 import msgspec
-from markupsafe import Markup
 
 from easymlnb.contract import units
 from easymlnb.contract.metadata import Metadata, Resources
@@ -20,15 +18,15 @@ from easymlnb_server.services import summaries
 
 MB = 2**20
 AI4OS_VERSION = "2.3.0"
-DEEP_WANTS = (
+DEEP_REQUIRED = (
     *("title", "summary", "description", "date_creation", "keywords", "license"),
     *("sources.dockerfile_repo", "sources.docker_registry_repo", "sources.code"),
 )
-AI4OS_WANTS = (
+AI4OS_REQUIRED = (
     *("metadata_version", "title", "summary", "description", "links.source_code"),
     *("libraries", "tasks", "categories", "tags"),
 )
-"""What each schema requires. Lists may be empty, but must be there."""
+"""The fields that each schema requires. A list may be empty, but must be present."""
 
 LIBRARIES = ("TensorFlow", "PyTorch", "Keras", "Scikit-learn", "XGBoost", "LightGBM", "CatBoost")
 TASKS = (
@@ -44,14 +42,17 @@ DATA_TYPES = {
     "text": "Text",
     "time series": "Time Series",
 }
-"""Our words for what a service takes, and AI4OS's."""
+"""Kind of an input -> AI4OS's name for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DescribedService:
-    """What is described. ``version`` is a number or ``live``, ``published`` an ISO date or empty.
+    """A service to describe.
 
-    ``url`` is the absolute address of the service's page, ``picture`` that of its thumbnail.
+    version: a number or ``live``.
+    published: ISO date, or empty.
+    url: absolute URL of the service's page.
+    picture: absolute URL of its thumbnail, or empty.
     """
 
     spec: ServiceSpec
@@ -74,17 +75,17 @@ class DescribedService:
 
     @property
     def citation(self) -> str:
-        """Return the address of what is to be cited."""
+        """Return the URL to cite."""
         text = self.about.citation
         return text if text.startswith(("https://", "http://")) else self.doi
 
     @property
     def needs(self) -> Resources:
-        """Return what the author says that it needs, and else what its workers are given."""
-        said, given = self.about.resources, self.spec.resources
-        gpus = 0 if isinstance(given.gpu, str) else ceil(given.gpu)
+        """Return the resources that the author states, else those of its workers."""
+        stated, workers = self.about.resources, self.spec.resources
+        gpus = 0 if isinstance(workers.gpu, str) else ceil(workers.gpu)
         return msgspec.structs.replace(
-            said, memory=said.memory or given.memory, gpu=said.gpu or gpus
+            stated, memory=stated.memory or workers.memory, gpu=stated.gpu or gpus
         )
 
     @property
@@ -93,33 +94,39 @@ class DescribedService:
 
 
 def document(subject: DescribedService) -> dict[str, Any]:
-    """Return all forms side by side, and what is missing for the schemas that want it."""
-    own, theirs = deep(subject), ai4os(subject)
+    """Return the metadata in all formats, and the fields that are missing in each schema."""
+    for_deep, for_ai4os = deep(subject), ai4os(subject)
     return {
-        "metadata": plain(subject.spec),
-        "deep": own,
-        "ai4os": theirs,
+        "metadata": as_written(subject.spec),
+        "deep": for_deep,
+        "ai4os": for_ai4os,
         "schema_org": schema_org(subject),
-        "missing": {"deep": _missing(own, DEEP_WANTS), "ai4os": _missing(theirs, AI4OS_WANTS)},
+        "missing": {
+            "deep": _missing(for_deep, DEEP_REQUIRED),
+            "ai4os": _missing(for_ai4os, AI4OS_REQUIRED),
+        },
     }
 
 
-def plain(spec: ServiceSpec) -> dict[str, Any]:
-    """Return the fields that are said, without the picture."""
-    found: dict[str, Any] = {
-        "name": spec.name,
-        "title": spec.title,
-        "description": spec.description,
-    }
-    found |= {"author": spec.author, "license": spec.license, "tags": list(spec.tags)}
-    found |= msgspec.to_builtins(spec.metadata or Metadata())
-    return {key: value for key, value in found.items() if value and key != "thumbnail"}
+def as_written(spec: ServiceSpec) -> dict[str, Any]:
+    """Return the fields that the author wrote, without the picture."""
+    more = msgspec.to_builtins(spec.metadata or Metadata())
+    more.pop("thumbnail", None)
+    return _present(
+        name=spec.name,
+        title=spec.title,
+        description=spec.description,
+        author=spec.author,
+        license=spec.license,
+        tags=list(spec.tags),
+        **more,
+    )
 
 
 def deep(subject: DescribedService) -> dict[str, Any]:
-    """Return DEEP's form; what is not said is left out, also where the schema wants it."""
+    """Return DEEP's format without missing fields, even required ones."""
     spec, about = subject.spec, subject.about
-    return _said(
+    return _present(
         title=spec.title,
         summary=subject.summary,
         description=spec.description.splitlines(),
@@ -128,23 +135,23 @@ def deep(subject: DescribedService) -> dict[str, Any]:
         license=spec.license,
         cite_url=subject.citation,
         dataset_url=about.dataset,
-        sources=_said(code=about.source),
+        sources=_present(code=about.source),
     ) | {"keywords": list(spec.tags)}
 
 
 def ai4os(subject: DescribedService) -> dict[str, Any]:
-    """Return AI4OS's form; what is not said is left out, also where the schema wants it."""
+    """Return AI4OS's format without missing fields, even required ones."""
     spec, about = subject.spec, subject.about
     needs = subject.needs
-    dates = _said(created=subject.created, updated=subject.published[:10] or subject.created)
+    dates = _present(created=subject.created, updated=subject.published[:10] or subject.created)
     kinds = [DATA_TYPES[kind] for kind in summaries.inputs(spec) if kind in DATA_TYPES]
-    return _said(
+    return _present(
         metadata_version=AI4OS_VERSION,
         title=spec.title,
         summary=subject.summary,
         description=spec.description or subject.summary,
         doi=about.doi,
-        links=_said(
+        links=_present(
             self=f"{subject.url.removesuffix('/page')}/metadata",
             documentation=about.documentation or subject.url,
             source_code=about.source,
@@ -153,8 +160,8 @@ def ai4os(subject: DescribedService) -> dict[str, Any]:
             citation=subject.citation,
         ),
         dates=dates if subject.created else {},
-        resources=_said(
-            inference=_said(
+        resources=_present(
+            inference=_present(
                 cpu=needs.cpu,
                 gpu=needs.gpu,
                 memory_MB=round(needs.memory / MB),
@@ -178,7 +185,7 @@ def schema_org(subject: DescribedService) -> dict[str, Any]:
     gpu = f"{needs.gpu} GPU" + (
         f" with {units.format_size(needs.gpu_memory)}" if needs.gpu_memory else ""
     )
-    return {"@context": "https://schema.org", "@type": "SoftwareApplication"} | _said(
+    return {"@context": "https://schema.org", "@type": "SoftwareApplication"} | _present(
         name=spec.title,
         alternateName=spec.name,
         description=subject.summary,
@@ -201,38 +208,30 @@ def schema_org(subject: DescribedService) -> dict[str, Any]:
     )
 
 
-def embedded(data: Any) -> Markup:
-    """Return JSON that may stand inside a ``script`` element: nothing in it can end that."""
-    text = json.dumps(data, ensure_ascii=False)
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
-
-
-def _said(**fields: Any) -> dict[str, Any]:
+def _present(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value}
 
 
-def _listed(given: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
-    """Return the entries of a closed list that are meant; others become ``Other``."""
-    spellings = {_bare(name): name for name in known} | {
+def _listed(names: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
+    """Return the names as a closed list spells them; unknown ones become ``Other``."""
+    spellings = {_normalized(name): name for name in known} | {
         "sklearn": "Scikit-learn",
         "torch": "PyTorch",
     }
-    return list(dict.fromkeys(spellings.get(_bare(name), "Other") for name in given))
+    return list(dict.fromkeys(spellings.get(_normalized(name), "Other") for name in names))
 
 
-def _bare(name: str) -> str:
+def _normalized(name: str) -> str:
     return "".join(filter(str.isalnum, name.casefold()))
 
 
-def _missing(found: dict[str, Any], wanted: tuple[str, ...]) -> list[str]:
-    def there(path: str) -> bool:
-        at: Any = found
+def _missing(document: dict[str, Any], required: tuple[str, ...]) -> list[str]:
+    def is_present(path: str) -> bool:
+        value: Any = document
         for part in path.split("."):
-            if not isinstance(at, dict) or part not in at:
+            if not isinstance(value, dict) or part not in value:
                 return False
-            at = at[part]
+            value = value[part]
         return True
 
-    return [path for path in wanted if not there(path)]
+    return [path for path in required if not is_present(path)]

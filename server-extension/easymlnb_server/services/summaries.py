@@ -1,4 +1,4 @@
-"""Describe a service's schema in words, and values to call it with, for its page."""
+"""Summaries of a service's schema, and sample values for its page."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ FILES = {
     "webcam": "photo.jpg",
 }
 """Widgets whose value is a file, with a sample file name for each."""
-_SPOKEN = {"text", "code_inline", "softbreak", "hardbreak"}
+_TEXT = {"text", "code_inline", "softbreak", "hardbreak"}
 _LIMITS = {
     "minimum": "from {}",
     "exclusiveMinimum": "above {}",
@@ -56,10 +56,10 @@ _FORMAT_WORDS = {"date": "date", "date-time": "date and time", "time": "time"}
 _TYPE_WORDS = {"string": "text"}
 ANY = "any value"
 
-MOST = 200
-"""Maximum number of schema nodes to visit; a recursive type has no end."""
+MAX_NODES = 200
+"""Maximum number of schema nodes to visit, since a type may be recursive."""
 
-DEEPEST = 2
+MAX_LISTS = 2
 """Maximum depth of nested lists in a description."""
 
 
@@ -95,25 +95,22 @@ def _field(spec: ServiceSpec, name: str, schema: Any) -> Field:
 
 def shape(spec: ServiceSpec) -> str:
     """Return inputs and output in one line, such as ``image, number → table``."""
-    given = [kind(field, spec.input) for field in properties(spec.input).values()]
-    shown = ", ".join(given[:3]) + (f" and {len(given) - 3} more" if len(given) > 3 else "")
+    kinds = [kind(field, spec.input) for field in properties(spec.input).values()]
+    first = ", ".join(kinds[:3]) + (f" and {len(kinds) - 3} more" if len(kinds) > 3 else "")
     result = kind(spec.output, spec.output)
-    return f"{shown or 'nothing'} → {f'stream of {result}' if spec.stream else result}"
+    return f"{first or 'nothing'} → {f'stream of {result}' if spec.stream else result}"
 
 
 def inputs(spec: ServiceSpec) -> list[str]:
     """Return the distinct kinds of a service's inputs, files first."""
     kinds = (kind(field, spec.input) for field in properties(spec.input).values())
-    found = dict.fromkeys(one for kind in kinds for one in kind.split(" or ") if one)
-    return sorted(found, key=lambda one: one.replace(" ", "") not in FILES)
+    distinct = dict.fromkeys(part for kind in kinds for part in kind.split(" or ") if part)
+    return sorted(distinct, key=lambda part: part.replace(" ", "") not in FILES)
 
 
 def kind(schema: Any, root: Schema, depth: int = 0, budget: Budget | None = None) -> str:
-    """Return the kind of a value in one or two words.
-
-    ``depth`` counts the enclosing lists.
-    """
-    budget = budget or Budget(MOST)
+    """Return the kind of a value in one or two words; ``depth`` counts the enclosing lists."""
+    budget = budget or Budget(MAX_NODES)
     found = alternatives(schema, root, is_leaf=_is_own, budget=budget)
     texts = [_kind_of(option, root, depth, budget) for option in found]
     return " or ".join(dict.fromkeys(texts)) or ANY
@@ -127,7 +124,7 @@ def _kind_of(option: Schema, root: Schema, depth: int, budget: Budget) -> str:
         return "choice"
     if option.get("type") == "array":
         item = option.get("items")
-        known = isinstance(item, Mapping) and depth < DEEPEST
+        known = isinstance(item, Mapping) and depth < MAX_LISTS
         inner = kind(item, root, depth + 1, budget) if known else ""
         return "choices" if inner == "choice" else f"list of {inner}" if inner else "list"
     if (form := str(option.get("format"))) in _FORMAT_WORDS:
@@ -141,20 +138,17 @@ def summary(markdown: str) -> str:
     from markdown_it import MarkdownIt
 
     for token in MarkdownIt("commonmark", {"html": False}).parse(markdown):
-        parts = [child.content or " " for child in token.children or () if child.type in _SPOKEN]
+        parts = [child.content or " " for child in token.children or () if child.type in _TEXT]
         if parts:
             return " ".join("".join(parts).split())
     return ""
 
 
 def example(spec: ServiceSpec) -> dict[str, Any]:
-    """Return sample values: the first example, or the required parameters only.
-
-    Files are ``FileName``.
-    """
+    """Return the first example, else samples of the required parameters; files as ``FileName``."""
     if spec.examples:
         return dict(spec.examples[0])
-    known, budget, files = properties(spec.input), Budget(MOST), dict(_files(spec))
+    known, budget, files = properties(spec.input), Budget(MAX_NODES), dict(_files(spec))
     return {
         name: files.get(name) or _sample(known.get(name), spec.input, 0, budget)
         for name in required(spec.input)
@@ -162,7 +156,7 @@ def example(spec: ServiceSpec) -> dict[str, Any]:
 
 
 def _is_own(schema: Schema) -> bool:
-    """Return whether a schema is that of a type of ours, which is named as a whole."""
+    """Return whether a schema is that of one of our types, which have names of their own."""
     return "widget" in own_hints(schema)
 
 

@@ -5,8 +5,8 @@ import { byId } from "./dom.js";
 import { times } from "./times.js";
 
 const COPIED = 1500; // ms that a button shows its result
-/** @type {WeakMap<Element, { label: string | null, timer: number }>} */
-const flashing = new WeakMap();
+/** @type {WeakMap<Element, string>} */
+const labels = new WeakMap(); // of the buttons that show a result
 
 /** @param {Element} list */
 function tabs(list) {
@@ -46,15 +46,13 @@ async function copy(button) {
     getSelection()?.selectAllChildren(block);
     message = "Press Ctrl+C to copy";
   }
-  const before = flashing.get(button);
-  if (before) clearTimeout(before.timer);
-  const label = before ? before.label : button.textContent;
+  const label = labels.get(button) ?? button.textContent ?? "";
+  labels.set(button, label);
   button.textContent = message;
-  const timer = setTimeout(() => {
-    flashing.delete(button);
+  setTimeout(() => {
     button.textContent = label;
+    labels.delete(button);
   }, COPIED);
-  flashing.set(button, { label, timer });
 }
 
 times();

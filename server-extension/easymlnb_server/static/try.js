@@ -184,8 +184,8 @@ function fileEditor(_, type) {
  */
 function formEditor(body, _, resolve) {
   const schema = resolve(body.schema);
-  const inputs = Object.entries(schema.properties ?? {}).map(([name, schema_]) => {
-    const property = resolve(schema_);
+  const inputs = Object.entries(schema.properties ?? {}).map(([name, propertySchema]) => {
+    const property = resolve(propertySchema);
     const required = schema.required?.includes(name) ?? false;
     const file = property.format === "binary";
     const input = make("input", {
@@ -193,7 +193,7 @@ function formEditor(body, _, resolve) {
       accept: file ? body.encoding?.[name]?.contentType : null,
       placeholder: "default" in property ? JSON.stringify(property.default) : null,
     });
-    return { name, input, file, element: field(name, input, property.description ?? (file ? null : kind(schema_, resolve))) };
+    return { name, input, file, element: field(name, input, property.description ?? (file ? null : kind(propertySchema, resolve))) };
   });
   return {
     elements: inputs.map((input) => input.element),

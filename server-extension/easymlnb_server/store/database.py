@@ -142,13 +142,13 @@ class Database:
 
     def _migrate(self, path: Path | None, shown: str, expected: bool) -> None:
         with self._transaction(reading=False) as connection:
-            found = migrate.check(connection, shown)
-            if found == migrate.newest():
+            revision = migrate.check(connection, shown)
+            if revision == migrate.newest():
                 return
-            if found is None and expected:
+            if revision is None and expected:
                 raise _lost_content(shown)
-            if path and found:
-                sqlite.backup(path, found)
+            if path and revision:
+                sqlite.backup(path, revision)
             migrate.upgrade(connection)
 
 
@@ -233,7 +233,7 @@ def _sqlite_path(url: URL) -> Path:
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         engine = create_engine(url, pool_timeout=sqlite.BUSY_SECONDS)
-        event.listen(engine, "connect", lambda made, record: sqlite.connect_pragmas(made))
+        event.listen(engine, "connect", lambda dbapi, record: sqlite.connect_pragmas(dbapi))
         event.listen(engine, "begin", _begin)
         return engine
     options = (

@@ -82,17 +82,17 @@ class Files:
 
     def names(self) -> list[str]:
         """Return the names of all files."""
-        found = self._storage.find(self._root)
-        return sorted(name for path in found if _NAME.match(name := path.rsplit("/", 1)[-1]))
+        paths = self._storage.find(self._root)
+        return sorted(name for path in paths if _NAME.match(name := path.rsplit("/", 1)[-1]))
 
-    def sweep(self, keep: set[str], *, before: float) -> int:
-        """Remove files that were written before ``before``, except ``keep``; return how many.
+    def sweep(self, needed: set[str], *, before: float) -> int:
+        """Remove files that were written before ``before``, except ``needed``; return how many.
 
         The age protects files that have been stored and not recorded yet.
         """
         removed = 0
         for path in self._storage.find(self._root):
-            if path.rsplit("/", 1)[-1] in keep or self._written(path) >= before:
+            if path.rsplit("/", 1)[-1] in needed or self._written(path) >= before:
                 continue
             with contextlib.suppress(FileNotFoundError):
                 self._storage.rm_file(path)

@@ -9,7 +9,7 @@ class FolderLock:
     """A lock on a folder. The operating system releases it when the process ends."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "server.lock"
+        self.path = folder / "server.lock"
         self._file: int | None = None
 
     def acquire(self, note: str, *, shared: bool = False) -> str | None:
@@ -17,7 +17,7 @@ class FolderLock:
 
         With ``shared``, several servers can hold the lock if all of them pass ``shared``.
         """
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError:

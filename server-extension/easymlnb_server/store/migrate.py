@@ -31,8 +31,8 @@ def check(connection: Connection, shown: str) -> str | None:
 
     ``shown`` is the database's name in messages.
     """
-    found = current(connection)
-    if found is None:
+    revision = current(connection)
+    if revision is None:
         if tables := inspect(connection).get_table_names():
             raise StorageUnusable(
                 f"The database {shown} belongs to another application: it has tables such as "
@@ -41,14 +41,14 @@ def check(connection: Connection, shown: str) -> str | None:
             )
         return None
     try:
-        _scripts().get_revision(found)
+        _scripts().get_revision(revision)
     except CommandError as error:
         raise StorageUnusable(
-            f"The database {shown} was written by a newer easymlnb (schema {found}; this version "
-            f"supports up to {newest()}). Install the newer release, or restore the copy of the "
-            "database that it made in the same folder before the migration."
+            f"The database {shown} was written by a newer easymlnb (schema {revision}; this "
+            f"version supports up to {newest()}). Install the newer release, or restore the copy "
+            "of the database that it made in the same folder before the migration."
         ) from error
-    return found
+    return revision
 
 
 def upgrade(connection: Connection) -> None:

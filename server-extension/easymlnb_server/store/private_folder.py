@@ -25,17 +25,17 @@ def make_private(folder: Path) -> None:
     A folder that is shared on purpose, or belongs to another account, only causes a warning.
     """
     folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-    found = folder.stat()
-    if not found.st_mode & OTHERS:
+    status = folder.stat()
+    if not status.st_mode & OTHERS:
         _close(folder.iterdir())
-    elif found.st_mode & stat.S_ISVTX or found.st_uid != os.geteuid() or _is_home(folder):
+    elif status.st_mode & stat.S_ISVTX or status.st_uid != os.geteuid() or _is_home(folder):
         log.warning(
             "Other accounts can access %s (mode %04o). Set EasyMLNB.state_dir to a private folder.",
             folder,
-            stat.S_IMODE(found.st_mode),
+            stat.S_IMODE(status.st_mode),
         )
     else:
-        folder.chmod(stat.S_IMODE(found.st_mode) & ~OTHERS)
+        folder.chmod(stat.S_IMODE(status.st_mode) & ~OTHERS)
         _close(folder.rglob("*"))
 
 

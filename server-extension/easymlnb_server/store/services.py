@@ -62,10 +62,10 @@ class Services(Repository):
     def versions(self, connection: Connection, name: str) -> list[Version]:
         """Return all versions of a service, oldest first; raises ``ServiceNotFound``."""
         query = _VERSIONS.where(services.c.name == name).order_by(versions.c.number)
-        found = _read(connection, query)
-        if not found:
+        all_versions = _read(connection, query)
+        if not all_versions:
             raise ServiceNotFound(name)
-        return found
+        return all_versions
 
     @reading
     def for_bundle(self, connection: Connection, bundle: str) -> list[Version]:
@@ -102,12 +102,12 @@ class Services(Repository):
 
         Its access rules are deleted too. Its version numbers are not used again.
         """
-        found = _read(connection, _VERSIONS.where(services.c.name == name))
+        deleted = _read(connection, _VERSIONS.where(services.c.name == name))
         statement = update(services).where(services.c.name == name, services.c.deleted.is_(None))
         if not connection.execute(statement.values(**deleted_values())).rowcount:
             raise ServiceNotFound(name)
         connection.execute(delete(versions).where(versions.c.service == name))
-        return found
+        return deleted
 
 
 def deleted_values(moved: str | None = None) -> dict[str, Any]:
@@ -169,8 +169,8 @@ def _set_ready(
 
 
 def _read(connection: Connection, query: Select[Any]) -> list[Version]:
-    found = (_version(row) for row in connection.execute(query))
-    return [version for version in found if version]
+    records = (_version(row) for row in connection.execute(query))
+    return [version for version in records if version]
 
 
 def _version(row: Row[Any]) -> Version | None:

@@ -115,8 +115,8 @@ def _examine(path: Path) -> None:
     try:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
-            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if found == "ok":
+            result = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if result == "ok":
                 _to_wal(connection)
                 # Detects a read-only disk now, not at the first publish.
                 connection.execute("BEGIN IMMEDIATE")
@@ -125,8 +125,8 @@ def _examine(path: Path) -> None:
             connection.close()
     except sqlite3.Error as error:
         raise _refusal(path, error) from error
-    if found != "ok":
-        raise _damaged(path, found)
+    if result != "ok":
+        raise _damaged(path, result)
 
 
 def _to_wal(connection: sqlite3.Connection) -> None:

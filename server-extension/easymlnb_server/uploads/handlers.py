@@ -1,4 +1,4 @@
-"""Upload a file in parts before the call that uses it."""
+"""Upload files in parts before the call that uses them."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -27,31 +27,30 @@ from easymlnb_server.openapi.document import (
 )
 from easymlnb_server.uploads.uploads import CHUNK, Sender, Upload
 
-LONGEST_ANNOUNCEMENT = 64 * 1024
-"""Bytes of the longest announcement of a file."""
-LONGEST_NAME = 999
-LONGEST_PART = 2 * CHUNK
+MAX_ANNOUNCEMENT = 64 * 1024
+MAX_NAME = 999
+MAX_PART = 2 * CHUNK
 
 HEADER = "X-Easymlnb-Uploads"
 """The header of a call that lists the ids of the uploads it uses."""
 
 
 def owner_of(handler: EasyHandler) -> str:
-    """Return whose uploads and calls a request is about."""
+    """Return the owner of the uploads and calls of a request."""
     caller, held = handler.caller, handler.held
     if handler.state.services.shared and caller is not None:
-        # The same person by token, in a browser and through a page.
+        # One owner for a user's tokens, browsers and app pages.
         return label(caller.name)
     if held is not None:
         return f"pass {held.visitor}"
     if type(handler.identity_provider).get_user is IdentityProvider.get_user:
-        # Jupyter's own login knows one person only, and gives each token request a new name.
+        # Jupyter's own login has a single user, with a new name in each request by token.
         return SINGLE_USER
     return label(handler.current_user.username)
 
 
 def sender_of(handler: EasyHandler) -> Sender:
-    """Return who sends a file, and from which page."""
+    """Return the sender of a file."""
     held = handler.held
     if held is None:
         return Sender(owner_of(handler))
@@ -85,7 +84,7 @@ class UploadsHandler(BodyHandler):
         return held.service == self.get_query_argument("service", "")
 
     def body_limit(self) -> int:
-        return LONGEST_ANNOUNCEMENT
+        return MAX_ANNOUNCEMENT
 
     @web.authenticated
     def post(self) -> None:
@@ -93,34 +92,34 @@ class UploadsHandler(BodyHandler):
         spec = self.target(service, Action.CALL).spec
         name, media_type, size = _announced(self.take_body())
         field = self.get_query_argument("field", "")
-        made = self.state.uploads.begin(sender_of(self), spec, field, name, media_type, size)
-        self.set_header("Location", f"{self.base_url}easymlnb/uploads/{made.id}")
-        self.write_json(UploadStarted(id=made.id, offset=0, chunk=CHUNK), 201)
+        upload = self.state.uploads.begin(sender_of(self), spec, field, name, media_type, size)
+        self.set_header("Location", f"{self.base_url}easymlnb/uploads/{upload.id}")
+        self.write_json(UploadStarted(id=upload.id, offset=0, chunk=CHUNK), 201)
 
 
 class Announcement(msgspec.Struct, frozen=True):
-    """A file that is going to be sent."""
+    """A file to upload."""
 
     size: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
-    name: Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)] | None = None
-    media_type: Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)] | None = None
+    name: Annotated[str, msgspec.Meta(max_length=MAX_NAME)] | None = None
+    media_type: Annotated[str, msgspec.Meta(max_length=MAX_NAME)] | None = None
 
 
 def _announced(body: bytes) -> tuple[str, str, int]:
     """Return name, media type and size; raises ``BadRequest``."""
     try:
-        found = msgspec.json.decode(body, type=Announcement)
+        announcement = msgspec.json.decode(body, type=Announcement)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(
             'Create an upload with a JSON body such as {"name": "x.csv", "size": 1234} '
             f"({error})."
         ) from error
-    media_type = (found.media_type or "").partition(";")[0].strip().lower()
-    return found.name or "", media_type, found.size
+    media_type = (announcement.media_type or "").partition(";")[0].strip().lower()
+    return announcement.name or "", media_type, announcement.size
 
 
 class UploadHandler(BodyHandler):
-    """``uploads/{id}``: PUT with ``?offset=N`` adds a part, GET tells how far it is."""
+    """``uploads/{id}``: PUT with ``?offset=N`` adds a part, GET returns the progress."""
 
     takes = "PUT"
     actions: ClassVar[dict[str, str]] = {"PUT": "execute", "DELETE": "execute"}
@@ -128,19 +127,19 @@ class UploadHandler(BodyHandler):
     def initialize(self) -> None:
         super().initialize()
         self._upload: Upload | None = None
-        self._wrong: EasyMLNBError | None = None
-        self._busy = False
-        self._left = False
+        self._error: EasyMLNBError | None = None
+        self._writing = False
+        self._disconnected = False
 
     def admits(self, held: PageToken) -> bool:
-        return True  # whose it is decides, and for which service: see `_own`
+        return True  # ``_own`` checks the owner and the service
 
     def _own(self, id: str) -> Upload:
-        """Return one of the caller's uploads; through a pass, one of its service."""
-        found = self.state.uploads.get(id, owner_of(self))
-        if self.held is not None and found.service != self.held.service:
+        """Return one of the caller's uploads; with a page token, one of the token's service."""
+        upload = self.state.uploads.get(id, owner_of(self))
+        if self.held is not None and upload.service != self.held.service:
             raise UploadNotFound(id)
-        return found
+        return upload
 
     def body_limit(self) -> int:
         upload = self._own(self.path_args[0])
@@ -151,29 +150,29 @@ class UploadHandler(BodyHandler):
         upload.begin(int(offset), length)
         self._upload = upload
         read_faster(self.request.connection)
-        return min(LONGEST_PART, upload.size - upload.offset)
+        return min(MAX_PART, upload.size - upload.offset)
 
     def keep(self, chunk: bytes) -> Awaitable[None] | None:
         return self._to_disk(chunk) if self._upload is not None else None
 
     async def _to_disk(self, chunk: bytes) -> None:
         assert self._upload is not None
-        self._busy = True
+        self._writing = True
         try:
             await asyncio.to_thread(self._upload.write, chunk)
         except StorageFull as error:
-            self._wrong = error
+            self._error = error
             self._refused = True
         finally:
-            self._busy = False
-            if self._left:
+            self._writing = False
+            if self._disconnected:
                 self._release()
 
     @web.authenticated
     def put(self, id: str) -> None:
         self.check_body()
-        if self._wrong is not None:
-            raise self._wrong
+        if self._error is not None:
+            raise self._error
         upload = self._upload
         assert upload is not None
         self._release()
@@ -197,15 +196,15 @@ class UploadHandler(BodyHandler):
 
     def on_connection_close(self) -> None:
         super().on_connection_close()
-        self._left = True
-        if not self._busy:
+        self._disconnected = True
+        if not self._writing:
             self._release()
 
     def on_finish(self) -> None:
         self._release()
 
 
-def named(request: Any) -> list[str]:
+def upload_ids(request: Any) -> list[str]:
     """Return the ids of the uploads that a call's headers name."""
     listed = request.headers.get(HEADER, "")
     return [id for part in listed.split(",") if (id := part.strip())]

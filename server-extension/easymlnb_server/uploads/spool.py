@@ -1,13 +1,12 @@
-"""Large bodies as files, in a folder of this server's own: bounded, and gone when it is.
+"""Store large bodies as files: of limited total size, and removed with the server.
 
-A body lies in shared memory while there is room, else on disk, and reaches a kernel on this host
-by its path, so that it never passes the server's heap. Whatever a killed server leaves behind its
-next one removes: a lock, which ends with its process, tells whose folder is still in use.
+A body is stored in shared memory if there is space, else on disk. A kernel on this host gets its
+path, so the body never passes through the server's heap. The next server removes the files of a
+server that was killed: a lock, which ends with its process, shows which folders are in use.
 """
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import secrets
@@ -19,9 +18,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from easymlnb.contract.errors import StorageFull
+from easymlnb_server.store.folder_lock import FolderLock
 
 PREFIX = "easymlnb-"
-LOCK = "lock"
 PROBE = "probe"
 NAME = re.compile(r"[0-9a-f]{1,32}\Z")
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -29,160 +28,151 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 MEMORY = Path("/dev/shm")
 MEMORY_SHARE = 0.25
 MEMORY_LIMIT = 2 * 2**30
-"""What bodies may take of shared memory: a part of what is free there, and never more than this."""
+"""Bytes; bodies use at most this, and at most ``MEMORY_SHARE`` of the free shared memory."""
 MEMORY_FILE = 256 * 2**20
-"""Bytes of the largest body that is kept in memory."""
+"""Bytes of the largest body that is stored in memory."""
 
-PIECE = 2**20
-"""Bytes of a file that are in memory at once while it is read or taken in."""
+CHUNK = 2**20
+"""Bytes of a file that are read at once."""
 
 FULL_DISK = "The server's disk is full; nothing was stored."
 FULL_SHARE = "The server's space for uploads of visitors is full. Try again later."
 
 SPARE = 256 * 2**20
-"""Bytes that are left free on a disk."""
+"""Bytes that stay free on a disk."""
 
 
-class Share:
-    """Bytes that several files may take together. Any thread may take and give back."""
+class Quota:
+    """Bytes that several files may use together. Thread-safe."""
 
-    def __init__(self, limit: int, full: str) -> None:
+    def __init__(self, limit: int, message: str) -> None:
         self.limit = limit
         self.used = 0
-        self._full = full
+        self._message = message
         self._lock = threading.Lock()
 
     def check(self, size: int) -> None:
-        """Raise ``StorageFull`` if so many more bytes do not fit now."""
+        """Raise ``StorageFull`` if ``size`` more bytes exceed the limit."""
         if self.used + size > self.limit:
-            raise StorageFull(self._full)
+            raise StorageFull(self._message)
 
-    def take(self, size: int) -> None:
-        """Count so many bytes; raises ``StorageFull``."""
+    def acquire(self, size: int) -> None:
+        """Count ``size`` bytes; raises ``StorageFull``."""
         with self._lock:
             self.check(size)
             self.used += size
 
-    def give_back(self, size: int) -> None:
+    def release(self, size: int) -> None:
         with self._lock:
             self.used -= size
 
 
 class SpooledFile:
-    """A file of the spool with ``size`` bytes; ``close`` removes it, as does its last reference.
+    """A spooled file of ``size`` bytes. ``close`` removes it, as does its last reference.
 
-    It counts against its place, and against each of ``shares``.
+    It counts against the quotas of its folder and of its sender.
     """
 
     def __init__(
         self,
-        place: "_Place",
+        folder: "_Folder",
         path: Path,
-        handle: int,
+        descriptor: int,
         size: int = 0,
-        shares: tuple[Share, ...] = (),
+        quotas: tuple[Quota, ...] = (),
     ) -> None:
         self.path = path
         self.size = size
-        self._place = place
-        self._shares = shares
-        self._handle = handle
+        self._folder = folder
+        self._quotas = (folder, *quotas)
+        self._descriptor = descriptor
         self._closed = False
-        self._held = size
-        self._gate = threading.Lock()
-        place.give_back(-size)  # it is there, whether it fits or not
+        self._reserved = size
+        self._lock = threading.Lock()
+        folder.release(-size)  # exists already, whether it fits or not
 
     @property
     def in_memory(self) -> bool:
-        """Say whether writing to it never waits for a disk."""
-        return self._place.memory
+        """Whether writes never wait for a disk."""
+        return self._folder.in_memory
 
     def __len__(self) -> int:
         return self.size
 
-    def hold(self, size: int) -> None:
+    def reserve(self, size: int) -> None:
         """Count ``size`` bytes in advance; raises ``StorageFull``."""
-        more = size - self._held
+        more = size - self._reserved
         if more <= 0:
             return
-        taken: list[Share] = []
-        try:
-            for share in (self._place, *self._shares):
-                share.take(more)
-                taken.append(share)
-        except StorageFull:
-            for share in taken:
-                share.give_back(more)
-            raise
-        self._held = size
+        with contextlib.ExitStack() as undo:
+            for quota in self._quotas:
+                quota.acquire(more)
+                undo.callback(quota.release, more)
+            undo.pop_all()
+        self._reserved = size
 
     def write(self, data: bytes) -> None:
-        """Add to the end; raises ``StorageFull``. After ``close`` it does nothing.
-
-        What was held for before may be written from any thread.
-        """
-        self.hold(self.size + len(data))
-        left = memoryview(data)
+        """Append; raises ``StorageFull``. Does nothing after ``close``. Thread-safe if reserved."""
+        self.reserve(self.size + len(data))
+        rest = memoryview(data)
         try:
-            # A number that was closed meanwhile may be that of another file.
-            with self._gate:
-                if self._handle < 0 and not self._closed:
-                    self._handle = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-                while left and not self._closed:
-                    written = os.pwrite(self._handle, left, self.size)
+            # Under the lock: a closed descriptor may belong to another file by now.
+            with self._lock:
+                if self._descriptor < 0 and not self._closed:
+                    self._descriptor = os.open(self.path, os.O_RDWR)
+                while rest and not self._closed:
+                    written = os.pwrite(self._descriptor, rest, self.size)
                     self.size += written
-                    left = left[written:]
+                    rest = rest[written:]
         except OSError as error:
             if error.errno in FULL:
                 raise StorageFull from error
             raise
 
     def read(self, offset: int = 0, size: int = -1) -> bytes:
-        """Return ``size`` bytes from ``offset`` on, by default all the rest."""
-        wanted = self.size - offset if size < 0 else size
-        with self._gate:
-            if self._handle >= 0:
-                return os.pread(self._handle, wanted, offset)
-        handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return os.pread(handle, wanted, offset)
-        finally:
-            os.close(handle)
+        """Return ``size`` bytes from ``offset`` on, by default all of them."""
+        size = self.size - offset if size < 0 else size
+        with self._lock:
+            if self._descriptor >= 0:
+                return os.pread(self._descriptor, size, offset)
+        with self.path.open("rb", buffering=0) as file:
+            return os.pread(file.fileno(), size, offset)
 
-    def pieces(self) -> Iterator[bytes]:
-        """Return all of it, a piece after the other."""
-        at = 0
-        while at < self.size:
-            piece = self.read(at, PIECE)
-            if not piece:
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the content in chunks of at most ``CHUNK`` bytes."""
+        offset = 0
+        while offset < self.size:
+            chunk = self.read(offset, CHUNK)
+            if not chunk:
                 raise OSError("A spooled file was truncated.")
-            at += len(piece)
-            yield piece
+            offset += len(chunk)
+            yield chunk
 
-    def feed(self, take: Callable[[bytes], object]) -> None:
-        """Give all of it to ``take``, a piece after the other."""
-        for piece in self.pieces():
-            take(piece)
+    def read_into(self, consume: Callable[[bytes], object]) -> None:
+        """Call ``consume`` with each chunk of the content."""
+        for chunk in self.chunks():
+            consume(chunk)
 
-    def protect(self) -> None:
-        """Keep what reads it from changing it; it is complete."""
+    def make_read_only(self) -> None:
+        """Prevent readers from changing the file, which is complete."""
         self.path.chmod(0o400)
 
-    def rest(self) -> None:
-        """Give its descriptor back to the process; it is opened again when it is needed."""
-        with self._gate:
-            handle, self._handle = self._handle, -1
-        if handle >= 0:
-            os.close(handle)
+    def close_descriptor(self) -> None:
+        """Close the file's descriptor; the next write opens it again."""
+        with self._lock:
+            descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def close(self) -> None:
-        with self._gate:
+        """Remove the file."""
+        with self._lock:
             if self._closed:
                 return
             self._closed = True
-        self.rest()
-        for share in (self._place, *self._shares):
-            share.give_back(self._held)
+        self.close_descriptor()
+        for quota in self._quotas:
+            quota.release(self._reserved)
         self.path.unlink(missing_ok=True)
 
     def __del__(self) -> None:
@@ -190,186 +180,171 @@ class SpooledFile:
             self.close()
 
 
-class _Place(Share):
-    """One folder of the spool and how much it holds."""
+class _Folder(Quota):
+    """One folder of the spool, in shared memory or on disk."""
 
-    def __init__(self, folder: Path, limit: int, memory: bool) -> None:
+    def __init__(self, path: Path, lock: FolderLock, limit: int, *, in_memory: bool) -> None:
         super().__init__(limit, FULL_DISK)
-        self.folder = folder
-        self.memory = memory
+        self.path = path
+        self.lock = lock
+        self.in_memory = in_memory
+
+    @classmethod
+    def create(cls, root: Path, limit: int, *, in_memory: bool) -> "_Folder":
+        """Create a folder in ``root``; remove those of servers that were killed."""
+        for abandoned in _abandoned(root):
+            shutil.rmtree(abandoned, ignore_errors=True)
+        unlocked = Path(tempfile.mkdtemp(prefix=f"new-{PREFIX}", dir=root))
+        lock = FolderLock(unlocked)
+        lock.acquire("")
+        # Gets its final name only now that it is locked, so that it is never taken for abandoned.
+        path = unlocked.rename(root / unlocked.name.removeprefix("new-"))
+        return cls(path, lock, limit, in_memory=in_memory)
 
     def fits(self, size: int) -> bool:
-        if self.memory and size > MEMORY_FILE:
+        if self.in_memory and size > MEMORY_FILE:
             return False
-        return self.used + size <= self.limit and size + self._spare() <= _free(self.folder)
+        spare = 0 if self.in_memory else SPARE
+        return self.used + size <= self.limit and size + spare <= shutil.disk_usage(self.path).free
 
-    def _spare(self) -> int:
-        return 0 if self.memory else SPARE
+    def begin(self, *quotas: Quota) -> SpooledFile:
+        """Create an empty file; raises ``StorageFull``."""
+        path = self.path / secrets.token_hex(16)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            raise StorageFull from error
+        return SpooledFile(self, path, descriptor, quotas=quotas)
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.lock.release()
 
 
 class KernelFileShare:
-    """A folder of one kernel's, in each place: where it may leave what is too large for a frame."""
+    """A kernel's own subfolder of each spool folder, for results that are too large for a frame."""
 
-    def __init__(self, places: list[_Place]) -> None:
+    def __init__(self, folders: list[_Folder]) -> None:
         self._name = secrets.token_hex(16)
         self._proof = secrets.token_bytes(32)
-        self._places = places
-        for place in places:
-            (place.folder / self._name).mkdir(mode=0o700)
-        self.probe = places[-1].folder / self._name / PROBE
+        self._folders = folders
+        for folder in folders:
+            (folder.path / self._name).mkdir(mode=0o700)
+        self.probe = folders[-1].path / self._name / PROBE
         with open(os.open(self.probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(self._proof)
 
-    def proven(self, proof: bytes) -> bool:
-        """Say whether that is what the probe holds, so that its reader is on this host."""
-        return secrets.compare_digest(proof, self._proof)
+    def is_proof(self, content: bytes) -> bool:
+        """Return whether this is the content of ``probe``, so that its reader is on this host."""
+        return secrets.compare_digest(content, self._proof)
 
     @property
     def path(self) -> str:
-        """Return the folder for the next file; the kernel looks whether the disk has room."""
-        place = next((p for p in self._places if p.used < p.limit), self._places[-1])
-        return str(place.folder / self._name)
+        """The folder for the kernel's next file; the kernel checks the free space itself."""
+        folder = next((f for f in self._folders if f.used < f.limit), self._folders[-1])
+        return str(folder.path / self._name)
 
     def claim(self, name: str) -> SpooledFile:
-        """Take over a file that the kernel made; raises ``ValueError`` if there is no such file."""
+        """Take over a file that the kernel wrote; raises ``ValueError`` if it is not usable."""
         if not NAME.match(name):
             raise ValueError("Invalid file name in a spool folder.")
-        for place in self._places:
-            left = place.folder / self._name / name
+        for folder in self._folders:
+            source = folder.path / self._name / name
             try:
-                # A link could lead anywhere, and a pipe would be waited for.
-                handle = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                # Follows no link, which could lead anywhere, and does not wait for a pipe.
+                descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             except FileNotFoundError:
                 continue
             except OSError as error:
                 raise ValueError("A file in a spool folder cannot be read.") from error
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-                os.close(handle)
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+                os.close(descriptor)
                 raise ValueError(
                     "A result in a spool folder must be a regular file without other links."
                 )
-            path = left.rename(place.folder / secrets.token_hex(16))
-            return SpooledFile(place, path, handle, found.st_size)
+            path = source.rename(folder.path / secrets.token_hex(16))
+            return SpooledFile(folder, path, descriptor, status.st_size)
         raise ValueError("The file is missing in the spool folder.")
 
     def close(self) -> None:
-        """Remove all that was not claimed."""
-        for place in self._places:
-            shutil.rmtree(place.folder / self._name, ignore_errors=True)
+        """Remove all files that were not claimed."""
+        for folder in self._folders:
+            shutil.rmtree(folder.path / self._name, ignore_errors=True)
 
 
 class Spool:
-    """Where a server keeps large bodies: in shared memory first, then in ``disk``.
+    """The large bodies of a server, in shared memory first, then on disk.
 
-    ``limit`` is how many bytes may lie on disk at once, ``visitors`` the part of them that all
-    callers without a login may take together. Before ``open`` nothing fits.
+    - ``disk``: the folder for files on disk
+    - ``limit``: bytes on disk
+    - ``memory``: the folder in shared memory; ``None`` to use the disk only
+    - ``visitors``: the part of ``limit`` for all callers without a login
     """
 
     def __init__(
         self, disk: Path, limit: int, memory: Path | None = MEMORY, *, visitors: float = 0.25
     ) -> None:
-        self.visitors = Share(int(limit * visitors), FULL_SHARE)
+        self.visitors = Quota(int(limit * visitors), FULL_SHARE)
         self._disk = disk
         self._limit = limit
         self._memory = memory
-        self._places: list[_Place] = []
-        self._locks: list[int] = []
+        self._folders: list[_Folder] = []
 
     def open(self) -> None:
-        """Make its folders, and remove those of servers that were killed; raises ``OSError``."""
+        """Create the folders and remove those of servers that were killed; raises ``OSError``."""
         memory = self._memory
         if memory is not None and os.access(memory, os.W_OK):
-            room = min(int(_free(memory) * MEMORY_SHARE), MEMORY_LIMIT)
-            self._open(memory, room, memory=True)
+            limit = min(int(shutil.disk_usage(memory).free * MEMORY_SHARE), MEMORY_LIMIT)
+            self._folders.append(_Folder.create(memory, limit, in_memory=True))
         self._disk.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._open(self._disk, self._limit, memory=False)
+        self._folders.append(_Folder.create(self._disk, self._limit, in_memory=False))
 
-    def _open(self, root: Path, limit: int, *, memory: bool) -> None:
-        for left in _abandoned(root):
-            shutil.rmtree(left, ignore_errors=True)
-        made = Path(tempfile.mkdtemp(prefix=f"new-{PREFIX}", dir=root))
-        self._locks.append(_lock(made))
-        # Only what is locked has its final name: until then nobody takes it for abandoned.
-        folder = made.rename(root / made.name.removeprefix("new-"))
-        self._places.append(_Place(folder, limit, memory))
+    def create(self, size: int = 0) -> SpooledFile:
+        """Create a file that ``size`` bytes fit into now; raises ``StorageFull``.
 
-    def file(self, size: int = 0) -> SpooledFile:
-        """Begin a file that ``size`` bytes fit into now; raises ``StorageFull``.
-
-        In memory they are held for it, as another place is there for who finds none. On a disk
-        they count as they come: who only announces a file takes nothing away from others.
+        In memory they are reserved, because a body that finds no space there can use the disk. On
+        disk they are counted as they arrive: an announced file takes no space from others.
         """
-        place = next((place for place in self._places if place.fits(size)), None)
-        if place is None:
+        folder = next((folder for folder in self._folders if folder.fits(size)), None)
+        if folder is None:
             raise StorageFull
-        made = _begin(place)
-        made.hold(size if place.memory else 0)
-        return made
+        file = folder.begin()
+        file.reserve(size if folder.in_memory else 0)
+        return file
 
     def check(self, size: int, *, visitor: bool = False) -> None:
-        """Raise ``StorageFull`` if a file of this size would not fit on disk now."""
+        """Raise ``StorageFull`` if a file of this size does not fit on disk now."""
         if visitor:
             self.visitors.check(size)
-        if not any(place.fits(size) for place in self._on_disk):
+        if not self._folders or not self._folders[-1].fits(size):
             raise StorageFull
 
-    def lasting(self, size: int = 0, *, visitor: bool = False) -> SpooledFile:
-        """Begin a file that may stay for long, so on disk; raises ``StorageFull``.
+    def create_on_disk(self, size: int = 0, *, visitor: bool = False) -> SpooledFile:
+        """Create a file that is stored for long; raises ``StorageFull``.
 
-        ``visitor``: it is sent by somebody without a login.
+        ``visitor``: the sender has no login.
         """
         self.check(size, visitor=visitor)
-        return _begin(self._on_disk[0], (self.visitors,) if visitor else ())
+        return self._folders[-1].begin(*((self.visitors,) if visitor else ()))
 
-    @property
-    def _on_disk(self) -> list[_Place]:
-        return [place for place in self._places if not place.memory]
-
-    def room(self) -> KernelFileShare | None:
+    def open_file_share(self) -> KernelFileShare | None:
         """Open a folder for a kernel, if this spool is open."""
-        return KernelFileShare(self._places) if self._places else None
+        return KernelFileShare(self._folders) if self._folders else None
 
     def close(self) -> None:
         """Remove everything."""
-        for place, lock in zip(self._places, self._locks, strict=True):
-            shutil.rmtree(place.folder, ignore_errors=True)
-            os.close(lock)
-        self._places, self._locks = [], []
-
-
-def _begin(place: _Place, shares: tuple[Share, ...] = ()) -> SpooledFile:
-    path = place.folder / secrets.token_hex(16)
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StorageFull from error
-    return SpooledFile(place, path, handle, shares=shares)
-
-
-def _free(folder: Path) -> int:
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
-
-
-def _lock(folder: Path) -> int:
-    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return handle
+        for folder in self._folders:
+            folder.remove()
+        self._folders = []
 
 
 def _abandoned(root: Path) -> Iterator[Path]:
-    """Yield folders of servers of this account that do not run any more."""
+    """Yield the folders of this account's servers that have ended."""
     for folder in root.glob(f"{PREFIX}*"):
+        lock = FolderLock(folder)
         with contextlib.suppress(OSError):
-            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-                continue
-            handle = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            else:
+            own = not folder.is_symlink() and folder.stat().st_uid == os.getuid()
+            if own and lock.path.is_file() and lock.acquire("") is None:
                 yield folder
-            finally:
-                os.close(handle)
+                lock.release()

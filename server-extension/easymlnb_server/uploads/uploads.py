@@ -1,10 +1,9 @@
-"""Files that are sent before the call that uses them: in parts, resumable, gone after a while.
+"""Files that are uploaded before the call that uses them, in parts and resumable.
 
-They lie in the spool and end with this server. Whoever knows an id and may call the service that
-it was sent for may use it: an id cannot be guessed.
+They are stored in the spool, expire, and end with this server. An id cannot be guessed: a caller
+who knows it and may call the service may use the file.
 """
 
-import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -22,33 +21,32 @@ from easymlnb.contract.errors import (
     UploadOffset,
     UploadQuota,
 )
-from easymlnb.contract.file_parameters import FileParameter, file_parameters
+from easymlnb.contract.file_parameters import file_parameters
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.uploads.spool import FULL_SHARE, Spool, SpooledFile
 
 CHUNK = 8 * 2**20
-"""Bytes that a part of an upload should have, and twice as much it may."""
+"""Bytes that a part of an upload should have; it may have twice as many."""
 
-SWEEP = 5.0
-MOST = 1000
-"""Uploads that one caller may have at once, however small."""
+SWEEP_EVERY = 5.0
+MAX_UPLOADS = 1000
+"""Uploads that one caller may have at once, of any size."""
 
-VISITOR_MOST = 100
-VISITORS_MOST = 5000
+MAX_PER_VISITOR, MAX_OF_VISITORS = 100, 5000
 """Uploads that one caller without a login, and all of them together, may have at once."""
 
 VISITOR_PART = 4
-"""One of them may announce this part of the room that all of them have together."""
+"""One visitor may use the quota of all visitors divided by this."""
 
-LEFT_SECONDS = 20.0
-"""Seconds for which the uploads of a page are kept once it is left: it may be loaded again."""
+CLOSED_PAGE_SECONDS = 20.0
+"""Seconds until the uploads of a closed page are removed; the page may be loaded again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sends a file. ``page`` says whose page it comes from, if it is an app page's.
+    """The sender of a file.
 
-    ``visitor``: somebody without a login.
+    ``page`` is the visitor of the app page that the file comes from. ``visitor``: without a login.
     """
 
     owner: str
@@ -57,33 +55,33 @@ class Sender:
 
 
 class Upload:
-    """One file on its way, or there. Until bytes come it takes no room and no descriptor."""
+    """One upload. It uses no space and no descriptor until its first bytes arrive."""
 
     def __init__(
-        self, id: str, sender: Sender, service: str, size: int, make: Callable[[], SpooledFile]
+        self, id: str, sender: Sender, service: str, size: int, create: Callable[[], SpooledFile]
     ) -> None:
         self.id = id
         self.sender = sender
         self.service = service
         self.size = size
         self.file: SpooledFile | None = None
-        self._make = make
+        self._create = create
         self.used = 0.0
-        """When somebody last had to do with it, in the seconds of the table's clock."""
-        self.left: float | None = None
-        """When its page was first found gone."""
+        """When it was last used."""
+        self.page_closed: float | None = None
+        """When its page was first found closed."""
         self.writing = False
 
     @property
     def offset(self) -> int:
-        """How many bytes are there."""
+        """Number of bytes that have arrived."""
         return 0 if self.file is None else self.file.size
 
     def begin(self, offset: int, length: int) -> None:
-        """Allow a part of ``length`` bytes to be written; ``end`` it whatever happens.
+        """Start a part of ``length`` bytes; ``end`` must follow in any case.
 
-        Raises ``UploadOffset`` if it does not continue what is there, ``TooLarge`` if it is more
-        than was announced.
+        Raises ``UploadOffset`` if the part does not continue at the current offset, and
+        ``TooLarge`` if it exceeds the announced size.
         """
         if self.writing or offset != self.offset:
             raise UploadOffset(self.offset)
@@ -92,9 +90,9 @@ class Upload:
         self.writing = True
 
     def write(self, data: bytes) -> None:
-        """Add bytes of the part that was begun, from any thread; raises ``StorageFull``."""
+        """Append bytes of the current part; raises ``StorageFull``. Thread-safe."""
         if self.file is None:
-            self.file = self._make()
+            self.file = self._create()
         self.file.write(data)
 
     def end(self) -> None:
@@ -102,15 +100,16 @@ class Upload:
         if self.file is None:
             return
         if self.offset == self.size:
-            self.file.protect()
-        self.file.rest()
+            self.file.make_read_only()
+        self.file.close_descriptor()
 
 
 class Uploads:
-    """All uploads of a server: by id, each its owner's.
+    """All uploads of a server.
 
-    ``seconds`` is how long one is kept after it was last used, ``quota`` how many bytes all of one
-    owner's may have together. ``open_pages`` returns who has a page of which service open.
+    - ``seconds``: how long an upload is stored after its last use
+    - ``quota``: bytes of all uploads of one owner
+    - ``open_pages``: returns the open pages as pairs of visitor and service
     """
 
     def __init__(
@@ -129,7 +128,7 @@ class Uploads:
         self._open_pages = open_pages
         self._all: dict[str, Upload] = {}
         self._empty: WeakValueDictionary[str, SpooledFile] = WeakValueDictionary()
-        """The one file of all uploads without a byte, as long as calls use it."""
+        """The file of all empty uploads, while calls use it."""
 
     def __len__(self) -> int:
         return len(self._all)
@@ -137,26 +136,25 @@ class Uploads:
     def begin(
         self, sender: Sender, spec: ServiceSpec, field: str, name: str, media_type: str, size: int
     ) -> Upload:
-        """Announce a file for a parameter, or any that takes it if ``field`` is empty.
+        """Announce a file for the parameter ``field``, or for any that accepts it if empty.
 
         Raises ``TooLarge``, ``UnsupportedMediaType``, ``UploadQuota`` or ``StorageFull``.
         """
-        _taker(spec, field, name, media_type, size)
+        _check_file(spec, field, name, media_type, size)
         self._check_quota(sender, size)
         self._spool.check(size, visitor=sender.visitor)
         id = secrets.token_urlsafe(32)
-        make = partial(self._spool.lasting, visitor=sender.visitor)
-        made = Upload(id, sender, spec.name, size, make)
-        made.used = self._clock()
-        self._all[made.id] = made
-        return made
+        create = partial(self._spool.create_on_disk, visitor=sender.visitor)
+        upload = self._all[id] = Upload(id, sender, spec.name, size, create)
+        upload.used = self._clock()
+        return upload
 
     def _check_quota(self, sender: Sender, size: int) -> None:
-        """Raise ``UploadQuota`` if this caller has too many uploads, or too large ones."""
-        most, quota = MOST, self._quota
+        """Raise ``UploadQuota`` if the caller's uploads are too many or too large."""
+        most, quota = MAX_UPLOADS, self._quota
         if sender.visitor:
-            most, quota = VISITOR_MOST, min(quota, self._spool.visitors.limit // VISITOR_PART)
-            if sum(upload.sender.visitor for upload in self._all.values()) >= VISITORS_MOST:
+            most, quota = MAX_PER_VISITOR, min(quota, self._spool.visitors.limit // VISITOR_PART)
+            if sum(upload.sender.visitor for upload in self._all.values()) >= MAX_OF_VISITORS:
                 raise StorageFull(FULL_SHARE)
         own = [upload for upload in self._all.values() if upload.sender.owner == sender.owner]
         if len(own) >= most or sum(upload.size for upload in own) + size > quota:
@@ -164,23 +162,23 @@ class Uploads:
 
     def get(self, id: str, owner: str) -> Upload:
         """Return one of this owner's uploads; raises ``UploadNotFound``."""
-        found = self._all.get(id)
-        if found is None or found.sender.owner != owner:
+        upload = self._all.get(id)
+        if upload is None or upload.sender.owner != owner:
             raise UploadNotFound(id)
-        found.used = self._clock()
-        return found
+        upload.used = self._clock()
+        return upload
 
     def remove(self, id: str, owner: str) -> None:
-        """Forget an upload; a call that uses it keeps it to its end. Raises ``UploadNotFound``."""
+        """Remove an upload once no call uses it; raises ``UploadNotFound``."""
         self.get(id, owner)
         del self._all[id]
 
     def files(self, ids: Iterable[str], service: str) -> tuple[tuple[str, SpooledFile], ...]:
-        """Return the files that a call of ``service`` names.
+        """Return the uploads with these ids for a call of ``service``.
 
         Raises ``UploadNotFound`` or ``UploadIncomplete``.
         """
-        found = []
+        files = []
         for id in dict.fromkeys(ids):
             upload = self._all.get(id)
             if upload is None or upload.service != service:
@@ -188,57 +186,48 @@ class Uploads:
             if upload.offset != upload.size:
                 raise UploadIncomplete(upload.offset, upload.size)
             upload.used = self._clock()
-            found.append((id, upload.file or self._nothing()))
-        return tuple(found)
+            files.append((id, upload.file or self._empty_file()))
+        return tuple(files)
 
-    def _nothing(self) -> SpooledFile:
-        """Return the file of uploads without a byte."""
-        found = self._empty.get("")
-        if found is None:
-            found = self._empty[""] = self._spool.lasting()
-            found.protect()
-            found.rest()
-        return found
+    def _empty_file(self) -> SpooledFile:
+        file = self._empty.get("")
+        if file is None:
+            file = self._empty[""] = self._spool.create_on_disk()
+            file.make_read_only()
+            file.close_descriptor()
+        return file
 
     def sweep(self) -> int:
-        """Forget uploads that nobody had to do with for long, or whose page is left.
-
-        Returns how many.
-        """
+        """Remove uploads that expired or whose page is closed; return how many."""
         pages = self._open_pages()
-        old = [id for id, one in self._all.items() if self._over(one, pages) and not one.writing]
+        old = [id for id, one in self._all.items() if self._expired(one, pages) and not one.writing]
         for id in old:
             del self._all[id]
         return len(old)
 
-    def _over(self, upload: Upload, pages: set[tuple[str, str]]) -> bool:
+    async def run_sweep(self) -> None:
+        self.sweep()
+
+    def _expired(self, upload: Upload, pages: set[tuple[str, str]]) -> bool:
         now = self._clock()
         page = upload.sender.page
         if not page or (page, upload.service) in pages:
-            upload.left = None
-        elif upload.left is None:
-            upload.left = now
-        left = upload.left is not None and upload.left < now - LEFT_SECONDS
-        return left or upload.used < now - self._seconds
-
-    async def keep(self) -> None:
-        """Sweep again and again."""
-        while True:
-            await asyncio.sleep(SWEEP)
-            self.sweep()
+            upload.page_closed = None
+        elif upload.page_closed is None:
+            upload.page_closed = now
+        closed = upload.page_closed
+        if closed is not None and closed < now - CLOSED_PAGE_SECONDS:
+            return True
+        return upload.used < now - self._seconds
 
 
-def _taker(spec: ServiceSpec, field: str, name: str, media_type: str, size: int) -> FileParameter:
-    """Return a parameter that takes such a file; raises what ``begin`` says."""
-    named = [one for one in file_parameters(spec.input) if field in ("", one.name)]
-    fitting = [one for one in named if one.takes(name, media_type)]
-    if not fitting:
-        offered = [kind for one in named for kind in one.accept]
-        raise UnsupportedMediaType(media_type or name, tuple(dict.fromkeys(offered)))
-    for one in fitting:
-        if not one.max_bytes or size <= one.max_bytes:
-            return one
-    most = max(one.max_bytes for one in fitting)
-    raise TooLarge(
-        f"The file of {units.format_size(size)} exceeds the limit of {units.format_size(most)}."
-    )
+def _check_file(spec: ServiceSpec, field: str, name: str, media_type: str, size: int) -> None:
+    """Raise ``UnsupportedMediaType`` or ``TooLarge`` if no parameter accepts the file."""
+    candidates = [one for one in file_parameters(spec.input) if field in ("", one.name)]
+    accepting = [one for one in candidates if one.accepts(name, media_type)]
+    if not accepting:
+        accepted = [kind for one in candidates for kind in one.accept]
+        raise UnsupportedMediaType(media_type or name, tuple(dict.fromkeys(accepted)))
+    if all(one.max_bytes and size > one.max_bytes for one in accepting):
+        most = units.format_size(max(one.max_bytes for one in accepting))
+        raise TooLarge(f"The file of {units.format_size(size)} exceeds the limit of {most}.")

@@ -45,12 +45,12 @@ async def adopt(
     orphan: OrphanedWorker, registration: WorkerRegistration, folder: Path
 ) -> Worker | None:
     """Wait for a worker of a former server to reconnect; return ``None`` if it does not."""
-    found = await _wait_return(orphan.token, registration, orphan.kernel.alive)
-    if found is None:
+    returned = await _wait_return(orphan.token, registration, orphan.kernel.alive)
+    if returned is None:
         log.warning("A worker from before the server's start did not reconnect.")
         return None
     log.info("Took over a running worker of bundle %s.", orphan.bundle[:12])
-    return Worker(orphan.kernel, found.link, found.specs, folder)
+    return Worker(orphan.kernel, returned.link, returned.specs, folder)
 
 
 async def wait_reconnect(worker: Worker, registration: WorkerRegistration) -> Worker | None:
@@ -59,10 +59,10 @@ async def wait_reconnect(worker: Worker, registration: WorkerRegistration) -> Wo
     if worker.cause or not worker.secret_hash or not await kernel.may_reconnect():
         return None
     log.info("The connection to a worker was lost; waiting for it to reconnect.")
-    found = await _wait_return(worker.secret_hash, registration, kernel.may_reconnect)
-    if found is None:
+    returned = await _wait_return(worker.secret_hash, registration, kernel.may_reconnect)
+    if returned is None:
         return None
-    return Worker(kernel, found.link, found.specs, worker.folder, worker.started)
+    return Worker(kernel, returned.link, returned.specs, worker.folder, worker.started)
 
 
 async def _wait_return(

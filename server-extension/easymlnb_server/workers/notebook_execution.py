@@ -116,8 +116,10 @@ async def _check_version(client: AsyncKernelClient, name: str) -> None:
         "environment of that kernel.",
         VERSION,
     )
-    found = {key: _value(content["user_expressions"].get(key)) for key in VERSION}
-    skew = installation.version_skew(f"The kernel {name!r}", found["version"], found["protocol"])
+    versions = {key: _value(content["user_expressions"].get(key)) for key in VERSION}
+    skew = installation.version_skew(
+        f"The kernel {name!r}", versions["version"], versions["protocol"]
+    )
     if skew:
         raise DeploymentFailed(skew)
 

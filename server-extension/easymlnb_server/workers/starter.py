@@ -150,10 +150,10 @@ class Starter:
         lost_nodes = 0
         while True:
             gpu = bundle.manifest.gpu if self.gpu is None else self.gpu
-            place = self.placement_name
-            place = bundle.manifest.placement if place is None else place
+            name = self.placement_name
+            name = bundle.manifest.placement if name is None else name
             try:
-                worker = await self._start_at(place, gpu, bundle)
+                worker = await self._start_at(name, gpu, bundle)
             except NodeLost:
                 lost_nodes += 1
                 if lost_nodes == MAX_NODES:
@@ -162,7 +162,7 @@ class Starter:
             try:
                 specs = select_specs(worker.specs, names)
                 self.gpu, self.placement_name = required_gpus(specs), requested_placement(specs)
-                if (self.gpu, self.placement_name) == (gpu, place):
+                if (self.gpu, self.placement_name) == (gpu, name):
                     return worker
             except BaseException:
                 await asyncio.shield(self._workers.end(worker))
@@ -232,7 +232,7 @@ class Starter:
                 self._clear_reason()
                 await execute(notebook, started.manager, started.client, cells.append)
                 serve(started.client)
-                found = await wait_connected(expected, kernel.alive, liveness.CONNECT_TIMEOUT)
+                registered = await wait_connected(expected, kernel.alive, liveness.CONNECT_TIMEOUT)
                 # Output that bypasses ``sys.stdout`` would accumulate here, unread.
                 started.client.stop_channels()
         except BaseException as error:
@@ -241,7 +241,7 @@ class Starter:
                 placement.release(unused)
             await self._clean_up(error, kernel, folder, cells)
             raise
-        return Worker(kernel, found.link, found.specs, folder)
+        return Worker(kernel, registered.link, registered.specs, folder)
 
     async def _clean_up(
         self, error: BaseException, kernel: Kernel | None, folder: Path, cells: list[int]
@@ -303,18 +303,18 @@ def _may_be_lost(error: BaseException) -> bool:
 
 def select_specs(specs: tuple[ServiceSpec, ...], names: tuple[str, ...]) -> tuple[ServiceSpec, ...]:
     """Return the named services, or all without names; raises ``DeploymentFailed``."""
-    found = {spec.name: spec for spec in specs}
-    missing = [name for name in names if name not in found]
+    by_name = {spec.name: spec for spec in specs}
+    missing = [name for name in names if name not in by_name]
     if missing:
         raise DeploymentFailed(
             f"The notebook defines no service named {', '.join(map(repr, missing))}. Its "
-            f"services: {', '.join(found) or 'none'}."
+            f"services: {', '.join(by_name) or 'none'}."
         )
-    if not found:
+    if not by_name:
         raise DeploymentFailed(
             "The notebook defines no service. Decorate a function with @ml.service."
         )
-    return tuple(found[name] for name in names) if names else specs
+    return tuple(by_name[name] for name in names) if names else specs
 
 
 async def run_examples(
@@ -352,10 +352,10 @@ async def run_examples(
 
 def _locate(notebook: NotebookNode, trace: str) -> tuple[str, dict[str, Any]]:
     """Return where an example failed, as text and as details; empty if that is unknown."""
-    found = locate(notebook, trace)
-    if found is None:
+    location = locate(notebook, trace)
+    if location is None:
         return "", {}
-    cell, line = found
+    cell, line = location
     source = str(notebook.cells[cell].source)[:10_000]
     return f" in cell {cell + 1}, line {line}", {"cell": cell, "line": line, "source": source}
 

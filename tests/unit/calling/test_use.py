@@ -156,7 +156,7 @@ def test_who_stops_waiting_says_so(server: Server, monkeypatch: pytest.MonkeyPat
 
 
 def test_without_a_link_the_client_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody() -> None:
+    def nobody(shared: bool) -> None:
         raise ServerUnreachable("no server")
 
     monkeypatch.setattr(use, "_client", nobody)

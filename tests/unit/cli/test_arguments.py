@@ -71,7 +71,7 @@ def test_files_are_sent_with_name_and_kind(tmp_path):
     [
         ("number", "key=value"),
         ("=7", "key=value"),
-        ("number=seven", "not valid JSON"),
+        ("number=seven", "the value must be JSON"),
         ("nosuch=1", "no parameter 'nosuch'"),
         ("free=@/no/such/file", "cannot read"),
     ],

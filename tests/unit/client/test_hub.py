@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import easymlnb as ml
 from easymlnb.cli import target
 from easymlnb.cli.app import app
-from easymlnb.cli.options import Target
+from easymlnb.cli.options import CommandTarget
 from easymlnb.client import AsyncClient, Client, hub
 from easymlnb.client.admin import access_body
 from easymlnb.client.discovery import Server
@@ -367,6 +367,6 @@ def test_only_a_name_of_another_needs_the_shared_service(
     inside.refuses = True
     own = Server("http://127.0.0.1:1/easymlnb/")
     monkeypatch.setattr(target.discovery, "find", lambda *_: own)
-    assert target.servers(Target()) == [own]
+    assert target.servers(CommandTarget()) == [own]
     with pytest.raises(Forbidden):
-        target.servers(Target(), shared=True)
+        target.servers(CommandTarget(), shared=True)

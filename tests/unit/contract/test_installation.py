@@ -12,7 +12,7 @@ from easymlnb.contract import installation
 from easymlnb.contract.errors import BundleRejected, DefinitionError
 from easymlnb.forms.sanitize import clean, markdown
 from easymlnb.publishing import notebook_metadata
-from easymlnb.runtime.live import session
+from easymlnb.runtime import environment
 from easymlnb.services import thumbnail
 from easymlnb.types.markup import to_html
 
@@ -113,11 +113,11 @@ def test_files_name_the_package_that_reads_them(
 
 
 def test_only_a_notebook_of_a_jupyter_server_lacks_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "kernel_id", lambda: "k")
+    monkeypatch.setattr(environment, "kernel_id", lambda: "k")
     for name in ("EASYMLNB_SERVER_PID", "EASYMLNB_WORKER", "JPY_SESSION_NAME"):
         monkeypatch.delenv(name, raising=False)
-    assert session.lack_of_server() == ""  # nbconvert, papermill
+    assert environment.lack_of_server() == ""  # nbconvert, papermill
     monkeypatch.setenv("JPY_SESSION_NAME", "work.ipynb")
-    assert "pip install 'easymlnb[server]'" in session.lack_of_server()
+    assert "pip install 'easymlnb[server]'" in environment.lack_of_server()
     monkeypatch.setenv("EASYMLNB_SERVER_PID", "1")
-    assert session.lack_of_server() == ""
+    assert environment.lack_of_server() == ""

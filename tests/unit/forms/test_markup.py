@@ -187,8 +187,16 @@ def test_results(part: dict[str, Any]) -> None:
 
 def test_runs_that_differ() -> None:
     spec, now = hostile_spec(), datetime.now(UTC)
-    left = Run(1, now, {"text": HOSTILE, HOSTILE: 1}, parts=PARTS, summary=[(HOSTILE, HOSTILE)])
-    right = Run(2, now, {"text": HOSTILE * 2}, state="failed", failure=HOSTILE * 9, items=3)
+    left = Run(
+        number=1,
+        at=now,
+        values={"text": HOSTILE, HOSTILE: 1},
+        parts=PARTS,
+        summary=[(HOSTILE, HOSTILE)],
+    )
+    right = Run(
+        number=2, at=now, values={"text": HOSTILE * 2}, state="failed", failure=HOSTILE * 9, items=3
+    )
     check(comparison(spec, left, right))
     history = History(spec)
     history.runs = [left, right]

@@ -113,7 +113,7 @@ NESTED = [
     ("placements", PlacementProfile, profiles.parse_profiles, field.name)
     for field in msgspec.structs.fields(PlacementProfile)
 ] + [
-    ("group_limits", Limit, group_limits.read, field.name)
+    ("group_limits", Limit, group_limits.parse, field.name)
     for field in msgspec.structs.fields(Limit)
 ]
 
@@ -149,7 +149,7 @@ def test_settings_that_are_no_dictionaries_are_refused(setting: str, told: Any) 
 @pytest.mark.parametrize("limit", [float("nan"), float("inf"), -1.0])
 def test_numbers_that_are_no_limits_are_refused(limit: float) -> None:
     with pytest.raises(ValueError, match=r"invalid gpu_seconds_a_day .*: a limit is a number"):
-        group_limits.read({"students": {"gpu_seconds_a_day": limit}})
+        group_limits.parse({"students": {"gpu_seconds_a_day": limit}})
 
 
 def test_it_cannot_be_set_to_be_not_shared() -> None:

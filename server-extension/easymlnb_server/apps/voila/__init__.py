@@ -1,5 +1,5 @@
-"""All that is known here of Voila's insides: its files, its page config, what its page must hold.
+"""Voila's internals: its files, its page configuration, and the content that its pages need.
 
-Its front end renders our pages and finds a "kernel" under ``baseUrl`` that is one of our places.
-Neither its handlers nor its kernels are used.
+Its front end renders our pages and uses a page session as the kernel under ``baseUrl``. Voila's
+handlers and kernels are not used.
 """

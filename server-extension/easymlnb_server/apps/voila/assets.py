@@ -16,44 +16,44 @@ EXTENSIONS = (
     "anywidget",
     "jupyterlab-plotly",
 )
-"""Extensions of JupyterLab that are loaded, where they are installed; all others are left out."""
+"""JupyterLab extensions to load if they are installed; all others are ignored."""
 
 KINDS = {".js", ".css", ".woff", ".woff2", ".svg", ".png"}
-"""Suffixes of files that pages ask for."""
+"""Suffixes of files that pages request."""
 
-PACKED = {".js", ".css", ".svg"}
-"""Suffixes of files that get smaller by packing."""
+COMPRESSED = {".js", ".css", ".svg"}
+"""Suffixes of files to compress."""
 
 
 @dataclass(slots=True)
 class Asset:
-    """A file, and its bytes packed when they were asked for once."""
+    """A file, with its compressed content after the first request."""
 
     path: Path
-    _packed: bytes = field(default=b"", repr=False)
+    _compressed: bytes = field(default=b"", repr=False)
 
     @property
     def type(self) -> str:
-        """Its media type."""
+        """The media type."""
         if self.path.suffix == ".js":
             return "text/javascript"
         return mimetypes.guess_type(self.path.name)[0] or "application/octet-stream"
 
-    def read(self, packed: bool) -> tuple[bytes, bool]:
-        """Return its bytes and whether they are packed with gzip."""
-        if not packed or self.path.suffix not in PACKED:
+    def read(self, compressed: bool) -> tuple[bytes, bool]:
+        """Return the content and whether it is compressed with gzip."""
+        if not compressed or self.path.suffix not in COMPRESSED:
             return self.path.read_bytes(), False
-        if not self._packed:
-            self._packed = gzip.compress(self.path.read_bytes(), 6)
-        return self._packed, True
+        if not self._compressed:
+            self._compressed = gzip.compress(self.path.read_bytes(), 6)
+        return self._compressed, True
 
 
 class Assets:
-    """What is installed of it, looked up once. No request names a path: only what is listed is."""
+    """The installed files, listed once. Requests can only name listed files, not paths."""
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """Voila's page config without what belongs to one page."""
+        """Voila's page configuration, without the values of a single page."""
         from voila.configuration import VoilaConfiguration
         from voila.utils import get_page_config
 
@@ -71,7 +71,7 @@ class Assets:
         from voila.paths import collect_static_paths
         from voila.utils import get_voila_labextensions_path
 
-        # The look of the form, which belongs to the kernel's side; a file is all that is shared.
+        # The style sheet of forms is a file of the kernel side.
         form = Path(str(files("easymlnb"))) / "forms" / "style.css"
         found: dict[str, Asset] = {"style.css": Asset(form)}
         for folder in reversed(collect_static_paths(["voila"], "base")):
@@ -84,13 +84,13 @@ class Assets:
 
     @cached_property
     def extensions(self) -> dict[str, dict[str, Any]]:
-        """Name -> entry of the page config, for those that are installed."""
-        there = {one["name"]: one for one in self.config["federated_extensions"]}
-        return {name: there[name] for name in EXTENSIONS if name in there}
+        """Installed extensions: name -> entry of the page configuration."""
+        installed = {one["name"]: one for one in self.config["federated_extensions"]}
+        return {name: installed[name] for name in EXTENSIONS if name in installed}
 
     @cached_property
     def tag(self) -> str:
-        """Changes with the files, so that browsers may keep them for ever."""
+        """A hash of the files, so that browsers can cache them without a time limit."""
         facts = [
             f"{name} {asset.path.stat().st_size} {asset.path.stat().st_mtime_ns}"
             for name, asset in sorted(self.files.items())

@@ -1,8 +1,8 @@
-"""What a page must hold so that Voila's front end takes it for one of its own."""
+"""The parts of a page that Voila's front end reads."""
 
-import json
 from typing import Any
 
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from easymlnb_server.apps.voila.assets import Assets
@@ -12,49 +12,29 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 PLOTS = "jupyterlab-plotly"
 
 OFF = (
-    # It would load its code from a CDN; formulas are not part of a form.
+    # They would load code from a CDN; forms have no formulas.
     "@jupyterlab/mathjax2-extension",
     "@jupyterlab/mathjax-extension",
 )
 
 
 class Pages:
-    """Makes the part of pages that is Voila's."""
+    """Renders the Voila part of pages."""
 
     def __init__(self, assets: Assets) -> None:
         self._assets = assets
 
-    def body(self, *, base: str, assets: str, place: str, root: str, plots: bool) -> Markup:
+    def body(self, *, base: str, assets: str, session: str, root: str, plots: bool) -> Markup:
         """Return the HTML of a page's content.
 
-        ``base`` is the path under which its front end looks for the API of Jupyter, ``assets``
-        that of the files, ``place`` the id it takes for its kernel's, ``root`` its widget's id.
+        base: path below which the front end expects Jupyter's API.
+        assets: path of the files.
+        session: id that the front end takes for the id of its kernel.
+        root: id of the outermost widget.
+        plots: whether to load the plotting library.
         """
-        where = f"{assets}{self._assets.tag}/"
-        extensions = [
-            extension
-            for name, extension in self._assets.extensions.items()
-            if plots or name != PLOTS
-        ]
-        config: dict[str, Any] = {
-            **self._assets.config,
-            "baseUrl": base,
-            "kernelId": place,
-            "fullStaticUrl": f"{where}static",
-            "fullLabextensionsUrl": f"{where}labextensions",
-            "federated_extensions": extensions,
-            "disabledExtensions": list(OFF),
-            "fullMathjaxUrl": "",
-            "progressiveRendering": False,
-            # A theme of JupyterLab would be fetched and laid over our own.
-            "jupyterLabTheme": "light",
-        }
-        # Its code is fetched while the form is filled in, not when the first plot is there.
-        ahead = [
-            name
-            for name in self._assets.files
-            if plots and name.startswith(f"labextensions/{PLOTS}/") and name.endswith(".js")
-        ]
+        files = f"{assets}{self._assets.tag}/"
+        config = self._config(files, plots) | {"baseUrl": base, "kernelId": session}
         view = {"version_major": 2, "version_minor": 0, "model_id": root}
         output = {
             "output_type": "display_data",
@@ -62,20 +42,31 @@ class Pages:
             "metadata": {},
             "trusted": True,
         }
+        # Fetched while the user fills in the form, not when the first plot appears.
+        prefetched = [
+            name
+            for name in self._assets.files
+            if plots and name.startswith(f"labextensions/{PLOTS}/") and name.endswith(".js")
+        ]
         return Markup(
             '<script id="jupyter-config-data" type="application/json">{}</script>\n'
             '<div id="rendered_cells"><div>'
             '<script type="application/vnd.voila.cell-output+json">{}</script></div></div>\n'
             '<script src="{}static/voila.js" defer></script>\n'
-        ).format(_inline(config), _inline(output), where) + Markup("").join(
-            Markup('<link rel="prefetch" as="script" href="{}{}">\n').format(where, name)
-            for name in ahead
+        ).format(htmlsafe_json_dumps(config), htmlsafe_json_dumps(output), files) + Markup("").join(
+            Markup('<link rel="prefetch" as="script" href="{}{}">\n').format(files, name)
+            for name in prefetched
         )
 
-
-def _inline(value: Any) -> Markup:
-    """Return JSON that cannot end the script element it stands in."""
-    text = json.dumps(value)
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text)
+    def _config(self, files: str, plots: bool) -> dict[str, Any]:
+        extensions = self._assets.extensions.items()
+        return self._assets.config | {
+            "fullStaticUrl": f"{files}static",
+            "fullLabextensionsUrl": f"{files}labextensions",
+            "federated_extensions": [one for name, one in extensions if plots or name != PLOTS],
+            "disabledExtensions": list(OFF),
+            "fullMathjaxUrl": "",
+            "progressiveRendering": False,
+            # A theme of JupyterLab would override our styles.
+            "jupyterLabTheme": "light",
+        }

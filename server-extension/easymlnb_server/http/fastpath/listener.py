@@ -44,18 +44,28 @@ log = logging.getLogger("easymlnb.connections")
 
 
 def open_doors(
-    server: HTTPServer, application: Application, path: str, state: ServerContext, limits: Inbound
+    server: HTTPServer,
+    application: Application,
+    path: str,
+    state: ServerContext,
+    limits: Inbound,
+    *,
+    fast_path: bool = True,
 ) -> Connections:
-    """Let plain calls of ``path``, a pattern with a group for the name, in by both doors.
+    """Watch all connections of a server, and answer simple calls on the fast path.
 
-    Returns all connections of the server from now on; they must be kept.
+    ``path`` is the pattern of a call's path, with a group for the name of the service. Without
+    ``fast_path``, Tornado and its handlers answer every request. Returns all connections of the
+    server from now on; they must be kept.
     """
     gate = Eligibility(state, application.settings)
     application.transforms.append(OnThisHost)
-    application.default_router.rules.insert(0, Rule(PathMatches(path), _Route(gate, state)))
+    if fast_path:
+        application.default_router.rules.insert(0, Rule(PathMatches(path), _Route(gate, state)))
     connections = Connections(limits)
     watch = Watch(server, application, connections)
-    front = FastListener(gate, state, server, re.compile(path.encode()), watch, connections)
+    pattern = re.compile(path.encode()) if fast_path else None
+    front = FastListener(gate, state, server, pattern, watch, connections)
     server.handle_stream = front.take  # type: ignore[method-assign]
     return connections
 
@@ -68,7 +78,7 @@ class FastListener:
         gate: Eligibility,
         state: ServerContext,
         server: HTTPServer,
-        path: "re.Pattern[bytes]",
+        path: "re.Pattern[bytes] | None",
         watch: Watch,
         connections: Connections,
     ) -> None:
@@ -89,7 +99,7 @@ class FastListener:
                     stream.socket.send(refusal(TooManyConnections()))
             stream.close()
             return
-        if type(stream) is not IOStream:  # encrypted
+        if type(stream) is not IOStream or self.path is None:  # encrypted, or no fast path
             self.watch.add(stream, network)
             self._further(stream, address)
             return
@@ -258,7 +268,7 @@ class Connection(Held, asyncio.Protocol):
             return
         head = self._read[: max(end, len(request_head.END))]
         if head != self._head:
-            parsed = request_head.parse(head, self._front.path)
+            parsed = request_head.parse(head, self._front.path) if self._front.path else None
             if parsed is None:
                 self._hand_over()
                 return

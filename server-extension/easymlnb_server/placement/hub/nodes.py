@@ -70,7 +70,7 @@ class NodeSlot:
 
 
 class Nodes:
-    """Starts kernels on nodes. The nodes count their own slots, so many servers may do so."""
+    """Starts kernels on nodes. The nodes count their own slots, so several servers may do so."""
 
     def __init__(self, hub: HubClient, placement: str, profile: PlacementProfile) -> None:
         self.hub = hub

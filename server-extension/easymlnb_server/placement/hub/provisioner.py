@@ -42,7 +42,7 @@ presented as started, and its cells show what it waits for."""
 
 
 class HubProvisioner(KernelProvisionerBase):
-    """Starts a kernel on a node of the Hub and stands in for it here.
+    """Starts a kernel on a node of the Hub and represents it here.
 
     request: what to start; ``None`` for an interactive kernel.
     credentials: of the nodes' owner; ``None``: those of this process.

@@ -1,4 +1,4 @@
-"""Places of app pages and the pool of form kernels, with real kernels."""
+"""Sessions of app pages and the pool of form kernels, with real kernels."""
 
 import asyncio
 import json
@@ -29,10 +29,10 @@ SPEC = ServiceSpec(
 
 
 @asynccontextmanager
-async def running(kernels: int = 1, carry: int = 50, **limits: Any) -> AsyncIterator[AppPages]:
+async def running(kernels: int = 1, per_kernel: int = 50, **limits: Any) -> AsyncIterator[AppPages]:
     apps = AppPages(
         kernels=kernels,
-        carry=carry,
+        per_kernel=per_kernel,
         memory=2**30,
         limits=Limits(**limits),
         message_limit=2**20,
@@ -52,41 +52,41 @@ async def until(done: Callable[[], Any], seconds: float = 60.0) -> None:
 
 
 async def enter(apps: AppPages, visitor: str = "ann", *, public: bool = False) -> PageSession:
-    return await apps.places.open(
-        SPEC, Visitor(visitor), public=public, url=apps.url, base="/", patience=60
+    return await apps.sessions.open(
+        SPEC, Visitor(visitor), public=public, url=apps.url, base="/", max_wait=60
     )
 
 
 def pids(apps: AppPages) -> set[int]:
-    assert apps.places.pool is not None
-    return {one.pid for one in apps.places.pool.kernels}
+    assert apps.sessions.pool is not None
+    return {one.pid for one in apps.sessions.pool.kernels}
 
 
-async def states(apps: AppPages, place: PageSession) -> dict[str, Any]:
-    told: asyncio.Queue[ToPage] = asyncio.Queue()
-    apps.places.connect(place, told.put_nowait, lambda: None)
+async def states(apps: AppPages, session: PageSession) -> dict[str, Any]:
+    received: asyncio.Queue[ToPage] = asyncio.Queue()
+    apps.sessions.connect(session, received.put_nowait, lambda: None)
 
-    def say(kind: str, content: Any) -> None:
-        place.say(FromPage(kind=kind, header=b"{}", content=json.dumps(content).encode()))
+    def send(kind: str, content: Any) -> None:
+        session.send(FromPage(kind=kind, header=b"{}", content=json.dumps(content).encode()))
 
-    say("comm_open", {"comm_id": "c", "target_name": "jupyter.widget.control", "data": {}})
-    say("comm_msg", {"comm_id": "c", "data": {"method": "request_states"}})
+    send("comm_open", {"comm_id": "c", "target_name": "jupyter.widget.control", "data": {}})
+    send("comm_msg", {"comm_id": "c", "data": {"method": "request_states"}})
     while True:
-        message = await asyncio.wait_for(told.get(), 30)
+        message = await asyncio.wait_for(received.get(), 30)
         if message.kind == "comm_msg":
             found: dict[str, Any] = json.loads(message.content)["data"]["states"]
             return found
 
 
-def test_many_places_in_one_kernel() -> None:
+def test_many_sessions_in_one_kernel() -> None:
     async def go() -> None:
         async with running() as apps:
-            places = [await enter(apps, f"v{at}") for at in range(20)]
-            assert len({one.kernel for one in places}) == 1
+            sessions = [await enter(apps, f"v{at}") for at in range(20)]
+            assert len({one.kernel for one in sessions}) == 1
             seen: set[str] = set()
-            for place in places:
-                found = await states(apps, place)
-                assert place.root in found
+            for session in sessions:
+                found = await states(apps, session)
+                assert session.root in found
                 assert not seen & found.keys()
                 seen |= found.keys()
 
@@ -120,37 +120,37 @@ def test_kernel_knows_nothing_of_the_server(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_pool_returns_to_its_size() -> None:
     async def go() -> None:
-        async with running(kernels=1, carry=2) as apps:
-            places = [await enter(apps, f"v{at}") for at in range(6)]
+        async with running(kernels=1, per_kernel=2) as apps:
+            sessions = [await enter(apps, f"v{at}") for at in range(6)]
             assert len(pids(apps)) >= 3
-            used = {one.kernel for one in places}
-            assert all(len(one.places) == 2 for one in used)
-            for place in places:
-                apps.places.leave(place)
-            assert len(apps.places) == len(apps.passes) == 0
+            used = {one.kernel for one in sessions}
+            assert all(len(one.sessions) == 2 for one in used)
+            for session in sessions:
+                apps.sessions.close(session)
+            assert len(apps.sessions) == len(apps.tokens) == 0
             # What stays too long is what the pool keeps for visitors who may come back.
-            assert apps.places.pool is not None
-            for kernel in apps.places.pool.kernels:
-                kernel.emptied -= 3600
-            apps.places.pool.forget_arrivals()
+            assert apps.sessions.pool is not None
+            for kernel in apps.sessions.pool.kernels:
+                kernel.empty_since -= 3600
+            apps.sessions.pool.forget_arrivals()
             await until(lambda: len(pids(apps)) <= 2)
         assert not [one for one in used if psutil.pid_exists(one.pid)]
 
     asyncio.run(go())
 
 
-def test_a_dead_kernel_is_replaced_and_its_places_end() -> None:
+def test_a_dead_kernel_is_replaced_and_its_sessions_end() -> None:
     async def go() -> None:
         async with running() as apps:
-            place = await enter(apps)
+            session = await enter(apps)
             dropped: list[bool] = []
-            apps.places.connect(place, lambda _: None, lambda: dropped.append(True))
-            psutil.Process(place.kernel.pid).kill()
-            await until(lambda: len(apps.places) == 0)
+            apps.sessions.connect(session, lambda _: None, lambda: dropped.append(True))
+            psutil.Process(session.kernel.pid).kill()
+            await until(lambda: len(apps.sessions) == 0)
             assert dropped == [True]
-            assert apps.passes.find(f"{SCHEME} {place.secret}") is None
+            assert apps.tokens.find(f"{SCHEME} {session.secret}") is None
             other = await enter(apps)
-            assert other.kernel.pid != place.kernel.pid
+            assert other.kernel.pid != session.kernel.pid
 
     asyncio.run(go())
 
@@ -165,12 +165,12 @@ def test_stuck_kernel_is_ended_with_the_server() -> None:
     assert not psutil.pid_exists(asyncio.run(go()))
 
 
-def test_who_comes_before_the_first_kernel_is_not_told_of_others() -> None:
+def test_visitor_before_the_first_kernel_waits_behind_nobody() -> None:
     async def go() -> None:
         async with running() as apps:
             with pytest.raises(NoCapacity) as full:
-                await apps.places.open(
-                    SPEC, Visitor("ann"), public=False, url=apps.url, base="/", patience=0
+                await apps.sessions.open(
+                    SPEC, Visitor("ann"), public=False, url=apps.url, base="/", max_wait=0
                 )
             assert full.value.warming
             assert full.value.ahead == 0
@@ -179,7 +179,7 @@ def test_who_comes_before_the_first_kernel_is_not_told_of_others() -> None:
     asyncio.run(go())
 
 
-def test_limits_and_the_line() -> None:
+def test_limits_and_the_waiting_list() -> None:
     async def go() -> None:
         async with running(pages=3, public=2, visitor=2) as apps:
             own = [await enter(apps), await enter(apps)]
@@ -191,8 +191,8 @@ def test_limits_and_the_line() -> None:
                 with pytest.raises(NoCapacity) as full:
                     await enter(apps, name)
                 assert full.value.ahead == ahead
-            apps.places.leave(own[0])
-            # Whoever came first has the place, although another asks first.
+            apps.sessions.close(own[0])
+            # Whoever came first has the session, although another asks first.
             with pytest.raises(NoCapacity) as full:
                 await enter(apps, "dan")
             assert full.value.ahead == 1
@@ -205,13 +205,13 @@ def test_limits_and_the_line() -> None:
     asyncio.run(go())
 
 
-def test_whoever_has_a_name_has_no_more_pages_for_forgetting_a_cookie() -> None:
+def test_a_user_has_one_limit_in_all_browsers() -> None:
     async def go() -> None:
         async with running(visitor=2) as apps:
 
             async def come(browser: str, user: str) -> PageSession:
-                return await apps.places.open(
-                    SPEC, Visitor(browser, user), public=False, url="", base="/", patience=60
+                return await apps.sessions.open(
+                    SPEC, Visitor(browser, user), public=False, url="", base="/", max_wait=60
                 )
 
             for browser in ("first", "second"):
@@ -224,24 +224,24 @@ def test_whoever_has_a_name_has_no_more_pages_for_forgetting_a_cookie() -> None:
     asyncio.run(go())
 
 
-def test_places_end_unopened_lost_and_unused() -> None:
+def test_sessions_time_out_before_opening_after_a_lost_connection_and_when_idle() -> None:
     async def go() -> None:
-        async with running(unopened=0.5, grace=3.0, idle=6.0) as apps:
+        async with running(open_timeout=0.5, reconnect_timeout=3.0, idle_timeout=6.0) as apps:
             never, lost, open_ = [await enter(apps) for _ in range(3)]
-            for place in (lost, open_):
-                apps.places.connect(place, lambda _: None, lambda: None)
-            assert lost.hear is not None
-            apps.places.disconnect(lost, lost.hear)
-            for place in (never, lost, open_):
+            for session in (lost, open_):
+                apps.sessions.connect(session, lambda _: None, lambda: None)
+            assert lost.to_page is not None
+            apps.sessions.disconnect(lost, lost.to_page)
+            for session in (never, lost, open_):
                 await until(
-                    lambda place=place: (
-                        apps.places.get(  # type: ignore[misc]
-                            place.id, "roll", place.visitor
+                    lambda session=session: (
+                        apps.sessions.get(  # type: ignore[misc]
+                            session.id, "roll", session.visitor
                         )
                         is None
                     )
                 )
-            assert len(apps.places) == 0
+            assert len(apps.sessions) == 0
 
     asyncio.run(go())
 
@@ -249,23 +249,23 @@ def test_places_end_unopened_lost_and_unused() -> None:
 def test_a_page_comes_back_in_time() -> None:
     async def go() -> None:
         async with running() as apps:
-            place = await enter(apps)
-            first = await states(apps, place)
-            assert place.hear is not None
-            apps.places.disconnect(place, place.hear)
-            assert await states(apps, place) == first
+            session = await enter(apps)
+            first = await states(apps, session)
+            assert session.to_page is not None
+            apps.sessions.disconnect(session, session.to_page)
+            assert await states(apps, session) == first
 
     asyncio.run(go())
 
 
-def test_line_forgets_those_who_ask_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_list_forgets_visitors_who_stop_asking(monkeypatch: pytest.MonkeyPatch) -> None:
     line = WaitingList()
-    line.wait(("ann", "x"))
-    line.wait(("bob", "x"))
+    line.join(("ann", "x"))
+    line.join(("bob", "x"))
     assert line.ahead(("bob", "x")) == 1
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 3600)
-    line.wait(("bob", "x"))
+    line.join(("bob", "x"))
     assert line.ahead(("bob", "x")) == 0
 
 
@@ -273,8 +273,8 @@ def test_bucket_refills(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
     bucket = TokenBucket(10, 20)
-    assert all(bucket.take(1) for _ in range(20))
-    assert not bucket.take(1)
+    assert all(bucket.acquire(1) for _ in range(20))
+    assert not bucket.acquire(1)
     monkeypatch.setattr(time, "monotonic", lambda: now + 1)
-    assert bucket.take(10)
-    assert not bucket.take(1)
+    assert bucket.acquire(10)
+    assert not bucket.acquire(1)

@@ -25,7 +25,7 @@ from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.observability.activity import Activity
-from easymlnb_server.observability.metrics import NOBODY, Metrics
+from easymlnb_server.observability.metrics import UNKNOWN, Metrics
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.models import PublishedService, Target, VersionEntry
 from easymlnb_server.services.published import PublishedServices
@@ -163,7 +163,7 @@ async def test_refused_call_is_counted_once(change: Any, error: type[EasyMLNBErr
     change(world)
     with pytest.raises(error):
         world.start()
-    counted = {**world.refused(), **world.refused(*NOBODY)}
+    counted = {**world.refused(), **world.refused(*UNKNOWN)}
     assert counted == {error.code: 1}
     assert world.done == [] and [*world.in_flight] == []
 

@@ -220,7 +220,7 @@ async def test_calls_that_arrive_together_share_a_batch_though_a_worker_is_free(
     monkeypatch.setattr(duration_model, "LONGEST_WAIT", 1.0)
     pool, link = Dispatcher(100), FakeLink()
     pool.join(link, 1)
-    pool._durations.get("f").add(1, 100.0)
+    pool._durations["f"].add(1, 100.0)
     calls = [submit(pool)]
     await asyncio.sleep(0.002)
     calls += [submit(pool), submit(pool)]

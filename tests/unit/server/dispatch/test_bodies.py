@@ -19,13 +19,15 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 
 def spooled(spool: Spool, data: bytes) -> SpooledFile:
-    made = spool.file(len(data))
+    made = spool.create(len(data))
     made.write(data)
     return made
 
 
 def sent(call: Call, body: bytes | FileBody, spool: Spool, *, here: bool) -> tuple[Call, bytes]:
-    ((message, content),) = unpack_to_worker(frame(call, body, spool.room() if here else None))
+    ((message, content),) = unpack_to_worker(
+        frame(call, body, spool.open_file_share() if here else None)
+    )
     assert isinstance(message, Call)
     return message, content
 

@@ -79,8 +79,8 @@ def test_the_services_own_login_asks_for_the_scope(
 
     bob = HubUser("bob", frozenset(["ml"]), True, frozenset(scopes))
     provider = HubIdentity()
-    members = provider.hub_auth.members
-    monkeypatch.setattr(members, "known", Told({"bobs": bob}).known)
+    members = provider.hub_auth.users
+    monkeypatch.setattr(members, "cached", Told({"bobs": bob}).known)
     caller = Caller("bob", frozenset(["ml"]), admin=True, names=frozenset(["bob"]))
     expected = KnownCaller(caller, "user bob")
     found = sender_of(settings(provider, OwnRoutesOnly()), SHARED, "bobs")

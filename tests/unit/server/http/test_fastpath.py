@@ -299,3 +299,14 @@ async def test_a_slow_reader_gets_its_whole_answer() -> None:
         await until(lambda: len(pool.calls) == 2)
         end(pool.calls[1])
         assert (await client.answer())[2] == b"1"
+
+
+@in_loop
+async def test_without_the_fast_path_every_request_goes_to_tornado() -> None:
+    async with serving(fast_path=False) as (pool, connect):
+        client = await connect()
+        for _ in range(2):
+            client.send(PLAIN)
+            assert (await client.answer())[2] == BY_TORNADO + b" {}"
+        assert pool.calls == []
+        assert len(pool.connections) == 1

@@ -30,15 +30,15 @@ TOLD = {
     ],
 )
 def test_the_largest_limit_of_the_groups_counts(groups: list[str], most: Limit) -> None:
-    assert group_limits.of(groups, group_limits.read(TOLD)) == most
+    assert group_limits.limit_for(groups, group_limits.parse(TOLD)) == most
 
 
 def test_star_is_for_who_is_in_no_group_with_a_limit() -> None:
-    told = group_limits.read({**TOLD, "*": {"workers": 1}})
-    assert group_limits.of(["others"], told) == Limit(1)
-    assert group_limits.of(["lab"], told) == Limit(8)
+    told = group_limits.parse({**TOLD, "*": {"workers": 1}})
+    assert group_limits.limit_for(["others"], told) == Limit(1)
+    assert group_limits.limit_for(["lab"], told) == Limit(8)
     # Nobody gets into it by a group of that name.
-    assert group_limits.of(["*", "students"], told) == Limit(2, 3600)
+    assert group_limits.limit_for(["*", "students"], told) == Limit(2, 3600)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_star_is_for_who_is_in_no_group_with_a_limit() -> None:
 )
 def test_what_is_no_limit_is_refused_with_the_group(limit: object) -> None:
     with pytest.raises(ValueError, match="'students'"):
-        group_limits.read({"students": limit})
+        group_limits.parse({"students": limit})
 
 
 def test_workers_in_all_placements_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_a_removed_user_is_asked_for_ever_more_seldom(monkeypatch: pytest.Monkey
     async def look(seconds: int) -> int:
         before = hub.asked
         for _ in range(0, seconds, 5):
-            await meters._look(meters.of("erin"))
+            await meters._refresh(meters.get("erin"))
             clock[0] += 5
         return hub.asked - before
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from easymlnb.contract.errors import NotReady
-from easymlnb_server.hub.name_registry import Register
+from easymlnb_server.hub.name_registry import NameRegistry
 from easymlnb_server.hub.users import HubUser, HubUsers
 from easymlnb_server.identity.access import PRIVATE, Access, Action, Caller, may
 from easymlnb_server.placement.base import WorkerOrder
@@ -26,18 +26,18 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def register(store: Store) -> Register:
-    made = Register()
+def register(store: Store) -> NameRegistry:
+    made = NameRegistry()
     made.open(store.people)
     return made
 
 
-def caller(register: Register, name: str, identity: str) -> Caller:
+def caller(register: NameRegistry, name: str, identity: str) -> Caller:
     asyncio.run(register.bind(name, identity))
     return Caller(name, names=register.names(name, identity))
 
 
-def test_a_newcomer_with_an_old_name_has_nothing_of_the_formers(register: Register) -> None:
+def test_a_newcomer_with_an_old_name_has_nothing_of_the_formers(register: NameRegistry) -> None:
     former = caller(register, "alice", "A")
     renamed, newcomer = caller(register, "alice2", "A"), caller(register, "alice", "B")
     shared = Access(users=("alice",))
@@ -52,15 +52,15 @@ def test_a_newcomer_with_an_old_name_has_nothing_of_the_formers(register: Regist
     assert may(newcomer, "bob", Access(everyone=True), Action.CALL)
 
 
-def test_where_the_hub_tells_nobody_apart_names_count(register: Register) -> None:
+def test_where_the_hub_tells_nobody_apart_names_count(register: NameRegistry) -> None:
     assert caller(register, "bob", "").owns("bob")
     caller(register, "alice", "A")
     assert not caller(register, "alice", "").owns("alice")
 
 
-def test_another_process_and_the_next_one_know_it(register: Register, store: Store) -> None:
+def test_another_process_and_the_next_one_know_it(register: NameRegistry, store: Store) -> None:
     caller(register, "alice", "A")
-    other = Register()
+    other = NameRegistry()
     other.open(store.people)
     assert not caller(other, "alice", "B").owns("alice")
     assert other.belongs("alice", "A") and not other.belongs("alice", "B")
@@ -77,7 +77,7 @@ def test_another_process_and_the_next_one_know_it(register: Register, store: Sto
 def test_identity_is_since_when_the_hub_knows_somebody(
     model: dict[str, object], identity: str
 ) -> None:
-    found = HubUser.of({"kind": "user", "name": "alice", **model})
+    found = HubUser.from_model({"kind": "user", "name": "alice", **model})
     assert found is not None and found.identity == identity
 
 
@@ -90,15 +90,15 @@ def test_identity_is_since_when_the_hub_knows_somebody(
     ],
 )
 def test_workers_start_for_whom_the_service_knows(
-    register: Register, now: HubUser | None, said: str, tmp_path: Path
+    register: NameRegistry, now: HubUser | None, said: str, tmp_path: Path
 ) -> None:
-    async def look(name: str) -> HubUser | None:
+    async def fetch(name: str) -> HubUser | None:
         return now
 
     async def start() -> None:
         await register.bind("alice", "A")
         members = HubUsers("http://127.0.0.1:1", "token", 30.0)
-        members.register, members.look = register, look  # type: ignore[method-assign]
+        members.register, members.fetch = register, fetch  # type: ignore[method-assign]
         placement = HubPlacement(
             "gpu",
             PlacementProfile(),

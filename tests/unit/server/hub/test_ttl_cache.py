@@ -59,17 +59,17 @@ def test_what_is_fresh_is_there_without_asking_and_bounded(clock: list[float]) -
     async def work() -> None:
         asked = Asked()
         asked.answers = {"a": "1", "b": "2", "c": "3"}
-        known: TtlCache[str] = TtlCache(asked, 30, most=2)
-        assert known.fresh("a") is None
+        known: TtlCache[str] = TtlCache(asked, 30, max_entries=2)
+        assert known.cached("a") is None
         await known.get("a")
         await known.get("b")
         clock[0] += 29.9
-        assert (known.fresh("a"), known.fresh("x")) == ("1", None)
+        assert (known.cached("a"), known.cached("x")) == ("1", None)
         await known.get("c")  # "b" was not used for longest
-        assert (known.fresh("a"), known.fresh("b"), len(known)) == ("1", None, 2)
+        assert (known.cached("a"), known.cached("b"), len(known)) == ("1", None, 2)
         # Having been used has not made it any younger.
         clock[0] += 0.2
-        assert known.fresh("a") is None
+        assert known.cached("a") is None
         assert asked.asked == ["a", "b", "c"]
 
     asyncio.run(work())
@@ -112,7 +112,7 @@ def test_the_least_used_goes_when_there_are_too_many() -> None:
     async def work() -> None:
         asked = Asked()
         asked.answers = dict.fromkeys("abc", "1")
-        known: TtlCache[str] = TtlCache(asked, 30, most=2)
+        known: TtlCache[str] = TtlCache(asked, 30, max_entries=2)
         for key in ("a", "b", "a", "c"):
             await known.get(key)
         assert len(known) == 2
@@ -158,12 +158,12 @@ def test_during_an_outage_not_everybody_waits_for_the_answer(clock: list[float])
         known: TtlCache[str] = TtlCache(asked, 30)
         await known.get("a")
         clock[0] += 31
-        known.vouch("a", "1")
+        known.extend("a", "1")
         asked.away = True
         for _ in range(5):
             assert await known.get("a") == "1"
         assert asked.asked == ["a", "a"]
-        clock[0] += ttl_cache.AGAIN
+        clock[0] += ttl_cache.RETRY_AFTER
         assert await known.get("a") == "1"
         assert asked.asked == ["a", "a", "a"]
 

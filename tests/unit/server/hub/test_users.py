@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from easymlnb_server.hub.users import AT_ONCE, HubUsers
+from easymlnb_server.hub.users import MAX_CONCURRENT, HubUsers
 from support.fakes import in_loop
 
 ANN = {"kind": "user", "name": "ann", "groups": ["ml"], "created": "2026-01-01T00:00:00Z"}
@@ -49,16 +49,16 @@ async def hub() -> AsyncIterator[tuple[str, list[str]]]:
 async def test_tokens_that_are_made_up_keep_nobody_known_waiting() -> None:
     async with hub() as (url, asked):
         members = HubUsers(url, "service", 0.0)
-        found = await members.whose("good")
+        found = await members.find_by_token("good")
         assert found is not None
         strangers = [
-            asyncio.ensure_future(members.whose(f"made-up-{number}"))
-            for number in range(2 * AT_ONCE)
+            asyncio.ensure_future(members.find_by_token(f"made-up-{number}"))
+            for number in range(2 * MAX_CONCURRENT)
         ]
-        while sum("made-up" in one for one in asked) < AT_ONCE:  # noqa: ASYNC110 - no event tells
+        while sum("made-up" in one for one in asked) < MAX_CONCURRENT:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.01)
         async with asyncio.timeout(5):
-            again = await members.whose("good")
+            again = await members.find_by_token("good")
             somebody = await members.find("ann")
         assert again is not None and again.groups == {"ml"}
         assert somebody is not None
@@ -73,7 +73,7 @@ async def test_a_token_that_does_not_show_groups_tells_nothing_of_them() -> None
     async with hub() as (url, _):
         members = HubUsers(url, "service", 30.0)
         for token, name, groups in (("good", "ann", {"ml"}), ("narrow", "bob", None)):
-            assert await members.whose(token) is not None
+            assert await members.find_by_token(token) is not None
             known = members.last(name)
             assert (known.groups if known is not None else None) == groups
         await members.close()
@@ -83,7 +83,7 @@ async def test_a_token_that_does_not_show_groups_tells_nothing_of_them() -> None
 async def test_whom_a_token_named_is_known_to_their_pages_while_the_hub_is_away() -> None:
     async with hub() as (url, asked):
         members = HubUsers(url, "service", 30.0)
-        assert await members.whose("good") is not None
+        assert await members.find_by_token("good") is not None
     found = await members.find("ann")
     assert found is not None and found.groups == {"ml"}
     assert not any("users/ann" in one for one in asked)

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from easymlnb_server.observability.log_filter import BURST, LONGEST_LINE, RATE, Careful, scrub
+from easymlnb_server.observability.log_filter import BURST, LONGEST_LINE, RATE, LogFilter, scrub
 
 TOKEN = "S3cretS3cret"
 
@@ -72,7 +72,7 @@ def written(*records: logging.LogRecord, now: list[float] | None = None) -> str:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     clock = iter(now or [0.0] * 10_000)
-    handler.addFilter(Careful(lambda: next(clock)))
+    handler.addFilter(LogFilter(lambda: next(clock)))
     for record in records:
         handler.handle(record)
     return stream.getvalue()
@@ -96,7 +96,7 @@ def test_a_flood_of_lines_is_cut_and_counted() -> None:
     other = record("started", line=2)
     late = record("refused")
     clock = [0.0] * (2 * len(flood) + 3)
-    careful = Careful(lambda: clock.pop() if clock else 60.0)
+    careful = LogFilter(lambda: clock.pop() if clock else 60.0)
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.addFilter(careful)
@@ -113,7 +113,7 @@ def test_a_flood_of_lines_is_cut_and_counted() -> None:
 
 
 def test_a_record_that_reaches_two_handlers_counts_once() -> None:
-    careful = Careful(lambda: 0.0)
+    careful = LogFilter(lambda: 0.0)
     one = record("x")
     assert [careful.filter(one), careful.filter(one)] == [True, True]
     rest = [careful.filter(record("x")) for _ in range(BURST)]
@@ -126,4 +126,4 @@ def test_lines_for_debugging_are_all_there() -> None:
 
 
 def test_a_line_that_cannot_be_written_harms_nobody() -> None:
-    assert Careful(lambda: 0.0).filter(record("%d", "x"))
+    assert LogFilter(lambda: 0.0).filter(record("%d", "x"))

@@ -16,7 +16,7 @@ from easymlnb.contract.worker_protocol import Call
 from easymlnb_server.dispatch.call import CallHandle
 from easymlnb_server.dispatch.dispatcher import Dispatcher
 from easymlnb_server.http.charts import duration
-from easymlnb_server.observability.metrics import BOUNDS, NOBODY, RECENT, Histogram, Metrics
+from easymlnb_server.observability.metrics import BOUNDS, RECENT, UNKNOWN, Histogram, Metrics
 from easymlnb_server.services.live import LiveServices
 from easymlnb_server.services.models import PublishedService, VersionEntry
 from easymlnb_server.services.published import PublishedServices
@@ -147,22 +147,6 @@ def test_workers_and_their_memory(world: World) -> None:
     assert (found.memory_bytes, found.restarts, found.workers_wanted) == (7, 3, 2)
 
 
-@in_loop
-async def test_memory_is_measured_again_and_again() -> None:
-    looked: list[float] = []
-    live: Any = SimpleNamespace(all=list)
-    metrics = Metrics(live, PublishedServices(), registry=CollectorRegistry())
-
-    async def sleep(seconds: float) -> None:
-        looked.append(seconds)
-        if len(looked) == 3:
-            raise asyncio.CancelledError
-
-    with pytest.raises(asyncio.CancelledError):
-        await metrics.keep(sleep)
-    assert looked == [15.0] * 3
-
-
 def test_what_is_gone_leaves_no_series(world: World) -> None:
     world.publish("f", 1, deployment())
     world.publish("g", 1, deployment())
@@ -210,7 +194,7 @@ def test_a_live_service_has_calls_but_no_workers(world: World) -> None:
 def test_refusals_of_nobodys_calls_are_kept_apart(world: World) -> None:
     world.publish("f", 1, deployment())
     world.metrics.series("f", "1").refused["busy"] += 2
-    world.metrics.series(*NOBODY).refused["not_logged_in"] += 1
+    world.metrics.series(*UNKNOWN).refused["not_logged_in"] += 1
     assert world.samples("easymlnb_calls_refused_total", **OF_F, code="busy") == [2]
     assert world.samples("easymlnb_calls_refused_total", service="", code="not_logged_in") == [1]
     assert world.samples("easymlnb_calls_running", service="") == []

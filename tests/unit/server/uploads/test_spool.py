@@ -32,19 +32,21 @@ def spool(tmp_path: Path, memory: Path) -> Iterator[Spool]:
 
 
 def files(folder: Path) -> list[str]:
-    return [path.name for path in folder.rglob("*") if path.is_file() and path.name != "lock"]
+    return [
+        path.name for path in folder.rglob("*") if path.is_file() and path.name != "server.lock"
+    ]
 
 
 def test_what_is_written_is_read(spool: Spool) -> None:
-    file = spool.file(11)
+    file = spool.create(11)
     file.write(b"first, ")
     file.write(b"then")
     assert (file.size, file.read(), file.read(7, 2)) == (11, b"first, then", b"th")
-    assert file.path.read_bytes() == b"".join(file.pieces()) == b"first, then"
+    assert file.path.read_bytes() == b"".join(file.chunks()) == b"first, then"
 
 
 def test_a_closed_file_is_gone_and_may_be_closed_again(spool: Spool) -> None:
-    file = spool.file()
+    file = spool.create()
     file.close()
     file.close()
     file.write(b"too late")
@@ -52,7 +54,7 @@ def test_a_closed_file_is_gone_and_may_be_closed_again(spool: Spool) -> None:
 
 
 def test_the_last_reference_takes_the_file_with_it(spool: Spool) -> None:
-    path = spool.file().path
+    path = spool.create().path
     assert not path.exists()
 
 
@@ -60,7 +62,7 @@ def test_small_files_lie_in_memory_and_large_ones_on_disk(
     spool: Spool, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MEMORY_FILE", MB)
-    small, large, lasting = spool.file(MB), spool.file(MB + 1), spool.lasting(1)
+    small, large, lasting = spool.create(MB), spool.create(MB + 1), spool.create_on_disk(1)
     assert small.in_memory
     assert small.path.is_relative_to(memory)
     assert not large.in_memory
@@ -70,11 +72,11 @@ def test_small_files_lie_in_memory_and_large_ones_on_disk(
 def test_no_more_than_the_limit(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "disk", 4 * MB, None)
     spool.open()
-    held = spool.file(3 * MB)
+    held = spool.create(3 * MB)
     held.write(b"x" * 3 * MB)
     with pytest.raises(StorageFull):
-        spool.file(2 * MB)
-    growing = spool.file()
+        spool.create(2 * MB)
+    growing = spool.create()
     growing.write(b"x" * MB)
     with pytest.raises(StorageFull):
         growing.write(b"x")
@@ -86,7 +88,7 @@ def test_no_more_than_the_limit(tmp_path: Path) -> None:
 def test_on_disk_what_is_only_announced_takes_no_room(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "disk", 4 * MB, None)
     spool.open()
-    first, second = spool.file(3 * MB), spool.file(3 * MB)
+    first, second = spool.create(3 * MB), spool.create(3 * MB)
     first.write(b"x" * 3 * MB)
     with pytest.raises(StorageFull):
         second.write(b"x" * 2 * MB)
@@ -95,14 +97,14 @@ def test_on_disk_what_is_only_announced_takes_no_room(tmp_path: Path) -> None:
 
 
 def test_a_file_at_rest_is_read_and_goes_on(spool: Spool) -> None:
-    file = spool.lasting()
+    file = spool.create_on_disk()
     file.write(b"first, ")
-    file.rest()
+    file.close_descriptor()
     assert file.read() == b"first, "
     file.write(b"then")
-    file.rest()
+    file.close_descriptor()
     path = file.path
-    assert b"".join(file.pieces()) == b"first, then"
+    assert b"".join(file.chunks()) == b"first, then"
     file.close()
     file.write(b"too late")
     assert not path.exists()
@@ -111,14 +113,14 @@ def test_a_file_at_rest_is_read_and_goes_on(spool: Spool) -> None:
 def test_a_full_disk_is_said(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SPARE", 2**60)
     with pytest.raises(StorageFull):
-        spool.lasting(1)
+        spool.create_on_disk(1)
 
 
 def test_before_it_is_open_nothing_fits(tmp_path: Path) -> None:
     spool = Spool(tmp_path, 4 * MB, None)
-    assert spool.room() is None
+    assert spool.open_file_share() is None
     with pytest.raises(StorageFull):
-        spool.file(1)
+        spool.create(1)
 
 
 # rooms
@@ -126,15 +128,15 @@ def test_before_it_is_open_nothing_fits(tmp_path: Path) -> None:
 
 @pytest.fixture
 def room(spool: Spool) -> KernelFileShare:
-    made = spool.room()
+    made = spool.open_file_share()
     assert made is not None
     return made
 
 
 def test_only_a_reader_of_the_probe_proves_itself(room: KernelFileShare) -> None:
-    assert room.proven(room.probe.read_bytes())
-    assert not room.proven(b"")
-    assert not room.proven(b"x" * 32)
+    assert room.is_proof(room.probe.read_bytes())
+    assert not room.is_proof(b"")
+    assert not room.is_proof(b"x" * 32)
 
 
 def test_a_file_of_the_room_is_taken_over(room: KernelFileShare) -> None:
@@ -185,7 +187,7 @@ from pathlib import Path
 from easymlnb_server.uploads.spool import Spool
 spool = Spool(Path(sys.argv[1]), 2**20, Path(sys.argv[2]))
 spool.open()
-held = [spool.file(10), spool.lasting(10), spool.room()]
+held = [spool.create(10), spool.create_on_disk(10), spool.open_file_share()]
 print("ready", flush=True)
 time.sleep(60)
 """
@@ -197,7 +199,7 @@ def test_what_a_killed_server_left_goes_and_a_running_ones_stays(
     disk = tmp_path / "disk"
     running = Spool(disk, MB, memory)
     running.open()
-    own = running.file(1)
+    own = running.create(1)
     killed = subprocess.Popen(
         [sys.executable, "-c", KILLED, disk, memory], stdout=subprocess.PIPE, text=True
     )

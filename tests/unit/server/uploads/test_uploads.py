@@ -17,7 +17,13 @@ from easymlnb.contract.errors import (
 )
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb_server.uploads.spool import Spool
-from easymlnb_server.uploads.uploads import LEFT_SECONDS, VISITOR_MOST, Sender, Upload, Uploads
+from easymlnb_server.uploads.uploads import (
+    CLOSED_PAGE_SECONDS,
+    MAX_PER_VISITOR,
+    Sender,
+    Upload,
+    Uploads,
+)
 from support.fakes import spec
 
 MB = 2**20
@@ -210,7 +216,7 @@ def test_an_announced_upload_takes_no_descriptor_and_no_room(
     for _ in range(4):
         uploads.begin(YOU, TABLE, "film", "", "", 4 * MB)
     assert descriptors() == before
-    spool.lasting(60 * MB).hold(60 * MB)
+    spool.create_on_disk(60 * MB).reserve(60 * MB)
 
 
 def test_what_is_there_takes_no_descriptor_between_its_parts(uploads: Uploads) -> None:
@@ -267,7 +273,7 @@ def test_a_visitor_has_less_than_all_visitors(uploads: Uploads) -> None:
     uploads.begin(visitor("a"), TABLE, "film", "", "", 4 * MB)
     with pytest.raises(UploadQuota):
         uploads.begin(visitor("a"), TABLE, "", "x.csv", "", 1)
-    for _ in range(VISITOR_MOST):
+    for _ in range(MAX_PER_VISITOR):
         uploads.begin(visitor("b"), TABLE, "", "x.csv", "", 0)
     with pytest.raises(UploadQuota):
         uploads.begin(visitor("b"), TABLE, "", "x.csv", "", 0)
@@ -276,7 +282,7 @@ def test_a_visitor_has_less_than_all_visitors(uploads: Uploads) -> None:
 def test_all_visitors_have_so_many_uploads(
     uploads: Uploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("easymlnb_server.uploads.uploads.VISITORS_MOST", 2)
+    monkeypatch.setattr("easymlnb_server.uploads.uploads.MAX_OF_VISITORS", 2)
     for name in "ab":
         uploads.begin(visitor(name), TABLE, "", "x.csv", "", 0)
     with pytest.raises(StorageFull):
@@ -294,12 +300,12 @@ def test_uploads_of_a_page_go_when_it_is_left_but_not_when_it_is_loaded_again(
     assert uploads.sweep() == 0
     pages.clear()
     assert uploads.sweep() == 0
-    clock.now += LEFT_SECONDS / 2
+    clock.now += CLOSED_PAGE_SECONDS / 2
     pages.add(("b", "f"))
     assert uploads.sweep() == 0
     pages.clear()
-    clock.now += LEFT_SECONDS / 2 + 1
+    clock.now += CLOSED_PAGE_SECONDS / 2 + 1
     assert uploads.sweep() == 1
-    clock.now += LEFT_SECONDS + 1
+    clock.now += CLOSED_PAGE_SECONDS + 1
     assert uploads.sweep() == 1
     assert uploads.get(own.id, "me") is own

@@ -11,8 +11,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 from tornado.httputil import HTTPHeaders
 
 from easymlnb.contract.errors import CallFailed, EasyMLNBError, InvalidInput
+from easymlnb_server.calls import tracing
 from easymlnb_server.calls.log import CallRecord
-from easymlnb_server.observability import tracing
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -69,7 +69,7 @@ def test_without_a_provider_nothing_is_traced() -> None:
 
 @pytest.mark.slow
 def test_the_server_imports_opentelemetry_for_nobody() -> None:
-    code = "import sys, easymlnb_server.app as app; print(app._tracing(), *sys.modules)"
+    code = "import sys, easymlnb_server.wiring as wiring; print(wiring._tracing(), *sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     found, *modules = ran.stdout.split()
     assert found == "None" and "opentelemetry" not in modules

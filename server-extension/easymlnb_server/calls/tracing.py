@@ -1,5 +1,4 @@
-"""Spans of calls, for servers whose owner has configured OpenTelemetry. Only ``app`` imports this,
-and only then."""
+"""Spans of calls, for servers with OpenTelemetry. It is imported only where that is installed."""
 
 import time
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from easymlnb_server.calls.log import CallRecord
 
 
 class Tracing:
-    """Writes a span ``easymlnb.call`` for each call, below the caller's span if it names one."""
+    """Writes a span ``easymlnb.call`` for each call, below the caller's span if there is one."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._tracer = provider.get_tracer("easymlnb")
@@ -43,12 +42,12 @@ class Tracing:
         )
         if error is not None:
             span.set_attribute("error.type", error.code)
-            if error.status >= 500:  # what a caller did wrong is no error of the server
+            if error.status >= 500:  # not an error of the caller
                 span.set_status(StatusCode.ERROR)
         span.end(end)
 
 
 def configured() -> Tracing | None:
-    """Return what traces to the provider of this process; ``None`` if there is none."""
+    """Return the tracing of this process's provider; ``None`` without a provider."""
     provider = trace.get_tracer_provider()
     return None if isinstance(provider, ProxyTracerProvider) else Tracing(provider)
