@@ -33,10 +33,10 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 async def dialled(**passed_on: str) -> AsyncIterator[tuple[LiveServices, ClientConnection]]:
     """A link handler in a server that has nothing else, and a kernel that offers a service."""
     table = LiveServices(10)
-    spool = SimpleNamespace(room=lambda: None)
+    spool = SimpleNamespace(open_file_share=lambda: None)
     state = SimpleNamespace(
         secret="secret", live=table, registration=WorkerRegistration(), spool=spool,
-        services=SimpleNamespace(shared=False),
+        services=SimpleNamespace(shared=False), invoker=None, users=None,
     )  # fmt: skip
     server = HTTPServer(Application([("/link", module.LinkHandler)], **{STATE: state}))
     sockets = bind_sockets(0, "127.0.0.1")

@@ -8,7 +8,7 @@ import pytest
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb.contract.metadata import Metadata
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.publishing.spec_validation import LARGEST_TEXT, checked
+from easymlnb_server.publishing.spec_validation import LARGEST_TEXT, validate_specs
 
 NOTEBOOK = nbformat.v4.new_notebook()
 
@@ -35,13 +35,13 @@ def test_what_a_notebook_says_is_taken() -> None:
         examples=({"image": "A" * 2 * LARGEST_TEXT},),
         metadata=Metadata(),
     )
-    assert checked([said], NOTEBOOK) == [said]
+    assert validate_specs([said], NOTEBOOK) == [said]
 
 
 @pytest.mark.parametrize("name", ["", "../../bob/one", "bob/one", "a\nb", "F", "x" * 64])
 def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
     with pytest.raises(DeploymentFailed, match="Invalid service name"):
-        checked([offer(name=name)], NOTEBOOK)
+        validate_specs([offer(name=name)], NOTEBOOK)
 
 
 @pytest.mark.parametrize(
@@ -57,12 +57,12 @@ def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
 )
 def test_schemas_that_cannot_be_read_are_refused(schema: dict[str, Any]) -> None:
     with pytest.raises(DeploymentFailed, match="cannot be read"):
-        checked([offer(input=schema)], NOTEBOOK)
+        validate_specs([offer(input=schema)], NOTEBOOK)
 
 
 def test_texts_too_long_for_lists_are_refused() -> None:
     with pytest.raises(DeploymentFailed, match="over the limit"):
-        checked([offer(description="a" * LARGEST_TEXT)], NOTEBOOK)
+        validate_specs([offer(description="a" * LARGEST_TEXT)], NOTEBOOK)
     page = {"parts": ["a" * 33 * 2**20]}
     with pytest.raises(DeploymentFailed, match="over the limit"):
-        checked([offer(app=page)], NOTEBOOK)
+        validate_specs([offer(app=page)], NOTEBOOK)
