@@ -138,7 +138,7 @@ def cells(user: User, rounds: int) -> None:
     """Measure cells of a kernel here and of one there, with their reply and all their messages."""
     folder = user.hub.folder / f"homes/{user.name}/.local/share/jupyter/kernels/node"
     folder.mkdir(parents=True)
-    config = {"placement": "gpu", "spot": {"profile": "gpu", "max_workers": 3}}
+    config = {"placement": "gpu", "profile": {"profile": "gpu", "max_workers": 3}}
     told = {"provisioner_name": "easymlnb-hub", "config": config}
     spec = {"argv": [], "display_name": "node", "language": "python"}
     spec["metadata"] = {"kernel_provisioner": told}

@@ -91,19 +91,19 @@ def install(
         raise ValueError(
             f"There is no placement named {name!r} on this server. Its placements: {names}."
         )
-    folder = write(name, found[name]["spot"], title, found[name].get("proxy", ""), prefix)
+    folder = write(name, found[name]["profile"], title, found[name].get("proxy", ""), prefix)
     output.message(f"Installed {folder}. Reload JupyterLab to see the kernel in the launcher.")
 
 
-def write(name: str, spot: dict[str, Any], title: str, proxy: str, prefix: Path | None) -> Path:
+def write(name: str, profile: dict[str, Any], title: str, proxy: str, prefix: Path | None) -> Path:
     """Write the kernelspec and return its folder."""
     from jupyter_core.paths import jupyter_data_dir
 
-    shown = title or spot.get("title") or f"Python 3 ({name.upper() if len(name) < 4 else name})"
+    shown = title or profile.get("title") or f"Python 3 ({name.upper() if len(name) < 4 else name})"
     base = prefix / "share/jupyter" if prefix is not None else Path(jupyter_data_dir())
     folder = base / "kernels" / f"easymlnb-{name}"
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"placement": name, "spot": spot, **({"proxy": proxy} if proxy else {})}
+    config = {"placement": name, "profile": profile, **({"proxy": proxy} if proxy else {})}
     content = {
         # The node has the kernel's own command; this one is for tools that require a command.
         "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],

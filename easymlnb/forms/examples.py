@@ -10,6 +10,7 @@ from easymlnb.contract.jsonschema import SchemaNode
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.forms import previews
 from easymlnb.forms.markup import Markup, button, element, join
+from easymlnb.forms.renderers import figure
 
 MOST = 12
 """Examples that are shown."""
@@ -76,7 +77,7 @@ def _words(spec: ServiceSpec, example: dict[str, Any]) -> list[str]:
     for name, value in example.items():
         if isinstance(value, str | int | float) and len(str(value)) <= 24:
             title = root.child(root.properties.get(name), name).title
-            found.append(f"{title}: {value}"[:40])
+            found.append(f"{title}: {figure(value)}"[:40])
         elif isinstance(value, dict) and isinstance(value.get("name"), str):
             found.append(value["name"][:40])
     return found

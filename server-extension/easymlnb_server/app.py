@@ -158,8 +158,8 @@ class EasyMLNB(Settings, ExtensionApp):
 
     def _run_in_background(self, connections: Connections) -> None:
         state = self._state
-        for duty in (connections, state.node_kernels):
-            self._supervisor.run(type(duty).__name__, duty.keep)
+        self._supervisor.run("Connections", connections.keep)
+        self._supervisor.run("NodeKernelManager", state.node_kernels.run)
         for meter in (state.activity, state.metrics):
             self._supervisor.every(type(meter).__name__, meter.interval, meter.refresh)
         self._supervisor.every("Uploads", SWEEP_EVERY, state.uploads.run_sweep)

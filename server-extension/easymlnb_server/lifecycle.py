@@ -35,7 +35,7 @@ class ServingLifecycle:
         The objects of the server.
     announce
         Writes the address of this server where workers look for it.
-    survivors
+    orphaned_workers
         Returns the workers of a former server process.
     prepare
         Runs with the store before anything is served.
@@ -50,7 +50,7 @@ class ServingLifecycle:
         state: ServerContext,
         *,
         announce: Callable[[], None],
-        survivors: Callable[[], list[OrphanedWorker]],
+        orphaned_workers: Callable[[], list[OrphanedWorker]],
         prepare: Callable[[Store], Awaitable[None]],
         duties: Callable[[Store], Iterable[tuple[str, Work]]],
     ) -> None:
@@ -58,7 +58,7 @@ class ServingLifecycle:
         self._url = url
         self._state = state
         self._announce = announce
-        self._survivors = survivors
+        self._orphaned_workers = orphaned_workers
         self._prepare = prepare
         self._duties = duties
         self._lock = FolderLock(folder)
@@ -105,11 +105,11 @@ class ServingLifecycle:
 
     async def _activate(self, store: Store) -> None:
         await asyncio.to_thread(self._announce)
-        survivors = await asyncio.to_thread(self._survivors)
-        await asyncio.to_thread(self._clear_work, {survivor.worker for survivor in survivors})
+        orphans = await asyncio.to_thread(self._orphaned_workers)
+        await asyncio.to_thread(self._clear_work, {orphan.worker for orphan in orphans})
         await self._prepare(store)
         guard = [self._membership.check] if self._membership is not None else []
-        await self._state.publisher.restore(store, survivors, *guard)
+        await self._state.publisher.restore(store, orphans, *guard)
         self._supervisor.every("sweep", DAY, lambda: _sweep(store))
         for name, work in self._duties(store):
             self._supervisor.run(name, work)

@@ -22,7 +22,6 @@ from easymlnb_server.calls.log import CallLog
 from easymlnb_server.calls.record import CallRecorder
 from easymlnb_server.context import ServerContext
 from easymlnb_server.hub import group_limits
-from easymlnb_server.hub.guard import Guarded
 from easymlnb_server.hub.usage import Meters
 from easymlnb_server.hub.users import HubUsers
 from easymlnb_server.identity.access import SingleUserDirectory, UserDirectory
@@ -30,19 +29,18 @@ from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
 from easymlnb_server.placement import gpus
-from easymlnb_server.placement.address_file import announce
-from easymlnb_server.placement.base import Placement
+from easymlnb_server.placement.address_file import write_address
 from easymlnb_server.placement.hub import profiles
 from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.placement import HubPlacement
-from easymlnb_server.placement.hub.shared_profiles import CommonSpots
-from easymlnb_server.placement.hub.status import OwnViews, PlacementView, Views
+from easymlnb_server.placement.hub.shared_profiles import SharedProfiles
+from easymlnb_server.placement.hub.status import PersonalViews, PlacementView, Views
 from easymlnb_server.placement.hub.tokens import UserTokens
-from easymlnb_server.placement.hub.user_placements import OwnersViews, UserPlacements
+from easymlnb_server.placement.hub.user_placements import UserPlacements
 from easymlnb_server.placement.hub.user_servers import UserServers
 from easymlnb_server.placement.local import LocalPlacement
 from easymlnb_server.placement.node.manager import NodeKernelManager
-from easymlnb_server.placement.node.shutdown import leave, stop_on_sigint
+from easymlnb_server.placement.node.shutdown import stop_on_sigint, stop_server
 from easymlnb_server.placement.registry import LOCAL, PersonalPlacements, PlacementProvider
 from easymlnb_server.publishing.publisher import Publisher
 from easymlnb_server.services.account import account
@@ -82,19 +80,19 @@ class Components:
     context: ServerContext
     deployments: DeploymentFactory
     hub: HubParts | None
-    profiles: CommonSpots
+    profiles: SharedProfiles
 
 
 def build(settings: Settings, server: ServerApp) -> Components:
     """Return the objects of a server that has its settings, and no port yet."""
     folder = Path(settings.state_dir)
     directory = getattr(server.identity_provider, "people", SingleUserDirectory())
-    credentials = HubCredentials.of(os.environ, settings.hub_proxy)
+    credentials = HubCredentials.from_environment(os.environ, settings.hub_proxy)
     hub = _hub_parts(settings, folder, directory)
-    common = CommonSpots(
+    common = SharedProfiles(
         credentials,
         os.environ.get("JUPYTERHUB_BASE_URL", "/"),
-        profiles.on_own_server({} if settings.shared else settings.placements),
+        profiles.for_personal_server({} if settings.shared else settings.placements),
     )
     registration = WorkerRegistration()
     deployment_settings = DeploymentSettings(
@@ -138,7 +136,9 @@ def build(settings: Settings, server: ServerApp) -> Components:
         placement_views=_views(settings, hub, common, credentials),
         idempotency=IdempotencyCache(),
         users=directory,
-        user_servers=UserServers(hub.placements.account, hub.placements.tokens) if hub else None,
+        user_servers=UserServers(hub.placements.credentials, hub.placements.tokens)
+        if hub
+        else None,
     )
     return Components(context, deployments, hub, common)
 
@@ -155,14 +155,14 @@ def build_placements(
         folder / "workers",
         link=link,
         cafile=server.certfile or "",
-        home=folder / "server.json",
+        address_file=folder / "server.json",
         inherit=settings.inherited_environment,
-        gpus=gpus.usable(os.environ, gpus.ask()),
+        gpus=gpus.visible_gpus(os.environ, gpus.detect_gpus()),
     )
     common = components.profiles
     if not settings.is_node:
         common.get()
-    credentials = HubCredentials.of(os.environ, settings.hub_proxy)
+    credentials = HubCredentials.from_environment(os.environ, settings.hub_proxy)
     made: dict[str, HubPlacement] = {}
 
     def others() -> Mapping[str, HubPlacement]:
@@ -198,29 +198,25 @@ def build_lifecycle(
         folder,
         server.connection_url,
         components.context,
-        announce=partial(announce, folder / "server.json", link, server.certfile or ""),
-        survivors=placements.survivors,
+        announce=partial(write_address, folder / "server.json", link, server.certfile or ""),
+        orphaned_workers=placements.orphaned_workers,
         prepare=prepare,
         duties=duties,
     )
 
 
 def _hub_parts(settings: Settings, folder: Path, directory: UserDirectory) -> HubParts | None:
-    credentials = HubCredentials.of_service(os.environ, settings.hub_proxy)
+    credentials = HubCredentials.for_service(os.environ, settings.hub_proxy)
     if not (settings.shared and credentials.token and isinstance(directory, HubUsers)):
         return None
     users = directory
     meters = Meters(users, group_limits.parse(settings.group_limits))
-
-    def guard(user: str, placement: Placement) -> Placement:
-        return Guarded(placement, lambda: users.check_start(user))
-
     placements = UserPlacements(
         credentials,
-        profiles.on_shared_service(settings.placements),
+        profiles.for_shared_service(settings.placements),
         folder / PLACED,
         meters.get,
-        guard,
+        users.check_start,
         UserTokens(credentials, users.identity),
     )
     return HubParts(users, meters, placements)
@@ -252,17 +248,17 @@ def _node(settings: Settings, server: ServerApp, folder: Path) -> NodeKernelMana
         _kernelspecs(server),
         folder / "nodes" / name,
         inherit=settings.inherited_environment,
-        gpus=lambda: gpus.given(os.environ),
-        leave=leave if settings.is_node else None,
+        detect_gpus=lambda: gpus.assigned_gpus(os.environ),
+        stop_server=stop_server if settings.is_node else None,
     )
 
 
 def _views(
-    settings: Settings, hub: HubParts | None, common: CommonSpots, credentials: HubCredentials
+    settings: Settings, hub: HubParts | None, common: SharedProfiles, credentials: HubCredentials
 ) -> Views:
     if hub is not None:
-        return OwnersViews(hub.placements)
-    return OwnViews(
+        return hub.placements
+    return PersonalViews(
         lambda: [
             PlacementView(name, profile, credentials, settings.hub_proxy)
             for name, profile in common.get().items()

@@ -59,8 +59,8 @@ def test_settings_in_the_docs_are_understood() -> None:
 
     text = next(one for one in fenced("hub.md", "python") if "group_limits" in one)
     exec(text, {"c": Told})
-    spots = profiles.on_shared_service(Told.EasyMLNB.placements)
-    assert (spots["local"].max_workers, spots["local"].seats) == (8, 8)
+    spots = profiles.for_shared_service(Told.EasyMLNB.placements)
+    assert (spots["local"].max_workers, spots["local"].slots) == (8, 8)
     found = group_limits.parse(Told.EasyMLNB.group_limits)
     assert group_limits.limit_for(["students"], found).workers == 2
     assert group_limits.limit_for([], found).workers == 8
@@ -93,7 +93,7 @@ def test_kubernetes_runs_the_service_as_it_wants_to_be_run(tmp_path: Path) -> No
     assert container["command"][:3] == ["easymlnb", "hub", "serve"]
     text = of_kind("ConfigMap")["data"]["easymlnb.json"]
     said = json.loads(text)["EasyMLNB"]
-    assert list(profiles.on_shared_service(said["placements"])) == ["local", "gpu"]
+    assert list(profiles.for_shared_service(said["placements"])) == ["local", "gpu"]
     assert group_limits.parse(said["group_limits"])
     labels = pod["metadata"]["labels"]
     policy = of_kind("NetworkPolicy")["spec"]

@@ -145,7 +145,7 @@ def test_without_the_right_the_line_is_quoted_that_gives_it(hub: Hub, bob: User)
     }
 
     async def ask() -> None:
-        api = HubClient.of(environment)
+        api = HubClient.from_environment(environment)
         try:
             await api.start("easymlnb-gpu-9", "", {})
         finally:

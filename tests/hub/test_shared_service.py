@@ -186,7 +186,7 @@ def test_ones_own_server_knows_the_placements_of_the_service(
         found = {one["name"]: one for one in own.http.get("placements").json()["placements"]}
         assert [node["name"] for node in found["local"]["nodes"]] == ["easymlnb-local-1"]
         # What the server names itself counts before.
-        assert found["gpu"]["spot"]["max_workers"] == 3
+        assert found["gpu"]["profile"]["max_workers"] == 3
         listed = command(own, "placement", "list")
         assert listed.returncode == 0, listed.stderr
         assert "easymlnb-local-1" in listed.stdout

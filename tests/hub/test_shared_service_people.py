@@ -182,7 +182,7 @@ def test_without_its_role_the_service_quotes_it(service_hub: ServiceHub) -> None
         "JUPYTERHUB_SERVICE_PREFIX": "/services/easymlnb/",
         "JUPYTERHUB_PUBLIC_URL": service_hub.service_url,
     }
-    account = HubCredentials.of_service(environment)
+    account = HubCredentials.for_service(environment)
 
     async def ask() -> None:
         api = HubClient(dataclasses.replace(account, user="carol"))

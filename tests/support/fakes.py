@@ -12,7 +12,7 @@ from easymlnb.contract.resources import Gpu
 from easymlnb.contract.spec import ServiceSpec
 from easymlnb.contract.worker_protocol import Call, Cancel, Failure, Hello, Result, unpack_to_worker
 from easymlnb_server.dispatch.worker_link import WorkerLink
-from easymlnb_server.placement.base import Reservation, WorkerOrder
+from easymlnb_server.placement.base import Reservation, StartedKernel, WorkerOrder
 from easymlnb_server.placement.gpus import Gpus
 from easymlnb_server.workers.registration import RegisteredWorker, WorkerRegistration
 
@@ -73,7 +73,7 @@ class FakeKernel:
         self.taken = False
         self.stopped = 0
         self.used = 1000
-        self.until = math.inf
+        self.replace_at = math.inf
         self.notes: list[tuple[str, str]] = []
 
     async def alive(self) -> bool:
@@ -82,16 +82,16 @@ class FakeKernel:
     async def frozen(self) -> bool:
         return self.is_frozen
 
-    async def returns(self) -> bool:
+    async def may_reconnect(self) -> bool:
         return self.far and self.runs
 
-    async def displaced(self) -> bool:
+    async def node_lost(self) -> bool:
         return self.taken
 
     def memory(self) -> int:
         return self.used if self.runs else 0
 
-    async def note(self, bundle: str, token: str) -> None:
+    async def save_record(self, bundle: str, token: str) -> None:
         self.notes.append((bundle, token))
 
     async def stop(self) -> None:
@@ -100,7 +100,7 @@ class FakeKernel:
         self.stopped += 1
         self.runs = False
         self.link.close()
-        self.placement.release(self.order.room)
+        self.placement.release(self.order.reservation)
 
     def stop_channels(self) -> None:
         """Nothing is open."""
@@ -135,16 +135,16 @@ class FakePlacement:
     def reserve(self, gpu: Gpu) -> Reservation | None:
         return self.gpus.reserve(gpu)
 
-    def release(self, room: Reservation) -> None:
-        self.gpus.release(room)
+    def release(self, reservation: Reservation) -> None:
+        self.gpus.release(reservation)
 
     async def freed(self) -> None:
         await self.gpus.freed()
 
-    async def start(self, order: WorkerOrder) -> FakeKernel:
+    async def start(self, order: WorkerOrder) -> StartedKernel:
         kernel = FakeKernel(self, order)
         self.kernels.append(kernel)
-        return kernel
+        return StartedKernel(kernel, kernel.manager, kernel.client)
 
     async def execute(
         self, notebook: Any, manager: Any, client: Any, at_cell: Callable[[int], None]

@@ -36,7 +36,7 @@ class RunningCallHandler(EasyHandler):
     def _found(self, request_id: str, owner: str | None) -> list[RunningCall | Waiter]:
         service = self.held.service if self.held is not None else None
         running = self.state.in_flight.find(request_id, owner, service)
-        return [*running, *self.state.idempotency.waits(request_id, owner, service)]
+        return [*running, *self.state.idempotency.find_waiters(request_id, owner, service)]
 
 
 OPERATIONS = {

@@ -29,7 +29,7 @@ from easymlnb_server.calls import options
 from easymlnb_server.calls.idempotency import IdempotentCall
 from easymlnb_server.calls.invoker import Invocation, settle
 from easymlnb_server.calls.models import CallRequest
-from easymlnb_server.calls.queue_events import answered, standing
+from easymlnb_server.calls.queue_events import queue_position, wait_with_events
 from easymlnb_server.calls.responses import EVENTS, EventStreamResponse, Writer, writer
 from easymlnb_server.calls.stream_buffer import StreamBuffer, cut_if_stuck
 from easymlnb_server.dispatch.bodies import Body, FileBody
@@ -110,12 +110,12 @@ class CallHandler(SpooledBodyHandler):
             headers=headers,
             received=time.monotonic() - self.request.request_time(),
             began=self._began,
-            timeout=options.seconds(headers, float("inf")),
+            timeout=options.timeout(headers, float("inf")),
             live=self._live,
             published_only=self._published_only,
             view=self._view,
             progress=events,
-            low_priority=options.patient(headers),
+            low_priority=options.is_low_priority(headers),
         )
 
     async def _run(self, request: CallRequest) -> CallResult:
@@ -124,7 +124,9 @@ class CallHandler(SpooledBodyHandler):
         call = self._invocation = self.state.invoker.start(request, settle(done), self)
         if not isinstance(self._writer, EventStreamResponse):
             return await done
-        return await answered(done, self._writer, self._ready, lambda: standing(call))
+        return await wait_with_events(
+            done, self._writer, self._is_ready, lambda: queue_position(call)
+        )
 
     async def _run_once(self, key: str, request: CallRequest) -> CallResult:
         """Run the call, or wait for the one that runs under this key, or repeat its answer."""
@@ -150,13 +152,17 @@ class CallHandler(SpooledBodyHandler):
         left = max(limit - (time.monotonic() - self._began), 0.001)
         try:
             with (
-                self.state.idempotency.waiting(once, self.request_id, request.owner, name) as wait,
+                self.state.idempotency.waiting(
+                    once, self.request_id, request.owner, name
+                ) as waiter,
                 contextlib.suppress(TimeoutError),
             ):
                 async with asyncio.timeout(left):
-                    return await answered(wait.answer, self._writer, self._ready, lambda: None)
+                    return await wait_with_events(
+                        waiter.result, self._writer, self._is_ready, lambda: None
+                    )
         finally:
-            if not once.answer.done():
+            if not once.result.done():
                 self._leave()
         raise DeadlineExceeded(limit)
 
@@ -201,38 +207,38 @@ class CallHandler(SpooledBodyHandler):
         if self._invocation is not None:
             self._invocation.acknowledge(size)
 
-    def _ready(self) -> bool:
+    def _is_ready(self) -> bool:
         return self._outbox is not None and self._outbox.empty
 
     def _cancel(self, error: EasyMLNBError) -> None:
         if self._invocation is not None:
             self._invocation.stop(error)
 
-    async def _write(self, answer: CallResult) -> None:
-        out = self._writer
-        assert out is not None
-        if answer.error is not None:
-            answer.error.request_id = self.request_id
-            out.error(answer.error)
-        elif answer.result is not None:
-            milliseconds = answer.result.seconds * 1000
-            if not isinstance(out, EventStreamResponse):
+    async def _write(self, result: CallResult) -> None:
+        writer = self._writer
+        assert writer is not None
+        if result.error is not None:
+            result.error.request_id = self.request_id
+            writer.error(result.error)
+        elif result.result is not None:
+            milliseconds = result.result.seconds * 1000
+            if not isinstance(writer, EventStreamResponse):
                 self.set_header("Server-Timing", f"worker;dur={milliseconds:.3f}")
                 # An HTML or SVG result must not run as a page of this origin.
                 self.set_header("Content-Security-Policy", "default-src 'none'; sandbox")
-            if isinstance(answer.body, SpooledFile):
-                out.begin(answer.result, answer.body.size)
+            if isinstance(result.body, SpooledFile):
+                writer.begin(result.result, result.body.size)
                 try:
-                    await send_file(answer.body, self._send)
+                    await send_file(result.body, self._send)
                 finally:
                     if self._once is None:  # else others may be sent the same
-                        answer.body.close()
-                out.end()
+                        result.body.close()
+                writer.end()
             else:
-                out.result(answer.result, answer.body)
+                writer.result(result.result, result.body)
         stream = self.request.connection.stream  # type: ignore[union-attr]
         unsent = self._outbox.unsent if self._outbox is not None else 0
-        cut_if_stuck(stream, self.finish(), unsent + len(answer.body))
+        cut_if_stuck(stream, self.finish(), unsent + len(result.body))
 
     async def _send(self, chunk: bytes) -> None:
         self.write(chunk)

@@ -1,6 +1,6 @@
-"""Calls that may be repeated: one key, one run, one answer.
+"""Calls that may be repeated: one idempotency key, one run, one result.
 
-Kept in memory, bounded, and gone with the server: what must outlive it is a job.
+The cache is in memory, bounded, and lost with the server.
 """
 
 import asyncio
@@ -18,156 +18,155 @@ from easymlnb.contract.errors import (
 )
 from easymlnb_server.dispatch.call import CallResult
 
-KEPT_SECONDS = 600.0
-"""How long an answer is there to be repeated, from its end."""
+MAX_AGE = 600.0
+"""Seconds for which a result can be replayed."""
 
-KEPT_ANSWERS = 1000
-KEPT_BYTES = 64 * 2**20
-"""What all kept answers may take together; the oldest go first."""
+MAX_RESULTS = 1000
+MAX_BYTES = 64 * 2**20
+"""Limits of all cached results together; the oldest are removed first."""
 
-LARGEST = 2**20
-"""Bytes of the largest answer that is kept."""
+MAX_RESULT_BYTES = 2**20
+"""Bytes of the largest result that is cached."""
 
 Key = tuple[str, ...]
 
 
-def _ended(error: EasyMLNBError) -> None:
+def _do_nothing(error: EasyMLNBError) -> None:
     """There is nothing to stop."""
 
 
 @dataclass(slots=True, eq=False)
 class IdempotentCall:
-    """One call under a key. ``stop`` ends it; ``callers`` is how many wait for it."""
+    """One call under a key. ``stop`` ends it; ``callers`` is the number of requests that wait."""
 
     key: Key
     fingerprint: bytes
-    answer: "asyncio.Future[CallResult]"
-    stop: Callable[[EasyMLNBError], None] = _ended
+    result: "asyncio.Future[CallResult]"
+    stop: Callable[[EasyMLNBError], None] = _do_nothing
     callers: int = 1
     ended: float = 0.0
 
     def leave(self) -> None:
-        """One caller waits no longer; when none does, the call is stopped."""
+        """Count one request less; stop the call when none waits for it."""
         self.callers -= 1
-        if self.callers == 0 and not self.answer.done():
+        if self.callers == 0 and not self.result.done():
             self.stop(CallCancelled("The caller disconnected."))
 
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """Another request's wait for a call that runs already: ``owner`` may end it by its id."""
+    """A request that waits for a running call; its ``owner`` may cancel it by its id."""
 
     request_id: str
     owner: str
     service: str
-    answer: "asyncio.Future[CallResult]"
+    result: "asyncio.Future[CallResult]"
 
     def stop(self, error: EasyMLNBError) -> None:
-        """Wait no longer; the call goes on for the others."""
-        if not self.answer.done():
-            self.answer.set_result(CallResult(error=error))
+        """End this request with an error; the call continues for the others."""
+        if not self.result.done():
+            self.result.set_result(CallResult(error=error))
 
 
 class IdempotencyCache:
-    """The calls that came with a key: those under way, and those whose answers are kept."""
+    """The calls that came with a key: those that run, and those whose results are cached."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._calls: OrderedDict[Key, IdempotentCall] = OrderedDict()
         self._bytes = 0
-        self._waits: set[Waiter] = set()
+        self._waiters: set[Waiter] = set()
 
     def __len__(self) -> int:
         return len(self._calls)
 
     def join(self, key: Key, fingerprint: bytes) -> tuple[IdempotentCall, bool]:
-        """Return the call under this key, and whether it is a new one, which then must be ``run``.
+        """Return the call under this key, and whether it is new, and so must be ``run``.
 
-        Raises ``IdempotencyKeyConflict`` when that key came with another request.
+        Raises ``IdempotencyKeyConflict`` if the key came with another request before.
         """
-        self._forget_old()
-        found = self._calls.get(key)
-        if found is None:
-            answer = asyncio.get_running_loop().create_future()
-            found = self._calls[key] = IdempotentCall(key, fingerprint, answer)
-            return found, True
-        if found.fingerprint != fingerprint:
+        self._remove_old()
+        call = self._calls.get(key)
+        if call is None:
+            result = asyncio.get_running_loop().create_future()
+            call = self._calls[key] = IdempotentCall(key, fingerprint, result)
+            return call, True
+        if call.fingerprint != fingerprint:
             raise IdempotencyKeyConflict
-        found.callers += 1
-        return found, False
+        call.callers += 1
+        return call, False
 
     @contextmanager
     def waiting(
-        self, once: IdempotentCall, request_id: str, owner: str, service: str
+        self, call: IdempotentCall, request_id: str, owner: str, service: str
     ) -> Iterator[Waiter]:
-        """Wait for a call that another request runs; whoever ends the wait early has left it."""
-        wait = Waiter(request_id, owner, service, asyncio.get_running_loop().create_future())
+        """Wait for a call that another request runs."""
+        waiter = Waiter(request_id, owner, service, asyncio.get_running_loop().create_future())
 
-        def tell(answer: "asyncio.Future[CallResult]") -> None:
-            if not wait.answer.done():
-                wait.answer.set_result(answer.result())
+        def on_result(result: "asyncio.Future[CallResult]") -> None:
+            if not waiter.result.done():
+                waiter.result.set_result(result.result())
 
-        once.answer.add_done_callback(tell)
-        self._waits.add(wait)
+        call.result.add_done_callback(on_result)
+        self._waiters.add(waiter)
         try:
-            yield wait
+            yield waiter
         finally:
-            self._waits.discard(wait)
-            once.answer.remove_done_callback(tell)
+            self._waiters.discard(waiter)
+            call.result.remove_done_callback(on_result)
 
-    def waits(self, request_id: str, owner: str | None, service: str | None = None) -> list[Waiter]:
-        """Return the waits of this request id that are this owner's, or anybody's.
-
-        ``service``: only waits for calls of this service.
-        """
+    def find_waiters(
+        self, request_id: str, owner: str | None, service: str | None = None
+    ) -> list[Waiter]:
+        """Return the waiting requests with this id; ``None`` as owner or service matches all."""
         return [
-            wait
-            for wait in self._waits
-            if wait.request_id == request_id
-            and owner in (None, wait.owner)
-            and service in (None, wait.service)
+            waiter
+            for waiter in self._waiters
+            if waiter.request_id == request_id
+            and owner in (None, waiter.owner)
+            and service in (None, waiter.service)
         ]
 
-    async def run(self, once: IdempotentCall, work: Awaitable[CallResult]) -> CallResult:
-        """Do the work, and give its answer to all who wait; raises what the work raises.
+    async def run(self, call: IdempotentCall, work: Awaitable[CallResult]) -> CallResult:
+        """Do the work, and give its result to all requests that wait; raises what it raises.
 
-        An answer is kept unless trying again may help, or it is too large.
+        The result is cached unless a retry may help, or it is too large.
         """
-        answer = CallResult(error=InternalError())
+        result = CallResult(error=InternalError())
         try:
-            answer = await work
+            result = await work
         except EasyMLNBError as error:
-            answer = CallResult(error=error)
+            result = CallResult(error=error)
             raise
         finally:
-            self._end(once, answer)
-        return answer
+            self._end(call, result)
+        return result
 
-    def _end(self, once: IdempotentCall, answer: CallResult) -> None:
-        once.answer.set_result(answer)
-        once.stop = _ended  # it leads to the first caller's handler, which would keep large files
-        once.ended = self._clock()
-        if not _lasting(answer):
-            del self._calls[once.key]
+    def _end(self, call: IdempotentCall, result: CallResult) -> None:
+        call.result.set_result(result)
+        call.stop = _do_nothing  # it refers to the first request's handler and its large files
+        call.ended = self._clock()
+        if not _is_cacheable(result):
+            del self._calls[call.key]
             return
-        self._calls.move_to_end(once.key)  # in the order in which they ended
-        self._bytes += len(answer.body)
-        ended = [key for key, found in self._calls.items() if found.answer.done()]
-        while len(ended) > KEPT_ANSWERS or self._bytes > KEPT_BYTES:
-            self._forget(ended.pop(0))
+        self._calls.move_to_end(call.key)  # ordered by their end
+        self._bytes += len(result.body)
+        ended = [key for key, other in self._calls.items() if other.result.done()]
+        while len(ended) > MAX_RESULTS or self._bytes > MAX_BYTES:
+            self._remove(ended.pop(0))
 
-    def _forget_old(self) -> None:
-        before = self._clock() - KEPT_SECONDS
-        done = (one for one in self._calls.values() if one.answer.done())
-        for once in [once for once in done if once.ended < before]:
-            self._forget(once.key)
+    def _remove_old(self) -> None:
+        oldest = self._clock() - MAX_AGE
+        ended = [call for call in self._calls.values() if call.result.done()]
+        for call in ended:
+            if call.ended < oldest:
+                self._remove(call.key)
 
-    def _forget(self, key: Key) -> None:
-        found = self._calls.pop(key)
-        self._bytes -= len(found.answer.result().body)
+    def _remove(self, key: Key) -> None:
+        self._bytes -= len(self._calls.pop(key).result.result().body)
 
 
-def _lasting(answer: CallResult) -> bool:
-    if answer.error is not None:
-        return answer.error.status < 500
-    return isinstance(answer.body, bytes) and len(answer.body) <= LARGEST
+def _is_cacheable(result: CallResult) -> bool:
+    if result.error is not None:
+        return result.error.status < 500
+    return isinstance(result.body, bytes) and len(result.body) <= MAX_RESULT_BYTES

@@ -100,12 +100,13 @@ class Invocation:
         self.handle = handle
         invoker.in_flight.add(self)
         invoker.activity.touch(target.kernel)
+        ended = handle.answered.done()
+        if not ended:
+            handle.on_done = self._answered
         if sink is not None:
             sink.on_accepted(target)
-        if handle.answered.done():
+        if ended:
             self._answered(handle.answered.result())
-        else:
-            handle.on_done = self._answered
 
     def _answered(self, result: CallResult) -> None:
         """End the call, or queue it again where its version was replaced before it began."""

@@ -11,60 +11,68 @@ from easymlnb_server.calls.invoker import Invocation
 from easymlnb_server.calls.responses import EventStreamResponse, Writer
 from easymlnb_server.dispatch.call import CallResult
 
-PING = 15.0
-"""Seconds between two signs of life on an event stream."""
+PING_EVERY = 15.0
+"""Seconds without an event after which an event stream gets a comment."""
 
-TOLD_EVERY = 1.0
-"""Seconds between two looks at the place of a call in its line."""
+CHECK_EVERY = 1.0
+"""Seconds between two checks of a call's queue position."""
 
 
-async def answered(
-    answer: "asyncio.Future[CallResult]",
-    out: Writer,
-    ready: Callable[[], bool],
-    standing: Callable[[], dict[str, Any] | None],
+async def wait_with_events(
+    result: "asyncio.Future[CallResult]",
+    writer: Writer,
+    is_ready: Callable[[], bool],
+    position: Callable[[], dict[str, Any] | None],
 ) -> CallResult:
-    """Wait for a call's answer; on an event stream, tell where it stands and ping meanwhile.
+    """Wait for a call's result; on an event stream, report its queue position and ping.
 
-    ``ready`` says whether the reader has taken what was written before, ``standing`` returns what
-    to say of the call's place, ``None`` when it has none.
+    Parameters
+    ----------
+    result
+        The result.
+    writer
+        Writes the response.
+    is_ready
+        Returns whether the reader took everything that was written before.
+    position
+        Returns the event to send, or ``None`` once the call is not queued.
     """
-    if not isinstance(out, EventStreamResponse):
-        return await asyncio.shield(answer)
-    await asyncio.sleep(0)  # batched calls begin a moment after they came
-    told: dict[str, Any] | None = None
-    wrote = time.monotonic()
-    while not answer.done():
-        place = standing()
-        if ready():
-            if place is not None and place != told:
-                out.waiting(told := place)
-                wrote = time.monotonic()
-            elif time.monotonic() - wrote >= PING:
-                out.ping()
-                wrote = time.monotonic()
+    if not isinstance(writer, EventStreamResponse):
+        return await asyncio.shield(result)
+    await asyncio.sleep(0)  # batched calls begin a moment after they arrived
+    sent: dict[str, Any] | None = None
+    written = time.monotonic()
+    while not result.done():
+        event = position()
+        if is_ready():
+            if event is not None and event != sent:
+                writer.waiting(sent := event)
+                written = time.monotonic()
+            elif time.monotonic() - written >= PING_EVERY:
+                writer.ping()
+                written = time.monotonic()
         with contextlib.suppress(TimeoutError):
-            wait = TOLD_EVERY if place is not None else PING
-            await asyncio.wait_for(asyncio.shield(answer), wait)
-    return answer.result()
+            wait = CHECK_EVERY if event is not None else PING_EVERY
+            await asyncio.wait_for(asyncio.shield(result), wait)
+    return result.result()
 
 
-def standing(call: Invocation) -> dict[str, Any] | None:
+def queue_position(call: Invocation) -> dict[str, Any] | None:
     """Return a waiting call's queue position and expected wait; ``None`` once it runs.
 
-    ``seconds`` is ``None`` while nothing is known of how long calls, or starts, take.
+    ``seconds`` is ``None`` while it is unknown how long calls, or starts, take.
     """
-    handle, pool = call.handle, call.target.pool
+    handle, dispatcher = call.handle, call.target.pool
     if handle is None or handle.started:
         return None
-    place = pool.queue_position(handle)
-    if place is None:
+    found = dispatcher.queue_position(handle)
+    if found is None:
         return None
-    position, seconds = place
-    if pool.workers:
+    position, seconds = found
+    if dispatcher.workers:
         return {"position": position, "seconds": round(seconds, 1) or None}
-    away = pool.no_workers
+    reason = dispatcher.no_workers
     # Whole seconds: each change is sent to the caller.
-    whole = ceil(away.seconds + seconds) if away.seconds else None
-    found = {"state": away.state, "position": position, "seconds": whole}
-    return {**found, "reason": away.reason} if away.reason else found
+    whole = ceil(reason.seconds + seconds) if reason.seconds else None
+    event = {"state": reason.state, "position": position, "seconds": whole}
+    return {**event, "reason": reason.reason} if reason.reason else event

@@ -1,4 +1,4 @@
-"""Buffer between a worker that streams and a reader who may be slow."""
+"""Buffer between a worker that streams and a slow reader."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,32 +7,32 @@ from typing import Any
 from easymlnb.contract.worker_protocol import WINDOW, Item, Progress
 from easymlnb_server.calls.responses import Writer
 
-STUCK = 10.0
-"""Seconds after the end of a call that its reader has for what is still unsent, at least."""
+MIN_SEND_SECONDS = 10.0
+"""Minimum seconds that a reader has after the end of a call for its unsent bytes."""
 
-SLOWEST = 10_000
-"""Bytes per second that a reader has to take of it on average."""
+MIN_SEND_RATE = 10_000
+"""Minimum bytes per second that a reader must take of them on average."""
 
 
 class StreamBuffer:
-    """Passes on events; ``seen`` is told how many bytes of items the reader has taken.
+    """Forwards events, and calls ``acknowledge`` with the bytes of items that the reader took.
 
-    The worker sends no more than ``WINDOW`` bytes beyond those, so that is all that waits here.
-    Progress that a slow reader is not ready for gives way to newer progress.
+    The worker sends at most ``WINDOW`` bytes beyond those, which bounds this buffer. Newer progress
+    replaces progress that a slow reader is not ready for.
     """
 
-    def __init__(self, writer: Writer, seen: Callable[[int], None]) -> None:
+    def __init__(self, writer: Writer, acknowledge: Callable[[int], None]) -> None:
         self._writer = writer
-        self._seen = seen
-        self._written = 0  # bytes of items that go with the next flush
-        self._sending = 0  # those of the flush that is under way
+        self._acknowledge = acknowledge
+        self._written = 0  # bytes of items in the next flush
+        self._sending = 0  # bytes of items in the current flush
         self._busy = False
-        self._owed = 0
+        self._unacknowledged = 0
         self._latest: Progress | None = None
 
     @property
     def empty(self) -> bool:
-        """Say whether the reader has taken all there was."""
+        """Whether the reader took everything that was written."""
         return not self._busy
 
     @property
@@ -51,24 +51,24 @@ class StreamBuffer:
             self._flush()
 
     def _flush(self) -> None:
-        # One at a time: a connection tells of the end of its last flush only.
+        # One at a time: a connection reports the end of its last flush only.
         self._sending, self._written = self._written, 0
         self._busy = True
         sent = self._writer.flush()
         if sent is None or sent.done():
-            self._sent(sent)
+            self._on_sent(sent)
         else:
-            sent.add_done_callback(self._sent)
+            sent.add_done_callback(self._on_sent)
 
-    def _sent(self, sent: "asyncio.Future[Any] | None") -> None:
+    def _on_sent(self, sent: "asyncio.Future[Any] | None") -> None:
         if sent is not None and (sent.cancelled() or sent.exception() is not None):
             return  # the reader has left
         self._busy = False
-        self._owed += self._sending
-        # Not for each item: the worker goes on as long as less than a window is unaccounted for.
-        if self._owed >= WINDOW // 4:
-            self._seen(self._owed)
-            self._owed = 0
+        self._unacknowledged += self._sending
+        # Not for each item: the worker continues while less than a window is unacknowledged.
+        if self._unacknowledged >= WINDOW // 4:
+            self._acknowledge(self._unacknowledged)
+            self._unacknowledged = 0
         latest, self._latest = self._latest, None
         if latest is not None:
             self._writer.event(latest, b"")
@@ -77,8 +77,10 @@ class StreamBuffer:
 
 
 def cut_if_stuck(stream: Any, sent: "asyncio.Future[Any] | None", size: int) -> None:
-    """Close a connection whose reader does not take the rest of an answer of ``size`` bytes."""
+    """Close a connection whose reader does not take the rest of a response of ``size`` bytes."""
     if sent is None or sent.done() or stream is None:
         return
-    timer = asyncio.get_running_loop().call_later(STUCK + size / SLOWEST, stream.close)
+    timer = asyncio.get_running_loop().call_later(
+        MIN_SEND_SECONDS + size / MIN_SEND_RATE, stream.close
+    )
     sent.add_done_callback(lambda _: timer.cancel())

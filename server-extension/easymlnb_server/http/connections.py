@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Any
 
 from easymlnb.contract.errors import EasyMLNBError, RequestTimeout
-from easymlnb_server.calls.stream_buffer import SLOWEST, STUCK
+from easymlnb_server.calls.stream_buffer import MIN_SEND_RATE, MIN_SEND_SECONDS
 from easymlnb_server.http.connection_settings import Inbound
 
 EVERY = 1.0
@@ -110,7 +110,7 @@ class Held(ABC):
         self._left = {
             Phase.HEAD: limits.head_timeout or _EVER,
             Phase.BODY: limits.body_timeout or _EVER,
-        }.get(phase, STUCK + self.unsent / SLOWEST)
+        }.get(phase, MIN_SEND_SECONDS + self.unsent / MIN_SEND_RATE)
 
     def _expire(self, phase: Phase, limits: Inbound) -> None:
         if phase is Phase.SENDING:

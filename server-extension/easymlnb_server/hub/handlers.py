@@ -12,7 +12,7 @@ from easymlnb_server.http.base import EasyHandler
 from easymlnb_server.http.body import BodyHandler
 from easymlnb_server.hub.health import examine
 from easymlnb_server.hub.users import HubUsers
-from easymlnb_server.placement.hub.user_placements import OwnersViews
+from easymlnb_server.placement.hub.user_placements import UserPlacements
 
 MAX_TRANSFER_BYTES = 2**16
 
@@ -46,9 +46,9 @@ class HubHandler(EasyHandler):
     @web.authenticated
     async def get(self) -> None:
         users, views = hub_users(self), self.state.placement_views
-        if not isinstance(views, OwnersViews):
+        if not isinstance(views, UserPlacements):
             raise RouteNotFound
-        results = await examine(users, views.account)
+        results = await examine(users, views.credentials)
         self.write_json({"easymlnb": version("easymlnb"), **results})
 
 

@@ -21,7 +21,7 @@ async def examine(users: HubUsers, account: HubCredentials) -> dict[str, Any]:
     reached: whether this server answers at that URL.
     slowest_start: seconds of the Hub's slowest response to a request to start a node.
     """
-    home = f"{account.proxy}{account.home}"
+    home = f"{account.proxy}{account.path}"
     async with httpx.AsyncClient(timeout=TIMEOUT) as http:
         return {
             "hub": await _version(http, account.api_url),

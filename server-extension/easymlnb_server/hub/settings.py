@@ -36,7 +36,7 @@ class HubSettings(HasTraits):
 
     @validate("placements")
     def _placements(self, proposal: Any) -> Mapping[str, Any]:
-        return _validated("placements", profiles.read, proposal["value"])
+        return _validated("placements", profiles.parse_profiles, proposal["value"])
 
     @validate("group_limits")
     def _group_limits(self, proposal: Any) -> Mapping[str, Any]:

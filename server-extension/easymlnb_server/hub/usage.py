@@ -13,6 +13,7 @@ from easymlnb_server.hub.group_limits import Limit
 from easymlnb_server.hub.users import HubUsers
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.placement.base import LimitReached
+from easymlnb_server.placement.hub.node_worker import Meter
 from easymlnb_server.store.store import Store
 
 INTERVAL = 5.0
@@ -32,7 +33,7 @@ def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
-class UserMeter:
+class UserMeter(Meter):
     """One user's workers and GPU seconds in all placements.
 
     elsewhere: GPU seconds of today that other processes counted, or this one before a restart.
@@ -67,19 +68,19 @@ class UserMeter:
                 "Workers with a GPU can start again after midnight (UTC)."
             )
 
-    def began(self) -> None:
+    def start(self) -> None:
         self.workers += 1
 
-    def holds(self, gpus: float) -> None:
+    def hold(self, gpus: float) -> None:
         self._count()
         self._gpus += gpus
 
-    def ended(self, gpus: float) -> None:
+    def end(self, gpus: float) -> None:
         self._count()
         self.workers -= 1
         self._gpus = max(0.0, self._gpus - gpus)
 
-    def over(self, gpus: float) -> bool:
+    def exceeded(self, gpus: float) -> bool:
         limit = self._limit()
         return bool(gpus) and limit is not None and self._used_up(limit)
 

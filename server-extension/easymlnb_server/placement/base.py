@@ -16,16 +16,19 @@ _QUEUED = re.compile(
     r"pending in queue|nodes are available|insufficient|didn't trigger scale-up|unschedulable",
     re.IGNORECASE,
 )
-"""How batchspawner and KubeSpawner say that the cluster has no room for a server now."""
+"""How batchspawner and KubeSpawner report that the cluster has no capacity for a server."""
+
+ProgressCallback = Callable[[str], None]
+"""Receives sentences that say what a start waits for."""
 
 
-def queued(text: str) -> bool:
-    """Say whether a scheduler's words mean that there is no room now."""
+def is_queued_message(text: str) -> bool:
+    """Return whether a scheduler's message means that it has no capacity at this time."""
     return _QUEUED.search(text) is not None
 
 
-class SeatsTaken(NotReady):
-    """All seats of a placement are taken, by kernels that this server may not know of."""
+class SlotsTaken(NotReady):
+    """All slots of a placement are in use, possibly by kernels that this server does not know."""
 
 
 class LimitReached(Forbidden):
@@ -34,78 +37,89 @@ class LimitReached(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A place that is kept for one worker until it is given back; ``gpus`` it may use."""
+    """Capacity for one worker, until it is released.
+
+    gpus: names of the GPUs that the worker may use; ``None``: not restricted.
+    share: part of each GPU, at most 1.
+    """
 
     gpus: tuple[str, ...] | None = None
     share: float = 1.0
 
 
-def quiet(text: str) -> None:
-    """Tell nobody."""
-
-
 @dataclass(frozen=True, slots=True)
 class WorkerOrder:
-    """What to start: which kernelspec, in which folder, dialling home with which secret.
+    """A request to start a worker kernel.
 
-    ``say`` is told in a sentence, from any thread, what a start that takes long waits for.
-    ``label`` is what people know the worker by.
+    worker: a unique name.
+    kernel: name of the kernelspec.
+    folder: the folder to run in.
+    secret: the one-time secret with which the worker connects to the server.
+    reservation: what ``Placement.reserve`` returned.
+    label: the worker's name for people.
+    on_progress: reports what a long start waits for; may be called from any thread.
     """
 
     worker: str
     kernel: str
     folder: Path
     secret: str
-    room: Reservation = Reservation()
+    reservation: Reservation = Reservation()
     label: str = ""
-    say: Callable[[str], None] = quiet
+    on_progress: ProgressCallback = lambda text: None
 
 
 class Kernel(Protocol):
-    """A kernel that runs."""
+    """A worker's kernel that runs, or did."""
 
     @property
-    def until(self) -> float:
-        """When, by the monotonic clock, it should be replaced."""
+    def replace_at(self) -> float:
+        """When the worker should be replaced, on the monotonic clock."""
 
     async def alive(self) -> bool:
-        """Say whether the kernel's process still runs."""
+        """Return whether the kernel's process still runs."""
 
     async def frozen(self) -> bool:
-        """Say whether the kernel's process is stopped by a signal, as far as this server knows."""
+        """Return whether a signal has stopped the process, as far as this server knows."""
 
-    async def returns(self) -> bool:
-        """Say whether a worker here that lost its link may dial again, by the same way."""
+    async def may_reconnect(self) -> bool:
+        """Return whether a worker that lost its link may connect again to this server."""
 
-    async def displaced(self) -> bool:
-        """Say of a kernel that is gone whether what it ran on is gone, too."""
+    async def node_lost(self) -> bool:
+        """Return whether the node of a kernel that is gone is gone, too."""
 
     def memory(self) -> int:
         """Return the resident bytes of the kernel and its children; blocks for milliseconds."""
 
     async def adopted(self) -> bool:
-        """Say whether another server process has taken this worker over."""
+        """Return whether another server process has taken this worker over."""
 
-    async def note(self, bundle: str, token: str) -> None:
-        """Write down, for the next server, whose worker this is and how it proves itself."""
+    async def save_record(self, bundle: str, token: str) -> None:
+        """Record for the next server what the worker serves, and the hash of its secret."""
 
     async def stop(self) -> None:
-        """End the kernel and every process it started, now, and give its room back.
+        """End the kernel with every process it started, and release its reservation.
 
-        One that another server process has taken over runs on.
+        A worker that another server process has taken over keeps running.
         """
 
 
-class StartedKernel(Kernel, Protocol):
-    """A kernel that was just started; nbclient executes notebooks through manager and client."""
+@dataclass(frozen=True, slots=True)
+class StartedKernel:
+    """A kernel that just started; nbclient executes notebooks with ``manager`` and ``client``."""
 
+    kernel: Kernel
     manager: AsyncKernelManager
     client: AsyncKernelClient
 
 
 @dataclass(frozen=True, slots=True)
 class OrphanedWorker:
-    """A worker that outlived its server, and the hash of the secret it will come back with."""
+    """A worker that outlived its server.
+
+    bundle: the id of the bundle that it serves.
+    token: the hash of the secret with which it reconnects.
+    """
 
     worker: str
     bundle: str
@@ -117,22 +131,23 @@ class Placement(Protocol):
     """A place where worker kernels start."""
 
     def offers(self, gpu: Gpu) -> bool:
-        """Say whether there is such room here at all, as far as is known."""
+        """Return whether this placement can ever have that many GPUs, as far as it knows."""
 
     def reserve(self, gpu: Gpu) -> Reservation | None:
-        """Keep room for one worker; ``None`` when all is taken for now.
+        """Reserve capacity for one worker; ``None`` if all of it is in use.
 
-        Raises ``DeploymentFailed`` when there is never such room here.
+        Raises ``DeploymentFailed`` if this placement never has that much.
         """
 
-    def release(self, room: Reservation) -> None:
-        """Give room back that no kernel was started in."""
+    def release(self, reservation: Reservation) -> None:
+        """Release a reservation with which no kernel was started."""
 
     async def freed(self) -> None:
-        """Wait until room is given back."""
+        """Wait until a reservation is released."""
 
     async def start(self, order: WorkerOrder) -> StartedKernel:
-        """Start a kernel in its room; raises ``NotReady`` with the reason if that is impossible.
+        """Start a kernel; raises ``NotReady`` with the reason if that is impossible.
 
-        The room is the kernel's from here on, and given back when the kernel ends or did not start.
+        The order's reservation belongs to the kernel from then on: it is released when the kernel
+        ends, or could not start.
         """

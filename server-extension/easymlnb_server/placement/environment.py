@@ -30,19 +30,20 @@ SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def inherited_environment(source: Mapping[str, str], extra: Iterable[str]) -> dict[str, str]:
-    """Return the part of an environment that workers get; ``extra`` names more variables.
+    """Return the part of an environment that workers inherit.
 
-    What ``extra`` names is passed as it is. All other addresses go without user and password.
+    ``extra`` names more variables, which are passed unchanged. All other addresses are passed
+    without user and password.
     """
-    found = {name: _without_login(name, source[name]) for name in NAMES & source.keys()}
-    return found | {name: source[name] for name in extra if name in source}
+    listed = {name: _without_login(name, source[name]) for name in NAMES & source.keys()}
+    return listed | {name: source[name] for name in extra if name in source}
 
 
 def _without_login(name: str, value: str) -> str:
-    """Return an address without what stands before its host."""
+    """Return an address without the part before its host."""
     scheme = SCHEME.match(value)
     if PROXY.search(name):
-        # The scheme may be missing, and a password may hold any character.
+        # The scheme may be missing, and a password may contain any character.
         start = scheme[0] if scheme else ""
         return start + value.removeprefix(start).rpartition("@")[2]
     if scheme is None:

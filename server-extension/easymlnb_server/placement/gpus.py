@@ -11,132 +11,128 @@ from easymlnb.contract.resources import PREFER, Gpu
 from easymlnb_server.placement.base import Reservation
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-ASK_TIMEOUT = 20.0
-"""Seconds for ``nvidia-smi``, which is slow when the driver is not kept loaded."""
+QUERY_TIMEOUT = 20.0
+"""Seconds for ``nvidia-smi``, which is slow if the driver is not loaded permanently."""
 
 _LINE = re.compile(r"^([ \t]*)(?:GPU|MIG) .*\(UUID: ([A-Za-z0-9/-]+)\)", re.MULTILINE)
 
 
-def listed(text: str) -> tuple[str, ...]:
-    """Return what can be used of the output of ``nvidia-smi -L``: a GPU, or its MIG devices."""
-    found: list[str] = []
+def parse_listing(text: str) -> tuple[str, ...]:
+    """Return the usable devices in the output of ``nvidia-smi -L``: GPUs, or their MIG devices."""
+    names: list[str] = []
     whole = ""
     for indent, name in _LINE.findall(text):
         if not indent:
             whole = name
-        elif found and found[-1] == whole:
-            found.pop()  # a GPU in parts is not to be had as a whole
-        found.append(name)
-    return tuple(found)
+        elif names and names[-1] == whole:
+            names.pop()  # a GPU in MIG mode cannot be used as a whole
+        names.append(name)
+    return tuple(names)
 
 
-def usable(environment: Mapping[str, str], there: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the GPUs that a process with this environment may use, of those that are there.
+def visible_gpus(environment: Mapping[str, str], present: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of the ``present`` GPUs that a process with this environment can use.
 
-    CUDA counts GPUs by number, or by the beginning of their name, and takes none from the first
-    word on that names none.
+    CUDA accepts numbers and prefixes of names, and ignores everything after the first invalid one.
     """
     if environment.get("NVIDIA_VISIBLE_DEVICES") in ("none", "void"):
         return ()
     if VISIBLE not in environment:
-        return there
-    found: list[str] = []
+        return present
+    visible: list[str] = []
     for word in environment[VISIBLE].split(","):
         word = word.strip()
-        match = [name for name in there if word and name.startswith(word)]
-        if word.isdecimal() and int(word) < len(there):
-            match = [there[int(word)]]
-        if len(match) != 1 or match[0] in found:
+        match = [name for name in present if word and name.startswith(word)]
+        if word.isdecimal() and int(word) < len(present):
+            match = [present[int(word)]]
+        if len(match) != 1 or match[0] in visible:
             break
-        found += match
-    return tuple(found)
+        visible += match
+    return tuple(visible)
 
 
-def ask() -> tuple[str, ...]:
-    """Return the names of this machine's GPUs; none where ``nvidia-smi`` is not, or fails."""
+def detect_gpus() -> tuple[str, ...]:
+    """Return the names of this machine's GPUs; none if ``nvidia-smi`` is missing or fails."""
     command = shutil.which("nvidia-smi")
     if command is None:
         return ()
     try:
         done = subprocess.run(
-            [command, "-L"], capture_output=True, text=True, timeout=ASK_TIMEOUT, check=True
+            [command, "-L"], capture_output=True, text=True, timeout=QUERY_TIMEOUT, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return ()
-    return listed(done.stdout)
+    return parse_listing(done.stdout)
 
 
-def given(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the GPUs that a scheduler gave this process, as it names them, else those it sees."""
-    named = environment.get(VISIBLE)
-    if named is not None:
-        return tuple(word.strip() for word in named.split(",") if word.strip())
-    return usable(environment, ask())
+def assigned_gpus(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the GPUs that a scheduler assigned to this process, or else all that it can use."""
+    assigned = environment.get(VISIBLE)
+    if assigned is not None:
+        return tuple(word.strip() for word in assigned.split(",") if word.strip())
+    return visible_gpus(environment, detect_gpus())
 
 
 class Gpus:
-    """Who has what of the GPUs there are. Shares of one GPU add up to 1 at most."""
+    """Reservations of a machine's GPUs. The shares of one GPU add up to at most 1."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
         self._free = dict.fromkeys(names, 1.0)
-        self._waiting: list[asyncio.Future[None]] = []
+        self._released = asyncio.Event()
 
     def offers(self, gpu: Gpu) -> bool:
-        """Say whether there are ever so many."""
+        """Return whether the machine has that many GPUs."""
         return gpu == PREFER or gpu <= len(self.names)
 
     def reserve(self, gpu: Gpu) -> Reservation | None:
-        """Keep GPUs for one worker; ``None`` when too many are taken now.
+        """Reserve GPUs for one worker; ``None`` if too many are in use.
 
-        Raises ``DeploymentFailed`` when there are never so many.
+        Raises ``DeploymentFailed`` if the machine has fewer.
         """
         if gpu == PREFER:
             gpu = 1.0 if self.names else 0.0
         if gpu == 0:
-            # Where there are GPUs they are for those that ask: a worker that took one unasked
-            # would be in the memory of the model that it was given to.
+            # GPUs are for workers that request one: a worker that used one without a request
+            # could take the memory that another worker's model needs.
             return Reservation(gpus=()) if self.names else Reservation()
         count = max(1, int(gpu))
         if not self.offers(gpu):
             raise DeploymentFailed(_too_few(gpu, len(self.names)))
         share = min(1.0, float(gpu))
-        # The fullest that still has room: whole ones stay free for those that need them whole.
-        free = sorted(self.names, key=lambda name: self._free[name])
-        chosen = tuple(name for name in free if self._free[name] > share - 1e-9)[:count]
+        # Shares go to the fullest GPU that fits, so whole GPUs stay free for workers that need one.
+        fullest = sorted(self.names, key=lambda name: self._free[name])
+        chosen = tuple(name for name in fullest if self._free[name] > share - 1e-9)[:count]
         if len(chosen) < count:
             return None
-        self.take(Reservation(chosen, share))
+        self.occupy(Reservation(chosen, share))
         return Reservation(chosen, share)
 
-    def take(self, room: Reservation) -> None:
-        """Count this room as taken; a worker of a former server may have been there already."""
-        for name in room.gpus or ():
-            if name in self._free:
-                self._free[name] -= room.share
+    def occupy(self, reservation: Reservation) -> None:
+        """Count a reservation, also one that a worker of a former server holds."""
+        self._add(reservation, -reservation.share)
 
-    def release(self, room: Reservation) -> None:
-        """Give room back; whoever waits looks again."""
-        for name in room.gpus or ():
-            if name in self._free:
-                self._free[name] += room.share
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+    def release(self, reservation: Reservation) -> None:
+        """Release a reservation and wake all that wait for one."""
+        self._add(reservation, reservation.share)
+        self._released.set()
+        self._released = asyncio.Event()
 
     async def freed(self) -> None:
-        """Wait until room is given back."""
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
-        await future
+        """Wait until a reservation is released."""
+        await self._released.wait()
+
+    def _add(self, reservation: Reservation, share: float) -> None:
+        for name in reservation.gpus or ():
+            if name in self._free:
+                self._free[name] += share
 
 
-def _too_few(gpu: float, there: int) -> str:
-    has = "no GPU" if not there else "one GPU" if there == 1 else f"{there} GPUs"
-    asked = f"{gpu:g} GPU" + ("s" if gpu > 1 else "")
+def _too_few(gpu: float, present: int) -> str:
+    has = "no GPU" if not present else "one GPU" if present == 1 else f"{present} GPUs"
+    requested = f"{gpu:g} GPU" + ("s" if gpu > 1 else "")
     return (
-        f"The service requests {asked}, but this server can use {has}. Publish the service on a "
-        "server with more GPUs, or set gpu='prefer' to run the service without a GPU if none is "
+        f"The service requests {requested}, but this server can use {has}. Publish the service on "
+        "a server with more GPUs, or set gpu='prefer' to run the service without a GPU if none is "
         "available."
     )

@@ -18,7 +18,7 @@ class PlacementSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     user: str
-    spot: dict[str, Any]
+    profile: dict[str, Any]
     proxy: str
     nodes: list[dict[str, Any]] | UnsetType = UNSET
     error: Annotated[str | UnsetType, Meta(description="Why the nodes are not known.")] = UNSET
@@ -31,28 +31,30 @@ class PlacementList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlacementsHandler(EasyHandler):
-    """``GET placements``: one's own; an administrator of a shared service gets those of all.
+    """``GET placements``: the caller's own; for administrators of a shared service all users'.
 
-    With ``?nodes=false`` nobody looks at the nodes.
+    With ``?nodes=false`` the nodes are not queried.
     """
 
     @web.authenticated
     async def get(self) -> None:
-        look = self.get_query_argument("nodes", "true") != "false"
-        views = await asyncio.to_thread(self.state.placement_views.of, self.caller)
-        found = [await _placement(view, look) for view in views]
-        self.write_json(PlacementList(placements=found))
+        with_nodes = self.get_query_argument("nodes", "true") != "false"
+        views = await asyncio.to_thread(self.state.placement_views.visible_to, self.caller)
+        placements = [await _summary(view, with_nodes) for view in views]
+        self.write_json(PlacementList(placements=placements))
 
 
-async def _placement(view: PlacementView, look: bool) -> PlacementSummary:
-    found = PlacementSummary(name=view.name, user=view.user, spot=view.told, proxy=view.proxy)
-    if not look:
-        return found
+async def _summary(view: PlacementView, with_nodes: bool) -> PlacementSummary:
+    summary = PlacementSummary(
+        name=view.name, user=view.user, profile=view.settings, proxy=view.proxy
+    )
+    if not with_nodes:
+        return summary
     try:
         nodes = [msgspec.to_builtins(node) for node in await view.nodes()]
     except EasyMLNBError as error:
-        return msgspec.structs.replace(found, nodes=[], error=error.message)
-    return msgspec.structs.replace(found, nodes=nodes)
+        return msgspec.structs.replace(summary, nodes=[], error=error.message)
+    return msgspec.structs.replace(summary, nodes=nodes)
 
 
 OPERATIONS = {

@@ -8,44 +8,58 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import psutil
+from jupyter_client.manager import AsyncKernelManager
 
-MARK = "EASYMLNB_WORKER"
-"""Variable with a worker's name: whatever it starts inherits it and is found by it."""
+from easymlnb_server.placement.base import Reservation
+
+WORKER_ENV = "EASYMLNB_WORKER"
+"""Variable with a worker's name; all processes that the worker starts inherit it."""
 
 SOCKETS = "emnb-"
-"""How the folders of workers' sockets begin, in the folder for temporary files."""
+"""Prefix of the folders of workers' sockets in the folder for temporary files."""
 
-LONGEST = 107 if sys.platform.startswith("linux") else 103
-"""Bytes that the path of a socket may have."""
+MAX_SOCKET_PATH = 107 if sys.platform.startswith("linux") else 103
+"""Maximum length of a socket's path, in bytes."""
 
 END_TIMEOUT = 5.0
-"""Seconds that a killed process may take to be gone; one that a driver holds never is."""
+"""Seconds to wait for a killed process; one that a driver holds never ends."""
 
 
-class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A worker's process: its name, its id and when it began, and the folder of its sockets.
+class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the next server must know to take a worker over.
 
-    Once it serves, ``bundle`` says what, and ``token`` is the hash of the secret that it comes
-    back with. ``gpus`` and ``share`` are its room.
+    bundle: the id of what it serves; empty until it serves.
+    token: the hash of the secret with which it reconnects.
     """
 
     worker: str
+    bundle: str = ""
+    token: str = ""
+
+
+class ProcessRecord(WorkerRecord, frozen=True, kw_only=True, omit_defaults=True):
+    """A worker's process on this machine.
+
+    started: when the process began, in seconds since 1970.
+    sockets: the name of the folder of its sockets.
+    gpus, share: its reservation.
+    """
+
     pid: int
     started: float
     sockets: str
-    bundle: str = ""
-    token: str = ""
     gpus: tuple[str, ...] | None = None
     share: float = 1.0
 
     @property
     def runs(self) -> bool:
-        """Say whether that very process is there: ids are used again in time.
+        """Whether this very process runs: process ids are used again.
 
-        Its start is computed from the wall clock, which may have been set since; its mark stays.
+        The start time comes from the wall clock, which may have been set since; the variable stays.
         """
         try:
             process = psutil.Process(self.pid)
@@ -53,28 +67,48 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
                 return False
             if process.create_time() == self.started:
                 return True
-            return process.environ().get(MARK) == self.worker
+            return process.environ().get(WORKER_ENV) == self.worker
         except psutil.Error:
             return False
 
     @property
     def folder(self) -> Path | None:
-        """The folder of its sockets; ``None`` if it is gone, or the note cannot be meant so."""
+        """The folder of its sockets; ``None`` if it is gone, or its name is invalid."""
         if not self.sockets.startswith(SOCKETS) or Path(self.sockets).name != self.sockets:
             return None
-        found = (root / self.sockets for root in _roots())
-        return next((path for path in found if path.is_dir()), None)
+        paths = (root / self.sockets for root in _roots())
+        return next((path for path in paths if path.is_dir()), None)
+
+
+def kernel_pid(manager: AsyncKernelManager) -> int:
+    """Return the process id from the local provisioner; 0 if there is none."""
+    return int(getattr(manager.provisioner, "pid", None) or 0)
+
+
+def describe(
+    manager: AsyncKernelManager, worker: str, sockets: Path, reservation: Reservation
+) -> ProcessRecord:
+    """Return the record of a kernel that just started; raises ``psutil.Error``."""
+    pid = kernel_pid(manager)
+    return ProcessRecord(
+        worker=worker,
+        pid=pid,
+        started=psutil.Process(pid).create_time(),
+        sockets=sockets.name,
+        gpus=reservation.gpus,
+        share=reservation.share,
+    )
 
 
 def socket_folder(prefix: str = SOCKETS) -> Path:
-    """Make a folder for sockets that no other account can enter; raises ``OSError``.
+    """Create a folder for sockets that no other account can enter; raises ``OSError``.
 
-    The folder for temporary files may have too long a name: a socket's path is bounded.
+    Folders with a long path are skipped, as the length of a socket's path is limited.
     """
     failed: OSError | None = None
-    room = LONGEST - len(f"/{prefix}12345678/k-pipe")
+    limit = MAX_SOCKET_PATH - len(f"/{prefix}12345678/k-pipe")
     for root in _roots():
-        if len(os.fsencode(root)) > room:
+        if len(os.fsencode(root)) > limit:
             continue
         try:
             return Path(tempfile.mkdtemp(prefix=prefix, dir=root))
@@ -82,18 +116,18 @@ def socket_folder(prefix: str = SOCKETS) -> Path:
             failed = error
     raise failed or OSError(
         f"The path {tempfile.gettempdir()} is too long for sockets. Set TMPDIR to a folder with "
-        f"a path of at most {room} characters."
+        f"a path of at most {limit} characters."
     )
 
 
 def _roots() -> list[Path]:
-    """Return the folders that socket folders may be made in, the best one first."""
-    found = (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), "/tmp", "/var/tmp")
-    return [Path(name) for name in found if name]
+    """Return the parent folders for socket folders, the preferred one first."""
+    names = (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), "/tmp", "/var/tmp")
+    return [Path(name) for name in names if name]
 
 
-def write(file: Path, record: msgspec.Struct) -> None:
-    """Keep a note, readable by its owner only; a crash leaves the old one or the new."""
+def write(file: Path, record: object) -> None:
+    """Write JSON that only its owner can read; a crash leaves the old content or the new."""
     half = file.with_suffix(".half")
     with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
         out.write(msgspec.json.encode(record))
@@ -101,32 +135,27 @@ def write(file: Path, record: msgspec.Struct) -> None:
 
 
 def has_other_token(file: Path, token: str) -> bool:
-    """Say whether another server process has written this note since: the worker is its own."""
-    try:
-        found = msgspec.json.decode(file.read_bytes(), type=_Proof)
-    except (OSError, msgspec.MsgspecError):
-        return False
-    return found.token != token
+    """Return whether another server process has written this record, and so owns the worker."""
+    record = _read(file, WorkerRecord)
+    return record is not None and record.token != token
 
 
-class _Proof(msgspec.Struct):
-    """The part of a note that changes with the server."""
-
-    token: str = ""
+R = TypeVar("R", bound=WorkerRecord)
 
 
-def read(records: Path) -> dict[str, Record | None]:
-    """Return all notes by the worker's name; ``None`` where one cannot be read."""
-    found: dict[str, Record | None] = {}
-    for file in records.glob("*.json"):
-        found[file.stem] = None
-        with contextlib.suppress(OSError, msgspec.MsgspecError):
-            found[file.stem] = msgspec.json.decode(file.read_bytes(), type=Record)
-    return found
+def read(folder: Path, kind: type[R]) -> dict[Path, R | None]:
+    """Return the records in a folder; ``None`` for those that cannot be read."""
+    return {file: _read(file, kind) for file in folder.glob("*.json")}
 
 
-def clear(file: Path, record: Record | None) -> None:
-    """End a worker with all it started, and remove its traces and the note."""
+def _read(file: Path, kind: type[R]) -> R | None:
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        return msgspec.json.decode(file.read_bytes(), type=kind)
+    return None
+
+
+def clear(file: Path, record: ProcessRecord | None) -> None:
+    """End a worker with all it started, and remove its files and the record."""
     end_processes(record.pid if record is not None and record.runs else 0, file.stem)
     until = time.monotonic() + END_TIMEOUT
     while record is not None and record.runs and time.monotonic() < until:
@@ -137,29 +166,29 @@ def clear(file: Path, record: Record | None) -> None:
 
 
 def end_processes(pid: int, worker: str) -> None:
-    """End a worker's process group and all that carry its mark, wherever they moved to."""
+    """End a worker's process group, and all processes that inherited its variable."""
     if pid:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == worker:
+            if process.environ().get(WORKER_ENV) == worker:
                 process.kill()
 
 
 def is_stopped(pid: int) -> bool:
-    """Say whether a process is stopped by a signal; one that a debugger holds is not."""
+    """Return whether a signal has stopped a process; false if a debugger has."""
     with contextlib.suppress(psutil.Error):
         return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
     return False
 
 
-def resident(pid: int) -> int:
+def resident_memory(pid: int) -> int:
     """Return the resident bytes of a process and its children; 0 when it is gone."""
     total = 0
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid)
-        for one in (process, *process.children(recursive=True)):
+        for member in (process, *process.children(recursive=True)):
             with contextlib.suppress(psutil.Error):
-                total += one.memory_info().rss
+                total += member.memory_info().rss
     return total

@@ -14,59 +14,54 @@ LOCAL = "local"
 class RecoverablePlacement(Placement, Protocol):
     """A placement whose workers may outlive the server."""
 
-    def survivors(self) -> list[OrphanedWorker]:
-        """Return the workers of a killed server that may be taken over; it blocks."""
+    def orphaned_workers(self) -> list[OrphanedWorker]:
+        """Return the workers of a killed server that can be taken over; blocks."""
 
 
 class PlacementSet:
-    """``local`` is the server's own machine; ``others`` are what its administrator named."""
+    """``local`` is the server's own machine; ``others`` are what its administrator configured."""
 
     def __init__(self, local: Placement, others: Mapping[str, Placement] | None = None) -> None:
-        self._places = {LOCAL: local, **(others or {})}
+        self._placements = {LOCAL: local, **(others or {})}
 
-    def elsewhere(self, name: str) -> str:
-        """Return where else a service may run that finds no room here, as the end of a message."""
-        others = [other for other in self._places if other != name]
+    def alternatives(self, name: str) -> str:
+        """Return a sentence with the other placements, to append to a message; may be empty."""
+        others = [other for other in self._placements if other != name]
         return (
             f" To run the service elsewhere, set placement= to one of {', '.join(others)}."
             if others
             else ""
         )
 
-    def chosen(self, name: str, gpu: Gpu) -> str:
-        """Return the name of the placement for workers that ask for ``name``, or do not say.
-
-        Those that do not are at home here, or else in the first placement that has their GPUs.
-        """
-        if name:
-            return name
-        there = (one for one, placement in self._places.items() if placement.offers(gpu))
-        return next(there, LOCAL)
+    def choose(self, name: str, gpu: Gpu) -> str:
+        """Return ``name``, or without one the first placement that offers the GPUs, or local."""
+        offering = (key for key, placement in self._placements.items() if placement.offers(gpu))
+        return name or next(offering, LOCAL)
 
     def get(self, name: str) -> Placement:
-        """Return a placement; raises ``DeploymentFailed`` with the names that there are."""
-        if name not in self._places:
-            there = ", ".join(self._places)
+        """Return a placement; raises ``DeploymentFailed`` with the names of all."""
+        if name not in self._placements:
             raise DeploymentFailed(
-                f"There is no placement named {name!r} on this server. Its placements: {there}."
+                f"There is no placement named {name!r} on this server. Its placements: "
+                f"{', '.join(self._placements)}."
             )
-        return self._places[name]
+        return self._placements[name]
 
 
 class PlacementProvider(Protocol):
     """Knows where the workers of each owner start."""
 
-    def of(self, owner: str) -> PlacementSet:
+    def for_owner(self, owner: str) -> PlacementSet:
         """Return the placements for workers of this owner."""
 
-    def survivors(self) -> list[OrphanedWorker]:
-        """Return the workers of a killed server that may be taken over; it blocks."""
+    def orphaned_workers(self) -> list[OrphanedWorker]:
+        """Return the workers of a killed server that can be taken over; blocks."""
 
 
 class PersonalPlacements:
-    """On one's own server all is one's own: ``local`` and ``others`` are for every worker.
+    """The placements of a user's own server, the same for every worker.
 
-    ``others`` returns the placements that there are now, each the same as long as it is there.
+    ``others`` returns the current placements; it returns the same object for a name each time.
     """
 
     def __init__(
@@ -75,24 +70,24 @@ class PersonalPlacements:
         self._local = local
         self._others = others
 
-    def of(self, owner: str) -> PlacementSet:
+    def for_owner(self, owner: str) -> PlacementSet:
         return PlacementSet(self._local, self._others())
 
-    def survivors(self) -> list[OrphanedWorker]:
-        every = (self._local, *self._others().values())
-        return [survivor for placement in every for survivor in placement.survivors()]
+    def orphaned_workers(self) -> list[OrphanedWorker]:
+        placements = (self._local, *self._others().values())
+        return [orphan for placement in placements for orphan in placement.orphaned_workers()]
 
 
-def one_of(specs: Iterable[ServiceSpec]) -> str:
-    """Return the placement that these services ask for; raises ``DeploymentFailed`` for several.
+def requested_placement(specs: Iterable[ServiceSpec]) -> str:
+    """Return the placement that these services request, or ``""`` if none does.
 
-    Those that ask for none go along; it is empty if all do.
+    Raises ``DeploymentFailed`` if they request different ones.
     """
-    asked = sorted({spec.placement for spec in specs} - {""})
-    if len(asked) > 1:
+    names = sorted({spec.placement for spec in specs} - {""})
+    if len(names) > 1:
         raise DeploymentFailed(
-            f"The services of this notebook request different placements ({', '.join(asked)}), "
+            f"The services of this notebook request different placements ({', '.join(names)}), "
             "but one worker runs all services of a notebook. Use a separate notebook for each "
             "placement."
         )
-    return asked[0] if asked else ""
+    return names[0] if names else ""

@@ -7,7 +7,7 @@ from itertools import chain
 from easymlnb.contract.replacing import IN_PLACE, WAIT
 from easymlnb.contract.resources import PREFER, Gpu
 from easymlnb.contract.spec import ServiceSpec
-from easymlnb_server.placement.base import LimitReached, Placement, SeatsTaken
+from easymlnb_server.placement.base import LimitReached, Placement, SlotsTaken
 from easymlnb_server.services.models import PublishedService
 from easymlnb_server.workers.deployment import Deployment
 from easymlnb_server.workers.worker_set import Worker
@@ -58,7 +58,7 @@ class Replacement:
                     await self._lend(former, ALL)
             try:
                 found = await self._attempt(names)
-            except (SeatsTaken, LimitReached):
+            except (SlotsTaken, LimitReached):
                 if self._lender() is None:
                     raise
                 found = None

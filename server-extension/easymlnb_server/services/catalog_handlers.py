@@ -129,7 +129,7 @@ class CatalogHandler(PageHandler):
         if not self.state.services.shared or servers is None or not self._shows_own(asked):
             return []
         assert caller is not None
-        return list(await servers.of(caller.name))
+        return list(await servers.get(caller.name))
 
     async def _unfinished(self, asked: Query) -> tuple[list[dict[str, Any]], list[Any]]:
         """Return the bundles that start, with what they wait for, and those that failed."""

@@ -33,7 +33,7 @@ async def grant_reconnect(worker: Worker, bundle: str, seconds: float) -> None:
         return
     secret = secrets.token_urlsafe(32)
     try:
-        await worker.kernel.note(bundle, secret_hash(secret))
+        await worker.kernel.save_record(bundle, secret_hash(secret))
     except OSError as error:
         log.warning("Could not keep a worker for the next server: %s", error)
         return
@@ -56,10 +56,10 @@ async def adopt(
 async def wait_reconnect(worker: Worker, registration: WorkerRegistration) -> Worker | None:
     """Wait for a worker that lost its link; return ``None`` if it cannot or does not reconnect."""
     kernel = worker.kernel
-    if worker.cause or not worker.secret_hash or not await kernel.returns():
+    if worker.cause or not worker.secret_hash or not await kernel.may_reconnect():
         return None
     log.info("The connection to a worker was lost; waiting for it to reconnect.")
-    returned = await _wait_return(worker.secret_hash, registration, kernel.returns)
+    returned = await _wait_return(worker.secret_hash, registration, kernel.may_reconnect)
     if returned is None:
         return None
     return Worker(kernel, returned.link, returned.specs, worker.folder, worker.started)

@@ -87,7 +87,7 @@ class WorkerChecks:
         for worker in self._workers.all:
             if worker.end is not None:
                 continue
-            if time.monotonic() > worker.kernel.until:
+            if time.monotonic() > worker.kernel.replace_at:
                 self._replace(worker, "time")
             # Asks the operating system: a process that computes in C and holds Python's lock
             # would not answer a ping either.

@@ -317,7 +317,7 @@ class Deployment:
         if worker.cause == "hung":  # in a call or by a signal, not because of its start
             self.breaker.reset()
             return
-        if not worker.cause and await worker.kernel.displaced():
+        if not worker.cause and await worker.kernel.node_lost():
             log.warning("The node that ran a worker of bundle %s is gone.", self.bundle[:12])
             self.breaker.record_displacement(worker.lived)
             return

@@ -28,7 +28,7 @@ class DeploymentFactory:
         return Deployment(
             bundle,
             load,
-            self.placements.of(owner),
+            self.placements.for_owner(owner),
             self.registration.for_owner(owner),
             self.limiter.for_owner(owner),
             self.settings,

@@ -23,11 +23,10 @@ from easymlnb_server.placement.base import (
     Kernel,
     Placement,
     Reservation,
-    StartedKernel,
     WorkerOrder,
-    queued,
+    is_queued_message,
 )
-from easymlnb_server.placement.registry import PlacementSet, one_of
+from easymlnb_server.placement.registry import PlacementSet, requested_placement
 from easymlnb_server.workers import liveness
 from easymlnb_server.workers.cell_lines import final_exception, locate
 from easymlnb_server.workers.liveness import wait_connected
@@ -105,9 +104,9 @@ class Starter:
 
     def require(self, specs: tuple[ServiceSpec, ...]) -> None:
         """Set what workers with these services need, and choose their placement."""
-        self.gpu, self.placement_name = required_gpus(specs), one_of(specs)
+        self.gpu, self.placement_name = required_gpus(specs), requested_placement(specs)
         with contextlib.suppress(DeploymentFailed):
-            chosen = self._placements.chosen(self.placement_name, self.gpu)
+            chosen = self._placements.choose(self.placement_name, self.gpu)
             self.placement = self._placements.get(chosen)
 
     @property
@@ -162,7 +161,7 @@ class Starter:
                 continue
             try:
                 specs = select_specs(worker.specs, names)
-                self.gpu, self.placement_name = required_gpus(specs), one_of(specs)
+                self.gpu, self.placement_name = required_gpus(specs), requested_placement(specs)
                 if (self.gpu, self.placement_name) == (gpu, name):
                     return worker
             except BaseException:
@@ -173,12 +172,12 @@ class Starter:
 
     async def _start_at(self, name: str, gpu: Gpu, bundle: Bundle) -> Worker:
         """Start a worker at the placement ``name``, or where it fits if the name is empty."""
-        chosen = self._placements.chosen(name, gpu)
+        chosen = self._placements.choose(name, gpu)
         placement = self._placements.get(chosen)
         try:
             reservation = await self._reserve(chosen, placement, gpu)
         except DeploymentFailed as error:
-            raise DeploymentFailed(error.message + self._placements.elsewhere(chosen)) from error
+            raise DeploymentFailed(error.message + self._placements.alternatives(chosen)) from error
         self.reservations += 1
         unused: Reservation | None = reservation
         try:
@@ -211,7 +210,7 @@ class Starter:
         name = uuid.uuid4().hex
         folder = self.folder(name)
         secret, expected = self._registration.expect()
-        kernel: StartedKernel | None = None
+        kernel: Kernel | None = None
         unused: Reservation | None = reservation
         cells: list[int] = []
         try:
@@ -225,16 +224,17 @@ class Starter:
                     secret,
                     reservation,
                     label=bundle.manifest.notebook,
-                    say=self._progress_listener(clock),
+                    on_progress=self._progress_listener(clock),
                 )
                 unused = None
-                kernel = await placement.start(order)
+                started = await placement.start(order)
+                kernel = started.kernel
                 self._clear_reason()
-                await execute(notebook, kernel.manager, kernel.client, cells.append)
-                serve(kernel.client)
+                await execute(notebook, started.manager, started.client, cells.append)
+                serve(started.client)
                 registered = await wait_connected(expected, kernel.alive, liveness.CONNECT_TIMEOUT)
                 # Output that bypasses ``sys.stdout`` would accumulate here, unread.
-                kernel.client.stop_channels()
+                started.client.stop_channels()
         except BaseException as error:
             self._registration.forget(secret_hash(secret))
             if unused is not None:
@@ -248,7 +248,7 @@ class Starter:
     ) -> None:
         """Clean up after a failed start; raise an error that explains the failure better."""
         self._clear_reason()
-        lost = kernel is not None and _may_be_lost(error) and await kernel.displaced()
+        lost = kernel is not None and _may_be_lost(error) and await kernel.node_lost()
         await asyncio.shield(self._workers.run_shielded(clean_up(kernel, folder)))
         if lost:
             raise NodeLost from error
@@ -261,7 +261,7 @@ class Starter:
 
         def on_progress(text: str) -> None:
             self._reason = text
-            if not queued(text):
+            if not is_queued_message(text):
                 self.queued_since = None
             elif self.queued_since is None:
                 self.queued_since = loop.time()

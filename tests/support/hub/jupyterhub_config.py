@@ -70,7 +70,7 @@ c.Spawner.server_token_scopes = ["users:activity!user", "access:servers!user", "
 
 PLACEMENTS = {
     "gpu": {"profile": "gpu", "idle": "10m", "max_workers": 3},
-    "cpu": {"profile": "cpu", "idle": "3s", "max_workers": 2, "seats": 2},
+    "cpu": {"profile": "cpu", "idle": "3s", "max_workers": 2, "slots": 2},
     "broken": {"profile": "no-such-queue"},
     "dies": {"profile": "dies"},
     "slow": {"profile": "slow"},

@@ -19,8 +19,8 @@ from support.hub.hub import Hub, free_ports
 from support.server import publish
 
 PLACEMENTS = {
-    "gpu": {"profile": "gpu", "idle": "10m", "max_workers": 2, "seats": 2},
-    "local": {"idle": "5s", "max_workers": 4, "seats": 4},
+    "gpu": {"profile": "gpu", "idle": "10m", "max_workers": 2, "slots": 2},
+    "local": {"idle": "5s", "max_workers": 4, "slots": 4},
 }
 SETTINGS = {
     "EasyMLNB": {

@@ -147,8 +147,8 @@ def test_a_call_shows_result_log_and_code():
 def test_the_buttons_do_what_they_say():
     form = form_of(half, examples=[{"value": 8.0}, {"value": 4.0}])
     shown = gallery(form.spec)
-    assert 'data-em-value="0"><span>Value: 8.0</span>' in shown
-    assert 'data-em-value="1"><span>Value: 4.0</span>' in shown
+    assert 'data-em-value="0"><span>Value: 8</span>' in shown
+    assert 'data-em-value="1"><span>Value: 4</span>' in shown
     form.script.on_message({"action": "example", "value": "0"}, [])
     form.run_bar._run.click()
     form.wait(PATIENCE)

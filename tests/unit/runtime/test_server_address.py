@@ -185,6 +185,6 @@ def test_link_that_is_lost_says_so(data: Data, first: Listener) -> None:
 
 
 def test_any_parent_will_do() -> None:
-    anybody = server_address._Anybody(1)
+    anybody = server_address._AnyParent(1)
     assert anybody
     assert operator.ne(4711, anybody) is False  # how ipykernel asks

@@ -110,7 +110,7 @@ def test_a_name_that_is_mentioned_and_not_set_is_refused() -> None:
 
 
 NESTED = [
-    ("placements", PlacementProfile, profiles.read, field.name)
+    ("placements", PlacementProfile, profiles.parse_profiles, field.name)
     for field in msgspec.structs.fields(PlacementProfile)
 ] + [
     ("group_limits", Limit, group_limits.parse, field.name)

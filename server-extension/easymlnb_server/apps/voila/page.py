@@ -34,30 +34,7 @@ class Pages:
         plots: whether to load the plotting library.
         """
         files = f"{assets}{self._assets.tag}/"
-        extensions = [
-            extension
-            for name, extension in self._assets.extensions.items()
-            if plots or name != PLOTS
-        ]
-        config: dict[str, Any] = {
-            **self._assets.config,
-            "baseUrl": base,
-            "kernelId": session,
-            "fullStaticUrl": f"{files}static",
-            "fullLabextensionsUrl": f"{files}labextensions",
-            "federated_extensions": extensions,
-            "disabledExtensions": list(OFF),
-            "fullMathjaxUrl": "",
-            "progressiveRendering": False,
-            # A theme of JupyterLab would override our styles.
-            "jupyterLabTheme": "light",
-        }
-        # Fetched while the user fills in the form, not when the first plot appears.
-        prefetched = [
-            name
-            for name in self._assets.files
-            if plots and name.startswith(f"labextensions/{PLOTS}/") and name.endswith(".js")
-        ]
+        config = self._config(files, plots) | {"baseUrl": base, "kernelId": session}
         view = {"version_major": 2, "version_minor": 0, "model_id": root}
         output = {
             "output_type": "display_data",
@@ -65,6 +42,12 @@ class Pages:
             "metadata": {},
             "trusted": True,
         }
+        # Fetched while the user fills in the form, not when the first plot appears.
+        prefetched = [
+            name
+            for name in self._assets.files
+            if plots and name.startswith(f"labextensions/{PLOTS}/") and name.endswith(".js")
+        ]
         return Markup(
             '<script id="jupyter-config-data" type="application/json">{}</script>\n'
             '<div id="rendered_cells"><div>'
@@ -74,3 +57,16 @@ class Pages:
             Markup('<link rel="prefetch" as="script" href="{}{}">\n').format(files, name)
             for name in prefetched
         )
+
+    def _config(self, files: str, plots: bool) -> dict[str, Any]:
+        extensions = self._assets.extensions.items()
+        return self._assets.config | {
+            "fullStaticUrl": f"{files}static",
+            "fullLabextensionsUrl": f"{files}labextensions",
+            "federated_extensions": [one for name, one in extensions if plots or name != PLOTS],
+            "disabledExtensions": list(OFF),
+            "fullMathjaxUrl": "",
+            "progressiveRendering": False,
+            # A theme of JupyterLab would override our styles.
+            "jupyterLabTheme": "light",
+        }

@@ -1,7 +1,6 @@
 """Kernels on the nodes of a JupyterHub: named servers of the user, started by the Hub's spawner.
 
-A kernel there has two ends. On the node ``node`` starts it beside the node's own server; here
-``remote`` gives it sockets that look like those of a local one. Between them one websocket through
-the Hub's proxy carries the kernel's messages as they are (``pipe``), so nothing but HTTP has to be
-open between nodes.
+A kernel there has two ends. On the node, ``placement.node`` starts it. Here, ``tunnel`` provides
+sockets that look like those of a local kernel. Between them, one WebSocket through the Hub's proxy
+carries the kernel's messages unchanged, so nodes need no open ports but HTTP.
 """

@@ -1,4 +1,4 @@
-"""HTTP requests to users' servers, which may answer anything at any pace."""
+"""HTTP requests to users' servers, with limits on the time and size of the response."""
 
 import asyncio
 import ssl
@@ -7,38 +7,38 @@ from typing import Any
 
 import httpx
 
-LARGEST = 2**20
-"""Bytes of an answer; what nodes have to say takes a few thousand."""
+MAX_RESPONSE = 2**20
+"""Maximum bytes of a response; nodes send a few thousand."""
 
 
 @cache
 def _context() -> ssl.SSLContext:
-    # It takes longer to make one than to ask.
+    # Creating one takes longer than a request.
     return httpx.create_ssl_context()
 
 
 def client(auth: httpx.Auth) -> httpx.AsyncClient:
-    """Return a client that signs what it asks."""
+    """Return a client that authenticates its requests."""
     return httpx.AsyncClient(auth=auth, verify=_context())
 
 
-async def ask(
-    http: httpx.AsyncClient, method: str, url: str, seconds: float, **more: Any
+async def request(
+    http: httpx.AsyncClient, method: str, url: str, seconds: float, **options: Any
 ) -> httpx.Response:
-    """Return an answer that was complete within ``seconds``; ``more`` is what httpx takes.
+    """Return a response that was complete within ``seconds``; ``options`` are httpx's.
 
-    Raises ``httpx.TransportError``, for one that is too slow or too large, too.
+    Raises ``httpx.TransportError``, also for a response that is too slow or too large.
     """
     try:
-        asking = http.stream(method, url, timeout=seconds, **more)
-        async with asyncio.timeout(seconds), asking as answer:
+        stream = http.stream(method, url, timeout=seconds, **options)
+        async with asyncio.timeout(seconds), stream as response:
             content = bytearray()
-            # As it comes: what is packed may be a thousand times as large.
-            async for part in answer.aiter_raw():
-                content += part
-                if len(content) > LARGEST:
+            # Without decompression, which could make it a thousand times as large.
+            async for chunk in response.aiter_raw():
+                content += chunk
+                if len(content) > MAX_RESPONSE:
                     raise httpx.ReadError("The response is too large.")
     except TimeoutError as error:
         raise httpx.ReadTimeout("The response is too slow or incomplete.") from error
-    headers = [one for one in answer.headers.multi_items() if one[0] != "content-encoding"]
-    return httpx.Response(answer.status_code, headers=headers, content=bytes(content))
+    headers = [item for item in response.headers.multi_items() if item[0] != "content-encoding"]
+    return httpx.Response(response.status_code, headers=headers, content=bytes(content))

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 
 from easymlnb.contract.errors import Forbidden, NotReady
-from easymlnb_server.placement.hub.credentials import HubCredentials
+from easymlnb_server.placement.hub.credentials import HUB_AWAY, HubCredentials
 
 TIMEOUT = httpx.Timeout(30.0, read=60.0)
 EVENTS_TIMEOUT = httpx.Timeout(30.0, read=None)
@@ -22,119 +22,114 @@ REVOKED = (
 
 
 class HubClient:
-    """The Hub's REST API, as far as an account may use it for its user's servers.
+    """The part of the Hub's REST API that manages one user's servers.
 
-    Raises ``NotReady`` for an account that a Hub gave nothing. ``slowest`` is for how many seconds
-    a request waited at most that only was to begin the start of a server.
+    Raises ``NotReady`` for credentials that are not sufficient. ``slowest`` is the longest time in
+    seconds that the Hub took to accept the start of a server.
     """
 
     slowest: ClassVar[float] = 0.0
 
-    def __init__(self, account: HubCredentials) -> None:
-        account.check()
-        self.account = account
-        self.headers = account.headers
-        self._user = quote(account.user, safe="")
+    def __init__(self, credentials: HubCredentials) -> None:
+        credentials.check()
+        self.credentials = credentials
+        self._user = quote(credentials.user, safe="")
         self._http = httpx.AsyncClient(
-            base_url=f"{account.api_url.rstrip('/')}/users/", headers=self.headers, timeout=TIMEOUT
+            base_url=f"{credentials.api_url.rstrip('/')}/users/",
+            headers=credentials.headers,
+            timeout=TIMEOUT,
         )
 
     @classmethod
-    def of(cls, environment: Mapping[str, str], proxy: str = "") -> "HubClient":
-        """Return the API for the server that has this environment; raises ``NotReady``."""
-        return cls(HubCredentials.of(environment, proxy))
+    def from_environment(cls, environment: Mapping[str, str], proxy: str = "") -> "HubClient":
+        """Return a client for the server with this environment; raises ``NotReady``."""
+        return cls(HubCredentials.from_environment(environment, proxy))
 
     def address(self, model: Mapping[str, Any]) -> str:
-        """Return where a server answers, through the proxy; ends in a slash."""
-        return f"{self.account.proxy}{model['url']}"
+        """Return a server's URL through the proxy; ends in a slash."""
+        return f"{self.credentials.proxy}{model['url']}"
 
     async def servers(self) -> dict[str, dict[str, Any]]:
-        """Return what the Hub says of the user's servers that run or are about to, by name."""
-        answer = await self._ask("GET", "")
-        found: dict[str, dict[str, Any]] = answer.json().get("servers") or {}
-        return found
+        """Return the Hub's models of the user's servers that run, start or stop, by name."""
+        response = await self._request("GET", "")
+        models: dict[str, dict[str, Any]] = response.json().get("servers") or {}
+        return models
 
     async def start(self, name: str, title: str, options: Mapping[str, Any]) -> None:
-        """Begin to start a server; nothing happens where it runs already.
+        """Begin to start a server; does nothing if the server runs.
 
-        Raises ``NotReady`` with the Hub's words when it refuses. Why a start fails that it has
-        accepted is told by ``events``, also when it fails at once (which the Hub answers with 500).
+        Raises ``NotReady`` with the Hub's message if the Hub rejects it. ``events`` reports why an
+        accepted start fails, also if it fails immediately (which the Hub answers with 500).
         """
         body = {"display_name": title, "user_options": dict(options)}
         began = time.monotonic()
-        answer = await self._ask("POST", f"/servers/{name}", body)
+        response = await self._request("POST", f"/servers/{name}", body)
         HubClient.slowest = max(HubClient.slowest, time.monotonic() - began)
-        if 400 <= answer.status_code < 500 and name not in await self.servers():
+        if 400 <= response.status_code < 500 and name not in await self.servers():
             raise NotReady(
-                f"The Hub rejected a node with the options {dict(options)}: {_said(answer)}"
+                f"The Hub rejected a node with the options {dict(options)}: {_message(response)}"
             )
 
     async def events(self, name: str) -> AsyncIterator[dict[str, Any]]:
-        """Yield what the Hub tells while a server starts, until it is ready or has failed."""
-        request = self._http.build_request(
-            "GET", f"{self._user}/servers/{name}/progress", timeout=EVENTS_TIMEOUT
-        )
+        """Yield the Hub's events while a server starts, until it is ready or has failed."""
+        url = f"{self._user}/servers/{name}/progress"
         try:
-            answer = await self._http.send(request, stream=True)
+            async with self._http.stream("GET", url, timeout=EVENTS_TIMEOUT) as response:
+                if response.status_code != 200:
+                    return
+                async for line in response.aiter_lines():
+                    if line.startswith("data:"):
+                        event = json.loads(line[5:])
+                        yield event
+                        if event.get("ready") or event.get("failed"):
+                            return
         except httpx.TransportError:
-            return
-        try:
-            if answer.status_code != 200:
-                return
-            async for line in answer.aiter_lines():
-                if line.startswith("data:"):
-                    event = json.loads(line[5:])
-                    yield event
-                    if event.get("ready") or event.get("failed"):
-                        return
-        except httpx.TransportError:
-            return  # the Hub was restarted; the server's model tells how it stands
-        finally:
-            await answer.aclose()
+            return  # the Hub was restarted; the server's model has its state
 
     async def stop(self, name: str) -> None:
-        """Stop a server and remove its name; nothing happens where it does not run.
+        """Stop a server and remove its name; does nothing if the server does not run.
 
-        Raises ``Forbidden`` when the Hub does not know the user any more, by this name at least.
+        Raises ``Forbidden`` if the Hub no longer knows the user by this name.
         """
-        answer = await self._ask("DELETE", f"/servers/{name}", {"remove": True})
-        if answer.status_code == 404:
-            await self.servers()  # by which the Hub says whether it knows the user
+        response = await self._request("DELETE", f"/servers/{name}", {"remove": True})
+        if response.status_code == 404:
+            await self.servers()  # raises if it is the user that the Hub does not know
 
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def _ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
+    async def _request(self, method: str, path: str, body: Any = None) -> httpx.Response:
         try:
-            answer = await self._http.request(method, self._user + path, json=body)
+            response = await self._http.request(method, self._user + path, json=body)
         except httpx.TransportError as error:
-            raise NotReady("The Hub does not respond. Try again in a moment.") from error
-        if answer.status_code in (401, 403) or (method != "DELETE" and answer.status_code == 404):
-            # The Hub answers 404 to whoever may not even know what there is.
+            raise NotReady(HUB_AWAY) from error
+        status = response.status_code
+        if status in (401, 403) or (method != "DELETE" and status == 404):
+            # The Hub answers 404 to clients that must not know what exists.
             raise Forbidden(await self._refusal())
-        return answer
+        return response
 
     async def _refusal(self) -> str:
-        """Return why the Hub does not let us: the token or its user may not be what they were."""
+        """Return why the Hub rejects us: the token may be revoked, or the user renamed."""
+        credentials = self.credentials
         try:
-            answer = await self._http.get(f"{self.account.api_url.rstrip('/')}/user")
-            told = answer.json() if answer.status_code == 200 else {}
+            response = await self._http.get(f"{credentials.api_url.rstrip('/')}/user")
+            model = response.json() if response.status_code == 200 else {}
         except (httpx.TransportError, ValueError):
-            return self.account.refusal
-        if answer.status_code in (401, 403):
+            return credentials.refusal
+        if response.status_code in (401, 403):
             return REVOKED
-        if told.get("kind") == "user" and told.get("name") != self.account.user:
+        if model.get("kind") == "user" and model.get("name") != credentials.user:
             return (
-                f"The Hub's name of this user is now {told.get('name')!r}, but this server was "
-                f"started for {self.account.user!r}. Stop this server and start it again on the "
-                "Hub."
+                f"The Hub's name of this user is now {model.get('name')!r}, but this server was "
+                f"started for {credentials.user!r}. Stop this server and start it again on the Hub."
             )
-        return self.account.refusal
+        return credentials.refusal
 
 
-def _said(answer: httpx.Response) -> str:
+def _message(response: httpx.Response) -> str:
     try:
-        text = str(answer.json()["message"])
+        text = str(response.json()["message"])
     except (ValueError, KeyError, TypeError):
-        text = f"it responded with status {answer.status_code}."
+        text = f"it responded with status {response.status_code}."
     return text.strip()[:500]

@@ -1,7 +1,7 @@
-"""An event loop in a thread of its own, independent of the caller's loop.
+"""An event loop in its own thread, independent of the caller's loop.
 
-Kernel managers are used from servers, whose loop runs always, and from scripts, whose loop runs
-only while they wait for something; the messages of a kernel must not stand still between.
+Kernel managers run in servers, whose loop always runs, and in scripts, whose loop runs only while
+they wait. A kernel's messages must flow in both.
 """
 
 import asyncio
@@ -21,35 +21,35 @@ def _loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-async def there(work: Coroutine[Any, Any, T]) -> T:
+async def run_in_loop(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in that loop.
 
-    It is cancelled with whoever waits here, who then waits for what it does about that.
+    If the caller is canceled, so is the coroutine, and the caller waits until it has ended.
     """
     loop = _loop()
-    told: Future[T] = Future()
+    result: Future[T] = Future()
     tasks: list[asyncio.Task[T]] = []
 
-    def begin() -> None:
+    def start() -> None:
         tasks.append(loop.create_task(work))
-        tasks[0].add_done_callback(end)
+        tasks[0].add_done_callback(finish)
 
-    def end(task: asyncio.Task[T]) -> None:
+    def finish(task: asyncio.Task[T]) -> None:
         if task.cancelled():
-            told.cancel()
+            result.cancel()
         elif error := task.exception():
-            told.set_exception(error)
+            result.set_exception(error)
         else:
-            told.set_result(task.result())
+            result.set_result(task.result())
 
-    loop.call_soon_threadsafe(begin)
-    answer = asyncio.wrap_future(told)
+    loop.call_soon_threadsafe(start)
+    waiter = asyncio.wrap_future(result)
     try:
-        return await asyncio.shield(answer)
+        return await asyncio.shield(waiter)
     except asyncio.CancelledError:
-        if not answer.done():
+        if not waiter.done():
             loop.call_soon_threadsafe(lambda: tasks[0].cancel())
-            await asyncio.wait({answer})
-        if not answer.cancelled():
-            answer.exception()  # nobody else asks
+            await asyncio.wait({waiter})
+        if not waiter.cancelled():
+            waiter.exception()  # marks it as retrieved
         raise

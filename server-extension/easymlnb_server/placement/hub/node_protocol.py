@@ -3,28 +3,32 @@
 import msgspec
 
 END = "end"
-"""Channel on which a node tells that a kernel ended; its one part is the exit code."""
+"""Channel on which a node reports that a kernel ended; its one part is the exit code."""
 
 SIGNAL = "signal"
-"""Channel on which a node is told to send a kernel the signal of that number."""
+"""Channel on which a node receives the number of a signal to send to the kernel."""
 
 FULL = 409
-"""Status by which a node says that no seat is free."""
-
+"""Status of a node without a free slot."""
 
 OURS = "X-Request-Id"
-"""Header of every answer of ours: a proxy that has not got its routes back says 404, too."""
+"""Header of all our responses: a proxy that lost its routes responds with 404, too."""
 
 
 class KernelRequest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """A kernel that a node is to start.
+    """A request to a node to start a kernel.
 
-    ``worker`` is a worker's name, empty for a kernel that somebody types into: that one gets all
-    of the node's environment, a worker only what workers get anywhere. ``key`` signs its messages,
-    ``name`` is the kernel's id where it is wanted.
-    ``folder`` is where it runs if there is such a folder on the node, ``files`` a zip of what a
-    worker needs beside it. ``seats`` is how many kernels the node carries at most, ``idle`` how
-    many seconds it stays without any, ``life`` how old it may be to take another; 0 for any age.
+    kernel: the kernelspec.
+    key: signs the kernel's messages.
+    name: the kernel's id on the server that requests it.
+    worker: a worker's name. Empty for an interactive kernel, which gets the node's whole
+        environment; workers get the same variables as anywhere.
+    environment: more variables.
+    folder: the folder to run in, if the node has it.
+    files: a zip of the files that a worker needs.
+    slots: how many kernels the node may run.
+    idle: seconds that the node runs without any kernel.
+    lifetime: seconds until the node accepts no more kernels; 0: no end.
     """
 
     kernel: str
@@ -35,13 +39,17 @@ class KernelRequest(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=Tru
     environment: dict[str, str] = {}
     folder: str = ""
     files: bytes = b""
-    seats: int = 1
+    slots: int = 1
     idle: float = 600.0
-    life: float = 0.0
+    lifetime: float = 0.0
 
 
 class KernelStatus(msgspec.Struct, kw_only=True, frozen=True):
-    """A kernel that runs on a node. ``memory`` is in bytes, ``seconds`` how long it runs."""
+    """A kernel that runs on a node.
+
+    memory: resident bytes.
+    seconds: how long it has run.
+    """
 
     id: str
     kernel: str
@@ -54,9 +62,9 @@ class KernelStatus(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class NodeStatus(msgspec.Struct, kw_only=True, frozen=True):
-    """What a node tells of itself."""
+    """A node and its kernels."""
 
     host: str
     kernels: tuple[KernelStatus, ...] = ()
     gpus: tuple[str, ...] = ()
-    seats: int = 1
+    slots: int = 1

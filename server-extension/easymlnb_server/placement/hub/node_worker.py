@@ -8,166 +8,173 @@ from pathlib import Path
 
 import httpx
 import msgspec
+from jupyter_client.manager import AsyncKernelManager
 
-from easymlnb_server.placement import process_records
 from easymlnb_server.placement.base import Reservation
 from easymlnb_server.placement.hub import bounded_http, node_protocol
 from easymlnb_server.placement.hub.node_protocol import KernelStatus
-from easymlnb_server.placement.hub.usage_meter import Meter, Unmetered
+from easymlnb_server.placement.process_records import WorkerRecord
+from easymlnb_server.placement.worker_kernel import WorkerKernel
 
-ASK_TIMEOUT = 10.0
+QUERY_TIMEOUT = 10.0
 END_TIMEOUT = 30.0
-AWAY = 5
-"""Times in a row, a second apart, that others answer for a node until it counts as gone."""
+MAX_MISSES = 5
+"""Consecutive checks, a second apart, in which a node is not reached until it counts as gone."""
 
 
-class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What the next server must know to take a worker over: where it is, whose, its proof.
+class NodeRecord(WorkerRecord, frozen=True, kw_only=True, omit_defaults=True):
+    """A worker on a node.
 
-    ``user`` owns the node; it is empty in notes of before there were others than this server's.
-    ``ends`` is when, in seconds since 1970, it should be replaced; 0 for never.
+    kernel: the kernel's id at the node's ``address``.
+    user: the owner of the node.
+    ends: when the worker should be replaced, in seconds since 1970; 0: never.
     """
 
-    worker: str
     placement: str
     address: str
     kernel: str
     user: str = ""
-    bundle: str = ""
-    token: str = ""
     ends: float = 0.0
 
 
-class SlotCounter:
-    """How many workers of a placement there may be, and are, each with so many ``gpus``.
+class Meter:
+    """Counts one user's workers in all placements. This one has no limits."""
 
-    ``meter`` knows what the same user has elsewhere.
+    def check(self, gpus: float) -> None:
+        """Raise ``Forbidden`` or ``NotReady`` if no more worker with that many GPUs may run."""
+
+    def start(self) -> None:
+        """Count a worker, which may still wait for a node."""
+
+    def hold(self, gpus: float) -> None:
+        """Count the GPUs of a worker that reached its node."""
+
+    def end(self, gpus: float) -> None:
+        """Remove a worker and the GPUs that it held."""
+
+    def exceeded(self, gpus: float) -> bool:
+        """Return whether workers with that many GPUs must end now."""
+        return False
+
+
+class SlotCounter:
+    """The slots of a placement.
+
+    count: how many workers there may be.
+    gpus: how many GPUs each has.
+    meter: counts the same user's workers in all placements.
     """
 
     def __init__(self, count: int, gpus: float = 0.0, meter: Meter | None = None) -> None:
         self._free = count
         self._gpus = gpus
-        self._meter = meter or Unmetered()
-        self._waiting: list[asyncio.Future[None]] = []
+        self._meter = meter or Meter()
+        self._released = asyncio.Event()
 
     @property
-    def over(self) -> bool:
-        """Say whether those who sit here have to leave."""
-        return self._meter.over(self._gpus)
+    def exceeded(self) -> bool:
+        """Whether the user's limit is exceeded, so the workers must end."""
+        return self._meter.exceeded(self._gpus)
 
-    def take(self) -> Reservation | None:
-        """Take one; ``None`` when there is none. Raises what the meter does."""
+    def reserve(self) -> Reservation | None:
+        """Reserve a slot; ``None`` if none is free. Raises what the meter raises."""
         self._meter.check(self._gpus)
         if self._free < 1:
             return None
-        self._begin()
+        self._start()
         return Reservation()
 
-    def sit(self) -> None:
-        """The worker for whom one was taken is on its node."""
-        self._meter.holds(self._gpus)
-
     def hold(self) -> None:
-        """Take one for a worker that is on its node already."""
-        self._begin()
-        self.sit()
+        """Count a worker with a reserved slot that reached its node."""
+        self._meter.hold(self._gpus)
 
-    def _begin(self) -> None:
-        self._free -= 1
-        self._meter.began()
+    def adopt(self) -> None:
+        """Count a worker that was on its node before this server started."""
+        self._start()
+        self.hold()
 
-    def give_back(self, *, sat: bool) -> None:
-        """Give one back; ``sat`` says whether its worker came to its node."""
+    def release(self, *, held: bool) -> None:
+        """Release a slot; ``held``: its worker had reached its node."""
         self._free += 1
-        self._meter.ended(self._gpus if sat else 0.0)
-        for one in self._waiting:
-            if not one.done():
-                one.set_result(None)
-        self._waiting.clear()
+        self._meter.end(self._gpus if held else 0.0)
+        self._released.set()
+        self._released = asyncio.Event()
 
     async def freed(self) -> None:
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
-        await future
+        """Wait until a slot is released."""
+        await self._released.wait()
+
+    def _start(self) -> None:
+        self._free -= 1
+        self._meter.start()
 
 
-class RemoteWorkerKernel:
-    """A worker's kernel on a node, as far as the node's routes tell of it."""
+class RemoteWorkerKernel(WorkerKernel[NodeRecord]):
+    """A worker's kernel on a node."""
 
     def __init__(
-        self, note: WorkerRecord, file: Path, seats: SlotCounter, auth: httpx.Auth
+        self,
+        file: Path,
+        record: NodeRecord,
+        slots: SlotCounter,
+        auth: httpx.Auth,
+        manager: AsyncKernelManager | None = None,
     ) -> None:
-        self._note = note
-        self._file = file
-        self._seats = seats
+        super().__init__(file, record, manager)
+        self._slots = slots
         self._auth = auth
-        self._away = 0
-        left = note.ends - time.time() if note.ends else math.inf
-        self.until = time.monotonic() + left
-
-    @property
-    def _url(self) -> str:
-        return f"{self._note.address}easymlnb/node/kernels/{self._note.kernel}"
+        self._misses = 0
+        left = record.ends - time.time() if record.ends else math.inf
+        self.replace_at = time.monotonic() + left
 
     async def alive(self) -> bool:
-        """Ask the node, which by this also learns that somebody still wants the kernel."""
-        if self._seats.over:
-            return False
-        try:
-            answer = await self._ask()
-        except httpx.TransportError:
-            return True  # the proxy is away for a moment; the link tells whether the worker is
-        if answer.status_code == 404 and node_protocol.OURS in answer.headers:
-            return False
-        # Without a way to the node the proxy asks the Hub or the user's own server, and says 503
-        # of a node that does not answer: for a moment, when it was restarted, or for good.
-        self._away = self._away + 1 if answer.status_code in (302, 404, 424, 503) else 0
-        return self._away < AWAY
+        return not self._slots.exceeded and await super().alive()
 
     async def frozen(self) -> bool:
-        return False  # its node looks itself, and ends it
+        return False  # the node checks this, and ends the worker
 
-    async def returns(self) -> bool:
-        return await self.alive()
+    async def may_reconnect(self) -> bool:
+        return await self.alive() and (self._manager is None or await self._runs())
 
-    async def displaced(self) -> bool:
-        # A node that still runs knows, or no longer knows, the kernel; both come with our header.
+    async def node_lost(self) -> bool:
+        # A node that runs answers with our header, whether it knows the kernel or not.
         try:
-            return node_protocol.OURS not in (await self._ask()).headers
+            return node_protocol.OURS not in (await self._request("GET", QUERY_TIMEOUT)).headers
         except httpx.TransportError:
             return True
 
     def memory(self) -> int:
         try:
-            answer = asyncio.run(self._ask())
-            return msgspec.json.decode(answer.content, type=KernelStatus).memory
+            response = asyncio.run(self._request("GET", QUERY_TIMEOUT))
+            return msgspec.json.decode(response.content, type=KernelStatus).memory
         except (httpx.TransportError, msgspec.MsgspecError):
             return 0
 
-    async def note(self, bundle: str, token: str) -> None:
-        self._note = msgspec.structs.replace(self._note, bundle=bundle, token=token)
-        await asyncio.to_thread(process_records.write, self._file, self._note)
-
-    async def adopted(self) -> bool:
-        return await asyncio.to_thread(
-            process_records.has_other_token, self._file, self._note.token
-        )
-
-    async def stop(self) -> None:
+    async def _runs(self) -> bool:
+        """Ask the node, which keeps a kernel running while someone asks for it."""
         try:
-            if not await self.adopted():
-                await self._end()
-                self._file.unlink(missing_ok=True)
-        finally:
-            self._seats.give_back(sat=True)
-
-    async def _ask(self) -> httpx.Response:
-        # In no thread: those of all users are few, and a node may keep one for as long as it likes.
-        async with bounded_http.client(self._auth) as http:
-            return await bounded_http.ask(http, "GET", self._url, ASK_TIMEOUT)
+            response = await self._request("GET", QUERY_TIMEOUT)
+        except httpx.TransportError:
+            return True  # the proxy is away for a moment; the link shows whether the worker is
+        if response.status_code == 404 and node_protocol.OURS in response.headers:
+            return False
+        # If the proxy does not reach the node, it asks the Hub or the user's own server, or
+        # responds with 503: for a moment after a restart, or permanently.
+        missed = response.status_code in (302, 404, 424, 503)
+        self._misses = self._misses + 1 if missed else 0
+        return self._misses < MAX_MISSES
 
     async def _end(self) -> None:
-        # Where it cannot be told, the node ends what nobody wants by itself.
+        # A node that cannot be reached ends kernels without an owner automatically.
         with contextlib.suppress(httpx.TransportError):
-            async with bounded_http.client(self._auth) as http:
-                await bounded_http.ask(http, "DELETE", self._url, END_TIMEOUT)
+            await self._request("DELETE", END_TIMEOUT)
+        self._file.unlink(missing_ok=True)
+
+    def _release(self) -> None:
+        self._slots.release(held=True)
+
+    async def _request(self, method: str, seconds: float) -> httpx.Response:
+        # Not in a thread: all users share a few threads, and a node can block one for long.
+        url = f"{self._record.address}easymlnb/node/kernels/{self._record.kernel}"
+        async with bounded_http.client(self._auth) as http:
+            return await bounded_http.request(http, method, url, seconds)

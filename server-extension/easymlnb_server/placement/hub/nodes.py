@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ import httpx
 import msgspec
 
 from easymlnb.contract.errors import EasyMLNBError, NotReady
-from easymlnb_server.placement.base import SeatsTaken
+from easymlnb_server.placement.base import ProgressCallback, SlotsTaken
 from easymlnb_server.placement.hub import bounded_http
 from easymlnb_server.placement.hub.client import HubClient
 from easymlnb_server.placement.hub.node_protocol import FULL, OURS, KernelRequest, NodeStatus
@@ -19,49 +18,51 @@ from easymlnb_server.placement.hub.profiles import PlacementProfile
 from easymlnb_server.placement.hub.tokens import NodeAuth
 
 PREFIX = "easymlnb-"
-"""How the names of node servers begin; a server of such a name serves nothing but kernels."""
+"""Prefix of the names of node servers; a server with such a name serves nothing but kernels."""
 
 UP_TIMEOUT = 30.0
-"""Seconds that the proxy may take to know a server that the Hub calls ready."""
+"""Seconds until the proxy must reach a server that the Hub reports as ready."""
 
-HUB_AWAY = 60.0
+HUB_TIMEOUT = 60.0
 """Seconds that the Hub may be away while a node starts."""
 
-SILENT = 6.0
-"""Seconds after which a node that the Hub calls ready, and that is not reached, is passed over."""
+UNREACHED_TIMEOUT = 6.0
+"""Seconds after which a node that the Hub reports as ready, but is not reached, is skipped."""
 
-PATIENCE = 90.0
-"""Seconds that a node may take to answer; starting a kernel is the longest that it is asked."""
+REQUEST_TIMEOUT = 90.0
+"""Seconds for a node's response; starting a kernel is its longest request."""
 
 END_TIMEOUT = 12.0
-"""Seconds that a node may take to end a kernel; what it is not told of it ends by itself later."""
+"""Seconds for a node to end a kernel; without the request the node ends the kernel later."""
 
 UNREACHED = (302, 424, 503)
-"""How the proxy and the Hub answer in place of a node that they do not reach."""
+"""Status codes of the proxy and the Hub in place of a node that they do not reach."""
 
-CUT = httpx.Response(503)
-"""Stands for an answer that did not come, as the way to a node broke."""
+NO_RESPONSE = httpx.Response(503)
+"""Represents the response of a node whose connection broke."""
 
-RECHECK = 2.0
-"""Seconds without a way to a node after which the Hub is asked to look whether it still runs."""
+RECHECK_AFTER = 2.0
+"""Seconds without reaching a node after which the Hub is asked to check whether it runs."""
 
-LOOK_EVERY = 0.3
+POLL_INTERVAL = 0.3
 
 _waiting: Counter[tuple[str, str]] = Counter()
-"""How many kernels of this process wait for the node of a user and a name to start."""
-
-Tell = Callable[[str], None]
-"""Is told in a sentence what is waited for."""
+"""How many kernels of this process wait for the start of a node, by user and name."""
 
 
-def node_names(placement: str, spot: PlacementProfile) -> list[str]:
+def node_names(placement: str, profile: PlacementProfile) -> list[str]:
     """Return the names of the servers that a placement may use, in the order of their use."""
-    return [f"{PREFIX}{placement}-{number}" for number in range(1, spot.nodes + 1)]
+    return [f"{PREFIX}{placement}-{number}" for number in range(1, profile.max_nodes + 1)]
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
-    """Where a kernel runs: the node's address, the kernel's id there, the node's age by then."""
+class NodeSlot:
+    """Where a kernel runs.
+
+    address: the node's URL.
+    kernel: the kernel's id there.
+    age: seconds that the node had run when it started the kernel.
+    """
 
     address: str
     kernel: str
@@ -69,269 +70,275 @@ class Seat:
 
 
 class Nodes:
-    """Finds seats for kernels. Nodes themselves know how many are taken, so many may ask."""
+    """Starts kernels on nodes. The nodes count their own slots, so several servers may do so."""
 
-    def __init__(self, api: HubClient, placement: str, spot: PlacementProfile) -> None:
-        self.api = api
+    def __init__(self, hub: HubClient, placement: str, profile: PlacementProfile) -> None:
+        self.hub = hub
+        self.auth = NodeAuth(hub.credentials.node_token)
         self._placement = placement
-        self._spot = spot
-        self.auth = NodeAuth(api.account.node_token)
+        self._profile = profile
         self._http = bounded_http.client(self.auth)
 
     async def close(self) -> None:
         await self._http.aclose()
-        await self.api.close()
+        await self.hub.close()
 
-    async def _ask(
-        self, method: str, url: str, seconds: float = PATIENCE, **more: Any
-    ) -> httpx.Response:
-        return await bounded_http.ask(self._http, method, url, seconds, **more)
+    async def start_kernel(self, request: KernelRequest, on_progress: ProgressCallback) -> NodeSlot:
+        """Start a kernel on a node with a free slot; start a node if necessary.
 
-    async def seat(self, wanted: KernelRequest, tell: Tell) -> Seat:
-        """Start a kernel on a node that has a seat, waking one if need be.
-
-        Raises ``SeatsTaken`` with who has them, or ``NotReady`` when the Hub or its scheduler
-        refuses, in their words.
+        Raises ``SlotsTaken`` with the kernels that use them, or ``NotReady`` with the message of
+        the Hub or its scheduler.
         """
-        await asyncio.to_thread(self.auth.headers)  # before a node is started in vain
-        names = node_names(self._placement, self._spot)
-        running = await self.api.servers()
+        await asyncio.to_thread(self.auth.headers)  # fails before a node is started in vain
+        names = node_names(self._placement, self._profile)
+        running = await self.hub.servers()
         names.sort(key=lambda name: not running.get(name, {}).get("ready"))
         left, full = list(names), []
         while left:
-            # One whose seats others wait for already comes last: its start may take hours.
-            free = (n for n in left if _waiting[self.api.account.user, n] < self._spot.seats)
-            name = next(free, left[0])
+            # A node whose slots other kernels wait for comes last: its start may take hours.
+            user, slots = self.hub.credentials.user, self._profile.slots
+            name = next((name for name in left if _waiting[user, name] < slots), left[0])
             left.remove(name)
             if left and running.get(name, {}).get("ready"):
-                address = self.api.address(running[name])
-                if not await self._answers(address):
-                    continue  # its host is lost, which the Hub may learn minutes later
-            address = await self._wake(name, tell)
-            seat = await self._start(name, address, wanted, tell)
-            if seat is not None:
-                return seat
+                address = self.hub.address(running[name])
+                if not await self._is_reachable(address):
+                    continue  # its host is lost, which the Hub may notice minutes later
+            address = await self._start_node(name, on_progress)
+            slot = await self._request_kernel(name, address, request, on_progress)
+            if slot is not None:
+                return slot
             full.append((name, address))
-        raise SeatsTaken(await self._taken(full))
-
-    async def _taken(self, full: list[tuple[str, str]]) -> str:
-        """Return a sentence that says who has the seats."""
-        found = []
-        for name, address in full:
-            status = await self.status(address)
-            found += [
-                f"a {'worker' if one.worker else 'kernel'} of {one.label or 'an unnamed notebook'} "
-                f"on {name}"
-                for one in (status.kernels if status is not None else ())
-            ]
-        count = self._spot.max_workers
-        seats = "The only slot" if count == 1 else f"All {count} slots"
-        by = f" by {', '.join(found)}" if found else ""
-        return (
-            f"{seats} of the placement {self._placement!r} {'is' if count == 1 else 'are'} in "
-            f"use{by}. Stop one of the kernels; 'easymlnb placement list' shows them."
-        )
-
-    async def _answers(self, address: str) -> bool:
-        """Say whether a node that the Hub takes for running is reached, now or in a moment."""
-        until = asyncio.get_running_loop().time() + SILENT
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                answer = await self._ask("GET", f"{address}easymlnb/node", SILENT / 2)
-                if answer.status_code not in UNREACHED:
-                    return True
-            if asyncio.get_running_loop().time() > until:
-                return False
-            await asyncio.sleep(LOOK_EVERY)
+        raise SlotsTaken(await self._describe_use(full))
 
     async def status(self, address: str) -> NodeStatus | None:
-        """Return what a node tells of itself; ``None`` where none answers."""
+        """Return a node's status; ``None`` if no node responds."""
         with contextlib.suppress(httpx.TransportError, msgspec.MsgspecError):
-            answer = await self._ask("GET", f"{address}easymlnb/node")
-            if answer.status_code == 200:
-                return msgspec.json.decode(answer.content, type=NodeStatus)
+            response = await self._request("GET", f"{address}easymlnb/node")
+            if response.status_code == 200:
+                return msgspec.json.decode(response.content, type=NodeStatus)
         return None
 
     async def end(self, address: str, kernel: str) -> None:
-        """End a kernel and all it started; where the node is gone it is so already."""
+        """End a kernel and all that it started; if the node is gone, so are they."""
         with contextlib.suppress(httpx.TransportError):
             url = f"{address}easymlnb/node/kernels/{kernel}"
-            await self._ask("DELETE", url, END_TIMEOUT)
+            await self._request("DELETE", url, END_TIMEOUT)
 
-    async def free(self, address: str) -> None:
-        """Stop a node at once if no kernel is left on it."""
-        name = address.rstrip("/").rpartition("/")[2]
+    async def stop_if_empty(self, address: str) -> None:
+        """Stop a node now if it runs no kernel."""
+        name = _server_name(address)
         status = await self.status(address)
         if name.startswith(PREFIX) and status is not None and not status.kernels:
             with contextlib.suppress(EasyMLNBError):
-                await self.api.stop(name)
+                await self.hub.stop(name)
 
-    async def gone(self, address: str) -> bool:
-        """Say whether the Hub knows that a node does not run; ``False`` while it does not say."""
-        name = address.rstrip("/").rpartition("/")[2]
+    async def is_gone(self, address: str) -> bool:
+        """Return whether the Hub reports that a node does not run."""
         try:
-            model = (await self.api.servers()).get(name)
+            model = (await self.hub.servers()).get(_server_name(address))
         except EasyMLNBError:
             return False
         return not (model and (model.get("ready") or model.get("pending")))
 
     async def last_event(self, name: str) -> str:
-        """Return what the Hub told last of a server that starts; ``""`` if it does not say."""
-        said = ""
+        """Return the Hub's last message about a server that starts; may be empty."""
+        message = ""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
-                async for event in self.api.events(name):
-                    said = str(event.get("message", "")).strip() or said
-        return said
+                async for event in self.hub.events(name):
+                    message = str(event.get("message", "")).strip() or message
+        return message
 
-    async def _wake(self, name: str, tell: Tell, *, doubted: bool = False) -> str:
-        """Return the address of a running node; one that is ``doubted`` the Hub looks at first.
+    async def _request(
+        self, method: str, url: str, seconds: float = REQUEST_TIMEOUT, **options: Any
+    ) -> httpx.Response:
+        return await bounded_http.request(self._http, method, url, seconds, **options)
 
-        A start that nobody here waits for any more is called off: it would hold its place in the
+    async def _describe_use(self, full: list[tuple[str, str]]) -> str:
+        """Return a sentence that says which kernels use the slots."""
+        users = []
+        for name, address in full:
+            status = await self.status(address)
+            users += [
+                f"a {'worker' if kernel.worker else 'kernel'} of "
+                f"{kernel.label or 'an unnamed notebook'} on {name}"
+                for kernel in (status.kernels if status is not None else ())
+            ]
+        count = self._profile.max_workers
+        slots = "The only slot" if count == 1 else f"All {count} slots"
+        by = f" by {', '.join(users)}" if users else ""
+        return (
+            f"{slots} of the placement {self._placement!r} {'is' if count == 1 else 'are'} in "
+            f"use{by}. Stop one of the kernels; 'easymlnb placement list' shows them."
+        )
+
+    async def _is_reachable(self, address: str) -> bool:
+        """Return whether a node that the Hub reports as ready responds soon."""
+        deadline = asyncio.get_running_loop().time() + UNREACHED_TIMEOUT
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                url = f"{address}easymlnb/node"
+                response = await self._request("GET", url, UNREACHED_TIMEOUT / 2)
+                if response.status_code not in UNREACHED:
+                    return True
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await asyncio.sleep(POLL_INTERVAL)
+
+    async def _start_node(
+        self, name: str, on_progress: ProgressCallback, *, recheck: bool = False
+    ) -> str:
+        """Return the address of a running node; with ``recheck`` the Hub checks it first.
+
+        A start that no kernel of this process waits for is canceled: it would take a place in the
         queue, and then a GPU.
         """
-        key = (self.api.account.user, name)
+        key = (self.hub.credentials.user, name)
         _waiting[key] += 1
         try:
-            return await self._woken(name, tell, doubted)
+            return await self._wait_for_node(name, on_progress, recheck)
         except asyncio.CancelledError:
             if _waiting[key] == 1:
-                await self._call_off(name)
+                await self._cancel_start(name)
             raise
         finally:
             _waiting[key] -= 1
 
-    async def _call_off(self, name: str) -> None:
+    async def _cancel_start(self, name: str) -> None:
         with contextlib.suppress(EasyMLNBError):
-            if (await self.api.servers()).get(name, {}).get("pending") == "spawn":
-                await self.api.stop(name)
+            if (await self.hub.servers()).get(name, {}).get("pending") == "spawn":
+                await self.hub.stop(name)
 
-    async def _woken(self, name: str, tell: Tell, doubted: bool) -> str:
-        model = (await self.api.servers()).get(name, {})
-        if model.get("ready") and not doubted:
-            return self.api.address(model)
+    async def _wait_for_node(self, name: str, on_progress: ProgressCallback, recheck: bool) -> str:
+        model = (await self.hub.servers()).get(name, {})
+        if model.get("ready") and not recheck:
+            return self.hub.address(model)
         if model.get("pending") == "stop":
-            tell("Waiting for a node to stop before it is started again ...")
-            await self._settled(name, tell)
+            on_progress("Waiting for a node to stop before it is started again ...")
+            await self._wait_settled(name)
         if model.get("ready"):
-            tell(
+            on_progress(
                 f"The node {name} does not respond; the Hub is checking whether the node is "
                 "running ..."
             )
         else:
-            tell(f"Starting a node for the placement {self._placement!r} ...")
+            on_progress(f"Starting a node for the placement {self._placement!r} ...")
         title = f"easymlnb: {self._placement}"
-        await self.api.start(name, title, self._spot.options)
-        failed = ""
+        await self.hub.start(name, title, self._profile.spawner_options)
+        failure = ""
         while True:
-            async for event in self.api.events(name):
+            async for event in self.hub.events(name):
                 message = str(event.get("message", "")).strip()
                 if event.get("failed"):
-                    failed = message
+                    failure = message
                 elif message:
-                    tell(message)
-            model = await self._settled(name, tell)
+                    on_progress(message)
+            model = await self._wait_settled(name)
             if model.get("ready"):
-                return self.api.address(model)
+                return self.hub.address(model)
             if not model.get("pending"):
                 raise NotReady(
                     f"The node for {self._placement!r} failed to start: "
-                    f"{failed.removeprefix('Spawn failed:').strip() or 'the Hub gives no reason.'}"
+                    f"{failure.removeprefix('Spawn failed:').strip() or 'the Hub gives no reason.'}"
                 )
 
-    async def _settled(self, name: str, tell: Tell) -> dict[str, Any]:
-        """Return a server's model once it is ready, starting, or not there."""
-        quiet = 0
-        while True:
-            model = await self._model(name)
-            if model.get("ready") or model.get("pending") == "spawn":
-                return model
-            # A start that was accepted just now may not be seen yet.
-            quiet += not model.get("pending")
-            if quiet > 3:
-                return model
-            await asyncio.sleep(LOOK_EVERY)
-
-    async def _model(self, name: str) -> dict[str, Any]:
-        """Return what the Hub says of a server; a Hub that is being restarted is waited for."""
-        until = asyncio.get_running_loop().time() + HUB_AWAY
-        while True:
-            try:
-                return (await self.api.servers()).get(name, {})
-            except NotReady:
-                if asyncio.get_running_loop().time() > until:
-                    raise
-            await asyncio.sleep(LOOK_EVERY)
-
-    async def _start(
-        self, name: str, address: str, wanted: KernelRequest, tell: Tell
-    ) -> Seat | None:
-        """Start a kernel on a node; ``None`` when it is full.
-
-        A node that is not reached may have been stopped, or its job cancelled, and the Hub may not
-        know yet: it is asked to look, and starts the node again.
-        """
-        headers = {"Content-Type": "application/x-msgpack"}
-        content = msgspec.msgpack.encode(wanted)
+    async def _wait_settled(self, name: str) -> dict[str, Any]:
+        """Return a server's model once the server is ready, starting, or gone."""
         clock = asyncio.get_running_loop().time
-        until, recheck = clock() + UP_TIMEOUT, clock() + RECHECK
-        strange = 0
+        absent, answered_at = 0, clock()
         while True:
-            url = f"{address}easymlnb/node/kernels"
             try:
-                answer = await self._ask("POST", url, content=content, headers=headers)
-            except httpx.TimeoutException as error:
-                raise NotReady(f"The node {name} does not respond.") from error
-            except httpx.TransportError:
-                answer = CUT
-            if answer.status_code == 201:
-                told = answer.json()
-                return Seat(address, str(told["id"]), float(told["age"]))
-            if answer.status_code == FULL:
+                model = (await self.hub.servers()).get(name, {})
+            except NotReady:  # the Hub may be restarting
+                if clock() - answered_at > HUB_TIMEOUT:
+                    raise
+            else:
+                answered_at = clock()
+                # A start that was just accepted may not be visible yet.
+                absent += not model.get("pending")
+                settled = model.get("ready") or model.get("pending") == "spawn"
+                if settled or absent > 3:
+                    return model
+            await asyncio.sleep(POLL_INTERVAL)
+
+    async def _request_kernel(
+        self, name: str, address: str, request: KernelRequest, on_progress: ProgressCallback
+    ) -> NodeSlot | None:
+        """Start a kernel on a node; ``None`` if the node is full.
+
+        A node that is not reached may have been stopped, or its job canceled, before the Hub
+        notices: the Hub is asked to check, and starts the node again.
+        """
+        content = msgspec.msgpack.encode(request)
+        clock = asyncio.get_running_loop().time
+        deadline, recheck_at = clock() + UP_TIMEOUT, clock() + RECHECK_AFTER
+        foreign = 0
+        while True:
+            response = await self._post_kernel(name, address, content)
+            if response.status_code == 201:
+                reply = response.json()
+                return NodeSlot(address, str(reply["id"]), float(reply["age"]))
+            if response.status_code == FULL:
                 return None
-            if not await self._is_elsewhere(address, answer):
-                foreign = answer.status_code == 404 and OURS not in answer.headers
-                strange += foreign
-                # Once may be a route that came, or went, between the two questions.
-                if not foreign or strange > 1:
-                    raise NotReady(_refused(name, answer))
+            if not await self._is_other_server(address, response):
+                foreign += (is_foreign := _is_foreign(response))
+                # Once may be a route that came, or went, between the two requests.
+                if not is_foreign or foreign > 1:
+                    raise NotReady(_refusal(name, response))
             now = clock()
-            if now > until:
+            if now > deadline:
                 raise NotReady(
                     f"The node {name} is not reachable, although the Hub reports it as running. "
                     "Try again in a moment."
                 )
-            if now > recheck:
-                address = await self._wake(name, tell, doubted=True)
-                recheck = clock() + RECHECK
-                until += clock() - now  # what it took to start the node again does not count
-            await asyncio.sleep(LOOK_EVERY)
+            if now > recheck_at:
+                address = await self._start_node(name, on_progress, recheck=True)
+                recheck_at = clock() + RECHECK_AFTER
+                deadline += clock() - now  # starting the node again does not count
+            await asyncio.sleep(POLL_INTERVAL)
 
-    async def _is_elsewhere(self, address: str, answer: httpx.Response) -> bool:
-        """Say whether something else than the node answered, for want of a way to it.
+    async def _post_kernel(self, name: str, address: str, content: bytes) -> httpx.Response:
+        headers = {"Content-Type": "application/x-msgpack"}
+        url = f"{address}easymlnb/node/kernels"
+        try:
+            return await self._request("POST", url, content=content, headers=headers)
+        except httpx.TimeoutException as error:
+            raise NotReady(f"The node {name} does not respond.") from error
+        except httpx.TransportError:
+            return NO_RESPONSE
 
-        Where the proxy has no route to a node, the user's own server says 404, as a node
-        without easymlnb would; only the node has Jupyter's API at this address.
+    async def _is_other_server(self, address: str, response: httpx.Response) -> bool:
+        """Return whether another server responded because the node was not reached.
+
+        If the proxy has no route to a node, the user's own server responds with 404, as a node
+        without easymlnb would. But only the node has Jupyter's API at this address.
         """
-        if "code" in answer.text and OURS in answer.headers:
+        if "code" in response.text and OURS in response.headers:
             return False
-        if answer.status_code != 404:
-            return answer.status_code in UNREACHED
+        if response.status_code != 404:
+            return response.status_code in UNREACHED
         with contextlib.suppress(httpx.TransportError):
-            return (await self._ask("GET", f"{address}api")).status_code != 200
+            return (await self._request("GET", f"{address}api")).status_code != 200
         return True
 
 
-def _refused(name: str, answer: httpx.Response) -> str:
-    try:
-        return str(answer.json()["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        pass
-    if answer.status_code == 404:
+def _server_name(address: str) -> str:
+    return address.rstrip("/").rpartition("/")[2]
+
+
+def _is_foreign(response: httpx.Response) -> bool:
+    return response.status_code == 404 and OURS not in response.headers
+
+
+def _refusal(name: str, response: httpx.Response) -> str:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return str(response.json()["error"]["message"])
+    if response.status_code == 404:
         return (
             f"The node {name} does not run easymlnb. Install the version of this server in the "
             "environment of the profile's servers."
         )
     return (
-        f"The node {name} responded with status {answer.status_code} instead of starting a kernel."
+        f"The node {name} responded with status {response.status_code} instead of starting a "
+        "kernel."
     )

@@ -1,4 +1,4 @@
-"""Kernels of Jupyter that run on a node: what ``easymlnb placement install`` writes starts them.
+"""A kernel provisioner for nodes; ``easymlnb placement install`` writes kernelspecs that use it.
 
 Any program that starts kernels through jupyter_client can use it: JupyterLab, nbconvert, papermill,
 a console, and the workers of published services.
@@ -22,77 +22,80 @@ from jupyter_core.utils import ensure_async
 from traitlets import Dict, Unicode
 
 from easymlnb_server.placement import process_records
-from easymlnb_server.placement.hub import profiles
+from easymlnb_server.placement.base import ProgressCallback
 from easymlnb_server.placement.hub.client import HubClient
 from easymlnb_server.placement.hub.credentials import HubCredentials
-from easymlnb_server.placement.hub.loop_thread import there
+from easymlnb_server.placement.hub.loop_thread import run_in_loop
 from easymlnb_server.placement.hub.node_protocol import KernelRequest
-from easymlnb_server.placement.hub.nodes import Nodes, Tell
-from easymlnb_server.placement.hub.tunnel.remote_kernel import Remote
+from easymlnb_server.placement.hub.nodes import Nodes
+from easymlnb_server.placement.hub.profiles import PlacementProfile, parse_profiles
+from easymlnb_server.placement.hub.tunnel.remote_kernel import RemoteKernel
 from easymlnb_server.placement.hub.tunnel.zmq_bridge import PORTS
 
-PASSED = ("JPY_SESSION_NAME", "EASYMLNB_SECRET")
-"""Variables of a kernel that somebody types into that are not those of its node."""
+FORWARDED = ("JPY_SESSION_NAME", "EASYMLNB_SECRET")
+"""Variables of an interactive kernel that its node does not have."""
 
 
-PATIENCE = 10.0
-"""Seconds that starting a kernel waits for its node; from then on the kernel is there to look at,
-and its cells say what it waits for."""
+NODE_TIMEOUT = 10.0
+"""Seconds that the start of an interactive kernel waits for its node; after that the kernel is
+presented as started, and its cells show what it waits for."""
 
 
 class HubProvisioner(KernelProvisionerBase):
-    """Starts a kernel on a node of the Hub and stands in for it here.
+    """Starts a kernel on a node of the Hub and represents it here.
 
-    ``wanted`` is what to start, where that is not a kernel somebody types into, and ``account``
-    whose node it runs on, where that is not the one of this process; ``tell`` is told
-    what is waited for. ``address`` and ``kernel`` say where it runs then and ``until`` for
-    how long, by the monotonic clock; ``folder`` is where its sockets lie here.
+    request: what to start; ``None`` for an interactive kernel.
+    credentials: of the nodes' owner; ``None``: those of this process.
+    on_progress: reports what the start waits for.
+    folder: where the kernel's sockets are on this machine.
+    address, kernel: the node's URL and the kernel's id there.
+    replace_at: when the node ends, on the monotonic clock.
     """
 
     placement = Unicode(help="The placement's name.").tag(config=True)
-    spot = Dict(help="The placement's options, as in c.EasyMLNB.placements.").tag(config=True)
+    profile = Dict(help="The placement's options, as in c.EasyMLNB.placements.").tag(config=True)
     proxy = Unicode(help="URL of the Hub's proxy; default: the Hub's public URL.").tag(config=True)
 
-    wanted: KernelRequest | None = None
-    account: HubCredentials | None = None
-    tell: Tell | None = None
+    request: KernelRequest | None = None
+    credentials: HubCredentials | None = None
+    on_progress: ProgressCallback | None = None
     folder: Path | None = None
     address = ""
     kernel = ""
-    until = math.inf
+    replace_at = math.inf
     _nodes: Nodes | None = None
-    _remote: Remote | None = None
+    _remote: RemoteKernel | None = None
     _loop: asyncio.AbstractEventLoop | None = None
-    _said = ""
+    _message = ""
 
     @property
-    def _account(self) -> HubCredentials:
-        return self.account or HubCredentials.of(os.environ, self.proxy)
+    def _credentials(self) -> HubCredentials:
+        return self.credentials or HubCredentials.from_environment(os.environ, self.proxy)
 
     @property
     def has_process(self) -> bool:
         return self._remote is not None
 
     async def poll(self) -> int | None:
-        return self._remote.exit if self._remote is not None else 0
+        return self._remote.exit_code if self._remote is not None else 0
 
     async def wait(self) -> int | None:
         if self._remote is None:
             return 0
         remote = self._remote
-        await there(_ended(remote))
-        await there(remote.close())
+        await run_in_loop(_wait_ended(remote))
+        await run_in_loop(remote.close())
         self.address = self.address or remote.address
         self._remote = None
-        return remote.exit
+        return remote.exit_code
 
     async def send_signal(self, signum: int) -> None:
         if self._remote is not None and signum:
-            await there(self._remote.signal(signum))
+            await run_in_loop(self._remote.send_signal(signum))
 
     async def kill(self, restart: bool = False) -> None:
         if self._remote is not None:
-            await there(self._remote.close())
+            await run_in_loop(self._remote.close())
 
     async def terminate(self, restart: bool = False) -> None:
         await self.send_signal(signal.SIGTERM)
@@ -102,108 +105,106 @@ class HubProvisioner(KernelProvisionerBase):
         return {**kwargs, "cmd": []}
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        manager = self.parent
-        assert manager is not None
-        spot = profiles.read({self.placement: self.spot})[self.placement]
-        wanted = self.wanted or self._typed_into(spot, **kwargs)
-        wanted = msgspec.structs.replace(
-            wanted,
+        assert self.parent is not None
+        session: Session = self.parent.session
+        profile = parse_profiles({self.placement: self.profile})[self.placement]
+        request = msgspec.structs.replace(
+            self.request or self._interactive_request(profile, **kwargs),
             name=self.kernel_id or "",
-            key=manager.session.key.decode(),
-            seats=spot.seats,
-            idle=spot.seconds,
-            life=0.0 if spot.life == math.inf else spot.life,
+            key=session.key.decode(),
+            slots=profile.slots,
+            idle=profile.idle_seconds,
+            lifetime=0.0 if profile.usable_seconds == math.inf else profile.usable_seconds,
         )
-        fresh = self.folder is None
+        is_first = self.folder is None
         if self.folder is None:
             self.folder = process_records.socket_folder("emnb-hub-")
         self._loop = asyncio.get_running_loop()
         try:
-            self._remote = await there(self._launch(spot, wanted, self.folder))
+            self._remote = await run_in_loop(self._launch(profile, request, self.folder))
         except BaseException:
-            if fresh:
-                # Of a start that failed nobody cleans up after the kernel.
+            if is_first:
+                # After a start that failed, `cleanup` is not called.
                 await asyncio.shield(asyncio.ensure_future(self._clear()))
             raise
         info: dict[str, Any] = {f"{name}_port": number for name, number in PORTS.items()}
         info |= {"transport": "ipc", "ip": str(self.folder / "k")}
-        info |= {"key": manager.session.key, "signature_scheme": manager.session.signature_scheme}
+        info |= {"key": session.key, "signature_scheme": session.signature_scheme}
         self.connection_info = cast("KernelConnectionInfo", info)
         return self.connection_info
 
     async def _launch(
-        self, spot: profiles.PlacementProfile, wanted: KernelRequest, folder: Path
-    ) -> Remote:
+        self, profile: PlacementProfile, request: KernelRequest, folder: Path
+    ) -> RemoteKernel:
         if self._nodes is None:
-            self._nodes = Nodes(HubClient(self._account), self.placement, spot)
-        tells: list[Tell] = [self.tell or self.log.info]
+            self._nodes = Nodes(HubClient(self._credentials), self.placement, profile)
+        listeners: list[ProgressCallback] = [self.on_progress or self.log.info]
 
-        def tell(text: str) -> None:
-            self._said = text
-            for one in tells:
-                one(text)
+        def on_progress(text: str) -> None:
+            self._message = text
+            for listener in listeners:
+                listener(text)
 
-        seat = asyncio.ensure_future(self._nodes.seat(wanted, tell))
+        starting = asyncio.ensure_future(self._nodes.start_kernel(request, on_progress))
         try:
-            # A worker has a deployment that waits; a person wants to read what is waited for.
-            patience = None if wanted.worker else PATIENCE
-            await asyncio.wait({seat}, timeout=patience)
+            # A worker's deployment waits; a person wants to read what the kernel waits for.
+            await asyncio.wait({starting}, timeout=None if request.worker else NODE_TIMEOUT)
         except asyncio.CancelledError:
-            seat.cancel()
-            await asyncio.gather(seat, return_exceptions=True)
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
             raise
-        if seat.done():
-            found = seat.result()
-            self.address, self.kernel = found.address, found.kernel
-            self.until = time.monotonic() + spot.life - found.age
-            remote = Remote(self._nodes, folder)
-            remote.sit(found)
-            return remote
-        remote = Remote(self._nodes, folder)
-        tells.append(
-            remote.wait_for(seat, self._session(), self._language, self._watched, self._give_up)
-        )
-        tell(self._said)
+        slot = starting.result() if starting.done() else None
+        remote = RemoteKernel(self._nodes, folder)
+        if slot is not None:
+            self.address, self.kernel = slot.address, slot.kernel
+            self.replace_at = time.monotonic() + profile.usable_seconds - slot.age
+            remote.connect(slot)
+        else:
+            session, language = self._session(), self._language
+            listeners.append(
+                remote.wait_for(starting, session, language, self._has_clients, self._shut_down)
+            )
+            on_progress(self._message)
         return remote
 
     def _session(self) -> Session:
-        manager = self.parent
-        assert manager is not None
-        signed = manager.session
-        return Session(key=signed.key, signature_scheme=signed.signature_scheme, username="kernel")
+        assert self.parent is not None
+        own: Session = self.parent.session
+        return Session(key=own.key, signature_scheme=own.signature_scheme, username="kernel")
 
     @property
     def _language(self) -> str:
         return str(getattr(self.kernel_spec, "language", "") or "python")
 
-    def _watched(self) -> bool:
-        """Say whether somebody looks at the kernel; whoever cannot be asked does."""
-        connections = getattr(self._all_kernels, "_kernel_connections", None)
+    def _has_clients(self) -> bool:
+        """Return whether a client is connected; true if that is unknown, as in a script."""
+        connections = getattr(self._multi_kernel_manager, "_kernel_connections", None)
         return connections is None or connections.get(self.kernel_id, 0) > 0
 
     @property
-    def _all_kernels(self) -> Any:
-        """The kernels of the server that this one belongs to; ``None`` for that of a script."""
+    def _multi_kernel_manager(self) -> Any:
+        """The manager of the server's kernels; ``None`` in a script."""
         return self.parent.parent if self.parent is not None else None
 
-    def _give_up(self) -> None:
-        """Shut the kernel down, as its user would: nobody has waited for its node for a while."""
+    def _shut_down(self) -> None:
+        """Shut the kernel down as its user would: no client waits for its node."""
         self.log.info("No client is waiting for the kernel %s.", self.kernel_id)
         assert self._loop is not None
         kernel = self.kernel_id
 
         async def shut_down() -> None:
             with contextlib.suppress(Exception):
-                await ensure_async(self._all_kernels.shutdown_kernel(kernel, now=True))
+                await ensure_async(self._multi_kernel_manager.shutdown_kernel(kernel, now=True))
 
         asyncio.run_coroutine_threadsafe(shut_down(), self._loop)
 
-    def _typed_into(self, spot: profiles.PlacementProfile, **kwargs: Any) -> KernelRequest:
-        environment = {n: v for n, v in kwargs.get("env", {}).items() if n in PASSED}
-        environment["EASYMLNB_URL"] = self._account.address
-        environment["EASYMLNB_LINK"] = self._account.link
+    def _interactive_request(self, profile: PlacementProfile, **kwargs: Any) -> KernelRequest:
+        given = kwargs.get("env", {})
+        environment = {name: given[name] for name in FORWARDED if name in given}
+        environment["EASYMLNB_URL"] = self._credentials.address
+        environment["EASYMLNB_LINK"] = self._credentials.link
         return KernelRequest(
-            kernel=spot.kernel or "python3",
+            kernel=profile.kernel or "python3",
             key="",
             label=str(environment.get("JPY_SESSION_NAME", "")).rpartition("/")[2],
             environment=environment,
@@ -213,20 +214,20 @@ class HubProvisioner(KernelProvisionerBase):
     async def cleanup(self, restart: bool = False) -> None:
         remote, self._remote = self._remote, None
         if remote is not None:
-            await there(remote.close())
+            await run_in_loop(remote.close())
         if restart:
             return
         if self._nodes is not None:
             address = self.address or (remote.address if remote is not None else "")
-            if address and self.wanted is None:
-                await there(self._nodes.free(address))
+            if address and self.request is None:
+                await run_in_loop(self._nodes.stop_if_empty(address))
         await self._clear()
 
     async def _clear(self) -> None:
-        """Give back what was made for the kernel here."""
+        """Close the connections and remove the folder of a kernel."""
         nodes, self._nodes = self._nodes, None
         if nodes is not None:
-            await there(nodes.close())
+            await run_in_loop(nodes.close())
         folder, self.folder = self.folder, None
         if folder is not None:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
@@ -235,5 +236,5 @@ class HubProvisioner(KernelProvisionerBase):
         return max(recommended, 30.0)
 
 
-async def _ended(remote: Remote) -> None:
+async def _wait_ended(remote: RemoteKernel) -> None:
     await remote.ended.wait()

@@ -7,77 +7,73 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx
-import msgspec
 
 from easymlnb.contract.hub_config import SERVICE
-from easymlnb_server.placement.hub import profiles
 from easymlnb_server.placement.hub.credentials import HubCredentials
-from easymlnb_server.placement.hub.profiles import PlacementProfile
+from easymlnb_server.placement.hub.profiles import PlacementProfile, parse_profiles
 
-SECONDS = 3.0
-"""How long the service may take; a server that starts waits for it."""
+TIMEOUT = 3.0
+"""Seconds for the service's answer; a server that starts waits for it."""
 
-FRESH = 30.0
-"""Seconds for which an answer is good."""
+MAX_AGE = 30.0
+"""Seconds after which the service is asked again."""
 
 log = logging.getLogger("easymlnb.placements")
 
 
-class CommonSpots:
-    """Asks the shared service which placements there are, in the name of a user's own server.
+class SharedProfiles:
+    """The placements of a user's own server: its ``own``, then those of the shared service.
 
-    ``base_url`` is the Hub's. ``own`` are placements that this server names itself; they count
-    before those of the service.
+    ``base_url`` is the Hub's.
     """
 
     def __init__(
-        self, account: HubCredentials, base_url: str, own: Mapping[str, PlacementProfile]
+        self, credentials: HubCredentials, base_url: str, own: Mapping[str, PlacementProfile]
     ) -> None:
-        self._account = account
-        self._url = f"{account.proxy}{base_url.rstrip('/')}/services/{SERVICE}/placements"
+        self._credentials = credentials
+        self._url = f"{credentials.proxy}{base_url.rstrip('/')}/services/{SERVICE}/placements"
         self._own = dict(own)
-        self._found: dict[str, PlacementProfile] = {}
-        self._asked: float | None = None
-        self._turn = threading.Lock()
+        self._shared: dict[str, PlacementProfile] = {}
+        self._asked_at: float | None = None
+        self._lock = threading.Lock()
 
     @property
     def last(self) -> dict[str, PlacementProfile]:
-        """The placements as they were found last, ``local`` among them where it is a node."""
-        return {**self._found, **self._own}
+        """The placements of the last request, with ``local`` if the service runs it on a node."""
+        return {**self._shared, **self._own}
 
     def get(self) -> dict[str, PlacementProfile]:
-        """Return the placements; it blocks. Those of a service that is away stay as they were."""
-        account = self._account
-        if not (account.user and account.token and account.proxy):
+        """Return the placements; blocks. Without an answer the previous ones stay."""
+        credentials = self._credentials
+        if not (credentials.user and credentials.token and credentials.proxy):
             return self.last
-        with self._turn:
-            if self._asked is None or time.monotonic() - self._asked > FRESH:
-                found = self._ask()
-                self._found = self._found if found is None else found
-                self._asked = time.monotonic()
+        with self._lock:
+            if self._asked_at is None or time.monotonic() - self._asked_at > MAX_AGE:
+                shared = self._request()
+                self._shared = self._shared if shared is None else shared
+                self._asked_at = time.monotonic()
         return self.last
 
-    def _ask(self) -> dict[str, PlacementProfile] | None:
-        """Return what the service says; ``None`` if it says nothing, or is not there."""
+    def _request(self) -> dict[str, PlacementProfile] | None:
+        """Return the service's placements; ``None`` without a valid answer."""
         try:
-            answer = httpx.get(
+            response = httpx.get(
                 self._url,
                 params={"nodes": "false"},
-                headers=self._account.headers,
-                timeout=SECONDS,
+                headers=self._credentials.headers,
+                timeout=TIMEOUT,
             )
-            if answer.status_code != 200:
+            if response.status_code != 200:
                 return None
-            told = answer.json()["placements"]
-            mine = [one for one in told if one["user"] == self._account.user]
-            return {str(one["name"]): _spot(one["name"], one["spot"]) for one in mine}
+            placements = response.json()["placements"]
+            mine = [entry for entry in placements if entry["user"] == self._credentials.user]
+            return parse_profiles({str(entry["name"]): _known(entry["profile"]) for entry in mine})
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
             log.info("Could not read the shared service's placements: %s", error)
             return None
 
 
-def _spot(name: str, told: Mapping[str, Any]) -> PlacementProfile:
-    # A service of another version may know more.
-    known = {field.name for field in msgspec.structs.fields(PlacementProfile)}
-    given = {key: value for key, value in told.items() if key in known}
-    return profiles.read({name: given})[name]
+def _known(settings: Mapping[str, Any]) -> dict[str, Any]:
+    # A service of another version may send more.
+    names = PlacementProfile.__struct_fields__
+    return {name: settings[name] for name in names if name in settings}

@@ -8,14 +8,14 @@ import msgspec
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.placement.hub.client import HubClient
 from easymlnb_server.placement.hub.credentials import HubCredentials
-from easymlnb_server.placement.hub.loop_thread import there
+from easymlnb_server.placement.hub.loop_thread import run_in_loop
 from easymlnb_server.placement.hub.node_protocol import KernelStatus
 from easymlnb_server.placement.hub.nodes import Nodes, node_names
 from easymlnb_server.placement.hub.profiles import PlacementProfile
 
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
-    """A node that runs or is about to. ``state`` is ``ready`` or what the Hub says it waits for."""
+    """A node that runs or starts. ``state`` is ``ready``, or the Hub's last message."""
 
     name: str
     state: str
@@ -25,45 +25,45 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlacementView:
-    """One placement, as its user sees it. ``proxy`` is what its administrator said of that."""
+    """One user's placement. ``proxy`` is the configured URL of the Hub's proxy."""
 
     def __init__(
-        self, name: str, spot: PlacementProfile, account: HubCredentials, proxy: str = ""
+        self, name: str, profile: PlacementProfile, credentials: HubCredentials, proxy: str = ""
     ) -> None:
         self.name = name
         self.proxy = proxy
-        self._account = account
-        self._spot = spot
+        self._credentials = credentials
+        self._profile = profile
 
     @property
     def user(self) -> str:
-        """Whose nodes these are."""
-        return self._account.user
+        """The owner of the nodes."""
+        return self._credentials.user
 
     @property
-    def told(self) -> dict[str, Any]:
-        """What the administrator said of it."""
-        found: dict[str, Any] = msgspec.to_builtins(self._spot)
-        return found
+    def settings(self) -> dict[str, Any]:
+        """What the administrator configured, with defaults."""
+        settings: dict[str, Any] = msgspec.to_builtins(self._profile)
+        return settings
 
     async def nodes(self) -> list[NodeView]:
-        """Return the nodes; raises ``NotReady`` or ``Forbidden`` when the Hub does not say."""
-        return await there(self._nodes())
+        """Return the nodes; raises ``NotReady`` or ``Forbidden`` if the Hub does not answer."""
+        return await run_in_loop(self._nodes())
 
     async def _nodes(self) -> list[NodeView]:
-        nodes = Nodes(HubClient(self._account), self.name, self._spot)
+        nodes = Nodes(HubClient(self._credentials), self.name, self._profile)
         try:
-            running = await nodes.api.servers()
-            names = [name for name in node_names(self.name, self._spot) if name in running]
-            return [await self._look(nodes, name, running[name]) for name in names]
+            running = await nodes.hub.servers()
+            names = [name for name in node_names(self.name, self._profile) if name in running]
+            return [await self._view(nodes, name, running[name]) for name in names]
         finally:
             await nodes.close()
 
-    async def _look(self, nodes: Nodes, name: str, model: dict[str, Any]) -> NodeView:
+    async def _view(self, nodes: Nodes, name: str, model: dict[str, Any]) -> NodeView:
         if not model.get("ready"):
-            said = await nodes.last_event(name) if model.get("pending") == "spawn" else ""
-            return NodeView(name=name, state=said or str(model.get("pending") or "stopped"))
-        status = await nodes.status(nodes.api.address(model))
+            message = await nodes.last_event(name) if model.get("pending") == "spawn" else ""
+            return NodeView(name=name, state=message or str(model.get("pending") or "stopped"))
+        status = await nodes.status(nodes.hub.address(model))
         if status is None:
             return NodeView(name=name, state="does not respond")
         return NodeView(
@@ -72,17 +72,17 @@ class PlacementView:
 
 
 class Views(Protocol):
-    """What there is to see of placements."""
+    """The placements that can be listed."""
 
-    def of(self, caller: Caller | None) -> list[PlacementView]:
-        """Return what somebody may see; it may block."""
+    def visible_to(self, caller: Caller | None) -> list[PlacementView]:
+        """Return what a caller may see; may block."""
 
 
-class OwnViews:
-    """The placements of one's own server, as they are when somebody looks."""
+class PersonalViews:
+    """The placements of a user's own server; ``views`` returns the current ones."""
 
     def __init__(self, views: Callable[[], list[PlacementView]]) -> None:
         self._views = views
 
-    def of(self, caller: Caller | None) -> list[PlacementView]:
+    def visible_to(self, caller: Caller | None) -> list[PlacementView]:
         return self._views()

@@ -1,112 +1,111 @@
 """Short-lived tokens for users' servers, each valid for one user only.
 
-A server of a user runs whatever that user wants, and reads what it is sent. The service's own token
-starts servers of everybody and makes such tokens, so it is shown to nobody but the Hub.
+A user's server runs any code of that user, which can read what it receives. The service's own token
+can start all users' servers and create such tokens, so only the Hub receives it.
 """
 
 import asyncio
+import math
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable
 from urllib.parse import quote
 
 import httpx
 
 from easymlnb.contract.errors import EasyMLNBError, Forbidden, NotReady
-from easymlnb_server.placement.hub.credentials import HubCredentials
+from easymlnb_server.placement.hub.credentials import HUB_AWAY, HubCredentials
 
-LIFE = 900
-"""Seconds that the Hub takes such a token."""
+LIFETIME = 900
+"""Seconds for which a token is valid."""
 
-RENEW = 600.0
-"""Seconds after which another is asked for."""
+RENEW_AFTER = 600.0
+"""Seconds after which a token is replaced."""
 
-MOST = 1000
-"""Users whose tokens are kept."""
+MAX_TOKENS = 1000
+"""Users whose tokens are cached."""
 
 
 class UserTokens:
-    """Asks the Hub for tokens that open one user's servers. ``account`` is the service's own.
+    """Requests tokens that give access to one user's servers.
 
-    ``identity`` returns what tells a user from others of the same name, before and after: a token
-    of one must not be shown to servers of another.
+    credentials: the service's own.
+    identity: returns what distinguishes a user from former and later users of the same name. A
+        token of one must not reach the servers of another.
     """
 
     def __init__(
-        self, account: HubCredentials, identity: Callable[[str], str] = lambda user: ""
+        self, credentials: HubCredentials, identity: Callable[[str], str] = lambda user: ""
     ) -> None:
-        self._account = account
+        self._credentials = credentials
         self._identity = identity
-        self._kept: dict[tuple[str, str], tuple[float, str]] = {}
-        self._turn = threading.Lock()
+        self._cache: dict[tuple[str, str], tuple[float, str]] = {}
+        self._lock = threading.Lock()
         self._http = httpx.Client(
-            base_url=f"{account.api_url.rstrip('/')}/users/", headers=account.headers, timeout=10.0
+            base_url=f"{credentials.api_url.rstrip('/')}/users/",
+            headers=credentials.headers,
+            timeout=10.0,
         )
 
     def close(self) -> None:
         self._http.close()
 
-    def of(self, user: str) -> str:
-        """Return a token; it blocks, and threads may use it at once.
+    def get(self, user: str) -> str:
+        """Return a token; blocks, and may be called by several threads.
 
-        Raises ``NotReady`` or ``Forbidden`` when the Hub gives none.
+        Raises ``NotReady`` or ``Forbidden`` if the Hub returns none.
         """
         key = (user, self._identity(user))
-        since, token = self._kept.get(key, (0.0, ""))
-        if token and time.monotonic() - since < RENEW:
+        token, age = self._cached(key)
+        if age < RENEW_AFTER:
             return token
-        with self._turn:
-            since, token = self._kept.get(key, (0.0, ""))
-            if token and time.monotonic() - since < RENEW:
+        with self._lock:
+            token, age = self._cached(key)
+            if age < RENEW_AFTER:
                 return token
             try:
-                fresh = self._made(user)
+                renewed = self._request(user)
             except NotReady:
-                if token and time.monotonic() - since < LIFE:
-                    return token  # the Hub is away; it is good for some time yet
+                if age < LIFETIME:
+                    return token  # the Hub is away, and this token is still valid
                 raise
-            self._kept.pop(key, None)
-            self._kept[key] = (time.monotonic(), fresh)
-            if len(self._kept) > MOST:
-                self._kept.pop(next(iter(self._kept)))
-            return fresh
+            self._cache.pop(key, None)
+            self._cache[key] = (time.monotonic(), renewed)
+            if len(self._cache) > MAX_TOKENS:
+                self._cache.pop(next(iter(self._cache)))
+            return renewed
 
-    def _made(self, user: str) -> str:
-        asked = {
-            "expires_in": LIFE,
+    def _cached(self, key: tuple[str, str]) -> tuple[str, float]:
+        """Return a token and its age in seconds; ``inf`` if there is none."""
+        since, token = self._cache.get(key, (-math.inf, ""))
+        return token, time.monotonic() - since
+
+    def _request(self, user: str) -> str:
+        body = {
+            "expires_in": LIFETIME,
             "note": "easymlnb, to reach servers of this user",
             "scopes": [f"access:servers!user={user}"],
         }
         try:
-            answer = self._http.post(f"{quote(user, safe='')}/tokens", json=asked)
+            response = self._http.post(f"{quote(user, safe='')}/tokens", json=body)
         except httpx.TransportError as error:
-            raise NotReady("The Hub does not respond. Try again in a moment.") from error
-        if answer.status_code >= 500:
-            raise NotReady("The Hub does not respond. Try again in a moment.")
-        if answer.status_code != 201:
-            raise Forbidden(self._account.refusal)
-        return str(answer.json()["token"])
+            raise NotReady(HUB_AWAY) from error
+        if response.status_code >= 500:
+            raise NotReady(HUB_AWAY)
+        if response.status_code != 201:
+            raise Forbidden(self._credentials.refusal)
+        return str(response.json()["token"])
 
 
 class NodeAuth(httpx.Auth):
-    """Signs requests to the nodes of one user. ``token`` returns what opens them; it may block."""
+    """Adds a token to requests to one user's nodes. ``token`` returns it, and may block."""
 
     def __init__(self, token: Callable[[], str]) -> None:
         self._token = token
 
     def headers(self) -> dict[str, str]:
-        """Return what opens the nodes; it may block. Raises what ``token`` does."""
+        """Return the headers for a request; may block. Raises what ``token`` raises."""
         return {"Authorization": f"token {self._token()}"}
-
-    def sync_auth_flow(
-        self, request: httpx.Request
-    ) -> Generator[httpx.Request, httpx.Response, None]:
-        try:
-            request.headers.update(self.headers())
-        except EasyMLNBError as error:
-            # To who asks a node, it is the same as if the way there were cut.
-            raise httpx.ConnectError(error.message) from error
-        yield request
 
     async def async_auth_flow(
         self, request: httpx.Request
@@ -114,5 +113,6 @@ class NodeAuth(httpx.Auth):
         try:
             request.headers.update(await asyncio.to_thread(self.headers))
         except EasyMLNBError as error:
+            # For the caller this is the same as a node that cannot be reached.
             raise httpx.ConnectError(error.message) from error
         yield request

@@ -16,22 +16,22 @@ from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.nodes import PREFIX
 from easymlnb_server.placement.hub.tokens import UserTokens
 
-PATIENCE = 1.5
-"""Seconds that a page waits for all of this."""
+TIMEOUT = 1.5
+"""Seconds that a page waits for all servers."""
 
-FRESH = 4.0
-"""Seconds for which what was found is shown again: pages ask every few seconds."""
+MAX_AGE = 4.0
+"""Seconds for which a result is reused: pages refresh every few seconds."""
 
-LARGEST = 2 * 2**20
-"""Bytes that a server's list may have; whoever owns the server can send what they like."""
+MAX_RESPONSE = 2 * 2**20
+"""Maximum bytes of a server's list; the owner of the server controls what it sends."""
 
-MOST_USERS = 1000
-MOST = 100
+MAX_USERS = 1000
+MAX_SERVICES = 100
 """Services that are shown of one server."""
 
 
-class ServiceSummary(msgspec.Struct, frozen=True):
-    """A service of such a server, as its own list has it."""
+class PersonalService(msgspec.Struct, frozen=True):
+    """A service of such a server, from its own list."""
 
     name: str
     title: str
@@ -40,58 +40,59 @@ class ServiceSummary(msgspec.Struct, frozen=True):
     live: bool = False
 
 
-class _Answer(msgspec.Struct, frozen=True):
-    services: list[ServiceSummary]
+class _Response(msgspec.Struct, frozen=True):
+    services: list[PersonalService]
 
 
 @dataclass(frozen=True, slots=True)
 class OwnServer:
-    """A server of a user. ``path`` is where it is behind the proxy; it begins and ends in a slash.
+    """A server of a user.
 
-    ``services`` is ``None`` when it did not answer in time.
+    path: where it is behind the proxy; begins and ends with a slash.
+    services: ``None`` if it did not respond in time.
     """
 
     name: str
     path: str
-    services: tuple[ServiceSummary, ...] | None
+    services: tuple[PersonalService, ...] | None
 
 
 class UserServers:
-    """Asks users' servers; ``account`` is the shared service's own, ``tokens`` open them."""
+    """Queries users' servers. ``credentials`` are the shared service's own."""
 
-    def __init__(self, account: HubCredentials, tokens: UserTokens | None = None) -> None:
-        self._account = account
-        self._tokens = tokens or UserTokens(account)
-        self._http = httpx.AsyncClient(timeout=PATIENCE)
-        self._found: dict[str, tuple[float, list[OwnServer]]] = {}
+    def __init__(self, credentials: HubCredentials, tokens: UserTokens | None = None) -> None:
+        self._credentials = credentials
+        self._tokens = tokens or UserTokens(credentials)
+        self._http = httpx.AsyncClient(timeout=TIMEOUT)
+        self._cache: dict[str, tuple[float, list[OwnServer]]] = {}
 
     async def close(self) -> None:
         await self._http.aclose()
         self._tokens.close()
 
-    async def of(self, user: str) -> list[OwnServer]:
-        """Return the servers of a user that run, with what they serve. It never fails."""
-        since, found = self._found.get(user, (0.0, []))
-        if since and time.monotonic() - since < FRESH:
-            return found
+    async def get(self, user: str) -> list[OwnServer]:
+        """Return a user's running servers and their services. It never fails."""
+        since, servers = self._cache.get(user, (0.0, []))
+        if since and time.monotonic() - since < MAX_AGE:
+            return servers
         try:
-            async with asyncio.timeout(PATIENCE):
-                found = await self._look(user)
+            async with asyncio.timeout(TIMEOUT):
+                servers = await self._query_all(user)
         except (EasyMLNBError, TimeoutError, httpx.HTTPError, ValueError):
-            # A catalog without this is still a catalog.
-            found = [replace(server, services=None) for server in found]
-        self._found.pop(user, None)
-        self._found[user] = (time.monotonic(), found)
-        if len(self._found) > MOST_USERS:
-            self._found.pop(next(iter(self._found)))
-        return found
+            # The catalog is useful without them.
+            servers = [replace(server, services=None) for server in servers]
+        self._cache.pop(user, None)
+        self._cache[user] = (time.monotonic(), servers)
+        if len(self._cache) > MAX_USERS:
+            self._cache.pop(next(iter(self._cache)))
+        return servers
 
-    async def _look(self, user: str) -> list[OwnServer]:
-        api = HubClient(replace(self._account, user=user))
+    async def _query_all(self, user: str) -> list[OwnServer]:
+        hub = HubClient(replace(self._credentials, user=user))
         try:
-            models = await api.servers()
+            models = await hub.servers()
         finally:
-            await api.close()
+            await hub.close()
         running = [
             model
             for name, model in models.items()
@@ -99,30 +100,31 @@ class UserServers:
         ]
         if not running:
             return []
-        token = await asyncio.to_thread(self._tokens.of, user)
-        headers = {"Authorization": f"token {token}"}
-        return list(await asyncio.gather(*(self._ask(model, headers) for model in running)))
+        token = await asyncio.to_thread(self._tokens.get, user)
+        # Without compression, which could hide a response a thousand times as large.
+        headers = {"Authorization": f"token {token}", "Accept-Encoding": "identity"}
+        return list(await asyncio.gather(*(self._query(model, headers) for model in running)))
 
-    async def _ask(self, model: Mapping[str, Any], headers: dict[str, str]) -> OwnServer:
+    async def _query(self, model: Mapping[str, Any], headers: dict[str, str]) -> OwnServer:
         path = str(model["url"])
         server = OwnServer(str(model.get("name", "")), path, None)
+        url = f"{self._credentials.proxy}{path}easymlnb/services"
         try:
-            # Less than the whole, so that one that hangs does not hide the others.
-            async with asyncio.timeout(PATIENCE * 2 / 3):
-                data = await self._read(f"{self._account.proxy}{path}easymlnb/services", headers)
-            lines = msgspec.json.decode(data, type=_Answer).services
+            # Shorter than the timeout of all, so one that hangs does not hide the others.
+            async with asyncio.timeout(TIMEOUT * 2 / 3):
+                data = await self._read(url, headers)
+            services = msgspec.json.decode(data, type=_Response).services
         except (TimeoutError, httpx.HTTPError, msgspec.MsgspecError, UnicodeDecodeError):
             return server
-        return replace(server, services=tuple(one for one in lines[:MOST] if NAME.match(one.name)))
+        valid = (service for service in services[:MAX_SERVICES] if NAME.match(service.name))
+        return replace(server, services=tuple(valid))
 
     async def _read(self, url: str, headers: dict[str, str]) -> bytes:
-        # As it comes: what is packed may be a thousand times as large, and more.
-        plain = {**headers, "Accept-Encoding": "identity"}
-        async with self._http.stream("GET", url, headers=plain) as answer:
-            found = b""
-            if answer.status_code == 200:
-                async for part in answer.aiter_raw():
-                    found += part
-                    if len(found) > LARGEST:
+        async with self._http.stream("GET", url, headers=headers) as response:
+            data = b""
+            if response.status_code == 200:
+                async for chunk in response.aiter_raw():
+                    data += chunk
+                    if len(data) > MAX_RESPONSE:
                         return b""
-            return found
+            return data

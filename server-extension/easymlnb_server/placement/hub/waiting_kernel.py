@@ -1,6 +1,6 @@
-"""What stands in for a kernel while its node is waited for: it tells those who run cells for what.
+"""A stand-in for a kernel whose node is not ready: it shows in the first cell what it waits for.
 
-Clients see a kernel that is up and busy. What they send is kept for the real one.
+Clients see a kernel that is up and busy. Their messages are held for the real one.
 """
 
 import sys
@@ -13,129 +13,121 @@ Parts = list[bytes]
 Send = Callable[[str, Parts], None]
 """Sends a message on a channel, as a kernel would."""
 
-ROOM = 64 * 2**20
-"""Bytes that are kept for the kernel; more is refused by not reading on."""
+MAX_HELD = 64 * 2**20
+"""Bytes of messages that are held for the kernel; after that no more are read."""
 
 
-class Lobby:
-    """Answers clients of a kernel that is not there yet.
+class WaitingKernel:
+    """Answers clients of a kernel that has not started yet.
 
-    ``session`` signs as the kernel will, ``language`` is what it speaks. ``leave`` is called when
-    somebody shuts it down.
+    session: signs as the kernel will.
+    language: the kernel's language.
+    on_shutdown: called when a client shuts the kernel down.
     """
 
     def __init__(
-        self, session: Session, language: str, send: Send, leave: Callable[[], None]
+        self, session: Session, language: str, send: Send, on_shutdown: Callable[[], None]
     ) -> None:
         self._session = session
         self._language = language
         self._send = send
-        self._leave = leave
-        self._text = ""
+        self._on_shutdown = on_shutdown
+        self._progress = ""
         self._failure = ""
         self._cells: list[tuple[Parts, dict[str, Any]]] = []
-        self._kept: list[tuple[str, Parts]] = []
+        self._held: list[tuple[str, Parts]] = []
         self._size = 0
 
-    def take(self, channel: str, parts: Parts) -> bool:
-        """Take a message of a client; ``False``: no more for now."""
+    def receive(self, channel: str, parts: Parts) -> bool:
+        """Handle a client's message; ``False``: read no more for now."""
         try:
-            to, rest = self._session.feed_identities(parts)
+            identity, rest = self._session.feed_identities(parts)
             message = self._session.deserialize(rest)
         except (ValueError, TypeError, KeyError, IndexError):
-            return True  # the kernel would not take it either
+            return True  # the kernel would not accept it either
         kind = message["header"]["msg_type"]
         if kind == "kernel_info_request":
-            self._around(message, lambda: self._reply(channel, to, message, self._info()))
+            self._busy(message, lambda: self._reply(channel, identity, message, self._info()))
         elif kind == "shutdown_request":
-            self._reply(channel, to, message, {**message["content"], "status": "ok"})
-            self._leave()
+            self._reply(channel, identity, message, {**message["content"], "status": "ok"})
+            self._on_shutdown()
         elif kind == "interrupt_request":
             self.interrupt()
-            self._reply(channel, to, message, {"status": "ok"})
+            self._reply(channel, identity, message, {"status": "ok"})
         elif kind == "execute_request" and self._failure:
-            self._around(message, lambda: self._refuse(to, message, "NodeError", self._failure))
+            self._refuse(identity, message, "NodeError", self._failure)
         else:
-            self._keep(channel, parts)
+            self._held.append((channel, parts))
+            self._size += sum(map(len, parts))
             if kind == "execute_request":
-                self._cells.append((to, message))
+                self._cells.append((identity, message))
                 if len(self._cells) == 1:
-                    self._begin()
-        return self._size < ROOM
+                    self._publish("status", {"execution_state": "busy"}, message)
+                    self._show_progress()
+        return self._size < MAX_HELD
 
-    def tell(self, text: str) -> None:
-        """Say what is waited for, under the cell that was run first."""
-        if text != self._text:
-            self._text = text
-            self._show()
+    def on_progress(self, text: str) -> None:
+        """Show what the kernel waits for under the first cell."""
+        if text != self._progress:
+            self._progress = text
+            self._show_progress()
 
     def interrupt(self) -> None:
         """End the cells that wait."""
         self._end_cells("KeyboardInterrupt", "")
 
     def fail(self, text: str) -> None:
-        """Say from now on why there is no kernel."""
+        """Refuse the cells that wait, and all later ones."""
         self._failure = f"{text} Restart the kernel to try again."
         self._end_cells("NodeError", self._failure)
 
-    def open(self) -> list[tuple[str, Parts]]:
-        """The kernel is there: return what it was sent meanwhile."""
+    def take_over(self) -> list[tuple[str, Parts]]:
+        """Return the held messages, for the real kernel."""
         if self._cells:
-            self._say("clear_output", {"wait": False}, self._cells[0][1])
+            self._publish("clear_output", {"wait": False}, self._cells[0][1])
         self._cells.clear()
-        kept, self._kept = self._kept, []
-        return kept
+        held, self._held = self._held, []
+        return held
 
-    def _keep(self, channel: str, parts: Parts) -> None:
-        self._kept.append((channel, parts))
-        self._size += sum(map(len, parts))
-
-    def _begin(self) -> None:
-        self._say("status", {"execution_state": "busy"}, self._cells[0][1])
-        self._show()
-
-    def _show(self) -> None:
-        if self._cells and self._text:
+    def _show_progress(self) -> None:
+        if self._cells and self._progress:
             parent = self._cells[0][1]
-            self._say("clear_output", {"wait": True}, parent)
-            self._say("stream", {"name": "stderr", "text": f"{self._text}\n"}, parent)
+            self._publish("clear_output", {"wait": True}, parent)
+            self._publish("stream", {"name": "stderr", "text": f"{self._progress}\n"}, parent)
 
     def _end_cells(self, name: str, value: str) -> None:
         cells, self._cells = self._cells, []
         ended = {message["header"]["msg_id"] for _, message in cells}
-        self._kept = [one for one in self._kept if self._id(one[1]) not in ended]
-        for to, message in cells:
-            self._around(message, lambda to=to, m=message: self._refuse(to, m, name, value))  # type: ignore[misc]
+        self._held = [held for held in self._held if self._id(held[1]) not in ended]
+        for identity, message in cells:
+            self._refuse(identity, message, name, value)
 
     def _id(self, parts: Parts) -> str:
         _, rest = self._session.feed_identities(parts)
         return str(self._session.unpack(rest[1])["msg_id"])
 
-    def _around(self, parent: dict[str, Any], work: Callable[[], None]) -> None:
-        self._say("status", {"execution_state": "busy"}, parent)
+    def _busy(self, parent: dict[str, Any], work: Callable[[], None]) -> None:
+        self._publish("status", {"execution_state": "busy"}, parent)
         work()
-        self._say("status", {"execution_state": "idle"}, parent)
+        self._publish("status", {"execution_state": "idle"}, parent)
 
-    def _refuse(self, to: Parts, message: dict[str, Any], name: str, value: str) -> None:
+    def _refuse(self, identity: Parts, message: dict[str, Any], name: str, value: str) -> None:
         error = {"ename": name, "evalue": value, "traceback": [f"{name}: {value}".rstrip(": ")]}
-        self._say("error", error, message)
-        self._reply("shell", to, message, {**error, "status": "error", "execution_count": 0})
+        reply = {**error, "status": "error", "execution_count": 0}
+
+        def refuse() -> None:
+            self._publish("error", error, message)
+            self._reply("shell", identity, message, reply)
+
+        self._busy(message, refuse)
 
     def _info(self) -> dict[str, Any]:
-        speaks: dict[str, Any] = {
-            "name": self._language,
-            "version": "",
-            "mimetype": "",
-            "file_extension": "",
-        }
+        language: dict[str, Any] = dict.fromkeys(("version", "mimetype", "file_extension"), "")
         if self._language == "python":
-            version = ".".join(map(str, sys.version_info[:3]))
-            mode = {"name": "ipython", "version": sys.version_info[0]}
-            speaks = {
-                "name": "python",
-                "version": version,
+            language = {
+                "version": ".".join(map(str, sys.version_info[:3])),
                 "mimetype": "text/x-python",
-                "codemirror_mode": mode,
+                "codemirror_mode": {"name": "ipython", "version": sys.version_info[0]},
                 "pygments_lexer": "ipython3",
                 "nbconvert_exporter": "python",
                 "file_extension": ".py",
@@ -145,18 +137,18 @@ class Lobby:
             "protocol_version": "5.3",
             "implementation": "easymlnb",
             "implementation_version": "",
-            "language_info": speaks,
+            "language_info": {"name": self._language, **language},
             "banner": "The kernel is waiting for its node.",
             "help_links": [],
         }
 
     def _reply(
-        self, channel: str, to: Parts, parent: dict[str, Any], content: dict[str, Any]
+        self, channel: str, identity: Parts, parent: dict[str, Any], content: dict[str, Any]
     ) -> None:
         kind = parent["header"]["msg_type"].replace("_request", "_reply")
-        made = self._session.msg(kind, content, parent=parent)
-        self._send(channel, self._session.serialize(made, to))
+        message = self._session.msg(kind, content, parent=parent)
+        self._send(channel, self._session.serialize(message, identity))
 
-    def _say(self, kind: str, content: dict[str, Any], parent: dict[str, Any]) -> None:
-        made = self._session.msg(kind, content, parent=parent)
-        self._send("iopub", self._session.serialize(made, [kind.encode()]))
+    def _publish(self, kind: str, content: dict[str, Any], parent: dict[str, Any]) -> None:
+        message = self._session.msg(kind, content, parent=parent)
+        self._send("iopub", self._session.serialize(message, [kind.encode()]))

@@ -1,7 +1,7 @@
-"""What other servers of the same user ask of this one as a node: kernels, and the way to each.
+"""The routes of a node: start kernels for other servers of the same user, and connect to them.
 
-Whoever may do this may run code here, which a user's own token could do anyway through Jupyter's
-routes of kernels; so it is the same resource to an authorizer.
+These routes let a user run code, as Jupyter's own routes of kernels do. Authorizers therefore see
+the same resource.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from easymlnb_server.placement.node.kernel import NodeKernel
 from easymlnb_server.placement.node.manager import NodeKernelManager
 
 RESOURCE = "kernels"
-PING = 20.0
-"""Seconds between two pings; a connection that is silent for two of them is dead."""
+PING_INTERVAL = 20.0
+"""Seconds between two pings; a connection without any answer to two of them is dead."""
 
-MAX_WANTED = MAX_ZIP + 2**20
-"""Bytes that say which kernel is wanted, with the files of a worker."""
+MAX_REQUEST = MAX_ZIP + 2**20
+"""Maximum bytes of a kernel request, with the files of a worker."""
 
-_wanted = msgspec.msgpack.Decoder(KernelRequest).decode
+_decode = msgspec.msgpack.Decoder(KernelRequest).decode
 
 
 class _NodeHandler(EasyHandler):
@@ -41,16 +41,14 @@ class _NodeHandler(EasyHandler):
         return self.state.node_kernels
 
     def kernel(self, name: str) -> NodeKernel:
-        found = self.node.get(name)
-        if found is None:
+        kernel = self.node.get(name)
+        if kernel is None:
             raise RouteNotFound
-        return found
+        return kernel
 
 
 class NodeHandler(_NodeHandler):
-    """What runs here."""
-
-    auth_resource = RESOURCE
+    """``GET node``: the node's status."""
 
     @web.authenticated
     async def get(self) -> None:
@@ -59,35 +57,31 @@ class NodeHandler(_NodeHandler):
 
 
 class NodeKernelsHandler(BodyHandler, _NodeHandler):
-    """Starts a kernel."""
-
-    auth_resource = RESOURCE
+    """``POST node/kernels``: start a kernel."""
 
     def body_limit(self) -> int:
-        return MAX_WANTED
+        return MAX_REQUEST
 
     @web.authenticated
     async def post(self) -> None:
         try:
-            wanted = _wanted(self.take_body())
+            request = _decode(self.take_body())
         except msgspec.MsgspecError as error:
             raise BadRequest("The request body is not a valid kernel request.") from error
-        kernel = await self.node.start(wanted)
+        kernel = await self.node.start(request)
         self.write_json({"id": kernel.id, "age": self.node.age}, 201)
 
 
 class NodeKernelHandler(_NodeHandler):
-    """Tells of a kernel, and ends it."""
-
-    auth_resource = RESOURCE
+    """``GET`` and ``DELETE node/kernels/{id}``: a kernel's status, and its end."""
 
     @web.authenticated
     async def get(self, name: str) -> None:
         kernel = self.kernel(name)
-        if kernel.over.is_set():
+        if kernel.ended.is_set():
             raise RouteNotFound
-        kernel.hear()
-        self.write_json(msgspec.to_builtins(await asyncio.to_thread(kernel.seated)))
+        kernel.touch()
+        self.write_json(msgspec.to_builtins(await asyncio.to_thread(kernel.status)))
 
     @web.authenticated
     async def delete(self, name: str) -> None:
@@ -97,9 +91,8 @@ class NodeKernelHandler(_NodeHandler):
 
 
 class NodeChannelsHandler(KernelSocketHandler, _NodeHandler):  # type: ignore[misc]
-    """The way between a kernel and its owner, a server; browsers are not served."""
+    """The WebSocket between a kernel and its owner, a server; browsers are refused."""
 
-    auth_resource = RESOURCE
     actions: ClassVar[dict[str, str]] = {"GET": "execute"}
     _kernel: NodeKernel | None = None
 
@@ -113,54 +106,36 @@ class NodeChannelsHandler(KernelSocketHandler, _NodeHandler):  # type: ignore[mi
     def open(self, *args: str, **kwargs: str) -> None:
         assert self._kernel is not None
         self.set_nodelay(True)
-        self._unheard = 0
-        self._heart = PeriodicCallback(self._beat, PING * 1000)
-        self._heart.start()
-        # One object: what is told of the end is what was told of the beginning.
-        self._connection = _Connection(self)
-        self._kernel.join(self._connection)
+        self._unanswered = 0
+        self._heartbeat = PeriodicCallback(self._ping, PING_INTERVAL * 1000)
+        self._heartbeat.start()
+        self._kernel.attach(self)
 
-    def _beat(self) -> None:
-        if self._unheard >= 2:
-            self._end()
-            return
-        self._unheard += 1
+    def send(self, data: bytes) -> None:
         with contextlib.suppress(websocket.WebSocketClosedError):
-            self.ping()
-
-    def _end(self) -> None:
-        """Take leave at once: a connection that is dead may need long to end."""
-        self._heart.stop()
-        assert self._kernel is not None
-        self._kernel.leave(self._connection)
-        self.close(1001)
+            self.write_message(data, binary=True)
 
     def on_pong(self, data: bytes) -> None:
-        self._unheard = 0
+        self._unanswered = 0
 
     def on_message(self, message: str | bytes) -> None:
-        self._unheard = 0
+        self._unanswered = 0
         assert self._kernel is not None
         try:
-            self._kernel.take(message if isinstance(message, bytes) else message.encode())
+            self._kernel.receive(message if isinstance(message, bytes) else message.encode())
         except msgspec.MsgspecError:
             self.close(1002)
 
     def on_close(self) -> None:
         if self._kernel is not None:
-            self._heart.stop()
-            self._kernel.leave(self._connection)
+            self._heartbeat.stop()
+            self._kernel.detach(self)
 
-
-class _Connection:
-    """What a kernel has of this handler."""
-
-    def __init__(self, handler: NodeChannelsHandler) -> None:
-        self._handler = handler
-
-    def write(self, data: bytes) -> None:
+    def _ping(self) -> None:
+        if self._unanswered >= 2:
+            self.on_close()  # now, because a dead connection may take long to close
+            self.close(1001)
+            return
+        self._unanswered += 1
         with contextlib.suppress(websocket.WebSocketClosedError):
-            self._handler.write_message(data, binary=True)
-
-    def close(self) -> None:
-        self._handler.close()
+            self.ping()

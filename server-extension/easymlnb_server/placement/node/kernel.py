@@ -17,145 +17,143 @@ from easymlnb_server.placement.hub import node_protocol
 from easymlnb_server.placement.hub.node_protocol import KernelRequest, KernelStatus
 from easymlnb_server.placement.hub.tunnel import zmq_bridge
 from easymlnb_server.placement.hub.tunnel.reliable_channel import ReliableChannel
-from easymlnb_server.placement.process_records import Record
 
-ALONE_AFTER = 120.0
+ORPHANED_AFTER = 120.0
 """Seconds without its owner after which a kernel is ended."""
 
-LAST_WORDS = 0.2
-"""Seconds that what a kernel said last may take to come out of its sockets."""
+LAST_OUTPUT = 0.2
+"""Seconds for a kernel's last messages to arrive from its sockets."""
 
-KEPT_AFTER = 10.0
-"""Seconds that its end is kept for an owner who is not connected."""
+ENDED_KEPT = 10.0
+"""Seconds for which an ended kernel is kept for an owner that is not connected."""
 
-
-STOPPED_LOOKS = 6
-"""Looks in a row that must find a worker's process stopped by a signal before it is killed."""
+STOPPED_CHECKS = 6
+"""Consecutive checks that must find a worker's process stopped by a signal before it is killed."""
 
 
 class Connection(Protocol):
     """A connection of the owner."""
 
-    def write(self, data: bytes) -> object:
-        """Send a message, at once; does nothing once it has ended."""
+    def send(self, data: bytes) -> None:
+        """Send a message without waiting; does nothing after the end of the connection."""
 
     def close(self) -> None:
-        """End it."""
+        """End the connection."""
 
 
 class NodeKernel:
-    """A kernel on this node, and the way to its owner."""
+    """A kernel on this node. ``ended`` is set when its process has ended."""
 
     def __init__(
         self,
         manager: AsyncKernelManager,
-        wanted: KernelRequest,
+        request: KernelRequest,
         folder: Path,
         gpus: tuple[str, ...],
     ) -> None:
         self.id = uuid.uuid4().hex
-        self.wanted = wanted
+        self.request = request
         self.gpus = gpus
-        self.pipe = ReliableChannel()
-        self.over = asyncio.Event()
-        self.connection: Connection | None = None
-        self.record: Record | None = None
-        self._manager = manager
+        self.ended = asyncio.Event()
+        self._channel = ReliableChannel()
+        self._connection: Connection | None = None
+        self.manager = manager
         self._folder = folder
-        self._started = self._heard = time.monotonic()
+        self._started = self._owner_seen = time.monotonic()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._sockets: zmq_bridge.Sockets | None = None
+        self._bridge: zmq_bridge.ZmqBridge | None = None
         self._signals: set[asyncio.Task[None]] = set()
-        self._ended: float | None = None
-        self._stopped = 0  # looks in a row that found it so
+        self._stopped = 0
 
     @property
     def pid(self) -> int:
-        return int(getattr(self._manager.provisioner, "pid", None) or 0)
+        return process_records.kernel_pid(self.manager)
 
     @property
-    def alone(self) -> bool:
-        """Say whether its owner is gone for good, or knows of its end."""
-        if self.connection is not None:
-            self.hear()
-        return time.monotonic() - self._heard > (KEPT_AFTER if self._ended else ALONE_AFTER)
+    def orphaned(self) -> bool:
+        """Whether the owner is gone permanently, or knows that the kernel has ended."""
+        if self._connection is not None:
+            self.touch()
+        limit = ENDED_KEPT if self.ended.is_set() else ORPHANED_AFTER
+        return time.monotonic() - self._owner_seen > limit
 
-    def hear(self) -> None:
-        """Take note of its owner, who asked for it without being connected."""
-        self._heard = time.monotonic()
+    def touch(self) -> None:
+        """Record that the owner exists."""
+        self._owner_seen = time.monotonic()
 
     def open(self) -> None:
-        """Let messages pass; call it when the process runs."""
-        ports = {name: getattr(self._manager, f"{name}_port") for name in zmq_bridge.CHANNELS}
-        path = Path(self._manager.ip)
-        self._sockets = zmq_bridge.at_kernel(self._context, path, ports, self.pipe.put)
-        self.pipe.on_room = self._sockets.resume
+        """Forward messages; call it when the process runs."""
+        ports = {name: getattr(self.manager, f"{name}_port") for name in zmq_bridge.CHANNELS}
+        path = Path(self.manager.ip)
+        self._bridge = zmq_bridge.connect_to_kernel(self._context, path, ports, self._channel.send)
+        self._channel.on_writable = self._bridge.resume
 
-    def join(self, connection: Connection) -> None:
-        """The owner is there on a new connection; one before it is closed."""
-        if self.connection is not None:
-            self.connection.close()
-        self.connection = connection
-        self.pipe.open(connection.write)
+    def attach(self, connection: Connection) -> None:
+        """Use a new connection of the owner and close the previous one."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = connection
+        self._channel.attach(connection.send)
 
-    def leave(self, connection: Connection) -> None:
-        """A connection has ended."""
-        self.pipe.shut(connection.write)
-        if self.connection is connection:
-            self.hear()
-            self.connection = None
+    def detach(self, connection: Connection) -> None:
+        """Stop using a connection that ended."""
+        self._channel.detach(connection.send)
+        if self._connection is connection:
+            self.touch()
+            self._connection = None
 
-    def take(self, data: bytes) -> None:
-        """Pass on what the owner sent; raises ``msgspec.MsgspecError`` for what is no frame."""
-        frame = self.pipe.take(data)
-        if frame is None or self._sockets is None:
+    def receive(self, data: bytes) -> None:
+        """Handle a message of the owner; raises ``msgspec.MsgspecError`` for an invalid frame."""
+        frame = self._channel.receive(data)
+        if frame is None or self._bridge is None:
             return
         if frame.channel == node_protocol.SIGNAL:
-            sending = asyncio.ensure_future(self._signal(int(frame.parts[0])))
-            self._signals.add(sending)
-            sending.add_done_callback(self._signals.discard)
-        elif frame.channel in zmq_bridge.ASKED:
-            self._sockets.send(frame.channel, frame.parts)
+            task = asyncio.ensure_future(self._send_signal(int(frame.parts[0])))
+            self._signals.add(task)
+            task.add_done_callback(self._signals.discard)
+        elif frame.channel in zmq_bridge.REQUEST_CHANNELS:
+            self._bridge.send(frame.channel, frame.parts)
 
-    async def _signal(self, number: int) -> None:
+    async def _send_signal(self, number: int) -> None:
         with contextlib.suppress(Exception):
-            await self._manager.signal_kernel(number)
+            await self.manager.signal_kernel(number)
 
-    async def look(self) -> None:
-        """Tell the owner when the process has ended; end a worker that a signal has stopped."""
-        if self.wanted.worker and self._ended is None:
+    async def check(self) -> None:
+        """Report the end of the process to the owner; kill a worker that a signal has stopped."""
+        if self.ended.is_set():
+            return
+        if self.request.worker:
             self._stopped = self._stopped + 1 if process_records.is_stopped(self.pid) else 0
-            if self._stopped >= STOPPED_LOOKS:
-                await self._signal(signal.SIGKILL)
-        if self._ended is None and not await self._manager.is_alive():
-            code = await self._manager.provisioner.poll() if self._manager.provisioner else 0
-            await asyncio.sleep(LAST_WORDS)
-            self._ended = time.monotonic()
-            self.pipe.put(node_protocol.END, [str(code or 0).encode()])
-            self.over.set()
+            if self._stopped >= STOPPED_CHECKS:
+                await self._send_signal(signal.SIGKILL)
+        if not await self.manager.is_alive():
+            code = await self.manager.provisioner.poll() if self.manager.provisioner else 0
+            await asyncio.sleep(LAST_OUTPUT)
+            self._channel.send(node_protocol.END, [str(code or 0).encode()])
+            self.ended.set()
 
-    def seated(self) -> KernelStatus:
-        """Return what is told of it; blocks for milliseconds."""
+    def status(self) -> KernelStatus:
+        """Return the kernel's status; blocks for milliseconds."""
         return KernelStatus(
             id=self.id,
-            kernel=self._manager.kernel_name,
-            label=self.wanted.label,
-            worker=bool(self.wanted.worker),
-            connected=self.connection is not None,
-            memory=process_records.resident(self.pid),
+            kernel=self.manager.kernel_name,
+            label=self.request.label,
+            worker=bool(self.request.worker),
+            connected=self._connection is not None,
+            memory=process_records.resident_memory(self.pid),
             seconds=time.monotonic() - self._started,
             gpus=self.gpus,
         )
 
     async def stop(self) -> None:
-        """End the process and all it started, and remove its traces."""
+        """End the process and all that it started, and remove its files."""
         pid = self.pid
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._manager.shutdown_kernel(now=True), 10)
-        if self.connection is not None:
-            self.connection.close()
-        if self._sockets is not None:
-            self._sockets.close()
+            await asyncio.wait_for(self.manager.shutdown_kernel(now=True), 10)
+        if self._connection is not None:
+            self._connection.close()
+        if self._bridge is not None:
+            self._bridge.close()
         self._context.destroy(linger=0)
-        await asyncio.to_thread(process_records.end_processes, pid, self.wanted.worker or self.id)
+        await asyncio.to_thread(process_records.end_processes, pid, self.request.worker or self.id)
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)

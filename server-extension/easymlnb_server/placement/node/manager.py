@@ -1,8 +1,8 @@
-"""Kernels that other servers of the same user place on this one, which is then a node.
+"""Kernels that other servers of the same user start on this one, which is then a node.
 
-Each is a process of this server with a way to whoever ordered it. A kernel whose owner is not
-heard of for a while is ended, and a node that carries none for a while stops itself, so nothing
-has to be cleaned up by anybody when a server or a laptop goes away.
+Each is a process of this server with a connection to its owner. A kernel without its owner is ended
+after a while, and a node without kernels stops. So nothing has to be cleaned up when a server or a
+laptop goes away.
 """
 
 import asyncio
@@ -20,195 +20,193 @@ from pathlib import Path
 
 import psutil
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
-from jupyter_client.manager import AsyncKernelManager
 
 from easymlnb.contract.errors import NodeFull, NotReady
 from easymlnb_server.placement import process_records
+from easymlnb_server.placement.base import Reservation
 from easymlnb_server.placement.environment import inherited_environment
 from easymlnb_server.placement.gpus import VISIBLE
 from easymlnb_server.placement.hub.node_protocol import KernelRequest, NodeStatus
 from easymlnb_server.placement.node.kernel import NodeKernel
-from easymlnb_server.placement.process_records import MARK, Record
+from easymlnb_server.placement.process_records import WORKER_ENV, ProcessRecord
+from easymlnb_server.placement.worker_kernel import ipc_manager
 from easymlnb_server.store.private_folder import make_folder
 
-LOOK_EVERY = 0.5
+CHECK_INTERVAL = 0.5
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}\Z")
 log = logging.getLogger("easymlnb.node")
 
 
 class NodeKernelManager:
-    """All kernels that others placed here.
+    """All kernels that other servers started here.
 
-    ``notes`` is a folder for notes on what runs, by which the next server of this node ends what
-    this one leaves behind. ``leave`` stops this server.
+    records: folder for records of what runs; the node's next server ends what this one left.
+    inherit: names of more environment variables that workers inherit.
+    detect_gpus: returns the node's GPUs; may block.
+    stop_server: stops this server; ``None`` if it is not only a node.
     """
 
     def __init__(
         self,
         specs: KernelSpecManager,
-        notes: Path,
+        records: Path,
         *,
         inherit: Iterable[str] = (),
-        gpus: Callable[[], tuple[str, ...]] = tuple,
-        leave: Callable[[], Awaitable[None]] | None = None,
+        detect_gpus: Callable[[], tuple[str, ...]] = tuple,
+        stop_server: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._specs = specs
-        self._notes = notes
+        self._records = records
         self._inherit = tuple(inherit)
-        self._ask = gpus
+        self._detect_gpus = detect_gpus
         self._gpus: tuple[str, ...] = ()
-        self._leave = leave
+        self._stop_server = stop_server
         self._kernels: dict[str, NodeKernel] = {}
-        self._ends: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[None]] = set()
         self._starting = 0
-        self._seats = 1
+        self._slots = 1
         self._idle = 600.0
-        self._life = math.inf
-        self._used = self._began = time.monotonic()
+        self._lifetime = math.inf
+        self._last_used = self._started = time.monotonic()
 
     @property
     def age(self) -> float:
-        """Seconds since this node began."""
-        return time.monotonic() - self._began
+        """Seconds since this node started."""
+        return time.monotonic() - self._started
 
     def get(self, kernel: str) -> NodeKernel | None:
         return self._kernels.get(kernel)
 
     def status(self) -> NodeStatus:
-        """Return what there is; blocks for milliseconds."""
-        there = [kernel for kernel in list(self._kernels.values()) if not kernel.over.is_set()]
-        seated = tuple(kernel.seated() for kernel in there)
+        """Return the node's status; blocks for milliseconds."""
         return NodeStatus(
-            host=socket.gethostname(), kernels=seated, gpus=self._gpus, seats=self._seats
+            host=socket.gethostname(),
+            kernels=tuple(kernel.status() for kernel in self._running()),
+            gpus=self._gpus,
+            slots=self._slots,
         )
 
-    async def start(self, wanted: KernelRequest) -> NodeKernel:
+    async def start(self, request: KernelRequest) -> NodeKernel:
         """Start a kernel; raises ``NodeFull`` or, with the reason, ``NotReady``."""
-        self._seats, self._idle = wanted.seats, wanted.idle
-        self._life = wanted.life or math.inf
-        running = [kernel for kernel in self._kernels.values() if not kernel.over.is_set()]
-        if len(running) + self._starting >= wanted.seats or self.age > self._life:
+        self._slots, self._idle = request.slots, request.idle
+        self._lifetime = request.lifetime or math.inf
+        if len(self._running()) + self._starting >= request.slots or self.age > self._lifetime:
             raise NodeFull
         self._starting += 1
         try:
-            kernel = await self._start(wanted, self._share(running))
+            kernel = await self._start(request)
             self._kernels[kernel.id] = kernel
             return kernel
         finally:
-            self._used = time.monotonic()
+            self._last_used = time.monotonic()
             self._starting -= 1
 
     async def end(self, kernel: NodeKernel) -> None:
-        """End a kernel; who is stopped while waiting for it does not stop that."""
+        """End a kernel; continues if the caller is canceled."""
         self._kernels.pop(kernel.id, None)
-        self._used = time.monotonic()
-        end = asyncio.create_task(self._end(kernel))
-        self._ends.add(end)
-        end.add_done_callback(self._ends.discard)
-        await asyncio.shield(end)
-
-    async def _end(self, kernel: NodeKernel) -> None:
-        await kernel.stop()
-        (self._notes / f"{kernel.id}.json").unlink(missing_ok=True)
+        self._last_used = time.monotonic()
+        task = asyncio.create_task(self._end(kernel))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        await asyncio.shield(task)
 
     async def close(self) -> None:
         """End all kernels, and wait for those that are ending."""
         ends = [self.end(kernel) for kernel in list(self._kernels.values())]
-        await asyncio.gather(*ends, *self._ends)
+        await asyncio.gather(*ends, *self._ending)
 
-    async def keep(self) -> None:
-        """End what nobody needs any more, for ever; the node itself last."""
+    async def run(self) -> None:
+        """End kernels without an owner, and at last the node, until canceled."""
         await asyncio.to_thread(self._clear)
-        self._gpus = await asyncio.to_thread(self._ask)
+        self._gpus = await asyncio.to_thread(self._detect_gpus)
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(CHECK_INTERVAL)
             for kernel in list(self._kernels.values()):
-                await kernel.look()
-                if kernel.alone:
+                await kernel.check()
+                if kernel.orphaned:
                     log.info("Ending a kernel because the server that started it is gone.")
                     await self.end(kernel)
-            over = time.monotonic() - self._used > self._idle or self.age > self._life
-            if self._leave and over and not self._kernels and not self._starting:
+            unused = time.monotonic() - self._last_used
+            done = unused > self._idle or self.age > self._lifetime
+            if self._stop_server and done and not self._kernels and not self._starting:
                 log.info("This node has no kernels and stops.")
-                await self._leave()
-                self._used = time.monotonic()
+                await self._stop_server()
+                self._last_used = time.monotonic()
+
+    def _running(self) -> list[NodeKernel]:
+        return [kernel for kernel in list(self._kernels.values()) if not kernel.ended.is_set()]
+
+    async def _end(self, kernel: NodeKernel) -> None:
+        await kernel.stop()
+        self._record_file(kernel).unlink(missing_ok=True)
 
     def _clear(self) -> None:
-        make_folder(self._notes)
-        for name, record in process_records.read(self._notes).items():
-            process_records.clear(self._notes / f"{name}.json", record)
+        make_folder(self._records)
+        for file, record in process_records.read(self._records, ProcessRecord).items():
+            process_records.clear(file, record)
 
-    def _share(self, running: list[NodeKernel]) -> tuple[str, ...]:
-        """Return the GPUs for one more kernel: as many for each seat, if they go round."""
-        each = len(self._gpus) // self._seats
-        if not each or self._seats == 1:
+    def _gpu_share(self) -> tuple[str, ...]:
+        """Return the GPUs for one more kernel: an equal part for each slot, if there are enough."""
+        each = len(self._gpus) // self._slots
+        if not each or self._slots == 1:
             return self._gpus
-        taken = {gpu for kernel in running for gpu in kernel.gpus}
-        return tuple(gpu for gpu in self._gpus if gpu not in taken)[:each]
+        used = {gpu for kernel in self._running() for gpu in kernel.gpus}
+        return tuple(gpu for gpu in self._gpus if gpu not in used)[:each]
 
-    async def _start(self, wanted: KernelRequest, gpus: tuple[str, ...]) -> NodeKernel:
-        try:
-            folder = process_records.socket_folder()
-        except OSError as error:
-            raise NotReady(
-                f"Cannot create the folder for a kernel's sockets on the node: {error}"
-            ) from error
-        manager = AsyncKernelManager(
-            kernel_name=wanted.kernel, kernel_spec_manager=self._specs, transport="ipc"
-        )
-        manager.session.key = wanted.key.encode()
-        manager.ip = str(folder / "k")
-        # Kernels know their id by the name of this file.
-        name = wanted.name if _ID.match(wanted.name) else uuid.uuid4().hex
+    async def _start(self, request: KernelRequest) -> NodeKernel:
+        manager, folder = ipc_manager(request.kernel, self._specs)
+        manager.session.key = request.key.encode()
+        # Kernels read their id from the name of this file.
+        name = request.name if _ID.match(request.name) else uuid.uuid4().hex
         manager.connection_file = str(folder / f"kernel-{name}.json")
-        kernel = NodeKernel(manager, wanted, folder, gpus)
+        kernel = NodeKernel(manager, request, folder, self._gpu_share())
         try:
-            place = await asyncio.to_thread(_unpacked, wanted, folder)
-            await manager.start_kernel(cwd=str(place), env=self._environment(kernel))
-            await asyncio.to_thread(self._note, kernel, folder)
+            work = await asyncio.to_thread(_working_folder, request, folder)
+            await manager.start_kernel(cwd=str(work), env=self._environment(kernel))
+            await asyncio.to_thread(self._save_record, kernel, folder)
             kernel.open()
         except BaseException as error:
             await asyncio.shield(asyncio.ensure_future(kernel.stop()))
             if isinstance(error, NoSuchKernel):
                 raise NotReady(
-                    f"There is no kernel named {wanted.kernel!r} on the node."
+                    f"There is no kernel named {request.kernel!r} on the node."
                 ) from error
             if isinstance(error, RuntimeError | OSError | psutil.Error | zipfile.BadZipFile):
                 raise NotReady(
-                    f"The kernel {wanted.kernel!r} failed to start on the node."
+                    f"The kernel {request.kernel!r} failed to start on the node."
                 ) from error
             raise
         return kernel
 
     def _environment(self, kernel: NodeKernel) -> dict[str, str]:
-        wanted, own = kernel.wanted, dict(os.environ)
-        if wanted.worker:
-            own = inherited_environment(own, self._inherit) | {MARK: wanted.worker}
+        request, environment = kernel.request, dict(os.environ)
+        if request.worker:
+            environment = inherited_environment(environment, self._inherit)
+            environment[WORKER_ENV] = request.worker
         else:
-            own.pop(MARK, None)
-            own["EASYMLNB_TOKEN"] = own.get("JUPYTERHUB_API_TOKEN", "")
+            environment.pop(WORKER_ENV, None)
+            environment["EASYMLNB_TOKEN"] = environment.get("JUPYTERHUB_API_TOKEN", "")
         if kernel.gpus:
-            own[VISIBLE] = ",".join(kernel.gpus)
-        return own | wanted.environment
+            environment[VISIBLE] = ",".join(kernel.gpus)
+        return environment | request.environment
 
-    def _note(self, kernel: NodeKernel, folder: Path) -> None:
-        record = Record(
-            worker=kernel.wanted.worker or kernel.id,
-            pid=kernel.pid,
-            started=psutil.Process(kernel.pid).create_time(),
-            sockets=folder.name,
-        )
-        process_records.write(self._notes / f"{kernel.id}.json", record)
+    def _record_file(self, kernel: NodeKernel) -> Path:
+        return self._records / f"{kernel.id}.json"
+
+    def _save_record(self, kernel: NodeKernel, folder: Path) -> None:
+        worker = kernel.request.worker or kernel.id
+        record = process_records.describe(kernel.manager, worker, folder, Reservation())
+        process_records.write(self._record_file(kernel), record)
 
 
-def _unpacked(wanted: KernelRequest, folder: Path) -> Path:
-    """Return the folder that a kernel runs in, with what it needs in it."""
-    if wanted.files:
+def _working_folder(request: KernelRequest, folder: Path) -> Path:
+    """Return the folder that a kernel runs in, with the files that it needs."""
+    if request.files:
         work = folder / "work"
         work.mkdir()
-        with zipfile.ZipFile(BytesIO(wanted.files)) as packed:
-            packed.extractall(work)
+        with zipfile.ZipFile(BytesIO(request.files)) as archive:
+            archive.extractall(work)
         return work
-    if wanted.folder and Path(wanted.folder).is_dir():
-        return Path(wanted.folder)
+    if request.folder and Path(request.folder).is_dir():
+        return Path(request.folder)
     return Path.home()

@@ -17,10 +17,10 @@ def stop_on_sigint(stop: Callable[[], None]) -> None:
         signal.signal(signal.SIGINT, lambda number, frame: stop())
 
 
-async def leave() -> None:
+async def stop_server() -> None:
     """Stop this server through its Hub, which then knows, or as its spawner would."""
     try:
-        client = HubClient.of(os.environ, "http://not.needed")
+        client = HubClient.from_environment(os.environ, "http://not.needed")
         await client.stop(os.environ["JUPYTERHUB_SERVER_NAME"])
         await client.close()
     except (EasyMLNBError, KeyError):

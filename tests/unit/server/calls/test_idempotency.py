@@ -66,9 +66,9 @@ async def test_callers_of_one_key_share_one_run() -> None:
     second, new = keys.join(KEY, SEEN)
     assert (second is first, new) == (True, False)
     begin.set()
-    assert (await running).body == (await second.answer).body == b"42"
+    assert (await running).body == (await second.result).body == b"42"
     later, new = keys.join(KEY, SEEN)
-    assert (new, later.answer.result().body, runs) == (False, b"42", [1])
+    assert (new, later.result.result().body, runs) == (False, b"42", [1])
 
 
 @in_loop
@@ -101,7 +101,7 @@ async def test_refused_call_leaves_nothing_and_tells_who_joined() -> None:
 
     with pytest.raises(Busy):
         await keys.run(once, refused())
-    assert isinstance(joined.answer.result().error, Busy)
+    assert isinstance(joined.result.result().error, Busy)
     assert len(keys) == 0
 
 
@@ -115,7 +115,7 @@ async def test_defect_leaves_nobody_waiting() -> None:
 
     with pytest.raises(ZeroDivisionError):
         await keys.run(once, broken())
-    assert isinstance(once.answer.result().error, InternalError)
+    assert isinstance(once.result.result().error, InternalError)
     assert len(keys) == 0
 
 
@@ -137,17 +137,17 @@ async def test_answers_are_forgotten_after_a_time() -> None:
     clock = Clock()
     keys = IdempotencyCache(clock)
     await run(keys, 1)
-    clock.now = module.KEPT_SECONDS - 1
+    clock.now = module.MAX_AGE - 1
     await run(keys, 2)
     assert not keys.join((*KEY, "1"), SEEN)[1]
-    clock.now = module.KEPT_SECONDS + 1
+    clock.now = module.MAX_AGE + 1
     assert keys.join((*KEY, "1"), SEEN)[1]
     assert not keys.join((*KEY, "2"), SEEN)[1]
 
 
 @in_loop
 async def test_number_of_answers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "KEPT_ANSWERS", 3)
+    monkeypatch.setattr(module, "MAX_RESULTS", 3)
     keys = IdempotencyCache()
     running, _ = keys.join(KEY, SEEN)
     for number in range(5):
@@ -156,17 +156,17 @@ async def test_number_of_answers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     assert not keys.join((*KEY, "4"), SEEN)[1]
     assert keys.join((*KEY, "0"), SEEN)[1]
     assert not keys.join(KEY, SEEN)[1]  # what runs is not forgotten
-    assert not running.answer.done()
+    assert not running.result.done()
 
 
 @in_loop
 async def test_bytes_of_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "KEPT_BYTES", 100)
+    monkeypatch.setattr(module, "MAX_BYTES", 100)
     keys = IdempotencyCache()
     for number in range(5):
         await run(keys, number, good(b"x" * 40))
     assert len(keys) == 2
-    await run(keys, 9, good(b"x" * (module.LARGEST + 1)))
+    await run(keys, 9, good(b"x" * (module.MAX_RESULT_BYTES + 1)))
     assert len(keys) == 2
 
 
@@ -185,13 +185,13 @@ async def test_one_who_waits_can_be_stopped_alone() -> None:
         keys.waiting(first, "mine", "user", "f") as mine,
         keys.waiting(first, "other", "user", "f") as other,
     ):
-        assert keys.waits("mine", "somebody") == []
-        assert keys.waits("mine", "user", "f") == [mine]
-        assert keys.waits("mine", "user", "g") == []
-        assert keys.waits("mine", None) == keys.waits("mine", "user") == [mine]
+        assert keys.find_waiters("mine", "somebody") == []
+        assert keys.find_waiters("mine", "user", "f") == [mine]
+        assert keys.find_waiters("mine", "user", "g") == []
+        assert keys.find_waiters("mine", None) == keys.find_waiters("mine", "user") == [mine]
         mine.stop(CallCancelled())
         mine.stop(CallCancelled())
-        assert isinstance((await mine.answer).error, CallCancelled)
+        assert isinstance((await mine.result).error, CallCancelled)
         begin.set()
-        assert (await other.answer).body == (await running).body == b"42"
-    assert keys.waits("mine", None) == []
+        assert (await other.result).body == (await running).body == b"42"
+    assert keys.find_waiters("mine", None) == []

@@ -11,7 +11,7 @@ from easymlnb_server.calls import options
     (None, 30.0), ("2.5", 2.5), ("99", 30.0), ("0.001", 0.001), ("1e+06", 30.0), ("2.", 2.0),
 ])  # fmt: skip
 def test_seconds(sent: str | None, found: float) -> None:
-    assert options.seconds(HTTPHeaders({"X-Timeout": sent} if sent else {}), 30.0) == found
+    assert options.timeout(HTTPHeaders({"X-Timeout": sent} if sent else {}), 30.0) == found
 
 
 @pytest.mark.parametrize("sent", [
@@ -20,19 +20,19 @@ def test_seconds(sent: str | None, found: float) -> None:
 ])  # fmt: skip
 def test_bad_seconds(sent: str) -> None:
     with pytest.raises(BadRequest, match="X-Timeout"):
-        options.seconds(HTTPHeaders({"X-Timeout": sent}), 30.0)
+        options.timeout(HTTPHeaders({"X-Timeout": sent}), 30.0)
 
 
 @pytest.mark.parametrize(
     ("sent", "found"), [(None, False), ("interactive", False), ("batch", True)]
 )
 def test_priority(sent: str | None, found: bool) -> None:
-    assert options.patient(HTTPHeaders({"X-Priority": sent} if sent else {})) is found
+    assert options.is_low_priority(HTTPHeaders({"X-Priority": sent} if sent else {})) is found
 
 
 def test_bad_priority() -> None:
     with pytest.raises(BadRequest, match="interactive, batch"):
-        options.patient(HTTPHeaders({"X-Priority": "high"}))
+        options.is_low_priority(HTTPHeaders({"X-Priority": "high"}))
 
 
 def test_key() -> None:

@@ -37,16 +37,16 @@ def listen(
     pool: Dispatcher, pending: CallHandle, out: Any, *, ready: bool = True
 ) -> "asyncio.Task[Any]":
     call: Any = SimpleNamespace(handle=pending, target=SimpleNamespace(pool=pool))
-    work = queue_events.answered(
-        pending.answered, out, lambda: ready, lambda: queue_events.standing(call)
+    work = queue_events.wait_with_events(
+        pending.answered, out, lambda: ready, lambda: queue_events.queue_position(call)
     )
     return asyncio.create_task(work)
 
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_events, "TOLD_EVERY", 0.01)
-    monkeypatch.setattr(queue_events, "PING", 0.01)
+    monkeypatch.setattr(queue_events, "CHECK_EVERY", 0.01)
+    monkeypatch.setattr(queue_events, "PING_EVERY", 0.01)
 
 
 @in_loop

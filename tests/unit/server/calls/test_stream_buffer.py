@@ -109,7 +109,7 @@ class Connection:
 @pytest.mark.parametrize("reads", [True, False])
 @in_loop
 async def test_stuck_reader_is_cut_off(monkeypatch: pytest.MonkeyPatch, reads: bool) -> None:
-    monkeypatch.setattr("easymlnb_server.calls.stream_buffer.STUCK", 0.05)
+    monkeypatch.setattr("easymlnb_server.calls.stream_buffer.MIN_SEND_SECONDS", 0.05)
     connection: Any = Connection()
     sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     cut_if_stuck(connection, sent, 100)

@@ -260,8 +260,8 @@ async def test_an_answer_that_is_not_taken_ends_the_connection(
     first: bytes, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(connections, "EVERY", 0.02)
-    monkeypatch.setattr(connections, "STUCK", 0.2)
-    monkeypatch.setattr(connections, "SLOWEST", 1e9)
+    monkeypatch.setattr(connections, "MIN_SEND_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "MIN_SEND_RATE", 1e9)
     async with serving() as (pool, connect):
         client = await connect()
         if first:

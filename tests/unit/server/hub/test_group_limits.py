@@ -52,13 +52,13 @@ def test_what_is_no_limit_is_refused_with_the_group(limit: object) -> None:
 def test_workers_in_all_placements_count(monkeypatch: pytest.MonkeyPatch) -> None:
     meter = UserMeter("erin", lambda: Limit(workers=2))
     meter.check(0)
-    meter.began()
+    meter.start()
     meter.check(1)
-    meter.began()
-    meter.holds(1)
+    meter.start()
+    meter.hold(1)
     with pytest.raises(Forbidden, match="allow 2 workers at a time, and you have 2 running"):
         meter.check(0)
-    meter.ended(1)
+    meter.end(1)
     meter.check(0)
 
 
@@ -67,17 +67,17 @@ def test_gpu_seconds_count_until_midnight(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(usage.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(usage, "today", lambda: day[0])
     meter = UserMeter("erin", lambda: Limit(gpu_seconds_a_day=100))
-    meter.began()
+    meter.start()
     clock[0] = 50.0  # it waits in the queue, and holds nothing
     assert meter.held() == 0.0
-    meter.holds(2)
+    meter.hold(2)
     clock[0] = 80.0
     assert meter.held() == 60.0
-    assert not meter.over(2)
+    assert not meter.exceeded(2)
     meter.elsewhere = 40.0  # another process, or the one before
-    assert meter.over(2)
-    assert not meter.over(0)
-    meter.ended(2)
+    assert meter.exceeded(2)
+    assert not meter.exceeded(0)
+    meter.end(2)
     with pytest.raises(Forbidden, match="100 GPU seconds of your groups are used up"):
         meter.check(1)
     meter.check(0)
@@ -95,14 +95,14 @@ def test_a_worker_that_never_came_to_its_node_used_no_gpu(monkeypatch: pytest.Mo
     clock = [0.0]
     monkeypatch.setattr(usage.time, "monotonic", lambda: clock[0])
     meter = UserMeter("erin", lambda: Limit(workers=9, gpu_seconds_a_day=100))
-    seats = SlotCounter(2, 1.0, meter)
-    assert seats.take() and seats.take() and not seats.take()
-    seats.sit()
+    slots = SlotCounter(2, 1.0, meter)
+    assert slots.reserve() and slots.reserve() and not slots.reserve()
+    slots.hold()
     clock[0] = 10.0
-    seats.give_back(sat=False)
+    slots.release(held=False)
     assert (meter.workers, meter.held()) == (1, 10.0)
     clock[0] = 20.0
-    seats.give_back(sat=True)
+    slots.release(held=True)
     clock[0] = 30.0
     assert (meter.workers, meter.held()) == (0, 20.0)
 

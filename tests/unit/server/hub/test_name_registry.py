@@ -7,16 +7,15 @@ from pathlib import Path
 import pytest
 
 from easymlnb.contract.errors import NotReady
-from easymlnb_server.hub.guard import Guarded
 from easymlnb_server.hub.name_registry import NameRegistry
 from easymlnb_server.hub.users import HubUser, HubUsers
 from easymlnb_server.identity.access import PRIVATE, Access, Action, Caller, may
-from easymlnb_server.placement.base import Reservation, WorkerOrder
+from easymlnb_server.placement.base import WorkerOrder
 from easymlnb_server.placement.hub.credentials import HubCredentials
+from easymlnb_server.placement.hub.placement import HubPlacement
+from easymlnb_server.placement.hub.profiles import PlacementProfile
 from easymlnb_server.placement.hub.tokens import UserTokens
 from easymlnb_server.store import Store
-from easymlnb_server.workers.registration import WorkerRegistration
-from support.fakes import FakePlacement
 
 
 @pytest.fixture
@@ -96,27 +95,31 @@ def test_workers_start_for_whom_the_service_knows(
     async def fetch(name: str) -> HubUser | None:
         return now
 
-    async def start() -> list[Reservation]:
+    async def start() -> None:
         await register.bind("alice", "A")
         members = HubUsers("http://127.0.0.1:1", "token", 30.0)
         members.register, members.fetch = register, fetch  # type: ignore[method-assign]
-        place, given_back = FakePlacement(WorkerRegistration()), list[Reservation]()
-        place.release = given_back.append  # type: ignore[method-assign]
-        guarded = Guarded(place, lambda: members.check_start("alice"))
-        room = guarded.reserve(0)
-        assert room is not None
-        order = WorkerOrder("w", "python3", tmp_path, WorkerRegistration().expect()[0], room)
+        placement = HubPlacement(
+            "gpu",
+            PlacementProfile(),
+            HubCredentials(),
+            tmp_path,
+            check=lambda: members.check_start("alice"),
+        )
+        reservation = placement.reserve(0)
+        assert reservation is not None and placement.reserve(0) is None
+        order = WorkerOrder("w", "python3", tmp_path, "secret", reservation)
         try:
-            await guarded._check() if not said else await guarded.start(order)
+            await members.check_start("alice") if not said else await placement.start(order)
         finally:
             await members.close()
-        return given_back
+            assert (placement.reserve(0) is None) is not bool(said)
 
     if said:
         with pytest.raises(NotReady, match=said):
             asyncio.run(start())
     else:
-        assert asyncio.run(start()) == []
+        asyncio.run(start())
 
 
 def test_a_token_of_one_user_is_not_used_for_another_of_that_name(
@@ -129,9 +132,9 @@ def test_a_token_of_one_user_is_not_used_for_another_of_that_name(
         made.append(who[user])
         return f"token of {who[user]}"
 
-    monkeypatch.setattr(tokens, "_made", make)
-    assert tokens.of("alice") == tokens.of("alice") == "token of A"
+    monkeypatch.setattr(tokens, "_request", make)
+    assert tokens.get("alice") == tokens.get("alice") == "token of A"
     who["alice"] = "B"
-    assert tokens.of("alice") == "token of B"
+    assert tokens.get("alice") == "token of B"
     assert made == ["A", "B"]
     tokens.close()

@@ -7,7 +7,7 @@ import pytest
 
 from easymlnb.contract.errors import DeploymentFailed
 from easymlnb_server.placement.base import Reservation
-from easymlnb_server.placement.gpus import Gpus, ask, listed, usable
+from easymlnb_server.placement.gpus import Gpus, detect_gpus, parse_listing, visible_gpus
 from support.fakes import in_loop
 
 TWO = """\
@@ -20,18 +20,18 @@ GPU 0: NVIDIA H100 (UUID: GPU-11111111-aaaa-bbbb-cccc-000000000001)
   MIG 3g.40gb     Device  1: (UUID: MIG-44444444-aaaa-bbbb-cccc-000000000004)
 GPU 1: NVIDIA H100 (UUID: GPU-22222222-aaaa-bbbb-cccc-000000000002)
 """
-ONE, OTHER = listed(TWO)
+ONE, OTHER = parse_listing(TWO)
 
 
 def test_gpus_are_named_by_uuid() -> None:
-    assert listed(TWO) == (
+    assert parse_listing(TWO) == (
         "GPU-11111111-aaaa-bbbb-cccc-000000000001", "GPU-22222222-aaaa-bbbb-cccc-000000000002",
     )  # fmt: skip
-    assert listed("") == listed("No devices were found\n") == ()
+    assert parse_listing("") == parse_listing("No devices were found\n") == ()
 
 
 def test_gpu_in_parts_is_its_parts() -> None:
-    assert [name[:12] for name in listed(PARTED)] == [
+    assert [name[:12] for name in parse_listing(PARTED)] == [
         "MIG-33333333", "MIG-44444444", "GPU-22222222",
     ]  # fmt: skip
 
@@ -55,7 +55,7 @@ def test_gpu_in_parts_is_its_parts() -> None:
 def test_environment_says_which_may_be_used(
     environment: dict[str, str], names: tuple[str, ...]
 ) -> None:
-    assert usable(environment, (ONE, OTHER)) == names
+    assert visible_gpus(environment, (ONE, OTHER)) == names
 
 
 def smi(folder: Path, script: str) -> None:
@@ -67,7 +67,7 @@ def smi(folder: Path, script: str) -> None:
 def test_machine_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     smi(tmp_path, f'[ "$1" = -L ] && cat <<END\n{TWO}END')
-    assert ask() == (ONE, OTHER)
+    assert detect_gpus() == (ONE, OTHER)
 
 
 @pytest.mark.parametrize("script", ["exit 9", "echo nonsense", "kill $$"])
@@ -76,12 +76,12 @@ def test_machine_whose_driver_is_broken_has_none(
 ) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     smi(tmp_path, script)
-    assert ask() == ()
+    assert detect_gpus() == ()
 
 
 def test_machine_without_driver_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert ask() == ()
+    assert detect_gpus() == ()
 
 
 def test_each_worker_has_its_own() -> None:
@@ -137,7 +137,7 @@ def test_others_see_none_where_there_are_any() -> None:
 
 def test_worker_of_a_former_server_may_have_one_that_is_gone() -> None:
     gpus = Gpus((ONE,))
-    gpus.take(Reservation((OTHER,), 1.0))
+    gpus.occupy(Reservation((OTHER,), 1.0))
     assert gpus.reserve(1) == Reservation((ONE,), 1.0)
     gpus.release(Reservation((OTHER,), 1.0))
 

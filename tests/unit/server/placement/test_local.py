@@ -14,6 +14,7 @@ from easymlnb.contract.errors import NotReady
 from easymlnb_server.placement import process_records
 from easymlnb_server.placement.base import OrphanedWorker, Reservation, WorkerOrder
 from easymlnb_server.placement.local import LocalPlacement
+from easymlnb_server.placement.process_records import ProcessRecord
 from support.fakes import in_loop, left_in, until
 
 pytestmark = pytest.mark.slow
@@ -71,10 +72,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 @in_loop
 async def test_kernel_starts_and_leaves_nothing(place: Place) -> None:
-    kernel = await place.placement.start(place.order("real"))
+    started = await place.placement.start(place.order("real"))
+    kernel = started.kernel
     assert await kernel.alive()
     assert left_in(place.records) == ["test-worker.json"]
-    reply = await kernel.client.execute("import os; os.getcwd()", reply=True, timeout=60)
+    reply = await started.client.execute("import os; os.getcwd()", reply=True, timeout=60)
     assert reply["content"]["status"] == "ok"
     await kernel.stop()
     assert not await kernel.alive()
@@ -107,10 +109,11 @@ CHILD = "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session
 
 @in_loop
 async def test_what_a_killed_server_left_half_started_is_ended(place: Place) -> None:
-    kernel = await place.placement.start(place.order("real"))
-    await kernel.client.execute(CHILD, reply=True, timeout=60)
+    started = await place.placement.start(place.order("real"))
+    kernel = started.kernel
+    await started.client.execute(CHILD, reply=True, timeout=60)
     assert len(place.processes()) == 2
-    assert place.next().survivors() == []
+    assert place.next().orphaned_workers() == []
     # They are children of this test, not of a dead server: somebody has to take note of the end.
     await kernel.stop()
     assert place.clean()
@@ -118,12 +121,13 @@ async def test_what_a_killed_server_left_half_started_is_ended(place: Place) -> 
 
 @in_loop
 async def test_what_a_killed_server_left_serving_can_be_taken_over(place: Place) -> None:
-    kernel = await place.placement.start(place.order("real"))
-    await kernel.note("bundle", "token")
+    started = await place.placement.start(place.order("real"))
+    kernel = started.kernel
+    await kernel.save_record("bundle", "token")
     (file,) = place.records.iterdir()
     assert file.stat().st_mode & 0o077 == 0
-    await kernel.client.execute(CHILD, reply=True, timeout=60)
-    (found,) = place.next().survivors()
+    await started.client.execute(CHILD, reply=True, timeout=60)
+    (found,) = place.next().orphaned_workers()
     assert found == OrphanedWorker("test-worker", "bundle", "token", found.kernel)
     assert await found.kernel.alive()
     assert found.kernel.memory() > 10 * 2**20
@@ -139,13 +143,14 @@ async def test_survivor_keeps_its_gpu(place: Place) -> None:
     room = before.reserve(1)
     assert room == Reservation(("GPU-a",), 1.0)
     order = WorkerOrder("test-worker", "real", place.work, "secret", room)
-    kernel = await before.start(order)
+    started = await before.start(order)
+    kernel = started.kernel
     code = "import os; assert os.environ['CUDA_VISIBLE_DEVICES'] == 'GPU-a'"
-    reply = await kernel.client.execute(code, reply=True, timeout=60)
+    reply = await started.client.execute(code, reply=True, timeout=60)
     assert reply["content"]["status"] == "ok"
-    await kernel.note("bundle", "token")
+    await kernel.save_record("bundle", "token")
     after = place.next("GPU-a", "GPU-b")
-    (survivor,) = after.survivors()
+    (survivor,) = after.orphaned_workers()
     assert after.reserve(1) == Reservation(("GPU-b",), 1.0)
     assert after.reserve(1) is None
     await survivor.kernel.stop()
@@ -173,7 +178,7 @@ async def test_kernel_that_does_not_start_gives_its_gpu_back(place: Place) -> No
 )  # fmt: skip
 def test_damaged_notes_are_only_removed(place: Place, text: str) -> None:
     (place.records / "damaged.json").write_text(text)
-    assert place.next().survivors() == []
+    assert place.next().orphaned_workers() == []
     assert left_in(place.records) == []
 
 
@@ -184,7 +189,7 @@ def test_note_of_a_process_id_that_is_used_again_ends_nobody(place: Place) -> No
         "sockets": "../records", "bundle": "b", "token": "t",
     }  # fmt: skip
     (place.records / "old.json").write_text(json.dumps(note))
-    assert place.next().survivors() == []
+    assert place.next().orphaned_workers() == []
     assert left_in(place.records) == []
     assert place.records.exists()
 
@@ -196,13 +201,14 @@ async def test_folder_for_temporary_files_may_have_a_long_name(
     deep = place.temporary / ("x" * 100)
     deep.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(deep))
-    kernel = await place.placement.start(place.order("real"))
+    started = await place.placement.start(place.order("real"))
+    kernel = started.kernel
     (file,) = place.records.iterdir()
-    folder = process_records.read(place.records)["test-worker"].folder  # type: ignore[union-attr]
+    folder = process_records.read(place.records, ProcessRecord)[file].folder  # type: ignore[union-attr]
     assert folder is not None and folder.stat().st_mode & 0o077 == 0
     assert {path.name for path in folder.iterdir()} >= {"k-1", "k-2"}
-    await kernel.note("bundle", "token")
-    (found,) = place.next().survivors()
+    await kernel.save_record("bundle", "token")
+    (found,) = place.next().orphaned_workers()
     await found.kernel.stop()
     await kernel.stop()
     assert not folder.exists()
@@ -213,6 +219,6 @@ async def test_folder_for_temporary_files_may_have_a_long_name(
 def test_no_folder_for_sockets_is_said_with_what_to_do(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process_records, "LONGEST", 20)
+    monkeypatch.setattr(process_records, "MAX_SOCKET_PATH", 20)
     with pytest.raises(OSError, match="Set TMPDIR to a folder with a path of at most"):
         process_records.socket_folder()

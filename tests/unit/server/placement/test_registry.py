@@ -11,7 +11,7 @@ from easymlnb_server.placement.gpus import Gpus
 from easymlnb_server.placement.hub import profiles
 from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.placement import HubPlacement
-from easymlnb_server.placement.registry import PlacementSet, one_of
+from easymlnb_server.placement.registry import PlacementSet, requested_placement
 from easymlnb_server.workers.registration import WorkerRegistration
 from support.fakes import FakePlacement, spec
 
@@ -19,7 +19,7 @@ from support.fakes import FakePlacement, spec
 def places(here: int, told: dict[str, Any]) -> PlacementSet:
     local = FakePlacement(WorkerRegistration())
     local.gpus = Gpus(tuple(f"GPU-{number}" for number in range(here)))
-    spots = profiles.read(told).items()
+    spots = profiles.parse_profiles(told).items()
     others = {name: HubPlacement(name, spot, HubCredentials(), Path()) for name, spot in spots}
     return PlacementSet(local, others)
 
@@ -44,17 +44,17 @@ def test_workers_that_name_no_place_get_one_with_their_gpus(
         here,
         {
             "cpu": {"profile": "small"},
-            "halves": {"gpus": 1, "seats": 4},
+            "halves": {"gpus": 1, "slots": 4},
             "some-gpu": {"profile": "any"},
-            "big": {"profile": "dgx", "gpus": 8, "seats": 2},
+            "big": {"profile": "dgx", "gpus": 8, "slots": 2},
         },
     )
-    assert there.chosen("", gpu) == chosen
-    assert there.chosen("cpu", gpu) == "cpu"
+    assert there.choose("", gpu) == chosen
+    assert there.choose("cpu", gpu) == "cpu"
 
 
 def test_what_a_place_surely_has_not_is_refused() -> None:
-    there = places(0, {"gpu": {"gpus": 2, "seats": 2}, "open": {"profile": "gpu"}})
+    there = places(0, {"gpu": {"gpus": 2, "slots": 2}, "open": {"profile": "gpu"}})
     assert there.get("gpu").reserve(1.0) is not None
     assert there.get("open").reserve(4.0) is not None
     with pytest.raises(DeploymentFailed, match=r"requests gpu=4, but a worker in .* gets 1"):
@@ -64,10 +64,10 @@ def test_what_a_place_surely_has_not_is_refused() -> None:
 
 
 def test_services_of_a_notebook_share_the_place_that_some_name() -> None:
-    assert one_of([spec(), spec()]) == ""
-    assert one_of([spec(), spec(placement="gpu"), spec(placement="gpu")]) == "gpu"
+    assert requested_placement([spec(), spec()]) == ""
+    assert requested_placement([spec(), spec(placement="gpu"), spec(placement="gpu")]) == "gpu"
     with pytest.raises(DeploymentFailed, match=r"different placements \(gpu, local\)"):
-        one_of([spec(placement="gpu"), spec(placement="local")])
+        requested_placement([spec(placement="gpu"), spec(placement="local")])
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,11 @@ def test_services_of_a_notebook_share_the_place_that_some_name() -> None:
     [
         {"Gpu": {}},
         {"gpu": {"gpus": -1}},
-        {"gpu": {"seats": 0}},
+        {"gpu": {"slots": 0}},
         {"gpu": {"lifetime": "soon"}},
         {"gpu": {"profiel": "gpu"}},
     ],
 )
 def test_what_an_administrator_got_wrong_is_told(told: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"placement|gpus"):
-        profiles.read(told)
+        profiles.parse_profiles(told)

@@ -12,7 +12,7 @@ from easymlnb.contract.errors import DeploymentFailed
 from easymlnb.contract.replacing import AUTO, IN_PLACE, WAIT
 from easymlnb.contract.resources import WorkerResources
 from easymlnb.publishing.bundle import build_bundle
-from easymlnb_server.placement.base import LimitReached, SeatsTaken, WorkerOrder
+from easymlnb_server.placement.base import LimitReached, SlotsTaken, WorkerOrder
 from easymlnb_server.placement.gpus import Gpus
 from easymlnb_server.placement.registry import PlacementSet
 from easymlnb_server.publishing import replacement
@@ -217,7 +217,7 @@ async def test_room_that_somebody_else_has_waited_for_is_not_made(tmp_path: Path
     await world.end()
 
 
-@pytest.mark.parametrize("error", [SeatsTaken("All seats are taken."), LimitReached("One each.")])
+@pytest.mark.parametrize("error", [SlotsTaken("All seats are taken."), LimitReached("One each.")])
 @in_loop
 async def test_a_refusal_for_want_of_room_makes_room(tmp_path: Path, error: Exception) -> None:
     world = Two(tmp_path, gpus=2)
@@ -226,7 +226,7 @@ async def test_a_refusal_for_want_of_room_makes_room(tmp_path: Path, error: Exce
 
     async def refuse(order: WorkerOrder) -> FakeKernel:
         if len(world.placement.running) == 1:
-            world.placement.release(order.room)
+            world.placement.release(order.reservation)
             raise error
         return await start(order)
 
@@ -248,11 +248,11 @@ async def test_a_scheduler_without_room_is_waited_for_a_while_only(
 
     async def pend(order: WorkerOrder) -> FakeKernel:
         if len(world.placement.running) == 1:
-            order.say("Pending in queue...")
+            order.on_progress("Pending in queue...")
             try:
                 await asyncio.sleep(60)
             finally:
-                world.placement.release(order.room)
+                world.placement.release(order.reservation)
         return await start(order)
 
     world.placement.start = pend  # type: ignore[method-assign]

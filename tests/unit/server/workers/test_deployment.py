@@ -144,7 +144,7 @@ async def test_what_a_retry_waits_for_is_said_with_why_it_is_one(world: World) -
     start = world.placement.start
 
     async def pend(order: WorkerOrder) -> FakeKernel:
-        order.say("Pending in queue...")
+        order.on_progress("Pending in queue...")
         await asyncio.sleep(60)
         return await start(order)
 

@@ -206,7 +206,7 @@ async def test_workers_wait_for_a_free_gpu_and_say_so(tmp_path: Path) -> None:
     one.placement.gpus = other.placement.gpus = Gpus(("GPU-1",))
     one.deployment.run(one.placement.specs)
     await one.ready()
-    assert one.placement.kernels[0].order.room.gpus == ("GPU-1",)
+    assert one.placement.kernels[0].order.reservation.gpus == ("GPU-1",)
     other.deployment.run(other.placement.specs)
     await until(lambda: other.deployment.reason)
     assert (other.deployment.state, "Waiting" in other.deployment.reason) == ("starting", True)
@@ -231,7 +231,7 @@ async def test_worker_that_is_to_be_replaced_makes_room_where_there_is_no_other(
     world.placement.kernels[0].used = 120 * MB
     assert (await answered(world, pending)).error is None
     await until(lambda: len(world.placement.kernels) == 2 and world.deployment.state == "ready")
-    assert world.placement.kernels[1].order.room.gpus == ("GPU-1",)
+    assert world.placement.kernels[1].order.reservation.gpus == ("GPU-1",)
     await world.deployment.stop()
     assert world.gone()
 
@@ -242,7 +242,7 @@ async def test_gpu_that_only_the_running_code_asks_for_is_given(tmp_path: Path) 
     world.placement.gpus = Gpus(("GPU-1",))
     assert world.bundle.manifest.gpu == 0
     worker, _ = await world.deployment.launch(())
-    assert [kernel.order.room.gpus for kernel in world.placement.kernels] == [(), ("GPU-1",)]
+    assert [kernel.order.reservation.gpus for kernel in world.placement.kernels] == [(), ("GPU-1",)]
     world.deployment.run(world.placement.specs, worker)
     await world.ready()
     await world.deployment.stop()
@@ -330,7 +330,7 @@ async def test_worker_serves_although_it_cannot_be_put_on_record(world: World) -
         raise OSError("disk full")
 
     def broken() -> None:
-        world.placement.kernels[-1].note = full  # type: ignore[method-assign]
+        world.placement.kernels[-1].save_record = full  # type: ignore[method-assign]
 
     world.placement.cell = broken
     world.keep(1)

@@ -1,1 +1,1 @@
-"""The connection of a kernel on a node to its server."""
+"""The connection between a kernel on a node and the server that started it."""

@@ -1,125 +1,143 @@
-"""The near end of a kernel on a node: local sockets, and the tunnel to the far end."""
+"""The near end of a kernel on a node: local sockets, and the connection to the far end."""
 
 import asyncio
 import contextlib
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import zmq
 from jupyter_client.session import Session
-from websockets.exceptions import InvalidStatus
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from easymlnb.contract.errors import EasyMLNBError
+from easymlnb_server.placement.base import ProgressCallback
 from easymlnb_server.placement.hub import node_protocol
-from easymlnb_server.placement.hub.nodes import Nodes, Seat
+from easymlnb_server.placement.hub.nodes import Nodes, NodeSlot
 from easymlnb_server.placement.hub.tunnel import zmq_bridge
-from easymlnb_server.placement.hub.tunnel.connection import TunnelConnection
 from easymlnb_server.placement.hub.tunnel.reliable_channel import ReliableChannel
-from easymlnb_server.placement.hub.waiting_kernel import Lobby
+from easymlnb_server.placement.hub.waiting_kernel import WaitingKernel
 
 LOST_AFTER = 300.0
-"""Seconds without any connection after which a kernel is given up."""
+"""Seconds without a connection after which a kernel counts as lost."""
 
-GONE = 1
-"""Exit code of a kernel whose node went away."""
+LOST = 1
+"""Exit code of a kernel whose node is gone."""
 
-LEFT_AFTER = 60.0
-"""Seconds after which a node is not waited for any more if nobody looks at its kernel."""
+UNWATCHED_AFTER = 60.0
+"""Seconds without a client after which a kernel no longer waits for its node."""
 
-LOOK_EVERY = 1.0
+POLL_INTERVAL = 1.0
+
+OPTIONS: dict[str, Any] = {
+    "compression": None,
+    "max_size": None,
+    "proxy": None,
+    "open_timeout": 5.0,  # a proxy that lost its routes may not respond at all
+    "ping_interval": 15.0,
+    "ping_timeout": 15.0,
+    "close_timeout": 2.0,
+}
+"""Of the WebSocket; times in seconds."""
+
+FIRST_PAUSE, MAX_PAUSE = 0.05, 5.0
+"""Seconds until the next attempt to connect: at first, doubled each time, and at most."""
 
 
-class Remote:
-    """A kernel that was started on a node. ``exit`` is its exit code once it has ended.
+class RemoteKernel:
+    """A kernel on a node. ``exit_code`` is set once it has ended.
 
-    All of it lives in one event loop. ``folder`` is where its sockets lie.
+    It lives in one event loop. ``folder`` is where its sockets are.
     """
 
     def __init__(self, nodes: Nodes, folder: Path) -> None:
         self.address = ""
-        self.exit: int | None = None
+        self.exit_code: int | None = None
         self.ended = asyncio.Event()
         self._nodes = nodes
         self._kernel = ""
         self._closed = False
-        self._pipe = ReliableChannel()
-        self._lobby: Lobby | None = None
+        self._channel = ReliableChannel()
+        self._stand_in: WaitingKernel | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._sockets = zmq_bridge.in_place_of_kernel(self._context, folder / "k", self._heard)
-        self._pipe.on_room = self._sockets.resume
+        self._bridge = zmq_bridge.bind_as_kernel(self._context, folder / "k", self._on_message)
+        self._channel.on_writable = self._bridge.resume
         self._task: asyncio.Task[None] | None = None
 
-    def sit(self, seat: Seat) -> None:
-        """The kernel is there: carry its messages."""
-        self.address, self._kernel = seat.address, seat.kernel
-        kept = self._lobby.open() if self._lobby is not None else []
-        self._lobby = None
-        for channel, parts in kept:
-            self._pipe.put(channel, parts)
-        self._sockets.resume()
-        self._task = asyncio.create_task(self._keep())
+    def connect(self, slot: NodeSlot) -> None:
+        """Forward the messages of a kernel that started, and those that were held for it."""
+        self.address, self._kernel = slot.address, slot.kernel
+        held = self._stand_in.take_over() if self._stand_in is not None else []
+        self._stand_in = None
+        for channel, parts in held:
+            self._channel.send(channel, parts)
+        self._bridge.resume()
+        self._task = asyncio.create_task(self._stay_connected())
 
     def wait_for(
         self,
-        seat: "asyncio.Task[Seat]",
+        starting: "asyncio.Task[NodeSlot]",
         session: Session,
         language: str,
-        watched: Callable[[], bool],
-        leave: Callable[[], None],
-    ) -> Callable[[str], None]:
-        """Stand in for a kernel whose seat is not found yet; returns what takes news of that.
+        has_clients: Callable[[], bool],
+        shut_down: Callable[[], None],
+    ) -> ProgressCallback:
+        """Stand in for a kernel that is still starting; returns the callback for its progress.
 
-        ``leave`` is to shut it down: it is called when nobody has ``watched`` it for a while.
+        ``shut_down`` is called if the kernel has no clients for a while.
         """
-        self._lobby = Lobby(session, language, self._sockets.send, lambda: self._end(0))
-        self._task = asyncio.create_task(self._wait(seat, self._lobby, watched, leave))
-        return self._lobby.tell
+        self._stand_in = WaitingKernel(session, language, self._bridge.send, lambda: self._end(0))
+        self._task = asyncio.create_task(
+            self._wait(starting, self._stand_in, has_clients, shut_down)
+        )
+        return self._stand_in.on_progress
 
     async def _wait(
         self,
-        seat: "asyncio.Task[Seat]",
-        lobby: Lobby,
-        watched: Callable[[], bool],
-        leave: Callable[[], None],
+        starting: "asyncio.Task[NodeSlot]",
+        stand_in: WaitingKernel,
+        has_clients: Callable[[], bool],
+        shut_down: Callable[[], None],
     ) -> None:
         clock = asyncio.get_running_loop().time
-        seen = clock()
+        watched_at = clock()
         try:
-            while not seat.done():
-                await asyncio.wait({seat}, timeout=LOOK_EVERY)
-                seen = clock() if watched() else seen
-                if clock() - seen > LEFT_AFTER:
-                    leave()
-                    seen = clock()
+            while not starting.done():
+                await asyncio.wait({starting}, timeout=POLL_INTERVAL)
+                watched_at = clock() if has_clients() else watched_at
+                if clock() - watched_at > UNWATCHED_AFTER:
+                    shut_down()
+                    watched_at = clock()
         except asyncio.CancelledError:
-            seat.cancel()  # by which its place in the queue is given up
+            starting.cancel()  # which gives up its place in the queue
             with contextlib.suppress(asyncio.CancelledError, Exception):
-                found = await seat
-                await self._nodes.end(found.address, found.kernel)
+                slot = await starting
+                await self._nodes.end(slot.address, slot.kernel)
             raise
         try:
-            self.sit(seat.result())
+            self.connect(starting.result())
         except Exception as error:
-            lobby.fail(str(error))
+            stand_in.fail(str(error))
 
-    def _heard(self, channel: str, parts: list[bytes]) -> bool:
-        if self._lobby is not None:
-            return self._lobby.take(channel, parts)
-        return self._pipe.put(channel, parts)
+    def _on_message(self, channel: str, parts: list[bytes]) -> bool:
+        if self._stand_in is not None:
+            return self._stand_in.receive(channel, parts)
+        return self._channel.send(channel, parts)
 
-    async def signal(self, number: int) -> None:
+    async def send_signal(self, number: int) -> None:
         """Send the kernel a signal."""
-        if self._lobby is None:
-            self._pipe.put(node_protocol.SIGNAL, [str(number).encode()])
+        if self._stand_in is None:
+            self._channel.send(node_protocol.SIGNAL, [str(number).encode()])
         elif number == signal.SIGINT:
-            self._lobby.interrupt()
+            self._stand_in.interrupt()
         else:
             self._end(0)
 
     async def close(self) -> None:
-        """End the kernel, if it runs or is waited for, and take the sockets away."""
-        if self.exit is None and self._kernel:
+        """End the kernel, or its start, and close the sockets."""
+        if self.exit_code is None and self._kernel:
             await self._nodes.end(self.address, self._kernel)
         self._end(0)
         if not self._closed:
@@ -127,56 +145,68 @@ class Remote:
             if self._task is not None:
                 self._task.cancel()
                 await asyncio.gather(self._task, return_exceptions=True)
-            self._sockets.close()
+            self._bridge.close()
             self._context.destroy(linger=0)
 
     def _end(self, code: int) -> None:
-        if self.exit is None:
-            self.exit = code
+        if self.exit_code is None:
+            self.exit_code = code
             self.ended.set()
 
-    async def _keep(self) -> None:
-        """Connect, again and again, until the kernel has ended."""
+    async def _stay_connected(self) -> None:
+        """Connect, and connect again, until the kernel has ended."""
         url = "ws" + self.address.removeprefix("http")
         url += f"easymlnb/node/kernels/{self._kernel}/channels"
         loop = asyncio.get_running_loop()
-        heard, pause = loop.time(), 0.05
-        while self.exit is None:
+        connected_at, pause = loop.time(), FIRST_PAUSE
+        while self.exit_code is None:
             try:
                 headers = await asyncio.to_thread(self._nodes.auth.headers)
-                line = await TunnelConnection.to(url, headers, self._take)
-                pause = 0.05
-                await self._serve(line)
-                heard = loop.time()
-            except InvalidStatus as error:
-                answer = error.response
-                unknown = answer.status_code == 404 and node_protocol.OURS in answer.headers
-                if unknown or await self._nodes.gone(self.address):
-                    self._end(GONE)
-            except (OSError, EasyMLNBError):
-                if await self._nodes.gone(self.address):
-                    self._end(GONE)
-            if loop.time() - heard > LOST_AFTER:
-                self._end(GONE)
+                async with connect(url, additional_headers=headers, **OPTIONS) as connection:
+                    pause = FIRST_PAUSE
+                    await self._use(connection)
+                connected_at = loop.time()
+            except (OSError, EasyMLNBError, WebSocketException) as error:
+                if _is_unknown(error) or await self._nodes.is_gone(self.address):
+                    self._end(LOST)
+            if loop.time() - connected_at > LOST_AFTER:
+                self._end(LOST)
             await asyncio.sleep(pause)
-            pause = min(5.0, pause * 2)
+            pause = min(MAX_PAUSE, pause * 2)
 
-    async def _serve(self, line: TunnelConnection) -> None:
+    async def _use(self, connection: ClientConnection) -> None:
         """Use a connection until it ends, or the kernel does."""
-        self._pipe.open(line.write)
-        over = asyncio.ensure_future(self.ended.wait())
+        outgoing: asyncio.Queue[bytes] = asyncio.Queue()
+        self._channel.attach(outgoing.put_nowait)
+        sender = asyncio.create_task(_send_all(connection, outgoing))
         try:
-            await asyncio.wait((line.ended, over), return_when=asyncio.FIRST_COMPLETED)
+            with contextlib.suppress(ConnectionClosed):
+                async for data in connection:
+                    self._receive(data if isinstance(data, bytes) else data.encode())
+                    if self.exit_code is not None:
+                        return
         finally:
-            over.cancel()
-            self._pipe.shut(line.write)
-            line.close()
+            self._channel.detach(outgoing.put_nowait)
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
 
-    def _take(self, data: bytes) -> None:
-        frame = self._pipe.take(data)
+    def _receive(self, data: bytes) -> None:
+        frame = self._channel.receive(data)
         if frame is None:
             return
         if frame.channel == node_protocol.END:
             self._end(int(frame.parts[0]))
         else:
-            self._sockets.send(frame.channel, frame.parts)
+            self._bridge.send(frame.channel, frame.parts)
+
+
+async def _send_all(connection: ClientConnection, outgoing: asyncio.Queue[bytes]) -> None:
+    while True:
+        await connection.send(await outgoing.get())
+
+
+def _is_unknown(error: Exception) -> bool:
+    """Return whether the node itself responded that it does not know the kernel."""
+    if not isinstance(error, InvalidStatus):
+        return False
+    return error.response.status_code == 404 and node_protocol.OURS in error.response.headers

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from easymlnb_server.placement.hub import bounded_http
-from easymlnb_server.placement.hub.node_worker import RemoteWorkerKernel, SlotCounter, WorkerRecord
+from easymlnb_server.placement.hub.node_worker import NodeRecord, RemoteWorkerKernel, SlotCounter
 from support.fakes import in_loop
 
 Say = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -64,7 +64,7 @@ async def test_what_a_node_says_is_heard() -> None:
         writer.write(b"HTTP/1.1 404 No\r\nX-Told: yes\r\nContent-Length: 2\r\n\r\n{}")
 
     async with node(say) as url, bounded_http.client(httpx.BasicAuth("a", "b")) as http:
-        answer = await bounded_http.ask(http, "GET", url, 60)
+        answer = await bounded_http.request(http, "GET", url, 60)
     assert (answer.status_code, answer.headers["X-Told"], answer.json()) == (404, "yes", {})
 
 
@@ -73,7 +73,7 @@ def test_an_answer_without_an_end_is_given_up(say: Say, seconds: float) -> None:
     async def go() -> None:
         async with node(say) as url, bounded_http.client(httpx.BasicAuth("a", "b")) as http:
             with pytest.raises(httpx.ReadError if say is endless else httpx.ReadTimeout):
-                await bounded_http.ask(http, "GET", url, seconds)
+                await bounded_http.request(http, "GET", url, seconds)
 
     asyncio.run(go())
 
@@ -85,9 +85,9 @@ def test_a_node_that_never_comes_to_an_end_holds_no_thread(tmp_path: Path) -> No
 async def ask_many(tmp_path: Path) -> None:
     # More than there are threads for everybody's work with files and the database.
     async with node(drop_by_drop) as url, asyncio.timeout(60):
-        note = WorkerRecord(worker="w", placement="gpu", address=url, kernel="k")
+        record = NodeRecord(worker="w", placement="gpu", address=url, kernel="k")
         kernel = RemoteWorkerKernel(
-            note, tmp_path / "note", SlotCounter(1), httpx.BasicAuth("a", "b")
+            tmp_path / "record", record, SlotCounter(1), httpx.BasicAuth("a", "b")
         )
         asked = [asyncio.ensure_future(kernel.alive()) for _ in range(64)]
         await asyncio.sleep(0.1)

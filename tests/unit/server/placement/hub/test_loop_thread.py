@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from easymlnb_server.placement.hub.loop_thread import there
+from easymlnb_server.placement.hub.loop_thread import run_in_loop
 from support.fakes import in_loop
 
 
@@ -20,11 +20,11 @@ async def test_what_comes_of_it_comes_back() -> None:
         raise asyncio.CancelledError
 
     here = asyncio.get_running_loop()
-    assert await there(answer()) == (42, False)
+    assert await run_in_loop(answer()) == (42, False)
     with pytest.raises(ValueError, match="no"):
-        await there(fail())
+        await run_in_loop(fail())
     with pytest.raises(asyncio.CancelledError):
-        await there(give_up())
+        await run_in_loop(give_up())
 
 
 @in_loop
@@ -39,7 +39,7 @@ async def test_whoever_waits_no_more_waits_for_its_end() -> None:
             await asyncio.sleep(0.02)
             said.append("cleared")
 
-    waiting = asyncio.create_task(there(long()))
+    waiting = asyncio.create_task(run_in_loop(long()))
     async with asyncio.timeout(20):
         while not said:  # noqa: ASYNC110 - another thread says it
             await asyncio.sleep(0.005)
@@ -57,7 +57,7 @@ async def test_what_is_cancelled_before_it_began_never_does() -> None:
         said.append("begun")
         await asyncio.sleep(600)
 
-    waiting = asyncio.create_task(there(quick()))
+    waiting = asyncio.create_task(run_in_loop(quick()))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):

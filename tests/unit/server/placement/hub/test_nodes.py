@@ -12,12 +12,12 @@ import pytest
 from jupyter_client.manager import AsyncKernelManager
 
 from easymlnb.contract.errors import Forbidden, NotReady
-from easymlnb_server.placement.base import SeatsTaken
+from easymlnb_server.placement.base import SlotsTaken
 from easymlnb_server.placement.hub import nodes
 from easymlnb_server.placement.hub.client import HubClient
 from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.node_protocol import KernelRequest
-from easymlnb_server.placement.hub.nodes import Nodes, Seat
+from easymlnb_server.placement.hub.nodes import Nodes, NodeSlot
 from easymlnb_server.placement.hub.profiles import PlacementProfile
 from easymlnb_server.placement.hub.provisioner import HubProvisioner
 from support.fakes import in_loop, left_in
@@ -96,19 +96,19 @@ class Handler(Answering):
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    monkeypatch.setattr(nodes, "RECHECK", 0.05)
+    monkeypatch.setattr(nodes, "RECHECK_AFTER", 0.05)
     monkeypatch.setattr(nodes, "UP_TIMEOUT", 0.5)
-    monkeypatch.setattr(nodes, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(nodes, "POLL_INTERVAL", 0.02)
     kind = type("Ours", (Handler,), {"hub": Hub()})
     with serving(kind) as kind.hub.url:
         yield kind.hub
 
 
-async def seat(hub: Hub) -> Seat:
+async def seat(hub: Hub) -> NodeSlot:
     account = HubCredentials(user="ann", token="t", api_url=f"{hub.url}/hub/api", proxy=hub.url)
     asking = Nodes(HubClient(account), "gpu", PlacementProfile(profile="gpu"))
     try:
-        return await asking.seat(KernelRequest(kernel="python3", key=""), hub.told.append)
+        return await asking.start_kernel(KernelRequest(kernel="python3", key=""), hub.told.append)
     finally:
         await asking.close()
 
@@ -116,7 +116,7 @@ async def seat(hub: Hub) -> Seat:
 @in_loop
 async def test_a_node_whose_job_was_cancelled_is_started_again(hub: Hub) -> None:
     # Its route is gone, so the user's own server answers, and the Hub has not looked yet.
-    assert await seat(hub) == Seat(f"{hub.url}{AT}", "k", 1.0)
+    assert await seat(hub) == NodeSlot(f"{hub.url}{AT}", "k", 1.0)
     assert hub.starts == 1
     assert hub.told == [
         f"The node {NODE} does not respond; the Hub is checking whether the node is running ..."
@@ -144,7 +144,7 @@ async def test_a_node_without_easymlnb_is_known_by_what_else_it_has(hub: Hub) ->
 async def test_who_has_the_seats_is_said(hub: Hub) -> None:
     hub.there = hub.full = True
     told = "The only slot of the placement 'gpu' is in use by a kernel of a.ipynb on easymlnb-gpu-1"
-    with pytest.raises(SeatsTaken, match=told):
+    with pytest.raises(SlotsTaken, match=told):
         await seat(hub)
 
 
@@ -168,9 +168,9 @@ async def test_a_kernel_that_did_not_start_leaves_no_folder(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     manager = AsyncKernelManager()
-    made = HubProvisioner(parent=manager, kernel_id="k", placement="gpu", spot={})
-    made.wanted = KernelRequest(kernel="python3", key="")
-    made.account = HubCredentials()
+    made = HubProvisioner(parent=manager, kernel_id="k", placement="gpu", profile={})
+    made.request = KernelRequest(kernel="python3", key="")
+    made.credentials = HubCredentials()
     with pytest.raises(NotReady, match="JupyterHub"):
         await made.launch_kernel([])
     assert left_in(tmp_path) == []

@@ -23,12 +23,12 @@ class Line:
 
     def __enter__(self) -> "Line":
         for end, write in self._ends.items():
-            end.open(write)
+            end.attach(write)
         return self
 
     def __exit__(self, *exc: object) -> None:
         for end, write in self._ends.items():
-            end.shut(write)
+            end.detach(write)
 
     def _writes_to(self, to: ReliableChannel) -> Callable[[bytes], None]:
         def write(data: bytes) -> None:
@@ -42,7 +42,7 @@ class Line:
         """Bring all that is under way to its end, and return what each end has taken."""
         while self._under_way:
             to, data = self._under_way.popleft()
-            frame = to.take(data)
+            frame = to.receive(data)
             if frame is not None:
                 self.taken[to].append(frame.parts[0])
         return self.taken
@@ -60,7 +60,7 @@ def test_every_message_arrives_once_and_in_order(seed: int) -> None:
             for _ in range(chance.randrange(6)):
                 content = str(len(sent[other])).encode()
                 sent[other].append(content)
-                assert end.put("shell", [content])
+                assert end.send("shell", [content])
 
     for lasts in [*(chance.randrange(12) for _ in range(40)), 10_000]:
         send()  # with no connection
@@ -75,34 +75,36 @@ def test_every_message_arrives_once_and_in_order(seed: int) -> None:
 
 
 def test_sender_is_told_of_too_much_and_of_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reliable_channel, "LIMIT", 1000)
+    monkeypatch.setattr(reliable_channel, "MAX_UNACKNOWLEDGED", 1000)
     near, far = ReliableChannel(), ReliableChannel()
     rooms: list[bool] = []
-    near.on_room = lambda: rooms.append(True)
-    assert near.put("iopub", [b"x" * 500])
-    assert not near.put("iopub", [b"x" * 500])
+    near.on_writable = lambda: rooms.append(True)
+    assert near.send("iopub", [b"x" * 500])
+    assert not near.send("iopub", [b"x" * 500])
     with Line(near, far, 10) as line:
         line.carry()
         assert not rooms
-        far.put("shell", [b"answer"])  # which tells what was taken
+        far.send("shell", [b"answer"])  # which tells what was taken
         line.carry()
     assert rooms == [True]
-    assert near.put("iopub", [b"x"])
+    assert near.send("iopub", [b"x"])
 
 
 @pytest.mark.parametrize("many", [1, 100])
 def test_one_who_only_listens_tells_what_it_took(
     monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
-    monkeypatch.setattr(reliable_channel, "LIMIT", 10_000)
+    monkeypatch.setattr(reliable_channel, "MAX_UNACKNOWLEDGED", 10_000)
     monkeypatch.setattr(reliable_channel, "ACK_BYTES", 1_000)
     near, far = ReliableChannel(), ReliableChannel()
     room = []
-    near.on_room = lambda: room.append(True)
+    near.on_writable = lambda: room.append(True)
     with Line(near, far, 10_000) as line:
         full = False
         for _ in range(many):
-            full = not near.put("iopub", [b"x" * (2 * reliable_channel.LIMIT // many)])
+            full = not near.send(
+                "iopub", [b"x" * (2 * reliable_channel.MAX_UNACKNOWLEDGED // many)]
+            )
             if full:
                 break
         assert full
@@ -115,13 +117,13 @@ def test_a_new_connection_does_not_end_with_an_old_one() -> None:
     old: list[bytes] = []
     new: list[bytes] = []
     first, second = old.append, new.append
-    end.open(first)
-    end.open(second)
-    end.shut(first)
-    end.put("shell", [b"x"])
+    end.attach(first)
+    end.attach(second)
+    end.detach(first)
+    end.send("shell", [b"x"])
     assert (len(old), len(new)) == (1, 2)
 
 
 def test_what_is_no_frame_is_refused() -> None:
     with pytest.raises(msgspec.MsgspecError):
-        ReliableChannel().take(b"nonsense")
+        ReliableChannel().receive(b"nonsense")

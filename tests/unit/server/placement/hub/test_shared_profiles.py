@@ -9,13 +9,13 @@ import pytest
 from easymlnb_server.placement.hub import profiles, shared_profiles
 from easymlnb_server.placement.hub.credentials import HubCredentials
 from easymlnb_server.placement.hub.placement import HubPlacement
-from easymlnb_server.placement.hub.shared_profiles import CommonSpots
+from easymlnb_server.placement.hub.shared_profiles import SharedProfiles
 from easymlnb_server.placement.registry import PersonalPlacements
 from easymlnb_server.workers.registration import WorkerRegistration
 from support.fakes import FakePlacement
 
 ACCOUNT = HubCredentials(user="alice", token="t", api_url="http://hub/api", proxy="http://hub")
-GPU = {"name": "gpu", "user": "alice", "spot": {"profile": "gpu", "max_workers": 2}}
+GPU = {"name": "gpu", "user": "alice", "profile": {"profile": "gpu", "max_workers": 2}}
 
 
 class Service:
@@ -38,20 +38,20 @@ class Service:
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
-    monkeypatch.setattr(shared_profiles, "FRESH", -1.0)
+    monkeypatch.setattr(shared_profiles, "MAX_AGE", -1.0)
     return Service(monkeypatch)
 
 
-def spots(**own: Any) -> CommonSpots:
-    return CommonSpots(ACCOUNT, "/base/", profiles.read(own))
+def spots(**own: Any) -> SharedProfiles:
+    return SharedProfiles(ACCOUNT, "/base/", profiles.parse_profiles(own))
 
 
 def test_they_are_those_of_the_service_and_ones_own_first(service: Service) -> None:
-    service.tells(GPU, {"name": "local", "user": "alice", "spot": {"seats": 8}},
-                  {"name": "other", "user": "bob", "spot": {}})  # fmt: skip
+    service.tells(GPU, {"name": "local", "user": "alice", "profile": {"slots": 8}},
+                  {"name": "other", "user": "bob", "profile": {}})  # fmt: skip
     found = spots(gpu={"profile": "mine"}).get()
     assert service.asked == ["http://hub/base/services/easymlnb/placements"]
-    assert {name: (spot.profile, spot.seats) for name, spot in found.items()} == {
+    assert {name: (spot.profile, spot.slots) for name, spot in found.items()} == {
         "gpu": ("mine", 1), "local": ("", 8),
     }  # fmt: skip
 
@@ -76,19 +76,19 @@ def test_a_service_that_says_nothing_changes_nothing(service: Service, answer: A
 
 
 def test_a_service_of_another_version_may_know_more(service: Service) -> None:
-    service.tells({**GPU, "spot": {**GPU["spot"], "color": "green"}})  # type: ignore[dict-item]
+    service.tells({**GPU, "profile": {**GPU["profile"], "color": "green"}})  # type: ignore[dict-item]
     assert spots().get()["gpu"].max_workers == 2
 
 
 def test_a_server_without_a_hub_asks_nobody(service: Service) -> None:
-    assert CommonSpots(HubCredentials(), "/", {}).get() == {}
+    assert SharedProfiles(HubCredentials(), "/", {}).get() == {}
     assert service.asked == []
 
 
 def test_a_placement_that_is_named_later_is_there_for_the_next_worker() -> None:
     made: dict[str, Any] = {}
     places = PersonalPlacements(FakePlacement(WorkerRegistration()), lambda: made)
-    assert places.of("alice").chosen("", 1.0) == "local"
-    spot = profiles.read({"gpu": {"profile": "gpu"}})["gpu"]
+    assert places.for_owner("alice").choose("", 1.0) == "local"
+    spot = profiles.parse_profiles({"gpu": {"profile": "gpu"}})["gpu"]
     made["gpu"] = HubPlacement("gpu", spot, ACCOUNT, Path())
-    assert places.of("alice").chosen("", 1.0) == "gpu"
+    assert places.for_owner("alice").choose("", 1.0) == "gpu"

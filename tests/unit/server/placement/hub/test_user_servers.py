@@ -65,7 +65,7 @@ class Handler(Answering):
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     # A busy machine may take longer than pages wait.
-    monkeypatch.setattr(user_servers, "PATIENCE", 60.0)
+    monkeypatch.setattr(user_servers, "TIMEOUT", 60.0)
     kind = type("Ours", (Handler,), {"hub": Hub()})
     with serving(kind) as kind.hub.url:
         yield kind.hub
@@ -85,8 +85,8 @@ async def servers_of(hub: Hub) -> AsyncIterator[UserServers]:
 async def look(hub: Hub, times: int = 1) -> list[OwnServer]:
     async with servers_of(hub) as servers:
         for _ in range(times - 1):
-            await servers.of("ann")
-        return await servers.of("ann")
+            await servers.get("ann")
+        return await servers.get("ann")
 
 
 @in_loop
@@ -123,7 +123,7 @@ async def test_without_a_server_there_is_nothing(hub: Hub) -> None:
         b"<html>",
         b'{"services": 3}',
         b"\xff",
-        b'{"services": ["' + b"x" * user_servers.LARGEST + b'"]}',
+        b'{"services": ["' + b"x" * user_servers.MAX_RESPONSE + b'"]}',
     ],
 )
 @in_loop
@@ -152,13 +152,13 @@ async def test_names_that_lead_elsewhere_are_left_out(hub: Hub) -> None:
 @pytest.mark.slow
 @in_loop
 async def test_a_server_that_hangs_is_given_up(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(user_servers, "FRESH", 0.0)
+    monkeypatch.setattr(user_servers, "MAX_AGE", 0.0)
     hub.add("")
     async with servers_of(hub) as servers:
-        assert [one.services is None for one in await servers.of("ann")] == [False]
+        assert [one.services is None for one in await servers.get("ann")] == [False]
         hub.hangs = True
-        monkeypatch.setattr(user_servers, "PATIENCE", 1.0)
-        assert [one.services for one in await servers.of("ann")] == [None]
+        monkeypatch.setattr(user_servers, "TIMEOUT", 1.0)
+        assert [one.services for one in await servers.get("ann")] == [None]
 
 
 @in_loop

@@ -8,8 +8,8 @@ import pytest
 from jupyter_client.session import Session
 
 from easymlnb_server.placement.hub.tunnel import remote_kernel
-from easymlnb_server.placement.hub.tunnel.remote_kernel import Remote
-from easymlnb_server.placement.hub.waiting_kernel import Lobby
+from easymlnb_server.placement.hub.tunnel.remote_kernel import RemoteKernel
+from easymlnb_server.placement.hub.waiting_kernel import WaitingKernel
 from support.fakes import in_loop, until
 
 KEY = b"key"
@@ -22,7 +22,7 @@ class Client:
         self.told: list[tuple[str, str, dict[str, Any]]] = []
         self.left = 0
         self.session = Session(key=KEY)
-        self.lobby = Lobby(Session(key=KEY), language, self._hear, self._leave)
+        self.lobby = WaitingKernel(Session(key=KEY), language, self._hear, self._leave)
 
     def _leave(self) -> None:
         self.left += 1
@@ -34,7 +34,7 @@ class Client:
 
     def send(self, kind: str, channel: str = "shell", **content: Any) -> list[bytes]:
         parts = self.session.serialize(self.session.msg(kind, content), [b"me"])
-        assert self.lobby.take(channel, parts)
+        assert self.lobby.receive(channel, parts)
         return parts
 
     def kinds(self) -> list[str]:
@@ -50,24 +50,24 @@ def test_it_says_that_it_is_up_and_what_it_speaks() -> None:
     assert reply[0] == "control"
     assert reply[2]["language_info"]["name"] == "R"
     assert client.kinds() == ["status", "kernel_info_reply", "status"]
-    assert client.lobby.open() == []
+    assert client.lobby.take_over() == []
 
 
 def test_the_first_cell_shows_the_latest_news_and_the_kernel_gets_all() -> None:
     client = Client()
-    client.lobby.tell("Starting a node ...")
+    client.lobby.on_progress("Starting a node ...")
     assert client.told == []
     first = client.send("execute_request", code="1")
     assert client.kinds() == ["status", "clear_output", "stream"]
     second = client.send("execute_request", code="2")
-    client.lobby.tell("Pending in queue...")
-    client.lobby.tell("Pending in queue...")
+    client.lobby.on_progress("Pending in queue...")
+    client.lobby.on_progress("Pending in queue...")
     assert [one[2]["text"] for one in client.told if one[1] == "stream"] == [
         "Pending in queue...\n"
     ]
     client.kinds()
     asked = client.send("comm_info_request")
-    assert client.lobby.open() == [("shell", first), ("shell", second), ("shell", asked)]
+    assert client.lobby.take_over() == [("shell", first), ("shell", second), ("shell", asked)]
     assert client.kinds() == ["clear_output"]
 
 
@@ -79,7 +79,7 @@ def test_an_interrupt_ends_the_cells_that_wait() -> None:
     client.lobby.interrupt()
     assert client.told[1][2]["ename"] == "KeyboardInterrupt"
     assert client.kinds() == ["status", "error", "execute_reply", "status"]
-    assert client.lobby.open() == [("shell", asked)]
+    assert client.lobby.take_over() == [("shell", asked)]
 
 
 def test_why_there_is_no_node_is_said_to_each_cell() -> None:
@@ -94,9 +94,11 @@ def test_why_there_is_no_node_is_said_to_each_cell() -> None:
 
 def test_what_is_not_signed_is_dropped_and_shutting_down_leaves() -> None:
     client = Client()
-    assert client.lobby.take("shell", [b"me", b"<IDS|MSG>", b"wrong", b"{}", b"{}", b"{}", b"{}"])
-    assert client.lobby.take("shell", [b"nonsense"])
-    assert client.lobby.open() == []
+    assert client.lobby.receive(
+        "shell", [b"me", b"<IDS|MSG>", b"wrong", b"{}", b"{}", b"{}", b"{}"]
+    )
+    assert client.lobby.receive("shell", [b"nonsense"])
+    assert client.lobby.take_over() == []
     client.send("shutdown_request", "control", restart=False)
     assert client.kinds() == ["shutdown_reply"]
     assert client.left == 1
@@ -106,8 +108,8 @@ def test_what_is_not_signed_is_dropped_and_shutting_down_leaves() -> None:
 async def test_a_node_that_nobody_looks_at_any_more_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_kernel, "LEFT_AFTER", 0.05)
-    monkeypatch.setattr(remote_kernel, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(remote_kernel, "UNWATCHED_AFTER", 0.05)
+    monkeypatch.setattr(remote_kernel, "POLL_INTERVAL", 0.01)
     given_up, watched, left = [], [True], []
 
     async def seat() -> Any:
@@ -116,7 +118,7 @@ async def test_a_node_that_nobody_looks_at_any_more_is_given_up(
         finally:
             given_up.append(True)
 
-    made = Remote(None, tmp_path)  # type: ignore[arg-type]
+    made = RemoteKernel(None, tmp_path)  # type: ignore[arg-type]
     waiting = asyncio.ensure_future(seat())
     made.wait_for(
         waiting, Session(key=KEY), "python", lambda: watched[0], lambda: left.append(True)
@@ -127,4 +129,4 @@ async def test_a_node_that_nobody_looks_at_any_more_is_given_up(
     await until(lambda: left)
     await made.close()
     assert given_up
-    assert made.exit == 0
+    assert made.exit_code == 0

@@ -19,13 +19,13 @@ from support.fakes import in_loop
 
 pytestmark = pytest.mark.slow
 
-ALONE_AFTER = 1.5
+ORPHANED_AFTER = 1.5
 
 
 class Owner:
     """A connection of whoever ordered a kernel."""
 
-    def write(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
         pass
 
     def close(self) -> None:
@@ -34,13 +34,13 @@ class Owner:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "ALONE_AFTER", ALONE_AFTER)
+    monkeypatch.setattr(kernel, "ORPHANED_AFTER", ORPHANED_AFTER)
 
 
 @asynccontextmanager
 async def a_node(folder: Path) -> AsyncIterator[NodeKernelManager]:
     made = NodeKernelManager(KernelSpecManager(), folder / "notes")
-    keeping = asyncio.create_task(made.keep())
+    keeping = asyncio.create_task(made.run())
     try:
         yield made
     finally:
@@ -51,7 +51,7 @@ async def a_node(folder: Path) -> AsyncIterator[NodeKernelManager]:
 
 async def started(node: NodeKernelManager, folder: Path, worker: str = "") -> NodeKernel:
     return await node.start(
-        KernelRequest(kernel="python3", key="k" * 32, worker=worker, folder=str(folder), seats=2)
+        KernelRequest(kernel="python3", key="k" * 32, worker=worker, folder=str(folder), slots=2)
     )
 
 
@@ -72,10 +72,10 @@ async def test_a_kernel_ends_when_its_owner_was_not_heard_of_for_long(
         kernel = await started(node, tmp_path, worker)
         process = psutil.Process(kernel.pid)
         for owner in (Owner(), Owner()):  # each comes before the time is over
-            kernel.join(owner)
-            await asyncio.sleep(2 * ALONE_AFTER)
+            kernel.attach(owner)
+            await asyncio.sleep(2 * ORPHANED_AFTER)
             assert node.get(kernel.id) is kernel and process.is_running()
-            kernel.leave(owner)
+            kernel.detach(owner)
         await until(lambda: node.get(kernel.id) is None and not process.is_running())
         await until(lambda: not list((tmp_path / "notes").iterdir()))
 
@@ -89,7 +89,7 @@ async def test_an_owner_who_asks_without_being_connected_is_heard_of(tmp_path: P
         kernel = await started(node, tmp_path)
 
         def gone() -> bool:
-            kernel.hear()
+            kernel.touch()
             return node.get(unheard.id) is None and not process.is_running()
 
         await until(gone)
@@ -117,11 +117,11 @@ async def test_worker_that_a_signal_stopped_is_ended_and_an_interactive_kernel_i
     async with a_node(tmp_path) as node:
         worker = await started(node, tmp_path, "w1")
         other = await started(node, tmp_path)
-        worker.join(Owner())
-        other.join(Owner())
+        worker.attach(Owner())
+        other.attach(Owner())
         process = psutil.Process(other.pid)
         for kernel in (other, worker):
             os.kill(kernel.pid, signal.SIGSTOP)
-        await until(worker.over.is_set)
+        await until(worker.ended.is_set)
         assert process.status() == psutil.STATUS_STOPPED
-        assert not other.over.is_set()
+        assert not other.ended.is_set()
