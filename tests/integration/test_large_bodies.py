@@ -80,7 +80,7 @@ def left(server: RunningServer) -> list[Path]:
     folders = [server.folder / "data/easymlnb/spool"]
     own = {Path(file.path).parent for file in psutil.Process(server.process.pid).open_files()}
     folders += [folder for folder in own if folder.name.startswith("easymlnb-")]
-    names = ("lock", "probe")
+    names = ("server.lock", "probe")
     found = {path for folder in folders for path in folder.rglob("*") if path.is_file()}
     return sorted(path for path in found if path.name not in names)
 
