@@ -117,7 +117,7 @@ def test_services_stay_with_who_published_them(service_hub: ServiceHub, tmp_path
         not_for_her = [*options[:-1], former.token]
         done = CliRunner().invoke(app, ["hub", "transfer", "a", "b", *not_for_her])
         assert done.exit_code == 1
-        assert "administrators of the Hub" in done.output
+        assert "administrator of the Hub" in done.output
     finally:
         for member in people:
             member.http.close()

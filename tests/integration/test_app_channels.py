@@ -352,8 +352,8 @@ def fine(other: Any) -> None:
 
 
 def asks(line: Any, content: dict[str, Any]) -> None:
-    desk = named(line.known, _anywidget_id="easymlnb.desk")
-    line.say("comm_msg", {"comm_id": desk, "data": {"method": "custom", "content": content}})
+    script = named(line.known, _anywidget_id="easymlnb.form")
+    line.say("comm_msg", {"comm_id": script, "data": {"method": "custom", "content": content}})
 
 
 @pytest.mark.timeout(120)
