@@ -30,9 +30,9 @@ from easymlnb_server.services.models import Target
 from easymlnb_server.uploads.spool import SpooledFile
 
 MOST = 1000
-"""Questions of one kernel that may be open at once."""
+"""Maximum number of pending calls of one kernel."""
 ID_ROOM = 56
-"""Characters of the outer call's request id that the inner one's begins with."""
+"""Characters of the outer call's request id at the start of the inner call's id."""
 
 log = logging.getLogger("easymlnb.asks")
 
@@ -60,7 +60,7 @@ class ServiceCalls:
             self._forget(message.id)
 
     def _forget(self, id: int) -> None:
-        """Stop a call, or let go of an answer that was read."""
+        """Stop a call, or release a result that was read."""
         self._files.pop(id, None)
         task = self._open.get(id)
         if task is not None:

@@ -35,7 +35,7 @@ STOP_DRAIN = 5.0
 """Seconds that calls have to finish when the server stops."""
 
 REPLACE = "replace"
-"""Where a bundle's row keeps, beside its manifest, what becomes of the former version."""
+"""The key in a stored manifest that says what becomes of the former version."""
 
 STOPPING = NotReady("The server is stopping. Try again in a moment.")
 

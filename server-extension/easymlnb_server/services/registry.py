@@ -79,7 +79,7 @@ class ServiceRegistry:
         return self.find(name, live=live)
 
     def find(self, name: str, *, live: bool = False) -> Target:
-        """Return what answers a name, whoever asks; raises as ``resolve`` does."""
+        """Return what answers a name, without checking access; raises as ``resolve`` does."""
         published = None if live else self._published.get(name)
         if published is not None:
             self._published.check()
