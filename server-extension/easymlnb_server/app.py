@@ -23,7 +23,7 @@ from easymlnb_server.http.fastpath.eligibility import CALL, SHARED_CALL
 from easymlnb_server.http.fastpath.listener import open_doors
 from easymlnb_server.http.routes import PREFIX, ROUTES, SHARED_ROUTES
 from easymlnb_server.http.terminals import keep_path
-from easymlnb_server.identity.revocation import EVERY, AccessRevoker
+from easymlnb_server.identity.revocation import EVERY
 from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.observability import log_format
 from easymlnb_server.observability.log_filter import LogFilter
@@ -116,7 +116,7 @@ class EasyMLNB(Settings, ExtensionApp):
         placements = await asyncio.to_thread(
             build_placements, self, self._components, serverapp, link
         )
-        self._components.deployments.placements = placements
+        self._components.deployments.open(placements)
         try:
             await asyncio.to_thread(self._state.spool.open)
         except OSError as error:
@@ -164,13 +164,7 @@ class EasyMLNB(Settings, ExtensionApp):
             self._supervisor.every(type(meter).__name__, meter.interval, meter.refresh)
         self._supervisor.every("Uploads", SWEEP_EVERY, state.uploads.run_sweep)
         if self.shared:
-            revoker = AccessRevoker(
-                state.services,
-                state.publisher.refresh_access,
-                state.users,
-                (state.apps.sessions.opened, state.in_flight.opened),
-            )
-            self._supervisor.every("AccessRevoker", EVERY, revoker.check)
+            self._supervisor.every("AccessRevoker", EVERY, self._components.revoker.check)
 
     async def _open_store(self, lifecycle: ServingLifecycle) -> None:
         try:

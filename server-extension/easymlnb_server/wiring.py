@@ -25,6 +25,7 @@ from easymlnb_server.hub import group_limits
 from easymlnb_server.hub.usage import Meters
 from easymlnb_server.hub.users import HubUsers
 from easymlnb_server.identity.access import SingleUserDirectory, UserDirectory
+from easymlnb_server.identity.revocation import AccessRevoker
 from easymlnb_server.lifecycle import ServingLifecycle
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.observability.metrics import Metrics
@@ -71,6 +72,7 @@ class HubParts:
     users: HubUsers
     meters: Meters
     placements: UserPlacements
+    user_servers: UserServers
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Components:
     """The objects of a server that are not for handlers, and the context, which is."""
 
     context: ServerContext
+    revoker: AccessRevoker
     deployments: DeploymentFactory
     hub: HubParts | None
     profiles: SharedProfiles
@@ -89,22 +92,9 @@ def build(settings: Settings, server: ServerApp) -> Components:
     directory = getattr(server.identity_provider, "people", SingleUserDirectory())
     credentials = HubCredentials.from_environment(os.environ, settings.hub_proxy)
     hub = _hub_parts(settings, folder, directory)
-    common = SharedProfiles(
-        credentials,
-        os.environ.get("JUPYTERHUB_BASE_URL", "/"),
-        profiles.for_personal_server({} if settings.shared else settings.placements),
-    )
+    common = _profiles(settings, credentials)
     registration = WorkerRegistration()
-    deployment_settings = DeploymentSettings(
-        folder=folder / "work",
-        start_timeout=settings.start_timeout,
-        queue_limit=settings.queue_limit,
-        memory_limit=settings.worker_memory_bytes,
-        orphan_timeout=settings.orphan_timeout,
-    )
-    # On nodes of their own, users do not get in each other's way.
-    limiter = StartLimiter(settings.max_concurrent_starts, shared=hub is None)
-    deployments = DeploymentFactory(deployment_settings, registration, limiter)
+    deployments = _deployments(settings, registration, on_nodes=hub is not None)
     live, published = LiveServices(settings.queue_limit), PublishedServices()
     services = ServiceRegistry(live, published, shared=settings.shared, account=account())
     times: dict[str, datetime] = server.web_app.settings.setdefault("last_activity_times", {})
@@ -136,11 +126,15 @@ def build(settings: Settings, server: ServerApp) -> Components:
         placement_views=_views(settings, hub, common, credentials),
         idempotency=IdempotencyCache(),
         users=directory,
-        user_servers=UserServers(hub.placements.credentials, hub.placements.tokens)
-        if hub
-        else None,
+        user_servers=hub.user_servers if hub is not None else None,
     )
-    return Components(context, deployments, hub, common)
+    revoker = AccessRevoker(
+        services,
+        context.publisher.refresh_access,
+        directory,
+        (apps.sessions.opened, in_flight.opened),
+    )
+    return Components(context, revoker, deployments, hub, common)
 
 
 def build_placements(
@@ -211,15 +205,37 @@ def _hub_parts(settings: Settings, folder: Path, directory: UserDirectory) -> Hu
         return None
     users = directory
     meters = Meters(users, group_limits.parse(settings.group_limits))
+    tokens = UserTokens(credentials, users.identity)
     placements = UserPlacements(
         credentials,
         profiles.for_shared_service(settings.placements),
         folder / PLACED,
         meters.get,
         users.check_start,
-        UserTokens(credentials, users.identity),
+        tokens,
     )
-    return HubParts(users, meters, placements)
+    return HubParts(users, meters, placements, UserServers(credentials, tokens))
+
+
+def _profiles(settings: Settings, credentials: HubCredentials) -> SharedProfiles:
+    own = {} if settings.shared else settings.placements
+    base_url = os.environ.get("JUPYTERHUB_BASE_URL", "/")
+    return SharedProfiles(credentials, base_url, profiles.for_personal_server(own))
+
+
+def _deployments(
+    settings: Settings, registration: WorkerRegistration, *, on_nodes: bool
+) -> DeploymentFactory:
+    # On nodes of their own, users do not get in each other's way.
+    limiter = StartLimiter(settings.max_concurrent_starts, shared=not on_nodes)
+    deployment_settings = DeploymentSettings(
+        folder=Path(settings.state_dir) / "work",
+        start_timeout=settings.start_timeout,
+        queue_limit=settings.queue_limit,
+        memory_limit=settings.worker_memory_bytes,
+        orphan_timeout=settings.orphan_timeout,
+    )
+    return DeploymentFactory(deployment_settings, registration, limiter)
 
 
 def _app_pages(settings: Settings) -> AppPages:

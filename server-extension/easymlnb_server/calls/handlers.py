@@ -20,7 +20,6 @@ from easymlnb.contract.errors import (
     DeadlineExceeded,
     Draining,
     EasyMLNBError,
-    ServiceNotFound,
 )
 from easymlnb.contract.file_parameters import body_limit
 from easymlnb.contract.worker_protocol import Item, Progress
@@ -28,19 +27,17 @@ from easymlnb_server.apps.page_tokens import PageToken
 from easymlnb_server.calls import options
 from easymlnb_server.calls.idempotency import IdempotentCall
 from easymlnb_server.calls.invoker import Invocation, settle
-from easymlnb_server.calls.models import CallRequest
+from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest
 from easymlnb_server.calls.queue_events import queue_position, wait_with_events
 from easymlnb_server.calls.responses import EVENTS, EventStreamResponse, Writer, writer
 from easymlnb_server.calls.stream_buffer import StreamBuffer, cut_if_stuck
 from easymlnb_server.dispatch.bodies import Body, FileBody
 from easymlnb_server.dispatch.call import CallResult
 from easymlnb_server.http.spooled_body import SpooledBodyHandler, send_file
-from easymlnb_server.identity.access import Action
 from easymlnb_server.openapi.document import CALLING, JSON, TEXT, Operation, ok
 from easymlnb_server.openapi.headers import CALL
 from easymlnb_server.openapi.schemas import View
 from easymlnb_server.services.models import Target
-from easymlnb_server.services.registry import LIVE
 from easymlnb_server.uploads.handlers import HEADER, owner_of, upload_ids
 from easymlnb_server.uploads.spool import SpooledFile
 
@@ -79,10 +76,9 @@ class CallHandler(SpooledBodyHandler):
         return self.held is not None and self.held.public
 
     def _find(self, name: str) -> Target:
-        target = self.target(name, Action.CALL, live=self._live)
-        if self._published_only and target.version == LIVE:
-            raise ServiceNotFound(name)
-        return target
+        return self.state.invoker.find(
+            name, self.caller, live=self._live, published_only=self._published_only
+        )
 
     @web.authenticated
     async def post(self, name: str) -> None:
@@ -149,7 +145,7 @@ class CallHandler(SpooledBodyHandler):
         assert self._writer is not None
         self.set_header("Idempotency-Replayed", "true")
         limit = min(request.timeout, target.spec.timeout)
-        left = max(limit - (time.monotonic() - self._began), 0.001)
+        left = max(limit - (time.monotonic() - self._began), MIN_TIMEOUT)
         try:
             with (
                 self.state.idempotency.waiting(

@@ -15,18 +15,15 @@ from easymlnb.contract.errors import (
 )
 from easymlnb.contract.worker_protocol import Call
 from easymlnb_server.calls.in_flight import InFlight
-from easymlnb_server.calls.models import CallRequest, EventSink
+from easymlnb_server.calls.models import MIN_TIMEOUT, CallRequest, EventSink
 from easymlnb_server.calls.record import CallRecorder
 from easymlnb_server.dispatch.bodies import Body
 from easymlnb_server.dispatch.call import CallHandle, CallResult
-from easymlnb_server.identity.access import Action
+from easymlnb_server.identity.access import Action, Caller
 from easymlnb_server.identity.names import plain
 from easymlnb_server.observability.activity import Activity
 from easymlnb_server.services.models import Target
 from easymlnb_server.services.registry import LIVE, ServiceRegistry
-
-SHORTEST = 0.001
-"""Seconds that a call gets at least, also when its time is nearly over as it changes versions."""
 
 REPLACED = "A new version has just been deployed. Retry the request."
 
@@ -78,14 +75,20 @@ class Invocation:
     def submit(self) -> None:
         """Queue the call at the version that answers now; raises why that is refused."""
         invoker, request, sink = self._invoker, self.request, self._sink
-        target = self.target = invoker.find(request)
+        target = self.target = invoker.find(
+            request.service,
+            request.caller,
+            live=request.live,
+            published_only=request.published_only,
+        )
         spec = target.spec
         if sink is None and (spec.stream or _is_too_large(request.body, spec.max_body)):
             raise NotReady(REPLACED)  # the entry point has checked the version before this one
         limit = min(request.timeout, spec.timeout)
         now = time.monotonic()
         left = limit - (now - request.began)
-        seconds = max(min(left, request.deadline - now), SHORTEST)
+        # At least a moment, also when the time is nearly over as the call changes versions.
+        seconds = max(min(left, request.deadline - now), MIN_TIMEOUT)
         handle = target.pool.submit(
             _message(request, target, seconds),
             request.body,
@@ -173,13 +176,21 @@ class Invoker:
         self.activity = activity
         self.in_flight = in_flight
 
-    def find(self, request: CallRequest) -> Target:
-        """Return the version that answers a call; raises ``ServiceNotFound`` or ``NotReady``."""
-        target = self.services.resolve(
-            request.service, request.caller, Action.CALL, live=request.live
-        )
-        if request.published_only and target.version == LIVE:
-            raise ServiceNotFound(request.service)
+    def find(
+        self,
+        name: str,
+        caller: Caller | None,
+        *,
+        live: bool = False,
+        published_only: bool = False,
+    ) -> Target:
+        """Return the version that answers a call; raises ``ServiceNotFound`` or ``NotReady``.
+
+        The parameters are those of a ``CallRequest``.
+        """
+        target = self.services.resolve(name, caller, Action.CALL, live=live)
+        if published_only and target.version == LIVE:
+            raise ServiceNotFound(name)
         return target
 
     def start(

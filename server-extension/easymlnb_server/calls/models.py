@@ -11,6 +11,9 @@ from easymlnb_server.dispatch.call import Chain
 from easymlnb_server.identity.access import Caller
 from easymlnb_server.services.models import Target
 
+MIN_TIMEOUT = 0.001
+"""Minimum timeout of a call in seconds."""
+
 
 class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One call of a service.

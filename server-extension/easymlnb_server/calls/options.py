@@ -3,12 +3,10 @@
 from tornado.httputil import HTTPHeaders
 
 from easymlnb.contract.errors import BadRequest
+from easymlnb_server.calls.models import MIN_TIMEOUT
 
 PRIORITIES = ("interactive", "batch")
 MAX_KEY_LENGTH = 200
-
-SHORTEST = 0.001
-"""Minimum timeout in seconds."""
 
 _NUMBER = frozenset("0123456789.eE+-")
 
@@ -23,9 +21,9 @@ def timeout(headers: HTTPHeaders, limit: float) -> float:
         seconds = float(given) if _NUMBER.issuperset(given) and given[0].isdigit() else 0.0
     except (ValueError, IndexError):
         seconds = 0.0
-    if not SHORTEST <= seconds < float("inf"):
+    if not MIN_TIMEOUT <= seconds < float("inf"):
         raise BadRequest(
-            f"Invalid X-Timeout {given[:40]!r}: use seconds, at least {SHORTEST:g}, such as 2.5."
+            f"Invalid X-Timeout {given[:40]!r}: use seconds, at least {MIN_TIMEOUT:g}, such as 2.5."
         )
     return min(seconds, limit)
 

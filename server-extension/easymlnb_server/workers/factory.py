@@ -12,23 +12,24 @@ from easymlnb_server.workers.starter import LoadBundle
 
 @dataclass(slots=True)
 class DeploymentFactory:
-    """Makes deployments with the settings of this server.
-
-    ``placements`` is set once the server has its port.
-    """
+    """Makes deployments with the settings of this server."""
 
     settings: DeploymentSettings
     registration: WorkerRegistration
     limiter: StartLimiter
-    placements: PlacementProvider | None = None
+    _placements: PlacementProvider | None = None
+
+    def open(self, placements: PlacementProvider) -> None:
+        """Start workers in these placements, which are known once the server has its port."""
+        self._placements = placements
 
     def __call__(self, bundle: str, owner: str, load: LoadBundle) -> Deployment:
         """Return the deployment of a bundle, which ``load`` reads."""
-        assert self.placements is not None
+        assert self._placements is not None
         return Deployment(
             bundle,
             load,
-            self.placements.for_owner(owner),
+            self._placements.for_owner(owner),
             self.registration.for_owner(owner),
             self.limiter.for_owner(owner),
             self.settings,
