@@ -1,4 +1,4 @@
-"""App pages shut nobody out: read by axe-core, wide and light, narrow and dark, in every state."""
+"""Accessibility of app pages: axe-core in every state, wide and light, narrow and dark."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -25,7 +25,7 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 def test_an_app_and_the_page_of_who_waits_for_it(apps: RunningServer, chromium: Any) -> None:
     with visit(chromium, apps) as first, visit(chromium, apps) as second:
         page = first.open("public/shout")
-        # As long as it is looked at, it shall not go on by itself.
+        # The page must not reload while axe-core reads it.
         second.context.route("**/wait.js*", lambda route: route.fulfill(body=""))
         waiting = second.open("public/shout", wait=False)
         waiting.get_by_text("All slots are in use").wait_for()
@@ -41,7 +41,7 @@ def test_an_app_and_the_page_of_who_waits_for_it(apps: RunningServer, chromium: 
         second.context.unroute("**/wait.js*")
         waiting.reload()
         page.close()
-        # Whoever waits goes on by itself once there is a place.
+        # A waiting visitor continues automatically when a session is free.
         waiting.locator(".em-form .em-primary").wait_for(timeout=90_000)
 
 

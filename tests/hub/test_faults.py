@@ -96,7 +96,7 @@ def test_hub_killed_under_load_and_no_call_fails(hub: Hub, frank: User) -> None:
     with Load(frank, "who") as load:
         hub.kill()
         load.more(100)
-        # Whoever wants no gap lets the proxy run on its own, as Zero to JupyterHub does.
+        # To avoid the gap, run the proxy on its own, as Zero to JupyterHub does.
         hub.variables["TEST_HUB_PROXY_STAYS"] = "1"
         hub.start()
         load.more(100)
@@ -124,7 +124,7 @@ def test_proxy_killed_under_load_and_the_worker_stays(hub: Hub, frank: User) -> 
         )  # fmt: skip
         hub.wait_for((hub.folder / "homes/frank/begun").exists, "the long call did not begin")
         os.kill(hub.proxy, signal.SIGKILL)
-        # Who waits in line is answered when the worker is back, who was served is told.
+        # Queued calls are answered when the worker is back; running calls fail.
         assert long.result().json()["error"]["code"] == "worker_lost"
         load.more(100)
     assert set(load.ends) == {"ok"}
@@ -211,7 +211,7 @@ def test_workers_move_before_their_node_ends(hub: Hub, tmp_path: Path) -> None:
         for load in (brief, alone):
             hub.wait_for(lambda load=load: len(load.values) > 1, "no worker took over")
             load.more()
-    # With a seat for the next worker nobody waits; without one calls wait in line, and none fails.
+    # With a free slot for the next worker no call waits; without one calls are queued. None fails.
     assert set(brief.ends) == {"ok"}
     assert set(alone.ends) == {"ok"}
     for pid in first.values():

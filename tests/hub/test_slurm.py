@@ -78,7 +78,7 @@ def test_worker_runs_in_a_job_with_a_gpu(
 
 
 @pytest.mark.parametrize(
-    ("placement", "told"),
+    ("placement", "message"),
     [
         ("broken", "invalid partition specified: nope"),
         # A job that is gone before the spawner first looks at it has words of its own.
@@ -86,13 +86,13 @@ def test_worker_runs_in_a_job_with_a_gpu(
     ],
 )
 def test_author_reads_what_slurm_says(
-    alice: User, cluster: Cluster, tmp_path: Path, placement: str, told: str
+    alice: User, cluster: Cluster, tmp_path: Path, placement: str, message: str
 ) -> None:
     before = len(cluster.jobs())
     source = BROKEN.format(placement=placement)
     found = alice.publish(make_notebook(source), tmp_path / "nowhere.ipynb")
     assert found["state"] == "failed"
-    assert re.search(told, found["error"]["message"])
+    assert re.search(message, found["error"]["message"])
     alice.hub.wait_for(
         lambda: not [name for name in alice.hub.servers("alice") if placement in name],
         "a node was left in the Hub",
@@ -196,11 +196,11 @@ def test_what_the_queue_says_reaches_all_who_wait(
         assert says(page), page
     listed = command(alice, "placement", "list")
     assert QUEUED in listed.stdout, listed.stdout + listed.stderr
-    # A call that waits is told, too.
+    # A waiting call reports it, too.
     accept = {"Accept": "text/event-stream"}
     call = alice.http.stream("POST", "services/where/call", json={}, headers=accept)
-    with call as told:
-        waiting = next(line for line in told.iter_lines() if line.startswith("data:"))
+    with call as events:
+        waiting = next(line for line in events.iter_lines() if line.startswith("data:"))
     said = json.loads(waiting[5:])
     assert (said["state"], said["position"]) == ("starting", 1)
     assert QUEUED in said["reason"]
@@ -220,7 +220,7 @@ def test_what_the_queue_says_reaches_all_who_wait(
         cell = console.begin("last.publish(notebook='last.ipynb')")
         console.until(cell, QUEUED)
 
-        # Whoever unpublishes what waits gives its place in the queue up.
+        # Unpublishing a waiting version removes its job from the queue.
         waiting_jobs = cluster.run("squeue", "-h", "-t", "PD", "-o", "%j").split()
         assert waiting_jobs.count("hub-alice") == 3
         assert alice.http.delete("services/where").status_code == 204
@@ -231,7 +231,7 @@ def test_what_the_queue_says_reaches_all_who_wait(
             lambda: "easymlnb-gpu-1" not in slurm_hub.servers("alice"), "the node was left"
         )
 
-        # What waits begins by itself when there is a GPU.
+        # A waiting version starts when a GPU is free.
         cluster.run("scancel", *full)
         assert "Published." in console.end(cell).text
     finally:

@@ -1,4 +1,4 @@
-"""A server that is told to stop, or killed, while calls run: nobody is lost, nothing is left."""
+"""A server that is stopped or killed while calls run: every call is answered, nothing is left."""
 
 import signal
 import time
@@ -47,7 +47,7 @@ def serving(server: RunningServer) -> RunningServer:
 def under_call(
     server: RunningServer, started: Path, seconds: float, stop: Callable[[], None]
 ) -> httpx.Response:
-    """Run ``stop`` while a call of so many seconds is under way; returns the call's answer."""
+    """Run ``stop`` while a call of ``seconds`` runs; returns the call's response."""
 
     def ask() -> httpx.Response:
         values: dict[str, Any] = {"seconds": seconds, "started": str(started)}
@@ -82,7 +82,7 @@ def test_new_calls_are_refused_while_the_server_stops(
 ) -> None:
     def stop() -> None:
         assert serving.process is not None
-        # Connections that are open stay so; nobody can open a new one.
+        # Open connections stay open; new ones are refused.
         assert serving.state("nap") == "ready"
         serving.process.send_signal(signal.SIGTERM)
         serving.wait_for(

@@ -46,7 +46,7 @@ def {name}(file: ml.File | None = None) -> str:
 NOBODY, WRONG = "nobody", "a wrong token"
 PASS, OTHER, OWN = "a visitor's pass", "a pass of another service", "a user's pass"
 USER = "user"
-"""Whoever logs in to a server of their own is owner and administrator of all there is."""
+"""Users of a personal server own and administer everything on it."""
 
 CALLERS = (NOBODY, WRONG, PASS, OTHER, OWN, USER)
 LOGIN = (USER,)
@@ -86,7 +86,7 @@ EXPECTED: dict[str, dict[str, Probe]] = {
     "services/NAME/metadata": {"GET": Probe(LOGIN)},
     "services/NAME/thumbnail": {"GET": Probe(LOGIN, 404)},
     "uploads": {"POST": Probe(HERE, 201, ANNOUNCED, "?service=walked")},
-    # One of the visitor's; that is what their pass is told of, and nobody else.
+    # A session of the visitor: only their page's token may know of it.
     "uploads/UPLOAD": {
         "GET": Probe((PASS,)),
         "PUT": Probe((PASS,), harms=True),
@@ -209,17 +209,17 @@ def test_callers_get_what_is_theirs(
             if caller in probe.callers and probe.harms:
                 continue
             answer = client.request(method, path + probe.query, **probe.send)
-            told = (caller, method, route, answer.text[:300])
+            context = (caller, method, route, answer.text[:300])
             if caller in probe.callers:
-                assert answer.status_code == probe.status, told
+                assert answer.status_code == probe.status, context
             else:
-                assert answer.status_code in REFUSED, told
+                assert answer.status_code in REFUSED, context
             if answer.status_code == 302:
-                assert "/login" in answer.headers["Location"], told
+                assert "/login" in answer.headers["Location"], context
             # A method that is not there is refused also to those who may do everything.
             if caller == USER and method not in EXPECTED[route]:
-                assert answer.status_code in (403, 405), told
-            assert caller == USER or "draft" not in answer.text, told
+                assert answer.status_code in (403, 405), context
+            assert caller == USER or "draft" not in answer.text, context
 
 
 def test_a_draft_has_no_public_page(callers: dict[str, httpx.Client]) -> None:
