@@ -101,7 +101,7 @@ def test_author_reads_what_slurm_says(
 
 
 def test_a_start_that_is_called_off_still_knows_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    spawners = pytest.importorskip("hub.spawner")
+    spawners = pytest.importorskip("support.hub.slurm_spawner")
 
     async def start(self: Any) -> None:
         self.job_id = "7"

@@ -71,13 +71,24 @@ class Visit:
         page.on("console", lambda message: words.append(message.text[:300]))
         page.goto(f"{self.server.url}easymlnb/{path}")
         if wait:
+            self._wait_for_form(page, words)
+        return page
+
+    def _wait_for_form(self, page: Any, console: list[str]) -> None:
+        for last in (False, True):
             try:
                 page.locator(".em-form .em-primary").wait_for(timeout=90_000)
+                return
             except Exception:
-                # What it shows instead, for whoever reads the failure.
-                print(page.locator("body").inner_text(), *words, self.server.log[-3000:], sep="\n")
+                # Hub tests create network interfaces, at which Chromium breaks off all requests.
+                if not last and any("ERR_NETWORK_CHANGED" in text for text in console):
+                    console.clear()
+                    page.reload()
+                    continue
+                # For the reader of the failure: what the page shows instead.
+                body = page.locator("body").inner_text()
+                print(body, *console, self.server.log[-3000:], sep="\n")
                 raise
-        return page
 
 
 @contextmanager
